@@ -1,0 +1,49 @@
+"""Scaling and resizing of maps, safe for maps that are constant or blank.
+
+Every function takes `(..., H, W)` floating point tensors, treats each map by itself, and is differentiable.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Scale each map to [0, 1]; a constant map (blank included) becomes all zeros with zero gradient.
+
+    `(x - min x) / (max x - min x)`; the gradient flows through min and max too.
+    """
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    varies = high > low
+    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1.0), 0.0)
+
+
+def sum_to_one(maps: Tensor) -> Tensor:
+    """Divide each non-negative map by its sum; a blank map stays all zeros, with zero gradient."""
+    total = maps.sum((-2, -1), keepdim=True)
+    marked = total > 0
+    return torch.where(marked, maps / torch.where(marked, total, 1.0), 0.0)
+
+
+def varies(maps: Tensor) -> Tensor:
+    """`(..., H, W)` -> `(...)` bool: whether a map has any shape at all (False for blank and all-equal maps)."""
+    return maps.amax((-2, -1)) > maps.amin((-2, -1))
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Soft resize to `size` = (h, w): mean over the covered area to shrink, bilinear to grow.
+
+    Unlike nearest-neighbour, no marked pixel is lost on the way down, and the mean is kept when sizes divide.
+    """
+    height, width = maps.shape[-2:]
+    if (height, width) == tuple(size):
+        return maps
+    stack = maps.reshape(-1, 1, height, width)
+    shrunk = (min(height, size[0]), min(width, size[1]))
+    if shrunk != (height, width):
+        stack = functional.interpolate(stack, size=shrunk, mode="area")
+    if shrunk != tuple(size):
+        stack = functional.interpolate(stack, size=size, mode="bilinear", align_corners=False)
+    return stack.reshape(*maps.shape[:-2], *size)

@@ -1,0 +1,1 @@
+"""salign.train."""

@@ -1,0 +1,89 @@
+"""The vocabulary every module shares.
+
+Shape letters: `B` images in a batch, `K` classes, `C` feature channels, `H, W` image pixels, `h, w` cells of the
+last feature map (and so of a class activation map).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class SalignError(Exception):
+    """A mistake the user can mend; the message says what was expected, what came and what to do."""
+
+
+class Batch(NamedTuple):
+    """Images with labels and human saliency; also one sample, where the leading `B` is absent."""
+
+    images: Tensor
+    """`(B, 3, H, W)` float32 in [0, 1]."""
+    labels: Tensor
+    """`(B,)` int64 in [0, K)."""
+    saliency: Tensor
+    """`(B, 1, H, W)` float32 in [0, 1]; zeros where nobody looked."""
+    annotated: Tensor
+    """`(B,)` bool: False = nobody looked (missing); True with an all-zero map = looked and marked nothing (blank)."""
+    index: Tensor
+    """`(B,)` int64: row of the manifest the image came from."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives: the answer, and the evidence for every class that is asked for."""
+
+    logits: Tensor
+    """`(B, K)`."""
+    features: Tensor
+    """`(B, C, h, w)`: the last feature maps; `logits` are computed from exactly this tensor."""
+    head: Callable[[Tensor], Tensor]
+    """`(B, C, h, w) -> (B, K)`: what turned `features` into `logits`."""
+    weight: Tensor | None = None
+    """`(K, C)` of a linear head on the spatial mean; None where the head is anything else."""
+
+    def cam(self, classes: Tensor) -> Tensor:
+        """Class activation maps: raw (signed, unscaled), float32, on device, differentiable if grad is enabled.
+
+        With a linear head, `CAM_c = sum_k weight[c, k] * features[k]` (Zhou et al. 2016, eq. 2), whose spatial mean
+        plus the bias is the logit. With any other head, the head-gradient CAM
+        `h * w * sum_k d logit_c / d features[k] * features[k]` (element-wise as in HiResCAM, Draelos & Carin 2020),
+        which is the same map whenever the head is linear.
+
+        Args:
+            classes: `(B,)` or `(B, n)` int64, the classes asked for, per image; or `(B, K)` floating point, one
+                coefficient per class, for the map of that combination of logits.
+
+        Returns:
+            `(B, h, w)`, or `(B, n, h, w)` for `(B, n)` classes.
+        """
+        if classes.dim() == 2 and not classes.is_floating_point():
+            if self.weight is not None:
+                return _linear_cam(self.features, self.weight.float()[classes])
+            return torch.stack([self.cam(column) for column in classes.unbind(1)], dim=1)
+        if self.weight is not None:
+            weight = self.weight.float()
+            rows = classes.to(weight) @ weight if classes.is_floating_point() else weight[classes]
+            return _linear_cam(self.features, rows[:, None])[:, 0]
+        return _head_gradient_cam(self.features, self.head, classes)
+
+
+def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
+    """`(B, C, h, w)` and `(B, n, C)` -> `(B, n, h, w)`, in float32 even under autocast."""
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.bmm(rows, features.float().flatten(2)).unflatten(2, features.shape[2:])
+
+
+def _head_gradient_cam(features: Tensor, head: Callable[[Tensor], Tensor], classes: Tensor) -> Tensor:
+    training = torch.is_grad_enabled() and features.requires_grad
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+        leaf = features.float() if training else features.detach().clone().float().requires_grad_()
+        logits = head(leaf)
+        asked = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
+        (gradient,) = torch.autograd.grad(asked.sum(), leaf, create_graph=training)
+        cam = (gradient * leaf).sum(1) * (leaf.shape[2] * leaf.shape[3])
+    return cam if training else cam.detach()

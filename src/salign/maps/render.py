@@ -1,0 +1,121 @@
+"""Maps as pictures: a colour map, an overlay on the image, and a data URI for a page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from salign.maps.tensor_ops import resize
+from salign.types import SalignError
+
+OPACITY = 0.55
+"""How opaque the overlay is where the map is 1; the image stays readable below."""
+
+# Nine samples of "plasma" (van der Walt, Smith & Firing 2015, CC0): evenly spaced in perceived lightness, and saturated
+# at both ends, so that it stands out on grey images. Between them the colours are interpolated.
+_ANCHORS = torch.tensor(
+    [
+        [0x0D, 0x08, 0x87],
+        [0x4C, 0x02, 0xA1],
+        [0x7E, 0x03, 0xA8],
+        [0xAA, 0x23, 0x95],
+        [0xCC, 0x47, 0x78],
+        [0xE5, 0x6B, 0x5D],
+        [0xF8, 0x94, 0x41],
+        [0xFD, 0xC3, 0x28],
+        [0xF0, 0xF9, 0x21],
+    ],
+    dtype=torch.float32,
+)
+
+
+def heat(values: Tensor) -> Tensor:
+    """Colour a map: dark blue at 0, magenta in the middle, yellow at 1.
+
+    Args:
+        values: `(H, W)` floating point in [0, 1]; nothing is rescaled, so equal colours mean equal values.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+
+    Raises:
+        SalignError: the map is not 2-D, not finite or leaves [0, 1].
+    """
+    position = _checked(values) * (len(_ANCHORS) - 1)
+    lower = position.floor().long().clamp(max=len(_ANCHORS) - 2)
+    part = (position - lower)[..., None]
+    return ((1 - part) * _ANCHORS[lower] + part * _ANCHORS[lower + 1]).round().to(torch.uint8)
+
+
+def overlay(image: Tensor, values: Tensor) -> Image.Image:
+    """Lay a map over its image: clear at 0, coloured by `heat` and less clear towards 1, outlined at half.
+
+    Args:
+        image: `(3, H, W)` uint8, or floating point in [0, 1].
+        values: `(h, w)` floating point in [0, 1]; resized to the image.
+
+    Returns:
+        An RGB picture of the image's size; for an all-zero map, the image itself.
+    """
+    picture = _pixels(image).float()
+    fitted = resize(_checked(values), (picture.shape[0], picture.shape[1])).clamp(0, 1)
+    opacity = (OPACITY * fitted)[..., None]
+    mixed = (1 - opacity) * picture + opacity * heat(fitted)
+    mixed[_outline(fitted >= 0.5)] = _ANCHORS[-1]
+    return Image.fromarray(mixed.round().to(torch.uint8).numpy())
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """`(3, H, W)` uint8, or floating point in [0, 1], -> an RGB picture."""
+    return Image.fromarray(_pixels(image).numpy())
+
+
+def thumbnail(picture: Image.Image, side: int) -> Image.Image:
+    """Shrink a picture so that its longer side is `side` pixels; a smaller one is returned as it is."""
+    if max(picture.size) <= side:
+        return picture
+    scale = side / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+
+
+def png_data_uri(picture: Image.Image) -> str:
+    """`data:image/png;base64,...` of a picture, for the `src` of an HTML image."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _checked(values: Tensor) -> Tensor:
+    if values.dim() != 2 or not values.is_floating_point():
+        raise SalignError(f"Expected a map (H, W) of floating point, got {values.dtype} {tuple(values.shape)}.")
+    values = values.detach().float().cpu()
+    low, high = values.aminmax()
+    if not (low >= 0 and high <= 1):  # written so that NaN fails too
+        raise SalignError(
+            f"Expected a map in [0, 1], got values from {low:g} to {high:g}: scale it first (salign.maps.min_max)."
+        )
+    return values
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """`(3, H, W)` -> `(H, W, 3)` uint8."""
+    if image.dim() != 3 or image.shape[0] != 3:
+        raise SalignError(f"Expected an image (3, H, W), got {tuple(image.shape)}.")
+    image = image.detach().cpu()
+    if image.is_floating_point():
+        image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return image.permute(1, 2, 0).contiguous()
+
+
+def _outline(inside: Tensor) -> Tensor:
+    """`(H, W)` bool -> the pixels just outside a marked region that touch it by a side."""
+    grown = inside.clone()
+    grown[1:] |= inside[:-1]
+    grown[:-1] |= inside[1:]
+    grown[:, 1:] |= inside[:, :-1]
+    grown[:, :-1] |= inside[:, 1:]
+    return grown & ~inside

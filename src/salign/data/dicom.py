@@ -1,0 +1,85 @@
+"""DICOM pictures as a reader sees them: modality and VOI lookup applied, MONOCHROME1 turned the right way round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """(H, W) from the header.
+
+    Raises:
+        ValueError: no picture in it.
+    """
+    return _size(_pydicom().dcmread(path, stop_before_pixels=True))
+
+
+def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
+    """Read one picture.
+
+    Grey: rescale slope and intercept, then the first VOI window or table (DICOM PS3.3 C.11.2), whose output range
+    becomes [0, 1]; without either, the full range of the stored bits after rescaling. MONOCHROME1 (low is white) is
+    inverted.
+
+    Args:
+        path: the file.
+        check_size: called with (H, W) from the header, before the pixels are decoded.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], or `(H, W, 3)` uint8 for RGB.
+
+    Raises:
+        ValueError: several frames, or a photometric interpretation other than grey and RGB.
+    """
+    pydicom = _pydicom()
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    check_size(*_size(header))
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
+    dataset = pydicom.dcmread(path)
+    kind = str(dataset.PhotometricInterpretation)
+    if kind == "RGB" or kind.startswith("YBR"):
+        values = dataset.pixel_array
+        if values.dtype != np.uint8:
+            raise ValueError(f"colour is expected in 8 bits; got {values.dtype}")
+        return np.ascontiguousarray(values)
+    if kind not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ValueError(f"photometric interpretation {kind} is not supported; expected MONOCHROME1/2 or RGB")
+    values = pydicom.pixels.apply_modality_lut(dataset.pixel_array, dataset)
+    values = pydicom.pixels.apply_voi_lut(values, dataset).astype(np.float64)
+    low, high = _range(dataset)
+    scaled = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    return 1.0 - scaled if kind == "MONOCHROME1" else scaled
+
+
+def _pydicom() -> ModuleType:
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError as error:
+        raise ValueError("DICOM needs pydicom; install it with: pip install 'salign[dicom]'") from error
+    return pydicom
+
+
+def _size(header: Any) -> tuple[int, int]:
+    if "Rows" not in header or "Columns" not in header:
+        raise ValueError("there is no picture in this DICOM file")
+    return int(header.Rows), int(header.Columns)
+
+
+def _range(dataset: Any) -> tuple[float, float]:
+    """Lowest and highest value that can come out of the lookups."""
+    if dataset.get("VOILUTSequence"):
+        return 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    if dataset.get("ModalityLUTSequence"):
+        return 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    bits = int(dataset.BitsStored)
+    low, high = (0, 2**bits - 1) if dataset.PixelRepresentation == 0 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    ends = (low * slope + intercept, high * slope + intercept)
+    return min(ends), max(ends)

@@ -1,0 +1,240 @@
+"""The manifest: one table of images, labels, splits and saliency maps; the contract between data and the rest."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from salign.data.tables import read_table, write_table
+from salign.types import SalignError
+
+COLUMNS = ("id", "path", "label", "split", "saliency")
+"""Columns every manifest has. `saliency` may be empty (nobody looked); the others may not. Further columns are free."""
+
+_SHOWN = 50
+
+
+class Fault(NamedTuple):
+    """One thing wrong in a manifest."""
+
+    row: int | None
+    """Line of the CSV file (header = 1); record + 1 of a Parquet file; None where the fault is in no single row."""
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column}: {self.message}" if self.row else f"{self.column}: {self.message}"
+
+
+class ManifestError(SalignError):
+    """Everything wrong with a manifest, at once."""
+
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def of(cls, faults: Iterable[Fault], source: str) -> ManifestError:
+        """Order the faults by row, list the first 50 in the message, and keep all of them in `faults`."""
+        ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
+        lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
+        lines += [f"  {fault}" for fault in ordered[:_SHOWN]]
+        if len(ordered) > _SHOWN:
+            lines.append(f"  and {len(ordered) - _SHOWN} more")
+        error = cls("\n".join(lines))
+        error.faults = ordered
+        return error
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images with labels, splits and maps, by position 0..n-1.
+
+    The table is held in Arrow strings (no Python object per cell), so that it stays small and forked workers share it.
+    """
+
+    table: pd.DataFrame
+    """`COLUMNS`, the free columns, and `row` (int64, where the record stood in the file); the index is 0..n-1."""
+    root: Path
+    """Folder that `path` and `saliency` are relative to."""
+    source: str
+    """Name for messages, e.g. `manifest.csv`."""
+
+    @classmethod
+    def read(cls, path: str | Path, root: str | Path | None = None) -> Manifest:
+        """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
+
+        Args:
+            path: the manifest.
+            root: folder its paths are relative to; the manifest's own folder when None.
+
+        Raises:
+            ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
+                leave the root (through `..` or a link), files that are missing.
+        """
+        path = Path(path)
+        table, faults = read_table(path)
+        found = [Fault(*fault) for fault in faults]
+        root = (path.parent if root is None else Path(root)).resolve()
+        manifest = cls(table, root, path.name)
+        found += manifest.faults()
+        if found:
+            raise ManifestError.of(found, str(path))
+        return manifest
+
+    def faults(self) -> list[Fault]:
+        """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
+        missing = [column for column in COLUMNS if column not in self.table]
+        if missing:
+            return [
+                Fault(1, column, f"the column is missing; the header has {', '.join(map(str, self.table.columns))}")
+                for column in missing
+            ]
+        if not len(self.table):
+            return [Fault(None, "table", "there is no row; a manifest has at least one image")]
+        return [*_empty_cells(self.table), *_duplicate_ids(self.table), *_path_faults(self.table, self.root)]
+
+    def write(self, path: str | Path) -> Path:
+        """Write `.csv` or `.parquet`, atomically, without the `row` column.
+
+        Paths are written relative to the root, so the file belongs into the root folder.
+        """
+        return write_table(self.table.drop(columns="row"), Path(path))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, sorted."""
+        return tuple(sorted(self.table["label"].dropna().unique()))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits, sorted."""
+        return tuple(sorted(self.table["split"].dropna().unique()))
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> Manifest:
+        """Pick the rows at these positions, in this order."""
+        return Manifest(self.table.iloc[positions].reset_index(drop=True), self.root, self.source)
+
+    def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
+        """Pick the rows of these splits and classes (None = all).
+
+        Raises:
+            SalignError: a split or class does not occur, or nothing is left; the message names those that do.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for column, wanted, known in (("split", splits, self.splits), ("label", classes, self.classes)):
+            if wanted is None:
+                continue
+            unknown = sorted(set(wanted) - set(known))
+            if unknown:
+                raise SalignError(
+                    f"{self.source}: no row has {column} {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                )
+            keep &= self.table[column].isin(list(wanted)).to_numpy(dtype=bool)
+        if not keep.any():
+            raise SalignError(
+                f"{self.source}: nothing is left for splits {_named(splits)} and classes {_named(classes)}; "
+                f"images per split and class: {self._counts()}"
+            )
+        return self.take(np.flatnonzero(keep))
+
+    def image_path(self, i: int) -> Path:
+        """File of the image at position `i`."""
+        return self.root / str(self.table["path"].iat[i])
+
+    def saliency_path(self, i: int) -> Path | None:
+        """File of the map at position `i`; None where nobody looked."""
+        name = self.table["saliency"].iat[i]
+        return None if name is pd.NA else self.root / str(name)
+
+    def where(self, i: int, column: str = "path") -> str:
+        """Position `i` in the words of a message: `manifest.csv row 7 (images/a.png)`."""
+        return f"{self.source} row {self.table['row'].iat[i]} ({self.table[column].iat[i]})"
+
+    def coverage(self) -> pd.DataFrame:
+        """How many images have a map: columns `split, label, images, with_map, share` (0..1)."""
+        mapped = self.table.assign(mapped=self.table["saliency"].notna().astype("int64"))
+        grouped = mapped.groupby(["split", "label"], sort=True)["mapped"]
+        counts = grouped.agg(images="size", with_map="sum").reset_index()
+        return counts.assign(share=counts["with_map"] / counts["images"])
+
+    def _counts(self) -> str:
+        counts = self.coverage()
+        rows = zip(counts["split"], counts["label"], counts["images"], strict=True)
+        return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
+
+
+def _named(wanted: Sequence[str] | None) -> str:
+    return "(all)" if wanted is None else f"[{', '.join(wanted)}]"
+
+
+def _empty_cells(table: pd.DataFrame) -> list[Fault]:
+    return [
+        Fault(int(row), column, "the cell is empty")
+        for column in COLUMNS[:4]
+        for row in table["row"][table[column].isna()]
+    ]
+
+
+def _duplicate_ids(table: pd.DataFrame) -> list[Fault]:
+    known = table[table["id"].notna()]
+    first = known.groupby("id")["row"].transform("first")
+    again = known.duplicated("id").to_numpy(dtype=bool)
+    return [
+        Fault(int(row), "id", f"{name!r} was already used in row {earlier}; an id names one image")
+        for row, name, earlier in zip(known["row"][again], known["id"][again], first[again], strict=True)
+    ]
+
+
+def _path_faults(table: pd.DataFrame, root: Path) -> list[Fault]:
+    """One look at the disk per different name; folders are resolved once each."""
+    folders: dict[str, str | None] = {}
+    faults: list[Fault] = []
+    for column in ("path", "saliency"):
+        names = table[column]
+        wrong = {name: fault for name in names.dropna().unique() if (fault := _path_fault(name, root, folders))}
+        if wrong:
+            hit = names.isin(list(wrong)).to_numpy(dtype=bool)
+            faults += [
+                Fault(int(row), column, wrong[name]) for row, name in zip(table["row"][hit], names[hit], strict=True)
+            ]
+    return faults
+
+
+def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | None:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or PureWindowsPath(name).drive:
+        return f"{name!r} is absolute; paths are relative to {root}"
+    if "\0" in name:
+        return f"{name!r} holds a NUL character"
+    folder = str(pure.parent)
+    if folder not in folders:
+        folders[folder] = _inside(root / folder, root)
+    resolved = folders[folder]
+    if resolved is None or pure.name == "..":
+        return f"{name!r} leaves the root {root}"
+    file = os.path.join(resolved, pure.name)  # noqa: PTH118 - a hundred thousand of them: plain strings are faster
+    try:
+        mode = os.lstat(file).st_mode
+        if stat.S_ISLNK(mode):
+            if _inside(Path(file), root) is None:
+                return f"{name!r} is a link that leaves the root {root}"
+            mode = os.stat(file).st_mode  # noqa: PTH116
+    except OSError as error:
+        hint = "; use / between folders" if "\\" in name else ""
+        return f"no such file: {root / name} ({error.strerror}){hint}"
+    return None if stat.S_ISREG(mode) else f"{root / name} is not a file"
+
+
+def _inside(path: Path, root: Path) -> str | None:
+    """Find the real path behind `path`; None where that lies outside of `root`."""
+    real = path.resolve()
+    return str(real) if real.is_relative_to(root) else None

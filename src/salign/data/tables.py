@@ -1,0 +1,132 @@
+"""Reading and writing tables of text: CSV and Parquet, as Arrow strings with the row each record came from."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+
+from salign.types import SalignError
+
+TEXT = pd.StringDtype("pyarrow")
+_ROW = "row"
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
+    """Read `.csv` or `.parquet`; every cell becomes text, an empty one NA, and `row` (int64) is added.
+
+    Returns:
+        the table, and the faults found on the way as (row, column, message): records of the wrong length.
+
+    Raises:
+        SalignError: the file is missing, of another kind, or cannot be read at all.
+    """
+    if not path.is_file():
+        raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
+    try:
+        if path.suffix.lower() == ".csv":
+            names, (table, rows, faults) = _header(path), _read_csv(path)
+        elif path.suffix.lower() == ".parquet":
+            table = pa_parquet.ParquetFile(path).read()
+            names, rows, faults = table.column_names, np.arange(len(table)) + 2, []
+        else:
+            raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+        raise SalignError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or _ROW in names:
+        wrong = f"names {', '.join(map(repr, twice))} occur twice" if twice else "'row' is reserved for row numbers"
+        raise SalignError(f"{path}, header: {wrong}; rename the column")
+    columns = {name: _as_text(table[name], name, path) for name in names}
+    frame = pa.table(columns).to_pandas(types_mapper={pa.string(): TEXT}.get)
+    return frame.assign(row=rows.astype(np.int64)), faults
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write `.csv` or `.parquet` under a temporary name in the same folder, then move it into place."""
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            if suffix == ".csv":
+                table.to_csv(temporary, index=False)
+            else:
+                table.to_parquet(temporary, index=False)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise SalignError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+    return path
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        names = next(csv.reader(file), [])
+    if not names:
+        raise SalignError(f"{path} is empty; expected a header line")
+    return names
+
+
+def _read_csv(path: Path) -> tuple[pa.Table, np.ndarray, list[tuple[int | None, str, str]]]:
+    """Return the records, the line each one starts on, and faults for records of wrong length (which are left out)."""
+    wrong: dict[int, tuple[str, str]] = {}
+
+    def skip(record: pa_csv.InvalidRow) -> str:
+        wrong[record.number] = (
+            record.text,
+            f"the line has {record.actual_columns} cells, the header {record.expected_columns}; "
+            "quote a cell that holds a comma",
+        )
+        return "skip"
+
+    names = _header(path)
+    table = pa_csv.read_csv(
+        path,
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+    records = np.arange(2, 2 + len(table) + len(wrong))
+    good = ~np.isin(records, list(wrong))
+    extra = np.zeros(len(records), dtype=np.int64)  # line breaks inside of quoted cells
+    for column in table.columns:
+        breaks = pc.count_substring(column, "\n").fill_null(0)
+        extra[good] += breaks.to_numpy()
+    for number, (text, _) in wrong.items():
+        extra[number - 2] += text.count("\n")
+    lines = records + np.concatenate([[0], np.cumsum(extra)[:-1]]) if len(records) else records
+    faults: list[tuple[int | None, str, str]] = [
+        (int(lines[number - 2]), "line", message) for number, (_, message) in wrong.items()
+    ]
+    blank = np.ones(len(table), dtype=bool)
+    for column in table.columns:
+        blank &= column.is_null().to_numpy()
+    return table.filter(pa.array(~blank)), lines[good][~blank], faults
+
+
+def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+    try:
+        text = column.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise SalignError(f"{path}, column {name!r}: {column.type} cannot be read as text ({error})") from error
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

@@ -28,9 +28,7 @@ def test_heat_grows_ever_lighter():
     assert (luminance[8:] - luminance[:-8]).min() > 0
 
 
-@pytest.mark.parametrize(
-    "bad", [torch.tensor([[0.0, float("nan")]]), torch.tensor([[-0.1, 0.5]]), torch.tensor([[2.0]])]
-)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1, 2.0])
 def test_heat_refuses_what_is_not_in_the_unit_range(bad):
     with pytest.raises(SalignError, match="scale it first"):
         heat(torch.tensor([[0.5, bad]]))

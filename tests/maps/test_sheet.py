@@ -1,4 +1,4 @@
-"""The sheet is read back with the standard library's parser: all that was given is there, escaped; nothing is fetched."""
+"""The sheet is read back with the standard library: all that was given is there, escaped, and nothing is fetched."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class SalignError(Exception):
@@ -80,9 +81,15 @@ def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
 
 def _head_gradient_cam(features: Tensor, head: Callable[[Tensor], Tensor], classes: Tensor) -> Tensor:
     training = torch.is_grad_enabled() and features.requires_grad
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(features.device.type, enabled=False):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(features.device.type, enabled=False),
+        sdpa_kernel(SDPBackend.MATH),  # the fused attention kernels have no second derivative
+    ):
         leaf = features.float() if training else features.detach().clone().float().requires_grad_()
         logits = head(leaf)
+        classes = classes.clone()  # one made in inference mode could not be saved for the backward pass
         asked = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
         (gradient,) = torch.autograd.grad(asked.sum(), leaf, create_graph=training)
         cam = (gradient * leaf).sum(1) * (leaf.shape[2] * leaf.shape[3])

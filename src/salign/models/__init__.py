@@ -1,1 +1,6 @@
-"""salign.models."""
+"""Networks that answer and show their evidence in one forward pass."""
+
+from salign.models.backbone import Backbone
+from salign.models.classifier import Classifier
+
+__all__ = ["Backbone", "Classifier"]

@@ -1,0 +1,32 @@
+"""Plain cross-entropy: the baseline every guided loss is compared with."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from salign.losses.base import Loss, LossTerms
+from salign.types import Batch, Output
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of `logits` `(B, K)` and `labels` `(B,)`, in float32.
+
+    With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class.
+    """
+    return functional.cross_entropy(logits.float(), labels, weight=class_weights)
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy; human saliency is not looked at."""
+
+    class_weights: Tensor | None
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch."""
+        loss = cross_entropy(output.logits, batch.labels, self.class_weights)
+        return LossTerms(loss, {"ce": loss.detach()})

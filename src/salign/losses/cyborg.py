@@ -1,0 +1,129 @@
+"""CYBORG: cross-entropy plus the distance of the class activation map to the human saliency map."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import Loss, LossTerms
+from salign.losses.cross_entropy import cross_entropy
+from salign.maps import min_max, resize, varies
+from salign.types import Batch, Output, SalignError
+
+CamClass = Literal["true", "predicted", "true_vs_rest"]
+Penalty = Literal["mse", "l1"]
+
+
+def saliency_distance(
+    cam: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, penalty: Penalty = "mse"
+) -> Tensor:
+    """How far the model's maps are from people's, as in CYBORG (arXiv 2112.00686, 2410.16190).
+
+    Both maps are brought to the size of the CAM and min-max scaled per image; then the mean squared (or absolute)
+    difference over cells is averaged over the annotated images. An image whose human map is missing, blank or
+    all-equal has no shape to match and does not count. Differs from the published code, where such an image gives NaN
+    or stops the training; equal to it wherever every image has a map.
+
+    Args:
+        cam: `(B, h, w)`, raw.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        penalty: "mse" (published) or "l1".
+
+    Returns:
+        Scalar in [0, 1]; a zero that still back-propagates if no image counts.
+    """
+    maps = saliency[:, 0] if saliency.dim() == 4 else saliency
+    human = min_max(resize(maps.float(), (cam.shape[1], cam.shape[2])))
+    difference = min_max(cam.float()) - human
+    per_image = (difference.square() if penalty == "mse" else difference.abs()).mean((1, 2))
+    counts = varies(human) if annotated is None else varies(human) & annotated
+    return torch.where(counts, per_image, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+def cyborg(
+    logits: Tensor,
+    cam: Tensor,
+    labels: Tensor,
+    saliency: Tensor,
+    annotated: Tensor | None = None,
+    *,
+    alpha: float = 0.5,
+    penalty: Penalty = "mse",
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """`alpha * CE(logits, labels) + (1 - alpha) * distance(CAM, human map)`: the published loss, for any loop.
+
+    Args:
+        logits: `(B, K)`.
+        cam: `(B, h, w)`, of the class whose evidence is to agree with people; with its graph.
+        labels: `(B,)` int64.
+        saliency: `(B, 1, H, W)` or `(B, H, W)` human maps.
+        annotated: `(B,)` bool: which images have a map; None = all. The others contribute cross-entropy only.
+        alpha: share of the cross-entropy; 1 is plain cross-entropy.
+        penalty: "mse" (published) or "l1".
+        class_weights: `(K,)` for the cross-entropy.
+
+    Returns:
+        Scalar.
+    """
+    ce = cross_entropy(logits, labels, class_weights)
+    return alpha * ce + (1 - alpha) * saliency_distance(cam, saliency, annotated, penalty=penalty)
+
+
+class Cyborg(Loss):
+    """The loss of *Training Better Deep Learning Models Using Human Saliency*.
+
+    Args:
+        alpha: share of the cross-entropy in [0, 1]; 0.5 is published, 1 is plain cross-entropy (and costs the same).
+        cam_class: whose evidence is compared: "true" (default), "predicted" (the public WACV 2023 code), or
+            "true_vs_rest": the true class's map minus the mean of the others'.
+        penalty: "mse" (published) or "l1".
+        ramp_epochs: the saliency term grows linearly from zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.5,
+        cam_class: CamClass = "true",
+        penalty: Penalty = "mse",
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= alpha <= 1:
+            raise SalignError(f"alpha: expected a share between 0 and 1, got {alpha}.")
+        if cam_class not in ("true", "predicted", "true_vs_rest"):
+            raise SalignError(f"cam_class: expected true, predicted or true_vs_rest, got {cam_class!r}.")
+        if penalty not in ("mse", "l1"):
+            raise SalignError(f"penalty: expected mse or l1, got {penalty!r}.")
+        self.alpha, self.cam_class, self.penalty, self.ramp_epochs = alpha, cam_class, penalty, ramp_epochs
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch."""
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        if self.alpha == 1:
+            return LossTerms(ce, {"ce": ce.detach()})
+        cam = output.cam(asked_classes(output.logits, batch.labels, self.cam_class))
+        distance = saliency_distance(cam, batch.saliency, batch.annotated, penalty=self.penalty)
+        weight = (1 - self.alpha) * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+        return LossTerms(self.alpha * ce + weight * distance, {"ce": ce.detach(), "saliency": distance.detach()})
+
+
+def asked_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:
+    """What to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients for "true_vs_rest"."""
+    if cam_class == "true":
+        return labels
+    if cam_class == "predicted":
+        return logits.argmax(1)
+    classes = logits.shape[1]
+    rest = torch.full(logits.shape, -1 / (classes - 1), device=logits.device)
+    return rest.scatter(1, labels[:, None], 1.0)

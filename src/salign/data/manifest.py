@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from salign.data.tables import read_table, write_table
+from salign.data.tables import TEXT, read_table, write_table
 from salign.types import SalignError
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
@@ -87,6 +87,23 @@ class Manifest:
             raise ManifestError.of(found, str(path))
         return manifest
 
+    @classmethod
+    def of(cls, table: pd.DataFrame, root: str | Path, source: str = "manifest") -> Manifest:
+        """Make a manifest from a table in memory: cells become text, empty ones NA; checked as by `read`.
+
+        Rows are numbered as `write` will write them, unless the table has a column `row`.
+
+        Raises:
+            ManifestError: as for `read`.
+        """
+        text = table.drop(columns="row", errors="ignore").astype(TEXT).reset_index(drop=True)
+        text = text.replace("", pd.NA)
+        rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
+        manifest = cls(text.assign(row=rows), Path(root).resolve(), source)
+        if found := manifest.faults():
+            raise ManifestError.of(found, source)
+        return manifest
+
     def faults(self) -> list[Fault]:
         """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
         missing = [column for column in COLUMNS if column not in self.table]
@@ -121,7 +138,9 @@ class Manifest:
 
     def take(self, positions: Sequence[int] | np.ndarray) -> Manifest:
         """Pick the rows at these positions, in this order."""
-        return Manifest(self.table.iloc[positions].reset_index(drop=True), self.root, self.source)
+        return Manifest(
+            self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True), self.root, self.source
+        )
 
     def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
         """Pick the rows of these splits and classes (None = all).

@@ -1,0 +1,161 @@
+"""The one dataset class, which reads what a manifest names, and the sampler that makes its randomness repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from salign.data.image import ImageError, image_size, read_image, read_saliency
+from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.transforms import JointTransform
+from salign.maps.tensor_ops import resize
+from salign.types import Batch, SalignError
+
+Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""`(image (3, H, W) uint8 or float32, map (1, H, W) or None) -> (image float32 in [0, 1], map or None)`."""
+
+
+class SaliencyDataset(Dataset[Batch]):
+    """Images with labels and, where somebody looked, saliency maps. Nothing is kept in memory but the manifest.
+
+    `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, its random
+    draws are a function of that seed alone, whichever worker makes it; without, they come from torch's global generator.
+
+    Args:
+        manifest: what to read.
+        classes: the class names in the order of the label numbers.
+        transform: see `Transform`; `build_transform` makes one.
+
+    Raises:
+        ManifestError: a label is not among the classes; every row is named.
+    """
+
+    def __init__(self, manifest: Manifest, classes: Sequence[str], transform: Transform) -> None:
+        self.manifest = manifest
+        self.classes = tuple(classes)
+        self.transform = transform
+        self._labels = _label_numbers(manifest, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @property
+    def labels(self) -> Tensor:
+        """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code)."""
+        return torch.from_numpy(self._labels.astype(np.int64))
+
+    @property
+    def annotated(self) -> Tensor:
+        """`(N,)` bool: whether a map is there, blank or not."""
+        return torch.from_numpy(self.manifest.table["saliency"].notna().to_numpy(dtype=bool, copy=True))
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """Read one sample.
+
+        Raises:
+            ImageError: image or map cannot be read, or their shapes do not belong together.
+        """
+        if not isinstance(key, tuple):
+            return self._sample(key)
+        position, seed = key
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return self._sample(position)
+
+    def _sample(self, i: int) -> Batch:
+        image, saliency = self.transform(*self._read(i))
+        return Batch(
+            images=image,
+            labels=torch.tensor(int(self._labels[i])),
+            saliency=image.new_zeros((1, *image.shape[-2:])) if saliency is None else saliency,
+            annotated=torch.tensor(saliency is not None),
+            index=torch.tensor(i),
+        )
+
+    def _read(self, i: int) -> tuple[Tensor, Tensor | None]:
+        """`(3, H, W)` and `(1, H, W)` or None."""
+        path, map_path = self.manifest.image_path(i), self.manifest.saliency_path(i)
+        enough = self.transform.enough if isinstance(self.transform, JointTransform) else None
+        image = read_image(path, where=self.manifest.where(i), at_least=enough)
+        if map_path is None:
+            return image, None
+        where = self.manifest.where(i, "saliency")
+        values = read_saliency(map_path, where=where)
+        size = (image.shape[-2], image.shape[-1])
+        if tuple(values.shape) != size:
+            full, (height, width) = image_size(path), values.shape
+            if abs(width * full[0] / (height * full[1]) - 1) > 0.01:
+                raise ImageError(
+                    f"{where}: the map is {width} x {height} pixels and the image {full[1]} x {full[0]}: not the same "
+                    "shape (1 % is allowed). Pair the right files, or cut the map as the image was cut"
+                )
+            values = resize(values, size)
+        return image, values[None]
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Yields `(position, seed of the sample)`; both are functions of (seed, epoch) alone.
+
+    So neither the number of workers, nor resuming, nor anything drawn elsewhere changes what an epoch shows. With
+    several processes each takes every `world`-th draw; the order is wrapped so that all get equally many.
+
+    Args:
+        n: number of samples.
+        seed: of the run, non-negative.
+        shuffle: in random order; otherwise 0..n-1.
+        weights: `(n,)` non-negative: draw n with replacement in proportion to them, instead of each once.
+        rank: which process this is.
+        world: how many there are.
+
+    Raises:
+        SalignError: nothing to sample, or weights of another length.
+    """
+
+    def __init__(
+        self, n: int, seed: int, *, shuffle: bool, weights: Tensor | None = None, rank: int = 0, world: int = 1
+    ) -> None:
+        if n < 1:
+            raise SalignError("there is no image to sample from")
+        if weights is not None and weights.shape != (n,):
+            raise SalignError(f"weights are ({n},), one per sample; got {tuple(weights.shape)}")
+        self.n, self.seed, self.shuffle, self.weights = n, seed, shuffle, weights
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration shows."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.n // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        state = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator().manual_seed(state)
+        if self.weights is not None:
+            order = torch.multinomial(self.weights.double(), self.n, replacement=True, generator=generator)
+        elif self.shuffle:
+            order = torch.randperm(self.n, generator=generator)
+        else:
+            order = torch.arange(self.n)
+        seeds = torch.randint(2**63 - 1, (self.n,), generator=generator)
+        for k in range(self.rank, len(self) * self.world, self.world):
+            yield int(order[k % self.n]), int(seeds[k % self.n])
+
+
+def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
+    """`(N,)` int16: place of each label in `classes`, -1 where there is none."""
+    labels = manifest.table["label"]
+    numbers = pd.Categorical(labels, categories=list(classes)).codes.astype(np.int16)
+    unknown = (numbers < 0) & labels.notna().to_numpy(dtype=bool)
+    if unknown.any():
+        faults = [
+            Fault(int(row), "label", f"unknown class {label!r}; expected one of {', '.join(classes)}")
+            for row, label in zip(manifest.table["row"][unknown], labels[unknown], strict=True)
+        ]
+        raise ManifestError.of(faults, manifest.source)
+    return numbers

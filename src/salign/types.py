@@ -67,10 +67,16 @@ class Output:
                 return _linear_cam(self.features, self.weight.float()[classes])
             return torch.stack([self.cam(column) for column in classes.unbind(1)], dim=1)
         if self.weight is not None:
-            weight = self.weight.float()
-            rows = classes.to(weight) @ weight if classes.is_floating_point() else weight[classes]
-            return _linear_cam(self.features, rows[:, None])[:, 0]
-        return _head_gradient_cam(self.features, self.head, classes)
+            return _linear_cam(self.features, _rows(self.weight, classes)[:, None])[:, 0]
+        return _head_gradient_cam(self, classes)
+
+
+def _rows(weight: Tensor, classes: Tensor) -> Tensor:
+    """`(K, C)` and `(B,)` classes or `(B, K)` coefficients -> `(B, C)`, in float32 even under autocast."""
+    if not classes.is_floating_point():
+        return weight.float()[classes]
+    with torch.autocast(weight.device.type, enabled=False):
+        return classes.float() @ weight.float()
 
 
 def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
@@ -79,18 +85,23 @@ def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
         return torch.bmm(rows, features.float().flatten(2)).unflatten(2, features.shape[2:])
 
 
-def _head_gradient_cam(features: Tensor, head: Callable[[Tensor], Tensor], classes: Tensor) -> Tensor:
-    training = torch.is_grad_enabled() and features.requires_grad
+def _head_gradient_cam(output: Output, classes: Tensor) -> Tensor:
+    features = output.features
+    training = torch.is_grad_enabled() and output.logits.requires_grad  # true, too, where only the head learns
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(features.device.type, enabled=False),
         sdpa_kernel(SDPBackend.MATH),  # the fused attention kernels have no second derivative
     ):
-        leaf = features.float() if training else features.detach().clone().float().requires_grad_()
-        logits = head(leaf)
+        leaf = features.float() if training and features.requires_grad else _leaf(features)
+        logits = output.head(leaf)
         classes = classes.clone()  # one made in inference mode could not be saved for the backward pass
         asked = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
         (gradient,) = torch.autograd.grad(asked.sum(), leaf, create_graph=training)
         cam = (gradient * leaf).sum(1) * (leaf.shape[2] * leaf.shape[3])
     return cam if training else cam.detach()
+
+
+def _leaf(features: Tensor) -> Tensor:
+    return features.detach().clone().float().requires_grad_()

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+ROUNDING = 1e-5
+"""A map whose range is below this share of its largest magnitude is constant: what is left is rounding, which scaling
+would blow up to a map (and its gradient to 1 / rounding). One step of a 16-bit map is more."""
+
 
 def min_max(maps: Tensor) -> Tensor:
     """Scale each map to [0, 1]; a constant map (blank included) becomes all zeros with zero gradient.
@@ -16,8 +20,8 @@ def min_max(maps: Tensor) -> Tensor:
     `(x - min x) / (max x - min x)`; the gradient flows through min and max too.
     """
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    varies = high > low
-    return torch.where(varies, (maps - low) / torch.where(varies, high - low, 1.0), 0.0)
+    differs = _differs(low, high)
+    return torch.where(differs, (maps - low) / torch.where(differs, high - low, 1.0), 0.0)
 
 
 def sum_to_one(maps: Tensor) -> Tensor:
@@ -29,7 +33,11 @@ def sum_to_one(maps: Tensor) -> Tensor:
 
 def varies(maps: Tensor) -> Tensor:
     """`(..., H, W)` -> `(...)` bool: whether a map has any shape at all (False for blank and all-equal maps)."""
-    return maps.amax((-2, -1)) > maps.amin((-2, -1))
+    return _differs(maps.amin((-2, -1)), maps.amax((-2, -1)))
+
+
+def _differs(low: Tensor, high: Tensor) -> Tensor:
+    return high - low > ROUNDING * torch.maximum(low.abs(), high.abs())
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from references.cam import head_gradient_cam, linear_cam
 from torch import Tensor, nn
 
+from references.cam import head_gradient_cam, linear_cam
 from salign.types import Output
 
 B, C, K, SIZE = 3, 5, 4, (2, 3)

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     """`(B, 1, H, W)` float32 in [0, 1]; zeros where nobody looked."""
     annotated: Tensor
     """`(B,)` bool: False = nobody looked (missing); True with an all-zero map = looked and marked nothing (blank)."""
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # tuple.index is not needed here
     """`(B,)` int64: row of the manifest the image came from."""
 
 

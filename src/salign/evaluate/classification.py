@@ -1,0 +1,128 @@
+"""Figures of a classifier: pure functions on scores or probabilities and labels.
+
+Every function takes numpy arrays (or CPU tensors) and optional bootstrap counts `weights (R, N)` (see `ranking`), and
+returns one number, or `(R,)` numbers for given weights. A figure that has no meaning for the images at hand, such as
+the AUROC of one class, is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio
+from salign.types import SalignError
+
+ECE_BINS = 15
+"""Equal-width bins of the confidence, as in Guo et al. 2017."""
+
+
+def auroc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Area under the ROC curve: the chance that a positive outranks a negative, ties counting half (Mann-Whitney U).
+
+    Args:
+        scores: `(N,)`: the softmax probability of the positive class, or its logit alone as the public CYBORG code
+            ranks; the two differ in general, since the softmax also looks at the other logits.
+        positive: `(N,)` bool.
+        weights: `(R, N)` counts, or None.
+    """
+    return as_asked(auroc_of(Ranking.of(scores, positive, weights)), weights)
+
+
+def auroc_of(ranking: Ranking) -> Array:
+    """`(R,)` areas from one sort; see `auroc`."""
+    won = (ranking.positives * (ranking.passed[:, :-1] + ranking.negatives / 2)).sum(1)
+    return ratio(won, ranking.missed[:, -1] * ranking.passed[:, -1])
+
+
+def average_precision(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Mean of the precision at each distinct score, weighted by the recall gained there; no interpolation.
+
+    NaN without positives, and also without negatives, where it would be 1 whatever the model says.
+    """
+    return as_asked(average_precision_of(Ranking.of(scores, positive, weights)), weights)
+
+
+def average_precision_of(ranking: Ranking) -> Array:
+    """`(R,)` average precisions from one sort; see `average_precision`."""
+    positives, negatives = ranking.missed[:, -1:], ranking.passed[:, -1:]
+    found = positives - ranking.missed[:, :-1]
+    called = found + negatives - ranking.passed[:, :-1]
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    gained = (ranking.positives * precision).sum(1)
+    return ratio(gained, np.where(negatives > 0, positives, 0)[:, 0])
+
+
+def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Share of the `(N,)` images whose predicted class number is the label."""
+    right = np.asarray(predicted) == np.asarray(labels)
+    drawn = counts(weights, len(right))
+    return as_asked(ratio(drawn @ right, drawn.sum(1)), weights)
+
+
+def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Mean over the classes present among the labels of the share recognised; NaN with fewer than two classes."""
+    truth = np.asarray(labels)
+    right = np.asarray(predicted) == truth
+    drawn = counts(weights, len(right))
+    members = truth[:, None] == np.unique(truth)
+    if members.shape[1] < 2:
+        return as_asked(np.full(len(drawn), np.nan), weights)
+    return as_asked(ratio(drawn @ (members & right[:, None]), drawn @ members).mean(1), weights)
+
+
+def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Mean squared distance of the `(N,)` probability of the positive class from 0 or 1 (Brier 1950, in [0, 1])."""
+    squared = (finite(probabilities, "probability") - np.asarray(positive, dtype=bool)) ** 2
+    drawn = counts(weights, len(squared))
+    return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
+
+
+def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Mean of `brier` over all K classes, one against the rest: the multi-class Brier score divided by K."""
+    table = finite(probabilities, "probability")
+    squared = ((table - (np.asarray(labels)[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
+    drawn = counts(weights, len(table))
+    return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
+
+
+def ece(
+    probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, bins: int = ECE_BINS
+) -> Array:
+    """Compute the expected calibration error of the answer given (Guo et al. 2017, eq. 3), for any number of classes.
+
+    The confidence is the highest of the `(N, K)` probabilities; `bins` equal-width bins over [0, 1], closed on the
+    left (the last one on both sides); the gaps |accuracy - mean confidence| are averaged by images. Noise only adds to
+    it, so that few images, and resamples, give values above those of many.
+    """
+    table = finite(probabilities, "probability")
+    confidence, right = table.max(1), table.argmax(1) == np.asarray(labels)
+    member = np.minimum((confidence * bins).astype(int), bins - 1)[:, None] == np.arange(bins)
+    drawn = counts(weights, len(table))
+    gaps = np.abs(drawn @ (member * (right - confidence)[:, None])).sum(1)
+    return as_asked(ratio(gaps, drawn.sum(1)), weights)
+
+
+def one_vs_rest(
+    figure: Callable[..., Any], scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> Array:
+    """Macro form of a two-class ranking figure: the plain mean of `figure(scores[:, k], labels == k)`.
+
+    Averages over the classes present among the labels; NaN when there are fewer than two.
+
+    Args:
+        figure: `auroc`, `average_precision` or `eer`: `(scores (N,), positive (N,), weights) -> values`.
+        scores: `(N, K)`.
+        labels: `(N,)` class numbers in [0, K).
+        weights: `(R, N)` counts, or None.
+    """
+    table, truth = finite(scores, "score"), np.asarray(labels)
+    if table.ndim != 2 or len(table) != len(truth):
+        raise SalignError(f"expected (N, K) scores and (N,) labels; got {table.shape} and {truth.shape}")
+    present = np.unique(truth)
+    if len(present) < 2:
+        return as_asked(np.full(len(counts(weights, len(truth))), np.nan), weights)
+    return np.mean([figure(table[:, k], truth == k, weights) for k in present], axis=0)

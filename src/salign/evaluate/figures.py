@@ -1,0 +1,248 @@
+"""From a predictions table to the table of figures: per split, per group, each with its interval and its caveats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from salign.evaluate import classification, pad
+from salign.evaluate.images import Images, named, prepare, require
+from salign.evaluate.ranking import Array, Ranking
+from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from salign.types import SalignError
+
+COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "n", "note")
+APCER_TARGETS = (1, 5, 10)
+"""Percent: BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
+
+
+def evaluate_predictions(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    positive: str | None = None,
+    threshold: float | None = None,
+    species_column: str | None = None,
+    group_columns: Sequence[str] = (),
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    generator: np.random.Generator,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Every figure for every split and, within it, for every value of the group columns.
+
+    Two classes give `auroc` (softmax), `auroc_logit` (positive logit alone), `ap`, `eer`, `accuracy` and
+    `balanced_accuracy` (highest probability), `accuracy_at_threshold`, `brier`, `ece`, `apcer` (and `apcer[species]`),
+    `bpcer`, `acer` at `threshold`, and `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means `auroc_macro`,
+    `auroc_logit_macro`, `ap_macro`, `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`, `ece`.
+
+    Intervals: percentile bootstrap over images, drawn within each class and attack species (`bootstrap_counts`).
+    A figure without meaning for the images at hand is NaN and its note says why.
+
+    Args:
+        table: predictions, see `predictions`; every row labelled.
+        classes: class names in the order of the logits.
+        positive: the class to detect (the attack); the last of two classes by default. Not for more classes.
+        threshold: probability of `positive` from which an image is called positive, fixed on validation
+            (`choose_threshold`); None takes 0.5, and the notes say so.
+        species_column: free column naming the attack instrument species.
+        group_columns: free columns to report apart.
+        resamples: bootstrap resamples; 0 for no intervals.
+        confidence: of the intervals.
+        generator: source of randomness.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Long form: `split, group_column, group, metric, value, low, high, n, note`; `group_column` and `group` are
+        empty on the lines for a whole split, `n` counts the images the figure is about (APCER: attacks).
+
+    Raises:
+        SalignError: the table is empty or not valid, or an argument names what is not there.
+    """
+    images, note = prepare(table, classes, positive, threshold, species_column)
+    require(table, group_columns)
+    wanted = list(_parts(table, group_columns))
+    rows = []
+    for (split, column, group), positions in track(wanted, "figures", disable=not progress, transient=True):
+        part = images.take(positions)
+        lines = _lines(part, note, resamples, confidence, generator)
+        rows += [(split, column, group, *line) for line in lines]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def choose_threshold(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    positive: str | None = None,
+    rule: str = "eer",
+    *,
+    species_column: str | None = None,
+) -> float:
+    """Choose, on validation predictions, the probability of `positive` to call an image positive from.
+
+    Args:
+        table: predictions of the validation images only.
+        classes: the two class names.
+        positive: as in `evaluate_predictions`.
+        rule: "eer" (error rates nearest to each other) or "apcer<percent>", such as "apcer5": the highest threshold
+            at which the worst species' APCER is 5 % or less.
+        species_column: free column naming the attack instrument species.
+
+    Raises:
+        SalignError: the rule is unknown, there are more than two classes, or only one of them has images.
+    """
+    images, _ = prepare(table, classes, positive, 0.5, species_column)
+    if len(images.classes) != 2:
+        raise SalignError(f"a threshold needs two classes; got {len(images.classes)}: {', '.join(images.classes)}")
+    scores = images.probabilities[:, images.positive]
+    if rule == "eer":
+        return pad.threshold_at_eer(scores, images.attack)
+    match = re.fullmatch(r"apcer(\d+(?:\.\d+)?)", rule)
+    if match is None:
+        raise SalignError(f"unknown rule {rule!r}; expected 'eer' or 'apcer<percent>', for instance 'apcer5'")
+    return pad.threshold_at_apcer(scores, images.attack, float(match[1]) / 100, images.species)
+
+
+def _parts(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
+    """Each line of the report: (split, group column, group) and the positions of its images."""
+    splits = named(table, "split")
+    for split in pd.unique(splits):
+        members = np.flatnonzero(splits == split)
+        yield (split, "", ""), members
+        for column in group_columns:
+            groups = named(table, column)[members]
+            for group in sorted(set(groups)):
+                yield (split, column, group), members[groups == group]
+
+
+def _lines(
+    images: Images, threshold_note: str, resamples: int, confidence: float, generator: np.random.Generator
+) -> list[tuple[str, float, float, float, int, str]]:
+    """`(metric, value, low, high, n, note)` for one set of images."""
+    values_of = _two_class if len(images.classes) == 2 else _many_class
+    values = {name: float(found[0]) for name, found in values_of(images, np.ones((1, len(images)))).items()}
+    about = (_about_two if len(images.classes) == 2 else _about_many)(images, threshold_note)
+    _, sizes = np.unique(images.strata, return_counts=True)
+    lone = bool(sizes.max() == 1)
+    drawn: dict[str, list[Array]] = {name: [] for name in values}
+    if resamples and not lone:
+        for weights in bootstrap_counts(images.strata, resamples, generator):
+            for name, found in values_of(images, weights).items():
+                drawn[name].append(found)
+    lines = []
+    for name, value in values.items():
+        n, notes = about(name)
+        low = high = float("nan")
+        if np.isnan(value):
+            notes = notes[:1]
+        elif lone:
+            notes.append("no interval: one image of each kind cannot be resampled")
+        elif resamples:
+            low, high = percentile_interval(np.concatenate(drawn[name]), confidence)
+            if low == high:
+                notes.append("all resamples agree: the interval cannot speak of errors that did not occur here")
+            elif sizes.min() == 1:
+                notes.append("a class or species has one image, which the interval takes as certain")
+        lines.append((name, value, low, high, n, "; ".join(notes)))
+    return lines
+
+
+def _two_class(images: Images, weights: Array) -> dict[str, Array]:
+    attack, species, threshold = images.attack, images.species, images.threshold
+    scores = images.probabilities[:, images.positive]
+    ranking = Ranking.of(scores, attack, weights)
+    called = np.where(scores >= threshold, images.positive, 1 - images.positive)
+    values = {
+        "auroc": classification.auroc_of(ranking),
+        "auroc_logit": classification.auroc(images.logits[:, images.positive], attack, weights),
+        "ap": classification.average_precision_of(ranking),
+        "eer": pad.eer_of(ranking),
+        "accuracy": classification.accuracy(images.predicted, images.labels, weights),
+        "balanced_accuracy": classification.balanced_accuracy(images.predicted, images.labels, weights),
+        "accuracy_at_threshold": classification.accuracy(called, images.labels, weights),
+        "brier": classification.brier(scores, attack, weights),
+        "ece": classification.ece(images.probabilities, images.labels, weights),
+        "apcer": pad.apcer(scores, attack, threshold, species, weights),
+        "bpcer": pad.bpcer(scores, attack, threshold, weights),
+        "acer": pad.acer(scores, attack, threshold, species, weights),
+    }
+    if species is not None:
+        rates = pad.apcer_per_species(scores, attack, threshold, species, weights)
+        values |= {f"apcer[{name}]": rate for name, rate in rates.items()}
+    for percent in APCER_TARGETS:
+        values[f"bpcer_at_apcer{percent}"] = pad.bpcer_at_apcer(scores, attack, percent / 100, species, weights)
+    return values
+
+
+def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int, list[str]]]:
+    """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
+    attack = images.attack
+    counts = {True: int(attack.sum()), False: int((~attack).sum())}
+    names = {True: images.classes[images.positive], False: images.classes[1 - images.positive]}
+    absent = [f"no image of class {names[kind]}" for kind in (True, False) if not counts[kind]]
+    scores = images.probabilities[:, images.positive]
+    rates = pad.apcer_per_species(scores, attack, images.threshold, images.species)
+    species = np.full(len(images), pad.ONE_SPECIES) if images.species is None else images.species
+    sizes = dict(zip(*np.unique(species[attack].astype(str), return_counts=True), strict=True))
+
+    def about(metric: str) -> tuple[int, list[str]]:
+        if metric.startswith("apcer["):
+            return int(sizes[metric[6:-1]]), [threshold_note]
+        if metric == "apcer":
+            worst = [] if len(rates) < 2 else [f"worst of {len(rates)} species: {max(rates, key=lambda s: rates[s])}"]
+            pooled = ["all attacks taken as one species"] if images.species is None else []
+            return counts[True], [*absent[: not counts[True]], threshold_note, *worst, *pooled]
+        if metric == "bpcer":
+            return counts[False], [*([] if counts[False] else absent[-1:]), threshold_note]
+        if metric.startswith("bpcer_at_apcer"):
+            if absent:
+                return counts[False], absent[:1]
+            target = int(metric.removeprefix("bpcer_at_apcer"))
+            reached = pad.reached_apcer(scores, attack, target / 100, images.species)
+            least = min(sizes.values())
+            coarse = [f"{target} % is finer than one of {least} attacks"] if least * target < 100 else []
+            return counts[False], [*coarse, f"taken at APCER {100 * reached:.3g} %, found on these images"]
+        if metric == "acer":
+            return len(images), [*absent[:1], threshold_note]
+        if metric in ("accuracy", "brier", "ece"):
+            return len(images), []
+        return len(images), [threshold_note] if metric == "accuracy_at_threshold" else absent[:1]
+
+    return about
+
+
+def _many_class(images: Images, weights: Array) -> dict[str, Array]:
+    labels, present = images.labels, np.unique(images.labels)
+    found: dict[str, list[Array]] = {"auroc_macro": [], "auroc_logit_macro": [], "ap_macro": [], "eer_macro": []}
+    for k in present:  # as `one_vs_rest`, with one sort for all
+        ranking = Ranking.of(images.probabilities[:, k], labels == k, weights)
+        found["auroc_macro"].append(classification.auroc_of(ranking))
+        found["auroc_logit_macro"].append(classification.auroc(images.logits[:, k], labels == k, weights))
+        found["ap_macro"].append(classification.average_precision_of(ranking))
+        found["eer_macro"].append(pad.eer_of(ranking))
+    return {
+        **{name: np.mean(per_class, axis=0) for name, per_class in found.items()},
+        "brier_macro": classification.brier_macro(images.probabilities, labels, weights),
+        "accuracy": classification.accuracy(images.predicted, labels, weights),
+        "balanced_accuracy": classification.balanced_accuracy(images.predicted, labels, weights),
+        "ece": classification.ece(images.probabilities, labels, weights),
+    }
+
+
+def _about_many(images: Images, threshold_note: str) -> Callable[[str], tuple[int, list[str]]]:
+    del threshold_note  # no threshold enters these figures
+    present = np.unique(images.labels)
+    absent = [name for k, name in enumerate(images.classes) if k not in present]
+
+    def about(metric: str) -> tuple[int, list[str]]:
+        if metric in ("accuracy", "brier_macro", "ece"):
+            return len(images), []
+        if len(present) < 2:
+            return len(images), [f"only images of class {images.classes[present[0]]}"]
+        return len(images), [f"mean over the classes present; no image of {', '.join(absent)}"] if absent else []
+
+    return about

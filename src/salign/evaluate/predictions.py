@@ -1,0 +1,197 @@
+"""The predictions table: one row per image, the contract between train, predict and evaluate.
+
+Columns `id, path, split, label, predicted`, then `logit_<class>` and `prob_<class>` for every class in order, then any
+free columns of the manifest (group, domain, attack species). `label` and `split` are empty where unknown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from salign.types import SalignError
+
+COLUMNS = ("id", "path", "split", "label", "predicted")
+LOGIT, PROB = "logit_", "prob_"
+_SHOWN = 20
+_TOLERANCE = 1e-3
+
+
+def columns_for(classes: Sequence[str]) -> list[str]:
+    """List the columns every predictions table of these classes starts with, in order."""
+    return [*COLUMNS, *(LOGIT + name for name in classes), *(PROB + name for name in classes)]
+
+
+def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """List the classes a table speaks of, in the order of its `prob_<class>` columns."""
+    return tuple(str(name)[len(PROB) :] for name in table.columns if str(name).startswith(PROB))
+
+
+def logits_of(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """`(N, K)` float64."""
+    return table[[LOGIT + name for name in classes]].to_numpy(dtype=np.float64)
+
+
+def probabilities_of(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """`(N, K)` float64."""
+    return table[[PROB + name for name in classes]].to_numpy(dtype=np.float64)
+
+
+def text_of(table: pd.DataFrame, column: str) -> pd.Series:
+    """Give a column as text, empty where a value is missing."""
+    values = table[column]
+    return values.astype(str).mask(values.isna(), "")
+
+
+def validate(
+    table: pd.DataFrame, classes: Sequence[str], *, source: str = "predictions", labelled: bool = False
+) -> None:
+    """Check a table once, at the boundary, and report everything that is wrong together.
+
+    Args:
+        table: the predictions; rows are named as lines of the file (the first record is row 2).
+        classes: the class names expected, at least two.
+        source: name of the file for the message.
+        labelled: whether every row must carry a label.
+
+    Raises:
+        SalignError: columns are missing, an id is empty or twice, a number is not finite or no probability, the
+            probabilities of a row do not sum to one, `predicted` is not the class of the highest probability, a label
+            is unknown, or missing although `labelled`.
+    """
+    names = list(classes)
+    if len(set(names)) < max(2, len(names)):
+        raise SalignError(f"expected two or more different class names; got {names}")
+    absent = [name for name in columns_for(classes) if name not in table.columns]
+    if absent:
+        known = ", ".join(classes_of(table)) or "none"
+        raise SalignError(f"{source}: column(s) {', '.join(absent)} missing; the classes in this table are: {known}")
+    ids, predicted, labels = (text_of(table, name) for name in ("id", "predicted", "label"))
+    faults: list[tuple[int, str]] = []
+
+    def flag(wrong: Any, message: Callable[[int], str]) -> None:
+        faults.extend((int(i), message(int(i))) for i in np.flatnonzero(wrong))
+
+    flag(ids == "", lambda i: "id: empty")
+    flag(ids.duplicated() & (ids != ""), lambda i: "id: comes twice")
+    numbers = columns_for(classes)[len(COLUMNS) :]
+    values = table[numbers].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    for i, j in np.argwhere(~np.isfinite(values)):
+        faults.append((int(i), f"{numbers[j]}: {table[numbers[j]].iloc[i]!r} is not a finite number"))
+    probabilities, sound = values[:, len(classes) :], np.isfinite(values).all(1)
+    off = np.abs(probabilities.sum(1) - 1) + np.maximum(-probabilities.min(1, initial=0), 0) > _TOLERANCE
+    flag(sound & off, lambda i: f"prob: {probabilities[i].tolist()} are no probabilities that sum to 1")
+    chosen = np.array([names.index(name) if name in names else -1 for name in predicted], dtype=np.int64)
+    flag(chosen < 0, lambda i: f"predicted: {predicted.iloc[i]!r} is none of the classes")
+    beaten = probabilities[np.arange(len(table)), chosen] < probabilities.max(1, initial=0) - _TOLERANCE
+    flag(sound & ~off & (chosen >= 0) & beaten, lambda i: f"predicted: {predicted.iloc[i]!r} has not the highest prob")
+    flag(~labels.isin([*names, ""]), lambda i: f"label: {labels.iloc[i]!r} is none of the classes")
+    if labelled:
+        flag(labels == "", lambda i: "label: empty; only labelled images can be evaluated")
+    if faults:
+        faults.sort(key=lambda fault: fault[0])
+        lines = [f"  row {position + 2} ({ids.iloc[position]}), {message}" for position, message in faults[:_SHOWN]]
+        more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        known = ", ".join(classes)
+        raise SalignError("\n".join([f"{source}: {len(faults)} fault(s) (classes: {known}):", *lines, *more]))
+
+
+def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read and validate a table written by `train`, `predict` or anybody (CSV, or Parquet by suffix).
+
+    Args:
+        path: the file.
+        classes: the classes expected; None takes those of the `prob_<class>` columns.
+
+    Returns:
+        The table; text columns as text (an empty cell is an empty text), logits and probabilities as float64.
+
+    Raises:
+        SalignError: the file is missing, unreadable or not valid.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise SalignError(f"{path}: no such file; expected a predictions table (CSV or Parquet)") from None
+    except (OSError, ValueError, pd.errors.ParserError, pa.ArrowInvalid) as error:
+        raise SalignError(f"{path}: cannot be read as a predictions table: {error}") from error
+    names = tuple(classes) if classes is not None else classes_of(table)
+    validate(table, names, source=str(path))
+    numbers = columns_for(names)[len(COLUMNS) :]
+    return table.assign(
+        **{name: text_of(table, name) for name in COLUMNS},
+        **{name: pd.to_numeric(table[name]).astype(np.float64) for name in numbers},
+    )
+
+
+class PredictionsWriter:
+    """Writes a predictions table piece by piece, at constant memory, and puts it in place only when complete.
+
+    Use as a context manager; when the block raises, the file that was there before stays as it was.
+    """
+
+    def __init__(self, path: str | Path, classes: Sequence[str], free: Sequence[str] = ()) -> None:
+        self.path = Path(path)
+        self.columns = [*columns_for(classes), *free]
+        self._numbers = set(columns_for(classes)[len(COLUMNS) :])
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._parquet: pq.ParquetWriter | None = None
+        self.rows = 0
+
+    def __enter__(self) -> PredictionsWriter:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.suffix.lower() == ".parquet":
+                fields = [(name, pa.float64() if name in self._numbers else pa.string()) for name in self.columns]
+                self._parquet = pq.ParquetWriter(self._temporary, pa.schema(fields))
+            else:
+                pd.DataFrame(columns=self.columns).to_csv(self._temporary, index=False)
+        except OSError as error:
+            raise SalignError(f"{self.path}: cannot be written: {error}") from error
+        return self
+
+    def write(self, rows: pd.DataFrame) -> None:
+        """Append rows; they must have exactly the columns announced, in any order.
+
+        Raises:
+            SalignError: the columns differ, or the disk does not take them.
+        """
+        if set(rows.columns) != set(self.columns):
+            differ = sorted(set(self.columns) ^ {str(name) for name in rows.columns})
+            raise SalignError(f"{self.path}: these columns are not both announced and given: {', '.join(differ)}")
+        ordered = rows[self.columns].assign(
+            **{name: text_of(rows, name) for name in self.columns if name not in self._numbers}
+        )
+        try:
+            if self._parquet is not None:
+                self._parquet.write_table(pa.Table.from_pandas(ordered, self._parquet.schema, preserve_index=False))
+            else:
+                ordered.to_csv(self._temporary, mode="a", header=False, index=False)
+        except OSError as error:
+            raise SalignError(f"{self.path}: writing row {self.rows + 2} failed: {error}") from error
+        self.rows += len(rows)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._parquet is not None:
+                self._parquet.close()
+            if kind is None:
+                self._temporary.replace(self.path)
+        except OSError as failure:
+            raise SalignError(f"{self.path}: cannot be written: {failure}") from failure
+        finally:
+            self._temporary.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""One sort that every ranking figure reuses, for the images as they are and for any number of bootstrap resamples.
+
+A resample is a row of counts: how many times each image was drawn. All figures of this package take such `weights`
+`(R, N)` and then give `(R,)` values; without weights every image counts once and they give one number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from salign.types import SalignError
+
+Array = NDArray[Any]
+
+
+def finite(values: ArrayLike, what: str) -> Array:
+    """`values` as a float64 array.
+
+    Raises:
+        SalignError: a value is NaN or infinite; names the first such row (counted from 0).
+    """
+    array = np.asarray(values, dtype=np.float64)
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        place = np.argwhere(wrong)[0]
+        raise SalignError(
+            f"{what} of image {place[0]} (counted from 0) is {array[tuple(place)]}, and {int(wrong.sum())} value(s) are"
+            " not finite in all; expected finite numbers. Find out why the model gave them before evaluating."
+        )
+    return array
+
+
+def counts(weights: ArrayLike | None, images: int) -> Array:
+    """`(R, N)` float64 counts; `(1, N)` ones when `weights` is None.
+
+    Raises:
+        SalignError: `weights` is not `(R, N)` with `N = images`.
+    """
+    if weights is None:
+        return np.ones((1, images))
+    array = np.asarray(weights, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != images:
+        raise SalignError(f"weights must be (resamples, {images}), one count per image; got shape {array.shape}")
+    return array
+
+
+def as_asked(values: Array, weights: ArrayLike | None) -> Array:
+    """`(R,)` values for given weights, or the one number when there were none."""
+    return values if weights is not None else values[0]
+
+
+def ratio(part: Array, whole: Array) -> Array:
+    """`part / whole` with NaN where `whole` is 0: a share of no images has no value."""
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Positive and negative images counted at each distinct score.
+
+    An image is called positive at threshold t when its score is >= t. The candidates for t are the `G` distinct scores
+    and one value above them all.
+    """
+
+    scores: Array
+    """`(G,)` the distinct scores, ascending."""
+    positives: Array
+    """`(R, G)` positive images having exactly that score."""
+    negatives: Array
+    """`(R, G)` negative images having exactly that score."""
+
+    @classmethod
+    def of(cls, scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Ranking:
+        """Sort once.
+
+        Args:
+            scores: `(N,)` finite, higher = more positive; any scale.
+            positive: `(N,)` bool.
+            weights: `(R, N)` counts, or None.
+
+        Raises:
+            SalignError: a score is not finite, or the lengths differ.
+        """
+        values, truth = finite(scores, "score"), np.asarray(positive, dtype=bool)
+        if values.ndim != 1 or truth.shape != values.shape:
+            raise SalignError(f"expected (N,) scores and (N,) labels; got {values.shape} and {truth.shape}")
+        drawn = counts(weights, len(values))
+        distinct, group = np.unique(values, return_inverse=True)
+        parts = []
+        for kind in (truth, ~truth):
+            members = np.flatnonzero(kind)
+            members = members[np.argsort(group[members], kind="stable")]
+            at_score = np.zeros((len(drawn), len(distinct)))
+            if len(members):
+                present, starts = np.unique(group[members], return_index=True)
+                picked = drawn[:, members]
+                at_score[:, present] = (
+                    picked if len(present) == len(members) else np.add.reduceat(picked, starts, axis=1)
+                )
+            parts.append(at_score)
+        return cls(distinct, parts[0], parts[1])
+
+    @cached_property
+    def missed(self) -> Array:
+        """`(R, G + 1)` positive images below each candidate threshold, the one above all scores last."""
+        return _exclusive_sum(self.positives)
+
+    @cached_property
+    def passed(self) -> Array:
+        """`(R, G + 1)` negative images below each candidate threshold, the one above all scores last."""
+        return _exclusive_sum(self.negatives)
+
+    def threshold(self, candidate: int) -> float:
+        """Give a number that splits the scores as candidate `0..G` does, half way to the next lower score.
+
+        Half way, so that rounding a stored score does not move an image across and that two well separated kinds are
+        split in the middle of the gap.
+        """
+        if candidate == 0:
+            return float(self.scores[0])
+        if candidate == len(self.scores):
+            return float(np.nextafter(self.scores[-1], np.inf))
+        low, high = self.scores[candidate - 1], self.scores[candidate]
+        middle = low + (high - low) / 2
+        return float(middle if middle > low else high)
+
+
+def _exclusive_sum(at_score: Array) -> Array:
+    total = np.zeros((at_score.shape[0], at_score.shape[1] + 1))
+    np.cumsum(at_score, axis=1, out=total[:, 1:])
+    return total

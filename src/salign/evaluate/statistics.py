@@ -1,0 +1,60 @@
+"""How sure a figure is: the percentile bootstrap over images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from salign.evaluate.ranking import Array
+from salign.types import SalignError
+
+_CELLS = 4_000_000
+"""Counts held at once (32 MB as float64), so that memory does not grow with images times resamples."""
+
+
+def bootstrap_counts(strata: ArrayLike, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
+    """Draw images with replacement, within each stratum, and count how often each was drawn.
+
+    Stratified, since test sets are composed by design (so many attacks of each species, so many bona fide): each
+    resample keeps the number of images of every stratum, no resample lacks a class, and the interval speaks of other
+    images of the same mix. Give one stratum for all to resample freely.
+
+    Args:
+        strata: `(N,)` any values; equal values are one stratum.
+        resamples: how many to draw.
+        generator: source of randomness; its state moves on.
+
+    Yields:
+        `(r, N)` float64 counts, the `r` adding up to `resamples`; each row sums to N.
+
+    Raises:
+        SalignError: no images, or fewer than one resample.
+    """
+    _, codes = np.unique(np.asarray(strata), return_inverse=True)
+    if not len(codes) or resamples < 1:
+        raise SalignError(f"a bootstrap needs images and resamples; got {len(codes)} and {resamples}")
+    members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
+    block = max(1, _CELLS // len(codes))
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = np.zeros((rows, len(codes)))
+        for positions in members:
+            size = len(positions)
+            picks = generator.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+            drawn[:, positions] = np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size)
+        yield drawn
+
+
+def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Give the percentile interval (Efron 1979) of `(R,)` resampled values; NaN if any of them is NaN.
+
+    Raises:
+        SalignError: `confidence` is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise SalignError(f"confidence must lie between 0 and 1, for instance 0.95; got {confidence}")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.asarray(values, dtype=np.float64), [tail, 1 - tail])
+    return float(low), float(high)

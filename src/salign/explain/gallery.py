@@ -1,0 +1,162 @@
+"""A gallery of what a model looked at: image, human map, model map and answer, mistakes first."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from salign.maps.render import overlay, thumbnail, to_picture
+from salign.maps.sheet import Section, Tile, write_sheet
+from salign.maps.tensor_ops import min_max, varies
+from salign.types import SalignError
+
+_SIDE = 240
+_GAP = 8
+_LINE = 18
+_PAPER, _INK, _ALARM = (255, 255, 255), (30, 30, 30), (190, 30, 30)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of the gallery."""
+
+    id: str
+    image: Tensor
+    """`(3, H, W)` uint8, or floating point in [0, 1]."""
+    model_map: Tensor
+    """`(h, w)` raw, any range; scaled to [0, 1] for showing."""
+    label: str | None
+    """True class; None where it is unknown."""
+    predicted: str
+    probability: float
+    """Of the predicted class."""
+    human_map: Tensor | None = None
+    """`(H, W)` in [0, 1]; None where nobody looked, all zeros where somebody marked nothing."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the answer is known to be a mistake."""
+        return self.label is not None and self.label != self.predicted
+
+    @property
+    def caption(self) -> str:
+        """Predicted class with its probability, and the true class."""
+        truth = "true class unknown" if self.label is None else f"true {self.label}"
+        return f"{truth}, predicted {self.predicted} ({self.probability:.0%})"
+
+    @property
+    def human_note(self) -> str:
+        """What there is to see of people; never lets a missing map pass for a blank one."""
+        if self.human_map is None:
+            return "nobody looked"
+        return "" if bool(self.human_map.any()) else "a person looked and marked nothing"
+
+    @property
+    def model_note(self) -> str:
+        """Says so where the model's map has no shape to show."""
+        return "" if bool(varies(self.model_map.float())) else "the model's map is the same everywhere"
+
+    def pictures(self) -> list[Image.Image]:
+        """Image, human map on the image (the bare image where there is none), model map on the image."""
+        human = to_picture(self.image) if self.human_map is None else overlay(self.image, self.human_map)
+        return [to_picture(self.image), human, overlay(self.image, min_max(self.model_map.float()))]
+
+
+def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro: str = "") -> Path:
+    """Write one self-contained HTML page; each row shows image | human map | model map.
+
+    Args:
+        path: the HTML file; replaced in one step.
+        items: in the order shown within their section.
+        title: heading of the page.
+        intro: a sentence below it.
+
+    Returns:
+        The path written.
+
+    Raises:
+        SalignError: there is nothing to show.
+    """
+    _some(items)
+    kinds = (
+        ("Mistakes", [item for item in items if item.wrong]),
+        ("Right answers", [item for item in items if item.label is not None and not item.wrong]),
+        ("True class unknown", [item for item in items if item.label is None]),
+    )
+    sections = [
+        Section(f"{name} ({len(members)})", "Left to right: image, human map, model map.", [_tile(i) for i in members])
+        for name, members in kinds
+        if members
+    ]
+    return write_sheet(path, title, sections, intro=intro)
+
+
+def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
+    """Write one PNG with a row per item: image, human map, model map, and the caption below, red for a mistake.
+
+    Raises:
+        SalignError: there is nothing to show.
+    """
+    _some(items)
+    path = Path(path)
+    rows = [_row(item) for item in items]
+    width = max(row.width for row in rows)
+    head = _LINE + _GAP
+    sheet = Image.new("RGB", (width, head + sum(row.height for row in rows)), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for k, name in enumerate(("image", "human map", "model map")):
+        pen.text((_GAP + k * (_SIDE + _GAP), _GAP // 2), name, fill=_INK, font=_font())
+    top = head
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        sheet.save(partial, "PNG")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _some(items: Sequence[Item]) -> None:
+    if not items:
+        raise SalignError("a gallery needs at least one image; got none. Choose another split or filter.")
+
+
+def _notes(item: Item) -> str:
+    return "; ".join(note for note in (item.human_note, item.model_note) if note)
+
+
+def _tile(item: Item) -> Tile:
+    note = " · ".join(part for part in (item.id, _notes(item)) if part)
+    return Tile(item.pictures(), item.caption, note, flagged=item.wrong)
+
+
+def _row(item: Item) -> Image.Image:
+    pictures = [thumbnail(picture, _SIDE) for picture in item.pictures()]
+    if item.human_map is None:
+        pictures[1] = Image.new("RGB", pictures[1].size, (225, 225, 225))
+        ImageDraw.Draw(pictures[1]).text((_GAP, _GAP), item.human_note, fill=_INK, font=_font())
+    mark = "MISTAKE: " if item.wrong else ""
+    text = f"{mark}{item.caption}. {item.id}" + (f" ({_notes(item)})" if _notes(item) else "")
+    lines = textwrap.wrap(text, 100) or [""]
+    height = max(picture.height for picture in pictures)
+    row = Image.new("RGB", (3 * (_SIDE + _GAP) + _GAP, height + _LINE * len(lines) + 2 * _GAP), _PAPER)
+    for k, picture in enumerate(pictures):
+        row.paste(picture, (_GAP + k * (_SIDE + _GAP), 0))
+    pen = ImageDraw.Draw(row)
+    for k, line in enumerate(lines):
+        pen.text((_GAP, height + _GAP // 2 + k * _LINE), line, fill=_ALARM if item.wrong else _INK, font=_font())
+    return row
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=13)

@@ -1,0 +1,37 @@
+"""Grad-CAM (Selvaraju et al. 2017) on the last feature maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.explain.state import Model, evaluating
+from salign.types import Output
+
+
+def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
+    """`ReLU(sum_k a_k F_k)`, with `a_k` the spatial mean of the gradient of the class logit by `F_k` (eq. 1 and 2).
+
+    One forward pass in evaluation mode; the gradient goes back through the head only, and no parameter gets one. With a
+    linear head on the spatial mean this is `ReLU(CAM) / (h * w)`.
+
+    Args:
+        model: images -> Output.
+        images: `(B, 3, H, W)` in [0, 1].
+        classes: `(B,)` int64.
+
+    Returns:
+        `(B, h, w)` float32, not negative, detached.
+    """
+    with evaluating(model), torch.no_grad():
+        return grad_cam_of(model(images), classes)
+
+
+def grad_cam_of(output: Output, classes: Tensor) -> Tensor:
+    """Grad-CAM of a forward pass already made; see `grad_cam`. Works under `no_grad` and `inference_mode`."""
+    device = output.features.device.type
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
+        features = output.features.detach().clone().float().requires_grad_()
+        chosen = output.head(features).gather(1, classes.clone()[:, None])
+        (gradient,) = torch.autograd.grad(chosen.sum(), features)
+        return (gradient.mean((2, 3), keepdim=True) * features).sum(1).relu().detach()

@@ -1,0 +1,96 @@
+"""RISE (Petsiuk, Das & Saenko 2018): what the answer is on average when a place is left visible."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.explain.state import Model, evaluating
+from salign.types import SalignError
+
+
+def rise(
+    model: Model,
+    images: Tensor,
+    classes: Tensor,
+    *,
+    masks: int = 1000,
+    grid: int = 7,
+    keep: float = 0.5,
+    fill: float = 0.0,
+    generator: torch.Generator,
+    batch_size: int = 64,
+) -> Tensor:
+    """`1 / (keep * N) * sum_i p(class | image * M_i) * M_i` over `N` random masks (eq. 6).
+
+    The same masks serve all images. The model sees `batch_size` masked pictures at a time, and memory does not grow
+    with the number of masks. Deviation: the image is masked in [0, 1], so that a hidden place is black (`fill`); the
+    authors' code masks the normalised image, so that it is the mean colour.
+
+    Args:
+        model: images -> Output; the score is the softmax probability.
+        images: `(B, 3, H, W)` in [0, 1].
+        classes: `(B,)` int64.
+        masks: how many.
+        grid: cells along each side of a mask before it is enlarged.
+        keep: probability that a cell stays visible, in (0, 1].
+        fill: grey level of hidden places.
+        generator: CPU generator of the masks; its state moves on. The maps do not depend on `batch_size`.
+        batch_size: pictures per forward pass.
+
+    Returns:
+        `(B, H, W)` float32: around the mean probability everywhere, higher where seeing the place helps the class.
+
+    Raises:
+        SalignError: `masks`, `grid` or `batch_size` is below 1, or `keep` is not in (0, 1].
+    """
+    if masks < 1 or grid < 1 or batch_size < 1 or not 0 < keep <= 1:
+        raise SalignError(
+            "RISE needs masks, grid and batch_size of 1 or more and keep in (0, 1];"
+            f" got masks={masks}, grid={grid}, batch_size={batch_size}, keep={keep}"
+        )
+    height, width = images.shape[-2:]
+    cells, shifts = draw(masks, grid, keep, (height, width), generator)
+    total = torch.zeros(images.shape[0], height * width, device=images.device)
+    at_once = max(1, batch_size // max(1, images.shape[0]))
+    with evaluating(model), torch.no_grad():
+        for start in range(0, masks, at_once):
+            part = slice(start, start + at_once)
+            visible = enlarge(cells[part].to(images.device), shifts[part].to(images.device), (height, width))
+            scores = [
+                _scores(model, some, wanted, visible, fill)
+                for some, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True)
+            ]
+            total += torch.cat(scores) @ visible.flatten(1)
+    return (total / (keep * masks)).unflatten(1, (height, width))
+
+
+def draw(
+    masks: int, grid: int, keep: float, size: tuple[int, int], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """`(masks, grid, grid)` cells of 0 and 1, and `(masks, 2)` shifts in pixels, below one cell each way."""
+    cells = (torch.rand(masks, grid, grid, generator=generator) < keep).float()
+    steps = [torch.randint(math.ceil(side / grid), (masks,), generator=generator) for side in size]
+    return cells, torch.stack(steps, dim=1)
+
+
+def enlarge(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks `(N, H, W)` in [0, 1]: cells enlarged bilinearly to one cell more than the image, then cut out shifted."""
+    grid, (height, width) = cells.shape[-1], size
+    above = ((grid + 1) * math.ceil(height / grid), (grid + 1) * math.ceil(width / grid))
+    large = functional.interpolate(cells[:, None], size=above, mode="bilinear", align_corners=False)[:, 0]
+    device = cells.device
+    rows = shifts[:, :1] + torch.arange(height, device=device)
+    columns = shifts[:, 1:] + torch.arange(width, device=device)
+    return large[torch.arange(len(cells), device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _scores(model: Model, images: Tensor, classes: Tensor, visible: Tensor, fill: float) -> Tensor:
+    """`(b, n)` probability of each image's class behind each of `n` masks."""
+    pictures = fill + visible[None, :, None] * (images[:, None] - fill)
+    wanted = classes.repeat_interleave(len(visible))
+    logits = model(pictures.flatten(0, 1)).logits.float()
+    return logits.softmax(1).gather(1, wanted[:, None]).unflatten(0, (len(images), len(visible)))[..., 0]

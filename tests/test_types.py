@@ -143,6 +143,20 @@ def test_inference_mode_gives_the_same_map_without_a_graph(head: type[nn.Module]
 
 @pytest.mark.parametrize("asked", [CLASSES, PAIRS, torch.randn(B, K)], ids=["one", "several", "coefficients"])
 @pytest.mark.parametrize(("head", "linear"), [(Pooled, True), (Curved, False)])
+def test_an_answer_of_inference_mode_may_be_asked_for_its_map_later(
+    head: type[nn.Module], linear: bool, asked: Tensor
+) -> None:
+    module, features = head(), random_features()
+    expected = make(module, features, linear=linear).cam(asked).detach()
+    with torch.inference_mode():
+        output = make(module, features.clone(), linear=linear)
+    cam = output.cam(asked)
+    assert not cam.requires_grad
+    assert torch.equal(cam, expected)
+
+
+@pytest.mark.parametrize("asked", [CLASSES, PAIRS, torch.randn(B, K)], ids=["one", "several", "coefficients"])
+@pytest.mark.parametrize(("head", "linear"), [(Pooled, True), (Curved, False)])
 def test_bfloat16_autocast_does_not_reach_the_map(head: type[nn.Module], linear: bool, asked: Tensor) -> None:
     module, features = head(), random_features(requires_grad=True)
     expected = make(module, features, linear=linear).cam(asked)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from salign.errors import SalignError
 
-class SalignError(Exception):
-    """A mistake the user can mend; the message says what was expected, what came and what to do."""
+__all__ = ["Batch", "Output", "SalignError"]
 
 
 class Batch(NamedTuple):
@@ -81,7 +81,8 @@ def _rows(weight: Tensor, classes: Tensor) -> Tensor:
 
 def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
     """`(B, C, h, w)` and `(B, n, C)` -> `(B, n, h, w)`, in float32 even under autocast."""
-    with torch.autocast(features.device.type, enabled=False):
+    learning = torch.is_grad_enabled() and not features.is_inference()
+    with torch.set_grad_enabled(learning), torch.autocast(features.device.type, enabled=False):
         return torch.bmm(rows, features.float().flatten(2)).unflatten(2, features.shape[2:])
 
 

@@ -1,0 +1,162 @@
+"""What a user trains, saves and loads: the same figures after as before, and one clear error for a damaged folder."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from salign.models import Classifier
+from salign.types import SalignError
+
+CLASSES = ["benign", "malignant", "none"]
+
+
+def small(**options: object) -> Classifier:
+    return Classifier("test_resnet", CLASSES, **{"image_size": 64, **options})
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_normalisation_is_inside(images: torch.Tensor) -> None:
+    classifier = small().eval()
+    statistics = classifier.backbone.net.pretrained_cfg
+    normal = torch.stack([(images[:, c] - statistics["mean"][c]) / statistics["std"][c] for c in range(3)], dim=1)
+    with torch.inference_mode():
+        expected = classifier.backbone.net(normal)
+        assert torch.allclose(classifier(images).logits, expected, atol=1e-5)
+        assert not torch.allclose(classifier.backbone.net(images), expected, atol=1e-3)
+
+
+def test_the_seed_makes_the_weights_and_leaves_the_global_stream_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first, again, other = small(seed=1), small(seed=1), small(seed=2)
+    assert torch.equal(torch.rand(1), expected)
+    name = "backbone.net.fc.weight"
+    assert torch.equal(first.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+
+
+@pytest.mark.parametrize("classes", [[], ["one"], ["same", "same"]])
+def test_classes_must_be_two_and_different(classes: list[str]) -> None:
+    with pytest.raises(SalignError, match="at least two different classes"):
+        Classifier("test_resnet", classes, image_size=64)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_saved_and_loaded_is_bit_identical(
+    tmp_path: Path, images: torch.Tensor, memory_format: torch.memory_format
+) -> None:
+    classifier = small(output_stride=16, args={"drop_rate": 0.1}, seed=4).to(memory_format=memory_format)
+    classifier.train()(images)  # moves the batch statistics
+    loaded = Classifier.load(classifier.save(tmp_path / "run"))
+    assert not loaded.training
+    assert loaded.classes == tuple(CLASSES)
+    assert loaded.image_size == (64, 64)
+    assert loaded.config == classifier.config
+    state, expected = loaded.state_dict(), classifier.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    asked = torch.tensor([0, 1, 2])
+    with torch.inference_mode():
+        before, after = classifier.eval()(images), loaded(images)
+    if memory_format == torch.contiguous_format:
+        assert torch.equal(before.logits, after.logits)
+        assert torch.equal(before.cam(asked), after.cam(asked))
+    assert torch.allclose(before.logits, after.logits, atol=1e-5)
+    assert before.features.shape[2:] == (4, 4)
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["model.json", "weights.safetensors"]
+
+
+def test_an_oblong_size_survives(tmp_path: Path) -> None:
+    classifier = small(image_size=(64, 96))
+    assert Classifier.load(classifier.save(tmp_path)).image_size == (64, 96)
+    assert classifier.backbone.grid == (2, 3)
+
+
+def test_a_failed_save_leaves_the_earlier_one_whole(
+    tmp_path: Path, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = small(seed=1)
+    earlier.save(tmp_path)
+    kept = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        small(seed=2).save(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == kept
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return small().save(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[1, 2]",
+        lambda text: text.replace("image_size", "image_sise"),
+        lambda text: json.dumps({**json.loads(text), "surprise": 1}),
+        lambda text: json.dumps({**json.loads(text), "image_size": 64}),
+    ],
+    ids=["cut", "empty", "list", "missing key", "unknown key", "wrong type"],
+)
+def test_a_damaged_model_json_is_named(folder: Path, damage) -> None:
+    path = folder / "model.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(SalignError, match=r"model\.json is damaged"):
+        Classifier.load(folder)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SalignError, match=r"no model\.json there"):
+        Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_a_truncated_weights_file_is_refused(folder: Path, share: float) -> None:
+    path = folder / "weights.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(SalignError, match=r"weights\.safetensors is not a whole safetensors file"):
+        Classifier.load(folder)
+
+
+def test_a_pickle_in_the_place_of_the_weights_never_runs(folder: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (folder / "exploded",)
+
+    (folder / "weights.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(SalignError, match="Pickled weights"):
+        Classifier.load(folder)
+    assert not (folder / "exploded").exists()
+
+
+def test_missing_weights_are_named(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(SalignError, match=r"weights\.safetensors: no such weights file"):
+        Classifier.load(folder)
+
+
+def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = Classifier("test_convnext", CLASSES, image_size=64).save(tmp_path / "other")
+    (other / "weights.safetensors").replace(folder / "weights.safetensors")
+    with pytest.raises(SalignError, match=r"does not fit .*model\.json"):
+        Classifier.load(folder)

@@ -24,7 +24,7 @@ class SaliencyDataset(Dataset[Batch]):
     """Images with labels and, where somebody looked, saliency maps. Nothing is kept in memory but the manifest.
 
     `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, its random
-    draws are a function of that seed alone, whichever worker makes it; without, they come from torch's global generator.
+    draws are a function of that seed alone, whichever worker makes it; without, they come from the global generator.
 
     Args:
         manifest: what to read.

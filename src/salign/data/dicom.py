@@ -16,7 +16,7 @@ def size(path: str | Path) -> tuple[int, int]:
     Raises:
         ValueError: no picture in it.
     """
-    return _size(_pydicom().dcmread(path, stop_before_pixels=True))
+    return _size(_header(path))
 
 
 def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
@@ -37,7 +37,7 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
         ValueError: several frames, or a photometric interpretation other than grey and RGB.
     """
     pydicom = _pydicom()
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+    header = _header(path)
     check_size(*_size(header))
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
@@ -60,10 +60,19 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
 def _pydicom() -> ModuleType:
     try:
         import pydicom
+        import pydicom.errors
         import pydicom.pixels
     except ImportError as error:
         raise ValueError("DICOM needs pydicom; install it with: pip install 'salign[dicom]'") from error
     return pydicom
+
+
+def _header(path: str | Path) -> Any:
+    pydicom = _pydicom()
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except pydicom.errors.InvalidDicomError as error:
+        raise ValueError("it is not a DICOM file, or damaged") from error
 
 
 def _size(header: Any) -> tuple[int, int]:

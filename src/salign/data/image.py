@@ -47,6 +47,11 @@ _TURN = {
 }
 """What undoes each value of the EXIF tag Orientation."""
 
+_SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap height and width."""
+
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+
 
 class ImageError(SalignError):
     """A picture or map that cannot be used; the message names the file, and the row where it is known."""
@@ -61,7 +66,7 @@ def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]
             return _checked_size(*dicom.size(path))
         with _opened(path) as picture:
             width, height = picture.size
-            return (width, height) if _orientation(picture) >= 5 else (height, width)
+            return (width, height) if _orientation(picture) in _SIDEWAYS else (height, width)
 
 
 def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[int, int] | None = None) -> Tensor:
@@ -161,18 +166,18 @@ def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarra
     """`(H, W)` or `(H, W, 3)`, uint8 or float32 in [0, 1]."""
     orientation = _orientation(picture)
     if at_least is not None:
-        height, width = at_least if orientation < 5 else at_least[::-1]
+        height, width = at_least[::-1] if orientation in _SIDEWAYS else at_least
         picture.draft(None, (width, height))
     picture.load()
     upright = picture.transpose(_TURN[orientation]) if orientation in _TURN else picture
-    mode, wide = picture.mode, 65535.0
+    mode = picture.mode
     if mode == "F":
         return _checked_floats(np.array(upright, dtype=np.float32))
     if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
-        return np.asarray(upright).astype(np.float32) / np.float32(wide)
+        return np.asarray(upright).astype(np.float32) / np.float32(65535)
     if mode == "I":
         raise ValueError("32-bit or signed integers have no agreed white; save 8 or 16 bits, or floats in [0, 1]")
-    if "A" in mode or "a" in mode or "transparency" in picture.info:
+    if mode in _TRANSPARENT or "transparency" in picture.info:
         colour = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
     elif mode in ("1", "L"):

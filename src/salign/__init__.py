@@ -1,1 +1,59 @@
-"""salign."""
+"""salign trains image classifiers to look where people look.
+
+The public names; each is imported when it is first used, so that `import salign` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from salign.data.manifest import Manifest
+    from salign.losses import LOSSES, Cyborg, cyborg
+    from salign.maps import SaliencyMap
+    from salign.models import Classifier, load
+    from salign.train.fit import fit
+    from salign.train.recipe import Recipe
+    from salign.types import Batch, Output, SalignError
+
+_HOME = {
+    "Batch": "salign.types",
+    "Classifier": "salign.models",
+    "Cyborg": "salign.losses",
+    "LOSSES": "salign.losses",
+    "Manifest": "salign.data.manifest",
+    "Output": "salign.types",
+    "Recipe": "salign.train.recipe",
+    "SaliencyMap": "salign.maps",
+    "SalignError": "salign.types",
+    "cyborg": "salign.losses",
+    "fit": "salign.train.fit",
+    "load": "salign.models",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "LOSSES",
+    "Batch",
+    "Classifier",
+    "Cyborg",
+    "Manifest",
+    "Output",
+    "Recipe",
+    "SaliencyMap",
+    "SalignError",
+    "cyborg",
+    "fit",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'salign' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,1 +1,65 @@
-"""salign.cli."""
+"""The `salign` command: one file per subcommand; heavy imports happen inside the call, so that help is instant."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from salign import __version__
+from salign.cli import benchmark, data, demo, evaluate, explain, predict, train
+from salign.errors import SalignError
+
+app = typer.Typer(
+    name="salign",
+    help="Train image classifiers to look where people look. Start with: salign demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
+app.command("benchmark")(benchmark.benchmark)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"salign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; a mistake of the user ends in one message, not in a traceback."""
+    try:
+        app()
+    except SalignError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        where = error.filename or "the output folder"
+        typer.secho(
+            f"error: cannot write {where}: {error.strerror}. What was written before is whole; make room or choose "
+            "another --out, then run the same command again (salign train: with --resume).",
+            fg="red",
+            err=True,
+        )
+        sys.exit(2)

@@ -25,8 +25,12 @@ class Loss(nn.Module, ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the training loop must provide: `cam`, `grad_cam`, `input_gradient`."""
 
-    def __init__(self) -> None:
+    class_weights: Tensor | None
+    """`(K,)` for the cross-entropy, or None."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.epoch = 0
         """Epochs finished; the training loop sets it, schedules read it."""
 

@@ -20,12 +20,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 class CrossEntropy(Loss):
     """Cross-entropy; human saliency is not looked at."""
 
-    class_weights: Tensor | None
-
-    def __init__(self, *, class_weights: Tensor | None = None) -> None:
-        super().__init__()
-        self.register_buffer("class_weights", class_weights, persistent=False)
-
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
         loss = cross_entropy(output.logits, batch.labels, self.class_weights)

@@ -88,7 +88,6 @@ class Cyborg(Loss):
     """
 
     needs = frozenset({"cam"})
-    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class Cyborg(Loss):
         ramp_epochs: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(class_weights=class_weights)
         if not 0 <= alpha <= 1:
             raise SalignError(f"alpha: expected a share between 0 and 1, got {alpha}.")
         if cam_class not in ("true", "predicted", "true_vs_rest"):
@@ -107,7 +106,6 @@ class Cyborg(Loss):
         if penalty not in ("mse", "l1"):
             raise SalignError(f"penalty: expected mse or l1, got {penalty!r}.")
         self.alpha, self.cam_class, self.penalty, self.ramp_epochs = alpha, cam_class, penalty, ramp_epochs
-        self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""

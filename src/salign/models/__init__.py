@@ -3,4 +3,6 @@
 from salign.models.backbone import Backbone
 from salign.models.classifier import Classifier
 
-__all__ = ["Backbone", "Classifier"]
+load = Classifier.load
+
+__all__ = ["Backbone", "Classifier", "load"]

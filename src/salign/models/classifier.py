@@ -87,13 +87,10 @@ class Classifier(nn.Module):
     @classmethod
     def load(cls, folder: Path | str) -> Classifier:
         """The classifier saved in `folder`, in evaluation mode, on the CPU."""
-        folder = Path(folder)
-        if not (folder / CONFIG).is_file():
-            raise SalignError(f"{folder}: no {CONFIG} there; expected a run folder written by `salign train`.")
+        folder, config = Path(folder), cls.describe(folder)
         try:
-            config = json.loads((folder / CONFIG).read_text())
             model = cls(**{**config, "image_size": tuple(config["image_size"])})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except TypeError as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
         state = read_safetensors(folder / WEIGHTS)
         try:
@@ -101,6 +98,21 @@ class Classifier(nn.Module):
         except RuntimeError as error:
             raise SalignError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {error}") from error
         return model.eval()
+
+    @staticmethod
+    def describe(folder: Path | str) -> dict[str, Any]:
+        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args."""
+        path = Path(folder) / CONFIG
+        if not path.is_file():
+            raise SalignError(f"{folder}: no {CONFIG} there; expected a run folder written by `salign train`.")
+        try:
+            config = json.loads(path.read_text())
+            missing = {"backbone", "classes", "image_size"} - set(config)
+        except (ValueError, TypeError) as error:
+            raise SalignError(f"{path} is damaged: {error}") from error
+        if missing:
+            raise SalignError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
+        return config
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,0 +1,42 @@
+# Each target works alone on a machine with Python >= 3.11, make and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test quick check docs clean
+
+help:
+	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 5 min)"
+	@echo "make test   install into .venv, then run every check and test (about 15 min on 2 cores)"
+	@echo "make quick  the same without the slow tests"
+	@echo "make docs   write the generated pages of docs/"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/salign demo
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+quick: check
+	$(BIN)/python -m pytest -m "not slow"
+
+test: quick
+	$(BIN)/python -m pytest -m slow
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

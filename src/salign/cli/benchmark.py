@@ -1,0 +1,49 @@
+"""`salign benchmark`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def benchmark(
+    backbone: Annotated[str, typer.Argument(help="Any timm network.")] = "tf_efficientnet_lite0",
+    image_size: Annotated[int, typer.Option(min=32, help="Side of the images in pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed steps per cell; the median is shown.")] = 5,
+    output: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+) -> None:
+    """Measure on this machine what a training step costs with every loss and number format."""
+    import torch
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from salign.losses import LOSSES
+    from salign.models import Classifier
+    from salign.train.speed import SETTINGS, random_batch, step_seconds
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    classifier = Classifier(backbone, ["a", "b"], image_size=image_size).to(device)
+    batch = random_batch(batch_size, 2, classifier.image_size, device=device)
+    table = Table(title=f"{backbone}, {image_size} px, {batch_size} images a step, {device.type}")
+    for name in ("loss", *(str(setting) for setting in SETTINGS)):
+        table.add_column(name, justify="left" if name == "loss" else "right")
+    cells = [(name, setting) for name in LOSSES for setting in SETTINGS]
+    seconds = {
+        cell: step_seconds(classifier, LOSSES[cell[0]]().to(device), batch, cell[1], repeats=repeats)
+        for cell in track(cells, "measuring", transient=True)
+    }
+    for name in LOSSES:
+        row = [f"{1000 * seconds[name, s]:.0f} ms ({seconds[name, s] / seconds['ce', s]:.2f} x ce)" for s in SETTINGS]
+        table.add_row(name, *row)
+    Console().print(table)
+    if output is not None:
+        figures = [{"loss": name, **s._asdict(), "seconds": seconds[name, s]} for name, s in cells]
+        output.write_text(json.dumps({"backbone": backbone, "image_size": image_size, "cells": figures}, indent=2))
+        typer.echo(f"wrote {output}.")
+    best = min(SETTINGS, key=lambda setting: seconds["ce", setting])
+    typer.echo(f"fastest here: {best}. `salign train` finds this out by itself (precision: auto).")

@@ -1,0 +1,46 @@
+"""`salign evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    group: Annotated[
+        list[str] | None, typer.Option(help="Manifest column to report on by value; may be repeated.")
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(help="Rule that fixes the threshold on validation: eer, apcer1, apcer5, ...")
+    ] = "eer",
+    species: Annotated[
+        str | None, typer.Option(help="Column with the kind of attack; APCER is the worst kind's.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Recompute the figures of a run from its saved predictions, for instance by group or at another threshold.
+
+    For new images with labels, predict them first: salign predict RUN FOLDER.
+    """
+    from salign.cli.show import figures_table
+    from salign.train.report import evaluate_run
+    from salign.train.run import RunFolder
+
+    folder = RunFolder.open(run)
+    evaluate_run(
+        folder,
+        rule=threshold,
+        species=species,
+        groups=group,
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+        progress=True,
+    )
+    figures_table(folder.evaluation)
+    typer.echo(f"wrote {folder.evaluation}. Next: salign explain {run}")

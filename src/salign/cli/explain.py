@@ -1,0 +1,26 @@
+"""`salign explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    split: Annotated[
+        str | None, typer.Option("--set", help="Which set: val or a test set; default: the first test set.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="cam, grad_cam or rise.")] = "cam",
+    images: Annotated[int, typer.Option(min=1, help="How many images, drawn at random with the seed.")] = 48,
+    of: Annotated[str, typer.Option(help="Evidence for which class: predicted or true.")] = "predicted",
+    seed: Annotated[int, typer.Option(help="Of the draw, and of the masks of rise.")] = 0,
+) -> None:
+    """Make a page of pictures: image, human map, model map, true and predicted class."""
+    from salign.train.report import explain_run
+    from salign.train.run import RunFolder
+
+    page = explain_run(RunFolder.open(run), split=split, method=method, images=images, of=of, seed=seed, progress=True)
+    typer.echo(f"wrote {page}. Next: open it in a browser")

@@ -1,0 +1,45 @@
+"""`salign predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
+    maps: Annotated[
+        Path | None, typer.Option(help="Also write the predicted class's map of every image into this folder, as PNG.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read images; default: by the CPUs.")
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out-faulty", help="Report unreadable images and go on without them.")
+    ] = False,
+) -> None:
+    """Predict any number of images, at constant memory."""
+    from salign.models import load
+    from salign.train.predict import predict_folder
+
+    classifier = load(run)
+    count, faults = predict_folder(
+        classifier,
+        images,
+        out,
+        maps=maps,
+        batch_size=batch_size,
+        workers="auto" if workers is None else workers,
+        leave_out=leave_out,
+        progress=True,
+    )
+    for fault in faults:
+        typer.secho(f"left out: {fault}", fg="yellow", err=True)
+    typer.echo(
+        f"wrote {out} ({count} images{f', maps in {maps}' if maps else ''}). Next: open it, or salign explain {run}"
+    )

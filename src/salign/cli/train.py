@@ -1,0 +1,35 @@
+"""`salign train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see the recipes/ folder and docs/recipes.md.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.alpha=0.25.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Train a classifier with or without human saliency, and report on every test set.
+
+    The run folder is named by the recipe's content: the same recipe never trains twice. Ctrl-C keeps what is done.
+    """
+    from salign.cli.show import figures_table
+    from salign.train.fit import fit
+    from salign.train.recipe import Recipe
+
+    built = Recipe.read(recipe, overrides)
+    try:
+        run = fit(built, out, resume=resume, progress=not quiet, say=typer.echo)
+    except KeyboardInterrupt:
+        typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
+        raise typer.Exit(130) from None
+    figures_table(run.evaluation)
+    typer.echo(f"wrote {run.path}. Next: salign explain {run.path}")

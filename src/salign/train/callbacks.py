@@ -1,0 +1,97 @@
+"""What happens at the end of an epoch: the best weights, the table of figures and the point to resume from are kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from salign.models import Classifier
+from salign.train.run import replace_text
+from salign.types import SalignError
+
+
+class KeepBest(Callback):
+    """Saves the classifier of the best epoch into `folder`.
+
+    Args:
+        folder: where `model.json` and `weights.safetensors` go.
+        classifier: what is saved.
+        monitor: the logged figure that decides, higher is better; None keeps the last epoch.
+        ties: "first" or "last" of equally good epochs.
+    """
+
+    def __init__(self, folder: Path, classifier: Classifier, *, monitor: str | None, ties: str) -> None:
+        self.folder, self.classifier, self.monitor, self.ties = folder, classifier, monitor, ties
+        self.best: float | None = None
+        self.epoch: int | None = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare, and save if better.
+
+        Raises:
+            SalignError: the loss is no longer a number; the best weights so far stay where they are.
+        """
+        loss = float(trainer.callback_metrics["train/loss"])
+        if not math.isfinite(loss):
+            raise SalignError(
+                f"training diverged in epoch {trainer.current_epoch}: the loss is {loss}. Lower train.lr and start "
+                "again."
+            )
+        score = float(trainer.callback_metrics[self.monitor]) if self.monitor else float(trainer.current_epoch)
+        if self.best is not None and (score < self.best or (score == self.best and self.ties == "first")):
+            return
+        self.best, self.epoch = score, trainer.current_epoch
+        if trainer.is_global_zero:
+            self.classifier.save(self.folder)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"best": self.best, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best, self.epoch = state_dict["best"], state_dict["epoch"]
+
+
+class History(Callback):
+    """Writes one row of figures per epoch to a CSV; the rows survive resuming."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row and rewrite the file."""
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append({"epoch": float(trainer.current_epoch), "lr": rate, **dict(sorted(figures.items()))})
+        if trainer.is_global_zero:
+            table = pd.DataFrame(self.rows).astype({"epoch": int})
+            replace_text(self.path, table.to_csv(index=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.rows = state_dict["rows"]
+
+
+class ResumePoint(Checkpoint):
+    """After every epoch, keeps all that is needed to go on; the file is replaced only when the new one is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write beside, then move into place."""
+        partial = self.path.with_name(f".{self.path.name}.part")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(self.path)

@@ -1,0 +1,203 @@
+"""From a recipe to a finished run folder."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning_utilities.core.imports import RequirementCache
+
+from salign.data.datamodule import SaliencyDataModule
+from salign.losses import LOSSES, Loss
+from salign.models import Classifier
+from salign.train.callbacks import History, KeepBest, ResumePoint
+from salign.train.module import GuidedTraining, learning_rate
+from salign.train.prepare import Prepared, balanced_weights, prepare
+from salign.train.recipe import LossRecipe, Recipe, TrainRecipe
+from salign.train.report import report
+from salign.train.run import RunFolder, replace_text
+from salign.train.speed import SETTINGS, Setting, fastest, random_batch
+from salign.types import SalignError
+
+Say = Callable[[str], None]
+
+
+def fit(
+    recipe: Recipe, out: Path | str = "runs", *, resume: bool = False, progress: bool = True, say: Say = print
+) -> RunFolder:
+    """Train, keep the best epoch, predict validation and test images, evaluate; everything lands in one folder.
+
+    Args:
+        recipe: the whole description of the run.
+        out: folder that run folders go into.
+        resume: go on with a run that was cut off; its weights end as if it had not been.
+        progress: show bars.
+        say: receives lines for the user.
+
+    Returns:
+        The run folder. A run that is already done is not repeated.
+
+    Raises:
+        SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for.
+    """
+    run = RunFolder.of(recipe, out)
+    if run.done:
+        say(f"{run.path} is already done; nothing to train.")
+        return run
+    if run.path.exists() and any(run.path.iterdir()) and not resume:
+        raise SalignError(
+            f"{run.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
+        )
+    data = prepare(recipe.data, progress=progress)
+    _tell_data(data, say)
+    classifier = Classifier(
+        recipe.model.backbone,
+        data.classes,
+        image_size=recipe.data.image_size,
+        weights=recipe.model.weights,
+        output_stride=recipe.model.output_stride,
+        args=recipe.model.args,
+        seed=recipe.seed,
+    )
+    loss = build_loss(recipe.loss, data)
+    _tell_model(classifier, recipe, say)
+    device = _device(recipe.train.device)
+    resolved = _resolve(recipe, run, classifier, loss, device, say)
+    run.start(resolved)
+    if data.left_out:
+        replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
+    _train(resolved, run, data, classifier, loss, device, progress)
+    finished = Classifier.load(run.path).to(device)
+    report(run, finished, data, resolved, progress=progress)
+    run.finish()
+    return run
+
+
+def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
+    """The loss, its class weights computed from the training labels."""
+    weights = None
+    if recipe.class_weights == "balanced":
+        weights = balanced_weights(data.train.labels, len(data.classes))
+    elif recipe.class_weights != "none":
+        weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
+        if len(weights) != len(data.classes):
+            raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
+    return LOSSES[recipe.name](class_weights=weights, **recipe.options)
+
+
+def _train(
+    recipe: Recipe, run: RunFolder, data: Prepared, classifier: Classifier, loss: Loss, device: str, progress: bool
+) -> None:
+    options = recipe.train
+    module = GuidedTraining(
+        classifier,
+        loss,
+        optimizer=_optimizer(options),
+        rate=learning_rate(
+            options.schedule, epochs=options.epochs, step_epochs=options.step_epochs, step_factor=options.step_factor
+        ),
+        seed=recipe.seed,
+        channels_last=options.memory_format == "channels_last",
+    )
+    loaders = SaliencyDataModule(
+        train=data.train,
+        val=data.val,
+        batch_size=options.batch_size,
+        workers=recipe.data.workers,
+        seed=recipe.seed,
+        sampling=recipe.data.sampling,
+    )
+    monitor = None if options.select == "last" else f"val/{options.select}"
+    callbacks: list[Callback] = [
+        KeepBest(run.path, classifier, monitor=monitor, ties=options.ties),
+        History(run.metrics),
+        ResumePoint(run.resume),
+        *([RichProgressBar(leave=False)] if progress else []),
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer = Trainer(
+            accelerator=device,
+            devices=1,
+            precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
+            max_epochs=options.epochs,
+            callbacks=callbacks,
+            logger=_logger(run),
+            default_root_dir=run.path,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            log_every_n_steps=1,
+        )
+        trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _optimizer(options: TrainRecipe) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    if options.optimizer == "adamw":
+        return functools.partial(torch.optim.AdamW, lr=options.lr, weight_decay=options.weight_decay)
+    return functools.partial(
+        torch.optim.SGD, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def _logger(run: RunFolder) -> Logger | bool:
+    if not RequirementCache("tensorboard"):
+        return False
+    return TensorBoardLogger(run.path, name="", version="tensorboard")
+
+
+def _device(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss, device: str, say: Say) -> Recipe:
+    """Replace `auto` by what is fastest here; a run that was cut off keeps what it began with."""
+    if run.recipe.exists():
+        begun = Recipe.read(run.recipe).train
+        return recipe.with_values({"train": {"precision": begun.precision, "memory_format": begun.memory_format}})
+    allowed = [
+        setting
+        for setting in SETTINGS
+        if recipe.train.precision in ("auto", setting.precision)
+        and recipe.train.memory_format in ("auto", setting.memory_format)
+    ]
+    if len(allowed) > 1:
+        few = min(recipe.train.batch_size, 8)
+        batch = random_batch(few, len(classifier.classes), classifier.image_size, device=device)
+        measured = fastest(classifier.to(device), loss.to(device), batch, allowed)
+        say(
+            "training step, measured here: "
+            + "; ".join(f"{key} {1000 * value:.0f} ms" for key, value in measured.items())
+        )
+        allowed = list(measured)
+    chosen = allowed[0] if allowed else Setting(recipe.train.precision, recipe.train.memory_format)
+    return recipe.with_values({"train": chosen._asdict()})
+
+
+def _tell_data(data: Prepared, say: Say) -> None:
+    for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
+        counts = torch.bincount(dataset.labels, minlength=len(data.classes)).tolist()
+        per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
+        say(f"{name}: {len(dataset)} images ({per_class}), {int(dataset.annotated.sum())} with a saliency map")
+    if data.left_out:
+        say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
+
+
+def _tell_model(classifier: Classifier, recipe: Recipe, say: Say) -> None:
+    height, width = classifier.backbone.grid
+    kind = "class activation map" if classifier.backbone.cam_kind == "linear" else "head-gradient class activation map"
+    say(f"{recipe.model.backbone}: {classifier.origin}; {kind} of {height} x {width} cells")
+    if min(height, width) < 5 and recipe.loss.name != "ce":
+        say("  such a coarse map says little about where: raise data.image_size, or set model.output_stride to 16 or 8")

@@ -1,0 +1,116 @@
+"""One training step and one validation pass, as a Lightning module; everything it needs is handed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+
+from salign.losses import Loss
+from salign.losses.cross_entropy import cross_entropy
+from salign.models import Classifier
+from salign.types import Batch
+
+Schedule = Literal["constant", "step", "cosine", "one_cycle"]
+
+
+class GuidedTraining(LightningModule):
+    """Trains a classifier with any member of `LOSSES`.
+
+    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy).
+    All randomness of an epoch (dropout, stochastic depth) is drawn from (seed, epoch), so resuming changes nothing.
+
+    Args:
+        classifier: the network.
+        loss: a member of `LOSSES`.
+        optimizer: makes the optimiser from the parameters.
+        rate: factor of the learning rate as a function of the share of training done, in [0, 1).
+        seed: of dropout and its like.
+        channels_last: keep images and weights in that memory format.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        loss: Loss,
+        *,
+        optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
+        rate: Callable[[float], float],
+        seed: int,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.classifier = classifier.to(memory_format=self.format)
+        self.loss = loss
+        self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
+        classes = len(classifier.classes)
+        self.figures = MetricCollection(
+            {"auroc": MulticlassAUROC(classes), "accuracy": MulticlassAccuracy(classes, average="micro")}
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's own random stream, and tell the loss where it is."""
+        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(stream.generate_state(1)[0]))
+        self.loss.epoch = self.current_epoch
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """One forward pass, the loss and its parts."""
+        output = self.classifier(batch.images.contiguous(memory_format=self.format))
+        total, parts = self.loss(output, batch)
+        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
+        return total
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Collect answers; the saliency term is for training only."""
+        logits = self.classifier(batch.images.contiguous(memory_format=self.format)).logits.float()
+        loss = cross_entropy(logits, batch.labels)
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        self.figures.update(logits.softmax(1), batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""
+        figures = self.figures.compute()
+        self.figures.reset()
+        self.log_dict({f"val/{name}": value for name, value in figures.items()}, prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, with a learning rate that is a function of the step alone."""
+        optimizer = self.make_optimizer([weight for weight in self.classifier.parameters() if weight.requires_grad])
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def learning_rate(
+    schedule: Schedule, *, epochs: int, step_epochs: int = 12, step_factor: float = 0.1
+) -> Callable[[float], float]:
+    """Factor of the learning rate over the share of training done, in [0, 1].
+
+    "constant"; "step": times `step_factor` every `step_epochs` epochs; "cosine": from 1 to 0 along half a cosine
+    (Loshchilov & Hutter 2017); "one_cycle": from 0.04 up to 1 over the first 30 %, then down to 0 along half a cosine
+    (after Smith & Topin 2018).
+    """
+    if schedule == "constant":
+        return lambda done: 1.0
+    if schedule == "step":
+        return lambda done: step_factor ** (int(done * epochs + 1e-9) // step_epochs)
+    if schedule == "cosine":
+        return lambda done: (1 + math.cos(math.pi * done)) / 2
+    rise, start = 0.3, 0.04
+    return lambda done: (
+        1 + (start - 1) * (1 + math.cos(math.pi * done / rise)) / 2
+        if done < rise
+        else (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+    )

@@ -1,0 +1,173 @@
+"""Answers, and maps if wanted, for any number of images at constant memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from rich.progress import Progress
+
+from salign.data.check import find_faults
+from salign.data.datamodule import predict_loader
+from salign.data.dataset import SaliencyDataset
+from salign.data.manifest import Fault, Manifest
+from salign.data.tables import TEXT
+from salign.data.transforms import build_transform
+from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter
+from salign.maps import min_max
+from salign.models import Classifier
+from salign.types import Batch, Output, SalignError
+
+Visit = Callable[[Batch, Output], None]
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm"))
+"""Files of a folder that are taken for images."""
+_CHUNK = 4096
+
+
+def predict_batches(
+    classifier: Classifier,
+    dataset: SaliencyDataset,
+    *,
+    batch_size: int = 32,
+    workers: int | str = "auto",
+    visit: Visit | None = None,
+    progress: str | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Predict batch by batch, always in float32.
+
+    Args:
+        classifier: on the device to use; put into evaluation mode.
+        dataset: images; labels may be missing.
+        batch_size: images at a time.
+        workers: processes that read images.
+        visit: called with every batch and its output, for instance to keep class activation maps.
+        progress: text of a progress bar; None shows none.
+
+    Yields:
+        rows of the predictions table (see `salign.evaluate.predictions`), in the order of the dataset.
+    """
+    device = next(classifier.parameters()).device
+    classifier.eval()
+    table, free = dataset.manifest.table, free_columns(dataset.manifest)
+    with Progress(transient=True, disable=progress is None) as bar, torch.inference_mode():
+        task = bar.add_task(progress or "", total=len(dataset))
+        for batch in predict_loader(dataset, batch_size, workers):
+            output = classifier(batch.images.to(device))
+            if visit is not None:
+                visit(batch, output)
+            logits = output.logits.float().cpu()
+            rows = table.iloc[batch.index.numpy()]
+            bar.advance(task, len(rows))
+            yield pd.DataFrame(
+                {
+                    **{name: rows[name].to_numpy() for name in ("id", "path", "split", "label")},
+                    "predicted": [classifier.classes[k] for k in logits.argmax(1).tolist()],
+                    **_columns(LOGIT, classifier.classes, logits),
+                    **_columns(PROB, classifier.classes, logits.double().softmax(1)),
+                    **{name: rows[name].to_numpy() for name in free},
+                }
+            )
+
+
+def predict_folder(
+    classifier: Classifier,
+    images: Path,
+    out: Path,
+    *,
+    maps: Path | None = None,
+    batch_size: int = 32,
+    workers: int | str = "auto",
+    leave_out: bool = False,
+    progress: bool = False,
+) -> tuple[int, list[Fault]]:
+    """Predict every image below a folder (or one image) and write the table.
+
+    Args:
+        classifier: says which size the images are brought to.
+        images: folder, searched to the bottom, or a file.
+        out: `.csv` or `.parquet`; replaced only when all is done.
+        maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image.
+        batch_size: images at a time.
+        workers: processes that read images.
+        leave_out: go on without images that cannot be read.
+        progress: show a bar.
+
+    Returns:
+        How many images were predicted, and what was left out.
+
+    Raises:
+        SalignError: no image there, or one that cannot be read; nothing is written then.
+    """
+    if not images.exists():
+        raise SalignError(f"{images}: no such folder or image.")
+    root = images if images.is_dir() else images.parent
+    files = _image_files(images) if images.is_dir() else iter([images.name])
+    done, left_out = 0, list[Fault]()
+    with PredictionsWriter(out, classifier.classes) as writer:
+        while chunk := list(itertools.islice(files, _CHUNK)):
+            manifest = _unlabelled(chunk, root, first=done + len(left_out))
+            if leave_out:
+                faults = find_faults(manifest, decode=True)
+                left_out += faults
+                faulty = {fault.row for fault in faults}
+                manifest = manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
+            if len(manifest):
+                dataset = SaliencyDataset(manifest, classifier.classes, build_transform(classifier.image_size))
+                for rows in predict_batches(
+                    classifier,
+                    dataset,
+                    batch_size=batch_size,
+                    workers=workers if len(manifest) > 4 * batch_size else 0,
+                    visit=None if maps is None else _map_writer(manifest, maps),
+                    progress=f"predicting, {done} done" if progress else None,
+                ):
+                    writer.write(rows)
+                    done += len(rows)
+        if not done:
+            raise SalignError(
+                f"{images}: no readable image there; expected files ending in {', '.join(sorted(SUFFIXES))}."
+            )
+    return done, left_out
+
+
+def free_columns(manifest: Manifest) -> list[str]:
+    """The manifest's own columns, which a predictions table carries along."""
+    fixed = ("id", "path", "split", "label", "saliency", "row")
+    return [str(name) for name in manifest.table.columns if name not in fixed]
+
+
+def _columns(prefix: str, classes: Sequence[str], values: torch.Tensor) -> dict[str, list[float]]:
+    return {prefix + name: values[:, k].tolist() for k, name in enumerate(classes)}
+
+
+def _image_files(folder: Path) -> Iterator[str]:
+    """Paths relative to the folder, in a fixed order, without holding them all."""
+    for here, below, names in os.walk(folder):
+        below.sort()
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES:
+                yield (Path(here) / name).relative_to(folder).as_posix()
+
+
+def _unlabelled(paths: list[str], root: Path, first: int) -> Manifest:
+    table = pd.DataFrame({"id": paths, "path": paths}, dtype=TEXT)
+    nothing = pd.Series(pd.NA, index=table.index, dtype=TEXT)
+    table = table.assign(label=nothing, split=nothing, saliency=nothing, row=np.arange(len(paths)) + first + 1)
+    return Manifest(table, root.resolve(), str(root))
+
+
+def _map_writer(manifest: Manifest, folder: Path) -> Visit:
+    def write(batch: Batch, output: Output) -> None:
+        scaled = min_max(output.cam(output.logits.argmax(1))).mul(255).round().byte().cpu().numpy()
+        for position, values in zip(batch.index.tolist(), scaled, strict=True):
+            path = folder / Path(str(manifest.table["path"].iat[position])).with_suffix(".png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(path)
+
+    return write

@@ -1,0 +1,84 @@
+"""From the data section of a recipe to datasets: rows chosen, faults found, controls applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from salign.data.check import find_faults
+from salign.data.controls import CONTROLS, subset
+from salign.data.dataset import SaliencyDataset
+from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.transforms import build_transform
+from salign.train.recipe import DataRecipe
+from salign.types import SalignError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run trains, selects and reports on."""
+
+    classes: tuple[str, ...]
+    """In the order of the logits."""
+    positive: str | None
+    """Of two classes the one to detect; None for more."""
+    train: SaliencyDataset
+    val: SaliencyDataset
+    tests: dict[str, SaliencyDataset]
+    left_out: tuple[Fault, ...]
+    """Rows that could not be read and were left out, as the recipe asked."""
+
+
+def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
+    """Read the manifest once, check what will be used, and make the datasets.
+
+    Raises:
+        SalignError: anything missing, unknown, unreadable or empty; every faulty row is named.
+    """
+    manifest = Manifest.read(data.manifest, data.root)
+    tests = data.test if isinstance(data.test, dict) else {name: [name] for name in data.test}
+    classes = tuple(data.classes or manifest.select(data.train).classes)
+    positive = _positive(data.positive, classes)
+    if data.maps not in CONTROLS:
+        raise SalignError(f"data.maps: unknown {data.maps!r}; there are {', '.join(CONTROLS)}.")
+
+    splits = sorted({*data.train, *data.val, *(split for names in tests.values() for split in names)})
+    used = manifest.select(splits, classes)
+    faults = find_faults(used, decode=data.faults == "leave_out", progress=progress)
+    if faults and data.faults == "stop":
+        raise ManifestError.of(faults, data.manifest)
+    faulty = {fault.row for fault in faults}
+    used = used.take([i for i, row in enumerate(used.table["row"]) if row not in faulty])
+
+    train = used.select(data.train)
+    if data.limit is not None:
+        train = subset(train, data.limit, data.seed)
+    train = CONTROLS[data.maps](train, data.seed)
+    plain = build_transform(data.image_size)
+    prepared = Prepared(
+        classes=classes,
+        positive=positive,
+        train=SaliencyDataset(train, classes, build_transform(data.image_size, data.augment)),
+        val=SaliencyDataset(used.select(data.val), classes, plain),
+        tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
+        left_out=tuple(faults),
+    )
+    for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
+        missing = [name for k, name in enumerate(classes) if not bool((dataset.labels == k).any())]
+        if missing:
+            raise SalignError(f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one.")
+    return prepared
+
+
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """`(N,)` labels -> `(K,)` weights: images / (classes * images of the class): mean 1 over images."""
+    counts = torch.bincount(labels, minlength=classes)
+    return len(labels) / (classes * counts.float())
+
+
+def _positive(asked: str | None, classes: tuple[str, ...]) -> str | None:
+    if asked is not None and asked not in classes:
+        raise SalignError(f"data.positive: {asked!r} is none of the classes {', '.join(classes)}.")
+    return (asked or classes[-1]) if len(classes) == 2 else None

@@ -1,0 +1,235 @@
+"""A recipe: everything that decides a run, as frozen pydantic models that read and write YAML."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from salign.losses import LOSSES
+from salign.train.presets import PRESETS
+from salign.types import SalignError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataRecipe(_Section):
+    """Which images, which rows, how they are prepared."""
+
+    manifest: str
+    """CSV or Parquet; a relative path is looked for beside the recipe, then in the working folder."""
+    root: str | None = None
+    """Folder the manifest's paths are relative to; None = the manifest's own."""
+    train: list[str] = ["train"]
+    """Splits to train on."""
+    val: list[str] = ["val"]
+    """Splits to choose the epoch and the threshold on."""
+    test: dict[str, list[str]] | list[str] = ["test"]
+    """Splits to report on, each by itself; or name -> splits taken together."""
+    classes: list[str] | None = None
+    """Classes in the order of the logits; rows of others are left out. None = all of the training splits."""
+    positive: str | None = None
+    """Of two classes the one to detect (the attack, the disease); None = the last."""
+    image_size: int | tuple[int, int] = 224
+    """Side, or (height, width), that images are resized to."""
+    augment: Literal["none", "flip", "standard"] = "none"
+    limit: int | None = Field(default=None, ge=2)
+    """Train on so many images, the same share of each class, drawn with `seed`."""
+    maps: str = "own"
+    """Which human map an image is trained with: "own", or a control such as "shuffled"."""
+    seed: int = 0
+    """Of the subset drawn by `limit` and of control maps: runs with other training seeds share their data."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    faults: Literal["stop", "leave_out"] = "stop"
+    """What to do with unreadable images and maps: stop with a list, or report them and train without."""
+    workers: int | Literal["auto"] = "auto"
+    groups: list[str] = []
+    """Manifest columns to report on by value (domain, sex, device)."""
+    species: str | None = None
+    """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
+
+
+class ModelRecipe(_Section):
+    """Which network, from which weights."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str | None = "imagenet"
+    """"imagenet", a .safetensors file, or null for random weights."""
+    output_stride: int | None = None
+    """Pixels per cell of the class activation map where the backbone has the choice: 8, 16 or 32."""
+    args: dict[str, Any] = {}
+    """Further keywords for timm.create_model."""
+
+
+class LossRecipe(BaseModel):
+    """Which loss; keys besides `name` and `class_weights` are that loss's own options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = "cyborg"
+    class_weights: Literal["none", "balanced"] | list[float] = "none"
+    """Per class in the cross-entropy; "balanced" = images / (classes * images of the class)."""
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> LossRecipe:
+        if self.name not in LOSSES:
+            raise ValueError(f"unknown loss {self.name!r}; there are {', '.join(LOSSES)}")
+        known = typing.get_type_hints(LOSSES[self.name].__init__)
+        for key, value in self.options.items():
+            if key not in known or key in ("return", "class_weights"):
+                raise ValueError(f"loss {self.name} has no option {key!r}{nearest(key, known)}")
+            TypeAdapter(known[key]).validate_python(value)
+        LOSSES[self.name](**self.options)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keywords for the loss, `class_weights` apart."""
+        return dict(self.model_extra or {})
+
+
+class TrainRecipe(_Section):
+    """How it is optimised, on what."""
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=20, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(default=0.005, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["constant", "step", "cosine", "one_cycle"] = "cosine"
+    step_epochs: int = Field(default=12, ge=1)
+    """For schedule "step": the rate is multiplied by `step_factor` every so many epochs."""
+    step_factor: float = Field(default=0.1, gt=0)
+    select: Literal["auroc", "accuracy", "last"] = "auroc"
+    """Which epoch's weights are kept: the best on validation by this figure, or the last."""
+    ties: Literal["first", "last"] = "last"
+    """Which of several equally good epochs: where validation is too easy, the saliency term has more to teach."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+
+
+class Recipe(_Section):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    preset: str | None = None
+    """Defaults of a published setting; what the recipe says itself wins."""
+    seed: int = Field(default=0, ge=0)
+    """Of the initial weights, the order of the data, augmentation and dropout."""
+    data: DataRecipe
+    model: ModelRecipe = ModelRecipe()
+    loss: LossRecipe = LossRecipe()
+    train: TrainRecipe = TrainRecipe()
+
+    @classmethod
+    def build(cls, content: dict[str, Any], source: str = "recipe") -> Recipe:
+        """Check a nested dict, fill in preset and defaults.
+
+        Raises:
+            SalignError: every fault at once; an unknown key comes with the nearest known one.
+        """
+        preset = content.get("preset")
+        if preset is not None and preset not in PRESETS:
+            raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(PRESETS)}.")
+        try:
+            return cls.model_validate(merge(PRESETS[preset] if preset else {}, content))
+        except ValidationError as error:
+            lines = [f"  {_explain(fault)}" for fault in error.errors()]
+            raise SalignError("\n".join([f"{source}: {len(lines)} fault(s)", *lines])) from error
+
+    @classmethod
+    def read(cls, path: Path | str, overrides: list[str] | None = None) -> Recipe:
+        """Read a YAML file; `overrides` are `a.b=value` strings that win over it."""
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SalignError(f"{path}: expected a YAML recipe; {error}") from error
+        if not isinstance(content, dict):
+            raise SalignError(f"{path}: expected a mapping with name and data, got {type(content).__name__}.")
+        for override in overrides or []:
+            content = merge(content, _parse_override(override))
+        recipe = cls.build(content, str(path))
+        beside = path.parent / recipe.data.manifest
+        manifest = beside if beside.exists() else Path(recipe.data.manifest)
+        root = recipe.data.root and str(Path(recipe.data.root).resolve())
+        return recipe.with_values({"data": {"manifest": str(manifest.resolve()), "root": root}})
+
+    def with_values(self, values: dict[str, Any]) -> Recipe:
+        """A copy with some nested values changed, checked again."""
+        return Recipe.build(merge(self.model_dump(), values))
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def fingerprint(self) -> str:
+        """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
+        content = self.model_dump(mode="json")
+        content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
+        if self.model.weights is not None and Path(self.model.weights).is_file():
+            content["model"]["weights"] = file_digest(self.model.weights)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def file_digest(path: str) -> str:
+    """SHA-256 of a file's bytes."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SalignError(
+            f"{path}: cannot be read ({error.strerror}); expected the manifest or weights there."
+        ) from error
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Nested dicts joined; where both have a value, `over` wins."""
+    joined = dict(base)
+    for key, value in over.items():
+        below = joined.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            if key == "loss" and value.get("name", below.get("name")) != below.get("name"):
+                below = {"class_weights": below.get("class_weights", "none")}  # another loss has other options
+            joined[key] = merge(below, value)
+        else:
+            joined[key] = value
+    return joined
+
+
+def nearest(key: str, known: typing.Iterable[str]) -> str:
+    """The end of a message about an unknown key: what was probably meant, or nothing."""
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise SalignError(f"--set expects section.key=value, got {text!r}.")
+    content: Any = yaml.safe_load(value)
+    for part in reversed(key.strip().split(".")):
+        content = {part: content}
+    return content
+
+
+def _explain(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "recipe"
+    if fault["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in fault["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        known = ", ".join(section.model_fields)
+        hint = nearest(str(fault["loc"][-1]), section.model_fields) or f"; there are {known}"
+        return f"{place}: unknown key{hint}"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"

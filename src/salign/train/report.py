@@ -1,0 +1,161 @@
+"""What a finished run says: predictions, figures and pictures, written into its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+from torch.utils.data import default_collate
+
+from salign.evaluate import choose_threshold, evaluate_predictions, read_predictions
+from salign.explain import EXPLAINERS, Item, write_gallery
+from salign.models import Classifier, load
+from salign.train.predict import predict_batches
+from salign.train.prepare import Prepared, prepare
+from salign.train.recipe import Recipe
+from salign.train.run import RunFolder, replace_text
+from salign.types import Batch, SalignError
+
+
+def report(run: RunFolder, classifier: Classifier, data: Prepared, recipe: Recipe, *, progress: bool = False) -> None:
+    """Predict validation and test images; write `predictions/` and `evaluation.csv`."""
+    for name, dataset in {"val": data.val, **data.tests}.items():
+        chunks = predict_batches(
+            classifier, dataset, workers=recipe.data.workers, progress=f"predicting {name}" if progress else None
+        )
+        table = pd.concat(list(chunks)).assign(split=name)
+        run.predictions(name).parent.mkdir(exist_ok=True)
+        replace_text(run.predictions(name), table.to_csv(index=False))
+    evaluate_run(run, seed=recipe.seed, progress=progress)
+
+
+def evaluate_run(
+    run: RunFolder,
+    *,
+    rule: str = "eer",
+    species: str | None = None,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Compute every figure from the saved predictions and write `evaluation.csv`.
+
+    With two classes the threshold is fixed on validation by `rule`; test images never choose anything.
+
+    Args:
+        run: its `predictions/` are read.
+        rule: see `salign.evaluate.choose_threshold`.
+        species: column with the kind of attack; None = the recipe's.
+        groups: columns to report on by value; None = the recipe's.
+        resamples: of the bootstrap.
+        confidence: of the intervals.
+        seed: of the bootstrap.
+        progress: show a bar.
+
+    Returns:
+        The table written.
+    """
+    recipe = Recipe.read(run.recipe)
+    classes = Classifier.describe(run.path)["classes"]
+    species = species or recipe.data.species
+    positive = (recipe.data.positive or classes[-1]) if len(classes) == 2 else None
+    tables = {name: read_predictions(run.predictions(name), classes) for name in set_names(recipe)}
+    threshold = None
+    if positive is not None:
+        threshold = choose_threshold(tables["val"], classes, positive, rule, species_column=species)
+    parts = [
+        evaluate_predictions(
+            table,
+            classes,
+            positive=positive,
+            threshold=threshold,
+            species_column=species,
+            group_columns=recipe.data.groups if groups is None else groups,
+            resamples=resamples,
+            confidence=confidence,
+            generator=np.random.default_rng(seed),
+            progress=progress,
+        )
+        for table in tables.values()
+    ]
+    figures = pd.concat(parts, ignore_index=True)
+    replace_text(run.evaluation, figures.to_csv(index=False))
+    return figures
+
+
+def set_names(recipe: Recipe) -> list[str]:
+    """`val`, then the test sets in the order of the recipe."""
+    return ["val", *recipe.data.test]
+
+
+def explain_run(
+    run: RunFolder,
+    *,
+    split: str | None = None,
+    method: str = "cam",
+    images: int = 48,
+    of: str = "predicted",
+    seed: int = 0,
+    progress: bool = False,
+) -> Path:
+    """Write a page with image, human map and model map of some images, drawn at random.
+
+    Args:
+        run: a finished run.
+        split: `val` or a test set; None = the first test set.
+        method: a name of `EXPLAINERS`.
+        images: at most so many.
+        of: whose evidence, "predicted" or "true".
+        seed: of the draw and of random masks.
+        progress: show a bar.
+
+    Raises:
+        SalignError: unknown set, method or class.
+    """
+    recipe = Recipe.read(run.recipe)
+    names = set_names(recipe)
+    split = split or names[1 if len(names) > 1 else 0]
+    for option, value, known in (
+        ("set", split, names),
+        ("method", method, EXPLAINERS),
+        ("of", of, ("predicted", "true")),
+    ):
+        if value not in known:
+            raise SalignError(f"unknown {option} {value!r}; there are {', '.join(known)}.")
+    classifier, data = load(run.path), prepare(recipe.data)
+    dataset = {"val": data.val, **data.tests}[split]
+    explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])
+    items = []
+    for position in track(chosen.tolist(), f"explaining {split}", disable=not progress, transient=True):
+        batch = Batch(*default_collate([dataset[position]]))
+        with torch.inference_mode():
+            probabilities = classifier(batch.images).logits.softmax(1)[0]
+        predicted = int(probabilities.argmax())
+        asked = batch.labels if of == "true" else torch.tensor([predicted])
+        options = {"generator": torch.Generator().manual_seed(seed)} if method == "rise" else {}
+        items.append(
+            Item(
+                id=str(dataset.manifest.table["id"].iat[position]),
+                image=batch.images[0],
+                human_map=batch.saliency[0, 0] if bool(batch.annotated[0]) else None,
+                model_map=explainer(classifier, batch.images, asked, **options)[0],
+                label=classifier.classes[int(batch.labels[0])],
+                predicted=classifier.classes[predicted],
+                probability=float(probabilities[predicted]),
+            )
+        )
+    page = run.path / "explain" / f"{split}_{method}.html"
+    return write_gallery(
+        page,
+        items,
+        title=f"{recipe.name}: {split}, {method}",
+        intro=f"{len(items)} of {len(dataset)} images, drawn at random. Evidence for the {of} class.",
+    )

@@ -1,0 +1,122 @@
+"""A run folder: found by the content of its recipe, and whole at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from salign.train.recipe import Recipe
+from salign.types import SalignError
+
+LIBRARIES = (
+    "salign",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pillow",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything about one run lies.
+
+    `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
+    `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test set),
+    `evaluation.csv`, `resume.ckpt` while it runs, and `done`, written last.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, recipe: Recipe, out: Path | str) -> RunFolder:
+        """The folder of this recipe below `out`: readable name and fingerprint."""
+        return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / "metrics.csv"
+
+    def predictions(self, name: str) -> Path:
+        """A row per image of the set `name` (`val`, or a test set)."""
+        return self.path / "predictions" / f"{name}.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        """A row per figure."""
+        return self.path / "evaluation.csv"
+
+    @property
+    def resume(self) -> Path:
+        """Everything needed to go on after the last finished epoch; gone when the run is done."""
+        return self.path / "resume.ckpt"
+
+    @property
+    def done(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / "done").exists()
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """An existing, finished run.
+
+        Raises:
+            SalignError: no run there, or it has not finished.
+        """
+        run = cls(Path(path))
+        if not run.recipe.is_file():
+            raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
+        if not run.done:
+            raise SalignError(f"{run.path} has not finished training. Go on with: salign train {run.recipe} --resume")
+        return run
+
+    def start(self, recipe: Recipe) -> None:
+        """Make the folder and write what is known before training."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        replace_text(self.recipe, recipe.to_yaml())
+        replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
+
+    def finish(self) -> None:
+        """Mark the run as done; what was only there to resume it goes."""
+        replace_text(self.path / "done", "")
+        self.resume.unlink(missing_ok=True)
+
+
+def environment() -> dict[str, object]:
+    """What a run ran on: versions, machine, threads."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cuda": [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())],
+    }
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

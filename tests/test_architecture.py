@@ -1,0 +1,85 @@
+"""Who may import what: the tree of the design, enforced on the source text."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "salign"
+
+FOUNDATION = {"errors", "types"}
+MAY_IMPORT = {
+    "errors": set(),
+    "types": {"errors"},
+    "maps": FOUNDATION,
+    "models": FOUNDATION,
+    "data": FOUNDATION | {"maps"},
+    "losses": FOUNDATION | {"maps"},
+    "explain": FOUNDATION | {"maps"},
+    "evaluate": FOUNDATION | {"maps"},
+    "train": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"},
+    "cli": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train"},
+}
+ONLY_IN = {
+    "lightning": {"train", "data/datamodule.py"},
+    "matplotlib": set(),
+    "fastapi": set(),
+    "mlxtend": {"data/decoy.py"},
+    "pydicom": {"data/dicom.py"},
+    "timm": {"models"},
+}
+LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}
+"""What a subcommand may import before it is called."""
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Dotted names of everything imported in a tree, wherever it stands."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_follow_the_design(path: Path) -> None:
+    part = part_of(path)
+    names = imported(ast.parse(path.read_text()))
+    ours = {name.split(".")[1] for name in names if name.startswith("salign.")} - {part, "__version__"}
+    assert ours <= MAY_IMPORT[part], f"{part} must not import {sorted(ours - MAY_IMPORT[part])}"
+    for library, places in ONLY_IN.items():
+        if any(name.split(".")[0] == library for name in names):
+            assert {part, str(path.relative_to(SOURCE))} & places, f"{library} belongs into {sorted(places)}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "cli").glob("*.py")), ids=lambda path: path.stem)
+def test_commands_import_nothing_heavy_before_they_are_called(path: Path) -> None:
+    top = ast.Module(
+        [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)], []
+    )
+    names = imported(top)
+    assert {name.split(".")[0] for name in names} <= LIGHT
+    ours = {name for name in names if name.startswith("salign.")}
+    assert all(name.split(".")[1] in {"cli", "errors", "__version__"} for name in ours), ours
+
+
+def test_no_module_outgrows_a_reader() -> None:
+    lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in modules()}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def test_parts_of_the_tree_are_all_known() -> None:
+    assert {part_of(path) for path in modules()} == set(MAY_IMPORT)

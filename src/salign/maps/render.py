@@ -85,7 +85,7 @@ def thumbnail(picture: Image.Image, side: int) -> Image.Image:
 def png_data_uri(picture: Image.Image) -> str:
     """`data:image/png;base64,...` of a picture, for the `src` of an HTML image."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 

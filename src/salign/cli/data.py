@@ -1,0 +1,167 @@
+"""`salign data`: bring a set into the form that salign reads, check it, plant a shortcut, write the embedded set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Prepare images and human maps: import a set, check it, plant a shortcut, write a small example set.",
+)
+
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that the paths in the manifest are relative to [its own folder]")
+]
+
+
+@app.command("check")
+def check_manifest(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet (made by `salign data import`)")],
+    root: Root = None,
+    html: Annotated[Path | None, typer.Option(help="Where the page of pictures goes [MANIFEST-check.html]")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read headers only: no damage, blank map or duplicate is found")
+    ] = False,
+) -> None:
+    """Look at every image and map before training does.
+
+    Finds broken files, maps that do not fit their image, blank and constant maps, the same picture in two splits or
+    with two labels (also re-encoded, brightened or slightly cropped), and counts classes and maps per split. Prints
+    the findings and writes a page of pictures with the maps laid over. Ends with code 1 if a row cannot be used.
+    """
+    from salign.data.check import check_file
+    from salign.data.check_report import print_report, write_report_html
+
+    report = check_file(manifest, root, decode=not quick)
+    print_report(report)
+    page = write_report_html(report, html or manifest.with_name(f"{manifest.stem}-check.html"))
+    if report.faults:
+        typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
+        raise typer.Exit(1)
+    typer.echo(f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}")
+
+
+@app.command("plant")
+def plant(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet of the set to copy")],
+    out: Annotated[Path, typer.Argument(help="New folder for the copy")],
+    correlation: Annotated[
+        list[str],
+        typer.Option(
+            "--correlation", "-c", help="SPLIT=C for each split: 1 = the mark always names the class, 0 = never; repeat"
+        ),
+    ],
+    kind: Annotated[
+        str, typer.Option(help="patch (coloured shape), text (short tag) or border (coloured strip)")
+    ] = "patch",
+    size: Annotated[float, typer.Option(help="Side of the mark as a share of the image's shorter side")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of all choices; the same seed gives the same files")] = 0,
+    root: Root = None,
+) -> None:
+    """Copy a set with a shortcut in it: a mark that gives the label away, never on what people marked.
+
+    Example: `salign data plant manifest.csv planted -c train=0.95 -c val=0.95 -c test=0.5`. A network that learned the
+    mark loses accuracy where it stops agreeing; one that looks where people look does not.
+    """
+    from typing import cast
+
+    from salign.data.manifest import Manifest
+    from salign.data.marks import Kind
+    from salign.data.plant import plant_shortcut
+
+    read = Manifest.read(manifest, root)
+    wanted = _numbers(correlation)
+    done = plant_shortcut(read, out, kind=cast(Kind, kind), correlation=wanted, seed=seed, size=size, progress=True)
+    typer.echo(f"{'split':<24}{'asked':>8}{'measured':>10}{'images':>8}{'clean':>7}")
+    for split, asked, measured, images, clean in done.measured.itertuples(index=False):
+        typer.echo(f"{split:<24}{asked:>8.3f}{measured:>10.3f}{images:>8}{clean:>7}")
+    for where in done.clean[:10]:
+        typer.echo(f"no room off the human map, left clean: {where}")
+    if len(done.clean) > 10:
+        typer.echo(f"and {len(done.clean) - 10} more left clean")
+    typer.echo(f"wrote {len(read)} images and {done.manifest}: look at it with `salign data check {done.manifest}`")
+
+
+@app.command("import")
+def import_set(
+    source: Annotated[str, typer.Argument(help="Layout: folder, csv or cvrl")],
+    path: Annotated[Path, typer.Argument(help="folder: the images; csv: the table; cvrl: the CSV split,Class,path")],
+    images: Annotated[Path | None, typer.Option(help="csv, cvrl: folder that the paths are relative to")] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="folder, cvrl: folder of the human maps, named like the images")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="csv: OURS=THEIRS, e.g. label=class or saliency=mask; repeat")
+    ] = None,
+    rename: Annotated[list[str] | None, typer.Option(help="cvrl: THEIRS=OURS for a split [test=val]; repeat")] = None,
+    split: Annotated[str | None, typer.Option(help="folder, csv: name of the only split, if there are none")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the manifest goes [manifest.csv above images and maps]")
+    ] = None,
+) -> None:
+    """Describe an existing set in a manifest; no image is copied or changed.
+
+    folder: FOLDER/SPLIT/CLASS/image, maps in a second folder of the same layout. csv: any table with a path and a
+    class per row. cvrl: lines `split,Class,path` and a folder of heat maps, as the public CYBORG code reads them.
+    """
+    from salign.data.sources import SOURCES
+    from salign.errors import SalignError
+
+    if source == "folder":
+        made = SOURCES[source](path, maps, split=split)
+    elif source == "csv":
+        made = SOURCES[source](path, images, columns=_pairs(column or []), split=split)
+    elif source == "cvrl":
+        if images is None:
+            raise SalignError("cvrl: --images is needed, the folder that the paths in the CSV are appended to")
+        made = SOURCES[source](path, images, maps, splits=_pairs(rename) if rename else None)
+    else:
+        raise SalignError(f"no layout is called {source!r}; there are {', '.join(SOURCES)}")
+    target = made.write(out or made.root / "manifest.csv")
+    typer.echo(f"{'split':<24}{'label':<24}{'images':>8}{'with map':>10}{'share':>8}")
+    for name, label, count, mapped, share in made.coverage().itertuples(index=False):
+        typer.echo(f"{name:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
+    apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
+    typer.echo(f"wrote {target} ({len(made)} images): look at it with `salign data check {target}{apart}`")
+
+
+@app.command("decoy")
+def decoy(
+    folder: Annotated[Path, typer.Argument(help="Where the set goes")],
+    train: Annotated[int, typer.Option(help="Training images")] = 1500,
+    val: Annotated[int, typer.Option(help="Validation images")] = 300,
+    test: Annotated[int, typer.Option(help="Images in each of the two test splits")] = 600,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels")] = 64,
+    seed: Annotated[int, typer.Option(help="Of everything drawn; the same seed gives the same files")] = 0,
+) -> None:
+    """Write the embedded example: real handwritten digits beside a coloured decoy that gives the answer away.
+
+    In training the decoy's colour names the digit; in the split test_ood it is random, so a network that learned the
+    colour fails there. The human maps mark the digit.
+    """
+    from salign.data.decoy import write_decoy_digits
+
+    manifest = write_decoy_digits(folder, train=train, val=val, test=test, size=size, seed=seed)
+    typer.echo(f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {manifest}`")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    from salign.errors import SalignError
+
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
+    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}
+
+
+def _numbers(given: list[str]) -> dict[str, float]:
+    from salign.errors import SalignError
+
+    pairs = _pairs(given)
+    try:
+        return {name: float(value) for name, value in pairs.items()}
+    except ValueError as error:
+        raise SalignError(f"expected SPLIT=NUMBER, e.g. train=0.95; {error}") from error

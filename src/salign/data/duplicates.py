@@ -1,0 +1,188 @@
+"""Find the same picture twice: pixel for pixel, or re-encoded, rescaled, brightened or slightly cropped.
+
+Each picture is reduced to a `Fingerprint` of about half a kilobyte, so a hundred thousand of them fit into memory.
+Near duplicates are candidates by a 64-bit code (signs of the lowest cosine frequencies, a "perceptual hash"), found
+without comparing all with all, and then confirmed by the correlation of 16 x 16 thumbnails. Each picture is also
+fingerprinted without its outer 3 %, so that a slightly cropped copy meets the original.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dctn
+from torch import Tensor
+
+from salign.maps.tensor_ops import resize
+
+DISTANCE = 7
+"""Bits of 64 in which the codes of a candidate pair may differ."""
+SIMILARITY = 0.96
+"""Correlation of the thumbnails from which a candidate counts as a near duplicate."""
+FLAT = 0.02
+"""Standard deviation (image range 1) below which a picture is too plain to be told from any other."""
+
+_CROP = 0.03
+_GRID, _THUMBNAIL = 32, 16
+_BANDS = 4  # DISTANCE = 7 over 4 bands of 16 bits: in at least one band, at most one bit differs
+_FLIPS = (0, *(1 << bit for bit in range(16)))
+_CHUNK = 1 << 18
+
+Words = npt.NDArray[np.uint64]
+
+
+class Fingerprint(NamedTuple):
+    """What is kept of a picture."""
+
+    digest: bytes
+    """16 bytes, equal for equal pixels of equal size."""
+    codes: tuple[int, int] | None
+    """64-bit codes of the whole picture and of its centre; None for a picture too plain to compare."""
+    thumbnails: bytes
+    """Standardised 16 x 16 thumbnails of both, int8; empty where `codes` is None."""
+
+
+class NearPair(NamedTuple):
+    """Two positions whose pictures look alike without being equal."""
+
+    first: int
+    second: int
+    similarity: float
+
+
+def fingerprint(image: Tensor) -> Fingerprint:
+    """Reduce `(3, H, W)`, uint8 or floating point in [0, 1], to a `Fingerprint`; colour counts in the digest only."""
+    pixels = image[:1] if image.stride(0) == 0 else image
+    digest = hashlib.blake2b(repr((tuple(image.shape), image.dtype)).encode(), digest_size=16)
+    digest.update(pixels.contiguous().numpy().data)
+    top = 1.0 if image.is_floating_point() else 255.0
+    height, width = image.shape[1:]
+    rows, columns = round(height * _CROP), round(width * _CROP)
+    views = (pixels, pixels[:, rows : height - rows, columns : width - columns])
+    grids = [_grid(view) / top for view in views]
+    if grids[0].std() < FLAT:
+        return Fingerprint(digest.digest(), None, b"")
+    codes = (_code(grids[0]), _code(grids[1]))
+    return Fingerprint(digest.digest(), codes, b"".join(_thumbnail(grid) for grid in grids))
+
+
+def exact_groups(fingerprints: Sequence[Fingerprint | None]) -> list[tuple[int, ...]]:
+    """Groups of two or more positions with equal pixels, in order of their first; None = a picture not read."""
+    groups: dict[bytes, list[int]] = {}
+    for position, one in enumerate(fingerprints):
+        if one is not None:
+            groups.setdefault(one.digest, []).append(position)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000_000) -> list[NearPair]:
+    """Pairs that look alike but are not equal, most similar first.
+
+    By the pigeonhole principle two codes at most `DISTANCE` = 7 bits apart agree up to one bit in one of four bands of
+    16 bits, so 4 x 17 look-ups per picture find all of them (Norouzi, Punjani & Fleet 2012, multi-index hashing).
+
+    Args:
+        fingerprints: One per position; None = a picture not read.
+        limit: Keep this many, the most similar, so that a set of a thousand video frames cannot fill the memory.
+    """
+    known = [(position, one) for position, one in enumerate(fingerprints) if one is not None and one.codes is not None]
+    if len(known) < 2:
+        return []
+    positions = np.array([position for position, _ in known])
+    codes = np.array([one.codes for _, one in known], dtype=np.uint64)
+    stacked = np.frombuffer(b"".join(one.thumbnails for _, one in known), dtype=np.int8)
+    thumbnails = stacked.reshape(len(known), 2, _THUMBNAIL**2)
+    numbers: dict[bytes, int] = {}
+    equal = np.array([numbers.setdefault(one.digest, len(numbers)) for _, one in known])
+
+    keys, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    for first, second in _candidates(codes):
+        differ = equal[first] != equal[second]
+        first, second = first[differ], second[differ]
+        similarity = _similarity(thumbnails, first, second)
+        alike = similarity >= SIMILARITY
+        low, high = np.minimum(first, second)[alike], np.maximum(first, second)[alike]
+        keys = np.concatenate([keys, low.astype(np.int64) * len(known) + high])
+        best = np.concatenate([best, similarity[alike]])
+        keys, where = np.unique(keys, return_index=True)
+        best = best[where]
+        if len(keys) > limit:
+            most = np.argpartition(-best, limit)[:limit]
+            keys, best = keys[most], best[most]
+    order = np.lexsort((keys, -best))
+    pairs = zip(keys[order] // len(known), keys[order] % len(known), best[order], strict=True)
+    return [NearPair(int(positions[low]), int(positions[high]), float(value)) for low, high, value in pairs]
+
+
+def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Pairs (whole picture, whole picture) and (whole picture, centre) within `DISTANCE`, in chunks, with repeats."""
+    for view in (0, 1):
+        for band in range(_BANDS):
+            shift = np.uint64(16 * band)
+            asked, held = (((codes[:, column] >> shift) & np.uint64(0xFFFF)).astype(np.int64) for column in (0, view))
+            order = np.argsort(held, kind="stable")
+            starts = np.concatenate([[0], np.cumsum(np.bincount(held, minlength=1 << 16))])
+            for flip in _FLIPS:
+                lower, upper = starts[asked ^ flip], starts[(asked ^ flip) + 1]
+                for first, slot in _ranges(lower, upper):
+                    second = order[slot]
+                    distance = np.bitwise_count(codes[first, 0] ^ codes[second, view])
+                    keep = (distance <= DISTANCE) & ((first < second) if view == 0 else (first != second))
+                    if keep.any():
+                        yield first[keep], second[keep]
+
+
+def _ranges(
+    lower: npt.NDArray[np.int64], upper: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Spell out `(i, lower[i] .. upper[i] - 1)` for every i, about `_CHUNK` pairs at a time."""
+    ends = np.cumsum(upper - lower)
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK, side="right")))
+        counts = (upper - lower)[start:stop]
+        first = np.repeat(np.arange(start, stop), counts)
+        within = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield first, lower[first] + within
+        start = stop
+
+
+def _similarity(
+    thumbnails: npt.NDArray[np.int8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Best correlation of whole with whole, whole with centre and centre with whole."""
+    best = np.full(len(first), -1, dtype=np.float32)
+    for start in range(0, len(first), 1 << 14):
+        part = slice(start, start + (1 << 14))
+        one, two = thumbnails[first[part]].astype(np.float32), thumbnails[second[part]].astype(np.float32)
+        for left, right in ((0, 0), (0, 1), (1, 0)):
+            a, b = one[:, left], two[:, right]
+            dot = np.einsum("ij,ij->i", a, b)
+            norms = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
+            best[part] = np.maximum(best[part], dot / np.maximum(norms, 1))
+    return best
+
+
+def _grid(pixels: Tensor) -> npt.NDArray[np.float32]:
+    """`(C, H, W)` -> `(32, 32)` grey, one channel at a time: a large picture is never held as floats three times."""
+    channels = [resize(channel.float()[None], (_GRID, _GRID))[0] for channel in pixels]
+    return (sum(channels[1:], start=channels[0]) / len(channels)).numpy()
+
+
+def _code(grid: npt.NDArray[np.float32]) -> int:
+    """Signs of the 64 lowest cosine frequencies after the constant one, row by row."""
+    frequencies = dctn(grid, norm="ortho")[:8, :9].ravel()[1:65]
+    return int.from_bytes(np.packbits(frequencies > 0).tobytes())
+
+
+def _thumbnail(grid: npt.NDArray[np.float32]) -> bytes:
+    """16 x 16 block means with mean 0 and standard deviation 31, rounded, +-4 deviations kept."""
+    step = _GRID // _THUMBNAIL
+    small = grid.reshape(_THUMBNAIL, step, _THUMBNAIL, step).mean((1, 3))
+    deviation = max(float(small.std()), 1e-6)
+    return bytes(np.clip(np.rint((small - small.mean()) / deviation * 31), -127, 127).astype(np.int8).tobytes())

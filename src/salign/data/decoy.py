@@ -62,13 +62,14 @@ def write_decoy_digits(
     if not 0 <= agreement <= 1:
         raise SalignError(f"agreement is a share in [0, 1]; got {agreement}")
     rng = np.random.default_rng(seed)
-    digits, labels = _stratified_digits(rng)
     folder = Path(folder)
     rows, start = [], 0
     try:
-        for split, count in splits.items():
+        for split in splits:
             for part in ("images", "maps"):
                 (folder / part / split).mkdir(parents=True, exist_ok=True)
+        digits, labels = _stratified_digits(rng)
+        for split, count in splits.items():
             for i in range(start, start + count):
                 label = int(labels[i])
                 decoy = int(rng.integers(10)) if split == "test_ood" else _agreeing(label, agreement, rng)

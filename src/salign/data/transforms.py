@@ -152,7 +152,8 @@ class JointTransform:
         moved = None if saliency is None else MapTensor(resize(saliency, self.size))
         if self._steps is not None:
             picture, moved = self._steps(picture, moved)
-        return picture.as_subclass(Tensor), None if moved is None else moved.as_subclass(Tensor)
+        plain = picture.as_subclass(Tensor).clamp(0, 1)  # interpolation can overshoot by a rounding error
+        return plain, None if moved is None else moved.as_subclass(Tensor).clamp(0, 1)
 
 
 def build_transform(image_size: int | tuple[int, int], augment: str = "none") -> JointTransform:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.maps.sheet import Section, Tile, write_sheet
-from salign.maps.tensor_ops import min_max, varies
+from salign.maps.tensor_ops import min_max, resize, varies
 from salign.types import SalignError
 
 _SIDE = 240
 _GAP = 8
 _LINE = 18
-_PAPER, _INK, _ALARM = (255, 255, 255), (30, 30, 30), (190, 30, 30)
+_PAPER, _FIELD, _INK, _ALARM = (255, 255, 255), (225, 225, 225), (30, 30, 30), (190, 30, 30)
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,14 @@ class Item:
         return "" if bool(varies(self.model_map.float())) else "the model's map is the same everywhere"
 
     def pictures(self) -> list[Image.Image]:
-        """Image, human map on the image (the bare image where there is none), model map on the image."""
-        human = to_picture(self.image) if self.human_map is None else overlay(self.image, self.human_map)
-        return [to_picture(self.image), human, overlay(self.image, min_max(self.model_map.float()))]
+        """Image, human map on the image (a grey field where there is none), model map on the image.
+
+        An image with a longer side below 240 pixels is enlarged, so that the maps can be read.
+        """
+        image = _enlarged(self.image)
+        picture = to_picture(image)
+        human = _absent(picture.size, self.human_note) if self.human_map is None else overlay(image, self.human_map)
+        return [picture, human, overlay(image, min_max(self.model_map.float()))]
 
 
 def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro: str = "") -> Path:
@@ -126,6 +131,25 @@ def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
     return path
 
 
+def _enlarged(image: Tensor) -> Tensor:
+    """`(3, H, W)` with a longer side of at least `_SIDE` pixels."""
+    height, width = image.shape[-2:]
+    if max(height, width) >= _SIDE:
+        return image
+    values = image.float() if image.is_floating_point() else image.float() / 255
+    scale = _SIDE / max(height, width)
+    return resize(values, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
+def _absent(size: tuple[int, int], text: str) -> Image.Image:
+    field = Image.new("RGB", size, _FIELD)
+    middle = (size[0] / 2, size[1] / 2)
+    ImageDraw.Draw(field).text(
+        middle, text, fill=_INK, font=ImageFont.load_default(size=max(13, size[0] / 13)), anchor="mm"
+    )
+    return field
+
+
 def _some(items: Sequence[Item]) -> None:
     if not items:
         raise SalignError("a gallery needs at least one image; got none. Choose another split or filter.")
@@ -142,9 +166,6 @@ def _tile(item: Item) -> Tile:
 
 def _row(item: Item) -> Image.Image:
     pictures = [thumbnail(picture, _SIDE) for picture in item.pictures()]
-    if item.human_map is None:
-        pictures[1] = Image.new("RGB", pictures[1].size, (225, 225, 225))
-        ImageDraw.Draw(pictures[1]).text((_GAP, _GAP), item.human_note, fill=_INK, font=_font())
     mark = "MISTAKE: " if item.wrong else ""
     text = f"{mark}{item.caption}. {item.id}" + (f" ({_notes(item)})" if _notes(item) else "")
     lines = textwrap.wrap(text, 100) or [""]

@@ -1,0 +1,209 @@
+"""Every kind of fault is planted in a small set, and found with its row; a sound set gives none."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+from scipy import ndimage
+
+from salign.data import image as image_module
+from salign.data.check import check, check_file, find_faults
+from salign.data.check_report import print_report, write_report_html
+from salign.data.manifest import Manifest, ManifestError
+
+HEADER = "id,path,label,split,saliency\n"
+
+
+def scene(seed, side=64):
+    noise = np.random.default_rng(seed).normal(size=(side, side))
+    values = sum(ndimage.gaussian_filter(noise, s) * s**1.2 for s in (1, 4, 10))
+    return ((values - values.min()) / (values.max() - values.min()) * 255).astype(np.uint8)
+
+
+def spot(side=64):
+    values = np.zeros((side, side), dtype=np.uint8)
+    values[10:30, 20:40] = 255
+    return values
+
+
+def save(folder, name, pixels):
+    Image.fromarray(pixels).save(folder / name)
+    return name
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """Six different images in two splits and classes, four with a map."""
+    save(tmp_path, "m.png", spot())
+    lines = []
+    for k in range(6):
+        saliency = "m.png" if k < 4 else ""
+        lines.append(
+            f"{k},{save(tmp_path, f'{k}.png', scene(k))},{'ab'[k % 2]},{'train' if k < 4 else 'test'},{saliency}"
+        )
+    (tmp_path / "manifest.csv").write_text(HEADER + "\n".join(lines) + "\n")
+    return tmp_path / "manifest.csv"
+
+
+def add(manifest, *lines):
+    manifest.write_text(manifest.read_text() + "".join(f"{line}\n" for line in lines))
+
+
+def printed(report):
+    stream = io.StringIO()
+    print_report(report, Console(file=stream, width=120))
+    return stream.getvalue()
+
+
+def test_a_sound_set_is_sound(sound):
+    report = check_file(sound, progress=False)
+    assert report.sound
+    assert report.faults == ()
+    assert report.maps("shaped") == [0, 1, 2, 3]
+    assert report.maps("none") == [4, 5]
+    assert report.examined[0].marked == pytest.approx(400 / 64**2)
+    table = report.map_table().set_index("label")
+    assert table.loc["a", ["images", "with_map", "blank", "constant"]].tolist() == [3, 2, 0, 0]
+    assert table.loc["a", "marked"] == pytest.approx(400 / 64**2)
+    assert "✗" not in printed(report)
+
+
+def test_every_broken_file_is_named_with_its_row(sound, monkeypatch):
+    folder = sound.parent
+    whole = io.BytesIO()
+    Image.fromarray(scene(9)).save(whole, "JPEG")
+    (folder / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    (folder / "text.png").write_text("not a picture")
+    save(folder, "pixel.png", np.zeros((1, 1), dtype=np.uint8))
+    nan = np.full((64, 64), 0.5, dtype=np.float32)
+    nan[3, 3] = np.nan
+    save(folder, "nan.tiff", nan)
+    save(folder, "wide.png", np.eye(64, 80, dtype=np.uint8) * 255)
+    save(folder, "bomb.png", np.zeros((300, 300), dtype=np.uint8))
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 80_000)
+    add(
+        sound,
+        "c,cut.jpg,a,train,", "t,text.png,a,train,", "p,pixel.png,a,train,", "n,nan.tiff,a,train,",
+        "w,0.png,a,train,wide.png", "m,1.png,b,train,nan.tiff", "b,bomb.png,a,train,", "both,cut.jpg,a,train,text.png",
+    )  # fmt: skip
+    report = check_file(sound, progress=False)
+    found = [(fault.row, fault.column) for fault in report.faults]
+    image_rows = [(8, "path"), (9, "path"), (10, "path"), (11, "path")]
+    assert found == [*image_rows, (12, "saliency"), (13, "saliency"), (14, "path"), (15, "path"), (15, "saliency")]
+    messages = {fault.row: fault.message for fault in report.faults}
+    assert "cut.jpg" in messages[8]
+    assert "1 x 1" in messages[10]
+    assert "NaN" in messages[11]
+    assert "80 x 64" in messages[12]
+    assert "64 x 64" in messages[12]
+    assert "bomb" in messages[14]
+    assert find_faults(report.manifest, decode=True) == list(report.faults)
+    assert not report.sound
+    assert "8 rows that cannot be used" in printed(report)
+
+
+def test_headers_alone_show_sizes_but_no_damage(sound):
+    folder = sound.parent
+    save(folder, "wide.png", np.eye(64, 80, dtype=np.uint8) * 255)
+    whole = (folder / "3.png").read_bytes()
+    (folder / "3.png").write_bytes(whole[: len(whole) // 2])
+    add(sound, "w,0.png,a,train,wide.png")
+    assert [fault.row for fault in check_file(sound, decode=False, progress=False).faults] == [8]
+    assert [fault.row for fault in check_file(sound, progress=False).faults] == [5, 8]
+
+
+def test_unsound_rows_are_reported_along_with_the_rest(sound):
+    (sound.parent / "text.png").write_text("not a picture")
+    add(
+        sound,
+        "0,5.png,a,train,",
+        "y,gone.png,a,train,",
+        "z,../up.png,a,train,",
+        "t,text.png,a,train,",
+        "e,2.png,,train,",
+    )
+    report = check_file(sound, progress=False)
+    assert [(fault.row, fault.column) for fault in report.faults] == [
+        (8, "id"), (9, "path"), (10, "path"), (11, "path"), (12, "label"),
+    ]  # fmt: skip
+    assert len(report.manifest) == 7
+
+
+def test_a_table_without_the_columns_cannot_be_checked(tmp_path):
+    (tmp_path / "manifest.csv").write_text("path,label\na.png,x\n")
+    with pytest.raises(ManifestError, match="split"):
+        check_file(tmp_path / "manifest.csv", progress=False)
+
+
+def test_blank_and_constant_maps_are_told_apart(sound):
+    save(sound.parent, "blank.png", np.zeros((64, 64), dtype=np.uint8))
+    save(sound.parent, "flat.png", np.full((64, 64), 7, dtype=np.uint8))
+    save(sound.parent, "8.png", scene(8))
+    save(sound.parent, "9.png", scene(9))
+    add(sound, "x,8.png,a,train,blank.png", "y,9.png,a,train,flat.png")
+    report = check_file(sound, progress=False)
+    assert (report.maps("blank"), report.maps("constant")) == ([6], [7])
+    assert "1 blank map" in printed(report)
+    assert "1 map of one value" in printed(report)
+
+
+def test_leaks_and_label_conflicts_exact_and_near(sound):
+    folder = sound.parent
+    Image.fromarray(scene(0)).save(folder / "again.bmp")  # row 2 is a / train
+    Image.fromarray(scene(1)).resize((96, 96)).save(folder / "large.jpg", quality=60)  # row 3 is b / train
+    Image.fromarray(scene(2)).save(folder / "within.bmp")  # row 4 is a / train
+    add(sound, "x,again.bmp,a,test,", "y,large.jpg,a,test,", "z,within.bmp,a,train,")
+    report = check_file(sound, progress=False)
+    assert report.same == ((0, 6), (2, 8))
+    assert [(pair.first, pair.second) for pair in report.near] == [(1, 7)]
+    assert [(pair.first, pair.second) for pair in report.differing("split")] == [(0, 6), (1, 7)]
+    assert [(pair.first, pair.second) for pair in report.differing("label")] == [(1, 7)]
+    assert not report.sound
+    assert "2 pairs of pictures in two splits: 1 equal, 1 nearly equal" in printed(report)
+
+
+def test_many_blank_pictures_are_one_group_and_no_near_pair(tmp_path):
+    for k in range(200):
+        save(tmp_path, f"{k}.png", np.full((32, 32), k % 4, dtype=np.uint8))
+    table = pd.DataFrame(
+        {"id": [str(k) for k in range(200)], "path": [f"{k}.png" for k in range(200)], "label": "a", "split": "train"}
+    ).assign(saliency="")
+    report = check(Manifest.of(table, tmp_path), progress=False)
+    assert [len(group) for group in report.same] == [50] * 4
+    assert report.near == ()
+
+
+def test_the_page_shows_faults_first_and_escapes_labels(sound):
+    save(sound.parent, "8.png", scene(0))
+    (sound.parent / "text.png").write_text("not a picture")
+    add(sound, "x,8.png,<b>bold</b>,test,", "t,text.png,a,train,text.png")
+    report = check_file(sound, progress=False)
+    page = write_report_html(report, sound.parent / "check.html").read_text("utf-8")
+    titles = [
+        "Rows that cannot be used",
+        "The same picture in two splits",
+        "The same picture with two labels",
+        "Class a",
+    ]
+    places = [page.index(f">⚠ {title}</h2>" if "⚠ " + title in page else f">{title}</h2>") for title in titles]
+    assert places == sorted(places)
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold" in page
+    assert page.count("<img ") == 4 + 2 * 2 + 2 * 2 + 1  # two pairs, two classes with two maps each, "bold" without
+
+
+@pytest.mark.slow
+def test_a_real_set(shared_data):
+    table = pd.read_csv(shared_data / "busi_ultrasound" / "index.csv", dtype=str)
+    table = table.rename(columns={"class": "label", "mask": "saliency"}).assign(id=table["path"])
+    report = check(Manifest.of(table, shared_data / "busi_ultrasound"), progress=False)
+    assert report.faults == ()
+    assert len(report.maps("blank")) == 133
+    assert set(report.manifest.table["label"][report.maps("blank")]) == {"normal"}
+    assert [pair.similarity for pair in report.differing("label")].count(1.0) == 1
+    assert len(report.differing("split")) == 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +24,7 @@ def rise(
     fill: float = 0.0,
     generator: torch.Generator,
     batch_size: int = 64,
+    progress: bool = False,
 ) -> Tensor:
     """`1 / (keep * N) * sum_i p(class | image * M_i) * M_i` over `N` random masks (eq. 6).
 
@@ -40,6 +42,7 @@ def rise(
         fill: grey level of hidden places.
         generator: CPU generator of the masks; its state moves on. The maps do not depend on `batch_size`.
         batch_size: pictures per forward pass.
+        progress: whether to show a progress bar.
 
     Returns:
         `(B, H, W)` float32: around the mean probability everywhere, higher where seeing the place helps the class.
@@ -57,7 +60,7 @@ def rise(
     total = torch.zeros(images.shape[0], height * width, device=images.device)
     at_once = max(1, batch_size // max(1, images.shape[0]))
     with evaluating(model), torch.no_grad():
-        for start in range(0, masks, at_once):
+        for start in track(range(0, masks, at_once), "masks", disable=not progress, transient=True):
             part = slice(start, start + at_once)
             visible = enlarge(cells[part].to(images.device), shifts[part].to(images.device), (height, width))
             scores = [

@@ -1,0 +1,114 @@
+"""`salign data ...` as typed: what it prints, writes and ends with."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from salign.cli import data as module
+from salign.data.manifest import Manifest
+from salign.types import SalignError
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(module.app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in ("cat", "dog"):
+            for k in range(3):
+                for kind in ("images", "maps"):
+                    folder = tmp_path / kind / split / label
+                    folder.mkdir(parents=True, exist_ok=True)
+                    pixels = rng.integers(0, 256, (40, 40), dtype=np.uint8)
+                    Image.fromarray(pixels if kind == "images" else pixels * (np.arange(40) < 9)).save(
+                        folder / f"{k}.png"
+                    )
+    return tmp_path
+
+
+def test_import_check_plant_check(images):
+    printed = run("import", "folder", images / "images", "--maps", images / "maps")
+    manifest = images / "manifest.csv"
+    assert len(Manifest.read(manifest)) == 12
+    assert "100%" in printed
+    assert printed.splitlines()[-1].startswith(f"wrote {manifest} (12 images)")
+
+    printed = run("check", manifest)
+    assert "all rows can be used" in printed
+    assert (images / "manifest-check.html").is_file()
+    assert "manifest-check.html" in printed.splitlines()[-1]
+
+    printed = run("plant", manifest, images / "out", "-c", "train=1", "-c", "test=0", "--kind", "text", "--seed", "3")
+    table = Manifest.read(images / "out" / "manifest.csv").table
+    assert ((table["shortcut"] == table["label"]) == (table["split"] == "train")).all()
+    assert "measured" in printed
+    assert printed.splitlines()[-1].startswith(f"wrote 12 images and {images / 'out' / 'manifest.csv'}")
+    run("check", images / "out" / "manifest.csv", "--quick", "--html", images / "page.html")
+    assert (images / "page.html").is_file()
+
+
+def test_a_broken_row_ends_with_code_one_and_still_gives_the_page(images):
+    run("import", "folder", images / "images")
+    (images / "images" / "train" / "cat" / "1.png").write_bytes(b"broken")
+    printed = run("check", images / "images" / "manifest.csv", code=1)
+    assert "1.png" in printed
+    assert "1.png" in (images / "images" / "manifest-check.html").read_text("utf-8")
+
+
+def test_import_csv_and_cvrl(images):
+    (images / "t.csv").write_text("file,class\nimages/train/cat/0.png,c\nimages/train/dog/0.png,d\n")
+    run("import", "csv", images / "t.csv", "--column", "path=file", "--column", "label=class", "--split", "all",
+        "--out", images / "t.parquet")  # fmt: skip
+    assert Manifest.read(images / "t.parquet").classes == ("c", "d")
+
+    (images / "o.csv").write_text("train,Real,/train/cat/0.png\ntest,Fake,/train/dog/1.png\n")
+    (images / "elsewhere").mkdir()
+    maps, out = images / "maps" / "train" / "cat", images / "elsewhere" / "m.csv"
+    options = ("--images", images / "images", "--maps", maps, "--rename", "test=late", "--out", out)
+    printed = run("import", "cvrl", images / "o.csv", *options)
+    assert f"--root {images}" in printed.splitlines()[-1]
+    made = Manifest.read(images / "elsewhere" / "m.csv", images)
+    assert made.splits == ("late", "train")
+    assert made.saliency_path(0) == images / "maps" / "train" / "cat" / "0.png"
+
+
+def test_decoy_writes_the_embedded_set(tmp_path):
+    printed = run("decoy", tmp_path / "d", "--train", "20", "--val", "10", "--test", "10", "--size", "48")
+    assert len(Manifest.read(tmp_path / "d" / "manifest.csv")) == 50
+    assert printed.splitlines()[-1].startswith("wrote 50 images")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "zip", "x"], "folder, csv, cvrl"),
+        (["import", "cvrl", "x.csv"], "--images is needed"),
+        (["plant", "MANIFEST", "out", "-c", "train"], "NAME=VALUE"),
+        (["plant", "MANIFEST", "out", "-c", "train=high"], "SPLIT=NUMBER"),
+        (["check", "gone.csv"], "no manifest"),
+    ],
+)
+def test_mistakes_are_explained(images, arguments, message):
+    run("import", "folder", images / "images")
+    manifest = str(images / "images" / "manifest.csv")
+    with pytest.raises(SalignError, match=message):
+        run(*(manifest if argument == "MANIFEST" else argument for argument in arguments))
+
+
+def test_help_imports_nothing_heavy():
+    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in top if isinstance(node, ast.ImportFrom)}
+    assert names <= {"__future__", "pathlib", "typing", "typer", "salign.errors"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
@@ -65,10 +67,14 @@ def test_workers_and_epochs_change_nothing_in_the_stream(tmp_path):
 def test_an_error_of_a_worker_arrives_with_its_own_message(tmp_path, workers):
     dataset = dataset_of(tmp_path, 6)
     (tmp_path / "4.png").write_bytes(b"damaged")
-    with pytest.raises(ImageError) as caught:
+    message, start = "", time.perf_counter()
+    try:
         list(predict_loader(dataset, 2, workers))
-    assert str(caught.value).startswith("m.csv row 6 (4.png): the file is damaged")
-    assert "Traceback" not in str(caught.value)
+    except ImageError as error:
+        message = str(error)
+    assert time.perf_counter() - start < 8  # the workers end at once; left to the garbage collector they take 10 s
+    assert message.startswith("m.csv row 6 (4.png): the file is damaged")
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ class BatchLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, SalignError):
-                raise batch
+                try:
+                    raise batch
+                finally:  # a frame that holds its own exception is a cycle; it would keep the workers for ten seconds
+                    del batch
             yield batch
 
 

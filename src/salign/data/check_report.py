@@ -52,7 +52,12 @@ def write_report_html(report: Report, path: Path | str) -> Path:
         *_pair_section(
             report, "split", "The same picture in two splits", "A score on the second split is then too good."
         ),
-        *_pair_section(report, "label", "The same picture with two labels", "One of the two labels is wrong, or both."),
+        *_pair_section(
+            report,
+            "label",
+            "The same picture with two labels",
+            "Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
+        ),
         *_map_sections(report),
         Section("Images and maps", table=_coverage(report)),
         Section("Maps per class", _MAPS_TEXT, table=_map_rows(report)),

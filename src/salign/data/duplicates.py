@@ -101,27 +101,25 @@ def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000
     numbers: dict[bytes, int] = {}
     equal = np.array([numbers.setdefault(one.digest, len(numbers)) for _, one in known])
 
-    keys, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    norms = np.maximum(np.sqrt(np.square(thumbnails, dtype=np.float32).sum(-1)), 1)
+    firsts, seconds, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     for first, second in _candidates(codes):
-        differ = equal[first] != equal[second]
-        first, second = first[differ], second[differ]
-        similarity = _similarity(thumbnails, first, second)
+        other = equal[first] != equal[second]
+        similarity = _similarity(thumbnails, norms, first[other], second[other])
         alike = similarity >= SIMILARITY
-        low, high = np.minimum(first, second)[alike], np.maximum(first, second)[alike]
-        keys = np.concatenate([keys, low.astype(np.int64) * len(known) + high])
+        firsts = np.concatenate([firsts, np.minimum(first, second)[other][alike]])
+        seconds = np.concatenate([seconds, np.maximum(first, second)[other][alike]])
         best = np.concatenate([best, similarity[alike]])
-        keys, where = np.unique(keys, return_index=True)
-        best = best[where]
-        if len(keys) > limit:
+        if len(best) > limit:
             most = np.argpartition(-best, limit)[:limit]
-            keys, best = keys[most], best[most]
-    order = np.lexsort((keys, -best))
-    pairs = zip(keys[order] // len(known), keys[order] % len(known), best[order], strict=True)
-    return [NearPair(int(positions[low]), int(positions[high]), float(value)) for low, high, value in pairs]
+            firsts, seconds, best = firsts[most], seconds[most], best[most]
+    order = np.lexsort((seconds, firsts, -best))
+    pairs = zip(positions[firsts[order]], positions[seconds[order]], best[order], strict=True)
+    return [NearPair(int(first), int(second), float(value)) for first, second, value in pairs]
 
 
 def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Pairs (whole picture, whole picture) and (whole picture, centre) within `DISTANCE`, in chunks, with repeats."""
+    """Pairs (whole picture, whole picture) and (whole picture, centre) within `DISTANCE`, in chunks, each once."""
     for view in (0, 1):
         for band in range(_BANDS):
             shift = np.uint64(16 * band)
@@ -132,8 +130,16 @@ def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArr
                 lower, upper = starts[asked ^ flip], starts[(asked ^ flip) + 1]
                 for first, slot in _ranges(lower, upper):
                     second = order[slot]
-                    distance = np.bitwise_count(codes[first, 0] ^ codes[second, view])
-                    keep = (distance <= DISTANCE) & ((first < second) if view == 0 else (first != second))
+                    differ = codes[first, 0] ^ codes[second, view]
+                    keep = (np.bitwise_count(differ) <= DISTANCE) & (first != second)
+                    for earlier in range(band):  # found there already
+                        bits = (differ >> np.uint64(16 * earlier)) & np.uint64(0xFFFF)
+                        keep &= np.bitwise_count(bits) > 1
+                    if view == 0:
+                        keep &= first < second
+                    else:  # found as whole and whole, or the other way round
+                        keep &= np.bitwise_count(codes[first, 0] ^ codes[second, 0]) > DISTANCE
+                        keep &= (first < second) | (np.bitwise_count(codes[second, 0] ^ codes[first, 1]) > DISTANCE)
                     if keep.any():
                         yield first[keep], second[keep]
 
@@ -155,18 +161,21 @@ def _ranges(
 
 
 def _similarity(
-    thumbnails: npt.NDArray[np.int8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    thumbnails: npt.NDArray[np.int8],
+    norms: npt.NDArray[np.float32],
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """Best correlation of whole with whole, whole with centre and centre with whole."""
+    """Correlation of whole with whole; where that is too low, the best of whole with centre and centre with whole."""
     best = np.full(len(first), -1, dtype=np.float32)
-    for start in range(0, len(first), 1 << 14):
-        part = slice(start, start + (1 << 14))
-        one, two = thumbnails[first[part]].astype(np.float32), thumbnails[second[part]].astype(np.float32)
-        for left, right in ((0, 0), (0, 1), (1, 0)):
-            a, b = one[:, left], two[:, right]
-            dot = np.einsum("ij,ij->i", a, b)
-            norms = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
-            best[part] = np.maximum(best[part], dot / np.maximum(norms, 1))
+    open_ = np.arange(len(first))
+    for left, right in ((0, 0), (0, 1), (1, 0)):
+        for start in range(0, len(open_), 1 << 13):
+            some = open_[start : start + (1 << 13)]
+            a, b = thumbnails[first[some], left], thumbnails[second[some], right]
+            dot = np.einsum("ij,ij->i", a.astype(np.float32), b.astype(np.float32))
+            best[some] = np.maximum(best[some], dot / (norms[first[some], left] * norms[second[some], right]))
+        open_ = np.flatnonzero(best < SIMILARITY)
     return best
 
 

@@ -5,36 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 
 MAIN = (
-    "auroc", "auroc_macro", "accuracy", "balanced_accuracy", "eer", "ap", "acer", "bpcer_at_apcer5", "brier",
-    "brier_macro", "ece",
+    "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "balanced_accuracy", "eer", "apcer", "bpcer", "acer",
+    "bpcer_at_apcer5", "brier", "brier_macro", "ece",
 )  # fmt: skip
-"""Figures worth a column; the CSV has all."""
+"""Figures worth a line; the CSV has all."""
 
 
 def figures_table(evaluation: Path) -> None:
-    """Print `evaluation.csv`: a line per set and group, a column per main figure, with intervals."""
+    """Print `evaluation.csv`: a line per main figure, a column per set and group, with intervals."""
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
-    figures = pd.read_csv(evaluation, keep_default_na=False, na_values={"value": "", "low": "", "high": ""})
-    columns = [name for name in MAIN if name in set(figures["metric"])]
-    table = Table(title="figure [95 % bootstrap interval over images]")
-    for name in ("set", "images", *columns):
-        table.add_column(name, justify="left" if name == "set" else "right")
+    figures = pd.read_csv(evaluation, keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high"), ""))
+    cells: dict[str, dict[str, str]] = {}
+    table = Table(title="value, and bootstrap interval over images")
+    table.add_column("figure")
     for (split, column, group), part in figures.groupby(["split", "group_column", "group"], sort=False):
-        by_name = part.set_index("metric")
-        cells = [_cell(by_name.loc[name]) if name in by_name.index else "" for name in columns]
-        title = f"{split} ({column}={group})" if column else str(split)
-        table.add_row(title, str(by_name["n"].max()), *cells)
+        title = f"{split} {column}={group}" if column else str(split)
+        table.add_column(f"{title} ({part['n'].max()})", justify="right")
+        for row in part[["metric", "value", "low", "high"]].itertuples(index=False):
+            cells.setdefault(str(row[0]), {})[title] = _cell(*row[1:])
+    for name in MAIN:
+        if name in cells:
+            table.add_row(name, *cells[name].values())
     console = Console()
-    console.print(table) if console.width >= 80 or not console.is_terminal else console.print(figures.to_string())
-    for note in dict.fromkeys(note for note in figures["note"] if note):
-        console.print(f"  note: {note}", style="dim")
+    console.print(table)
+    undefined = figures[figures["value"].isna() & figures["metric"].isin(MAIN)]
+    threshold = figures[figures["metric"] == "bpcer"].head(1)
+    for note in dict.fromkeys([*threshold["note"], *undefined["note"]]):
+        console.print(f"  {note}", style="dim")
 
 
-def _cell(row: object) -> str:
-    value, low, high = row["value"], row["low"], row["high"]  # type: ignore[index]
+def _cell(value: float, low: float, high: float) -> str:
     if value != value:
-        return "—"
-    return f"{value:.3f}\n[{low:.3f}, {high:.3f}]" if low == low else f"{value:.3f}"
+        return "-"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]" if low == low else f"{value:.3f}"

@@ -86,7 +86,10 @@ class Classifier(nn.Module):
 
     @classmethod
     def load(cls, folder: Path | str) -> Classifier:
-        """The classifier saved in `folder`, in evaluation mode, on the CPU."""
+        """The classifier saved in `folder`, in evaluation mode, on the CPU.
+
+        Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
+        """
         folder, config = Path(folder), cls.describe(folder)
         try:
             model = cls(**{**config, "image_size": tuple(config["image_size"])})
@@ -97,7 +100,7 @@ class Classifier(nn.Module):
             model.load_state_dict(state)
         except RuntimeError as error:
             raise SalignError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {error}") from error
-        return model.eval()
+        return model.to(memory_format=torch.channels_last).eval()
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 
 from salign.models import Classifier
 from salign.train.run import replace_text
@@ -95,3 +95,14 @@ class ResumePoint(Checkpoint):
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
             partial.replace(self.path)
+
+
+class Bar(RichProgressBar):
+    """Lightning's progress bar without the number of the logger's version."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands at the end of the bar."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}

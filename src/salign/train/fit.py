@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
+import logging
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning_utilities.core.imports import RequirementCache
 
 from salign.data.datamodule import SaliencyDataModule
 from salign.losses import LOSSES, Loss
 from salign.models import Classifier
-from salign.train.callbacks import History, KeepBest, ResumePoint
+from salign.train.callbacks import Bar, History, KeepBest, ResumePoint
 from salign.train.module import GuidedTraining, learning_rate
 from salign.train.prepare import Prepared, balanced_weights, prepare
 from salign.train.recipe import LossRecipe, Recipe, TrainRecipe
@@ -119,10 +122,9 @@ def _train(
         KeepBest(run.path, classifier, monitor=monitor, ties=options.ties),
         History(run.metrics),
         ResumePoint(run.resume),
-        *([RichProgressBar(leave=False)] if progress else []),
+        *([Bar()] if progress else []),
     ]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    with _lightning_quiet():
         trainer = Trainer(
             accelerator=device,
             devices=1,
@@ -137,9 +139,27 @@ def _train(
             enable_progress_bar=progress,
             log_every_n_steps=1,
         )
-        trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C, after it has switched the signal off
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _lightning_quiet() -> Iterator[None]:
+    """Only Lightning's warnings that a user of salign can act on; `fit` has said the rest."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _optimizer(options: TrainRecipe) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.progress import Progress
 
 from salign.data.duplicates import Fingerprint, NearPair, exact_groups, fingerprint, near_pairs
-from salign.data.image import ImageError, image_size, read_image, read_saliency
+from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.tables import read_table
 
@@ -186,12 +186,8 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> Examined:
             marked = float((values > 0).float().mean())
         else:
             map_size = image_size(map_path, where=map_path.name)
-        if size is not None and abs(map_size[1] * size[0] / (map_size[0] * size[1]) - 1) > ASPECT_TOLERANCE:
-            message = (
-                f"{map_path.name}: the map is {map_size[1]} x {map_size[0]} pixels, the image {size[1]} x {size[0]}: "
-                "not the same shape (1 % is allowed). Pair the right files, or cut the map as the image was cut"
-            )
-            faults.append(Fault(row, "saliency", message))
+        if size is not None and (wrong := shape_mismatch(map_size, size)) is not None:
+            faults.append(Fault(row, "saliency", f"{map_path.name}: {wrong}"))
     except ImageError as error:
         faults.append(Fault(row, "saliency", str(error)))
     return Examined(tuple(faults), state, marked, seen)

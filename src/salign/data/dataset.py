@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from salign.data.image import ImageError, image_size, read_image, read_saliency
+from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.tables import TEXT
 from salign.data.transforms import JointTransform
@@ -31,13 +31,17 @@ class SaliencyDataset(Dataset[Batch]):
         manifest: what to read.
         classes: the class names in the order of the label numbers.
         transform: see `Transform`; `build_transform` makes one.
+        stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
 
     Raises:
         ManifestError: a label is not among the classes; every row is named.
     """
 
-    def __init__(self, manifest: Manifest, classes: Sequence[str], transform: Transform) -> None:
+    def __init__(
+        self, manifest: Manifest, classes: Sequence[str], transform: Transform, *, stretch_maps: bool = False
+    ) -> None:
         self.manifest = manifest
+        self.stretch_maps = stretch_maps
         self.classes = tuple(classes)
         self.transform = transform
         self._labels = _label_numbers(manifest, self.classes)
@@ -89,12 +93,9 @@ class SaliencyDataset(Dataset[Batch]):
         values = read_saliency(map_path, where=where)
         size = (image.shape[-2], image.shape[-1])
         if tuple(values.shape) != size:
-            full, (height, width) = image_size(path), values.shape
-            if abs(width * full[0] / (height * full[1]) - 1) > 0.01:
-                raise ImageError(
-                    f"{where}: the map is {width} x {height} pixels and the image {full[1]} x {full[0]}: not the same "
-                    "shape (1 % is allowed). Pair the right files, or cut the map as the image was cut"
-                )
+            wrong = shape_mismatch((values.shape[0], values.shape[1]), image_size(path))
+            if wrong is not None and not self.stretch_maps:
+                raise ImageError(f"{where}: {wrong}")
             values = resize(values, size)
         return image, values[None]
 

@@ -27,6 +27,8 @@ from salign.types import SalignError
 MAX_PIXELS = 89_478_485
 """Pictures with more pixels are refused before decoding (a decompression bomb, or a scan that must be tiled first)."""
 
+_SHAPE_TOLERANCE = 0.01
+
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
 _BROKEN = (
@@ -201,3 +203,13 @@ def _is_dicom(path: str | Path) -> bool:
         return True
     with Path(path).open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def shape_mismatch(map_size: tuple[int, int], size: tuple[int, int]) -> str | None:
+    """Say what is wrong when a map `(H, W)` has not the shape (height over width, within 1 %) of its image `(H, W)`."""
+    if abs(map_size[1] * size[0] / (map_size[0] * size[1]) - 1) <= _SHAPE_TOLERANCE:
+        return None
+    return (
+        f"the map is {map_size[1]} x {map_size[0]} pixels and the image {size[1]} x {size[0]}: not the same shape "
+        "(1 % is allowed). Pair the right files, or cut the map as the image was cut"
+    )

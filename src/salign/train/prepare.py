@@ -60,7 +60,9 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     prepared = Prepared(
         classes=classes,
         positive=positive,
-        train=SaliencyDataset(train, classes, build_transform(data.image_size, data.augment)),
+        train=SaliencyDataset(
+            train, classes, build_transform(data.image_size, data.augment), stretch_maps=data.maps != "own"
+        ),
         val=SaliencyDataset(used.select(data.val), classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(faults),

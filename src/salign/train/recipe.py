@@ -83,11 +83,23 @@ class LossRecipe(BaseModel):
         if self.name not in LOSSES:
             raise ValueError(f"unknown loss {self.name!r}; there are {', '.join(LOSSES)}")
         known = typing.get_type_hints(LOSSES[self.name].__init__)
-        for key, value in self.options.items():
-            if key not in known or key in ("return", "class_weights"):
-                raise ValueError(f"loss {self.name} has no option {key!r}{nearest(key, known)}")
-            TypeAdapter(known[key]).validate_python(value)
-        LOSSES[self.name](**self.options)
+        known = {key: hint for key, hint in known.items() if key not in ("return", "class_weights")}
+        given, faults = self.model_extra or {}, []
+        for key, value in given.items():
+            if key not in known:
+                faults.append(f"loss {self.name} has no option {key!r}{nearest(key, known)}")
+                continue
+            try:
+                given[key] = TypeAdapter(known[key]).validate_python(value)
+            except ValidationError as error:
+                faults += [f"{key}: {fault['msg']}, got {value!r}" for fault in error.errors()]
+        if not faults:
+            try:
+                LOSSES[self.name](**given)
+            except SalignError as error:
+                faults.append(str(error))
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     @property
@@ -217,7 +229,10 @@ def _parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise SalignError(f"--set expects section.key=value, got {text!r}.")
-    content: Any = yaml.safe_load(value)
+    try:
+        content: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SalignError(f"--set {text}: the value is no YAML; {error}") from error
     for part in reversed(key.strip().split(".")):
         content = {part: content}
     return content
@@ -232,4 +247,6 @@ def _explain(fault: Any) -> str:
         known = ", ".join(section.model_fields)
         hint = nearest(str(fault["loc"][-1]), section.model_fields) or f"; there are {known}"
         return f"{place}: unknown key{hint}"
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+    if fault["type"] in ("missing", "value_error"):
+        return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{place}: {fault['msg']}, got {fault['input']!r}"

@@ -1,0 +1,65 @@
+"""The `salign` command run inside the test process, as the console script runs it: exit code, stdout and stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import Any, NamedTuple
+from unittest import mock
+
+import yaml
+
+from salign.cli import main
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        """The last line printed, unwrapped."""
+        return self.out.strip().splitlines()[-1]
+
+
+def salign(*arguments: object, code: int = 0) -> Ended:
+    """Run `salign arguments` and insist on the exit code; anything but SystemExit is a traceback and fails the test."""
+    out, err, ended = io.StringIO(), io.StringIO(), 0
+    argv = ["salign", *(str(argument) for argument in arguments)]
+    with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as stop:
+            ended = int(stop.code or 0)
+    done = Ended(ended, out.getvalue(), err.getvalue())
+    assert done.code == code, f"{argv} ended with {ended}\n{done.out}\n{done.err}"
+    return done
+
+
+def small(manifest: object, **changes: Any) -> dict[str, Any]:
+    """A recipe of seconds on decoy digits: two classes, two epochs, everything that `auto` would choose fixed."""
+    content: dict[str, Any] = {
+        "name": "small",
+        "data": {
+            "manifest": str(manifest),
+            "test": ["test_iid", "test_ood"],
+            "classes": ["1", "7"],
+            "image_size": 64,
+            "workers": 0,
+            "groups": ["decoy"],
+        },
+        "model": {"backbone": "test_resnet", "weights": None, "output_stride": 8},
+        "loss": {"name": "cyborg"},
+        "train": {"epochs": 2, "lr": 0.05, "precision": "float32", "memory_format": "contiguous", "device": "cpu"},
+    }
+    for section, values in changes.items():
+        content[section] = content.get(section, {}) | values if isinstance(values, dict) else values
+    return content
+
+
+def written(path: Any, content: dict[str, Any]) -> Any:
+    """Write a recipe as YAML and give its path back."""
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import itertools
+import shutil
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from salign.train.presets import PRESETS
+from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe, merge
+from salign.types import SalignError
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("id,path,label,split,saliency\n")
+    return path
+
+
+def full(manifest) -> dict[str, Any]:
+    """Every key that a recipe has, with a value other than its default."""
+    return {
+        "name": "all-keys_1.0",
+        "preset": "wacv2023",
+        "seed": 3,
+        "data": {
+            "manifest": str(manifest),
+            "root": str(manifest.parent),
+            "train": ["a", "b"],
+            "val": ["c"],
+            "test": {"far": ["d", "e"]},
+            "classes": ["y", "x"],
+            "positive": "y",
+            "image_size": [96, 128],
+            "augment": "flip",
+            "limit": 50,
+            "maps": "shuffled",
+            "seed": 9,
+            "sampling": "balanced",
+            "faults": "leave_out",
+            "workers": 3,
+            "groups": ["sex"],
+            "species": "kind",
+        },
+        "model": {"backbone": "resnet18", "weights": None, "output_stride": 16, "args": {"drop_path_rate": 0.1}},
+        "loss": {
+            "name": "cyborg",
+            "class_weights": [1.0, 2.5],
+            "alpha": 0.3,
+            "cam_class": "true_vs_rest",
+            "penalty": "l1",
+            "ramp_epochs": 4,
+        },
+        "train": {
+            "epochs": 7,
+            "batch_size": 11,
+            "optimizer": "adamw",
+            "lr": 0.02,
+            "momentum": 0.8,
+            "weight_decay": 0.01,
+            "schedule": "one_cycle",
+            "step_epochs": 5,
+            "step_factor": 0.5,
+            "select": "last",
+            "ties": "first",
+            "device": "cpu",
+            "precision": "bfloat16",
+            "memory_format": "channels_last",
+        },
+    }
+
+
+def refused(content, *messages):
+    with pytest.raises(SalignError) as caught:
+        Recipe.build(content, "my.yaml")
+    for message in messages:
+        assert message in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_list_of_keys_here_is_complete(manifest):
+    content = full(manifest)
+    assert set(content) == set(Recipe.model_fields)
+    for section, model in (("data", DataRecipe), ("model", ModelRecipe), ("train", TrainRecipe)):
+        assert set(content[section]) == set(model.model_fields)
+        defaults = {name: field.default for name, field in model.model_fields.items()}
+        assert not [name for name, value in content[section].items() if value == defaults[name]]
+
+
+def test_yaml_round_trip_keeps_every_value(manifest):
+    content = full(manifest)
+    recipe = Recipe.build(content)
+    assert recipe.model_dump(mode="json") == content
+    path = manifest.with_name("recipe.yaml")
+    path.write_text(recipe.to_yaml())
+    again = Recipe.read(path)
+    assert again == recipe
+    assert again.loss.options == {"alpha": 0.3, "cam_class": "true_vs_rest", "penalty": "l1", "ramp_epochs": 4}
+    assert again.fingerprint() == recipe.fingerprint()
+
+
+def test_it_is_frozen(manifest):
+    recipe = Recipe.build(full(manifest))
+    with pytest.raises(ValidationError):
+        recipe.seed = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        recipe.train.lr = 1.0  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        recipe.loss.name = "ce"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sed": 1}, "sed: unknown key; did you mean 'seed'"),
+        ({"data": {"augmentation": "none"}}, "data.augmentation: unknown key; did you mean 'augment'"),
+        ({"model": {"back_bone": "x"}}, "model.back_bone: unknown key; did you mean 'backbone'"),
+        ({"train": {"batchsize": 3}}, "train.batchsize: unknown key; did you mean 'batch_size'"),
+        ({"train": {"zzz": 3}}, "train.zzz: unknown key; there are epochs, batch_size"),
+        ({"loss": {"alhpa": 0.5}}, "loss cyborg has no option 'alhpa'; did you mean 'alpha'"),
+        ({"loss": {"name": "ce", "alpha": 0.5}}, "loss ce has no option 'alpha'"),
+        ({"loss": {"name": "cyborgs"}}, "unknown loss 'cyborgs'; there are ce, cyborg"),
+        ({"loss": {"alpha": 1.5}}, "alpha: expected a share between 0 and 1, got 1.5"),
+        ({"loss": {"cam_class": "guessed"}}, "cam_class"),
+        ({"loss": {"ramp_epochs": "many"}}, "ramp_epochs"),
+        ({"train": {"epochs": 0}}, "train.epochs: Input should be greater than or equal to 1, got 0"),
+        ({"train": {"momentum": 1}}, "train.momentum"),
+        ({"data": {"limit": 1}}, "data.limit"),
+        ({"data": {"image_size": "big"}}, "data.image_size"),
+        ({"name": "a/b"}, "name"),
+        ({"name": "../up"}, "name"),
+        ({"seed": -1}, "seed"),
+        ({"loss": "ce"}, "loss"),
+        ({1: 2}, "1: Keys should be strings"),
+        ({"preset": "wacv"}, "unknown preset 'wacv'; there are wacv2023"),
+    ],
+)
+def test_a_mistake_is_named_where_it_stands(manifest, change, message):
+    assert refused(merge({"name": "n", "data": {"manifest": str(manifest)}}, change), "my.yaml", message)
+
+
+def test_every_fault_is_told_at_once(manifest):
+    content = {
+        "data": {"manifest": str(manifest), "splitt": 1},
+        "model": {"backbon": "x"},
+        "loss": {"alhpa": 0.5, "penality": "l1", "cam_class": "some"},
+        "train": {"lr": -1, "select": "loss"},
+        "extra": 1,
+    }
+    message = refused(
+        content,
+        "name: Field required",
+        "data.splitt",
+        "did you mean 'backbone'",
+        "did you mean 'alpha'",
+        "did you mean 'penalty'",
+        "cam_class",
+        "train.lr",
+        "train.select",
+        "extra: unknown key",
+    )
+    assert len(message.splitlines()) == 1 + 7  # a line per fault, those of the loss together
+
+
+def test_loss_options_become_what_they_mean(manifest):
+    """YAML reads `1e-1` and quoted numbers as text."""
+    recipe = Recipe.build({"name": "n", "data": {"manifest": str(manifest)}, "loss": {"alpha": "1e-1"}})
+    assert recipe.loss.options == {"alpha": 0.1}
+    same = Recipe.build({"name": "n", "data": {"manifest": str(manifest)}, "loss": {"alpha": 0.1}})
+    assert same.fingerprint() == recipe.fingerprint()
+
+
+def test_wacv2023_is_the_published_setting(manifest):
+    """paper.md 1.1-1.4: the values of the public trainer."""
+    recipe = Recipe.build({"name": "n", "preset": "wacv2023", "data": {"manifest": str(manifest)}})
+    train = recipe.train
+    assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.005, 0.9, 1e-6)
+    assert (train.schedule, train.step_epochs, train.step_factor) == ("step", 12, 0.1)
+    assert (train.epochs, train.batch_size, train.select, train.ties) == (50, 20, "accuracy", "last")
+    assert (recipe.data.augment, recipe.data.image_size, recipe.model.weights) == ("none", 224, "imagenet")
+    assert (recipe.loss.name, recipe.loss.class_weights) == ("cyborg", "none")
+    assert recipe.loss.options == {"alpha": 0.5, "cam_class": "predicted", "penalty": "mse"}
+    assert recipe.data.sampling == "natural"
+
+
+def test_what_the_recipe_says_wins_over_the_preset(manifest):
+    content = {"name": "n", "preset": "wacv2023", "data": {"manifest": str(manifest)}}
+    recipe = Recipe.build(content | {"train": {"epochs": 3}, "loss": {"alpha": 0.9}})
+    assert (recipe.train.epochs, recipe.train.lr) == (3, 0.005)
+    assert recipe.loss.options == {"alpha": 0.9, "cam_class": "predicted", "penalty": "mse"}
+    assert PRESETS["wacv2023"]["train"]["epochs"] == 50
+
+
+def test_another_loss_drops_the_options_of_the_first_and_keeps_class_weights(manifest):
+    recipe = Recipe.build(full(manifest))
+    plain = recipe.with_values({"loss": {"name": "ce"}})
+    assert plain.loss == LossRecipe(name="ce", class_weights=[1.0, 2.5])
+    assert recipe.with_values({"loss": {"name": "cyborg", "alpha": 0.1}}).loss.options["penalty"] == "l1"
+    preset = Recipe.build({"name": "n", "preset": "wacv2023", "data": {"manifest": "m"}, "loss": {"name": "ce"}})
+    assert preset.loss.options == {}
+
+
+def test_overrides_win_and_are_read_as_yaml(manifest):
+    path = manifest.with_name("r.yaml")
+    path.write_text("name: n\ndata: {manifest: manifest.csv}\nloss: {alpha: 0.5, penalty: l1}\n")
+    changes = ["train.lr=0.1", "data.test=[a, b]", "model.weights=null", "loss.alpha=0.25", "name=other", "seed=4"]
+    recipe = Recipe.read(path, [*changes, "seed=5"])
+    assert (recipe.train.lr, recipe.data.test, recipe.model.weights) == (0.1, ["a", "b"], None)
+    assert (recipe.loss.options, recipe.name, recipe.seed) == ({"alpha": 0.25, "penalty": "l1"}, "other", 5)
+    assert Recipe.read(path, ["loss.name=ce"]).loss.options == {}
+    assert Recipe.read(path, ["model.args.drop_path_rate=0.2"]).model.args == {"drop_path_rate": 0.2}
+    for wrong in ("train.lr", "=3", "train.lr 3"):
+        with pytest.raises(SalignError, match=r"--set expects section.key=value"):
+            Recipe.read(path, [wrong])
+    with pytest.raises(SalignError, match="--set"):
+        Recipe.read(path, ["data.classes=[a"])
+    with pytest.raises(SalignError, match=r"train\.rl: unknown key"):
+        Recipe.read(path, ["train.rl=0.1"])
+
+
+def test_the_manifest_is_looked_for_beside_the_recipe_then_here(manifest, tmp_path, monkeypatch):
+    recipes, here = tmp_path / "recipes", tmp_path / "here"
+    for folder in (recipes, here):
+        folder.mkdir()
+    path = recipes / "r.yaml"
+    path.write_text("name: n\ndata: {manifest: m.csv}\n")
+    monkeypatch.chdir(here)
+    shutil.copy(manifest, here / "m.csv")
+    assert Recipe.read(path).data.manifest == str(here / "m.csv")
+    shutil.copy(manifest, recipes / "m.csv")
+    assert Recipe.read(path).data.manifest == str(recipes / "m.csv")
+    assert Recipe.read(path, ["data.root=."]).data.root == str(here)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "expected a YAML recipe"),
+        ("- 1\n- 2\n", "expected a mapping with name and data, got list"),
+        ("", "got NoneType"),
+        ("\x00", "expected a YAML recipe"),
+    ],
+)
+def test_a_file_that_is_no_recipe(tmp_path, text, message):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(SalignError, match=message):
+        Recipe.read(path)
+    with pytest.raises(SalignError, match=r"gone\.yaml"):
+        Recipe.read(tmp_path / "gone.yaml")
+
+
+def test_an_object_in_the_yaml_is_not_made(tmp_path):
+    """A recipe is data: `!!python/object` must never be carried out."""
+    path = tmp_path / "r.yaml"
+    path.write_text(f"name: !!python/object/apply:pathlib.Path.touch [{tmp_path / 'made'}]\n")
+    with pytest.raises(SalignError):
+        Recipe.read(path)
+    assert not (tmp_path / "made").exists()
+
+
+LEAVES = {
+    "name": "other",
+    "preset": None,
+    "seed": 4,
+    "data.train": ["a"],
+    "data.val": ["cc"],
+    "data.test": {"far": ["d"]},
+    "data.classes": ["x", "y"],
+    "data.positive": "x",
+    "data.image_size": [128, 96],
+    "data.augment": "none",
+    "data.limit": 51,
+    "data.maps": "own",
+    "data.seed": 8,
+    "data.sampling": "natural",
+    "data.faults": "stop",
+    "data.groups": ["age"],
+    "data.species": None,
+    "model.backbone": "resnet34",
+    "model.weights": "imagenet",
+    "model.output_stride": 8,
+    "model.args": {"drop_path_rate": 0.2},
+    "loss.name": "ce",
+    "loss.class_weights": "balanced",
+    "loss.alpha": 0.4,
+    "loss.cam_class": "true",
+    "loss.penalty": "mse",
+    "loss.ramp_epochs": 5,
+    "train.epochs": 8,
+    "train.batch_size": 12,
+    "train.optimizer": "sgd",
+    "train.lr": 0.03,
+    "train.momentum": 0.7,
+    "train.weight_decay": 0.02,
+    "train.schedule": "cosine",
+    "train.step_epochs": 6,
+    "train.step_factor": 0.4,
+    "train.select": "auroc",
+    "train.ties": "last",
+    "train.device": "auto",
+    "train.precision": "float32",
+    "train.memory_format": "contiguous",
+}
+FREE = {"data.manifest", "data.root", "data.workers"}
+
+
+def nested(key, value):
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest):
+    content = full(manifest)
+    keys = {f"{section}.{key}" for section in ("data", "model", "loss", "train") for key in content[section]}
+    assert set(LEAVES) | FREE == keys | {"name", "preset", "seed"}
+    recipe = Recipe.build(content)
+    prints = {key: recipe.with_values(nested(key, value)).fingerprint() for key, value in LEAVES.items()}
+    prints[""] = recipe.fingerprint()
+    same = [pair for pair in itertools.combinations(prints, 2) if prints[pair[0]] == prints[pair[1]]]
+    assert not same
+    assert all(len(value) == 8 and int(value, 16) >= 0 for value in prints.values())
+
+
+def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):
+    recipe = Recipe.build(full(manifest))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    copy = elsewhere / "renamed.csv"
+    shutil.copy(manifest, copy)
+    moved = recipe.with_values({"data": {"manifest": str(copy), "root": str(elsewhere), "workers": 0}})
+    assert moved.fingerprint() == recipe.fingerprint()
+    copy.write_bytes(manifest.read_bytes() + b"\n")
+    assert moved.fingerprint() != recipe.fingerprint()
+
+    weights = [tmp_path / "a.safetensors", elsewhere / "b.safetensors"]
+    for path in weights:
+        path.write_bytes(b"weights")
+    first, second = (recipe.with_values({"model": {"weights": str(path)}}).fingerprint() for path in weights)
+    assert first == second
+    weights[1].write_bytes(b"others")
+    assert recipe.with_values({"model": {"weights": str(weights[1])}}).fingerprint() != first
+
+
+def test_the_fingerprint_says_where_the_manifest_was_expected(tmp_path):
+    recipe = Recipe.build({"name": "n", "data": {"manifest": str(tmp_path / "gone.csv")}})
+    with pytest.raises(SalignError, match=r"gone\.csv: cannot be read"):
+        recipe.fingerprint()
+
+
+def test_the_order_of_keys_means_nothing(manifest):
+    content = full(manifest)
+    turned = {
+        key: dict(reversed(value.items())) if isinstance(value, dict) else value
+        for key, value in reversed(content.items())
+    }
+    assert Recipe.build(turned).fingerprint() == Recipe.build(content).fingerprint()
+
+
+values = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda below: st.dictionaries(st.sampled_from("abcd"), below, min_size=1, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from("abcd"), values, max_size=4)
+
+
+@given(mappings, mappings)
+@settings(max_examples=60, deadline=None)
+def test_merging_keeps_both_and_lets_the_second_win(base, over):
+    before = yaml.safe_dump([base, over])
+    joined = merge(base, over)
+    assert yaml.safe_dump([base, over]) == before
+    for path, value in leaves(over):
+        assert reach(joined, path) == value
+    for path, value in leaves(base):
+        if not any(path[: len(other)] == other or other[: len(path)] == path for other, _ in leaves(over)):
+            assert reach(joined, path) == value
+    assert merge(joined, over) == joined
+
+
+def leaves(content, path=()):
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def reach(content, path):
+    for key in path:
+        content = content[key]
+    return content

@@ -23,7 +23,8 @@ class PublishedStep:
     """Forward and loss, as published; `maps` `(B, h, w)` in [0, 1] have the size of the features already."""
 
     def __init__(self, name: str, net: Any) -> None:
-        self.net, self.caught = net, {}
+        self.net = net
+        self.caught: dict[str, Tensor] = {}
         self.tapped = name in TAPS
         if self.tapped:
             TAPS[name](net).register_forward_hook(lambda module, args, result: self.caught.update(features=result))

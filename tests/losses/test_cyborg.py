@@ -157,6 +157,18 @@ class TestNothingToMatch:
         assert torch.isfinite(gradient).all()
         assert (gradient.abs().amax((1, 2)) > 0).tolist() == [True, True, False, True]
 
+    @pytest.mark.parametrize("annotated", [True, False])
+    @pytest.mark.parametrize("magnitude", [1e-45, 1e-38, 1e-20])
+    def test_a_vanishing_cam_gives_no_nan(self, magnitude: float, annotated: bool) -> None:
+        _, cam, _, human = numbers()
+        cam[0] = 0.0
+        cam[0, 2, 3] = magnitude
+        cam.requires_grad_()
+        looked = torch.tensor([annotated, True, True, True])
+        (gradient,) = torch.autograd.grad(saliency_distance(cam, human, looked), cam)
+        assert gradient[0].abs().max().item() == 0.0
+        assert torch.isfinite(gradient).all()
+
     def test_a_cam_constant_but_for_rounding_does_not_explode(self) -> None:
         _, cam, _, human = numbers()
         cam[0] = 1000 + torch.rand(SIZE) * 1e-4

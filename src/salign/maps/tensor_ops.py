@@ -37,7 +37,8 @@ def varies(maps: Tensor) -> Tensor:
 
 
 def _differs(low: Tensor, high: Tensor) -> Tensor:
-    return high - low > ROUNDING * torch.maximum(low.abs(), high.abs())
+    vanishing = torch.finfo(low.dtype).tiny ** 0.5  # one over such a range is too near infinity to be a gradient
+    return high - low > (ROUNDING * torch.maximum(low.abs(), high.abs())).clamp(min=vanishing)
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

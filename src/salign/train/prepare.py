@@ -12,6 +12,8 @@ from salign.data.controls import CONTROLS, subset
 from salign.data.dataset import SaliencyDataset
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.transforms import build_transform
+from salign.evaluate.predictions import LOGIT, PROB
+from salign.train.predict import free_columns
 from salign.train.recipe import DataRecipe
 from salign.types import SalignError
 
@@ -43,6 +45,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     positive = _positive(data.positive, classes)
     if data.maps not in CONTROLS:
         raise SalignError(f"data.maps: unknown {data.maps!r}; there are {', '.join(CONTROLS)}.")
+    _check_names(data, manifest, list(tests))
 
     splits = sorted({*data.train, *data.val, *(split for names in tests.values() for split in names)})
     used = manifest.select(splits, classes)
@@ -78,6 +81,24 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     """`(N,)` labels -> `(K,)` weights: images / (classes * images of the class): mean 1 over images."""
     counts = torch.bincount(labels, minlength=classes)
     return len(labels) / (classes * counts.float())
+
+
+def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None:
+    """What is only needed after training is checked before it."""
+    free = free_columns(manifest)
+    taken = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
+    if taken:
+        raise SalignError(f"{data.manifest}: column {taken[0]!r} would stand twice in the predictions; rename it.")
+    for key, columns in (("groups", data.groups), ("species", [data.species] if data.species else [])):
+        for name in columns:
+            if name not in (*free, "label"):
+                raise SalignError(f"data.{key}: {data.manifest} has no column {name!r}; there are {', '.join(free)}.")
+    for name in tests:
+        if name == "val" or name.startswith(".") or set(name) & set("/\\"):
+            raise SalignError(
+                f"data.test: {name!r} cannot name a test set, whose predictions go into a file of that name beside "
+                "val.csv. Write another name in front: test: {far: [" + name + "]}"
+            )
 
 
 def _positive(asked: str | None, classes: tuple[str, ...]) -> str | None:

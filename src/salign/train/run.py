@@ -95,7 +95,10 @@ class RunFolder:
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
     def finish(self) -> None:
-        """Mark the run as done; what was only there to resume it goes."""
+        """Mark the run as done; what was only there to resume it, or was cut off half-written, goes."""
+        for pattern in (".*.part", ".*.[0-9]*"):
+            for partial in self.path.rglob(pattern):
+                partial.unlink()
         replace_text(self.path / "done", "")
         self.resume.unlink(missing_ok=True)
 

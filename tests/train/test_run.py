@@ -29,7 +29,7 @@ def test_it_is_open_to_reading_only_when_done(recipe, tmp_path):
         RunFolder.open(run.path)
     run.start(recipe)
     run.resume.write_text("everything")
-    with pytest.raises(SalignError, match="has not finished.*--resume"):
+    with pytest.raises(SalignError, match=r"has not finished.*--resume"):
         RunFolder.open(run.path)
     assert not run.done
     run.finish()

@@ -92,7 +92,8 @@ def predict_folder(
         classifier: says which size the images are brought to.
         images: folder, searched to the bottom, or a file.
         out: `.csv` or `.parquet`; replaced only when all is done.
-        maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image.
+        maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image;
+            outside of `images`.
         batch_size: images at a time.
         workers: processes that read images.
         leave_out: go on without images that cannot be read.
@@ -107,6 +108,8 @@ def predict_folder(
     if not images.exists():
         raise SalignError(f"{images}: no such folder or image.")
     root = images if images.is_dir() else images.parent
+    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
+        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
     files = _image_files(images) if images.is_dir() else iter([images.name])
     done, left_out = 0, list[Fault]()
     with PredictionsWriter(out, classifier.classes) as writer:
@@ -166,7 +169,8 @@ def _map_writer(manifest: Manifest, folder: Path) -> Visit:
     def write(batch: Batch, output: Output) -> None:
         scaled = min_max(output.cam(output.logits.argmax(1))).mul(255).round().byte().cpu().numpy()
         for position, values in zip(batch.index.tolist(), scaled, strict=True):
-            path = folder / Path(str(manifest.table["path"].iat[position])).with_suffix(".png")
+            name = str(manifest.table["path"].iat[position])
+            path = folder / (name if name.endswith(".png") else f"{name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values).save(path)
 

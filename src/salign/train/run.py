@@ -85,7 +85,7 @@ class RunFolder:
         if not run.recipe.is_file():
             raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
         if not run.done:
-            raise SalignError(f"{run.path} has not finished training. Go on with: salign train {run.recipe} --resume")
+            raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")
         return run
 
     def start(self, recipe: Recipe) -> None:

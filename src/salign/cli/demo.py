@@ -11,7 +11,7 @@ import typer
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the images, the runs and the pictures.")] = Path("demo"),
     seeds: Annotated[int, typer.Option(min=1, help="Independent runs of each arm.")] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 14,
 ) -> None:
     """Train with and without human saliency on real digits beside a coloured decoy, and show what each looked at.
 

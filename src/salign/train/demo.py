@@ -24,10 +24,14 @@ from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.types import Batch
 
+ALPHA = 0.03
+"""Chosen with seed 0 of the digits, the demonstration uses others. At the published 0.5 the maps come to look right
+while the answers still follow the decoy: where a shortcut is perfect, the saliency term needs far more weight."""
+DIGITS_SEED = 1
 ARMS: dict[str, dict[str, dict[str, object]]] = {
     "CE": {"loss": {"name": "ce"}},
-    "CYBORG": {"loss": {"name": "cyborg", "alpha": 0.25}},
-    "CYBORG, shuffled maps": {"loss": {"name": "cyborg", "alpha": 0.25}, "data": {"maps": "shuffled"}},
+    "CYBORG": {"loss": {"name": "cyborg", "alpha": ALPHA}},
+    "CYBORG, shuffled maps": {"loss": {"name": "cyborg", "alpha": ALPHA}, "data": {"maps": "shuffled"}},
 }
 """The third arm is the control: the same loss with the maps of other images. What it gains is not people's doing."""
 SETS = ("test_iid", "test_ood")
@@ -43,10 +47,10 @@ class DemoResult:
     page: Path
     picture: Path
 
-    def gain(self, arm: str) -> tuple[float, float, float]:
-        """Mean difference of out-of-distribution accuracy to CE, and its 95 % interval (paired t over seeds)."""
+    def gain(self, arm: str, over: str) -> tuple[float, float, float]:
+        """Mean difference of out-of-distribution accuracy, and its 95 % interval (paired t over seeds)."""
         wide = self.accuracy.pivot_table(index="seed", columns="arm", values="test_ood")
-        difference = (wide[arm] - wide["CE"]).to_numpy()
+        difference = (wide[arm] - wide[over]).to_numpy()
         mean = float(difference.mean())
         if len(difference) < 2:
             return mean, float("nan"), float("nan")
@@ -64,12 +68,12 @@ def recipe(arm: str, seed: int, manifest: Path, epochs: int) -> Recipe:
             "seed": seed,
             "data": {"manifest": str(manifest), "test": list(SETS), "image_size": 64, "workers": 0}
             | chosen.get("data", {}),
-            "model": {"backbone": "test_resnet", "weights": None, "output_stride": 8},
+            "model": {"backbone": "test_efficientnet", "weights": None, "output_stride": 8},
             "loss": chosen["loss"],
             "train": {
                 "epochs": epochs,
                 "batch_size": 32,
-                "lr": 0.05,
+                "lr": 0.3,
                 "schedule": "one_cycle",
                 "select": "last",
                 "precision": "float32",
@@ -79,14 +83,14 @@ def recipe(arm: str, seed: int, manifest: Path, epochs: int) -> Recipe:
     )
 
 
-def run_demo(out: Path, *, seeds: int = 3, epochs: int = 20, progress: bool = True) -> DemoResult:
+def run_demo(out: Path, *, seeds: int = 3, epochs: int = 14, progress: bool = True) -> DemoResult:
     """Write the digits, train every arm with every seed, and show what came out.
 
     A run that is already done is not repeated, so the demonstration may be cut off and started again.
     """
     manifest = out / "digits" / "manifest.csv"
     if not manifest.exists():
-        write_decoy_digits(manifest.parent)
+        write_decoy_digits(manifest.parent, seed=DIGITS_SEED)
     runs: dict[str, list[RunFolder]] = {arm: [] for arm in ARMS}
     rows = []
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
@@ -151,12 +155,9 @@ def _write_pages(result: DemoResult, tiles: list[Tile]) -> None:
 
 def verdict(result: DemoResult) -> str:
     """What was seen, in words computed from the figures, whatever it is."""
-    own, low, high = result.gain("CYBORG")
-    other, *_ = result.gain("CYBORG, shuffled maps")
-    sure = "the interval excludes zero" if low > 0 or high < 0 else "the interval includes zero"
-    control = "more" if own > other else "no more"
-    return (
-        f"With decoys at random, CYBORG differs from CE by {100 * own:+.1f} points of accuracy "
-        f"[{100 * low:+.1f}, {100 * high:+.1f}]; {sure}. With the maps of other images it differs by "
-        f"{100 * other:+.1f} points, so own maps gave {control} than the control."
-    )
+    lines = ["With decoys at random, CYBORG's accuracy differs"]
+    for over, name in (("CE", "from cross-entropy"), ("CYBORG, shuffled maps", "from the control with shuffled maps")):
+        mean, low, high = result.gain("CYBORG", over)
+        sure = "above zero" if low > 0 else "below zero" if high < 0 else "not clearly different from zero"
+        lines.append(f"  {name} by {100 * mean:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]: {sure};")
+    return "\n".join(lines).rstrip(";") + f". ({result.accuracy['seed'].nunique()} seeds, paired t interval.)"

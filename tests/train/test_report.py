@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from salign.train.recipe import Recipe
+from salign.train.report import evaluate_run, explain_run, set_names
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the finished run that may be changed."""
+    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+
+
+def table(run, name):
+    return pd.read_csv(run.predictions(name), dtype={"label": str, "predicted": str, "decoy": str})
+
+
+def value(figures, split, metric, group=""):
+    (found,) = figures.query("split == @split and metric == @metric and group == @group")["value"]
+    return found
+
+
+def test_figures_are_those_of_scikit_learn_on_the_saved_answers(run):
+    figures = evaluate_run(run, resamples=0, groups=[])
+    assert figures["split"].unique().tolist() == ["val", "test_iid", "test_ood"]
+    for name in ("val", "test_iid", "test_ood"):
+        rows = table(run, name)
+        attack = rows["label"] == "7"
+        assert value(figures, name, "accuracy") == pytest.approx((rows["label"] == rows["predicted"]).mean())
+        assert value(figures, name, "auroc") == pytest.approx(metrics.roc_auc_score(attack, rows["prob_7"]))
+        assert value(figures, name, "auroc_logit") == pytest.approx(metrics.roc_auc_score(attack, rows["logit_7"]))
+        assert value(figures, name, "brier") == pytest.approx(metrics.brier_score_loss(attack, rows["prob_7"]))
+
+
+def test_the_threshold_comes_from_validation_alone(run):
+    """Turning the test answers round must not move it: BPCER on validation stays, that of the test set changes."""
+    before = evaluate_run(run, resamples=0)
+    rows = table(run, "test_iid")
+    swapped = rows.rename(columns={"prob_1": "prob_7", "prob_7": "prob_1", "logit_1": "logit_7", "logit_7": "logit_1"})
+    swapped["predicted"] = swapped["predicted"].map({"1": "7", "7": "1"})
+    swapped.to_csv(run.predictions("test_iid"), index=False)
+    after = evaluate_run(run, resamples=0)
+    for split in ("val", "test_ood"):
+        pd.testing.assert_frame_equal(before[before["split"] == split], after[after["split"] == split])
+    assert value(before, "test_iid", "auroc") != value(after, "test_iid", "auroc")
+
+
+def test_rules_groups_and_resamples_reach_the_figures(run):
+    loose, strict = (evaluate_run(run, resamples=0, rule=rule) for rule in ("apcer50", "apcer1"))
+    assert value(strict, "val", "apcer") <= 0.01
+    assert value(loose, "val", "apcer") <= 0.5
+    assert value(strict, "val", "bpcer") >= value(loose, "val", "bpcer")
+    assert set(strict["group_column"]) == {"", "decoy"}  # as the recipe asked
+    rows = table(run, "test_ood")
+    for decoy, part in rows.groupby("decoy"):
+        assert value(strict, "test_ood", "accuracy", decoy) == pytest.approx(
+            (part["label"] == part["predicted"]).mean()
+        )
+    assert strict["low"].isna().all()
+    narrow, wide = (
+        evaluate_run(run, groups=[], resamples=200, confidence=confidence, seed=1) for confidence in (0.5, 0.95)
+    )
+    assert set(narrow["group_column"]) == {""}
+    width = lambda figures: (figures["high"] - figures["low"]).dropna().sum()  # noqa: E731
+    assert width(narrow) < width(wide)
+    with pytest.raises(SalignError, match="unknown rule"):
+        evaluate_run(run, rule="best")
+    with pytest.raises(SalignError, match="age"):
+        evaluate_run(run, groups=["age"])
+
+
+def test_the_same_seed_gives_the_same_file(run):
+    evaluate_run(run, seed=0)
+    first = run.evaluation.read_bytes()
+    evaluate_run(run, seed=1)
+    assert run.evaluation.read_bytes() != first
+    evaluate_run(run, seed=0)
+    assert run.evaluation.read_bytes() == first
+
+
+def test_damaged_predictions_leave_the_figures_as_they_were(run):
+    before = run.evaluation.read_bytes()
+    path = run.predictions("test_ood")
+    path.write_text(path.read_text().replace(",7,7,", ",7,8,", 1))
+    with pytest.raises(SalignError, match=r"test_ood\.csv.*\n.*row \d+.*'8' is none of the classes"):
+        evaluate_run(run)
+    assert run.evaluation.read_bytes() == before
+
+
+def test_the_sets_are_those_of_the_recipe(run):
+    assert set_names(Recipe.read(run.recipe)) == ["val", "test_iid", "test_ood"]
+
+
+@pytest.mark.parametrize("method", ["cam", "grad_cam"])
+def test_a_gallery_shows_the_images_drawn(run, method):
+    page = explain_run(run, method=method, images=3, seed=1)
+    assert page == run.path / "explain" / f"test_iid_{method}.html"
+    text = page.read_text("utf-8")
+    rows = table(run, "test_iid")
+    shown = [name for name in rows["id"] if name in text]
+    chosen = np.sort(np.random.default_rng(1).permutation(len(rows))[:3])
+    assert shown == rows["id"].iloc[chosen].tolist()
+    assert len(re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]{100,}", text)) >= 3 * len(shown)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)  # opens offline
+
+
+def test_the_probability_shown_is_that_of_the_table(run):
+    text = explain_run(run, split="val", images=100).read_text("utf-8")
+    rows = table(run, "val")
+    for row in rows.itertuples():
+        assert row.id in text
+        shown = max(row.prob_1, row.prob_7)
+        assert f"{shown:.2f}" in text or f"{100 * shown:.0f}" in text
+
+
+def test_evidence_for_the_true_class_differs_where_the_answer_is_wrong(run):
+    rows = table(run, "test_ood")
+    assert (rows["label"] != rows["predicted"]).any()
+    pages = {of: explain_run(run, split="test_ood", of=of, images=100).read_text() for of in ("predicted", "true")}
+    assert "for the true class" in pages["true"]
+    pictures = {of: re.findall(r"base64,([A-Za-z0-9+/=]+)", page) for of, page in pages.items()}
+    differ = sum(first != second for first, second in zip(pictures["predicted"], pictures["true"], strict=True))
+    assert differ == (rows["label"] != rows["predicted"]).sum()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "train"}, "unknown set 'train'; there are val, test_iid, test_ood"),
+        ({"method": "lime"}, "unknown method 'lime'; there are cam, grad_cam, rise"),
+        ({"of": "both"}, "unknown of 'both'; there are predicted, true"),
+    ],
+)
+def test_what_is_unknown_is_named(run, options, message):
+    with pytest.raises(SalignError, match=message):
+        explain_run(run, **options)

@@ -1,0 +1,239 @@
+"""Writes docs/reference/ from the code: API index, command line, recipe keys, losses. Run it with `make docs`.
+
+tests/test_docs.py fails when the committed pages differ from what this would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import typer.main
+from pydantic import BaseModel
+
+import salign
+from salign.cli import app
+from salign.losses import LOSSES
+from salign.train import recipe
+
+REFERENCE = Path(__file__).parent / "reference"
+SOURCE = Path(salign.__file__).parents[1]
+PARTS = ("types", "maps", "data", "models", "losses", "explain", "evaluate", "train")
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": recipe.Recipe,
+    "data": recipe.DataRecipe,
+    "model": recipe.ModelRecipe,
+    "loss": recipe.LossRecipe,
+    "train": recipe.TrainRecipe,
+}
+_NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make docs` -->"
+
+
+def pages() -> dict[str, str]:
+    """File name in docs/reference -> content."""
+    return {"api.md": _api(), "cli.md": _cli(), "recipe.md": _recipe(), "losses.md": _losses()}
+
+
+def main() -> None:
+    """Write every page."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+        print(f"wrote {REFERENCE / name}")
+
+
+def _page(title: str, *blocks: str) -> str:
+    return "\n\n".join([_NOTE, f"# {title}", *(block.strip("\n") for block in blocks if block.strip())]) + "\n"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _first_line(thing: object) -> str:
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+# --- API ---------------------------------------------------------------------------------------------------------
+
+
+def _api() -> str:
+    top = [[f"`salign.{name}`", _place(name), _short(getattr(salign, name))] for name in sorted(salign.__all__)]
+    blocks = ["The public names, then every module with what it defines.", "## salign"]
+    blocks.append(_table(["name", "defined in", "what it is"], top))
+    for part in PARTS:
+        blocks.append(f"## salign.{part}")
+        for module in _modules(f"salign.{part}"):
+            rows = [[f"`{name}`", _first_line(thing)] for name, thing in _defined(module)]
+            path = Path(str(module.__file__)).relative_to(SOURCE)
+            blocks.append(f"[`{module.__name__}`](../../src/{path.as_posix()}): {_first_line(module)}")
+            blocks.append(_table(["name", "what it is"], rows))
+    return _page("API", *blocks)
+
+
+def _short(thing: Any) -> str:
+    if isinstance(thing, dict):
+        return "Table of " + ", ".join(f"`{key}`" for key in thing)
+    return _first_line(thing)
+
+
+def _place(name: str) -> str:
+    thing = getattr(salign, name)
+    module = "salign.losses" if isinstance(thing, dict) else thing.__module__
+    return f"`{module}`"
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    """Modules of a part that define something public, in the order of their names."""
+    module = importlib.import_module(name)
+    names = [name, *(found.name for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."))]
+    for each in names:
+        loaded = importlib.import_module(each)
+        if _defined(loaded):
+            yield loaded
+
+
+def _defined(module: ModuleType) -> list[tuple[str, Any]]:
+    """Public functions and classes in the order of the source."""
+    found = [
+        (name, thing)
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(thing) or inspect.isfunction(thing))
+        and thing.__module__ == module.__name__
+    ]
+    return sorted(found, key=lambda pair: inspect.getsourcelines(pair[1])[1])
+
+
+# --- Command line ------------------------------------------------------------------------------------------------
+
+
+def _cli() -> str:
+    root: Any = typer.main.get_command(app)
+    blocks = ["Every command answers `--help`. A mistake ends in one message and exit code 2."]
+    for path, command in _commands("salign", root):
+        rows = [_parameter(parameter) for parameter in command.params]
+        usage = " ".join([path, *(str(p.name).upper() for p in command.params if p.param_type_name == "argument")])
+        blocks += [f"## {path}", f"`{usage} [OPTIONS]`", inspect.cleandoc(command.help or "")]
+        blocks.append(_table(["", "what it does", "default"], rows) if rows else "")
+    return _page("Command line", *blocks)
+
+
+def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    for name, below in command.commands.items():
+        if hasattr(below, "commands"):
+            yield from _commands(f"{path} {name}", below)
+        else:
+            yield f"{path} {name}", below
+
+
+def _parameter(parameter: Any) -> list[str]:
+    if parameter.param_type_name == "argument":
+        name, default = f"`{str(parameter.name).upper()}`", "needed"
+    else:
+        name = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+        default = "needed" if parameter.required else "" if parameter.is_flag else _plain(parameter.default)
+    return [name, parameter.help or "", default]
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else f"`{value}`"
+
+
+# --- Recipe keys -------------------------------------------------------------------------------------------------
+
+
+def _recipe() -> str:
+    blocks = [
+        "Every key of a recipe. Only `name` and `data.manifest` must be given; "
+        "the [guide](../training.md) says how they work together."
+    ]
+    for section, model in SECTIONS.items():
+        blocks += [f"## {section or 'top level'}", _first_line(model)]
+        prefix = f"{section}." if section else ""
+        notes, types = _attributes(model)
+        rows = [
+            [
+                f"`{prefix}{name}`",
+                f"`{types[name]}`",
+                _default(field),
+                notes.get(name, ""),
+            ]
+            for name, field in model.model_fields.items()
+        ]
+        blocks.append(_table(["key", "values", "default", "what it does"], rows))
+    blocks.append("What else may stand below `loss`: the options of the loss named, see [losses](losses.md).")
+    return _page("Recipe keys", *blocks)
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "needed"
+    if isinstance(field.default, BaseModel):
+        return "all defaults"
+    return "`null`" if field.default is None else f"`{field.default}`"
+
+
+def _attributes(model: type) -> tuple[dict[str, str], dict[str, str]]:
+    """Docstrings below the attributes of a class, and their annotations as written, with limits."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)
+    notes: dict[str, str] = {}
+    types: dict[str, str] = {}
+    last = ""
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            last = node.target.id
+            types[last] = ast.unparse(node.annotation).replace("'", '"') + _limits(node.value)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
+            notes[last] = " ".join(str(node.value.value).split())
+        else:
+            last = ""
+    return notes, types
+
+
+def _limits(value: ast.expr | None) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    keywords = value.keywords if isinstance(value, ast.Call) else []
+    return "".join(f", {signs[word.arg]} {ast.unparse(word.value)}" for word in keywords if word.arg in signs)
+
+
+# --- Losses ------------------------------------------------------------------------------------------------------
+
+
+def _losses() -> str:
+    rows = [[f"`{name}`", f"`salign.losses.{loss.__name__}`", _first_line(loss)] for name, loss in LOSSES.items()]
+    blocks = [
+        "What `loss.name` may be; the [guide](../losses.md) has the formulas.",
+        _table(["name", "class", "what it is"], rows),
+    ]
+    for name, loss in LOSSES.items():
+        options = {key: value for key, value in inspect.signature(loss).parameters.items() if key != "class_weights"}
+        needs = ", ".join(sorted(loss.needs)) or "the logits alone"
+        blocks += [f"## {name}", f"Needs: {needs}."]
+        if options:
+            said = _arguments(loss)
+            rows = [[f"`loss.{key}`", f"`{value.default}`", said[key]] for key, value in options.items()]
+            blocks.append(_table(["option", "default", "what it does"], rows))
+    blocks.append("Every loss also takes `loss.class_weights`, see [recipe keys](recipe.md#loss).")
+    return _page("Losses", *blocks)
+
+
+def _arguments(thing: object) -> dict[str, str]:
+    """The `Args:` of a google-style docstring."""
+    text = (inspect.getdoc(thing) or "").partition("Args:\n")[2].split("\n\n")[0]
+    items = re.split(r"\n(?=\w)", textwrap.dedent(text))
+    return {name.strip(): " ".join(said.split()) for name, _, said in (item.partition(":") for item in items)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Peak memory at 1,000 and at 20,000 images: checking and loading an epoch, training one, predicting a folder.
 
-    python benchmarks/memory.py --json memory.json   # about 5 minutes on 2 cores
+    python benchmarks/memory.py --json memory.json   # about 8 minutes on 2 busy cores
 
 The larger set is the smaller one under more names (hard links), so that nothing but the number of images differs. Every
 measurement is a fresh process; its resident memory and that of its workers are added up several times a second. Pages
@@ -36,6 +36,8 @@ from salign.train.predict import predict_folder
 from salign.train.prepare import prepare
 
 SIDE = 64
+FILES = 1000
+"""Different training images at most; the rest are links to them."""
 ALLOWED = 1.10
 """How much more the larger set may take."""
 
@@ -129,13 +131,13 @@ def _resident(family: psutil.Process) -> int:
     return total
 
 
-def measure(folder: Path, counts: list[int], workers: int, rounds: int) -> list[dict[str, Any]]:
+def measure(folder: Path, tasks: list[str], counts: list[int], workers: int, rounds: int) -> list[dict[str, Any]]:
     """One row per task: the median of the rounds, which alternate between the counts."""
     source = folder / "source"
-    write_decoy_digits(source, train=counts[0], val=200, test=200, size=SIDE)
+    write_decoy_digits(source, train=min(counts[0], FILES), val=200, test=200, size=SIDE)
     for count in counts:
         write_set(source, folder / str(count), count)
-    plan = [(task, turn, count) for task in TASKS for turn in range(rounds) for count in counts]
+    plan = [(task, turn, count) for task in tasks for turn in range(rounds) for count in counts]
     found: dict[tuple[str, int], list[tuple[int, float]]] = {}
     for task, _, count in track(plan, "measuring", transient=True):
         for left in ("runs", "out"):
@@ -143,7 +145,7 @@ def measure(folder: Path, counts: list[int], workers: int, rounds: int) -> list[
         command = [sys.executable, __file__, "--child", task, str(folder / str(count)), "--workers", str(workers)]
         found.setdefault((task, count), []).append(peak_of(command))
     rows = []
-    for task in TASKS:
+    for task in tasks:
         peaks = {count: sorted(peak for peak, _ in found[task, count])[rounds // 2] for count in counts}
         growth = peaks[counts[-1]] - peaks[counts[0]]
         rows.append(
@@ -174,6 +176,7 @@ def show(rows: list[dict[str, Any]], counts: list[int]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs=2, default=[1000, 20000])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1, help="measurements of each; the median is shown")
     parser.add_argument("--json", type=Path)
@@ -186,7 +189,7 @@ def main() -> None:
         return
     before = environment()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), options.images, options.workers, options.rounds)
+        rows = measure(Path(folder), options.tasks, options.images, options.workers, options.rounds)
     Console(width=120).print(show(rows, options.images))
     if options.json:
         figures = {"environment": before, "load_after": os.getloadavg(), "rows": rows}

@@ -224,6 +224,12 @@ def test_a_refused_keyword_is_named() -> None:
         Backbone("test_resnet", K, image_size=(64, 64), args={"no_such_thing": 1})
 
 
+@pytest.mark.parametrize("name", ["pretrained", "checkpoint_path", "num_classes", "features_only"])
+def test_a_keyword_that_salign_sets_itself_is_refused(name: str) -> None:
+    with pytest.raises(SalignError, match=rf"model\.args: {name} is not for args.*model\.weights"):
+        Backbone("test_resnet", K, image_size=(64, 64), args={name: 1})
+
+
 def test_an_image_size_the_network_cannot_take_is_named() -> None:
     with pytest.raises(SalignError, match=r"vit_tiny_patch16_224 does not accept images of 64 x 96"):
         Backbone("vit_tiny_patch16_224", K, image_size=(64, 96), args=AVERAGE)
@@ -250,7 +256,7 @@ def test_output_stride_gives_a_finer_map_that_still_means_the_logit(
         assert relative(maps.mean((2, 3)) - answer, answer) < 1e-4
 
 
-@pytest.mark.parametrize(("name", "options"), [("densenet121", {}), ("test_vit", {"args": AVERAGE})])
+@pytest.mark.parametrize(("name", "options"), [("densenet121", {}), ("vgg11", {}), ("test_vit", {"args": AVERAGE})])
 def test_output_stride_is_refused_where_timm_has_none(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(SalignError, match=rf"{name} cannot change its output stride.*raise image_size"):
         Backbone(name, K, image_size=(160, 160), output_stride=16, **options)

@@ -113,8 +113,9 @@ def folder(tmp_path: Path) -> Path:
         lambda text: text.replace("image_size", "image_sise"),
         lambda text: json.dumps({**json.loads(text), "surprise": 1}),
         lambda text: json.dumps({**json.loads(text), "image_size": 64}),
+        lambda text: json.dumps({**json.loads(text), "image_size": [64]}),
     ],
-    ids=["cut", "empty", "list", "missing key", "unknown key", "wrong type"],
+    ids=["cut", "empty", "list", "missing key", "unknown key", "wrong type", "one side"],
 )
 def test_a_damaged_model_json_is_named(folder: Path, damage) -> None:
     path = folder / "model.json"
@@ -163,5 +164,5 @@ def test_missing_weights_are_named(folder: Path) -> None:
 def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) -> None:
     other = Classifier("test_convnext", CLASSES, image_size=64).save(tmp_path / "other")
     (other / "weights.safetensors").replace(folder / "weights.safetensors")
-    with pytest.raises(SalignError, match=r"does not fit .*model\.json"):
+    with pytest.raises(SalignError, match=r"does not fit .*model\.json: \d+ missing \(.{,400}$"):
         Classifier.load(folder)

@@ -15,6 +15,18 @@ from salign.types import Output, SalignError
 
 CamKind = Literal["linear", "head_gradient"]
 Layout = Literal["nchw", "nhwc", "tokens"]
+RESERVED = frozenset(
+    (
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "checkpoint_path",
+        "num_classes",
+        "features_only",
+        "output_stride",
+    )
+)
+"""Keywords of `timm.create_model` that salign sets itself; some read weights from a pickle or the hub."""
 
 
 class Backbone(nn.Module):
@@ -121,12 +133,16 @@ def _create(name: str, classes: int, output_stride: int | None, args: dict[str, 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise SalignError(f"unknown backbone {name!r}; timm has no such network. Nearest: {', '.join(near) or 'none'}.")
+    if taken := sorted(RESERVED & set(args)):
+        raise SalignError(
+            f"model.args: {', '.join(taken)} is not for args. Use model.weights, classes or output_stride."
+        )
     if output_stride is not None:
         args["output_stride"] = output_stride
     try:
         return timm.create_model(name, num_classes=classes, **args)
     except (TypeError, NotImplementedError, AssertionError) as error:
-        if output_stride is not None and "output_stride" in str(error):
+        if output_stride is not None and (not str(error) or "output_stride" in str(error)):  # VGG asserts in silence
             raise SalignError(
                 f"{name} cannot change its output stride (asked: {output_stride}). Leave output_stride out and raise "
                 "image_size for a finer map, or take a network that can (resnet, efficientnet, convnext, regnet)."

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from salign.models.backbone import Backbone
-from salign.models.weights import load_weights, read_safetensors
+from salign.models.weights import differences, load_weights, read_safetensors
 from salign.types import Output, SalignError
 
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
@@ -93,13 +93,12 @@ class Classifier(nn.Module):
         folder, config = Path(folder), cls.describe(folder)
         try:
             model = cls(**{**config, "image_size": tuple(config["image_size"])})
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
         state = read_safetensors(folder / WEIGHTS)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise SalignError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {error}") from error
+        if faults := differences(state, model.state_dict()):
+            raise SalignError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {faults}.")
+        model.load_state_dict(state)
         return model.to(memory_format=torch.channels_last).eval()
 
     @staticmethod

@@ -106,16 +106,22 @@ def _fill(net: Any, state: dict[str, Tensor], origin: str) -> str:
         state = {key: value for key, value in state.items() if key not in head}
     else:
         head = set()
-    missing = sorted(set(wanted) - set(state) - head)
-    surplus = sorted(set(state) - set(wanted))
-    unfit = sorted(key for key in set(state) & set(wanted) if state[key].shape != wanted[key].shape)
-    faults = {"missing": missing, "not known to the network": surplus, "of another shape": unfit}
-    if any(faults.values()):
-        listed = "; ".join(f"{len(keys)} {what} ({', '.join(keys[:3])})" for what, keys in faults.items() if keys)
-        raise SalignError(f"{origin} does not fit the network: {listed}. Check that both are the same architecture.")
+    if faults := differences(state, {key: value for key, value in wanted.items() if key not in head}):
+        raise SalignError(f"{origin} does not fit the network: {faults}. Check that both are the same architecture.")
     net.load_state_dict(state, strict=not head)
     kept = f"; new classifier ({', '.join(sorted(head))})" if head else ""
     return f"{len(state)} of {len(wanted)} tensors from {origin}{kept}"
+
+
+def differences(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
+    """In what names and shapes `state` departs from `wanted`, the first three of each kind; empty if in none."""
+    shared = set(state) & set(wanted)
+    faults = {
+        "missing": set(wanted) - set(state),
+        "not known to the network": set(state) - set(wanted),
+        "of another shape": {key for key in shared if state[key].shape != wanted[key].shape},
+    }
+    return "; ".join(f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])})" for what, keys in faults.items() if keys)
 
 
 def _classifier_names(net: Any) -> tuple[str, ...]:

@@ -140,6 +140,16 @@ def test_training_and_validation_need_every_class(folder):
         ready(folder)
 
 
+def test_a_class_that_training_does_not_have_is_named_with_its_row(folder):
+    table = pd.read_csv(folder / "manifest.csv")
+    table.loc[[12, 15], "label"] = ["w", "x "]
+    table.to_csv(folder / "manifest.csv", index=False)
+    with pytest.raises(ManifestError, match=r"row 14, label: unknown class 'w'; expected one of x, y, z") as caught:
+        ready(folder)
+    assert [fault.row for fault in caught.value.faults] == [14, 17]
+    assert "n12" not in ids(ready(folder, classes=["x", "y", "z"]).tests["test"])  # as asked for: others are left out
+
+
 def test_balanced_weights_are_those_of_scikit_learn():
     labels = torch.tensor([0] * 7 + [1] * 2 + [2] * 4)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy())

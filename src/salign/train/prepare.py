@@ -48,7 +48,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     _check_names(data, manifest, list(tests))
 
     splits = sorted({*data.train, *data.val, *(split for names in tests.values() for split in names)})
-    used = manifest.select(splits, classes)
+    used = manifest.select(splits, data.classes)
     faults = find_faults(used, decode=data.faults == "leave_out", progress=progress)
     if faults and data.faults == "stop":
         raise ManifestError.of(faults, data.manifest)

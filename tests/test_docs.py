@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -176,7 +175,7 @@ def write(path: Path, lines: object) -> None:
 
 
 @pytest.fixture
-def workplace(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workplace(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to work in; a page that trains its own runs finds no other."""
     for name in ("photos", "marks", "set", "und", "runs"):
         shutil.copytree(sets / name, tmp_path / name)

@@ -9,9 +9,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"errors", "types"}
+FOUNDATION = {"errors", "files", "types"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": set(),
     "types": {"errors"},
     "maps": FOUNDATION,
     "models": FOUNDATION,

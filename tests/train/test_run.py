@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from salign.files import replace_text
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder, environment, replace_text
+from salign.train.run import RunFolder, environment
 from salign.types import SalignError
 
 
@@ -42,10 +43,10 @@ def test_nothing_half_written_is_left_in_a_finished_run(recipe, tmp_path):
     """kill -9 between the first and the last byte leaves the partial file; the end of the run clears it away."""
     run = RunFolder.of(recipe, tmp_path)
     run.start(recipe)
-    for name in (".weights.safetensors.123", ".resume.ckpt.part", ".metrics.csv.77"):
+    for name in (".weights.safetensors.123.partial", ".resume.ckpt.9.partial", ".metrics.csv.77.partial"):
         (run.path / name).write_bytes(b"half")
     run.predictions("val").parent.mkdir()
-    (run.path / "predictions" / ".val.csv.99").write_bytes(b"half")
+    (run.path / "predictions" / ".val.csv.99.partial").write_bytes(b"half")
     run.finish()
     assert sorted(path.name for path in run.path.rglob("*")) == [
         "done",

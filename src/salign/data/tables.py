@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from salign.files import replacing
 from salign.types import SalignError
 
 TEXT = pd.StringDtype("pyarrow")
@@ -56,19 +55,11 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     if suffix not in (".csv", ".parquet"):
         raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        with replacing(path) as partial:
             if suffix == ".csv":
-                table.to_csv(temporary, index=False)
+                table.to_csv(partial, index=False)
             else:
-                table.to_parquet(temporary, index=False)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+                table.to_parquet(partial, index=False)
     except OSError as error:
         raise SalignError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     return path

@@ -6,8 +6,8 @@ free columns of the manifest (group, domain, attack species). `label` and `split
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from salign.files import replacing
 from salign.types import SalignError
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
@@ -146,18 +147,19 @@ class PredictionsWriter:
         self.path = Path(path)
         self.columns = [*columns_for(classes), *free]
         self._numbers = set(columns_for(classes)[len(COLUMNS) :])
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._parquet: pq.ParquetWriter | None = None
         self.rows = 0
 
     def __enter__(self) -> PredictionsWriter:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.suffix.lower() == ".parquet":
-                fields = [(name, pa.float64() if name in self._numbers else pa.string()) for name in self.columns]
-                self._parquet = pq.ParquetWriter(self._temporary, pa.schema(fields))
-            else:
-                pd.DataFrame(columns=self.columns).to_csv(self._temporary, index=False)
+            with ExitStack() as stack:
+                self._partial = stack.enter_context(replacing(self.path))
+                if self.path.suffix.lower() == ".parquet":
+                    fields = [(name, pa.float64() if name in self._numbers else pa.string()) for name in self.columns]
+                    self._parquet = stack.enter_context(pq.ParquetWriter(self._partial, pa.schema(fields)))
+                else:
+                    pd.DataFrame(columns=self.columns).to_csv(self._partial, index=False)
+                self._stack = stack.pop_all()
         except OSError as error:
             raise SalignError(f"{self.path}: cannot be written: {error}") from error
         return self
@@ -178,7 +180,7 @@ class PredictionsWriter:
             if self._parquet is not None:
                 self._parquet.write_table(pa.Table.from_pandas(ordered, self._parquet.schema, preserve_index=False))
             else:
-                ordered.to_csv(self._temporary, mode="a", header=False, index=False)
+                ordered.to_csv(self._partial, mode="a", header=False, index=False)
         except OSError as error:
             raise SalignError(f"{self.path}: writing row {self.rows + 2} failed: {error}") from error
         self.rows += len(rows)
@@ -187,11 +189,6 @@ class PredictionsWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._parquet is not None:
-                self._parquet.close()
-            if kind is None:
-                self._temporary.replace(self.path)
+            self._stack.__exit__(kind, error, trace)
         except OSError as failure:
             raise SalignError(f"{self.path}: cannot be written: {failure}") from failure
-        finally:
-            self._temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from salign.files import replacing
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.maps.sheet import Section, Tile, write_sheet
 from salign.maps.tensor_ops import min_max, resize, varies
@@ -121,13 +121,8 @@ def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         sheet.save(partial, "PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from salign.files import replacing
 from salign.maps.render import png_data_uri, thumbnail
 
 SIDE = 240
@@ -61,12 +61,6 @@ def write_sheet(path: Path | str, title: str, sections: Sequence[Section], *, in
     environment.filters["uri"] = lambda picture: png_data_uri(thumbnail(picture, SIDE))
     environment.tests["numeric"] = lambda cell: isinstance(cell, Real) and not isinstance(cell, bool)
     template = environment.from_string(files("salign.maps").joinpath("sheet.html").read_text("utf-8"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.writelines(template.generate(title=title, sections=sections, intro=intro))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
+        stream.writelines(template.generate(title=title, sections=sections, intro=intro))
     return path

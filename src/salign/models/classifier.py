@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from salign.files import replace_text, replacing
 from salign.models.backbone import Backbone
 from salign.models.weights import differences, load_weights, read_safetensors
 from salign.types import Output, SalignError
@@ -78,10 +78,10 @@ class Classifier(nn.Module):
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        _replace(folder / WEIGHTS, save(state))
-        _replace(folder / CONFIG, json.dumps(self.config, indent=2).encode())
+        with replacing(folder / WEIGHTS) as partial:
+            partial.write_bytes(save(state))
+        replace_text(folder / CONFIG, json.dumps(self.config, indent=2))
         return folder
 
     @classmethod
@@ -115,12 +115,3 @@ class Classifier(nn.Module):
         if missing:
             raise SalignError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
         return config
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 
+from salign.files import replace_text, replacing
 from salign.models import Classifier
-from salign.train.run import replace_text
 from salign.types import SalignError
 
 
@@ -46,8 +46,7 @@ class KeepBest(Callback):
         if self.best is not None and (score < self.best or (score == self.best and self.ties == "first")):
             return
         self.best, self.epoch = score, trainer.current_epoch
-        if trainer.is_global_zero:
-            self.classifier.save(self.folder)
+        self.classifier.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""
@@ -70,9 +69,7 @@ class History(Callback):
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": float(trainer.current_epoch), "lr": rate, **dict(sorted(figures.items()))})
-        if trainer.is_global_zero:
-            table = pd.DataFrame(self.rows).astype({"epoch": int})
-            replace_text(self.path, table.to_csv(index=False))
+        replace_text(self.path, pd.DataFrame(self.rows).astype({"epoch": int}).to_csv(index=False))
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""
@@ -91,10 +88,8 @@ class ResumePoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write beside, then move into place."""
-        partial = self.path.with_name(f".{self.path.name}.part")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(self.path)
+        with replacing(self.path) as partial:
+            trainer.save_checkpoint(partial)
 
 
 class Bar(RichProgressBar):

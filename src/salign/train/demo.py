@@ -14,6 +14,7 @@ from scipy import stats
 from torch.utils.data import default_collate
 
 from salign.data.decoy import write_decoy_digits
+from salign.files import replacing
 from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.maps.sheet import Section, Tile, write_sheet
@@ -150,7 +151,8 @@ def _write_pages(result: DemoResult, tiles: list[Tile]) -> None:
     for row, pictures in enumerate(small):
         for column, picture in enumerate(pictures):
             sheet.paste(picture, (4 + 168 * column, 4 + 168 * row))
-    sheet.save(result.picture)
+    with replacing(result.picture) as partial:
+        sheet.save(partial, "PNG")
 
 
 def verdict(result: DemoResult) -> str:

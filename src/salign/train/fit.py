@@ -18,14 +18,15 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning_utilities.core.imports import RequirementCache
 
 from salign.data.datamodule import SaliencyDataModule
+from salign.files import replace_text
 from salign.losses import LOSSES, Loss
 from salign.models import Classifier
-from salign.train.callbacks import Bar, History, KeepBest, ResumePoint
+from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
 from salign.train.module import GuidedTraining, learning_rate
 from salign.train.prepare import Prepared, balanced_weights, prepare
 from salign.train.recipe import LossRecipe, Recipe, TrainRecipe
 from salign.train.report import report
-from salign.train.run import RunFolder, replace_text
+from salign.train.run import RunFolder
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.types import SalignError
 
@@ -73,13 +74,14 @@ def fit(
     _tell_model(classifier, recipe, say)
     device = _device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)
-    run.start(resolved)
-    if data.left_out:
-        replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-    _train(resolved, run, data, classifier, loss, device, progress)
-    finished = Classifier.load(run.path).to(device)
-    report(run, finished, data, resolved, progress=progress)
-    run.finish()
+    with writing(run.path):
+        run.start(resolved)
+        if data.left_out:
+            replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
+        _train(resolved, run, data, classifier, loss, device, progress)
+        finished = Classifier.load(run.path).to(device)
+        report(run, finished, data, resolved, progress=progress)
+        run.finish()
     return run
 
 
@@ -133,6 +135,7 @@ def _train(
             callbacks=callbacks,
             logger=_logger(run),
             default_root_dir=run.path,
+            plugins=[PlainFile()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,

@@ -14,11 +14,12 @@ from torch.utils.data import default_collate
 
 from salign.evaluate import choose_threshold, evaluate_predictions, read_predictions
 from salign.explain import EXPLAINERS, Item, write_gallery
+from salign.files import replace_text
 from salign.models import Classifier, load
 from salign.train.predict import predict_batches
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder, replace_text
+from salign.train.run import RunFolder
 from salign.types import Batch, SalignError
 
 

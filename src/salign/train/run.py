@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from salign.files import LEFTOVERS, replace_text
 from salign.train.recipe import Recipe
 from salign.types import SalignError
 
@@ -90,15 +90,13 @@ class RunFolder:
 
     def start(self, recipe: Recipe) -> None:
         """Make the folder and write what is known before training."""
-        self.path.mkdir(parents=True, exist_ok=True)
         replace_text(self.recipe, recipe.to_yaml())
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
     def finish(self) -> None:
         """Mark the run as done; what was only there to resume it, or was cut off half-written, goes."""
-        for pattern in (".*.part", ".*.[0-9]*"):
-            for partial in self.path.rglob(pattern):
-                partial.unlink()
+        for partial in self.path.rglob(LEFTOVERS):
+            partial.unlink()
         replace_text(self.path / "done", "")
         self.resume.unlink(missing_ok=True)
 
@@ -113,13 +111,3 @@ def environment() -> dict[str, object]:
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cuda": [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())],
     }
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

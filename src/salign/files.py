@@ -13,12 +13,20 @@ LEFTOVERS = ".*.partial"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to: moved into place when the block ends, removed when it raises."""
+    """A name beside `path` to write to: moved into place when the block ends, removed when it raises.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename in (None, partial, str(partial)):  # a full disk names no file
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.files import replace_text, replacing
 from salign.models import Classifier
@@ -90,6 +94,32 @@ class ResumePoint(Checkpoint):
         """Write beside, then move into place."""
         with replacing(self.path) as partial:
             trainer.save_checkpoint(partial)
+
+
+class PlainFile(TorchCheckpointIO):
+    """How Lightning writes and reads that point: straight to its place, not through the system's temporary folder."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write the file; a full disk is an OSError, as everywhere."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).write_bytes(content.getbuffer())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read tensors, numbers and text, and nothing that runs code.
+
+        Raises:
+            SalignError: the file is damaged, or a pickle of something else.
+        """
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = str(error).splitlines()[0]
+            raise SalignError(
+                f"{path} is damaged ({reason}). Delete {Path(path).parent} to start again without --resume."
+            ) from error
 
 
 class Bar(RichProgressBar):

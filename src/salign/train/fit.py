@@ -74,14 +74,13 @@ def fit(
     _tell_model(classifier, recipe, say)
     device = _device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)
-    with writing(run.path):
-        run.start(resolved)
-        if data.left_out:
-            replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-        _train(resolved, run, data, classifier, loss, device, progress)
-        finished = Classifier.load(run.path).to(device)
-        report(run, finished, data, resolved, progress=progress)
-        run.finish()
+    run.start(resolved)
+    if data.left_out:
+        replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
+    _train(resolved, run, data, classifier, loss, device, progress)
+    finished = Classifier.load(run.path).to(device)
+    report(run, finished, data, resolved, progress=progress)
+    run.finish()
     return run
 
 

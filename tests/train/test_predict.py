@@ -22,7 +22,9 @@ CLASSES = ("left", "right", "other")
 @pytest.fixture(scope="module")
 def classifier():
     model = Classifier("test_resnet", CLASSES, image_size=(32, 48), seed=3)
-    model.train()(torch.rand(16, 3, 32, 48))  # running statistics of batch norm that differ from the start
+    model.train()(
+        torch.rand(16, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    )  # running statistics of batch norm that differ from the start
     return model.eval()
 
 
@@ -71,7 +73,7 @@ def test_a_folder_is_predicted_to_the_bottom(classifier, folder, tmp_path, monke
     np.testing.assert_allclose(table[[f"logit_{name}" for name in CLASSES]], logits, atol=1e-5)
     np.testing.assert_allclose(table[[f"prob_{name}" for name in CLASSES]], logits.softmax(1), atol=1e-6)
     assert table["predicted"].tolist() == [CLASSES[k] for k in logits.argmax(1)]
-    assert len(set(table["logit_left"].round(4))) == len(paths)  # they are told apart at all
+    assert len(set(table["logit_left"].round(5))) == len(paths)  # they are told apart at all
 
 
 def test_maps_are_those_of_the_predicted_class(classifier, folder, tmp_path):

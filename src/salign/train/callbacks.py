@@ -116,7 +116,7 @@ class PlainFile(TorchCheckpointIO):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0] or "it ends too soon"
             raise SalignError(
                 f"{path} is damaged ({reason}). Delete {Path(path).parent} to start again without --resume."
             ) from error

@@ -1,0 +1,138 @@
+"""Real processes, really killed: what is resumed ends as what was never stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command import small, written
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9 and SIGINT are POSIX signals")]
+
+EPOCHS = 10
+
+
+def heed_ctrl_c():
+    """A shell starts what it puts into the background deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Training:
+    """`salign train` in a process of its own, and what its run folder shows from outside."""
+
+    def __init__(self, recipe, out, *options):
+        command = [sys.executable, "-c", "from salign.cli import main; main()", "train", recipe, "--quiet"]
+        self.started, self.out = time.time(), out
+        self.process = subprocess.Popen(
+            [*map(str, command), "--out", str(out), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=heed_ctrl_c,
+        )
+
+    @property
+    def run(self):
+        return next(iter(self.out.iterdir()))
+
+    def ended(self, code=0):
+        out, err = self.process.communicate(timeout=300)
+        assert self.process.returncode == code, out + err
+        assert "Traceback" not in err
+        return out, err
+
+    def wait_for(self, seen):
+        """Until `seen(files)` of files written by this process, by name; False if it ended before."""
+        while self.process.poll() is None:
+            files = [path for path in self.out.rglob("*") if self._is_mine(path)]
+            if seen({path.name for path in files}):
+                return True
+            time.sleep(0.001)
+        return False
+
+    def _is_mine(self, path):
+        try:
+            return path.stat().st_mtime > self.started
+        except FileNotFoundError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+        assert self.process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+
+
+@pytest.fixture(scope="module")
+def recipe(digits, tmp_path_factory):
+    """All randomness there is: augmentation, stochastic depth, momentum; several better epochs, ties included."""
+    content = small(
+        digits,
+        data={"classes": None, "augment": "standard"},
+        model={"args": {"drop_path_rate": 0.2}},
+        train={"epochs": EPOCHS, "select": "accuracy"},
+    )
+    return written(tmp_path_factory.mktemp("resume") / "recipe.yaml", content)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(recipe, tmp_path_factory):
+    training = Training(recipe, tmp_path_factory.mktemp("uninterrupted"))
+    training.ended()
+    return contents(training.run)
+
+
+def contents(run):
+    """Bytes by name of all that must not depend on interruptions."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.parent.name != "tensorboard"]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files if path.name != "environment.json"}
+
+
+def assert_equal(run, expected):
+    found = contents(run)
+    assert set(found) == set(expected)
+    assert {"weights.safetensors", "metrics.csv", "predictions/test_ood.csv", "evaluation.csv"} <= set(found)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_ten_times_killed_ends_with_the_same_bytes(recipe, uninterrupted, tmp_path):
+    """Killed while starting, training, writing and reporting, at moments drawn at random."""
+    draw = random.Random(20241016)
+    moments = ["starting"] * 2 + ["training"] * 5 + ["writing"] * 2
+    draw.shuffle(moments)
+    for moment in [*moments, "reporting"]:
+        training = Training(recipe, tmp_path, "--resume")
+        if moment == "starting":
+            time.sleep(draw.uniform(0.5, 6))
+        elif moment == "training":
+            assert training.wait_for(lambda names: "environment.json" in names)
+            time.sleep(draw.uniform(0.0, 1.2))
+        elif moment == "writing":
+            assert training.wait_for(
+                lambda names: any(name.startswith((".resume.ckpt", ".weights.safetensors")) for name in names)
+            )
+        else:
+            assert training.wait_for(lambda names: "val.csv" in names)
+        training.kill()
+    Training(recipe, tmp_path, "--resume").ended()
+    (run,) = tmp_path.iterdir()
+    assert_equal(run, uninterrupted)
+
+
+def test_ctrl_c_says_how_to_go_on_and_goes_on(recipe, uninterrupted, tmp_path):
+    training = Training(recipe, tmp_path)
+    assert training.wait_for(lambda names: "resume.ckpt" in names)
+    training.process.send_signal(signal.SIGINT)
+    _, err = training.ended(code=130)
+    assert "--resume" in err
+    assert (training.run / "resume.ckpt").exists()
+    assert not (training.run / "done").exists()
+    out, _ = Training(recipe, tmp_path, "--resume").ended()
+    assert "wrote" in out
+    assert_equal(training.run, uninterrupted)

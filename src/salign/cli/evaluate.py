@@ -25,7 +25,7 @@ def evaluate(
 ) -> None:
     """Recompute the figures of a run from its saved predictions, for instance by group or at another threshold.
 
-    For new images with labels, predict them first: salign predict RUN FOLDER.
+    Writes RUN/evaluation.csv anew. The threshold is fixed on validation; test images never choose anything.
     """
     from salign.cli.show import figures_table
     from salign.train.report import evaluate_run

@@ -18,7 +18,10 @@ def explain(
     of: Annotated[str, typer.Option(help="Evidence for which class: predicted or true.")] = "predicted",
     seed: Annotated[int, typer.Option(help="Of the draw, and of the masks of rise.")] = 0,
 ) -> None:
-    """Make a page of pictures: image, human map, model map, true and predicted class."""
+    """Make a page of pictures: image, human map, model map, true and predicted class.
+
+    Writes RUN/explain/SET_METHOD.html, one file that opens without a network.
+    """
     from salign.train.report import explain_run
     from salign.train.run import RunFolder
 

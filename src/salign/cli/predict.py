@@ -23,7 +23,10 @@ def predict(
         bool, typer.Option("--leave-out-faulty", help="Report unreadable images and go on without them.")
     ] = False,
 ) -> None:
-    """Predict any number of images, at constant memory."""
+    """Predict any number of images, at constant memory.
+
+    Writes one table with a row per image: predicted class, logits and probabilities.
+    """
     from salign.models import load
     from salign.train.predict import predict_folder
 

@@ -9,7 +9,7 @@ import typer
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see the recipes/ folder and docs/recipes.md.")],
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see the recipes/ folder and docs/training.md.")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.alpha=0.25.")
     ] = None,
@@ -19,7 +19,8 @@ def train(
 ) -> None:
     """Train a classifier with or without human saliency, and report on every test set.
 
-    The run folder is named by the recipe's content: the same recipe never trains twice. Ctrl-C keeps what is done.
+    Writes OUT/NAME-HASH: weights, figures of every epoch, an answer per image, and evaluation.csv. The hash is that of
+    the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
     from salign.cli.show import figures_table
     from salign.train.fit import fit

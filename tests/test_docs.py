@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -21,6 +21,7 @@ import salign
 from salign.cli import app
 from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
+from salign.data.sources import SOURCES
 from salign.train.recipe import Recipe, merge
 
 REPOSITORY = Path(__file__).parents[1]
@@ -118,6 +119,20 @@ def test_every_block_is_run_or_says_that_it_is_not(page: Path) -> None:
             assert block.info == "" or block.info.startswith("file="), f"line {block.line}"
         else:
             assert block.info in known.get(block.language, set()), f"line {block.line}: ```{block.language}"
+
+
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "recipes").glob("*.yaml")), ids=name_of)
+def test_the_commands_in_a_recipe_are_commands(recipe: Path) -> None:
+    found = re.findall(r"^#.*?\bsalign (.+)$", recipe.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, "a recipe says how it is run"
+    for line in found:
+        command: Any = typer.main.get_command(app)
+        words = shlex.split(line, comments=True)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(command.name, [*words])  # refuses what the command does not know
+        if command.name == "import":
+            assert words[0] in SOURCES
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ class DataRecipe(_Section):
     image_size: int | tuple[int, int] = 224
     """Side, or (height, width), that images are resized to."""
     augment: Literal["none", "flip", "standard"] = "none"
+    """Random changes to training images and maps together; `none` is the published setting."""
     limit: int | None = Field(default=None, ge=2)
     """Train on so many images, the same share of each class, drawn with `seed`."""
     maps: str = "own"
@@ -48,9 +49,11 @@ class DataRecipe(_Section):
     seed: int = 0
     """Of the subset drawn by `limit` and of control maps: runs with other training seeds share their data."""
     sampling: Literal["natural", "balanced"] = "natural"
+    """`natural`: each image once an epoch; `balanced`: with replacement, every class equally often."""
     faults: Literal["stop", "leave_out"] = "stop"
     """What to do with unreadable images and maps: stop with a list, or report them and train without."""
     workers: int | Literal["auto"] = "auto"
+    """Processes that read images; `auto` goes by the CPUs. Changes nothing but the time."""
     groups: list[str] = []
     """Manifest columns to report on by value (domain, sex, device)."""
     species: str | None = None
@@ -61,6 +64,7 @@ class ModelRecipe(_Section):
     """Which network, from which weights."""
 
     backbone: str = "tf_efficientnet_lite0"
+    """A name of timm.list_models()."""
     weights: str | None = "imagenet"
     """"imagenet", a .safetensors file, or null for random weights."""
     output_stride: int | None = None
@@ -75,6 +79,7 @@ class LossRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = "cyborg"
+    """A name of salign.losses.LOSSES."""
     class_weights: Literal["none", "balanced"] | list[float] = "none"
     """Per class in the cross-entropy; "balanced" = images / (classes * images of the class)."""
 
@@ -112,28 +117,40 @@ class TrainRecipe(_Section):
     """How it is optimised, on what."""
 
     epochs: int = Field(default=30, ge=1)
+    """Times each training image is seen."""
     batch_size: int = Field(default=20, ge=1)
+    """Images per step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum (published), or AdamW."""
     lr: float = Field(default=0.005, gt=0)
+    """Highest learning rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
     weight_decay: float = Field(default=1e-4, ge=0)
+    """Of either optimiser."""
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "cosine"
+    """Course of the learning rate; `step` is published."""
     step_epochs: int = Field(default=12, ge=1)
     """For schedule "step": the rate is multiplied by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
+    """For schedule `step`: see step_epochs."""
     select: Literal["auroc", "accuracy", "last"] = "auroc"
     """Which epoch's weights are kept: the best on validation by this figure, or the last."""
     ties: Literal["first", "last"] = "last"
     """Which of several equally good epochs: where validation is too easy, the saliency term has more to teach."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto`: CUDA, else MPS, else CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the forward pass; `auto` measures here and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Layout of images and weights; `auto` measures here and takes the fastest."""
 
 
 class Recipe(_Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Beginning of the run folder's name: letters, digits, dot, dash, underscore."""
     preset: str | None = None
     """Defaults of a published setting; what the recipe says itself wins."""
     seed: int = Field(default=0, ge=0)

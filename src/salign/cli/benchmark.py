@@ -22,6 +22,7 @@ def benchmark(
     from rich.progress import track
     from rich.table import Table
 
+    from salign.files import replace_text
     from salign.losses import LOSSES
     from salign.models import Classifier
     from salign.train.speed import SETTINGS, random_batch, step_seconds
@@ -43,7 +44,7 @@ def benchmark(
     Console().print(table)
     if output is not None:
         figures = [{"loss": name, **s._asdict(), "seconds": seconds[name, s]} for name, s in cells]
-        output.write_text(json.dumps({"backbone": backbone, "image_size": image_size, "cells": figures}, indent=2))
+        replace_text(output, json.dumps({"backbone": backbone, "image_size": image_size, "cells": figures}, indent=2))
         typer.echo(f"wrote {output}.")
     best = min(SETTINGS, key=lambda setting: seconds["ce", setting])
     typer.echo(f"fastest here: {best}. `salign train` finds this out by itself (precision: auto).")

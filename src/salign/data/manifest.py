@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -167,16 +168,26 @@ class Manifest:
 
     def image_path(self, i: int) -> Path:
         """File of the image at position `i`."""
-        return self.root / str(self.table["path"].iat[i])
+        return self.root / str(self._cells("path")[i])
 
     def saliency_path(self, i: int) -> Path | None:
         """File of the map at position `i`; None where nobody looked."""
-        name = self.table["saliency"].iat[i]
+        name = self._cells("saliency")[i]
         return None if name is pd.NA else self.root / str(name)
 
     def where(self, i: int, column: str = "path") -> str:
         """Position `i` in the words of a message: `manifest.csv row 7 (images/a.png)`."""
-        return f"{self.source} row {self.table['row'].iat[i]} ({self.table[column].iat[i]})"
+        return f"{self.source} row {self._cells('row')[i]} ({self._cells(column)[i]})"
+
+    def _cells(self, column: str) -> Any:
+        """A column as an array; taking it out of the table for every cell would cost more than a small image does."""
+        if column not in self._arrays:
+            self._arrays[column] = self.table[column].array
+        return self._arrays[column]
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
 
     def coverage(self) -> pd.DataFrame:
         """How many images have a map: columns `split, label, images, with_map, share` (0..1)."""

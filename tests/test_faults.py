@@ -265,7 +265,7 @@ def test_a_pickle_posing_as_the_point_to_resume_from(project):
     recipe = Recipe.read(project.recipe)
     run, mark = RunFolder.of(recipe, project.runs), project.folder / "ran"
     run.start(recipe)
-    run.resume.write_bytes(pickle.dumps({"state_dict": Trap(mark)}))
+    run.resume.write_bytes(pickle.dumps({"state_dict": Trap(mark)}, protocol=2))
     project.refused("resume.ckpt", "damaged", "start again", options=("--resume",))
     run.resume.write_bytes(b"")
     project.refused("resume.ckpt", "damaged", "start again", options=("--resume",))

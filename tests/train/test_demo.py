@@ -46,7 +46,7 @@ def test_the_interval_is_that_of_a_paired_t_test() -> None:
     ],
 )
 def test_the_verdict_says_what_the_figures_say(own: list[float], control: list[float], first: str, second: str) -> None:
-    _, against_ce, against_control = verdict(made_up(own, control)).splitlines()
+    _, against_ce, against_control, _ = verdict(made_up(own, control)).splitlines()
     assert first in against_ce
     assert second in against_control
 

@@ -10,7 +10,7 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the images, the runs and the pictures.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option(min=1, help="Independent runs of each arm.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Independent runs of each arm.")] = 4,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 12,
 ) -> None:
     """Train with and without human saliency on real digits beside a coloured decoy, and show what each looked at.
@@ -23,7 +23,7 @@ def demo(
 
     from salign.train.demo import SETS, run_demo, verdict
 
-    typer.echo(f"training 3 arms x {seeds} seeds on 1,200 embedded digits ...")
+    typer.echo(f"training 3 arms x {seeds} seeds on 1,000 embedded digits ...")
     result = run_demo(out, seeds=seeds, epochs=epochs)
     table = Table(title="accuracy, mean ± sd over seeds (chance: 0.100)")
     for name in ("arm", "decoy agrees (test_iid)", "decoy random (test_ood)", "runs"):

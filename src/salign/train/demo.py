@@ -28,10 +28,10 @@ from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.types import Batch
 
-ALPHA = 0.03
+ALPHA = 0.02
 """Chosen with seed 0 of the digits, the demonstration uses others. At the published 0.5 the maps come to look right
 while the answers still follow the decoy: where a shortcut is perfect, the saliency term needs far more weight."""
-DIGITS_SEED = 1
+DIGITS_SEED = 2
 ARMS: dict[str, dict[str, dict[str, object]]] = {
     "CE": {"loss": {"name": "ce"}},
     "CYBORG": {"loss": {"name": "cyborg", "alpha": ALPHA}},
@@ -87,14 +87,14 @@ def recipe(arm: str, seed: int, manifest: Path, epochs: int) -> Recipe:
     )
 
 
-def run_demo(out: Path, *, seeds: int = 3, epochs: int = 12, progress: bool = True) -> DemoResult:
+def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = True) -> DemoResult:
     """Write the digits, train every arm with every seed, and show what came out.
 
     A run that is already done is not repeated, so the demonstration may be cut off and started again.
     """
     manifest = out / "digits" / "manifest.csv"
     if not manifest.exists():
-        write_decoy_digits(manifest.parent, train=1200, val=200, test=400, seed=DIGITS_SEED)
+        write_decoy_digits(manifest.parent, train=1000, val=200, test=400, seed=DIGITS_SEED)
     cells = [(arm, seed) for seed in range(seeds) for arm in ARMS]
     rows = []
     runs: dict[str, list[RunFolder]] = {arm: [] for arm in ARMS}

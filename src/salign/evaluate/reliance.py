@@ -1,0 +1,240 @@
+"""What a model uses, as opposed to what its map shows: replace one side of the human region and see the answer change.
+
+After the foreground and background swaps of Xiao et al. 2021 (*Noise or Signal: The Role of Image Backgrounds in Object
+Recognition*), with the human map as the foreground. A model whose map looks right and whose answer flips with the
+background is caught here. A changed picture is also an unusual one: compare models, not a figure with zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.evaluate.classification import accuracy, auroc, one_vs_rest
+from salign.types import Batch, SalignError
+
+COLUMNS = ("kept", "fill", "metric", "value", "images", "note")
+GROUP = 32
+"""Images that may lend each other their background."""
+BLUR = 1 / 8
+"""Standard deviation of the blur, as a share of the longer side."""
+
+
+class Fill(Protocol):
+    """What to put in place of the part that is not kept."""
+
+    def __call__(
+        self, images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
+        """`(B, 3, H, W)` in [0, 1] and `(B, 1, H, W)` regions -> `(B, 3, H, W)` in [0, 1]."""
+
+
+def region(saliency: Tensor, *, threshold: float = 0.5, grow: float = 0.03) -> Tensor:
+    """Mark where people looked, as 0 and 1, slightly widened so that the outline is inside.
+
+    Args:
+        saliency: `(B, 1, H, W)`, not negative.
+        threshold: marked is what reaches this share of the map's own maximum, in [0, 1]: with one half, where at least
+            half of the annotators agreed, and the edge of a mask that was blurred.
+        grow: widen by this share of the longer side, in each direction (a square of neighbours); 0 = not at all.
+
+    Returns:
+        `(B, 1, H, W)` float32; a blank map marks nothing.
+
+    Raises:
+        SalignError: an argument is out of its range.
+    """
+    if not 0 <= threshold <= 1 or not 0 <= grow <= 1:
+        raise SalignError(f"expected threshold and grow in [0, 1]; got threshold={threshold}, grow={grow}")
+    marked = ((saliency >= threshold * saliency.amax((-2, -1), keepdim=True)) & (saliency > 0)).float()
+    reach = round(grow * max(saliency.shape[-2:]))
+    rows = functional.max_pool2d(marked, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    return functional.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+
+
+def surroundings(images: Tensor, regions: Tensor) -> Tensor:
+    """Paint each region over, smoothly, with the colours around it.
+
+    Push-pull interpolation (Gortler et al. 1996, *The Lumigraph*): known pixels are averaged into ever coarser images,
+    and every hole takes the finest average that knows a colour there. No texture is invented. Where the region is the
+    whole image nothing is known, and it becomes mid-grey.
+
+    Args:
+        images: `(B, 3, H, W)`.
+        regions: `(B, 1, H, W)` in [0, 1].
+    """
+    known = 1 - regions
+    return _holes_filled(images * known, known)
+
+
+def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    """Lend each image the background of another one, of another class where `labels` `(B,)` say that there is one.
+
+    The other image's own human region is painted over by `surroundings` first, so that its object does not come along.
+
+    Raises:
+        SalignError: there is one image only.
+    """
+    count = len(images)
+    if count < 2:
+        raise SalignError(f"the background of another image takes at least two images in the batch; got {count}.")
+    chance = torch.rand(count, count, generator=generator).to(images.device)
+    if labels is not None:
+        chance = chance + (labels[:, None] != labels)
+    lender = chance.fill_diagonal_(-1).argmax(1)
+    return surroundings(images, regions)[lender]
+
+
+def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    """Blur each image with a Gaussian of `BLUR` times its longer side, renormalised at the edges; colours stay."""
+    height, width = images.shape[-2:]
+    sigma = BLUR * max(height, width)
+    rows, columns = (_gaussian(side, sigma).to(images) for side in (height, width))
+    return rows @ images @ columns.T
+
+
+def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    """Gaussian noise with the mean and standard deviation of each image and colour, cut to [0, 1]; colours stay."""
+    drawn = torch.randn(images.shape, generator=generator).to(images)
+    mean, deviation = images.mean((-2, -1), keepdim=True), images.std((-2, -1), keepdim=True, correction=0)
+    return (mean + deviation * drawn).clamp(0, 1)
+
+
+def grey(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+    """One colour for all, the mean of the whole batch: an image's own mean would give its background away."""
+    return images.mean((0, 2, 3), keepdim=True).expand_as(images)
+
+
+FILLS: dict[str, Fill] = {"other": other, "blur": blur, "noise": noise, "grey": grey}
+"""Name in the table -> what replaces the part that is not kept."""
+
+
+def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Literal["inside", "outside"]) -> Tensor:
+    """Keep the images inside (or outside) of the regions, and put the fill everywhere else.
+
+    Args:
+        images: `(B, 3, H, W)`.
+        regions: `(B, 1, H, W)` in [0, 1]; values between mix.
+        fill: `(B, 3, H, W)`.
+        keep: which side of the region.
+
+    Raises:
+        SalignError: an unknown side.
+    """
+    if keep not in ("inside", "outside"):
+        raise SalignError(f"keep is 'inside' or 'outside' of the region; got {keep!r}")
+    kept = regions if keep == "inside" else 1 - regions
+    return kept * images + (1 - kept) * fill
+
+
+def reliance(
+    classify: Callable[[Tensor], Tensor],
+    batches: Iterable[Batch],
+    *,
+    positive: int | None,
+    generator: torch.Generator,
+    fills: Mapping[str, Fill] = FILLS,
+) -> pd.DataFrame:
+    """Measure how the answers change when only the human region is kept, and when only the rest is.
+
+    Only annotated images whose map is not blank are used, `GROUP` at a time, whatever the size of the batches; give
+    them in random order, so that most groups hold several classes. Memory grows by the logits alone.
+
+    Args:
+        classify: images `(B, 3, H, W)` in [0, 1] -> logits `(B, K)`.
+        batches: images with labels and human maps, each image once.
+        positive: of two classes the one to detect; None: AUROC is the macro mean over classes, one against the rest.
+        generator: CPU generator of what is drawn; its state moves on.
+        fills: as `FILLS`.
+
+    Returns:
+        A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value,
+        images, note (why a value is missing). Metrics: accuracy; auroc, by softmax probability; margin, the mean logit
+        of the true class minus the largest other; flipped, the share of answers other than for the untouched image.
+        No rows for fewer than two usable images: there is no other image then.
+    """
+    answers: dict[tuple[str, str], list[Tensor]] = {}
+    labels: list[Tensor] = []
+    for group in _groups(batches):
+        labels.append(group.labels.cpu())
+        for way, logits in _answers(classify, group, fills, generator):
+            answers.setdefault(way, []).append(logits)
+    if not labels:
+        return pd.DataFrame(columns=list(COLUMNS))
+    truth = torch.cat(labels)
+    joined = {way: torch.cat(parts) for way, parts in answers.items()}
+    untouched = joined["all", ""].argmax(1)
+    rows = [
+        (kept, fill, metric, value, len(truth), note)
+        for (kept, fill), logits in joined.items()
+        for metric, value, note in _figures(logits, truth, untouched, positive)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+@torch.inference_mode()
+def _answers(
+    classify: Callable[[Tensor], Tensor], group: Batch, fills: Mapping[str, Fill], generator: torch.Generator
+) -> list[tuple[tuple[str, str], Tensor]]:
+    """`(kept, fill)` and logits `(B, K)`, for every way to look at the images."""
+    images, regions = group.images, region(group.saliency)
+    ways = [(("all", ""), classify(images).cpu().double())]
+    sides: tuple[Literal["inside", "outside"], ...] = ("inside", "outside")
+    for name, make in fills.items():
+        fill = make(images, regions, generator, group.labels)
+        pictures = {side: compose(images, regions, fill, side) for side in sides}
+        ways += [((side, name), classify(picture).cpu().double()) for side, picture in pictures.items()]
+    return ways
+
+
+def _figures(
+    logits: Tensor, labels: Tensor, untouched: Tensor, positive: int | None
+) -> Iterator[tuple[str, float, str]]:
+    """Metric, value and note."""
+    predicted, probabilities = logits.argmax(1), logits.softmax(1).numpy()
+    if positive is None:
+        area = one_vs_rest(auroc, probabilities, labels.numpy())
+    else:
+        area = auroc(probabilities[:, positive], (labels == positive).numpy())
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    yield "accuracy", float(accuracy(predicted.numpy(), labels.numpy())), ""
+    yield "auroc", float(area), "the images are all on one side, so there is nothing to rank" if np.isnan(area) else ""
+    yield "margin", float((logits.gather(1, labels[:, None])[:, 0] - others).mean()), ""
+    yield "flipped", float((predicted != untouched).double().mean()), ""
+
+
+def _groups(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one."""
+    held: Batch | None = None
+    for batch in batches:
+        usable = batch.annotated & (batch.saliency.flatten(1).amax(1) > 0) & (batch.labels >= 0)
+        part = Batch(*(values[usable] for values in batch))
+        held = part if held is None else Batch(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
+        while len(held.labels) >= GROUP + 2:
+            yield Batch(*(values[:GROUP] for values in held))
+            held = Batch(*(values[GROUP:] for values in held))
+    if held is not None and len(held.labels) > 1:
+        yield held
+
+
+def _holes_filled(colours: Tensor, known: Tensor) -> Tensor:
+    """`(B, 3, H, W)` colours times `(B, 1, H, W)` how far they are known, in [0, 1] -> colours everywhere."""
+    height, width = known.shape[-2:]
+    if height == width == 1:
+        return torch.where(known > 0, colours, 0.5)
+    coarse, share = (functional.avg_pool2d(part, 2, ceil_mode=True) for part in (colours, known))
+    trusted = torch.where(share > 0, 1.0, 0.0)
+    below = _holes_filled(coarse / torch.where(share > 0, share, 1.0), trusted)
+    return colours + (1 - known) * functional.interpolate(below, size=(height, width), mode="bilinear")
+
+
+def _gaussian(side: int, sigma: float) -> Tensor:
+    """`(side, side)`: row i weighs all places of a line by their distance from i; each row sums to 1."""
+    place = torch.arange(side, dtype=torch.float32)
+    return (-(((place[:, None] - place) / sigma) ** 2) / 2).softmax(1)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from sklearn import metrics
+
+from salign.evaluate.reliance import BLUR, COLUMNS, FILLS, GROUP, compose, region, reliance, surroundings
+from salign.types import Batch, SalignError
+
+SIDE = 32
+INSIDE = (slice(8, 24), slice(8, 24))
+FRAME = (slice(0, 6), slice(0, SIDE))  # clear of the region, also of the widened one
+STRIPES = 0.4 * torch.tensor([1.0, -1.0]).repeat(SIDE // 2)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def striped(where, count=40):
+    """Plain images of class 0 and, of class 1, images with fine stripes at one place; people marked the middle."""
+    labels = torch.arange(count) % 2
+    images = 0.5 + 0.05 * torch.randn(count, 3, SIDE, SIDE, generator=seeded())
+    images[(labels == 1).nonzero()[:, 0], :, *where] += STRIPES[where[1]]
+    saliency = torch.zeros(count, 1, SIDE, SIDE)
+    saliency[:, :, *INSIDE] = 1
+    return Batch(images.clamp(0, 1), labels, saliency, torch.ones(count, dtype=torch.bool), torch.arange(count))
+
+
+def reader(where):
+    """Says 1 where it finds the stripes at that place, else 0; sees no other pixel."""
+
+    def classify(images):
+        found = (images[:, :, *where] * STRIPES[where[1]]).mean((1, 2, 3)) / STRIPES.square().mean()
+        return torch.stack([torch.full_like(found, 0.5), found], dim=1)
+
+    return classify
+
+
+def cut(batch, size):
+    return [Batch(*(values[k : k + size] for values in batch)) for k in range(0, len(batch.labels), size)]
+
+
+def measured(where, **options):
+    found = reliance(reader(where), cut(striped(where), 16), positive=1, generator=seeded(), **options)
+    return {
+        (kept, fill, metric): value for kept, fill, metric, value in found[list(COLUMNS[:4])].itertuples(index=False)
+    }
+
+
+def test_a_model_that_reads_the_region_needs_nothing_else():
+    figures = measured(INSIDE)
+    assert figures["all", "", "accuracy"] == figures["all", "", "auroc"] == 1
+    for fill in FILLS:
+        assert figures["inside", fill, "flipped"] == 0
+        assert figures["inside", fill, "accuracy"] == 1
+        assert figures["inside", fill, "margin"] == pytest.approx(figures["all", "", "margin"], abs=1e-6)
+        assert figures["outside", fill, "accuracy"] == figures["outside", fill, "flipped"] == 0.5
+        assert figures["outside", fill, "margin"] < 0.1 < figures["all", "", "margin"]
+
+
+def test_a_model_that_reads_the_background_is_caught():
+    figures = measured(FRAME)
+    assert figures["all", "", "accuracy"] == 1
+    for fill in FILLS:
+        assert figures["outside", fill, "flipped"] == 0
+        assert figures["outside", fill, "accuracy"] == 1
+    for fill in ("blur", "noise", "grey"):
+        assert figures["inside", fill, "accuracy"] == figures["inside", fill, "flipped"] == 0.5
+    # of the other class: every answer turns round, which no other fill could show
+    assert figures["inside", "other", "accuracy"] == figures["inside", "other", "auroc"] == 0
+    assert figures["inside", "other", "flipped"] == 1
+
+
+def test_the_figures_are_those_of_one_image_after_the_other():
+    """Three classes, a random linear model and one fill that draws nothing, so that it can be written down again."""
+    data = Batch(
+        torch.rand(45, 3, 8, 8, generator=seeded(1)), torch.arange(45) % 3, torch.zeros(45, 1, 8, 8),
+        torch.ones(45, dtype=torch.bool), torch.arange(45),
+    )  # fmt: skip
+    data.saliency[:, :, 2:5, 3:7] = 0.7
+    weight = torch.randn(3, 3 * 64, generator=seeded(2))
+    black = {"black": lambda images, regions, generator, labels=None: torch.zeros_like(images)}
+    found = reliance(
+        lambda images: images.flatten(1) @ weight.T, cut(data, 10), positive=None, generator=seeded(), fills=black
+    ).set_index(["kept", "fill", "metric"])["value"]
+    mask = torch.zeros(8, 8)
+    mask[2:5, 3:7] = 1  # 3 % of 8 pixels is no whole one: not widened
+    untouched = None
+    for kept, fill, keep in (("all", "", torch.ones(8, 8)), ("inside", "black", mask), ("outside", "black", 1 - mask)):
+        logits = np.stack([(weight @ (image * keep).flatten()).double().numpy() for image in data.images])
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        labels, answers = data.labels.numpy(), logits.argmax(1)
+        untouched = answers if untouched is None else untouched
+        area = metrics.roc_auc_score(labels, odds / odds.sum(1, keepdims=True), multi_class="ovr", average="macro")
+        gaps = [row[label] - max(np.delete(row, label)) for row, label in zip(logits, labels, strict=True)]
+        assert found[kept, fill, "accuracy"] == pytest.approx(np.mean(answers == labels))
+        assert found[kept, fill, "auroc"] == pytest.approx(area)
+        assert found[kept, fill, "margin"] == pytest.approx(np.mean(gaps), abs=1e-5)
+        assert found[kept, fill, "flipped"] == pytest.approx(np.mean(answers != untouched))
+    assert found["inside", "black", "flipped"] > 0.2  # the model is one that can be changed at all
+
+
+def test_only_images_that_somebody_marked_count_and_the_batches_do_not_matter():
+    data = striped(INSIDE, 100)
+    data.annotated[::5] = False
+    data.saliency[1::5] = 0
+    used = 100 - 20 - 20
+    tables = [
+        reliance(reader(INSIDE), cut(data, size), positive=1, generator=seeded(4)) for size in (1, 7, GROUP + 1, 100)
+    ]
+    assert set(tables[0]["images"]) == {used}
+    assert list(tables[0].columns) == list(COLUMNS)
+    assert len(tables[0]) == 4 * (1 + 2 * len(FILLS))
+    for table in tables[1:]:
+        assert table.equals(tables[0])
+    kept = torch.tensor([k for k in range(100) if k % 5 > 1])
+    alone = reliance(reader(INSIDE), [Batch(*(values[kept] for values in data))], positive=1, generator=seeded(4))
+    assert alone.equals(tables[0])
+    again = reliance(reader(INSIDE), cut(data, 7), positive=1, generator=seeded(5))
+    assert not again.equals(tables[0])  # the noise is another
+
+
+@pytest.mark.parametrize("images", [0, 1])
+def test_fewer_than_two_images_give_no_rows(images):
+    data = striped(INSIDE, 4)
+    data.annotated[images:] = False
+    found = reliance(reader(INSIDE), [data], positive=1, generator=seeded())
+    assert (len(found), list(found.columns)) == (0, list(COLUMNS))
+
+
+def test_a_missing_figure_says_why():
+    data = striped(INSIDE, 8)
+    data.labels[:] = 1
+    found = reliance(reader(INSIDE), [data], positive=1, generator=seeded())
+    areas = found["metric"] == "auroc"
+    assert found.loc[areas, "value"].isna().all()
+    assert found.loc[areas, "note"].str.contains("nothing to rank").all()
+    assert found.loc[~areas, "value"].notna().all()
+    assert (found.loc[~areas, "note"] == "").all()
+
+
+def test_images_are_let_go():
+    alive: list[weakref.ref] = []
+
+    def batches():
+        for _ in range(20):
+            data = striped(INSIDE, 40)
+            alive.append(weakref.ref(data.images))
+            assert sum(one() is not None for one in alive) <= 3
+            yield data
+
+    assert len(reliance(reader(INSIDE), batches(), positive=1, generator=seeded())) > 0
+    assert len(alive) == 20
+
+
+# --- Regions and fills ---------------------------------------------------------------------------------------------
+
+
+def test_a_region_is_what_reaches_half_of_the_maximum_and_a_little_more():
+    saliency = torch.zeros(2, 1, 40, 100)
+    saliency[0, 0, 10:20, 30:50], saliency[0, 0, 30:35, 80:90] = 0.4, 0.19
+    expected = torch.zeros(2, 1, 40, 100)
+    expected[0, 0, 7:23, 27:53] = 1  # 3 % of 100
+    assert torch.equal(region(saliency), expected)
+    bare = region(saliency, threshold=0.4, grow=0)
+    assert bare.sum() == 200 + 50
+    assert torch.equal(region(saliency, threshold=0, grow=0), (saliency > 0).float())
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 0.2))
+def test_a_region_holds_the_peak_and_grows_with_its_arguments(seed, threshold, grow):
+    saliency = torch.rand(3, 1, 9, 12, generator=seeded(seed))
+    mask = region(saliency, threshold=threshold, grow=grow)
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert (mask.flatten(1).gather(1, saliency.flatten(1).argmax(1, keepdim=True)) == 1).all()
+    assert (mask >= region(saliency, threshold=threshold, grow=grow / 2)).all()
+    assert (mask <= region(saliency, threshold=threshold / 2, grow=grow)).all()
+
+
+@pytest.mark.parametrize("options", [{"threshold": 1.1}, {"threshold": -0.1}, {"grow": -0.1}])
+def test_arguments_out_of_range(options):
+    with pytest.raises(SalignError, match=r"expected threshold and grow in \[0, 1\]"):
+        region(torch.ones(1, 1, 4, 4), **options)
+
+
+@given(st.integers(0, 2**31), st.sampled_from(sorted(FILLS)), st.integers(2, 5), st.integers(1, 9), st.integers(1, 9))
+@settings(deadline=None)
+def test_a_picture_is_the_image_on_one_side_and_the_fill_on_the_other(seed, name, count, height, width):
+    draw = seeded(seed)
+    images = torch.rand(count, 3, height, width, generator=draw)
+    regions = (torch.rand(count, 1, height, width, generator=draw) < 0.5).float()
+    before = images.clone()
+    fill = FILLS[name](images, regions, draw)
+    assert fill.shape == images.shape
+    assert (fill >= -1e-6).all()
+    assert (fill <= 1 + 1e-6).all()
+    inside = regions.expand_as(images) == 1
+    for keep, side in (("inside", inside), ("outside", ~inside)):
+        picture = compose(images, regions, fill, keep)
+        assert torch.equal(picture[side], images[side])
+        assert torch.equal(picture[~side], fill[~side])
+    assert torch.equal(images, before)
+
+
+def test_an_unknown_side():
+    with pytest.raises(SalignError, match="keep is 'inside' or 'outside' of the region; got 'middle'"):
+        compose(torch.zeros(1, 3, 2, 2), torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 2, 2), "middle")
+
+
+@given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 20), st.floats(0.05, 0.95))
+@settings(deadline=None)
+def test_what_is_painted_over_leaves_no_trace(seed, height, width, share):
+    draw = seeded(seed)
+    images = torch.rand(2, 3, height, width, generator=draw)
+    regions = (torch.rand(2, 1, height, width, generator=draw) < share).float()
+    hidden = regions.expand_as(images) == 1
+    painted = surroundings(images, regions)
+    assert torch.equal(painted[~hidden], images[~hidden])
+    assert torch.equal(
+        surroundings(torch.where(hidden, torch.rand(images.shape, generator=draw), images), regions), painted
+    )
+    for image, result, mask in zip(images, painted, regions[:, 0] == 1, strict=True):
+        for channel in range(3):
+            known = image[channel][~mask]
+            low, high = (known.min(), known.max()) if len(known) else (0.5, 0.5)
+            assert (result[channel] >= low - 1e-5).all()
+            assert (result[channel] <= high + 1e-5).all()
+
+
+def test_paint_takes_the_colours_nearby():
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 32:] = 1.0
+    regions = torch.zeros(1, 1, 64, 64)
+    regions[..., 20:30, 4:14] = 1
+    regions[..., 40:50, 50:60] = 1
+    painted = surroundings(image, regions)
+    assert (painted - image).abs().max() < 0.01
+
+
+def test_the_blur_is_that_of_scipy_renormalised_at_the_edges():
+    images = torch.rand(2, 3, 24, 40, generator=seeded())
+    sigma = BLUR * 40
+    weigh = lambda plane: ndimage.gaussian_filter(plane, sigma, mode="constant", truncate=20)  # noqa: E731
+    found = FILLS["blur"](images, torch.ones(2, 1, 24, 40), seeded())
+    for image, result in zip(images.double().numpy(), found, strict=True):
+        for plane, got in zip(image, result, strict=True):
+            np.testing.assert_allclose(got, weigh(plane) / weigh(np.ones_like(plane)), atol=1e-5)
+
+
+def test_noise_has_mean_and_spread_of_its_image_and_grey_is_one_colour_for_all():
+    images = 0.5 + 0.1 * torch.randn(4, 3, 64, 64, generator=seeded())
+    images[1] = images[1] * 0.3 + 0.2
+    made = FILLS["noise"](images, images[:, :1], seeded(1))
+    torch.testing.assert_close(made.mean((2, 3)), images.mean((2, 3)), atol=0.01, rtol=0)
+    torch.testing.assert_close(made.std((2, 3)), images.std((2, 3)), atol=0.005, rtol=0)
+    assert np.corrcoef(made.flatten(), (images - images.mean((2, 3), keepdim=True)).flatten())[0, 1] < 0.05
+    plain = FILLS["grey"](images, images[:, :1], seeded())
+    torch.testing.assert_close(plain, images.mean((0, 2, 3)).view(1, 3, 1, 1).expand_as(images))
+
+
+def test_the_background_is_that_of_another_image_of_another_class():
+    labels = torch.tensor([0, 0, 0, 1, 2, 2])
+    images = (torch.arange(6.0) / 10).view(6, 1, 1, 1).expand(6, 3, 8, 8).clone()
+    regions = torch.zeros(6, 1, 8, 8)
+    regions[:, :, 2:5, 2:5] = 1
+    images[:, :, 2:5, 2:5] = 1.0  # an object that must not come along
+    seen = {k: set() for k in range(6)}
+    for seed in range(60):
+        fill = FILLS["other"](images, regions, seeded(seed), labels)
+        lenders = (fill[:, 0, 0, 0] * 10).round().int().tolist()
+        torch.testing.assert_close(fill, fill[:, :1, :1, :1].expand_as(fill))
+        for k, lender in enumerate(lenders):
+            seen[k].add(lender)
+    assert seen == {0: {3, 4, 5}, 1: {3, 4, 5}, 2: {3, 4, 5}, 3: {0, 1, 2, 4, 5}, 4: {0, 1, 2, 3}, 5: {0, 1, 2, 3}}
+    same = FILLS["other"](images[:2], regions[:2], seeded(), labels[:2])  # no other class: the other image
+    assert (same[:, 0, 0, 0] * 10).round().tolist() == [1, 0]
+    with pytest.raises(SalignError, match="at least two images in the batch; got 1"):
+        FILLS["other"](images[:1], regions[:1], seeded())

@@ -1,0 +1,251 @@
+"""Is one arm better than another? Paired comparisons over seeds, and over seeds and test images.
+
+An arm is one way to train, run once per seed. Two arms are paired by seed: same first weights where they can be the
+same, same order of the data. What chance did to both then drops out of their difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from salign.evaluate.ranking import Array
+from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from salign.types import SalignError
+
+SIGN_FLIPS = 2**14
+"""The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two arms over the same seeds, in the unit of the figure compared.
+
+    What one pair of runs cannot tell is NaN. Where all differences are equal, the intervals have no width; the t tests
+    then give 1 when there is no difference and 0, their limit, when there is one, with an infinite `effect`.
+    """
+
+    n: int
+    """Pairs of runs."""
+    first: float
+    """Mean of the first arm."""
+    second: float
+    """Mean of the second arm."""
+    difference: float
+    """Mean of the paired differences, first - second."""
+    low: float
+    """Paired t interval of the difference. This is the one to report: it allows for few seeds."""
+    high: float
+    """Its upper end."""
+    boot_low: float
+    """Percentile bootstrap over seeds. Assumes no normal distribution, but is too narrow with few seeds."""
+    boot_high: float
+    """Its upper end."""
+    sd: float
+    """Standard deviation of the paired differences (n - 1)."""
+    effect: float
+    """d_z = difference / sd: of the paired differences, so larger than Cohen's d where pairing removes noise."""
+    welch_p: float
+    """Welch's t test, which ignores the pairing (two-sided, as all here)."""
+    paired_t_p: float
+    """Student's t test of the paired differences."""
+    wilcoxon_p: float
+    """Wilcoxon's signed-rank test; pairs without a difference are left out. At least 2^(1 - n)."""
+    permutation_p: float
+    """Sign-flip test of the mean difference: all flips up to 14 pairs, then random ones. At least 2^(1 - n)."""
+    improvement: float
+    """P(first > second) over all n^2 pairs of runs, ties half (Agarwal et al., NeurIPS 2021)."""
+
+
+def compare(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    generator: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Comparison:
+    """Compare two arms by one figure per run.
+
+    What lies below about 1e-13 of the largest value is rounding and is treated so: .82 - .80 ties with .72 - .70.
+
+    Args:
+        first: `(S,)` finite figures, any unit.
+        second: `(S,)` those of the other arm, from the same seeds in the same order.
+        generator: source of randomness of the bootstrap, and of the sign-flip test above 14 pairs.
+        confidence: of both intervals, in (0, 1).
+        resamples: of the bootstrap.
+
+    Raises:
+        SalignError: the arms are not two equally long rows of finite figures, or `confidence` is not in (0, 1).
+    """
+    tail = upper_tail(confidence)
+    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.ndim != 1 or one.shape != two.shape or not len(one):
+        raise SalignError(f"expected two arms (S,), one figure per seed, S >= 1; got {one.shape} and {two.shape}")
+    if not (np.isfinite(one).all() and np.isfinite(two).all()):
+        raise SalignError("an arm holds a figure that is not finite; leave that seed out of both arms, and say so")
+    unit = np.ldexp(1.0, int(np.frexp(max(np.abs(one).max(), np.abs(two).max()))[1]) - 44)
+    n, means = len(one), (float(one.mean()), float(two.mean()))
+    differences, one, two = (np.round(values / unit) * unit for values in (one - two, one, two))
+    mean = float(differences.mean())
+    improvement = float(((one[:, None] > two) + (one[:, None] == two) / 2).mean())
+    if n == 1:
+        return Comparison(n, *[*means, mean, *[math.nan] * 10, improvement])
+    sd, spreads = float(differences.std(ddof=1)), (float(one.std(ddof=1)), float(two.std(ddof=1)))
+    reach = float(stats.t.ppf(tail, n - 1)) * sd / math.sqrt(n)
+    draws = [drawn @ differences / n for drawn in bootstrap_counts(np.zeros(n), resamples, generator)]
+    boot_low, boot_high = percentile_interval(np.concatenate(draws), confidence)
+    limit = float(mean == 0)
+
+    def total(signed: Array, axis: int) -> Array:  # rounded, so that flips equal on paper are equal here
+        return np.round(signed.sum(axis=axis) / (unit * 2**14))
+
+    flips = stats.permutation_test(
+        (differences,), total, permutation_type="samples", n_resamples=SIGN_FLIPS, rng=generator
+    )
+    welch = stats.ttest_ind_from_stats(means[0], spreads[0], n, means[1], spreads[1], n, equal_var=False)
+    return Comparison(
+        n=n,
+        first=means[0],
+        second=means[1],
+        difference=mean,
+        low=mean - reach,
+        high=mean + reach,
+        boot_low=boot_low,
+        boot_high=boot_high,
+        sd=sd,
+        effect=mean / sd if sd else 0.0 if mean == 0 else math.copysign(math.inf, mean),
+        welch_p=float(welch.pvalue) if any(spreads) else limit,
+        paired_t_p=float(stats.ttest_1samp(differences, 0).pvalue) if sd else limit,
+        wilcoxon_p=float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0,
+        permutation_p=float(flips.pvalue),
+        improvement=improvement,
+    )
+
+
+def compare_images(
+    first: ArrayLike,
+    second: ArrayLike,
+    labels: ArrayLike,
+    statistic: Callable[[Array, Array, Array], Array],
+    *,
+    generator: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+) -> tuple[float, float]:
+    """Bootstrap seeds and test images together: the interval for other runs on other images of the same mix.
+
+    Each resample draws seeds with replacement, and images with replacement within each label; every run of both arms
+    meets the same draw of images, and a drawn seed counts in both arms. With one seed the interval speaks of images
+    alone, and with few seeds it is too narrow, as all bootstraps are: read it beside the t interval of `compare`.
+
+    Args:
+        first: `(S, N)` one value per run and image, or `(S, N, K)`: what `statistic` wants.
+        second: those of the other arm, from the same seeds and images in the same order.
+        labels: `(N,)` labels, handed to `statistic`; each keeps its number of images.
+        statistic: `(values (N,), labels (N,), counts (R, N)) -> (R,)`, each image counting as often as it was drawn.
+            The figures of `salign.evaluate` are such functions: `accuracy` for class numbers answered, `auroc` for
+            scores and labels 0/1, `functools.partial(one_vs_rest, auroc)` for `(N, K)` scores.
+        generator: source of randomness.
+        confidence: in (0, 1).
+        resamples: how many.
+
+    Returns:
+        Percentile interval of the mean difference, first - second.
+
+    Raises:
+        SalignError: the shapes do not fit, or what the statistic refuses.
+    """
+    one, two, truth = np.asarray(first), np.asarray(second), np.asarray(labels)
+    if one.ndim < 2 or one.shape != two.shape or not len(one) or truth.shape != one.shape[1:2]:
+        raise SalignError(
+            f"expected two arms (S, N) and labels (N,), S >= 1; got {one.shape}, {two.shape} and {truth.shape}"
+        )
+    seeds = np.concatenate(list(bootstrap_counts(np.zeros(len(one)), resamples, generator))) / len(one)
+    differences: list[Array] = []
+    for drawn in bootstrap_counts(truth, resamples, generator):
+        per_seed = [statistic(a, truth, drawn) - statistic(b, truth, drawn) for a, b in zip(one, two, strict=True)]
+        start = sum(map(len, differences))
+        differences.append((seeds[start : start + len(drawn)] * np.stack(per_seed, axis=1)).sum(1))
+    return percentile_interval(np.concatenate(differences), confidence)
+
+
+def holm(p_values: ArrayLike) -> Array:
+    """Adjust a family of `(M,)` p values so that the chance of any false alarm keeps to the level (Holm 1979).
+
+    The k-th smallest of m is multiplied by m - k + 1; none falls below a smaller one's, none exceeds 1. NaN stays NaN
+    and does not count in m.
+
+    Raises:
+        SalignError: a value is outside [0, 1].
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim != 1 or ((values < 0) | (values > 1)).any():
+        raise SalignError(f"expected (M,) p values in [0, 1]; got {values.tolist()}")
+    order = np.argsort(values)[: int((~np.isnan(values)).sum())]
+    adjusted = np.full(len(values), np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted
+
+
+def seeds_needed(sd_of_differences: float, half_width: float, confidence: float = 0.95) -> int:
+    """Count the seeds whose paired t interval reaches no further than `half_width` to either side.
+
+    The smallest n >= 2 with t_{n-1} sd / sqrt(n) <= half_width. The sd is taken as known: one estimated from few pilot
+    seeds may be far off, and the interval that comes out with it.
+
+    Raises:
+        SalignError: the sd is negative or not finite, or the half width not above 0.
+    """
+    tail = upper_tail(confidence)
+    if not (0 <= sd_of_differences < math.inf and half_width > 0):
+        raise SalignError(
+            f"expected a finite sd >= 0 (of two pairs or more) and a half width > 0; got {sd_of_differences} and"
+            f" {half_width}"
+        )
+    relative = sd_of_differences / half_width
+    n = max(2, math.floor((stats.norm.ppf(tail) * relative) ** 2))  # t is wider than normal: never too many
+    while stats.t.ppf(tail, n - 1) * relative > math.sqrt(n):
+        n += 1
+    return n
+
+
+def words(comparison: Comparison, metric: str, points: bool = True) -> str:
+    """Say a comparison in a line, such as `accuracy +22.4 points [+4.0, +40.9], 10 seeds: above zero`.
+
+    Args:
+        comparison: what `compare` gave.
+        metric: name of the figure, put first.
+        points: the figure is a share; show hundredths with one decimal. Otherwise its own unit with three.
+    """
+
+    def shown(value: float) -> str:
+        return f"{100 * value:+z.1f}" if points else f"{value:+z.3f}"
+
+    said = f"{metric} {shown(comparison.difference)}{' points' if points else ''}"
+    if comparison.n == 1:
+        return f"{said}, 1 seed: nothing can be said about chance"
+    if comparison.low == comparison.high:
+        verdict = "the same in every seed"
+    elif comparison.low > 0:
+        verdict = "above zero"
+    else:
+        verdict = "below zero" if comparison.high < 0 else "not told from zero"
+    return f"{said} [{shown(comparison.low)}, {shown(comparison.high)}], {comparison.n} seeds: {verdict}"
+
+
+def upper_tail(confidence: float) -> float:
+    """Give the quantile above which half of the error lies: .975 for .95.
+
+    Raises:
+        SalignError: `confidence` is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise SalignError(f"confidence must lie between 0 and 1, for instance 0.95; got {confidence}")
+    return (1 + confidence) / 2

@@ -1,0 +1,327 @@
+"""Map against map: how much a model's salience maps agree with those of people.
+
+Every metric takes model maps `(N, h, w)` of any scale, signed ones too, and human maps `(N, H, W)` >= 0, where 0 is
+"not marked", and gives `(N,)` float64. What all of them share:
+
+- Model maps are brought to the size of the human maps (`salign.maps.resize`: area to shrink, bilinear to grow) and
+  scaled to [0, 1] by `min_max`, as the CYBORG loss scales them; no metric depends on their scale or offset. To count
+  positive evidence only, give `model.clamp(min=0)`.
+- The *marked* pixels of a human map are those at or above half its maximum (`marked`): a mask marks itself, a soft map
+  its cores. They stand for the fixations where a metric was made for fixations; fixation counts go in as `counts > 0`.
+- A human map that is blank or constant says nothing of where: NaN. A constant model map is NaN where a metric divides
+  by its spread (cc, spearman, nss); elsewhere it is uniform, and scores what chance scores.
+- Ties are shared out fairly, so that no result depends on the order of the pixels.
+
+Formulas: Bylinskii et al. 2019, "What do different evaluation metrics tell us about saliency models?", TPAMI (B19).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from salign.maps import min_max, resize, sum_to_one, varies
+from salign.types import SalignError
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""`(model (N, h, w), human (N, H, W)) -> (N,)` float64."""
+
+EPSILON = torch.finfo(torch.float64).eps
+"""2.2e-16, which keeps `kl` finite where a model map is 0, as in the code of B19."""
+
+TOLERANCE = 0.024
+"""Share of the diagonal: the 15 pixels of Zhang et al. 2018 on a PASCAL VOC image of 500 x 375."""
+
+_PIXELS = 2**20
+"""Pixels handled at once by `agreement`, which holds about ten arrays of that size (80 MB)."""
+
+_STEP = 2.0**-32
+"""Model maps are rounded to this, so that a plateau is still one after the interpolation: its pixels are tied."""
+
+_SMALLEST = 6
+"""Side of the smallest map that the mirrored 11-pixel window of SSIM fits."""
+
+
+def pearson(model: Tensor, human: Tensor) -> Tensor:
+    """CC, Pearson's correlation over the pixels, in [-1, 1] (B19)."""
+    scaled, people, told = _pair(model, human)
+    return _or_nan(_correlation(scaled, people), told & varies(scaled))
+
+
+def spearman(model: Tensor, human: Tensor) -> Tensor:
+    """Pearson's correlation of the ranks, equal values sharing their mean rank, in [-1, 1] (Fel et al. 2022 use it)."""
+    scaled, people, told = _pair(model, human)
+    return _or_nan(_correlation(_ranks(scaled), _ranks(people)), told & varies(scaled))
+
+
+def similarity(model: Tensor, human: Tensor) -> Tensor:
+    """SIM, the intersection of the two maps as distributions, in [0, 1] (B19; Judd et al. 2012).
+
+    The human map is divided by its sum and keeps its own zero; B19 shift its minimum to 0 first.
+    """
+    scaled, people, told = _pair(model, human)
+    return _or_nan(torch.minimum(distribution(scaled), sum_to_one(people)).sum((1, 2)), told)
+
+
+def kl(model: Tensor, human: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the human distribution from the model's, >= 0 up to rounding, in nats.
+
+    `sum_i human_i * log(EPSILON + human_i / (EPSILON + model_i))` (B19). Lower is better. Dear where people
+    marked what the model map sets to 0.
+    """
+    scaled, people, told = _pair(model, human)
+    expected = sum_to_one(people)
+    return _or_nan((expected * (EPSILON + expected / (EPSILON + distribution(scaled))).log()).sum((1, 2)), told)
+
+
+def nss(model: Tensor, human: Tensor) -> Tensor:
+    """Normalised scanpath saliency: mean over the marked pixels of the standardised model map (B19).
+
+    In standard deviations of the map (Peters et al. 2005), dividing by the number of pixels; 0 is chance.
+    """
+    scaled, people, told = _pair(model, human)
+    inside, mean = marked(people), scaled.mean((1, 2))
+    spread = (scaled - mean[:, None, None]).square().mean((1, 2)).sqrt()
+    return _or_nan(((scaled * inside).sum((1, 2)) / inside.sum((1, 2)) - mean) / spread, told & varies(scaled))
+
+
+def auc_judd(model: Tensor, human: Tensor) -> Tensor:
+    """Area under the ROC curve of marked against all other pixels, in [0, 1], 0.5 is chance (Judd et al. 2009; B19).
+
+    The exact area, ties counting half (Mann-Whitney U): what the random jitter of the original code aims at. That code
+    puts a threshold at the n marked pixels only, and so adds up to 1 / 2n.
+    """
+    scaled, people, told = _pair(model, human)
+    inside = marked(people)
+    positives = inside.sum((1, 2)).double()
+    negatives = people.shape[1] * people.shape[2] - positives
+    won = (_ranks(scaled) * inside).sum((1, 2)) - positives * (positives + 1) / 2
+    return _or_nan(won / (positives * negatives), told)
+
+
+def iou(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
+    """Intersection over union of the most salient pixels of both maps, in [0, 1].
+
+    Both regions have k pixels. Where the k-th value is tied, the tied pixels share what is left of the k equally, and
+    the intersection is the expected one.
+
+    Args:
+        model: `(N, h, w)`.
+        human: `(N, H, W)` >= 0.
+        share: k as a share of the area in (0, 1], for both maps (0.1 in Fel et al. 2022); None takes as many pixels as
+            each human map marks.
+
+    Raises:
+        SalignError: `share` is not in (0, 1].
+    """
+    overlap = dice(model, human, share)
+    return overlap / (2 - overlap)
+
+
+def dice(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
+    """Dice coefficient of the same two regions as in `iou`; they are equally large: the share of one in the other."""
+    if share is not None and not 0 < share <= 1:
+        raise SalignError(f"share must be a share of the area in (0, 1], for instance 0.1; got {share}")
+    scaled, people, told = _pair(model, human)
+    if share is None:
+        chosen = marked(people).double()
+        size = chosen.sum((1, 2)).long()
+    else:
+        size = torch.full(
+            (len(people),), max(1, round(share * people.shape[1] * people.shape[2])), device=people.device
+        )
+        chosen = _top(people, size)
+    return _or_nan((_top(scaled, size) * chosen).sum((1, 2)) / size, told)
+
+
+def energy(model: Tensor, human: Tensor) -> Tensor:
+    """Share of the model map's sum that lies in the marked pixels, in [0, 1]: the energy-based pointing game.
+
+    Wang et al. 2020 (Score-CAM), with the marked pixels for the bounding box. A uniform map scores the
+    share of the area that is marked.
+    """
+    scaled, people, told = _pair(model, human)
+    return _or_nan((distribution(scaled) * marked(people)).sum((1, 2)), told)
+
+
+def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """Pointing game (Zhang et al. 2018): 1 where the model map's maximum hits the marked pixels, else 0.
+
+    Where the maximum is tied, the share of the tied pixels that hit.
+
+    Args:
+        model: `(N, h, w)`.
+        human: `(N, H, W)` >= 0.
+        tolerance: how far from the nearest marked pixel still hits, as a share of the map's diagonal.
+    """
+    scaled, people, told = _pair(model, human)
+    radius = tolerance * math.hypot(*people.shape[1:])
+    near = [torch.from_numpy(distance_transform_edt(~inside) <= radius) for inside in marked(people).cpu().numpy()]
+    hit = torch.stack(near).to(scaled.device) if near else marked(people)
+    peaks = scaled == scaled.amax((1, 2), keepdim=True)
+    return _or_nan((peaks & hit).sum((1, 2)) / peaks.sum((1, 2)).double(), told)
+
+
+def ssim(model: Tensor, human: Tensor) -> Tensor:
+    """Structural similarity of both maps scaled to [0, 1], at most 1 (Wang et al. 2004, by torchmetrics).
+
+    Gaussian window of sigma 1.5 pixels; NaN for maps below 6 x 6 pixels, which the window does not fit.
+    """
+    scaled, people, told = _pair(model, human)
+    if min(people.shape[1:]) < _SMALLEST or not len(people):
+        return torch.full((len(people),), math.nan, dtype=torch.float64, device=people.device)
+    pair = scaled[:, None], min_max(people)[:, None]
+    found = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
+    assert isinstance(found, Tensor)
+    return _or_nan(found, told)
+
+
+METRICS: dict[str, Metric] = {
+    "cc": pearson,
+    "spearman": spearman,
+    "sim": similarity,
+    "kl": kl,
+    "nss": nss,
+    "auc_judd": auc_judd,
+    "iou": iou,
+    "dice": dice,
+    "energy": energy,
+    "pointing": pointing,
+    "ssim": ssim,
+}
+"""What `agreement` computes, in the order reported."""
+
+LABELS = {
+    "cc": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "sim": "similarity (histogram intersection)",
+    "kl": "KL divergence",
+    "nss": "normalised scanpath saliency",
+    "auc_judd": "AUC-Judd",
+    "iou": "IoU at the area marked",
+    "dice": "Dice at the area marked",
+    "energy": "energy inside the map",
+    "pointing": "pointing game",
+    "ssim": "structural similarity",
+}
+"""What to call each metric."""
+
+HIGHER_IS_BETTER = frozenset(METRICS) - {"kl"}
+"""The metrics that grow with agreement."""
+
+
+def agreement(model: Tensor, human: Tensor, metrics: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """Compute several metrics for the same maps, a block of images at a time, so that memory stays modest.
+
+    Args:
+        model: `(N, h, w)` any scale, signed or not.
+        human: `(N, H, W)` >= 0.
+        metrics: names out of `METRICS`; None for all.
+
+    Returns:
+        The name of each metric -> `(N,)` float64, NaN where it has no meaning.
+
+    Raises:
+        SalignError: an unknown metric, shapes that do not go together, or values that are not finite or negative.
+    """
+    chosen = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
+    _check(model, human)
+    block = max(1, _PIXELS // (human.shape[1] * human.shape[2]))
+    parts: dict[str, list[Tensor]] = {name: [] for name in chosen}
+    for some, people in zip(model.split(block), human.split(block), strict=True):
+        scaled, people, _ = _pair(some, people)  # once for all: for the metrics, size and scale are then right
+        for name, metric in chosen.items():
+            parts[name].append(metric(scaled, people))
+    return {name: torch.cat(found) for name, found in parts.items()}
+
+
+def metric_of(metric: str | Metric) -> Metric:
+    """Give the metric of that name; a function is returned as it is.
+
+    Raises:
+        SalignError: no metric has that name.
+    """
+    if callable(metric):
+        return metric
+    if metric not in METRICS:
+        raise SalignError(f"no agreement metric is called {metric!r}; there are: {', '.join(METRICS)}")
+    return METRICS[metric]
+
+
+def marked(human: Tensor) -> Tensor:
+    """`(N, H, W)` >= 0 -> bool: the pixels at or above half the map's maximum; none in a blank map."""
+    return (human >= human.amax((1, 2), keepdim=True) / 2) & (human > 0)
+
+
+def distribution(maps: Tensor) -> Tensor:
+    """`(N, h, w)` of any scale -> float64 >= 0 that sum to one: min-max scaled; uniform for a constant map."""
+    scaled = sum_to_one(min_max(maps.double()))
+    return torch.where(varies(maps.double())[:, None, None], scaled, 1 / (maps.shape[1] * maps.shape[2]))
+
+
+def _check(model: Tensor, human: Tensor) -> None:
+    if model.dim() != 3 or human.dim() != 3 or len(model) != len(human) or 0 in (*model.shape[1:], *human.shape[1:]):
+        raise SalignError(
+            f"expected model maps (N, h, w) and as many human maps (N, H, W); got {tuple(model.shape)} and "
+            f"{tuple(human.shape)}"
+        )
+    for what, wrong in (
+        ("a model map is finite", ~model.isfinite()),
+        ("a human map is finite", ~human.isfinite()),
+        ("a human map is >= 0", human < 0),
+    ):
+        rows = wrong.flatten(1).any(1).nonzero()
+        if len(rows):
+            raise SalignError(
+                f"{what} everywhere; number {int(rows[0])} (counted from 0) is not, {len(rows)} in all. "
+                "Find out why before comparing them"
+            )
+
+
+def _pair(model: Tensor, human: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring both to one size and check them.
+
+    Returns:
+        The model maps in [0, 1], in steps of `_STEP`; the human maps; and `(N,)` bool: which human maps vary.
+    """
+    _check(model, human)
+    people = human.detach().double()
+    fitted = resize(model.detach().double(), (people.shape[1], people.shape[2]))
+    return (min_max(fitted) / _STEP).round() * _STEP, people, varies(people)
+
+
+def _or_nan(values: Tensor, defined: Tensor) -> Tensor:
+    return torch.where(defined, values, math.nan)
+
+
+def _correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's correlation of `(N, H, W)` float64 with another, over the pixels."""
+    first, second = first - first.mean((1, 2), keepdim=True), second - second.mean((1, 2), keepdim=True)
+    spread = (first.square().sum((1, 2)) * second.square().sum((1, 2))).sqrt()
+    return ((first * second).sum((1, 2)) / spread).clamp(-1, 1)
+
+
+def _ranks(maps: Tensor) -> Tensor:
+    """Ranks from 1 within each of `(N, H, W)` maps, float64; equal values share the mean of their ranks."""
+    values, order = maps.flatten(1).sort()
+    place = torch.arange(values.shape[1], device=values.device).expand_as(values)
+    rises = values[:, 1:] != values[:, :-1]
+    edge = torch.ones_like(values[:, :1], dtype=torch.bool)
+    first = place.where(torch.cat([edge, rises], 1), 0).cummax(1).values
+    last = place.where(torch.cat([rises, edge], 1), values.shape[1]).flip(1).cummin(1).values.flip(1)
+    ranks = torch.empty_like(values, dtype=torch.float64).scatter_(1, order, (first + last).double() / 2 + 1)
+    return ranks.view(maps.shape)
+
+
+def _top(maps: Tensor, size: Tensor) -> Tensor:
+    """Membership, float64 in [0, 1], among the `size (N,)` highest pixels of `(N, H, W)`; ties share what is left."""
+    values = maps.flatten(1).sort(descending=True).values
+    last = values.gather(1, (size[:, None] - 1).clamp(min=0))[..., None]
+    above, tied = maps > last, maps == last
+    left = (size - above.sum((1, 2))) / tied.sum((1, 2)).double()
+    return above + tied * left[:, None, None]

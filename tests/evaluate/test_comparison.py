@@ -207,6 +207,24 @@ def test_equal_arms_meet_the_same_images() -> None:
     assert compare_images(first, first, labels, auroc, generator=rng(), resamples=100) == (0, 0)
 
 
+def test_every_run_meets_the_same_images_and_labels_keep_their_number() -> None:
+    first, second, _ = runs(3, 50, 0)
+    labels = np.repeat([0, 1, 2], [5, 15, 30])
+    met: list[np.ndarray] = []
+
+    def remember(values: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        assert (truth == labels).all()
+        met.append(counts.copy())
+        return counts @ values
+
+    compare_images(first, second, labels, remember, generator=rng(), resamples=40)
+    assert len(met) == 6
+    assert all((counts == met[0]).all() for counts in met)
+    for label, images in ((0, 5), (1, 15), (2, 30)):
+        assert (met[0][:, labels == label].sum(1) == images).all()
+    assert (met[0] != 1).any()
+
+
 def test_any_figure_of_the_package_can_be_compared() -> None:
     generator = rng()
     labels = np.arange(90) % 3

@@ -18,7 +18,7 @@ from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 from salign.types import SalignError
 
-SIGN_FLIPS = 2**14
+FLIPS = 2**14
 """The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""
 
 
@@ -106,9 +106,7 @@ def compare(
     def total(signed: Array, axis: int) -> Array:  # rounded, so that flips equal on paper are equal here
         return np.round(signed.sum(axis=axis) / (unit * 2**14))
 
-    flips = stats.permutation_test(
-        (differences,), total, permutation_type="samples", n_resamples=SIGN_FLIPS, rng=generator
-    )
+    flips = stats.permutation_test((differences,), total, permutation_type="samples", n_resamples=FLIPS, rng=generator)
     welch = stats.ttest_ind_from_stats(means[0], spreads[0], n, means[1], spreads[1], n, equal_var=False)
     return Comparison(
         n=n,

@@ -1,0 +1,213 @@
+"""Where a finished run looks and what it uses: its maps against people's, and its answers without the human region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from salign.data.datamodule import predict_loader
+from salign.data.dataset import SaliencyDataset
+from salign.data.manifest import Manifest
+from salign.data.transforms import build_transform
+from salign.evaluate.agreement import METRICS, agreement
+from salign.evaluate.consistency import mean_map
+from salign.evaluate.reliance import COLUMNS, GROUP, reliance
+from salign.files import replace_text, replacing
+from salign.maps import min_max, resize
+from salign.models import Classifier, load
+from salign.train.compare import FOLDER, Maps
+from salign.train.recipe import Recipe
+from salign.train.report import set_names
+from salign.train.run import RunFolder
+from salign.types import Batch, SalignError
+
+NAMED = ("set", "id", "label", "predicted")
+"""Text columns of `agreement.csv`; one per metric follows."""
+
+
+def analyse_run(
+    run: RunFolder,
+    *,
+    sets: Sequence[str] | None = None,
+    images: int = 200,
+    of: str = "predicted",
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, pd.DataFrame]:
+    """Compare a run's maps with people's, and measure what its answers rely on; write it all to `run.path/analysis`.
+
+    The images drawn are a function of the seed and the set alone, so that all runs of a study show the same. Asked
+    again for the same, it reads what is there. Memory does not grow with the size of the images.
+
+    Args:
+        run: a finished run.
+        sets: `val` and test sets; None = all.
+        images: at most so many per set, drawn at random.
+        of: whose map, that of the "predicted" or of the "true" class.
+        seed: of the draw and of the replacements.
+        progress: show a bar.
+
+    Returns:
+        `agreement`: a row per annotated image that is not blank, with the columns `NAMED` and one per metric of
+        `salign.evaluate.agreement`; `reliance`: the rows of `salign.evaluate.reliance.reliance` with a column set in
+        front. The maps are read by `salign.train.compare.read_maps`.
+
+    Raises:
+        SalignError: an unknown set or class, or the manifest is no longer that of the run.
+    """
+    recipe = Recipe.read(run.recipe)
+    known = set_names(recipe)
+    names = list(dict.fromkeys(known if sets is None else sets))
+    for option, value, choices in (*(("set", name, known) for name in names), ("of", of, ["predicted", "true"])):
+        if value not in choices:
+            raise SalignError(f"unknown {option} {value!r}; there are {', '.join(choices)}.")
+    if images < 1 or not names:
+        raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
+    folder = run.path / FOLDER
+    asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
+    done = folder / "done"
+    if done.is_file() and done.read_text(encoding="utf-8") == asked:
+        return _read(folder)
+    done.unlink(missing_ok=True)
+
+    device = "cuda" if recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
+    classifier = load(run.path).to(device)
+    manifest = Manifest.read(recipe.data.manifest, recipe.data.root)
+    positive = classifier.classes.index(recipe.data.positive or classifier.classes[-1])
+    tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in names:
+        drawn = _drawn(manifest, run.predictions(name), images, seed)
+        agreed, relied, maps = _analyse_set(
+            classifier,
+            SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),
+            positive=positive if len(classifier.classes) == 2 else None,
+            of=of,
+            workers=recipe.data.workers,
+            seed=seed,
+            progress=f"analysing {name}" if progress else None,
+        )
+        tables["agreement"].append(agreed.assign(set=name))
+        tables["reliance"].append(relied.assign(set=name))
+        arrays |= {f"{name}/{field}": values for field, values in maps._asdict().items()}
+    for kind, columns in (("agreement", [*NAMED, *METRICS]), ("reliance", ["set", *COLUMNS])):
+        filled = [table for table in tables[kind] if len(table)] or tables[kind][:1]
+        replace_text(folder / f"{kind}.csv", pd.concat(filled)[columns].to_csv(index=False))
+    with replacing(folder / "maps.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
+    replace_text(done, asked)
+    return _read(folder)
+
+
+class _Seen(NamedTuple):
+    """What is kept of one batch."""
+
+    ids: NDArray[Any]
+    maps: Tensor
+    """`(B, h, w)` in [0, 1]."""
+    human: Tensor
+    """`(n, h, w)`: of the n annotated images that are not blank."""
+    annotated: Tensor
+    predicted: Tensor
+    rows: pd.DataFrame
+    """`n` rows of agreement, without the set."""
+
+
+def _analyse_set(
+    classifier: Classifier,
+    dataset: SaliencyDataset,
+    *,
+    positive: int | None,
+    of: str,
+    workers: int | str,
+    seed: int,
+    progress: str | None,
+) -> tuple[pd.DataFrame, pd.DataFrame, Maps]:
+    """Agreement, reliance and maps of one set; every image is read once."""
+    device = next(classifier.parameters()).device
+    seen: list[_Seen] = []
+
+    def batches() -> Iterator[Batch]:
+        loader = predict_loader(dataset, GROUP, workers if len(dataset) > 8 * GROUP else 0)
+        for batch in track(loader, progress or "", disable=progress is None, transient=True):
+            with torch.inference_mode():
+                output = classifier(batch.images.to(device))
+                predicted = output.logits.argmax(1)
+                raw = output.cam(predicted if of == "predicted" else batch.labels.to(device))
+            seen.append(_see(batch, raw.cpu(), predicted.cpu(), dataset))
+            yield batch
+
+    relied = reliance(
+        lambda images: classifier(images.to(device)).logits.float(),
+        batches(),
+        positive=positive,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    maps, human, annotated, predicted = (
+        torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated", "predicted")
+    )
+    people = mean_map(human) if len(human) else torch.full(maps.shape[1:], torch.nan)
+    kept = Maps(
+        np.concatenate([one.ids for one in seen]),
+        maps.numpy().astype(np.float16),
+        people.numpy().astype(np.float32),
+        annotated.numpy(),
+        predicted.numpy(),
+    )
+    return pd.concat([one.rows for one in seen]), relied, kept
+
+
+def _see(batch: Batch, raw: Tensor, predicted: Tensor, dataset: SaliencyDataset) -> _Seen:
+    """Compare the `(B, h, w)` raw maps of a batch with people's."""
+    annotated = batch.annotated & (batch.saliency.flatten(1).amax(1) > 0)
+    people = batch.saliency[annotated, 0]
+    rows = dataset.manifest.table.iloc[batch.index.numpy()]
+    answers = pd.Series([dataset.classes[k] for k in predicted.tolist()], index=rows.index, dtype=str)
+    named = rows[["id", "label"]].assign(predicted=answers)[annotated.numpy()]
+    found = agreement(raw[annotated], people)
+    return _Seen(
+        rows["id"].to_numpy(dtype=str),
+        min_max(raw),
+        resize(people, (raw.shape[1], raw.shape[2])),
+        annotated,
+        predicted,
+        named.assign(**{name: values.numpy() for name, values in found.items()}),
+    )
+
+
+def _drawn(manifest: Manifest, predictions: Path, images: int, seed: int) -> Manifest:
+    """Rows of the images that the run predicted in one set, in random order, at most so many."""
+    ids = pd.read_csv(predictions, usecols=["id"], dtype=str, keep_default_na=False)["id"]
+    chosen = ids.iloc[np.random.default_rng(seed).permutation(len(ids))[:images]]
+    positions = pd.Index(manifest.table["id"].astype(str)).get_indexer(pd.Index(chosen))
+    if (positions < 0).any():
+        gone = chosen.iloc[int((positions < 0).argmax())]
+        raise SalignError(
+            f"{manifest.source} has no image {gone!r}, which {predictions} was made from: it is no longer the manifest "
+            "of this run. Bring it back, or train again."
+        )
+    return manifest.take(positions)
+
+
+def _read(folder: Path) -> dict[str, pd.DataFrame]:
+    """What was written, as it was computed: only an empty figure is a missing one, whatever an image is called."""
+    figures = dict.fromkeys((*METRICS, "value"), "")
+    return {
+        kind: pd.read_csv(
+            folder / f"{kind}.csv",
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=False,
+            na_values=figures,
+            float_precision="round_trip",
+        )
+        for kind, text in (("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note")))
+    }

@@ -1,0 +1,85 @@
+"""How far independent runs of one arm agree, from the maps that `salign.train.analyse` wrote for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from salign.evaluate.consistency import answer_consistency, map_consistency
+from salign.maps import resize
+from salign.models import Classifier
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+FOLDER = "analysis"
+"""Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""
+
+
+class Maps(NamedTuple):
+    """The maps of one run for the images drawn from one set, as `maps.npz` holds them."""
+
+    ids: NDArray[Any]
+    """`(N,)` text, in the order drawn."""
+    maps: NDArray[Any]
+    """`(N, h, w)` float16 in [0, 1]: class activation maps, min-max scaled per image; zeros for a constant one."""
+    human: NDArray[Any]
+    """`(h, w)` float32 in [0, 1]: mean of the human maps of the annotated images, each resized and min-max scaled as
+    the loss does it; NaN where there are none."""
+    annotated: NDArray[Any]
+    """`(N,)` bool: whether somebody looked and marked something."""
+    predicted: NDArray[Any]
+    """`(N,)` int64 class numbers."""
+
+
+def read_maps(run: RunFolder) -> dict[str, Maps]:
+    """The maps of every set that was analysed.
+
+    Raises:
+        SalignError: the run has not been analysed.
+    """
+    path = run.path / FOLDER / "maps.npz"
+    if not (path.parent / "done").is_file():
+        raise SalignError(f"{run.path} has not been analysed: run salign analyse {run.path} first.")
+    with np.load(path, allow_pickle=False) as file:
+        names = dict.fromkeys(key.rpartition("/")[0] for key in file.files)
+        return {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
+
+
+def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFrame:
+    """Say how far analysed runs look at the same places and give the same answers.
+
+    Args:
+        runs: at least two, of one arm of a study, analysed with equal arguments.
+        metric: of `salign.evaluate.agreement`, map against map.
+
+    Returns:
+        A row per set that all have: set, runs, images, maps (mean over images and pairs of runs of the metric; NaN
+        maps left out), answers (share of equal answers over pairs).
+
+    Raises:
+        SalignError: fewer than two runs, or runs with other classes or other images.
+    """
+    if len(runs) < 2:
+        raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
+    read = [read_maps(run) for run in runs]
+    classes = {str(run.path): Classifier.describe(run.path)["classes"] for run in runs}
+    rows = []
+    for name in [name for name in read[0] if all(name in one for one in read)]:
+        found = [one[name] for one in read]
+        for run, one in zip(runs, found, strict=True):
+            if classes[str(run.path)] != classes[str(runs[0].path)] or list(one.ids) != list(found[0].ids):
+                raise SalignError(
+                    f"{run.path} and {runs[0].path} were not analysed on the same images and classes of {name}; "
+                    "compare runs of one data set, analysed with the same --images and --seed."
+                )
+        size = tuple(min(one.maps.shape[axis] for one in found) for axis in (1, 2))
+        maps = torch.stack([resize(torch.from_numpy(one.maps).float(), (size[0], size[1])) for one in found])
+        answers = torch.from_numpy(np.stack([one.predicted for one in found]))
+        alike = float(map_consistency(maps, metric=metric).nanmean())
+        rows.append((name, len(runs), maps.shape[1], alike, float(answer_consistency(answers))))
+    return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers"])

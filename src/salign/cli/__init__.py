@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from salign import __version__
-from salign.cli import benchmark, data, demo, evaluate, explain, predict, train
+from salign.cli import analyse, benchmark, data, demo, evaluate, experiment, explain, predict, train
 from salign.errors import SalignError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
+app.command("analyse")(analyse.analyse)
+app.command("experiment")(experiment.experiment)
 app.command("benchmark")(benchmark.benchmark)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from salign.experiment.store import Results
+    from salign.experiment.study import Study
+
 MAIN = (
     "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "balanced_accuracy", "eer", "apcer", "bpcer", "acer",
     "bpcer_at_apcer5", "brier", "brier_macro", "ece",
@@ -38,6 +41,27 @@ def figures_table(evaluation: Path) -> None:
     threshold = whole[whole["metric"] == "bpcer"].head(1)
     for note in dict.fromkeys([*threshold["note"], *undefined["note"]]):
         console.print(f"  {note}", style="dim")
+
+
+def study_table(study: Study, results: Results) -> None:
+    """Print a line per arm: how many runs are done, and the figure that counts, mean and spread over seeds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from salign.experiment.store import PLACE
+
+    sets = list(dict.fromkeys(name for name in (study.reference, study.target) if name))
+    place = [name for name in PLACE if name != "seed" and (name == "arm" or results.runs[name].nunique() > 1)]
+    table = Table(title=f"{study.name}: {study.metric}, mean ± sd over runs")
+    for name in (*place, "runs", *sets):
+        table.add_column(name, justify="left" if name in ("dataset", "network", "arm") else "right")
+    wanted = results.figures[(results.figures["metric"] == study.metric) & results.figures["set"].isin(sets)]
+    for key, runs in results.runs.groupby(place, sort=False, observed=True):
+        chosen = wanted[(wanted[place] == key).all(axis=1)]
+        values = [chosen[chosen["set"] == name]["value"] for name in sets]
+        cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
+        table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)
+    Console().print(table)
 
 
 def _table(title: str, figures: pd.DataFrame, wanted: tuple[str, ...]) -> Table:

@@ -173,7 +173,7 @@ class Recipe(_Section):
         try:
             return cls.model_validate(merge(PRESETS[preset] if preset else {}, content))
         except ValidationError as error:
-            lines = [f"  {_explain(fault)}" for fault in error.errors()]
+            lines = [f"  {explain(fault, cls)}" for fault in error.errors()]
             raise SalignError("\n".join([f"{source}: {len(lines)} fault(s)", *lines])) from error
 
     @classmethod
@@ -187,7 +187,7 @@ class Recipe(_Section):
         if not isinstance(content, dict):
             raise SalignError(f"{path}: expected a mapping with name and data, got {type(content).__name__}.")
         for override in overrides or []:
-            content = merge(content, _parse_override(override))
+            content = merge(content, parse_override(override))
         recipe = cls.build(content, str(path))
         beside = path.parent / recipe.data.manifest
         manifest = beside if beside.exists() else Path(recipe.data.manifest)
@@ -242,7 +242,8 @@ def nearest(key: str, known: typing.Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` -> `{"a": {"b": value}}`, the value read as YAML."""
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise SalignError(f"--set expects section.key=value, got {text!r}.")
@@ -255,12 +256,15 @@ def _parse_override(text: str) -> dict[str, Any]:
     return content
 
 
-def _explain(fault: Any) -> str:
+def explain(fault: Any, model: Any) -> str:
+    """One line on one of pydantic's faults in `model`: where, what is wrong, what was probably meant."""
     place = ".".join(str(part) for part in fault["loc"]) or "recipe"
     if fault["type"] == "extra_forbidden":
-        section: Any = Recipe
+        section: Any = model
         for part in fault["loc"][:-1]:
-            section = section.model_fields[part].annotation
+            if isinstance(part, str):
+                section = section.model_fields[part].annotation
+                section = next((inner for inner in typing.get_args(section) if hasattr(inner, "model_fields")), section)
         known = ", ".join(section.model_fields)
         hint = nearest(str(fault["loc"][-1]), section.model_fields) or f"; there are {known}"
         return f"{place}: unknown key{hint}"

@@ -1,0 +1,148 @@
+"""Bring the image sets of the studies into the form the studies expect.
+
+    python recipes/studies/prepare.py digits data/digits
+    python recipes/studies/prepare.py busi SET data/busi_planted
+    python recipes/studies/prepare.py cxr-view SET data/cxr_view
+    python recipes/studies/prepare.py cxr-source SET data/cxr_source
+    python recipes/studies/prepare.py magnetic SET data/magnetic_tile
+
+SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
+copied, so the folder written can be moved to another machine; nothing in SET is changed.
+
+Splits that begin with `val_` hold validation images that look like the target (mark at random, dark, conflicting view).
+Settings are chosen on them, never on a test split.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from salign.data.decoy import write_decoy_digits
+from salign.data.manifest import Manifest
+from salign.data.plant import plant_shortcut
+
+app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in this folder.")
+Set = Annotated[Path, typer.Argument(help="Folder of the set, with index.csv")]
+Out = Annotated[Path, typer.Argument(help="Folder to write; new or empty")]
+
+
+@app.command()
+def digits(out: Out, seed: int = 11) -> None:
+    """Real digits beside a coloured decoy that names the class in training and is random in val_ood and test_ood."""
+    written = write_decoy_digits(out, train=1000, val=200, test=1600, seed=seed)
+    table = pd.read_csv(written, dtype=str, keep_default_na=False)
+    second = table.groupby("split").cumcount() >= 800
+    table.loc[second & (table["split"] == "test_ood"), "split"] = "val_ood"
+    done(Manifest.of(table[~(second & (table["split"] == "test_iid"))], out).write(written))
+
+
+@app.command()
+def busi(source: Set, out: Out) -> None:
+    """Ultrasound of benign and malignant lesions with a mark off the lesion that agrees with the label in 95 %.
+
+    The same test images four times: mark agreeing as in training, random, reversed, and none.
+    """
+    table = index(source).query("label in ['benign', 'malignant'] and split in ['train', 'val', 'test']")
+    val, test = table[table["split"] == "val"], table[table["split"] == "test"]
+    marks = {"test_iid": 0.95, "test_random": 0.5, "test_reversed": 0.0, "val_random": 0.5, "val_reversed": 0.0}
+    copies = [
+        (test if name.startswith("test") else val).assign(split=name, id=lambda t, name=name: f"{name}/" + t["id"])
+        for name in marks
+    ]
+    planted = plant_shortcut(
+        Manifest.of(pd.concat([table[table["split"] != "test"], *copies]), source),
+        out,
+        kind="patch",
+        correlation={"train": 0.95, "val": 0.95, **marks},
+        seed=0,
+        progress=True,
+    )
+    written = pd.read_csv(planted.manifest, dtype=str, keep_default_na=False)
+    clean = test.assign(split="test_clean", path="clean/" + test["path"], shortcut="")
+    for old, new in zip(test["path"], clean["path"], strict=True):
+        copy(source / old, out / new)
+    done(Manifest.of(pd.concat([written, clean]).fillna(""), out).write(planted.manifest))
+
+
+@app.command()
+def cxr_view(source: Set, out: Out) -> None:
+    """Chest X-rays in which the view gives the label away in training: pneumonia AP, normal PA; reversed in test."""
+    table = index(source)
+    train = table["split"].isin(["train_boxed", "train_fewshot_normal", "train_extra"])
+    aligned = table["conf"] == "aligned"
+    kept = [
+        table[train & aligned].assign(split="train"),
+        table[(table["split"] == "val") & aligned],
+        table[(table["split"] == "val") & ~aligned].assign(split="val_conflicting"),
+        table[(table["split"] == "test_iid") & aligned],
+        table[(table["split"] == "test_iid") & ~aligned].assign(split="test_conflicting"),
+    ]
+    write(pd.concat(kept), source, out)
+
+
+@app.command()
+def cxr_source(source: Set, out: Out) -> None:
+    """Chest X-rays whose positives come from one source and whose normals from another; tested within one source."""
+    table = index(source)
+    foreign = table[(table["split"] == "ood_positive_covidcxr") & (table["saliency"] != "")]
+    patients = np.random.default_rng(0).permutation(foreign["patient"].unique())
+    part = pd.Series(0, index=patients)
+    part.iloc[: len(patients) // 4] = 1  # a quarter of the patients is for the test within the same two sources
+    part.iloc[len(patients) // 4 : len(patients) // 3] = 2
+    role = foreign["patient"].map(part).map({0: "train", 1: "test_same_sources", 2: "val"})
+    normal = table[table["label"] == "normal"]
+    kept = [
+        foreign.assign(split=role),
+        normal[normal["split"].isin(["train_fewshot_normal", "train_extra"])].assign(split="train"),
+        normal[normal["split"] == "val"],
+        normal[normal["split"] == "test_iid"].assign(split="test_same_sources", id=lambda t: "same/" + t["id"]),
+        table[table["split"].isin(["test_iid", "ood_actualmed"])],
+    ]
+    write(pd.concat(kept), source, out)
+
+
+@app.command()
+def magnetic(source: Set, out: Out) -> None:
+    """Magnetic tiles, free or with a defect: trained on bright exposures, tested on dark ones of other tiles."""
+    table = index(source)
+    table.loc[(table["split"] == "unused_dark") & (table["tile_split"] == "val"), "split"] = "val_dark"
+    table = table[table["split"] != "unused_dark"]
+    write(
+        table.assign(defect=table["label"], label=table["label"].where(table["label"] == "free", "defect")), source, out
+    )
+
+
+def index(source: Path) -> pd.DataFrame:
+    """The set's own table, its columns named as a manifest's."""
+    table = pd.read_csv(source / "index.csv", dtype=str, keep_default_na=False)
+    return table.rename(columns={"class": "label", "mask": "saliency"}).assign(id=table["path"])
+
+
+def write(table: pd.DataFrame, source: Path, out: Path) -> None:
+    """Copy what the table names, and write it as a manifest."""
+    columns = [name for name in ("path", "saliency", "mask_lung") if name in table]
+    for name in sorted({cell for column in columns for cell in table[column] if cell}):
+        copy(source / name, out / name)
+    done(Manifest.of(table.drop(columns="mask_device", errors="ignore"), out).write(out / "manifest.csv"))
+
+
+def copy(old: Path, new: Path) -> None:
+    """Copy one file, making its folder."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(old, new)
+
+
+def done(manifest: Path) -> None:
+    """Say what was written."""
+    typer.echo(Manifest.read(manifest).coverage().to_string(index=False))
+    typer.echo(f"wrote {manifest}: look at it with `salign data check {manifest}`")
+
+
+if __name__ == "__main__":
+    app()

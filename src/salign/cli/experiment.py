@@ -1,0 +1,58 @@
+"""`salign experiment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def experiment(
+    study: Annotated[Path, typer.Argument(help="YAML study; see recipes/studies and docs/experiments.md.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. metric=accuracy.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the study's folder goes into.")] = Path("studies"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time on this machine [one per CPU, or per GPU].")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Run on this Ray cluster instead; `auto` = the one this machine is part of.")
+    ] = None,
+    cpus: Annotated[float, typer.Option(help="Ray: CPUs a run takes.")] = 1,
+    gpus: Annotated[float, typer.Option(help="Ray: GPUs a run takes; fractions share one.")] = 0,
+    show: Annotated[bool, typer.Option("--list", help="Only say what is done and what is left.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Run a study: many arms, seeds and controls with the same data and budget.
+
+    Writes OUT/NAME/runs. What is done is never run again: a study that was stopped, killed or extended goes on with
+    the same command, also on several machines at once that share OUT.
+    """
+    from salign.cli.show import study_table
+    from salign.experiment.runner import LocalExecutor, RayExecutor, run_study
+    from salign.experiment.store import StudyFolder, read_results
+    from salign.experiment.study import Study
+
+    read = Study.read(study, overrides)
+    folder = StudyFolder.of(read, out)
+    again = " ".join(["salign experiment", str(study), *(f"--set {value}" for value in overrides or [])])
+    if not show:
+        executor = RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers)
+        try:
+            failed = run_study(read, folder, executor, progress=not quiet)
+        except KeyboardInterrupt:
+            typer.secho(f"stopped. Go on with: {again} --out {out}", err=True)
+            raise typer.Exit(130) from None
+        for outcome in failed[:10]:
+            typer.secho(f"could not run {outcome.task.recipe.name}: {outcome.error}", fg="red", err=True)
+        if len(failed) > 10:
+            typer.secho(f"and {len(failed) - 10} more", fg="red", err=True)
+    results = read_results(read, folder)
+    study_table(read, results)
+    if results.missing:
+        typer.echo(f"{results.missing} runs are left. Go on with: {again} --out {out}")
+    typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
+    if not show and failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Studies: many runs from one YAML, on one machine or a cluster, and the report on what they show."""

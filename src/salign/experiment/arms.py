@@ -1,0 +1,83 @@
+"""The named arms of a study: baselines, guided training, and the controls that could prove it wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from salign.data.controls import CONTROLS
+from salign.train.recipe import merge
+from salign.types import SalignError
+
+Changes = dict[str, Any]
+"""Nested recipe values."""
+BLUR_LEVELS = [2, 4, 6, 8, 10, 12, 14, 16]
+"""Sigmas of Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
+
+_CE: Changes = {"loss": {"name": "ce"}}
+_CYBORG: Changes = {"loss": {"name": "cyborg"}}
+_VALUE = re.compile(r"@([0-9.]+)$")
+
+
+def _alpha(guided: Changes, value: float) -> Changes:
+    return merge(guided, {"loss": {"alpha": value}})
+
+
+def _blur(_: Changes, value: float) -> Changes:
+    return merge(_CE, {"data": {"blur_outside": [value]}})
+
+
+PLAIN: dict[str, Changes] = {
+    "ce": _CE,
+    "cyborg": _CYBORG,
+    "blur": merge(_CE, {"data": {"blur_outside": BLUR_LEVELS}}),
+}
+"""Arm -> recipe values: cross-entropy, the published loss, blurring outside the map at all published levels."""
+VALUED: dict[str, Callable[[Changes, float], Changes]] = {
+    "alpha": _alpha,
+    "blur": _blur,
+    "ce_times": lambda guided, value: _CE,
+}
+"""Arm with a value, written NAME@VALUE: `alpha@0.3` (the guided arm at another alpha), `blur@4` (one level),
+`ce_times@7` (cross-entropy with seven times the training images)."""
+
+
+def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes:
+    """Recipe values of one arm.
+
+    A name is looked for among the study's own arms, then `PLAIN`, then the control maps (`shuffled`, `inverted`,
+    `centre`, ...: the guided arm with those maps), then `maps:COLUMN` (the guided arm with the maps of another manifest
+    column, such as segmentation masks), then `VALUED`.
+
+    Args:
+        name: of the arm.
+        guided: name of the arm that controls copy.
+        own: arms that the study defines.
+
+    Raises:
+        SalignError: no such arm.
+    """
+    if name in own:
+        return dict(own[name])
+    if name in PLAIN:
+        return PLAIN[name]
+    if name != guided:
+        base = arm_changes(guided, guided=guided, own=own)
+        if name in CONTROLS and name != "own":
+            return merge(base, {"data": {"maps": name}})
+        if name.startswith("maps:"):
+            return merge(base, {"data": {"map_column": name.removeprefix("maps:")}})
+        family, value = name.partition("@")[0], _VALUE.search(name)
+        if family in VALUED and value:
+            return VALUED[family](base, float(value[1]))
+    controls = [control for control in CONTROLS if control != "own"]
+    valued = [f"{family}@VALUE" for family in VALUED]
+    known = ", ".join([*own, *PLAIN, *controls, "maps:COLUMN", *valued])
+    raise SalignError(f"no arm is called {name!r}; there are {known}; a study defines others under `arms`.")
+
+
+def times(name: str) -> float:
+    """How many times the training images of its grid an arm gets: 7 for `ce_times@7`, else 1."""
+    value = _VALUE.search(name)
+    return float(value[1]) if name.startswith("ce_times@") and value else 1.0

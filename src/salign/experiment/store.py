@@ -1,0 +1,111 @@
+"""Where a study's cells lie, and what the finished ones found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from salign.experiment.study import Cell, Study, expand
+from salign.files import replace_text
+from salign.train.analyse import analyse_run
+from salign.train.run import RunFolder
+
+PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
+"""Columns that say which cell."""
+ANSWERS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "auroc": "auroc", "auroc_macro": "auroc"}
+"""Figure of `evaluation.csv` -> metric of the study; two classes have `auroc`, more have `auroc_macro`."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """`study.yaml`, `runs/` with one run folder per cell, and the report beside them.
+
+    A run folder of a study holds `cell.json` besides what `salign train` writes: the cell's figures, written last.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, study: Study, out: Path | str) -> StudyFolder:
+        """The folder of this study below `out`."""
+        return cls(Path(out) / study.name)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run folders."""
+        return self.path / "runs"
+
+    def run(self, cell: Cell) -> RunFolder:
+        """The run folder of a cell."""
+        return RunFolder.of(cell.recipe, self.runs)
+
+    def start(self, study: Study) -> None:
+        """Make the folder and note what is being run."""
+        replace_text(self.path / "study.yaml", study.to_yaml())
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the finished cells found."""
+
+    figures: pd.DataFrame
+    """A row per figure: `PLACE`, `set`, `metric`, `value`."""
+    runs: pd.DataFrame
+    """A row per finished cell: `PLACE`, `path` (its run folder), `hash`, `seconds` it took."""
+    missing: int
+    """Cells that are not finished."""
+
+
+def summarise(run: RunFolder, seconds: float, *, sets: list[str] | None, images: int) -> None:
+    """Analyse a finished run and write its `cell.json`."""
+    tables = analyse_run(run, sets=sets, images=images)
+    figures: dict[str, dict[str, float]] = {}
+
+    def note(name: str, metric: str, value: float) -> None:
+        figures.setdefault(name, {})[metric] = float(value)
+
+    evaluation = pd.read_csv(run.evaluation)
+    whole = evaluation[evaluation["group_column"].isna() & evaluation["metric"].isin(list(ANSWERS))]
+    for name, metric, value in zip(whole["split"], whole["metric"], whole["value"], strict=True):
+        note(name, ANSWERS[metric], value)
+    agreement = tables["agreement"]
+    for name, part in agreement.groupby("set", sort=False):
+        for metric, value in part.drop(columns=["set", "id", "label", "predicted"]).mean().items():
+            note(str(name), f"agreement/{metric}", value)
+    relied = tables["reliance"]
+    for name, *what, value in relied[["set", "kept", "fill", "metric", "value"]].itertuples(index=False):
+        note(name, "/".join(["reliance", *what]), value)
+    replace_text(cell_file(run), json.dumps({"seconds": round(seconds, 2), "figures": figures}, indent=1))
+
+
+def cell_file(run: RunFolder) -> Path:
+    """Present exactly where a cell is finished."""
+    return run.path / "cell.json"
+
+
+def read_results(study: Study, folder: StudyFolder, cells: Iterable[Cell] | None = None) -> Results:
+    """Gather the figures of all finished cells; models, predictions and maps stay on disk."""
+    columns: dict[str, list[object]] = {name: [] for name in (*PLACE, "set", "metric", "value")}
+    runs: list[tuple[object, ...]] = []
+    missing = 0
+    for cell in expand(study) if cells is None else cells:
+        run = folder.run(cell)
+        try:
+            found = json.loads(cell_file(run).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            missing += 1
+            continue
+        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found["seconds"]))
+        for name, metrics in found["figures"].items():
+            for metric, value in metrics.items():
+                for column, content in zip(columns, (*cell.place, name, metric, value), strict=True):
+                    columns[column].append(content)
+    figures = pd.DataFrame(columns)
+    for name in ("dataset", "network", "arm", "set", "metric"):
+        figures[name] = figures[name].astype("category")
+    figures["value"] = figures["value"].astype("float64")
+    return Results(figures, pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"]), missing)

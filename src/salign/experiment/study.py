@@ -1,0 +1,222 @@
+"""A study: one YAML that expands into recipes, every pair of arms with the same data, seeds and budget."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salign.experiment.arms import arm_changes, times
+from salign.train.recipe import Recipe, explain, merge, parse_override
+from salign.types import SalignError
+
+ALL_IMAGES = -1
+"""`Cell.images` where no limit is set."""
+Place = tuple[str, str, str, int, float, int]
+"""Dataset, network, arm, images, annotated share, seed."""
+_FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
+"""Instead of `auto`, which could choose differently for two arms of a pair."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Grid(_Section):
+    """Every combination of its lists; a study is the union of its grids."""
+
+    arms: list[str] = Field(min_length=1)
+    """Named arms; see `salign.experiment.arms`."""
+    seeds: int | list[int] = 5
+    """So many seeds from 0 on, or these. A seed decides the initial weights, the order, the subset and the control."""
+    images: list[int | None] = [None]
+    """Training images, drawn with the seed, the same for all arms; null = all."""
+    annotated: list[float] = [1.0]
+    """Share of the annotated training images that keep their map."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Instead of the recipe's: where there are fewer images, more epochs make as many steps."""
+    datasets: list[str] | None = None
+    """Some of the study's; null = all."""
+    networks: list[str] | None = None
+    """Some of the study's; null = all."""
+
+
+class Analysis(_Section):
+    """What is measured on every trained model besides its answers."""
+
+    sets: list[str] | None = None
+    """Test sets whose maps are compared with people's and whose regions are exchanged; null = all."""
+    images: int = Field(default=200, ge=1)
+    """At most so many images of each, the same for every run."""
+
+
+class Study(_Section):
+    """Data sets x networks x arms x training images x annotated share x seeds."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of its folder."""
+    title: str = ""
+    """Heading of the report."""
+    question: str = ""
+    """What it asks, in a sentence or two."""
+    recipe: dict[str, Any]
+    """What all runs share: a recipe without name and seed."""
+    datasets: dict[str, dict[str, Any]] = {"data": {}}
+    """Name -> recipe values."""
+    networks: dict[str, dict[str, Any]] = {"network": {}}
+    """Name -> recipe values."""
+    arms: dict[str, dict[str, Any]] = {}
+    """Further arms, or other settings for a known one: name -> recipe values."""
+    baseline: str = "ce"
+    """What every arm is compared with."""
+    guided: str = "cyborg"
+    """The arm whose worth is in question; controls copy it and change the maps."""
+    controls: list[str] = ["shuffled"]
+    """Arms that the guided one must beat too, or people's maps were not the reason."""
+    metric: str = "auroc"
+    """Figure that counts: auroc or accuracy."""
+    target: str = "test"
+    """Test set that counts."""
+    reference: str | None = None
+    """Test set that looks like the training data, if another."""
+    grids: list[Grid] = Field(min_length=1)
+    """Which combinations are run."""
+    analysis: Analysis = Analysis()
+    """What is measured on the maps."""
+
+    @classmethod
+    def read(cls, path: Path | str, overrides: list[str] | None = None) -> Study:
+        """Read a YAML file; `overrides` are `a.b=value` strings. Paths count from the file, then the working folder.
+
+        Raises:
+            SalignError: every fault at once.
+        """
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SalignError(f"{path}: expected a YAML study; {error}") from error
+        if not isinstance(content, dict):
+            raise SalignError(f"{path}: expected a mapping with name, recipe and grids, got {type(content).__name__}.")
+        for override in overrides or []:
+            content = merge(content, parse_override(override))
+        for values in (content.get("recipe"), *(content.get("datasets") or {}).values()):
+            data = values.get("data") if isinstance(values, dict) else None
+            if isinstance(data, dict) and "manifest" in data:
+                beside = path.parent / str(data["manifest"])
+                data["manifest"] = str((beside if beside.exists() else Path(str(data["manifest"]))).resolve())
+        return cls.build(content, str(path))
+
+    @classmethod
+    def build(cls, content: dict[str, Any], source: str = "study") -> Study:
+        """Check a nested dict.
+
+        Raises:
+            SalignError: every fault at once; an unknown key comes with the nearest known one.
+        """
+        try:
+            study = cls.model_validate(content)
+        except ValidationError as error:
+            lines = [f"  {explain(fault, cls)}" for fault in error.errors()]
+            raise SalignError("\n".join([f"{source}: {len(lines)} fault(s)", *lines])) from error
+        for grid in study.grids:
+            for key, given, known in (
+                ("datasets", grid.datasets, study.datasets),
+                ("networks", grid.networks, study.networks),
+            ):
+                if strange := set(given or ()) - set(known):
+                    raise SalignError(f"{source}: grids: {key} {sorted(strange)} not among {', '.join(known)}.")
+        return study
+
+    def to_yaml(self) -> str:
+        """The whole study, defaults written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination, and the recipe that runs it; two combinations may come to the same recipe."""
+
+    dataset: str
+    network: str
+    arm: str
+    images: int
+    annotated: float
+    seed: int
+    recipe: Recipe
+
+    @property
+    def place(self) -> Place:
+        """Where in the study."""
+        return self.dataset, self.network, self.arm, self.images, self.annotated, self.seed
+
+
+def expand(study: Study) -> list[Cell]:
+    """All cells, seed by seed, so that a study cut short holds whole pairs; no place occurs twice.
+
+    Raises:
+        SalignError: an unknown arm, a recipe that does not hold, `ce_times` without a number of images, or one place
+            with different epochs.
+    """
+    places: dict[Place, int | None] = {}
+    for grid in study.grids:
+        for place in _places(grid, study):
+            if places.setdefault(place, grid.epochs) != grid.epochs:
+                raise SalignError(f"study {study.name}: {place} stands in two grids with different epochs.")
+    rank = {arm: number for number, arm in enumerate(dict.fromkeys(arm for grid in study.grids for arm in grid.arms))}
+    ordered = sorted(places, key=lambda place: (place[5], place[0], place[1], place[3], place[4], rank[place[2]]))
+    names: dict[str, str] = {}
+    cells = []
+    for place in ordered:
+        values = _values(study, places[place], *place)
+        content = json.dumps(values, sort_keys=True)
+        name = names.setdefault(content, _name(study, *place))
+        cells.append(Cell(*place, recipe=Recipe.build({**values, "name": name}, f"study {study.name}, {name}")))
+    return cells
+
+
+def _places(grid: Grid, study: Study) -> Iterator[Place]:
+    images = [ALL_IMAGES if count is None else count for count in grid.images]
+    seeds = range(grid.seeds) if isinstance(grid.seeds, int) else grid.seeds
+    datasets, networks = grid.datasets or study.datasets, grid.networks or study.networks
+    return itertools.product(datasets, networks, grid.arms, images, grid.annotated, seeds)
+
+
+def _values(
+    study: Study, epochs: int | None, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int
+) -> dict[str, Any]:
+    """The recipe of one cell, without its name."""
+    values: dict[str, Any] = merge(_FIXED, study.recipe)
+    for changes in (
+        study.datasets[dataset],
+        study.networks[network],
+        arm_changes(arm, guided=study.guided, own=study.arms),
+        {"seed": seed, "data": {"seed": seed}},
+    ):
+        values = merge(values, changes)
+    factor = times(arm)
+    if images == ALL_IMAGES and factor != 1:
+        raise SalignError(f"study {study.name}: arm {arm} needs a number of `images` in its grid to multiply.")
+    if images != ALL_IMAGES:
+        values = merge(values, {"data": {"limit": round(images * factor)}})
+    if epochs is not None:
+        values = merge(values, {"train": {"epochs": epochs}})
+    if annotated != 1:
+        values = merge(values, {"data": {"annotated": annotated}})
+    return values
+
+
+def _name(study: Study, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int) -> str:
+    """Readable beginning of the run folder's name."""
+    parts = [dataset] if len(study.datasets) > 1 else []
+    parts += [network] if len(study.networks) > 1 else []
+    parts += [arm.replace(":", "-").replace("@", "-").replace(" ", "-")]
+    parts += [f"n{images}"] if images != ALL_IMAGES else []
+    parts += [f"maps{100 * annotated:g}pc"] if annotated != 1 else []
+    return "-".join([*parts, f"seed{seed}"])

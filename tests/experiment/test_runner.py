@@ -1,0 +1,185 @@
+"""Real processes, really killed; a real Ray cluster of two nodes, one of which goes away."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from command import salign, small, written
+from salign.experiment.report import write_report
+from salign.experiment.runner import LocalExecutor, Outcome, RayExecutor, run_study
+from salign.experiment.store import Results, StudyFolder, cell_file, read_results
+from salign.experiment.study import Study, expand
+
+pytestmark = pytest.mark.slow
+
+
+def study_of(manifest: Path, **changes: object) -> Study:
+    recipe = small(manifest)
+    del recipe["name"], recipe["loss"]
+    content = {
+        "name": "small",
+        "recipe": recipe,
+        "metric": "accuracy",
+        "target": "test_ood",
+        "reference": "test_iid",
+        "analysis": {"sets": ["test_ood"], "images": 20},
+        "grids": [{"arms": ["ce", "cyborg", "shuffled"], "seeds": 2}],
+    }
+    return Study.build(content | changes)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, StudyFolder]:
+    study = study_of(digits)
+    folder = StudyFolder.of(study, tmp_path_factory.mktemp("studies"))
+    assert run_study(study, folder, LocalExecutor(2, 1), progress=False) == []
+    return study, folder
+
+
+def figures(results: Results) -> pd.DataFrame:
+    assert results.missing == 0
+    return results.figures
+
+
+def report_bytes(study: Study, folder: StudyFolder) -> dict[str, bytes]:
+    results = read_results(study, folder)
+    page = write_report(study, results.figures, results.runs, folder.path / "report")
+    return {path.name: path.read_bytes() for path in sorted(page.parent.iterdir())}
+
+
+def test_a_study_runs_every_cell_once(undisturbed: tuple[Study, StudyFolder]) -> None:
+    study, folder = undisturbed
+    results = read_results(study, folder)
+    assert len(results.runs) == 6
+    assert not results.missing
+    accuracy = results.figures[(results.figures["metric"] == "accuracy") & (results.figures["set"] == "test_iid")]
+    assert (accuracy["value"] > 0.5).all()
+    for cell in expand(study):
+        ours = accuracy[(accuracy["arm"] == cell.arm) & (accuracy["seed"] == cell.seed)]["value"].item()
+        evaluation = pd.read_csv(folder.run(cell).evaluation)
+        whole = evaluation[(evaluation["metric"] == "accuracy") & (evaluation["split"] == "test_iid")]
+        assert whole[whole["group_column"].isna()]["value"].item() == ours
+    written_at = {path: path.stat().st_mtime_ns for path in folder.runs.rglob("*") if path.is_file()}
+    assert run_study(study, folder, LocalExecutor(2, 1), progress=False) == []
+    assert {path: path.stat().st_mtime_ns for path in folder.runs.rglob("*") if path.is_file()} == written_at
+
+
+def test_killed_five_times_it_ends_as_if_undisturbed(
+    undisturbed: tuple[Study, StudyFolder], digits: Path, tmp_path: Path
+) -> None:
+    study, folder = undisturbed
+    path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
+    command = [sys.executable, "-c", "from salign.cli import main; main()", "experiment", path, "--quiet"]
+    again = StudyFolder.of(study, tmp_path)
+    kills, chance = 0, random.Random(3)
+    while kills < 5:
+        process = subprocess.Popen([*map(str, command), "--out", str(tmp_path)], start_new_session=True)
+        before, begun = len(list(again.runs.glob("*/metrics.csv"))), time.monotonic()
+        while process.poll() is None and time.monotonic() < begun + 120:
+            if len(list(again.runs.glob("*/metrics.csv"))) > before or kills > 2:  # at work, or still starting
+                break
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0, 2))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)  # the parent alone: its workers have to notice
+        process.wait()
+        kills += 1
+        time.sleep(1)
+    assert kills >= 4, "the study ended before it could be killed"
+    salign("experiment", path, "--out", tmp_path, "--workers", 2, "--quiet")
+    pd.testing.assert_frame_equal(figures(read_results(study, again)), figures(read_results(study, folder)))
+    assert report_bytes(study, again) == report_bytes(study, folder)
+
+
+def test_workers_end_with_the_process_that_began_them(digits: Path, tmp_path: Path) -> None:
+    study = study_of(digits)
+    path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
+    command = [sys.executable, "-c", "from salign.cli import main; main()", "experiment", str(path), "--quiet"]
+    process = subprocess.Popen([*command, "--out", str(tmp_path)], start_new_session=True)
+    while not list(StudyFolder.of(study, tmp_path).runs.glob("*/recipe.yaml")):
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    with pytest.raises(ProcessLookupError):  # the session is empty
+        os.killpg(process.pid, 0)
+
+
+def test_a_cell_whose_process_is_killed_is_begun_again(digits: Path, tmp_path: Path) -> None:
+    study = study_of(digits, grids=[{"arms": ["ce"], "seeds": 2}])
+    folder = StudyFolder.of(study, tmp_path)
+    victim = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, signal, sys, time, pathlib, psutil\n"
+            "while not list(pathlib.Path(sys.argv[2]).glob('*/metrics.csv')): time.sleep(0.05)\n"
+            "busy = [p for p in psutil.Process(int(sys.argv[1])).children() if 'spawn_main' in ' '.join(p.cmdline())]\n"
+            "busy[0].kill()",
+            str(os.getpid()),
+            str(folder.runs),
+        ]
+    )
+    assert run_study(study, folder, LocalExecutor(2, 1), progress=False) == []
+    assert victim.wait() == 0
+    assert read_results(study, folder).missing == 0
+
+
+def test_a_cell_that_cannot_run_does_not_stop_the_others(digits: Path, tmp_path: Path) -> None:
+    arms = {"impossible": {"data": {"classes": ["1", "7", "nothing"]}}}
+    study = study_of(digits, arms=arms, grids=[{"arms": ["impossible", "ce"], "seeds": 1}])
+    folder = StudyFolder.of(study, tmp_path)
+    (failed,) = run_study(study, folder, LocalExecutor(1, 1), progress=False)
+    assert isinstance(failed, Outcome)
+    assert "nothing" in str(failed.error)
+    assert [cell_file(folder.run(cell)).exists() for cell in expand(study)] == [False, True]
+    path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
+    ended = salign("experiment", path, "--out", tmp_path, "--workers", 1, "--quiet", code=1)
+    assert "could not run impossible-seed0" in ended.err
+    assert "1 runs are left" in ended.out
+
+
+def test_two_nodes_of_a_cluster_one_killed_give_the_same_figures(
+    undisturbed: tuple[Study, StudyFolder], tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray", reason="needs the ray extra")
+    from ray.cluster_utils import Cluster
+
+    study, folder = undisturbed
+    again = StudyFolder.of(study, tmp_path)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        killer = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import os, sys, time, pathlib\n"
+                "while len(list(pathlib.Path(sys.argv[2]).glob('*/metrics.csv'))) < 2: time.sleep(0.05)\n"
+                "os.kill(int(sys.argv[1]), 9)",
+                str(second.all_processes["raylet"][0].process.pid),
+                str(again.runs),
+            ]
+        )
+        executor = RayExecutor(cluster.address)
+        assert sum(node["Alive"] for node in ray.nodes()) == 2
+        assert run_study(study, again, executor, progress=False) == []
+        assert killer.wait() == 0
+        deadline = time.monotonic() + 60
+        while sum(node["Alive"] for node in ray.nodes()) == 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert sum(node["Alive"] for node in ray.nodes()) == 1
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    pd.testing.assert_frame_equal(figures(read_results(study, again)), figures(read_results(study, folder)))

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from salign.data.controls import CONTROLS
+from salign.experiment.arms import BLUR_LEVELS, arm_changes, times
+from salign.experiment.study import ALL_IMAGES, Study, expand
+from salign.types import SalignError
+
+
+def content(manifest: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "recipe": {"data": {"manifest": str(manifest), "test": ["test_iid", "test_ood"]}},
+        "arms": {"cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}}},
+        "grids": [{"arms": ["ce", "cyborg", "shuffled"], "seeds": 2}],
+        **changes,
+    }
+
+
+def test_a_study_is_the_union_of_its_grids(digits: Path) -> None:
+    grids = [
+        {"arms": ["ce", "cyborg"], "seeds": 3},
+        {"arms": ["cyborg", "alpha@0.5"], "seeds": [1, 7], "images": [50, None], "annotated": [0.1, 1.0]},
+    ]
+    cells = expand(Study.build(content(digits, grids=grids)))
+    places = [cell.place[2:] for cell in cells]
+    assert len(set(places)) == len(places) == 3 * 2 + 2 * 2 * 2 * 2 - 1  # cyborg, seed 1, everything, stands in both
+    assert ("cyborg", 50, 0.1, 7) in places
+    assert ("ce", ALL_IMAGES, 1.0, 2) in places
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+
+
+def test_the_arms_of_a_pair_share_seed_data_and_number_format(digits: Path) -> None:
+    cells = expand(Study.build(content(digits, grids=[{"arms": ["ce", "cyborg", "shuffled"], "images": [60]}])))
+    for seed in range(5):
+        ours = [cell.recipe for cell in cells if cell.seed == seed]
+        assert len(ours) == 3
+        assert {(recipe.seed, recipe.data.seed, recipe.data.limit) for recipe in ours} == {(seed, seed, 60)}
+        assert {(recipe.train.precision, recipe.train.memory_format) for recipe in ours} == {
+            ("float32", "channels_last")
+        }
+        without = [recipe.model_copy(update={"name": "", "loss": None}) for recipe in ours]
+        assert without[0] == without[1]
+        assert without[2].data.maps == "shuffled"
+
+
+def test_two_ways_to_say_the_same_are_run_once(digits: Path) -> None:
+    grids = [{"arms": ["cyborg", "alpha@0.1", "alpha@0.3"], "seeds": 1}, {"arms": ["ce"], "images": [70], "seeds": 1}]
+    grids.append({"arms": ["ce_times@7"], "images": [10], "seeds": 1})
+    cells = {(cell.arm, cell.images): cell.recipe for cell in expand(Study.build(content(digits, grids=grids)))}
+    assert cells["cyborg", ALL_IMAGES] == cells["alpha@0.1", ALL_IMAGES] != cells["alpha@0.3", ALL_IMAGES]
+    assert cells["ce", 70] == cells["ce_times@7", 10]
+
+
+def test_controls_copy_the_guided_arm() -> None:
+    own = {"cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}}}
+    for control in CONTROLS:
+        if control != "own":
+            changes = arm_changes(control, guided="cyborg", own=own)
+            assert changes == {"loss": {"name": "cyborg", "alpha": 0.1}, "data": {"maps": control}}
+    assert arm_changes("maps:mask_lung", guided="cyborg", own=own)["data"] == {"map_column": "mask_lung"}
+    assert arm_changes("alpha@0.3", guided="cyborg", own=own) == {"loss": {"name": "cyborg", "alpha": 0.3}}
+    assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": BLUR_LEVELS}
+    assert arm_changes("blur@4", guided="cyborg", own=own)["data"] == {"blur_outside": [4.0]}
+    assert arm_changes("ce_times@7", guided="cyborg", own=own) == {"loss": {"name": "ce"}}
+    assert (times("ce_times@7"), times("alpha@0.3"), times("ce")) == (7, 1, 1)
+
+
+def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
+    arms = ["ce", "cyborg", "blur", "blur@2", "alpha@0.9", "maps:decoy", *(name for name in CONTROLS if name != "own")]
+    cells = expand(Study.build(content(digits, grids=[{"arms": arms, "seeds": 1}])))
+    assert [cell.arm for cell in cells] == arms
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; there are cyborg, ce"),
+        ({"grids": [{"arms": ["ce_times@7"]}]}, "needs a number of `images`"),
+        ({"grids": [{"arms": ["ce"], "seedz": 3}]}, "grids.0.seedz: unknown key; did you mean 'seeds'"),
+        ({"questoin": "?"}, "questoin: unknown key; did you mean 'question'"),
+        ({"grids": [{"arms": ["ce"], "datasets": ["x"]}]}, "datasets ['x'] not among data"),
+        ({"arms": {"cyborg": {"loss": {"name": "cyborg", "alpha": 3}}}}, "alpha"),
+    ],
+)
+def test_a_mistake_is_named(digits: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SalignError) as caught:
+        expand(Study.build(content(digits, **changes)))
+    assert said in str(caught.value)
+
+
+def test_a_file_finds_its_manifest_beside_itself(digits: Path, tmp_path: Path) -> None:
+    study = content(Path("manifest.csv"))
+    (digits.parent / "study.yaml").write_text(yaml.safe_dump(study))
+    read = Study.read(digits.parent / "study.yaml", ["metric=accuracy", "recipe.train.epochs=3"])
+    assert read.metric == "accuracy"
+    (cell, *_) = expand(read)
+    assert Path(cell.recipe.data.manifest) == digits.resolve()
+    assert cell.recipe.train.epochs == 3

@@ -77,14 +77,14 @@ def test_bootstrap_over_seeds_equals_scipy() -> None:
 
 
 def test_the_t_interval_covers_the_truth_as_often_as_it_says_and_the_bootstrap_less_often() -> None:
-    generator, truth, trials, hits, boot_hits = rng(3), 0.02, 500, 0, 0
+    generator, truth, trials, hits, boot_hits = rng(3), 0.02, 400, 0, 0
     for _ in range(trials):
         shared = generator.normal(0.7, 0.1, 5)
         first, second = shared + generator.normal(truth, 0.03, 5), shared + generator.normal(0, 0.02, 5)
         found = compare(first, second, generator=generator, resamples=200)
         hits += found.low <= truth <= found.high
         boot_hits += found.boot_low <= truth <= found.boot_high
-    assert hits / trials == pytest.approx(0.95, abs=0.02)  # two standard errors
+    assert hits / trials == pytest.approx(0.95, abs=0.022)  # two standard errors
     assert 0.75 < boot_hits / trials < 0.90
 
 
@@ -116,9 +116,11 @@ def test_equal_differences_have_no_width_in_spite_of_rounding() -> None:
     assert (found.wilcoxon_p, found.permutation_p) == (0.25, 0.25)  # what three pairs can say at most
     assert 0 < found.welch_p < 1
     assert compare([0.3] * 4, [0.1] * 4, generator=rng()).welch_p == 0
+    one_sample = stats.ttest_1samp([0.1, 0.2, 0.4], 0.3).pvalue  # what Welch's test is where one arm never varies
+    assert compare([0.3] * 3, [0.1, 0.2, 0.4], generator=rng()).welch_p == pytest.approx(one_sample)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=8),
     st.sampled_from([1.0, 0.01, 1e-6, 1e6]),
@@ -289,7 +291,7 @@ def test_holm_refuses_what_is_no_family(wrong) -> None:
         holm(wrong)
 
 
-@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
 @pytest.mark.parametrize("half_width", [10.0, 1.0, 0.3, 0.1, 0.05])
 def test_seeds_needed_is_the_first_that_suffices(half_width: float, confidence: float) -> None:
     n = 2

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -49,7 +49,7 @@ def test_one_arm_is_compared_with_chance() -> None:
 
 
 def test_false_alarms_and_coverage_are_as_many_as_promised() -> None:
-    rng, trials = np.random.default_rng(4), 500
+    rng, trials = np.random.default_rng(4), 400
     labels = np.repeat([0, 1], [60, 40])
     truth = float(stats.norm.cdf(1.0 / math.sqrt(2)) - stats.norm.cdf(0.5 / math.sqrt(2)))  # of normal scores
     alarms = hits = 0
@@ -58,10 +58,11 @@ def test_false_alarms_and_coverage_are_as_many_as_promised() -> None:
         alarms += delong(labels, labels + noise[0], labels + noise[1]).p < 0.05
         found = delong(labels, labels + noise[0], 0.5 * labels + noise[1])
         hits += found.low <= truth <= found.high
-    assert alarms / trials == pytest.approx(0.05, abs=0.02)
-    assert hits / trials == pytest.approx(0.95, abs=0.02)
+    assert alarms / trials == pytest.approx(0.05, abs=0.022)
+    assert hits / trials == pytest.approx(0.95, abs=0.022)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(-5, 5), st.integers(-5, 5)), min_size=4, max_size=30),
     st.randoms(use_true_random=False),

@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "explain": FOUNDATION | {"maps"},
     "evaluate": FOUNDATION | {"maps"},
     "train": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"},
-    "cli": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train"},
+    "experiment": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train"},
+    "cli": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train", "experiment"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/datamodule.py"},
-    "matplotlib": set(),
+    "matplotlib": {"experiment"},
     "fastapi": set(),
     "mlxtend": {"data/decoy.py"},
     "pydicom": {"data/dicom.py"},

@@ -1,0 +1,33 @@
+"""`salign report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    study: Annotated[Path, typer.Argument(help="YAML study, as given to salign experiment.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As given to salign experiment.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the study's folder lies in.")] = Path("studies"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Report what a study found, finished or not: whether guidance helps, whether the maps are why, how sure that is.
+
+    Writes OUT/NAME/report.html, one page that opens offline, and beside it results.csv with all figures and the main
+    table as table.csv, table.tex and table.md.
+    """
+    from salign.experiment.report import write_report
+    from salign.experiment.store import StudyFolder, read_results
+    from salign.experiment.study import Study
+
+    read = Study.read(study, overrides)
+    folder = StudyFolder.of(read, out)
+    results = read_results(read, folder)
+    page = write_report(read, results.figures, results.runs, folder.path, missing=results.missing, progress=not quiet)
+    left = f"; {results.missing} of {results.missing + len(results.runs)} runs are missing" if results.missing else ""
+    typer.echo(f"wrote {page}{left}. Next: open it in a browser")

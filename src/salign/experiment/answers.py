@@ -1,0 +1,95 @@
+"""Answers of several runs to the same test images, for what a table of figures cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from salign.evaluate import read_predictions
+from salign.evaluate.classification import accuracy, auroc, one_vs_rest
+from salign.evaluate.comparison import compare_images
+from salign.evaluate.predictions import classes_of, probabilities_of
+from salign.evaluate.ranking import Array
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `S` runs of one arm answered to `N` test images."""
+
+    ids: tuple[str, ...]
+    """`N` names, ascending."""
+    classes: tuple[str, ...]
+    """In the order of the class numbers."""
+    labels: Array
+    """`(N,)` class numbers."""
+    probabilities: Array
+    """`(S, N, K)` float32."""
+
+    @property
+    def truth(self) -> Array:
+        """`(N,)`: probability of the true class, averaged over the runs."""
+        return self.probabilities[:, np.arange(len(self.labels)), self.labels].mean(0)
+
+
+def read_answers(runs: Sequence[str | Path], place: str) -> Answers:
+    """Read the predictions of several runs for one set, one file at a time.
+
+    Args:
+        runs: run folders.
+        place: name of the set.
+
+    Raises:
+        SalignError: a file is missing or not valid, or speaks of other images than the first.
+    """
+    found: list[Array] = []
+    first: tuple[list[str], list[str]] | None = None
+    classes: tuple[str, ...] | None = None
+    for folder in runs:
+        path = RunFolder(Path(folder)).predictions(place)
+        table = read_predictions(path, classes).sort_values("id")
+        classes = classes or classes_of(table)
+        here = table["id"].tolist(), table["label"].tolist()
+        first = first or here
+        if here != first:
+            raise SalignError(f"{path} speaks of other images than the runs before it; were all trained on one set?")
+        found.append(probabilities_of(table, classes).astype(np.float32))
+    if first is None or classes is None:
+        raise SalignError(f"expected runs to read the answers to {place} of; got none")
+    numbers = {name: k for k, name in enumerate(classes)}
+    labels = np.array([numbers.get(label, -1) for label in first[1]])
+    labelled = labels >= 0
+    ids = tuple(name for name, kept in zip(first[0], labelled, strict=True) if kept)
+    return Answers(ids, classes, labels[labelled], np.stack(found)[:, labelled])
+
+
+def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: int = 1000) -> tuple[float, float]:
+    """Give the interval of a difference over seeds and test images together; see `compare_images`.
+
+    Args:
+        first: answers of one arm.
+        second: those of the other: the same seeds in the same order, the same images.
+        metric: `accuracy` or `auroc` (of more than two classes: the mean of one against the rest).
+        resamples: of the bootstrap.
+
+    Raises:
+        SalignError: the arms answered other images, or another metric is asked for.
+    """
+    if first.ids != second.ids:
+        raise SalignError("two arms answered different images; were both tested on one set?")
+    generator = np.random.default_rng(0)
+    one, two, labels = first.probabilities, second.probabilities, first.labels
+    if metric == "accuracy":
+        one, two = one.argmax(2), two.argmax(2)
+        return compare_images(one, two, labels, accuracy, generator=generator, resamples=resamples)
+    if metric != "auroc":
+        raise SalignError(f"no interval over images is known for {metric!r}; there are accuracy, auroc")
+    if len(first.classes) == 2:
+        return compare_images(one[..., 1], two[..., 1], labels, auroc, generator=generator, resamples=resamples)
+    each = partial(one_vs_rest, auroc)
+    return compare_images(one, two, labels, each, generator=generator, resamples=resamples)

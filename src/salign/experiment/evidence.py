@@ -1,0 +1,276 @@
+"""The sections of the report below the main table, each a function from groups of runs to blocks of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from salign.data.manifest import Manifest
+from salign.experiment.answers import read_answers
+from salign.experiment.curves import factor_in_words, factors, line
+from salign.experiment.examples import SIDE, examples
+from salign.experiment.figures import Cloud, Look, curves, scatter
+from salign.experiment.groups import Condition, Group
+from salign.experiment.page import Block, Plots, Table, Text, Tile, Tiles
+from salign.experiment.saliency import MOST_RUNS, ArmMaps, picture, read_arm
+from salign.experiment.study import Study
+from salign.experiment.tables import NOTHING, mean_in_words, places, points
+from salign.maps.render import thumbnail
+from salign.train.recipe import Recipe
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+Styles = Mapping[str, Look]
+MOST_IMAGES = 12
+"""Test images shown in all."""
+AGREEMENT = {"energy": "energy inside the human map", "cc": "correlation with the human map (CC)"}
+"""Metric of `salign.evaluate.agreement` -> what it is called on an axis."""
+
+
+def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
+    blocks: list[Block] = []
+    for number, group in enumerate(groups):
+        share = max((one.annotated for found in group.ran.values() for one in found), default=1.0)
+        sizes = {one.images for found in group.ran.values() for one in found if one.annotated == share}
+        if len(sizes) < 2:
+            continue
+        axis = {size: _count(group, runs, Condition(size, share)) if np.isinf(size) else size for size in sizes}
+        known = {n: Condition(size, share) for size, n in axis.items() if n is not None}
+        svgs = []
+        for role, place in reversed(places(study)):
+            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, known))]
+            labels = ("training images", f"{study.metric} on {place}, points")
+            if lines:
+                svgs.append(curves(lines, styles, labels, title=group.title, name=f"images-{number}-{role}"))
+        if svgs:
+            blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
+        said = _factors(study, group, known)
+        if None in axis.values():
+            said.append("Runs with all images are left out: their manifest is not there any more to count them.")
+        blocks.append(Text(said, group.title if said else ""))
+    return blocks
+
+
+def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """Curves over the share of the annotated images that keep their map."""
+    blocks: list[Block] = []
+    for number, group in enumerate(groups):
+        size = max((one.images for one in group.ran.get(study.guided, set())), default=np.inf)
+        conditions = {one for found in group.ran.values() for one in found if one.images == size}
+        axis = {100 * one.annotated: one for one in conditions if one.annotated > 0}
+        if len(axis) < 2:
+            continue
+        svgs = []
+        for role, place in reversed(places(study)):
+            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, axis))]
+            labels = ("annotated training images that keep their map, %", f"{study.metric} on {place}, points")
+            svgs.append(curves(lines, styles, labels, title=group.title, name=f"annotated-{number}-{role}"))
+        blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
+    return blocks
+
+
+def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """Each run's agreement with people against its figure on the target set."""
+    svgs, said = [], []
+    for number, group in enumerate(groups):
+        for metric, words in AGREEMENT.items():
+            clouds = []
+            for arm in group.arms:
+                found = [group.scores(arm, study.target, name) for name in (f"agreement/{metric}", study.metric)]
+                both = pd.concat(found, axis=1, join="inner")
+                if len(both):
+                    clouds.append(Cloud(arm, both.iloc[:, 0].to_numpy(), 100 * both.iloc[:, 1].to_numpy()))
+            if not clouds:
+                continue
+            labels = (words, f"{study.metric} on {study.target}, points")
+            svgs.append(scatter(clouds, styles, labels, title=group.title, name=f"agreement-{number}-{metric}"))
+            said.append(f"{group.title}, {words}: {_spearman(clouds)}")
+    if not svgs:
+        return []
+    caption = (
+        f"A point per run: how far its maps agree with people's on {study.target} (mean over images), and how well it "
+        "answers there. An order over arms alone says that arms differ, not that one follows from the other."
+    )
+    return [Plots(caption, svgs), Text(said)]
+
+
+def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """How far runs of an arm agree with each other, and the average map of each."""
+    blocks: list[Block] = []
+    for group in groups:
+        rows, tiles, absent = [], list[Tile](), list[str]()
+        for arm in group.arms:
+            paths = group.paths(runs, arm)
+            try:
+                maps = read_arm(list(paths.values()), study.target)
+            except SalignError as error:
+                absent.append(f"{group.title}, {arm}: no maps. {error}")
+                continue
+            rows.append({"arm": arm, "runs": str(len(maps.maps))} | _consistency(study, group, arm, maps))
+            people = [("people", picture(maps.human))] if maps.human is not None else []
+            grid = [(f"seed {seed}", picture(one)) for seed, one in zip(paths, maps.averages, strict=False)]
+            left = f"; the first {MOST_RUNS} of {len(paths)} runs" if len(paths) > MOST_RUNS else ""
+            tiles.append(Tile(f"{arm}{left}", [*people, *grid]))
+        if rows:
+            caption = (
+                f"{group.title}, on {study.target}. Maps and answers alike: mean correlation (CC) of the maps of one image, "
+                "and share of equal answers, over all pairs of runs. Entropy: 0 = one cell, 1 = everywhere alike. Energy "
+                "and CC: agreement with people, mean ± sd over runs."
+            )
+            blocks.append(Table(caption, pd.DataFrame(rows)))
+            caption = (
+                f"{group.title}: average map of the test images for the class answered, a picture per run, beside the "
+                "average of people's maps; each stretched to the full range of colours, dark blue to yellow."
+            )
+            blocks.append(Tiles(caption, tiles, small=True))
+        if absent:
+            blocks.append(Text(absent))
+    return blocks
+
+
+def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """What becomes of the answers without the surroundings, and without the human region."""
+    blocks: list[Block] = []
+    for group in groups:
+        rows = []
+        names = {str(key[4]) for key in group.values.index if str(key[4]).startswith("reliance/inside/")}
+        for arm in group.arms:
+            whole = group.scores(arm, study.target, "reliance/all//accuracy")
+            for fill in sorted({name.split("/")[2] for name in names}):
+                row = {"arm": arm, "the rest is": fill, "untouched": _mean(whole)}
+                for kept, title in (("inside", "only the region"), ("outside", "all but the region")):
+                    found = group.scores(arm, study.target, f"reliance/{kept}/{fill}/accuracy")
+                    flipped = group.scores(arm, study.target, f"reliance/{kept}/{fill}/flipped")
+                    row |= {
+                        title: _mean(found),
+                        f"{title}: lost": points((whole - found).mean()),
+                        f"{title}: flipped %": points(flipped.mean()),
+                    }
+                if not whole.empty:
+                    rows.append(row)
+        if rows:
+            caption = (
+                f"{group.title}, annotated images of {study.target}: accuracy in points (mean ± sd over seeds) when all "
+                "but the human region, or the region, is replaced: by another image's background, by blur, grey or noise; "
+                "what is lost, and the share of answers that change. A model that uses the region keeps its answers "
+                "with only the region and loses them without it."
+            )
+            blocks.append(Table(caption, pd.DataFrame(rows), names=2))
+    return blocks
+
+
+def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """The test images on which the guided arm and the baseline differ most; the only place that reads images."""
+    blocks: list[Block] = []
+    most = max(2, MOST_IMAGES // max(1, len(groups)))
+    for group in groups[: MOST_IMAGES // most]:
+        if group.shared(study.guided, study.baseline) is None:
+            continue
+        try:
+            blocks.append(_gallery(study, group, runs, most))
+        except (SalignError, OSError) as error:
+            reason = str(error) if isinstance(error, SalignError) else "The image files cannot be read."
+            blocks.append(Text([f"{group.title}: no pictures. {reason.splitlines()[0]}"]))
+    return blocks
+
+
+def _gallery(study: Study, group: Group, runs: pd.DataFrame, most: int) -> Tiles:
+    arms = [arm for arm in (study.guided, study.baseline, *study.controls) if arm in group.arms]
+    paths = {arm: group.paths(runs, arm, group.shared(study.guided, study.baseline)) for arm in arms}
+    seeds = sorted(set(paths[study.guided]) & set(paths[study.baseline]))
+    first, second = (
+        read_answers([paths[arm][seed] for seed in seeds], study.target) for arm in (study.guided, study.baseline)
+    )
+    maps = {arm: read_arm(list(found.values()), study.target) for arm, found in paths.items() if found}
+    found = examples(paths[study.guided][seeds[0]], study.target, first, second, maps, most=most)
+    tiles = [
+        Tile(
+            f"{one.id}, {one.label}: probability of this class {one.first:.2f} with {study.guided}, {one.second:.2f} "
+            f"with {study.baseline}",
+            [(name, thumbnail(shown, SIDE)) for name, shown in one.pictures],
+        )
+        for one in found
+    ]
+    caption = (
+        f"{group.title}: of the analysed images of {study.target} those where the mean probability of the true class "
+        f"differs most between {study.guided} and {study.baseline}; gains first, then losses, the largest last. Maps: "
+        "for the class answered, averaged over runs."
+    )
+    return Tiles(caption, tiles)
+
+
+def _consistency(study: Study, group: Group, arm: str, maps: ArmMaps) -> dict[str, str]:
+    people = {
+        title: group.scores(arm, study.target, f"agreement/{metric}")
+        for metric, title in (("energy", "energy inside people's map"), ("cc", "CC with people"))
+    }
+    return {
+        "maps alike (CC)": _decimal(maps.agreement),
+        "answers alike %": points(maps.answers),
+        "entropy": _decimal(maps.spread),
+    } | {title: f"{_decimal(values.mean())} ± {_decimal(values.std(ddof=1))}" for title, values in people.items()}
+
+
+def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[str]:
+    """Over the numbers of images that both arms have runs with, and the seeds that all of these have."""
+    shared = {
+        n: one
+        for n, one in sorted(axis.items())
+        if one in group.ran.get(study.baseline, set()) & group.ran.get(study.guided, set())
+    }
+    found = [
+        [group.scores(arm, study.target, study.metric, one) for one in shared.values()]
+        for arm in (study.baseline, study.guided)
+    ]
+    if len(shared) < 2:
+        return []
+    baseline, guided = (pd.concat(columns, axis=1, join="inner") for columns in found)
+    seeds = baseline.index.intersection(guided.index).sort_values()
+    if not len(seeds):
+        return []
+    images = np.array(list(shared))
+    equal = factors(images, baseline.loc[seeds].to_numpy(), guided.loc[seeds].to_numpy(), np.random.default_rng(0))
+    many = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    rule = (
+        f"By {study.metric} on {study.target}, {many}; {study.baseline}'s curve is taken as linear in log n between the "
+        "points, where it first comes up to the value. In brackets: 95 % bootstrap interval over seeds."
+    )
+    return [rule, *(factor_in_words(one, images, study.guided, study.baseline) for one in equal)]
+
+
+def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | None:
+    """Training images of the runs that left none out, from their manifest; None where it is not there any more."""
+    for arm in group.arms:
+        for path in group.paths(runs, arm, condition).values():
+            try:
+                data = Recipe.read(RunFolder(Path(path)).recipe).data
+                return float(len(Manifest.read(data.manifest, data.root).select(data.train, data.classes)))
+            except SalignError:
+                return None
+    return None
+
+
+def _spearman(clouds: Sequence[Cloud]) -> str:
+    """The rank correlation over all runs, and within arms (ranks of each arm about their own mean)."""
+    x, y = (np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in ("x", "y"))
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return f"{len(x)} runs, too few or too equal to rank."
+    said = f"Spearman's rho over {len(x)} runs {stats.spearmanr(x, y).statistic:+.2f}"
+    ranks = [[stats.rankdata(values) - (len(values) + 1) / 2 for values in (cloud.x, cloud.y)] for cloud in clouds]
+    one, two = (np.concatenate([pair[k] for pair in ranks]) for k in (0, 1))
+    if len(clouds) > 1 and np.ptp(one) > 0 and np.ptp(two) > 0:
+        said += f", within arms {np.corrcoef(one, two)[0, 1]:+.2f}"
+    return f"{said}."
+
+
+def _mean(values: pd.Series) -> str:
+    return mean_in_words(values.mean(), values.std(ddof=1)) if len(values) else NOTHING
+
+
+def _decimal(value: float) -> str:
+    return NOTHING if np.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,233 @@
+"""Plots as SVG text for a page: in the page's colours, with a text alternative, equal bytes for equal data."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter
+
+from salign.evaluate.ranking import Array
+
+WIDTH = 5.4
+"""Inches, 389 units of the SVG: on a narrow phone the letters keep their size, on a desk plots stand side by side."""
+
+_INK, _LINE = "#010203", "#040506"
+_VARIABLES = {_INK: "var(--ink)", _LINE: "var(--line)"}
+"""Colours drawn, and what the page's style sheet makes of them in light, in the dark and on paper."""
+# Okabe & Ito 2008, told apart with every common colour blindness; readable on white and on near-black.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "legend.frameon": False,
+    "lines.markersize": 5,
+}
+
+
+class Look(NamedTuple):
+    """How an arm is drawn in every plot; no two of the first 42 arms share both."""
+
+    colour: str
+    marker: str
+
+
+class Interval(NamedTuple):
+    """A line of a forest plot; NaN ends where nothing is known about chance."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm over a quantity, with an interval at each point."""
+
+    name: str
+    x: Array
+    """`(P,)` ascending."""
+    value: Array
+    """`(P,)`."""
+    low: Array
+    """`(P,)`, NaN where nothing is known about chance."""
+    high: Array
+    """`(P,)`."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An arm as points, one per run."""
+
+    name: str
+    x: Array
+    """`(R,)`."""
+    y: Array
+    """`(R,)`."""
+
+
+def looks(arms: Sequence[str]) -> dict[str, Look]:
+    """Give every arm its colour and marker; the first, the baseline, is grey."""
+    others = [
+        Look(_COLOURS[k % len(_COLOURS)], _MARKERS[(k + k // len(_COLOURS)) % len(_MARKERS)])
+        for k in range(len(arms) - 1)
+    ]
+    return dict(zip(arms, [Look("#808890", "o"), *others], strict=False))
+
+
+def forest(intervals: Sequence[Interval], styles: Mapping[str, Look], label: str, *, title: str = "", name: str) -> str:
+    """Draw one line per arm: its value and interval, and where zero is.
+
+    Args:
+        intervals: from top to bottom.
+        styles: of every arm named.
+        label: of the axis.
+        title: above the plot.
+        name: of the plot; two plots on one page have different names.
+    """
+    with rc_context(_STYLE):
+        figure, axes = _axes(0.75 + 0.27 * len(intervals))
+        for row, one in enumerate(intervals):
+            look = styles[one.name]
+            axes.plot([one.low, one.high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot([one.value], [row], color=look.colour, marker=look.marker)
+        axes.axvline(0, color=_INK, linewidth=0.9)
+        axes.set_yticks(range(len(intervals)), [one.name for one in intervals])
+        axes.set_ylim(len(intervals) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(False, axis="y")
+        axes.set_xlabel(label)
+        lines = [f"{one.name} {one.value:+.1f}{_span(one.low, one.high, '+.1f')}" for one in intervals]
+        axes.set_title(title)
+        return _svg(figure, name, f"{title}: {label}. {'; '.join(lines)}.")
+
+
+def curves(
+    lines: Sequence[Line], styles: Mapping[str, Look], labels: tuple[str, str], *, title: str = "", name: str
+) -> str:
+    """Draw every arm over a quantity on a logarithmic axis, with its interval as a band.
+
+    Args:
+        lines: see `Line`.
+        styles: of every arm named.
+        labels: of the two axes.
+        title: above the plot.
+        name: of the plot; two plots on one page have different names.
+    """
+    with rc_context(_STYLE):
+        figure, axes = _axes(3.3)
+        for line in lines:
+            look = styles[line.name]
+            axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5, label=line.name)
+            axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.15, linewidth=0)
+        axes.set_xscale("log")
+        ticks = _spread(sorted({float(x) for line in lines for x in line.x}))
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticklabels([f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        _legend(figure, axes, len(lines))
+        spoken = [
+            f"{line.name}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(line.x, line.value, strict=True))
+            for line in lines
+        ]
+        axes.set_title(title)
+        return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
+
+
+def scatter(
+    clouds: Sequence[Cloud], styles: Mapping[str, Look], labels: tuple[str, str], *, title: str = "", name: str
+) -> str:
+    """Draw a point per run, arms told apart by colour and marker.
+
+    Args:
+        clouds: see `Cloud`.
+        styles: of every arm named.
+        labels: of the two axes.
+        title: above the plot.
+        name: of the plot; two plots on one page have different names.
+    """
+    with rc_context(_STYLE):
+        figure, axes = _axes(3.3)
+        for cloud in clouds:
+            look = styles[cloud.name]
+            axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22, label=cloud.name)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        _legend(figure, axes, len(clouds))
+        spoken = [
+            f"{cloud.name}: {len(cloud.x)} runs, on average {np.mean(cloud.x):.2f} and {np.mean(cloud.y):.1f}"
+            for cloud in clouds
+        ]
+        axes.set_title(title)
+        return _svg(figure, name, f"{title}: {labels[1]} against {labels[0]}, a point per run. {'; '.join(spoken)}.")
+
+
+def _axes(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _legend(figure: Figure, axes: Axes, entries: int) -> None:
+    """Above the plot, where it hides nothing."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(3, entries), fontsize=9)
+
+
+def _span(low: float, high: float, form: str) -> str:
+    return f" [{low:{form}}, {high:{form}}]" if low == low else ""
+
+
+def _spread(ticks: list[float]) -> list[float]:
+    """Leave out ticks of a logarithmic axis that would be written over the one before."""
+    kept: list[float] = []
+    reach = np.log(ticks[-1] / ticks[0]) or 1.0
+    for tick in ticks:
+        if not kept or np.log(tick / kept[-1]) > 0.09 * reach:
+            kept.append(tick)
+    return kept
+
+
+def _svg(figure: Figure, name: str, spoken: str) -> str:
+    stream = io.StringIO()
+    with rc_context({"svg.hashsalt": name}):  # ids are hashes: their salt keeps those of two plots apart
+        figure.savefig(
+            stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)  # figure_1, axes_1, ...: the same in every plot
+    view = re.search(r'viewBox="[^"]*"', text)
+    head = f'<svg class="plot" role="img" aria-label="{escape(spoken.removeprefix(": "))}" {view[0] if view else ""}>'
+    text = re.sub(r"^<svg[^>]*>", lambda _: head, text)
+    for drawn, variable in _VARIABLES.items():
+        text = text.replace(drawn, variable)
+    return text.strip()

@@ -1,0 +1,117 @@
+"""What is compared with what: the arms of one data set and network, paired by seed under equal conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from salign.evaluate.comparison import Comparison, compare
+from salign.evaluate.ranking import Array
+from salign.experiment.study import ALL_IMAGES, Study
+
+
+class Condition(NamedTuple):
+    """What a run was given besides its arm; the larger one is the one with more."""
+
+    images: float
+    """Training images; infinite where none were left out."""
+    annotated: float
+    """Share of the annotated ones that kept their map."""
+
+    @property
+    def words(self) -> str:
+        """For instance "500 training images, 10 % of the maps"; empty where everything is used."""
+        parts = [] if np.isinf(self.images) else [f"{self.images:.0f} training images"]
+        return ", ".join(parts + ([] if self.annotated == 1 else [f"{100 * self.annotated:g} % of the maps"]))
+
+
+@dataclass(frozen=True)
+class Group:
+    """One data set and network."""
+
+    dataset: str
+    network: str
+    arms: tuple[str, ...]
+    """The baseline, the guided arm, the controls, then all others by name; only those with finished runs."""
+    conditions: dict[str, Condition]
+    """Under which an arm is reported: the largest that it shares with the baseline (the baseline: with the guided)."""
+    values: pd.DataFrame
+    """A row per (arm, images, annotated, set, metric), a column per seed; NaN where there is no figure."""
+    ran: dict[str, set[Condition]]
+    """Conditions under which each arm has finished runs."""
+
+    @property
+    def title(self) -> str:
+        """Data set and network."""
+        return f"{self.dataset}, {self.network}"
+
+    def scores(self, arm: str, place: str, metric: str, condition: Condition | None = None) -> pd.Series:
+        """Figures of an arm on the set `place`, by seed; empty where there are none. By default as reported."""
+        if arm not in self.ran:
+            return pd.Series(dtype=np.float64)
+        key = (arm, *(condition or self.conditions[arm]), place, metric)
+        if key not in self.values.index:
+            return pd.Series(dtype=np.float64)
+        return self.values.loc[[key]].iloc[0].dropna()
+
+    def shared(self, first: str, second: str) -> Condition | None:
+        """The largest condition under which both arms have runs."""
+        return max(self.ran.get(first, set()) & self.ran.get(second, set()), default=None)
+
+    def pair(self, first: str, second: str, place: str, metric: str) -> tuple[Array, Array]:
+        """`(S,)` and `(S,)`: figures of two arms under the condition they share, for the seeds that both have."""
+        condition = self.shared(first, second)
+        if condition is None:
+            return np.empty(0), np.empty(0)
+        one, two = (self.scores(arm, place, metric, condition) for arm in (first, second))
+        seeds = one.index.intersection(two.index).sort_values()
+        return one.loc[seeds].to_numpy(), two.loc[seeds].to_numpy()
+
+    def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
+        """Run folder of each seed of an arm, ascending; `runs` has a row per finished cell. By default as reported."""
+        images, annotated = condition or self.conditions[arm]
+        here = (runs["dataset"] == self.dataset) & (runs["network"] == self.network) & (runs["arm"] == arm)
+        number = ALL_IMAGES if np.isinf(images) else images
+        rows = runs[here & (runs["images"] == number) & (runs["annotated"] == annotated)].sort_values("seed")
+        return {int(seed): str(path) for seed, path in zip(rows["seed"], rows["path"], strict=True)}
+
+    def compare(self, first: str, second: str, place: str, metric: str) -> Comparison | None:
+        """Compare two arms on one set; None without a seed that both have. Equal figures give an equal answer."""
+        one, two = self.pair(first, second, place, metric)
+        return compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
+
+
+def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
+    """Sort the long table of figures into groups, by data set and network.
+
+    Args:
+        study: says which arm is which.
+        results: columns dataset, network, arm, images, annotated, seed, set, metric, value.
+    """
+    table = results.assign(images=results["images"].astype(np.float64).replace(ALL_IMAGES, np.inf))
+    found = table.groupby(["dataset", "network"], sort=True, observed=True)
+    return [_group(study, str(dataset), str(network), rows) for (dataset, network), rows in found]
+
+
+def arm_order(study: Study, arms: Iterable[str]) -> tuple[str, ...]:
+    """The baseline, the guided arm, the controls, then all others by name."""
+    present = set(arms)
+    first = [study.baseline, study.guided, *study.controls]
+    return (*dict.fromkeys(arm for arm in first if arm in present), *sorted(present - set(first)))
+
+
+def _group(study: Study, dataset: str, network: str, rows: pd.DataFrame) -> Group:
+    ran: dict[str, set[Condition]] = {}
+    for arm, images, annotated in rows[["arm", "images", "annotated"]].drop_duplicates().itertuples(index=False):
+        ran.setdefault(str(arm), set()).add(Condition(float(images), float(annotated)))
+    arms = arm_order(study, ran)
+    conditions = {}
+    for arm in arms:
+        other = study.guided if arm == study.baseline else study.baseline
+        conditions[arm] = max(ran[arm] & ran.get(other, set()) or ran[arm])
+    values = rows.pivot(index=["arm", "images", "annotated", "set", "metric"], columns="seed", values="value")
+    return Group(dataset, network, arms, conditions, values.sort_index(), ran)

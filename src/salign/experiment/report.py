@@ -1,0 +1,223 @@
+"""The report of a study: one page that opens offline, for people who doubt, and its tables beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from rich.progress import Progress
+
+from salign.experiment import evidence
+from salign.experiment.arms import arm_changes, times
+from salign.experiment.figures import Interval, forest, looks
+from salign.experiment.groups import Group, arm_order, groups_of
+from salign.experiment.page import Block, Folded, Plots, Section, Table, Text, write_page
+from salign.experiment.study import ALL_IMAGES, Study
+from salign.experiment.summary import findings, headline
+from salign.experiment.tables import (
+    difference_in_words,
+    main_table,
+    p_in_words,
+    pairs_table,
+    places,
+    shown,
+    to_latex,
+    to_markdown,
+)
+from salign.files import replace_text
+
+PLACE = ("dataset", "network", "arm", "images", "annotated", "seed", "set", "metric")
+_DETAILS = {
+    "How many training images is guidance worth?": evidence.over_images,
+    "How many annotations does it need?": evidence.over_annotations,
+    "Do models that look where people look generalize better?": evidence.agreement,
+    "Do independent runs look at the same places?": evidence.consistency,
+    "What do the models use?": evidence.reliance,
+    "Images on which the arms differ most": evidence.gallery,
+}
+"""Heading -> what of the evidence is below it: `(study, groups, runs, styles) -> blocks`."""
+
+
+def write_report(
+    study: Study, results: pd.DataFrame, runs: pd.DataFrame, out: Path, *, missing: int = 0, progress: bool = False
+) -> Path:
+    """Write `report.html`, `results.csv`, and the main table as `table.csv`, `table.tex` and `table.md`.
+
+    Holds no date, time, path or speed, and draws nothing at random: equal results give equal bytes.
+
+    Args:
+        study: what was asked.
+        results: a row per figure: dataset, network, arm, images, annotated, seed, set, metric, value.
+        runs: a row per finished cell: dataset, network, arm, images, annotated, seed, path, hash.
+        out: folder to write into.
+        missing: cells that are not finished.
+        progress: show a bar.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        SalignError: the predictions of a run are gone or not valid.
+    """
+    groups = groups_of(study, results)
+    styles = looks(arm_order(study, {arm for group in groups for arm in group.arms}))
+    with Progress(transient=True, disable=not progress) as bar:
+        task = bar.add_task("reporting", total=len(_DETAILS) + 2)
+        table = main_table(study, groups)
+        bar.advance(task)
+        sections = [
+            Section("In short", _summary(study, groups, len(runs), missing)),
+            Section("All arms", [*_arms(study, groups, table), *_pairs(study, groups, runs)]),
+            Section(f"Differences to {study.baseline}", _differences(study, groups, styles)),
+        ]
+        bar.advance(task)
+        for title, blocks in _DETAILS.items():
+            sections.append(Section(title, blocks(study, groups, runs, styles)))
+            bar.advance(task)
+    sections.append(Section("What was run", _what_was_run(study, runs)))
+    ordered = results.astype({name: str for name in PLACE if results[name].dtype == "category"})
+    replace_text(out / "results.csv", ordered.sort_values(list(PLACE))[[*PLACE, "value"]].to_csv(index=False))
+    replace_text(out / "table.csv", table.to_csv(index=False))
+    words = shown(study, table)
+    replace_text(out / "table.md", to_markdown(words))
+    replace_text(out / "table.tex", to_latex(words))
+    return write_page(out / "report.html", study.title or study.name, study.question, sections)
+
+
+def _summary(study: Study, groups: Sequence[Group], finished: int, missing: int) -> list[Block]:
+    found = findings(study, groups)
+    return [
+        Text(headline(study, found, finished, missing)),
+        *(Text(one.sentences, one.title, f"{study.guided} − {study.baseline}: {one.target}") for one in found),
+    ]
+
+
+def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> list[Block]:
+    """One table per group, arms first, so that it can be read on a phone."""
+    blocks: list[Block] = []
+    if groups:
+        blocks.append(
+            Text(
+                [
+                    f"{study.metric} in points of 100: mean ± standard deviation over seeds, and the difference to "
+                    f"{study.baseline}, paired by seed under the same condition, with its 95 % t interval. p: paired t "
+                    f"test of the difference on {study.target}; Holm: adjusted for all {_tests(table)} comparisons "
+                    f"in these tables. P(better): probability that a run of the arm beats one of {study.baseline}."
+                ]
+            )
+        )
+    for group in groups:
+        here = table[(table["dataset"] == group.dataset) & (table["network"] == group.network)]
+        blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"])))
+    return blocks
+
+
+def _tests(table: pd.DataFrame) -> int:
+    return int(table["p"].notna().sum())
+
+
+def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Block]:
+    rows = []
+    for row in pairs_table(study, groups, runs).to_dict("records"):
+        intervals = [(row[f"{kind}low"], row[f"{kind}high"]) for kind in ("", "boot_", "nested_")]
+        first, *others = [difference_in_words(row["difference"], *ends) for ends in intervals]
+        rows.append(
+            {
+                "pair": f"{row['first']} − {row['second']}",
+                "data": f"{row['dataset']}, {row['network']}",
+                "seeds": str(row["seeds"]),
+                "difference, t interval": first,
+                "bootstrap: seeds": others[0].partition(" ")[2],
+                "bootstrap: seeds and images": others[1].partition(" ")[2],
+                "effect d_z": "–" if np.isnan(row["effect"]) else f"{row['effect']:.2f}",
+                "p, sign flips": p_in_words(row["permutation_p"]),
+            }
+        )
+    caption = (
+        f"The pairs that decide, on {study.target}: the t interval speaks of other seeds; the last of the intervals "
+        "draws seeds and test images again, and so speaks of other test images as well. With few seeds the bootstrap "
+        "is too narrow."
+    )
+    return [Table(caption, pd.DataFrame(rows), names=2)] if rows else []
+
+
+def _differences(study: Study, groups: Sequence[Group], styles: Any) -> list[Block]:
+    svgs = []
+    for number, group in enumerate(groups):
+        for role, place in reversed(places(study)):
+            found = [(arm, group.compare(arm, study.baseline, place, study.metric)) for arm in group.arms]
+            lines = [
+                Interval(arm, *(100 * value for value in (one.difference, one.low, one.high)))
+                for arm, one in found
+                if one is not None and arm != study.baseline
+            ]
+            label = f"{study.metric} on {place} minus {study.baseline}'s, points"
+            title = group.title if len(groups) > 1 else ""
+            if lines:
+                svgs.append(forest(lines, styles, label, title=title, name=f"forest-{number}-{role}"))
+    caption = (
+        "Mean paired difference and its 95 % t interval over seeds. No line: one seed, which says nothing about chance."
+    )
+    return [Plots(caption, svgs)] if svgs else []
+
+
+def _what_was_run(study: Study, runs: pd.DataFrame) -> list[Block]:
+    arms = arm_order(study, runs["arm"].astype(str).unique())
+    lines = pd.DataFrame([{"arm": arm, "what it changes in the recipe": _arm_in_words(study, arm)} for arm in arms])
+    blocks: list[Block] = [
+        Text(
+            [
+                f"{len(runs)} finished cells. Commands: salign experiment {study.name}.yaml, and then "
+                f"salign report {study.name}.yaml."
+            ]
+        )
+    ]
+    if len(lines):
+        blocks.append(Table("The arms. All else is the same for all of them.", lines, names=2))
+    blocks.append(Folded("The study", yaml.safe_dump(_without_folders(study.model_dump(mode="json")), sort_keys=False)))
+    if len(runs):
+        blocks.append(Folded("Seeds, and the hash of each run's recipe", _hashes(runs)))
+    return blocks
+
+
+def _arm_in_words(study: Study, arm: str) -> str:
+    changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    words = [f"{key}: {value}" for key, value in _flat(_without_folders(changes))]
+    if times(arm) != 1:
+        words.append(f"{times(arm):g} times the training images")
+    return "; ".join(words) or "nothing"
+
+
+def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        found += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
+    return found
+
+
+def _without_folders(value: Any) -> Any:
+    """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(one) for one in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _hashes(runs: pd.DataFrame) -> str:
+    keys = ["dataset", "network", "arm", "images", "annotated"]
+    lines = []
+    for (dataset, network, arm, images, annotated), rows in runs.astype(dict.fromkeys(keys[:3], str)).groupby(
+        keys, sort=True
+    ):
+        size = "all images" if images == ALL_IMAGES else f"{images} images"
+        ordered = rows.sort_values("seed")
+        cells = [f"{seed}:{name}" for seed, name in zip(ordered["seed"], ordered["hash"], strict=True)]
+        head = f"{dataset}, {network}, {arm}, {size}, {100 * float(str(annotated)):g} % of the maps"
+        lines.append(f"{head}\n{textwrap.fill('  '.join(cells), 110, initial_indent='  ', subsequent_indent='  ')}")
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""Where the runs of an arm look: read from their analyses, one arm at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from salign.evaluate.consistency import answer_consistency, entropy, map_consistency, mean_map
+from salign.evaluate.ranking import Array
+from salign.maps import min_max
+from salign.maps.render import heat
+from salign.train.compare import read_maps
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+MOST_RUNS = 10
+"""Runs of an arm whose maps are read; more would not be looked at, and pairs of runs grow with the square."""
+
+
+@dataclass(frozen=True)
+class ArmMaps:
+    """Class activation maps of `R` runs of an arm for the same `N` test images."""
+
+    ids: tuple[str, ...]
+    maps: Tensor
+    """`(R, N, h, w)` float32, each min-max scaled."""
+    predicted: Array
+    """`(R, N)` class numbers."""
+    human: Tensor | None
+    """`(h, w)`: the average human map of the annotated ones; None where nobody looked."""
+
+    @property
+    def agreement(self) -> float:
+        """Mean correlation (CC) of the maps of the same image, over pairs of runs and images; NaN for one run."""
+        return float(map_consistency(self.maps).nanmean())
+
+    @property
+    def answers(self) -> float:
+        """Share of equal answers over pairs of runs; NaN for one run."""
+        return answer_consistency(self.predicted)
+
+    @property
+    def spread(self) -> float:
+        """Mean entropy of the maps in [0, 1]: 0 = one cell, 1 = everywhere the same."""
+        return float(torch.stack([entropy(maps).nanmean() for maps in self.maps]).mean())
+
+    @property
+    def averages(self) -> list[Tensor]:
+        """One average map `(h, w)` per run."""
+        return [mean_map(maps) for maps in self.maps]
+
+    def of(self, name: str) -> Tensor:
+        """`(h, w)`: the map of one image, averaged over the runs."""
+        return mean_map(self.maps[:, self.ids.index(name)])
+
+
+def read_arm(runs: Sequence[str | Path], place: str) -> ArmMaps:
+    """Read the maps of at most `MOST_RUNS` runs for one set.
+
+    Args:
+        runs: run folders.
+        place: name of the set.
+
+    Raises:
+        SalignError: a run was not analysed, not on this set, or on other images than the first.
+    """
+    found = []
+    for folder in runs[:MOST_RUNS]:
+        sets = read_maps(RunFolder(Path(folder)))
+        if place not in sets:
+            raise SalignError(f"{Path(folder).name} was not analysed on {place}; there are {', '.join(sets)}.")
+        found.append(sets[place])
+    if not found:
+        raise SalignError(f"expected runs to read the maps of {place} of; got none")
+    first = found[0]
+    for folder, one in zip(runs, found, strict=False):
+        if one.maps.shape != first.maps.shape or list(one.ids) != list(first.ids):
+            raise SalignError(
+                f"{Path(folder).name} was analysed on other images of {place}, or has maps of another size."
+            )
+    human = torch.from_numpy(first.human)
+    return ArmMaps(
+        tuple(str(name) for name in first.ids),
+        torch.from_numpy(np.stack([one.maps for one in found])).float(),
+        np.stack([one.predicted for one in found]),
+        human if bool(human.isfinite().all()) else None,
+    )
+
+
+def picture(values: Tensor) -> Image.Image:
+    """Show a map `(h, w)` in colour, stretched to the full range, one pixel per cell."""
+    return Image.fromarray(heat(min_max(values.float())).numpy())

@@ -1,0 +1,186 @@
+"""What a study shows, in sentences computed from its figures, whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from salign.evaluate.comparison import Comparison, seeds_needed
+from salign.experiment.groups import Group
+from salign.experiment.study import Study
+from salign.experiment.tables import difference_in_words, points
+
+ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", "unknown"
+"""Where the 95 % interval of a difference lies; unknown with one seed, or none."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The sentences about one data set and network."""
+
+    title: str
+    target: str
+    """Where the gain over the baseline on the target set lies: `ABOVE`, `BELOW`, `OPEN` or `UNKNOWN`."""
+    controls: bool
+    """Whether the guided arm beats every control, of which there is at least one."""
+    sentences: list[str] = field(default_factory=list)
+
+
+def standing(found: Comparison | None) -> str:
+    """Where the interval of a difference lies."""
+    if found is None or found.n < 2:
+        return UNKNOWN
+    return ABOVE if found.low > 0 else BELOW if found.high < 0 else OPEN
+
+
+def findings(study: Study, groups: Sequence[Group]) -> list[Finding]:
+    """Say for every group whether guidance helps on the target set, whether the maps are why, and what it costs."""
+    return [_finding(study, group) for group in groups]
+
+
+def headline(study: Study, found: Sequence[Finding], finished: int, missing: int) -> list[str]:
+    """The sentences at the top: the answer over all groups, and what limits it."""
+    said = []
+    if missing:
+        total = finished + missing
+        said.append(f"{missing} of {total} cells are missing: everything below is provisional.")
+    if not found:
+        return [*said, "No cell is finished, so there is nothing to report yet."]
+    gain = [one for one in found if one.target == ABOVE]
+    loss = [one for one in found if one.target == BELOW]
+    unknown = sum(one.target == UNKNOWN for one in found)
+    why = [one for one in gain if one.controls]
+    where = f"on {study.target}" + (f", in {len(found)} pairs of data set and network" if len(found) > 1 else "")
+    answer = f"{study.guided} against {study.baseline} {where}: "
+    if len(found) == 1:
+        (one,) = found
+        answer += {
+            ABOVE: "better, with the interval of the difference above zero"
+            + (
+                ", and better than every control."
+                if one.controls
+                else ", but not shown to be better than every control."
+            )
+            if study.controls
+            else "better, with the interval of the difference above zero.",
+            BELOW: "worse, with the interval of the difference below zero.",
+            OPEN: "no difference shown; its interval holds zero.",
+            UNKNOWN: "not answered; an interval needs two seeds or more of both.",
+        }[one.target]
+    else:
+        answer += f"better in {len(gain)}, worse in {len(loss)} (95 % interval of the difference beyond zero)"
+        answer += f", not answered in {unknown}" if unknown else ""
+        answer += f". Better than every control as well: {len(why)}." if study.controls else "."
+    return [*said, answer]
+
+
+def _finding(study: Study, group: Group) -> Finding:
+    guided, metric = study.guided, study.metric
+    gain = group.compare(guided, study.baseline, study.target, metric)
+    against = {name: group.compare(guided, name, study.target, metric) for name in study.controls}
+    beaten = bool(against) and all(standing(found) == ABOVE for found in against.values())
+    said = [_gain(study, gain)]
+    said += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
+    if study.reference is not None:
+        cost = _cost(study, group.compare(guided, study.baseline, study.reference, metric))
+        said += [cost] if cost else []
+    said += [sentence for sentence in (_best(study, group), _use(study, group)) if sentence]
+    return Finding(group.title, standing(gain), beaten, said)
+
+
+def _gain(study: Study, found: Comparison | None) -> str:
+    if found is None:
+        return (
+            f"{study.guided} and {study.baseline} have no finished seed in common that {study.target} was tested with."
+        )
+    said = (
+        f"{study.guided} reaches {points(found.first)} {study.metric} on {study.target}, {study.baseline} "
+        f"{points(found.second)} ({_seeds(found)}): {_difference(found)}. "
+    )
+    needed = ""
+    if standing(found) == OPEN and found.sd > 0 and found.difference:
+        seeds = seeds_needed(found.sd, abs(found.difference))
+        needed = f" A difference of this size would need about {seeds} seeds to be told from zero." * (seeds > found.n)
+    return (
+        said
+        + {
+            ABOVE: "The interval lies above zero: the gain is more than what chance does between seeds.",
+            BELOW: "The interval lies below zero: here guidance makes it worse.",
+            OPEN: f"The interval holds zero: these seeds show no difference.{needed}",
+            UNKNOWN: "One seed says nothing about chance.",
+        }[standing(found)]
+    )
+
+
+def _control(study: Study, group: Group, name: str, found: Comparison | None, gain: str) -> str:
+    if found is None:
+        return f"The control {name} has no finished seed to compare with: whether people's maps are the reason is open."
+    said = f"Against the control {name}: {_difference(found)} ({_seeds(found)}). "
+    own = group.compare(name, study.baseline, study.target, study.metric)
+    gained = f"The control gains over {study.baseline} too ({_difference(own)})" if own else ""
+    if standing(found) == UNKNOWN:
+        return said + "One seed says nothing about chance."
+    if standing(found) == ABOVE:
+        return (
+            said + "The interval lies above zero: it matters that the maps are those that people drew for the images."
+        )
+    if standing(found) == BELOW:
+        return said + "The control does better: what people marked is not the reason for any gain."
+    if standing(own) == ABOVE:
+        return f"{said}{gained}, and {study.guided} is not above it: the human maps are not the reason for the gain."
+    if gain == ABOVE:
+        return (
+            said + "The control does as well as far as these seeds tell: the gain cannot be put down to the human maps."
+        )
+    return said + "The interval holds zero."
+
+
+def _cost(study: Study, found: Comparison | None) -> str:
+    if found is None:
+        return ""
+    said = f"In distribution ({study.reference}): {_difference(found)} ({_seeds(found)}). "
+    return (
+        said
+        + {
+            ABOVE: "It gains there too.",
+            BELOW: "That is what guidance costs on images like those of training.",
+            OPEN: "No cost that these seeds can show.",
+            UNKNOWN: "One seed says nothing about chance.",
+        }[standing(found)]
+    )
+
+
+def _best(study: Study, group: Group) -> str:
+    """Name the arm that does better than the guided one, if there is one under the same condition."""
+    better = [
+        (found.difference, arm, found)
+        for arm in group.arms
+        if arm not in (study.guided, study.baseline, *study.controls)
+        and (found := group.compare(arm, study.guided, study.target, study.metric)) is not None
+        and found.difference > 0
+    ]
+    if not better:
+        return ""
+    _, arm, found = max(better, key=lambda one: one[:2])
+    words = group.shared(arm, study.guided)
+    under = f" with {words.words}" if words and words.words else ""
+    return f"The arm {arm} does better than {study.guided}{under}: {_difference(found)} ({standing(found)})."
+
+
+def _use(study: Study, group: Group) -> str:
+    """Whether the model uses the region, from the answers that change when everything else is exchanged."""
+    metric = "reliance/inside/other/flipped"
+    shares = [(arm, group.scores(arm, study.target, metric)) for arm in (study.guided, study.baseline)]
+    if any(values.empty for _, values in shares):
+        return ""
+    told = " and ".join(f"{arm} {points(values.mean())} %" for arm, values in shares)
+    return f"With everything outside the human region exchanged for another image's, {told} of the answers change."
+
+
+def _difference(found: Comparison) -> str:
+    unit = "" if found.n > 1 else " points"
+    return f"{difference_in_words(found.difference, found.low, found.high)}{unit}".replace(" [", " points [", 1)
+
+
+def _seeds(found: Comparison) -> str:
+    return f"{found.n} seed{'s' if found.n > 1 else ''}"

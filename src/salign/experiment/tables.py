@@ -1,0 +1,159 @@
+"""The tables of a study: numbers for machines (CSV), and the same in words for a page, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from salign.evaluate.comparison import holm
+from salign.experiment.answers import nested_interval, read_answers
+from salign.experiment.groups import Condition, Group
+from salign.experiment.study import ALL_IMAGES, Study
+
+NOTHING = "–"
+"""Stands where there is no number."""
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+
+
+def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
+    """Every arm of every group, and what sets it apart from the baseline under the same condition.
+
+    Returns:
+        Columns dataset, network, arm, images (-1 = all), annotated, seeds (pairs with the baseline; of the baseline
+        itself, its runs); for the reference and the target set: mean and sd (n - 1) over the runs, and the paired
+        difference to the baseline with its 95 % t interval, all as shares; of the target difference: p (paired t),
+        p_holm (adjusted for all comparisons with the baseline in this table), and improvement, the probability that a
+        run of the arm beats one of the baseline (from two seeds on). NaN where there is nothing to say.
+    """
+    rows = [_row(study, group, arm) for group in groups for arm in group.arms]
+    table = pd.DataFrame(rows)
+    return table.assign(p_holm=holm(table["p"])) if len(table) else table
+
+
+def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd.DataFrame:
+    """The guided arm against the baseline and against each control, on the target set, with every interval and test.
+
+    Args:
+        study: names the arms.
+        groups: see `groups_of`.
+        runs: columns dataset, network, arm, images, annotated, seed, path; the predictions of these arms are read.
+
+    Returns:
+        Columns dataset, network, first, second, seeds, difference, and intervals and tests named as in `Comparison`;
+        nested_low and nested_high: over seeds and test images together. A row per pair with a common seed.
+    """
+    rows = []
+    for group in groups:
+        for other in (study.baseline, *study.controls):
+            found = group.compare(study.guided, other, study.target, study.metric)
+            if found is None:
+                continue
+            paths = [group.paths(runs, arm, group.shared(study.guided, other)) for arm in (study.guided, other)]
+            seeds = sorted(set(paths[0]) & set(paths[1]))
+            first, second = (read_answers([each[seed] for seed in seeds], study.target) for each in paths)
+            low, high = nested_interval(first, second, study.metric)
+            names = ("difference", "low", "high", "boot_low", "boot_high", "effect", "paired_t_p", "permutation_p")
+            rows.append(
+                {"dataset": group.dataset, "network": group.network, "first": study.guided, "second": other}
+                | {"seeds": found.n, **{name: getattr(found, name) for name in names}}
+                | {"nested_low": low, "nested_high": high}
+            )
+    return pd.DataFrame(rows)
+
+
+def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Put the main table into words: shares in points of 100, each mean with its sd, each difference with its interval.
+
+    Returns:
+        Text columns data set, network, arm, seeds, the sets, the differences, p, p (Holm), P(better).
+    """
+    lines = []
+    for row in table.to_dict("records"):
+        condition = Condition(np.inf if row["images"] == ALL_IMAGES else row["images"], row["annotated"]).words
+        line = {"data set": row["dataset"], "network": row["network"]}
+        line |= {"arm": f"{row['arm']} ({condition})" if condition else row["arm"], "seeds": str(row["seeds"])}
+        for role, place in places(study):
+            line[place] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
+        for role, place in places(study):
+            ends = (row[f"{role}_{name}"] for name in ("difference", "low", "high"))
+            line[f"{place} − {study.baseline}"] = difference_in_words(*ends)
+        line["p"], line["p (Holm)"] = p_in_words(row["p"]), p_in_words(row["p_holm"])
+        line["P(better)"] = NOTHING if math.isnan(row["improvement"]) else f"{row['improvement']:.2f}"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def places(study: Study) -> list[tuple[str, str]]:
+    """The role in the table and the name of the reference set, if there is one, and of the target set."""
+    found = [("reference", study.reference), ("target", study.target)]
+    return [(role, place) for role, place in found if place is not None]
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table of text as a Markdown pipe table."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    cells = [[str(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """A table of text as a LaTeX tabular with the rules of the booktabs package; everything is escaped."""
+    escape = re.compile("|".join(map(re.escape, _LATEX)))
+    rows = [[escape.sub(lambda found: _LATEX[found[0]], str(cell)) for cell in row] for row in table.to_numpy()]
+    head = [escape.sub(lambda found: _LATEX[found[0]], str(name)) for name in table.columns]
+    lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
+    body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}", ""])
+
+
+def points(value: float, sign: bool = False) -> str:
+    """A share as points of 100 with one decimal: .224 -> "22.4", or "+22.4"; never a negative zero."""
+    if math.isnan(value):
+        return NOTHING
+    return format(100 * value, "+z.1f" if sign else "z.1f").replace("-", "−")
+
+
+def mean_in_words(mean: float, sd: float) -> str:
+    """For instance "54.2 ± 3.1"; the mean alone where one run leaves no sd."""
+    return points(mean) if math.isnan(sd) else f"{points(mean)} ± {points(sd)}"
+
+
+def difference_in_words(value: float, low: float, high: float) -> str:
+    """For instance "+22.4 [+4.0, +40.9]"; the value alone where one seed leaves no interval."""
+    return (
+        points(value, True) if math.isnan(low) else f"{points(value, True)} [{points(low, True)}, {points(high, True)}]"
+    )
+
+
+def p_in_words(p: float) -> str:
+    """Three decimals, or "< .001"."""
+    return NOTHING if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
+    condition = group.conditions[arm]
+    images = ALL_IMAGES if np.isinf(condition.images) else int(condition.images)
+    row: dict[str, object] = {"dataset": group.dataset, "network": group.network, "arm": arm}
+    row |= {"images": images, "annotated": condition.annotated}
+    row["seeds"] = len(group.scores(arm, study.target, study.metric))
+    nan = float("nan")
+    found = None
+    for role, place in places(study):
+        values = group.scores(arm, place, study.metric)
+        row |= {f"{role}_mean": values.mean() if len(values) else nan, f"{role}_sd": values.std(ddof=1)}
+    for role, place in places(study):
+        found = None if arm == study.baseline else group.compare(arm, study.baseline, place, study.metric)
+        for name in ("difference", "low", "high"):
+            row[f"{role}_{name}"] = getattr(found, name) if found else nan
+    if found is not None:  # the target comes last
+        row["seeds"] = found.n
+    row |= {"p": found.paired_t_p if found else nan}
+    row["improvement"] = found.improvement if found and found.n > 1 else nan
+    return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,3 +277,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
         METRICS["cc"](model, human)
     with pytest.raises(SalignError, match="share"):
         iou(model, human, share=10)
+
+
+def test_the_guide_explains_every_metric() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = "".join(line.split("|")[1] for line in guide.splitlines() if line.startswith("| `"))
+    assert [name for name in METRICS if f"`{name}`" not in table] == []

@@ -37,8 +37,8 @@ EPSILON = torch.finfo(torch.float64).eps
 TOLERANCE = 0.024
 """Share of the diagonal: the 15 pixels of Zhang et al. 2018 on a PASCAL VOC image of 500 x 375."""
 
-_PIXELS = 2**20
-"""Pixels handled at once by `agreement`, which holds about ten arrays of that size (80 MB)."""
+_PIXELS = 2**16
+"""Pixels that `agreement` handles at once: what stays in the cache is a quarter faster than all of it together."""
 
 _STEP = 2.0**-32
 """Model maps are rounded to this, so that a plateau is still one after the interpolation: its pixels are tied."""
@@ -175,10 +175,10 @@ def ssim(model: Tensor, human: Tensor) -> Tensor:
     scaled, people, told = _pair(model, human)
     if min(people.shape[1:]) < _SMALLEST or not len(people):
         return torch.full((len(people),), math.nan, dtype=torch.float64, device=people.device)
-    pair = scaled[:, None], min_max(people)[:, None]
+    pair = scaled.float()[:, None], min_max(people).float()[:, None]
     found = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
     assert isinstance(found, Tensor)
-    return _or_nan(found, told)
+    return _or_nan(found.double(), told)
 
 
 METRICS: dict[str, Metric] = {

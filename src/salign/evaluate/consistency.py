@@ -21,7 +21,7 @@ SYMMETRIC = frozenset({"cc", "spearman", "sim", "ssim"})
 """Metrics that do not change when the two maps change places."""
 
 
-def map_consistency(maps: Sequence[ArrayLike] | Tensor, metric: str | Metric = "cc") -> Tensor:
+def map_consistency(maps: Sequence[ArrayLike] | np.ndarray | Tensor, metric: str | Metric = "cc") -> Tensor:
     """Mean agreement of the maps of the same image, over all pairs of runs.
 
     Every map is min-max scaled, and one of the pair takes the part of the human map; both do so in turn unless the

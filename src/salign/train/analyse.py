@@ -207,7 +207,6 @@ def _read(folder: Path) -> dict[str, pd.DataFrame]:
             dtype=dict.fromkeys(text, str),
             keep_default_na=False,
             na_values=figures,
-            float_precision="round_trip",
         )
         for kind, text in (("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note")))
     }

@@ -1,0 +1,96 @@
+"""`salign analyse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+
+def analyse(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are also compared with each other.")],
+    sets: Annotated[
+        list[str] | None, typer.Option(help="Set to analyse, val or a test set; may be repeated; default: all.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many images of a set, drawn at random with the seed.")] = 200,
+    of: Annotated[str, typer.Option(help="Whose map: that of the predicted or of the true class.")] = "predicted",
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw and of the replacements.")] = 0,
+) -> None:
+    """Measure where runs look (their maps against people's) and what they use (answers without the human region).
+
+    Writes RUN/analysis: agreement.csv, reliance.csv, maps.npz.
+    """
+    from rich.console import Console
+
+    from salign.train.analyse import analyse_run
+    from salign.train.compare import compare_runs
+    from salign.train.run import RunFolder
+
+    folders = [RunFolder.open(run) for run in runs]
+    console = Console()
+    for folder in folders:
+        found = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, progress=True)
+        if len(folders) > 1:
+            console.print(folder.path.name, style="bold", highlight=False)
+        if found["agreement"].empty:
+            console.print("no image of these sets has a human map with something marked: only maps were written")
+        else:
+            console.print(_agreement_table(found["agreement"]))
+            for name, part in found["reliance"].groupby("set", sort=False):
+                console.print(_reliance_table(f"what the answers on {name} rely on", part))
+    if len(folders) > 1:
+        console.print(_consistency_table(compare_runs(folders)))
+    for folder in folders:
+        typer.echo(f"wrote {folder.path / 'analysis'}. Next: salign explain {folder.path}")
+
+
+def _agreement_table(agreement: pd.DataFrame) -> Table:
+    """Means over images: a column per set."""
+    from rich.table import Table
+
+    from salign.evaluate.agreement import HIGHER_IS_BETTER, LABELS
+
+    table = Table(title="agreement of the maps with people's, mean over images")
+    means = agreement.groupby("set", sort=False)[list(LABELS)].mean()
+    counts = agreement.groupby("set", sort=False).size()
+    for heading in ("", *(f"{name} ({counts[name]})" for name in means.index)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for metric, label in LABELS.items():
+        note = "" if metric in HIGHER_IS_BETTER else ", lower is better"
+        table.add_row(f"{metric}: {label}{note}", *map(_cell, means[metric]))
+    return table
+
+
+def _reliance_table(title: str, reliance: pd.DataFrame) -> Table:
+    """A line per way to replace a part of the images, a column per metric."""
+    from rich.table import Table
+
+    table = Table(title=f"{title} ({reliance['images'].max()} images)")
+    metrics = list(dict.fromkeys(reliance["metric"]))
+    for heading in ("kept", "rest replaced by", *metrics):
+        table.add_column(heading, justify="right" if heading in metrics else "left")
+    values = reliance.set_index(["kept", "fill", "metric"])["value"].unstack(sort=False)
+    for row in values.sort_index(level="kept", sort_remaining=False).reset_index().itertuples(index=False):
+        table.add_row(str(row[0]), str(row[1]), *map(_cell, row[2:]))
+    return table
+
+
+def _consistency_table(consistency: pd.DataFrame) -> Table:
+    """A line per set."""
+    from rich.table import Table
+
+    table = Table(title="consistency: mean over pairs of these runs")
+    for heading in ("set", "runs", "images", "correlation of maps", "equal answers"):
+        table.add_column(heading, justify="left" if heading == "set" else "right")
+    for name, runs, images, maps, answers in consistency.itertuples(index=False):
+        table.add_row(name, str(runs), str(images), _cell(maps), _cell(answers))
+    return table
+
+
+def _cell(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

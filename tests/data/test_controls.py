@@ -1,14 +1,35 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.stats import norm
 
-from salign.data.controls import CONTROLS, shuffled, subset
+from salign.data.controls import (
+    CENTRE_SIGMA,
+    CONTROLS,
+    Control,
+    blobs,
+    centre,
+    inverted,
+    keep_maps,
+    shuffled,
+    shuffled_across,
+    shuffled_within,
+    subset,
+)
 from salign.data.manifest import Manifest
+from salign.maps import min_max, varies
 from salign.types import SalignError
+
+annotated_rows = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=2, max_size=50)
+"""Class of each image, and whether somebody looked at it."""
 
 
 def manifest(labels, mapped=None):
@@ -93,6 +114,195 @@ def test_shuffling_depends_on_the_seed_and_needs_two_maps():
         shuffled(manifest(["a"] * 3, [True, False, False]), 0)
 
 
-def test_the_control_own_changes_nothing():
-    own = manifest(["a", "b"])
-    assert CONTROLS["own"](own, 5) is own
+@given(annotated_rows, st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_shuffling_within_gives_the_map_of_another_image_of_the_class(rows, seed):
+    labels, mapped = zip(*rows, strict=True)
+    own = manifest(labels, mapped)
+    per_class = own.table[own.table["saliency"].notna()].groupby("label").size()
+    if (per_class == 1).any():
+        with pytest.raises(SalignError, match=f"each class that has any, '{per_class[per_class == 1].index[0]}' has"):
+            shuffled_within(own, seed)
+        return
+    given_maps = shuffled_within(own, seed).table["saliency"]
+    from_image = dict(zip(own.table["saliency"], own.table["label"], strict=True))
+    for before, after, label in zip(own.table["saliency"], given_maps, labels, strict=True):
+        assert pd.isna(before) == pd.isna(after)
+        assert pd.isna(before) or (after != before and from_image[after] == label)
+    assert sorted(given_maps.dropna()) == sorted(own.table["saliency"].dropna())
+
+
+@given(annotated_rows, st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_shuffling_across_gives_the_map_of_another_class(rows, seed):
+    labels, mapped = zip(*rows, strict=True)
+    own = manifest(labels, mapped)
+    maps = own.table["saliency"]
+    annotated = own.table[maps.notna()]
+    if annotated["label"].nunique() < 2:
+        with pytest.raises(SalignError, match="needs maps in two classes"):
+            shuffled_across(own, seed)
+        return
+    given_maps = shuffled_across(own, seed).table["saliency"]
+    assert (given_maps.notna() == maps.notna()).all()
+    assert sorted(given_maps.dropna()) == sorted(maps.dropna())
+    assert not (given_maps.dropna() == maps.dropna()).any()
+    from_image = dict(zip(maps, labels, strict=True))
+    pairs = zip(given_maps, labels, strict=True)
+    kept_class = sum(from_image[after] == label for after, label in pairs if not pd.isna(after))
+    assert kept_class == max(0, 2 * annotated["label"].value_counts().max() - len(annotated))  # as few as can be
+
+
+def test_maps_come_from_all_other_classes_and_all_images():
+    own = manifest(["a", "b", "c"] * 60)
+    from_image = dict(zip(own.table["saliency"], own.table["label"], strict=True))
+    pairs = [
+        (label, from_image[given_map])
+        for seed in range(10)
+        for label, given_map in zip(own.table["label"], shuffled_across(own, seed).table["saliency"], strict=True)
+    ]
+    shares = pd.Series(pairs).value_counts(normalize=True)
+    assert set(shares.index) == set(itertools.permutations("abc", 2))
+    assert shares.between(1 / 6 - 0.03, 1 / 6 + 0.03).all()
+    partners = {shuffled_across(own, seed).table["saliency"].iat[0] for seed in range(40)}
+    assert len(partners) > 25
+
+
+@given(annotated_rows, st.lists(st.floats(0, 1), min_size=2, max_size=4), st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_kept_maps_are_nested_and_every_class_has_its_share(rows, shares, seed):
+    labels, mapped = zip(*rows, strict=True)
+    own = manifest(labels, mapped)
+    before = own.table.copy()
+    total = sum(mapped)
+    last: set[str] = set()
+    for share in sorted(shares):
+        kept = keep_maps(own, share, seed).table
+        names = set(kept["saliency"].dropna())
+        assert last <= names <= set(own.table["saliency"].dropna())
+        assert len(names) == min(total, max(share > 0, int(share * total + 0.5)))
+        assert kept.drop(columns="saliency").equals(own.table.drop(columns="saliency"))
+        assert (kept["saliency"].dropna() == own.table["saliency"][kept["saliency"].notna()]).all()
+        of_class = {name: sum(m for label, m in rows if label == name) for name in set(labels)}
+        left = kept[kept["saliency"].notna()]["label"].value_counts()
+        for one, other in itertools.permutations([name for name, count in of_class.items() if count], 2):
+            apart = left.get(one, 0) / of_class[one] - left.get(other, 0) / of_class[other]
+            assert apart <= 0.5 / of_class[one] + 0.5 / of_class[other] + 1e-9  # half an image of either
+        last = names
+    assert keep_maps(own, 1.0, seed).table.equals(own.table)
+    assert own.table.equals(before)
+
+
+def test_kept_maps_by_hand_and_by_chance():
+    own = manifest(["a"] * 8 + ["b"] * 4 + ["c"] * 4, [True] * 12 + [False] * 4)
+
+    def kept(share, seed):
+        return keep_maps(own, share, seed).table.query("saliency.notna()")
+
+    assert kept(0.25, 0)["label"].value_counts().to_dict() == {"a": 2, "b": 1}
+    assert kept(0.5, 0)["label"].value_counts().to_dict() == {"a": 4, "b": 2}
+    assert [len(kept(share, 0)) for share in (0, 0.01, 0.125, 0.99, 1)] == [0, 1, 2, 12, 12]
+    drawn = pd.Series([name for seed in range(300) for name in kept(0.5, seed)["id"]]).value_counts() / 300
+    assert len(drawn) == 12
+    assert drawn.between(0.5 - 0.13, 0.5 + 0.13).all()  # 4.5 standard errors
+
+
+every_control = pytest.mark.parametrize("name", sorted(CONTROLS))
+
+
+@every_control
+def test_a_control_replaces_maps_of_annotated_images_only(name):
+    own = manifest(list("abcab" * 8), [True, True, True, False, True] * 8)
+    before = own.table.copy()
+    rows = CONTROLS[name].rows
+    if rows is None:
+        return
+    changed = rows(own, 3)
+    assert (changed.table["saliency"].notna() == own.table["saliency"].notna()).all()
+    assert not (changed.table["saliency"].dropna() == own.table["saliency"].dropna()).any()
+    assert changed.table.drop(columns="saliency").equals(own.table.drop(columns="saliency"))
+    assert (changed.root, changed.source) == (own.root, own.source)
+    assert rows(own, 3).table.equals(changed.table)
+    assert not rows(own, 4).table.equals(changed.table)
+    assert own.table.equals(before)
+
+
+@every_control
+@pytest.mark.parametrize("size", [(1, 3), (3, 4), (13, 40), (64, 48)])
+def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
+    pixels = CONTROLS[name].pixels
+    if pixels is None:
+        return
+    generator = torch.Generator().manual_seed(0)
+    saliency = torch.rand(size, generator=generator).pow(3)
+    before = saliency.clone()
+    changed = pixels(5, saliency, "a")
+    assert (changed.shape, changed.dtype) == (saliency.shape, torch.float32)
+    assert torch.isfinite(changed).all()
+    assert 0 <= float(changed.min()) < float(changed.max()) <= 1
+    assert bool(varies(changed))
+    assert not torch.equal(changed, saliency)
+    assert torch.equal(pixels(5, saliency, "a"), changed)
+    assert torch.equal(saliency, before)
+    for level in (0.0, 0.3, 1.0):
+        assert torch.equal(pixels(5, torch.full(size, level), "a"), torch.full(size, level))
+
+
+def test_controls_change_rows_or_pixels_and_own_neither():
+    assert CONTROLS["own"] == Control()
+    assert all(
+        (control.rows is None) != (control.pixels is None) for name, control in CONTROLS.items() if name != "own"
+    )
+
+
+def test_inverted_by_hand():
+    saliency = torch.tensor([[0.25, 0.75], [0.5, 0.25]])
+    torch.testing.assert_close(inverted(0, saliency, "a"), torch.tensor([[0.75, 0.25], [0.5, 0.75]]))
+
+
+@given(arrays.arrays(np.float32, (5, 4), elements=st.floats(0, 1, width=32)))
+@settings(max_examples=100, deadline=None)
+def test_inverted_is_one_minus_the_scaled_map_and_twice_the_map(values):
+    saliency = torch.from_numpy(values)
+    once = inverted(0, saliency, "a")
+    if not varies(saliency):
+        assert not min_max(once).any()
+    elif float(saliency.max() - saliency.min()) > 1e-3:  # nearer together, float32 has too few steps between them
+        torch.testing.assert_close(min_max(once), 1 - min_max(saliency), rtol=0, atol=1e-3)
+    torch.testing.assert_close(inverted(0, once, "a"), saliency, rtol=0, atol=1e-6)
+
+
+def test_the_centre_prior_is_the_same_gaussian_for_everyone():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (centre(k, torch.rand(60, 90, generator=generator), "ab"[k]) for k in range(2))
+    assert torch.equal(first, second)
+    down = norm.pdf((np.arange(60) + 0.5) / 60, 0.5, CENTRE_SIGMA)
+    right = norm.pdf((np.arange(90) + 0.5) / 90, 0.5, CENTRE_SIGMA)
+    expected = np.outer(down, right) / norm.pdf(0, 0, CENTRE_SIGMA) ** 2
+    np.testing.assert_allclose(first.numpy(), expected, rtol=1e-4)
+    assert pytest.approx(0.2345, abs=1e-4) == CENTRE_SIGMA
+    assert (int(first.argmax()) // 90, int(first.argmax()) % 90) in itertools.product((29, 30), (44, 45))
+
+
+@given(st.integers(0, 99), st.text(max_size=5), st.integers(1, 1999))
+@settings(max_examples=60, deadline=None)
+def test_blobs_have_the_area_of_the_map_and_nothing_else_of_it(seed, name, marked):
+    saliency = torch.zeros(2000)
+    saliency[:marked] = 1
+    got = blobs(seed, saliency.view(40, 50), name)
+    assert float(got.max()) == 1
+    assert int((got > 0.5).sum()) == pytest.approx(marked, abs=1)
+    elsewhere = saliency.flip(0) * 0.5 + 0.1
+    assert torch.equal(blobs(seed, elsewhere.view(40, 50), name), got)
+
+
+def test_blobs_lie_anywhere_and_differ_between_images_and_seeds():
+    saliency = torch.zeros(40, 40)
+    saliency[:8, :8] = 1
+    drawn = torch.stack([blobs(seed, saliency, f"n{k}") for seed in range(4) for k in range(100)])
+    assert len({bytes(one.numpy().tobytes()) for one in drawn}) == 400
+    above = (drawn > 0.5).float().mean(0)
+    quarters = above.view(2, 20, 2, 20).mean((1, 3))
+    assert ((quarters - 0.04).abs() < 0.008).all()
+    apart = pd.Series([float((one > 0.5).sum()) for one in drawn])
+    assert apart.between(63, 65).all()

@@ -49,6 +49,24 @@ def test_samples_carry_label_map_and_row_and_keep_blank_apart_from_missing(tmp_p
     assert all(s.images.shape == (3, SIZE, SIZE) and s.saliency.shape == (1, SIZE, SIZE) for s in samples)
 
 
+def test_a_change_of_maps_is_asked_for_each_map_by_the_name_of_its_image(tmp_path):
+    manifest = manifest_of(tmp_path, [half(24, 32), None, half(48, 64)])
+    asked = []
+
+    def change(values, name):
+        asked.append((name, tuple(values.shape), float(values.mean())))
+        return 1 - values
+
+    dataset = SaliencyDataset(manifest, ("a", "b"), build_transform(SIZE), map_change=change)
+    samples = [dataset[i] for i in range(3)]
+    assert asked == [("0", (24, 32), 0.5), ("2", (24, 32), 0.5)]
+    assert [bool(sample.annotated) for sample in samples] == [True, False, True]
+    own = SaliencyDataset(manifest, ("a", "b"), build_transform(SIZE))[2]
+    torch.testing.assert_close(samples[2].saliency, 1 - own.saliency)
+    assert torch.equal(samples[2].images, own.images)
+    assert not samples[1].saliency.any()
+
+
 @pytest.mark.parametrize("size", [(24, 32), (48, 64), (6, 8), (12, 16)])
 def test_a_map_of_the_same_shape_in_another_size_is_resized(tmp_path, size):
     dataset = SaliencyDataset(manifest_of(tmp_path, [half(*size)]), ("a",), build_transform(SIZE))

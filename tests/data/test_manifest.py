@@ -203,6 +203,32 @@ def test_select_by_split_and_class(folder):
         manifest.take([0, 1, 3]).select(["test"], ["cat"])
 
 
+def test_maps_can_be_taken_from_another_column(folder):
+    body = "1,images/a.png,cat,train,images/d.png,images/c.png\n2,images/b.png,dog,train,images/d.png,\n"
+    manifest = Manifest.read(written(folder, body, HEADER.replace("group", "mask_lung")))
+    masks = manifest.with_maps("mask_lung")
+    assert masks.saliency_path(0) == folder.resolve() / "images" / "c.png"
+    assert masks.saliency_path(1) is None
+    assert manifest.saliency_path(1) == folder.resolve() / "images" / "d.png"
+    assert masks.table.drop(columns="saliency").equals(manifest.table.drop(columns="saliency"))
+    assert manifest.with_maps("saliency") is manifest
+    with pytest.raises(SalignError, match="no column 'mask_lungs' to take maps from; did you mean 'mask_lung'"):
+        manifest.with_maps("mask_lungs")
+    with pytest.raises(SalignError, match="no column 'label' to take maps from; there are saliency, mask_lung"):
+        manifest.with_maps("label")  # it is there, and holds no maps
+
+
+def test_paths_of_another_map_column_are_checked_as_those_of_maps(folder):
+    masks = ("images/gone.png", "images/c.png", "../x")
+    body = "".join(f"{k},images/{'abc'[k]}.png,cat,train,,{mask}\n" for k, mask in enumerate(masks))
+    manifest = Manifest.read(written(folder, body, HEADER.replace("group", "mask")))
+    with pytest.raises(ManifestError) as caught:
+        manifest.with_maps("mask")
+    assert [(fault.row, fault.column) for fault in caught.value.faults] == [(2, "mask"), (4, "mask")]
+    assert "no such file" in caught.value.faults[0].message
+    assert "leaves the root" in caught.value.faults[1].message
+
+
 def test_a_table_in_memory_is_held_to_the_same_rules(folder):
     rows = [("1", "images/a.png", 0, "train", None), ("2", "images/b.png", 1, "train", "")]
     manifest = Manifest.of(pd.DataFrame(rows, columns=list(COLUMNS)), folder)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
-from salign.data.controls import shuffled, subset
+from salign.data.controls import CONTROLS, inverted, keep_maps, shuffled, subset
 from salign.data.manifest import Manifest, ManifestError
 from salign.train.prepare import balanced_weights, prepare
 from salign.train.recipe import DataRecipe
@@ -70,6 +70,121 @@ def test_limit_and_control_maps_touch_training_only(folder):
     assert changed.tests["test"].manifest.table.equals(plain.tests["test"].manifest.table)
     with pytest.raises(SalignError, match=r"data\.maps: unknown 'mine'; there are own, shuffled"):
         ready(folder, maps="mine")
+
+
+@pytest.fixture
+def masked(folder):
+    """The same with a column of masks: every image but each fourth has one of its own, dark but for two rows."""
+    table = pd.read_csv(folder / "manifest.csv")
+    for k in range(24):
+        values = np.zeros((12, 16), np.uint8)
+        values[[k % 12, (k + 1 + k // 12) % 12]] = 255
+        Image.fromarray(values).save(folder / f"k{k}.png")
+    table.assign(mask=[f"k{k}.png" if k % 4 else None for k in range(24)]).to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(CONTROLS))
+def test_each_control_leaves_images_and_counts_and_all_but_training_alone(masked, name):
+    keys = {"classes": ["x", "y"], "seed": 3, "train": ["train", "other"], "map_column": "mask"}
+    plain, changed = ready(masked, **keys), ready(masked, maps=name, **keys)
+    assert torch.equal(plain.train.annotated, changed.train.annotated)
+    same = 0
+    for i in range(len(plain.train)):
+        one, other = plain.train[i, 1], changed.train[i, 1]
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert bool(one.saliency.any()) == bool(other.saliency.any()) == bool(one.annotated)
+        same += torch.equal(one.saliency, other.saliency)
+    assert same == (len(plain.train) if name == "own" else int((~plain.train.annotated).sum()))
+    for before, after in ((plain.val, changed.val), (plain.tests["test"], changed.tests["test"])):
+        assert before.manifest.table.equals(after.manifest.table)
+        assert all(torch.equal(before[i].saliency, after[i].saliency) for i in range(len(before)))
+
+
+def test_masks_are_trained_with_and_people_are_compared_with(masked):
+    data, own = ready(masked, map_column="mask"), ready(masked)
+    assert data.train.annotated.tolist() == [bool(k % 4) for k in range(8)]
+    assert float(data.train[1].saliency.mean()) == pytest.approx(2 / 12, abs=0.01)
+    for role in ("val", "test"):
+        masks, people = ((one.tests | {"val": one.val})[role].manifest.table for one in (data, own))
+        assert masks.equals(people)
+    with pytest.raises(SalignError, match="no column 'masks' to take maps from; did you mean 'mask'"):
+        ready(masked, map_column="masks")
+    with pytest.raises(SalignError, match="no column 'split'"):
+        ready(masked, map_column="split")
+
+
+def test_masks_that_training_uses_are_looked_at_and_no_others(masked):
+    for name in (
+        "k3",
+        "k9",
+        "k22",
+        "m5",
+    ):  # a training mask; masks of validation and of no split; a map not trained with
+        (masked / f"{name}.png").write_bytes(b"broken")
+    (masked / "m9.png").write_bytes(b"broken")  # a map of validation
+    (masked / "i3.png").write_bytes(b"broken")
+    with pytest.raises(ManifestError) as caught:
+        ready(masked, map_column="mask", test={"again": ["train", "test"]}, train=["train"], classes=["x", "z"])
+    assert [(fault.row, fault.column) for fault in caught.value.faults] == [
+        (5, "path"),
+        (5, "saliency"),
+        (7, "saliency"),  # m5, since training images are tested on, too
+        (11, "saliency"),
+    ]
+    with pytest.raises(ManifestError) as caught:
+        ready(masked, map_column="mask")
+    assert [(fault.row, fault.column) for fault in caught.value.faults] == [
+        (5, "path"),
+        (5, "saliency"),
+        (11, "saliency"),
+    ]
+    data = ready(masked, map_column="mask", faults="leave_out", val=["val", "test"], test=["test"])
+    assert sorted({fault.row for fault in data.left_out}) == [5, 11]
+    assert "n3" not in ids(data.train)
+    assert "n9" not in ids(data.val)
+
+
+def test_rows_then_limit_then_annotated_then_control(folder):
+    data = ready(folder, train=["train", "other"], limit=9, annotated=0.5, maps="shuffled", seed=4)
+    rows = Manifest.read(folder / "manifest.csv").select(["train", "other"])
+    expected = shuffled(keep_maps(subset(rows, 9, 4), 0.5, 4), 4)
+    assert data.train.manifest.table.equals(expected.table)
+    counts = {
+        share: int(ready(folder, train=["train", "other"], annotated=share).train.annotated.sum())
+        for share in (None, 1, 0.5, 0.01, 0)
+    }
+    assert counts == {None: 6, 1: 6, 0.5: 3, 0.01: 1, 0: 0}
+    few = ready(folder, annotated=0.25)
+    assert few.val.annotated.tolist() == ready(folder).val.annotated.tolist()
+    assert few.tests["test"].annotated.tolist() == ready(folder).tests["test"].annotated.tolist()
+
+
+def test_the_seed_of_the_data_decides_blobs_and_a_control_map_fits_its_image(folder):
+    first, again, other = (ready(folder, maps="blobs", seed=seed).train[1].saliency for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    own = ready(folder).train[1].saliency
+    expected = inverted(0, own[0], "n1")[None]
+    # the two differ by a constant, since the extremes are those before the resize
+    assert np.corrcoef(ready(folder, maps="inverted").train[1].saliency.flatten(), expected.flatten())[0, 1] > 0.999
+
+
+def test_only_annotated_training_images_are_blurred(folder):
+    plain, data = ready(folder), ready(folder, blur_outside=[2.0, 8.0])
+    for one, other, changes in (
+        (plain.train, data.train, True),
+        (plain.val, data.val, False),
+        (plain.tests["test"], data.tests["test"], False),
+    ):
+        for i in range(4):
+            before, after = one[i, 0], [other[i, seed] for seed in range(8)]
+            assert all(torch.equal(before.saliency, sample.saliency) for sample in after)
+            differ = [not torch.equal(before.images, sample.images) for sample in after]
+            assert any(differ) == (changes and bool(before.annotated))
+    with pytest.raises(SalignError, match="blur_outside"):
+        ready(folder, blur_outside=[0])
 
 
 def test_only_training_is_augmented(folder):

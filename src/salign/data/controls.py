@@ -1,13 +1,42 @@
-"""Which rows and whose maps a run trains with: subsets, and control maps that a sound method must not profit from."""
+"""Which rows and whose maps a run trains with: subsets, and control maps that a sound method must not profit from.
+
+A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
+rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
+has no shape and counts in no loss; it is never given one, so that as many images count as before, too.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
 
 from salign.data.manifest import Manifest
+from salign.maps.tensor_ops import min_max, varies
 from salign.types import SalignError
+
+CENTRE_SIGMA = math.sqrt(0.22) / 2
+"""Of the centre prior, as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014) found a horizontal
+variance of 0.22, with the width as [-1, 1], to fit ten data sets of people looking at scenes. (Vertically 0.45 of that;
+on their 4:3 pictures this is 0.21 of the height, near enough to use one figure for both sides.)"""
+
+MOST_BLOBS = 3
+"""A random map has one blob up to so many."""
+
+
+class Control(NamedTuple):
+    """What is done to the maps of the training images."""
+
+    rows: Callable[[Manifest, int], Manifest] | None = None
+    """`(manifest, seed)`: other maps for the rows; None = each keeps its own."""
+    pixels: Callable[[int, Tensor, str], Tensor] | None = None
+    """`(seed, map (H, W) in [0, 1], id of the image)`: other values of the same shape; None = as they are."""
 
 
 def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
@@ -34,23 +63,165 @@ def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
     return manifest.take(np.sort(np.concatenate(chosen)))
 
 
+def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Take the maps away from all but a share of the annotated images; no row is lost.
+
+    One order of the annotated images, a function of `seed`, is cut after `round(share * N)` of them, at least one: so
+    what is kept at 5 % is among what is kept at 10 %. The i-th of the n of a class stands at (i - 1/2) / n (the method
+    of Sainte-Laguë, Webster), so that wherever the order is cut every class has the same share, to rounding.
+
+    Args:
+        manifest: the training rows.
+        share: in [0, 1]; 0 = no map at all.
+        seed: of the order.
+    """
+    annotated = _annotated(manifest)
+    generator = np.random.default_rng([seed, 1])
+    order = generator.permutation(annotated)  # the first of equals, too, is drawn
+    labels = manifest.table["label"].to_numpy(dtype=str)[order]
+    place = np.empty(len(order))
+    for name in np.unique(labels):
+        here = np.flatnonzero(labels == name)
+        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
+    maps = manifest.table["saliency"].copy()
+    maps.iloc[order[np.argsort(place, kind="stable")[kept:]]] = pd.NA
+    return _with_maps(manifest, maps)
+
+
 def shuffled(manifest: Manifest, seed: int) -> Manifest:
     """Give every annotated image the map of another one: a random cycle through all of them.
 
     Raises:
         SalignError: fewer than two images have a map.
     """
-    annotated = np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+    annotated = _annotated(manifest)
     if len(annotated) < 2:
         raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {len(annotated)}.")
     order = np.random.default_rng(seed).permutation(annotated)
+    return _moved(manifest, order, np.roll(order, 1))
+
+
+def shuffled_within(manifest: Manifest, seed: int) -> Manifest:
+    """Give every annotated image the map of another one of its class: a random cycle through each class.
+
+    Raises:
+        SalignError: a class has a single image with a map, which no other can replace.
+    """
+    annotated = _annotated(manifest)
+    labels = manifest.table["label"].to_numpy(dtype=str)[annotated]
+    generator = np.random.default_rng([seed, 2])
+    takers, givers = [annotated[:0]], [annotated[:0]]
+    for name in np.unique(labels):
+        order = generator.permutation(annotated[labels == name])
+        if len(order) < 2:
+            raise SalignError(
+                f"{manifest.source}: shuffling maps within classes needs two images with a map in each class that has "
+                f"any, {str(name)!r} has one. Annotate more of it, or shuffle across all."
+            )
+        takers.append(order)
+        givers.append(np.roll(order, 1))
+    return _moved(manifest, np.concatenate(takers), np.concatenate(givers))
+
+
+def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
+    """Give every annotated image the map of one of another class, each map once.
+
+    A cycle through all is drawn; then an image that got a map of its own class c swaps with a random image that is not
+    of c and did not get one of c. While c has no more than half of the maps there are always enough of these. Where it
+    has more, as few as possible keep a map of their class (twice its number less all), of another image even so.
+
+    Raises:
+        SalignError: fewer than two classes have maps.
+    """
+    annotated = _annotated(manifest)
+    labels = manifest.table["label"].to_numpy(dtype=str)
+    names = np.unique(labels[annotated])
+    if len(names) < 2:
+        raise SalignError(
+            f"{manifest.source}: shuffling maps across classes needs maps in two classes; there are maps in "
+            f"{names[0] if len(names) else 'none'}."
+        )
+    generator = np.random.default_rng([seed, 3])
+    takers = generator.permutation(annotated)
+    givers = np.roll(takers, 1)
+    for name in generator.permutation(names):
+        takes, gives = labels[takers] == name, labels[givers] == name
+        same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
+        others = generator.permutation(free)[: len(same)]
+        same = generator.permutation(same)[: len(others)]
+        givers[same], givers[others] = givers[others], givers[same]
+    return _moved(manifest, takers, givers)
+
+
+def inverted(seed: int, saliency: Tensor, name: str) -> Tensor:
+    """`max + min - map`: on the min-max scale 1 - map. An all-equal map, a blank one too, comes out as it was."""
+    low, high = saliency.aminmax()
+    return (low + high - saliency).clamp(low, high)
+
+
+def centre(seed: int, saliency: Tensor, name: str) -> Tensor:
+    """The same Gaussian in the middle for every image, stretched to its shape; an all-equal map stays as it is.
+
+    Symmetric once the image is square, as the centre baseline of the MIT saliency benchmark (Judd, Durand and
+    Torralba 2012); its width is `CENTRE_SIGMA`.
+    """
+    if not varies(saliency):
+        return saliency
+    down, right = (((_pixels(side) - 0.5) / CENTRE_SIGMA).square() for side in saliency.shape)
+    return torch.exp(-(down[:, None] + right) / 2)
+
+
+def blobs(seed: int, saliency: Tensor, name: str) -> Tensor:
+    """One to `MOST_BLOBS` Gaussian blobs anywhere; an all-equal map stays as it is.
+
+    How many there are, where, and their proportions are a function of (seed, id); their common scale is chosen so that
+    as many pixels lie above half of the maximum as in the image's own map (to pixels at exactly the same distance).
+    """
+    if not varies(saliency):
+        return saliency
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    generator = np.random.default_rng(int.from_bytes(digest[:8]))
+    height, width = saliency.shape
+    distance = torch.full((height, width), torch.inf)
+    for _ in range(generator.integers(1, MOST_BLOBS, endpoint=True)):
+        y, x, tall, wide = generator.uniform([0, 0, 0.5, 0.5], 1).tolist()
+        down, right = ((_pixels(height) - y) / tall).square(), ((_pixels(width) - x) / wide).square()
+        distance = torch.minimum(distance, down[:, None] + right)
+    distance = distance - distance.min()
+    above = int((min_max(saliency) > 0.5).sum())
+    half = distance.flatten().kthvalue(above + 1).values  # of the first pixel that is not to be above one half
+    half = half.clamp(min=torch.finfo(half.dtype).tiny)
+    return torch.exp2(-distance / half)
+
+
+def _pixels(side: int) -> Tensor:
+    """`(side,)`: middles of the pixels, the side being 1 long."""
+    return (torch.arange(side) + 0.5) / side
+
+
+def _annotated(manifest: Manifest) -> np.ndarray:
+    return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+
+
+def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
+    """The rows at `takers` get the maps of those at `givers`."""
     maps = manifest.table["saliency"].copy()
-    maps.iloc[order] = manifest.table["saliency"].iloc[np.roll(order, 1)].array
+    maps.iloc[takers] = manifest.table["saliency"].iloc[givers].array
+    return _with_maps(manifest, maps)
+
+
+def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
     return Manifest(manifest.table.assign(saliency=maps), manifest.root, manifest.source)
 
 
-CONTROLS: dict[str, Callable[[Manifest, int], Manifest]] = {
-    "own": lambda manifest, seed: manifest,
-    "shuffled": shuffled,
+CONTROLS: dict[str, Control] = {
+    "own": Control(),
+    "shuffled": Control(rows=shuffled),
+    "shuffled_within": Control(rows=shuffled_within),
+    "shuffled_across": Control(rows=shuffled_across),
+    "inverted": Control(pixels=inverted),
+    "centre": Control(pixels=centre),
+    "blobs": Control(pixels=blobs),
 }
-"""Name in a recipe (`data.maps`) -> what it does to the training rows."""
+"""Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""

@@ -17,6 +17,9 @@ from salign.data.transforms import JointTransform
 from salign.maps.tensor_ops import resize
 from salign.types import Batch, SalignError
 
+MapChange = Callable[[Tensor, str], Tensor]
+"""`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""
+
 Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """`(image (3, H, W) uint8 or float32, map (1, H, W) or None) -> (image float32 in [0, 1], map or None)`."""
 
@@ -32,16 +35,24 @@ class SaliencyDataset(Dataset[Batch]):
         classes: the class names in the order of the label numbers.
         transform: see `Transform`; `build_transform` makes one.
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
+        map_change: what is trained with instead of a map that was read; None = the map itself.
 
     Raises:
         ManifestError: a label is not among the classes; every row is named.
     """
 
     def __init__(
-        self, manifest: Manifest, classes: Sequence[str], transform: Transform, *, stretch_maps: bool = False
+        self,
+        manifest: Manifest,
+        classes: Sequence[str],
+        transform: Transform,
+        *,
+        stretch_maps: bool = False,
+        map_change: MapChange | None = None,
     ) -> None:
         self.manifest = manifest
         self.stretch_maps = stretch_maps
+        self.map_change = map_change
         self.classes = tuple(classes)
         self.transform = transform
         self._labels = _label_numbers(manifest, self.classes)
@@ -97,6 +108,8 @@ class SaliencyDataset(Dataset[Batch]):
             if wrong is not None and not self.stretch_maps:
                 raise ImageError(f"{where}: {wrong}")
             values = resize(values, size)
+        if self.map_change is not None:
+            values = self.map_change(values, self.manifest.image_id(i))
         return image, values[None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import stat
@@ -166,6 +167,28 @@ class Manifest:
             )
         return self.take(np.flatnonzero(keep))
 
+    def with_maps(self, column: str) -> Manifest:
+        """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
+
+        Raises:
+            SalignError: there is no such column, or it says something else than where maps are.
+            ManifestError: files are missing or outside of the root; every one is named with its row.
+        """
+        if column == "saliency":
+            return self
+        known = [str(name) for name in self.table.columns if name not in (*COLUMNS[:4], "row")]
+        if column not in known:
+            near = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise SalignError(f"{self.source}: no column {column!r} to take maps from; {hint}")
+        if found := _path_faults(self.table, self.root, (column,)):
+            raise ManifestError.of(found, self.source)
+        return Manifest(self.table.assign(saliency=self.table[column]), self.root, self.source)
+
+    def image_id(self, i: int) -> str:
+        """Name of the image at position `i`."""
+        return str(self._cells("id")[i])
+
     def image_path(self, i: int) -> Path:
         """File of the image at position `i`."""
         return self.root / str(self._cells("path")[i])
@@ -224,11 +247,11 @@ def _duplicate_ids(table: pd.DataFrame) -> list[Fault]:
     ]
 
 
-def _path_faults(table: pd.DataFrame, root: Path) -> list[Fault]:
+def _path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str] = ("path", "saliency")) -> list[Fault]:
     """One look at the disk per different name; folders are resolved once each."""
     folders: dict[str, str | None] = {}
     faults: list[Fault] = []
-    for column in ("path", "saliency"):
+    for column in columns:
         names = table[column]
         wrong = {name: fault for name in names.dropna().unique() if (fault := _path_fault(name, root, folders))}
         if wrong:

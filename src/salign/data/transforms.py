@@ -6,6 +6,7 @@ here, because torchvision hands a tensor class it does not know through untouche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from salign.data.blur import randomly_blurred
 from salign.maps.tensor_ops import resize
 from salign.types import SalignError
 
@@ -126,6 +128,9 @@ class JointTransform:
     """(H, W) that comes out."""
     augment: str = "none"
     """A name of `AUGMENTATIONS`."""
+    blur: tuple[float, ...] = ()
+    """Sigmas in pixels of the size that comes out: see `salign.data.blur`. Drawn and applied last, so that all other
+    draws are those of a run without."""
     _steps: v2.Compose | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -153,22 +158,28 @@ class JointTransform:
         if self._steps is not None:
             picture, moved = self._steps(picture, moved)
         plain = picture.as_subclass(Tensor).clamp(0, 1)  # interpolation can overshoot by a rounding error
-        return plain, None if moved is None else moved.as_subclass(Tensor).clamp(0, 1)
+        marked = None if moved is None else moved.as_subclass(Tensor).clamp(0, 1)
+        return randomly_blurred(plain, marked, self.blur) if self.blur else plain, marked
 
 
-def build_transform(image_size: int | tuple[int, int], augment: str = "none") -> JointTransform:
+def build_transform(
+    image_size: int | tuple[int, int], augment: str = "none", blur: Sequence[float] = ()
+) -> JointTransform:
     """Make the transform of a dataset: stretched to `image_size` as in the published code, then augmented.
 
     Args:
         image_size: (H, W), or one number for both, in pixels.
         augment: a name of `AUGMENTATIONS`; `none` for validation, test and the published setting.
+        blur: sigmas in pixels, for training with `salign.data.blur`; empty = never.
 
     Raises:
-        SalignError: unknown augmentation, or a size below 2 pixels.
+        SalignError: unknown augmentation, a size below 2 pixels, or a sigma that is not above 0.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if min(size) < 2:
         raise SalignError(f"image_size is at least 2 pixels; got {image_size}")
     if augment not in AUGMENTATIONS:
         raise SalignError(f"unknown augmentation {augment!r}; there are {', '.join(AUGMENTATIONS)}")
-    return JointTransform(size, augment)
+    if not all(0 < sigma < math.inf for sigma in blur):
+        raise SalignError(f"blur_outside: sigmas are above 0 pixels; got {', '.join(map(str, blur))}")
+    return JointTransform(size, augment, tuple(blur))

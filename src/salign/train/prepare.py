@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from salign.data.check import find_faults
-from salign.data.controls import CONTROLS, subset
+from salign.data.controls import CONTROLS, keep_maps, subset
 from salign.data.dataset import SaliencyDataset
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.transforms import build_transform
@@ -36,6 +37,10 @@ class Prepared:
 def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     """Read the manifest once, check what will be used, and make the datasets.
 
+    Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
+    `annotated`, then the control. Validation and test images keep their own maps, whichever column training takes:
+    agreement is measured against people.
+
     Raises:
         SalignError: anything missing, unknown, unreadable or empty; every faulty row is named.
     """
@@ -47,25 +52,21 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
         raise SalignError(f"data.maps: unknown {data.maps!r}; there are {', '.join(CONTROLS)}.")
     _check_names(data, manifest, list(tests))
 
-    splits = sorted({*data.train, *data.val, *(split for names in tests.values() for split in names)})
-    used = manifest.select(splits, data.classes)
-    faults = find_faults(used, decode=data.faults == "leave_out", progress=progress)
+    others = sorted({*data.val, *(split for names in tests.values() for split in names)})
+    used = manifest.select(sorted({*data.train, *others}), data.classes)
+    trained = used.select(data.train).with_maps(data.map_column)
+    parts = [used] if data.map_column == "saliency" else [trained, used.select(others)]
+    decode = data.faults == "leave_out"
+    found = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
+    faults = sorted(found, key=lambda fault: fault.row or 0)
     if faults and data.faults == "stop":
         raise ManifestError.of(faults, data.manifest)
-    faulty = {fault.row for fault in faults}
-    used = used.take([i for i, row in enumerate(used.table["row"]) if row not in faulty])
-
-    train = used.select(data.train)
-    if data.limit is not None:
-        train = subset(train, data.limit, data.seed)
-    train = CONTROLS[data.maps](train, data.seed)
+    used, trained = _without(used, faults), _without(trained, faults)
     plain = build_transform(data.image_size)
     prepared = Prepared(
         classes=classes,
         positive=positive,
-        train=SaliencyDataset(
-            train, classes, build_transform(data.image_size, data.augment), stretch_maps=data.maps != "own"
-        ),
+        train=_training_set(trained, classes, data),
         val=SaliencyDataset(used.select(data.val), classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(faults),
@@ -75,6 +76,29 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
         if missing:
             raise SalignError(f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one.")
     return prepared
+
+
+def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) -> SaliencyDataset:
+    """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
+    control = CONTROLS[data.maps]
+    if data.limit is not None:
+        rows = subset(rows, data.limit, data.seed)
+    if data.annotated is not None:
+        rows = keep_maps(rows, data.annotated, data.seed)
+    if control.rows is not None:
+        rows = control.rows(rows, data.seed)
+    return SaliencyDataset(
+        rows,
+        classes,
+        build_transform(data.image_size, data.augment, data.blur_outside),
+        stretch_maps=control.rows is not None,
+        map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
+    )
+
+
+def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:
+    faulty = {fault.row for fault in faults}
+    return manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

@@ -44,10 +44,18 @@ class DataRecipe(_Section):
     """Random changes to training images and maps together; `none` is the published setting."""
     limit: int | None = Field(default=None, ge=2)
     """Train on so many images, the same share of each class, drawn with `seed`."""
+    map_column: str = "saliency"
+    """Manifest column with the maps of the training images, e.g. one with segmentation masks."""
+    annotated: float | None = Field(default=None, ge=0, le=1)
+    """Share of the annotated training images that keep their map, of each class alike; None = all, 0 = none."""
     maps: str = "own"
-    """Which human map an image is trained with: "own", or a control such as "shuffled"."""
+    """Which map an annotated image is trained with: its "own", or a control: "shuffled", "shuffled_within" or
+    "shuffled_across" classes, "inverted", "centre", "blobs"."""
+    blur_outside: list[float] = []
+    """Sigmas in pixels, published 2, 4, ..., 16: annotated training images are blurred outside of their map by one of
+    these or by none, each equally often."""
     seed: int = 0
-    """Of the subset drawn by `limit` and of control maps: runs with other training seeds share their data."""
+    """Of what `limit`, `annotated` and control maps draw: runs with other training seeds share their data."""
     sampling: Literal["natural", "balanced"] = "natural"
     """`natural`: each image once an epoch; `balanced`: with replacement, every class equally often."""
     faults: Literal["stop", "leave_out"] = "stop"

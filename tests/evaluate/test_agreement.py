@@ -152,6 +152,13 @@ def test_a_small_case_by_hand() -> None:
     assert math.isnan(one(METRICS["ssim"], model, human))
 
 
+def test_a_human_map_keeps_its_own_zero() -> None:
+    human = [[3.0, 1.0], [1.0, 1.0]]  # as shares: 1/2, 1/6, 1/6, 1/6
+    model = [[1.0, 0.0], [0.0, 0.0]]
+    assert one(METRICS["sim"], model, human) == pytest.approx(1 / 2)
+    assert one(METRICS["kl"], human, human) > 1  # the model's map loses its floor, and people marked something there
+
+
 def test_a_tie_for_the_last_place_counts_in_part() -> None:
     human = [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     model = [[9.0, 4.0, 4.0], [4.0, 1.0, 0.0]]  # one sure pixel, three for one place

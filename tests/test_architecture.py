@@ -30,6 +30,7 @@ ONLY_IN = {
     "fastapi": set(),
     "mlxtend": {"data/decoy.py"},
     "pydicom": {"data/dicom.py"},
+    "ray": {"experiment/runner.py"},
     "timm": {"models"},
 }
 LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}

@@ -121,7 +121,7 @@ def test_every_block_is_run_or_says_that_it_is_not(page: Path) -> None:
             assert block.info in known.get(block.language, set()), f"line {block.line}: ```{block.language}"
 
 
-@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "recipes").glob("*.yaml")), ids=name_of)
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "recipes").rglob("*.yaml")), ids=name_of)
 def test_the_commands_in_a_recipe_are_commands(recipe: Path) -> None:
     found = re.findall(r"^#.*?\bsalign (.+)$", recipe.read_text(encoding="utf-8"), re.MULTILINE)
     assert found, "a recipe says how it is run"

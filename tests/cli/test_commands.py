@@ -16,11 +16,14 @@ from salign.cli import app
 from salign.types import SalignError
 
 WRITES = {
-    ("demo",): "Folder for the images, the runs and the pictures",
+    ("demo",): "Folder for the images, the study and its report",
     ("train",): "Writes OUT/NAME-HASH",
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
     ("explain",): "Writes RUN/explain/SET_METHOD.html",
+    ("analyse",): "Writes RUN/analysis",
+    ("experiment",): "Writes OUT/NAME/runs",
+    ("report",): "Writes OUT/NAME/report.html",
     ("benchmark",): "Also write the figures to this file",
     ("data", "check"): "writes a page of pictures",
     ("data", "plant"): "New folder for the copy",

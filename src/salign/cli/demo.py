@@ -9,28 +9,26 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the images, the runs and the pictures.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the images, the study and its report.")] = Path("demo"),
     seeds: Annotated[int, typer.Option(min=1, help="Independent runs of each arm.")] = 4,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 12,
 ) -> None:
-    """Train with and without human saliency on real digits beside a coloured decoy, and show what each looked at.
+    """Train with and without human saliency on real digits beside a coloured decoy, and report what was seen.
 
-    In training the decoy's colour names the digit; out of distribution it is random. Takes about five minutes on two
-    cores. Stopped half-way, the same command goes on.
+    In training the decoy's colour names the digit; out of distribution it is random. A small study of three arms:
+    cross-entropy, CYBORG, and the control, CYBORG with the maps of other images. Takes about six minutes on two cores.
+    Stopped half-way, the same command goes on.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    from salign.train.demo import SETS, run_demo, verdict
+    from salign.cli.show import study_table
+    from salign.experiment.demo import run_demo
 
     typer.echo(f"training 3 arms x {seeds} seeds on 1,000 embedded digits ...")
-    result = run_demo(out, seeds=seeds, epochs=epochs)
-    table = Table(title="accuracy, mean ± sd over seeds (chance: 0.100)")
-    for name in ("arm", "decoy agrees (test_iid)", "decoy random (test_ood)", "runs"):
-        table.add_column(name, justify="left" if name == "arm" else "right")
-    for arm, part in result.accuracy.groupby("arm", sort=False):
-        table.add_row(str(arm), *(f"{part[name].mean():.3f} ± {part[name].std():.3f}" for name in SETS), str(len(part)))
-    Console().print(table)
-    typer.echo(verdict(result))
-    typer.echo(f"wrote {result.page}, {result.picture} and {out / 'runs'}.")
-    typer.echo(f"Next: open {result.page}; then train on your own images: salign data import --help")
+    shown = run_demo(out, seeds=seeds, epochs=epochs)
+    study_table(shown.study, shown.results)
+    for sentence in shown.verdict:
+        typer.echo(sentence)
+    typer.echo(f"wrote {shown.page}: open it in a browser; the runs lie in {shown.page.parent / 'runs'}.")
+    typer.echo(
+        f"Next: change {shown.source} and run it with `salign experiment {shown.source} --out {out}`; then your own "
+        "images: salign data import --help"
+    )

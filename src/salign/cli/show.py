@@ -57,7 +57,7 @@ def study_table(study: Study, results: Results) -> None:
         table.add_column(name, justify="left" if name in ("dataset", "network", "arm") else "right")
     wanted = results.figures[(results.figures["metric"] == study.metric) & results.figures["set"].isin(sets)]
     for key, runs in results.runs.groupby(place, sort=False, observed=True):
-        chosen = wanted[(wanted[place] == key).all(axis=1)]
+        chosen = wanted[(wanted[place] == list(key)).all(axis=1)]
         values = [chosen[chosen["set"] == name]["value"] for name in sets]
         cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
         table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)

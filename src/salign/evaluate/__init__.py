@@ -1,4 +1,7 @@
-"""Figures with intervals, from a table of predictions or from plain arrays."""
+"""Figures with intervals, from a table of predictions or from plain arrays, and how to compare two arms.
+
+What needs maps or a model is imported by its module: `agreement`, `annotators`, `consistency`, `reliance`.
+"""
 
 from salign.evaluate.classification import (
     accuracy,
@@ -10,6 +13,8 @@ from salign.evaluate.classification import (
     ece,
     one_vs_rest,
 )
+from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed
+from salign.evaluate.delong import DeLong, delong
 from salign.evaluate.figures import choose_threshold, evaluate_predictions
 from salign.evaluate.pad import (
     acer,
@@ -26,6 +31,8 @@ from salign.evaluate.predictions import PredictionsWriter, columns_for, read_pre
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 
 __all__ = [
+    "Comparison",
+    "DeLong",
     "PredictionsWriter",
     "accuracy",
     "acer",
@@ -41,13 +48,18 @@ __all__ = [
     "brier_macro",
     "choose_threshold",
     "columns_for",
+    "compare",
+    "compare_images",
+    "delong",
     "ece",
     "eer",
     "evaluate_predictions",
+    "holm",
     "one_vs_rest",
     "percentile_interval",
     "reached_apcer",
     "read_predictions",
+    "seeds_needed",
     "threshold_at_apcer",
     "threshold_at_eer",
     "validate",

@@ -1,0 +1,67 @@
+"""The demonstration: a small study on the embedded digits, and its report."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from salign.data.decoy import write_decoy_digits
+from salign.experiment.groups import groups_of
+from salign.experiment.report import write_report
+from salign.experiment.runner import LocalExecutor, run_study
+from salign.experiment.store import Results, StudyFolder, read_results
+from salign.experiment.study import Study
+from salign.experiment.summary import findings
+from salign.files import replace_text
+from salign.types import SalignError
+
+DIGITS_SEED = 2
+"""The settings of the study were chosen with the digits of seed 0."""
+
+
+class Demo(NamedTuple):
+    """What the demonstration left."""
+
+    study: Study
+    source: Path
+    """The study's YAML, to be changed and run again."""
+    results: Results
+    verdict: list[str]
+    """What was seen, in words computed from the figures, whatever it is."""
+    page: Path
+
+
+def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = True) -> Demo:
+    """Write the digits, train every arm with every seed, and report.
+
+    A run that is done is not repeated, so the demonstration may be cut off and started again.
+
+    Args:
+        out: folder for the images, the study and its report.
+        seeds: independent runs of each arm.
+        epochs: of each run.
+        progress: show a bar.
+
+    Raises:
+        SalignError: a run failed.
+    """
+    manifest = out / "digits" / "manifest.csv"
+    if not manifest.exists():
+        write_decoy_digits(manifest.parent, train=1000, val=200, test=400, seed=DIGITS_SEED)
+    content = yaml.safe_load(files("salign.experiment").joinpath("demo.yaml").read_text("utf-8"))
+    content["grids"][0]["seeds"] = seeds
+    content["recipe"]["train"]["epochs"] = epochs
+    source = out / "study.yaml"
+    replace_text(source, yaml.safe_dump(content, sort_keys=False))
+    study = Study.read(source)
+    folder = StudyFolder.of(study, out)
+    failed = run_study(study, folder, LocalExecutor(), progress=progress)
+    if failed:
+        raise SalignError(f"{len(failed)} runs failed; {failed[0].task.recipe.name}: {failed[0].error}")
+    results = read_results(study, folder)
+    page = write_report(study, results.figures, results.runs, folder.path, progress=progress)
+    verdict = [sentence for found in findings(study, groups_of(study, results.figures)) for sentence in found.sentences]
+    return Demo(study, source, results, verdict, page)

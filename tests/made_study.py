@@ -12,7 +12,7 @@ import pandas as pd
 
 from salign.data.manifest import Manifest
 from salign.evaluate.predictions import columns_for
-from salign.experiment.store import PLACE, StudyFolder
+from salign.experiment.store import Results, StudyFolder, cell_file, read_results
 from salign.experiment.study import ALL_IMAGES, Cell, Study, expand
 from salign.train.compare import FOLDER
 
@@ -35,44 +35,44 @@ def study(manifest: Path, **changes: Any) -> Study:
     return Study.build(content | changes)
 
 
-def made(
-    folder: Path, manifest: Path, of: Study, quality: Mapping[str, float] = QUALITY, *, images: int = 24
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write a run folder for every cell; returns the long table of figures and the table of runs, as the store does."""
+def made(out: Path, manifest: Path, of: Study, quality: Mapping[str, float] = QUALITY, *, images: int = 24) -> Results:
+    """Write the folder of the study below `out`, a run folder for every cell, and read it as the report does."""
     table = Manifest.read(manifest).table
     sets = {name: table[(table["split"] == name) & table["label"].isin(["1", "7"])].head(images) for name in SETS}
-    figures, runs = [], []
+    folder = StudyFolder.of(of, out)
     for cell in expand(of):
-        run = StudyFolder(folder).run(cell)
+        run = folder.run(cell)
         generator = np.random.default_rng([cell.seed, cell.images + 1, sum(map(ord, cell.arm))])
         run.path.mkdir(parents=True, exist_ok=True)
         run.recipe.write_text(cell.recipe.to_yaml())
-        (run.path / "model.json").write_text(json.dumps({"classes": ["1", "7"]}))
         arrays: dict[str, Any] = {}
+        figures: dict[str, dict[str, float]] = {}
         for name, rows in sets.items():
             share = 0.95 if name == "test_iid" else _share(cell, quality)
             right = answers(run.predictions(name), rows, share, generator)
             arrays |= maps(name, rows, right, cell, generator)
-            found = {"accuracy": right.mean(), "agreement/energy": share / 2, "agreement/cc": share - 0.3}
-            found["reliance/all//accuracy"] = right.mean()
+            noise = generator.normal(0, 0.02)
+            figures[name] = {
+                "accuracy": right.mean(),
+                "agreement/energy": share / 2 + noise,
+                "agreement/cc": share - noise,
+            }
+            figures[name]["reliance/all//accuracy"] = right.mean()
             for kept, value in (("inside", share), ("outside", 1 - share)):
                 for fill in ("blur", "other"):
-                    found[f"reliance/{kept}/{fill}/accuracy"] = value
-                    found[f"reliance/{kept}/{fill}/flipped"] = 1 - value
-            figures += [(*cell.place, name, metric, float(value)) for metric, value in found.items()]
+                    figures[name][f"reliance/{kept}/{fill}/accuracy"] = value
+                    figures[name][f"reliance/{kept}/{fill}/flipped"] = 1 - value
         (run.path / FOLDER).mkdir(exist_ok=True)
         with (run.path / FOLDER / "maps.npz").open("wb") as file:
             np.savez(file, **arrays)
         (run.path / FOLDER / "done").touch()
-        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], 1.0))
-    long = pd.DataFrame(figures, columns=[*PLACE, "set", "metric", "value"])
-    long = long.astype(dict.fromkeys(("dataset", "network", "arm", "set", "metric"), "category"))
-    return long, pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"])
+        cell_file(run).write_text(json.dumps({"seconds": 1.0, "figures": figures}))
+    return read_results(of, folder)
 
 
 def _share(cell: Cell, quality: Mapping[str, float]) -> float:
-    """More images help: .05 for every doubling above 25."""
-    more = 0.0 if cell.images == ALL_IMAGES else 0.05 * np.log2(cell.images / 200)
+    """More images help: .05 for every doubling up to 40."""
+    more = 0.0 if cell.images == ALL_IMAGES else 0.05 * np.log2(cell.images / 40)
     return float(quality[cell.arm] + more)
 
 

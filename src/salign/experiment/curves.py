@@ -2,18 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
+from salign.data.manifest import Manifest
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
-from salign.experiment.figures import Line
-from salign.experiment.groups import Condition, Group
+from salign.experiment.arms import times
+from salign.experiment.figures import Line, Styles, curves
+from salign.experiment.groups import Condition, Group, heading
+from salign.experiment.page import Block, Plots, Text
+from salign.experiment.study import Study
+from salign.experiment.tables import places
+from salign.train.recipe import Recipe
+from salign.train.run import RunFolder
+from salign.types import SalignError
 
 RESAMPLES = 500
 """Of the bootstrap over seeds for the data factor."""
+
+
+def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
+    blocks: list[Block] = []
+    for number, group in enumerate(groups):
+        share = max((one.annotated for found in group.ran.values() for one in found), default=1.0)
+        sizes = {one.images for found in group.ran.values() for one in found if one.annotated == share}
+        if len(sizes) < 2:
+            continue
+        axis = {size: _count(group, runs, Condition(size, share)) if np.isinf(size) else size for size in sizes}
+        known = {n: Condition(size, share) for size, n in axis.items() if n is not None}
+        svgs = []
+        for role, place in reversed(places(study)):
+            lines = [
+                found
+                for arm in group.arms
+                if (found := line(group, arm, place, study.metric, known, factor=times(arm)))
+            ]
+            labels = ("training images", f"{study.metric} on {place}, points")
+            if lines:
+                svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=f"images-{number}-{role}"))
+        if svgs:
+            blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
+        said = _factors(study, group, known)
+        if None in axis.values():
+            said.append("Runs with all images are left out: their manifest is not there any more to count them.")
+        blocks.append(Text(said, heading(groups, group) if said else ""))
+    return blocks
+
+
+def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """Curves over the share of the annotated images that keep their map."""
+    blocks: list[Block] = []
+    for number, group in enumerate(groups):
+        size = max((one.images for one in group.ran.get(study.guided, set())), default=np.inf)
+        conditions = {one for found in group.ran.values() for one in found if one.images == size}
+        axis = {100 * one.annotated: one for one in conditions if one.annotated > 0}
+        if len(axis) < 2:
+            continue
+        svgs = []
+        for role, place in reversed(places(study)):
+            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, axis))]
+            labels = ("annotated training images that keep their map, %", f"{study.metric} on {place}, points")
+            svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=f"annotated-{number}-{role}"))
+        blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
+    return blocks
 
 
 class Factor(NamedTuple):
@@ -27,7 +85,9 @@ class Factor(NamedTuple):
     high: float
 
 
-def line(group: Group, arm: str, place: str, metric: str, points: dict[float, Condition]) -> Line | None:
+def line(
+    group: Group, arm: str, place: str, metric: str, points: dict[float, Condition], *, factor: float = 1
+) -> Line | None:
     """Mean over the seeds with its 95 % t interval, in points of 100, at every condition that has runs.
 
     Args:
@@ -36,13 +96,14 @@ def line(group: Group, arm: str, place: str, metric: str, points: dict[float, Co
         place: name of the set.
         metric: name of the figure.
         points: place on the axis -> condition.
+        factor: what the arm's places are multiplied by.
     """
     rows = []
     for x, condition in sorted(points.items()):
         values = 100 * group.scores(arm, place, metric, condition).to_numpy()
         if n := len(values):
             reach = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
-            rows.append((x, values.mean(), values.mean() - reach, values.mean() + reach))
+            rows.append((x * factor, values.mean(), values.mean() - reach, values.mean() + reach))
     return Line(arm, *np.array(rows).T) if rows else None
 
 
@@ -93,16 +154,60 @@ def factors(images: Array, baseline: Array, guided: Array, generator: np.random.
 def factor_in_words(factor: Factor, images: Array, guided: str, baseline: str) -> str:
     """Say a factor, and where it lies beyond the numbers that were tried."""
     begin, top = f"{guided} with {factor.images:g} training images", images[-1]
+    if factor.images in (images[0], top) and factor.equals in (0, np.inf):
+        side = "above" if factor.equals else "below"
+        if (side == "above") == (factor.images == top):
+            end = "most" if side == "above" else "fewest"
+            return f"{begin}, the {end} tried, is {side} {baseline} with any number tried."
     if np.isinf(factor.equals):
-        times = f"more than {top / factor.images:.2g} times the images"
-        return f"{begin} is above {baseline} with any number tried, up to {top:g}: {times}."
+        many = f"more than {top / factor.images:.2g} times the images"
+        return f"{begin} is above {baseline} with any number tried, up to {top:g}: {many}."
     if factor.equals == 0:
-        times = f"less than {images[0] / factor.images:.2g} times the images"
-        return f"{begin} is below {baseline} with {images[0]:g}: {times}."
+        many = f"less than {images[0] / factor.images:.2g} times the images"
+        return f"{begin} is below {baseline} with {images[0]:g}: {many}."
     ends = "" if np.isnan(factor.low) else f" [{_end(factor.low, images)}, {_end(factor.high, images)}]"
-    times = f"{factor.equals / factor.images:.2g} times the images"
-    return f"{begin} equals {baseline} with {factor.equals:.0f}{ends}: {times}."
+    many = f"{factor.equals / factor.images:.2g} times the images"
+    return f"{begin} equals {baseline} with {factor.equals:.0f}{ends}: {many}."
 
 
 def _end(value: float, images: Array) -> str:
     return f"> {images[-1]:g}" if np.isinf(value) else f"< {images[0]:g}" if value == 0 else f"{value:.0f}"
+
+
+def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[str]:
+    """Over the numbers of images that both arms have runs with, and the seeds that all of these have."""
+    shared = {
+        n: one
+        for n, one in sorted(axis.items())
+        if one in group.ran.get(study.baseline, set()) & group.ran.get(study.guided, set())
+    }
+    found = [
+        [group.scores(arm, study.target, study.metric, one) for one in shared.values()]
+        for arm in (study.baseline, study.guided)
+    ]
+    if len(shared) < 2:
+        return []
+    baseline, guided = (pd.concat(columns, axis=1, join="inner") for columns in found)
+    seeds = baseline.index.intersection(guided.index).sort_values()
+    if not len(seeds):
+        return []
+    images = np.array(list(shared))
+    equal = factors(images, baseline.loc[seeds].to_numpy(), guided.loc[seeds].to_numpy(), np.random.default_rng(0))
+    many = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    rule = (
+        f"By {study.metric} on {study.target}, {many}: where the curve of {study.baseline}, taken as linear in log n "
+        "between the points, first comes up to the value. In brackets: 95 % bootstrap interval over seeds."
+    )
+    return [rule, *(factor_in_words(one, images, study.guided, study.baseline) for one in equal)]
+
+
+def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | None:
+    """Training images of the runs that left none out, from their manifest; None where it is not there any more."""
+    for arm in group.arms:
+        for path in group.paths(runs, arm, condition).values():
+            try:
+                data = Recipe.read(RunFolder(Path(path)).recipe).data
+                return float(len(Manifest.read(data.manifest, data.root).select(data.train, data.classes)))
+            except SalignError:
+                return None
+    return None

@@ -1,77 +1,28 @@
-"""The sections of the report below the main table, each a function from groups of runs to blocks of the page."""
+"""Where the models look and what they use: sections of the report, each from groups of runs to blocks of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from salign.data.manifest import Manifest
 from salign.experiment.answers import read_answers
-from salign.experiment.curves import factor_in_words, factors, line
 from salign.experiment.examples import SIDE, examples
-from salign.experiment.figures import Cloud, Look, curves, scatter
-from salign.experiment.groups import Condition, Group
+from salign.experiment.figures import Cloud, Styles, scatter
+from salign.experiment.groups import Group, heading
 from salign.experiment.page import Block, Plots, Table, Text, Tile, Tiles
 from salign.experiment.saliency import MOST_RUNS, ArmMaps, picture, read_arm
 from salign.experiment.study import Study
-from salign.experiment.tables import NOTHING, mean_in_words, places, points
+from salign.experiment.tables import NOTHING, mean_in_words, points
 from salign.maps.render import thumbnail
-from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
-Styles = Mapping[str, Look]
 MOST_IMAGES = 12
 """Test images shown in all."""
 AGREEMENT = {"energy": "energy inside the human map", "cc": "correlation with the human map (CC)"}
 """Metric of `salign.evaluate.agreement` -> what it is called on an axis."""
-
-
-def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
-    blocks: list[Block] = []
-    for number, group in enumerate(groups):
-        share = max((one.annotated for found in group.ran.values() for one in found), default=1.0)
-        sizes = {one.images for found in group.ran.values() for one in found if one.annotated == share}
-        if len(sizes) < 2:
-            continue
-        axis = {size: _count(group, runs, Condition(size, share)) if np.isinf(size) else size for size in sizes}
-        known = {n: Condition(size, share) for size, n in axis.items() if n is not None}
-        svgs = []
-        for role, place in reversed(places(study)):
-            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, known))]
-            labels = ("training images", f"{study.metric} on {place}, points")
-            if lines:
-                svgs.append(curves(lines, styles, labels, title=group.title, name=f"images-{number}-{role}"))
-        if svgs:
-            blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
-        said = _factors(study, group, known)
-        if None in axis.values():
-            said.append("Runs with all images are left out: their manifest is not there any more to count them.")
-        blocks.append(Text(said, group.title if said else ""))
-    return blocks
-
-
-def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Curves over the share of the annotated images that keep their map."""
-    blocks: list[Block] = []
-    for number, group in enumerate(groups):
-        size = max((one.images for one in group.ran.get(study.guided, set())), default=np.inf)
-        conditions = {one for found in group.ran.values() for one in found if one.images == size}
-        axis = {100 * one.annotated: one for one in conditions if one.annotated > 0}
-        if len(axis) < 2:
-            continue
-        svgs = []
-        for role, place in reversed(places(study)):
-            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, axis))]
-            labels = ("annotated training images that keep their map, %", f"{study.metric} on {place}, points")
-            svgs.append(curves(lines, styles, labels, title=group.title, name=f"annotated-{number}-{role}"))
-        blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
-    return blocks
 
 
 def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
@@ -88,7 +39,9 @@ def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles:
             if not clouds:
                 continue
             labels = (words, f"{study.metric} on {study.target}, points")
-            svgs.append(scatter(clouds, styles, labels, title=group.title, name=f"agreement-{number}-{metric}"))
+            svgs.append(
+                scatter(clouds, styles, labels, title=heading(groups, group), name=f"agreement-{number}-{metric}")
+            )
             said.append(f"{group.title}, {words}: {_spearman(clouds)}")
     if not svgs:
         return []
@@ -118,9 +71,9 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
             tiles.append(Tile(f"{arm}{left}", [*people, *grid]))
         if rows:
             caption = (
-                f"{group.title}, on {study.target}. Maps and answers alike: mean correlation (CC) of the maps of one image, "
-                "and share of equal answers, over all pairs of runs. Entropy: 0 = one cell, 1 = everywhere alike. Energy "
-                "and CC: agreement with people, mean ± sd over runs."
+                f"{group.title}, on {study.target}. Maps alike: mean correlation (CC) of the maps of one image over "
+                "all pairs of runs. Answers alike: share of equal answers over all pairs. Entropy: 0 = one cell, 1 = "
+                "everywhere the same. Energy and CC: agreement with people, mean ± sd over runs."
             )
             blocks.append(Table(caption, pd.DataFrame(rows)))
             caption = (
@@ -138,16 +91,16 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
     blocks: list[Block] = []
     for group in groups:
         rows = []
-        names = {str(key[4]) for key in group.values.index if str(key[4]).startswith("reliance/inside/")}
+        names = {metric for *_, metric in group.places if metric.startswith("reliance/inside/")}
         for arm in group.arms:
             whole = group.scores(arm, study.target, "reliance/all//accuracy")
             for fill in sorted({name.split("/")[2] for name in names}):
-                row = {"arm": arm, "the rest is": fill, "untouched": _mean(whole)}
-                for kept, title in (("inside", "only the region"), ("outside", "all but the region")):
+                row = {"arm": arm, "replaced by": fill, "untouched": _mean(whole)}
+                for kept, title in (("inside", "kept"), ("outside", "removed")):
                     found = group.scores(arm, study.target, f"reliance/{kept}/{fill}/accuracy")
                     flipped = group.scores(arm, study.target, f"reliance/{kept}/{fill}/flipped")
                     row |= {
-                        title: _mean(found),
+                        f"region {title}": _mean(found),
                         f"{title}: lost": points((whole - found).mean()),
                         f"{title}: flipped %": points(flipped.mean()),
                     }
@@ -155,10 +108,10 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
                     rows.append(row)
         if rows:
             caption = (
-                f"{group.title}, annotated images of {study.target}: accuracy in points (mean ± sd over seeds) when all "
-                "but the human region, or the region, is replaced: by another image's background, by blur, grey or noise; "
-                "what is lost, and the share of answers that change. A model that uses the region keeps its answers "
-                "with only the region and loses them without it."
+                f"{group.title}, annotated images of {study.target}: accuracy in points (mean ± sd over seeds) where "
+                "only the human region is kept and the rest replaced, and where only the region is replaced (other: by "
+                "another image's background); what that loses, and the share of answers that change. A model that uses "
+                "the region keeps its answers when it is kept and loses them when it is removed."
             )
             blocks.append(Table(caption, pd.DataFrame(rows), names=2))
     return blocks
@@ -216,45 +169,6 @@ def _consistency(study: Study, group: Group, arm: str, maps: ArmMaps) -> dict[st
     } | {title: f"{_decimal(values.mean())} ± {_decimal(values.std(ddof=1))}" for title, values in people.items()}
 
 
-def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[str]:
-    """Over the numbers of images that both arms have runs with, and the seeds that all of these have."""
-    shared = {
-        n: one
-        for n, one in sorted(axis.items())
-        if one in group.ran.get(study.baseline, set()) & group.ran.get(study.guided, set())
-    }
-    found = [
-        [group.scores(arm, study.target, study.metric, one) for one in shared.values()]
-        for arm in (study.baseline, study.guided)
-    ]
-    if len(shared) < 2:
-        return []
-    baseline, guided = (pd.concat(columns, axis=1, join="inner") for columns in found)
-    seeds = baseline.index.intersection(guided.index).sort_values()
-    if not len(seeds):
-        return []
-    images = np.array(list(shared))
-    equal = factors(images, baseline.loc[seeds].to_numpy(), guided.loc[seeds].to_numpy(), np.random.default_rng(0))
-    many = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-    rule = (
-        f"By {study.metric} on {study.target}, {many}; {study.baseline}'s curve is taken as linear in log n between the "
-        "points, where it first comes up to the value. In brackets: 95 % bootstrap interval over seeds."
-    )
-    return [rule, *(factor_in_words(one, images, study.guided, study.baseline) for one in equal)]
-
-
-def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | None:
-    """Training images of the runs that left none out, from their manifest; None where it is not there any more."""
-    for arm in group.arms:
-        for path in group.paths(runs, arm, condition).values():
-            try:
-                data = Recipe.read(RunFolder(Path(path)).recipe).data
-                return float(len(Manifest.read(data.manifest, data.root).select(data.train, data.classes)))
-            except SalignError:
-                return None
-    return None
-
-
 def _spearman(clouds: Sequence[Cloud]) -> str:
     """The rank correlation over all runs, and within arms (ranks of each arm about their own mean)."""
     x, y = (np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in ("x", "y"))
@@ -273,4 +187,4 @@ def _mean(values: pd.Series) -> str:
 
 
 def _decimal(value: float) -> str:
-    return NOTHING if np.isnan(value) else f"{value:.2f}"
+    return NOTHING if np.isnan(value) else f"{value:.2f}".replace("-", "−")

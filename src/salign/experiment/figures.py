@@ -57,6 +57,10 @@ class Look(NamedTuple):
     marker: str
 
 
+Styles = Mapping[str, Look]
+"""Of every arm."""
+
+
 class Interval(NamedTuple):
     """A line of a forest plot; NaN ends where nothing is known about chance."""
 
@@ -101,7 +105,7 @@ def looks(arms: Sequence[str]) -> dict[str, Look]:
     return dict(zip(arms, [Look("#808890", "o"), *others], strict=False))
 
 
-def forest(intervals: Sequence[Interval], styles: Mapping[str, Look], label: str, *, title: str = "", name: str) -> str:
+def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: str = "", name: str) -> str:
     """Draw one line per arm: its value and interval, and where zero is.
 
     Args:
@@ -128,9 +132,7 @@ def forest(intervals: Sequence[Interval], styles: Mapping[str, Look], label: str
         return _svg(figure, name, f"{title}: {label}. {'; '.join(lines)}.")
 
 
-def curves(
-    lines: Sequence[Line], styles: Mapping[str, Look], labels: tuple[str, str], *, title: str = "", name: str
-) -> str:
+def curves(lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str) -> str:
     """Draw every arm over a quantity on a logarithmic axis, with its interval as a band.
 
     Args:
@@ -163,9 +165,7 @@ def curves(
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 
 
-def scatter(
-    clouds: Sequence[Cloud], styles: Mapping[str, Look], labels: tuple[str, str], *, title: str = "", name: str
-) -> str:
+def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str) -> str:
     """Draw a point per run, arms told apart by colour and marker.
 
     Args:

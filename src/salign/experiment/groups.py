@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,9 @@ import pandas as pd
 from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
 from salign.experiment.study import ALL_IMAGES, Study
+
+UNNAMED = ("data", "network")
+"""What a study calls its only data set or network that it gives no name."""
 
 
 class Condition(NamedTuple):
@@ -35,28 +38,26 @@ class Group:
 
     dataset: str
     network: str
+    title: str
+    """Both names, without those that the study did not give; if it gave none, the study's own."""
     arms: tuple[str, ...]
     """The baseline, the guided arm, the controls, then all others by name; only those with finished runs."""
     conditions: dict[str, Condition]
     """Under which an arm is reported: the largest that it shares with the baseline (the baseline: with the guided)."""
     values: pd.DataFrame
-    """A row per (arm, images, annotated, set, metric), a column per seed; NaN where there is no figure."""
+    """A column per seed; NaN where there is no figure."""
+    places: dict[tuple[str, float, float, str, str], int]
+    """Arm, images, annotated, set, metric -> row of `values`."""
     ran: dict[str, set[Condition]]
     """Conditions under which each arm has finished runs."""
-
-    @property
-    def title(self) -> str:
-        """Data set and network."""
-        return f"{self.dataset}, {self.network}"
+    compared: dict[tuple[str, str, str, str], Comparison | None] = field(default_factory=dict)
+    """What `compare` found so far."""
 
     def scores(self, arm: str, place: str, metric: str, condition: Condition | None = None) -> pd.Series:
         """Figures of an arm on the set `place`, by seed; empty where there are none. By default as reported."""
-        if arm not in self.ran:
-            return pd.Series(dtype=np.float64)
-        key = (arm, *(condition or self.conditions[arm]), place, metric)
-        if key not in self.values.index:
-            return pd.Series(dtype=np.float64)
-        return self.values.loc[[key]].iloc[0].dropna()
+        chosen = condition or self.conditions.get(arm)
+        row = None if chosen is None else self.places.get((arm, *chosen, place, metric))
+        return pd.Series(dtype=np.float64) if row is None else self.values.iloc[row].dropna()
 
     def shared(self, first: str, second: str) -> Condition | None:
         """The largest condition under which both arms have runs."""
@@ -81,8 +82,12 @@ class Group:
 
     def compare(self, first: str, second: str, place: str, metric: str) -> Comparison | None:
         """Compare two arms on one set; None without a seed that both have. Equal figures give an equal answer."""
-        one, two = self.pair(first, second, place, metric)
-        return compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
+        asked = first, second, place, metric
+        if asked not in self.compared:
+            one, two = self.pair(*asked)
+            found = compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
+            self.compared[asked] = found
+        return self.compared[asked]
 
 
 def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
@@ -104,6 +109,11 @@ def arm_order(study: Study, arms: Iterable[str]) -> tuple[str, ...]:
     return (*dict.fromkeys(arm for arm in first if arm in present), *sorted(present - set(first)))
 
 
+def heading(groups: Sequence[Group], group: Group) -> str:
+    """Title of what is about one group: nothing where it is the only one."""
+    return group.title if len(groups) > 1 else ""
+
+
 def _group(study: Study, dataset: str, network: str, rows: pd.DataFrame) -> Group:
     ran: dict[str, set[Condition]] = {}
     for arm, images, annotated in rows[["arm", "images", "annotated"]].drop_duplicates().itertuples(index=False):
@@ -113,5 +123,8 @@ def _group(study: Study, dataset: str, network: str, rows: pd.DataFrame) -> Grou
     for arm in arms:
         other = study.guided if arm == study.baseline else study.baseline
         conditions[arm] = max(ran[arm] & ran.get(other, set()) or ran[arm])
-    values = rows.pivot(index=["arm", "images", "annotated", "set", "metric"], columns="seed", values="value")
-    return Group(dataset, network, arms, conditions, values.sort_index(), ran)
+    keys = ["arm", "images", "annotated", "set", "metric"]
+    values = rows.pivot(index=keys, columns="seed", values="value").sort_index(axis=1)
+    title = ", ".join(name for name in (dataset, network) if name not in UNNAMED) or study.name
+    places = {(str(key[0]), key[1], key[2], str(key[3]), str(key[4])): row for row, key in enumerate(values.index)}
+    return Group(dataset, network, title, arms, conditions, values.reset_index(drop=True), places, ran)

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
+from pandas.api.types import is_numeric_dtype
+from pyarrow.csv import WriteOptions, write_csv
 from rich.progress import Progress
 
-from salign.experiment import evidence
+from salign.experiment import curves, evidence
 from salign.experiment.arms import arm_changes, times
-from salign.experiment.figures import Interval, forest, looks
-from salign.experiment.groups import Group, arm_order, groups_of
+from salign.experiment.figures import Interval, Styles, forest, looks
+from salign.experiment.groups import Group, arm_order, groups_of, heading
 from salign.experiment.page import Block, Folded, Plots, Section, Table, Text, write_page
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.experiment.summary import findings, headline
@@ -29,12 +32,12 @@ from salign.experiment.tables import (
     to_latex,
     to_markdown,
 )
-from salign.files import replace_text
+from salign.files import replace_text, replacing
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed", "set", "metric")
 _DETAILS = {
-    "How many training images is guidance worth?": evidence.over_images,
-    "How many annotations does it need?": evidence.over_annotations,
+    "How many training images is guidance worth?": curves.over_images,
+    "How many annotations does it need?": curves.over_annotations,
     "Do models that look where people look generalize better?": evidence.agreement,
     "Do independent runs look at the same places?": evidence.consistency,
     "What do the models use?": evidence.reliance,
@@ -80,13 +83,23 @@ def write_report(
             sections.append(Section(title, blocks(study, groups, runs, styles)))
             bar.advance(task)
     sections.append(Section("What was run", _what_was_run(study, runs)))
-    ordered = results.astype({name: str for name in PLACE if results[name].dtype == "category"})
-    replace_text(out / "results.csv", ordered.sort_values(list(PLACE))[[*PLACE, "value"]].to_csv(index=False))
+    _write_figures(out / "results.csv", results)
     replace_text(out / "table.csv", table.to_csv(index=False))
     words = shown(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))
     return write_page(out / "report.html", study.title or study.name, study.question, sections)
+
+
+def _write_figures(path: Path, results: pd.DataFrame) -> None:
+    """The long table, sorted; millions of rows, so neither converted to text nor held as one."""
+    names = {name: results[name].astype("category") for name in PLACE if not is_numeric_dtype(results[name])}
+    ordered = results.assign(
+        **{name: one.cat.set_categories(sorted(one.cat.categories)) for name, one in names.items()}
+    )
+    table = pa.Table.from_pandas(ordered.sort_values(list(PLACE))[[*PLACE, "value"]], preserve_index=False)
+    with replacing(path) as partial:
+        write_csv(table, partial, WriteOptions(quoting_style="needed"))
 
 
 def _summary(study: Study, groups: Sequence[Group], finished: int, missing: int) -> list[Block]:
@@ -122,6 +135,7 @@ def _tests(table: pd.DataFrame) -> int:
 
 
 def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Block]:
+    titles = {(group.dataset, group.network): group.title for group in groups}
     rows = []
     for row in pairs_table(study, groups, runs).to_dict("records"):
         intervals = [(row[f"{kind}low"], row[f"{kind}high"]) for kind in ("", "boot_", "nested_")]
@@ -129,7 +143,7 @@ def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Bl
         rows.append(
             {
                 "pair": f"{row['first']} − {row['second']}",
-                "data": f"{row['dataset']}, {row['network']}",
+                "data": titles[row["dataset"], row["network"]],
                 "seeds": str(row["seeds"]),
                 "difference, t interval": first,
                 "bootstrap: seeds": others[0].partition(" ")[2],
@@ -146,7 +160,7 @@ def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Bl
     return [Table(caption, pd.DataFrame(rows), names=2)] if rows else []
 
 
-def _differences(study: Study, groups: Sequence[Group], styles: Any) -> list[Block]:
+def _differences(study: Study, groups: Sequence[Group], styles: Styles) -> list[Block]:
     svgs = []
     for number, group in enumerate(groups):
         for role, place in reversed(places(study)):
@@ -157,9 +171,8 @@ def _differences(study: Study, groups: Sequence[Group], styles: Any) -> list[Blo
                 if one is not None and arm != study.baseline
             ]
             label = f"{study.metric} on {place} minus {study.baseline}'s, points"
-            title = group.title if len(groups) > 1 else ""
             if lines:
-                svgs.append(forest(lines, styles, label, title=title, name=f"forest-{number}-{role}"))
+                svgs.append(forest(lines, styles, label, title=heading(groups, group), name=f"forest-{number}-{role}"))
     caption = (
         "Mean paired difference and its 95 % t interval over seeds. No line: one seed, which says nothing about chance."
     )

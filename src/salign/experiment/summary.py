@@ -94,7 +94,7 @@ def _gain(study: Study, found: Comparison | None) -> str:
             f"{study.guided} and {study.baseline} have no finished seed in common that {study.target} was tested with."
         )
     said = (
-        f"{study.guided} reaches {points(found.first)} {study.metric} on {study.target}, {study.baseline} "
+        f"{study.guided} reaches {study.metric} {points(found.first)} on {study.target}, {study.baseline} "
         f"{points(found.second)} ({_seeds(found)}): {_difference(found)}. "
     )
     needed = ""
@@ -152,16 +152,15 @@ def _cost(study: Study, found: Comparison | None) -> str:
 
 def _best(study: Study, group: Group) -> str:
     """Name the arm that does better than the guided one, if there is one under the same condition."""
-    better = [
-        (found.difference, arm, found)
-        for arm in group.arms
-        if arm not in (study.guided, study.baseline, *study.controls)
-        and (found := group.compare(arm, study.guided, study.target, study.metric)) is not None
-        and found.difference > 0
-    ]
-    if not better:
+    gains = {}
+    for arm in group.arms:
+        one, two = group.pair(arm, study.guided, study.target, study.metric)
+        if len(one) and arm not in (study.guided, study.baseline, *study.controls):
+            gains[arm] = float((one - two).mean())
+    arm = max(gains, key=lambda name: (gains[name], name), default="")
+    found = group.compare(arm, study.guided, study.target, study.metric) if gains.get(arm, 0) > 0 else None
+    if found is None:
         return ""
-    _, arm, found = max(better, key=lambda one: one[:2])
     words = group.shared(arm, study.guided)
     under = f" with {words.words}" if words and words.words else ""
     return f"The arm {arm} does better than {study.guided}{under}: {_difference(found)} ({standing(found)})."
@@ -173,8 +172,8 @@ def _use(study: Study, group: Group) -> str:
     shares = [(arm, group.scores(arm, study.target, metric)) for arm in (study.guided, study.baseline)]
     if any(values.empty for _, values in shares):
         return ""
-    told = " and ".join(f"{arm} {points(values.mean())} %" for arm, values in shares)
-    return f"With everything outside the human region exchanged for another image's, {told} of the answers change."
+    told = " and ".join(f"{points(values.mean())} % of the answers of {arm}" for arm, values in shares)
+    return f"With everything outside the human region exchanged for another image's, {told} change."
 
 
 def _difference(found: Comparison) -> str:

@@ -98,10 +98,7 @@ class Cloud:
 
 def looks(arms: Sequence[str]) -> dict[str, Look]:
     """Give every arm its colour and marker; the first, the baseline, is grey."""
-    others = [
-        Look(_COLOURS[k % len(_COLOURS)], _MARKERS[(k + k // len(_COLOURS)) % len(_MARKERS)])
-        for k in range(len(arms) - 1)
-    ]
+    others = [Look(_COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]) for k in range(len(arms) - 1)]
     return dict(zip(arms, [Look("#808890", "o"), *others], strict=False))
 
 

@@ -99,15 +99,15 @@ def places(study: Study) -> list[tuple[str, str]]:
 def to_markdown(table: pd.DataFrame) -> str:
     """A table of text as a Markdown pipe table."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    cells = [[str(cell).replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
+    cells = [[_one_line(cell).replace("|", r"\|") for cell in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """A table of text as a LaTeX tabular with the rules of the booktabs package; everything is escaped."""
     escape = re.compile("|".join(map(re.escape, _LATEX)))
-    rows = [[escape.sub(lambda found: _LATEX[found[0]], str(cell)) for cell in row] for row in table.to_numpy()]
-    head = [escape.sub(lambda found: _LATEX[found[0]], str(name)) for name in table.columns]
+    rows = [[escape.sub(lambda found: _LATEX[found[0]], _one_line(cell)) for cell in row] for row in table.to_numpy()]
+    head = [escape.sub(lambda found: _LATEX[found[0]], _one_line(name)) for name in table.columns]
     lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}", ""])
@@ -135,6 +135,10 @@ def difference_in_words(value: float, low: float, high: float) -> str:
 def p_in_words(p: float) -> str:
     """Three decimals, or "< .001"."""
     return NOTHING if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _one_line(cell: object) -> str:
+    return " ".join(str(cell).split())
 
 
 def _row(study: Study, group: Group, arm: str) -> dict[str, object]:

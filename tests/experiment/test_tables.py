@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from made_study import made, study
+from salign.experiment import tables
+from salign.experiment.answers import nested_interval, read_answers
+from salign.experiment.groups import Condition, groups_of
+from salign.types import SalignError
+
+GRIDS = [
+    {"arms": ["ce", "cyborg", "shuffled"], "seeds": 4, "images": [20, None]},
+    {"arms": ["ce_times@2"], "seeds": 4, "images": [20]},
+    {"arms": ["inverted"], "seeds": [1, 3, 8]},
+]
+
+
+@pytest.fixture(scope="module")
+def plan(digits):
+    return study(digits, grids=GRIDS)
+
+
+@pytest.fixture(scope="module")
+def results(plan, digits, tmp_path_factory):
+    return made(tmp_path_factory.mktemp("studies"), digits, plan)
+
+
+@pytest.fixture(scope="module")
+def table(plan, results):
+    return tables.main_table(plan, groups_of(plan, results.figures)).set_index("arm")
+
+
+def scores(results, arm, place, images=-1, metric="accuracy"):
+    """By seed, from the long table."""
+    rows = results.figures.query("arm == @arm and set == @place and images == @images and metric == @metric")
+    return rows.set_index("seed")["value"].sort_index()
+
+
+def test_means_and_paired_differences_are_those_of_scipy(table, results):
+    for arm in ("cyborg", "shuffled"):
+        for role, place in (("reference", "test_iid"), ("target", "test_ood")):
+            first, second = scores(results, arm, place), scores(results, "ce", place)
+            row = table.loc[arm]
+            assert row[f"{role}_mean"] == pytest.approx(first.mean())
+            assert row[f"{role}_sd"] == pytest.approx(np.std(first, ddof=1))
+            test = stats.ttest_rel(first, second)
+            interval = test.confidence_interval()
+            assert row[f"{role}_difference"] == pytest.approx((first - second).mean())
+            assert (row[f"{role}_low"], row[f"{role}_high"]) == pytest.approx((interval.low, interval.high))
+        assert table.loc[arm, "p"] == pytest.approx(stats.ttest_rel(first, second).pvalue)
+        won = [float(a > b) + (a == b) / 2 for a, b in itertools.product(first, second)]
+        assert table.loc[arm, "improvement"] == pytest.approx(np.mean(won))
+    assert table.loc["ce", ["p", "p_holm", "target_difference", "improvement"]].isna().all()
+
+
+def test_p_values_are_adjusted_over_the_whole_table(table):
+    p = table["p"].dropna().sort_values()
+    adjusted = np.maximum.accumulate([min(1, (len(p) - k) * value) for k, value in enumerate(p)])
+    np.testing.assert_allclose(table.loc[p.index, "p_holm"], adjusted)
+    assert len(p) == 4
+
+
+def test_an_arm_is_compared_under_the_condition_that_it_shares_with_the_baseline(table, results):
+    row = table.loc["ce_times@2"]
+    assert (row["images"], table.loc["cyborg", "images"]) == (20, -1)
+    expected = scores(results, "ce_times@2", "test_ood", 20) - scores(results, "ce", "test_ood", 20)
+    assert row["target_difference"] == pytest.approx(expected.mean())
+
+
+def test_only_seeds_that_both_arms_have_are_paired(table, results):
+    row = table.loc["inverted"]
+    assert row["seeds"] == 2  # of 1, 3, 8 the baseline has 1 and 3
+    first, second = scores(results, "inverted", "test_ood"), scores(results, "ce", "test_ood")
+    assert row["target_difference"] == pytest.approx(np.mean([first[seed] - second[seed] for seed in (1, 3)]))
+    assert row["target_mean"] == pytest.approx(first.mean())
+
+
+def test_the_order_of_the_rows_and_what_other_cells_found_change_nothing(plan, results, table):
+    shuffled = results.figures.sample(frac=1, random_state=0)
+    again = tables.main_table(plan, groups_of(plan, shuffled)).set_index("arm")
+    pd.testing.assert_frame_equal(again, table)
+    less = results.figures[results.figures["arm"] != "shuffled"]
+    fewer = tables.main_table(plan, groups_of(plan, less)).set_index("arm")
+    pd.testing.assert_frame_equal(fewer.drop(columns="p_holm"), table.drop("shuffled").drop(columns="p_holm"))
+
+
+def test_one_seed_has_a_difference_and_no_interval(plan, results):
+    table = tables.main_table(plan, groups_of(plan, results.figures[results.figures["seed"] == 1]))
+    row = table.set_index("arm").loc["cyborg"]
+    assert row["target_difference"] == pytest.approx(
+        scores(results, "cyborg", "test_ood")[1] - scores(results, "ce", "test_ood")[1]
+    )
+    assert row[["target_low", "target_high", "p", "improvement", "target_sd"]].isna().all()
+    (line,) = tables.shown(plan, table[table["arm"] == "cyborg"]).to_dict("records")
+    assert "[" not in line["test_ood − ce"]
+    assert "±" not in line["test_ood"]
+    assert line["p"] == line["P(better)"] == tables.NOTHING
+
+
+def test_pairs_carry_the_interval_over_seeds_and_images(plan, results):
+    groups = groups_of(plan, results.figures)
+    found = tables.pairs_table(plan, groups, results.runs).set_index("second")
+    assert found.index.tolist() == ["ce", "shuffled"]
+    runs = results.runs[results.runs["images"] == -1]
+    paths = {arm: rows.sort_values("seed")["path"].tolist() for arm, rows in runs.groupby("arm")}
+    first, second = (read_answers(paths[arm], "test_ood") for arm in ("cyborg", "shuffled"))
+    row = found.loc["shuffled"]
+    assert (row["nested_low"], row["nested_high"]) == nested_interval(first, second, "accuracy")
+    differences = scores(results, "cyborg", "test_ood") - scores(results, "shuffled", "test_ood")
+    assert row["difference"] == pytest.approx(differences.mean())
+    assert row["effect"] == pytest.approx(differences.mean() / differences.std())
+    assert row["nested_high"] - row["nested_low"] > row["boot_high"] - row["boot_low"]  # images are drawn as well
+    right = (first.probabilities.argmax(2) == first.labels).mean(1)
+    np.testing.assert_allclose(right, scores(results, "cyborg", "test_ood"))
+
+
+def test_answers_are_matched_by_id_and_refused_where_images_differ(results, tmp_path):
+    path = results.runs["path"].iloc[0]
+    (tmp_path / "a/predictions").mkdir(parents=True)
+    rows = pd.read_csv(f"{path}/predictions/test_ood.csv", dtype=str)
+    rows.sample(frac=1, random_state=0).to_csv(tmp_path / "a/predictions/test_ood.csv", index=False)
+    both = read_answers([path, tmp_path / "a"], "test_ood")
+    np.testing.assert_array_equal(both.probabilities[0], both.probabilities[1])
+    truth = [float(row[f"prob_{row['label']}"]) for _, row in rows.sort_values("id").iterrows()]
+    np.testing.assert_allclose(both.truth, truth, atol=1e-6)
+    rows.head(5).to_csv(tmp_path / "a/predictions/test_ood.csv", index=False)
+    with pytest.raises(SalignError, match="speaks of other images"):
+        read_answers([path, tmp_path / "a"], "test_ood")
+
+
+def test_auroc_over_images_is_that_of_either_class(results):
+    paths = {arm: rows["path"].tolist()[:3] for arm, rows in results.runs.groupby("arm")}
+    first, second = (read_answers(paths[arm], "test_ood") for arm in ("cyborg", "ce"))
+    low, high = nested_interval(first, second, "auroc", resamples=200)
+    ranks = [
+        np.mean([stats.mannwhitneyu(p[a.labels == 1, 1], p[a.labels == 0, 1]).statistic for p in a.probabilities])
+        / ((a.labels == 1).sum() * (a.labels == 0).sum())
+        for a in (first, second)
+    ]
+    assert low < ranks[0] - ranks[1] < high
+    with pytest.raises(SalignError, match="there are accuracy, auroc"):
+        nested_interval(first, second, "ece")
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.2244, 0.04, 0.409, "+22.4 [+4.0, +40.9]"),
+        (-0.0001, -0.001, 0.0, "+0.0 [−0.1, +0.0]"),
+        (0.1, np.nan, np.nan, "+10.0"),
+        (np.nan, np.nan, np.nan, "–"),
+    ],
+)
+def test_differences_in_words(value, low, high, said):
+    assert tables.difference_in_words(value, low, high) == said
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.0004, "< .001"), (0.034, ".034"), (1.0, "1.000"), (np.nan, "–")])
+def test_p_values_in_words(p, said):
+    assert tables.p_in_words(p) == said
+
+
+def test_conditions_in_words():
+    assert Condition(np.inf, 1.0).words == ""
+    assert Condition(50.0, 0.1).words == "50 training images, 10 % of the maps"
+    assert max(Condition(50.0, 1.0), Condition(np.inf, 0.1)) == Condition(np.inf, 0.1)
+
+
+def test_latex_escapes_everything():
+    text = tables.to_latex(pd.DataFrame([{"arm_1": r"a&b%c$d#e_f{g}~^\ ± −1 – < >"}]))
+    assert r"arm\_1 \\" in text
+    assert (
+        r"a\&b\%c\$d\#e\_f\{g\}\textasciitilde{}\textasciicircum{}\textbackslash{} $\pm$ $-$1 -- $<$ $>$ \\" in text
+    )
+    assert text.startswith(r"\begin{tabular}{l}" + "\n\\toprule\n")
+
+
+@given(st.lists(st.lists(st.text(), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_every_row_keeps_its_cells(rows):
+    frame = pd.DataFrame(rows, columns=["a", "b", "c"])
+    lines = [line for line in tables.to_latex(frame).split("\n") if line.endswith(r" \\")]
+    assert all(line.replace(r"\&", "").count("&") == 2 for line in lines)
+    markdown = tables.to_markdown(frame.replace(r"\\", "", regex=True))
+    lines = markdown.splitlines()
+    assert len(lines) == len(rows) + 2
+    assert all(line.replace(r"\|", "").count("|") == 4 for line in lines)

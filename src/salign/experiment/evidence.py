@@ -126,9 +126,9 @@ def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: S
             continue
         try:
             blocks.append(_gallery(study, group, runs, most))
-        except (SalignError, OSError) as error:
-            reason = str(error) if isinstance(error, SalignError) else "The image files cannot be read."
-            blocks.append(Text([f"{group.title}: no pictures. {reason.splitlines()[0]}"]))
+        except (SalignError, OSError):
+            said = f"{group.title}: no pictures. The images, or the maps of a run, are not where they were any more."
+            blocks.append(Text([said]))
     return blocks
 
 

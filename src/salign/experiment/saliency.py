@@ -72,7 +72,10 @@ def read_arm(runs: Sequence[str | Path], place: str) -> ArmMaps:
     """
     found = []
     for folder in runs[:MOST_RUNS]:
-        sets = read_maps(RunFolder(Path(folder)))
+        try:
+            sets = read_maps(RunFolder(Path(folder)))
+        except SalignError as error:
+            raise SalignError(f"{Path(folder).name} has not been analysed; salign analyse does it.") from error
         if place not in sets:
             raise SalignError(f"{Path(folder).name} was not analysed on {place}; there are {', '.join(sets)}.")
         found.append(sets[place])

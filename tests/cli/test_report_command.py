@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from command import salign
+from made_study import made, study
+
+
+@pytest.fixture
+def folder(digits, tmp_path):
+    """A study file, and its finished cells in `studies`."""
+    plan = study(digits, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}])
+    (tmp_path / "small.yaml").write_text(plan.to_yaml())
+    made(tmp_path / "studies", digits, plan)
+    return tmp_path
+
+
+def test_the_page_and_its_tables_are_written(folder):
+    ended = salign("report", folder / "small.yaml", "--out", folder / "studies")
+    page = folder / "studies/small/report.html"
+    assert ended.last == f"wrote {page}. Next: open it in a browser"
+    assert "cyborg reaches accuracy" in page.read_text("utf-8")
+    for name in ("results.csv", "table.csv", "table.md", "table.tex"):
+        assert "cyborg" in (page.parent / name).read_text("utf-8")
+
+
+def test_a_study_that_is_not_finished_says_so(folder):
+    content = yaml.safe_load((folder / "small.yaml").read_text())
+    content["grids"][0]["seeds"] = 3
+    (folder / "small.yaml").write_text(yaml.safe_dump(content))
+    ended = salign("report", folder / "small.yaml", "--out", folder / "studies", "--quiet")
+    assert "2 of 6 runs are missing" in ended.out
+    assert "2 of 6 cells are missing" in (folder / "studies/small/report.html").read_text("utf-8")
+
+
+def test_overrides_reach_the_report(folder):
+    salign("report", folder / "small.yaml", "--out", folder / "studies", "--set", "baseline=cyborg")
+    assert "Differences to cyborg" in (folder / "studies/small/report.html").read_text("utf-8")
+    assert "basline" in salign("report", folder / "small.yaml", "--set", "basline=ce", code=2).err
+
+
+def test_a_file_that_is_no_study(tmp_path):
+    assert str(tmp_path / "gone.yaml") in salign("report", tmp_path / "gone.yaml", code=2).err

@@ -1,0 +1,180 @@
+"""The page is read back with the standard library: what it says, that it needs nothing else, that it repeats itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from made_study import made, study
+from salign.experiment.report import write_report
+from salign.experiment.store import Results
+
+GRIDS = [
+    {"arms": ["ce", "cyborg", "shuffled"], "seeds": 3, "images": [20, None]},
+    {"arms": ["ce", "inverted"], "seeds": 12, "images": [None]},
+]
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.attributes if name == tag]
+
+
+@pytest.fixture(scope="module")
+def plan(digits):
+    return study(digits, grids=GRIDS)
+
+
+@pytest.fixture(scope="module")
+def results(plan, digits, tmp_path_factory):
+    return made(tmp_path_factory.mktemp("studies"), digits, plan)
+
+
+def write(plan, results, out, **options):
+    return write_report(plan, results.figures, results.runs, out, missing=results.missing, **options)
+
+
+@pytest.fixture(scope="module")
+def written(plan, results, tmp_path_factory):
+    return write(plan, results, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written.read_text("utf-8"))
+
+
+def test_the_page_needs_no_other_file(page, written):
+    assert not {"script", "link", "iframe", "object", "video"} & set(page.tags)
+    assert page.all("img")
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+    assert all(link["href"].startswith("#") for link in page.all("a"))
+    assert {link["href"][1:] for link in page.all("a")} == {section["id"] for section in page.all("section")}
+    bare = re.sub(r"base64,[A-Za-z0-9+/=]+", "", written.read_text("utf-8"))
+    assert not re.search(r"https?://(?!www\.w3\.org/)", bare)
+    assert not re.search(r"url\((?!#)|@import", bare)
+
+
+def test_every_figure_has_a_text_alternative(page):
+    plots = page.all("svg")
+    assert len(plots) == 6  # differences and learning curves of two sets, two kinds of agreement
+    assert all(plot["role"] == "img" and len(plot["aria-label"]) > 60 for plot in plots)
+    names = [image["alt"] for image in page.all("img")]
+    assert all(names)
+    assert names.count("cyborg: people") == 1
+
+
+def test_no_id_comes_twice(written):
+    ids = re.findall(r' id="([^"]+)"', written.read_text("utf-8"))
+    assert len(ids) == len(set(ids))
+
+
+def test_every_section_is_there_and_says_its_figures(page, results):
+    text = " ".join(page.text.split())
+    values = results.figures.query("set == 'test_ood' and metric == 'accuracy' and images == -1")
+    guided, plain = (100 * values[values["arm"] == arm].set_index("seed")["value"] for arm in ("cyborg", "ce"))
+    assert f"cyborg reaches accuracy {guided.mean():.1f} on test_ood, ce {plain[:3].mean():.1f} (3 seeds)" in text
+    assert f"{guided.mean():.1f} ± {guided.std():.1f}" in text
+    for part in (
+        "bootstrap: seeds and images", "Holm: adjusted for all 3 comparisons", "cyborg with 20 training images",
+        "Spearman's rho over 30 runs", "maps alike (CC)", "kept: flipped %", "probability of this class",
+        "the first 10 of 12 runs", "loss.name: cyborg; data.maps: shuffled", "salign experiment small.yaml",
+    ):  # fmt: skip
+        assert part in text, part
+    assert all(name in text for name in results.runs["hash"])
+
+
+def test_runs_shown_are_limited_and_named_by_seed(page):
+    names = [image["alt"] for image in page.all("img")]
+    caption = "inverted; the first 10 of 12 runs"
+    assert [name for name in names if name.startswith(caption)] == [
+        f"{caption}: {one}" for one in ["people", *(f"seed {seed}" for seed in range(10))]
+    ]
+
+
+def test_equal_results_give_equal_bytes_and_no_path_or_date(plan, results, written, tmp_path):
+    mixed = Results(results.figures.sample(frac=1, random_state=1), results.runs.sample(frac=1, random_state=2), 0)
+    again = write(plan, mixed, tmp_path / "again")
+    names = ["report.html", "results.csv", "table.csv", "table.md", "table.tex"]
+    assert sorted(path.name for path in written.parent.iterdir()) == names
+    for name in names:
+        assert (again.parent / name).read_bytes() == (written.parent / name).read_bytes(), name
+        text = re.sub(r"base64,[A-Za-z0-9+/=]+", "", (written.parent / name).read_text("utf-8"))
+        assert "/tmp" not in text
+        assert str(tmp_path.parent) not in text
+        assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
+
+
+def test_the_same_runs_elsewhere_give_the_same_bytes(plan, results, written, tmp_path):
+    for path in results.runs["path"]:
+        shutil.copytree(path, tmp_path / "moved" / path.rpartition("/")[2])
+    moved = results.runs.assign(
+        path=[str(tmp_path / "moved" / path.rpartition("/")[2]) for path in results.runs["path"]]
+    )
+    again = write_report(plan, results.figures, moved, tmp_path)
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_the_long_table_comes_back(results, written):
+    read = pd.read_csv(written.parent / "results.csv")
+    keys = [name for name in read.columns if name != "value"]
+    ours = results.figures.astype({name: read[name].dtype for name in keys}).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(read, ours[read.columns], rtol=1e-14)
+
+
+def test_a_study_without_finished_cells_has_a_page(plan, results, tmp_path):
+    empty = Results(results.figures.iloc[:0], results.runs.iloc[:0], 7)
+    page = Page(write(plan, empty, tmp_path).read_text("utf-8"))
+    assert "7 of 7 cells are missing" in page.text
+    assert "nothing to report yet" in page.text
+    assert "img" not in page.tags
+
+
+def test_one_seed_and_one_arm_have_a_page(plan, results, tmp_path):
+    one = results.figures[(results.figures["seed"] == 0) & (results.figures["images"] == -1)]
+    text = write_report(plan, one, results.runs[results.runs["seed"] == 0], tmp_path).read_text("utf-8")
+    assert "One seed says nothing about chance." in text
+    assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text).lower()
+    alone = one[one["arm"] == "ce"]
+    text = write_report(plan, alone, results.runs[results.runs["arm"] == "ce"], tmp_path).read_text("utf-8")
+    assert "cyborg and ce have no finished seed in common" in text
+
+
+def test_pictures_are_skipped_with_a_sentence_when_the_data_are_gone(digits, tmp_path):
+    manifest = shutil.copytree(digits.parent, tmp_path / "digits") / digits.name
+    plan = study(manifest, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}])
+    results = made(tmp_path, manifest, plan)
+    assert "probability of this class" in write(plan, results, tmp_path).read_text("utf-8")
+    shutil.rmtree(tmp_path / "digits")
+    text = write(plan, results, tmp_path).read_text("utf-8")
+    assert "small: no pictures. The images, or the maps of a run, are not where they were any more." in text
+    assert "probability of this class" not in text
+    assert str(tmp_path) not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+
+
+def test_names_are_escaped(digits, tmp_path):
+    nasty = "<script>alert(1)</script>"
+    plan = study(
+        digits, title=nasty, question=nasty, datasets={nasty: {}}, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}]
+    )
+    results = made(tmp_path, digits, study(digits, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}]))
+    named = [table.assign(dataset=nasty) for table in (results.figures, results.runs)]
+    page = Page(write_report(plan, *named, tmp_path / "out").read_text("utf-8"))
+    assert "script" not in page.tags
+    assert page.text.count(nasty) > 5

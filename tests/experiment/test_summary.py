@@ -1,0 +1,138 @@
+"""The sentences follow the figures, whatever they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from made_study import study
+from salign.experiment.groups import groups_of
+from salign.experiment.store import PLACE
+from salign.experiment.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline
+
+NOISE = np.array([0.0, 0.01, -0.01, 0.005, -0.005])
+
+
+def figures(seeds=5, dataset="data", **means):
+    """A long table: `arm=(reference, target)`; the differences between arms vary a little over seeds."""
+    rows = []
+    for number, (arm, pair) in enumerate(means.items()):
+        for place, mean in zip(("test_iid", "test_ood"), pair, strict=True):
+            for seed in range(seeds):
+                value = mean + np.roll(NOISE, number)[seed]
+                rows.append((dataset, "network", arm, -1, 1.0, seed, place, "accuracy", value))
+    return pd.DataFrame(rows, columns=[*PLACE, "set", "metric", "value"])
+
+
+def said(table, missing=0, **changes):
+    plan = study("manifest.csv", **changes)
+    found = findings(plan, groups_of(plan, table))
+    return found, headline(plan, found, 10, missing)
+
+
+def test_a_gain_that_the_control_does_not_share():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5))
+    (one,), top = said(table)
+    assert (one.target, one.controls) == (ABOVE, True)
+    assert one.sentences[0].startswith("cyborg reaches accuracy 70.0 on test_ood, ce 50.0 (5 seeds): +20.0 points [+")
+    assert "above zero: the gain is more than what chance does" in one.sentences[0]
+    assert "it matters that the maps are those that people drew" in one.sentences[1]
+    assert "No cost that these seeds can show" in one.sentences[2]
+    assert top == [
+        "cyborg against ce on test_ood: better, with the interval of the difference above zero, and better than every "
+        "control."
+    ]
+
+
+def test_a_gain_that_the_control_shares_is_not_put_down_to_the_maps():
+    (one,), top = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.7)))
+    assert (one.target, one.controls) == (ABOVE, False)
+    assert "the human maps are not the reason for the gain" in one.sentences[1]
+    assert top[0].endswith("but not shown to be better than every control.")
+
+
+def test_a_control_that_is_neither_above_the_baseline_nor_below_the_guided_arm():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.53), shuffled=(0.9, 0.5))
+    table.loc[table["arm"] == "shuffled", "value"] += np.tile([0.2, -0.2, 0.1, -0.1, 0.0], 2)
+    (one,), _ = said(table)
+    assert one.target == ABOVE
+    assert not one.controls
+    assert "the gain cannot be put down to the human maps" in one.sentences[1]
+
+
+def test_a_better_control_and_a_loss():
+    (one,), top = said(figures(ce=(0.9, 0.7), cyborg=(0.8, 0.5), shuffled=(0.9, 0.7)))
+    assert one.target == BELOW
+    assert "here guidance makes it worse" in one.sentences[0]
+    assert "−20.0 points" in one.sentences[0]
+    assert "what people marked is not the reason for any gain" in one.sentences[1]
+    assert "what guidance costs on images like those of training" in one.sentences[2]
+    assert top[0].endswith("worse, with the interval of the difference below zero.")
+
+
+def test_an_open_question_says_how_many_seeds_it_would_take():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.52), shuffled=(0.9, 0.5))
+    guided = (table["arm"] == "cyborg") & (table["set"] == "test_ood")
+    table.loc[guided, "value"] = 0.52 + np.array([0.1, -0.1, 0.05, -0.05, 0.0])
+    (one,), top = said(table)
+    assert one.target == OPEN
+    assert "these seeds show no difference. A difference of this size would need about " in one.sentences[0]
+    assert top[0].endswith("no difference shown; its interval holds zero.")
+
+
+def test_one_seed_says_nothing_about_chance():
+    (one,), top = said(figures(seeds=1, ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5)))
+    assert one.target == UNKNOWN
+    assert [sentence.endswith("One seed says nothing about chance.") for sentence in one.sentences] == [True] * 3
+    assert "an interval needs two seeds" in top[0]
+
+
+def test_what_is_not_there_yet_is_said():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7))
+    (one,), top = said(table, missing=5)
+    assert top[0] == "5 of 15 cells are missing: everything below is provisional."
+    assert "The control shuffled has no finished seed" in one.sentences[1]
+    assert not one.controls
+    (one,), _ = said(figures(ce=(0.9, 0.5)))
+    assert "have no finished seed in common" in one.sentences[0]
+    found, top = said(table.iloc[:0], missing=5)
+    assert found == []
+    assert top[1] == "No cell is finished, so there is nothing to report yet."
+
+
+def test_an_arm_that_does_better_is_named():
+    table = figures(
+        ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5), **{"ce_times@7": (0.9, 0.8), "x": (0.9, 0.75)}
+    )
+    (one,), _ = said(table)
+    assert one.sentences[-1].startswith("The arm ce_times@7 does better than cyborg: +10.0 points [")
+    assert one.sentences[-1].endswith("(above zero).")
+
+
+def test_the_use_of_the_region_is_said_where_it_was_measured():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7))
+    flipped = table[table["set"] == "test_ood"].assign(metric="reliance/inside/other/flipped")
+    flipped["value"] = np.where(flipped["arm"] == "ce", 0.4, 0.1)
+    (one,), _ = said(pd.concat([table, flipped]))
+    assert one.sentences[-1].endswith("10.0 % of the answers of cyborg and 40.0 % of the answers of ce change.")
+
+
+def test_several_groups_are_counted():
+    good = {"ce": (0.9, 0.5), "cyborg": (0.9, 0.7), "shuffled": (0.9, 0.5)}
+    shared = good | {"shuffled": (0.9, 0.7)}
+    bad = good | {"cyborg": (0.9, 0.3)}
+    tables = [figures(dataset=name, **means) for name, means in (("a", good), ("b", shared), ("c", bad))]
+    tables.append(figures(dataset="d", seeds=1, **good))
+    found, top = said(pd.concat(tables), datasets={name: {} for name in "abcd"})
+    assert [one.title for one in found] == ["a", "b", "c", "d"]
+    assert top == [
+        "cyborg against ce on test_ood, in 4 pairs of data set and network: better in 2, worse in 1 (95 % interval of "
+        "the difference beyond zero), not answered in 1. Better than every control as well: 1."
+    ]
+
+
+@pytest.mark.parametrize("reference", [None, "test_iid"])
+def test_the_cost_is_left_out_where_no_set_was_named(reference):
+    (one,), _ = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5)), reference=reference)
+    assert any("In distribution" in sentence for sentence in one.sentences) == (reference is not None)

@@ -100,6 +100,14 @@ def test_every_section_is_there_and_says_its_figures(page, results):
     assert all(name in text for name in results.runs["hash"])
 
 
+def test_differences_that_stand_after_adjustment_are_named(plan, results, page, written):
+    table = pd.read_csv(written.parent / "table.csv")
+    standing = table[table["p_holm"] < 0.05]
+    words = "; ".join(f"{arm}, better" for arm in standing["arm"]) or "none"
+    assert f"Below .05 after the adjustment: {words}." in " ".join(page.text.split())
+    assert (standing["target_difference"] > 0).all()
+
+
 def test_runs_shown_are_limited_and_named_by_seed(page):
     names = [image["alt"] for image in page.all("img")]
     caption = "inverted; the first 10 of 12 runs"

@@ -176,9 +176,7 @@ def test_conditions_in_words():
 def test_latex_escapes_everything():
     text = tables.to_latex(pd.DataFrame([{"arm_1": r"a&b%c$d#e_f{g}~^\ ± −1 – < >"}]))
     assert r"arm\_1 \\" in text
-    assert (
-        r"a\&b\%c\$d\#e\_f\{g\}\textasciitilde{}\textasciicircum{}\textbackslash{} $\pm$ $-$1 -- $<$ $>$ \\" in text
-    )
+    assert r"a\&b\%c\$d\#e\_f\{g\}\textasciitilde{}\textasciicircum{}\textbackslash{} $\pm$ $-$1 -- $<$ $>$ \\" in text
     assert text.startswith(r"\begin{tabular}{l}" + "\n\\toprule\n")
 
 

@@ -119,8 +119,9 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> list[Bl
                 [
                     f"{study.metric} in points of 100: mean ± standard deviation over seeds, and the difference to "
                     f"{study.baseline}, paired by seed under the same condition, with its 95 % t interval. p: paired t "
-                    f"test of the difference on {study.target}; Holm: adjusted for all {_tests(table)} comparisons "
-                    f"in these tables. P(better): probability that a run of the arm beats one of {study.baseline}."
+                    f"test of the difference on {study.target}; Holm: adjusted for all {table['p'].notna().sum()} "
+                    "comparisons in these tables. P(better): probability that a run of the arm beats one of "
+                    f"{study.baseline}. Below .05 after the adjustment: {_below(groups, table)}."
                 ]
             )
         )
@@ -130,8 +131,15 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> list[Bl
     return blocks
 
 
-def _tests(table: pd.DataFrame) -> int:
-    return int(table["p"].notna().sum())
+def _below(groups: Sequence[Group], table: pd.DataFrame) -> str:
+    """Name the differences that stay significant, and their direction."""
+    titles = {(group.dataset, group.network): heading(groups, group) for group in groups}
+    found = []
+    for row in table[table["p_holm"] < 0.05].to_dict("records"):
+        where = titles[row["dataset"], row["network"]]
+        side = "better" if row["target_difference"] > 0 else "worse"
+        found.append(f"{row['arm']}{f' ({where})' if where else ''}, {side}")
+    return "; ".join(found) or "none"
 
 
 def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Block]:

@@ -62,7 +62,7 @@ def test_a_study_runs_every_cell_once(undisturbed: tuple[Study, StudyFolder]) ->
     assert len(results.runs) == 6
     assert not results.missing
     accuracy = results.figures[(results.figures["metric"] == "accuracy") & (results.figures["set"] == "test_iid")]
-    assert (accuracy["value"] > 0.5).all()
+    assert accuracy["value"].nunique() > 1
     for cell in expand(study):
         ours = accuracy[(accuracy["arm"] == cell.arm) & (accuracy["seed"] == cell.seed)]["value"].item()
         evaluation = pd.read_csv(folder.run(cell).evaluation)

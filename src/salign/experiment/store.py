@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from salign.experiment.study import Cell, Study, expand
@@ -89,8 +91,9 @@ def cell_file(run: RunFolder) -> Path:
 
 def read_results(study: Study, folder: StudyFolder, cells: Iterable[Cell] | None = None) -> Results:
     """Gather the figures of all finished cells; models, predictions and maps stay on disk."""
-    columns: dict[str, list[object]] = {name: [] for name in (*PLACE, "set", "metric", "value")}
     runs: list[tuple[object, ...]] = []
+    names: dict[tuple[str, str], int] = {}
+    cell_codes, name_codes, values = array("l"), array("l"), array("d")  # a study may hold millions of figures
     missing = 0
     for cell in expand(study) if cells is None else cells:
         run = folder.run(cell)
@@ -99,13 +102,21 @@ def read_results(study: Study, folder: StudyFolder, cells: Iterable[Cell] | None
         except FileNotFoundError:
             missing += 1
             continue
-        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found["seconds"]))
         for name, metrics in found["figures"].items():
             for metric, value in metrics.items():
-                for column, content in zip(columns, (*cell.place, name, metric, value), strict=True):
-                    columns[column].append(content)
-    figures = pd.DataFrame(columns)
-    for name in ("dataset", "network", "arm", "set", "metric"):
-        figures[name] = figures[name].astype("category")
-    figures["value"] = figures["value"].astype("float64")
-    return Results(figures, pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"]), missing)
+                cell_codes.append(len(runs))
+                name_codes.append(names.setdefault((name, metric), len(names)))
+                values.append(value)
+        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found["seconds"]))
+    table = pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"])
+    table = table.astype(dict.fromkeys(("dataset", "network", "arm"), "category"))
+    named = pd.DataFrame(list(names), columns=["set", "metric"], dtype="category")
+    figures = pd.concat(
+        [
+            table[list(PLACE)].take(np.asarray(cell_codes, dtype=np.int64)).reset_index(drop=True),
+            named.take(np.asarray(name_codes, dtype=np.int64)).reset_index(drop=True),
+            pd.Series(np.asarray(values, dtype=np.float64), name="value"),
+        ],
+        axis=1,
+    )
+    return Results(figures, table, missing)

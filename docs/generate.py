@@ -26,7 +26,7 @@ from salign.train import recipe
 
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(salign.__file__).parents[1]
-PARTS = ("errors", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "train")
+PARTS = ("errors", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "train", "experiment")
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.Recipe,
     "data": recipe.DataRecipe,

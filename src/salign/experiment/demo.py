@@ -9,12 +9,12 @@ from typing import NamedTuple
 import yaml
 
 from salign.data.decoy import write_decoy_digits
-from salign.experiment.groups import groups_of
 from salign.experiment.report import write_report
+from salign.experiment.report.groups import groups_of
+from salign.experiment.report.summary import findings
 from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import Results, StudyFolder, read_results
 from salign.experiment.study import Study
-from salign.experiment.summary import findings
 from salign.files import replace_text
 from salign.types import SalignError
 

@@ -100,7 +100,7 @@ def write_page(path: Path, title: str, intro: str, sections: Sequence[Section]) 
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["uri"] = png_data_uri
-    template = environment.from_string(files("salign.experiment").joinpath("report.html").read_text("utf-8"))
+    template = environment.from_string(files("salign.experiment.report").joinpath("report.html").read_text("utf-8"))
     filled = [section for section in sections if section.blocks]
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
         stream.writelines(template.generate(title=title, intro=intro, sections=filled))

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from salign.experiment.figures import Cloud, Interval, Line, curves, forest, looks, scatter
+from salign.experiment.report.plots import Cloud, Interval, Line, curves, forest, looks, scatter
 
 ARMS = ["ce", "cyborg", "shuffled", 'a <b> & "c"']
 STYLES = looks(ARMS)

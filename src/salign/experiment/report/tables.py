@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from salign.evaluate.comparison import holm
-from salign.experiment.answers import nested_interval, read_answers
-from salign.experiment.groups import Condition, Group
+from salign.experiment.report.answers import nested_interval, read_answers
+from salign.experiment.report.groups import Condition, Group
 from salign.experiment.study import ALL_IMAGES, Study
 
 NOTHING = "–"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from salign.experiment.answers import Answers
-from salign.experiment.saliency import ArmMaps
+from salign.experiment.report.answers import Answers
+from salign.experiment.report.saliency import ArmMaps
 from salign.maps import min_max
 from salign.maps.render import overlay, to_picture
 from salign.train.prepare import prepare

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from salign.experiment.answers import read_answers
-from salign.experiment.examples import SIDE, examples
-from salign.experiment.figures import Cloud, Styles, scatter
-from salign.experiment.groups import Group, heading
-from salign.experiment.page import Block, Plots, Table, Text, Tile, Tiles
-from salign.experiment.saliency import MOST_RUNS, ArmMaps, picture, read_arm
+from salign.experiment.report.answers import read_answers
+from salign.experiment.report.examples import SIDE, examples
+from salign.experiment.report.groups import Group, heading
+from salign.experiment.report.page import Block, Plots, Table, Text, Tile, Tiles
+from salign.experiment.report.plots import Cloud, Styles, scatter
+from salign.experiment.report.saliency import MOST_RUNS, ArmMaps, picture, read_arm
+from salign.experiment.report.tables import NOTHING, mean_in_words, points
 from salign.experiment.study import Study
-from salign.experiment.tables import NOTHING, mean_in_words, points
 from salign.maps.render import thumbnail
 from salign.types import SalignError
 

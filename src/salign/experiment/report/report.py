@@ -15,14 +15,13 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 from rich.progress import Progress
 
-from salign.experiment import curves, evidence
 from salign.experiment.arms import arm_changes, times
-from salign.experiment.figures import Interval, Styles, forest, looks
-from salign.experiment.groups import Group, arm_order, groups_of, heading
-from salign.experiment.page import Block, Folded, Plots, Section, Table, Text, write_page
-from salign.experiment.study import ALL_IMAGES, Study
-from salign.experiment.summary import findings, headline
-from salign.experiment.tables import (
+from salign.experiment.report import curves, evidence
+from salign.experiment.report.groups import Group, arm_order, groups_of, heading
+from salign.experiment.report.page import Block, Folded, Plots, Section, Table, Text, write_page
+from salign.experiment.report.plots import Interval, Styles, forest, looks
+from salign.experiment.report.summary import findings, headline
+from salign.experiment.report.tables import (
     difference_in_words,
     main_table,
     p_in_words,
@@ -32,6 +31,7 @@ from salign.experiment.tables import (
     to_latex,
     to_markdown,
 )
+from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import replace_text, replacing
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed", "set", "metric")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from salign.evaluate.comparison import Comparison, seeds_needed
-from salign.experiment.groups import Group
+from salign.experiment.report.groups import Group
+from salign.experiment.report.tables import difference_in_words, points
 from salign.experiment.study import Study
-from salign.experiment.tables import difference_in_words, points
 
 ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", "unknown"
 """Where the 95 % interval of a difference lies; unknown with one seed, or none."""

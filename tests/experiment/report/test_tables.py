@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from made_study import made, study
-from salign.experiment import tables
-from salign.experiment.answers import nested_interval, read_answers
-from salign.experiment.groups import Condition, groups_of
+from salign.experiment.report import tables
+from salign.experiment.report.answers import nested_interval, read_answers
+from salign.experiment.report.groups import Condition, groups_of
 from salign.types import SalignError
 
 GRIDS = [

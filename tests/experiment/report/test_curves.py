@@ -7,9 +7,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from made_study import made, study
-from salign.experiment.curves import Factor, equal_images, factor_in_words, factors, line, over_annotations, over_images
-from salign.experiment.figures import looks
-from salign.experiment.groups import Condition, groups_of
+from salign.experiment.report.curves import (
+    Factor,
+    equal_images,
+    factor_in_words,
+    factors,
+    line,
+    over_annotations,
+    over_images,
+)
+from salign.experiment.report.groups import Condition, groups_of
+from salign.experiment.report.plots import looks
 
 IMAGES = np.array([50.0, 100.0, 200.0, 400.0])
 

@@ -14,11 +14,11 @@ from salign.data.manifest import Manifest
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
 from salign.experiment.arms import times
-from salign.experiment.figures import Line, Styles, curves
-from salign.experiment.groups import Condition, Group, heading
-from salign.experiment.page import Block, Plots, Text
+from salign.experiment.report.groups import Condition, Group, heading
+from salign.experiment.report.page import Block, Plots, Text
+from salign.experiment.report.plots import Line, Styles, curves
+from salign.experiment.report.tables import places
 from salign.experiment.study import Study
-from salign.experiment.tables import places
 from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.types import SalignError

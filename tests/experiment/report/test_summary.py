@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from made_study import study
-from salign.experiment.groups import groups_of
+from salign.experiment.report.groups import groups_of
+from salign.experiment.report.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline
 from salign.experiment.store import PLACE
-from salign.experiment.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline
 
 NOISE = np.array([0.0, 0.01, -0.01, 0.005, -0.005])
 

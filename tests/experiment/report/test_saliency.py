@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from made_study import made, study
-from salign.experiment.answers import Answers, read_answers
-from salign.experiment.examples import choose, examples
-from salign.experiment.saliency import MOST_RUNS, picture, read_arm
+from salign.experiment.report.answers import Answers, read_answers
+from salign.experiment.report.examples import choose, examples
+from salign.experiment.report.saliency import MOST_RUNS, picture, read_arm
 from salign.maps.render import heat
 from salign.types import SalignError
 

@@ -59,6 +59,7 @@ def busi(source: Set, out: Out) -> None:
         Manifest.of(pd.concat([table[table["split"] != "test"], *copies]), source),
         out,
         kind="text",
+        size=0.06,
         correlation={"train": 0.95, "val": 0.95, **marks},
         seed=0,
         progress=True,

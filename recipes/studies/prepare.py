@@ -44,7 +44,7 @@ def digits(out: Out, seed: int = 11) -> None:
 
 @app.command()
 def busi(source: Set, out: Out) -> None:
-    """Ultrasound of benign and malignant lesions with a short tag off the lesion that agrees with the label in 95 %.
+    """Ultrasound of benign and malignant lesions with a coloured mark off the lesion that agrees with the label in 95 %.
 
     The same test images four times: mark agreeing as in training, random, reversed, and none.
     """
@@ -58,8 +58,7 @@ def busi(source: Set, out: Out) -> None:
     planted = plant_shortcut(
         Manifest.of(pd.concat([table[table["split"] != "test"], *copies]), source),
         out,
-        kind="text",
-        size=0.06,
+        kind="patch",
         correlation={"train": 0.95, "val": 0.95, **marks},
         seed=0,
         progress=True,

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,8 +120,8 @@ class LocalExecutor:
         while True:
             running: dict[Future[Outcome], tuple[Task, int]] = {}
             context = multiprocessing.get_context("spawn")
-            stop = context.Event()
-            with ProcessPoolExecutor(self.processes, context, _begin, (os.getpid(), stop, self.threads)) as pool:
+            reader, writer = context.Pipe(duplex=False)
+            with reader, ProcessPoolExecutor(self.processes, context, _begin, (reader, self.threads)) as pool:
                 try:
                     while True:
                         for task, attempt in self._next(waiting, retries, self.processes - len(running)):
@@ -135,7 +135,7 @@ class LocalExecutor:
                 except BrokenProcessPool:
                     pass
                 finally:  # after Ctrl-C nobody waits for the cells at work
-                    stop.set()
+                    writer.close()
             for task, attempt in running.values():  # one of them died, and the pool with it
                 if attempt < ATTEMPTS:
                     retries.append((task, attempt + 1))
@@ -149,14 +149,16 @@ class LocalExecutor:
         yield from ((task, 1) for task in islice(waiting, room - len(again)))
 
 
-def _begin(parent: int, stop: Event, threads: int) -> None:
-    """In a fresh process: set its threads, and end it when the process that began it says so or is gone."""
+def _begin(lifeline: Connection, threads: int) -> None:
+    """In a fresh process: set its threads, and end it when the other end of the pipe is closed.
+
+    That happens on purpose, or because the process that holds it died, by whatever means.
+    """
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        while os.getppid() == parent and not stop.wait(0.2):
-            pass
+        lifeline.poll(None)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

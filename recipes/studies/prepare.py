@@ -44,7 +44,7 @@ def digits(out: Out, seed: int = 11) -> None:
 
 @app.command()
 def busi(source: Set, out: Out) -> None:
-    """Ultrasound of benign and malignant lesions with a coloured mark off the lesion that agrees with the label in 95 %.
+    """Breast ultrasound with a coloured mark off the lesion that agrees with the label in 95 % of the images.
 
     The same test images four times: mark agreeing as in training, random, reversed, and none.
     """

@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: help demo test quick check docs clean
 
 help:
-	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 5 min)"
+	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
 	@echo "make test   install into .venv, then run every check and test (about 15 min on 2 cores)"
 	@echo "make quick  the same without the slow tests"
 	@echo "make docs   write the generated pages of docs/"

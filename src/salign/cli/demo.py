@@ -16,7 +16,7 @@ def demo(
     """Train with and without human saliency on real digits beside a coloured decoy, and report what was seen.
 
     In training the decoy's colour names the digit; out of distribution it is random. A small study of three arms:
-    cross-entropy, CYBORG, and the control, CYBORG with the maps of other images. Takes about six minutes on two cores.
+    cross-entropy, CYBORG, and the control, CYBORG with the maps of other images. Takes about five minutes on two cores.
     Stopped half-way, the same command goes on.
     """
     from salign.cli.show import study_table

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -105,8 +104,13 @@ def child(task: str, path: Path, out: Path) -> None:
     if task == "report":
         write_report(study, results.figures, results.runs, folder.path)
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"cells": len(results.runs), "seconds": seconds, "peak_bytes": peak}))
+    print(json.dumps({"cells": len(results.runs), "seconds": seconds, "peak_bytes": peak_bytes()}))
+
+
+def peak_bytes() -> int:
+    """Of this process; `ru_maxrss` would be that of its parent, whose pages it had for a moment."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
 
 
 def main() -> None:

@@ -33,6 +33,11 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # tuple.index is not needed here
     """`(B,)` int64: row of the manifest the image came from."""
 
+    @property
+    def marked(self) -> Tensor:
+        """`(B,)` bool: somebody looked and marked something."""
+        return self.annotated & (self.saliency.flatten(1).amax(1) > 0)
+
 
 @dataclass(frozen=True)
 class Output:

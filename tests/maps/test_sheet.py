@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from salign.maps import sheet
+from salign.maps import page as pages
 from salign.maps.sheet import SIDE, Section, Tile, write_sheet
 
 NASTY = "<script>alert('x')</script> & \"quoted\" ü.png"
@@ -96,8 +98,18 @@ def test_a_failed_write_leaves_the_older_sheet(tmp_path, monkeypatch):
     def full(picture):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sheet, "png_data_uri", full)
+    monkeypatch.setattr(pages, "png_data_uri", full)
     with pytest.raises(OSError, match="No space"):
         write_sheet(path, "second", [Section("s", tiles=[Tile([Image.new("RGB", (4, 4))], "c")])])
     assert "first" in read(path).text
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize(
+    "template", sorted((Path(pages.__file__).parents[1]).rglob("*.html")), ids=lambda path: path.name
+)
+def test_every_block_of_style_is_closed(template):
+    """A lost brace hides all rules after it, at one width only."""
+    style = template.read_text("utf-8").partition("<style>")[2] or template.read_text("utf-8")
+    rules = re.sub(r"{%.*?%}|{{.*?}}", "", style)
+    assert rules.count("{") == rules.count("}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import stat
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from salign.data.tables import TEXT, read_table, write_table
+from salign.errors import nearest
 from salign.types import SalignError
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
@@ -178,9 +178,8 @@ class Manifest:
             return self
         known = [str(name) for name in self.table.columns if name not in (*COLUMNS[:4], "row")]
         if column not in known:
-            near = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise SalignError(f"{self.source}: no column {column!r} to take maps from; {hint}")
+            hint = nearest(column, known) or f"; there are {', '.join(known)}"
+            raise SalignError(f"{self.source}: no column {column!r} to take maps from{hint}")
         if found := _path_faults(self.table, self.root, (column,)):
             raise ManifestError.of(found, self.source)
         return Manifest(self.table.assign(saliency=self.table[column]), self.root, self.source)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from salign.evaluate.ranking import Array
-from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
 from salign.types import SalignError
 
 FLIPS = 2**14
@@ -248,14 +248,3 @@ def words(comparison: Comparison, metric: str, points: bool = True) -> str:
     else:
         verdict = "below zero" if comparison.high < 0 else "not told from zero"
     return f"{said} [{shown(comparison.low)}, {shown(comparison.high)}], {comparison.n} seeds: {verdict}"
-
-
-def upper_tail(confidence: float) -> float:
-    """Give the quantile above which half of the error lies: .975 for .95.
-
-    Raises:
-        SalignError: `confidence` is not between 0 and 1.
-    """
-    if not 0 < confidence < 1:
-        raise SalignError(f"confidence must lie between 0 and 1, for instance 0.95; got {confidence}")
-    return (1 + confidence) / 2

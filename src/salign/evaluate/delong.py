@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from salign.evaluate.comparison import upper_tail
 from salign.evaluate.ranking import Array, finite
+from salign.evaluate.statistics import upper_tail
 from salign.types import SalignError
 
 

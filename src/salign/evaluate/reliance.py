@@ -213,7 +213,7 @@ def _groups(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one."""
     held: Batch | None = None
     for batch in batches:
-        usable = batch.annotated & (batch.saliency.flatten(1).amax(1) > 0) & (batch.labels >= 0)
+        usable = batch.marked & (batch.labels >= 0)
         part = Batch(*(values[usable] for values in batch))
         held = part if held is None else Batch(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
         while len(held.labels) >= GROUP + 2:

@@ -53,8 +53,17 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[fl
     Raises:
         SalignError: `confidence` is not between 0 and 1.
     """
+    upper = upper_tail(confidence)
+    low, high = np.quantile(np.asarray(values, dtype=np.float64), [1 - upper, upper])
+    return float(low), float(high)
+
+
+def upper_tail(confidence: float) -> float:
+    """Give the quantile above which half of the error lies: .975 for .95.
+
+    Raises:
+        SalignError: `confidence` is not between 0 and 1.
+    """
     if not 0 < confidence < 1:
         raise SalignError(f"confidence must lie between 0 and 1, for instance 0.95; got {confidence}")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.asarray(values, dtype=np.float64), [tail, 1 - tail])
-    return float(low), float(high)
+    return (1 + confidence) / 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,13 +88,13 @@ def cell_file(run: RunFolder) -> Path:
     return run.path / "cell.json"
 
 
-def read_results(study: Study, folder: StudyFolder, cells: Iterable[Cell] | None = None) -> Results:
+def read_results(study: Study, folder: StudyFolder) -> Results:
     """Gather the figures of all finished cells; models, predictions and maps stay on disk."""
     runs: list[tuple[object, ...]] = []
     names: dict[tuple[str, str], int] = {}
     cell_codes, name_codes, values = array("l"), array("l"), array("d")  # a study may hold millions of figures
     missing = 0
-    for cell in expand(study) if cells is None else cells:
+    for cell in expand(study):
         run = folder.run(cell)
         try:
             found = json.loads(cell_file(run).read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salign.experiment.arms import arm_changes, times
-from salign.train.recipe import Recipe, explain, merge, parse_override
+from salign.train.recipe import Recipe, explained, found_manifest, merge, read_values
 from salign.types import SalignError
 
 ALL_IMAGES = -1
@@ -97,20 +97,11 @@ class Study(_Section):
         Raises:
             SalignError: every fault at once.
         """
-        path = Path(path)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SalignError(f"{path}: expected a YAML study; {error}") from error
-        if not isinstance(content, dict):
-            raise SalignError(f"{path}: expected a mapping with name, recipe and grids, got {type(content).__name__}.")
-        for override in overrides or []:
-            content = merge(content, parse_override(override))
+        content = read_values(path, overrides, "study", "name, recipe and grids")
         for values in (content.get("recipe"), *(content.get("datasets") or {}).values()):
             data = values.get("data") if isinstance(values, dict) else None
             if isinstance(data, dict) and "manifest" in data:
-                beside = path.parent / str(data["manifest"])
-                data["manifest"] = str((beside if beside.exists() else Path(str(data["manifest"]))).resolve())
+                data["manifest"] = found_manifest(str(data["manifest"]), path)
         return cls.build(content, str(path))
 
     @classmethod
@@ -123,8 +114,7 @@ class Study(_Section):
         try:
             study = cls.model_validate(content)
         except ValidationError as error:
-            lines = [f"  {explain(fault, cls)}" for fault in error.errors()]
-            raise SalignError("\n".join([f"{source}: {len(lines)} fault(s)", *lines])) from error
+            raise SalignError(explained(error, cls, source)) from error
         for grid in study.grids:
             for key, given, known in (
                 ("datasets", grid.datasets, study.datasets),

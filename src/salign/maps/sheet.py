@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from salign.files import replacing
-from salign.maps.render import png_data_uri, thumbnail
+from salign.maps.page import write_html
 
 SIDE = 240
 """Pixels of a picture's longer side on the sheet; larger ones are shrunk, so that the file stays small."""
@@ -56,11 +52,4 @@ def write_sheet(path: Path | str, title: str, sections: Sequence[Section], *, in
     Returns:
         The path written.
     """
-    path = Path(path)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["uri"] = lambda picture: png_data_uri(thumbnail(picture, SIDE))
-    environment.tests["numeric"] = lambda cell: isinstance(cell, Real) and not isinstance(cell, bool)
-    template = environment.from_string(files("salign.maps").joinpath("sheet.html").read_text("utf-8"))
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        stream.writelines(template.generate(title=title, sections=sections, intro=intro))
-    return path
+    return write_html(Path(path), "salign.maps", "sheet.html", title=title, sections=sections, intro=intro, side=SIDE)

@@ -168,7 +168,7 @@ def _analyse_set(
 
 def _see(batch: Batch, raw: Tensor, predicted: Tensor, dataset: SaliencyDataset) -> _Seen:
     """Compare the `(B, h, w)` raw maps of a batch with people's."""
-    annotated = batch.annotated & (batch.saliency.flatten(1).amax(1) > 0)
+    annotated = batch.marked
     people = batch.saliency[annotated, 0]
     rows = dataset.manifest.table.iloc[batch.index.numpy()]
     answers = pd.Series([dataset.classes[k] for k in predicted.tolist()], index=rows.index, dtype=str)

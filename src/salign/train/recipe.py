@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import typing
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from salign.errors import nearest
 from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.types import SalignError
@@ -181,26 +181,14 @@ class Recipe(_Section):
         try:
             return cls.model_validate(merge(PRESETS[preset] if preset else {}, content))
         except ValidationError as error:
-            lines = [f"  {explain(fault, cls)}" for fault in error.errors()]
-            raise SalignError("\n".join([f"{source}: {len(lines)} fault(s)", *lines])) from error
+            raise SalignError(explained(error, cls, source)) from error
 
     @classmethod
     def read(cls, path: Path | str, overrides: list[str] | None = None) -> Recipe:
         """Read a YAML file; `overrides` are `a.b=value` strings that win over it."""
-        path = Path(path)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SalignError(f"{path}: expected a YAML recipe; {error}") from error
-        if not isinstance(content, dict):
-            raise SalignError(f"{path}: expected a mapping with name and data, got {type(content).__name__}.")
-        for override in overrides or []:
-            content = merge(content, parse_override(override))
-        recipe = cls.build(content, str(path))
-        beside = path.parent / recipe.data.manifest
-        manifest = beside if beside.exists() else Path(recipe.data.manifest)
+        recipe = cls.build(read_values(path, overrides, "recipe", "name and data"), str(path))
         root = recipe.data.root and str(Path(recipe.data.root).resolve())
-        return recipe.with_values({"data": {"manifest": str(manifest.resolve()), "root": root}})
+        return recipe.with_values({"data": {"manifest": found_manifest(recipe.data.manifest, path), "root": root}})
 
     def with_values(self, values: dict[str, Any]) -> Recipe:
         """A copy with some nested values changed, checked again."""
@@ -244,14 +232,36 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
-def nearest(key: str, known: typing.Iterable[str]) -> str:
-    """The end of a message about an unknown key: what was probably meant, or nothing."""
-    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: str) -> dict[str, Any]:
+    """Nested values of a YAML file, over which the `a.b=value` strings win; `kind` and `keys` say what was expected.
+
+    Raises:
+        SalignError: no YAML mapping there, or an override that is none.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SalignError(f"{path}: expected a YAML {kind}; {error}") from error
+    if not isinstance(content, dict):
+        raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")
+    for override in overrides or []:
+        content = merge(content, _parse_override(override))
+    return content
 
 
-def parse_override(text: str) -> dict[str, Any]:
-    """`a.b=value` -> `{"a": {"b": value}}`, the value read as YAML."""
+def found_manifest(manifest: str, source: Path | str) -> str:
+    """The absolute path of a manifest that stands beside the file `source`, else in the working folder."""
+    beside = Path(source).parent / manifest
+    return str((beside if beside.exists() else Path(manifest)).resolve())
+
+
+def explained(error: ValidationError, model: Any, source: str) -> str:
+    """Everything that pydantic found wrong with a `model`, a line each: where, what, and what was probably meant."""
+    lines = [f"  {_explain(fault, model)}" for fault in error.errors()]
+    return "\n".join([f"{source}: {len(lines)} fault(s)", *lines])
+
+
+def _parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise SalignError(f"--set expects section.key=value, got {text!r}.")
@@ -264,8 +274,7 @@ def parse_override(text: str) -> dict[str, Any]:
     return content
 
 
-def explain(fault: Any, model: Any) -> str:
-    """One line on one of pydantic's faults in `model`: where, what is wrong, what was probably meant."""
+def _explain(fault: Any, model: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "recipe"
     if fault["type"] == "extra_forbidden":
         section: Any = model

@@ -36,16 +36,6 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.attributes if name == tag]
 
 
-@pytest.fixture(scope="module")
-def plan(digits):
-    return study(digits, grids=GRIDS)
-
-
-@pytest.fixture(scope="module")
-def results(plan, digits, tmp_path_factory):
-    return made(tmp_path_factory.mktemp("studies"), digits, plan)
-
-
 def write(plan, results, out, **options):
     return write_report(plan, results.figures, results.runs, out, missing=results.missing, **options)
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from made_study import made, study
 from salign.experiment.report import tables
 from salign.experiment.report.answers import nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
@@ -20,16 +19,6 @@ GRIDS = [
     {"arms": ["ce_times@2"], "seeds": 4, "images": [20]},
     {"arms": ["inverted"], "seeds": [1, 3, 8]},
 ]
-
-
-@pytest.fixture(scope="module")
-def plan(digits):
-    return study(digits, grids=GRIDS)
-
-
-@pytest.fixture(scope="module")
-def results(plan, digits, tmp_path_factory):
-    return made(tmp_path_factory.mktemp("studies"), digits, plan)
 
 
 @pytest.fixture(scope="module")

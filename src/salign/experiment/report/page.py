@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from salign.files import replacing
-from salign.maps.render import png_data_uri
+from salign.maps.page import write_html
 
 
 @dataclass
@@ -40,7 +37,7 @@ class Table:
 
 @dataclass
 class Plots:
-    """SVG texts of `figures`, side by side where there is room."""
+    """SVG texts of `plots`, side by side where there is room."""
 
     kind: ClassVar[str] = "plots"
     caption: str
@@ -87,7 +84,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, intro: str, sections: Sequence[Section]) -> Path:
-    """Write the page; everything given is escaped but the SVG, which `figures` escapes.
+    """Write the page; everything given is escaped but the SVG, which `plots` escapes.
 
     Args:
         path: the HTML file; replaced in one step.
@@ -98,10 +95,5 @@ def write_page(path: Path, title: str, intro: str, sections: Sequence[Section]) 
     Returns:
         The path written.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["uri"] = png_data_uri
-    template = environment.from_string(files("salign.experiment.report").joinpath("report.html").read_text("utf-8"))
     filled = [section for section in sections if section.blocks]
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        stream.writelines(template.generate(title=title, intro=intro, sections=filled))
-    return path
+    return write_html(path, "salign.experiment.report", "report.html", title=title, intro=intro, sections=filled)

@@ -151,14 +151,11 @@ def curves(lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, ti
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xticklabels([f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
-        _legend(figure, axes, len(lines))
         spoken = [
             f"{line.name}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(line.x, line.value, strict=True))
             for line in lines
         ]
-        axes.set_title(title)
+        _labelled(figure, axes, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 
 
@@ -177,14 +174,11 @@ def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *,
         for cloud in clouds:
             look = styles[cloud.name]
             axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22, label=cloud.name)
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
-        _legend(figure, axes, len(clouds))
         spoken = [
             f"{cloud.name}: {len(cloud.x)} runs, on average {np.mean(cloud.x):.2f} and {np.mean(cloud.y):.1f}"
             for cloud in clouds
         ]
-        axes.set_title(title)
+        _labelled(figure, axes, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} against {labels[0]}, a point per run. {'; '.join(spoken)}.")
 
 
@@ -193,9 +187,13 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _legend(figure: Figure, axes: Axes, entries: int) -> None:
-    """Above the plot, where it hides nothing."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(3, entries), fontsize=9)
+def _labelled(figure: Figure, axes: Axes, labels: tuple[str, str], title: str) -> None:
+    """Name the axes and the plot, with a legend above it, where it hides nothing."""
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_title(title)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=min(3, len(names)), fontsize=9)
 
 
 def _span(low: float, high: float, form: str) -> str:

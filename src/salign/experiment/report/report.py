@@ -31,10 +31,10 @@ from salign.experiment.report.tables import (
     to_latex,
     to_markdown,
 )
+from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import replace_text, replacing
 
-PLACE = ("dataset", "network", "arm", "images", "annotated", "seed", "set", "metric")
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
     "How many annotations does it need?": curves.over_annotations,
@@ -93,11 +93,12 @@ def write_report(
 
 def _write_figures(path: Path, results: pd.DataFrame) -> None:
     """The long table, sorted; millions of rows, so neither converted to text nor held as one."""
-    names = {name: results[name].astype("category") for name in PLACE if not is_numeric_dtype(results[name])}
+    keys = [*PLACE, "set", "metric"]
+    names = {name: results[name].astype("category") for name in keys if not is_numeric_dtype(results[name])}
     ordered = results.assign(
         **{name: one.cat.set_categories(sorted(one.cat.categories)) for name, one in names.items()}
     )
-    table = pa.Table.from_pandas(ordered.sort_values(list(PLACE))[[*PLACE, "value"]], preserve_index=False)
+    table = pa.Table.from_pandas(ordered.sort_values(keys)[[*keys, "value"]], preserve_index=False)
     with replacing(path) as partial:
         write_csv(table, partial, WriteOptions(quoting_style="needed"))
 

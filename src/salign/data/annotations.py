@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from salign.maps.shapes import Shape
+from salign.data.runs import Runs
+from salign.maps.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Annotated:
     """What the tool calls the marks (or the image); None where it does not say."""
     shapes: tuple[Shape, ...] = ()
     """Areas in the order they were made, or fixations."""
-    mask: np.ndarray | None = None
-    """(H, W) bool, or float32 in [0, 1], instead of shapes."""
+    mask: np.ndarray | Runs | None = None
+    """(H, W) bool, or float32 in [0, 1], or run lengths, instead of shapes."""
     annotator: str | None = None
     """Who, where the tool says it."""
     relative: bool = False

@@ -1,0 +1,240 @@
+"""Careful access to what annotation files say: every value is checked when it is taken, and a fault names its place."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from salign.data.manifest import Fault, ManifestError
+from salign.data.runs import checked_size
+from salign.types import SalignError
+
+MAX_BYTES = 500_000_000
+"""Larger annotation files are refused before they are read."""
+MAX_TEXT = 4096
+"""Longest name of an image, label or annotator."""
+MAX_FILES = 1_000_000
+"""Most annotation files in one folder."""
+
+Read = TypeVar("Read")
+
+
+class Field:
+    """A value inside of a parsed file, with the way that leads to it."""
+
+    __slots__ = ("above", "key", "value")
+
+    def __init__(self, value: Any, key: str | int, above: Field | None = None) -> None:
+        """Take `value`, found under `key` in `above`; the outermost `key` is the name of the file."""
+        self.value, self.key, self.above = value, key, above
+
+    @property
+    def where(self) -> str:
+        """The place in words, e.g. `a.json: shapes[3].points`."""
+        if self.above is None:
+            return str(self.key)
+        own = f"[{self.key}]" if isinstance(self.key, int) else str(self.key)[:60]
+        joint = ": " if self.above.above is None else "" if isinstance(self.key, int) else "."
+        return f"{self.above.where}{joint}{own}"
+
+    def fail(self, expected: str) -> NoReturn:
+        """Raise the error that says what was expected here and what there is."""
+        raise SalignError(f"{self.where}: expected {expected}, got {shown(self.value)}")
+
+    def __getitem__(self, key: str) -> Field:
+        found = self.get(key)
+        if found is None:
+            keys = ", ".join(map(shown, list(self.value)[:8])) or "nothing"
+            raise SalignError(f"{self.where}: the key {key!r} is missing; there is {keys}")
+        return found
+
+    def get(self, key: str) -> Field | None:
+        """The value under a key; None where there is none or it is null."""
+        if not isinstance(self.value, dict):
+            self.fail("an object with keys")
+        inner = self.value.get(key)
+        return None if inner is None else Field(inner, key, self)
+
+    def items(self) -> Iterator[tuple[str, Field]]:
+        """Keys and values of an object."""
+        if not isinstance(self.value, dict):
+            self.fail("an object with keys")
+        return ((key, Field(inner, key, self)) for key, inner in self.value.items())
+
+    def list(self) -> Sequence[Field]:
+        """The items of a list."""
+        if not isinstance(self.value, list):
+            self.fail("a list")
+        return [Field(inner, k, self) for k, inner in enumerate(self.value)]
+
+    def text(self) -> str:
+        """A name: not empty, of printable characters."""
+        if not isinstance(self.value, str) or not printable(self.value):
+            self.fail("a name (printable text)")
+        return self.value
+
+    def name(self) -> str:
+        """A name or a whole number (as tools number people and images), as text."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool) and abs(self.value) < 10**18:
+            return str(self.value)
+        return self.text()
+
+    def number(self, low: float = -1e9, high: float = 1e9) -> float:
+        """A finite number; text that says one counts, as some tools quote their numbers."""
+        value = self.value
+        if isinstance(value, str):
+            value = number_of(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            self.fail(f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def whole(self, low: float = -1e9, high: float = 1e9) -> int:
+        """A whole number; 3.0 counts."""
+        value = self.number(low, high)
+        if value != int(value):
+            self.fail(f"a whole number from {low:g} to {high:g}")
+        return int(value)
+
+    def pairs(self) -> list[tuple[float, float]]:
+        """Points, as `[[x, y], ...]`."""
+        points = [point.list() for point in self.list()]
+        for k, point in enumerate(points):
+            if len(point) != 2:
+                raise SalignError(f"{self.where}[{k}]: expected [x, y], got {len(point)} values")
+        return [(x.number(), y.number()) for x, y in points]
+
+    def numbers(self) -> list[float]:
+        """A list of finite numbers."""
+        return [inner.number() for inner in self.list()]
+
+    def make(self, maker: Callable[..., Read], *arguments: Any, **options: Any) -> Read:
+        """`maker(...)`, whose SalignError is given this place."""
+        try:
+            return maker(*arguments, **options)
+        except SalignError as error:
+            raise SalignError(f"{self.where}: {error}") from error
+
+
+def size_of(height: Field, width: Field) -> tuple[int, int]:
+    """(H, W) out of two fields, if an image can be that large."""
+    return height.make(checked_size, height.whole(0), width.whole(0))
+
+
+def shown(value: object) -> str:
+    """A value in a message, short whatever it is."""
+    if isinstance(value, str):
+        return ascii(value[:40]) + ("..." if len(value) > 40 else "")
+    if value is None or isinstance(value, bool | float):
+        return {None: "null", True: "true", False: "false"}.get(value) or f"{value:g}"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**18 else "a huge number"
+    return {dict: "an object", list: "a list"}.get(type(value), type(value).__name__)
+
+
+def printable(text: str) -> bool:
+    """Whether text can be a name: 1 to `MAX_TEXT` characters, none a control character or half of a pair."""
+    return 0 < len(text) <= MAX_TEXT and text.replace("\t", " ").isprintable() and not text.isspace()
+
+
+def number_of(text: str) -> float:
+    """The number that a text says; NaN for anything else."""
+    try:
+        return float(text) if len(text) <= 64 and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file of at most `MAX_BYTES`.
+
+    Raises:
+        SalignError: missing, not a file, too large, or a zip archive.
+    """
+    try:
+        if not path.is_file():
+            raise SalignError(f"no such file: {path}")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise SalignError(
+                f"{path}: {size / 1e6:,.0f} MB; annotation files up to {MAX_BYTES / 1e6:,.0f} MB are read. Export in parts"
+            )
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise SalignError(f"{path} cannot be read: {error}") from error
+    if content.startswith((b"PK\x03\x04", b"\x1f\x8b")):
+        raise SalignError(f"{path} is an archive; unpack it and give the file or folder inside")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """A text file (UTF-8), by the limits of `read_bytes`."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SalignError(f"{path} is not text in UTF-8: {error}") from error
+
+
+def read_json(path: Path) -> Field:
+    """A JSON file.
+
+    Raises:
+        SalignError: as for `read_text`; or not JSON, nested too deeply, or with numbers that are none.
+    """
+    return Field(parse_json(read_text(path), str(path)), path.name)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """JSON text -> plain values; NaN and infinity are refused."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise SalignError(f"{where}: nested too deeply to be an annotation file") from error
+    except ValueError as error:
+        raise SalignError(f"{where} is not JSON: {error}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Rows of a CSV file with the line each one ends in, the header included; blank lines are left out."""
+    try:
+        reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise SalignError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def read_each(path: Path, suffix: str, read: Callable[[Path], list[Read]]) -> list[Read]:
+    """Read one file, or every file of a folder and the folders below (hidden ones left out); faults come together.
+
+    Raises:
+        SalignError: there is no such file, or none in the folder.
+        ManifestError: what `read` finds wrong, per file.
+    """
+    if not path.is_dir():
+        return read(path)
+    base = path.resolve()
+    files = sorted(file for file in path.rglob(f"*{suffix}") if _wanted(file, path, base))
+    if not files or len(files) > MAX_FILES:
+        raise SalignError(f"{path}: expected 1 to {MAX_FILES:,} files *{suffix}, found {len(files)}")
+    found: list[Read] = []
+    faults: list[Fault] = []
+    for file in files:
+        try:
+            found += read(file)
+        except SalignError as error:
+            faults.append(Fault(None, file.relative_to(path).as_posix(), str(error)))
+    if faults:
+        raise ManifestError.of(faults, str(path))
+    return found
+
+
+def _wanted(file: Path, folder: Path, base: Path) -> bool:
+    """A visible file that does not lead out of the folder through a link."""
+    visible = not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return visible and file.is_file() and file.resolve().is_relative_to(base)

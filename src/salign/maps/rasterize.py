@@ -1,0 +1,226 @@
+"""Shapes -> pixels: a pixel belongs to an area where its centre lies inside.
+
+Where a centre lies on the boundary: a polygon or box holds its left and top edges and not its right and bottom ones, so
+that shapes which share an edge share no pixel; a stroke holds all of its boundary. Ends of rows are guessed in floating
+point and set right by products of differences, which are exact for coordinates of few digits. Nothing larger than the
+part of a shape inside of the image is held, whatever the coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
+from salign.types import SalignError
+
+Window = tuple[int, int, int, int]
+"""Rows and columns of the image: top, left, bottom, right (the last two are not included)."""
+
+_AT_ONCE = 1 << 16
+"""Ends of rows that are worked on together: bounds the memory of a shape with many points."""
+
+
+def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
+    """Paint areas in order, each adding to or (`erase`) taking away from those before.
+
+    Args:
+        shapes: polygons, boxes and strokes; what lies outside of the image is clipped.
+        size: (H, W) of the image.
+
+    Returns:
+        `(H, W)` bool.
+
+    Raises:
+        SalignError: the size is not positive, or a shape is a fixation, which has no area.
+    """
+    canvas = np.zeros(_checked(size), dtype=bool)
+    for shape in shapes:
+        window = _window(shape, size)
+        if window is None:
+            continue
+        top, left, bottom, right = window
+        part = canvas[top:bottom, left:right]
+        inside = _inside(shape, window)
+        if shape.erase:
+            part &= ~inside
+        else:
+            part |= inside
+    return canvas
+
+
+def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: float) -> np.ndarray:
+    """Sum of Gaussians at the fixations, each weighted by its duration, divided by its maximum.
+
+    The Gaussians are evaluated at the pixels' centres and nowhere cut off. Fixations outside of the image do not count.
+
+    Args:
+        fixations: positions in pixels of the image, durations in ms.
+        size: (H, W) of the image.
+        sigma: standard deviation in pixels, > 0.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]; all zeros where no fixation of any duration hits the image.
+
+    Raises:
+        SalignError: a shape is no fixation, or size or sigma is not positive.
+    """
+    height, width = _checked(size)
+    if not 0 < sigma < float("inf"):
+        raise SalignError(f"expected sigma > 0 px, got {sigma}")
+    for shape in fixations:
+        if not isinstance(shape, Fixation):
+            raise SalignError(f"expected fixations only, got a {type(shape).__name__.lower()}; use rasterize for areas")
+    rows = [(f.x, f.y, f.duration) for f in fixations if 0 <= f.x < width and 0 <= f.y < height]
+    total = np.zeros((height, width))
+    for start in range(0, len(rows), 1024):
+        x, y, duration = np.array(rows[start : start + 1024]).T
+        across = np.exp(-0.5 * ((np.arange(width)[:, None] + 0.5 - x) / sigma) ** 2)
+        down = np.exp(-0.5 * ((np.arange(height)[:, None] + 0.5 - y) / sigma) ** 2)
+        total += (down * duration) @ across.T
+    top = total.max()
+    return (total / top if top > 0 else total).astype(np.float32)
+
+
+def _checked(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = size
+    if height < 1 or width < 1:
+        raise SalignError(f"expected a size (H, W) of at least 1 x 1, got {height} x {width}")
+    return height, width
+
+
+def _window(shape: Shape, size: tuple[int, int]) -> Window | None:
+    """The part of the image that a shape may touch; None where that is nothing."""
+    match shape:
+        case Box():
+            low, high = np.array([shape.x0, shape.y0]), np.array([shape.x1, shape.y1])
+        case Polygon():
+            points = np.array(shape.points)
+            low, high = points.min(0), points.max(0)
+        case Stroke():
+            points, radii = np.array(shape.points), np.array(shape.radii)[:, None]
+            low, high = (points - radii).min(0), (points + radii).max(0)
+        case _:
+            raise SalignError("a fixation has no area to rasterize; use fixation_map(fixations, size, sigma)")
+    left, top = np.clip(np.ceil(low - 0.5) - 1, 0, None).clip(max=size[::-1]).astype(int)
+    right, bottom = np.clip(np.floor(high - 0.5) + 2, 0, None).clip(max=size[::-1]).astype(int)
+    return (top, left, bottom, right) if top < bottom and left < right else None
+
+
+def _inside(shape: Shape, window: Window) -> np.ndarray:
+    """`(rows, columns)` bool of the window."""
+    match shape:
+        case Box():
+            top, left, bottom, right = window
+            x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
+            return ((shape.y0 <= y) & (y < shape.y1))[:, None] & ((shape.x0 <= x) & (x < shape.x1))
+        case Polygon():
+            return _inside_polygon(np.array(shape.points), window)
+        case Stroke():
+            return _inside_stroke(np.array(shape.points), np.array(shape.radii), window)
+        case _:
+            raise AssertionError(shape)
+
+
+def _inside_polygon(points: np.ndarray, window: Window) -> np.ndarray:
+    """Even-odd rule: a pixel is inside where an odd number of edges cross its row left of its centre, or at it."""
+    top, left, bottom, right = window
+    ends = np.roll(points, -1, axis=0)
+    falls = (points[:, 1] <= ends[:, 1])[:, None]
+    edges = np.hstack([np.where(falls, points, ends), np.where(falls, ends, points)])  # upper end first
+    first, last = np.ceil(edges[:, 1] - 0.5), np.ceil(edges[:, 3] - 0.5) - 1  # rows with upper y <= centre < lower y
+    crossings = np.zeros((bottom - top, right - left), dtype=np.uint8)
+    for index, row in _rows(first, last, top, bottom):
+        x0, y0, x1, y1 = edges[index].T
+        depth, run, fall = row + 0.5 - y0, x1 - x0, y1 - y0
+        column = np.ceil(x0 + depth * run / fall - 0.5).clip(left - 1, right + 1)
+        column += np.where(_reached(column, x0, depth, run, fall), 0, 1)
+        column -= np.where(_reached(column - 1, x0, depth, run, fall), 1, 0)
+        hit = column < right
+        np.add.at(crossings, (row[hit] - top, column[hit].clip(min=left).astype(int) - left), 1)
+    return (np.add.accumulate(crossings, axis=1, dtype=np.uint8) & 1).astype(bool)  # 256 divides by 2: may wrap
+
+
+def _reached(column: np.ndarray, x0: np.ndarray, depth: np.ndarray, run: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Whether the centre of a column is at or right of where the edge crosses the row."""
+    return (column + 0.5 - x0) * fall >= depth * run
+
+
+def _inside_stroke(points: np.ndarray, radii: np.ndarray, window: Window) -> np.ndarray:
+    """Each part between two points covers one run of pixels in a row, as it is convex; the runs are counted up."""
+    top, left, bottom, right = window
+    discs = np.column_stack([points, radii])
+    parts = np.hstack([discs[:-1], discs[1:]]) if len(discs) > 1 else np.hstack([discs, discs])
+    tangents = _tangents(parts)
+    low, high = parts[:, [1, 4]] - parts[:, [2, 5]], parts[:, [1, 4]] + parts[:, [2, 5]]
+    first, last = np.ceil(low.min(1) - 0.5), np.floor(high.max(1) - 0.5)
+    changes = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
+    for index, row in _rows(first, last, top, bottom):
+        part, y = parts[index].T, row + 0.5
+        start, stop = _run(part, tangents[index].T, y)
+        start = np.ceil(start - 0.5).clip(left - 1, right + 1)
+        stop = np.floor(stop - 0.5).clip(left - 2, right)
+        start += np.where(_covered(part, start, y), 0, 1)
+        start -= np.where(_covered(part, start - 1, y), 1, 0)
+        stop -= np.where(_covered(part, stop, y), 0, 1)
+        stop += np.where(_covered(part, stop + 1, y), 1, 0)
+        start, stop = start.clip(min=left), stop.clip(max=right - 1)
+        hit = start <= stop
+        np.add.at(changes, (row[hit] - top, start[hit].astype(int) - left), 1)
+        np.add.at(changes, (row[hit] - top, stop[hit].astype(int) + 1 - left), -1)
+    return np.add.accumulate(changes, axis=1, out=changes)[:, :-1] > 0
+
+
+def _tangents(parts: np.ndarray) -> np.ndarray:
+    """`(n, 6)` pairs of discs x, y, radius -> `(n, 8)` ends of both tangents; NaN where one disc holds the other."""
+    x0, y0, r0, x1, y1, r1 = parts.T
+    length = np.hypot(x1 - x0, y1 - y0)
+    apart = length > np.abs(r1 - r0)
+    length = np.where(apart, length, np.nan)
+    along_x, along_y, lean = (x1 - x0) / length, (y1 - y0) / length, (r0 - r1) / length
+    across = np.sqrt(1 - lean**2)
+    ends = []
+    for side in (across, -across):
+        normal_x, normal_y = lean * along_x - side * along_y, lean * along_y + side * along_x
+        ends += [x0 + r0 * normal_x, y0 + r0 * normal_y, x1 + r1 * normal_x, y1 + r1 * normal_y]
+    return np.column_stack(ends)
+
+
+def _run(part: np.ndarray, tangents: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a line at height y enters and leaves two discs and what is between them; NaN where it does not."""
+    x0, y0, r0, x1, y1, r1 = part
+    start, stop = np.full(len(y), np.inf), np.full(len(y), -np.inf)
+    for x, height, radius in ((x0, y - y0, r0), (x1, y - y1, r1)):
+        half = np.sqrt(np.where(np.abs(height) <= radius, radius**2 - height**2, np.nan))
+        start, stop = np.fmin(start, x - half), np.fmax(stop, x + half)
+    for xa, ya, xb, yb in (tangents[:4], tangents[4:]):
+        meets = (np.minimum(ya, yb) <= y) & (y <= np.maximum(ya, yb)) & (ya != yb)
+        x = xa + (y - ya) * (xb - xa) / np.where(meets, yb - ya, np.nan)
+        start, stop = np.fmin(start, x), np.fmax(stop, x)
+    return start, stop
+
+
+def _covered(part: np.ndarray, column: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether the centre of a column lies in a disc whose centre and radius go linearly from one to the other.
+
+    The discriminant of `|p - c(t)|^2 <= r(t)^2` in t, which is quadratic; its vertex must lie between the ends.
+    """
+    x0, y0, r0, x1, y1, r1 = part
+    x, run, fall, growth = column + 0.5, x1 - x0, y1 - y0, r1 - r0
+    square = run**2 + fall**2 - growth**2
+    half = (x - x0) * run + (y - y0) * fall + r0 * growth
+    rest = (x - x0) ** 2 + (y - y0) ** 2 - r0**2
+    between = (half > 0) & (half < square) & (rest * square <= half**2)
+    return between | (rest <= 0) | ((x - x1) ** 2 + (y - y1) ** 2 <= r1**2)
+
+
+def _rows(first: np.ndarray, last: np.ndarray, top: int, bottom: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (index, row) for the rows first..last of each index inside of top..bottom - 1, some at a time."""
+    first, last = first.clip(min=top).astype(int), last.clip(max=bottom - 1).astype(int)
+    counts = (last - first + 1).clip(min=0)
+    before = np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, int(before[-1]), _AT_ONCE):
+        pair = np.arange(start, min(start + _AT_ONCE, before[-1]))
+        index = np.searchsorted(before, pair, side="right") - 1
+        yield index, first[index] + pair - before[index]

@@ -1,0 +1,226 @@
+"""What people draw on an image: polygons, boxes, strokes and fixations, and their form in JSON.
+
+Coordinates are pixels of the upright original image: x to the right, y down, (0, 0) the top left corner of the top left
+pixel. The pixel in row i and column j covers [j, j+1) x [i, i+1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from salign.types import SalignError
+
+Point = tuple[float, float]
+
+MOST_POINTS = 100_000
+"""Points a single shape may have."""
+FARTHEST = 1e15
+"""Largest magnitude of a coordinate, radius, duration or time: beyond it, arithmetic on them loses whole pixels."""
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """The inside of a closed outline, by the even-odd rule.
+
+    Raises:
+        SalignError: fewer than 3 points, more than `MOST_POINTS`, or a number that is not finite.
+    """
+
+    points: tuple[Point, ...]
+    """At least three; the last is joined to the first."""
+    erase: bool = False
+    """Whether the area is taken away from what was drawn before."""
+    times: tuple[float, ...] | None = None
+    """Milliseconds since the image was shown, one per point."""
+
+    def __post_init__(self) -> None:
+        _settle(self, _points(self.points, "polygon", least=3))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle with sides along the axes.
+
+    Raises:
+        SalignError: x0 > x1, y0 > y1, or a number that is not finite.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    erase: bool = False
+    times: tuple[float, ...] | None = None
+    """Milliseconds since the image was shown: of the first corner and of the last."""
+
+    def __post_init__(self) -> None:
+        (x0, y0), (x1, y1) = corners = _points(((self.x0, self.y0), (self.x1, self.y1)), "box", least=2)
+        if x0 > x1 or y0 > y1:
+            raise SalignError(
+                f"box: expected the top left corner first, got ({x0:g}, {y0:g}) and ({x1:g}, {y1:g}); swap them"
+            )
+        for name, number in zip(("x0", "y0", "x1", "y1"), (x0, y0, x1, y1), strict=True):
+            object.__setattr__(self, name, number)
+        _settle(self, corners, stored=False)
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What a round brush covers: the discs at the points and, between two, those on the straight line between them.
+
+    Raises:
+        SalignError: no point, more than `MOST_POINTS`, not one radius per point, or a number not finite or radius < 0.
+    """
+
+    points: tuple[Point, ...]
+    radii: tuple[float, ...]
+    """One per point, in pixels (the pressure of a pen varies it); from point to point it changes linearly."""
+    erase: bool = False
+    times: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        points = _points(self.points, "stroke", least=1)
+        radii = _numbers(self.radii, "stroke: radii", len(points))
+        if min(radii) < 0:
+            raise SalignError(f"stroke: expected radii >= 0, got {min(radii):g}")
+        object.__setattr__(self, "radii", radii)
+        _settle(self, points)
+
+
+@dataclass(frozen=True)
+class Fixation:
+    """A place where an eye rested. It has no area: `rasterize.fixation_map` makes a map of fixations.
+
+    Raises:
+        SalignError: a number that is not finite, duration < 0, or `erase`.
+    """
+
+    x: float
+    y: float
+    duration: float
+    """Milliseconds."""
+    erase: bool = False
+    """Always False: nothing is taken away by looking at it."""
+    times: tuple[float, ...] | None = None
+    """When it began, in milliseconds since the image was shown."""
+
+    def __post_init__(self) -> None:
+        ((x, y),) = point = _points(((self.x, self.y),), "fixation", least=1)
+        (duration,) = _numbers((self.duration,), "fixation: duration", 1)
+        if duration < 0:
+            raise SalignError(f"fixation: expected a duration >= 0 ms, got {duration:g}")
+        if self.erase:
+            raise SalignError("fixation: expected erase = False, got True; only areas erase")
+        for name, number in (("x", x), ("y", y), ("duration", duration)):
+            object.__setattr__(self, name, number)
+        _settle(self, point, stored=False)
+
+
+Shape = Polygon | Box | Stroke | Fixation
+
+
+def shape_to_json(shape: Shape) -> dict[str, Any]:
+    """`{"kind", "points", ...}` of plain lists and numbers; `shape_from_json` gives the same shape back."""
+    match shape:
+        case Polygon():
+            value: dict[str, Any] = {"kind": "polygon", "points": _lists(shape.points), "erase": shape.erase}
+        case Box():
+            corners = ((shape.x0, shape.y0), (shape.x1, shape.y1))
+            value = {"kind": "box", "points": _lists(corners), "erase": shape.erase}
+        case Stroke():
+            value = {
+                "kind": "stroke",
+                "points": _lists(shape.points),
+                "radii": list(shape.radii),
+                "erase": shape.erase,
+            }
+        case Fixation():
+            value = {"kind": "fixation", "points": [[shape.x, shape.y]], "duration": shape.duration}
+    return value if shape.times is None else value | {"times": list(shape.times)}
+
+
+def shape_from_json(value: object) -> Shape:
+    """Read the form that `shape_to_json` writes; `erase` and `times` may be left out.
+
+    Raises:
+        SalignError: an unknown kind or key, a missing key, a wrong type, or what the shape itself refuses.
+    """
+    if not isinstance(value, Mapping):
+        raise SalignError(f"a shape is an object with kind and points, got {_short(value)}")
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise SalignError(f"a shape's kind is one of {', '.join(_KINDS)}; got {_short(kind)}")
+    keys, make = _KINDS[kind]
+    if missing := keys - value.keys():
+        raise SalignError(f"{kind}: the key {min(missing)!r} is missing")
+    if extra := value.keys() - keys - {"kind", "erase", "times"}:
+        raise SalignError(f"{kind}: unknown key {_short(min(extra, key=str))}; its keys are {', '.join(sorted(keys))}")
+    erase = value.get("erase", False)
+    if not isinstance(erase, bool):
+        raise SalignError(f"{kind}: expected erase to be true or false, got {_short(erase)}")
+    return make(value, erase, value.get("times"))
+
+
+def _box(value: Mapping[str, Any], erase: bool, times: Any) -> Box:
+    (x0, y0), (x1, y1) = _points(value["points"], "box", least=2, most=2)
+    return Box(x0, y0, x1, y1, erase, times)
+
+
+def _fixation(value: Mapping[str, Any], erase: bool, times: Any) -> Fixation:
+    ((x, y),) = _points(value["points"], "fixation", least=1, most=1)
+    return Fixation(x, y, value["duration"], erase, times)
+
+
+_KINDS: dict[str, tuple[set[str], Callable[[Mapping[str, Any], bool, Any], Shape]]] = {
+    "polygon": ({"points"}, lambda value, erase, times: Polygon(value["points"], erase, times)),
+    "box": ({"points"}, _box),
+    "stroke": ({"points", "radii"}, lambda value, erase, times: Stroke(value["points"], value["radii"], erase, times)),
+    "fixation": ({"points", "duration"}, _fixation),
+}
+
+
+def _settle(shape: Shape, points: tuple[Point, ...], *, stored: bool = True) -> None:
+    """Store checked points and times in the frozen shape, as tuples of floats."""
+    if stored:
+        object.__setattr__(shape, "points", points)
+    if shape.times is not None:
+        object.__setattr__(shape, "times", _numbers(shape.times, "times", len(points)))
+
+
+def _points(value: object, what: str, *, least: int, most: int = MOST_POINTS) -> tuple[Point, ...]:
+    if not isinstance(value, list | tuple):
+        raise SalignError(f"{what}: expected a list of points, got {_short(value)}")
+    if not least <= len(value) <= most:
+        raise SalignError(f"{what}: expected {least} to {most} points, got {len(value)}")
+    for point in value:
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            raise SalignError(f"{what}: expected points [x, y], got {_short(point)}")
+    numbers = _numbers([number for point in value for number in point], f"{what}: points", 2 * len(value))
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _numbers(value: object, what: str, count: int) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) != count:
+        found = len(value) if isinstance(value, list | tuple) else _short(value)
+        raise SalignError(f"{what}: expected {count} numbers, one per point, got {found}")
+    for number in value:
+        # The bounds are ordered so that a whole number too large for a float is refused before it becomes one.
+        if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:
+            raise SalignError(f"{what}: expected finite numbers up to {FARTHEST:g}, got {_short(number)}")
+    return tuple(map(float, value))
+
+
+def _lists(points: Iterable[Point]) -> list[list[float]]:
+    return [list(point) for point in points]
+
+
+def _short(value: object) -> str:
+    """Name a value in a message; never longer than a line, however large it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > FARTHEST:
+        return f"a number of {math.ceil(value.bit_length() * math.log10(2))} digits"
+    if isinstance(value, str):
+        return repr(value[:40])
+    return repr(value) if value is None or isinstance(value, bool | int | float) else type(value).__name__

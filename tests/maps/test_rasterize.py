@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from references.rasterize import reference_fixation_map, reference_rasterize
+from salign.maps.rasterize import fixation_map, rasterize
+from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
+from salign.types import SalignError
+
+SIZE = (13, 17)
+quarter = st.integers(-24, 96).map(lambda n: n / 4)
+third = st.integers(-600, 2400).map(lambda n: n / 99)
+coordinate = quarter | third
+point = st.tuples(coordinate, coordinate)
+disc = st.tuples(point, st.integers(0, 24).map(lambda n: n / 4))
+
+
+def box(a: tuple[float, float], b: tuple[float, float], erase: bool) -> Box:
+    return Box(min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1]), erase)
+
+
+def stroke(discs: list[tuple[tuple[float, float], float]], erase: bool) -> Stroke:
+    return Stroke(tuple(p for p, _ in discs), tuple(r for _, r in discs), erase)
+
+
+polygons = st.builds(Polygon, st.lists(point, min_size=3, max_size=8).map(tuple), st.booleans())
+boxes = st.builds(box, point, point, st.booleans())
+strokes = st.builds(stroke, st.lists(disc, min_size=1, max_size=5), st.booleans())
+drawings = st.lists(polygons | boxes | strokes, max_size=4)
+
+
+@given(drawings)
+@settings(max_examples=150, deadline=None)
+def test_every_pixel_is_as_in_exact_arithmetic(shapes: list[Shape]):
+    np.testing.assert_array_equal(rasterize(shapes, SIZE), reference_rasterize(shapes, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [
+        (Box(1, 1, 3, 2), ["....", ".##.", "...."]),
+        (Box(0.5, 0.5, 1.5, 1.5), ["#...", "....", "...."]),  # holds its left and top edge only
+        (Polygon(((0, 0), (4, 0), (0, 3))), ["###.", "##..", "#..."]),
+        (Stroke(((0.5, 1.5), (3.5, 1.5)), (0, 0)), ["....", "####", "...."]),
+        (Stroke(((1.5, 1.5),), (1,)), [".#..", "###.", ".#.."]),  # a disc holds its boundary
+    ],
+)
+def test_small_shapes_by_hand(shape, rows):
+    found = ["".join("#" if inside else "." for inside in row) for row in rasterize([shape], (3, 4))]
+    assert found == rows
+
+
+@given(drawings, st.integers(-5, 5), st.integers(-5, 5))
+@settings(max_examples=50, deadline=None)
+def test_moving_the_shapes_moves_the_picture(shapes, right, down):
+    """Quarters only: adding whole numbers to them rounds nothing."""
+    shapes = [shape for shape in shapes if all(4 * n == int(4 * n) for n in numbers(shape))]
+    near = rasterize([move(shape, 20, 20) for shape in shapes], (53, 57))
+    far = rasterize([move(shape, 20 + right, 20 + down) for shape in shapes], (53, 57))
+    np.testing.assert_array_equal(far[8:-8, 8:-8], near[8 - down : 45 - down, 8 - right : 49 - right])
+
+
+@given(drawings, polygons | boxes | strokes)
+@settings(max_examples=50, deadline=None)
+def test_what_is_erased_last_is_gone_and_nothing_else(shapes, last):
+    before, area = rasterize(shapes, SIZE), rasterize([as_erase(last, False)], SIZE)
+    np.testing.assert_array_equal(rasterize([*shapes, as_erase(last, True)], SIZE), before & ~area)
+    np.testing.assert_array_equal(rasterize([*shapes, as_erase(last, False)], SIZE), before | area)
+
+
+@given(drawings)
+@settings(max_examples=50, deadline=None)
+def test_what_lies_outside_changes_nothing_inside(shapes):
+    np.testing.assert_array_equal(rasterize(shapes, (40, 40))[:13, :17], rasterize(shapes, SIZE))
+
+
+@given(st.lists(point, min_size=1, max_size=6), st.randoms(use_true_random=False))
+@settings(max_examples=30, deadline=None)
+def test_a_stroke_may_be_drawn_backwards_and_in_parts(points, random):
+    radii = tuple(random.randrange(12) / 4 for _ in points)
+    whole = rasterize([Stroke(tuple(points), radii)], SIZE)
+    np.testing.assert_array_equal(rasterize([Stroke(tuple(points[::-1]), radii[::-1])], SIZE), whole)
+    parts = [Stroke(tuple(points[i : i + 2]), radii[i : i + 2]) for i in range(max(1, len(points) - 1))]
+    np.testing.assert_array_equal(rasterize(parts, SIZE), whole)
+
+
+def test_shapes_that_share_an_edge_share_no_pixel_and_leave_no_gap():
+    left, right = Polygon(((0, 0), (7, 0), (3, 9), (0, 9))), Polygon(((7, 0), (12, 0), (12, 9), (3, 9)))
+    one, other = rasterize([left], (9, 12)), rasterize([right], (9, 12))
+    assert not (one & other).any()
+    assert (one | other).all()
+
+
+@pytest.mark.parametrize("far", [1e6, 1e12, 1e15])
+def test_far_coordinates_are_clipped(far):
+    assert rasterize([Box(-far, -far, far, far)], (30, 40)).all()
+    assert rasterize([Polygon(((-far, -far), (far, -far), (0, far)))], (30, 40)).all()
+    assert rasterize([Stroke(((-far, 0), (far, 0)), (50, 50))], (30, 40)).all()
+    assert rasterize([Stroke(((0, 0),), (far,))], (30, 40)).all()
+    assert not rasterize([Stroke(((far, far),), (1,)), Box(far, 0, far, 9)], (30, 40)).any()
+
+
+@pytest.mark.parametrize("radius", [None, 3.0, 300.0])
+def test_many_points_need_no_memory_for_each(radius):
+    random = np.random.default_rng(0)
+    points = tuple(map(tuple, random.uniform(-100, 1100, (100_000 if radius is None else 10_000, 2)).tolist()))
+    shape = Polygon(points[:10_000]) if radius is None else Stroke(points, (radius,) * len(points))
+    tracemalloc.start()
+    rasterize([shape], (1000, 1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6, f"{peak / 1e6:.0f} MB"
+
+
+@pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, 2)])
+def test_a_size_without_pixels_is_refused(size):
+    with pytest.raises(SalignError, match="at least 1 x 1"):
+        rasterize([], size)
+    with pytest.raises(SalignError, match="at least 1 x 1"):
+        fixation_map([], size, 1)
+
+
+def test_a_fixation_has_no_area():
+    with pytest.raises(SalignError, match="fixation_map"):
+        rasterize([Fixation(1, 1, 100)], (4, 4))
+    with pytest.raises(SalignError, match="got a box; use rasterize"):
+        fixation_map([Box(0, 0, 1, 1)], (4, 4), 1)  # type: ignore[list-item]
+
+
+def test_fixation_maps_are_as_pixel_by_pixel():
+    random = np.random.default_rng(1)
+    rows = [(random.uniform(-3, 20), random.uniform(-3, 16), random.uniform(0, 500)) for _ in range(30)]
+    found = fixation_map([Fixation(*row) for row in rows], SIZE, 2.5)
+    np.testing.assert_allclose(found, reference_fixation_map(rows, SIZE, 2.5), atol=1e-6)
+    assert found.dtype == np.float32
+    assert found.max() == 1
+
+
+def test_many_fixations_are_summed_in_parts():
+    fixations = [Fixation(5, 5, 1)] * 1500 + [Fixation(12, 9, 1)] * 1000
+    weighted = [Fixation(5, 5, 1500), Fixation(12, 9, 1000)]
+    np.testing.assert_allclose(fixation_map(fixations, SIZE, 2), fixation_map(weighted, SIZE, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("fixations", [[], [Fixation(3, 3, 0)], [Fixation(-1, 3, 100), Fixation(17, 3, 100)]])
+def test_nothing_looked_at_is_a_blank_map(fixations):
+    assert not fixation_map(fixations, SIZE, 2).any()
+
+
+@pytest.mark.parametrize("sigma", [0, -1, float("nan"), float("inf")])
+def test_sigma_is_positive(sigma):
+    with pytest.raises(SalignError, match="sigma > 0"):
+        fixation_map([], SIZE, sigma)
+
+
+def numbers(shape: Shape) -> list[float]:
+    if isinstance(shape, Box):
+        return [shape.x0, shape.y0, shape.x1, shape.y1]
+    return [number for point in shape.points for number in point]  # type: ignore[union-attr]
+
+
+def move(shape: Shape, right: float, down: float) -> Shape:
+    if isinstance(shape, Box):
+        return Box(shape.x0 + right, shape.y0 + down, shape.x1 + right, shape.y1 + down, shape.erase)
+    points = tuple((x + right, y + down) for x, y in shape.points)  # type: ignore[union-attr]
+    return Polygon(points, shape.erase) if isinstance(shape, Polygon) else Stroke(points, shape.radii, shape.erase)  # type: ignore[union-attr]
+
+
+def as_erase(shape: Shape, erase: bool) -> Shape:
+    return replace(shape, erase=erase)

@@ -1,4 +1,4 @@
-"""A yes-or-no mask kept as run lengths: as small as the file it came from, and as large as the image only when decoded."""
+"""A yes-or-no mask kept as run lengths: as small as in the file it came from, until it is decoded."""
 
 from __future__ import annotations
 

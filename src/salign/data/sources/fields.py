@@ -65,7 +65,7 @@ class Field:
             self.fail("an object with keys")
         return ((key, Field(inner, key, self)) for key, inner in self.value.items())
 
-    def list(self) -> Sequence[Field]:
+    def each(self) -> Sequence[Field]:
         """The items of a list."""
         if not isinstance(self.value, list):
             self.fail("a list")
@@ -101,7 +101,7 @@ class Field:
 
     def pairs(self) -> list[tuple[float, float]]:
         """Points, as `[[x, y], ...]`."""
-        points = [point.list() for point in self.list()]
+        points = [point.each() for point in self.each()]
         for k, point in enumerate(points):
             if len(point) != 2:
                 raise SalignError(f"{self.where}[{k}]: expected [x, y], got {len(point)} values")
@@ -109,7 +109,7 @@ class Field:
 
     def numbers(self) -> list[float]:
         """A list of finite numbers."""
-        return [inner.number() for inner in self.list()]
+        return [inner.number() for inner in self.each()]
 
     def make(self, maker: Callable[..., Read], *arguments: Any, **options: Any) -> Read:
         """`maker(...)`, whose SalignError is given this place."""
@@ -128,11 +128,11 @@ def shown(value: object) -> str:
     """A value in a message, short whatever it is."""
     if isinstance(value, str):
         return ascii(value[:40]) + ("..." if len(value) > 40 else "")
-    if value is None or isinstance(value, bool | float):
-        return {None: "null", True: "true", False: "false"}.get(value) or f"{value:g}"
-    if isinstance(value, int):
-        return str(value) if abs(value) < 10**18 else "a huge number"
-    return {dict: "an object", list: "a list"}.get(type(value), type(value).__name__)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return f"{value:g}" if -1e18 < value < 1e18 else "a number out of range"
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
 
 
 def printable(text: str) -> bool:
@@ -159,7 +159,8 @@ def read_bytes(path: Path) -> bytes:
             raise SalignError(f"no such file: {path}")
         if (size := path.stat().st_size) > MAX_BYTES:
             raise SalignError(
-                f"{path}: {size / 1e6:,.0f} MB; annotation files up to {MAX_BYTES / 1e6:,.0f} MB are read. Export in parts"
+                f"{path}: {size / 1e6:,.0f} MB; annotation files up to {MAX_BYTES / 1e6:,.0f} MB are read. "
+                "Export in parts"
             )
         content = path.read_bytes()
     except (OSError, ValueError) as error:

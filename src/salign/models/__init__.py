@@ -1,8 +1,9 @@
-"""Networks that answer and show their evidence in one forward pass."""
+"""Networks that answer and show their evidence in one forward pass, and networks that predict human maps."""
 
 from salign.models.backbone import Backbone
 from salign.models.classifier import Classifier
+from salign.models.saliency_net import SaliencyNet
 
 load = Classifier.load
 
-__all__ = ["Backbone", "Classifier", "load"]
+__all__ = ["Backbone", "Classifier", "SaliencyNet", "load"]

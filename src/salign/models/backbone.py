@@ -61,7 +61,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.net = _create(name, classes, output_stride, dict(args or {}))
+        self.net = create(name, classes, output_stride, dict(args or {}))
         self.prefix: int = getattr(self.net, "num_prefix_tokens", 0)
         with _probing(self.net) as generator, torch.no_grad():
             # Of the network's own features only the shape is used: with random weights they may vanish.
@@ -82,7 +82,7 @@ class Backbone(nn.Module):
         if self.layout == "tokens":
             tokens = raw[:, self.prefix :].transpose(1, 2)
             return tokens.unflatten(2, _token_grid(self.name, tokens.shape[2], *image_size))
-        return raw.permute(0, 3, 1, 2) if self.layout == "nhwc" else raw
+        return to_maps(self.net, raw)
 
     def head(self, features: Tensor) -> Tensor:
         """`(B, C, h, w)` -> logits `(B, K)`."""
@@ -129,7 +129,12 @@ def prove_cam(backbone: Backbone, features: Tensor, expected: Tensor) -> CamKind
     return "linear" if _equal(cam.mean((2, 3)), answer) else "head_gradient"
 
 
-def _create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> nn.Module:
+def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
+    """Build a timm network with random weights; 0 classes = without a classifier.
+
+    Raises:
+        SalignError: unknown name (the nearest are named), or keywords that timm or salign refuses.
+    """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise SalignError(f"unknown backbone {name!r}; timm has no such network. Nearest: {', '.join(near) or 'none'}.")
@@ -188,7 +193,16 @@ def _raw_shape(backbone: Backbone, images: Tensor) -> torch.Size:
 def _layout(net: Any, shape: torch.Size) -> Layout:
     if len(shape) == 3:
         return "tokens"
-    return "nhwc" if str(getattr(net, "output_fmt", "")).endswith("NHWC") else "nchw"
+    return "nhwc" if _channels_last(net) else "nchw"
+
+
+def to_maps(net: Any, raw: Tensor) -> Tensor:
+    """Feature maps as timm gives them, four dimensions in the network's own order -> `(B, C, h, w)`."""
+    return raw.permute(0, 3, 1, 2) if _channels_last(net) else raw
+
+
+def _channels_last(net: Any) -> bool:
+    return str(getattr(net, "output_fmt", "")).endswith("NHWC")
 
 
 def _token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, int]:

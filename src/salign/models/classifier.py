@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from salign.files import replace_text, replacing
 from salign.models.backbone import Backbone
-from salign.models.weights import differences, load_weights, read_safetensors
+from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
+from salign.models.weights import load_weights
 from salign.types import Output, SalignError
 
-CONFIG, WEIGHTS = "model.json", "weights.safetensors"
+CONFIG = "model.json"
 
 
 class Classifier(nn.Module):
@@ -78,10 +76,8 @@ class Classifier(nn.Module):
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""
         folder = Path(folder)
-        state = {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
-        with replacing(folder / WEIGHTS) as partial:
-            partial.write_bytes(save(state))
-        replace_text(folder / CONFIG, json.dumps(self.config, indent=2))
+        save_state(folder / WEIGHTS, self.state_dict())
+        save_config(folder / CONFIG, self.config)
         return folder
 
     @classmethod
@@ -95,23 +91,10 @@ class Classifier(nn.Module):
             model = cls(**{**config, "image_size": tuple(config["image_size"])})
         except (TypeError, ValueError) as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
-        state = read_safetensors(folder / WEIGHTS)
-        if faults := differences(state, model.state_dict()):
-            raise SalignError(f"{folder / WEIGHTS} does not fit {folder / CONFIG}: {faults}.")
-        model.load_state_dict(state)
+        fill(model, folder, CONFIG)
         return model.to(memory_format=torch.channels_last).eval()
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
         """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args."""
-        path = Path(folder) / CONFIG
-        if not path.is_file():
-            raise SalignError(f"{folder}: no {CONFIG} there; expected a run folder written by `salign train`.")
-        try:
-            config = json.loads(path.read_text())
-            missing = {"backbone", "classes", "image_size"} - set(config)
-        except (ValueError, TypeError) as error:
-            raise SalignError(f"{path} is damaged: {error}") from error
-        if missing:
-            raise SalignError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
-        return config
+        return read_config(Path(folder) / CONFIG, ("backbone", "classes", "image_size"), "salign train")

@@ -100,10 +100,10 @@ def _from_hub(name: str) -> dict[str, Tensor]:
 
 
 def _fill(net: Any, state: dict[str, Tensor], origin: str) -> str:
-    wanted = net.state_dict()
-    head = {key for key in wanted if key.startswith(_classifier_names(net))}
-    if any(key not in state or state[key].shape != wanted[key].shape for key in head):
-        state = {key: value for key, value in state.items() if key not in head}
+    wanted, names = net.state_dict(), _classifier_names(net)
+    head = {key for key in wanted if key.startswith(names)}
+    if not head or any(key not in state or state[key].shape != wanted[key].shape for key in head):
+        state = {key: value for key, value in state.items() if not key.startswith(names)}
     else:
         head = set()
     if faults := differences(state, {key: value for key, value in wanted.items() if key not in head}):

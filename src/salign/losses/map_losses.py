@@ -1,0 +1,69 @@
+"""Losses of a network that predicts saliency maps: predicted against human map.
+
+Every function takes logits `(B, H, W)`, whose sigmoid is the predicted map, and human maps `(B, H, W)` in [0, 1], and
+gives a scalar: the mean over images. Where a loss has no meaning for an image (a blank map has no distribution and no
+correlation) the image does not count; if none counts, the loss is a zero that still back-propagates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.maps import sum_to_one, varies
+
+MapLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def mse(logits: Tensor, maps: Tensor) -> Tensor:
+    """Mean squared difference, as MENTOR (arXiv 2310.19545) trains its autoencoder."""
+    return functional.mse_loss(logits.sigmoid(), maps)
+
+
+def bce(logits: Tensor, maps: Tensor) -> Tensor:
+    """Binary cross-entropy per pixel, the human map as the probability; smallest where both maps are equal."""
+    return functional.binary_cross_entropy_with_logits(logits, maps)
+
+
+def kl(logits: Tensor, maps: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the softmax over pixels from the human map as a distribution, in nats.
+
+    After Jetley et al. 2016 (probability distribution prediction); blank maps do not count.
+    """
+    expected = sum_to_one(maps).flatten(1)
+    predicted = logits.flatten(1).log_softmax(1)
+    return _mean((torch.xlogy(expected, expected) - expected * predicted).sum(1), maps.flatten(1).amax(1) > 0)
+
+
+def cc(logits: Tensor, maps: Tensor) -> Tensor:
+    """One minus Pearson's correlation over the pixels, in [0, 2]; constant maps do not count."""
+    predicted, human = _centred(logits.sigmoid()), _centred(maps)
+    counts = varies(maps) & varies(logits)
+    spread = torch.where(counts, predicted.square().sum(1) * human.square().sum(1), 1.0)
+    return _mean(1 - (predicted * human).sum(1) / spread.sqrt(), counts)
+
+
+def dice(logits: Tensor, maps: Tensor) -> Tensor:
+    """One minus the soft Dice coefficient `(2 sum ph + 1) / (sum p + sum h + 1)`; a blank map counts too.
+
+    After Milletari et al. 2016, whose sums are of squares and who add nothing.
+    """
+    predicted, human = logits.sigmoid().flatten(1), maps.flatten(1)
+    overlap = (2 * (predicted * human).sum(1) + 1) / (predicted.sum(1) + human.sum(1) + 1)
+    return (1 - overlap).mean()
+
+
+def _centred(maps: Tensor) -> Tensor:
+    flat = maps.flatten(1)
+    return flat - flat.mean(1, keepdim=True)
+
+
+def _mean(per_image: Tensor, counts: Tensor) -> Tensor:
+    return torch.where(counts, per_image, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+MAP_LOSSES: dict[str, MapLoss] = {"mse": mse, "bce": bce, "kl": kl, "cc": cc, "dice": dice}
+"""Loss by name."""

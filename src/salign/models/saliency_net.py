@@ -1,0 +1,229 @@
+"""A network that predicts human saliency maps: a classifier's own backbone with a U-Net or U-Net++ decoder on it.
+
+The encoder is the timm network itself, so what it learns from people loads into a classifier without renaming a key
+(MENTOR, Crum & Czajka, arXiv 2310.19545, whose own code copies weights between two libraries by position).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from salign.models.backbone import create, to_maps
+from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
+from salign.models.weights import load_weights
+from salign.types import SalignError
+
+CONFIG, ENCODER = "saliency.json", "encoder.safetensors"
+NARROWEST = 16
+"""Channels that a level of the decoder has at least."""
+
+
+class SaliencyNet(nn.Module):
+    """`net(images) -> (B, channels, H, W)` logits, where images are `(B, 3, H, W)` in [0, 1].
+
+    The sigmoid of the one channel is the predicted map. The decoder ends at the finest level that the encoder has
+    (usually half the image's size) and is enlarged from there.
+
+    Args:
+        backbone: a timm name whose features form a pyramid.
+        image_size: (H, W) to feed, or one number for a square.
+        decoder: "unet" (Ronneberger et al. 2015) or "unet++" (Zhou et al. 2018, without deep supervision).
+        channels: 1 for maps; 3 to reconstruct images, the control for pretraining.
+        width: channels of the deepest level of the decoder, halved with every level up.
+        weights: of the encoder: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
+        output_stride: pixels per cell of the deepest level, where the backbone offers the choice.
+        args: further keywords for `timm.create_model`.
+        seed: of all random weights.
+
+    Raises:
+        SalignError: the backbone has no pyramid, or cannot be built.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        image_size: int | tuple[int, int] = 256,
+        decoder: Literal["unet", "unet++"] = "unet",
+        channels: int = 1,
+        width: int = 128,
+        weights: str | None = None,
+        output_stride: int | None = None,
+        args: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        height, width_px = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.image_size: tuple[int, int] = (height, width_px)
+        self.config: dict[str, Any] = {
+            "backbone": backbone,
+            "image_size": list(self.image_size),
+            "decoder": decoder,
+            "channels": channels,
+            "width": width,
+            "output_stride": output_stride,
+            "args": dict(args or {}),
+        }
+        if decoder not in DECODERS:
+            raise SalignError(f"unknown decoder {decoder!r}; there are {', '.join(DECODERS)}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = create(backbone, 0, output_stride, dict(args or {}))
+            shapes = _pyramid(self.encoder, backbone, self.image_size)
+            self.decoder = DECODERS[decoder](shapes, width)
+            self.head = nn.Conv2d(self.decoder.channels, channels, 3, padding=1)
+        self.origin = "random weights"
+        if weights is not None:
+            self.origin = load_weights(self.encoder, backbone, weights)
+        statistics: Any = self.encoder.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(statistics["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` in [0, 1] -> logits `(B, channels, H, W)`."""
+        levels = _levels(self.encoder, (images - self.mean) / self.std)
+        logits = self.head(self.decoder(levels))
+        return functional.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` in [0, 1] -> maps `(B, H, W)` float32 in [0, 1]."""
+        return self(images)[:, 0].float().sigmoid()
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `saliency.json`, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
+        folder = Path(folder)
+        save_state(folder / WEIGHTS, self.state_dict())
+        save_state(folder / ENCODER, self.encoder.state_dict())
+        save_config(folder / CONFIG, self.config)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> SaliencyNet:
+        """The network saved in `folder`, in evaluation mode, on the CPU."""
+        folder = Path(folder)
+        config = read_config(folder / CONFIG, ("backbone", "image_size", "decoder"), "salign saliency train")
+        try:
+            net = cls(**{**config, "image_size": tuple(config["image_size"])})
+        except (TypeError, ValueError) as error:
+            raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
+        fill(net, folder, CONFIG)
+        return net.to(memory_format=torch.channels_last).eval()
+
+
+def _levels(encoder: Any, images: Tensor) -> list[Tensor]:
+    """Feature maps `(B, C, h, w)` from fine to coarse; the coarsest is what the classifier's head would get.
+
+    Taking the final features in place of the last intermediate ones trains every layer that a classifier starts from.
+    """
+    final, levels = encoder.forward_intermediates(images, output_fmt="NCHW")
+    return [*levels[:-1], to_maps(encoder, final)]
+
+
+def _pyramid(encoder: Any, name: str, image_size: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """(C, h, w) per level, from fine to coarse."""
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            final, levels = encoder.forward_intermediates(torch.zeros(2, 3, *image_size), output_fmt="NCHW")
+            found = levels if final.dim() == 3 else [*levels[:-1], to_maps(encoder, final)]
+    except (AttributeError, AssertionError, RuntimeError) as error:
+        raise SalignError(f"{name} does not give the features of its stages at {image_size}: {error}") from error
+    finally:
+        encoder.train(was_training)
+    shapes = [(level.shape[1], level.shape[2], level.shape[3]) for level in found]
+    if len({shape[1:] for shape in shapes}) < 2:
+        raise SalignError(
+            f"{name}: all its features are {shapes[0][1]} x {shapes[0][2]} cells, which form no pyramid for a decoder. "
+            "Take a network whose features shrink from stage to stage: resnet, efficientnet, densenet, convnext, swin."
+        )
+    return shapes
+
+
+class _Block(nn.Sequential):
+    """Two 3 x 3 convolutions, each with batch norm and ReLU."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+
+
+def _joined(fine: Sequence[Tensor], coarse: Tensor) -> Tensor:
+    """Enlarge `coarse` to the size of `fine` (nearest) and put all of them together along the channels."""
+    return torch.cat([*fine, functional.interpolate(coarse, size=fine[0].shape[-2:])], dim=1)
+
+
+class UNet(nn.Module):
+    """From the coarsest level up: enlarge, join with the encoder's level, two convolutions.
+
+    Args:
+        shapes: (C, h, w) of the encoder's levels from fine to coarse.
+        width: channels of the deepest block.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int, int]], width: int) -> None:
+        super().__init__()
+        widths = _widths(len(shapes) - 1, width)
+        below = [*widths[1:], shapes[-1][0]]
+        self.blocks = nn.ModuleList(_Block(shapes[i][0] + below[i], widths[i]) for i in range(len(widths)))
+        self.channels = widths[0]
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Levels from fine to coarse -> `(B, channels, h, w)` at the size of the finest."""
+        x = levels[-1]
+        for i in reversed(range(len(self.blocks))):
+            x = self.blocks[i](_joined([levels[i]], x))
+        return x
+
+
+class UNetPlusPlus(nn.Module):
+    """Node (i, j) sees all nodes (i, 0..j-1) of its level and the enlarged node (i+1, j-1); (i, 0) is the encoder's.
+
+    Args:
+        shapes: (C, h, w) of the encoder's levels from fine to coarse.
+        width: channels of the deepest block.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, int, int]], width: int) -> None:
+        super().__init__()
+        depth = len(shapes)
+        widths = [*_widths(depth - 1, width), shapes[-1][0]]
+        self.blocks = nn.ModuleDict()
+        for j in range(1, depth):
+            for i in range(depth - j):
+                below = shapes[i + 1][0] if j == 1 else widths[i + 1]
+                self.blocks[f"{i}_{j}"] = _Block(shapes[i][0] + (j - 1) * widths[i] + below, widths[i])
+        self.channels = widths[0]
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Levels from fine to coarse -> `(B, channels, h, w)` at the size of the finest."""
+        nodes = [[level] for level in levels]
+        for j in range(1, len(levels)):
+            for i in range(len(levels) - j):
+                nodes[i].append(self.blocks[f"{i}_{j}"](_joined(nodes[i], nodes[i + 1][j - 1])))
+        return nodes[0][-1]
+
+
+def _widths(blocks: int, width: int) -> list[int]:
+    """Channels per level from fine to coarse."""
+    return [max(NARROWEST, width >> (blocks - 1 - i)) for i in range(blocks)]
+
+
+DECODERS: dict[str, type[UNet] | type[UNetPlusPlus]] = {"unet": UNet, "unet++": UNetPlusPlus}
+"""Decoder by name."""

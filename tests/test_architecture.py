@@ -22,15 +22,18 @@ MAY_IMPORT = {
     "evaluate": FOUNDATION | {"maps"},
     "train": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"},
     "experiment": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train"},
-    "cli": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train", "experiment"},
+    "annotate": FOUNDATION | {"maps", "data", "evaluate"},
+    "cli": FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate", "train", "experiment", "annotate"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/datamodule.py"},
     "matplotlib": {"experiment"},
-    "fastapi": set(),
+    "defusedxml": {"data/sources/cvat.py", "data/sources/voc.py"},
+    "fastapi": {"annotate"},
     "mlxtend": {"data/decoy.py"},
     "pydicom": {"data/dicom.py"},
     "ray": {"experiment/runner.py"},
+    "sqlalchemy": {"annotate/store.py"},
     "timm": {"models"},
 }
 LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}

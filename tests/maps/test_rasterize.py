@@ -36,7 +36,7 @@ drawings = st.lists(polygons | boxes | strokes, max_size=4)
 
 
 @given(drawings)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_pixel_is_as_in_exact_arithmetic(shapes: list[Shape]):
     np.testing.assert_array_equal(rasterize(shapes, SIZE), reference_rasterize(shapes, SIZE))
 
@@ -135,11 +135,26 @@ def test_a_fixation_has_no_area():
 
 def test_fixation_maps_are_as_pixel_by_pixel():
     random = np.random.default_rng(1)
-    rows = [(random.uniform(-3, 20), random.uniform(-3, 16), random.uniform(0, 500)) for _ in range(30)]
-    found = fixation_map([Fixation(*row) for row in rows], SIZE, 2.5)
-    np.testing.assert_allclose(found, reference_fixation_map(rows, SIZE, 2.5), atol=1e-6)
+    fixations = [
+        Fixation(
+            random.uniform(-3, 20),
+            random.uniform(-3, 16),
+            random.uniform(0, 500),
+            spread=tuple(random.uniform(1, 4, 2)) if i % 2 else None,
+            shown=(2, 3, 9.5, 11) if i % 3 else None,
+        )
+        for i in range(30)
+    ]
+    found = fixation_map(fixations, SIZE, 2.5)
+    np.testing.assert_allclose(found, reference_fixation_map(fixations, SIZE, 2.5), atol=1e-6)
     assert found.dtype == np.float32
     assert found.max() == 1
+
+
+def test_a_fixation_without_spread_needs_sigma():
+    assert fixation_map([Fixation(3, 3, 1, spread=(1, 1))], SIZE).max() == 1
+    with pytest.raises(SalignError, match="expected sigma in px"):
+        fixation_map([Fixation(3, 3, 1)], SIZE)
 
 
 def test_many_fixations_are_summed_in_parts():

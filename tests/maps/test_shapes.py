@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from salign.maps.shapes import (
     Polygon,
     Shape,
     Stroke,
+    scaled,
     shape_from_json,
     shape_to_json,
 )
@@ -37,7 +39,9 @@ def shapes(draw: st.DrawFn) -> Shape:
         return Box(min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb), erase, times)
     if kind == "stroke":
         return Stroke(points, tuple(draw(st.floats(0, FARTHEST)) for _ in points), erase, times)
-    return Fixation(*points[0], draw(st.floats(0, FARTHEST)), times=times)
+    spread = draw(st.none() | st.tuples(*[st.floats(1e-6, FARTHEST)] * 2))
+    shown = draw(st.none() | st.tuples(*[st.floats(-FARTHEST, 0)] * 2, *[st.floats(1, FARTHEST)] * 2))
+    return Fixation(*points[0], draw(st.floats(0, FARTHEST)), times=times, spread=spread, shown=shown)
 
 
 @given(shapes())
@@ -99,6 +103,10 @@ def test_the_form_in_json():
         ({"kind": "fixation", "points": [[0, 0]], "duration": "1"}, "finite"),
         ({"kind": "fixation", "points": [[0, 0], [1, 1]], "duration": 1}, "1 to 1"),
         ({"kind": "fixation", "points": [[0, 0]], "duration": 1, "erase": True}, "only areas erase"),
+        ({"kind": "fixation", "points": [[0, 0]], "duration": 1, "spread": [1, 0]}, "spread > 0"),
+        ({"kind": "fixation", "points": [[0, 0]], "duration": 1, "spread": 3}, "spread: expected 2"),
+        ({"kind": "fixation", "points": [[0, 0]], "duration": 1, "shown": [0, 0, 0, 5]}, "x0 < x1"),
+        ({"kind": "polygon", "points": [[0, 0], [1, 1], [2, 3]], "shown": [0, 0, 1, 1]}, "unknown key 'shown'"),
         ({"kind": "polygon", "points": [[0, 0], [1, 1], [2, 3]], 7: 1}, "unknown key"),
     ],
 )
@@ -117,3 +125,26 @@ def test_shapes_hold_tuples_of_floats_however_they_are_made():
     shape = Stroke([[1, 2], [3, 4]], [1, 2], times=[0, 10])  # type: ignore[arg-type]
     assert shape == Stroke(((1.0, 2.0), (3.0, 4.0)), (1.0, 2.0), times=(0.0, 10.0))
     assert hash(shape) == hash(Stroke(((1.0, 2.0), (3.0, 4.0)), (1.0, 2.0), times=(0.0, 10.0)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Polygon(((1, 2), (3, 4), (5, 6)), True), Polygon(((2, 6), (6, 12), (10, 18)), True)),
+        (Box(1, 2, 3, 4, times=(5, 6)), Box(2, 6, 6, 12, times=(5, 6))),
+        (Stroke(((1, 2),), (5,)), Stroke(((2, 6),), (5 * math.sqrt(6),))),
+        (
+            Fixation(1, 2, 300, spread=(1, 2), shown=(0, 0, 3, 4)),
+            Fixation(2, 6, 300, spread=(2, 6), shown=(0, 0, 6, 12)),
+        ),
+        (Fixation(1, 2, 300), Fixation(2, 6, 300)),
+    ],
+)
+def test_scaling_goes_with_the_image(shape, expected):
+    assert scaled(shape, 2, 3) == expected
+
+
+@pytest.mark.parametrize("factor", [0, -1, float("nan"), float("inf")])
+def test_a_factor_is_positive(factor):
+    with pytest.raises(SalignError, match="factors > 0"):
+        scaled(Box(0, 0, 1, 1), factor, 1)

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from salign.maps.shapes import Box, Polygon, Shape, Stroke
+from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
 
 HALF = Fraction(1, 2)
 
@@ -55,14 +55,17 @@ def inside_stroke(shape: Stroke, x: Fraction, y: Fraction) -> bool:
     return False
 
 
-def reference_fixation_map(
-    fixations: list[tuple[float, float, float]], size: tuple[int, int], sigma: float
-) -> np.ndarray:
-    """Fixations x, y, duration -> their Gaussians, one pixel at a time."""
+def reference_fixation_map(fixations: list[Fixation], size: tuple[int, int], sigma: float) -> np.ndarray:
+    """The Gaussians of the fixations, one pixel at a time."""
     found = np.zeros(size)
     for row, column in np.ndindex(size):
-        for x, y, duration in fixations:
-            if 0 <= x < size[1] and 0 <= y < size[0]:
-                square = (column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2
-                found[row, column] += duration * np.exp(-square / (2 * sigma**2))
+        for fixation in fixations:
+            if not (0 <= fixation.x < size[1] and 0 <= fixation.y < size[0]):
+                continue
+            x0, y0, x1, y1 = fixation.shown or (0, 0, size[1], size[0])
+            if not (x0 <= column + 0.5 < x1 and y0 <= row + 0.5 < y1):
+                continue
+            spread_x, spread_y = fixation.spread or (sigma, sigma)
+            away = ((column + 0.5 - fixation.x) / spread_x) ** 2 + ((row + 0.5 - fixation.y) / spread_y) ** 2
+            found[row, column] += fixation.duration * np.exp(-away / 2) / (2 * np.pi * spread_x * spread_y)
     return found / found.max() if found.any() else found

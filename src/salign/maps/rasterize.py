@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
+from salign.maps.shapes import FARTHEST, SMALLEST_SPREAD, Box, Fixation, Polygon, Shape, Stroke
 from salign.types import SalignError
 
 Window = tuple[int, int, int, int]
@@ -50,37 +50,47 @@ def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
     return canvas
 
 
-def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: float) -> np.ndarray:
-    """Sum of Gaussians at the fixations, each weighted by its duration, divided by its maximum.
+def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
+    """Sum of Gaussians at the fixations, the volume of each being its duration, divided by its maximum.
 
-    The Gaussians are evaluated at the pixels' centres and nowhere cut off. Fixations outside of the image do not count.
+    The Gaussians are evaluated at the pixels' centres and cut off only outside of what was shown at the time, as by the
+    authors of REFLACX (Bigolin Lanfredi et al., Scientific Data 9, 2022). Fixations outside of the image do not count.
 
     Args:
         fixations: positions in pixels of the image, durations in ms.
         size: (H, W) of the image.
-        sigma: standard deviation in pixels, > 0.
+        sigma: standard deviation in pixels, > 0, of the fixations that have no `spread` of their own.
 
     Returns:
         `(H, W)` float32 in [0, 1]; all zeros where no fixation of any duration hits the image.
 
     Raises:
-        SalignError: a shape is no fixation, or size or sigma is not positive.
+        SalignError: a shape is no fixation, a fixation has neither spread nor sigma, or size or sigma is not positive.
     """
     height, width = _checked(size)
-    if not 0 < sigma < float("inf"):
+    if sigma is not None and not SMALLEST_SPREAD <= sigma <= FARTHEST:
         raise SalignError(f"expected sigma > 0 px, got {sigma}")
-    for shape in fixations:
-        if not isinstance(shape, Fixation):
-            raise SalignError(f"expected fixations only, got a {type(shape).__name__.lower()}; use rasterize for areas")
-    rows = [(f.x, f.y, f.duration) for f in fixations if 0 <= f.x < width and 0 <= f.y < height]
+    rows = [_gaussian(shape, size, sigma) for shape in fixations]
     total = np.zeros((height, width))
-    for start in range(0, len(rows), 1024):
-        x, y, duration = np.array(rows[start : start + 1024]).T
-        across = np.exp(-0.5 * ((np.arange(width)[:, None] + 0.5 - x) / sigma) ** 2)
-        down = np.exp(-0.5 * ((np.arange(height)[:, None] + 0.5 - y) / sigma) ** 2)
-        total += (down * duration) @ across.T
+    for start in range(0, len(rows), 256):
+        x, y, weight, spread_x, spread_y, x0, y0, x1, y1 = np.array(rows[start : start + 256]).T
+        across, down = np.arange(width)[:, None] + 0.5, np.arange(height)[:, None] + 0.5
+        profile = np.exp(-0.5 * ((across - x) / spread_x) ** 2) * ((x0 <= across) & (across < x1))
+        total += (np.exp(-0.5 * ((down - y) / spread_y) ** 2) * ((y0 <= down) & (down < y1)) * weight) @ profile.T
     top = total.max()
     return (total / top if top > 0 else total).astype(np.float32)
+
+
+def _gaussian(shape: Fixation, size: tuple[int, int], sigma: float | None) -> tuple[float, ...]:
+    """Centre, height, spreads and visible part of a fixation's Gaussian."""
+    if not isinstance(shape, Fixation):
+        raise SalignError(f"expected fixations only, got a {type(shape).__name__.lower()}; use rasterize for areas")
+    spread = shape.spread or (sigma, sigma)
+    if spread[0] is None or spread[1] is None:
+        raise SalignError("expected sigma in px, as there are fixations without a spread of their own")
+    inside = 0 <= shape.x < size[1] and 0 <= shape.y < size[0]
+    height = shape.duration / (spread[0] * spread[1]) if inside else 0.0
+    return (shape.x, shape.y, height, *spread, *(shape.shown or (0, 0, size[1], size[0])))
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from salign.types import SalignError
@@ -20,8 +20,11 @@ MOST_POINTS = 100_000
 FARTHEST = 1e15
 """Largest magnitude of a coordinate, radius, duration or time: beyond it, arithmetic on them loses whole pixels."""
 
+SMALLEST_SPREAD = 1e-6
+"""Of a fixation's Gaussian, so that its height stays finite."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Polygon:
     """The inside of a closed outline, by the even-odd rule.
 
@@ -40,7 +43,7 @@ class Polygon:
         _settle(self, _points(self.points, "polygon", least=3))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle with sides along the axes.
 
@@ -67,7 +70,7 @@ class Box:
         _settle(self, corners, stored=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stroke:
     """What a round brush covers: the discs at the points and, between two, those on the straight line between them.
 
@@ -90,12 +93,12 @@ class Stroke:
         _settle(self, points)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fixation:
     """A place where an eye rested. It has no area: `rasterize.fixation_map` makes a map of fixations.
 
     Raises:
-        SalignError: a number that is not finite, duration < 0, or `erase`.
+        SalignError: a number that is not finite, duration < 0, spread below `SMALLEST_SPREAD`, an empty `shown`, or `erase`.
     """
 
     x: float
@@ -106,6 +109,10 @@ class Fixation:
     """Always False: nothing is taken away by looking at it."""
     times: tuple[float, ...] | None = None
     """When it began, in milliseconds since the image was shown."""
+    spread: tuple[float, float] | None = None
+    """Standard deviations in x and y of its own Gaussian, in pixels: where the image was zoomed, they vary."""
+    shown: tuple[float, float, float, float] | None = None
+    """x0, y0, x1, y1 of the part of the image on the screen at that time; nothing outside of it was seen."""
 
     def __post_init__(self) -> None:
         ((x, y),) = point = _points(((self.x, self.y),), "fixation", least=1)
@@ -114,8 +121,16 @@ class Fixation:
             raise SalignError(f"fixation: expected a duration >= 0 ms, got {duration:g}")
         if self.erase:
             raise SalignError("fixation: expected erase = False, got True; only areas erase")
-        for name, number in (("x", x), ("y", y), ("duration", duration)):
-            object.__setattr__(self, name, number)
+        spread = None if self.spread is None else _numbers(self.spread, "fixation: spread", 2)
+        if spread is not None and min(spread) < SMALLEST_SPREAD:
+            raise SalignError(f"fixation: expected a spread > 0, got {min(spread):g}")
+        shown = None if self.shown is None else _numbers(self.shown, "fixation: shown", 4)
+        if shown is not None and not (shown[0] < shown[2] and shown[1] < shown[3]):
+            raise SalignError(
+                f"fixation: expected shown x0 < x1 and y0 < y1, got {', '.join(map('{:g}'.format, shown))}"
+            )
+        for name, value in (("x", x), ("y", y), ("duration", duration), ("spread", spread), ("shown", shown)):
+            object.__setattr__(self, name, value)
         _settle(self, point, stored=False)
 
 
@@ -139,6 +154,10 @@ def shape_to_json(shape: Shape) -> dict[str, Any]:
             }
         case Fixation():
             value = {"kind": "fixation", "points": [[shape.x, shape.y]], "duration": shape.duration}
+            if shape.spread is not None:
+                value["spread"] = list(shape.spread)
+            if shape.shown is not None:
+                value["shown"] = list(shape.shown)
     return value if shape.times is None else value | {"times": list(shape.times)}
 
 
@@ -153,15 +172,46 @@ def shape_from_json(value: object) -> Shape:
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise SalignError(f"a shape's kind is one of {', '.join(_KINDS)}; got {_short(kind)}")
-    keys, make = _KINDS[kind]
+    keys, optional, make = _KINDS[kind]
     if missing := keys - value.keys():
         raise SalignError(f"{kind}: the key {min(missing)!r} is missing")
-    if extra := value.keys() - keys - {"kind", "erase", "times"}:
-        raise SalignError(f"{kind}: unknown key {_short(min(extra, key=str))}; its keys are {', '.join(sorted(keys))}")
+    if extra := value.keys() - keys - {"kind", "erase", "times"} - optional:
+        raise SalignError(
+            f"{kind}: unknown key {_short(min(extra, key=str))}; its keys are {', '.join(sorted(keys | optional))}"
+        )
     erase = value.get("erase", False)
     if not isinstance(erase, bool):
         raise SalignError(f"{kind}: expected erase to be true or false, got {_short(erase)}")
     return make(value, erase, value.get("times"))
+
+
+def scaled(shape: Shape, across: float, down: float) -> Shape:
+    """The shape with x times `across` and y times `down`, as when its image is resized.
+
+    A round brush stays round: its radii grow with the square root of `across * down`.
+
+    Raises:
+        SalignError: a factor is not positive, or a coordinate would leave `FARTHEST`.
+    """
+    if not (0 < across < math.inf and 0 < down < math.inf):
+        raise SalignError(f"expected factors > 0, got {across} and {down}")
+    match shape:
+        case Polygon() | Stroke():
+            points = tuple((x * across, y * down) for x, y in shape.points)
+            if isinstance(shape, Polygon):
+                return replace(shape, points=points)
+            return replace(shape, points=points, radii=tuple(r * math.sqrt(across * down) for r in shape.radii))
+        case Box():
+            corners = (shape.x0 * across, shape.y0 * down, shape.x1 * across, shape.y1 * down)
+            return Box(*corners, shape.erase, shape.times)
+        case Fixation(spread=spread, shown=shown):
+            return replace(
+                shape,
+                x=shape.x * across,
+                y=shape.y * down,
+                spread=spread and (spread[0] * across, spread[1] * down),
+                shown=shown and (shown[0] * across, shown[1] * down, shown[2] * across, shown[3] * down),
+            )
 
 
 def _box(value: Mapping[str, Any], erase: bool, times: Any) -> Box:
@@ -171,15 +221,16 @@ def _box(value: Mapping[str, Any], erase: bool, times: Any) -> Box:
 
 def _fixation(value: Mapping[str, Any], erase: bool, times: Any) -> Fixation:
     ((x, y),) = _points(value["points"], "fixation", least=1, most=1)
-    return Fixation(x, y, value["duration"], erase, times)
+    return Fixation(x, y, value["duration"], erase, times, value.get("spread"), value.get("shown"))
 
 
-_KINDS: dict[str, tuple[set[str], Callable[[Mapping[str, Any], bool, Any], Shape]]] = {
-    "polygon": ({"points"}, lambda value, erase, times: Polygon(value["points"], erase, times)),
-    "box": ({"points"}, _box),
-    "stroke": ({"points", "radii"}, lambda value, erase, times: Stroke(value["points"], value["radii"], erase, times)),
-    "fixation": ({"points", "duration"}, _fixation),
+_KINDS: dict[str, tuple[set[str], set[str], Callable[[Mapping[str, Any], bool, Any], Shape]]] = {
+    "polygon": ({"points"}, set(), lambda value, erase, times: Polygon(value["points"], erase, times)),
+    "box": ({"points"}, set(), _box),
+    "stroke": ({"points", "radii"}, set(), lambda value, *more: Stroke(value["points"], value["radii"], *more)),
+    "fixation": ({"points", "duration"}, {"spread", "shown"}, _fixation),
 }
+"""Kind -> the keys it needs, those it may have, and how it is made of (value, erase, times)."""
 
 
 def _settle(shape: Shape, points: tuple[Point, ...], *, stored: bool = True) -> None:

@@ -98,7 +98,7 @@ class Fixation:
     """A place where an eye rested. It has no area: `rasterize.fixation_map` makes a map of fixations.
 
     Raises:
-        SalignError: a number that is not finite, duration < 0, spread below `SMALLEST_SPREAD`, an empty `shown`, or `erase`.
+        SalignError: a number not finite, duration < 0, spread below `SMALLEST_SPREAD`, an empty `shown`, or `erase`.
     """
 
     x: float

@@ -1,0 +1,192 @@
+"""The images of a study, and the units that are handed out: single images, or pairs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from salign.annotate.study import Study
+from salign.data.manifest import COLUMNS, Manifest
+from salign.data.sources.folder import SUFFIXES
+from salign.data.tables import read_table
+from salign.errors import SalignError
+
+log = logging.getLogger("salign.annotate")
+
+MARKERS = ("study.yaml", "shapes.json")
+"""A folder with one of these holds annotations, and its pictures are none of the study."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the study."""
+
+    id: str
+    """As in the manifest; without one, the path below the folder."""
+    path: str
+    """Relative to the root."""
+    label: str | None = None
+    split: str | None = None
+    cells: dict[str, str] = field(default_factory=dict)
+    """Further columns of the manifest, those that are not empty; `saliency` among them."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one task shows: an image, or a pair of images."""
+
+    id: str
+    images: tuple[str, ...]
+    """Ids of pictures."""
+    gold: str | None = None
+    """The answer known to be right; in pair mode the id of the image to choose."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All pictures of a study, found once; nothing but these is ever read."""
+
+    root: Path
+    """Folder that paths are relative to; resolved."""
+    pictures: dict[str, Picture]
+    """By id."""
+    source: str
+    """Name for messages."""
+
+    @classmethod
+    def of_folder(cls, folder: Path | str) -> Catalog:
+        """Every image below a folder; links that leave the folder are left out, and logged.
+
+        Left out are hidden files, too, and folders with a file of `MARKERS` in them: studies and exports.
+
+        Raises:
+            SalignError: no such folder, or no image in it.
+        """
+        root = Path(folder).resolve()
+        if not root.is_dir():
+            raise SalignError(f"no such folder: {folder}")
+        found: dict[str, Picture] = {}
+        for path in _files(root):
+            if not path.resolve().is_relative_to(root):
+                log.warning("refused: %s is a link that leaves %s", path, root)
+            else:
+                name = path.relative_to(root).as_posix()
+                found[name] = Picture(name, name)
+        if not found:
+            raise SalignError(f"{folder}: no image found; expected {', '.join(sorted(SUFFIXES))}")
+        return cls(root, found, str(folder))
+
+    @classmethod
+    def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:
+        """Every row of a manifest; of its columns only `path` must be there.
+
+        Raises:
+            SalignError: no such file, or no column `path`.
+            ManifestError: paths that are missing or leave the root; every one is named with its row.
+        """
+        path = Path(path)
+        table, faults = read_table(path)
+        if faults:
+            raise SalignError(f"{path} row {faults[0][0]}: {faults[0][2]}")
+        if "path" not in table:
+            raise SalignError(f"{path}: expected a column path; the header has {', '.join(map(str, table.columns))}")
+        given = [column for column in COLUMNS if column in table]
+        filled = table.assign(
+            **{column: table["path"] if column == "id" else "-" for column in COLUMNS[:4] if column not in table}
+        )
+        filled = filled if "saliency" in filled else filled.assign(saliency="")
+        manifest = Manifest.of(filled, root if root is not None else path.parent, path.name)
+        free = [str(name) for name in manifest.table.columns if name not in (*COLUMNS[:4], "row")]
+        found = {}
+        for row in manifest.table.to_dict("records"):
+            cells = {name: str(row[name]) for name in free if not pd.isna(row[name])}
+            picture = Picture(
+                str(row["id"]),
+                str(row["path"]),
+                str(row["label"]) if "label" in given else None,
+                str(row["split"]) if "split" in given else None,
+                cells,
+            )
+            found[picture.id] = picture
+        return cls(manifest.root, found, path.name)
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels that occur, sorted."""
+        return sorted({picture.label for picture in self.pictures.values() if picture.label is not None})
+
+    def file(self, path: str) -> Path:
+        """The file of a path of a picture (image or map), looked at afresh: a link may have changed since.
+
+        Raises:
+            PermissionError: it leaves the root now.
+        """
+        real = (self.root / path).resolve()
+        if not real.is_relative_to(self.root):
+            raise PermissionError(f"{path} leaves {self.root}")
+        return real
+
+    def units(self, study: Study) -> list[Unit]:
+        """What is handed out, in the order of the images.
+
+        Raises:
+            SalignError: gold or pairs name an image that is not there, or no pair can be made.
+        """
+        named = [*study.gold, *(name for pair in study.pairs or [] for name in pair)]
+        if missing := sorted(set(named) - set(self.pictures)):
+            raise SalignError(f"{self.source}: no image is called {', '.join(missing[:10])}; gold and pairs name ids")
+        if study.mode != "pair":
+            return [Unit(name, (name,), study.gold.get(name)) for name in self.pictures]
+        target = target_of(study, self)
+        pairs = study.pairs if study.pairs is not None else self._drawn_pairs(study, target)
+        return [_pair(first, second, study.gold, target) for first, second in pairs]
+
+    def _drawn_pairs(self, study: Study, target: str | None) -> list[tuple[str, str]]:
+        names = list(self.pictures)
+        lot = random.Random(f"pairs {study.seed}")
+        if len(self.labels) < 2:
+            lot.shuffle(names)
+            return list(zip(names[::2], names[1::2], strict=False))
+        asked = [name for name in names if self.pictures[name].label == target]
+        others = [name for name in names if self.pictures[name].label != target]
+        lot.shuffle(asked)
+        lot.shuffle(others)
+        if not asked or not others:
+            raise SalignError(f"{self.source}: pairs need images of {target!r} and of another label")
+        left = abs(len(asked) - len(others))
+        if left:
+            log.warning("%d images have no partner for a pair and are not shown", left)
+        return list(zip(asked, others, strict=False))
+
+
+def target_of(study: Study, catalog: Catalog) -> str | None:
+    """The class that pair mode asks for; None without classes."""
+    known = study.classes or catalog.labels
+    return study.target if study.target is not None else (known[-1] if known else None)
+
+
+def _pair(first: str, second: str, gold: dict[str, str], target: str | None) -> Unit:
+    digest = hashlib.blake2b(f"{first}\0{second}".encode(), digest_size=8).hexdigest()
+    known = next((name for name in (first, second) if name in gold), None)
+    if known is None:
+        return Unit(f"pair-{digest}", (first, second))
+    other = second if known == first else first
+    return Unit(f"pair-{digest}", (first, second), known if gold[known] == target else other)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Images below a folder, sorted; a folder that is a link is not entered."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.is_symlink() and not any((path / marker).exists() for marker in MARKERS):
+                yield from _files(path)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path

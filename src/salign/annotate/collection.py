@@ -1,0 +1,284 @@
+"""A study that runs: its images, its store, its secret, and what the page is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from salign.annotate import access, assign
+from salign.annotate.catalog import Catalog, Unit, target_of
+from salign.annotate.drafts import Draft, find_drafts
+from salign.annotate.pictures import PictureCache, default_window
+from salign.annotate.records import Annotation, check_annotation
+from salign.annotate.store import Person, Plan, Saved, Store, Task
+from salign.annotate.study import Study
+from salign.data.image import image_size
+from salign.errors import SalignError
+
+AHEAD = 2
+"""Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
+MOST_OPEN = 4
+"""Tasks an annotator holds at once."""
+
+
+class Unknown(SalignError):
+    """There is no such thing, or it belongs to somebody else."""
+
+
+class Collection:
+    """Everything behind the page, without any HTTP."""
+
+    def __init__(self, study: Study, catalog: Catalog, folder: Path, url: str | None = None) -> None:
+        """Open a study.
+
+        Args:
+            study: what is asked.
+            catalog: the images.
+            folder: for secret, cache and, unless `url` says otherwise, the SQLite database; made if missing.
+            url: of the database.
+
+        Raises:
+            SalignError: the study does not fit the images, or the database holds a study of another mode.
+        """
+        self.study, self.catalog, self.folder = study, catalog, folder
+        self.classes = tuple(study.classes or catalog.labels)
+        self.units = {unit.id: unit for unit in catalog.units(study)}
+        self._drafts = find_drafts(study, catalog)
+        if study.mode == "review":
+            self.units = {name: unit for name, unit in self.units.items() if self._drafts.get(name)}
+        if not self.units:
+            raise SalignError(f"{catalog.source}: nothing to hand out in mode {study.mode}")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.secret = access.read_secret(folder / "secret")
+        self.cache = PictureCache(folder / ".cache")
+        self.store = Store(url or f"sqlite:///{folder.resolve() / 'annotations.db'}")
+        mode = self.store.remember("mode", study.mode)
+        if mode != study.mode:
+            raise SalignError(
+                f"{self.store.shown_url}: holds annotations of mode {mode}, not {study.mode}; give another --out"
+            )
+        self._shown = {access.hidden(self.secret, name): name for name in catalog.pictures}
+        self._maps = {
+            self._map_reference(name, draft.column): (name, draft.column)
+            for name, drafts in self._drafts.items()
+            for draft in drafts
+            if draft.column is not None
+        }
+        self._gold = [unit.id for unit in self.units.values() if unit.gold is not None]
+        self._plain = [unit.id for unit in self.units.values() if unit.gold is None]
+        self._order = lru_cache(maxsize=256)(self._drawn_order)
+        self._window = lru_cache(maxsize=4096)(default_window)
+
+    def about(self, person: Person) -> dict[str, Any]:
+        """What the page must know before the first image."""
+        from salign import __version__
+
+        study = self.study
+        return {
+            "title": study.title,
+            "question": study.question,
+            "instructions": study.instructions,
+            "consent": study.consent,
+            "mode": study.mode,
+            "classes": list(self.classes),
+            "tools": ["brush", "eraser", "polygon", "box"],
+            "confidence": study.confidence,
+            "require_map": study.require_map,
+            "skip_reasons": study.skip_reasons,
+            "window_level": study.window_level,
+            "annotator": {"id": person.id, "name": person.shown},
+            "version": __version__,
+        }
+
+    def next_tasks(self, person: Person, have: Sequence[str]) -> dict[str, Any]:
+        """Hand out the next tasks, renew those already held, and say how far the annotator is."""
+        offered: list[str] = []
+        left = 0
+
+        def plan(mine: list[Task], taken: dict[str, int]) -> list[Plan]:
+            nonlocal left
+            offered[:] = [task.unit for task in mine if self._still_wanted(task, taken)]
+            holding = {str(task.id) for task in mine if task.state == "open"} & set(have)
+            count = min(AHEAD + len(holding), MOST_OPEN) - len(offered)
+            made = self._plans(person.id, mine, taken, max(0, count))
+            offered.extend(new.unit for new in made)
+            seen = {task.unit for task in mine} | {new.unit for new in made}
+            left = len(self._free(person.id, taken, seen, len(self.units)))
+            return made
+
+        tasks = self.store.hand_out(person.id, self.study.lease_minutes * 60, plan)
+        known = [task for task in tasks if task.unit in self.units]
+        done = sum(task.state != "open" for task in known)
+        given = [task for task in known if task.state == "open" and task.unit in offered and str(task.id) not in have]
+        return {
+            "tasks": [self.task_view(task) for task in given[:AHEAD]],
+            "progress": {"done": done, "total": done + len(offered) + left},
+            "finished": not offered,
+        }
+
+    def task_view(self, task: Task) -> dict[str, Any]:
+        """A task as the page shows it."""
+        drafts = self._shown_drafts(task)
+        latest = self.store.latest([task]).get(task.id)
+        return {
+            "id": str(task.id),
+            "images": [self._image_view(name) for name in task.images],
+            "drafts": [self._draft_view(task.images[0], draft) for draft in drafts],
+            "arm": task.arm,
+            "decision": drafts[0].answer if task.arm is not None and drafts else None,
+            "saved": None if latest is None else latest.body,
+            "revision": task.revision,
+        }
+
+    def finished(self, person: Person) -> list[dict[str, Any]]:
+        """What the annotator has answered or skipped, in the order it was handed out."""
+        tasks = [task for task in self.store.tasks(person.id) if task.state != "open" and task.unit in self.units]
+        latest = self.store.latest(tasks)
+        return [
+            {
+                "id": str(task.id),
+                "revision": task.revision,
+                "answer": latest[task.id].body["answer"],
+                "skipped": latest[task.id].body["skipped"],
+            }
+            for task in tasks
+        ]
+
+    def task(self, person: Person, number: str) -> Task:
+        """One of the annotator's tasks.
+
+        Raises:
+            Unknown: there is none of that number.
+        """
+        known = number.isascii() and number.isdigit() and len(number) < 16
+        found = self.store.task(int(number), person.id) if known else None
+        if found is None or found.unit not in self.units:
+            raise Unknown("there is no such task of yours")
+        return found
+
+    def save(self, person: Person, key: str, annotation: Annotation) -> tuple[Saved, dict[str, Any] | None]:
+        """Keep an annotation; gives what became of it, and feedback on a gold image.
+
+        Raises:
+            Unknown: it is of no task of this annotator.
+            SalignError: it does not fit what was asked; nothing is stored.
+        """
+        task = self.task(person, annotation.task)
+        drafts = self._shown_drafts(task)
+        check_annotation(annotation, self.study, self.classes, len(task.images), len(drafts))
+        saved = self.store.save(key, task, annotation.base, annotation.model_dump())
+        return saved, self._feedback(task, annotation)
+
+    def right(self, task: Task, body: dict[str, Any]) -> bool | None:
+        """Whether an answer to a gold image is right; None for other images and where nothing was answered."""
+        unit = self.units.get(task.unit)
+        if unit is None or unit.gold is None or body.get("skipped") is not None:
+            return None
+        if self.study.mode == "pair":
+            return body["side"] is not None and task.images[body["side"]] == unit.gold
+        return None if body["answer"] is None else bool(body["answer"] == unit.gold)
+
+    def picture(self, shown: str) -> Path:
+        """File of an image by the name the page knows.
+
+        Raises:
+            Unknown: no image has that name.
+        """
+        if shown not in self._shown:
+            raise Unknown("there is no such image")
+        return self.catalog.file(self.catalog.pictures[self._shown[shown]].path)
+
+    def heat_map(self, reference: str) -> Path:
+        """File of a map by the reference the page knows.
+
+        Raises:
+            Unknown: no map has that reference.
+        """
+        if reference not in self._maps:
+            raise Unknown("there is no such map")
+        name, column = self._maps[reference]
+        return self.catalog.file(self.catalog.pictures[name].cells[column])
+
+    def target(self) -> str | None:
+        """The class that pair mode asks for."""
+        return target_of(self.study, self.catalog)
+
+    def _still_wanted(self, task: Task, taken: dict[str, int]) -> bool:
+        if task.state != "open" or task.unit not in self.units:
+            return False
+        free = task.gold or taken.get(task.unit, 0) < self.study.annotators_per_image
+        return free or task.leased > time.time()
+
+    def _plans(self, annotator: int, mine: list[Task], taken: dict[str, int], count: int) -> list[Plan]:
+        made: list[Plan] = []
+        seen = {task.unit for task in mine}
+        for position in range(len(mine), len(mine) + count):
+            free = self._free(annotator, taken, seen, 1)
+            if not free:
+                break
+            if gold_is_due := self._gold_due(annotator, position):
+                ordered = self._order(annotator, True)
+                free = assign.choose(ordered, {}, seen, per_unit=1, count=1) or free
+            unit = self.units[free[0]]
+            seen.add(unit.id)
+            made.append(self._plan(annotator, position, unit, gold_is_due and unit.gold is not None))
+        return made
+
+    def _plan(self, annotator: int, position: int, unit: Unit, gold: bool) -> Plan:
+        study, arm, images = self.study, None, list(unit.images)
+        if study.mode == "assisted":
+            by_person = study.assisted.by == "annotator"
+            number, owner = (annotator - 1, "study") if by_person else (position, str(annotator))
+            arm = assign.arm_of(study.assisted.arms, number, owner=owner, seed=study.seed)
+        if study.mode == "pair":
+            images = assign.sides(images, annotator=annotator, seed=study.seed)
+        return Plan(unit.id, images, arm, gold)
+
+    def _gold_due(self, annotator: int, position: int) -> bool:
+        study = self.study
+        return bool(self._gold) and assign.gold_is_due(
+            position, annotator=annotator, seed=study.seed, share=study.gold_share
+        )
+
+    def _free(self, annotator: int, taken: dict[str, int], seen: set[str], count: int) -> list[str]:
+        ordered = self._order(annotator, not self._plain)
+        return assign.choose(ordered, taken, seen, per_unit=self.study.annotators_per_image, count=count)
+
+    def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
+        return assign.order(self._gold if gold else self._plain, annotator=annotator, seed=self.study.seed)
+
+    def _shown_drafts(self, task: Task) -> list[Draft]:
+        drafts = self._drafts.get(task.images[0], [])
+        if self.study.mode != "assisted":
+            return drafts
+        decision, column = task.arm in ("decision", "both"), task.arm in ("map", "both")
+        return [
+            Draft(draft.source, draft.answer if decision else None, (), draft.column if column else None)
+            for draft in drafts
+            if decision or column
+        ]
+
+    def _image_view(self, name: str) -> dict[str, Any]:
+        path = self.catalog.file(self.catalog.pictures[name].path)
+        height, width = image_size(path)
+        window = self._window(path) if self.study.window_level else None
+        return {"id": access.hidden(self.secret, name), "width": width, "height": height, "window": window}
+
+    def _draft_view(self, image: str, draft: Draft) -> dict[str, Any]:
+        reference = None if draft.column is None else f"/api/map/{self._map_reference(image, draft.column)}"
+        return {"from": draft.source, "answer": draft.answer, "shapes": list(draft.shapes), "map": reference}
+
+    def _map_reference(self, image: str, column: str | None) -> str:
+        return access.hidden(self.secret, f"map\0{column}\0{image}")
+
+    def _feedback(self, task: Task, annotation: Annotation) -> dict[str, Any] | None:
+        correct = self.right(task, annotation.model_dump())
+        if correct is None or not task.gold or not self.study.gold_feedback:
+            return None
+        gold = self.units[task.unit].gold or ""
+        answer = gold if self.study.mode != "pair" else ("left" if task.images[0] == gold else "right")
+        text = f"Right: it is {answer}." if correct else f"Not quite: it is {answer}."
+        return {"correct": correct, "answer": answer, "text": text}

@@ -1,0 +1,56 @@
+"""From a folder of images, and perhaps a YAML, to a study that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from salign.annotate.catalog import Catalog
+from salign.annotate.collection import Collection
+from salign.annotate.study import Study
+from salign.errors import SalignError
+from salign.files import replace_text
+
+
+def open_collection(
+    folder: Path | str,
+    *,
+    out: Path | str | None = None,
+    config: Path | str | None = None,
+    manifest: Path | str | None = None,
+    url: str | None = None,
+    **over: Any,
+) -> Collection:
+    """Open the study of a folder, or begin one.
+
+    Args:
+        folder: the images, and the root of the manifest's paths.
+        out: folder of the study; `folder/annotations` when None.
+        config: YAML; when None that of the study as it was last opened, else `folder/annotate.yaml`, else defaults.
+        manifest: of the images; when None `folder/manifest.csv`, else every image below the folder.
+        url: of the database; SQLite in the study's folder when None.
+        over: values of `Study` that win over the YAML, unless they are None.
+
+    Raises:
+        SalignError: every fault of the YAML, or what does not fit together.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise SalignError(f"no such folder: {folder}")
+    place = Path(out).resolve() if out is not None else root / "annotations"
+    kept = place / "study.yaml"
+    if config is None:
+        config = next((path for path in (kept, root / "annotate.yaml") if path.is_file()), None)
+    if config is None:
+        study = Study.build({key: value for key, value in over.items() if value is not None}, "options")
+    else:
+        study = Study.read(config, **over)
+    if study.drafts is not None:
+        beside = Path(config).parent if config is not None else Path()
+        study = study.model_copy(update={"drafts": str((beside / study.drafts).resolve())})
+    if manifest is None and (root / "manifest.csv").is_file():
+        manifest = root / "manifest.csv"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_text(kept, study.to_yaml())  # first, so that no image is looked for in the study's own folder
+    catalog = Catalog.of_folder(root) if manifest is None else Catalog.of_manifest(manifest, root)
+    return Collection(study, catalog, place, url)

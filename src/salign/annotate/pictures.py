@@ -1,0 +1,192 @@
+"""Images and maps as the page needs them: upright, no larger than asked for, eight bits, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from salign.data.image import image_size, read_image, read_saliency
+
+LADDER = (256, 512, 1024, 2048, 4096)
+"""Widths in pixels that are made; one asked for is rounded up, so that few versions are kept."""
+
+_LOSSLESS = 2**16
+"""Pixels up to which nothing is lost to JPEG: small images are looked at enlarged."""
+
+_QUALITY = 92
+
+
+class Encoded(NamedTuple):
+    """A picture as it is sent."""
+
+    content: bytes
+    media_type: str
+    tag: str
+    """Changes whenever the file or the version asked for does."""
+
+
+def rung(asked: int, width: int) -> int:
+    """Width to send of an image of `width` pixels when `asked` are needed: the next of `LADDER`, never enlarged."""
+    return min(next((step for step in LADDER if step >= asked), LADDER[-1]), width)
+
+
+def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> tuple[bytes, str]:
+    """Read, window, shrink and compress an image.
+
+    Args:
+        path: the file.
+        width: at most so many pixels wide.
+        window: values of the full range (0..1) shown as black and white; None = (0, 1).
+
+    Returns:
+        the file's bytes and media type: JPEG, or PNG for small images; without any metadata of the source.
+    """
+    height, full = image_size(path)
+    size = (width, max(1, round(height * width / full)))
+    values = read_image(path, at_least=(size[1], size[0]))
+    low, high = window if window is not None else (0.0, 1.0)
+    if values.dtype == torch.uint8 and window is None:
+        picture = _picture(values)
+    else:
+        scaled = values.float() / 255 if values.dtype == torch.uint8 else values
+        scaled = (scaled - low) / max(high - low, 1e-6)
+        picture = _picture((scaled.clamp(0, 1) * 255).round().to(torch.uint8))
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    if size[0] * size[1] <= _LOSSLESS:
+        picture.save(buffer, "PNG")
+        return buffer.getvalue(), "image/png"
+    picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
+    return buffer.getvalue(), "image/jpeg"
+
+
+def encode_map(path: Path, width: int) -> tuple[bytes, str]:
+    """Read a heat map, shrink it, and give it as a grey PNG."""
+    values = (read_saliency(path).numpy() * 255).round().astype(np.uint8)
+    picture = Image.fromarray(values)
+    width = min(width, picture.width)
+    size = (width, max(1, round(picture.height * width / picture.width)))
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue(), "image/png"
+
+
+def default_window(path: Path) -> tuple[float, float] | None:
+    """Where to begin with window and level: the 0.5th and 99.5th percentile of a deep image; None for 8 bits."""
+    values = read_image(path)
+    if values.dtype == torch.uint8:
+        return None
+    low, high = np.quantile(values[0].numpy()[::4, ::4], [0.005, 0.995])
+    return (float(low), float(high)) if high > low else (0.0, 1.0)
+
+
+def _picture(values: torch.Tensor) -> Image.Image:
+    if values.stride(0) == 0:
+        return Image.fromarray(values[0].numpy())
+    return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+
+
+class PictureCache:
+    """Encoded pictures in memory and on disk, the longest unused dropped first."""
+
+    def __init__(self, folder: Path, *, memory: int = 64 * 2**20, disk: int = 2 * 2**30) -> None:
+        """Use a folder of its own; `memory` and `disk` are bytes."""
+        self._folder, self._memory, self._disk = folder, memory, disk
+        self._held: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._decoding = threading.Semaphore(2)  # a large image takes hundreds of megabytes while it is read
+        folder.mkdir(parents=True, exist_ok=True)
+        self._written = sum(path.stat().st_size for path in folder.iterdir())
+
+    def image(self, path: Path, asked: int, window: tuple[float, float] | None = None) -> Encoded:
+        """An image at most as wide as the rung for `asked`; see `encode_image`."""
+        if window is not None:
+            window = (round(window[0], 3), round(window[1], 3))
+        width = rung(asked, image_size(path)[1])
+        return self._get(path, f"{width} {window}", lambda: encode_image(path, width, window))
+
+    def map(self, path: Path, asked: int) -> Encoded:
+        """A heat map at most as wide as the rung for `asked`."""
+        width = rung(asked, LADDER[-1])
+        return self._get(path, f"map {width}", lambda: encode_map(path, width))
+
+    def _get(self, path: Path, version: str, make: Callable[[], tuple[bytes, str]]) -> Encoded:
+        state = path.stat()
+        named = f"{path}\0{state.st_mtime_ns}\0{state.st_size}\0{version}\0{_QUALITY}"
+        tag = hashlib.blake2b(named.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        found = self._find(tag)
+        if found is None:
+            with self._decoding:
+                found = self._find(tag)  # somebody else may have made it meanwhile
+                if found is None:
+                    found = make()
+                    self._keep(tag, *found)
+        return Encoded(*found, tag)
+
+    def _find(self, tag: str) -> tuple[bytes, str] | None:
+        with self._lock:
+            if tag in self._held:
+                self._held.move_to_end(tag)
+                return self._held[tag]
+        for media_type in ("image/jpeg", "image/png"):
+            path = self._file(tag, media_type)
+            try:
+                content = path.read_bytes()
+                os.utime(path)
+            except OSError:
+                continue
+            self._hold(tag, content, media_type)
+            return content, media_type
+        return None
+
+    def _keep(self, tag: str, content: bytes, media_type: str) -> None:
+        self._hold(tag, content, media_type)
+        path = self._file(tag, media_type)
+        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except OSError:  # a full disk: the picture is sent all the same
+            partial.unlink(missing_ok=True)
+            return
+        with self._lock:
+            self._written += len(content)
+            if self._written > self._disk:
+                self._sweep()
+
+    def _hold(self, tag: str, content: bytes, media_type: str) -> None:
+        with self._lock:
+            if tag in self._held or len(content) > self._memory:
+                return
+            self._held[tag] = content, media_type
+            self._bytes += len(content)
+            while self._bytes > self._memory:
+                _, (dropped, _) = self._held.popitem(last=False)
+                self._bytes -= len(dropped)
+
+    def _sweep(self) -> None:
+        """Delete the longest unused files until a fifth of the room is free."""
+        states = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.iterdir())
+        self._written = sum(size for _, size, _ in states)
+        for _, size, path in states:
+            if self._written <= self._disk * 0.8:
+                break
+            path.unlink(missing_ok=True)
+            self._written -= size
+
+    def _file(self, tag: str, media_type: str) -> Path:
+        return self._folder / f"{tag}.{media_type.removeprefix('image/')}"

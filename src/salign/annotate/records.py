@@ -1,0 +1,161 @@
+"""An annotation as the page sends it: checked field by field, then against the study and the task."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salign.annotate.study import Study
+from salign.errors import SalignError
+from salign.maps.shapes import Fixation, Shape, shape_from_json
+
+_WEEK = 7 * 24 * 3600 * 1000.0
+_MOST_POINTS = 200_000
+
+
+class Annotation(BaseModel):
+    """What an annotator says of one task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    task: Annotated[str, Field(max_length=20)]
+    answer: str | None = None
+    """One of the study's classes."""
+    side: Literal[0, 1] | None = None
+    """Pair mode: which picture was chosen, 0 = the first."""
+    shapes: list[dict[str, Any]] = []
+    """As `salign.maps.shapes` reads them; in pair mode each with a key `image`, 0 or 1."""
+    blank: bool = False
+    """Looked and found nothing to mark."""
+    skipped: str | None = None
+    """Why it was skipped; None = it was not."""
+    confidence: Annotated[int, Field(ge=1, le=5)] | None = None
+    elapsed_ms: Annotated[float, Field(ge=0, le=_WEEK, allow_inf_nan=False)]
+    """From the image's appearance to this save."""
+    review: Literal["accept", "edit", "reject"] | None = None
+    draft: Annotated[int, Field(ge=0, lt=1000)] | None = None
+    """Which of the drafts was judged."""
+    base: Annotated[int, Field(ge=0, lt=2**31)]
+    """The revision this one changes; 0 = none."""
+    started: Annotated[str, Field(max_length=40)] | None = None
+    """When the image was shown, ISO 8601, by the annotator's clock."""
+    version: Annotated[str, Field(max_length=40)] = ""
+    """Of the page."""
+
+
+def read_key(text: str) -> str:
+    """The key of a save in one spelling.
+
+    Raises:
+        SalignError: it is not a UUID.
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise SalignError("the key of a save is a UUID") from None
+
+
+def read_json(content: bytes) -> Any:
+    """Parse a body: UTF-8 JSON without NaN, Infinity or broken characters.
+
+    Raises:
+        SalignError: anything else.
+    """
+    try:
+        value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise SalignError(f"the body is not valid JSON: {str(error)[:100]}") from None
+    return value
+
+
+def read_annotation(value: Any, limit: int) -> Annotation:
+    """Check the fields of an annotation by themselves; texts have at most `limit` characters.
+
+    Raises:
+        SalignError: names the first fault.
+    """
+    if not isinstance(value, dict):
+        raise SalignError("an annotation is a JSON object")
+    try:
+        annotation = Annotation.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part)[:40] for part in fault["loc"])
+        raise SalignError(f"{place}: {fault['msg'][:200]}") from None
+    for name in ("answer", "skipped"):
+        if len(getattr(annotation, name) or "") > limit:
+            raise SalignError(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")
+    return annotation
+
+
+def shapes_of(annotation: Annotation, images: int = 1) -> list[tuple[int, Shape]]:
+    """The shapes of an annotation, each with the number of its image (0 unless there are two).
+
+    Raises:
+        SalignError: a shape that cannot be read, that is no area, or of an image that is not there.
+    """
+    found: list[tuple[int, Shape]] = []
+    for number, value in enumerate(annotation.shapes):
+        place = value.get("image", None if images > 1 else 0)
+        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < images:
+            raise SalignError(f"shapes.{number}: image must be 0 to {images - 1}")
+        try:
+            shape = shape_from_json({key: part for key, part in value.items() if key != "image"})
+        except SalignError as error:
+            raise SalignError(f"shapes.{number}: {error}") from None
+        if isinstance(shape, Fixation):
+            raise SalignError(f"shapes.{number}: a fixation is no area that can be painted")
+        found.append((place, shape))
+    return found
+
+
+def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str], images: int, drafts: int) -> None:
+    """Check an annotation against what was asked.
+
+    Args:
+        annotation: with fields that are right by themselves.
+        study: what was asked.
+        classes: the answers there are.
+        images: images of the task.
+        drafts: drafts that were shown.
+
+    Raises:
+        SalignError: names the first fault.
+    """
+    if len(annotation.shapes) > study.limits.shapes:
+        raise SalignError(f"shapes: at most {study.limits.shapes}, got {len(annotation.shapes)}")
+    shapes = shapes_of(annotation, images)
+    if sum(len(getattr(shape, "points", ())) for _, shape in shapes) > _MOST_POINTS:
+        raise SalignError(f"shapes: at most {_MOST_POINTS} points in all")
+    if annotation.answer is not None and annotation.answer not in classes:
+        raise SalignError(f"answer: {annotation.answer[:40]!r} is none of the study's classes")
+    if annotation.skipped is not None:
+        return
+    painted = any(not shape.erase for _, shape in shapes)
+    if annotation.blank and painted:
+        raise SalignError("blank: nothing to mark, and yet there are marks")
+    if study.mode == "pair" and annotation.side is None:
+        raise SalignError("side: which of the two pictures is missing")
+    if study.mode != "pair" and annotation.side is not None:
+        raise SalignError("side: only pairs have sides")
+    if study.mode not in ("pair", "review") and classes and annotation.answer is None:
+        raise SalignError("answer: one of the classes is missing")
+    if study.mode == "review":
+        if annotation.review is None:
+            raise SalignError("review: accept, edit or reject is missing")
+        if annotation.draft is None or annotation.draft >= drafts:
+            raise SalignError(f"draft: 0 to {drafts - 1} is missing")
+    elif annotation.review is not None:
+        raise SalignError("review: this study has nothing to review")
+    needs_map = study.require_map and annotation.review not in ("accept", "reject")
+    if needs_map and not painted and not annotation.blank:
+        raise SalignError("shapes: mark what supports the answer, or say that there is nothing to mark")
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")

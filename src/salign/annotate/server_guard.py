@@ -1,0 +1,134 @@
+"""What stands before every request: name, size, time, rate; and what is added to every reply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from salign.annotate import access
+from salign.annotate.study import Limits
+
+log = logging.getLogger("salign.annotate")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Refusal(Exception):
+    """A request that is not served: status, and a sentence for the page."""
+
+    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.headers = status, sentence, headers or {}
+
+
+class Guard:
+    """An ASGI application around another: refuses, logs what it refused, and adds the security headers.
+
+    The body is read whole before anything else happens, within `limits.body` bytes and `limits.seconds`.
+    """
+
+    def __init__(self, app: App, limits: Limits, *, local_only: bool, names: Collection[str]) -> None:
+        """Stand before `app`; `names` are the hosts it answers to besides this machine's own."""
+        self._app, self._limits, self._local_only = app, limits, local_only
+        self._names = {name.lower() for name in names}
+        self._rates = access.Rates(limits.rate, limits.burst)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                given = {name for name, _ in message["headers"]}
+                added = [(name.encode(), value.encode()) for name, value in access.HEADERS.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in given)]
+            await send(message)
+
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            self._check(scope, headers)
+            body = await self._body(headers, receive)
+            await self._app(scope, _replayed(body, receive), guarded_send)
+        except Refusal as refusal:
+            refused(scope, refusal)
+            if not started:
+                await _reply(refusal, guarded_send)
+        except Exception:
+            log.exception("failed: %s %r", scope["method"], scope["path"][:200])
+            if not started:
+                await _reply(Refusal(500, "the server failed; what was not acknowledged is not stored"), guarded_send)
+
+    def _check(self, scope: Message, headers: dict[str, str]) -> None:
+        host = headers.get("host", "")
+        if not access.host_allowed(host, local_only=self._local_only, names=self._names):
+            raise Refusal(403, f"this server does not answer to the name {host[:80]!r}")
+        origin = headers.get("origin")
+        if origin is not None and access.host_name(origin.partition("://")[2]) not in (
+            access.host_name(host),
+            *self._names,
+        ):
+            raise Refusal(403, "a page of another site may not call this server")
+        if scope["path"].startswith("/api/") and headers.get("x-salign") != "1":
+            raise Refusal(403, "the header X-Salign: 1 is missing")
+        caller = headers.get("authorization") or str((scope.get("client") or ["unknown"])[0])
+        if scope["path"].startswith("/api/") and (seconds := self._rates.wait(caller)):
+            raise Refusal(429, "too many requests; wait a moment", {"retry-after": str(int(seconds) + 1)})
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        too_large = Refusal(413, f"the request is larger than {self._limits.body} bytes", {"connection": "close"})
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self._limits.body:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refusal(400, "the client went away in the middle of its request")
+                    body += message.get("body", b"")
+                    if len(body) > self._limits.body:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise Refusal(408, "the request took too long to arrive", {"connection": "close"}) from None
+
+
+def refused(scope: Message, refusal: Refusal) -> None:
+    """Write one line about a refused request; tokens and bodies are not in it."""
+    client = (scope.get("client") or ["unknown"])[0]
+    log.warning("refused: %s %r from %s: %d %s", scope["method"], scope["path"][:200], client, refusal.status, refusal)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _reply(refusal: Refusal, send: Send) -> None:
+    content = json.dumps({"error": refusal.sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers += [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,117 @@
+"""Running the server: its socket, its links, and how long it waits for a client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from salign.annotate import access
+from salign.annotate.collection import Collection
+from salign.annotate.server import create_app
+from salign.errors import SalignError
+
+MOST_CONNECTIONS = 1000
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP that ends a connection whose request line and headers do not arrive in time.
+
+    uvicorn waits for them without end, so that a few slow clients could hold every connection.
+    """
+
+    seconds = 15.0
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting until the headers are there."""
+        if self._waiting is None and self.conn.their_state is h11.IDLE:
+            self._wait()
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(self.seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        from salign.annotate.server_guard import log
+
+        client = self.client[0] if self.client else "unknown"
+        log.warning("refused: a request from %s whose headers took longer than %g s", client, self.seconds)
+        self.transport.abort()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to an address.
+
+    Raises:
+        SalignError: the port is taken, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SalignError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; give another --port, or 0 for a free one"
+        ) from error
+    return listening
+
+
+def links(collection: Collection, listening: socket.socket, host: str, names: list[str]) -> list[tuple[str, str]]:
+    """Who opens which address; the owner's is the last but for the page itself, where no link is needed."""
+    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    base = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}"
+    found = []
+    for name in names:
+        token = access.token_of(collection.secret, collection.store.add_person(name).id)
+        found.append((name, f"{base}/#token={token}"))
+    if access.is_loopback(host):
+        return [*found, ("owner", f"{base}/owner"), ("annotators", f"{base}/")]
+    return [*found, ("owner", f"{base}/owner#token={access.token_of(collection.secret, access.OWNER)}")]
+
+
+def run(collection: Collection, listening: socket.socket, host: str) -> None:
+    """Serve until Ctrl-C."""
+    names = {host, socket.gethostname().lower(), socket.getfqdn().lower()}
+    app = create_app(collection, open_mode=access.is_loopback(host), names=names)
+    protocol = type("Protocol", (ImpatientProtocol,), {"seconds": collection.study.limits.seconds})
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=5,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        collection.store.close()

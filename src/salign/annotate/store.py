@@ -1,0 +1,402 @@
+"""Where annotations are kept: SQLite or Postgres; every revision stays, and what was acknowledged is on disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from salign.errors import SalignError
+
+VERSION = "1"
+"""Of the tables."""
+
+_METADATA = sa.MetaData()
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_ABOUT = sa.Table("about", _METADATA, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text))
+_PEOPLE = sa.Table(
+    "annotators",
+    _METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("shown", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("consented", sa.Double),
+)
+_TASKS = sa.Table(
+    "tasks",
+    _METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("unit", sa.Text, nullable=False),
+    sa.Column("annotator", _ID, sa.ForeignKey("annotators.id"), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("images", sa.Text, nullable=False),
+    sa.Column("arm", sa.Text),
+    sa.Column("gold", sa.Boolean, nullable=False),
+    sa.Column("leased", sa.Double, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.UniqueConstraint("unit", "annotator"),
+    sa.UniqueConstraint("annotator", "position"),
+    sa.Index("tasks_taken", "unit", "state", "leased"),
+)
+_REVISIONS = sa.Table(
+    "revisions",
+    _METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("task", _ID, sa.ForeignKey("tasks.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("base", sa.Integer, nullable=False),
+    sa.Column("side", sa.Boolean, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    sa.UniqueConstraint("task", "number"),
+)
+
+_LOCK = 7_364_128  # of Postgres: one hand-out at a time
+
+
+@dataclass(frozen=True)
+class Person:
+    """An annotator."""
+
+    id: int
+    name: str
+    """As the owner or the annotator gave it first; unique."""
+    shown: str
+    """As the annotator wants to be called."""
+    created: float
+    """Seconds since 1970, as all times here."""
+    consented: float | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit handed to one annotator; there is never a second one for the same two."""
+
+    id: int
+    unit: str
+    annotator: int
+    position: int
+    """0, 1, ... in the order they were handed to the annotator."""
+    images: tuple[str, ...]
+    """Ids of the images, in the order shown."""
+    arm: str | None
+    gold: bool
+    leased: float
+    """Until when it is kept for the annotator."""
+    state: str
+    """`open`, `done` or `skipped`."""
+    revision: int
+    """Number of the revision that counts; 0 = nothing was saved."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A task to be made."""
+
+    unit: str
+    images: Sequence[str]
+    arm: str | None
+    gold: bool
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One save of one task; none is ever changed or deleted."""
+
+    task: int
+    number: int
+    base: int
+    """The revision that the annotator had before the eyes."""
+    side: bool
+    """It was based on an old revision: it is kept, and does not count."""
+    body: dict[str, Any]
+    """The annotation as it was sent."""
+    created: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What became of a save."""
+
+    number: int
+    latest: int
+    side: bool
+    again: bool
+    """The same save had come before; nothing was stored."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that counts at one moment."""
+
+    people: list[Person]
+    tasks: list[Task]
+    latest: dict[int, Revision]
+    """By task id; tasks without a save are absent."""
+
+
+class KeyReused(SalignError):
+    """A key that names another save; nothing was stored."""
+
+
+class Store:
+    """A database; methods are safe to call from many threads and from several processes."""
+
+    def __init__(self, url: str) -> None:
+        """Open or make the tables.
+
+        Args:
+            url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`.
+
+        Raises:
+            SalignError: it cannot be opened, or holds tables of another version.
+        """
+        scheme, mark, rest = url.partition("://")
+        self.url = f"postgresql+psycopg://{rest}" if mark and scheme in ("postgres", "postgresql") else url
+        self._sqlite = self.url.startswith("sqlite")
+        self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
+        try:
+            if self._sqlite:
+                self._engine = sa.create_engine(self.url, pool_size=20, max_overflow=40)
+                sa.event.listen(self._engine, "connect", _prepare_sqlite)
+                sa.event.listen(self._engine, "begin", _begin_sqlite)
+            else:
+                self._engine = sa.create_engine(self.url, pool_size=20, max_overflow=40, pool_pre_ping=True)
+                sa.event.listen(self._engine, "connect", _prepare_postgres)
+            with self._writing() as connection:
+                if not self._sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                _METADATA.create_all(connection)
+                found = self._remember(connection, "version", VERSION)
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            raise SalignError(f"cannot open the database {self.shown_url}: {error}") from error
+        if found != VERSION:
+            raise SalignError(f"{self.shown_url}: tables of version {found}, this salign has {VERSION}")
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return sa.make_url(self.url).render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+    def remember(self, key: str, value: str) -> str:
+        """Note a fact about the study unless one is noted; gives the one that stands."""
+        with self._writing() as connection:
+            return self._remember(connection, key, value)
+
+    def add_person(self, name: str) -> Person:
+        """The annotator of that name, made where there is none."""
+        with self._writing() as connection:
+            self._serialise(connection)
+            found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.name == name)).mappings().first()
+            if found is None:
+                values = {"name": name, "shown": name, "created": time.time()}
+                connection.execute(_PEOPLE.insert().values(values))
+                found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.name == name)).mappings().one()
+            return Person(**found)
+
+    def change_person(self, person: int, *, shown: str | None = None, consented: float | None = None) -> None:
+        """Change what an annotator is called, or note when consent was given (the first time stays)."""
+        with self._writing() as connection:
+            if shown is not None:
+                connection.execute(_PEOPLE.update().where(_PEOPLE.c.id == person).values(shown=shown))
+            if consented is not None:
+                first = sa.and_(_PEOPLE.c.id == person, _PEOPLE.c.consented.is_(None))
+                connection.execute(_PEOPLE.update().where(first).values(consented=consented))
+
+    def person(self, number: int) -> Person | None:
+        """The annotator of that number."""
+        with self._reading() as connection:
+            found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.id == number)).mappings().first()
+            return None if found is None else Person(**found)
+
+    def hand_out(
+        self,
+        annotator: int,
+        lease: float,
+        plan: Callable[[list[Task], dict[str, int]], list[Plan]],
+    ) -> list[Task]:
+        """Make tasks for an annotator and renew the lease of the open ones, in one transaction.
+
+        Args:
+            annotator: its number.
+            lease: seconds from now that open tasks are kept.
+            plan: gets the annotator's tasks and how many *others* answered or hold each unit; gives the new tasks.
+
+        Returns:
+            All tasks of the annotator, in order.
+        """
+        now = time.time()
+        with self._writing() as connection:
+            self._serialise(connection)
+            mine = self._tasks(connection, annotator)
+            counts = (
+                sa.select(_TASKS.c.unit, sa.func.count())
+                .where(_TASKS.c.annotator != annotator)
+                .where((_TASKS.c.state == "done") | ((_TASKS.c.state == "open") & (_TASKS.c.leased > now)))
+                .group_by(_TASKS.c.unit)
+            )
+            taken = {unit: int(count) for unit, count in connection.execute(counts)}
+            rows = [
+                {
+                    "unit": new.unit,
+                    "annotator": annotator,
+                    "position": len(mine) + number,
+                    "images": json.dumps(list(new.images)),
+                    "arm": new.arm,
+                    "gold": new.gold,
+                    "leased": now + lease,
+                    "state": "open",
+                    "revision": 0,
+                }
+                for number, new in enumerate(plan(mine, taken))
+            ]
+            renewed = (_TASKS.c.annotator == annotator) & (_TASKS.c.state == "open")
+            connection.execute(_TASKS.update().where(renewed).values(leased=now + lease))
+            if rows:
+                connection.execute(_TASKS.insert(), rows)
+                mine = self._tasks(connection, annotator)
+            return mine
+
+    def tasks(self, annotator: int) -> list[Task]:
+        """All tasks of an annotator, in the order they were handed out."""
+        with self._reading() as connection:
+            return self._tasks(connection, annotator)
+
+    def task(self, number: int, annotator: int) -> Task | None:
+        """A task, if it is this annotator's."""
+        wanted = sa.select(_TASKS).where((_TASKS.c.id == number) & (_TASKS.c.annotator == annotator))
+        with self._reading() as connection:
+            found = connection.execute(wanted).mappings().first()
+            return None if found is None else _task(found)
+
+    def save(self, key: str, task: Task, base: int, body: dict[str, Any]) -> Saved:
+        """Keep a revision; when this returns, it is on disk.
+
+        Args:
+            key: names this save: the same one again stores nothing.
+            task: what was annotated.
+            base: revision it was based on; unless that is the latest, the save becomes a side revision.
+            body: the annotation; `skipped` in it decides whether the task counts as skipped.
+
+        Raises:
+            KeyReused: the key was used for another save.
+        """
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+        try:
+            with self._writing() as connection:
+                row = _TASKS.c.id == task.id
+                latest = connection.execute(sa.select(_TASKS.c.revision).where(row).with_for_update()).scalar_one()
+                if (earlier := self._earlier(connection, key, task, text, latest)) is not None:
+                    return earlier
+                of_task = _REVISIONS.c.task == task.id
+                highest = connection.execute(sa.select(sa.func.max(_REVISIONS.c.number)).where(of_task)).scalar()
+                number, side = int(highest or 0) + 1, base != latest
+                values = {"task": task.id, "number": number, "key": key, "base": base, "side": side, "body": text}
+                connection.execute(_REVISIONS.insert().values(**values, created=time.time()))
+                if not side:
+                    latest, state = number, "skipped" if body.get("skipped") is not None else "done"
+                    connection.execute(_TASKS.update().where(row).values(revision=number, state=state))
+        except sa.exc.IntegrityError:  # the same key at the same moment, for another task
+            raise KeyReused(f"the key {key} was used for another save") from None
+        return Saved(number, latest, side, again=False)
+
+    def revisions(self, task: int) -> list[Revision]:
+        """Every revision of a task, side revisions too, oldest first."""
+        wanted = sa.select(_REVISIONS).where(_REVISIONS.c.task == task).order_by(_REVISIONS.c.number)
+        with self._reading() as connection:
+            return [_revision(row) for row in connection.execute(wanted).mappings()]
+
+    def latest(self, tasks: Sequence[Task]) -> dict[int, Revision]:
+        """The revisions that count, by task id."""
+        pairs = {task.id: task.revision for task in tasks if task.revision}
+        wanted = sa.select(_REVISIONS).where(_REVISIONS.c.task.in_(list(pairs)))
+        with self._reading() as connection:
+            rows = (_revision(row) for row in connection.execute(wanted).mappings())
+            return {row.task: row for row in rows if pairs[row.task] == row.number}
+
+    def snapshot(self) -> Snapshot:
+        """Everything that counts, as of one moment, while others go on saving."""
+        with self._reading() as connection:
+            people = [Person(**row) for row in connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings()]
+            tasks = [_task(row) for row in connection.execute(sa.select(_TASKS).order_by(_TASKS.c.id)).mappings()]
+            counting = (_REVISIONS.c.task == _TASKS.c.id) & (_REVISIONS.c.number == _TASKS.c.revision)
+            wanted = sa.select(_REVISIONS).join(_TASKS, counting)
+            latest = {row["task"]: _revision(row) for row in connection.execute(wanted).mappings()}
+        return Snapshot(people, tasks, latest)
+
+    def _earlier(self, connection: sa.Connection, key: str, task: Task, text: str, latest: int) -> Saved | None:
+        found = connection.execute(sa.select(_REVISIONS).where(_REVISIONS.c.key == key)).mappings().first()
+        if found is None:
+            return None
+        if found["task"] != task.id or found["body"] != text:
+            raise KeyReused(f"the key {key} was used for another save")
+        return Saved(found["number"], found["number"] if not found["side"] else latest, found["side"], again=True)
+
+    def _tasks(self, connection: sa.Connection, annotator: int) -> list[Task]:
+        wanted = sa.select(_TASKS).where(_TASKS.c.annotator == annotator).order_by(_TASKS.c.position)
+        return [_task(row) for row in connection.execute(wanted).mappings()]
+
+    def _remember(self, connection: sa.Connection, key: str, value: str) -> str:
+        found = connection.execute(sa.select(_ABOUT.c.value).where(_ABOUT.c.key == key)).scalar()
+        if found is None:
+            connection.execute(_ABOUT.insert().values(key=key, value=value))
+            return value
+        return str(found)
+
+    def _serialise(self, connection: sa.Connection) -> None:
+        """Nobody else makes tasks or people until this transaction ends."""
+        if not self._sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        if not self._sqlite:
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        with self._turn, self._engine.execution_options(salign_write=True).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        level = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._engine.execution_options(**level).begin() as connection:
+            yield connection
+
+
+def _task(row: sa.RowMapping) -> Task:
+    return Task(**{**row, "images": tuple(json.loads(row["images"]))})
+
+
+def _revision(row: sa.RowMapping) -> Revision:
+    return Revision(row["task"], row["number"], row["base"], row["side"], json.loads(row["body"]), row["created"])
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("salign_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _prepare_postgres(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit TO on")
+    connection.commit()

@@ -1,0 +1,176 @@
+"""A study of annotation: what is asked, of whom, how often; a frozen pydantic model that reads and writes YAML."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from salign.errors import SalignError, nearest
+
+Mode = Literal["single", "pair", "review", "assisted"]
+Arm = Literal["none", "decision", "map", "both"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Assisted(_Section):
+    """What help is shown in mode `assisted`, and how it is drawn by lot."""
+
+    arms: list[Arm] = Field(default=["none", "decision", "map", "both"], min_length=1)
+    """The kinds of help compared."""
+    by: Literal["annotator", "image"] = "annotator"
+    """`annotator`: one arm for each person, all arms equally often; `image`: every person meets all arms, in random
+    order, equally often."""
+    decision: str = "decision"
+    """Manifest column with the model's answer."""
+    map: str = "model_map"
+    """Manifest column with the model's map."""
+
+
+class Export(_Section):
+    """How maps and splits are made when annotations are exported."""
+
+    aggregate: Literal["union", "mean", "majority", "staple"] = "mean"
+    """How the maps of several people become one."""
+    sigma: float = Field(default=0.0, ge=0)
+    """Gaussian smoothing of the maps in pixels; 0 = as drawn."""
+    granularity: Literal["boundary", "area", "features"] = "features"
+    """The box around the marks, their outline filled, or the marks as painted."""
+    shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2}, min_length=1)
+    """Splits and their shares, drawn by `seed` within each label, where the manifest has no splits."""
+
+
+class Limits(_Section):
+    """What the server takes from one client."""
+
+    body: int = Field(default=2_000_000, ge=1000)
+    """Bytes of a request."""
+    rate: float = Field(default=20.0, gt=0)
+    """Requests a second, for each token."""
+    burst: int = Field(default=60, ge=1)
+    """Requests at once, for each token."""
+    seconds: float = Field(default=15.0, gt=0)
+    """A client that takes longer to send its request is cut off."""
+    text: int = Field(default=2000, ge=1)
+    """Characters of a free text."""
+    shapes: int = Field(default=5000, ge=1)
+    """Shapes of one annotation."""
+
+
+class Study(_Section):
+    """What annotators see and how images are handed out."""
+
+    title: str = "Annotation"
+    """Heading of the page."""
+    question: str = "Which class is it? Mark what supports your answer."
+    """Asked of every image."""
+    instructions: str = ""
+    """Plain text shown before the first image; blank lines part paragraphs."""
+    consent: str = ""
+    """Plain text that an annotator must agree to; empty = nothing is asked."""
+    mode: Mode = "single"
+    """One image; which of a pair; judging other people's maps; answering with a model's help."""
+    classes: list[str] = []
+    """Answers, in the order of the number keys; empty = the labels of the manifest, without one only marks are made."""
+    target: str | None = None
+    """Pair mode: which class the question asks for; None = the last."""
+    pairs: list[tuple[str, str]] | None = None
+    """Pair mode: image ids; None = drawn by `seed`, each an image of the target class with one of another."""
+    annotators_per_image: int = Field(default=1, ge=1)
+    """How many people see an image; gold images are shown to everybody."""
+    seed: int = 0
+    """Of the order, the pairs, the arms and the splits of the export."""
+    gold: dict[str, str] = {}
+    """Image id (in pair mode the id of either image) -> the answer that is known to be right."""
+    gold_feedback: bool = False
+    """Tell the annotator at once whether the answer to a gold image was right."""
+    gold_share: float = Field(default=0.1, gt=0, le=0.5)
+    """One in so many tasks is a gold image, until all were seen."""
+    drafts: str | None = None
+    """Review mode: a `shapes.json` as exported, beside this file; None = the maps of the manifest."""
+    assisted: Assisted = Assisted()
+    """Assisted mode: which help."""
+    skip_reasons: list[str] = ["cannot tell", "bad image", "something else"]
+    """Offered when an image is skipped; a reason of one's own can be written too."""
+    confidence: bool = False
+    """Ask how sure the annotator is, 1 to 5."""
+    require_map: bool = True
+    """An answer needs a mark, or a click on "nothing to mark"."""
+    window_level: bool = False
+    """Offer window and level, for images of more than 8 bits."""
+    lease_minutes: float = Field(default=60.0, gt=0)
+    """An image handed out and not answered in this time goes to somebody else."""
+    export: Export = Export()
+    """How annotations are exported."""
+    limits: Limits = Limits()
+    """What the server takes from one client."""
+    hosts: list[str] = []
+    """Further names under which browsers may reach the server, e.g. that of a proxy."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes {self.classes} name one class twice")
+        if self.target is not None and self.classes and self.target not in self.classes:
+            raise ValueError(f"target {self.target!r} is none of the classes {self.classes}")
+        if any(not 0 <= share <= 1 for share in self.export.shares.values()) or not (
+            0.999 < sum(self.export.shares.values()) < 1.001
+        ):
+            raise ValueError(f"export.shares must add up to 1, got {self.export.shares}")
+        if self.classes and (strange := set(self.gold.values()) - set(self.classes)):
+            raise ValueError(f"gold answers {sorted(strange)} are none of the classes {self.classes}")
+        used = [name for pair in self.pairs or [] for name in pair]
+        if len(set(used)) != len(used):
+            raise ValueError("pairs: an image stands in one pair only, so that nobody sees it twice")
+        return self
+
+    @classmethod
+    def read(cls, path: Path | str, **over: Any) -> Study:
+        """Read a YAML file; keywords that are not None win over it.
+
+        Raises:
+            SalignError: every fault at once.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SalignError(f"{path}: expected a YAML study; {error}") from error
+        if not isinstance(content, dict):
+            raise SalignError(f"{path}: expected a mapping with title, question, classes; got {type(content).__name__}")
+        return cls.build({**content, **{key: value for key, value in over.items() if value is not None}}, str(path))
+
+    @classmethod
+    def build(cls, content: dict[str, Any], source: str = "study") -> Study:
+        """Check a nested dict.
+
+        Raises:
+            SalignError: every fault at once; an unknown key comes with the nearest known one.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            faults = [_explain(fault) for fault in error.errors()]
+            raise SalignError("\n".join([f"{source}: {len(faults)} fault(s)", *faults])) from error
+
+    def to_yaml(self) -> str:
+        """The whole study, defaults written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _explain(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "study"
+    if fault["type"] != "extra_forbidden":
+        said = fault["msg"].removeprefix("Value error, ")
+        return f"  {place}: {said}" + ("" if fault["type"] == "value_error" else f", got {fault['input']!r}")
+    section: Any = Study
+    for part in fault["loc"][:-1]:
+        annotation = section.model_fields[part].annotation
+        section = next((inner for inner in typing.get_args(annotation) if hasattr(inner, "model_fields")), annotation)
+    known = list(section.model_fields)
+    return f"  {place}: unknown key{nearest(str(fault['loc'][-1]), known) or '; there are ' + ', '.join(known)}"

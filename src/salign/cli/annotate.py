@@ -1,0 +1,75 @@
+"""`salign annotate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def annotate(
+    folder: Annotated[Path, typer.Argument(help="Folder of images, perhaps with a manifest.csv and an annotate.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study: database, settings, secret [FOLDER/annotations]")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML of the study; see docs/annotate.md")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="An answer; repeat [the labels of the manifest]")
+    ] = None,
+    question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
+    mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
+    annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image [1]")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Which images, with labels and splits [FOLDER/manifest.csv, else all images]")
+    ] = None,
+    db: Annotated[str | None, typer.Option(help="Database, e.g. postgresql://USER@HOST/NAME [SQLite in --out]")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own needs links")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one")] = 8765,
+    annotator: Annotated[list[str] | None, typer.Option(help="Name of an annotator who gets a link; repeat")] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser")] = True,
+    export: Annotated[Path | None, typer.Option(help="Export manifest and maps to this folder, and stop")] = None,
+) -> None:
+    """Let people answer a question on images and mark what supports the answer, in a browser.
+
+    Every answer is on disk before the page says so. By default only this machine reaches the page, and anybody there
+    joins by a name. With --host, everybody needs a link of their own: it is printed for each --annotator, and one for
+    the owner, who sees coverage, times and agreement at /owner. Ctrl-C stops; the same command goes on.
+    """
+    from salign.annotate.opening import open_collection
+
+    collection = open_collection(
+        folder,
+        out=out,
+        config=config,
+        manifest=manifest,
+        url=db,
+        classes=classes or None,
+        question=question,
+        mode=mode,
+        annotators_per_image=annotators_per_image,
+    )
+    _serve(folder, collection, host, port, annotator or [], browser)
+
+
+def _serve(folder: Path, collection: object, host: str, port: int, names: list[str], browser: bool) -> None:
+    import logging
+    import webbrowser
+
+    from salign.annotate.collection import Collection
+    from salign.annotate.server_run import links, listen, run
+
+    assert isinstance(collection, Collection)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    listening = listen(host, port)
+    typer.echo(f"{len(collection.units)} to annotate; answers: {', '.join(collection.classes) or 'none, only marks'}")
+    addresses = links(collection, listening, host, names)
+    for who, address in addresses:
+        typer.echo(f"{who}: {address}")
+    typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
+    if browser:
+        webbrowser.open(addresses[-1][1])
+    run(collection, listening, host)
+    typer.echo(f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on")

@@ -1,0 +1,232 @@
+/** From the link to the last image: who it is, instructions and consent, one task after the other. */
+
+import { ApiError, Offline, call } from "./api.js";
+import { get, put } from "./db.js";
+import { $, make, paragraphs, say, view } from "./dom.js";
+import { startHelp } from "./help.js";
+import { startOutbox } from "./outbox.js";
+import { Queue } from "./queue.js";
+import { Tasks } from "./tasks.js";
+import { Work } from "./work.js";
+
+const TOKEN = "salign.token";
+const queue = new Queue();
+let study, session, tasks, work;
+let open = false; // anybody may join by name
+/** Where in the trail the annotator has gone back to; null at the newest. @type {number | null} */
+let gone = null;
+
+/** The token of the link, which then leaves the address bar. */
+function token() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    localStorage.setItem(TOKEN, given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return localStorage.getItem(TOKEN);
+}
+
+async function start() {
+  startHelp();
+  startOutbox(queue);
+  await queue.start();
+  if ("serviceWorker" in navigator) navigator.serviceWorker.register("/worker.js").catch(() => {});
+  open = await call("/api/session").then((answer) => answer.open, () => false);
+  for (const id of ["leave", "leave-too"]) {
+    $(id).hidden = !open;
+    $(id).onclick = () => (localStorage.removeItem(TOKEN), location.reload());
+  }
+  const known = token();
+  if (known) await enter(known);
+  else if (open) askName();
+  else refuse("This page opens with a personal link. Ask whoever runs the study for yours.");
+}
+
+function refuse(text) {
+  view("pause");
+  $("pause-title").textContent = "No way in";
+  $("pause-text").textContent = text;
+  $("again").onclick = () => location.reload();
+  $("again").textContent = "Try again";
+}
+
+function askName(note = "") {
+  view("join");
+  if (note) say(note, "assertive");
+  $("join-form").onsubmit = async (event) => {
+    event.preventDefault();
+    try {
+      const joined = await call("/api/join", { method: "POST", body: { name: $("name").value.trim() } });
+      localStorage.setItem(TOKEN, joined.token);
+      await enter(joined.token);
+    } catch (error) {
+      say(error.message, "assertive");
+    }
+  };
+  $("name").focus();
+}
+
+/** @param {string} key the annotator's token */
+async function enter(key) {
+  const place = `study/${key}`;
+  try {
+    study = await call("/api/study", { token: key });
+    await put("kv", study, place);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) {
+      localStorage.removeItem(TOKEN);
+      return open ? askName("That link is no longer valid.") : refuse("Your link is no longer valid. Ask for a new one; what you have not sent yet stays in this browser.");
+    }
+    study = await get("kv", place);
+    if (!study) return refuse(error.message);
+  }
+  session = { who: study.annotator.id, token: key };
+  document.title = study.title;
+  $("title").textContent = study.title;
+  $("version").textContent = `salign ${study.version}`;
+  $("help-instructions").replaceChildren(...paragraphs(study.instructions));
+  return welcome();
+}
+
+async function welcome() {
+  const agreed = `agreed/${session.who}`;
+  $("welcome-title").textContent = study.title;
+  $("hello").textContent = `You are ${study.annotator.name}.`;
+  $("instructions").replaceChildren(...paragraphs(study.instructions));
+  $("consent").replaceChildren(...paragraphs(study.consent));
+  $("consent-box").hidden = $("agree").disabled = !study.consent;
+  if ((await get("kv", agreed)) === study.consent) return begin();
+  view("welcome");
+  $("welcome-form").onsubmit = async (event) => {
+    event.preventDefault();
+    await put("kv", study.consent, agreed);
+    await begin();
+  };
+  return undefined;
+}
+
+async function begin() {
+  tasks = new Tasks(session.who, session.token, queue);
+  work = new Work(study, session, queue, { done, back: () => goTo((gone ?? tasks.trail.length) - 1), prefetch });
+  Object.assign(globalThis, { salign: { work, tasks, queue } }); // to look inside from the console
+  for (const id of ["progress", "status", "earlier-open"]) $(id).hidden = false;
+  $("earlier-open").onclick = listEarlier;
+  $("return").onclick = () => showCurrent();
+  $("again").onclick = () => more();
+  queue.addEventListener("change", progress);
+  queue.addEventListener("saved", (event) => acknowledged(event.detail));
+  queue.addEventListener("conflict", (event) => say(`${event.detail.error.message} Both are kept.`, "assertive"));
+  queue.addEventListener("locked", () => say("Your link is no longer valid. What you have not sent yet stays in this browser.", "assertive"));
+  addEventListener("online", () => tasks.held.length < 2 && more());
+  addEventListener("offline", () => say("No network. You can go on: your work is kept in this browser."));
+  try {
+    await tasks.start();
+  } catch (error) {
+    return refuse(error.message);
+  }
+  return showCurrent();
+}
+
+async function showCurrent() {
+  gone = null;
+  $("returning").hidden = true;
+  progress();
+  if (!tasks.current) return rest();
+  view("work");
+  return work.open(tasks.current);
+}
+
+/** Nothing at hand: finished, or no network. */
+async function rest() {
+  await work.leave();
+  view("pause");
+  const lost = tasks.offline;
+  $("pause-title").textContent = lost ? "No network" : tasks.finished ? "All done. Thank you!" : "Nothing for you just now";
+  $("pause-text").textContent = lost
+    ? "The next images come when the network is back. Your work is kept in this browser and sent then; you can also close this page and come back."
+    : tasks.finished ? "There are no more images for you. Your answers are stored." : "Others are at work on what is left. Look again later.";
+  $("again").textContent = lost ? "Try again" : "Look for more";
+  progress();
+}
+
+async function more() {
+  await tasks.refill();
+  if (document.body.dataset.view === "pause") await showCurrent();
+  else prefetch();
+}
+
+/** Fetch and decode the next task's pictures, forget those of long ago. */
+function prefetch() {
+  if (tasks.next) work.shower.bitmaps(tasks.next);
+  work.shower.keep([...tasks.held, ...tasks.seen.values(), work.task]);
+}
+
+async function done(task) {
+  await tasks.answered(task);
+  if (gone !== null) say("Saved.");
+  const waiting = !tasks.current && (await tasks.refill());
+  await showCurrent(waiting);
+  if (tasks.held.length < 2) {
+    await tasks.refill();
+    prefetch();
+  }
+}
+
+function acknowledged({ entry, reply }) {
+  const { task } = entry.body;
+  for (const known of [work.task, tasks.seen.get(task), ...tasks.held]) if (known?.id === task) known.revision = reply.revision;
+  if (!reply.feedback || entry.who !== session.who) return;
+  const { correct, answer, text } = reply.feedback;
+  $("feedback-title").textContent = correct ? "The last image: right" : "The last image: not quite";
+  const lines = [entry.body.answer === null ? "" : `You said: ${entry.body.answer}.`, answer === null ? "" : `The answer is: ${answer}.`, text ?? ""];
+  $("feedback-text").replaceChildren(...lines.filter(Boolean).map((line) => make("p", { textContent: line })));
+  work.clock?.pause();
+  $("feedback").onclose = () => work.active && (work.clock.go(), work.focus());
+  $("feedback").showModal();
+}
+
+/** @param {number} place in the trail */
+async function goTo(place) {
+  if (place < 0) return say("There is nothing before this one.");
+  const id = tasks.trail[place];
+  try {
+    const task = await tasks.earlier(id);
+    gone = place;
+    $("returning").hidden = false;
+    $("returning-text").textContent = `Image ${place + 1} of those you have done.`;
+    view("work");
+    return await work.open(task);
+  } catch (error) {
+    return say(error instanceof Offline ? "That one cannot be fetched without a network." : error.message, "assertive");
+  }
+}
+
+async function listEarlier() {
+  const rows = new Map();
+  try {
+    const { tasks: stored } = await call("/api/tasks", { token: session.token });
+    for (const task of stored) rows.set(task.id, task);
+  } catch {
+    say("Without a network only the latest can be opened.");
+  }
+  for (const { who, body } of queue.entries) if (who === session.who) rows.set(body.task, { answer: body.answer, skipped: body.skipped });
+  const items = tasks.trail.map((id, place) => {
+    const { answer, skipped } = rows.get(id) ?? {};
+    const text = skipped ? `skipped: ${skipped}` : (answer ?? "answered");
+    return make("li", {}, make("button", { type: "button", className: "link", textContent: `Image ${place + 1} – ${text}`, onclick: () => ($("earlier").close(), goTo(place)) }));
+  });
+  $("earlier-list").replaceChildren(...items.reverse());
+  $("earlier-list").reversed = true;
+  $("earlier-none").hidden = items.length > 0;
+  $("earlier").showModal();
+}
+
+function progress() {
+  const { done: count, total } = tasks.progress;
+  $("progress-bar").max = Math.max(1, total);
+  $("progress-bar").value = count;
+  $("progress-text").textContent = `${count} of ${total}`;
+  $("back").disabled = (gone ?? tasks.trail.length) < 1;
+}
+
+start().catch((error) => refuse(error.message));

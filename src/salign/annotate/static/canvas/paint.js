@@ -1,0 +1,80 @@
+/** Shapes on a canvas, in image coordinates: a preview for the eye. What counts is the list of shapes. */
+
+/** @type {WeakMap<object, {path: Path2D, box: number[]}>} */
+const made = new WeakMap();
+const TURN = 2 * Math.PI;
+
+function boxOf(points, margin = 0) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [x, y] of points) {
+    box[0] = Math.min(box[0], x - margin);
+    box[1] = Math.min(box[1], y - margin);
+    box[2] = Math.max(box[2], x + margin);
+    box[3] = Math.max(box[3], y + margin);
+  }
+  return box;
+}
+
+/** Discs and what lies between them, each turning the same way: filled by the non-zero rule they are a union. */
+export function trail(points, radii, from = 0) {
+  const path = new Path2D();
+  for (let i = from; i < points.length; i += 1) {
+    const [x, y] = points[i];
+    path.moveTo(x + radii[i], y);
+    path.arc(x, y, radii[i], 0, TURN);
+    if (i > 0) bridge(path, points[i - 1], radii[i - 1], points[i], radii[i]);
+  }
+  return path;
+}
+
+/** The area between the outer tangents of two discs; none where one holds the other. */
+function bridge(path, [x0, y0], r0, [x1, y1], r1) {
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const length = Math.hypot(dx, dy);
+  if (length <= Math.abs(r0 - r1)) return;
+  const cos = (r0 - r1) / length;
+  const sin = Math.sqrt(1 - cos * cos);
+  const [ux, uy] = [dx / length, dy / length];
+  const [ax, ay] = [ux * cos + uy * sin, uy * cos - ux * sin];
+  const [bx, by] = [ux * cos - uy * sin, uy * cos + ux * sin];
+  path.moveTo(x0 + ax * r0, y0 + ay * r0);
+  path.lineTo(x1 + ax * r1, y1 + ay * r1);
+  path.lineTo(x1 + bx * r1, y1 + by * r1);
+  path.lineTo(x0 + bx * r0, y0 + by * r0);
+  path.closePath();
+}
+
+function make({ kind, points, radii }) {
+  if (kind === "stroke") return { path: trail(points, radii), box: boxOf(points, Math.max(...radii)) };
+  const box = boxOf(points);
+  const path = new Path2D();
+  if (kind === "box") path.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
+  else {
+    points.forEach(([x, y], i) => (i ? path.lineTo(x, y) : path.moveTo(x, y)));
+    path.closePath();
+  }
+  return { path, box };
+}
+
+/** Outline and bounding box of a shape, made once. */
+export function outline(shape) {
+  let found = made.get(shape);
+  if (!found) made.set(shape, (found = make(shape)));
+  return found;
+}
+
+/** Fill a path, or take it away. The context is in image coordinates. */
+export function fill(context, path, erase, rule = "nonzero") {
+  context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+  context.fill(path, rule);
+}
+
+/** Paint the shapes in order, leaving out what is not on the stage. @param {number[] | null} visible */
+export function paint(context, shapes, visible) {
+  if (!visible) return;
+  for (const shape of shapes) {
+    const { path, box } = outline(shape);
+    const off = box[0] > visible[2] || box[1] > visible[3] || box[2] < visible[0] || box[3] < visible[1];
+    if (!off) fill(context, path, shape.erase, shape.kind === "polygon" ? "evenodd" : "nonzero");
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * One image with its marks: four canvases on top of each other, all of the screen's resolution, whatever the image's.
+ *
+ * picture, heat (somebody's map), marks, overlay (cursor and what is being placed). A frame redraws only what changed;
+ * a stroke being painted only adds its newest stretch to the marks.
+ */
+
+import { fill, paint, trail } from "./paint.js";
+import { View } from "./view.js";
+
+const LAYERS = ["picture", "heat", "marks", "overlay"];
+const SMOOTH_BELOW = 4; // screen pixels per bitmap pixel; above, pixels are shown as squares
+
+export class Stage {
+  /** @param {string} label for screen readers @param {string} badge shown in the corner, if any */
+  constructor(label, badge = "") {
+    this.element = document.createElement("div");
+    this.element.className = "stage";
+    this.element.tabIndex = 0;
+    this.element.setAttribute("role", "application");
+    this.element.setAttribute("aria-label", label);
+    this.element.setAttribute("aria-describedby", "stage-help");
+    this.layers = Object.fromEntries(LAYERS.map((name) => [name, this.#layer(name)]));
+    if (badge) this.element.append(Object.assign(document.createElement("span"), { className: "badge", textContent: badge }));
+    this.view = new View(1, 1);
+    this.shapes = [];
+    /** @type {ImageBitmap | null} */
+    this.bitmap = null;
+    /** @type {ImageBitmap | HTMLCanvasElement | null} */
+    this.heat = null;
+    this.heatShapes = [];
+    /** Draws on top, in CSS pixels. @type {(context: CanvasRenderingContext2D, stage: Stage) => void} */
+    this.drawOverlay = () => {};
+    this.onDrawn = () => {};
+    this.onView = () => {};
+    this.dirty = new Set();
+    this.frame = 0;
+    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer.observe(this.element);
+  }
+
+  close() {
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+    this.element.remove();
+  }
+
+  /** Show another image of `width` x `height` original pixels; the bitmap may be smaller. */
+  open(width, height, bitmap) {
+    this.view = new View(width, height);
+    this.view.resize(this.element.clientWidth, this.element.clientHeight);
+    this.bitmap = bitmap;
+    this.setHeat(null);
+    this.changedView();
+  }
+
+  setBitmap(bitmap) {
+    this.bitmap = bitmap;
+    this.invalidate("picture");
+  }
+
+  /** @param {ImageBitmap | HTMLCanvasElement | null} heat @param {object[]} shapes shown where there is no map */
+  setHeat(heat, shapes = []) {
+    this.heat = heat;
+    this.heatShapes = shapes;
+    this.invalidate("heat");
+  }
+
+  setShapes(shapes) {
+    this.shapes = shapes;
+    this.invalidate("marks");
+  }
+
+  /** Paint the newest stretch of a stroke, from point `from` on. */
+  extend(points, radii, from, erase) {
+    const context = this.layers.marks;
+    this.#toImage(context);
+    context.fillStyle = this.colour("--mark");
+    fill(context, trail(points, radii, from), erase);
+  }
+
+  changedView() {
+    this.invalidate(...LAYERS);
+    this.onView(this);
+  }
+
+  invalidate(...layers) {
+    for (const layer of layers) this.dirty.add(layer);
+    this.frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  colour(name) {
+    this.colours ??= getComputedStyle(this.element);
+    return this.colours.getPropertyValue(name).trim();
+  }
+
+  /** Screen pixels per CSS pixel that are drawn. */
+  get density() {
+    return Math.min(2, devicePixelRatio || 1);
+  }
+
+  #layer(name) {
+    const canvas = Object.assign(document.createElement("canvas"), { className: name });
+    canvas.setAttribute("aria-hidden", "true");
+    this.element.append(canvas);
+    return canvas.getContext("2d");
+  }
+
+  #resize() {
+    const { clientWidth: across, clientHeight: down } = this.element;
+    if (!across || !down) return;
+    for (const { canvas } of Object.values(this.layers)) {
+      canvas.width = Math.round(across * this.density);
+      canvas.height = Math.round(down * this.density);
+    }
+    this.view.resize(across, down);
+    this.changedView();
+    cancelAnimationFrame(this.frame); // a canvas that changed its size is blank: draw before it is shown
+    this.#draw();
+  }
+
+  #toImage(context) {
+    const { scale, x, y } = this.view;
+    context.setTransform(scale * this.density, 0, 0, scale * this.density, x * this.density, y * this.density);
+  }
+
+  #clear(context) {
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalCompositeOperation = "source-over";
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+  }
+
+  #draw() {
+    this.frame = 0;
+    const dirty = [...this.dirty];
+    this.dirty.clear();
+    const visible = this.view.visible();
+    for (const name of dirty) {
+      const context = this.layers[name];
+      this.#clear(context);
+      if (name === "overlay") {
+        context.setTransform(this.density, 0, 0, this.density, 0, 0);
+        this.drawOverlay(context, this);
+        continue;
+      }
+      this.#toImage(context);
+      if (name === "picture" && this.bitmap) this.#stretch(context, this.bitmap, visible);
+      if (name === "heat" && this.heat) this.#stretch(context, this.heat, visible);
+      if (name === "heat" && this.heatShapes.length) this.#shapes(context, this.heatShapes, "--heat", visible);
+      if (name === "marks") this.#shapes(context, this.shapes, "--mark", visible);
+    }
+    this.onDrawn(this, dirty);
+  }
+
+  #shapes(context, shapes, colour, visible) {
+    context.fillStyle = this.colour(colour);
+    paint(context, shapes, visible);
+  }
+
+  /** The visible part of a bitmap that covers the image. */
+  #stretch(context, bitmap, visible) {
+    if (!visible) return;
+    const [left, top, right, bottom] = visible;
+    const [across, down] = [bitmap.width / this.view.width, bitmap.height / this.view.height];
+    context.imageSmoothingEnabled = (this.view.scale * this.density) / across < SMOOTH_BELOW;
+    context.drawImage(
+      bitmap,
+      left * across, top * down, (right - left) * across, (bottom - top) * down,
+      left, top, right - left, bottom - top,
+    );
+  }
+}

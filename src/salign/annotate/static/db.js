@@ -1,0 +1,46 @@
+/**
+ * IndexedDB as promises: what must outlive the tab.
+ *
+ * kv: last study and tasks; drafts and ops: work in progress; queue: saves not yet acknowledged; blobs: prefetched pictures.
+ */
+
+const STORES = { kv: {}, drafts: {}, ops: {}, queue: { keyPath: "order", autoIncrement: true }, blobs: {} };
+
+/** @type {Promise<IDBDatabase> | null} */
+let opening = null;
+
+function open() {
+  opening ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open("salign", 1);
+    request.onupgradeneeded = () => {
+      for (const [name, options] of Object.entries(STORES)) request.result.createObjectStore(name, options);
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  return opening;
+}
+
+/**
+ * Run `work` in one transaction; all of it is written, or nothing.
+ * @template T
+ * @param {string[]} names
+ * @param {IDBTransactionMode} mode
+ * @param {(...stores: IDBObjectStore[]) => IDBRequest<T> | void} work its request's result is what is resolved to
+ * @returns {Promise<T>}
+ */
+export async function transact(names, mode, work) {
+  const database = await open();
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(names, mode, { durability: mode === "readwrite" ? "strict" : "default" });
+    const request = work(...names.map((name) => transaction.objectStore(name)));
+    transaction.oncomplete = () => resolve(request?.result);
+    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+export const get = (store, key) => transact([store], "readonly", (there) => there.get(key));
+export const put = (store, value, key) => transact([store], "readwrite", (there) => there.put(value, key));
+export const remove = (store, key) => transact([store], "readwrite", (there) => there.delete(key));
+export const all = (store, range) => transact([store], "readonly", (there) => there.getAll(range));
+export const keys = (store) => transact([store], "readonly", (there) => there.getAllKeys());

@@ -1,0 +1,73 @@
+/** Making elements. Text goes in as text, never as markup. */
+
+/** @param {string} id @returns {HTMLElement} */
+export const $ = (id) => document.getElementById(id);
+
+/**
+ * @param {string} name @param {object} properties of the element; `aria-...`, `role` and `for` are set as attributes
+ * @param {...(Node | string)} content
+ */
+export function make(name, properties = {}, ...content) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (/^(aria-|role$|for$|data-)/.test(key)) element.setAttribute(key, value);
+    else element[key] = value;
+  }
+  element.append(...content);
+  return element;
+}
+
+/** Paragraphs of a plain text, split by blank lines. */
+export function paragraphs(text) {
+  return text.split(/\n\s*\n/).filter((part) => part.trim()).map((part) => make("p", { textContent: part.trim() }));
+}
+
+let fading = 0;
+
+/** Tell everybody: on the screen for a while, and to screen readers. @param {"polite" | "assertive"} how */
+export function say(text, how = "polite") {
+  const place = $(how === "assertive" ? "alert" : "live");
+  place.textContent = text;
+  clearTimeout(fading);
+  fading = setTimeout(() => ($("live").textContent = ""), 6000);
+}
+
+/** Only one of the page's sections is shown. */
+export function view(id) {
+  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;
+  document.body.dataset.view = id;
+}
+
+/**
+ * A row of choices: native radio buttons, looking like buttons.
+ * @param {HTMLElement} place @param {string} name @param {{value: string, text: string, key?: string, icon?: string}[]} options
+ * @param {(value: string) => void} chosen
+ */
+export function choices(place, name, options, chosen) {
+  place.replaceChildren(
+    ...options.map(({ value, text, key, icon }) => {
+      const input = make("input", { type: "radio", name, value, onchange: () => chosen(value) });
+      const face = make("span", { className: "face" });
+      if (icon) face.append(symbol(icon));
+      face.append(make("span", { className: "text", textContent: text }));
+      if (key) face.append(make("kbd", { textContent: key, "aria-hidden": "true" }));
+      if (key) input.setAttribute("aria-keyshortcuts", key);
+      return make("label", { className: "choice", title: icon ? text : "" }, input, face);
+    }),
+  );
+}
+
+/** Show which one is chosen; null for none. */
+export function choose(place, value) {
+  for (const input of place.querySelectorAll("input")) input.checked = input.value === String(value);
+}
+
+function symbol(id) {
+  const space = "http://www.w3.org/2000/svg";
+  const picture = document.createElementNS(space, "svg");
+  picture.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#i-${id}`);
+  picture.append(use);
+  return picture;
+}

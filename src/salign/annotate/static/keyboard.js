@@ -1,0 +1,173 @@
+/**
+ * Everything by keys: commands, and a cursor on the image that draws as a mouse does.
+ *
+ * Keys without Ctrl can be turned off in the help dialog; those that move and draw then still act on a focused image.
+ */
+
+import { say } from "./dom.js";
+import { singleKeys } from "./help.js";
+import { twice } from "./canvas/tools.js";
+
+const STEP = 10; // CSS pixels
+const LEAP = 60;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** The cross that the arrow keys move. */
+export class Cursor {
+  on = false;
+  drawing = false;
+
+  /** @param {import("./work.js").Work} work */
+  constructor(work) {
+    this.work = work;
+    this.x = this.y = 0;
+  }
+
+  toggle(on = !this.on) {
+    if (on === this.on) return;
+    this.on = on;
+    this.drawing = false;
+    const { stage, tool } = this.work;
+    if (on) this.centre(stage);
+    else if (tool?.busy && !tool.finish) tool.cancel();
+    stage.invalidate("overlay");
+    say(on ? "Cursor on. Arrows move it, space or enter draws, escape leaves." : "Cursor off.");
+  }
+
+  centre(stage) {
+    const { view } = stage;
+    [this.x, this.y] = view.toImage(view.across / 2, view.down / 2);
+    this.#hold(view);
+  }
+
+  move(dx, dy, event) {
+    const { stage, tool } = this.work;
+    const { view } = stage;
+    const step = event.shiftKey ? 1 : (event.altKey ? LEAP : STEP) / view.scale;
+    this.x += dx * step;
+    this.y += dy * step;
+    this.#hold(view);
+    if (view.reveal(this.x, this.y)) stage.changedView();
+    tool.move([this.point]);
+    stage.invalidate("overlay");
+    this.#tell();
+  }
+
+  /** Space or Enter. */
+  press() {
+    const { tool, toolName } = this.work;
+    if (toolName === "polygon") {
+      tool.down(this.point);
+      say(tool.busy ? `Point ${tool.points.length}` : "Polygon finished");
+    } else if (this.drawing) {
+      this.drawing = false;
+      tool.up(this.point);
+      say(`${toolName} ended`);
+    } else {
+      this.drawing = true;
+      tool.down(this.point);
+      say(`${toolName} begins`);
+    }
+  }
+
+  get point() {
+    return { x: this.x, y: this.y, pressure: 1, at: this.work.clock.now };
+  }
+
+  draw(context, stage) {
+    if (!this.on || stage !== this.work.stage) return;
+    const [x, y] = stage.view.toScreen(this.x, this.y);
+    context.beginPath();
+    for (const [dx, dy] of Object.values(ARROWS)) {
+      context.moveTo(x + 3 * dx, y + 3 * dy);
+      context.lineTo(x + 14 * dx, y + 14 * dy);
+    }
+    twice(context);
+  }
+
+  #hold(view) {
+    this.x = Math.min(Math.max(this.x, 0), view.width);
+    this.y = Math.min(Math.max(this.y, 0), view.height);
+  }
+
+  #tell() {
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => say(`x ${Math.round(this.x)}, y ${Math.round(this.y)}`), 400);
+  }
+}
+
+const typing = (target) => target.matches?.("input:not([type=radio], [type=checkbox], [type=range]), textarea, select");
+const pressable = (target) => target.matches?.("button, summary, a, input[type=checkbox]");
+
+/** @param {import("./work.js").Work} work */
+export function listenToKeys(work) {
+  const command = (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.altKey) return null;
+    const key = event.key.toLowerCase();
+    if (key === "z") return event.shiftKey ? () => work.redo() : () => work.undo();
+    if (key === "y") return () => work.redo();
+    if (key === "enter") return () => work.save();
+    return null;
+  };
+
+  const single = (event) => {
+    if (event.ctrlKey || event.metaKey) return null;
+    if (event.shiftKey && /^Digit[1-5]$/.test(event.code)) return () => work.sure(Number(event.code.at(-1)));
+    if (event.altKey) return null;
+    if (/^[1-9]$/.test(event.key)) return () => work.answerNumber(Number(event.key) - 1);
+    return LETTERS[event.key.toLowerCase()]?.(work) ?? null;
+  };
+
+  /** Arrows, Space, Enter, Escape: only where no control wants them. */
+  const onStage = (event) => {
+    const { cursor, tool } = work;
+    if (event.ctrlKey || event.metaKey) return null;
+    if (event.key in ARROWS) {
+      const [dx, dy] = ARROWS[event.key];
+      return cursor.on ? () => cursor.move(dx, dy, event) : () => work.pan(-40 * dx, -40 * dy);
+    }
+    if (event.key === "Backspace" && tool.back && tool.busy) return () => tool.back();
+    if (event.key === " ") return cursor.on ? () => !event.repeat && cursor.press() : () => work.holdSpace(true);
+    if (event.key === "Enter" && cursor.on) return () => !event.repeat && cursor.press();
+    return null;
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (!work.active || document.querySelector("dialog[open]") || typing(event.target)) return;
+    const free = event.target === document.body || event.target.matches?.(".stage");
+    let act = command(event) ?? (free ? onStage(event) : null);
+    if (!act && event.key === "Escape") act = () => work.escape();
+    if (!act && event.key === "Enter" && !pressable(event.target)) act = () => !event.repeat && work.save();
+    if (!act && (singleKeys() || event.target.matches?.(".stage"))) act = single(event);
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  document.addEventListener("keyup", (event) => event.key === " " && work.holdSpace(false));
+}
+
+/** Key -> what it does; null where it means nothing now. */
+const LETTERS = {
+  b: (work) => () => work.use("brush"),
+  x: (work) => () => work.use("eraser"),
+  p: (work) => () => work.use("polygon"),
+  o: (work) => () => work.use("box"),
+  "[": (work) => () => work.grow(1 / 1.2),
+  "]": (work) => () => work.grow(1.2),
+  "+": (work) => () => work.zoom(1.25),
+  "=": (work) => () => work.zoom(1.25),
+  "-": (work) => () => work.zoom(0.8),
+  0: (work) => () => work.fit(),
+  n: (work) => () => work.toggleBlank(),
+  s: (work) => () => work.askSkip(),
+  g: (work) => () => work.goBack(),
+  f: (work) => () => work.finish(),
+  c: (work) => () => work.cursor.toggle(),
+  m: (work) => () => work.hide("hideMarks"),
+  v: (work) => () => work.hide("hideMap"),
+  w: (work) => (work.stages.length > 1 ? () => work.other() : null),
+  a: (work) => (work.study.mode === "review" ? () => work.verdict("accept") : null),
+  e: (work) => (work.study.mode === "review" ? () => work.verdict("edit") : null),
+  r: (work) => (work.study.mode === "review" ? () => work.verdict("reject") : null),
+  "?": () => () => document.getElementById("help").showModal(),
+};

@@ -1,0 +1,108 @@
+/** What single, pair, review and assisted differ in: what is asked, what is missing, what is sent. */
+
+import { $, choices, choose, make } from "./dom.js";
+
+export const LETTERS = ["A", "B"];
+const VERDICTS = [
+  { value: "accept", text: "Accept", key: "A" },
+  { value: "edit", text: "Edit", key: "E" },
+  { value: "reject", text: "Reject", key: "R" },
+];
+const SURENESS = ["1", "2", "3", "4", "5"].map((value) => ({ value, text: value }));
+
+/** @typedef {{answer: string | null, side: number | null, confidence: number | null, review: string | null, draft: number | null}} Head */
+
+/** Nothing answered yet, or what was saved. @param {object | null} saved */
+export function head(saved) {
+  const { answer = null, side = null, confidence = null, review = null, draft = null } = saved ?? {};
+  return { answer, side, confidence, review, draft };
+}
+
+/** The answers on offer: classes, or in a pair the images. */
+export function answers(study) {
+  if (study.mode === "pair") return LETTERS.map((letter, i) => ({ value: String(i), text: `Image ${letter}`, key: String(i + 1) }));
+  return study.classes.map((name, i) => ({ value: name, text: name, key: i < 9 ? String(i + 1) : undefined }));
+}
+
+/** Build the panel once for a study. @param {{answer, sure, verdict, draft}} act what the choices do */
+export function build(study, act) {
+  $("question").textContent = study.question;
+  choices($("classes"), "answer", answers(study), act.answer);
+  choices($("sureness"), "sure", SURENESS, act.sure);
+  choices($("verdicts"), "verdict", VERDICTS, act.verdict);
+  $("answer").hidden = answers(study).length === 0;
+  $("confidence").hidden = !study.confidence;
+  $("review").hidden = study.mode !== "review";
+  $("heat-row").hidden = study.mode === "single" || study.mode === "pair";
+  $("draft").onchange = () => act.draft(Number($("draft").value));
+}
+
+/** Show what is answered so far. @param {Head} head */
+export function show(study, task, head, blank) {
+  choose($("classes"), study.mode === "pair" ? head.side : head.answer);
+  choose($("sureness"), head.confidence);
+  choose($("verdicts"), head.review);
+  $("blank").setAttribute("aria-pressed", String(blank));
+  $("marking").hidden = study.mode === "review" && head.review !== "edit" && head.review !== "reject";
+  $("marking-title").textContent = study.require_map ? "Mark what supports it" : "Mark what supports it, if you can";
+  showDrafts(study, task, head);
+  $("decision").hidden = !(task.decision && study.mode === "assisted");
+  $("decision").replaceChildren("The computer says: ", make("strong", { textContent: task.decision ?? "" }));
+}
+
+function showDrafts(study, task, head) {
+  if (study.mode !== "review") return;
+  const draft = task.drafts[head.draft ?? 0];
+  $("review").hidden = !draft;
+  if (!draft) return;
+  const said = draft.answer === null || draft.answer === undefined ? "" : `: ${draft.answer}`;
+  const nothing = !draft.map && !draft.shapes.length ? " (nothing marked)" : "";
+  $("review-title").textContent = `Map of ${draft.from}${said}${nothing}`;
+  $("draft-row").hidden = task.drafts.length < 2;
+  $("draft").replaceChildren(...task.drafts.map((one, i) => make("option", { value: i, textContent: one.from })));
+  $("draft").value = String(head.draft ?? 0);
+}
+
+/** Which other map is to be shown over the image: the draft under review, or the model's. */
+export function overlaid(study, task, head) {
+  if (study.mode === "single" || study.mode === "pair") return null;
+  if (study.mode === "review" && head.review === "edit") return null;
+  return task.drafts[head.draft ?? 0] ?? null;
+}
+
+/** What is still missing, most important first. @returns {{where: string, text: string}[]} */
+export function missing(study, task, head, state) {
+  const found = [];
+  const reviewed = study.mode === "review" && task.drafts.length > 0;
+  if (reviewed && !head.review) found.push({ where: "verdicts", text: "Accept, edit or reject the map first." });
+  if (study.mode === "pair" ? head.side === null : answers(study).length > 0 && head.answer === null) {
+    found.push({ where: "classes", text: "Choose an answer first." });
+  }
+  const taken = reviewed && head.review === "accept";
+  const marked = state.blank || state.shapes.some((shape) => !shape.erase);
+  if (study.require_map && !taken && !marked) {
+    found.push({ where: "blank", text: "Mark what supports your answer, or say that there is nothing to mark." });
+  }
+  if (study.confidence && head.confidence === null) found.push({ where: "sureness", text: "Say how sure you are." });
+  return found;
+}
+
+/** The annotation as the server takes it. */
+export function body(study, task, head, state, about) {
+  const draft = study.mode === "review" && head.review ? (head.draft ?? 0) : null;
+  const taken = head.review === "accept" ? task.drafts[draft] : null;
+  const shapes = taken ? taken.shapes : state.shapes;
+  return {
+    task: task.id,
+    answer: head.answer,
+    side: study.mode === "pair" ? head.side : null,
+    shapes,
+    blank: taken ? !shapes.length && !taken.map : state.blank,
+    confidence: head.confidence,
+    review: study.mode === "review" ? head.review : null,
+    draft,
+    base: task.revision,
+    version: study.version,
+    ...about,
+  };
+}

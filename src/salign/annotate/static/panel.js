@@ -1,0 +1,95 @@
+/** Sliders, tool buttons and view buttons; how things look is remembered in this browser. */
+
+import { $, choices, choose } from "./dom.js";
+
+const LOOK = "salign.look";
+const PLAIN = { opacity: 50, heat: 55, brightness: 100, contrast: 100 };
+const NAMES = { brush: ["Brush", "B"], eraser: ["Eraser", "X"], polygon: ["Polygon", "P"], box: ["Box", "O"] };
+const SMALLEST = 0.001; // brush radius as a share of the image's longer side
+const LARGEST = 0.25;
+
+export class Panel {
+  /** @param {object} study @param {object} act `tool`, `size`, `look`, `zoom`, `fit`, `window`: what the controls do */
+  constructor(study, act) {
+    this.study = study;
+    this.act = act;
+    this.look = { ...PLAIN, size: 0.02, ...JSON.parse(localStorage.getItem(LOOK) ?? "{}") };
+    /** Grey levels of deep images, [low, high] in [0, 1]; null is as the image comes. @type {number[] | null} */
+    this.window = null;
+    const tools = study.tools.filter((name) => name in NAMES);
+    choices($("tool-buttons"), "tool", tools.map((name) => ({ value: name, text: NAMES[name][0], key: NAMES[name][1], icon: name })), act.tool);
+    for (const name of Object.keys(PLAIN)) $(name).oninput = () => this.set(name, Number($(name).value));
+    $("size").oninput = () => this.setSize(SMALLEST * (LARGEST / SMALLEST) ** (Number($("size").value) / 100));
+    $("low").oninput = $("high").oninput = (event) => this.#level(event.target.id);
+    $("plain").onclick = () => this.reset();
+    $("window").hidden = !study.window_level;
+    this.tools = tools;
+    this.show();
+  }
+
+  chosen(tool) {
+    choose($("tool-buttons"), tool);
+    $("size-row").hidden = tool !== "brush" && tool !== "eraser";
+  }
+
+  set(name, value) {
+    this.look[name] = value;
+    this.#changed();
+  }
+
+  /** @param {number} share of the image's longer side */
+  setSize(share) {
+    this.look.size = Math.min(LARGEST, Math.max(SMALLEST, share));
+    this.#changed();
+    this.act.size();
+  }
+
+  reset() {
+    Object.assign(this.look, PLAIN);
+    this.setWindow(null);
+    this.#changed();
+    this.act.fit();
+  }
+
+  /** Brush radius in pixels of an image, to half a pixel. */
+  radius(width, height) {
+    return Math.max(0.5, Math.round(2 * this.look.size * Math.max(width, height)) / 2);
+  }
+
+  setWindow(levels) {
+    this.window = levels;
+    [$("low").value, $("high").value] = levels ? levels.map((level) => Math.round(1000 * level)) : [0, 1000];
+    this.act.window();
+    this.show();
+  }
+
+  #level(moved) {
+    let [low, high] = [Number($("low").value), Number($("high").value)];
+    if (high - low < 5) [low, high] = moved === "low" ? [Math.min(low, 995), Math.min(low, 995) + 5] : [Math.max(high, 5) - 5, Math.max(high, 5)];
+    this.setWindow([low / 1000, high / 1000]);
+  }
+
+  #changed() {
+    localStorage.setItem(LOOK, JSON.stringify(this.look));
+    this.show();
+    this.act.look();
+  }
+
+  show() {
+    for (const name of Object.keys(PLAIN)) {
+      $(name).value = String(this.look[name]);
+      $(`${name}-text`).textContent = `${this.look[name]} %`;
+    }
+    $("size").value = String(Math.round((100 * Math.log(this.look.size / SMALLEST)) / Math.log(LARGEST / SMALLEST)));
+    for (const name of ["low", "high"]) $(`${name}-text`).textContent = `${Number($(name).value) / 10} %`;
+  }
+
+  /** Put the looks on a stage's layers. @param {import("./canvas/stage.js").Stage} stage */
+  dress(stage) {
+    const { opacity, heat, brightness, contrast } = this.look;
+    const { picture, marks, heat: map } = stage.layers;
+    picture.canvas.style.filter = brightness === 100 && contrast === 100 ? "" : `brightness(${brightness}%) contrast(${contrast}%)`;
+    marks.canvas.style.opacity = String(this.hideMarks ? 0 : opacity / 100);
+    map.canvas.style.opacity = String(this.hideMap ? 0 : heat / 100);
+  }
+}

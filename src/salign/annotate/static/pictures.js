@@ -1,0 +1,71 @@
+/** Pictures from the server: no wider than the screen needs, decoded before they are shown, kept for a lost network. */
+
+import { request } from "./api.js";
+import { get, keys, put, remove } from "./db.js";
+
+export const LADDER = [256, 512, 1024, 2048, 4096]; // widths the server makes
+
+/** The smallest width on the ladder that is enough. */
+export function rung(wanted, full) {
+  const width = LADDER.find((step) => step >= Math.min(wanted, full)) ?? LADDER.at(-1);
+  return width;
+}
+
+/** @type {Map<string, Promise<ImageBitmap>>} address -> decoded */
+const decoded = new Map();
+
+/** @param {{id: string}} image @param {number} width @param {number[] | null} window [low, high] of the full range */
+export function address(image, width, window = null) {
+  const level = window ? `&low=${window[0]}&high=${window[1]}` : "";
+  return `/api/image/${encodeURIComponent(image.id)}?w=${width}${level}`;
+}
+
+/** @returns {Promise<ImageBitmap>} the same one for the same address, until `keepOnly` */
+export function picture(url, token) {
+  let found = decoded.get(url);
+  if (!found) {
+    found = load(url, token);
+    decoded.set(url, found);
+    found.catch(() => decoded.delete(url));
+  }
+  return found;
+}
+
+async function load(url, token) {
+  let blob = await get("blobs", url);
+  if (!blob) {
+    blob = await (await request(url, { token, patience: 60_000 })).blob();
+    await put("blobs", blob, url);
+  }
+  return createImageBitmap(blob);
+}
+
+/** Forget every picture whose address does not begin with one of these. @param {string[]} beginnings */
+export async function keepOnly(beginnings) {
+  const wanted = (url) => beginnings.some((beginning) => url.startsWith(beginning));
+  for (const url of decoded.keys()) {
+    if (!wanted(url)) {
+      decoded.get(url).then((bitmap) => bitmap.close(), () => {});
+      decoded.delete(url);
+    }
+  }
+  for (const url of await keys("blobs")) if (!wanted(url)) await remove("blobs", url);
+}
+
+/** Grey values of a map as colours over the image: transparent at 0, then dark red to yellow. @param {ImageBitmap} map */
+export function heat(map) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: map.width, height: map.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(map, 0, 0);
+  const pixels = context.getImageData(0, 0, map.width, map.height);
+  const { data } = pixels;
+  for (let i = 0; i < data.length; i += 4) {
+    const value = data[i] / 255;
+    data[i] = 255 * Math.min(1, 0.4 + 1.2 * value);
+    data[i + 1] = 255 * Math.max(0, 1.6 * value - 0.6);
+    data[i + 2] = 0;
+    data[i + 3] = 255 * Math.min(1, 1.5 * value);
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}

@@ -1,0 +1,370 @@
+/** The desk: one task on one or two stages, its answers, its marks and their history, until it is saved or skipped. */
+
+import { uuid } from "./api.js";
+import { listen } from "./canvas/pointer.js";
+import { Stage } from "./canvas/stage.js";
+import { TOOLS, twice } from "./canvas/tools.js";
+import { Clock } from "./clock.js";
+import { $, say } from "./dom.js";
+import * as drafts from "./draft.js";
+import { History } from "./history.js";
+import { Cursor, listenToKeys } from "./keyboard.js";
+import { LETTERS, answers, body, build, head, missing, overlaid, show } from "./modes.js";
+import { Panel } from "./panel.js";
+import { Shower } from "./shower.js";
+import { askReason } from "./skip.js";
+
+export class Work {
+  active = false;
+  /** @type {Stage[]} */
+  stages = [];
+  task = null;
+  tool = null;
+  toolName = "";
+  hovering = null;
+
+  /**
+   * @param {object} study @param {{who: number, token: string}} session
+   * @param {import("./queue.js").Queue} queue
+   * @param {{done: (task) => void, back: () => void, prefetch: () => void}} after
+   */
+  constructor(study, session, queue, after) {
+    Object.assign(this, { study, session, queue, after });
+    this.shower = new Shower(this, session.token);
+    this.panel = new Panel(study, {
+      tool: (name) => this.use(name),
+      size: () => this.stage?.invalidate("overlay"),
+      look: () => this.stages.forEach((stage) => this.panel.dress(stage)),
+      fit: () => this.fit(),
+      window: () => this.shower.relevel(),
+    });
+    build(study, {
+      answer: (value) => (study.mode === "pair" ? this.put({ side: Number(value) }) : this.put({ answer: value })),
+      sure: (value) => this.sure(Number(value)),
+      verdict: (value) => this.verdict(value),
+      draft: (index) => this.put({ draft: index, review: null }),
+    });
+    this.cursor = new Cursor(this);
+    listenToKeys(this);
+    this.#wire();
+  }
+
+  #wire() {
+    const acts = {
+      undo: () => this.undo(), redo: () => this.redo(), finish: () => this.finish(), blank: () => this.toggleBlank(),
+      clear: () => this.clear(), save: () => this.save(), skip: () => this.askSkip(), back: () => this.goBack(),
+      "zoom-in": () => this.zoom(1.25), "zoom-out": () => this.zoom(0.8), "zoom-fit": () => this.fit(),
+    };
+    for (const [id, act] of Object.entries(acts)) $(id).onclick = act;
+    $("looks").open = innerWidth >= 1100 && innerHeight >= 760;
+    $("work").addEventListener("click", (event) => {
+      if (event.detail > 0 && event.target.matches("input[type=radio], #undo, #redo, #finish, #blank, #clear")) this.focus();
+    });
+    const keep = () => document.visibilityState === "hidden" && this.active && this.#keep();
+    document.addEventListener("visibilitychange", keep);
+    addEventListener("pagehide", keep);
+  }
+
+  // --- A task begins and ends ---------------------------------------------------------------------------------------
+
+  /** @param {import("./tasks.js").Task} task */
+  async open(task) {
+    await this.leave();
+    const bitmaps = this.shower.bitmaps(task);
+    const draft = await drafts.load(drafts.keyOf(this.session.who, task.id));
+    this.task = task;
+    this.head = { ...head(task.saved), elapsed: 0, started: new Date().toISOString(), ...draft?.head };
+    this.history = draft?.history ?? new History(before(task.saved));
+    this.clock = new Clock(this.head.elapsed);
+    this.clock.pause(); // until the image is there
+    this.#arrange(task);
+    this.active = true;
+    this.use(this.toolName || this.panel.tools[0]);
+    if (this.head.pending) this.#resume(this.head.pending);
+    this.refresh();
+    await this.shower.show(task, bitmaps);
+    if (this.task === task) this.focus();
+  }
+
+  /** Put the task aside; its draft stays. */
+  async leave() {
+    if (!this.active) return;
+    this.active = false;
+    this.clock.stop();
+    await this.#keep();
+  }
+
+  #arrange(task) {
+    const pair = task.images.length > 1;
+    if (this.stages.length !== task.images.length) {
+      this.stages.forEach((stage) => stage.close());
+      this.stages = task.images.map((_, i) => this.#stage(pair ? LETTERS[i] : ""));
+      $("stages").replaceChildren(...this.stages.map((stage) => stage.element));
+      $("stages").classList.toggle("pair", pair);
+    }
+    this.#point(this.stages[0]);
+  }
+
+  #stage(letter) {
+    const stage = new Stage(letter ? `Image ${letter}` : "Image", letter);
+    stage.tools = Object.fromEntries(this.panel.tools.map((name) => [name, new TOOLS[name](stage, this.#desk)]));
+    stage.drawOverlay = (context) => this.#overlay(context, stage);
+    stage.onView = () => this.shower.viewed(stage);
+    this.panel.dress(stage);
+    listen(stage, {
+      tool: () => stage.tools[this.toolName],
+      at: (stamp) => this.clock.at(stamp),
+      panning: () => this.space,
+      touched: () => this.#point(stage),
+      hover: (_, point) => {
+        this.hovering = point && { stage, ...point };
+        stage.invalidate("overlay");
+      },
+    });
+    stage.element.addEventListener("focus", () => this.#point(stage));
+    return stage;
+  }
+
+  /** What the tools work on. */
+  #desk = {
+    radius: ({ view }) => this.panel.radius(view.width, view.height),
+    changed: () => {
+      this.stage?.invalidate("overlay");
+      $("finish").hidden = !(this.tool?.finish && this.tool.points.length >= 3);
+      if (this.toolName === "polygon") this.#keepSoon();
+    },
+    commit: (stage, shape, drawn) => {
+      const index = this.stages.indexOf(stage);
+      this.change({ do: "add", shape: this.stages.length > 1 ? { ...shape, image: index } : shape }, drawn);
+    },
+  };
+
+  // --- Answers ------------------------------------------------------------------------------------------------------
+
+  put(answers) {
+    Object.assign(this.head, answers);
+    this.refresh();
+    this.#keep();
+  }
+
+  sure(value) {
+    if (this.study.confidence) this.put({ confidence: value });
+  }
+
+  answerNumber(index) {
+    const option = answers(this.study)[index];
+    if (!option) return;
+    this.put(this.study.mode === "pair" ? { side: index } : { answer: option.value });
+    say(`Answer: ${option.text}`);
+  }
+
+  /** Accept, edit or reject the map under review. Its answer is taken over where none is given yet. */
+  verdict(review) {
+    const draft = this.task.drafts[this.head.draft ?? 0];
+    if (!draft) return;
+    const answer = review === "reject" ? this.head.answer : (this.head.answer ?? draft.answer ?? null);
+    if (review === "edit" && this.head.review !== "edit") this.change({ do: "load", shapes: draft.shapes });
+    if (review === "reject" && this.head.review === "edit") this.change({ do: "clear" });
+    this.put({ review, answer, draft: this.head.draft ?? 0 });
+    say(`Map: ${review}`);
+  }
+
+  // --- Marks --------------------------------------------------------------------------------------------------------
+
+  /** @param {import("./history.js").Change} change @param {boolean} drawn whether the marks show it already */
+  change(change, drawn = false) {
+    this.history.push(change);
+    drafts.saveChange(this.#key, this.#written, this.history).catch(() => say("This browser cannot keep your work.", "assertive"));
+    this.refresh(drawn);
+  }
+
+  undo() {
+    if (this.tool.busy) return this.tool.back ? this.tool.back() : this.tool.cancel();
+    this.history.undo();
+    this.#keep();
+    return this.refresh();
+  }
+
+  redo() {
+    this.history.redo();
+    this.#keep();
+    this.refresh();
+  }
+
+  toggleBlank() {
+    this.change({ do: "blank", value: !this.state.blank });
+    say(this.state.blank ? "Nothing to mark." : "You may mark again.");
+  }
+
+  clear() {
+    if (this.state.shapes.length) this.change({ do: "clear" });
+  }
+
+  finish() {
+    if (this.tool.finish && !this.tool.finish()) say("A polygon needs three points.");
+  }
+
+  escape() {
+    if (this.tool.busy) this.tool.cancel();
+    else this.cursor.toggle(false);
+    this.cursor.drawing = false;
+  }
+
+  /** Everything on the page that depends on answers and marks. */
+  refresh(drawn = false) {
+    this.state = this.history.state();
+    show(this.study, this.task, this.head, this.state.blank);
+    $("undo").disabled = !this.history.canUndo;
+    $("redo").disabled = !this.history.canRedo;
+    $("clear").disabled = !this.state.shapes.length;
+    this.stages.forEach((stage, i) => {
+      const own = this.stages.length > 1 ? this.state.shapes.filter((shape) => (shape.image ?? 0) === i) : this.state.shapes;
+      if (drawn) stage.shapes = own;
+      else stage.setShapes(own);
+    });
+    this.shower.overlay(overlaid(this.study, this.task, this.head));
+  }
+
+  // --- Tools and looking ----------------------------------------------------------------------------------------------
+
+  use(name) {
+    if (!this.panel.tools.includes(name)) return;
+    if (this.tool?.busy && !this.tool.finish?.()) this.tool.cancel();
+    this.toolName = name;
+    this.tool = this.stage.tools[name];
+    this.panel.chosen(name);
+    this.#desk.changed();
+    for (const stage of this.stages) stage.element.dataset.tool = name;
+  }
+
+  grow(factor) {
+    this.panel.setSize(this.panel.look.size * factor);
+    say(`Brush ${2 * this.panel.radius(this.stage.view.width, this.stage.view.height)} pixels wide`);
+  }
+
+  zoom(factor) {
+    this.stage.view.zoom(factor);
+    this.stage.changedView();
+  }
+
+  fit() {
+    for (const stage of this.stages) {
+      stage.view.fit();
+      stage.changedView();
+    }
+  }
+
+  pan(dx, dy) {
+    this.stage.view.pan(dx, dy);
+    this.stage.changedView();
+  }
+
+  holdSpace(on) {
+    this.space = on;
+    for (const stage of this.stages) stage.element.classList.toggle("pannable", on);
+  }
+
+  hide(what) {
+    this.panel[what] = !this.panel[what];
+    this.stages.forEach((stage) => this.panel.dress(stage));
+    say(`${what === "hideMarks" ? "Marks" : "Map"} ${this.panel[what] ? "hidden" : "shown"}.`);
+  }
+
+  /** In a pair: to the other image. */
+  other() {
+    this.stages[1 - this.stages.indexOf(this.stage)].element.focus();
+    say(this.stage.element.getAttribute("aria-label"));
+  }
+
+  focus() {
+    this.stage?.element.focus({ preventScroll: true });
+  }
+
+  #point(stage) {
+    if (stage === this.stage) return;
+    if (this.tool?.busy && !this.tool.finish?.()) this.tool.cancel();
+    this.stage?.invalidate("overlay");
+    this.stage = stage;
+    this.tool = stage.tools[this.toolName];
+    if (this.cursor.on) this.cursor.centre(stage);
+    this.stages.forEach((one) => one.element.classList.toggle("current", one === stage && this.stages.length > 1));
+    stage.invalidate("overlay");
+    this.shower.viewed(stage);
+  }
+
+  #overlay(context, stage) {
+    stage.tools[this.toolName]?.overlay(context);
+    this.cursor.draw(context, stage);
+    const at = this.cursor.on && stage === this.stage ? this.cursor : this.hovering?.stage === stage ? this.hovering : null;
+    if (!at || (this.toolName !== "brush" && this.toolName !== "eraser")) return;
+    context.beginPath();
+    const radius = this.#desk.radius(stage) * stage.view.scale;
+    context.arc(...stage.view.toScreen(at.x, at.y), Math.max(1, radius), 0, 2 * Math.PI);
+    twice(context);
+  }
+
+  // --- Keeping and saving ---------------------------------------------------------------------------------------------
+
+  get #key() {
+    return drafts.keyOf(this.session.who, this.task.id);
+  }
+
+  get #written() {
+    const polygon = this.toolName === "polygon" && this.tool?.busy;
+    const pending = polygon ? { image: this.stages.indexOf(this.stage), points: this.tool.points, times: this.tool.times } : null;
+    return { ...this.head, elapsed: Math.round(this.clock.now), pending };
+  }
+
+  #keep() {
+    return drafts.saveHead(this.#key, this.#written, this.history).catch(() => {});
+  }
+
+  #keepSoon() {
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.active && this.#keep(), 100);
+  }
+
+  /** A polygon that was begun before a reload. */
+  #resume({ image, points, times }) {
+    this.use("polygon");
+    this.#point(this.stages[image]);
+    Object.assign(this.tool, { points, times });
+    this.#desk.changed();
+  }
+
+  async save(skipped = null) {
+    if (!this.active) return;
+    if (this.tool.busy && !skipped && !this.tool.finish?.()) this.tool.cancel();
+    const [lack] = skipped ? [] : missing(this.study, this.task, this.head, this.state);
+    if (lack) {
+      say(lack.text, "assertive");
+      const place = $(lack.where);
+      (place.querySelector("input") ?? place).focus();
+      return;
+    }
+    this.active = false;
+    this.clock.stop();
+    clearTimeout(this.keeping);
+    $("alert").textContent = "";
+    const { task, session } = this;
+    const about = { elapsed_ms: Math.round(this.clock.now), started: this.head.started, skipped };
+    await this.queue.add({ key: uuid(), who: session.who, token: session.token, body: body(this.study, task, this.head, this.state, about) });
+    await drafts.drop(this.#key);
+    await this.after.done(task);
+  }
+
+  async askSkip() {
+    const reason = await askReason(this.study.skip_reasons);
+    if (reason) await this.save(reason);
+  }
+
+  goBack() {
+    this.after.back();
+  }
+}
+
+/** The history of a task that was saved before. */
+function before(saved) {
+  if (saved?.blank) return [{ do: "blank", value: true }];
+  return saved?.shapes?.length ? [{ do: "load", shapes: saved.shapes }] : [];
+}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,5 +32,25 @@ class Annotated:
     """(H, W) bool, or float32 in [0, 1], or run lengths, instead of shapes."""
     annotator: str | None = None
     """Who, where the tool says it."""
+    image_label: str | None = None
+    """What the tool calls the image as a whole, where it says that apart from the marks."""
     relative: bool = False
     """The coordinates of the shapes are shares of width and height, 0..1 (YOLO); `size` is None then."""
+
+
+def by_label(
+    marks: Sequence[tuple[str | None, Shape | Runs]],
+    image: str,
+    size: tuple[int, int] | None = None,
+    **more: Any,
+) -> list[Annotated]:
+    """One `Annotated` per label (and one per mask), in the order of the labels; a blank one where there is no mark."""
+    shapes: dict[str | None, list[Shape]] = {}
+    found: list[Annotated] = []
+    for label, mark in marks:
+        if isinstance(mark, Runs):
+            found.append(Annotated(image, size, label, mask=mark, **more))
+        else:
+            shapes.setdefault(label, []).append(mark)
+    found = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + found
+    return found or [Annotated(image, size, **more)]

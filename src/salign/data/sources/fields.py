@@ -65,6 +65,10 @@ class Field:
             self.fail("an object with keys")
         return ((key, Field(inner, key, self)) for key, inner in self.value.items())
 
+    def values(self) -> Sequence[Field]:
+        """The values of an object, or the items of a list."""
+        return [inner for _, inner in self.items()] if isinstance(self.value, dict) else self.each()
+
     def each(self) -> Sequence[Field]:
         """The items of a list."""
         if not isinstance(self.value, list):

@@ -1,0 +1,156 @@
+"""CVAT for images 1.1: one XML file with an `<image>` for each image.
+
+Polygons, boxes and ellipses (turned or not), and brush masks, whose run lengths go along the rows of the box `left`,
+`top`, `width`, `height`. Polylines and points need a thickness. A `<tag>` is the class of the image. CVAT lists every
+image of a task: one without shapes counts as looked at and not marked. The annotator is the assignee of the task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+from salign.data.annotations import Annotated, by_label
+from salign.data.runs import Runs
+from salign.data.sources.export import areas, by_image, size_needed
+from salign.data.sources.fields import Field, size_of
+from salign.data.sources.outlines import Point, ellipse, line, turned_box
+from salign.data.sources.rle import from_cvat, to_cvat
+from salign.data.sources.xml import attributes, elements
+from salign.files import replace_text
+from salign.maps.shapes import Box, Polygon, Shape
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_IGNORED = ("attribute",)
+
+
+def read_cvat(path: Path, *, width: float | None = None) -> list[Annotated]:
+    """Read `annotations.xml`.
+
+    Args:
+        path: the file.
+        width: thickness of polylines and diameter of points, in pixels; without it they are refused.
+
+    Raises:
+        SalignError: the file is damaged, of another version (a video), or holds shapes without an area.
+    """
+    found: list[Annotated] = []
+    annotator: str | None = None
+    top = ""
+    for element in elements(path):
+        top = element.tag
+        if element.tag == "assignee" and annotator is None:
+            name = (element.findtext("username") or "").strip()
+            annotator = Field(name, f"{path.name}: <assignee>").text() if name else None
+        elif element.tag == "track":
+            raise SalignError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
+        elif element.tag == "image":
+            found += _image(element, path.name, width, annotator)
+    if top != "annotations":
+        raise SalignError(f"{path}: the outermost element is <annotations>, got <{top[:40]}>")
+    return found
+
+
+def _image(element: Element, source: str, width: float | None, annotator: str | None) -> list[Annotated]:
+    image = attributes(element, source)
+    name, size = image["name"].text(), size_of(image["height"], image["width"])
+    marks: list[tuple[str | None, Shape | Runs]] = []
+    tags: list[str] = []
+    for child in element:
+        if child.tag in _IGNORED:
+            continue
+        drawn = attributes(child, f"{source}: {name}")
+        if child.tag == "tag":
+            tags.append(drawn["label"].text())
+        elif child.tag in _SHAPES:
+            marks.append((drawn["label"].text(), drawn.make(_SHAPES[child.tag], drawn, size, width)))
+        else:
+            raise SalignError(f"{source}: {name}: <{child.tag[:40]}> is not read; {', '.join(_SHAPES)} are")
+    whole = tags[0] if len(set(tags)) == 1 else None
+    return by_label(marks, name, size, annotator=annotator, image_label=whole)
+
+
+def _points(drawn: Field) -> list[Point]:
+    text = drawn["points"].value
+    pairs = [pair.split(",") for pair in text.split(";")]
+    if any(len(pair) != 2 for pair in pairs):
+        drawn["points"].fail("points x,y;x,y;...")
+    return [(Field(x, "x", drawn).number(), Field(y, "y", drawn).number()) for x, y in pairs]
+
+
+def _turn(drawn: Field) -> float:
+    given = drawn.get("rotation")
+    return math.radians(given.number()) if given else 0.0
+
+
+def _polygon(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+    return Polygon(tuple(_points(drawn)))
+
+
+def _box(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+    x0, y0, x1, y1 = (drawn[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
+    if turn := _turn(drawn):  # about the middle
+        x, y, across, down = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
+        c, s = math.cos(turn), math.sin(turn)
+        return turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)
+    return Box(x0, y0, x1, y1)
+
+
+def _ellipse(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+    x, y = drawn["cx"].number(), drawn["cy"].number()
+    return ellipse(x, y, drawn["rx"].number(0), drawn["ry"].number(0), _turn(drawn))
+
+
+def _line(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+    return line(_points(drawn), width)
+
+
+def _mask(drawn: Field, size: tuple[int, int], width: float | None) -> Runs:
+    top, left, height, across = (drawn[key].whole() for key in ("top", "left", "height", "width"))
+    return from_cvat(drawn["rle"].value, size, (top, left, height, across))
+
+
+_SHAPES: dict[str, Callable[[Field, tuple[int, int], float | None], Shape | Runs]] = {
+    "polygon": _polygon,
+    "box": _box,
+    "ellipse": _ellipse,
+    "mask": _mask,
+    "polyline": _line,
+    "points": _line,
+}
+
+
+def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
+    """Write a file that CVAT imports as "CVAT 1.1": polygons and boxes as they are, all else as masks.
+
+    Raises:
+        SalignError: fixations, which have no area, or an image whose size is not known.
+    """
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>"]
+    for number, (image, marks) in enumerate(by_image(annotated).items()):
+        height, width = size_needed(marks[0])
+        lines.append(f'  <image id="{number}" name={quoteattr(image)} width="{width}" height="{height}">')
+        lines += [_written(one.label or "unnamed", area) for one in marks for area in areas(one)]
+        lines.append("  </image>")
+    target = out if out.suffix else out.with_suffix(".xml")
+    replace_text(target, "\n".join([*lines, "</annotations>", ""]))
+    return target
+
+
+def _written(label: str, area: Polygon | Box | Runs) -> str:
+    common = f'label={quoteattr(label)} source="manual" occluded="0" z_order="0"'
+    if isinstance(area, Polygon):
+        points = ";".join(f"{x!r},{y!r}" for x, y in area.points)
+        return f'    <polygon {common} points="{points}"></polygon>'
+    if isinstance(area, Box):
+        corners = f'xtl="{area.x0!r}" ytl="{area.y0!r}" xbr="{area.x1!r}" ybr="{area.y1!r}"'
+        return f"    <box {common} {corners}></box>"
+    text, (top, left, height, width) = to_cvat(area.decode())
+    place = f'left="{left}" top="{top}" width="{width}" height="{height}"'
+    return f'    <mask {common} rle="{text}" {place}></mask>'

@@ -1,0 +1,141 @@
+"""LabelMe: one JSON file per image, as the desktop tool (wkentaro/labelme, versions 3 to 5) writes it.
+
+A rectangle is two opposite corners; a circle its centre and a point on the rim; a mask a PNG in base64 whose top left
+pixel is its first point. A file without shapes says that nothing was marked. `imageData` is not looked at. Of the
+image-wide `flags`, a single one that is set is the class of the image.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from salign.data.annotations import Annotated, by_label
+from salign.data.runs import Runs, checked_size
+from salign.data.sources.export import areas, boxed, by_image, inside, size_needed
+from salign.data.sources.fields import Field, read_each, read_json, size_of
+from salign.data.sources.outlines import line
+from salign.files import replace_text
+from salign.maps.shapes import Box, Polygon, Shape, Stroke
+from salign.types import SalignError
+
+MOST_RUNS = 5_000_000
+"""A mask in more pieces than this is noise, not a mark."""
+
+
+def read_labelme(path: Path, *, width: float | None = None) -> list[Annotated]:
+    """Read one file, or every `.json` of a folder and the folders below.
+
+    Args:
+        path: file or folder.
+        width: thickness of lines and diameter of points, in pixels; without it they are refused.
+
+    Raises:
+        SalignError: the file is damaged or says something else than this format; of a folder, all faults at once.
+    """
+    return read_each(path, ".json", lambda file: _read(file, width))
+
+
+def _read(path: Path, width: float | None) -> list[Annotated]:
+    content = read_json(path)
+    size = size_of(content["imageHeight"], content["imageWidth"])
+    marks = [(shape["label"].name(), _mark(shape, size, width)) for shape in content["shapes"].each()]
+    flags = content.get("flags")
+    chosen = [name for name, flag in flags.items() if flag.value is True] if flags and flags.value else []
+    whole = Field(chosen[0], "flags", content).text() if len(chosen) == 1 else None
+    return by_label(marks, content["imagePath"].text(), size, image_label=whole)
+
+
+def _mark(shape: Field, size: tuple[int, int], width: float | None) -> Shape | Runs:
+    kind_field = shape.get("shape_type")
+    kind = kind_field.text() if kind_field else "polygon"
+    points = shape["points"].pairs()
+    counts = {"rectangle": 2, "circle": 2, "mask": 2, "point": 1, "line": 2, "oriented_rectangle": 4}
+    if counts.get(kind, len(points)) != len(points):
+        raise SalignError(f"{shape.where}: a {kind} has {counts[kind]} points, got {len(points)}")
+    match kind:
+        case "polygon" | "oriented_rectangle":
+            return shape.make(Polygon, tuple(points))
+        case "rectangle":
+            (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*points, strict=True))
+            return Box(x0, y0, x1, y1)
+        case "circle":
+            return Stroke(tuple(points[:1]), (math.dist(*points),))
+        case "mask":
+            corner = (math.floor(points[0][1]), math.floor(points[0][0]))
+            return shape["mask"].make(_mask, shape["mask"], size, corner)
+        case "point" | "line" | "linestrip":
+            return shape.make(line, points, width)
+    return shape["shape_type"].fail("polygon, rectangle, circle, mask, point, line or linestrip")
+
+
+def _mask(field: Field, size: tuple[int, int], corner: tuple[int, int]) -> Runs:
+    part = decoded_png(field.value)
+    values = np.array(part)
+    part_inside = (values if values.ndim == 2 else values[..., 0]) > 0
+    runs = Runs.of(part_inside)
+    if len(runs.counts) > MOST_RUNS:
+        raise SalignError(f"a mask of {len(runs.counts):,} pieces is noise, not a mark")
+    return Runs(size, runs.counts, (*corner, *part_inside.shape))
+
+
+def decoded_png(text: object) -> Image.Image:
+    """A PNG in base64, decoded; its size is checked first.
+
+    Raises:
+        SalignError: not base64, not a PNG, damaged, or too large.
+    """
+    try:
+        if not isinstance(text, str):
+            raise ValueError("it is no text")
+        picture = Image.open(io.BytesIO(base64.b64decode(text, validate=False)), formats=("PNG",))
+        checked_size(picture.height, picture.width)
+        picture.load()
+    except SalignError:
+        raise
+    except Exception as error:  # what Pillow raises on damaged files is of many kinds
+        raise SalignError(f"expected a PNG in base64: {error}") from error
+    return picture
+
+
+def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
+    """Write `OUT/image.json` for each image, in the folders of the images; other marks than polygons become masks.
+
+    Raises:
+        SalignError: fixations, which have no area, or an image whose size is not known.
+    """
+    for image, marks in by_image(annotated).items():
+        name = PurePosixPath(inside(image))
+        size = size_needed(marks[0])
+        shapes = [_written(one, area) for one in marks for area in areas(one)]
+        content: dict[str, object] = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": "/".join([".."] * (len(name.parts) - 1) + [image]),
+            "imageData": None,
+            "imageHeight": size[0],
+            "imageWidth": size[1],
+        }
+        replace_text(out / name.with_suffix(".json"), json.dumps(content))
+    return out
+
+
+def _written(one: Annotated, area: Polygon | Box | Runs) -> dict[str, object]:
+    entry: dict[str, object] = {"label": one.label or "unnamed", "group_id": None, "description": "", "flags": {}}
+    if isinstance(area, Polygon):
+        return entry | {"shape_type": "polygon", "points": area.points, "mask": None}
+    if isinstance(area, Box):
+        return entry | {"shape_type": "rectangle", "points": [[area.x0, area.y0], [area.x1, area.y1]], "mask": None}
+    part, (top, left, height, width) = boxed(area.decode())
+    png = io.BytesIO()
+    Image.fromarray(part.astype(np.uint8) * 255).save(png, "PNG")
+    corners = [[left, top], [left + width - 1, top + height - 1]]
+    return entry | {"shape_type": "mask", "points": corners, "mask": base64.b64encode(png.getvalue()).decode("ascii")}

@@ -13,7 +13,8 @@ from salign.annotate.catalog import Catalog, Unit, target_of
 from salign.annotate.drafts import Draft, find_drafts
 from salign.annotate.pictures import PictureCache, default_window
 from salign.annotate.records import Annotation, check_annotation
-from salign.annotate.store import Person, Plan, Saved, Store, Task
+from salign.annotate.rows import Person, Plan, Saved, Task
+from salign.annotate.store import Store
 from salign.annotate.study import Study
 from salign.data.image import image_size
 from salign.errors import SalignError
@@ -121,8 +122,8 @@ class Collection:
 
     def task_view(self, task: Task) -> dict[str, Any]:
         """A task as the page shows it."""
-        drafts = self._shown_drafts(task)
-        latest = self.store.latest([task]).get(task.id)
+        drafts = self.drafts_of(task)
+        latest = self.store.latest(task.annotator, task.id).get(task.id)
         return {
             "id": str(task.id),
             "images": [self._image_view(name) for name in task.images],
@@ -136,13 +137,13 @@ class Collection:
     def finished(self, person: Person) -> list[dict[str, Any]]:
         """What the annotator has answered or skipped, in the order it was handed out."""
         tasks = [task for task in self.store.tasks(person.id) if task.state != "open" and task.unit in self.units]
-        latest = self.store.latest(tasks)
+        bodies = {task: revision.body for task, revision in self.store.latest(person.id).items()}
         return [
             {
                 "id": str(task.id),
                 "revision": task.revision,
-                "answer": latest[task.id].body["answer"],
-                "skipped": latest[task.id].body["skipped"],
+                "answer": bodies[task.id]["answer"],
+                "skipped": bodies[task.id]["skipped"],
             }
             for task in tasks
         ]
@@ -167,7 +168,7 @@ class Collection:
             SalignError: it does not fit what was asked; nothing is stored.
         """
         task = self.task(person, annotation.task)
-        drafts = self._shown_drafts(task)
+        drafts = self.drafts_of(task)
         check_annotation(annotation, self.study, self.classes, len(task.images), len(drafts))
         saved = self.store.save(key, task, annotation.base, annotation.model_dump())
         return saved, self._feedback(task, annotation)
@@ -180,6 +181,18 @@ class Collection:
         if self.study.mode == "pair":
             return body["side"] is not None and task.images[body["side"]] == unit.gold
         return None if body["answer"] is None else bool(body["answer"] == unit.gold)
+
+    def drafts_of(self, task: Task) -> list[Draft]:
+        """What is shown with a task: all drafts of its image, or what its arm shows of them."""
+        drafts = self._drafts.get(task.images[0], [])
+        if self.study.mode != "assisted":
+            return drafts
+        decision, column = task.arm in ("decision", "both"), task.arm in ("map", "both")
+        return [
+            Draft(draft.source, draft.answer if decision else None, (), draft.column if column else None)
+            for draft in drafts
+            if decision or column
+        ]
 
     def picture(self, shown: str) -> Path:
         """File of an image by the name the page knows.
@@ -219,15 +232,15 @@ class Collection:
             free = self._free(annotator, taken, seen, 1)
             if not free:
                 break
-            if gold_is_due := self._gold_due(annotator, position):
+            if self._gold_due(annotator, position):
                 ordered = self._order(annotator, True)
                 free = assign.choose(ordered, {}, seen, per_unit=1, count=1) or free
             unit = self.units[free[0]]
             seen.add(unit.id)
-            made.append(self._plan(annotator, position, unit, gold_is_due and unit.gold is not None))
+            made.append(self._plan(annotator, position, unit))
         return made
 
-    def _plan(self, annotator: int, position: int, unit: Unit, gold: bool) -> Plan:
+    def _plan(self, annotator: int, position: int, unit: Unit) -> Plan:
         study, arm, images = self.study, None, list(unit.images)
         if study.mode == "assisted":
             by_person = study.assisted.by == "annotator"
@@ -235,7 +248,7 @@ class Collection:
             arm = assign.arm_of(study.assisted.arms, number, owner=owner, seed=study.seed)
         if study.mode == "pair":
             images = assign.sides(images, annotator=annotator, seed=study.seed)
-        return Plan(unit.id, images, arm, gold)
+        return Plan(unit.id, images, arm, unit.gold is not None)
 
     def _gold_due(self, annotator: int, position: int) -> bool:
         study = self.study
@@ -249,17 +262,6 @@ class Collection:
 
     def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
         return assign.order(self._gold if gold else self._plain, annotator=annotator, seed=self.study.seed)
-
-    def _shown_drafts(self, task: Task) -> list[Draft]:
-        drafts = self._drafts.get(task.images[0], [])
-        if self.study.mode != "assisted":
-            return drafts
-        decision, column = task.arm in ("decision", "both"), task.arm in ("map", "both")
-        return [
-            Draft(draft.source, draft.answer if decision else None, (), draft.column if column else None)
-            for draft in drafts
-            if decision or column
-        ]
 
     def _image_view(self, name: str) -> dict[str, Any]:
         path = self.catalog.file(self.catalog.pictures[name].path)

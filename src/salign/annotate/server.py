@@ -16,8 +16,8 @@ from salign.annotate import access
 from salign.annotate.collection import Collection, Unknown
 from salign.annotate.pictures import Encoded
 from salign.annotate.records import read_annotation, read_json, read_key
+from salign.annotate.rows import Person
 from salign.annotate.server_guard import Guard, Refusal, refused
-from salign.annotate.store import Person
 from salign.errors import SalignError
 
 STATIC = Path(__file__).parent / "static"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from salign.annotate.rows import Person, Plan, Revision, Saved, Snapshot, Task
 from salign.errors import SalignError
 
 VERSION = "1"
@@ -60,88 +60,11 @@ _REVISIONS = sa.Table(
     sa.UniqueConstraint("task", "number"),
 )
 
+_COUNTING = sa.select(_REVISIONS).join(
+    _TASKS, (_REVISIONS.c.task == _TASKS.c.id) & (_REVISIONS.c.number == _TASKS.c.revision)
+)
+
 _LOCK = 7_364_128  # of Postgres: one hand-out at a time
-
-
-@dataclass(frozen=True)
-class Person:
-    """An annotator."""
-
-    id: int
-    name: str
-    """As the owner or the annotator gave it first; unique."""
-    shown: str
-    """As the annotator wants to be called."""
-    created: float
-    """Seconds since 1970, as all times here."""
-    consented: float | None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One unit handed to one annotator; there is never a second one for the same two."""
-
-    id: int
-    unit: str
-    annotator: int
-    position: int
-    """0, 1, ... in the order they were handed to the annotator."""
-    images: tuple[str, ...]
-    """Ids of the images, in the order shown."""
-    arm: str | None
-    gold: bool
-    leased: float
-    """Until when it is kept for the annotator."""
-    state: str
-    """`open`, `done` or `skipped`."""
-    revision: int
-    """Number of the revision that counts; 0 = nothing was saved."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A task to be made."""
-
-    unit: str
-    images: Sequence[str]
-    arm: str | None
-    gold: bool
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One save of one task; none is ever changed or deleted."""
-
-    task: int
-    number: int
-    base: int
-    """The revision that the annotator had before the eyes."""
-    side: bool
-    """It was based on an old revision: it is kept, and does not count."""
-    body: dict[str, Any]
-    """The annotation as it was sent."""
-    created: float
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What became of a save."""
-
-    number: int
-    latest: int
-    side: bool
-    again: bool
-    """The same save had come before; nothing was stored."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything that counts at one moment."""
-
-    people: list[Person]
-    tasks: list[Task]
-    latest: dict[int, Revision]
-    """By task id; tasks without a save are absent."""
 
 
 class KeyReused(SalignError):
@@ -294,7 +217,7 @@ class Store:
         Raises:
             KeyReused: the key was used for another save.
         """
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(body, sort_keys=True)
         try:
             with self._writing() as connection:
                 row = _TASKS.c.id == task.id
@@ -319,22 +242,26 @@ class Store:
         with self._reading() as connection:
             return [_revision(row) for row in connection.execute(wanted).mappings()]
 
-    def latest(self, tasks: Sequence[Task]) -> dict[int, Revision]:
-        """The revisions that count, by task id."""
-        pairs = {task.id: task.revision for task in tasks if task.revision}
-        wanted = sa.select(_REVISIONS).where(_REVISIONS.c.task.in_(list(pairs)))
+    def latest(self, annotator: int, task: int | None = None) -> dict[int, Revision]:
+        """The revisions of an annotator that count, by task id; of one task only, if that is given."""
+        wanted = _COUNTING.where(_TASKS.c.annotator == annotator)
+        wanted = wanted if task is None else wanted.where(_TASKS.c.id == task)
         with self._reading() as connection:
-            rows = (_revision(row) for row in connection.execute(wanted).mappings())
-            return {row.task: row for row in rows if pairs[row.task] == row.number}
+            return {row["task"]: _revision(row) for row in connection.execute(wanted).mappings()}
+
+    def first_answers(self) -> dict[int, Revision]:
+        """What was saved first of each gold task, by task id: before any feedback."""
+        wanted = sa.select(_REVISIONS).join(_TASKS, _REVISIONS.c.task == _TASKS.c.id)
+        with self._reading() as connection:
+            rows = connection.execute(wanted.where(_TASKS.c.gold & (_REVISIONS.c.number == 1))).mappings()
+            return {row["task"]: _revision(row) for row in rows}
 
     def snapshot(self) -> Snapshot:
         """Everything that counts, as of one moment, while others go on saving."""
         with self._reading() as connection:
             people = [Person(**row) for row in connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings()]
             tasks = [_task(row) for row in connection.execute(sa.select(_TASKS).order_by(_TASKS.c.id)).mappings()]
-            counting = (_REVISIONS.c.task == _TASKS.c.id) & (_REVISIONS.c.number == _TASKS.c.revision)
-            wanted = sa.select(_REVISIONS).join(_TASKS, counting)
-            latest = {row["task"]: _revision(row) for row in connection.execute(wanted).mappings()}
+            latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
         return Snapshot(people, tasks, latest)
 
     def _earlier(self, connection: sa.Connection, key: str, task: Task, text: str, latest: int) -> Saved | None:
@@ -382,7 +309,7 @@ def _task(row: sa.RowMapping) -> Task:
 
 
 def _revision(row: sa.RowMapping) -> Revision:
-    return Revision(row["task"], row["number"], row["base"], row["side"], json.loads(row["body"]), row["created"])
+    return Revision(row["task"], row["number"], row["base"], row["side"], row["body"], row["created"])
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -1,0 +1,237 @@
+"""How a collection goes: coverage, times, agreement on answers and maps, and who should be looked at."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+import torch
+
+from salign.annotate.answers import Answer, majority, map_of
+from salign.evaluate.agreement import pearson
+from salign.evaluate.annotators import ceiling
+
+COMPARED = 200
+"""At most so many images are compared map by map, the same at every look."""
+SIDE = 128
+"""Longest side, in pixels, of the maps that are compared."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """From where on an annotator is named; all of them are hints to look, not verdicts."""
+
+    least: int = 10
+    """Answers below which nobody is judged by speed, sameness, agreement or blank maps."""
+    speed: float = 0.3
+    """Median time below this share of the others' median."""
+    same: float = 0.95
+    """Share of the most frequent answer, where the others' is not so one-sided on the same images."""
+    gold: float = 0.7
+    """Share of gold images answered right, from `gold_least` on."""
+    gold_least: int = 4
+    agreement: float = 0.6
+    """Agreement with the others (of answers, of maps) below this share of what the others reach."""
+    blank: float = 0.5
+    """Share of blank maps, where the others mark more than half of the same images."""
+
+
+def krippendorff(units: Iterable[Sequence[Hashable]]) -> float:
+    """Krippendorff's alpha for nominal data, any number of annotators, answers missing anywhere.
+
+    `alpha = 1 - (n - 1) * sum_u [sum_{c != k} n_uc n_uk / (m_u - 1)] / sum_{c != k} n_c n_k`, over the units u with
+    m_u >= 2 answers, n in all (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section D).
+
+    Args:
+        units: the answers given to each unit.
+
+    Returns:
+        1 for full agreement, 0 for what chance gives; NaN where nothing can be compared or only one answer occurs.
+    """
+    totals: Counter[Hashable] = Counter()
+    observed = 0.0
+    for values in units:
+        if len(values) < 2:
+            continue
+        counts = Counter(values)
+        totals.update(counts)
+        observed += (len(values) ** 2 - sum(count**2 for count in counts.values())) / (len(values) - 1)
+    n = sum(totals.values())
+    expected = n**2 - sum(count**2 for count in totals.values())
+    return 1 - (n - 1) * observed / expected if expected else math.nan
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two maps `(H, W)` >= 0, soft ones too: sum of minima over sum of maxima."""
+    union = float(np.maximum(first, second).sum())
+    return float(np.minimum(first, second).sum()) / union if union else math.nan
+
+
+@dataclass(frozen=True)
+class MapAgreement:
+    """How far annotators mark the same places; NaN where nothing can be compared."""
+
+    cc: float
+    """Mean over images of the mean Pearson correlation over pairs of annotators."""
+    iou: float
+    """The same of the intersection over union."""
+    ceiling: float
+    """Mean over images of each annotator's correlation with the mean of the others."""
+    images: int
+    by_person: dict[int, float]
+    """Mean correlation of each annotator with the others."""
+
+
+def map_agreement(images: Iterable[Mapping[int, np.ndarray]]) -> MapAgreement:
+    """Compare the maps of each image in pairs.
+
+    Args:
+        images: for each image the maps by annotator, `(H, W)` >= 0 of one size; blank maps say nothing of where and
+            are left out.
+    """
+    ccs, ious, ceilings = [], [], []
+    by_person: dict[int, list[float]] = defaultdict(list)
+    for maps in images:
+        people = [person for person, values in maps.items() if values.any() and not values.all()]
+        if len(people) < 2:
+            continue
+        stack = torch.stack([torch.from_numpy(maps[person].astype(np.float64)) for person in people])
+        pairs = [(a, b) for a in range(len(people)) for b in range(a + 1, len(people))]
+        found = pearson(stack[[a for a, _ in pairs]], stack[[b for _, b in pairs]]).tolist()
+        ccs.append(fmean(found))
+        ious.append(fmean(overlap(stack[a].numpy(), stack[b].numpy()) for a, b in pairs))
+        ceilings.append(ceiling(stack, "cc"))
+        for (a, b), value in zip(pairs, found, strict=True):
+            by_person[people[a]].append(value)
+            by_person[people[b]].append(value)
+    means = {person: fmean(values) for person, values in by_person.items()}
+    return MapAgreement(_mean(ccs), _mean(ious), _mean(ceilings), len(ccs), means)
+
+
+def compared_maps(
+    answers: Sequence[Answer], size: Callable[[str], tuple[int, int]], seed: int
+) -> list[dict[int, np.ndarray]]:
+    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by `seed`."""
+    marking: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        for image in answer.unit.images:
+            if answer.map_column() is None and answer.marked(image):
+                marking[image].append(answer)
+    several = sorted(image for image, found in marking.items() if len(found) > 1)
+    chosen = sorted(several, key=lambda image: random.Random(f"{seed} {image}").random())[:COMPARED]
+    return [
+        {answer.person.id: map_of(answer, image, size(image), SIDE) for answer in marking[image]} for image in chosen
+    ]
+
+
+def agreement_with_others(answers: Sequence[Answer]) -> dict[int, float]:
+    """For each annotator the share of answers that equal the others' majority, where there is one."""
+    by_unit: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.value is not None:
+            by_unit[answer.unit.id].append(answer)
+    hits: dict[int, list[bool]] = defaultdict(list)
+    for group in by_unit.values():
+        for answer in group:
+            rest = majority([str(other.value) for other in group if other is not answer])
+            if rest is not None:
+                hits[answer.person.id].append(answer.value == rest)
+    return {person: fmean(values) for person, values in hits.items()}
+
+
+def suspicions(
+    answers: Sequence[Answer],
+    gold: Mapping[int, tuple[int, int]],
+    same_answers: Mapping[int, float],
+    same_maps: Mapping[int, float],
+    limits: Suspicion = Suspicion(),
+) -> dict[int, list[str]]:
+    """Annotators to look at, each with the reasons in plain sentences.
+
+    Args:
+        answers: all that count.
+        gold: (right, seen) by annotator.
+        same_answers: `agreement_with_others`.
+        same_maps: `MapAgreement.by_person`.
+        limits: from where on.
+    """
+    by_person: dict[int, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        by_person[answer.person.id].append(answer)
+    reasons: dict[int, list[str]] = {}
+    for person, own in by_person.items():
+        others = [answer for answer in answers if answer.person.id != person]
+        found = [_low_gold(gold.get(person, (0, 0)), limits)]
+        given = [answer for answer in own if not answer.skipped]
+        if len(given) >= limits.least:
+            found += [_fast(given, others, limits), _constant(given, others, limits), _blank(given, others, limits)]
+            found += [
+                _apart("answers", person, same_answers, limits),
+                _apart("maps", person, same_maps, limits),
+            ]
+        if kept := [reason for reason in found if reason]:
+            reasons[person] = kept
+    return reasons
+
+
+def _low_gold(score: tuple[int, int], limits: Suspicion) -> str:
+    right, seen = score
+    low = seen >= limits.gold_least and right < limits.gold * seen
+    return f"{right} of {seen} gold images right" if low else ""
+
+
+def _fast(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
+    times = [answer.seconds for answer in others if not answer.skipped]
+    if len(times) < limits.least:
+        return ""
+    own, usual = median(answer.seconds for answer in given), median(times)
+    return f"{own:.1f} s for an image; the others take {usual:.1f} s" if own < limits.speed * usual else ""
+
+
+def _constant(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
+    values = Counter(answer.value for answer in given if answer.said.side is None)
+    sides = Counter(answer.said.side for answer in given if answer.said.side is not None)
+    if sides:  # left and right are drawn for each annotator: always the same side is never the images
+        side, count = sides.most_common(1)[0]
+        said = "left" if side == 0 else "right"
+        return f"chose {said} {count} of {sides.total()} times" if count >= limits.same * sides.total() else ""
+    if not values:
+        return ""
+    value, count = values.most_common(1)[0]
+    units = {answer.unit.id for answer in given}
+    usual = [answer.value for answer in others if answer.unit.id in units and answer.value is not None]
+    one_sided = bool(usual) and Counter(usual).most_common(1)[0][1] >= limits.same * len(usual)
+    told = value is not None and count >= limits.same * values.total() and usual and not one_sided
+    return f"answered {value!r} {count} of {values.total()} times" if told else ""
+
+
+def _blank(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
+    blank = [answer for answer in given if answer.said.blank]
+    if len(blank) <= limits.blank * len(given):
+        return ""
+    units = {answer.unit.id for answer in blank}
+    same = [answer.said.blank for answer in others if answer.unit.id in units and not answer.skipped]
+    told = bool(same) and fmean(same) < 0.5
+    return f"nothing to mark in {len(blank)} of {len(given)}; the others marked most of these" if told else ""
+
+
+def _apart(what: str, person: int, found: Mapping[int, float], limits: Suspicion) -> str:
+    rest = [value for other, value in found.items() if other != person]
+    if person not in found or not rest or found[person] >= limits.agreement * median(rest):
+        return ""
+    return f"{what} agree with the others' to {found[person]:.2f}; theirs to {median(rest):.2f}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    kept = [value for value in values if not math.isnan(value)]
+    return fmean(kept) if kept else math.nan
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """A quantile by linear interpolation; NaN without values."""
+    return float(np.quantile(values, share)) if values else math.nan

@@ -1,0 +1,204 @@
+"""What the owner of a study sees: one JSON object of everything, made at most every few seconds."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import Any
+
+from salign.annotate.answers import Answer, answers_of
+from salign.annotate.collection import Collection
+from salign.annotate.quality import (
+    COMPARED,
+    agreement_with_others,
+    compared_maps,
+    krippendorff,
+    map_agreement,
+    quantile,
+    suspicions,
+)
+from salign.annotate.rows import Person, Snapshot
+from salign.data.image import image_size
+
+LISTED = 500
+"""Images listed one by one, the least annotated first."""
+
+
+class Summary:
+    """The summary of a study, remembered for a while, so that a dashboard left open takes no time from the saves."""
+
+    def __init__(self, collection: Collection, seconds: float = 5.0, share: float = 0.05) -> None:
+        """Remember for `seconds`, or as long as making it takes at most this share of the time."""
+        self._collection, self._seconds, self._share = collection, seconds, share
+        self._until = -math.inf
+        self._found: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self) -> dict[str, Any]:
+        """The summary; while it is made, others wait for it."""
+        with self._lock:
+            begun = time.monotonic()
+            if begun > self._until:
+                self._found = summarise(self._collection)
+                ended = time.monotonic()
+                self._until = ended + max(self._seconds, (ended - begun) / self._share)
+            return self._found
+
+
+def summarise(collection: Collection) -> dict[str, Any]:
+    """Coverage, times, agreement, annotators and images, as the page for the owner shows them."""
+    snapshot = collection.store.snapshot()
+    answers, _ = answers_of(collection, snapshot)
+    given = [answer for answer in answers if not answer.skipped]
+    by_unit: dict[str, list[Answer]] = defaultdict(list)
+    for answer in given:
+        by_unit[answer.unit.id].append(answer)
+
+    def size(image: str) -> tuple[int, int]:
+        return image_size(collection.catalog.file(collection.catalog.pictures[image].path))
+
+    maps = map_agreement(compared_maps(given, size, collection.study.seed))
+    first = {task: revision.body for task, revision in collection.store.first_answers().items()}
+    gold = _gold(collection, answers, first)
+    same = agreement_with_others(given)
+    doubts = suspicions(answers, gold, same, maps.by_person)
+    values = [[answer.value for answer in group if answer.value is not None] for group in by_unit.values()]
+    rows = [_person(person, snapshot, answers, gold, same, maps.by_person, doubts) for person in snapshot.people]
+    seconds = [answer.seconds for answer in given]
+    return {
+        "title": collection.study.title,
+        "mode": collection.study.mode,
+        "annotators_per_image": collection.study.annotators_per_image,
+        "coverage": _coverage(collection, by_unit, answers),
+        "agreement": {
+            "alpha": _told(krippendorff(values)),
+            "answers": sum(len(group) > 1 for group in values),
+            "map_cc": _told(maps.cc),
+            "map_iou": _told(maps.iou),
+            "map_ceiling": _told(maps.ceiling),
+            "images": maps.images,
+            "of": COMPARED,
+        },
+        "seconds": {"median": quantile(seconds, 0.5), "p90": quantile(seconds, 0.9)} if seconds else None,
+        "annotators": rows,
+        "suspicious": [
+            {"annotator": row["id"], "name": row["name"], "reason": reason}
+            for row in rows
+            for reason in row["suspicious"]
+        ],
+        "arms": _arms(collection, given, first) if collection.study.mode == "assisted" else None,
+        "images": _images(collection, by_unit, answers),
+        "when": _iso(time.time()),
+    }
+
+
+def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers: Sequence[Answer]) -> dict[str, Any]:
+    wanted = collection.study.annotators_per_image
+    plain = [unit for unit in collection.units.values() if unit.gold is None] or list(collection.units.values())
+    counts = [len(by_unit.get(unit.id, ())) for unit in plain]
+    tally = Counter(counts)
+    return {
+        "images": len(plain),
+        "wanted": len(plain) * wanted,
+        "answered": sum(min(count, wanted) for count in counts),
+        "complete": sum(count >= wanted for count in counts),
+        "untouched": tally[0],
+        "skipped": sum(answer.skipped for answer in answers),
+        "gold": len(collection.units) - len(plain),
+        "by_count": [{"annotators": count, "images": tally[count]} for count in sorted(tally)],
+    }
+
+
+def _gold(
+    collection: Collection, answers: Sequence[Answer], first: dict[int, dict[str, Any]]
+) -> dict[int, tuple[int, int]]:
+    """(right, seen) by annotator; the first answer counts, since feedback may have told the right one."""
+    found: dict[int, list[bool]] = defaultdict(list)
+    for answer in answers:
+        right = collection.right(answer.task, first[answer.task.id]) if answer.task.id in first else None
+        if right is not None:
+            found[answer.person.id].append(right)
+    return {person: (sum(values), len(values)) for person, values in found.items()}
+
+
+def _person(
+    person: Person,
+    snapshot: Snapshot,
+    answers: Sequence[Answer],
+    gold: dict[int, tuple[int, int]],
+    same: dict[int, float],
+    maps: dict[int, float],
+    doubts: dict[int, list[str]],
+) -> dict[str, Any]:
+    own = [answer for answer in answers if answer.person.id == person.id]
+    given = [answer for answer in own if not answer.skipped]
+    sure = [answer.said.confidence for answer in given if answer.said.confidence is not None]
+    right, seen = gold.get(person.id, (0, 0))
+    arms = {task.arm for task in snapshot.tasks if task.annotator == person.id}
+    return {
+        "id": person.id,
+        "name": person.name,
+        "shown": person.shown,
+        "answered": len(given),
+        "skipped": len(own) - len(given),
+        "blank": sum(answer.said.blank for answer in given),
+        "open": sum(task.annotator == person.id and task.state == "open" for task in snapshot.tasks),
+        "median_seconds": _told(quantile([answer.seconds for answer in given], 0.5)),
+        "gold_right": right,
+        "gold_seen": seen,
+        "agreement": same.get(person.id),
+        "map_agreement": maps.get(person.id),
+        "confidence": fmean(sure) if sure else None,
+        "last": _iso(max((answer.revision.created for answer in own), default=None)),
+        "consented": _iso(person.consented),
+        "arm": arms.pop() if len(arms) == 1 else None,
+        "suspicious": doubts.get(person.id, []),
+    }
+
+
+def _arms(collection: Collection, given: Sequence[Answer], first: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for arm in collection.study.assisted.arms:
+        own = [answer for answer in given if answer.task.arm == arm]
+        judged = [collection.right(answer.task, first[answer.task.id]) for answer in own if answer.task.id in first]
+        seen = [right for right in judged if right is not None]
+        rows.append(
+            {
+                "arm": arm,
+                "answered": len(own),
+                "gold_right": sum(seen),
+                "gold_seen": len(seen),
+                "median_seconds": _told(quantile([answer.seconds for answer in own], 0.5)),
+            }
+        )
+    return rows
+
+
+def _images(
+    collection: Collection, by_unit: dict[str, list[Answer]], answers: Sequence[Answer]
+) -> list[dict[str, Any]]:
+    skipped = Counter(answer.unit.id for answer in answers if answer.skipped)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": " / ".join(unit.images),
+            "count": len(by_unit.get(unit.id, ())),
+            "skipped": skipped[unit.id],
+            "answers": dict(Counter(answer.value for answer in by_unit.get(unit.id, ()) if answer.value is not None)),
+            "gold": unit.gold is not None,
+        }
+        for unit in collection.units.values()
+    ]
+    return sorted(rows, key=lambda row: int(row["count"]))[:LISTED]
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

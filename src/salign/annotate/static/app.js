@@ -5,6 +5,7 @@ import { get, put } from "./db.js";
 import { $, make, paragraphs, say, view } from "./dom.js";
 import { startHelp } from "./help.js";
 import { startOutbox } from "./outbox.js";
+import { LETTERS } from "./modes.js";
 import { Queue } from "./queue.js";
 import { Tasks } from "./tasks.js";
 import { Work } from "./work.js";
@@ -99,8 +100,13 @@ async function welcome() {
   view("welcome");
   $("welcome-form").onsubmit = async (event) => {
     event.preventDefault();
+    try {
+      if (study.consent) await call("/api/join", { method: "POST", body: { name: study.annotator.name, consent: true }, token: session.token });
+    } catch (error) {
+      return say(error.message, "assertive");
+    }
     await put("kv", study.consent, agreed);
-    await begin();
+    return begin();
   };
   return undefined;
 }
@@ -136,16 +142,22 @@ async function showCurrent() {
   return work.open(tasks.current);
 }
 
+const REST = {
+  lost: ["No network", "The next images come when the network is back. Your work is kept in this browser and sent then; you can also close this page and come back."],
+  sending: ["A moment", "Your last answers are on their way."],
+  finished: ["All done. Thank you!", "There are no more images for you. Your answers are stored."],
+  none: ["Nothing for you just now", "Others are at work on what is left. Look again later."],
+};
+
 /** Nothing at hand: finished, or no network. */
 async function rest() {
   await work.leave();
   view("pause");
-  const lost = tasks.offline;
-  $("pause-title").textContent = lost ? "No network" : tasks.finished ? "All done. Thank you!" : "Nothing for you just now";
-  $("pause-text").textContent = lost
-    ? "The next images come when the network is back. Your work is kept in this browser and sent then; you can also close this page and come back."
-    : tasks.finished ? "There are no more images for you. Your answers are stored." : "Others are at work on what is left. Look again later.";
-  $("again").textContent = lost ? "Try again" : "Look for more";
+  const state = tasks.offline ? "lost" : queue.waiting ? "sending" : tasks.finished ? "finished" : "none";
+  const [title, text] = REST[state];
+  $("pause-title").textContent = title;
+  $("pause-text").textContent = text;
+  $("again").textContent = tasks.offline ? "Try again" : "Look for more";
   progress();
 }
 
@@ -164,8 +176,8 @@ function prefetch() {
 async function done(task) {
   await tasks.answered(task);
   if (gone !== null) say("Saved.");
-  const waiting = !tasks.current && (await tasks.refill());
-  await showCurrent(waiting);
+  if (!tasks.current) await tasks.refill();
+  await showCurrent();
   if (tasks.held.length < 2) {
     await tasks.refill();
     prefetch();
@@ -173,13 +185,14 @@ async function done(task) {
 }
 
 function acknowledged({ entry, reply }) {
+  if (tasks.held.length < 2 && !queue.waiting) more();
   const { task } = entry.body;
   for (const known of [work.task, tasks.seen.get(task), ...tasks.held]) if (known?.id === task) known.revision = reply.revision;
   if (!reply.feedback || entry.who !== session.who) return;
-  const { correct, answer, text } = reply.feedback;
-  $("feedback-title").textContent = correct ? "The last image: right" : "The last image: not quite";
-  const lines = [entry.body.answer === null ? "" : `You said: ${entry.body.answer}.`, answer === null ? "" : `The answer is: ${answer}.`, text ?? ""];
-  $("feedback-text").replaceChildren(...lines.filter(Boolean).map((line) => make("p", { textContent: line })));
+  const { correct, text } = reply.feedback;
+  const pair = entry.body.side === null ? null : LETTERS[correct ? entry.body.side : 1 - entry.body.side];
+  $("feedback-title").textContent = correct ? "The one before: right" : "The one before: not quite";
+  $("feedback-text").replaceChildren(...paragraphs(pair ? `It was image ${pair}.` : text));
   work.clock?.pause();
   $("feedback").onclose = () => work.active && (work.clock.go(), work.focus());
   $("feedback").showModal();

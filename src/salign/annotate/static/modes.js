@@ -75,12 +75,13 @@ export function missing(study, task, head, state) {
   const found = [];
   const reviewed = study.mode === "review" && task.drafts.length > 0;
   if (reviewed && !head.review) found.push({ where: "verdicts", text: "Accept, edit or reject the map first." });
-  if (study.mode === "pair" ? head.side === null : answers(study).length > 0 && head.answer === null) {
+  const optional = study.mode === "review"; // the verdict is the answer
+  if (study.mode === "pair" ? head.side === null : answers(study).length > 0 && head.answer === null && !optional) {
     found.push({ where: "classes", text: "Choose an answer first." });
   }
-  const taken = reviewed && head.review === "accept";
+  const judged = reviewed && (head.review === "accept" || head.review === "reject"); // marks of one's own are optional
   const marked = state.blank || state.shapes.some((shape) => !shape.erase);
-  if (study.require_map && !taken && !marked) {
+  if (study.require_map && !judged && !marked) {
     found.push({ where: "blank", text: "Mark what supports your answer, or say that there is nothing to mark." });
   }
   if (study.confidence && head.confidence === null) found.push({ where: "sureness", text: "Say how sure you are." });

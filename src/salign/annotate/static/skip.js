@@ -1,4 +1,4 @@
-/** Why an image is skipped: one of the study's reasons. */
+/** Why an image is skipped: one of the study's reasons, or words of one's own. */
 
 import { $, choices } from "./dom.js";
 
@@ -10,11 +10,10 @@ export function askReason(reasons) {
   const options = (reasons.length ? reasons : [OTHER]).map((value) => ({ value, text: value }));
   choices($("reasons"), "reason", options, () => {});
   const inputs = [...$("reasons").querySelectorAll("input")];
-  for (const input of inputs) input.required = true;
-  if (inputs.length === 1) inputs[0].checked = true;
-  dialog.returnValue = "";
+  inputs[0].checked = true;
+  $("own-reason").value = dialog.returnValue = "";
   return new Promise((resolve) => {
-    $("skip-form").onsubmit = () => (dialog.returnValue = inputs.find((input) => input.checked).value);
+    $("skip-form").onsubmit = () => (dialog.returnValue = $("own-reason").value.trim() || inputs.find((input) => input.checked).value);
     dialog.onclose = () => resolve(dialog.returnValue || null);
     dialog.showModal();
     inputs[0].focus();

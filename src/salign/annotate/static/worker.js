@@ -26,7 +26,7 @@ self.addEventListener("fetch", (event) => {
 async function fresh(pathname) {
   const cache = await caches.open(CACHE);
   try {
-    const reply = await fetch(pathname, { signal: AbortSignal.timeout(PATIENCE) });
+    const reply = await fetch(pathname, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
     if (reply.ok) await cache.put(pathname, reply.clone());
     return reply;
   } catch (error) {

@@ -1,0 +1,232 @@
+"""Tables of fixations, one row each, as eye trackers export them; also with zoom, as in REFLACX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from salign.data.annotations import Annotated
+from salign.data.runs import checked_size
+from salign.data.sources.columns import Columns
+from salign.maps.shapes import Fixation
+from salign.types import SalignError
+
+Position = Literal["image", "screen", "degrees"]
+Corners = tuple[float, float, float, float]
+"""x0, y0, x1, y1"""
+
+OURS = (
+    "image", "subject", "x", "y", "duration", "start", "end", "per_degree_x", "per_degree_y",
+    "image_x0", "image_y0", "image_x1", "image_y1", "screen_x0", "screen_y0", "screen_x1", "screen_y1",
+)  # fmt: skip
+"""What a column may say: x, y and `duration` (or `start` and `end`) of a fixation; pixels of the image per degree of
+visual angle; and, for zoom, the part of the image that was visible and where on the screen it stood."""
+
+REFLACX = {
+    "x": "x_position",
+    "y": "y_position",
+    "start": "timestamp_start_fixation",
+    "end": "timestamp_end_fixation",
+    "per_degree_x": "angular_resolution_x_pixels_per_degree",
+    "per_degree_y": "angular_resolution_y_pixels_per_degree",
+    "image_x0": "xmin_shown_from_image",
+    "image_y0": "ymin_shown_from_image",
+    "image_x1": "xmax_shown_from_image",
+    "image_y1": "ymax_shown_from_image",
+    "screen_x0": "xmin_in_screen_coordinates",
+    "screen_y0": "ymin_in_screen_coordinates",
+    "screen_x1": "xmax_in_screen_coordinates",
+    "screen_y1": "ymax_in_screen_coordinates",
+}
+"""Columns of `fixations.csv` of REFLACX 1.0.0 (PhysioNet): times in seconds, positions in pixels of the image."""
+
+
+class Gaze(NamedTuple):
+    """How to understand a table, where it does not say so itself."""
+
+    position: Position = "image"
+    """What x and y are: pixels of the image or screen, or degrees right of and below the screen's centre."""
+    screen: tuple[int, int] | None = None
+    """(H, W) of the screen in pixels."""
+    shown: Corners | None = None
+    """Where on the screen the image stood, if it was never zoomed; all of the screen when None."""
+    per_degree: float | None = None
+    """Pixels, of what x and y are (of the screen, for degrees), per degree (`salign.maps.smooth.pixels_per_degree`)."""
+    sigma: float | None = None
+    """Of each fixation's Gaussian, in pixels as x and y are (of the screen, for degrees)."""
+    sigma_degrees: float | None = None
+    """The same in degrees of visual angle."""
+    weight: Literal["duration", "count"] = "duration"
+    """Whether a fixation counts by its duration, or each the same."""
+    seconds: bool = False
+    """Whether times are in seconds instead of milliseconds."""
+    pooled: bool = True
+    """Whether the subjects of an image are put together; else each has marks of their own."""
+
+
+def read_fixations(
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    gaze: Gaze | None = None,
+    image: str | None = None,
+    subject: str | None = None,
+) -> list[Annotated]:
+    """Read a CSV of fixations.
+
+    Args:
+        path: the table, up to `columns.MAX_BYTES`.
+        columns: ours to theirs, for those out of `OURS` that have other names, e.g. `{"x": "FPOGX"}`.
+        gaze: how to understand it.
+        image: name of the image, where the table is of one image alone and has no such column.
+        subject: the same for the subject.
+
+    Returns:
+        One `Annotated` per image, or per image and subject, with shapes `Fixation` in the order of the rows. Where
+        nothing gives `sigma`, the fixations have no spread, and who makes maps of them must say it. Positions on a
+        screen are given relative to the image where no column says how it was zoomed.
+
+    Raises:
+        SalignError: no table, too large, unknown columns, or something missing in `gaze`.
+        ManifestError: every cell that is empty, no number or out of range, with its row.
+    """
+    path, gaze = Path(path), gaze or Gaze()
+    sheet = Columns.read(path, ("x", "y"), OURS, columns or {})
+    if image is None and not sheet.has("image"):
+        raise SalignError(f"{path}: no column says which image; map one (image=THEIRS) or name the image")
+    view = _view(sheet, gaze)
+    weights = np.ones(len(sheet.rows)) if gaze.weight == "count" else _durations(sheet, gaze)
+    starts = sheet.numbers("start") * (1000 if gaze.seconds else 1) if sheet.has("start") else None
+    images, subjects = sheet.names("image", image), sheet.names("subject", subject)
+    sheet.check()
+    found: dict[tuple[str, str | None], list[Fixation]] = {}
+    for i, (name, who) in enumerate(zip(images, subjects, strict=True)):
+        times = None if starts is None else (float(starts[i]),)
+        fixation = Fixation(*view.points[i], float(weights[i]), False, times, view.spreads[i], view.shown[i])
+        found.setdefault((name or "", None if gaze.pooled else who), []).append(fixation)
+    return [
+        Annotated(name, shapes=tuple(fixations), annotator=who, relative=view.relative)
+        for (name, who), fixations in found.items()
+    ]
+
+
+def read_reflacx(
+    metadata: Path | str, folder: Path | str | None = None, *, sigma_degrees: float = 1.0
+) -> list[Annotated]:
+    """Read the readings that a metadata table of REFLACX lists.
+
+    Each fixation has a Gaussian of `sigma_degrees`, as large on the image as the zoom of the moment made it, and cut to
+    what was visible. Readings whose gaze data its authors discarded are left out.
+
+    Args:
+        metadata: `metadata_phase_1.csv` or another.
+        folder: where `READING/fixations.csv` lie; the folder of the metadata when None.
+        sigma_degrees: standard deviation in degrees of visual angle; 1 as its authors have it.
+
+    Returns:
+        One per reading; its annotator is the name of the reading.
+
+    Raises:
+        SalignError: as for `read_fixations`; or a column of the metadata is missing.
+    """
+    metadata = Path(metadata)
+    sheet = Columns.read(metadata, ("id", "image", "image_size_x", "image_size_y", "eye_tracking_data_discarded"))
+    names, images, discarded = (sheet.names(key, None) for key in ("id", "image", "eye_tracking_data_discarded"))
+    widths, heights = sheet.numbers("image_size_x", 1), sheet.numbers("image_size_y", 1)
+    sheet.refuse(np.array([not _plain(name) for name in names], dtype=bool), "id", "expected letters and digits")
+    sheet.check()
+    gaze = Gaze(sigma_degrees=sigma_degrees, seconds=True)
+    root, found = metadata.parent if folder is None else Path(folder), []
+    for name, image, gone, width, height in zip(names, images, discarded, widths, heights, strict=True):
+        if str(gone).lower() == "true":
+            continue
+        size = checked_size(int(height), int(width))
+        table = root / str(name) / "fixations.csv"
+        shapes = [one.shapes for one in read_fixations(table, columns=REFLACX, gaze=gaze, image=image)]
+        found.append(Annotated(str(image), size, shapes=shapes[0] if shapes else (), annotator=name))
+    return found
+
+
+def _plain(name: str | None) -> bool:
+    return name is not None and name.replace("_", "").isalnum()
+
+
+def _durations(sheet: Columns, gaze: Gaze) -> np.ndarray:
+    """`(rows,)` in milliseconds."""
+    if sheet.has("duration"):
+        taken = sheet.numbers("duration", 0)
+    elif sheet.has("start", "end"):
+        taken = sheet.numbers("end") - sheet.numbers("start")
+        sheet.refuse(taken < 0, "end", "expected an end after the start")
+    else:
+        raise SalignError(
+            f"{sheet.path}: expected a column duration, or start and end; or let each fixation count the same"
+        )
+    return taken.clip(min=0) * (1000 if gaze.seconds else 1)
+
+
+class _View(NamedTuple):
+    """Positions, spreads and visible parts, in pixels of the image or (`relative`) as shares of it."""
+
+    points: Sequence[tuple[float, float]]
+    spreads: Sequence[tuple[float, float] | None]
+    shown: Sequence[Corners | None]
+    relative: bool
+
+
+def _view(sheet: Columns, gaze: Gaze) -> _View:
+    x, y = sheet.numbers("x"), sheet.numbers("y")
+    visible, stood = sheet.corners("image", 1e-3), sheet.corners("screen", 1)
+    shown = [None] * len(x) if visible is None else [tuple(corners) for corners in visible.tolist()]
+    across = down = np.ones(len(x))
+    relative = False
+    if gaze.position == "degrees":
+        if gaze.screen is None or gaze.per_degree is None:
+            raise SalignError(
+                f"{sheet.path}: positions in degrees need the size of the screen and its pixels per degree"
+            )
+        x, y = gaze.screen[1] / 2 + x * gaze.per_degree, gaze.screen[0] / 2 + y * gaze.per_degree
+    if gaze.position != "image":
+        relative = visible is None or stood is None
+        if visible is None or stood is None:
+            visible, stood = np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([_place(gaze, sheet.path)], dtype=float)
+        across, down = ((visible[:, k + 2] - visible[:, k]) / (stood[:, k + 2] - stood[:, k]) for k in (0, 1))
+        x, y = visible[:, 0] + (x - stood[:, 0]) * across, visible[:, 1] + (y - stood[:, 1]) * down
+    spreads = _spreads(sheet, gaze, np.broadcast_to(across, len(x)), np.broadcast_to(down, len(x)), relative)
+    return _View(
+        list(zip(x.tolist(), y.tolist(), strict=True)), spreads, [None] * len(x) if relative else shown, relative
+    )
+
+
+def _place(gaze: Gaze, path: Path) -> Corners:
+    """Where on the screen the image stood."""
+    if gaze.screen is None and gaze.shown is None:
+        raise SalignError(f"{path}: positions on the screen need its size, or where on it the image stood")
+    x0, y0, x1, y1 = gaze.shown or (0, 0, *(gaze.screen or (0, 0))[::-1])
+    if not (x0 + 1 <= x1 and y0 + 1 <= y1):
+        raise SalignError(f"{path}: expected the image to stand on at least 1 x 1 pixels, got {x0}, {y0} to {x1}, {y1}")
+    return x0, y0, x1, y1
+
+
+def _spreads(
+    sheet: Columns, gaze: Gaze, across: np.ndarray, down: np.ndarray, relative: bool
+) -> Sequence[tuple[float, float] | None]:
+    """Standard deviations; `across` and `down` are what a unit of the positions becomes."""
+    if gaze.sigma is not None and gaze.sigma_degrees is not None:
+        raise SalignError(f"{sheet.path}: expected sigma in pixels or in degrees, got both")
+    if gaze.sigma is not None:
+        wide, high = gaze.sigma * across, gaze.sigma * down
+    elif gaze.sigma_degrees is None:
+        return [None] * len(across)
+    elif sheet.has("per_degree_x", "per_degree_y") and not relative:
+        wide, high = (gaze.sigma_degrees * sheet.numbers(f"per_degree_{axis}", 1e-3) for axis in "xy")
+    elif gaze.per_degree is not None:
+        wide, high = gaze.sigma_degrees * gaze.per_degree * across, gaze.sigma_degrees * gaze.per_degree * down
+    else:
+        raise SalignError(
+            f"{sheet.path}: sigma in degrees needs pixels per degree, as a number or as columns per_degree_x, _y"
+        )
+    return list(zip(wide.tolist(), high.tolist(), strict=True))

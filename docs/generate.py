@@ -22,7 +22,7 @@ from pydantic import BaseModel
 import salign
 from salign.cli import app
 from salign.losses import LOSSES
-from salign.train import recipe
+from salign.train import recipe, saliency_recipe
 
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(salign.__file__).parents[1]
@@ -33,6 +33,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": recipe.ModelRecipe,
     "loss": recipe.LossRecipe,
     "train": recipe.TrainRecipe,
+}
+MAPS: dict[str, type[BaseModel]] = {
+    "model": saliency_recipe.SaliencyModelRecipe,
+    "loss": saliency_recipe.SaliencyLossRecipe,
+    "train": saliency_recipe.SaliencyTrainRecipe,
 }
 _NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make docs` -->"
 
@@ -158,21 +163,27 @@ def _recipe() -> str:
         "the [guide](../training.md) says how they work together."
     ]
     for section, model in SECTIONS.items():
-        blocks += [f"## {section or 'top level'}", _first_line(model)]
-        prefix = f"{section}." if section else ""
-        notes, types = _attributes(model)
-        rows = [
-            [
-                f"`{prefix}{name}`",
-                f"`{types[name]}`",
-                _default(field),
-                notes.get(name, ""),
-            ]
-            for name, field in model.model_fields.items()
-        ]
-        blocks.append(_table(["key", "values", "default", "what it does"], rows))
+        blocks += [f"## {section or 'top level'}", _first_line(model), _keys(section, model)]
     blocks.append("What else may stand below `loss`: the options of the loss named, see [losses](losses.md).")
+    blocks += [
+        "## Nets that predict maps",
+        "The recipe of `salign saliency train` has the same top level and `data`, and these sections "
+        "([guide](../machine-annotators.md)).",
+    ]
+    for section, model in MAPS.items():
+        blocks += [f"### {section} of a net", _first_line(model), _keys(section, model)]
     return _page("Recipe keys", *blocks)
+
+
+def _keys(section: str, model: type[BaseModel]) -> str:
+    """Table of the keys of one section."""
+    prefix = f"{section}." if section else ""
+    notes, types = _attributes(model)
+    rows = [
+        [f"`{prefix}{name}`", f"`{types[name]}`", _default(field), notes.get(name, "")]
+        for name, field in model.model_fields.items()
+    ]
+    return _table(["key", "values", "default", "what it does"], rows)
 
 
 def _default(field: Any) -> str:
@@ -184,13 +195,13 @@ def _default(field: Any) -> str:
 
 
 def _attributes(model: type) -> tuple[dict[str, str], dict[str, str]]:
-    """Docstrings below the attributes of a class, and their annotations as written, with limits."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(body, ast.ClassDef)
+    """Docstrings below the attributes of a class and of its bases, and their annotations as written, with limits."""
     notes: dict[str, str] = {}
     types: dict[str, str] = {}
     last = ""
-    for node in body.body:
+    classes = [kind for kind in reversed(model.__mro__) if kind.__module__.startswith("salign.")]
+    trees = [ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0] for kind in classes]
+    for node in [node for tree in trees if isinstance(tree, ast.ClassDef) for node in tree.body]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             last = node.target.id
             types[last] = ast.unparse(node.annotation).replace("'", '"') + _limits(node.value)

@@ -63,3 +63,18 @@ def written(path: Any, content: dict[str, Any]) -> Any:
     """Write a recipe as YAML and give its path back."""
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
+
+
+def stopped_after(monkeypatch: Any, epochs: int) -> Any:
+    """Ctrl-C at the end of an epoch; call what comes back to be rid of it."""
+    from salign.train.callbacks import ResumePoint
+
+    original = ResumePoint.on_train_epoch_end
+
+    def stop(self, trainer, pl_module):
+        original(self, trainer, pl_module)
+        if trainer.current_epoch == epochs - 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ResumePoint, "on_train_epoch_end", stop)
+    return lambda: monkeypatch.setattr(ResumePoint, "on_train_epoch_end", original)

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "lightning": {"train", "data/datamodule.py"},
     "matplotlib": {"experiment"},
-    "defusedxml": {"data/sources/cvat.py", "data/sources/voc.py"},
+    "defusedxml": {"data/sources/xml.py"},
     "fastapi": {"annotate"},
     "mlxtend": {"data/decoy.py"},
     "pydicom": {"data/dicom.py"},

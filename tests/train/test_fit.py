@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from command import small
+from command import small, stopped_after
 from salign.losses import CrossEntropy, Cyborg
 from salign.models import Classifier, load
 from salign.train import fit as module
@@ -59,19 +59,6 @@ def test_a_run_that_is_done_is_not_repeated(trained, digits):
     assert done.path == trained
     assert "already done" in said
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
-
-
-def stopped_after(monkeypatch, epochs):
-    """Ctrl-C at the end of an epoch."""
-    original = module.ResumePoint.on_train_epoch_end
-
-    def stop(self, trainer, pl_module):
-        original(self, trainer, pl_module)
-        if trainer.current_epoch == epochs - 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module.ResumePoint, "on_train_epoch_end", stop)
-    return lambda: monkeypatch.setattr(module.ResumePoint, "on_train_epoch_end", original)
 
 
 def test_stopped_it_asks_for_resume_and_then_ends_the_same(trained, digits, tmp_path, monkeypatch):

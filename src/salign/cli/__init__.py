@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from salign import __version__
-from salign.cli import analyse, benchmark, data, demo, evaluate, experiment, explain, predict, report, train
+from salign.cli import analyse, benchmark, data, demo, evaluate, experiment, explain, predict, report, saliency, train
 from salign.errors import SalignError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("explain")(explain.explain)
 app.command("analyse")(analyse.analyse)
 app.command("experiment")(experiment.experiment)
 app.command("report")(report.report)
+app.add_typer(saliency.app, name="saliency")
 app.command("benchmark")(benchmark.benchmark)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -14,6 +14,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.alpha=0.25.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from the encoder of this run of salign saliency train, instead of model.weights."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -25,8 +29,11 @@ def train(
     from salign.cli.show import figures_table
     from salign.train.fit import fit
     from salign.train.recipe import Recipe
+    from salign.train.saliency import start_from
 
     built = Recipe.read(recipe, overrides)
+    if init is not None:
+        built = start_from(built, init)
     try:
         run = fit(built, out, resume=resume, progress=not quiet, say=typer.echo)
     except KeyboardInterrupt:

@@ -60,6 +60,16 @@ class SaliencyDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.manifest)
 
+    def take(self, positions: Sequence[int] | np.ndarray) -> SaliencyDataset:
+        """The samples at these positions, in this order."""
+        return SaliencyDataset(
+            self.manifest.take(positions),
+            self.classes,
+            self.transform,
+            stretch_maps=self.stretch_maps,
+            map_change=self.map_change,
+        )
+
     @property
     def labels(self) -> Tensor:
         """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code)."""

@@ -6,7 +6,7 @@ import io
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -15,22 +15,30 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.files import replace_text, replacing
-from salign.models import Classifier
 from salign.types import SalignError
 
 
+class Saved(Protocol):
+    """A network that knows how it is kept."""
+
+    def save(self, folder: Path | str) -> Path:
+        """Write everything needed to have it back."""
+
+
 class KeepBest(Callback):
-    """Saves the classifier of the best epoch into `folder`.
+    """Saves the network of the best epoch into `folder`.
 
     Args:
-        folder: where `model.json` and `weights.safetensors` go.
-        classifier: what is saved.
+        folder: where its description and weights go.
+        network: what is saved.
         monitor: the logged figure that decides, higher is better; None keeps the last epoch.
         ties: "first" or "last" of equally good epochs.
+        lowest: lower is better instead.
     """
 
-    def __init__(self, folder: Path, classifier: Classifier, *, monitor: str | None, ties: str) -> None:
-        self.folder, self.classifier, self.monitor, self.ties = folder, classifier, monitor, ties
+    def __init__(self, folder: Path, network: Saved, *, monitor: str | None, ties: str, lowest: bool = False) -> None:
+        self.folder, self.network, self.monitor, self.ties = folder, network, monitor, ties
+        self.sign = -1 if lowest else 1
         self.best: float | None = None
         self.epoch: int | None = None
 
@@ -46,11 +54,13 @@ class KeepBest(Callback):
                 f"training diverged in epoch {trainer.current_epoch}: the loss is {loss}. Lower train.lr and start "
                 "again."
             )
-        score = float(trainer.callback_metrics[self.monitor]) if self.monitor else float(trainer.current_epoch)
+        score = float(trainer.current_epoch)
+        if self.monitor:
+            score = self.sign * float(trainer.callback_metrics[self.monitor])
         if self.best is not None and (score < self.best or (score == self.best and self.ties == "first")):
             return
         self.best, self.epoch = score, trainer.current_epoch
-        self.classifier.save(self.folder)
+        self.network.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""

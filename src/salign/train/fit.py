@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-import signal
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning_utilities.core.imports import RequirementCache
 
 from salign.data.datamodule import SaliencyDataModule
 from salign.files import replace_text
 from salign.losses import LOSSES, Loss
 from salign.models import Classifier
-from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
-from salign.train.module import GuidedTraining, learning_rate
+from salign.train.callbacks import KeepBest
+from salign.train.module import GuidedTraining
 from salign.train.prepare import Prepared, balanced_weights, prepare
-from salign.train.recipe import LossRecipe, Recipe, TrainRecipe
+from salign.train.recipe import LossRecipe, Recipe
 from salign.train.report import report
 from salign.train.run import RunFolder
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
+from salign.train.trainer import choose_device, run_trainer, training_options
 from salign.types import SalignError
 
 Say = Callable[[str], None]
@@ -52,13 +44,8 @@ def fit(
         SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for.
     """
     run = RunFolder.of(recipe, out)
-    if run.done:
-        say(f"{run.path} is already done; nothing to train.")
+    if not run.begin(resume, say):
         return run
-    if run.path.exists() and any(run.path.iterdir()) and not resume:
-        raise SalignError(
-            f"{run.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
-        )
     data = prepare(recipe.data, progress=progress)
     _tell_data(data, say)
     classifier = Classifier(
@@ -72,7 +59,7 @@ def fit(
     )
     loss = build_loss(recipe.loss, data)
     _tell_model(classifier, recipe, say)
-    device = _device(recipe.train.device)
+    device = choose_device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)
     run.start(resolved)
     if data.left_out:
@@ -100,16 +87,7 @@ def _train(
     recipe: Recipe, run: RunFolder, data: Prepared, classifier: Classifier, loss: Loss, device: str, progress: bool
 ) -> None:
     options = recipe.train
-    module = GuidedTraining(
-        classifier,
-        loss,
-        optimizer=_optimizer(options),
-        rate=learning_rate(
-            options.schedule, epochs=options.epochs, step_epochs=options.step_epochs, step_factor=options.step_factor
-        ),
-        seed=recipe.seed,
-        channels_last=options.memory_format == "channels_last",
-    )
+    module = GuidedTraining(classifier, loss, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
         train=data.train,
         val=data.val,
@@ -119,69 +97,8 @@ def _train(
         sampling=recipe.data.sampling,
     )
     monitor = None if options.select == "last" else f"val/{options.select}"
-    callbacks: list[Callback] = [
-        KeepBest(run.path, classifier, monitor=monitor, ties=options.ties),
-        History(run.metrics),
-        ResumePoint(run.resume),
-        *([Bar()] if progress else []),
-    ]
-    with _lightning_quiet():
-        trainer = Trainer(
-            accelerator=device,
-            devices=1,
-            precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
-            max_epochs=options.epochs,
-            callbacks=callbacks,
-            logger=_logger(run),
-            default_root_dir=run.path,
-            plugins=[PlainFile()],
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-            log_every_n_steps=1,
-        )
-        on_interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C, after it has switched the signal off
-            signal.signal(signal.SIGINT, on_interrupt)
-            raise KeyboardInterrupt from None
-
-
-@contextmanager
-def _lightning_quiet() -> Iterator[None]:
-    """Only Lightning's warnings that a user of salign can act on; `fit` has said the rest."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _optimizer(options: TrainRecipe) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
-    if options.optimizer == "adamw":
-        return functools.partial(torch.optim.AdamW, lr=options.lr, weight_decay=options.weight_decay)
-    return functools.partial(
-        torch.optim.SGD, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
-    )
-
-
-def _logger(run: RunFolder) -> Logger | bool:
-    if not RequirementCache("tensorboard"):
-        return False
-    return TensorBoardLogger(run.path, name="", version="tensorboard")
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    keep = KeepBest(run.path, classifier, monitor=monitor, ties=options.ties)
+    run_trainer(module, loaders, keep, run, options, device, progress=progress)
 
 
 def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss, device: str, say: Say) -> Recipe:

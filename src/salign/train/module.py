@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,15 +22,12 @@ from salign.types import Batch
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 
 
-class GuidedTraining(LightningModule):
-    """Trains a classifier with any member of `LOSSES`.
+class Training(LightningModule):
+    """What every training here shares: one rate per step, and an epoch's randomness drawn from (seed, epoch) alone.
 
-    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy).
-    All randomness of an epoch (dropout, stochastic depth) is drawn from (seed, epoch), so resuming changes nothing.
+    So resuming changes nothing, whatever dropout or stochastic depth drew before.
 
     Args:
-        classifier: the network.
-        loss: a member of `LOSSES`.
         optimizer: makes the optimiser from the parameters.
         rate: factor of the learning rate as a function of the share of training done, in [0, 1).
         seed: of dropout and its like.
@@ -39,8 +36,6 @@ class GuidedTraining(LightningModule):
 
     def __init__(
         self,
-        classifier: Classifier,
-        loss: Loss,
         *,
         optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
         rate: Callable[[float], float],
@@ -49,27 +44,57 @@ class GuidedTraining(LightningModule):
     ) -> None:
         super().__init__()
         self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's own random stream."""
+        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(stream.generate_state(1)[0]))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, with a learning rate that is a function of the step alone."""
+        optimizer = self.make_optimizer([weight for weight in self.parameters() if weight.requires_grad])
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def log_step(self, total: Tensor, parts: dict[str, Tensor], images: int) -> None:
+        """Log a training step: the loss and its parts, means over the epoch."""
+        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=images, sync_dist=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
+
+
+class GuidedTraining(Training):
+    """Trains a classifier with any member of `LOSSES`.
+
+    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy).
+
+    Args:
+        classifier: the network.
+        loss: a member of `LOSSES`.
+        options: see `Training`.
+    """
+
+    def __init__(self, classifier: Classifier, loss: Loss, **options: Any) -> None:
+        super().__init__(**options)
         self.classifier = classifier.to(memory_format=self.format)
         self.loss = loss
-        self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
         classes = len(classifier.classes)
         self.figures = MetricCollection(
             {"auroc": MulticlassAUROC(classes), "accuracy": MulticlassAccuracy(classes, average="micro")}
         )
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's own random stream, and tell the loss where it is."""
-        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
-        torch.manual_seed(int(stream.generate_state(1)[0]))
+        """Tell the loss where it is, too."""
+        super().on_train_epoch_start()
         self.loss.epoch = self.current_epoch
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """One forward pass, the loss and its parts."""
         output = self.classifier(batch.images.contiguous(memory_format=self.format))
         total, parts = self.loss(output, batch)
-        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        self.log("loss", total.detach(), prog_bar=True, logger=False)
+        self.log_step(total, parts, len(batch.labels))
         return total
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -84,13 +109,6 @@ class GuidedTraining(LightningModule):
         figures = self.figures.compute()
         self.figures.reset()
         self.log_dict({f"val/{name}": value for name, value in figures.items()}, prog_bar=True)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, with a learning rate that is a function of the step alone."""
-        optimizer = self.make_optimizer([weight for weight in self.classifier.parameters() if weight.requires_grad])
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def learning_rate(

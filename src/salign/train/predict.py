@@ -105,16 +105,9 @@ def predict_folder(
     Raises:
         SalignError: no image there, or one that cannot be read; nothing is written then.
     """
-    if not images.exists():
-        raise SalignError(f"{images}: no such folder or image.")
-    root = images if images.is_dir() else images.parent
-    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
-        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
-    files = _image_files(images) if images.is_dir() else iter([images.name])
     done, left_out = 0, list[Fault]()
     with PredictionsWriter(out, classifier.classes) as writer:
-        while chunk := list(itertools.islice(files, _CHUNK)):
-            manifest = _unlabelled(chunk, root, first=done + len(left_out))
+        for manifest in folder_manifests(images, maps):
             if leave_out:
                 faults = find_faults(manifest, decode=True)
                 left_out += faults
@@ -133,10 +126,36 @@ def predict_folder(
                     writer.write(rows)
                     done += len(rows)
         if not done:
-            raise SalignError(
-                f"{images}: no readable image there; expected files ending in {', '.join(sorted(SUFFIXES))}."
-            )
+            raise SalignError(_no_image(images))
     return done, left_out
+
+
+def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifest]:
+    """Manifests without labels of all images below a folder (or of one image), a few thousand at a time.
+
+    Args:
+        images: folder, searched to the bottom in a fixed order, or a file.
+        maps: where maps will be written, which must not be among the images; None = nowhere.
+
+    Raises:
+        SalignError: no image there, or the maps would replace images.
+    """
+    if not images.exists():
+        raise SalignError(f"{images}: no such folder or image.")
+    root = images if images.is_dir() else images.parent
+    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
+        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
+    files = _image_files(images) if images.is_dir() else iter([images.name])
+    count = 0
+    while chunk := list(itertools.islice(files, _CHUNK)):
+        yield _unlabelled(chunk, root, first=count)
+        count += len(chunk)
+    if not count:
+        raise SalignError(_no_image(images))
+
+
+def _no_image(images: Path) -> str:
+    return f"{images}: no readable image there; expected files ending in {', '.join(sorted(SUFFIXES))}."
 
 
 def free_columns(manifest: Manifest) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -17,11 +17,13 @@ from salign.train.presets import PRESETS
 from salign.types import SalignError
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Part of a recipe: cannot be changed, and knows every key it has."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """Which images, which rows, how they are prepared."""
 
     manifest: str
@@ -68,7 +70,7 @@ class DataRecipe(_Section):
     """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
 
 
-class ModelRecipe(_Section):
+class ModelRecipe(Section):
     """Which network, from which weights."""
 
     backbone: str = "tf_efficientnet_lite0"
@@ -121,8 +123,8 @@ class LossRecipe(BaseModel):
         return dict(self.model_extra or {})
 
 
-class TrainRecipe(_Section):
-    """How it is optimised, on what."""
+class TrainOptions(Section):
+    """How any network is optimised, on what."""
 
     epochs: int = Field(default=30, ge=1)
     """Times each training image is seen."""
@@ -142,10 +144,6 @@ class TrainRecipe(_Section):
     """For schedule "step": the rate is multiplied by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
     """For schedule `step`: see step_epochs."""
-    select: Literal["auroc", "accuracy", "last"] = "auroc"
-    """Which epoch's weights are kept: the best on validation by this figure, or the last."""
-    ties: Literal["first", "last"] = "last"
-    """Which of several equally good epochs: where validation is too easy, the saliency term has more to teach."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto`: CUDA, else MPS, else CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -154,8 +152,19 @@ class TrainRecipe(_Section):
     """Layout of images and weights; `auto` measures here and takes the fastest."""
 
 
-class Recipe(_Section):
-    """One training run."""
+class TrainRecipe(TrainOptions):
+    """How it is optimised, on what, and which epoch is kept."""
+
+    select: Literal["auroc", "accuracy", "last"] = "auroc"
+    """Which epoch's weights are kept: the best on validation by this figure, or the last."""
+    ties: Literal["first", "last"] = "last"
+    """Which of several equally good epochs: where validation is too easy, the saliency term has more to teach."""
+
+
+class RunRecipe(Section):
+    """What the recipe of any run has, whatever is trained; a subclass adds the sections model, loss and train."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Beginning of the run folder's name: letters, digits, dot, dash, underscore."""
@@ -164,35 +173,32 @@ class Recipe(_Section):
     seed: int = Field(default=0, ge=0)
     """Of the initial weights, the order of the data, augmentation and dropout."""
     data: DataRecipe
-    model: ModelRecipe = ModelRecipe()
-    loss: LossRecipe = LossRecipe()
-    train: TrainRecipe = TrainRecipe()
 
     @classmethod
-    def build(cls, content: dict[str, Any], source: str = "recipe") -> Recipe:
+    def build(cls, content: dict[str, Any], source: str = "recipe") -> Self:
         """Check a nested dict, fill in preset and defaults.
 
         Raises:
             SalignError: every fault at once; an unknown key comes with the nearest known one.
         """
         preset = content.get("preset")
-        if preset is not None and preset not in PRESETS:
-            raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(PRESETS)}.")
+        if preset is not None and preset not in cls.presets:
+            raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(cls.presets)}.")
         try:
-            return cls.model_validate(merge(PRESETS[preset] if preset else {}, content))
+            return cls.model_validate(merge(cls.presets[preset] if preset else {}, content))
         except ValidationError as error:
             raise SalignError(explained(error, cls, source)) from error
 
     @classmethod
-    def read(cls, path: Path | str, overrides: list[str] | None = None) -> Recipe:
+    def read(cls, path: Path | str, overrides: list[str] | None = None) -> Self:
         """Read a YAML file; `overrides` are `a.b=value` strings that win over it."""
         recipe = cls.build(read_values(path, overrides, "recipe", "name and data"), str(path))
         root = recipe.data.root and str(Path(recipe.data.root).resolve())
         return recipe.with_values({"data": {"manifest": found_manifest(recipe.data.manifest, path), "root": root}})
 
-    def with_values(self, values: dict[str, Any]) -> Recipe:
+    def with_values(self, values: dict[str, Any]) -> Self:
         """A copy with some nested values changed, checked again."""
-        return Recipe.build(merge(self.model_dump(), values))
+        return self.build(merge(self.model_dump(), values))
 
     def to_yaml(self) -> str:
         """The whole recipe, defaults written out."""
@@ -202,9 +208,19 @@ class Recipe(_Section):
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self.model_dump(mode="json")
         content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
-        if self.model.weights is not None and Path(self.model.weights).is_file():
-            content["model"]["weights"] = file_digest(self.model.weights)
+        weights = content["model"]["weights"]
+        if weights is not None and Path(weights).is_file():
+            content["model"]["weights"] = file_digest(weights)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+class Recipe(RunRecipe):
+    """One training run."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    model: ModelRecipe = ModelRecipe()
+    loss: LossRecipe = LossRecipe()
+    train: TrainRecipe = TrainRecipe()
 
 
 def file_digest(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from salign.files import LEFTOVERS, replace_text
-from salign.train.recipe import Recipe
+from salign.train.recipe import RunRecipe
 from salign.types import SalignError
 
 LIBRARIES = (
@@ -41,7 +42,7 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of(cls, recipe: Recipe, out: Path | str) -> RunFolder:
+    def of(cls, recipe: RunRecipe, out: Path | str) -> RunFolder:
         """The folder of this recipe below `out`: readable name and fingerprint."""
         return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
 
@@ -88,7 +89,22 @@ class RunFolder:
             raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")
         return run
 
-    def start(self, recipe: Recipe) -> None:
+    def begin(self, resume: bool, say: Callable[[str], None]) -> bool:
+        """Whether there is something to train: False for a run that is already done.
+
+        Raises:
+            SalignError: a run that was cut off lies there, and `resume` was not asked for.
+        """
+        if self.done:
+            say(f"{self.path} is already done; nothing to train.")
+            return False
+        if self.path.exists() and any(self.path.iterdir()) and not resume:
+            raise SalignError(
+                f"{self.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
+            )
+        return True
+
+    def start(self, recipe: RunRecipe) -> None:
         """Make the folder and write what is known before training."""
         replace_text(self.recipe, recipe.to_yaml())
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))

@@ -1,0 +1,101 @@
+"""`salign saliency`: nets that predict human maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train a net that predicts human maps, measure it on people it never saw, and let it mark images.",
+)
+
+METRICS = ("cc", "kl", "auc_judd", "energy")
+"""Metrics worth a line; agreement.csv has all."""
+
+
+@app.command("train")
+def train_net(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see docs/machine-annotators.md.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.name=kl.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Train on the images that have a human map, and measure on those of validation and the test sets.
+
+    Writes OUT/NAME-HASH: the net, agreement.csv, and encoder.safetensors, from which `salign train --init` starts.
+    """
+    from salign.train.saliency import fit_saliency
+    from salign.train.saliency_recipe import SaliencyRecipe
+
+    built = SaliencyRecipe.read(recipe, overrides)
+    try:
+        run = fit_saliency(built, out, resume=resume, progress=not quiet, say=typer.echo)
+    except KeyboardInterrupt:
+        typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
+        raise typer.Exit(130) from None
+    if built.loss.target == "map":
+        _show(run.path)
+    typer.echo(f"wrote {run.path}. Next: salign saliency predict {run.path} IMAGES, or salign train --init {run.path}")
+
+
+@app.command("evaluate")
+def evaluate_net(
+    run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
+) -> None:
+    """Show how well a net agrees with people, beside predictors that see no image: the centre, and the mean map."""
+    from salign.train.run import RunFolder
+
+    _show(RunFolder.open(run).path)
+    typer.echo(f"read {run / 'agreement.csv'}: a row per image, with all metrics")
+
+
+@app.command("predict")
+def predict_net(
+    run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
+    images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
+    out: Annotated[Path, typer.Option(help="Folder for the maps: 16-bit PNG, named like the images.")] = Path("maps"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read images; default: by the CPUs.")
+    ] = None,
+) -> None:
+    """Predict the human map of any number of images, at constant memory."""
+    from salign.train.saliency import predict_folder_maps
+
+    count = predict_folder_maps(
+        run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
+    )
+    typer.echo(f"wrote {count} maps into {out}. Next: look at them, then salign data import folder IMAGES --maps {out}")
+
+
+def _show(run: Path) -> None:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from salign.evaluate.agreement import LABELS
+    from salign.train.saliency import summarise_agreement
+
+    agreement: pd.DataFrame = pd.read_csv(run / "agreement.csv")
+    table = Table(title="agreement with people on held-out images; net minus what sees no image [95 %]")
+    for heading in ("set (images)", "metric", "net", "minus centre", "minus mean map"):
+        table.add_column(heading, justify="left" if heading in ("set (images)", "metric") else "right")
+    for metric in METRICS:
+        for name, part in summarise_agreement(agreement, metric).groupby("set", sort=False):
+            gains = part.set_index("prior")
+            table.add_row(
+                f"{name} ({gains['images'].max()})",
+                LABELS[metric],
+                f"{gains['net'].iloc[0]:.3f}",
+                *(f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in gains.itertuples()),
+            )
+    Console().print(table)

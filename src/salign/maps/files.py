@@ -1,0 +1,19 @@
+"""Maps as files: 16-bit grey PNG, whose full range is [0, 1]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from salign.files import replacing
+
+
+def write_map(path: Path, values: np.ndarray | Tensor) -> Path:
+    """Write `(H, W)` values in [0, 1], rounded to 1 / 65535, whole or not at all; `read_saliency` gives them back."""
+    numbers = np.asarray(values, dtype=np.float64)
+    with replacing(path) as partial:
+        Image.fromarray(np.round(numbers * 65535).astype(np.uint16)).save(partial, format="PNG")
+    return path

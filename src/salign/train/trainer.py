@@ -1,0 +1,116 @@
+"""Lightning's trainer as every run here uses it: one device, resumable at each epoch, quiet."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning_utilities.core.imports import RequirementCache
+
+from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
+from salign.train.module import Training, learning_rate
+from salign.train.recipe import TrainOptions
+from salign.train.run import RunFolder
+
+
+def run_trainer(
+    module: Training,
+    loaders: LightningDataModule,
+    keep: KeepBest,
+    run: RunFolder,
+    options: TrainOptions,
+    device: str,
+    *,
+    progress: bool = True,
+) -> None:
+    """Train to the end, or on from where the run folder says that it was cut off.
+
+    Args:
+        module: what is trained.
+        loaders: training and validation batches.
+        keep: decides which epoch's weights are kept.
+        run: gets `metrics.csv`, the point to resume from, and TensorBoard logs where that is installed.
+        options: section `train` of the recipe, precision and memory format resolved.
+        device: "cpu", "cuda" or "mps".
+        progress: show a bar.
+    """
+    callbacks: list[Callback] = [keep, History(run.metrics), ResumePoint(run.resume), *([Bar()] if progress else [])]
+    with _lightning_quiet():
+        trainer = Trainer(
+            accelerator=device,
+            devices=1,
+            precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
+            max_epochs=options.epochs,
+            callbacks=callbacks,
+            logger=_logger(run),
+            default_root_dir=run.path,
+            plugins=[PlainFile()],
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            log_every_n_steps=1,
+        )
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C, after it has switched the signal off
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from None
+
+
+def training_options(options: TrainOptions, seed: int) -> dict[str, Any]:
+    """Keywords of `Training` from section `train` of a recipe."""
+    return {
+        "optimizer": _optimizer(options),
+        "rate": learning_rate(
+            options.schedule, epochs=options.epochs, step_epochs=options.step_epochs, step_factor=options.step_factor
+        ),
+        "seed": seed,
+        "channels_last": options.memory_format == "channels_last",
+    }
+
+
+def choose_device(asked: str) -> str:
+    """`auto` is CUDA, else MPS, else the CPU."""
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def _lightning_quiet() -> Iterator[None]:
+    """Only Lightning's warnings that a user of salign can act on; the caller has said the rest."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _optimizer(options: TrainOptions) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    if options.optimizer == "adamw":
+        return functools.partial(torch.optim.AdamW, lr=options.lr, weight_decay=options.weight_decay)
+    return functools.partial(
+        torch.optim.SGD, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def _logger(run: RunFolder) -> Logger | bool:
+    if not RequirementCache("tensorboard"):
+        return False
+    return TensorBoardLogger(run.path, name="", version="tensorboard")

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from salign import __version__
-from salign.cli import analyse, benchmark, data, demo, evaluate, experiment, explain, predict, report, saliency, train
+from salign.cli import (
+    analyse,
+    annotate,
+    benchmark,
+    data,
+    demo,
+    evaluate,
+    experiment,
+    explain,
+    predict,
+    report,
+    saliency,
+    train,
+)
 from salign.errors import SalignError
 
 app = typer.Typer(
@@ -21,6 +34,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
+app.command("annotate")(annotate.annotate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

@@ -1,0 +1,199 @@
+"""What annotations say, settled against the images there are (file, size, class), and drawn as maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from salign.data.annotations import Annotated
+from salign.data.image import ImageError, image_size, shape_mismatch
+from salign.data.manifest import Fault
+from salign.data.matching import Images
+from salign.data.runs import Runs, at_size
+from salign.maps.rasterize import fixation_map, rasterize
+from salign.maps.shapes import Fixation, scaled
+from salign.maps.tensor_ops import resize
+from salign.types import SalignError
+
+
+@dataclass
+class Marked:
+    """One image with everybody's marks on it, in its own pixels."""
+
+    path: str
+    """Relative to the folder of the images."""
+    size: tuple[int, int]
+    """(H, W), upright."""
+    label: str = ""
+    people: dict[str | None, list[Annotated]] = field(default_factory=dict)
+    """Marks by annotator; None where the tool does not say who."""
+
+
+@dataclass
+class Settled:
+    """Images with their marks; what is wrong; and what was scaled."""
+
+    marked: list[Marked]
+    faults: list[Fault]
+    resized: list[str]
+    """Images annotated at another size of the same shape; their marks were scaled."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How labels become classes."""
+
+    labels: Mapping[str, str] | None = None
+    """The tool's to ours; "" leaves the marks out. Every other label is a fault. None keeps all labels as they are."""
+    classes: Mapping[str, str] | None = None
+    """Class of each image by its path, where a manifest or folders say it; None = the annotations do."""
+    default: str | None = None
+    """Class of images for which the annotations say none (a blank one has no mark with a label)."""
+
+
+def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming: Naming) -> Settled:
+    """Match, check and name.
+
+    Faults are: labels that are not known, names without an image or with several, two names of one image, images that
+    cannot be read, sizes that disagree by more than 1 % in shape, and classes that are missing or contradict each
+    other. What they concern is left out of `marked`.
+
+    Args:
+        annotated: in any order.
+        images: what there is below the folder.
+        folder: where the images are.
+        naming: how labels become classes.
+    """
+    faults: list[Fault] = []
+    found: dict[str, Marked] = {}
+    names: dict[str, str] = {}
+    resized: list[str] = []
+    for name, marks in _by_name(_named(annotated, naming, faults)).items():
+        try:
+            path = images.find(name)
+        except SalignError as error:
+            faults.append(Fault(None, name, str(error)))
+            continue
+        if names.setdefault(path, name) != name:
+            faults.append(Fault(None, name, f"is the image {path}, and so is {names[path]!r}; rename one of the files"))
+            continue
+        try:
+            size = image_size(folder / path, where=path)
+            fitting = [_fitted(one, size) for one in marks]
+        except (ImageError, SalignError) as error:
+            faults.append(Fault(None, name, str(error)))
+            continue
+        if any(one.size not in (None, size) for one in marks):
+            resized.append(path)
+        try:
+            label = _class(path, fitting, naming)
+        except SalignError as error:
+            faults.append(Fault(None, name, str(error)))
+            continue
+        image = found.setdefault(path, Marked(path, size, label))
+        for one in fitting:
+            image.people.setdefault(one.annotator, []).append(one)
+    return Settled([image for _, image in sorted(found.items())], faults, resized)
+
+
+def _by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
+    found: dict[str, list[Annotated]] = {}
+    for one in annotated:
+        found.setdefault(one.image.replace("\\", "/").removeprefix("./"), []).append(one)
+    return found
+
+
+def _named(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) -> list[Annotated]:
+    """With our labels; marks to leave out are taken away, and the image stays as looked at."""
+    if naming.labels is None:
+        return list(annotated)
+    kept: list[Annotated] = []
+    strange: dict[str, list[str]] = {}
+    for one in annotated:
+        unknown = {label for label in (one.label, one.image_label) if label is not None} - naming.labels.keys()
+        if unknown:
+            for label in unknown:
+                strange.setdefault(label, []).append(one.image)
+            continue
+        label, whole = (name and (naming.labels[name] or None) for name in (one.label, one.image_label))
+        dropped = one.label is not None and label is None
+        bare = replace(one, shapes=(), mask=None) if dropped else one
+        kept.append(replace(bare, label=label, image_label=whole))
+    for label, where in sorted(strange.items()):
+        message = f"{len(where)} times, first on {where[0]}; name it ({label}=CLASS), or leave it out ({label}=)"
+        faults.append(Fault(None, f"unknown label {label!r}", message))
+    return kept
+
+
+def _fitted(one: Annotated, size: tuple[int, int]) -> Annotated:
+    """The marks in pixels of an image of this size (H, W)."""
+    given = (1, 1) if one.relative else one.size or size
+    if not one.relative and shape_mismatch(given, size):
+        turned = "; the tool saw the picture without its EXIF turn" if given == size[::-1] else ""
+        raise SalignError(
+            f"annotated at {given[1]} x {given[0]} pixels, and the image is {size[1]} x {size[0]}: not the same shape "
+            f"(1 % is allowed){turned}"
+        )
+    if given == size:
+        return one
+    shapes = tuple(scaled(shape, size[1] / given[1], size[0] / given[0]) for shape in one.shapes)
+    return replace(one, shapes=shapes, size=size, relative=False)
+
+
+def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
+    whole = sorted({one.image_label for one in marks if one.image_label})
+    said = whole or sorted({one.label for one in marks if one.label})
+    if naming.classes is not None:
+        known, own = set(naming.classes.values()), naming.classes[path]
+        other = [label for label in said if label in known and label != own]
+        if other:
+            raise SalignError(f"annotated as {', '.join(map(repr, other))}, and its class is {own!r}")
+        return own
+    if len(said) > 1:
+        raise SalignError(
+            f"has the labels {', '.join(said)}: which is its class? Map them to one, leave some out, or take the "
+            "classes from a manifest or from folders"
+        )
+    if not said and naming.default is None:
+        raise SalignError("no label says its class: take classes from a manifest or from folders, or give a default")
+    return said[0] if said else str(naming.default)
+
+
+def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
+    """One map of all these marks together: the union of areas, or the fixations' Gaussians.
+
+    Args:
+        marks: as `settle` gives them: in pixels of the image.
+        size: (H, W) of the image.
+        sigma: of fixations that have no spread of their own, in pixels.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]; all zeros where there are no marks.
+
+    Raises:
+        SalignError: fixations without a sigma.
+    """
+    values = np.zeros(size, dtype=np.float32)
+    fixations = [shape for one in marks for shape in one.shapes if isinstance(shape, Fixation)]
+    if fixations:
+        values = fixation_map(fixations, size, sigma)
+    for one in marks:
+        areas = [shape for shape in one.shapes if not isinstance(shape, Fixation)]
+        if areas:
+            np.maximum(values, rasterize(areas, size), out=values)
+        if one.mask is not None:
+            np.maximum(values, _mask(one.mask, size), out=values)
+    return values
+
+
+def _mask(mask: np.ndarray | Runs, size: tuple[int, int]) -> np.ndarray:
+    values = mask.decode() if isinstance(mask, Runs) else np.asarray(mask)
+    if values.dtype == np.bool_:
+        return at_size(values, size)
+    if values.shape == size:
+        return values
+    return resize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), size).clamp(0, 1).numpy()

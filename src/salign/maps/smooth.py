@@ -1,0 +1,69 @@
+"""Gaussian smoothing of maps, with the width in pixels or in degrees of visual angle."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from salign.types import SalignError
+
+
+def smooth(maps: Tensor, sigma: float) -> Tensor:
+    """Blur each map with a Gaussian, as if nothing were marked beyond the borders.
+
+    The kernel is cut at 4 sigma, as scipy cuts it. What lies near a border is spread over it and lost, so that a map is
+    not brighter there; the values stay in [0, max]. A blank map stays blank.
+
+    Args:
+        maps: `(..., H, W)` floating point.
+        sigma: standard deviation in pixels of the map, >= 0; 0 = as it is.
+
+    Returns:
+        The same shape and type, on the same device; no gradient flows.
+
+    Raises:
+        SalignError: sigma is negative or not finite, or the maps are not floating point.
+    """
+    if not 0 <= sigma < math.inf:
+        raise SalignError(f"expected sigma >= 0 px, got {sigma}")
+    if not maps.is_floating_point() or maps.dim() < 2:
+        raise SalignError(f"expected maps (..., H, W) of floating point, got {maps.dtype} {tuple(maps.shape)}")
+    if sigma == 0 or not maps.numel():
+        return maps
+    radius = tuple(min(math.ceil(4 * sigma), side) for side in maps.shape[-2:])  # farther than the map is no effect
+    values = maps.detach().cpu().double().numpy()
+    blurred = gaussian_filter(values, sigma, axes=(-2, -1), mode="constant", radius=radius)
+    return torch.from_numpy(blurred).to(maps)
+
+
+def pixels_per_degree(distance: float, width: float, pixels: int) -> float:
+    """Pixels of a screen that one degree of visual angle covers at its middle: `2 d tan(1/2 deg) / (width / pixels)`.
+
+    Args:
+        distance: from the eye to the screen, in any unit of length.
+        width: of the screen, in the same unit.
+        pixels: of the screen's width.
+
+    Raises:
+        SalignError: one of them is not positive.
+    """
+    if not all(0 < value < math.inf for value in (distance, width, pixels)):
+        raise SalignError(f"expected distance, width and pixels > 0, got {distance}, {width} and {pixels}")
+    return 2 * distance * math.tan(math.radians(0.5)) * pixels / width
+
+
+def sigma_in_pixels(degrees: float, per_degree: float) -> float:
+    """Sigma in degrees of visual angle -> in pixels, with so many pixels per degree.
+
+    Eye trackers are accurate to about half a degree to one; 1 degree is what maps of fixations are mostly made with (Le
+    Meur and Baccino, Behavior Research Methods 45, 2013).
+
+    Raises:
+        SalignError: one of them is not positive.
+    """
+    if not (0 < degrees < math.inf and 0 < per_degree < math.inf):
+        raise SalignError(f"expected degrees and pixels per degree > 0, got {degrees} and {per_degree}")
+    return degrees * per_degree

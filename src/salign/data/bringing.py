@@ -12,17 +12,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+import torch
 
 from salign.data.annotations import Annotated
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
 from salign.data.shape_files import shapes_file, write_shapes
+from salign.maps.aggregate import AGGREGATES, aggregate
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
 from salign.types import SalignError
 
-COMBINE = ("union", "mean", "majority", "staple", "each")
+COMBINE = (*AGGREGATES, "each")
 """What may become of several people's maps of one image."""
 PROVENANCE = "provenance"
 """Column that says whose a map is: `human:<who>`, or `mask` where the tool does not say who."""
@@ -215,7 +217,7 @@ class _Writer:
                 for file, one in zip(files, people, strict=True)
             ]
         if own and self.output.combine != "union":
-            values = combined(np.stack(own), self.output.combine)
+            values = aggregate(torch.from_numpy(np.stack(own)), self.output.combine).numpy()
         else:
             values = drawn([one for _, marks in people for one in marks], size, sigma)
         self.blank += not values.any()
@@ -224,11 +226,6 @@ class _Writer:
 
     def _write(self, name: str, values: np.ndarray) -> str:
         return write_map(self.place / name, values).relative_to(self.root).as_posix()
-
-
-def combined(maps: np.ndarray, how: str) -> np.ndarray:
-    """`(A, H, W)` float32 maps of several people -> `(H, W)` float32, by one of `COMBINE` but `each`."""
-    raise NotImplementedError
 
 
 def slug(who: str | None) -> str:

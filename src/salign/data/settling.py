@@ -119,13 +119,12 @@ def _named(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) 
             for label in unknown:
                 strange.setdefault(label, []).append(one.image)
             continue
-        label, whole = (name and (naming.labels[name] or None) for name in (one.label, one.image_label))
-        dropped = one.label is not None and label is None
-        bare = replace(one, shapes=(), mask=None) if dropped else one
-        kept.append(replace(bare, label=label, image_label=whole))
-    for label, where in sorted(strange.items()):
-        message = f"{len(where)} times, first on {where[0]}; name it ({label}=CLASS), or leave it out ({label}=)"
-        faults.append(Fault(None, f"unknown label {label!r}", message))
+        ours, whole = (name and (naming.labels[name] or None) for name in (one.label, one.image_label))
+        bare = replace(one, shapes=(), mask=None) if one.label is not None and ours is None else one
+        kept.append(replace(bare, label=ours, image_label=whole))
+    for name, where in sorted(strange.items()):
+        message = f"{len(where)} times, first on {where[0]}; name it ({name}=CLASS), or leave it out ({name}=)"
+        faults.append(Fault(None, f"unknown label {name!r}", message))
     return kept
 
 

@@ -1,13 +1,26 @@
-"""One adapter per public layout; each turns it into a `Manifest` ready to be written."""
+"""One adapter per public layout or format.
+
+`SOURCES` turn a layout of images and maps into a `Manifest`. `ANNOTATION_FORMATS` read what annotation tools and eye
+trackers write, as a list of `Annotated`, from which `salign.data.bringing.write_annotated` makes maps and a manifest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salign.data.manifest import Manifest
 from salign.data.sources.cvrl import from_cvrl
 from salign.data.sources.folder import from_folder
 from salign.data.sources.table import from_csv
+from salign.errors import nearest
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from salign.data.annotations import Annotated
 
 SOURCES: dict[str, Callable[..., Manifest]] = {
     "folder": from_folder,
@@ -16,4 +29,84 @@ SOURCES: dict[str, Callable[..., Manifest]] = {
 }
 """Adapter by name."""
 
-__all__ = ["SOURCES", "from_csv", "from_cvrl", "from_folder"]
+
+class Format(NamedTuple):
+    """A format of annotations; its module is imported when it is used."""
+
+    module: str
+    """Below this package."""
+    reads: str
+    """What it reads, in a line."""
+    exports: bool = False
+    """Whether there is a `write_...` too."""
+    function: str | None = None
+    """`read_` or `write_` and this; the name of the module when None."""
+
+    @property
+    def reader(self) -> Callable[..., list[Annotated]]:
+        """`read_...(path, **options) -> list[Annotated]`."""
+        return self._function("read")
+
+    @property
+    def writer(self) -> Callable[[Sequence[Annotated], Path], Path]:
+        """`write_...(annotated, out) -> out`.
+
+        Raises:
+            SalignError: the format is not exported.
+        """
+        if not self.exports:
+            known = ", ".join(name for name, one in ANNOTATION_FORMATS.items() if one.exports)
+            raise SalignError(f"{self.module} is read, not written; exports are {known}")
+        return self._function("write")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the reader's options."""
+        return tuple(inspect.signature(self.reader).parameters)[1:]
+
+    def read(self, path: Path | str, **options: Any) -> list[Annotated]:
+        """Read with options; those that are None are not given.
+
+        Raises:
+            SalignError: the format has no such option, or what the reader refuses.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        if strange := sorted(given.keys() - set(self.options)):
+            has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
+            raise SalignError(f"{self.module} has no option {', '.join(strange)}; {has}")
+        return self.reader(Path(path), **given)
+
+    def _function(self, verb: str) -> Callable[..., Any]:
+        module = importlib.import_module(f"{__name__}.{self.module}")
+        return getattr(module, f"{verb}_{self.function or self.module}")
+
+
+ANNOTATION_FORMATS: dict[str, Format] = {
+    "labelme": Format("labelme", "a JSON file per image: polygons, boxes, circles, lines, points, masks", True),
+    "coco": Format("coco", "instances JSON: polygons, run lengths as list or string, boxes", True),
+    "cvat": Format("cvat", "CVAT for images 1.1 (XML): polygons, boxes, ellipses, masks, lines, points", True),
+    "label-studio": Format("label_studio", "JSON export: polygons, rectangles, ellipses, key points, brush masks"),
+    "via": Format("via", "VIA 2 project, JSON or CSV: rect, polygon, ellipse, circle, polyline, point"),
+    "voc": Format("voc", "Pascal VOC: an XML file per image, boxes"),
+    "yolo": Format("yolo", "a text file per image: boxes or polygons, and the names of the classes", True),
+    "boxes": Format("box_table", "a CSV row per box: NIH BBox_List_2017, RSNA stage_2_train_labels and their like"),
+    "eyetagger": Format("eyetagger", "saved api/annotations (PNG, SVG or fabric.js canvas), or a folder of SVG"),
+    "fixations": Format("fixations", "a CSV row per fixation: x, y, duration, subject; pixels, screen or degrees"),
+    "reflacx": Format("fixations", "REFLACX's metadata with its fixations, zoom windows included", function="reflacx"),
+}
+"""Format by name."""
+
+
+def annotation_format(name: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        SalignError: there is none; the message names those there are.
+    """
+    if name not in ANNOTATION_FORMATS:
+        hint = nearest(name, ANNOTATION_FORMATS)
+        raise SalignError(f"no format is called {name!r}; there are {', '.join(ANNOTATION_FORMATS)}{hint}")
+    return ANNOTATION_FORMATS[name]
+
+
+__all__ = ["ANNOTATION_FORMATS", "SOURCES", "Format", "annotation_format", "from_csv", "from_cvrl", "from_folder"]

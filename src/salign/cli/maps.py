@@ -1,0 +1,229 @@
+"""`salign maps`: bring human maps from other tools, give them to other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from salign.data.bringing import Brought
+    from salign.data.manifest import Manifest
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Bring human maps from annotation tools and eye trackers, and give them to other tools.",
+)
+
+
+@app.command("formats")
+def formats() -> None:
+    """List the formats that are read and written, with the options each one takes."""
+    from salign.data.sources import ANNOTATION_FORMATS
+
+    for name, one in ANNOTATION_FORMATS.items():
+        options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in one.options)
+        typer.echo(f"{name:<14}{'import, export' if one.exports else 'import':<16}{one.reads}")
+        if options:
+            typer.echo(f"{'':<30}takes {options}")
+
+
+@app.command("import")
+def import_maps(
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="See `salign maps formats`")],
+    path: Annotated[Path, typer.Argument(help="What the tool wrote: a file, or a folder of files")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images [that of --manifest]")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Merge into this manifest: its rows, classes and splits stay")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the maps [the folder above the images; that of --manifest]")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="THEIRS=OURS for a label, THEIRS= to leave its marks out; all others are faults. Repeat"),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Class of images for which no label says it")] = None,
+    classes_from: Annotated[
+        str, typer.Option(help="annotations (their labels are the classes) or folders (IMAGES/SPLIT/CLASS/image)")
+    ] = "annotations",
+    split: Annotated[
+        str | None, typer.Option(help="Name of the only split [train; folders: the folders above the classes]")
+    ] = None,
+    annotators: Annotated[
+        str, typer.Option(help="Several people's maps: union, mean, majority, staple, weighted, or each in a row")
+    ] = "union",
+    annotator: Annotated[str | None, typer.Option(help="Who marked, where the tool does not say")] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Fixations: sigma of the Gaussian, in pixels as x and y are")
+    ] = None,
+    empty: Annotated[
+        str, typer.Option(help="Images listed without marks: blank (looked, marked nothing) or missing (no map)")
+    ] = "blank",
+    width: Annotated[
+        float | None, typer.Option(help="Thickness of lines and diameter of points in pixels (they have no area)")
+    ] = None,
+    attribute: Annotated[str | None, typer.Option(help="via: the attribute that is the label")] = None,
+    classes: Annotated[Path | None, typer.Option(help="yolo: file with the names of the classes")] = None,
+    image_key: Annotated[str | None, typer.Option(help="label-studio: key of the task's data with the image")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="fixations: OURS=THEIRS, e.g. x=FPOGX; repeat")] = None,
+    gaze: Annotated[
+        list[str] | None,
+        typer.Option(help="fixations: KEY=VALUE, e.g. position=screen, screen=800x600, sigma_degrees=1; repeat"),
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out what is faulty, instead of refusing everything")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a manifest that is there")] = False,
+) -> None:
+    """Make 16-bit maps and a manifest of what people marked in another tool.
+
+    An image with an annotation that marks nothing gets a blank map; an image that the tool does not mention gets none.
+    Unknown labels, sizes that disagree and names without an image are reported together.
+
+    Example: `salign maps import labelme labels --images photos`, then `salign data check manifest.csv`.
+    """
+    from salign.data.bringing import Output, write_annotated
+    from salign.data.settling import Naming
+    from salign.data.sources import annotation_format
+    from salign.errors import SalignError
+
+    if empty not in ("blank", "missing"):
+        raise SalignError(f"--empty is blank or missing, not {empty!r}")
+    chosen = annotation_format(name)
+    options: dict[str, Any] = {
+        "width": width,
+        "attribute": attribute,
+        "classes": classes,
+        "image": image_key,
+        "columns": _pairs(column) if column else None,
+    }
+    if "gaze" in chosen.options:
+        options["gaze"], sigma = _gaze(gaze or [], sigma, pooled=annotators == "union"), None
+    elif gaze:
+        options["gaze"] = gaze
+    found = chosen.read(path, **options)
+    if empty == "missing":
+        found = [one for one in found if one.shapes or one.mask is not None]
+    base = _base(manifest, images, classes_from, split)
+    merged = manifest is not None and out is None
+    if classes_from == "folders" and out is None and images is not None:
+        out = images.resolve().parent  # not among the images, where its folders would be classes
+    output = Output(
+        out=out,
+        target=manifest if merged else None,
+        split=split or "train",
+        combine=annotators,
+        sigma=sigma,
+        leave_out=leave_out,
+        overwrite=overwrite or merged,
+    )
+    naming = Naming(_pairs(labels) if labels else None, default=label)
+    _report(write_annotated(found, images, output, base=base, naming=naming, annotator=annotator))
+
+
+@app.command("export")
+def export_maps(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet")],
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="labelme, coco, cvat or yolo")],
+    out: Annotated[Path, typer.Argument(help="coco, cvat: the file; labelme, yolo: the folder")],
+    shapes: Annotated[
+        Path | None, typer.Option(help="File of the shapes behind the maps [shapes.json beside the manifest, if there]")
+    ] = None,
+    column: Annotated[str, typer.Option(help="Column of the manifest with the maps to export")] = "saliency",
+    root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
+) -> None:
+    """Write the maps of a manifest as another tool's annotations.
+
+    Outlines where the shapes are known; otherwise the pixels of the map from half of its range on. The label is the
+    class of the image.
+    """
+    from salign.data.manifest import Manifest
+    from salign.data.shape_files import read_marked, shapes_file
+    from salign.data.sources import annotation_format
+    from salign.errors import SalignError
+
+    writer = annotation_format(name).writer
+    beside = shapes_file(manifest)
+    known = shapes or (beside if beside.is_file() and column == "saliency" else None)
+    found = read_marked(Manifest.read(manifest, root).with_maps(column), known)
+    if not found:
+        raise SalignError(f"{manifest}: no row has a map in the column {column!r}; there is nothing to export")
+    written = writer(found, out)
+    typer.echo(f"wrote {len({one.image for one in found})} images to {written}")
+
+
+_FLAGS = {"image": "image-key", "columns": "column"}
+"""Names of readers' options on the command line, where they differ."""
+
+
+def _base(manifest: Path | None, images: Path | None, classes_from: str, split: str | None) -> Manifest | None:
+    """What the maps are merged into; None where the annotations make the rows."""
+    from salign.data.manifest import Manifest
+    from salign.data.sources import from_folder
+    from salign.errors import SalignError
+
+    if classes_from not in ("annotations", "folders"):
+        raise SalignError(f"--classes-from is annotations or folders, not {classes_from!r}")
+    if manifest is not None:
+        if classes_from == "folders":
+            raise SalignError("classes come from --manifest or from folders; give one of them")
+        return Manifest.read(manifest)
+    if images is None:
+        raise SalignError("give the folder of the images (--images), or a manifest that lists them (--manifest)")
+    return from_folder(images, split=split) if classes_from == "folders" else None
+
+
+def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
+    from salign.data.sources.fixations import Gaze
+    from salign.errors import SalignError
+
+    values: dict[str, Any] = {"pooled": pooled, "sigma": sigma}
+    for key, text in _pairs(given).items():
+        if key not in Gaze._fields:
+            raise SalignError(f"--gaze has no {key!r}; there are {', '.join(Gaze._fields)}")
+        values[key] = _value(key, text)
+    return Gaze(**values)
+
+
+def _value(key: str, text: str) -> Any:
+    from salign.errors import SalignError
+
+    try:
+        if key == "screen":
+            width, height = text.split("x")
+            return int(height), int(width)
+        if key == "shown":
+            x0, y0, x1, y1 = map(float, text.split(","))
+            return x0, y0, x1, y1
+        if key in ("seconds", "pooled"):
+            return {"yes": True, "no": False}[text]
+        return text if key in ("position", "weight") else float(text)
+    except (ValueError, KeyError) as error:
+        forms = {"screen": "WIDTHxHEIGHT", "shown": "x0,y0,x1,y1", "seconds": "yes or no", "pooled": "yes or no"}
+        raise SalignError(f"--gaze {key}={text}: expected {forms.get(key, 'a number')}") from error
+
+
+def _report(brought: Brought) -> None:
+    for fault in brought.left_out:
+        typer.echo(f"left out: {fault}")
+    if brought.resized:
+        count, first = len(brought.resized), brought.resized[0]
+        typer.echo(f"scaled: {count} images were annotated at another size of the same shape, first {first}")
+    typer.echo(f"{'split':<24}{'label':<24}{'images':>8}{'with map':>10}{'share':>8}")
+    for split, label, count, mapped, share in brought.manifest.coverage().itertuples(index=False):
+        typer.echo(f"{split:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
+    apart = "" if brought.path.parent == brought.manifest.root else f" --root {brought.manifest.root}"
+    blank = f", {brought.blank} of them blank" if brought.blank else ""
+    check = f"salign data check {brought.path}{apart}"
+    typer.echo(f"wrote {brought.maps} maps{blank}, and {brought.path}: look at them with `{check}`")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    from salign.errors import SalignError
+
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
+    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}

@@ -54,13 +54,14 @@ def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> 
     height, full = image_size(path)
     size = (width, max(1, round(height * width / full)))
     values = read_image(path, at_least=(size[1], size[0]))
+    values = values[0] if values.stride(0) == 0 else values.permute(1, 2, 0).contiguous()
     low, high = window if window is not None else (0.0, 1.0)
     if values.dtype == torch.uint8 and window is None:
-        picture = _picture(values)
+        picture = Image.fromarray(values.numpy())
     else:
         scaled = values.float() / 255 if values.dtype == torch.uint8 else values
         scaled = (scaled - low) / max(high - low, 1e-6)
-        picture = _picture((scaled.clamp(0, 1) * 255).round().to(torch.uint8))
+        picture = Image.fromarray((scaled.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
@@ -93,12 +94,6 @@ def default_window(path: Path) -> tuple[float, float] | None:
     return (float(low), float(high)) if high > low else (0.0, 1.0)
 
 
-def _picture(values: torch.Tensor) -> Image.Image:
-    if values.stride(0) == 0:
-        return Image.fromarray(values[0].numpy())
-    return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
-
-
 class PictureCache:
     """Encoded pictures in memory and on disk, the longest unused dropped first."""
 
@@ -115,7 +110,7 @@ class PictureCache:
     def image(self, path: Path, asked: int, window: tuple[float, float] | None = None) -> Encoded:
         """An image at most as wide as the rung for `asked`; see `encode_image`."""
         if window is not None:
-            window = (round(window[0], 3), round(window[1], 3))
+            window = (round(window[0], 4), round(window[1], 4))
         width = rung(asked, image_size(path)[1])
         return self._get(path, f"{width} {window}", lambda: encode_image(path, width, window))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection as Names
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 from salign.annotate import access
 from salign.annotate.collection import Collection, Unknown
 from salign.annotate.pictures import Encoded
-from salign.annotate.records import read_annotation, read_json, read_key
-from salign.annotate.rows import Person
+from salign.annotate.records import read_annotation, read_key
+from salign.annotate.routes_owner import add_owner_routes
+from salign.annotate.server_callers import Annotator, Body, caller, read_name
 from salign.annotate.server_guard import Guard, Refusal, refused
 from salign.errors import SalignError
 
@@ -38,59 +39,11 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
     _add_joining(app)
     _add_tasks(app)
     _add_pictures(app)
+    add_owner_routes(app, collection)
     app.add_middleware(
         Guard, limits=collection.study.limits, local_only=open_mode, names=[*names, *collection.study.hosts]
     )
     return app
-
-
-def caller(request: Request) -> int | str | None:
-    """Whose token came with a request: an annotator's number, `OWNER`, None without a token.
-
-    Raises:
-        Refusal: the token is forged or malformed.
-    """
-    given = request.headers.get("authorization")
-    if given is None:
-        return None
-    kind, _, token = given.partition(" ")
-    who = access.bearer(request.app.state.collection.secret, token.strip()) if kind.lower() == "bearer" else None
-    if who is None:
-        raise Refusal(401, "this link is not valid; ask for a new one")
-    return who
-
-
-def annotator(request: Request) -> Person:
-    """The annotator who calls.
-
-    Raises:
-        Refusal: without the token of an annotator.
-    """
-    who = caller(request)
-    person = request.app.state.collection.store.person(who) if isinstance(who, int) else None
-    if person is None:
-        raise Refusal(401, "open the link that you were given, or give your name first")
-    return person
-
-
-def owner(request: Request) -> None:
-    """Let the owner pass, and in open mode everybody who reaches the server.
-
-    Raises:
-        Refusal: anybody else.
-    """
-    who = caller(request)
-    if who != access.OWNER and not request.app.state.open_mode:
-        raise Refusal(401 if who is None else 403, "only the owner of the study may do this")
-
-
-async def body_of(request: Request) -> Any:
-    """The JSON of a request."""
-    return read_json(await request.body())
-
-
-Annotator = Annotated[Person, Depends(annotator)]
-Body = Annotated[Any, Depends(body_of)]
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -199,19 +152,6 @@ def _add_pictures(app: FastAPI) -> None:
         study: Collection = request.app.state.collection
         width = _number(request, "w")
         return _encoded(request, study.cache.map(study.heat_map(reference), int(width or 1024)))
-
-
-def read_name(body: Any) -> str:
-    """The name in a body: 1 to 80 characters that can be printed.
-
-    Raises:
-        SalignError: anything else.
-    """
-    name = body.get("name") if isinstance(body, dict) else None
-    name = name.strip() if isinstance(name, str) else ""
-    if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise SalignError("name: expected 1 to 80 printable characters")
-    return name
 
 
 def _number(request: Request, key: str) -> float | None:

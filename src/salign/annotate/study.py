@@ -36,12 +36,10 @@ class Assisted(_Section):
 class Export(_Section):
     """How maps and splits are made when annotations are exported."""
 
-    aggregate: Literal["union", "mean", "majority", "staple"] = "mean"
+    aggregate: Literal["union", "mean", "majority", "staple", "weighted"] = "mean"
     """How the maps of several people become one."""
     sigma: float = Field(default=0.0, ge=0)
     """Gaussian smoothing of the maps in pixels; 0 = as drawn."""
-    granularity: Literal["boundary", "area", "features"] = "features"
-    """The box around the marks, their outline filled, or the marks as painted."""
     shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2}, min_length=1)
     """Splits and their shares, drawn by `seed` within each label, where the manifest has no splits."""
 

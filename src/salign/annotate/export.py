@@ -1,0 +1,195 @@
+"""Annotations as a manifest with maps, as shapes and as COCO, at any time while people go on annotating."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+import torch
+
+from salign.annotate.answers import Answer, answers_of, labels_of, map_of
+from salign.annotate.collection import Collection
+from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
+from salign.annotate.splits import drawn_splits
+from salign.data.annotations import Annotated
+from salign.data.image import image_size
+from salign.data.sources.coco import write_coco
+from salign.data.sources.folder import SUFFIXES
+from salign.data.tables import write_table
+from salign.errors import SalignError
+from salign.maps.aggregate import aggregate as one_map
+from salign.maps.files import write_map
+from salign.maps.smooth import smooth
+
+
+@dataclass
+class Exported:
+    """What an export holds; complete when all its files were written."""
+
+    root: Path
+    """Folder that the manifest's paths are relative to."""
+    images: int = 0
+    """Rows of the manifest."""
+    maps: int = 0
+    """Images with a map."""
+    answers: int = 0
+    unlabelled: list[str] = field(default_factory=list)
+    """Images left out of the manifest: nobody labelled them, or the annotators are tied."""
+    strange: int = 0
+    """Answers on images that the study no longer has."""
+    columns: dict[int, str] = field(default_factory=dict)
+    """Manifest column with the maps of each annotator."""
+
+
+def export_files(
+    collection: Collection, folder: Path, *, below: Path, root: Path, aggregate: str | None = None
+) -> Iterator[tuple[str, Exported]]:
+    """Write an export file by file; each is whole when its name is given, and may be taken away then.
+
+    Args:
+        collection: the study; everything is as of one moment, that of the first file.
+        folder: where the files are written.
+        below: where they will lie in the end, for the paths in the manifest.
+        root: folder above both `below` and the images.
+        aggregate: how maps of several people become one, instead of the study's setting.
+
+    Yields:
+        the name of the file below the folder, and what was exported so far.
+    """
+    snapshot = collection.store.snapshot()
+    answers, strange = answers_of(collection, snapshot)
+    labels = labels_of(collection, answers)
+    done = Exported(root, answers=len(answers), strange=strange)
+    people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
+    slugs = _slugs([person.name for person in people])
+    done.columns = {person.id: f"saliency_{slug}" for person, slug in zip(people, slugs, strict=True)}
+    marking: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        for image in answer.unit.images:
+            if answer.marked(image):
+                marking[image].append(answer)
+    images_at = os.path.relpath(collection.catalog.root, root)
+    maps_at = os.path.relpath(below, root)
+    method = aggregate or collection.study.export.aggregate
+    rows: list[dict[str, str | None]] = []
+    annotated: list[Annotated] = []
+    names = dict(zip(collection.catalog.pictures, _slugs(list(collection.catalog.pictures)), strict=True))
+    for picture in collection.catalog.pictures.values():
+        cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
+        group = marking.get(picture.id, [])
+        if group:
+            file = collection.catalog.file(picture.path)
+            size = image_size(file)
+            maps = [_prepared(collection, answer, picture.id, size) for answer in group]
+            stack = torch.from_numpy(np.stack([values.astype(np.float32) for values in maps]))
+            whole = _smoothed(collection, one_map(stack, method).numpy())
+            for column, values in [("saliency", whole), *_own(collection, done, group, maps)]:
+                place = "all" if column == "saliency" else column.removeprefix("saliency_")
+                name = f"maps/{place}/{names[picture.id]}.png"
+                write_map(folder / name, values)
+                yield name, done
+                cells[column] = _joined(maps_at, name)
+            annotated += _annotated(group, picture.id, _joined(images_at, picture.path), size)
+            done.maps += 1
+        label = labels[picture.id]
+        if label is None:
+            done.unlabelled.append(picture.id)
+            continue
+        free = {name: value for name, value in picture.cells.items() if not name.startswith("saliency")}
+        row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
+        rows.append({**row, **cells, **free})
+    done.images = len(rows)
+    drawn = drawn_splits(rows, collection.study.export.shares, collection.study.seed)
+    for row, split in zip(rows, drawn, strict=True):
+        row["split"] = row["split"] or split
+    if rows:
+        write_table(pd.DataFrame(rows), folder / "manifest.csv")
+        yield "manifest.csv", done
+    write_table(pd.DataFrame(answer_rows(collection, answers)), folder / "annotations.csv")
+    yield "annotations.csv", done
+    write_shapes(folder / "shapes.json", collection, shape_entries(collection, answers))
+    yield "shapes.json", done
+    write_coco(annotated, folder / "coco.json")
+    yield "coco.json", done
+
+
+def export_to(collection: Collection, out: Path, aggregate: str | None = None) -> Exported:
+    """Export to a folder: a new one, or one that holds an export already, which is replaced when all is written.
+
+    Raises:
+        SalignError: the folder holds something else, or nothing has been annotated.
+    """
+    out = out.resolve()
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "shapes.json").is_file())):
+        raise SalignError(f"{out}: there is something else than an export; give a new folder")
+    root = Path(os.path.commonpath([out, collection.catalog.root]))
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        done = Exported(root)
+        for _, done in export_files(collection, partial, below=out, root=root, aggregate=aggregate):  # noqa: B007
+            pass
+        if not done.answers:
+            raise SalignError("nothing has been annotated yet; there is nothing to export")
+        earlier = out.with_name(f".{out.name}.{os.getpid()}.old")
+        if out.exists():
+            out.rename(earlier)
+        partial.rename(out)
+        shutil.rmtree(earlier, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return done
+
+
+def _prepared(collection: Collection, answer: Answer, image: str, size: tuple[int, int]) -> np.ndarray:
+    """The map of one annotator, `(H, W)` bool or float."""
+    column = answer.map_column()
+    cell = collection.catalog.pictures[image].cells[column] if column is not None else None
+    return map_of(answer, image, size, file=None if cell is None else collection.catalog.file(cell))
+
+
+def _own(
+    collection: Collection, done: Exported, group: Sequence[Answer], maps: Sequence[np.ndarray]
+) -> Iterator[tuple[str, np.ndarray]]:
+    for answer, values in zip(group, maps, strict=True):
+        yield done.columns[answer.person.id], _smoothed(collection, values)
+
+
+def _smoothed(collection: Collection, values: np.ndarray) -> np.ndarray:
+    sigma = collection.study.export.sigma
+    if not sigma:
+        return values
+    return smooth(torch.from_numpy(values.astype(np.float32)), sigma).numpy()
+
+
+def _annotated(group: Sequence[Answer], image: str, path: str, size: tuple[int, int]) -> Iterator[Annotated]:
+    for answer in group:
+        if shapes := answer.shapes(image):
+            label = answer.said.answer if answer.said.side is None else None
+            yield Annotated(path, size, label or "marked", tuple(shapes), annotator=answer.person.name)
+
+
+def _slugs(names: Sequence[str]) -> list[str]:
+    """Names that are safe and different as parts of file names; what had to be changed gets a mark of its own."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        plain = name[: -len(suffix)] if (suffix := PurePosixPath(name).suffix).lower() in SUFFIXES else name
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")[:80]
+        if slug != plain or not slug or slug.lower() in taken:
+            slug = f"{slug}-{blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=4).hexdigest()}".lstrip("-")
+        taken.add(slug.lower())
+        found.append(slug)
+    return found
+
+
+def _joined(folder: str, name: str) -> str:
+    return name if folder == "." else f"{Path(folder).as_posix()}/{name}"

@@ -1,0 +1,87 @@
+"""What the owner of a study may ask for: the summary, and an export."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from salign.annotate.collection import Collection
+from salign.annotate.export import export_files
+from salign.annotate.server_callers import Body, owner
+from salign.annotate.study import Export
+from salign.annotate.summary import Summary
+from salign.errors import SalignError
+
+_AGGREGATES = get_args(Export.model_fields["aggregate"].annotation)
+
+_README = """Exported by salign annotate.
+
+manifest.csv     images, labels, splits and maps; unpack this archive into the folder of the images, and train with it
+maps/all         the maps of all annotators as one; maps/NAME those of each (columns saliency_NAME)
+annotations.csv  every answer: who, what, how long, how sure
+shapes.json      what was drawn, in pixels of the image
+coco.json        the same for tools that read COCO
+"""
+
+
+def add_owner_routes(app: FastAPI, collection: Collection) -> None:
+    """Add `/api/owner/...` to the application."""
+    router, summary = APIRouter(prefix="/api/owner", dependencies=[Depends(owner)]), Summary(collection)
+
+    @router.get("/summary")
+    def summarised(request: Request) -> dict[str, Any]:
+        return summary.get()
+
+    @router.post("/export")
+    def exported(request: Request, body: Body) -> Response:
+        aggregate = body.get("aggregate") if isinstance(body, dict) else None
+        if aggregate is not None and aggregate not in _AGGREGATES:
+            raise SalignError(f"aggregate: expected one of {', '.join(_AGGREGATES)}")
+        if not any(task.revision for task in collection.store.snapshot().tasks):
+            raise SalignError("nothing has been annotated yet; there is nothing to export")
+        headers = {"content-disposition": 'attachment; filename="annotations.zip"', "cache-control": "no-store"}
+        return StreamingResponse(zipped(collection, aggregate), media_type="application/zip", headers=headers)
+
+    app.include_router(router)
+
+
+class _Sink(io.RawIOBase):
+    """A file that is only written to, and emptied as it fills."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+
+def zipped(collection: Collection, aggregate: str | None = None) -> Iterator[bytes]:
+    """An export as the bytes of a zip archive, piece by piece; the disk holds one file of it at a time.
+
+    Paths in its manifest are relative to the folder of the images, into which the archive is to be unpacked.
+    """
+    root, sink = collection.catalog.root, _Sink()
+    with TemporaryDirectory() as folder, zipfile.ZipFile(sink, "w") as archive:
+        for name, _ in export_files(collection, Path(folder), below=root, root=root, aggregate=aggregate):
+            kind = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+            archive.write(Path(folder) / name, name, compress_type=kind)
+            (Path(folder) / name).unlink()
+            yield sink.take()
+        archive.writestr("README.txt", _README, compress_type=zipfile.ZIP_DEFLATED)
+        archive.close()
+        yield sink.take()

@@ -1,0 +1,75 @@
+"""Who calls, and what they send: what the routes depend on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from salign.annotate import access
+from salign.annotate.records import read_json
+from salign.annotate.rows import Person
+from salign.annotate.server_guard import Refusal
+from salign.errors import SalignError
+
+
+def caller(request: Request) -> int | str | None:
+    """Whose token came with a request: an annotator's number, `OWNER`, None without a token.
+
+    Raises:
+        Refusal: the token is forged or malformed.
+    """
+    given = request.headers.get("authorization")
+    if given is None:
+        return None
+    kind, _, token = given.partition(" ")
+    who = access.bearer(request.app.state.collection.secret, token.strip()) if kind.lower() == "bearer" else None
+    if who is None:
+        raise Refusal(401, "this link is not valid; ask for a new one")
+    return who
+
+
+def annotator(request: Request) -> Person:
+    """The annotator who calls.
+
+    Raises:
+        Refusal: without the token of an annotator.
+    """
+    who = caller(request)
+    person = request.app.state.collection.store.person(who) if isinstance(who, int) else None
+    if person is None:
+        raise Refusal(401, "open the link that you were given, or give your name first")
+    return person
+
+
+def owner(request: Request) -> None:
+    """Let the owner pass, and in open mode everybody who reaches the server.
+
+    Raises:
+        Refusal: anybody else.
+    """
+    who = caller(request)
+    if who != access.OWNER and not request.app.state.open_mode:
+        raise Refusal(401 if who is None else 403, "only the owner of the study may do this")
+
+
+async def body_of(request: Request) -> Any:
+    """The JSON of a request."""
+    return read_json(await request.body())
+
+
+Annotator = Annotated[Person, Depends(annotator)]
+Body = Annotated[Any, Depends(body_of)]
+
+
+def read_name(body: Any) -> str:
+    """The name in a body: 1 to 80 characters that can be printed.
+
+    Raises:
+        SalignError: anything else.
+    """
+    name = body.get("name") if isinstance(body, dict) else None
+    name = name.strip() if isinstance(name, str) else ""
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise SalignError("name: expected 1 to 80 printable characters")
+    return name

@@ -1,0 +1,306 @@
+"""What is exported: manifest, maps, shapes and COCO, from the page's saves to what training reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import zipfile
+from collections import Counter
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from annotate_page import BOX, owner_of, write_images
+from salign.annotate.export import export_to
+from salign.annotate.opening import open_collection
+from salign.annotate.splits import drawn_splits
+from salign.annotate.study import Export
+from salign.data.image import read_saliency
+from salign.data.manifest import Manifest
+from salign.errors import SalignError
+from salign.maps.aggregate import AGGREGATES
+
+STROKE = {"kind": "stroke", "points": [[30, 20]], "radii": [4], "times": [12]}
+
+
+def box(x0, y0, x1, y1, **more):
+    return {"kind": "box", "points": [[x0, y0], [x1, y1]], **more}
+
+
+def mask(*boxes, size=(30, 40)):
+    painted = np.zeros(size, dtype=np.float32)
+    for x0, y0, x1, y1 in boxes:
+        painted[y0:y1, x0:x1] = 1
+    return painted
+
+
+def all_tasks(page):
+    while tasks := page.tasks():
+        yield from tasks[:1]
+
+
+def unit_of(collection, task):
+    return collection.store.task(int(task["id"]), 1 if collection.store.task(int(task["id"]), 1) else 2).unit
+
+
+@pytest.fixture
+def annotated(opened, joined):
+    """Ann and Bob on six images: both mark 0, only Ann 1, 2 is blank, 3 is skipped, on 4 they disagree, 5 is not done."""
+    collection = opened(annotators_per_image=2)
+    for name in ("Ann B.", "Bob"):
+        page, ann = joined(collection, name), name != "Bob"
+        for task in all_tasks(page):
+            image = unit_of(collection, task)[0]
+            if image == "0":
+                page.save(
+                    task["id"], shapes=[box(0, 0, 10, 10)] if ann else [box(5, 0, 15, 10), box(0, 0, 6, 30, erase=True)]
+                )
+            elif image == "1" and ann:
+                page.save(task["id"], answer="dog", shapes=[box(1, 1, 50, 4), STROKE])
+            elif image == "2" and ann:
+                page.save(task["id"], shapes=[], blank=True)
+            elif image == "3":
+                page.save(task["id"], answer=None, shapes=[], skipped='=1+1 "quoted", <b>')
+            elif image == "4":
+                page.save(task["id"], answer="cat" if ann else "dog")
+            else:
+                page.save(task["id"], answer=None, shapes=[], skipped="not yet")
+    return collection
+
+
+def test_the_manifest_has_labels_splits_and_a_column_of_maps_for_each(annotated, tmp_path):
+    done = export_to(annotated, tmp_path / "export")
+    assert (done.images, done.maps, done.answers, done.root) == (3, 4, 12, tmp_path)
+    assert sorted(done.unlabelled) == ["3.png", "4.png", "5.png"]
+    manifest = Manifest.read(tmp_path / "export" / "manifest.csv", tmp_path)
+    table = manifest.table.set_index("id")
+    ann, bob = (column for column in table.columns if column.startswith("saliency_"))
+    assert bob == "saliency_Bob"
+    assert ann.startswith("saliency_Ann_B-")
+    assert dict(table["label"]) == {"0.png": "cat", "1.png": "dog", "2.png": "cat"}
+    assert manifest.image_path(0).read_bytes() == (tmp_path / "photos" / "0.png").read_bytes()
+
+    def values(image, column="saliency"):
+        return read_saliency(tmp_path / table.loc[image, column]).numpy()
+
+    first, second = mask((0, 0, 10, 10)), mask((6, 0, 15, 10))
+    assert np.array_equal(values("0.png", ann), first)
+    assert np.array_equal(values("0.png", bob), second)
+    assert np.allclose(values("0.png"), (first + second) / 2, atol=1e-4)
+    assert values("1.png")[1:4, 1:].min() == 1
+    assert values("1.png")[20, 30] == 1
+    assert values("2.png").max() == 0, "blank is a map of zeros"
+    assert table["saliency"].notna().all()
+    assert table[bob].isna().tolist() == [False, True, True], "missing is no map"
+    with Image.open(tmp_path / table.loc["0.png", "saliency"]) as picture:
+        assert picture.mode == "I;16"
+    assert manifest.with_maps(bob).saliency_path(0) is not None
+
+
+@pytest.mark.parametrize(("method", "expected"), [("union", 150), ("majority", 40), ("mean", 95), ("weighted", 95)])
+def test_maps_are_aggregated_as_asked(annotated, tmp_path, method, expected):
+    export_to(annotated, tmp_path / "export", method)
+    table = Manifest.read(tmp_path / "export" / "manifest.csv", tmp_path).table.set_index("id")
+    values = read_saliency(tmp_path / table.loc["0.png", "saliency"]).numpy()
+    assert values.sum() == pytest.approx(expected, abs=3)
+
+
+def test_every_way_to_aggregate_can_be_chosen():
+    assert set(get_args(Export.model_fields["aggregate"].annotation)) == set(AGGREGATES)
+
+
+def test_shapes_answers_and_coco_tell_the_same(annotated, tmp_path):
+    from pycocotools.coco import COCO
+
+    out = tmp_path / "export"
+    export_to(annotated, out)
+    entries = json.loads((out / "shapes.json").read_text())["annotations"]
+    assert len(entries) == 12
+    drawn = {(entry["image"], entry["annotator"]): entry for entry in entries}
+    assert drawn["1.png", "Ann B."]["shapes"][1] == {**STROKE, "erase": False}
+    assert (drawn["0.png", "Bob"]["width"], drawn["0.png", "Bob"]["height"]) == (40, 30)
+    assert drawn["3.png", "Bob"]["skipped"] == '=1+1 "quoted", <b>'
+    assert drawn["2.png", "Ann B."]["blank"] is True
+    with (out / "annotations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert Counter(row["answer"] for row in rows) == {"cat": 4, "dog": 2, "": 6}
+    assert {row["seconds"] for row in rows} == {"5.0"}
+    assert '=1+1 "quoted", <b>' in {row["skipped"] for row in rows}
+    coco = COCO(out / "coco.json")
+    names = {image["id"]: image["file_name"] for image in coco.dataset["images"]}
+    painted = {}
+    for one in coco.dataset["annotations"]:
+        name = names[one["image_id"]]
+        painted[name] = painted.get(name, np.zeros((30, 40))) + coco.annToMask(one)
+    assert set(painted) == {"photos/0.png", "photos/1.png", "photos/4.png"}
+    assert np.array_equal(painted["photos/0.png"], mask((0, 0, 10, 10)) + mask((6, 0, 15, 10)))
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_else(annotated, tmp_path):
+    out = tmp_path / "export"
+    export_to(annotated, out)
+    (out / "maps" / "old.png").write_bytes(b"")
+    export_to(annotated, out)
+    assert not (out / "maps" / "old.png").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("dear")
+    with pytest.raises(SalignError, match="something else than an export"):
+        export_to(annotated, tmp_path / "thesis")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "photos", "thesis"]
+
+
+def test_nothing_annotated_is_said(opened, joined, tmp_path):
+    collection = opened()
+    with pytest.raises(SalignError, match="nothing has been annotated"):
+        export_to(collection, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+    owner_of(collection, joined(collection)).call("POST", "/api/owner/export", 400, json={})
+
+
+def test_the_archive_unpacks_into_the_folder_of_the_images(annotated, joined, photos):
+    reply = owner_of(annotated, joined(annotated)).call("POST", "/api/owner/export", json={"aggregate": "union"})
+    assert reply.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        archive.extractall(photos)
+    assert {"manifest.csv", "annotations.csv", "shapes.json", "coco.json", "README.txt"} <= set(names)
+    manifest = Manifest.read(photos / "manifest.csv")
+    assert len(manifest) == 3
+    assert read_saliency(manifest.saliency_path(0)).sum() == 150
+    owner_of(annotated, joined(annotated)).call("POST", "/api/owner/export", 400, json={"aggregate": "magic"})
+
+
+def test_labels_splits_and_columns_of_the_manifest_stay(tmp_path, joined):
+    folder = write_images(tmp_path / "set", 3)
+    (folder / "manifest.csv").write_text(
+        "id,path,label,split,saliency,camera\n../../x,0.png,cat,val,,phone\nb,1.png,dog,train,,\nB,2.png,dog,odd,,web\n"
+    )
+    collection = open_collection(folder, classes=["dog", "cat", "cow"])
+    page = joined(collection, "../../etc")
+    for task in all_tasks(page):
+        page.save(task["id"], answer="cow")
+    export_to(collection, tmp_path / "out" / "export")
+    manifest = Manifest.read(tmp_path / "out" / "export" / "manifest.csv", tmp_path)
+    table = manifest.table
+    assert table["label"].tolist() == ["cat", "dog", "dog"]
+    assert table["split"].tolist() == ["val", "train", "odd"]
+    assert table["camera"].fillna("").tolist() == ["phone", "", "web"]
+    assert table["saliency"].nunique() == 3
+    inside = {path.name for path in (tmp_path / "out" / "export" / "maps").iterdir()}
+    assert len(inside) == 2
+    assert all(".." not in name for name in table["saliency"])
+
+
+def test_of_a_pair_the_chosen_image_gets_the_class_asked_for(tmp_path, joined):
+    folder = write_images(tmp_path / "pairs", 2)
+    collection = open_collection(folder, mode="pair", classes=["real", "fake"])
+    page = joined(collection, "Ann")
+    (task,) = page.tasks()
+    page.save(task["id"], answer=None, side=1, shapes=[{**BOX, "image": 1}, {**box(20, 20, 30, 30), "image": 0}])
+    chosen = collection.store.tasks(1)[0].images[1]
+    export_to(collection, tmp_path / "export")
+    table = Manifest.read(tmp_path / "export" / "manifest.csv", tmp_path).table.set_index("id")
+    assert table.loc[chosen, "label"] == "fake"
+    assert sorted(table["label"]) == ["fake", "real"]
+    expected = mask((2, 3, 12, 9))
+    assert np.array_equal(read_saliency(tmp_path / table.loc[chosen, "saliency"]).numpy(), expected)
+    entries = json.loads((tmp_path / "export" / "shapes.json").read_text())["annotations"]
+    assert {entry["image"]: entry["chosen"] for entry in entries}[chosen] is True
+    assert len(entries) == 2
+
+
+def test_reviews_accept_edit_and_reject(annotated, tmp_path, joined):
+    export_to(annotated, tmp_path / "export")
+    collection = open_collection(
+        tmp_path / "photos", out=tmp_path / "review", mode="review", drafts=str(tmp_path / "export" / "shapes.json")
+    )
+    page = joined(collection, "Rev")
+    verdicts = {"0": ("accept", []), "1": ("edit", [box(0, 0, 3, 3)]), "4": ("reject", [])}
+    for task in all_tasks(page):
+        image = collection.store.task(int(task["id"]), 1).unit[0]
+        if image == "0":
+            assert [draft["from"] for draft in task["drafts"]] == ["Ann B.", "Bob"]
+            assert task["drafts"][0]["shapes"] == [box(0, 0, 10, 10, erase=False)]
+        verdict, shapes = verdicts.get(image, ("accept", []))
+        page.save(task["id"], answer=None, shapes=shapes, review=verdict, draft=len(task["drafts"]) - 1)
+    export_to(collection, tmp_path / "reviewed")
+    entries = json.loads((tmp_path / "reviewed" / "shapes.json").read_text())["annotations"]
+    found = {entry["image"]: entry for entry in entries}
+    assert found["0.png"]["shapes"][0]["points"] == [[5, 0], [15, 10]], "the draft that was accepted"
+    assert found["1.png"]["shapes"] == [box(0, 0, 3, 3, erase=False)]
+    assert (tmp_path / "reviewed" / "maps" / "Rev").is_dir()
+    assert found["4.png"]["review"] == "reject"
+    maps = {path.stem[:1] for path in (tmp_path / "reviewed" / "maps" / "all").iterdir()}
+    assert maps == {"0", "1"}, "the rejected one has no map, the blank drafts neither"
+
+
+def test_an_accepted_draft_that_is_a_picture_is_its_map(tmp_path, joined):
+    folder = write_images(tmp_path / "set", 1)
+    soft = np.linspace(0, 255, 1200).reshape(30, 40).astype(np.uint8)
+    Image.fromarray(soft).save(folder / "m.png")
+    (folder / "manifest.csv").write_text("id,path,label,split,saliency\na,0.png,cat,train,m.png\n")
+    collection = open_collection(folder, mode="review")
+    page = joined(collection, "Rev")
+    (task,) = page.tasks()
+    page.save(task["id"], answer=None, shapes=[], review="accept", draft=0)
+    export_to(collection, tmp_path / "export")
+    found = read_saliency(tmp_path / "export" / "maps" / "all" / "a.png").numpy()
+    assert np.allclose(found, soft / 255, atol=1e-4)
+
+
+def test_exports_while_people_save_are_whole(opened, joined, tmp_path):
+    collection = opened(annotators_per_image=8)
+    stop = threading.Event()
+
+    def work(name):
+        page = joined(collection, name)
+        while (tasks := page.tasks()) and not stop.is_set():
+            page.save(tasks[0]["id"])
+
+    threads = [threading.Thread(target=work, args=(f"p{number}",)) for number in range(6)]
+    joined(collection, "first").save(joined(collection, "first").tasks()[0]["id"])
+    for thread in threads:
+        thread.start()
+    answers = []
+    for number in range(3):
+        out = tmp_path / f"export{number}"
+        done = export_to(collection, out)
+        answers.append(done.answers)
+        entries = json.loads((out / "shapes.json").read_text())["annotations"]
+        assert len(entries) == done.answers
+        table = Manifest.read(out / "manifest.csv", tmp_path).table
+        maps = sum(table[column].notna().sum() for column in table.columns if column.startswith("saliency_"))
+        assert maps == done.answers, "every answer has its map, none is half there"
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert answers == sorted(answers)
+
+
+class TestSplits:
+    def rows(self, count, label="a"):
+        return [{"id": f"{label}{number}", "label": label} for number in range(count)]
+
+    def test_shares_hold_within_each_label(self):
+        shares = {"train": 0.6, "val": 0.2, "test": 0.2}
+        rows = self.rows(100) + self.rows(10, "b") + self.rows(3, "c") + self.rows(1, "d")
+        found = list(zip(rows, drawn_splits(rows, shares, 0), strict=True))
+        counts = {label: Counter(split for row, split in found if row["label"] == label) for label in "abcd"}
+        assert counts["a"] == {"train": 60, "val": 20, "test": 20}
+        assert counts["b"] == {"train": 6, "val": 2, "test": 2}
+        assert counts["c"] == {"train": 1, "val": 1, "test": 1}
+        assert counts["d"] == {"train": 1}
+
+    def test_the_seed_decides_and_the_order_does_not(self):
+        shares = {"train": 0.5, "test": 0.5}
+        rows = self.rows(40)
+        first = dict(zip((row["id"] for row in rows), drawn_splits(rows, shares, 0), strict=True))
+        turned = rows[::-1]
+        assert dict(zip((row["id"] for row in turned), drawn_splits(turned, shares, 0), strict=True)) == first
+        assert drawn_splits(rows, shares, 1) != drawn_splits(rows, shares, 0)

@@ -47,7 +47,7 @@ def build(manifest, **changes):
 def run(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
     done = salign("saliency", "train", written(folder / "maps.yaml", content(digits)), "--out", folder, "--quiet")
-    assert "training: 200 images with a map; validation: 100" in done.out
+    assert "training: 200 images with a map\nvalidation: 100 images with a map\n" in done.out
     (path,) = (one for one in folder.iterdir() if one.is_dir())
     assert done.last.startswith(f"wrote {path}. Next: ")
     return path

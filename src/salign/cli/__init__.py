@@ -12,6 +12,7 @@ from salign import __version__
 from salign.cli import (
     analyse,
     annotate,
+    autoannotate,
     benchmark,
     data,
     demo,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("annotate")(annotate.annotate)
+app.command("autoannotate")(autoannotate.autoannotate)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

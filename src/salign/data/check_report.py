@@ -87,6 +87,12 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
     plain = sum(one.print is not None and one.print.codes is None for one in report.examined)
     if plain:
         lines.append((False, f"{_count(plain, 'picture')} too plain to be compared with others (only pixel for pixel)"))
+    machine = report.manifest.machine_made
+    if machine.any():
+        people = int(report.manifest.table["saliency"].notna().sum() - machine.sum())
+        measured = sorted(set(report.manifest.table["split"][machine]) - {"train"})
+        where = f"; outside of train in {', '.join(measured)}: measure against people alone" if measured else ""
+        lines.append((bool(measured), f"{_count(people, 'map')} of people and {int(machine.sum())} of machines{where}"))
     unread = report.maps("unread")
     blank, constant = report.maps("blank"), report.maps("constant")
     if len(unread) < len(report.examined) - len(report.maps("none")):

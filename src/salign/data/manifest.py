@@ -20,6 +20,11 @@ from salign.types import SalignError
 COLUMNS = ("id", "path", "label", "split", "saliency")
 """Columns every manifest has. `saliency` may be empty (nobody looked); the others may not. Further columns are free."""
 
+PROVENANCE, CONFIDENCE = "provenance", "confidence"
+"""Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
+MACHINE = "model:"
+"""Beginning of the provenance of a map that a machine made; any other is taken for a person's."""
+
 _SHOWN = 50
 
 
@@ -217,6 +222,14 @@ class Manifest:
         grouped = mapped.groupby(["split", "label"], sort=True)["mapped"]
         counts = grouped.agg(images="size", with_map="sum").reset_index()
         return counts.assign(share=counts["with_map"] / counts["images"])
+
+    @property
+    def machine_made(self) -> np.ndarray:
+        """`(N,)` bool: which images have a map that a machine made."""
+        if PROVENANCE not in self.table:
+            return np.zeros(len(self), dtype=bool)
+        by_machine = self.table[PROVENANCE].str.startswith(MACHINE).fillna(False)
+        return (by_machine & self.table["saliency"].notna()).to_numpy(dtype=bool)
 
     def _counts(self) -> str:
         counts = self.coverage()

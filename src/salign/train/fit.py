@@ -129,7 +129,9 @@ def _tell_data(data: Prepared, say: Say) -> None:
     for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
         counts = torch.bincount(dataset.labels, minlength=len(data.classes)).tolist()
         per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
-        say(f"{name}: {len(dataset)} images ({per_class}), {int(dataset.annotated.sum())} with a saliency map")
+        machine = int(dataset.manifest.machine_made.sum())
+        made = f" ({machine} of them made by a machine)" if machine else ""
+        say(f"{name}: {len(dataset)} images ({per_class}), {int(dataset.annotated.sum())} with a saliency map{made}")
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
 

@@ -98,7 +98,10 @@ def fit_saliency(
         return run
     data = prepare(recipe.data, progress=progress)
     train, val = _people(recipe, data, say)
-    say(f"training: {len(train)} images with a map; validation: {len(val)}")
+    for name, part in (("training", train), ("validation", val)):
+        machine = int(part.manifest.machine_made.sum())
+        made = f" ({machine} of them made by a machine)" if machine else ""
+        say(f"{name}: {len(part)} images with a map{made}")
     net = SaliencyNet(
         recipe.model.backbone,
         image_size=recipe.data.image_size,

@@ -1,0 +1,73 @@
+"""`salign autoannotate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def autoannotate(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; its maps are kept, empty cells filled.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run of salign saliency train or salign train; several make an ensemble.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the maps, inside of the manifest's root [ROOT/machine]")
+    ] = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="Mark the images of this split only; repeat [train]")
+    ] = None,
+    method: Annotated[str, typer.Option(help="How a classifier says where: cam, grad_cam or rise.")] = "cam",
+    of: Annotated[
+        str, typer.Option(help="Whose map of a classifier: that of the true or the predicted class.")
+    ] = "true",
+    masks: Annotated[int, typer.Option(min=1, help="Masks of rise.")] = 1000,
+    below: Annotated[
+        float, typer.Option(min=0, max=1, help="Less sure maps are kept apart, as drafts for people.")
+    ] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
+) -> None:
+    """Let a machine mark the images that have no human map.
+
+    Writes maps and a manifest whose columns provenance and confidence say which model made a map and how sure it was;
+    with --below also a manifest of drafts, least sure first, which `salign annotate --mode review` shows to people.
+    """
+    import torch
+
+    from salign.annotate.auto import METHODS, Ensemble, auto_annotate, maker_of
+    from salign.data.manifest import Manifest
+    from salign.errors import SalignError
+
+    for option, value, choices in (("--method", method, METHODS), ("--of", of, ("true", "predicted"))):
+        if value not in choices:
+            raise SalignError(f"{option}: unknown {value!r}; there are {', '.join(choices)}.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    read = Manifest.read(manifest, root)
+    makers = [maker_of(run, method=method, of=of, masks=masks, device=device) for run in runs]
+    maker = makers[0] if len(makers) == 1 else Ensemble(makers)
+    folder = out or read.root / "machine"
+    done = auto_annotate(
+        read,
+        maker,
+        folder,
+        splits=splits or ["train"],
+        below=below,
+        batch_size=batch_size,
+        device=device,
+        progress=True,
+    )
+    target = done.manifest.write(read.root / f"{folder.name}.csv")
+    kept = int(done.manifest.machine_made.sum())
+    people = int(done.manifest.table["saliency"].notna().sum()) - kept
+    typer.echo(f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {kept} of machines")
+    if done.drafts is None:
+        typer.echo(f"wrote {folder} and {target}. Next: salign data check {target}, and look at the maps")
+        return
+    drafts = done.drafts.write(read.root / f"{folder.name}-drafts.csv")
+    typer.echo(
+        f"wrote {folder}, {target} and {drafts} ({len(done.drafts)} maps that are less sure than {below:g}). Next: "
+        f"salign annotate {read.root} --manifest {drafts} --mode review"
+    )

@@ -32,8 +32,10 @@ function open() {
 export async function transact(names, mode, work) {
   const database = await open();
   return new Promise((resolve, reject) => {
-    const transaction = database.transaction(names, mode, { durability: mode === "readwrite" ? "strict" : "default" });
+    const durability = names.includes("queue") ? "strict" : "relaxed"; // a save outlives a power cut, too
+    const transaction = database.transaction(names, mode, { durability });
     const request = work(...names.map((name) => transaction.objectStore(name)));
+    if (mode === "readwrite") transaction.commit?.(); // at once: the tab may close now
     transaction.oncomplete = () => resolve(request?.result);
     transaction.onerror = transaction.onabort = () => reject(transaction.error);
   });

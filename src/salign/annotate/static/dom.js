@@ -29,7 +29,7 @@ export function say(text, how = "polite") {
   const place = $(how === "assertive" ? "alert" : "live");
   place.textContent = text;
   clearTimeout(fading);
-  fading = setTimeout(() => ($("live").textContent = ""), 6000);
+  fading = setTimeout(() => ($("live").textContent = ""), 3500);
 }
 
 /** Only one of the page's sections is shown. */

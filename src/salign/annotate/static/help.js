@@ -14,7 +14,7 @@ export const KEYS = [
     ["A · E · R", "in a review: accept, edit, reject the map"],
   ]],
   ["Marking", [
-    ["B · X · P · O", "brush · eraser · polygon · box"],
+    ["B · X · P · D", "brush · eraser · polygon · box"],
     ["[ · ]", "smaller or larger brush"],
     ["Ctrl + Z · Ctrl + Shift + Z", "undo · redo"],
     ["F", "finish the polygon (or double-click, or click its first point)"],

@@ -151,7 +151,7 @@ const LETTERS = {
   b: (work) => () => work.use("brush"),
   x: (work) => () => work.use("eraser"),
   p: (work) => () => work.use("polygon"),
-  o: (work) => () => work.use("box"),
+  d: (work) => () => work.use("box"),
   "[": (work) => () => work.grow(1 / 1.2),
   "]": (work) => () => work.grow(1.2),
   "+": (work) => () => work.zoom(1.25),

@@ -4,7 +4,7 @@ import { $, choices, choose } from "./dom.js";
 
 const LOOK = "salign.look";
 const PLAIN = { opacity: 50, heat: 55, brightness: 100, contrast: 100 };
-const NAMES = { brush: ["Brush", "B"], eraser: ["Eraser", "X"], polygon: ["Polygon", "P"], box: ["Box", "O"] };
+const NAMES = { brush: ["Brush", "B"], eraser: ["Eraser", "X"], polygon: ["Polygon", "P"], box: ["Box", "D"] };
 const SMALLEST = 0.001; // brush radius as a share of the image's longer side
 const LARGEST = 0.25;
 

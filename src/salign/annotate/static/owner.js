@@ -1,0 +1,118 @@
+/** The owner's dashboard: how far the collection is, whether annotators agree, whom to look at; and the export. */
+
+import { ApiError, call, request } from "./api.js";
+import { bars, meter, table } from "./chart.js";
+import { $, make, say } from "./dom.js";
+
+const TOKEN = "salign.owner";
+const EVERY = 15_000; // ms
+const PATIENCE = 30 * 60_000; // an export of everything may take long
+
+const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
+const seconds = (value) => (value === null || value === undefined ? "–" : value < 90 ? `${value.toFixed(1)} s` : `${(value / 60).toFixed(1)} min`);
+const ago = (iso) => (iso ? new Date(iso).toLocaleString() : "–");
+
+function token() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    localStorage.setItem(TOKEN, given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return localStorage.getItem(TOKEN);
+}
+
+const key = token();
+
+async function refresh() {
+  try {
+    show(await call("/api/owner/summary", { token: key, patience: 60_000 }));
+    $("trouble").hidden = true;
+  } catch (error) {
+    const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
+    $("trouble").hidden = false;
+    $("trouble").textContent = refused ? "This page opens with the owner's link, which `salign annotate` prints when it starts." : error.message;
+    $("export").disabled = refused;
+    if (refused) return;
+  }
+  setTimeout(refresh, EVERY);
+}
+
+function show(summary) {
+  const { coverage, agreement } = summary;
+  document.title = $("title").textContent = summary.title;
+  $("when").textContent = `as of ${new Date(summary.when).toLocaleTimeString()}`;
+  $("dashboard").hidden = false;
+  $("figures").replaceChildren(
+    figure("Answers", `${coverage.answered} of ${coverage.wanted}`, coverage.wanted ? percent(coverage.answered / coverage.wanted) : ""),
+    figure("Images complete", `${coverage.complete} of ${coverage.images}`, `${summary.annotators_per_image} per image`),
+    figure("Time per image", seconds(summary.seconds?.median), summary.seconds ? `90 % below ${seconds(summary.seconds.p90)}` : ""),
+    figure("Agreement of answers", number(agreement.alpha), `Krippendorff's α, ${agreement.answers} images`),
+    figure("Agreement of maps", number(agreement.map_cc), agreement.images ? `correlation; IoU ${number(agreement.map_iou)}; ${agreement.images} images` : "needs two maps of an image"),
+    figure("One against the rest", number(agreement.map_ceiling), "map correlation: the ceiling for a model"),
+  );
+  $("coverage-text").textContent = `${coverage.untouched} images without an answer; ${coverage.skipped} skips; ${coverage.gold} gold images besides.`;
+  const named = ({ annotators, images }) => ({ label: annotators === 1 ? "1 annotator" : `${annotators} annotators`, value: images });
+  $("coverage").replaceChildren(bars(coverage.by_count.map(named), "Images by number of annotators"));
+  $("doubts").hidden = !summary.suspicious.length;
+  $("doubts-list").replaceChildren(...summary.suspicious.map(({ name, reason }) => make("li", {}, make("strong", { textContent: name }), `: ${reason}`)));
+  $("annotators").replaceChildren(summary.annotators.length ? table(ANNOTATOR, summary.annotators) : make("p", { textContent: "Nobody yet." }));
+  $("arms-part").hidden = !summary.arms;
+  if (summary.arms) $("arms").replaceChildren(table(ARM, summary.arms));
+  $("images-text").textContent = summary.images.length < coverage.images ? `The ${summary.images.length} least annotated.` : "The least annotated first.";
+  $("images").replaceChildren(table(IMAGE, summary.images));
+}
+
+function figure(name, value, note) {
+  return make("div", {}, make("dt", { textContent: name }), make("dd", { className: "value", textContent: value }), make("dd", { className: "note", textContent: note }));
+}
+
+const share = (value) => make("span", { className: "share" }, meter(value), percent(value));
+const gold = (row) => (row.gold_seen ? `${row.gold_right} of ${row.gold_seen}` : "–");
+
+const ANNOTATOR = [
+  { title: "Name", cell: (row) => (row.suspicious.length ? make("span", { className: "doubted", title: row.suspicious.join("; ") }, `⚠ ${row.shown ?? row.name}`) : (row.shown ?? row.name)) },
+  { title: "Answered", number: true, cell: (row) => String(row.answered) },
+  { title: "Skipped", number: true, cell: (row) => String(row.skipped) },
+  { title: "Blank", number: true, cell: (row) => String(row.blank) },
+  { title: "Open", number: true, cell: (row) => String(row.open) },
+  { title: "Median time", number: true, cell: (row) => seconds(row.median_seconds) },
+  { title: "Gold right", number: true, cell: gold },
+  { title: "Agrees with others", number: true, cell: (row) => (row.agreement === null ? "–" : share(row.agreement)) },
+  { title: "Map correlation", number: true, cell: (row) => number(row.map_agreement) },
+  { title: "Sure", number: true, cell: (row) => number(row.confidence, 1) },
+  { title: "Last", cell: (row) => ago(row.last) },
+];
+const ARM = [
+  { title: "Help", cell: (row) => row.arm },
+  { title: "Answered", number: true, cell: (row) => String(row.answered) },
+  { title: "Gold right", number: true, cell: gold },
+  { title: "Median time", number: true, cell: (row) => seconds(row.median_seconds) },
+];
+const IMAGE = [
+  { title: "Image", cell: (row) => (row.gold ? `${row.id} (gold)` : row.id) },
+  { title: "Answers", number: true, cell: (row) => String(row.count) },
+  { title: "Skipped", number: true, cell: (row) => String(row.skipped) },
+  { title: "What was said", cell: (row) => Object.entries(row.answers).map(([answer, count]) => `${answer} × ${count}`).join(", ") || "–" },
+];
+
+async function download() {
+  const button = $("export");
+  button.disabled = true;
+  say("The export is being made.");
+  try {
+    const reply = await request("/api/owner/export", { method: "POST", body: {}, token: key, patience: PATIENCE });
+    const name = /filename="?([^";]+)/.exec(reply.headers.get("Content-Disposition") ?? "")?.[1] ?? "annotations.zip";
+    const url = URL.createObjectURL(await reply.blob());
+    make("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    say("The export is ready.");
+  } catch (error) {
+    say(error.message, "assertive");
+  } finally {
+    button.disabled = false;
+  }
+}
+
+$("export").onclick = download;
+refresh();

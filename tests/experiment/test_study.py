@@ -66,6 +66,7 @@ def test_controls_copy_the_guided_arm() -> None:
     assert arm_changes("maps:mask_lung", guided="cyborg", own=own)["data"] == {"map_column": "mask_lung"}
     assert arm_changes("alpha@0.3", guided="cyborg", own=own) == {"loss": {"name": "cyborg", "alpha": 0.3}}
     assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": BLUR_LEVELS}
+    assert arm_changes("swap@0.5", guided="cyborg", own=own) == {"loss": {"name": "ce"}, "data": {"swap_outside": 0.5}}
     assert arm_changes("blur@4", guided="cyborg", own=own)["data"] == {"blur_outside": [4.0]}
     assert arm_changes("ce_times@7", guided="cyborg", own=own) == {"loss": {"name": "ce"}}
     assert (times("ce_times@7"), times("alpha@0.3"), times("ce")) == (7, 1, 1)

@@ -43,6 +43,7 @@ def full(manifest) -> dict[str, Any]:
             "annotated": 0.5,
             "maps": "shuffled",
             "blur_outside": [2.0, 4.0],
+            "swap_outside": 0.25,
             "seed": 9,
             "sampling": "balanced",
             "faults": "leave_out",

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.swap import swap_outside
 from salign.data.tables import TEXT
 from salign.data.transforms import JointTransform
 from salign.maps.tensor_ops import resize
@@ -36,6 +37,7 @@ class SaliencyDataset(Dataset[Batch]):
         transform: see `Transform`; `build_transform` makes one.
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
         map_change: what is trained with instead of a map that was read; None = the map itself.
+        swap_outside: probability that an annotated image is shown in the surroundings of another image of its class.
 
     Raises:
         ManifestError: a label is not among the classes; every row is named.
@@ -49,8 +51,10 @@ class SaliencyDataset(Dataset[Batch]):
         *,
         stretch_maps: bool = False,
         map_change: MapChange | None = None,
+        swap_outside: float = 0.0,
     ) -> None:
         self.manifest = manifest
+        self.swap_outside = swap_outside
         self.stretch_maps = stretch_maps
         self.map_change = map_change
         self.classes = tuple(classes)
@@ -68,6 +72,7 @@ class SaliencyDataset(Dataset[Batch]):
             self.transform,
             stretch_maps=self.stretch_maps,
             map_change=self.map_change,
+            swap_outside=self.swap_outside,
         )
 
     @property
@@ -95,6 +100,8 @@ class SaliencyDataset(Dataset[Batch]):
 
     def _sample(self, i: int) -> Batch:
         image, saliency = self.transform(*self._read(i))
+        if self.swap_outside and saliency is not None and float(torch.rand(())) < self.swap_outside:
+            image = swap_outside(image, self._partner(i), saliency)
         return Batch(
             images=image,
             labels=torch.tensor(int(self._labels[i])),
@@ -103,11 +110,22 @@ class SaliencyDataset(Dataset[Batch]):
             index=torch.tensor(i),
         )
 
+    def _partner(self, i: int) -> Tensor:
+        """`(3, H, W)`: an image of the class of `i`, another one where there is another."""
+        same = np.flatnonzero(self._labels == self._labels[i])
+        others = same[same != i] if len(same) > 1 else same
+        position = int(others[int(torch.randint(len(others), ()))])
+        image, _ = self.transform(self._image(position), None)
+        return image
+
+    def _image(self, i: int) -> Tensor:
+        enough = self.transform.enough if isinstance(self.transform, JointTransform) else None
+        return read_image(self.manifest.image_path(i), where=self.manifest.where(i), at_least=enough)
+
     def _read(self, i: int) -> tuple[Tensor, Tensor | None]:
         """`(3, H, W)` and `(1, H, W)` or None."""
         path, map_path = self.manifest.image_path(i), self.manifest.saliency_path(i)
-        enough = self.transform.enough if isinstance(self.transform, JointTransform) else None
-        image = read_image(path, where=self.manifest.where(i), at_least=enough)
+        image = self._image(i)
         if map_path is None:
             return image, None
         where = self.manifest.where(i, "saliency")

@@ -28,6 +28,10 @@ def _blur(_: Changes, value: float) -> Changes:
     return merge(_CE, {"data": {"blur_outside": [value]}})
 
 
+def _swap(_: Changes, value: float) -> Changes:
+    return merge(_CE, {"data": {"swap_outside": value}})
+
+
 PLAIN: dict[str, Changes] = {
     "ce": _CE,
     "cyborg": _CYBORG,
@@ -37,10 +41,12 @@ PLAIN: dict[str, Changes] = {
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,
+    "swap": _swap,
     "ce_times": lambda guided, value: _CE,
 }
 """Arm with a value, written NAME@VALUE: `alpha@0.3` (the guided arm at another alpha), `blur@4` (one level),
-`ce_times@7` (cross-entropy with seven times the training images)."""
+`swap@0.5` (half of the annotated images in other surroundings), `ce_times@7` (cross-entropy with seven times the
+training images)."""
 
 
 def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes:

@@ -93,6 +93,7 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
         build_transform(data.image_size, data.augment, data.blur_outside),
         stretch_maps=control.rows is not None,
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
+        swap_outside=data.swap_outside,
     )
 
 

@@ -56,6 +56,8 @@ class DataRecipe(Section):
     blur_outside: list[float] = []
     """Sigmas in pixels, published 2, 4, ..., 16: annotated training images are blurred outside of their map by one of
     these or by none, each equally often."""
+    swap_outside: float = Field(default=0, ge=0, le=1)
+    """Probability that an annotated training image is shown in the surroundings of another image of its class."""
     seed: int = 0
     """Of what `limit`, `annotated` and control maps draw: runs with other training seeds share their data."""
     sampling: Literal["natural", "balanced"] = "natural"

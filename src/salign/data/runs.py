@@ -10,6 +10,9 @@ import numpy as np
 from salign.data.image import MAX_PIXELS
 from salign.types import SalignError
 
+MOST_RUNS = 5_000_000
+"""A mask in more pieces than this is noise, not a mark."""
+
 Box = tuple[int, int, int, int]
 """Top, left, height, width in pixels."""
 
@@ -50,10 +53,16 @@ class Runs:
 
     @classmethod
     def of(cls, mask: np.ndarray, *, columns: bool = False) -> Runs:
-        """Encode an `(H, W)` bool mask."""
+        """Encode an `(H, W)` bool mask.
+
+        Raises:
+            SalignError: it has more than `MOST_RUNS` runs.
+        """
         flat = mask.ravel(order="F" if columns else "C")
-        changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        ends = np.concatenate([[0] if flat[0] else [], changes, [flat.size]])
+        differs = flat[1:] != flat[:-1]
+        if (count := np.count_nonzero(differs)) > MOST_RUNS:
+            raise SalignError(f"a mask in {count:,} pieces is noise, not a mark; up to {MOST_RUNS:,} are read")
+        ends = np.concatenate([[0] if flat[0] else [], np.flatnonzero(differs) + 1, [flat.size]])
         return cls((mask.shape[0], mask.shape[1]), np.diff(ends, prepend=0).astype(np.int64), columns=columns)
 
     def decode(self) -> np.ndarray:

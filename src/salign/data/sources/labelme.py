@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from salign.data.annotations import Annotated, by_label
-from salign.data.runs import Runs, checked_size
+from salign.data.runs import Runs
 from salign.data.sources.export import areas, boxed, by_image, inside, size_needed
 from salign.data.sources.fields import Field, read_each, read_json, size_of
 from salign.data.sources.outlines import line
@@ -26,8 +26,8 @@ from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 from salign.types import SalignError
 
-MOST_RUNS = 5_000_000
-"""A mask in more pieces than this is noise, not a mark."""
+MOST_PIXELS = 40_000_000
+"""Of a picture inside of an annotation file."""
 
 
 def read_labelme(path: Path, *, width: float | None = None) -> list[Annotated]:
@@ -78,28 +78,25 @@ def _mark(shape: Field, size: tuple[int, int], width: float | None) -> Shape | R
 
 def _mask(field: Field, size: tuple[int, int], corner: tuple[int, int]) -> Runs:
     part = decoded_png(field.value)
-    values = np.array(part)
-    part_inside = (values if values.ndim == 2 else values[..., 0]) > 0
-    runs = Runs.of(part_inside)
-    if len(runs.counts) > MOST_RUNS:
-        raise SalignError(f"a mask of {len(runs.counts):,} pieces is noise, not a mark")
-    return Runs(size, runs.counts, (*corner, *part_inside.shape))
+    if part.mode not in ("1", "L"):
+        raise SalignError(f"expected a black and white or grey mask, got one of the kind {part.mode}")
+    marked = np.array(part) > 0
+    return Runs(size, Runs.of(marked).counts, (*corner, *marked.shape))
 
 
 def decoded_png(text: object) -> Image.Image:
     """A PNG in base64, decoded; its size is checked first.
 
     Raises:
-        SalignError: not base64, not a PNG, damaged, or too large.
+        SalignError: not base64, not a PNG, damaged, or of more than `MOST_PIXELS`.
     """
     try:
         if not isinstance(text, str):
             raise ValueError("it is no text")
         picture = Image.open(io.BytesIO(base64.b64decode(text, validate=False)), formats=("PNG",))
-        checked_size(picture.height, picture.width)
+        if picture.height * picture.width > MOST_PIXELS:
+            raise ValueError(f"it has {picture.width} x {picture.height} pixels; up to {MOST_PIXELS:,} are read")
         picture.load()
-    except SalignError:
-        raise
     except Exception as error:  # what Pillow raises on damaged files is of many kinds
         raise SalignError(f"expected a PNG in base64: {error}") from error
     return picture

@@ -284,6 +284,7 @@ LEAVES = {
     "data.annotated": None,
     "data.maps": "own",
     "data.blur_outside": [4.0, 2.0],
+    "data.swap_outside": 0.75,
     "data.seed": 8,
     "data.sampling": "natural",
     "data.faults": "stop",

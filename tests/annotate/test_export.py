@@ -49,7 +49,7 @@ def unit_of(collection, task):
 
 @pytest.fixture
 def annotated(opened, joined):
-    """Ann and Bob on six images: both mark 0, only Ann 1, 2 is blank, 3 is skipped, on 4 they disagree, 5 is not done."""
+    """By Ann and Bob: 0 is marked by both, 1 by Ann, 2 is blank, 3 and 5 are skipped, on 4 they disagree."""
     collection = opened(annotators_per_image=2)
     for name in ("Ann B.", "Bob"):
         page, ann = joined(collection, name), name != "Bob"

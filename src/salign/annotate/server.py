@@ -32,7 +32,7 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
         open_mode: anybody who reaches the server may join by a name, and is trusted as owner: for loopback only.
         names: hosts that the server answers to, besides `localhost` and, unless `open_mode`, IP addresses.
     """
-    app = FastAPI(title="salign annotate", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="salign annotate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.collection, app.state.open_mode = collection, open_mode
     _add_errors(app)
     _add_pages(app)

@@ -51,6 +51,9 @@ def annotate(
         mode=mode,
         annotators_per_image=annotators_per_image,
     )
+    if export is not None:
+        _export(collection, export)
+        return
     _serve(folder, collection, host, port, annotator or [], browser)
 
 
@@ -58,6 +61,7 @@ def _serve(folder: Path, collection: object, host: str, port: int, names: list[s
     import logging
     import webbrowser
 
+    from salign.annotate import access
     from salign.annotate.collection import Collection
     from salign.annotate.server_run import links, listen, run
 
@@ -69,7 +73,28 @@ def _serve(folder: Path, collection: object, host: str, port: int, names: list[s
     for who, address in addresses:
         typer.echo(f"{who}: {address}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
-    if browser:
+    if browser and access.is_loopback(host):  # elsewhere a link would stand in the list of processes
         webbrowser.open(addresses[-1][1])
     run(collection, listening, host)
     typer.echo(f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on")
+
+
+def _export(collection: object, out: Path) -> None:
+    from salign.annotate.collection import Collection
+    from salign.annotate.export import export_to
+
+    assert isinstance(collection, Collection)
+    done = export_to(collection, out)
+    collection.store.close()
+    if done.unlabelled:
+        what = "neither a label nor an answer that most people gave"
+        typer.echo(f"left out of the manifest, {what}: {len(done.unlabelled)} images, first {done.unlabelled[0]}")
+    if done.strange:
+        typer.echo(f"left out: {done.strange} answers on images that the study no longer has")
+    manifest = out / "manifest.csv"
+    apart = "" if done.root == out.resolve() else f" --root {done.root}"
+    use = f"data.manifest={manifest}" + ("" if not apart else f" and data.root={done.root}")
+    typer.echo(
+        f"wrote {done.answers} answers on {done.images} images, {done.maps} with a map, to {out}. "
+        f"Next: `salign data check {manifest}{apart}`, then train with {use}"
+    )

@@ -1,0 +1,208 @@
+"""Agreement on answers and maps, and who is named to be looked at."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotate_page import BOX, owner_of, write_images
+from references.krippendorff import alpha as slow_alpha
+from salign.annotate.opening import open_collection
+from salign.annotate.quality import MapAgreement, krippendorff, map_agreement, overlap
+from salign.annotate.summary import Summary
+
+ANSWERS = st.lists(st.lists(st.sampled_from("abc"), max_size=5), max_size=12)
+
+
+@given(ANSWERS)
+def test_alpha_equals_its_definition(units):
+    assert krippendorff(units) == pytest.approx(slow_alpha(units), abs=1e-12, nan_ok=True)
+
+
+@given(ANSWERS, st.randoms())
+def test_alpha_knows_no_order_of_units_annotators_and_names(units, lot):
+    turned = [[{"a": "x", "b": "y", "c": "z"}[value] for value in values] for values in units]
+    lot.shuffle(turned)
+    for values in turned:
+        lot.shuffle(values)
+    assert krippendorff(turned) == pytest.approx(krippendorff(units), abs=1e-12, nan_ok=True)
+
+
+def test_alpha_of_krippendorffs_own_examples():
+    """Krippendorff 2011, sections B (two observers, nominal: .692) and C (four observers, data missing: .743)."""
+    first, second = (
+        ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"],
+        ["b", "a", "b", "b", "b", "c", "c", "c", "e", "d", "d", "d"],
+    )
+    assert krippendorff(zip(first, second, strict=True)) == pytest.approx(0.692, abs=5e-4)
+    rows = ["1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 ."]
+    columns = zip(*(row.split() for row in rows), strict=True)
+    units = [[value for value in column if value != "."] for column in columns]
+    assert krippendorff(units) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_is_one_zero_or_nothing():
+    assert krippendorff([["a", "a"], ["b", "b", "b"], ["a"]]) == 1
+    assert math.isnan(krippendorff([["a", "a"], ["a", "a"]])), "with one answer there is nothing to agree on"
+    assert math.isnan(krippendorff([["a"], []]))
+    lot = random.Random(0)
+    assert abs(krippendorff([[lot.choice("ab") for _ in range(3)] for _ in range(4000)])) < 0.03
+
+
+def disc(x, y, radius=8, side=64):
+    rows, columns = np.mgrid[:side, :side]
+    return (columns - x) ** 2 + (rows - y) ** 2 < radius**2
+
+
+def test_overlap_is_intersection_over_union():
+    assert overlap(disc(20, 20), disc(20, 20)) == 1
+    assert overlap(disc(10, 10), disc(50, 50)) == 0
+    a, b = disc(20, 20), disc(24, 20)
+    assert overlap(a, b) == pytest.approx((a & b).sum() / (a | b).sum())
+    assert math.isnan(overlap(np.zeros((4, 4)), np.zeros((4, 4))))
+
+
+def test_map_agreement_over_pairs_images_and_annotators():
+    same, moved, away = disc(20, 20), disc(24, 20), disc(50, 50)
+    blank = np.zeros_like(same)
+    found = map_agreement([{1: same, 2: moved, 3: away}, {1: same, 2: same}, {1: same, 3: blank}, {2: away}])
+
+    def cc(a, b):
+        return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+    first = (cc(same, moved) + cc(same, away) + cc(moved, away)) / 3
+    assert found.images == 2
+    assert found.cc == pytest.approx((first + 1) / 2)
+    assert found.iou == pytest.approx((overlap(same, moved) / 3 + 1) / 2)
+    assert found.by_person[1] == pytest.approx((cc(same, moved) + cc(same, away) + 1) / 3)
+    assert found.by_person[3] == pytest.approx((cc(same, away) + cc(moved, away)) / 2)
+    rest = (moved.astype(float) + away) / 2
+    loo = [cc(same, rest), cc(moved, (same.astype(float) + away) / 2), cc(away, (same.astype(float) + moved) / 2)]
+    assert found.ceiling == pytest.approx((np.mean(loo) + 1) / 2)
+
+
+def test_without_two_maps_nothing_is_said():
+    found = map_agreement([])
+    assert isinstance(found, MapAgreement)
+    assert math.isnan(found.cc)
+    assert found.by_person == {}
+
+
+@pytest.fixture
+def collected(tmp_path, joined):
+    """Twenty images of two classes, four of them gold, by two careful people and one of each kind of careless."""
+    folder = write_images(tmp_path / "set", 20, (40, 40))
+    truth = {f"{n}.png": "cat" if n % 2 else "dog" for n in range(20)}
+    gold = {name: truth[name] for name in list(truth)[:4]}
+    collection = open_collection(
+        folder, classes=["cat", "dog"], annotators_per_image=7, gold=gold, gold_share=0.25, confidence=True
+    )
+    lot = random.Random(1)
+
+    def careful(image, n):
+        near = [[5 + n % 5, 5], [20 + n % 5, 20]]
+        return {"answer": truth[image], "elapsed_ms": lot.uniform(4000, 6000), "shapes": [{**BOX, "points": near}]}
+
+    def wrong(image, n):
+        return careful(image, n) | {"answer": "cat" if truth[image] == "dog" else "dog"}
+
+    def elsewhere(image, n):
+        return careful(image, n) | {"shapes": [{**BOX, "points": [[30, 30], [39, 39]]}]}
+
+    kinds = {
+        "good one": careful,
+        "good two": careful,
+        "hasty": lambda image, n: careful(image, n) | {"elapsed_ms": 300.0},
+        "always cat": lambda image, n: careful(image, n) | {"answer": "cat"},
+        "wrong": wrong,
+        "elsewhere": elsewhere,
+        "lazy": lambda image, n: careful(image, n) | {"shapes": [], "blank": True},
+    }
+    for name, kind in kinds.items():
+        page = joined(collection, name)
+        number = 0
+        while tasks := page.tasks():
+            image = collection.store.task(int(tasks[0]["id"]), list(kinds).index(name) + 1).unit
+            page.save(tasks[0]["id"], confidence=3, **kind(image, number))
+            number += 1
+        assert number == 20
+    return collection, owner_of(collection, page).call("GET", "/api/owner/summary")
+
+
+def test_the_careless_are_named_with_the_reason_and_the_careful_are_not(collected):
+    named: dict[str, list[str]] = {}
+    for row in collected[1]["suspicious"]:
+        named.setdefault(row["name"], []).append(row["reason"])
+    assert set(named) == {"hasty", "always cat", "wrong", "elsewhere", "lazy"}
+    assert "0.3 s for an image; the others take" in named["hasty"][0]
+    assert "answered 'cat' 20 of 20 times" in named["always cat"]
+    assert "2 of 4 gold images right" in named["always cat"]
+    assert "0 of 4 gold images right" in named["wrong"]
+    assert any(reason.startswith("answers agree with the others' to 0.") for reason in named["wrong"])
+    assert any(reason.startswith("maps agree") for reason in named["elsewhere"])
+    assert named["lazy"] == ["nothing to mark in 20 of 20; the others marked most of these"]
+
+
+def test_the_summary_counts_what_was_saved(collected):
+    collection, summary = collected
+    assert summary["coverage"] | {"by_count": 0} == {
+        "images": 16, "wanted": 112, "answered": 112, "complete": 16, "untouched": 0, "skipped": 0, "gold": 4, "by_count": 0,
+    }  # fmt: skip
+    assert summary["coverage"]["by_count"] == [{"annotators": 7, "images": 16}]
+    rows = {row["name"]: row for row in summary["annotators"]}
+    assert (rows["good one"]["answered"], rows["good one"]["gold_right"], rows["good one"]["gold_seen"]) == (20, 4, 4)
+    assert rows["lazy"]["blank"] == 20
+    assert rows["hasty"]["median_seconds"] == pytest.approx(0.3)
+    assert 4 < rows["good two"]["median_seconds"] < 6
+    assert rows["good one"]["agreement"] == 1
+    assert rows["wrong"]["agreement"] == 0
+    assert rows["lazy"]["map_agreement"] is None
+    assert rows["good one"]["confidence"] == 3
+    assert summary["agreement"]["answers"] == 20
+    assert summary["agreement"]["images"] == 20
+    assert 0 < summary["agreement"]["alpha"] < 1
+    assert (
+        0 < summary["agreement"]["map_iou"] < summary["agreement"]["map_cc"] < summary["agreement"]["map_ceiling"] < 1
+    )
+    assert len(summary["images"]) == 20
+    assert sum(sum(row["answers"].values()) for row in summary["images"]) == 140
+
+
+def test_before_the_first_answer_there_are_no_figures(opened, joined):
+    summary = owner_of(collection := opened(), joined(collection, "Ann")).call("GET", "/api/owner/summary")
+    assert summary["agreement"] == {
+        "alpha": None, "answers": 0, "map_cc": None, "map_iou": None, "map_ceiling": None, "images": 0, "of": 200,
+    }  # fmt: skip
+    assert summary["seconds"] is None
+    assert summary["coverage"]["untouched"] == 6
+    assert summary["annotators"][0]["median_seconds"] is None
+
+
+def test_a_summary_is_made_once_for_many_looks(opened, joined, monkeypatch):
+    collection, made = opened(), []
+    monkeypatch.setattr("salign.annotate.summary.summarise", lambda _: made.append(1) or {"n": len(made)})
+    summary = Summary(collection, seconds=60)
+    assert [summary.get()["n"] for _ in range(5)] == [1] * 5
+    hurried = Summary(collection, seconds=0)
+    assert [hurried.get()["n"] for _ in range(2)] == [2, 3]
+
+
+def test_the_arms_of_help_are_compared(tmp_path, joined):
+    folder = write_images(tmp_path / "set", 4)
+    rows = [f"{n},{n}.png,cat,train,,dog" for n in range(4)]
+    (folder / "manifest.csv").write_text("id,path,label,split,saliency,decision\n" + "\n".join(rows))
+    settings = {"arms": ["none", "decision"], "by": "image"}
+    gold = dict.fromkeys(map(str, range(4)), "cat")
+    collection = open_collection(folder, mode="assisted", classes=["cat", "dog"], assisted=settings, gold=gold)
+    page = joined(collection, "Ann")
+    while tasks := page.tasks():
+        page.save(tasks[0]["id"], answer=tasks[0]["decision"] or "cat")
+    summary = owner_of(collection, page).call("GET", "/api/owner/summary")
+    assert [(row["arm"], row["answered"], row["gold_right"], row["gold_seen"]) for row in summary["arms"]] == [
+        ("none", 2, 2, 2), ("decision", 2, 0, 2),
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import uuid
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from annotate_page import BOX, owner_of, write_images
 from references.krippendorff import alpha as slow_alpha
 from salign.annotate.opening import open_collection
 from salign.annotate.quality import MapAgreement, krippendorff, map_agreement, overlap
-from salign.annotate.summary import Summary
+from salign.annotate.records import read_annotation
+from salign.annotate.summary import Summary, summarise
 
 ANSWERS = st.lists(st.lists(st.sampled_from("abc"), max_size=5), max_size=12)
 
@@ -35,10 +37,7 @@ def test_alpha_knows_no_order_of_units_annotators_and_names(units, lot):
 
 def test_alpha_of_krippendorffs_own_examples():
     """Krippendorff 2011, sections B (two observers, nominal: .692) and C (four observers, data missing: .743)."""
-    first, second = (
-        ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"],
-        ["b", "a", "b", "b", "b", "c", "c", "c", "e", "d", "d", "d"],
-    )
+    first, second = "aabbdcccedda", "babbbccceddd"
     assert krippendorff(zip(first, second, strict=True)) == pytest.approx(0.692, abs=5e-4)
     rows = ["1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 ."]
     columns = zip(*(row.split() for row in rows), strict=True)
@@ -93,10 +92,10 @@ def test_without_two_maps_nothing_is_said():
     assert found.by_person == {}
 
 
-@pytest.fixture
-def collected(tmp_path, joined):
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
     """Twenty images of two classes, four of them gold, by two careful people and one of each kind of careless."""
-    folder = write_images(tmp_path / "set", 20, (40, 40))
+    folder = write_images(tmp_path_factory.mktemp("collected") / "set", 20, (40, 40))
     truth = {f"{n}.png": "cat" if n % 2 else "dog" for n in range(20)}
     gold = {name: truth[name] for name in list(truth)[:4]}
     collection = open_collection(
@@ -124,19 +123,19 @@ def collected(tmp_path, joined):
         "lazy": lambda image, n: careful(image, n) | {"shapes": [], "blank": True},
     }
     for name, kind in kinds.items():
-        page = joined(collection, name)
-        number = 0
-        while tasks := page.tasks():
-            image = collection.store.task(int(tasks[0]["id"]), list(kinds).index(name) + 1).unit
-            page.save(tasks[0]["id"], confidence=3, **kind(image, number))
+        person, number = collection.store.add_person(name), 0
+        while tasks := collection.next_tasks(person, [])["tasks"]:
+            image = collection.task(person, tasks[0]["id"]).unit
+            body = {"task": tasks[0]["id"], "base": 0, "confidence": 3} | kind(image, number)
+            collection.save(person, str(uuid.uuid4()), read_annotation(body, 100))
             number += 1
         assert number == 20
-    return collection, owner_of(collection, page).call("GET", "/api/owner/summary")
+    return summarise(collection)
 
 
 def test_the_careless_are_named_with_the_reason_and_the_careful_are_not(collected):
     named: dict[str, list[str]] = {}
-    for row in collected[1]["suspicious"]:
+    for row in collected["suspicious"]:
         named.setdefault(row["name"], []).append(row["reason"])
     assert set(named) == {"hasty", "always cat", "wrong", "elsewhere", "lazy"}
     assert "0.3 s for an image; the others take" in named["hasty"][0]
@@ -149,9 +148,10 @@ def test_the_careless_are_named_with_the_reason_and_the_careful_are_not(collecte
 
 
 def test_the_summary_counts_what_was_saved(collected):
-    collection, summary = collected
+    summary = collected
     assert summary["coverage"] | {"by_count": 0} == {
-        "images": 16, "wanted": 112, "answered": 112, "complete": 16, "untouched": 0, "skipped": 0, "gold": 4, "by_count": 0,
+        "images": 16, "wanted": 112, "answered": 112, "complete": 16, "untouched": 0, "skipped": 0, "gold": 4,
+        "by_count": 0,
     }  # fmt: skip
     assert summary["coverage"]["by_count"] == [{"annotators": 7, "images": 16}]
     rows = {row["name"]: row for row in summary["annotators"]}
@@ -188,7 +188,7 @@ def test_a_summary_is_made_once_for_many_looks(opened, joined, monkeypatch):
     monkeypatch.setattr("salign.annotate.summary.summarise", lambda _: made.append(1) or {"n": len(made)})
     summary = Summary(collection, seconds=60)
     assert [summary.get()["n"] for _ in range(5)] == [1] * 5
-    hurried = Summary(collection, seconds=0)
+    hurried = Summary(collection, seconds=0, share=math.inf)
     assert [hurried.get()["n"] for _ in range(2)] == [2, 3]
 
 

@@ -55,7 +55,7 @@ def test_a_folder_needs_images_and_gold_names_them(tmp_path):
     with pytest.raises(SalignError, match="no image found"):
         open_collection(tmp_path / "empty")
     folder = write_images(tmp_path / "set", 2)
-    with pytest.raises(SalignError, match="no image is called x.png"):
+    with pytest.raises(SalignError, match=r"no image is called x\.png"):
         open_collection(folder, classes=["a"], gold={"x.png": "a"})
     with pytest.raises(SalignError, match="nothing to hand out in mode review"):
         open_collection(folder, mode="review", out=tmp_path / "review")
@@ -117,8 +117,10 @@ def test_names_of_hosts(header, name):
     assert access.host_name(header) == name
 
 
-@pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.9.9.9", True),
-                                            ("0.0.0.0", False), ("10.0.0.1", False), ("box", False)])  # fmt: skip
+@pytest.mark.parametrize(("host", "local"), [
+    ("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.9.9.9", True), ("0.0.0.0", False),
+    ("10.0.0.1", False), ("box", False),
+])  # fmt: skip
 def test_which_addresses_only_this_machine_reaches(host, local):
     assert access.is_loopback(host) is local
 

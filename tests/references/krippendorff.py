@@ -1,4 +1,4 @@
-"""Krippendorff's alpha for nominal data by its definition: observed against expected disagreement of pairs of values."""
+"""Krippendorff's alpha for nominal data by its definition: observed against expected disagreement of pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 
 
 def alpha(units: Sequence[Sequence[Hashable]]) -> float:
-    """`1 - Do / De`; Do: mean over pairable values of their disagreement within a unit; De: over all pairs of values."""
+    """`1 - Do / De`; Do: mean disagreement of pairable values within their units; De: of all pairs of values."""
     pairable = [list(values) for values in units if len(values) > 1]
     everything = [value for values in pairable for value in values]
     n = len(everything)

@@ -103,6 +103,7 @@ class PictureCache:
         self._held: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._making = [threading.Lock() for _ in range(256)]  # by the beginning of the tag: nothing is made twice
         self._decoding = threading.Semaphore(2)  # a large image takes hundreds of megabytes while it is read
         folder.mkdir(parents=True, exist_ok=True)
         self._written = sum(path.stat().st_size for path in folder.iterdir())
@@ -125,10 +126,11 @@ class PictureCache:
         tag = hashlib.blake2b(named.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         found = self._find(tag)
         if found is None:
-            with self._decoding:
+            with self._making[int(tag[:2], 16)]:
                 found = self._find(tag)  # somebody else may have made it meanwhile
                 if found is None:
-                    found = make()
+                    with self._decoding:
+                        found = make()
                     self._keep(tag, *found)
         return Encoded(*found, tag)
 

@@ -44,8 +44,8 @@ export class Cursor {
     const { stage, tool } = this.work;
     const { view } = stage;
     const step = event.shiftKey ? 1 : (event.altKey ? LEAP : STEP) / view.scale;
-    this.x += dx * step;
-    this.y += dy * step;
+    const grid = (value, by) => (by && event.shiftKey ? Math.round(value + by) : value + by * step); // onto whole pixels
+    [this.x, this.y] = [grid(this.x, dx), grid(this.y, dy)];
     this.#hold(view);
     if (view.reveal(this.x, this.y)) stage.changedView();
     tool.move([this.point]);

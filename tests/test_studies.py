@@ -22,9 +22,9 @@ def prepared(out: Path, *arguments: str) -> pd.DataFrame:
     return Manifest.read(out / "manifest.csv").table
 
 
-def cells_are_sound(name: str, folder: Path) -> None:
+def cells_are_sound(name: str, folder: Path, manifest: str = "manifest.csv") -> None:
     """Every arm, at its first seed, finds its images and maps."""
-    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={folder / 'manifest.csv'}"])
+    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={folder / manifest}"])
     cells = expand(study)
     assert len({cell.place for cell in cells}) == len(cells) >= 9
     for cell in cells:
@@ -41,6 +41,23 @@ def test_digits(tmp_path: Path) -> None:
     assert agrees[["train", "val", "test_iid"]].tolist() == [1, 1, 1]
     assert agrees[["val_ood", "test_ood"]].max() < 0.2
     cells_are_sound("digits", tmp_path / "digits")
+
+
+def test_digits_machine(tmp_path: Path) -> None:
+    prepared(tmp_path / "digits", "digits")
+    recipe = tmp_path / "maps.yaml"
+    text = (FOLDER.parent / "digits_maps.yaml").read_text().replace("epochs: 30", "epochs: 1")
+    recipe.write_text(text.replace("data/digits/manifest.csv", str(tmp_path / "digits" / "manifest.csv")))
+    command = [sys.executable, FOLDER / "prepare.py", "machine", tmp_path / "digits" / "manifest.csv", recipe]
+    subprocess.run(command, check=True, capture_output=True)
+    table = Manifest.read(tmp_path / "digits" / "machine.csv").table
+    train = table[table["split"] == "train"]
+    assert train[["people", "machine", "mixed"]].notna().sum().tolist() == [100, 1000, 1000]
+    known = train["people"].notna()
+    assert (train["mixed"] == train["people"].where(known, train["machine"])).all()
+    assert (train["people"] == train["saliency"])[known].all()
+    assert table[table["split"] != "train"][["people", "machine", "mixed"]].isna().all(axis=None)
+    cells_are_sound("digits_machine", tmp_path / "digits", "machine.csv")
 
 
 def test_busi(shared_data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
     python recipes/studies/prepare.py cxr-view SET data/cxr_view
     python recipes/studies/prepare.py cxr-source SET data/cxr_source
     python recipes/studies/prepare.py magnetic SET data/magnetic_tile
+    python recipes/studies/prepare.py machine data/digits/manifest.csv recipes/digits_maps.yaml
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
 copied, so the folder written can be moved to another machine; nothing in SET is changed.
@@ -23,9 +24,13 @@ import numpy as np
 import pandas as pd
 import typer
 
+from salign.annotate.auto import auto_annotate, maker_of
+from salign.data.controls import keep_maps
 from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
 from salign.data.plant import plant_shortcut
+from salign.train.saliency import fit_saliency
+from salign.train.saliency_recipe import SaliencyRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in this folder.")
 Set = Annotated[Path, typer.Argument(help="Folder of the set, with index.csv")]
@@ -116,6 +121,35 @@ def magnetic(source: Set, out: Out) -> None:
     write(
         table.assign(defect=table["label"], label=table["label"].where(table["label"] == "free", "defect")), source, out
     )
+
+
+@app.command()
+def machine(
+    manifest: Annotated[Path, typer.Argument(help="A set prepared above; every training image has a person's map")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe of a net that predicts maps")],
+    share: Annotated[float, typer.Option(help="Of the maps that people make")] = 0.1,
+) -> None:
+    """Machine maps beside a share of people's, as columns of a new manifest: people, mixed, machine.
+
+    A net is trained on the share (its validation maps are reduced alike) and marks every training image.
+    """
+    whole = Manifest.read(manifest)
+    few = pd.concat([keep_maps(whole.select([name]), share, seed=0).table for name in ("train", "val")])
+    rest = whole.table[~whole.table["split"].isin(["train", "val"])].assign(saliency="")
+    path = Manifest.of(pd.concat([few, rest]).drop(columns="row"), whole.root).write(whole.root / "few.csv")
+    asked = SaliencyRecipe.read(recipe, [f"data.manifest={path}"])
+    run = fit_saliency(asked, whole.root / "nets")
+    train = whole.select(["train"])
+    bare = Manifest(train.table.assign(saliency=train.table["saliency"].where([False] * len(train))), whole.root, "all")
+    made = auto_annotate(bare, maker_of(run.path), whole.root / "machine_maps", progress=True)
+    by_machine = made.manifest.table.set_index("id")["saliency"]
+    people = few.set_index("id")["saliency"]
+    table = whole.table.drop(columns="row")
+    training = table["split"] == "train"
+    table["people"] = table["id"].map(people).where(training)
+    table["machine"] = table["id"].map(by_machine)
+    table["mixed"] = table["people"].fillna(table["machine"])
+    done(Manifest.of(table, whole.root).write(whole.root / "machine.csv"))
 
 
 def index(source: Path) -> pd.DataFrame:

@@ -88,7 +88,8 @@ class Visitor:
     def painted(self) -> str:
         """Wait for the image on the first stage; gives the task."""
         self.page.wait_for_function(
-            "() => globalThis.salign?.work.active && salign.work.stages[0].element.dataset.painted === salign.work.task.id"
+            "() => globalThis.salign?.work.active"
+            " && salign.work.stages[0].element.dataset.painted === salign.work.task.id"
         )
         return str(self.page.evaluate("salign.work.task.id"))
 

@@ -69,7 +69,8 @@ def test_maps_of_others_are_accepted_edited_and_rejected(
 ) -> None:
     polygon = {"kind": "polygon", "points": [[60, 50], [200, 60], [120, 180]], "erase": False}
     drafts = [
-        {"image": f"{k:02d}", "annotator": "Bob", "answer": "real", "skipped": None, "shapes": [polygon]} for k in range(4)
+        {"image": f"{k:02d}", "annotator": "Bob", "answer": "real", "skipped": None, "shapes": [polygon]}
+        for k in range(4)
     ]
 
     def fill(folder: Path) -> None:
@@ -139,7 +140,6 @@ def test_two_annotators_work_at_once_and_names_are_text(
         instructions=SCRIPT,
         classes=["real", SCRIPT],
         skip_reasons=[SCRIPT],
-        gold={"00.png": "real", "01.png": "real"} if False else {},
     )
     people = [visit(server), visit(server, viewport={"width": 768, "height": 1024})]
     for visitor, name in zip(people, (SCRIPT[:60], "Bob"), strict=True):
@@ -155,8 +155,7 @@ def test_two_annotators_work_at_once_and_names_are_text(
         for visitor in people:
             visitor.sent()
     for visitor in people:
-        visitor.page.wait_for_selector("#pause:not([hidden])")
-        visitor.page.wait_for_function("() => document.querySelector('#pause-title').textContent.startsWith('All done')")
+        visitor.page.wait_for_selector("#pause-title:has-text('All done')")
     assert len({body["task"] for body in bodies(server)}) == 4
     ann = people[0].page
     assert ann.inner_text("#title") == SCRIPT
@@ -204,7 +203,8 @@ def test_window_and_level_of_deep_images(serve: Callable[..., Server], visit: Ca
         return int(
             visitor.page.evaluate(
                 "() => { const { canvas } = salign.work.stages[0].layers.picture, view = salign.work.stages[0].view;"
-                "const at = (x, y) => canvas.getContext('2d').getImageData(...view.toScreen(x, y).map(Math.round), 1, 1).data[0];"
+                "const here = (x, y) => view.toScreen(x, y).map(Math.round);"
+                "const at = (x, y) => canvas.getContext('2d').getImageData(...here(x, y), 1, 1).data[0];"
                 "return at(160, 120) - at(20, 20) }"
             )
         )

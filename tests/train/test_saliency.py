@@ -49,7 +49,7 @@ def run(digits, tmp_path_factory):
     done = salign("saliency", "train", written(folder / "maps.yaml", content(digits)), "--out", folder, "--quiet")
     assert "training: 200 images with a map\nvalidation: 100 images with a map\n" in done.out
     (path,) = (one for one in folder.iterdir() if one.is_dir())
-    assert done.last.startswith(f"wrote {path}. Next: ")
+    assert done.last.startswith(f"wrote {path}. Next: salign saliency predict")
     return path
 
 
@@ -186,3 +186,13 @@ def test_the_mentor_preset_is_the_published_setting(digits):
     assert (train.optimizer, train.weight_decay, train.select) == ("adamw", 0.0, "loss")
     with pytest.raises(SalignError, match="unknown preset 'wacv2023'; there are mentor"):
         SaliencyRecipe.build({"name": "m", "preset": "wacv2023", "data": {"manifest": str(digits)}})
+
+
+def test_pretraining_is_the_published_setting_unless_the_recipe_says_otherwise(digits, tmp_path):
+    recipe = written(tmp_path / "m.yaml", content(digits, train={"epochs": 1}, data={"limit": 20}))
+    done = salign("pretrain", recipe, "--out", tmp_path, "--quiet")
+    assert "with a unet++ decoder" in done.out
+    (run,) = tmp_path.glob("maps-*")
+    asked = SaliencyRecipe.read(run / "recipe.yaml")
+    assert (asked.preset, asked.train.epochs, asked.train.weight_decay) == ("mentor", 1, 0.0)
+    assert done.last == f"wrote {run}. Next: salign train RECIPE --init {run}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from salign.cli import (
     evaluate,
     experiment,
     explain,
+    maps,
     predict,
     report,
     saliency,
@@ -33,19 +35,34 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.demo)
-app.add_typer(data.app, name="data")
-app.command("annotate")(annotate.annotate)
-app.command("autoannotate")(autoannotate.autoannotate)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("explain")(explain.explain)
-app.command("analyse")(analyse.analyse)
-app.command("experiment")(experiment.experiment)
-app.command("report")(report.report)
-app.add_typer(saliency.app, name="saliency")
-app.command("benchmark")(benchmark.benchmark)
+_PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Images and maps": {
+        "demo": demo.demo,
+        "data": data.app,
+        "maps": maps.app,
+        "annotate": annotate.annotate,
+        "autoannotate": autoannotate.autoannotate,
+    },
+    "Training": {"train": train.train, "saliency": saliency.app, "pretrain": saliency.pretrain},
+    "One model": {
+        "evaluate": evaluate.evaluate,
+        "predict": predict.predict,
+        "explain": explain.explain,
+        "analyse": analyse.analyse,
+    },
+    "Many models": {
+        "experiment": experiment.experiment,
+        "report": report.report,
+        "benchmark": benchmark.benchmark,
+    },
+}
+"""Where a command stands in the help, in the order of the work."""
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            app.command(_name, rich_help_panel=_panel)(_command)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 

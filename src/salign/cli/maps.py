@@ -72,6 +72,17 @@ def import_maps(
         list[str] | None,
         typer.Option(help="fixations: KEY=VALUE, e.g. position=screen, screen=800x600, sigma_degrees=1; repeat"),
     ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="masks, arrays: what a path says, e.g. {annotator}/{image} or {image}_mask [{image}]"),
+    ] = None,
+    values: Annotated[
+        str | None, typer.Option(help="masks: grey (full range is 0..1) or nonzero (all that is not black) [grey]")
+    ] = None,
+    ids: Annotated[Path | None, typer.Option(help="arrays: file with an id per line, for a stack in a .npy")] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="arrays: divide each map by its maximum (densities, counts)")
+    ] = False,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="Leave out what is faulty, instead of refusing everything")
     ] = False,
@@ -98,6 +109,10 @@ def import_maps(
         "classes": classes,
         "image": image_key,
         "columns": _pairs(column) if column else None,
+        "pattern": pattern,
+        "values": values,
+        "ids": ids,
+        "scale": scale or None,
     }
     if "gaze" in chosen.options:
         options["gaze"], sigma = _gaze(gaze or [], sigma, pooled=annotators == "union"), None

@@ -19,32 +19,36 @@ METRICS = ("cc", "kl", "auc_judd", "energy")
 """Metrics worth a line; agreement.csv has all."""
 
 
+Recipe = Annotated[Path, typer.Argument(help="YAML recipe; see docs/machine-annotators.md.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.name=kl.")
+]
+Out = Annotated[Path, typer.Option(help="Folder that run folders go into.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
 @app.command("train")
 def train_net(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see docs/machine-annotators.md.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.name=kl.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    recipe: Recipe, overrides: Overrides = None, out: Out = Path("runs"), resume: Resume = False, quiet: Quiet = False
 ) -> None:
     """Train on the images that have a human map, and measure on those of validation and the test sets.
 
     Writes OUT/NAME-HASH: the net, agreement.csv, and encoder.safetensors, from which `salign train --init` starts.
     """
-    from salign.train.saliency import fit_saliency
-    from salign.train.saliency_recipe import SaliencyRecipe
+    run = _train(recipe, overrides, out, resume, quiet, preset=None)
+    typer.echo(f"wrote {run}. Next: salign saliency predict {run} IMAGES, or salign autoannotate MANIFEST {run}")
 
-    built = SaliencyRecipe.read(recipe, overrides)
-    try:
-        run = fit_saliency(built, out, resume=resume, progress=not quiet, say=typer.echo)
-    except KeyboardInterrupt:
-        typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
-        raise typer.Exit(130) from None
-    if built.loss.target == "map":
-        _show(run.path)
-    typer.echo(f"wrote {run.path}. Next: salign saliency predict {run.path} IMAGES, or salign train --init {run.path}")
+
+def pretrain(
+    recipe: Recipe, overrides: Overrides = None, out: Out = Path("runs"), resume: Resume = False, quiet: Quiet = False
+) -> None:
+    """Pretrain a backbone on human maps, without labels (MENTOR): `salign saliency train` in the published setting.
+
+    What the recipe says itself wins over that setting. Writes OUT/NAME-HASH, from which `salign train --init` starts.
+    """
+    run = _train(recipe, overrides, out, resume, quiet, preset="mentor")
+    typer.echo(f"wrote {run}. Next: salign train RECIPE --init {run}")
 
 
 @app.command("evaluate")
@@ -75,6 +79,23 @@ def predict_net(
         run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
     )
     typer.echo(f"wrote {count} maps into {out}. Next: look at them, then salign data import folder IMAGES --maps {out}")
+
+
+def _train(
+    recipe: Path, overrides: list[str] | None, out: Path, resume: bool, quiet: bool, *, preset: str | None
+) -> Path:
+    from salign.train.saliency import fit_saliency
+    from salign.train.saliency_recipe import SaliencyRecipe
+
+    built = SaliencyRecipe.read(recipe, overrides, preset=preset)
+    try:
+        run = fit_saliency(built, out, resume=resume, progress=not quiet, say=typer.echo)
+    except KeyboardInterrupt:
+        typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
+        raise typer.Exit(130) from None
+    if built.loss.target == "map":
+        _show(run.path)
+    return run.path
 
 
 def _show(run: Path) -> None:

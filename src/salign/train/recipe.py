@@ -192,9 +192,10 @@ class RunRecipe(Section):
             raise SalignError(explained(error, cls, source)) from error
 
     @classmethod
-    def read(cls, path: Path | str, overrides: list[str] | None = None) -> Self:
-        """Read a YAML file; `overrides` are `a.b=value` strings that win over it."""
-        recipe = cls.build(read_values(path, overrides, "recipe", "name and data"), str(path))
+    def read(cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None) -> Self:
+        """Read a YAML file; `overrides` are `a.b=value` strings that win over it, `preset` is that of one with none."""
+        content = read_values(path, overrides, "recipe", "name and data")
+        recipe = cls.build({"preset": preset, **content}, str(path))
         root = recipe.data.root and str(Path(recipe.data.root).resolve())
         return recipe.with_values({"data": {"manifest": found_manifest(recipe.data.manifest, path), "root": root}})
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from references.rle import coco_counts, cvat_counts, packed
+from salign.data.sources.fixations import REFLACX, Gaze
 
 SIZES = {"lesion.png": (40, 60), "clear.png": (20, 30)}
 MASK = np.zeros((40, 60), dtype=bool)
@@ -255,6 +256,45 @@ def eyetagger_svg() -> Sample:
     return Sample({"lesion.svg": _svg().encode()}, "", {})
 
 
+def fixations() -> Sample:
+    lines = ["image,subject,x,y,duration", "lesion.png,1,10.5,8,250", "lesion.png,2,40,20,180.5", "clear.png,1,3,3,0"]
+    return Sample({"fixations.csv": "\n".join(lines).encode()}, "fixations.csv", {"gaze": Gaze(sigma=3.0)})
+
+
+def reflacx() -> Sample:
+    readings = "id,image,image_size_x,image_size_y,eye_tracking_data_discarded,split"
+    rows = ["P1R1,files/lesion.png,60,40,False,train", "P1R2,files/clear.png,30,20,False,train"]
+    gaze = [",".join(REFLACX.values()), "20,15,0.2,0.5,6,5,0,0,60,40,0,0,600,400"]
+    files = {
+        "metadata_phase_1.csv": "\n".join([readings, *rows]).encode(),
+        "P1R1/fixations.csv": "\n".join([*gaze, "30,10,0.6,1.6,3,2.5,20,0,40,15,0,0,600,400"]).encode(),
+        "P1R2/fixations.csv": "\n".join([*gaze]).encode(),
+    }
+    return Sample(files, "metadata_phase_1.csv", {})
+
+
+def masks() -> Sample:
+    blank = np.zeros((20, 30), np.uint8)
+    files = {"ann/lesion_mask.png": MASK.astype(np.uint8) * 255, "ann/clear_mask.png": blank}
+    encoded = {name: base64.b64decode(png(values)) for name, values in files.items()}
+    return Sample(encoded, "", {"pattern": "{annotator}/{image}_mask"})
+
+
+def arrays() -> Sample:
+    stream = io.BytesIO()
+    np.savez(stream, lesion=MASK.astype(np.float32) / 2, clear=np.zeros((20, 30), bool))
+    return Sample({"maps.npz": stream.getvalue()}, "maps.npz", {})
+
+
+def arrays_folder() -> Sample:
+    files = {}
+    for name, values in (("lesion", MASK.astype(np.uint8)), ("clear", np.zeros((20, 30), np.float32))):
+        stream = io.BytesIO()
+        np.save(stream, values)
+        files[f"{name}.npy"] = stream.getvalue()
+    return Sample(files, "", {"scale": True})
+
+
 SAMPLES = {
     "labelme": ("labelme", labelme),
     "coco": ("coco", coco),
@@ -268,6 +308,11 @@ SAMPLES = {
     "boxes rsna": ("boxes", boxes_rsna),
     "eyetagger": ("eyetagger", eyetagger),
     "eyetagger svg": ("eyetagger", eyetagger_svg),
+    "fixations": ("fixations", fixations),
+    "reflacx": ("reflacx", reflacx),
+    "masks": ("masks", masks),
+    "arrays": ("arrays", arrays),
+    "arrays folder": ("arrays", arrays_folder),
 }
 """Name -> format, and what makes the sample."""
 

@@ -24,7 +24,7 @@ from salign.data.settling import Naming, drawn
 from salign.data.sources import annotation_format
 from salign.types import SalignError
 
-COUNT = int(os.environ.get("SALIGN_FUZZ", "150"))
+COUNT = int(os.environ.get("SALIGN_FUZZ", "120"))
 MOST_MEMORY = 500e6
 TOKENS = [
     b"-1", b"0", b"1e999", b"-1e308", b"NaN", b"Infinity", b"null", b"true", b'""', b"[]", b"{}", b"[[]]",
@@ -136,7 +136,7 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
             found = reader.read(path, **sample.options)
             good += 1
             check(found)
-            if number % 10 == 0:
+            if number % 20 == 0:
                 bring(found, images, tmp_path / "root" / "out")
         except SalignError:
             pass
@@ -160,7 +160,7 @@ def check(found: list[Annotated]) -> None:
     for one in found:
         assert one.image
         assert one.size is None or min(one.size) >= 1
-        if not one.relative and (one.mask is None or one.mask.size == (40, 60)):
+        if not one.relative and (one.mask is None or one.size == (40, 60)):
             assert 0 <= drawn([one], (40, 60)).max() <= 1
 
 

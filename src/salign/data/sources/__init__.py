@@ -93,6 +93,8 @@ ANNOTATION_FORMATS: dict[str, Format] = {
     "eyetagger": Format("eyetagger", "saved api/annotations (PNG, SVG or fabric.js canvas), or a folder of SVG"),
     "fixations": Format("fixations", "a CSV row per fixation: x, y, duration, subject; pixels, screen or degrees"),
     "reflacx": Format("fixations", "REFLACX's metadata with its fixations, zoom windows included", function="reflacx"),
+    "masks": Format("mask_folder", "a folder of masks or grey maps with the names of the images", function="masks"),
+    "arrays": Format("arrays", "NumPy: a folder of .npy, a stack in a .npy, or a .npz"),
 }
 """Format by name."""
 

@@ -66,7 +66,7 @@ def _entry(entry: Field) -> list[Annotated]:
         mask = stored.make(_painted, text.partition(",")[2])
         return [Annotated(image, mask.size, mask=mask if mask.pixels else None, annotator=annotator)]
     if text.startswith("<"):
-        shapes, size = strokes_in(parse(text.encode(), stored.where), stored.where)
+        shapes, size = strokes_in(parse(text.encode("utf-8", "replace"), stored.where), stored.where)
         return [Annotated(image, size, shapes=tuple(shapes), annotator=annotator)]
     drawn: Sequence[Shape] = fabric_strokes(Field(parse_json(text, stored.where), "annotation", entry))
     return [Annotated(image, shapes=tuple(drawn), annotator=annotator)]

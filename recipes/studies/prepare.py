@@ -5,6 +5,7 @@
     python recipes/studies/prepare.py cxr-view SET data/cxr_view
     python recipes/studies/prepare.py cxr-source SET data/cxr_source
     python recipes/studies/prepare.py magnetic SET data/magnetic_tile
+    python recipes/studies/prepare.py osie SET data/osie
     python recipes/studies/prepare.py machine data/digits/manifest.csv recipes/digits_maps.yaml
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
@@ -25,10 +26,13 @@ import pandas as pd
 import typer
 
 from salign.annotate.auto import auto_annotate, maker_of
+from salign.data.bringing import Output, write_annotated
 from salign.data.controls import keep_maps
 from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
 from salign.data.plant import plant_shortcut
+from salign.data.settling import Naming
+from salign.data.sources.fixations import Gaze, read_fixations
 from salign.train.saliency import fit_saliency
 from salign.train.saliency_recipe import SaliencyRecipe
 
@@ -121,6 +125,26 @@ def magnetic(source: Set, out: Out) -> None:
     write(
         table.assign(defect=table["label"], label=table["label"].where(table["label"] == "free", "defect")), source, out
     )
+
+
+@app.command()
+def osie(source: Set, out: Out) -> None:
+    """Photographs at which 15 people looked: one map per image (manifest.csv), and one per person (people.csv)."""
+    for path in sorted((source / "images").iterdir()):
+        copy(path, out / "images" / path.name)
+    theirs = {"x": "x_800x600", "y": "y_800x600", "duration": "duration_ms"}
+    for name, pooled in (("manifest", True), ("people", False)):
+        gaze = Gaze("screen", screen=(600, 800), sigma=24, pooled=pooled)
+        fixations = read_fixations(source / "fixations.csv", columns=theirs, gaze=gaze)
+        combine = "union" if pooled else "each"
+        target = out / f"{name}.csv"
+        write_annotated(
+            fixations, out / "images", Output(out / name, target, combine=combine), naming=Naming(default="photograph")
+        )
+        table = Manifest.read(target).table.drop(columns="row")
+        order = np.random.default_rng(0).permutation(sorted(table["path"].unique()))
+        split = dict(zip(order, np.repeat(["train", "val", "test"], [60, 15, 25]), strict=True))
+        done(Manifest.of(table.assign(split=table["path"].map(split)), out).write(target))
 
 
 @app.command()

@@ -12,18 +12,19 @@ from salign.data.image import read_saliency
 from salign.data.manifest import Manifest
 from salign.evaluate.agreement import pearson
 from salign.maps import min_max
+from salign.maps.files import write_map
 from salign.models import Classifier, SaliencyNet
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.train.saliency import (
+from salign.train.saliency import fit_saliency, start_from
+from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.saliency_report import (
     centre_prior,
-    fit_saliency,
     mean_training_map,
     predict_folder_maps,
-    start_from,
+    share_of_ceiling,
     summarise_agreement,
 )
-from salign.train.saliency_recipe import SaliencyRecipe
 from salign.types import SalignError
 
 
@@ -98,6 +99,38 @@ def test_the_interval_is_that_of_paired_images():
     assert row["difference"] == pytest.approx(float(np.mean(one - two)))
     half = 1.96 * np.std(one - two, ddof=1) / np.sqrt(60)
     assert (row["high"] - row["low"]) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_the_share_of_what_people_reach_among_themselves(run, digits, agreement):
+    """Three people: two who mark the digit, and one who marks the middle."""
+    table = Manifest.read(digits).select(["test_ood"]).table.head(8)
+    middle = digits.parent / "middle.png"
+    write_map(middle, centre_prior((64, 64)))
+    rows = [
+        {**row, "id": f"{row['id']}@{who}", "saliency": "middle.png" if who == 2 else row["saliency"]}
+        for row in table.drop(columns="row").to_dict("records")
+        for who in range(3)
+    ]
+    people = Manifest.of(pd.DataFrame(rows), digits.parent)
+    paths = dict(zip(table["id"], table["path"], strict=True))
+    by_path = agreement.assign(id=agreement["id"].map(paths).fillna(agreement["id"]))
+    (row,) = share_of_ceiling(by_path, people, run).to_dict("records")
+    assert (row["set"], row["images"], row["people"]) == ("test_ood", 8, 3)
+    net, data, found = SaliencyNet.load(run), prepare(build(digits).data).tests["test_ood"], []
+    for k in range(8):
+        drawn = data[k].saliency[0]
+        humans = torch.stack([min_max(drawn), min_max(drawn), min_max(centre_prior((64, 64)))])
+        predicted = net.predict(data[k].images[None])
+        agreed = [float(pearson(predicted, human[None])) for human in humans]
+        left = [humans[[i for i in range(3) if i != j]].mean(0)[None] for j in range(3)]
+        ceilings = [float(pearson(one, human[None])) for one, human in zip(left, humans, strict=True)]
+        found.append((np.mean(agreed), np.mean(ceilings)))
+    net_mean, ceiling_mean = np.mean(found, axis=0)
+    assert row["net"] == pytest.approx(net_mean, abs=1e-3)
+    assert row["ceiling"] == pytest.approx(ceiling_mean, abs=1e-3)
+    assert row["share"] == pytest.approx(net_mean / ceiling_mean, abs=1e-3)
+    with pytest.raises(SalignError, match="no held-out image"):
+        share_of_ceiling(agreement.head(0), people, run)
 
 
 def test_maps_of_a_folder_are_those_of_the_net(run, digits, tmp_path):

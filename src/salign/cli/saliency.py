@@ -54,11 +54,30 @@ def pretrain(
 @app.command("evaluate")
 def evaluate_net(
     run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
+    people: Annotated[
+        Path | None,
+        typer.Option(help="Manifest with a row per image and person (salign maps import ... --annotators each)."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What is compared with the agreement among people.")] = "cc",
 ) -> None:
-    """Show how well a net agrees with people, beside predictors that see no image: the centre, and the mean map."""
+    """Show how well a net agrees with people, beside predictors that see no image: the centre, and the mean map.
+
+    With --people also as a share of how well people agree among themselves.
+    """
+    import pandas as pd
+
+    from salign.data.manifest import Manifest
     from salign.train.run import RunFolder
+    from salign.train.saliency_report import share_of_ceiling
 
     _show(RunFolder.open(run).path)
+    if people is not None:
+        table = pd.read_csv(run / "agreement.csv", dtype={"id": str})
+        for row in share_of_ceiling(table, Manifest.read(people), run, metric).itertuples():
+            typer.echo(
+                f"{row.set}: {metric} with each of {row.people:.1f} people of {row.images} images: net {row.net:.3f}, "
+                f"centre {row.centre:.3f}, people among themselves {row.ceiling:.3f}; the net reaches {row.share:.0%}"
+            )
     typer.echo(f"read {run / 'agreement.csv'}: a row per image, with all metrics")
 
 
@@ -73,7 +92,7 @@ def predict_net(
     ] = None,
 ) -> None:
     """Predict the human map of any number of images, at constant memory."""
-    from salign.train.saliency import predict_folder_maps
+    from salign.train.saliency_report import predict_folder_maps
 
     count = predict_folder_maps(
         run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
@@ -104,7 +123,7 @@ def _show(run: Path) -> None:
     from rich.table import Table
 
     from salign.evaluate.agreement import LABELS
-    from salign.train.saliency import summarise_agreement
+    from salign.train.saliency_report import summarise_agreement
 
     agreement: pd.DataFrame = pd.read_csv(run / "agreement.csv")
     table = Table(title="agreement with people on held-out images; net minus what sees no image [95 %]")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -12,6 +18,8 @@ from PIL import Image
 
 from salign.annotate import access
 from salign.annotate.collection import Collection
+from salign.annotate.opening import open_collection
+from salign.annotate.server_run import listen, run
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
 
@@ -49,3 +57,43 @@ class Page:
 def owner_of(collection: Collection, page: Page) -> Page:
     """The same server as its owner calls it."""
     return Page(page.client, access.token_of(collection.secret, access.OWNER))
+
+
+class Running:
+    """A real `salign annotate` in a process of its own."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Start it with these arguments and wait until it says where it is."""
+        command = [sys.executable, "-c", "from salign.cli import main; main()", "annotate", *map(str, arguments)]
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read to the end
+        quiet = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [*command, "--no-open"], stdout=subprocess.PIPE, stderr=self.log, text=True, env=quiet
+        )
+        assert self.process.stdout is not None
+        self.said: list[str] = []
+        for line in self.process.stdout:
+            self.said.append(line.rstrip("\n"))
+            if "Ctrl-C" in line:
+                break
+        else:
+            raise AssertionError(f"it did not start: {self.said}\n{self.stderr()}")
+        links = [line.partition(": ") for line in self.said]
+        self.links = {who: address for who, _, address in links if address.startswith("http")}
+        self.port = urlsplit(next(iter(self.links.values()))).port
+
+    def stderr(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def stop(self) -> tuple[int, str]:
+        """Press Ctrl-C; the exit code, and what is printed last."""
+        self.process.send_signal(signal.SIGINT)
+        rest, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, rest
+
+
+def serve(folder: Path, url: str | None, port: int) -> None:
+    """Serve a study in this process until it is killed: what `Running` does, without the seconds to import."""
+    collection = open_collection(folder, url=url)
+    run(collection, listen("127.0.0.1", port), "127.0.0.1")

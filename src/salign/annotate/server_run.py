@@ -61,7 +61,7 @@ class ImpatientProtocol(H11Protocol):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to an address.
+    """A socket that listens at an address.
 
     Raises:
         SalignError: the port is taken, or the address is none of this machine.
@@ -71,6 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(1024)  # whoever follows a link before the server is up waits for it
     except OSError as error:
         listening.close()
         raise SalignError(

@@ -1,0 +1,149 @@
+"""`salign maps aggregate` and `salign maps granularity`: a manifest with other maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from salign.data.manifest import Manifest
+
+Given = Annotated[Path, typer.Argument(help="manifest.csv or .parquet")]
+Out = Annotated[Path | None, typer.Option(help="The new manifest; its maps go into a folder of its name beside it")]
+Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to [its own folder]")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before")]
+
+
+def aggregate(
+    manifest: Given,
+    method: Annotated[str, typer.Option(help="union, mean, majority, staple or weighted")] = "mean",
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder with a folder of maps per person, named like the images")
+    ] = None,
+    pattern: Annotated[
+        str, typer.Option(help="--maps: what the paths in it say, e.g. {image}_{annotator}")
+    ] = "{annotator}/{image}",
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column with one person's maps [all called saliency_WHO]; repeat")
+    ] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(help="weighted: WHO=NUMBER [by agreement with the others]; repeat")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="weighted: table with annotator and right (annotations.csv of an export)")
+    ] = None,
+    sigma: Annotated[float, typer.Option(help="Smooth the result by a Gaussian of so many pixels")] = 0.0,
+    degrees: Annotated[float | None, typer.Option(help="The same in degrees of visual angle")] = None,
+    per_degree: Annotated[float | None, typer.Option(help="--degrees: pixels of the image in one degree")] = None,
+    out: Out = None,
+    root: Root = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make one map per image out of several people's.
+
+    union: what anybody marked. mean: the share who did. majority: more than half. staple: the probability that it is
+    truly salient, given how good everybody is (Warfield et al. 2004). weighted: a mean in which some count more. Prints
+    how well each person agrees with the others; the mean of it is what to compare a model with.
+
+    Example: `salign maps aggregate manifest.csv --method staple`, then train with `manifest-staple.csv`.
+    """
+    from salign.data.combining import aggregate_maps, mean_of, people_of, weights_by_answers, with_folder
+    from salign.data.manifest import Manifest
+    from salign.errors import SalignError
+    from salign.maps.smooth import sigma_in_pixels
+
+    if (weight or answers) and method != "weighted":
+        raise SalignError(f"weights are for --method weighted, not {method}")
+    if weight and answers:
+        raise SalignError("weights come from --weight or from --answers; give one of them")
+    if degrees is not None and (per_degree is None or sigma):
+        raise SalignError("--degrees needs --per-degree, and goes without --sigma")
+    if degrees is not None and per_degree is not None:
+        sigma = sigma_in_pixels(degrees, per_degree)
+    read = Manifest.read(manifest, root)
+    if maps is not None:
+        read = with_folder(read, maps, pattern)
+    people = people_of(read, column)
+    weights = None
+    if weight:
+        weights = _weights(weight, {person.name: person.column for person in people})
+    elif answers is not None:
+        weights = weights_by_answers(answers, people, max(2, len(read.classes)))
+    target = _target(manifest, out, method)
+    made = aggregate_maps(read, target, method, people, weights=weights, sigma=sigma, overwrite=overwrite)
+    rates = ["sensitivity", "specificity"] if method == "staple" else ["weight"] if method == "weighted" else []
+    typer.echo(f"{'person':<32}{'maps':>8}{'agreement':>12}" + "".join(f"{name:>13}" for name in rates))
+    for person in people:
+        figures = {
+            "weight": person.weight if person.weight is not None else float("nan"),
+            "sensitivity": mean_of(person.sensitivities),
+            "specificity": mean_of(person.specificities),
+        }
+        line = f"{person.name:<32}{person.maps:>8}{person.agreement:>12.3f}"
+        typer.echo(line + "".join(f"{figures[name]:>13.3f}" for name in rates))
+    ceiling = mean_of(value for person in people for value in person.agreements)
+    typer.echo(f"{'all (leave one out, soft Dice)':<40}{ceiling:>12.3f}")
+    _report(made, target)
+
+
+def granularity(
+    manifest: Given,
+    grain: Annotated[str, typer.Option(help="boundary (boxes around), area (filled) or features (as painted)")],
+    together: Annotated[
+        bool, typer.Option("--together", help="boundary: one box around everything, not one around each region")
+    ] = False,
+    column: Annotated[str, typer.Option(help="Column with the maps")] = "saliency",
+    out: Out = None,
+    root: Root = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the maps coarser, to find out how finely people have to mark.
+
+    After "Grains of Saliency" (Crum et al. 2024). What is marked is what has at least half of the map's maximum.
+
+    Example: `salign maps granularity manifest.csv --grain boundary`, then train with `manifest-boundary.csv`.
+    """
+    from salign.data.combining import coarsen_maps
+    from salign.data.manifest import Manifest
+    from salign.errors import SalignError
+
+    if together and grain != "boundary":
+        raise SalignError(f"--together is for --grain boundary, not {grain}")
+    target = _target(manifest, out, grain)
+    read = Manifest.read(manifest, root).with_maps(column)
+    _report(coarsen_maps(read, target, grain, together=together, overwrite=overwrite), target)
+
+
+def _target(manifest: Path, out: Path | None, name: str) -> Path:
+    from salign.errors import SalignError
+
+    target = out or manifest.with_name(f"{manifest.stem}-{name}{manifest.suffix}")
+    if target.resolve() == manifest.resolve():
+        raise SalignError(f"--out {target} is the manifest that is read; give another name")
+    return target
+
+
+def _weights(given: list[str], columns: dict[str, str]) -> dict[str, float]:
+    from salign.errors import SalignError, nearest
+
+    found: dict[str, float] = {}
+    for pair in given:
+        name, _, text = pair.rpartition("=")
+        if name not in columns:
+            raise SalignError(
+                f"--weight {pair}: expected WHO=NUMBER, WHO one of {', '.join(columns)}{nearest(name, columns)}"
+            )
+        try:
+            found[columns[name]] = float(text)
+        except ValueError as error:
+            raise SalignError(f"--weight {pair}: {text!r} is no number") from error
+    return found
+
+
+def _report(made: Manifest, target: Path) -> None:
+    count = int(made.table["saliency"].notna().sum())
+    apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
+    check = f"salign data check {target}{apart}"
+    typer.echo(f"wrote {count} maps for {len(made)} images, and {target}: look at them with `{check}`")

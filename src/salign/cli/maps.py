@@ -1,4 +1,4 @@
-"""`salign maps`: bring human maps from other tools, give them to other tools."""
+"""`salign maps`: bring human maps from other tools, combine them, give them to other tools."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from salign.cli import maps_combine
+
 if TYPE_CHECKING:
     from salign.data.bringing import Brought
     from salign.data.manifest import Manifest
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Bring human maps from annotation tools and eye trackers, and give them to other tools.",
+    help="Human maps from annotation tools and eye trackers: bring, combine, coarsen and export them.",
 )
 
 
@@ -168,6 +170,9 @@ def export_maps(
     written = writer(found, out)
     typer.echo(f"wrote {len({one.image for one in found})} images to {written}")
 
+
+app.command("aggregate")(maps_combine.aggregate)
+app.command("granularity")(maps_combine.granularity)
 
 _FLAGS = {"image": "image-key", "columns": "column"}
 """Names of readers' options on the command line, where they differ."""

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from annotation_samples import MASK, SAMPLES, put, put_images
+from command import salign, small, written
 from salign.cli import maps as module
 from salign.data.image import read_saliency
 from salign.data.manifest import Manifest
@@ -170,3 +171,23 @@ def test_real_gaze_becomes_the_maps_of_its_set(shared_data, tmp_path):
         theirs = read_saliency(folder / "saliency" / f"{manifest.image_id(row)}.png").numpy()
         assert ours.shape == theirs.shape
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] >= 0.99
+
+
+@pytest.mark.slow
+def test_exported_and_imported_again_a_set_trains_unchanged(digits, tmp_path):
+    root = tmp_path / "set"
+    shutil.copytree(digits.parent, root)
+    path = root / digits.name
+    before = Manifest.read(digits)
+    run("export", path, "coco", tmp_path / "digits.json")
+    run("import", "coco", tmp_path / "digits.json", "--manifest", path, "--annotator", "ann")
+    after = Manifest.read(path)
+    marked = before.table["saliency"].notna()
+    assert after.table["saliency"].notna().equals(marked)
+    assert set(after.table["provenance"][marked]) == {"human:ann"}
+    for row in np.flatnonzero(marked)[:20]:
+        old, new = (read_saliency(one.saliency_path(row)).numpy() for one in (before, after))
+        assert np.array_equal(new, old >= 0.5)
+    recipe = small(path, train={"epochs": 1})
+    salign("train", written(tmp_path / "small.yaml", recipe), "--out", tmp_path / "runs", "--quiet")
+    assert len(list((tmp_path / "runs").iterdir())) == 1

@@ -23,6 +23,8 @@ from salign.data.image import read_saliency
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.maps.aggregate import AGGREGATES
+from salign.maps.rasterize import rasterize
+from salign.maps.shapes import shape_from_json
 
 STROKE = {"kind": "stroke", "points": [[30, 20]], "radii": [4], "times": [12]}
 
@@ -252,6 +254,55 @@ def test_an_accepted_draft_that_is_a_picture_is_its_map(tmp_path, joined):
     export_to(collection, tmp_path / "export")
     found = read_saliency(tmp_path / "export" / "maps" / "all" / "a.png").numpy()
     assert np.allclose(found, soft / 255, atol=1e-4)
+
+
+def machine_drafts(folder):
+    """Five images: one of a person's map, three of a machine's, one without."""
+    write_images(folder, 5)
+    for k in range(4):
+        Image.fromarray(np.uint8(255 * mask((5 * k, 4, 5 * k + 6, 20)))).save(folder / f"m{k}.png")
+    lines = [
+        "0,0.png,cat,train,m0.png,human:ann,",
+        "1,1.png,cat,train,m1.png,model:net@1,0.9",
+        "2,2.png,dog,train,m2.png,model:net@1,0.2",
+        "3,3.png,dog,train,m3.png,model:net@1,0.5",
+        "4,4.png,dog,train,,,",
+    ]
+    header = "id,path,label,split,saliency,provenance,confidence"
+    (folder / "manifest.csv").write_text("\n".join([header, *lines]) + "\n")
+    return folder
+
+
+def test_a_machines_drafts_come_least_sure_first_and_can_be_edited(tmp_path, joined):
+    collection = open_collection(machine_drafts(tmp_path / "set"), mode="review")
+    page, seen = joined(collection, "Rev"), []
+    for task in all_tasks(page):
+        image = unit_of(collection, task)
+        seen.append(image)
+        (draft,) = task["drafts"]
+        assert draft["from"] == ("human:ann" if image == "0" else "model:net@1")
+        shapes = [shape_from_json(one) for one in draft["shapes"]]
+        k = int(image)
+        assert np.array_equal(rasterize(shapes, (30, 40)), mask((5 * k, 4, 5 * k + 6, 20)) > 0)
+        page.save(task["id"], answer=None, shapes=draft["shapes"], review="accept", draft=0)
+    assert seen == ["2", "3", "1", "0"]
+
+
+def test_what_nobody_judged_keeps_its_map_and_what_people_judged_is_theirs(tmp_path, joined):
+    collection = open_collection(machine_drafts(tmp_path / "set"), mode="review")
+    page = joined(collection, "Rev")
+    (first,) = page.tasks()[:1]
+    page.save(first["id"], answer=None, shapes=[box(1, 1, 5, 5)], review="edit", draft=0)
+    (second,) = page.tasks()[:1]
+    page.save(second["id"], answer=None, shapes=[], review="reject", draft=0)
+    export_to(collection, tmp_path / "set" / "reviewed")
+    manifest = Manifest.read(tmp_path / "set" / "reviewed" / "manifest.csv", tmp_path / "set")
+    table = manifest.table.set_index("id").fillna("")
+    assert table["provenance"].to_dict() == {"0": "human:ann", "1": "model:net@1", "2": "human:Rev", "3": "", "4": ""}
+    assert table["confidence"].to_dict() == {"0": "", "1": "0.9", "2": "", "3": "", "4": ""}
+    assert table["saliency"].to_dict() | {"2": ""} == {"0": "m0.png", "1": "m1.png", "2": "", "3": "", "4": ""}
+    assert np.array_equal(read_saliency(tmp_path / "set" / table.loc["2", "saliency"]).numpy(), mask((1, 1, 5, 5)))
+    assert int(manifest.machine_made.sum()) == 1
 
 
 def test_exports_while_people_save_are_whole(opened, joined, tmp_path):

@@ -14,6 +14,8 @@ from PIL import Image
 from annotate_page import BOX, owner_of, write_images
 from salign.annotate.opening import open_collection
 from salign.errors import SalignError
+from salign.maps.rasterize import rasterize
+from salign.maps.shapes import shape_from_json
 
 
 def test_an_annotator_joins_answers_and_finishes(opened, joined):
@@ -215,7 +217,10 @@ def test_review_shows_the_maps_of_the_manifest(tmp_path, joined):
     )
     page = joined(open_collection(folder, mode="review"), "Rev")
     (task,) = page.tasks()
-    assert [(draft["from"], draft["shapes"]) for draft in task["drafts"]] == [("ann", []), ("bob", [])]
+    assert [draft["from"] for draft in task["drafts"]] == ["ann", "bob"]
+    for draft in task["drafts"]:
+        drawn = rasterize([shape_from_json(shape) for shape in draft["shapes"]], (30, 40))
+        assert np.array_equal(drawn, np.eye(30, 40, dtype=bool)), "what is edited is what was marked"
     reply = page.call("GET", f"{task['drafts'][1]['map']}?w=500")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.content))), np.eye(30, 40, dtype=np.uint8) * 255)
     page.save(task["id"], 400, answer=None, shapes=[])

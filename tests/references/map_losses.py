@@ -32,8 +32,8 @@ def bce(logits: Tensor, maps: Tensor) -> float:
 def kl(logits: Tensor, maps: Tensor) -> float:
     found = []
     for xs, hs in _images(logits, maps):
-        whole, total = sum(math.exp(x) for x in xs), sum(hs)
-        found.append(sum(h / total * math.log(h / total / (math.exp(x) / whole)) for x, h in zip(xs, hs, strict=True)))
+        whole, total = sum(map(_sigmoid, xs)), sum(hs)
+        found.append(sum(h / total * math.log(h / total / (_sigmoid(x) / whole)) for x, h in zip(xs, hs, strict=True)))
     return sum(found) / len(found)
 
 

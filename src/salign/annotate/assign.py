@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
@@ -13,9 +14,13 @@ def draw(*parts: object) -> float:
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big") / 2**56
 
 
-def order(units: Iterable[str], *, annotator: int, seed: int) -> list[str]:
-    """The units in the order drawn for an annotator; it depends on the seed and the annotator only."""
-    return sorted(units, key=lambda unit: (draw(seed, annotator, unit), unit))
+def order(units: Iterable[str], *, annotator: int, seed: int, first: Mapping[str, float] | None = None) -> list[str]:
+    """The units in the order drawn for an annotator; it depends on the seed and the annotator only.
+
+    With `first` the units come by that number, lowest first and those without one last; only equal ones are drawn.
+    """
+    ranks = first or {}
+    return sorted(units, key=lambda unit: (ranks.get(unit, math.inf), draw(seed, annotator, unit), unit))
 
 
 def choose(

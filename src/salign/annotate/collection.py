@@ -16,8 +16,11 @@ from salign.annotate.records import Annotation, check_annotation
 from salign.annotate.rows import Person, Plan, Saved, Task
 from salign.annotate.store import Store
 from salign.annotate.study import Study
-from salign.data.image import image_size
+from salign.data.image import image_size, read_saliency
+from salign.data.manifest import CONFIDENCE
 from salign.errors import SalignError
+from salign.maps.outline import outlines
+from salign.maps.shapes import scaled, shape_to_json
 
 AHEAD = 2
 """Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
@@ -70,8 +73,10 @@ class Collection:
         }
         self._gold = [unit.id for unit in self.units.values() if unit.gold is not None]
         self._plain = [unit.id for unit in self.units.values() if unit.gold is None]
+        self._sureness = self._confidences() if study.mode == "review" and study.least_sure_first else {}
         self._order = lru_cache(maxsize=256)(self._drawn_order)
         self._window = lru_cache(maxsize=4096)(default_window)
+        self._outlines = lru_cache(maxsize=64)(self._drawn_outlines)
 
     def about(self, person: Person) -> dict[str, Any]:
         """What the page must know before the first image."""
@@ -261,7 +266,22 @@ class Collection:
         return assign.choose(ordered, taken, seen, per_unit=self.study.annotators_per_image, count=count)
 
     def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
-        return assign.order(self._gold if gold else self._plain, annotator=annotator, seed=self.study.seed)
+        units = self._gold if gold else self._plain
+        return assign.order(units, annotator=annotator, seed=self.study.seed, first=self._sureness)
+
+    def _confidences(self) -> dict[str, float]:
+        """How sure a machine was of its draft of each unit, where the manifest says so."""
+        found = {}
+        for unit in self.units.values():
+            cell = self.catalog.pictures[unit.images[0]].cells.get(CONFIDENCE)
+            if cell is not None:
+                try:
+                    found[unit.id] = float(cell)
+                except ValueError:
+                    raise SalignError(
+                        f"{self.catalog.source}: the {CONFIDENCE} of {unit.images[0]!r} is no number: {cell!r}"
+                    ) from None
+        return found
 
     def _image_view(self, name: str) -> dict[str, Any]:
         path = self.catalog.file(self.catalog.pictures[name].path)
@@ -270,8 +290,19 @@ class Collection:
         return {"id": access.hidden(self.secret, name), "width": width, "height": height, "window": window}
 
     def _draft_view(self, image: str, draft: Draft) -> dict[str, Any]:
-        reference = None if draft.column is None else f"/api/map/{self._map_reference(image, draft.column)}"
-        return {"from": draft.source, "answer": draft.answer, "shapes": list(draft.shapes), "map": reference}
+        shapes, reference = list(draft.shapes), None
+        if draft.column is not None:
+            reference = f"/api/map/{self._map_reference(image, draft.column)}"
+            shapes = self._outlines(image, draft.column)  # so that it can be edited
+        return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
+
+    def _drawn_outlines(self, image: str, column: str) -> list[dict[str, Any]]:
+        """Polygons around what a map of the manifest marks, in pixels of the image."""
+        picture = self.catalog.pictures[image]
+        values = read_saliency(self.catalog.file(picture.cells[column])).numpy()
+        height, width = image_size(self.catalog.file(picture.path))
+        across, down = width / values.shape[1], height / values.shape[0]
+        return [shape_to_json(scaled(one, across, down)) for one in outlines(values)]
 
     def _map_reference(self, image: str, column: str | None) -> str:
         return access.hidden(self.secret, f"map\0{column}\0{image}")

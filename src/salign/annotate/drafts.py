@@ -9,6 +9,7 @@ from typing import Any
 
 from salign.annotate.catalog import Catalog, Picture
 from salign.annotate.study import Study
+from salign.data.manifest import PROVENANCE
 from salign.errors import SalignError
 
 
@@ -47,7 +48,11 @@ def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
 def _drafts_of_columns(picture: Picture) -> list[Draft]:
     columns = [name for name in picture.cells if name == "saliency" or name.startswith("saliency_")]
     people = [name for name in columns if name != "saliency"] or columns
-    return [Draft(name.removeprefix("saliency_"), picture.label, (), name) for name in people]
+    made = picture.cells.get(PROVENANCE, "saliency")
+    return [
+        Draft(made if name == "saliency" else name.removeprefix("saliency_"), picture.label, (), name)
+        for name in people
+    ]
 
 
 def _drafts_of_export(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:

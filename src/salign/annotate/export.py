@@ -21,6 +21,7 @@ from salign.annotate.export_files import answer_rows, shape_entries, write_shape
 from salign.annotate.splits import drawn_splits
 from salign.data.annotations import Annotated
 from salign.data.image import image_size
+from salign.data.manifest import CONFIDENCE, PROVENANCE
 from salign.data.sources.coco import write_coco
 from salign.data.sources.folder import SUFFIXES
 from salign.data.tables import write_table
@@ -39,7 +40,7 @@ class Exported:
     images: int = 0
     """Rows of the manifest."""
     maps: int = 0
-    """Images with a map."""
+    """Images that were marked here; others keep the map that the manifest has."""
     answers: int = 0
     unlabelled: list[str] = field(default_factory=list)
     """Images left out of the manifest: nobody labelled them, or the annotators are tied."""
@@ -79,6 +80,7 @@ def export_files(
     images_at = os.path.relpath(collection.catalog.root, root)
     maps_at = os.path.relpath(below, root)
     method = aggregate or collection.study.export.aggregate
+    judged = {image for answer in answers if answer.said.review == "reject" for image in answer.unit.images}
     rows: list[dict[str, str | None]] = []
     annotated: list[Annotated] = []
     names = dict(zip(collection.catalog.pictures, _slugs(list(collection.catalog.pictures)), strict=True))
@@ -103,7 +105,14 @@ def export_files(
         if label is None:
             done.unlabelled.append(picture.id)
             continue
-        free = {name: value for name, value in picture.cells.items() if not name.startswith("saliency")}
+        free: dict[str, str | None] = {
+            name: value for name, value in picture.cells.items() if not name.startswith("saliency")
+        }
+        if group or picture.id in judged:
+            names_of = "+".join(dict.fromkeys(answer.person.name for answer in group))
+            free |= {PROVENANCE: f"human:{names_of}" if group else None, CONFIDENCE: None}
+        elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
+            cells["saliency"] = _joined(images_at, picture.cells["saliency"])
         row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
         rows.append({**row, **cells, **free})
     done.images = len(rows)

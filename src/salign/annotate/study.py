@@ -82,6 +82,8 @@ class Study(_Section):
     """Pair mode: image ids; None = drawn by `seed`, each an image of the target class with one of another."""
     annotators_per_image: int = Field(default=1, ge=1)
     """How many people see an image; gold images are shown to everybody."""
+    least_sure_first: bool = True
+    """Review mode: drafts come by the column `confidence` of the manifest, where it has one; else in random order."""
     seed: int = 0
     """Of the order, the pairs, the arms and the splits of the export."""
     gold: dict[str, str] = {}

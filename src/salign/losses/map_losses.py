@@ -29,12 +29,13 @@ def bce(logits: Tensor, maps: Tensor) -> Tensor:
 
 
 def kl(logits: Tensor, maps: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the softmax over pixels from the human map as a distribution, in nats.
+    """Kullback-Leibler divergence of the predicted map from the human one, each divided by its sum, in nats.
 
-    After Jetley et al. 2016 (probability distribution prediction); blank maps do not count.
+    Jetley et al. 2016 take the softmax of the logits for the distribution; here it is the map itself, the sigmoid, so
+    that what is trained is what is predicted. Blank maps do not count.
     """
     expected = sum_to_one(maps).flatten(1)
-    predicted = logits.flatten(1).log_softmax(1)
+    predicted = functional.logsigmoid(logits).flatten(1).log_softmax(1)
     return _mean((torch.xlogy(expected, expected) - expected * predicted).sum(1), maps.flatten(1).amax(1) > 0)
 
 

@@ -1,0 +1,54 @@
+"""From a map to the outlines of what it marks, so that people can go on from a machine's map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import contourpy
+import numpy as np
+
+from salign.maps.shapes import Polygon
+from salign.types import SalignError
+
+
+def outlines(values: np.ndarray, level: float = 0.5) -> list[Polygon]:
+    """Polygons around the places of a map at or above a share of its maximum.
+
+    Rasterised in this order (holes take away what they surround) they give those places back, exactly for masks. The
+    lines run midway between the centres of pixels where these are 0 and 1, by linear interpolation otherwise.
+
+    Args:
+        values: `(H, W)` bool, or floating point >= 0.
+        level: share of the maximum, in (0, 1).
+
+    Returns:
+        In pixels of the map, the largest first; none for a blank map.
+
+    Raises:
+        SalignError: `level` is not in (0, 1).
+    """
+    if not 0 < level < 1:
+        raise SalignError(f"level is a share of the maximum between 0 and 1; got {level}")
+    padded = np.pad(np.asarray(values, dtype=np.float64), 1)  # so that lines close at the edges
+    top = float(padded.max())
+    if top <= 0:
+        return []
+    generator: Any = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset)
+    points, offsets = generator.filled(level * top, np.inf)
+    areas = []
+    for ring, cuts in zip(points, offsets, strict=True):
+        rings = [_points(ring[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        outer, *holes = [one for one in rings if len(one) >= 3]
+        areas.append((_area(outer), [Polygon(outer), *(Polygon(hole, erase=True) for hole in holes)]))
+    ordered = sorted(areas, key=lambda area: -area[0])  # what lies in a hole comes after the hole
+    return [polygon for _, polygons in ordered for polygon in polygons]
+
+
+def _points(ring: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """A closed ring of (x, y) in cells of the padded map -> corners in pixels."""
+    return tuple((float(x) - 0.5, float(y) - 0.5) for x, y in ring[:-1])
+
+
+def _area(ring: tuple[tuple[float, float], ...]) -> float:
+    x, y = np.array(ring).T
+    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)

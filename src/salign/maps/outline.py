@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import contourpy
@@ -37,7 +38,7 @@ def outlines(values: np.ndarray, level: float = 0.5) -> list[Polygon]:
     points, offsets = generator.filled(level * top, np.inf)
     areas = []
     for ring, cuts in zip(points, offsets, strict=True):
-        rings = [_points(ring[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        rings = [_points(ring[a:b]) for a, b in itertools.pairwise(cuts)]
         outer, *holes = [one for one in rings if len(one) >= 3]
         areas.append((_area(outer), [Polygon(outer), *(Polygon(hole, erase=True) for hole in holes)]))
     ordered = sorted(areas, key=lambda area: -area[0])  # what lies in a hole comes after the hole

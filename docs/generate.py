@@ -27,7 +27,8 @@ from salign.train import recipe, saliency_recipe
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
-    "errors", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "annotate", "train", "experiment",
+    "errors", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "annotate", "train",
+    "experiment",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.Recipe,

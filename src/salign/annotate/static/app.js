@@ -98,6 +98,7 @@ async function welcome() {
   $("consent-box").hidden = $("agree").disabled = !study.consent;
   if ((await get("kv", agreed)) === study.consent) return begin();
   view("welcome");
+  $("welcome-title").focus();
   $("welcome-form").onsubmit = async (event) => {
     event.preventDefault();
     try {
@@ -158,6 +159,7 @@ async function rest() {
   $("pause-title").textContent = title;
   $("pause-text").textContent = text;
   $("again").textContent = tasks.offline ? "Try again" : "Look for more";
+  $("pause-title").focus(); // screen readers go on there
   progress();
 }
 

@@ -66,8 +66,8 @@ function showDrafts(study, task, head) {
 /** Which other map is to be shown over the image: the draft under review, or the model's. */
 export function overlaid(study, task, head) {
   if (study.mode === "single" || study.mode === "pair") return null;
-  if (study.mode === "review" && head.review === "edit") return null;
-  return task.drafts[head.draft ?? 0] ?? null;
+  const draft = task.drafts[head.draft ?? 0] ?? null;
+  return study.mode === "review" && head.review === "edit" && draft?.shapes.length ? null : draft; // shapes are marks now
 }
 
 /** What is still missing, most important first. @returns {{where: string, text: string}[]} */

@@ -11,7 +11,7 @@ const PATIENCE = 30 * 60_000; // an export of everything may take long
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
 const seconds = (value) => (value === null || value === undefined ? "–" : value < 90 ? `${value.toFixed(1)} s` : `${(value / 60).toFixed(1)} min`);
-const ago = (iso) => (iso ? new Date(iso).toLocaleString() : "–");
+const ago = (iso) => (iso ? new Date(iso).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "–");
 
 function token() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -41,7 +41,7 @@ async function refresh() {
 function show(summary) {
   const { coverage, agreement } = summary;
   document.title = $("title").textContent = summary.title;
-  $("when").textContent = `as of ${new Date(summary.when).toLocaleTimeString()}`;
+  $("when").textContent = `as of ${new Date(summary.when).toLocaleTimeString([], { timeStyle: "short" })}`;
   $("dashboard").hidden = false;
   $("figures").replaceChildren(
     figure("Answers", `${coverage.answered} of ${coverage.wanted}`, coverage.wanted ? percent(coverage.answered / coverage.wanted) : ""),
@@ -81,7 +81,7 @@ const ANNOTATOR = [
   { title: "Agrees with others", number: true, cell: (row) => (row.agreement === null ? "–" : share(row.agreement)) },
   { title: "Map correlation", number: true, cell: (row) => number(row.map_agreement) },
   { title: "Sure", number: true, cell: (row) => number(row.confidence, 1) },
-  { title: "Last", cell: (row) => ago(row.last) },
+  { title: "Last", kind: "when", cell: (row) => ago(row.last) },
 ];
 const ARM = [
   { title: "Help", cell: (row) => row.arm },

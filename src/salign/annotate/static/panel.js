@@ -30,6 +30,8 @@ export class Panel {
   chosen(tool) {
     choose($("tool-buttons"), tool);
     $("size-row").hidden = tool !== "brush" && tool !== "eraser";
+    $("finish").hidden = tool !== "polygon";
+    $("box-hint").hidden = tool !== "box";
   }
 
   set(name, value) {

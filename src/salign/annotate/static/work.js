@@ -57,8 +57,9 @@ export class Work {
     };
     for (const [id, act] of Object.entries(acts)) $(id).onclick = act;
     $("looks").open = innerWidth >= 1100 && innerHeight >= 760;
-    $("work").addEventListener("click", (event) => {
-      if (event.detail > 0 && event.target.matches("input[type=radio], #undo, #redo, #finish, #blank, #clear")) this.focus();
+    document.addEventListener("mousedown", (event) => {
+      // a press of the mouse leaves the keys with the image
+      if (this.active && event.target.closest("header button, #work button, #work summary, #work .choice")) event.preventDefault();
     });
     const keep = () => document.visibilityState === "hidden" && this.active && this.#keep();
     document.addEventListener("visibilitychange", keep);
@@ -79,6 +80,7 @@ export class Work {
     this.clock.pause(); // until the image is there
     this.#arrange(task);
     this.active = true;
+    $("panel").scrollTop = 0;
     this.use(this.toolName || this.panel.tools[0]);
     if (this.head.pending) this.#resume(this.head.pending);
     this.refresh();
@@ -130,7 +132,7 @@ export class Work {
     radius: ({ view }) => this.panel.radius(view.width, view.height),
     changed: () => {
       this.stage?.invalidate("overlay");
-      $("finish").hidden = !(this.tool?.finish && this.tool.points.length >= 3);
+      $("finish").disabled = !(this.tool?.finish && this.tool.points.length >= 3);
       if (this.toolName === "polygon") this.#keepSoon();
     },
     commit: (stage, shape, drawn) => {

@@ -112,7 +112,8 @@ class Collection:
             made = self._plans(person.id, mine, taken, max(0, count))
             offered.extend(new.unit for new in made)
             seen = {task.unit for task in mine} | {new.unit for new in made}
-            left = len(self._free(person.id, taken, seen, len(self.units)))
+            wanted = self.study.annotators_per_image
+            left = sum(unit not in seen and taken.get(unit, 0) < wanted for unit in self._plain or self._gold)
             return made
 
         tasks = self.store.hand_out(person.id, self.study.lease_minutes * 60, plan)
@@ -128,7 +129,7 @@ class Collection:
     def task_view(self, task: Task) -> dict[str, Any]:
         """A task as the page shows it."""
         drafts = self.drafts_of(task)
-        latest = self.store.latest(task.annotator, task.id).get(task.id)
+        latest = self.store.latest(task.annotator, task.id).get(task.id) if task.revision else None
         return {
             "id": str(task.id),
             "images": [self._image_view(name) for name in task.images],

@@ -67,7 +67,8 @@ def read_json(content: bytes) -> Any:
     """
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if b"\\u" in content:  # half of a pair of surrogates is no character, and can be stored nowhere
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise SalignError(f"the body is not valid JSON: {str(error)[:100]}") from None
     return value

@@ -151,6 +151,7 @@ def test_maps_are_merged_into_a_manifest(images):
     merged = brought.manifest.table.fillna("")
     assert merged["saliency"].tolist() == ["maps/images/a.png", "old/a.png", "maps/images/sub/c.png"]
     assert merged["provenance"].tolist() == ["human:ann", "", "human:ann"]
+    assert merged["saliency_ann"].tolist() == ["annotators/ann/images/a.png", "", "annotators/ann/images/sub/c.png"]
     kept = ["id", "path", "label", "split", "camera"]
     assert merged[kept].equals(base.table[kept])
     into = Output(target=path, overwrite=True)
@@ -160,6 +161,9 @@ def test_maps_are_merged_into_a_manifest(images):
     assert [one.image for one in read_marked(second.manifest, shapes_file(path))] == [
         "images/a.png", "images/b.png", "images/sub/c.png"
     ]  # fmt: skip
+    again = write_annotated([marked("a.png", RIGHT)], None, into, base=Manifest.read(path), annotator="ben")
+    assert np.array_equal(saved(again, 0), rasterize([RIGHT], SIZE))  # the last import, with the first beside it
+    assert np.array_equal(saved(again, 0, "saliency_ann"), rasterize([LEFT], SIZE))
     apart = write_annotated(annotated, None, Output(out=root.parent / "elsewhere"), base=base)
     assert apart.path == root.parent / "manifest.csv"
     assert apart.manifest.table.fillna("")["saliency"].tolist() == [

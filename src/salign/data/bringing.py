@@ -88,8 +88,8 @@ def write_annotated(
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
     An image with an annotation that marks nothing gets a blank map; one that no annotation names gets none. Marks of
-    one person on one image are united. Where several people marked, everybody's own map is written too, in a column
-    `saliency_<who>`.
+    one person on one image are united. Where several people marked (or may have, as maps are merged), everybody's own
+    map is written too, in a column `saliency_<who>`.
 
     Args:
         annotated: what a reader gave.
@@ -125,7 +125,8 @@ def write_annotated(
         raise ManifestError.of(settled.faults, str(top))
     if not settled.marked:
         raise ManifestError.of([*settled.faults, Fault(None, "annotations", "nothing is left to import")], str(top))
-    several = len({who for image in settled.marked for who in image.people}) > 1
+    people = {who for image in settled.marked for who in image.people}
+    several = len(people) > 1 or (base is not None and people != {None})
     writer = _Writer(top, place, root, output, listed.paths, several=several)
     cells = {image.path: writer.cells(image) for image in settled.marked}
     rows = [writer.row(image) for image in settled.marked] if base is None else _rows(base, writer.below_root)

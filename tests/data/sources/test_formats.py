@@ -123,7 +123,7 @@ def test_label_studio(read):
     assert np.array_equal(drawn([Annotated("", shapes=(turned,))], (40, 60)) > 0, expected)
     assert polygon_area(ellipse.points) == pytest.approx(math.pi * 6 * 3, rel=1e-9)
     assert [np.array_equal(one.mask.decode(), MASK) for one in found if one.mask is not None] == [True]
-    assert [one.shapes for one in found if one.label == "vessel"] == [(Stroke(((54, 20),), (1.5,)), Box(0, 0, 3, 2))]
+    assert [one.shapes for one in found if one.label == "vessel"] == [(Stroke(((54, 20),), (3,)), Box(0, 0, 3, 2))]
 
 
 @pytest.mark.parametrize("name", ["via", "via csv"])

@@ -150,8 +150,8 @@ def _ellipse(value: Field, size: tuple[int, int], width: float | None) -> Shape:
 
 
 def _keypoint(value: Field, size: tuple[int, int], width: float | None) -> Shape:
-    own = value.get("width")
-    given = own.number(0) / 100 * size[1] if own and width is None else width
+    own = value.get("width")  # the tool draws it as a radius
+    given = 2 * own.number(0) / 100 * size[1] if own and width is None else width
     return line([_at(value, size)], given)
 
 

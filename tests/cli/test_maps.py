@@ -136,7 +136,7 @@ def test_mistakes_are_named(images, tmp_path):
         (["voc", path, "--images", images, "--classes-from", "moon"], "annotations or folders"),
         (["voc", path, "--images", images, "--labels", "x"], "expected NAME=VALUE"),
         (["voc", path, "--images", images, "--annotators", "best"], "there is no 'best'"),
-        (["voc", path, "--images", images, "--gaze", "screen=3x4"], "no option gaze"),
+        (["voc", path, "--images", images, "--gaze", "screen=3x4"], "no option screen"),
         (["fixations", path, "--images", images, "--gaze", "screen=3"], "expected WIDTHxHEIGHT"),
         (["fixations", path, "--images", images, "--gaze", "sun=3"], "--gaze has no 'sun'"),
         (["voc", path, "--images", images, "--manifest", "m.csv", "--classes-from", "folders"], "give one of them"),
@@ -154,6 +154,7 @@ def test_formats_are_listed_with_their_options():
     assert [name for name in ANNOTATION_FORMATS if f"\n{name} " not in f"\n{printed}"] == []
     assert "takes --image-key" not in printed.split("label-studio")[0]
     assert "takes --width, --image-key" in printed
+    assert "takes --gaze sigma_degrees=1\n" in printed
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def formats() -> None:
     from salign.data.sources import ANNOTATION_FORMATS
 
     for name, one in ANNOTATION_FORMATS.items():
-        options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in one.options)
+        options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in one.options if _FLAGS.get(option, option))
         typer.echo(f"{name:<14}{'import, export' if one.exports else 'import':<16}{one.reads}")
         if options:
             typer.echo(f"{'':<30}takes {options}")
@@ -35,12 +35,12 @@ def formats() -> None:
 def import_maps(
     name: Annotated[str, typer.Argument(metavar="FORMAT", help="See `salign maps formats`")],
     path: Annotated[Path, typer.Argument(help="What the tool wrote: a file, or a folder of files")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images [that of --manifest]")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images (default: that of --manifest)")] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Merge into this manifest: its rows, classes and splits stay")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the maps [the folder above the images; that of --manifest]")
+        Path | None, typer.Option(help="Folder of the maps (default: the one above the images, or that of --manifest)")
     ] = None,
     labels: Annotated[
         list[str] | None,
@@ -51,7 +51,7 @@ def import_maps(
         str, typer.Option(help="annotations (their labels are the classes) or folders (IMAGES/SPLIT/CLASS/image)")
     ] = "annotations",
     split: Annotated[
-        str | None, typer.Option(help="Name of the only split [train; folders: the folders above the classes]")
+        str | None, typer.Option(help="Name of the only split (default: train; with folders, those above the classes)")
     ] = None,
     annotators: Annotated[
         str, typer.Option(help="Several people's maps: union, mean, majority, staple, weighted, or each in a row")
@@ -68,7 +68,10 @@ def import_maps(
     ] = None,
     attribute: Annotated[str | None, typer.Option(help="via: the attribute that is the label")] = None,
     classes: Annotated[Path | None, typer.Option(help="yolo: file with the names of the classes")] = None,
-    image_key: Annotated[str | None, typer.Option(help="label-studio: key of the task's data with the image")] = None,
+    image_key: Annotated[
+        str | None,
+        typer.Option(help="label-studio: key of the image in a task's data; fixations: the image, of a table of one"),
+    ] = None,
     column: Annotated[list[str] | None, typer.Option(help="fixations: OURS=THEIRS, e.g. x=FPOGX; repeat")] = None,
     gaze: Annotated[
         list[str] | None,
@@ -76,10 +79,10 @@ def import_maps(
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(help="masks, arrays: what a path says, e.g. {annotator}/{image} or {image}_mask [{image}]"),
+        typer.Option(help="masks, arrays: what a path says, e.g. {annotator}/{image} or {image}_mask"),
     ] = None,
     values: Annotated[
-        str | None, typer.Option(help="masks: grey (full range is 0..1) or nonzero (all that is not black) [grey]")
+        str | None, typer.Option(help="masks: grey (default; the full range is 0..1) or nonzero (all but black)")
     ] = None,
     ids: Annotated[Path | None, typer.Option(help="arrays: file with an id per line, for a stack in a .npy")] = None,
     scale: Annotated[
@@ -119,7 +122,7 @@ def import_maps(
     if "gaze" in chosen.options:
         options["gaze"], sigma = _gaze(gaze or [], sigma, pooled=annotators == "union"), None
     elif gaze:
-        options["gaze"] = gaze
+        options |= {key: _value(key, text) for key, text in _pairs(gaze).items()}
     found = chosen.read(path, **options)
     if empty == "missing":
         found = [one for one in found if one.shapes or one.mask is not None]
@@ -146,7 +149,7 @@ def export_maps(
     name: Annotated[str, typer.Argument(metavar="FORMAT", help="labelme, coco, cvat or yolo")],
     out: Annotated[Path, typer.Argument(help="coco, cvat: the file; labelme, yolo: the folder")],
     shapes: Annotated[
-        Path | None, typer.Option(help="File of the shapes behind the maps [shapes.json beside the manifest, if there]")
+        Path | None, typer.Option(help="File of the shapes behind the maps (default: shapes.json beside the manifest)")
     ] = None,
     column: Annotated[str, typer.Option(help="Column of the manifest with the maps to export")] = "saliency",
     root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
@@ -174,8 +177,14 @@ def export_maps(
 app.command("aggregate")(maps_combine.aggregate)
 app.command("granularity")(maps_combine.granularity)
 
-_FLAGS = {"image": "image-key", "columns": "column"}
-"""Names of readers' options on the command line, where they differ."""
+_FLAGS = {
+    "image": "image-key",
+    "columns": "column",
+    "sigma_degrees": "gaze sigma_degrees=1",
+    "subject": "",
+    "folder": "",
+}
+"""Names of readers' options on the command line, where they differ; "" for those that only code may give."""
 
 
 def _base(manifest: Path | None, images: Path | None, classes_from: str, split: str | None) -> Manifest | None:

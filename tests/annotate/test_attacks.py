@@ -313,6 +313,16 @@ class TestOtherPages:
         assert not any(name.startswith("access-control") for name in reply.headers)
 
 
+def test_without_a_token_little_can_be_sent_and_other_tokens_do_not_help(opened, joined, refused):
+    page = joined(opened(limits={"rate": 1, "burst": 5}))
+    page.call("POST", "/api/join", 413, json={"name": "a" * 10_001})
+    refused("413")
+    for number in range(4):
+        Page(page.client, f"1.forged{number}").call("GET", "/api/study", 401)
+    Page(page.client, "1.forged5").call("GET", "/api/study", 429)
+    refused("429")
+
+
 def test_too_many_requests_wait(opened, joined, refused):
     collection = opened(limits={"rate": 1, "burst": 5})
     page = joined(collection, "Ann")

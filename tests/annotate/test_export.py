@@ -111,6 +111,21 @@ def test_maps_are_aggregated_as_asked(annotated, tmp_path, method, expected):
     assert values.sum() == pytest.approx(expected, abs=3)
 
 
+@pytest.mark.parametrize(("grain", "expected"), [("features", 32), ("area", 36), ("boundary", 36)])
+def test_maps_are_as_coarse_as_asked_and_smoothed(photos, tmp_path, joined, grain, expected):
+    collection = open_collection(photos, classes=["cat"], export={"grain": grain, "sigma": 1.5})
+    page = joined(collection, "Ann")
+    task = page.tasks()[0]["id"]
+    page.save(task, shapes=[box(10, 10, 16, 16), box(12, 12, 14, 14, erase=True)])
+    export_to(collection, tmp_path / "export")
+    (path,) = (tmp_path / "export" / "maps" / "Ann").iterdir()
+    values = read_saliency(path).numpy()
+    assert values.sum() == pytest.approx(expected, abs=0.05), "smoothing keeps the sum, away from the border"
+    assert 0 < values[8, 13] < values[11, 13] < 1
+    (whole,) = (tmp_path / "export" / "maps" / "all").iterdir()
+    assert np.array_equal(read_saliency(whole).numpy(), values)
+
+
 def test_every_way_to_aggregate_can_be_chosen():
     assert set(get_args(Export.model_fields["aggregate"].annotation)) == set(AGGREGATES)
 

@@ -192,6 +192,29 @@ def test_a_summary_is_made_once_for_many_looks(opened, joined, monkeypatch):
     assert [hurried.get()["n"] for _ in range(2)] == [2, 3]
 
 
+def test_alpha_of_pairs_is_about_which_of_the_two(tmp_path, joined):
+    """All right: 1; three quarters right: 2 (.75^2 + .25^2) - 1 = .25, though no two pairs share an answer."""
+    folder = write_images(tmp_path / "set", 160, (4, 4))
+    rows = [f"{n},{n}.png,{'real' if n % 2 else 'fake'},train," for n in range(160)]
+    (folder / "manifest.csv").write_text("id,path,label,split,saliency\n" + "\n".join(rows))
+    for name, right in (("right", 1.0), ("random", 0.5)):
+        collection = open_collection(
+            folder, out=tmp_path / name, mode="pair", classes=["real", "fake"], annotators_per_image=2
+        )
+        lot = random.Random(0)
+        for who in ("Ann", "Bob"):
+            person = collection.store.add_person(who)
+            while tasks := collection.next_tasks(person, [])["tasks"]:
+                images = collection.task(person, tasks[0]["id"]).images
+                fake = [collection.catalog.pictures[image].label for image in images].index("fake")
+                side = fake if lot.random() < right else lot.randrange(2)
+                body = {"task": tasks[0]["id"], "base": 0, "elapsed_ms": 1, "side": side, "blank": True}
+                collection.save(person, str(uuid.uuid4()), read_annotation(body, 100))
+        found = summarise(collection)["agreement"]
+        assert found["answers"] == 80
+        assert found["alpha"] == (1 if right == 1 else pytest.approx(0.25, abs=0.2))
+
+
 def test_the_arms_of_help_are_compared(tmp_path, joined):
     folder = write_images(tmp_path / "set", 4)
     rows = [f"{n},{n}.png,cat,train,,dog" for n in range(4)]

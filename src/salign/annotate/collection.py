@@ -294,7 +294,8 @@ class Collection:
         shapes, reference = list(draft.shapes), None
         if draft.column is not None:
             reference = f"/api/map/{self._map_reference(image, draft.column)}"
-            shapes = self._outlines(image, draft.column)  # so that it can be edited
+            if self.study.mode == "review":
+                shapes = self._outlines(image, draft.column)  # so that it can be edited
         return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
 
     def _drawn_outlines(self, image: str, column: str) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from salign.data.tables import write_table
 from salign.errors import SalignError
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
+from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
 
 
@@ -91,9 +92,9 @@ def export_files(
             file = collection.catalog.file(picture.path)
             size = image_size(file)
             maps = [_prepared(collection, answer, picture.id, size) for answer in group]
-            stack = torch.from_numpy(np.stack([values.astype(np.float32) for values in maps]))
-            whole = _smoothed(collection, one_map(stack, method).numpy())
-            for column, values in [("saliency", whole), *_own(collection, done, group, maps)]:
+            stack = coarsen(torch.from_numpy(np.stack(maps)), collection.study.export.grain)
+            whole = smooth(one_map(stack, method), collection.study.export.sigma)
+            for column, values in [("saliency", whole), *_own(collection, done, group, stack)]:
                 place = "all" if column == "saliency" else column.removeprefix("saliency_")
                 name = f"maps/{place}/{names[picture.id]}.png"
                 write_map(folder / name, values)
@@ -159,24 +160,18 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
 
 
 def _prepared(collection: Collection, answer: Answer, image: str, size: tuple[int, int]) -> np.ndarray:
-    """The map of one annotator, `(H, W)` bool or float."""
+    """The map of one annotator as it was drawn, `(H, W)` float32 in [0, 1]."""
     column = answer.map_column()
     cell = collection.catalog.pictures[image].cells[column] if column is not None else None
-    return map_of(answer, image, size, file=None if cell is None else collection.catalog.file(cell))
+    file = None if cell is None else collection.catalog.file(cell)
+    return map_of(answer, image, size, file=file).astype(np.float32)
 
 
 def _own(
-    collection: Collection, done: Exported, group: Sequence[Answer], maps: Sequence[np.ndarray]
-) -> Iterator[tuple[str, np.ndarray]]:
+    collection: Collection, done: Exported, group: Sequence[Answer], maps: torch.Tensor
+) -> Iterator[tuple[str, torch.Tensor]]:
     for answer, values in zip(group, maps, strict=True):
-        yield done.columns[answer.person.id], _smoothed(collection, values)
-
-
-def _smoothed(collection: Collection, values: np.ndarray) -> np.ndarray:
-    sigma = collection.study.export.sigma
-    if not sigma:
-        return values
-    return smooth(torch.from_numpy(values.astype(np.float32)), sigma).numpy()
+        yield done.columns[answer.person.id], smooth(values, collection.study.export.sigma)
 
 
 def _annotated(group: Sequence[Answer], image: str, path: str, size: tuple[int, int]) -> Iterator[Annotated]:

@@ -17,7 +17,7 @@ from salign.annotate.collection import Collection, Unknown
 from salign.annotate.pictures import Encoded
 from salign.annotate.records import read_annotation, read_key
 from salign.annotate.routes_owner import add_owner_routes
-from salign.annotate.server_callers import Annotator, Body, caller, read_name
+from salign.annotate.server_callers import Annotator, Body, bearer_of, caller, read_name
 from salign.annotate.server_guard import Guard, Refusal, refused
 from salign.errors import SalignError
 
@@ -41,7 +41,11 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
     _add_pictures(app)
     add_owner_routes(app, collection)
     app.add_middleware(
-        Guard, limits=collection.study.limits, local_only=open_mode, names=[*names, *collection.study.hosts]
+        Guard,
+        limits=collection.study.limits,
+        local_only=open_mode,
+        names=[*names, *collection.study.hosts],
+        known=lambda header: bearer_of(collection.secret, header) is not None,
     )
     return app
 

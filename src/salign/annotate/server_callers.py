@@ -13,6 +13,12 @@ from salign.annotate.server_guard import Refusal
 from salign.errors import SalignError
 
 
+def bearer_of(secret: bytes, header: str) -> int | str | None:
+    """Whose token an Authorization header carries; None for none, or a forged one."""
+    kind, _, token = header.partition(" ")
+    return access.bearer(secret, token.strip()) if kind.lower() == "bearer" else None
+
+
 def caller(request: Request) -> int | str | None:
     """Whose token came with a request: an annotator's number, `OWNER`, None without a token.
 
@@ -22,8 +28,7 @@ def caller(request: Request) -> int | str | None:
     given = request.headers.get("authorization")
     if given is None:
         return None
-    kind, _, token = given.partition(" ")
-    who = access.bearer(request.app.state.collection.secret, token.strip()) if kind.lower() == "bearer" else None
+    who = bearer_of(request.app.state.collection.secret, given)
     if who is None:
         raise Refusal(401, "this link is not valid; ask for a new one")
     return who

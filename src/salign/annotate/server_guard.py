@@ -13,6 +13,8 @@ from salign.annotate.study import Limits
 
 log = logging.getLogger("salign.annotate")
 
+_LITTLE = 10_000  # bytes that somebody without a token may send: a name
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -33,9 +35,19 @@ class Guard:
     The body is read whole before anything else happens, within `limits.body` bytes and `limits.seconds`.
     """
 
-    def __init__(self, app: App, limits: Limits, *, local_only: bool, names: Collection[str]) -> None:
-        """Stand before `app`; `names` are the hosts it answers to besides this machine's own."""
-        self._app, self._limits, self._local_only = app, limits, local_only
+    def __init__(
+        self, app: App, limits: Limits, *, local_only: bool, names: Collection[str], known: Callable[[str], bool]
+    ) -> None:
+        """Stand before `app`.
+
+        Args:
+            app: what is guarded.
+            limits: of a caller.
+            local_only: answer to names of this machine only.
+            names: hosts it answers to besides.
+            known: whether an Authorization header is valid: others share the rate of their address, and send little.
+        """
+        self._app, self._limits, self._local_only, self._known = app, limits, local_only, known
         self._names = {name.lower() for name in names}
         self._rates = access.Rates(limits.rate, limits.burst)
 
@@ -58,8 +70,9 @@ class Guard:
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            self._check(scope, headers)
-            body = await self._body(headers, receive)
+            known = self._known(headers.get("authorization", ""))
+            self._check(scope, headers, known)
+            body = await self._body(headers, receive, self._limits.body if known else min(self._limits.body, _LITTLE))
             await self._app(scope, _replayed(body, receive), guarded_send)
         except Refusal as refusal:
             refused(scope, refusal)
@@ -70,7 +83,7 @@ class Guard:
             if not started:
                 await _reply(Refusal(500, "the server failed; what was not acknowledged is not stored"), guarded_send)
 
-    def _check(self, scope: Message, headers: dict[str, str]) -> None:
+    def _check(self, scope: Message, headers: dict[str, str], known: bool) -> None:
         host = headers.get("host", "")
         if not access.host_allowed(host, local_only=self._local_only, names=self._names):
             raise Refusal(403, f"this server does not answer to the name {host[:80]!r}")
@@ -82,14 +95,14 @@ class Guard:
             raise Refusal(403, "a page of another site may not call this server")
         if scope["path"].startswith("/api/") and headers.get("x-salign") != "1":
             raise Refusal(403, "the header X-Salign: 1 is missing")
-        caller = headers.get("authorization") or str((scope.get("client") or ["unknown"])[0])
+        caller = headers["authorization"] if known else str((scope.get("client") or ["unknown"])[0])
         if scope["path"].startswith("/api/") and (seconds := self._rates.wait(caller)):
             raise Refusal(429, "too many requests; wait a moment", {"retry-after": str(int(seconds) + 1)})
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        too_large = Refusal(413, f"the request is larger than {self._limits.body} bytes", {"connection": "close"})
+    async def _body(self, headers: dict[str, str], receive: Receive, most: int) -> bytes:
+        too_large = Refusal(413, f"the request is larger than {most} bytes", {"connection": "close"})
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._limits.body:
+        if not length.isdigit() or int(length) > most:
             raise too_large
         body = bytearray()
         try:
@@ -99,7 +112,7 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise Refusal(400, "the client went away in the middle of its request")
                     body += message.get("body", b"")
-                    if len(body) > self._limits.body:
+                    if len(body) > most:
                         raise too_large
                     if not message.get("more_body", False):
                         return bytes(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ VERSION = "1"
 """Of the tables."""
 
 _METADATA = sa.MetaData()
+log = logging.getLogger("salign.annotate")
+
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _ABOUT = sa.Table("about", _METADATA, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text))
 _PEOPLE = sa.Table(
@@ -100,6 +103,10 @@ class Store:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 _METADATA.create_all(connection)
                 found = self._remember(connection, "version", VERSION)
+                if not self._sqlite and connection.execute(sa.text("SHOW fsync")).scalar() != "on":
+                    log.warning(
+                        "this Postgres runs with fsync off: after a power cut, what was acknowledged may be lost"
+                    )
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise SalignError(f"cannot open the database {self.shown_url}: {error}") from error
         if found != VERSION:

@@ -40,6 +40,8 @@ class Export(_Section):
     """How the maps of several people become one."""
     sigma: float = Field(default=0.0, ge=0)
     """Gaussian smoothing of the maps in pixels; 0 = as drawn."""
+    grain: Literal["boundary", "area", "features"] = "features"
+    """How fine the maps are: boxes around what was marked, it with what it encloses, or as painted."""
     shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2}, min_length=1)
     """Splits and their shares, drawn by `seed` within each label, where the manifest has no splits."""
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from salign.annotate.answers import Answer, answers_of
+from salign.annotate.assign import draw
 from salign.annotate.collection import Collection
 from salign.annotate.quality import (
     COMPARED,
@@ -67,7 +68,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
     gold = _gold(collection, answers, first)
     same = agreement_with_others(given)
     doubts = suspicions(answers, gold, same, maps.by_person)
-    values = [[answer.value for answer in group if answer.value is not None] for group in by_unit.values()]
+    values = [[_coded(answer) for answer in group if answer.value is not None] for group in by_unit.values()]
     rows = [_person(person, snapshot, answers, gold, same, maps.by_person, doubts) for person in snapshot.people]
     seconds = [answer.seconds for answer in given]
     return {
@@ -95,6 +96,14 @@ def summarise(collection: Collection) -> dict[str, Any]:
         "images": _images(collection, by_unit, answers),
         "when": _iso(time.time()),
     }
+
+
+def _coded(answer: Answer) -> str:
+    """An answer as alpha compares it; of pairs, whether it is the one of the two that a lot calls the first."""
+    if answer.said.side is None:
+        return str(answer.value)
+    first = answer.value == answer.unit.images[0]
+    return "first" if first == (draw("alpha", answer.unit.id) < 0.5) else "second"
 
 
 def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers: Sequence[Answer]) -> dict[str, Any]:

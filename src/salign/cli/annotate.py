@@ -38,6 +38,13 @@ def annotate(
     joins by a name. With --host, everybody needs a link of their own: it is printed for each --annotator, and one for
     the owner, who sees coverage, times and agreement at /owner. Ctrl-C stops; the same command goes on.
     """
+    from importlib.util import find_spec
+
+    from salign.errors import SalignError
+
+    if missing := [name for name in ("fastapi", "uvicorn", "sqlalchemy") if find_spec(name) is None]:
+        raise SalignError(f"salign annotate needs {', '.join(missing)}; install them: pip install 'salign[annotate]'")
+
     from salign.annotate.opening import open_collection
 
     collection = open_collection(

@@ -8,7 +8,7 @@ part of a shape inside of the image is held, whatever the coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,8 @@ Window = tuple[int, int, int, int]
 
 _AT_ONCE = 1 << 16
 """Ends of rows that are worked on together: bounds the memory of a shape with many points."""
+_SLACK = 1e-6
+"""Times the largest coordinate: an end of a row this near to a pixel's centre is decided by exact products."""
 
 
 def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
@@ -148,7 +150,7 @@ def _inside_polygon(points: np.ndarray, window: Window) -> np.ndarray:
         column += np.where(_reached(column, x0, depth, run, fall), 0, 1)
         column -= np.where(_reached(column - 1, x0, depth, run, fall), 1, 0)
         hit = column < right
-        np.add.at(crossings, (row[hit] - top, column[hit].clip(min=left).astype(int) - left), 1)
+        _count(crossings, row[hit] - top, column[hit].clip(min=left) - left, 1)
     return (np.add.accumulate(crossings, axis=1, dtype=np.uint8) & 1).astype(bool)  # 256 divides by 2: may wrap
 
 
@@ -166,20 +168,38 @@ def _inside_stroke(points: np.ndarray, radii: np.ndarray, window: Window) -> np.
     low, high = parts[:, [1, 4]] - parts[:, [2, 5]], parts[:, [1, 4]] + parts[:, [2, 5]]
     first, last = np.ceil(low.min(1) - 0.5), np.floor(high.max(1) - 0.5)
     changes = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
-    for index, row in _rows(first, last, top, bottom):
+    slack = _SLACK * max(1.0, float(np.abs(parts).max()))
+    for number, (index, row) in enumerate(_rows(first, last, top, bottom)):
         part, y = parts[index].T, row + 0.5
         start, stop = _run(part, tangents[index].T, y)
-        start = np.ceil(start - 0.5).clip(left - 1, right + 1)
-        stop = np.floor(stop - 0.5).clip(left - 2, right)
-        start += np.where(_covered(part, start, y), 0, 1)
-        start -= np.where(_covered(part, start - 1, y), 1, 0)
-        stop -= np.where(_covered(part, stop, y), 0, 1)
-        stop += np.where(_covered(part, stop + 1, y), 1, 0)
+        start, unsure_start = _column(np.ceil, start, slack, left - 1, right + 1)
+        stop, unsure_stop = _column(np.floor, stop, slack, left - 2, right)
+        for ends, unsure, inwards in ((start, unsure_start, 1), (stop, unsure_stop, -1)):
+            if len(unsure):
+                some, column, height = part[:, unsure], ends[unsure], y[unsure]
+                inside = _covered(some, column, height), _covered(some, column - inwards, height)
+                ends[unsure] += inwards * (~inside[0]).astype(float) - inwards * inside[1].astype(float)
         start, stop = start.clip(min=left), stop.clip(max=right - 1)
         hit = start <= stop
-        np.add.at(changes, (row[hit] - top, start[hit].astype(int) - left), 1)
-        np.add.at(changes, (row[hit] - top, stop[hit].astype(int) + 1 - left), -1)
+        _count(changes, row[hit] - top, start[hit] - left, 1)
+        _count(changes, row[hit] - top, stop[hit] + 1 - left, -1)
+        if number % 64 == 63 and np.add.accumulate(changes, axis=1)[:, :-1].all():
+            break  # nothing is left to cover
     return np.add.accumulate(changes, axis=1, out=changes)[:, :-1] > 0
+
+
+def _column(
+    rounded: Callable[[np.ndarray], np.ndarray], x: np.ndarray, slack: float, least: float, most: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first or last column whose centre is beyond x, and the positions where rounding may have decided that."""
+    away = x - 0.5
+    unsure = np.flatnonzero(~(np.abs(away - np.rint(away)) > slack))  # NaN and infinity, too
+    return rounded(away).clip(least, most), unsure
+
+
+def _count(counts: np.ndarray, row: np.ndarray, column: np.ndarray, step: int) -> None:
+    """Add `step` at each (row, column); on a flat array this is several times faster."""
+    np.add.at(counts.reshape(-1), row * counts.shape[1] + column.astype(int), counts.dtype.type(step))
 
 
 def _tangents(parts: np.ndarray) -> np.ndarray:
@@ -231,6 +251,8 @@ def _rows(first: np.ndarray, last: np.ndarray, top: int, bottom: int) -> Iterato
     counts = (last - first + 1).clip(min=0)
     before = np.concatenate([[0], np.cumsum(counts)])
     for start in range(0, int(before[-1]), _AT_ONCE):
-        pair = np.arange(start, min(start + _AT_ONCE, before[-1]))
-        index = np.searchsorted(before, pair, side="right") - 1
-        yield index, first[index] + pair - before[index]
+        stop = min(start + _AT_ONCE, int(before[-1]))
+        low, high = np.searchsorted(before, start, side="right") - 1, np.searchsorted(before, stop, side="left")
+        own = np.minimum(before[low + 1 : high + 1], stop) - np.maximum(before[low:high], start)
+        index = np.repeat(np.arange(low, high), own)
+        yield index, first[index] + np.arange(start, stop) - before[index]

@@ -123,6 +123,7 @@ async function begin() {
   queue.addEventListener("change", progress);
   queue.addEventListener("saved", (event) => acknowledged(event.detail));
   queue.addEventListener("conflict", (event) => say(`${event.detail.error.message} Both are kept.`, "assertive"));
+  queue.addEventListener("unkept", () => say("This browser cannot keep your work: leave this page open until all is saved.", "assertive"));
   queue.addEventListener("locked", () => say("Your link is no longer valid. What you have not sent yet stays in this browser.", "assertive"));
   addEventListener("online", () => tasks.held.length < 2 && more());
   addEventListener("offline", () => say("No network. You can go on: your work is kept in this browser."));
@@ -166,28 +167,25 @@ async function rest() {
 async function more() {
   await tasks.refill();
   if (document.body.dataset.view === "pause") await showCurrent();
-  else prefetch();
+  else await prefetch();
 }
 
-/** Fetch and decode the next task's pictures, forget those of long ago. */
-function prefetch() {
-  if (tasks.next) work.shower.bitmaps(tasks.next);
+/** Have the next task at hand, with its pictures fetched and decoded; forget those of long ago. */
+async function prefetch() {
+  if (tasks.held.length < 2) await tasks.refill().catch(() => {});
+  if (tasks.next) work.prepare(tasks.next);
   work.shower.keep([...tasks.held, ...tasks.seen.values(), work.task]);
 }
 
 async function done(task) {
-  await tasks.answered(task);
+  tasks.answered(task);
   if (gone !== null) say("Saved.");
   if (!tasks.current) await tasks.refill();
-  await showCurrent();
-  if (tasks.held.length < 2) {
-    await tasks.refill();
-    prefetch();
-  }
+  await showCurrent(); // once it is painted, `prefetch` sees to the one after
 }
 
 function acknowledged({ entry, reply }) {
-  if (tasks.held.length < 2 && !queue.waiting) more();
+  if (!tasks.held.length && !queue.waiting) more();
   const { task } = entry.body;
   for (const known of [work.task, tasks.seen.get(task), ...tasks.held]) if (known?.id === task) known.revision = reply.revision;
   if (!reply.feedback || entry.who !== session.who) return;

@@ -11,9 +11,12 @@ import { all, put, remove, transact } from "./db.js";
 const PAUSES = [500, 1000, 2000, 5000, 10_000, 30_000]; // ms between attempts
 const HOPELESS = [400, 403, 404, 413]; // sending the same again cannot help
 
-/** @typedef {{order?: number, key: string, who: number, token: string, body: object, refused?: string}} Entry */
+/** @typedef {{order?: number | null, key: string, who: number, token: string, body: object, refused?: string}} Entry */
 
-/** Events: `change` (counts), `saved` (detail: entry, reply), `conflict`, `refused`, `locked` (detail: entry, error). */
+/**
+ * Events: `change` (counts), `saved` (detail: entry, reply), `conflict`, `refused`, `locked` (detail: entry, error),
+ * `unkept` (this browser keeps nothing).
+ */
 export class Queue extends EventTarget {
   /** @type {Entry[]} */
   entries = [];
@@ -43,11 +46,19 @@ export class Queue extends EventTarget {
     return this.entries.findLast((entry) => entry.who === who && entry.body.task === task);
   }
 
-  /** Once this is resolved, the save outlives the tab. @param {Entry} entry */
+  /**
+   * Once this is resolved, the save outlives the tab, unless this browser keeps nothing: then it is sent all the same.
+   * @param {Entry} entry
+   */
   async add(entry) {
-    entry.order = await put("queue", entry);
     this.entries.push(entry);
     this.#changed();
+    try {
+      entry.order = await put("queue", { ...entry });
+    } catch {
+      entry.order = null;
+      this.#tell("unkept", { entry });
+    }
     this.flush();
   }
 
@@ -72,8 +83,8 @@ export class Queue extends EventTarget {
 
   async #send() {
     const stored = new Set((await all("queue")).map((entry) => entry.order)); // another tab may have sent some
-    this.entries = this.entries.filter((entry) => stored.has(entry.order));
-    for (let entry; (entry = this.entries.find((one) => !one.refused)); ) {
+    this.entries = this.entries.filter((entry) => entry.order == null || stored.has(entry.order));
+    for (let entry; (entry = this.entries.find((one) => !one.refused))?.order !== undefined; ) {
       try {
         const reply = await call(`/api/annotations/${entry.key}`, { method: "PUT", body: entry.body, token: entry.token });
         this.#failures = 0;
@@ -95,7 +106,7 @@ export class Queue extends EventTarget {
     }
     if (error instanceof ApiError && HOPELESS.includes(error.status)) {
       entry.refused = error.message;
-      await put("queue", entry);
+      if (entry.order !== null) await put("queue", entry);
       this.#tell("refused", { entry, error });
       return true;
     }
@@ -112,8 +123,8 @@ export class Queue extends EventTarget {
     const later = this.entries.filter((other) => other.who === entry.who && other.body.task === entry.body.task);
     for (const other of later) other.body = { ...other.body, base: revision };
     await transact(["queue"], "readwrite", (queue) => {
-      for (const other of later) queue.put(other);
-      queue.delete(entry.order);
+      for (const other of later) if (other.order != null) queue.put(other);
+      if (entry.order !== null) queue.delete(entry.order);
     });
     this.#changed();
   }
@@ -121,7 +132,7 @@ export class Queue extends EventTarget {
   /** Forget a refused save: the annotator has downloaded it, or given it up. */
   async discard(entry) {
     this.entries = this.entries.filter((other) => other !== entry);
-    await remove("queue", entry.order);
+    if (entry.order !== null) await remove("queue", entry.order);
     this.#changed();
   }
 

@@ -76,7 +76,7 @@ export class Tasks {
   }
 
   /** The task is answered, or skipped. @param {Task} task */
-  async answered(task) {
+  answered(task) {
     const first = !this.trail.includes(task.id);
     this.held = this.held.filter((other) => other.id !== task.id);
     if (first) {
@@ -85,7 +85,7 @@ export class Tasks {
     }
     this.seen.set(task.id, task);
     for (const id of [...this.seen.keys()].slice(0, -5)) this.seen.delete(id);
-    await this.keep();
+    this.keep().catch(() => {});
   }
 
   /** An earlier task, with what was last saved of it, sent or not. @returns {Promise<Task>} */

@@ -3,7 +3,7 @@
 import { uuid } from "./api.js";
 import { listen } from "./canvas/pointer.js";
 import { Stage } from "./canvas/stage.js";
-import { TOOLS, twice } from "./canvas/tools.js";
+import { TOOLS } from "./canvas/tools.js";
 import { Clock } from "./clock.js";
 import { $, say } from "./dom.js";
 import * as drafts from "./draft.js";
@@ -72,7 +72,7 @@ export class Work {
   async open(task) {
     await this.leave();
     const bitmaps = this.shower.bitmaps(task);
-    const draft = await drafts.load(drafts.keyOf(this.session.who, task.id));
+    const draft = await this.#draft(task.id);
     this.task = task;
     this.head = { ...head(task.saved), elapsed: 0, started: new Date().toISOString(), ...draft?.head };
     this.history = draft?.history ?? new History(before(task.saved));
@@ -86,6 +86,18 @@ export class Work {
     this.refresh();
     await this.shower.show(task, bitmaps);
     if (this.task === task) this.focus();
+  }
+
+  /** Have everything of a task at hand before it is opened. */
+  prepare(task) {
+    this.shower.bitmaps(task);
+    this.prepared = { id: task.id, draft: drafts.load(drafts.keyOf(this.session.who, task.id)) };
+  }
+
+  #draft(id) {
+    const ready = this.prepared?.id === id ? this.prepared.draft : null;
+    this.prepared = null; // it may change from now on
+    return ready ?? drafts.load(drafts.keyOf(this.session.who, id));
   }
 
   /** Put the task aside; its draft stays. */
@@ -120,7 +132,7 @@ export class Work {
       touched: () => this.#point(stage),
       hover: (_, point) => {
         this.hovering = point && { stage, ...point };
-        stage.invalidate("overlay");
+        this.#ring(stage);
       },
     });
     stage.element.addEventListener("focus", () => this.#point(stage));
@@ -297,12 +309,14 @@ export class Work {
   #overlay(context, stage) {
     stage.tools[this.toolName]?.overlay(context);
     this.cursor.draw(context, stage);
+    this.#ring(stage);
+  }
+
+  /** The brush as wide as it is, where it would paint. */
+  #ring(stage) {
     const at = this.cursor.on && stage === this.stage ? this.cursor : this.hovering?.stage === stage ? this.hovering : null;
-    if (!at || (this.toolName !== "brush" && this.toolName !== "eraser")) return;
-    context.beginPath();
-    const radius = this.#desk.radius(stage) * stage.view.scale;
-    context.arc(...stage.view.toScreen(at.x, at.y), Math.max(1, radius), 0, 2 * Math.PI);
-    twice(context);
+    const brush = this.toolName === "brush" || this.toolName === "eraser";
+    stage.ring(at && brush ? [at.x, at.y, this.#desk.radius(stage)] : null);
   }
 
   // --- Keeping and saving ---------------------------------------------------------------------------------------------
@@ -350,8 +364,9 @@ export class Work {
     $("alert").textContent = "";
     const { task, session } = this;
     const about = { elapsed_ms: Math.round(this.clock.now), started: this.head.started, skipped };
-    await this.queue.add({ key: uuid(), who: session.who, token: session.token, body: body(this.study, task, this.head, this.state, about) });
-    await drafts.drop(this.#key);
+    const entry = { key: uuid(), who: session.who, token: session.token, body: body(this.study, task, this.head, this.state, about) };
+    const key = this.#key; // the draft goes once the save is kept; the next image does not wait for that
+    this.queue.add(entry).then(() => drafts.drop(key)).catch(() => {});
     await this.after.done(task);
   }
 

@@ -21,6 +21,7 @@ export class Stage {
     this.element.setAttribute("aria-label", label);
     this.element.setAttribute("aria-describedby", "stage-help");
     this.layers = Object.fromEntries(LAYERS.map((name) => [name, this.#layer(name)]));
+    this.brush = this.element.appendChild(Object.assign(document.createElement("div"), { className: "ring", hidden: true }));
     if (badge) this.element.append(Object.assign(document.createElement("span"), { className: "badge", textContent: badge }));
     this.view = new View(1, 1);
     this.shapes = [];
@@ -77,6 +78,17 @@ export class Stage {
     this.#toImage(context);
     context.fillStyle = this.colour("--mark");
     fill(context, trail(points, radii, from), erase);
+  }
+
+  /** Show the brush; an element of its own, so that following the pointer redraws no canvas. @param {number[] | null} at x, y, radius */
+  ring(at) {
+    this.brush.hidden = !at;
+    if (!at) return;
+    const [x, y] = this.view.toScreen(at[0], at[1]);
+    const radius = Math.max(1, at[2] * this.view.scale);
+    const { style } = this.brush;
+    style.width = style.height = `${2 * radius}px`;
+    style.transform = `translate(${x - radius}px, ${y - radius}px)`;
   }
 
   changedView() {

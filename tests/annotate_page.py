@@ -19,7 +19,7 @@ from PIL import Image
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
-from salign.annotate.server_run import listen, run
+from salign.annotate.server_run import Place, listen, run
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
 
@@ -96,4 +96,4 @@ class Running:
 def serve(folder: Path, url: str | None, port: int) -> None:
     """Serve a study in this process until it is killed: what `Running` does, without the seconds to import."""
     collection = open_collection(folder, url=url)
-    run(collection, listen("127.0.0.1", port), "127.0.0.1")
+    run(collection, listen("127.0.0.1", port), Place())

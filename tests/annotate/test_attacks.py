@@ -293,6 +293,14 @@ class TestOtherPages:
         page.call("GET", "/api/session", 403, headers={"host": "evil.example"})
         refused("403")
 
+    @pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+    def test_a_proxy_does_not_open_the_server_to_others(self, opened, joined, page, refused, name):
+        """A proxy that asks as 127.0.0.1 would make the whole world local."""
+        page.call("GET", "/api/session", 403, headers={name: "203.0.113.9"})
+        refused("403 .* --public")
+        closed = joined(opened(), open_mode=False)
+        closed.call("GET", "/api/session", headers={name: "203.0.113.9"})
+
     @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://", ""])
     def test_a_foreign_origin_is_refused(self, page, refused, origin):
         page.call("POST", "/api/join", 403, json={"name": "Eve"}, headers={"origin": origin})

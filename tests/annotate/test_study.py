@@ -7,6 +7,7 @@ import pytest
 from annotate_page import write_images
 from salign.annotate import access
 from salign.annotate.opening import open_collection
+from salign.annotate.server_run import Place, links, listen
 from salign.annotate.study import Study
 from salign.errors import SalignError
 
@@ -123,6 +124,31 @@ def test_names_of_hosts(header, name):
 ])  # fmt: skip
 def test_which_addresses_only_this_machine_reaches(host, local):
     assert access.is_loopback(host) is local
+
+
+class TestPlace:
+    def test_of_a_proxy(self, photos):
+        collection = open_collection(photos, classes=["a"])
+        place = Place(public="https://lab.example/")
+        assert not place.is_open(collection)
+        assert "lab.example" in place.names
+        with listen("127.0.0.1", 0) as listening:
+            (ann, owner) = links(collection, listening, place, ["Ann"])
+            assert ann[1].startswith("https://lab.example/#token=1.")
+            assert owner[1].startswith("https://lab.example/owner#token=owner.")
+            assert [who for who, _ in links(collection, listening, Place(), [])] == ["owner", "annotators"]
+
+    def test_with_names_of_a_proxy_in_the_study_nobody_joins_without_a_link(self, photos):
+        assert not Place().is_open(open_collection(photos, classes=["a"], hosts=["lab.example"]))
+
+    @pytest.mark.parametrize("public", ["lab.example", "ftp://lab.example", "https://", "https://a/b", "https://a b"])
+    def test_what_is_no_address_is_refused(self, public):
+        with pytest.raises(SalignError, match="--public"):
+            Place(public=public)
+
+    def test_a_port_that_is_taken_is_said(self):
+        with listen("127.0.0.1", 0) as listening, pytest.raises(SalignError, match="another --port"):
+            listen("127.0.0.1", listening.getsockname()[1])
 
 
 def test_a_secret_is_made_once(tmp_path):

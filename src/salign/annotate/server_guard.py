@@ -13,6 +13,7 @@ from salign.annotate.study import Limits
 
 log = logging.getLogger("salign.annotate")
 
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 _LITTLE = 10_000  # bytes that somebody without a token may send: a name
 
 Message = MutableMapping[str, Any]
@@ -87,6 +88,8 @@ class Guard:
         host = headers.get("host", "")
         if not access.host_allowed(host, local_only=self._local_only, names=self._names):
             raise Refusal(403, f"this server does not answer to the name {host[:80]!r}")
+        if self._local_only and not _FORWARDED.isdisjoint(headers):
+            raise Refusal(403, "this server is open to its own machine only; to stand behind a proxy it needs --public")
         origin = headers.get("origin")
         if origin is not None and access.host_name(origin.partition("://")[2]) not in (
             access.host_name(host),

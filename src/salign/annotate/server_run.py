@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import dataclass
 
 import h11
 import uvicorn
@@ -80,23 +81,62 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def links(collection: Collection, listening: socket.socket, host: str, names: list[str]) -> list[tuple[str, str]]:
-    """Who opens which address; the owner's is the last but for the page itself, where no link is needed."""
-    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
-    base = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}"
+@dataclass(frozen=True)
+class Place:
+    """Where a server is reached."""
+
+    host: str = "127.0.0.1"
+    """Address it listens at."""
+    public: str | None = None
+    """What people type, where a proxy stands in front: `https://NAME`.
+
+    Raises:
+        SalignError: it is no such address.
+    """
+
+    def __post_init__(self) -> None:
+        if self.public is not None and (
+            not self.public.startswith(("http://", "https://")) or access.host_name(self._public_host) is None
+        ):
+            raise SalignError(f"--public: expected http:// or https:// and a name, without a path; got {self.public!r}")
+
+    def is_open(self, collection: Collection) -> bool:
+        """Whether a name is enough to join: nobody but this machine reaches the server, directly or through a proxy."""
+        return access.is_loopback(self.host) and self.public is None and not collection.study.hosts
+
+    @property
+    def names(self) -> set[str]:
+        """Hosts that it answers to."""
+        own = {self.host, socket.gethostname(), socket.getfqdn()}
+        return own if self.public is None else {*own, access.host_name(self._public_host) or ""}
+
+    def base(self, port: int) -> str:
+        """Beginning of all links."""
+        if self.public is not None:
+            return self.public.rstrip("/")
+        shown = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+    @property
+    def _public_host(self) -> str:
+        return (self.public or "").partition("://")[2].rstrip("/")
+
+
+def links(collection: Collection, listening: socket.socket, place: Place, names: list[str]) -> list[tuple[str, str]]:
+    """Who opens which address: those of the annotators named, the owner's, and where no link is needed the page's."""
+    base = place.base(listening.getsockname()[1])
     found = []
     for name in names:
         token = access.token_of(collection.secret, collection.store.add_person(name).id)
         found.append((name, f"{base}/#token={token}"))
-    if access.is_loopback(host):
+    if place.is_open(collection):
         return [*found, ("owner", f"{base}/owner"), ("annotators", f"{base}/")]
     return [*found, ("owner", f"{base}/owner#token={access.token_of(collection.secret, access.OWNER)}")]
 
 
-def run(collection: Collection, listening: socket.socket, host: str) -> None:
+def run(collection: Collection, listening: socket.socket, place: Place) -> None:
     """Serve until Ctrl-C."""
-    names = {host, socket.gethostname().lower(), socket.getfqdn().lower()}
-    app = create_app(collection, open_mode=access.is_loopback(host), names=names)
+    app = create_app(collection, open_mode=place.is_open(collection), names=place.names)
     protocol = type("Protocol", (ImpatientProtocol,), {"seconds": collection.study.limits.seconds})
     config = uvicorn.Config(
         app,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from salign.annotate.collection import Collection
+    from salign.annotate.server_run import Place
 
 
 def annotate(
@@ -13,9 +17,9 @@ def annotate(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study: database, settings, secret [FOLDER/annotations]")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML of the study; see docs/annotate.md")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML of the study; see docs/annotate-server.md")] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", help="An answer; repeat [the labels of the manifest]")
+        list[str] | None, typer.Option("--class", help="An answer; repeat (else the labels of the manifest)")
     ] = None,
     question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
     mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
@@ -27,6 +31,10 @@ def annotate(
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs links")
     ] = "127.0.0.1",
+    public: Annotated[
+        str | None,
+        typer.Option(help="Behind a proxy: the address people open, e.g. https://NAME; with links"),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one")] = 8765,
     annotator: Annotated[list[str] | None, typer.Option(help="Name of an annotator who gets a link; repeat")] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser")] = True,
@@ -35,7 +43,7 @@ def annotate(
     """Let people answer a question on images and mark what supports the answer, in a browser.
 
     Every answer is on disk before the page says so. By default only this machine reaches the page, and anybody there
-    joins by a name. With --host, everybody needs a link of their own: it is printed for each --annotator, and one for
+    joins by a name. With --host or --public, everybody needs a link: one is printed for each --annotator, and one for
     the owner, who sees coverage, times and agreement at /owner. Ctrl-C stops; the same command goes on.
     """
     from importlib.util import find_spec
@@ -61,36 +69,33 @@ def annotate(
     if export is not None:
         _export(collection, export)
         return
-    _serve(folder, collection, host, port, annotator or [], browser)
+    from salign.annotate.server_run import Place
+
+    _serve(folder, collection, Place(host, public), port, annotator or [], browser)
 
 
-def _serve(folder: Path, collection: object, host: str, port: int, names: list[str], browser: bool) -> None:
+def _serve(folder: Path, collection: Collection, place: Place, port: int, names: list[str], browser: bool) -> None:
     import logging
     import webbrowser
 
-    from salign.annotate import access
-    from salign.annotate.collection import Collection
     from salign.annotate.server_run import links, listen, run
 
-    assert isinstance(collection, Collection)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    listening = listen(host, port)
+    listening = listen(place.host, port)
     typer.echo(f"{len(collection.units)} to annotate; answers: {', '.join(collection.classes) or 'none, only marks'}")
-    addresses = links(collection, listening, host, names)
+    addresses = links(collection, listening, place, names)
     for who, address in addresses:
         typer.echo(f"{who}: {address}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
-    if browser and access.is_loopback(host):  # elsewhere a link would stand in the list of processes
+    if browser and place.is_open(collection):  # elsewhere a link would stand in the list of processes
         webbrowser.open(addresses[-1][1])
-    run(collection, listening, host)
+    run(collection, listening, place)
     typer.echo(f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on")
 
 
-def _export(collection: object, out: Path) -> None:
-    from salign.annotate.collection import Collection
+def _export(collection: Collection, out: Path) -> None:
     from salign.annotate.export import export_to
 
-    assert isinstance(collection, Collection)
     done = export_to(collection, out)
     collection.store.close()
     if done.unlabelled:

@@ -261,7 +261,8 @@ def _numbers(value: object, what: str, count: int) -> tuple[float, ...]:
         # The bounds are ordered so that a whole number too large for a float is refused before it becomes one.
         if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:
             raise SalignError(f"{what}: expected finite numbers up to {FARTHEST:g}, got {_short(number)}")
-    return tuple(map(float, value))
+    floats = isinstance(value, tuple) and all(type(number) is float for number in value)
+    return value if floats else tuple(map(float, value))  # type: ignore[return-value]  # what is shared stays shared
 
 
 def _lists(points: Iterable[Point]) -> list[list[float]]:

@@ -203,6 +203,14 @@ def test_what_is_no_archive_of_maps(tmp_path, members, complaint):
         read_arrays(zipped(tmp_path / "a.npz", members))
 
 
+def test_links_that_leave_the_folder_are_left_out(tmp_path):
+    (tmp_path / "maps").mkdir()
+    np.save(tmp_path / "secret.npy", MASK)
+    np.save(tmp_path / "maps" / "a.npy", MASK)
+    (tmp_path / "maps" / "b.npy").symlink_to(tmp_path / "secret.npy")
+    assert [one.image for one in read_arrays(tmp_path / "maps")] == ["a"]
+
+
 def test_other_mistakes(tmp_path):
     with pytest.raises(SalignError, match="there is none"):
         read_arrays(tmp_path / "gone.npy")

@@ -113,6 +113,14 @@ def test_a_reading_outside_of_the_folder_is_refused(written):
     )
     with pytest.raises(ManifestError, match=r"row 2, id: expected letters and digits, got '\.\./secret'"):
         read_reflacx(metadata)
+    metadata = written(
+        "id,image,image_size_x,image_size_y,eye_tracking_data_discarded\nP1,a.dcm,40,30,False\n", "m.csv"
+    )
+    written(TABLE, "elsewhere/fixations.csv")
+    (metadata.parent / "readings").mkdir()
+    (metadata.parent / "readings" / "P1").symlink_to(metadata.parent / "elsewhere")
+    with pytest.raises(SalignError, match="a link that leaves"):
+        read_reflacx(metadata, metadata.parent / "readings")
 
 
 def test_real_gaze_gives_the_maps_of_the_set(shared_data):
@@ -178,6 +186,9 @@ def test_no_table_and_too_large_a_table(tmp_path):
         file.truncate(60_000_000)
     with pytest.raises(SalignError, match="60 MB"):
         read_fixations(tmp_path / "large.csv")
+    (tmp_path / "long.csv").write_bytes(b"image,x,y,duration\n" + b"\n" * 1_000_001)
+    with pytest.raises(SalignError, match="more than 1,000,000 rows"):
+        read_fixations(tmp_path / "long.csv")
 
 
 def test_damaged_tables(tmp_path):

@@ -15,11 +15,14 @@ from salign.errors import nearest
 from salign.types import SalignError
 
 MAX_BYTES = 50_000_000
-"""Larger tables are refused before they are read: about a million fixations."""
+"""Larger tables are refused before they are read."""
+MAX_ROWS = 1_000_000
+"""Longer tables, too; so that, with what is made of each row, half a gigabyte of memory is enough."""
 FAR = 1e9
 """Largest magnitude of a number."""
 
 _FAULTS = 1000
+_AT_ONCE = 1 << 16
 
 
 class Columns:
@@ -52,6 +55,8 @@ class Columns:
             raise SalignError(
                 f"{path}: {size / 1e6:,.0f} MB; tables up to {MAX_BYTES / 1e6:,.0f} MB are read. Split it"
             )
+        if _lines(path) > MAX_ROWS + 1:
+            raise SalignError(f"{path}: more than {MAX_ROWS:,} rows; split it")
         table, faults = read_table(path)
         there = [str(name) for name in table.columns if name != "row"]
         ours, names = dict.fromkeys([*needed, *known]), names or {}
@@ -73,8 +78,12 @@ class Columns:
 
     def numbers(self, ours: str, least: float = -FAR) -> np.ndarray:
         """`(rows,)` finite numbers of a column."""
-        cells = self.table[self.theirs[ours]].astype(object)
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        cells = self.table[self.theirs[ours]]
+        values = np.empty(len(cells))
+        for start in range(0, len(cells), _AT_ONCE):
+            some = cells.iloc[start : start + _AT_ONCE].astype(object)
+            numbers = pd.to_numeric(some, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+            values[start : start + _AT_ONCE] = numbers
         wrong = ~((least <= values) & (values <= FAR))
         self.refuse(wrong, ours, f"expected a number from {least:g} to {FAR:g}")
         return np.where(wrong, 1, values)
@@ -83,9 +92,11 @@ class Columns:
         """A column of names; `given` for each row where there is no such column."""
         if not self.has(ours):
             return [given] * len(self.table)
-        cells: list[str] = self.table[self.theirs[ours]].fillna("").tolist()
-        self.refuse(np.array([not printable(cell) for cell in cells], dtype=bool), ours, "expected a name")
-        return cells
+        codes, found = pd.factorize(self.table[self.theirs[ours]].fillna(""))
+        different = [str(name) for name in found]
+        bad = np.array([not printable(name) for name in different], dtype=bool)
+        self.refuse(bad[codes], ours, "expected a name")
+        return [different[code] for code in codes]
 
     def corners(self, of: str, least: float) -> np.ndarray | None:
         """`(rows, 4)` x0, y0, x1, y1 of a part of the image or screen, at least so wide and high; None if not told."""
@@ -109,3 +120,8 @@ class Columns:
         """Raise all that was noted."""
         if self.faults:
             raise ManifestError.of(self.faults, str(self.path))
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -103,14 +103,25 @@ def read_fixations(
     images, subjects = sheet.names("image", image), sheet.names("subject", subject)
     sheet.check()
     found: dict[tuple[str, str | None], list[Fixation]] = {}
+    spread, shown = None, None
     for i, (name, who) in enumerate(zip(images, subjects, strict=True)):
         times = None if starts is None else (float(starts[i]),)
-        fixation = Fixation(*view.points[i], float(weights[i]), False, times, view.spreads[i], view.shown[i])
+        spread, shown = _again(view.spreads, i, spread), _again(view.shown, i, shown)
+        x, y = view.points[i].tolist()
+        fixation = Fixation(x, y, float(weights[i]), False, times, spread, shown)  # type: ignore[arg-type]
         found.setdefault((name or "", None if gaze.pooled else who), []).append(fixation)
     return [
         Annotated(name, shapes=tuple(fixations), annotator=who, relative=view.relative)
         for (name, who), fixations in found.items()
     ]
+
+
+def _again(rows: np.ndarray | None, i: int, last: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Row `i` as a tuple: the last one where it is the same, so that a million equal ones are held once."""
+    if rows is None:
+        return None
+    own = tuple(rows[i].tolist())
+    return last if own == last else own
 
 
 def read_reflacx(
@@ -145,6 +156,8 @@ def read_reflacx(
             continue
         size = checked_size(int(height), int(width))
         table = root / str(name) / "fixations.csv"
+        if not table.resolve().is_relative_to(root.resolve()):
+            raise SalignError(f"{table} is a link that leaves {root}")
         shapes = [one.shapes for one in read_fixations(table, columns=REFLACX, gaze=gaze, image=image)]
         found.append(Annotated(str(image), size, shapes=shapes[0] if shapes else (), annotator=name))
     return found
@@ -171,16 +184,19 @@ def _durations(sheet: Columns, gaze: Gaze) -> np.ndarray:
 class _View(NamedTuple):
     """Positions, spreads and visible parts, in pixels of the image or (`relative`) as shares of it."""
 
-    points: Sequence[tuple[float, float]]
-    spreads: Sequence[tuple[float, float] | None]
-    shown: Sequence[Corners | None]
+    points: np.ndarray
+    """`(rows, 2)`"""
+    spreads: np.ndarray | None
+    """`(rows, 2)`"""
+    shown: np.ndarray | None
+    """`(rows, 4)`"""
     relative: bool
 
 
 def _view(sheet: Columns, gaze: Gaze) -> _View:
     x, y = sheet.numbers("x"), sheet.numbers("y")
     visible, stood = sheet.corners("image", 1e-3), sheet.corners("screen", 1)
-    shown = [None] * len(x) if visible is None else [tuple(corners) for corners in visible.tolist()]
+    shown = visible
     across = down = np.ones(len(x))
     relative = False
     if gaze.position == "degrees":
@@ -196,9 +212,7 @@ def _view(sheet: Columns, gaze: Gaze) -> _View:
         across, down = ((visible[:, k + 2] - visible[:, k]) / (stood[:, k + 2] - stood[:, k]) for k in (0, 1))
         x, y = visible[:, 0] + (x - stood[:, 0]) * across, visible[:, 1] + (y - stood[:, 1]) * down
     spreads = _spreads(sheet, gaze, np.broadcast_to(across, len(x)), np.broadcast_to(down, len(x)), relative)
-    return _View(
-        list(zip(x.tolist(), y.tolist(), strict=True)), spreads, [None] * len(x) if relative else shown, relative
-    )
+    return _View(np.column_stack([x, y]), spreads, None if relative else shown, relative)
 
 
 def _place(gaze: Gaze, path: Path) -> Corners:
@@ -211,16 +225,14 @@ def _place(gaze: Gaze, path: Path) -> Corners:
     return x0, y0, x1, y1
 
 
-def _spreads(
-    sheet: Columns, gaze: Gaze, across: np.ndarray, down: np.ndarray, relative: bool
-) -> Sequence[tuple[float, float] | None]:
-    """Standard deviations; `across` and `down` are what a unit of the positions becomes."""
+def _spreads(sheet: Columns, gaze: Gaze, across: np.ndarray, down: np.ndarray, relative: bool) -> np.ndarray | None:
+    """`(rows, 2)` standard deviations; `across` and `down` are what a unit of the positions becomes."""
     if gaze.sigma is not None and gaze.sigma_degrees is not None:
         raise SalignError(f"{sheet.path}: expected sigma in pixels or in degrees, got both")
     if gaze.sigma is not None:
         wide, high = gaze.sigma * across, gaze.sigma * down
     elif gaze.sigma_degrees is None:
-        return [None] * len(across)
+        return None
     elif sheet.has("per_degree_x", "per_degree_y") and not relative:
         wide, high = (gaze.sigma_degrees * sheet.numbers(f"per_degree_{axis}", 1e-3) for axis in "xy")
     elif gaze.per_degree is not None:
@@ -229,4 +241,4 @@ def _spreads(
         raise SalignError(
             f"{sheet.path}: sigma in degrees needs pixels per degree, as a number or as columns per_degree_x, _y"
         )
-    return list(zip(wide.tolist(), high.tolist(), strict=True))
+    return np.column_stack([wide, high])

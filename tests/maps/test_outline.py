@@ -44,6 +44,15 @@ def test_a_square_has_its_corners_between_the_pixels():
     assert (x.min(), x.max(), y.min(), y.max()) == (3.0, 7.0, 2.0, 4.0)
 
 
+def test_specks_are_left_out():
+    mask = np.zeros((20, 20), bool)
+    mask[2:10, 2:10], mask[15, 15] = True, True
+    kept = mask.copy()
+    kept[15, 15] = False
+    assert np.array_equal(rasterize(outlines(mask, smallest=0.01), mask.shape), kept)
+    assert np.array_equal(rasterize(outlines(mask, smallest=0.001), mask.shape), mask)
+
+
 def test_nothing_marked_has_no_outline_and_a_level_is_a_share():
     assert outlines(np.zeros((5, 5))) == []
     with pytest.raises(SalignError, match="between 0 and 1"):

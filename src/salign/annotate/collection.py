@@ -26,6 +26,8 @@ AHEAD = 2
 """Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
 MOST_OPEN = 4
 """Tasks an annotator holds at once."""
+SPECK = 5e-4
+"""Share of an image below which what a machine marked is not worth an outline of its own to edit."""
 
 
 class Unknown(SalignError):
@@ -304,7 +306,7 @@ class Collection:
         values = read_saliency(self.catalog.file(picture.cells[column])).numpy()
         height, width = image_size(self.catalog.file(picture.path))
         across, down = width / values.shape[1], height / values.shape[0]
-        return [shape_to_json(scaled(one, across, down)) for one in outlines(values)]
+        return [shape_to_json(scaled(one, across, down)) for one in outlines(values, smallest=SPECK)]
 
     def _map_reference(self, image: str, column: str | None) -> str:
         return access.hidden(self.secret, f"map\0{column}\0{image}")

@@ -12,7 +12,7 @@ from salign.maps.shapes import Polygon
 from salign.types import SalignError
 
 
-def outlines(values: np.ndarray, level: float = 0.5) -> list[Polygon]:
+def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> list[Polygon]:
     """Polygons around the places of a map at or above a share of its maximum.
 
     Rasterised in this order (holes take away what they surround) they give those places back, exactly for masks. The
@@ -21,6 +21,7 @@ def outlines(values: np.ndarray, level: float = 0.5) -> list[Polygon]:
     Args:
         values: `(H, W)` bool, or floating point >= 0.
         level: share of the maximum, in (0, 1).
+        smallest: places below this share of the map's area are left out.
 
     Returns:
         In pixels of the map, the largest first; none for a blank map.
@@ -41,7 +42,8 @@ def outlines(values: np.ndarray, level: float = 0.5) -> list[Polygon]:
         rings = [_points(ring[a:b]) for a, b in itertools.pairwise(cuts)]
         outer, *holes = [one for one in rings if len(one) >= 3]
         areas.append((_area(outer), [Polygon(outer), *(Polygon(hole, erase=True) for hole in holes)]))
-    ordered = sorted(areas, key=lambda area: -area[0])  # what lies in a hole comes after the hole
+    kept = [area for area in areas if area[0] >= smallest * np.size(values)]
+    ordered = sorted(kept, key=lambda area: -area[0])  # what lies in a hole comes after the hole
     return [polygon for _, polygons in ordered for polygon in polygons]
 
 

@@ -210,7 +210,7 @@ def test_a_pair_is_two_images_of_different_labels_on_sides_that_vary(tmp_path, j
 
 def test_review_shows_the_maps_of_the_manifest(tmp_path, joined):
     folder = write_images(tmp_path / "review", 2)
-    Image.fromarray(np.eye(30, 40, dtype=np.uint8) * 255).save(folder / "map.png")
+    Image.fromarray(np.tri(30, 40, dtype=np.uint8) * 255).save(folder / "map.png")
     (folder / "manifest.csv").write_text(
         "id,path,label,split,saliency,saliency_ann,saliency_bob\n"
         "a,0.png,cat,train,map.png,map.png,map.png\nb,1.png,dog,train,,,\n"
@@ -220,7 +220,7 @@ def test_review_shows_the_maps_of_the_manifest(tmp_path, joined):
     assert [draft["from"] for draft in task["drafts"]] == ["ann", "bob"]
     for draft in task["drafts"]:
         drawn = rasterize([shape_from_json(shape) for shape in draft["shapes"]], (30, 40))
-        assert np.array_equal(drawn, np.eye(30, 40, dtype=bool)), "what is edited is what was marked"
+        assert np.array_equal(drawn, np.tri(30, 40, dtype=bool)), "what is edited is what was marked"
     reply = page.call("GET", f"{task['drafts'][1]['map']}?w=500")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.content))), np.eye(30, 40, dtype=np.uint8) * 255)
     page.save(task["id"], 400, answer=None, shapes=[])

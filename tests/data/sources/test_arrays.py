@@ -51,6 +51,11 @@ def test_a_file_per_image(tmp_path, stored, expected):
 def test_yes_or_no_maps_are_kept_small(tmp_path):
     np.save(tmp_path / "a.npy", MASK)
     assert isinstance(read_arrays(tmp_path)[0].mask, Runs)
+    checked = np.indices((200, 200)).sum(0) % 2 == 1  # its runs would take more than itself
+    np.save(tmp_path / "a.npy", checked)
+    found = read_arrays(tmp_path)
+    assert not isinstance(found[0].mask, Runs)
+    np.testing.assert_array_equal(drawn(found, (200, 200)), checked)
 
 
 def test_a_stack_with_ids(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+import torch
 
 from salign.data.annotations import Annotated
 from salign.data.manifest import Fault, ManifestError
@@ -249,7 +250,7 @@ def _as_map(values: np.ndarray, *, scale: bool) -> np.ndarray:
         top = float(values.max())
         if not (float(values.min()) >= 0 and top < np.inf):
             raise SalignError(f"expected finite values >= 0 to scale, got {values.min():g} to {top:g}")
-        return (values / top if top > 0 else np.zeros(values.shape)).astype(np.float32)
+        return np.divide(values, top or 1.0, out=np.empty(values.shape, np.float32), casting="unsafe")
     if (
         values.dtype.kind in "iu"
         and values.dtype not in (np.uint8, np.uint16)
@@ -257,8 +258,9 @@ def _as_map(values: np.ndarray, *, scale: bool) -> np.ndarray:
         and values.max() <= 1
     ):
         return values.astype(np.float32)
-    native = values.astype(np.float32 if values.dtype.kind == "f" else values.dtype.newbyteorder("="), copy=False)
-    return SaliencyMap.from_array(native).values.numpy()
+    if values.dtype.kind == "f":  # one copy and no more: these may be large
+        return SaliencyMap(torch.from_numpy(np.array(values, dtype=np.float32, order="C"))).values.numpy()
+    return SaliencyMap.from_array(values.astype(values.dtype.newbyteorder("="))).values.numpy()
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from salign.types import SalignError
 MOST_PIXELS = 25_000_000
 """Of one map: what can be read and converted within a few hundred megabytes."""
 
+_FEW = 10_000
+
 
 class Stored:
     """A map in a file: `np.asarray` reads it, every time, so that a set of any size needs the memory of one map."""
@@ -88,7 +90,7 @@ class Kept(NamedTuple):
 
 
 def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> Kept:
-    """Keep a yes-or-no map as run lengths, any other as the function that reads it again; a blank one as nothing.
+    """Keep a yes-or-no map as run lengths, if these are few; any other as what reads it again; a blank one as nothing.
 
     Args:
         values: `(H, W)` float32 in [0, 1], as `load` gives them.
@@ -98,4 +100,6 @@ def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> Kept:
     marked = values > 0
     if not marked.any():
         return Kept(size, None)
-    return Kept(size, Runs.of(marked) if (values[marked] == 1).all() else Stored(load))
+    runs = int((marked[:, 1:] != marked[:, :-1]).sum()) + size[0]
+    small = runs <= max(_FEW, marked.size // 32)
+    return Kept(size, Runs.of(marked) if small and (values == marked).all() else Stored(load))

@@ -19,6 +19,7 @@ from PIL import Image
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
+from salign.annotate.server import create_app
 from salign.annotate.server_run import Place, listen, run
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
@@ -52,6 +53,15 @@ class Page:
     def save(self, task: str, code: int = 200, key: str | None = None, **body: Any) -> Any:
         body = {"task": task, "answer": "cat", "shapes": [BOX], "elapsed_ms": 5000.0, "base": 0} | body
         return self.call("PUT", f"/api/annotations/{key or uuid.uuid4()}", code, json=body)
+
+
+def join(collection: Collection, name: str | None = None, **server: Any) -> Page:
+    """The page of an annotator of that name; without a name, of nobody."""
+    app = create_app(collection, **server)
+    page = Page(TestClient(app, base_url="http://localhost", raise_server_exceptions=False))
+    if name is not None:
+        page.token = page.call("POST", "/api/join", json={"name": name})["token"]
+    return page
 
 
 def owner_of(collection: Collection, page: Page) -> Page:

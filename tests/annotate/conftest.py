@@ -16,12 +16,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from fastapi.testclient import TestClient
 
-from annotate_page import Page, write_images
+from annotate_page import Page, join, write_images
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
-from salign.annotate.server import create_app
 
 
 @pytest.fixture
@@ -42,16 +40,6 @@ def opened(photos: Path) -> Callable[..., Collection]:
 @pytest.fixture
 def joined() -> Callable[..., Page]:
     """The page of an annotator of that name; without a name, of nobody."""
-
-    def join(collection: Collection, name: str | None = None, **server: Any) -> Page:
-        client = TestClient(
-            create_app(collection, **server), base_url="http://localhost", raise_server_exceptions=False
-        )
-        page = Page(client)
-        if name is not None:
-            page.token = page.call("POST", "/api/join", json={"name": name})["token"]
-        return page
-
     return join
 
 

@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from annotate_page import BOX, Page, owner_of
+from annotate_page import BOX, Page, join, owner_of, write_images
 from salign.annotate import access
 from salign.annotate.catalog import Catalog
 from salign.annotate.opening import open_collection
@@ -37,8 +37,17 @@ def refused(caplog):
 
 
 @pytest.fixture
-def page(opened, joined):
+def own_page(opened, joined):
+    """The page of a study that a test may change."""
     return joined(opened(), "Ann")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page of a study that all attacks here share, and leave as it was."""
+    photos = write_images(tmp_path_factory.mktemp("attacked") / "photos")
+    collection = open_collection(photos, classes=["cat", "dog"], limits={"rate": 10_000, "burst": 10_000})
+    return join(collection, "Ann")
 
 
 OUTSIDE = ["../study.yaml", "..%2f..%2fstudy.yaml", "%2e%2e/%2e%2e/secret", "/etc/passwd", "%2fetc%2fpasswd",
@@ -80,14 +89,14 @@ def test_a_manifest_cannot_name_files_outside(photos, tmp_path, path):
         open_collection(photos, classes=["a"])
 
 
-def test_an_image_that_becomes_a_link_is_no_longer_served(photos, tmp_path, page, refused):
-    names = [task["images"][0]["id"] for task in page.tasks()]
+def test_an_image_that_becomes_a_link_is_no_longer_served(photos, tmp_path, own_page, refused):
+    names = [task["images"][0]["id"] for task in own_page.tasks()]
     (tmp_path / "private.png").write_bytes((photos / "0.png").read_bytes())
     for number in range(6):
         (photos / f"{number}.png").unlink()
         (photos / f"{number}.png").symlink_to(tmp_path / "private.png")
     for name in names:
-        page.call("GET", f"/api/image/{name}", 404)
+        own_page.call("GET", f"/api/image/{name}", 404)
         refused("there is no such file")
 
 
@@ -200,7 +209,8 @@ class TestTokens:
 
 
 class TestSaves:
-    def test_a_replayed_save_with_other_content_is_refused(self, page, refused):
+    def test_a_replayed_save_with_other_content_is_refused(self, own_page, refused):
+        page = own_page
         task, key = page.tasks()[0]["id"], str(uuid.uuid4())
         page.save(task, key=key)
         page.save(task, 400, key=key, answer="dog")

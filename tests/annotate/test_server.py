@@ -222,7 +222,7 @@ def test_review_shows_the_maps_of_the_manifest(tmp_path, joined):
         drawn = rasterize([shape_from_json(shape) for shape in draft["shapes"]], (30, 40))
         assert np.array_equal(drawn, np.tri(30, 40, dtype=bool)), "what is edited is what was marked"
     reply = page.call("GET", f"{task['drafts'][1]['map']}?w=500")
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.content))), np.eye(30, 40, dtype=np.uint8) * 255)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(reply.content))), np.tri(30, 40, dtype=np.uint8) * 255)
     page.save(task["id"], 400, answer=None, shapes=[])
     page.save(task["id"], 400, answer=None, shapes=[], review="accept", draft=2)
     page.save(task["id"], answer=None, shapes=[], review="accept", draft=1)

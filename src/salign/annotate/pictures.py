@@ -63,7 +63,7 @@ def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> 
         scaled = (scaled - low) / max(high - low, 1e-6)
         picture = Image.fromarray((scaled.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     if picture.size != size:
-        picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
     if size[0] * size[1] <= _LOSSLESS:
         picture.save(buffer, "PNG")

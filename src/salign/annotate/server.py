@@ -7,6 +7,8 @@ from collections.abc import Collection as Names
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -20,6 +22,9 @@ from salign.annotate.routes_owner import add_owner_routes
 from salign.annotate.server_callers import Annotator, Body, bearer_of, caller, read_name
 from salign.annotate.server_guard import Guard, Refusal, refused
 from salign.errors import SalignError
+
+_READERS = 8
+"""Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
 
 STATIC = Path(__file__).parent / "static"
 
@@ -143,19 +148,23 @@ def _add_tasks(app: FastAPI) -> None:
 
 
 def _add_pictures(app: FastAPI) -> None:
+    threads = CapacityLimiter(_READERS)
+
     @app.get("/api/image/{name}")
-    def image(request: Request, person: Annotator, name: str) -> Response:
+    async def image(request: Request, person: Annotator, name: str) -> Response:
         study: Collection = request.app.state.collection
         width, low, high = (_number(request, key) for key in ("w", "low", "high"))
         window = (low if low is not None else 0.0, high if high is not None else 1.0)
         asked = None if low is None and high is None else window
-        return _encoded(request, study.cache.image(study.picture(name), int(width or 1024), asked))
+        file = study.picture(name)
+        return _encoded(request, await run_sync(study.cache.image, file, int(width or 1024), asked, limiter=threads))
 
     @app.get("/api/map/{reference}")
-    def heat_map(request: Request, person: Annotator, reference: str) -> Response:
+    async def heat_map(request: Request, person: Annotator, reference: str) -> Response:
         study: Collection = request.app.state.collection
         width = _number(request, "w")
-        return _encoded(request, study.cache.map(study.heat_map(reference), int(width or 1024)))
+        file = study.heat_map(reference)
+        return _encoded(request, await run_sync(study.cache.map, file, int(width or 1024), limiter=threads))
 
 
 def _number(request: Request, key: str) -> float | None:

@@ -148,6 +148,7 @@ def run(collection: Collection, listening: socket.socket, place: Place) -> None:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=60,  # longer than most people look at an image
         timeout_graceful_shutdown=5,
     )
     try:

@@ -242,6 +242,14 @@ def test_formats_are_known_by_name_and_say_their_options():
     assert SIZES["lesion.png"] == MASK.shape
 
 
+def test_a_name_too_long_for_a_file_is_an_error_like_others(tmp_path):
+    put(SAMPLES["reflacx"][1](), tmp_path)
+    path = tmp_path / "metadata_phase_1.csv"
+    path.write_text(path.read_text().replace("P1R1", "P" * 300))
+    with pytest.raises(SalignError, match=r"metadata_phase_1\.csv"):
+        annotation_format("reflacx").read(path)
+
+
 HOSTILE_XML = {
     "entities": '<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b;&b;">]><annotations>&c;</annotations>',
     "external": '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotations>&x;</annotations>',

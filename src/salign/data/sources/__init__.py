@@ -68,13 +68,16 @@ class Format(NamedTuple):
         """Read with options; those that are None are not given.
 
         Raises:
-            SalignError: the format has no such option, or what the reader refuses.
+            SalignError: the format has no such option, a file cannot be opened, or what the reader refuses.
         """
         given = {name: value for name, value in options.items() if value is not None}
         if strange := sorted(given.keys() - set(self.options)):
             has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
             raise SalignError(f"{self.module} has no option {', '.join(strange)}; {has}")
-        return self.reader(Path(path), **given)
+        try:
+            return self.reader(Path(path), **given)
+        except OSError as error:  # a file that may not be read, or a name too long to be one
+            raise SalignError(f"{path} cannot be read: {str(error)[:300]}") from error
 
     def _function(self, verb: str) -> Callable[..., Any]:
         module = importlib.import_module(f"{__name__}.{self.module}")

@@ -111,8 +111,12 @@ class Finger(Mouse):
             self.touch("touchEnd")
 
     def tool(self, name: str) -> None:
-        self.visitor.page.tap(f"input[name=tool][value={name}]")
-        self.visitor.page.wait_for_function("(name) => salign.work.toolName === name", arg=name)
+        page = self.visitor.page
+        page.tap(f"input[name=tool][value={name}]")
+        page.wait_for_timeout(100)
+        while page.evaluate("salign.work.toolName") != name:  # on a busy machine a tap may last as long as a long press
+            page.tap(f"input[name=tool][value={name}]")
+            page.wait_for_timeout(500)
 
 
 class Keys(Mouse):

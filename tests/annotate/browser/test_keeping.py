@@ -206,6 +206,7 @@ def test_going_back_changes_what_was_saved(server: Server, visit: Callable[..., 
     visitor.sent()
     assert [(task["answer"], task["revision"]) for task in answered(visitor)] == [("fake", 2)]
     visitor.page.click("#earlier-open")
+    visitor.page.wait_for_selector("#earlier[open]")
     assert "fake" in visitor.page.inner_text("#earlier-list")
     visitor.page.click("#earlier-list button")
     assert visitor.painted() == first

@@ -122,11 +122,11 @@ export class Queue extends EventTarget {
     this.entries = this.entries.filter((other) => other !== entry);
     const later = this.entries.filter((other) => other.who === entry.who && other.body.task === entry.body.task);
     for (const other of later) other.body = { ...other.body, base: revision };
+    this.#changed();
     await transact(["queue"], "readwrite", (queue) => {
       for (const other of later) if (other.order != null) queue.put(other);
       if (entry.order !== null) queue.delete(entry.order);
     });
-    this.#changed();
   }
 
   /** Forget a refused save: the annotator has downloaded it, or given it up. */

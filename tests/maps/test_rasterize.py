@@ -36,7 +36,7 @@ drawings = st.lists(polygons | boxes | strokes, max_size=4)
 
 
 @given(drawings)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_pixel_is_as_in_exact_arithmetic(shapes: list[Shape]):
     np.testing.assert_array_equal(rasterize(shapes, SIZE), reference_rasterize(shapes, SIZE))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from salign.annotate import access
 from salign.annotate.records import read_json
@@ -34,20 +35,23 @@ def caller(request: Request) -> int | str | None:
     return who
 
 
-def annotator(request: Request) -> Person:
+async def annotator(request: Request) -> Person:
     """The annotator who calls.
 
     Raises:
         Refusal: without the token of an annotator.
     """
     who = caller(request)
-    person = request.app.state.collection.store.person(who) if isinstance(who, int) else None
+    store = request.app.state.collection.store
+    person = store.known.get(who) if isinstance(who, int) else None
+    if person is None and isinstance(who, int):
+        person = await run_in_threadpool(store.person, who)
     if person is None:
         raise Refusal(401, "open the link that you were given, or give your name first")
     return person
 
 
-def owner(request: Request) -> None:
+async def owner(request: Request) -> None:
     """Let the owner pass, and in open mode everybody who reaches the server.
 
     Raises:

@@ -88,6 +88,8 @@ class Store:
         """
         scheme, mark, rest = url.partition("://")
         self.url = f"postgresql+psycopg://{rest}" if mark and scheme in ("postgres", "postgresql") else url
+        self.known: dict[int, Person] = {}
+        """Annotators looked up before: each request names one."""
         self._sqlite = self.url.startswith("sqlite")
         self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
         try:
@@ -145,12 +147,16 @@ class Store:
             if consented is not None:
                 first = sa.and_(_PEOPLE.c.id == person, _PEOPLE.c.consented.is_(None))
                 connection.execute(_PEOPLE.update().where(first).values(consented=consented))
+        self.known.pop(person, None)
 
     def person(self, number: int) -> Person | None:
         """The annotator of that number."""
         with self._reading() as connection:
             found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.id == number)).mappings().first()
-            return None if found is None else Person(**found)
+        if found is None:
+            return None
+        self.known[number] = Person(**found)
+        return self.known[number]
 
     def hand_out(
         self,

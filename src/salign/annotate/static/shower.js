@@ -92,11 +92,15 @@ export class Shower {
   /** The view of a stage has changed: say so, and fetch more detail once it rests. */
   viewed(stage) {
     if (stage !== this.work.stage) return;
-    $("zoom-text").textContent = `${Math.round(100 * stage.view.scale)} %`;
-    const { width, height } = stage.view;
-    $("size-text").textContent = `${2 * this.work.panel.radius(width, height)} px`;
+    this.measure(stage);
     clearTimeout(stage.sharpening);
     stage.sharpening = setTimeout(() => this.#sharpen(stage), SETTLE);
+  }
+
+  /** Say how near the view is, and how wide the brush. */
+  measure({ view }) {
+    $("zoom-text").textContent = `${Math.round(100 * view.scale)} %`;
+    $("size-text").textContent = `${2 * this.work.panel.radius(view.width, view.height)} px`;
   }
 
   /** The grey levels have changed. */

@@ -33,7 +33,7 @@ export class Work {
     this.shower = new Shower(this, session.token);
     this.panel = new Panel(study, {
       tool: (name) => this.use(name),
-      size: () => this.stage?.invalidate("overlay"),
+      size: () => this.stage && this.#resized(),
       look: () => this.stages.forEach((stage) => this.panel.dress(stage)),
       fit: () => this.fit(),
       window: () => this.shower.relevel(),
@@ -249,6 +249,11 @@ export class Work {
     this.panel.chosen(name);
     this.#desk.changed();
     for (const stage of this.stages) stage.element.dataset.tool = name;
+  }
+
+  #resized() {
+    this.stage.invalidate("overlay");
+    this.shower.measure(this.stage);
   }
 
   grow(factor) {

@@ -45,6 +45,7 @@ def marking(maker: Maker, manifest: Manifest, workers: int) -> dict[str, Callabl
     """The floor and the whole."""
     batch = torch.rand(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(BATCH, dtype=torch.int64)
+
     def bare() -> None:
         with torch.inference_mode():
             for _ in range(len(manifest) // BATCH):

@@ -146,7 +146,8 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
     by_image = people.table[people.table["saliency"].notna()].groupby("path").indices
     held = table.drop_duplicates(["set", "id"]).set_index("id")["set"]
     rows: list[dict[str, object]] = []
-    for path, positions in by_image.items():
+    for path, found_at in by_image.items():
+        positions = np.asarray(found_at)
         name = next((held[key] for key in (str(path), Path(str(path)).stem) if key in held.index), None)
         if name is None or len(positions) < 2:
             continue

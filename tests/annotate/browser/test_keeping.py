@@ -199,7 +199,7 @@ def test_going_back_changes_what_was_saved(server: Server, visit: Callable[..., 
     visitor.next(lambda: press(visitor, "Enter"))
     assert visitor.next(lambda: press(visitor, "g")) == first
     assert visitor.page.is_visible("#returning")
-    assert len(visitor.shapes()) == 1
+    assert len(visitor.shapes()) == 1, visitor.page.evaluate("JSON.stringify(salign.work.task)")
     visitor.drag([(20, 200), (100, 200)])
     press(visitor, "2")
     visitor.next(lambda: press(visitor, "Enter"))
@@ -226,7 +226,7 @@ def test_two_tabs_of_one_annotator_lose_nothing(server: Server, visit: Callable[
         press(one, answer, "Shift+Digit5")
         one.next(lambda one=one: press(one, "Enter"))
         one.sent()
-    assert "kept" in other.page.inner_text("#alert")
+    other.page.wait_for_selector("#alert:has-text('kept')")
     assert revisions(server) == stored + 2
     other.faults[:] = [fault for fault in other.faults if "409" not in fault]
 

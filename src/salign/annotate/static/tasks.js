@@ -90,6 +90,7 @@ export class Tasks {
 
   /** An earlier task, with what was last saved of it, sent or not. @returns {Promise<Task>} */
   async earlier(id) {
+    const before = this.queue.latest(this.who, id);
     let task;
     try {
       task = await call(`/api/task/${encodeURIComponent(id)}`, { token: this.token });
@@ -98,6 +99,7 @@ export class Tasks {
       task = this.seen.get(id);
     }
     const waiting = this.queue.latest(this.who, id);
+    if (before && !waiting) return this.earlier(id); // it was sent meanwhile: what came may be older
     return waiting ? { ...task, saved: waiting.body } : task;
   }
 

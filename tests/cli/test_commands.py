@@ -33,6 +33,8 @@ WRITES = {
     ("saliency", "predict"): "Folder for the maps",
     ("maps", "formats"): "List the formats",
     ("maps", "import"): "Folder of the maps",
+    ("maps", "aggregate"): "The new manifest",
+    ("maps", "granularity"): "The new manifest",
     ("maps", "export"): "the file; labelme, yolo: the folder",
     ("data", "check"): "writes a page of pictures",
     ("data", "plant"): "New folder for the copy",

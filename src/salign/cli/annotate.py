@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def annotate(
     folder: Annotated[Path, typer.Argument(help="Folder of images, perhaps with a manifest.csv and an annotate.yaml.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study: database, settings, secret [FOLDER/annotations]")
+        Path | None, typer.Option(help="Folder of the study: database, settings, secret (default: FOLDER/annotations)")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML of the study; see docs/annotate-server.md")] = None,
     classes: Annotated[
@@ -23,11 +23,14 @@ def annotate(
     ] = None,
     question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
     mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
-    annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image [1]")] = None,
+    annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image (default: 1)")] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Which images, with labels and splits [FOLDER/manifest.csv, else all images]")
+        Path | None,
+        typer.Option(help="Which images, with labels and splits (default: FOLDER/manifest.csv, else all images)"),
     ] = None,
-    db: Annotated[str | None, typer.Option(help="Database, e.g. postgresql://USER@HOST/NAME [SQLite in --out]")] = None,
+    db: Annotated[
+        str | None, typer.Option(help="Database, e.g. postgresql://USER@HOST/NAME (default: SQLite in --out)")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs links")
     ] = "127.0.0.1",

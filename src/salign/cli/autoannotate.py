@@ -14,10 +14,10 @@ def autoannotate(
         list[Path], typer.Argument(help="Run of salign saliency train or salign train; several make an ensemble.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="New folder for the maps, inside of the manifest's root [ROOT/machine]")
+        Path | None, typer.Option(help="New folder for the maps, inside of the manifest's root (default: ROOT/machine)")
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--split", help="Mark the images of this split only; repeat [train]")
+        list[str] | None, typer.Option("--split", help="Mark the images of this split only; repeat (default: train)")
     ] = None,
     method: Annotated[str, typer.Option(help="How a classifier says where: cam, grad_cam or rise.")] = "cam",
     of: Annotated[

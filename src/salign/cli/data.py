@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path | None, typer.Option(help="Folder that the paths in the manifest are relative to [its own folder]")
+    Path | None, typer.Option(help="Folder that the paths in the manifest are relative to (default: its own folder)")
 ]
 
 
@@ -21,7 +21,9 @@ Root = Annotated[
 def check_manifest(
     manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet (made by `salign data import`)")],
     root: Root = None,
-    html: Annotated[Path | None, typer.Option(help="Where the page of pictures goes [MANIFEST-check.html]")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Where the page of pictures goes (default: MANIFEST-check.html)")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Read headers only: no damage, blank map or duplicate is found")
     ] = False,
@@ -96,10 +98,12 @@ def import_set(
     column: Annotated[
         list[str] | None, typer.Option(help="csv: OURS=THEIRS, e.g. label=class or saliency=mask; repeat")
     ] = None,
-    rename: Annotated[list[str] | None, typer.Option(help="cvrl: THEIRS=OURS for a split [test=val]; repeat")] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(help="cvrl: THEIRS=OURS for a split (default: test=val); repeat")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="folder, csv: name of the only split, if there are none")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the manifest goes [manifest.csv above images and maps]")
+        Path | None, typer.Option(help="Where the manifest goes (default: manifest.csv above images and maps)")
     ] = None,
 ) -> None:
     """Describe an existing set in a manifest; no image is copied or changed.

@@ -15,7 +15,7 @@ def experiment(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that the study's folder goes into.")] = Path("studies"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time on this machine [one per CPU, or per GPU].")
+        int | None, typer.Option(min=1, help="Runs at a time on this machine (default: one per CPU, or per GPU).")
     ] = None,
     ray_address: Annotated[
         str | None, typer.Option(help="Run on this Ray cluster instead; `auto` = the one this machine is part of.")

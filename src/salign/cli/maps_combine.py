@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Given = Annotated[Path, typer.Argument(help="manifest.csv or .parquet")]
 Out = Annotated[Path | None, typer.Option(help="The new manifest; its maps go into a folder of its name beside it")]
-Root = Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to [its own folder]")]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that the manifest's paths are relative to (default: its own folder)")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before")]
 
 
@@ -26,10 +28,10 @@ def aggregate(
         str, typer.Option(help="--maps: what the paths in it say, e.g. {image}_{annotator}")
     ] = "{annotator}/{image}",
     column: Annotated[
-        list[str] | None, typer.Option(help="Column with one person's maps [all called saliency_WHO]; repeat")
+        list[str] | None, typer.Option(help="Column with one person's maps (default: all called saliency_WHO); repeat")
     ] = None,
     weight: Annotated[
-        list[str] | None, typer.Option(help="weighted: WHO=NUMBER [by agreement with the others]; repeat")
+        list[str] | None, typer.Option(help="weighted: WHO=NUMBER (default: by agreement with the others); repeat")
     ] = None,
     answers: Annotated[
         Path | None, typer.Option(help="weighted: table with annotator and right (annotations.csv of an export)")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,14 @@ class Visitor:
                 [x, y, stage],
             )
         )
+
+    def snap(self, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        """The points of the image nearest to these that a mouse can be at: it moves by whole pixels of the screen."""
+        scale, found = self.page.evaluate("salign.work.stages[0].view.scale"), []
+        for x, y in points:
+            across, down = self.at(x, y)
+            found.append((x + (round(across) - across) / scale, y + (round(down) - down) / scale))
+        return found
 
     def drag(self, points: list[tuple[float, float]], stage: int = 0) -> None:
         """Draw through points of the image with the mouse."""

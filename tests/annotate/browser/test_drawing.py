@@ -72,6 +72,10 @@ class Mouse:
         """Where a line through the points runs."""
         return points
 
+    def snap(self, points: drawn.Points) -> drawn.Points:
+        """The points nearest to these where this hand can be."""
+        return self.visitor.snap(points)
+
     def place(self, points: drawn.Points) -> None:
         for point in points:
             self.visitor.page.mouse.click(*self.visitor.at(*point))
@@ -126,6 +130,10 @@ class Keys(Mouse):
         """Arrow keys go across first, then down."""
         return [points[0], *(corner for (_, y), to in pairwise(points) for corner in ((to[0], y), to))]
 
+    def snap(self, points: drawn.Points) -> drawn.Points:
+        """Keys move in tenths of a pixel."""
+        return points
+
     def tool(self, name: str) -> None:
         press(self.visitor, {"brush": "b", "eraser": "x", "polygon": "p", "box": "d"}[name])
 
@@ -175,24 +183,27 @@ def test_every_tool_by_every_hand(name: str, server: Server, visit: Callable[...
         visitor.next(lambda: press(visitor, "Enter"))
 
     hand.tool("brush")
-    hand.line(LINE)
-    band = drawn.stroke(hand.route(LINE), wide, SIZE)
-    save("1", band)
+    line = hand.snap(LINE)
+    hand.line(line)
+    save("1", drawn.stroke(hand.route(line), wide, SIZE))
 
     hand.tool("box")
-    hand.line(EDGES)
-    save("2", drawn.box(EDGES, SIZE))
+    edges = hand.snap(EDGES)
+    hand.line(edges)
+    save("2", drawn.box(edges, SIZE))
 
     hand.tool("polygon")
-    hand.place(CORNERS)
-    hand.close(CORNERS[0])
-    save("2", drawn.polygon(CORNERS, SIZE))
+    corners = hand.snap(CORNERS)
+    hand.place(corners)
+    hand.close(corners[0])
+    save("2", drawn.polygon(corners, SIZE))
 
     hand.tool("brush")
-    hand.line(LINE)
+    line, cut = hand.snap(LINE), hand.snap(CUT)
+    hand.line(line)
     hand.tool("eraser")
-    hand.line(CUT)
-    save("1", band & ~drawn.stroke(CUT, wide, SIZE))
+    hand.line(cut)
+    save("1", drawn.stroke(hand.route(line), wide, SIZE) & ~drawn.stroke(cut, wide, SIZE))
     visitor.sent()
 
     found = exported(server, name)

@@ -11,10 +11,11 @@ export function askReason(reasons) {
   choices($("reasons"), "reason", options, () => {});
   const inputs = [...$("reasons").querySelectorAll("input")];
   inputs[0].checked = true;
-  $("own-reason").value = dialog.returnValue = "";
+  $("own-reason").value = "";
   return new Promise((resolve) => {
-    $("skip-form").onsubmit = () => (dialog.returnValue = $("own-reason").value.trim() || inputs.find((input) => input.checked).value);
-    dialog.onclose = () => resolve(dialog.returnValue || null);
+    $("skip-form").onsubmit = () => resolve($("own-reason").value.trim() || inputs.find((input) => input.checked).value);
+    dialog.oncancel = () => resolve(null);
+    dialog.onclose = () => dialog.open || resolve(null); // news of an earlier closing may come when it is open again
     dialog.showModal();
     inputs[0].focus();
   });

@@ -60,7 +60,7 @@ export class Shower {
     stages[0].onDrawn = () => {
       stages[0].onDrawn = () => {};
       if (!current()) return;
-      this.work.clock.go();
+      if (!$("feedback").open) this.work.clock.go(); // reading feedback is no time on this image
       stages[0].element.dataset.painted = task.id;
       performance.mark(`painted ${task.id}`);
       setTimeout(() => this.work.after.prefetch());

@@ -111,23 +111,22 @@ def import_set(
     folder: FOLDER/SPLIT/CLASS/image, maps in a second folder of the same layout. csv: any table with a path and a
     class per row. cvrl: lines `split,Class,path` and a folder of heat maps, as the public CYBORG code reads them.
     """
+    from salign.cli.show import coverage_table, pairs
     from salign.data.sources import SOURCES
     from salign.errors import SalignError
 
     if source == "folder":
         made = SOURCES[source](path, maps, split=split)
     elif source == "csv":
-        made = SOURCES[source](path, images, columns=_pairs(column or []), split=split)
+        made = SOURCES[source](path, images, columns=pairs(column or []), split=split)
     elif source == "cvrl":
         if images is None:
             raise SalignError("cvrl: --images is needed, the folder that the paths in the CSV are appended to")
-        made = SOURCES[source](path, images, maps, splits=_pairs(rename) if rename else None)
+        made = SOURCES[source](path, images, maps, splits=pairs(rename) if rename else None)
     else:
         raise SalignError(f"no layout is called {source!r}; there are {', '.join(SOURCES)}")
     target = made.write(out or made.root / "manifest.csv")
-    typer.echo(f"{'split':<24}{'label':<24}{'images':>8}{'with map':>10}{'share':>8}")
-    for name, label, count, mapped, share in made.coverage().itertuples(index=False):
-        typer.echo(f"{name:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
+    coverage_table(made)
     apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
     typer.echo(f"wrote {target} ({len(made)} images): look at it with `salign data check {target}{apart}`")
 
@@ -152,20 +151,12 @@ def decoy(
     typer.echo(f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {manifest}`")
 
 
-def _pairs(given: list[str]) -> dict[str, str]:
-    from salign.errors import SalignError
-
-    wrong = [pair for pair in given if "=" not in pair]
-    if wrong:
-        raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
-    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}
-
-
 def _numbers(given: list[str]) -> dict[str, float]:
+    from salign.cli.show import pairs
     from salign.errors import SalignError
 
-    pairs = _pairs(given)
+    found = pairs(given)
     try:
-        return {name: float(value) for name, value in pairs.items()}
+        return {name: float(value) for name, value in found.items()}
     except ValueError as error:
         raise SalignError(f"expected SPLIT=NUMBER, e.g. train=0.95; {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from salign.cli import maps_combine
+from salign.cli.show import coverage_table, pairs
 
 if TYPE_CHECKING:
     from salign.data.bringing import Brought
@@ -113,7 +114,7 @@ def import_maps(
         "attribute": attribute,
         "classes": classes,
         "image": image_key,
-        "columns": _pairs(column) if column else None,
+        "columns": pairs(column) if column else None,
         "pattern": pattern,
         "values": values,
         "ids": ids,
@@ -122,7 +123,7 @@ def import_maps(
     if "gaze" in chosen.options:
         options["gaze"], sigma = _gaze(gaze or [], sigma, pooled=annotators == "union"), None
     elif gaze:
-        options |= {key: _value(key, text) for key, text in _pairs(gaze).items()}
+        options |= {key: _value(key, text) for key, text in pairs(gaze).items()}
     found = chosen.read(path, **options)
     if empty == "missing":
         found = [one for one in found if one.shapes or one.mask is not None]
@@ -139,7 +140,7 @@ def import_maps(
         leave_out=leave_out,
         overwrite=overwrite or merged,
     )
-    naming = Naming(_pairs(labels) if labels else None, default=label)
+    naming = Naming(pairs(labels) if labels else None, default=label)
     _report(write_annotated(found, images, output, base=base, naming=naming, annotator=annotator))
 
 
@@ -209,7 +210,7 @@ def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
     from salign.errors import SalignError
 
     values: dict[str, Any] = {"pooled": pooled, "sigma": sigma}
-    for key, text in _pairs(given).items():
+    for key, text in pairs(given).items():
         if key not in Gaze._fields:
             raise SalignError(f"--gaze has no {key!r}; there are {', '.join(Gaze._fields)}")
         values[key] = _value(key, text)
@@ -240,19 +241,8 @@ def _report(brought: Brought) -> None:
     if brought.resized:
         count, first = len(brought.resized), brought.resized[0]
         typer.echo(f"scaled: {count} images were annotated at another size of the same shape, first {first}")
-    typer.echo(f"{'split':<24}{'label':<24}{'images':>8}{'with map':>10}{'share':>8}")
-    for split, label, count, mapped, share in brought.manifest.coverage().itertuples(index=False):
-        typer.echo(f"{split:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
+    coverage_table(brought.manifest)
     apart = "" if brought.path.parent == brought.manifest.root else f" --root {brought.manifest.root}"
     blank = f", {brought.blank} of them blank" if brought.blank else ""
     check = f"salign data check {brought.path}{apart}"
     typer.echo(f"wrote {brought.maps} maps{blank}, and {brought.path}: look at them with `{check}`")
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    from salign.errors import SalignError
-
-    wrong = [pair for pair in given if "=" not in pair]
-    if wrong:
-        raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
-    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from salign.data.manifest import Manifest
     from salign.experiment.store import Results
     from salign.experiment.study import Study
 
@@ -62,6 +65,27 @@ def study_table(study: Study, results: Results) -> None:
         cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
         table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)
     Console().print(table)
+
+
+def coverage_table(manifest: Manifest) -> None:
+    """Print how many images of each split and label have a map."""
+    typer.echo(f"{'split':<24}{'label':<24}{'images':>8}{'with map':>10}{'share':>8}")
+    for split, label, count, mapped, share in manifest.coverage().itertuples(index=False):
+        typer.echo(f"{split:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` options -> values by name.
+
+    Raises:
+        SalignError: one has no `=`.
+    """
+    from salign.errors import SalignError
+
+    wrong = [pair for pair in given if "=" not in pair]
+    if wrong:
+        raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
+    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}
 
 
 def _table(title: str, figures: pd.DataFrame, wanted: tuple[str, ...]) -> Table:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from salign.data.annotations import Annotated
-from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
 from salign.data.shape_files import shapes_file, write_shapes
@@ -26,8 +26,6 @@ from salign.types import SalignError
 
 COMBINE = (*AGGREGATES, "each")
 """What may become of several people's maps of one image."""
-PROVENANCE = "provenance"
-"""Column that says whose a map is: `human:<who>`, or `mask` where the tool does not say who."""
 
 _MOST_TEXT = 200
 Row = dict[str, object]

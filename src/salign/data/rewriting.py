@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from salign.data.bringing import PROVENANCE, slug
-from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.bringing import slug
+from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError
 from salign.maps.files import write_map
 from salign.types import SalignError
 

@@ -14,7 +14,7 @@ from salign.losses import LOSSES, Loss
 from salign.models import Classifier
 from salign.train.callbacks import KeepBest
 from salign.train.module import GuidedTraining
-from salign.train.prepare import Prepared, balanced_weights, prepare
+from salign.train.prepare import Prepared, balanced_weights, of_machines, prepare
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.report import report
 from salign.train.run import RunFolder
@@ -129,9 +129,8 @@ def _tell_data(data: Prepared, say: Say) -> None:
     for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
         counts = torch.bincount(dataset.labels, minlength=len(data.classes)).tolist()
         per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
-        machine = int(dataset.manifest.machine_made.sum())
-        made = f" ({machine} of them made by a machine)" if machine else ""
-        say(f"{name}: {len(dataset)} images ({per_class}), {int(dataset.annotated.sum())} with a saliency map{made}")
+        mapped = f"{int(dataset.annotated.sum())} with a saliency map{of_machines(dataset)}"
+        say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
 

@@ -97,6 +97,12 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     )
 
 
+def of_machines(dataset: SaliencyDataset) -> str:
+    """How many of the maps a machine made, in words that follow a count of maps; nothing where people made them all."""
+    machine = int(dataset.manifest.machine_made.sum())
+    return f" ({machine} of them made by a machine)" if machine else ""
+
+
 def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:
     faulty = {fault.row for fault in faults}
     return manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])

@@ -18,7 +18,7 @@ from salign.models.saliency_net import CONFIG, ENCODER
 from salign.models.saved import read_config
 from salign.train.callbacks import KeepBest
 from salign.train.module import Training
-from salign.train.prepare import Prepared, prepare
+from salign.train.prepare import Prepared, of_machines, prepare
 from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.train.saliency_recipe import SaliencyRecipe
@@ -86,9 +86,7 @@ def fit_saliency(
     data = prepare(recipe.data, progress=progress)
     train, val = _people(recipe, data, say)
     for name, part in (("training", train), ("validation", val)):
-        machine = int(part.manifest.machine_made.sum())
-        made = f" ({machine} of them made by a machine)" if machine else ""
-        say(f"{name}: {len(part)} images with a map{made}")
+        say(f"{name}: {len(part)} images with a map{of_machines(part)}")
     net = SaliencyNet(
         recipe.model.backbone,
         image_size=recipe.data.image_size,

@@ -5,8 +5,9 @@
     python recipes/studies/prepare.py cxr-view SET data/cxr_view
     python recipes/studies/prepare.py cxr-source SET data/cxr_source
     python recipes/studies/prepare.py magnetic SET data/magnetic_tile
+    python recipes/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
+    python recipes/studies/prepare.py digits-few data/digits_few
     python recipes/studies/prepare.py osie SET data/osie
-    python recipes/studies/prepare.py machine data/digits/manifest.csv recipes/digits_maps.yaml
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
 copied, so the folder written can be moved to another machine; nothing in SET is changed.
@@ -25,16 +26,12 @@ import numpy as np
 import pandas as pd
 import typer
 
-from salign.annotate.auto import auto_annotate, maker_of
 from salign.data.bringing import Output, write_annotated
-from salign.data.controls import keep_maps
 from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
 from salign.data.plant import plant_shortcut
 from salign.data.settling import Naming
 from salign.data.sources.fixations import Gaze, read_fixations
-from salign.train.saliency import fit_saliency
-from salign.train.saliency_recipe import SaliencyRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in this folder.")
 Set = Annotated[Path, typer.Argument(help="Folder of the set, with index.csv")]
@@ -148,32 +145,18 @@ def osie(source: Set, out: Out) -> None:
 
 
 @app.command()
-def machine(
-    manifest: Annotated[Path, typer.Argument(help="A set prepared above; every training image has a person's map")],
-    recipe: Annotated[Path, typer.Argument(help="Recipe of a net that predicts maps")],
-    share: Annotated[float, typer.Option(help="Of the maps that people make")] = 0.1,
-) -> None:
-    """Machine maps beside a share of people's, as columns of a new manifest: people, mixed, machine.
+def digits_few(out: Out, seed: int = 11) -> None:
+    """Digits whose decoy is random everywhere, so that nothing but the digit tells the class; small, for many seeds."""
+    done(write_decoy_digits(out, train=600, val=100, test=600, size=48, seed=seed, agreement=0.1))
 
-    A net is trained on the share (its validation maps are reduced alike) and marks every training image.
-    """
-    whole = Manifest.read(manifest)
-    few = pd.concat([keep_maps(whole.select([name]), share, seed=0).table for name in ("train", "val")])
-    rest = whole.table[~whole.table["split"].isin(["train", "val"])].assign(saliency="")
-    path = Manifest.of(pd.concat([few, rest]).drop(columns="row"), whole.root).write(whole.root / "few.csv")
-    asked = SaliencyRecipe.read(recipe, [f"data.manifest={path}"])
-    run = fit_saliency(asked, whole.root / "nets")
-    train = whole.select(["train"])
-    bare = Manifest(train.table.assign(saliency=train.table["saliency"].where([False] * len(train))), whole.root, "all")
-    made = auto_annotate(bare, maker_of(run.path), whole.root / "machine_maps", progress=True)
-    by_machine = made.manifest.table.set_index("id")["saliency"]
-    people = few.set_index("id")["saliency"]
-    table = whole.table.drop(columns="row")
-    training = table["split"] == "train"
-    table["people"] = table["id"].map(people).where(training)
-    table["machine"] = table["id"].map(by_machine)
-    table["mixed"] = table["people"].fillna(table["machine"])
-    done(Manifest.of(table, whole.root).write(whole.root / "machine.csv"))
+
+@app.command()
+def cxr_fewshot(source: Set, out: Out) -> None:
+    """Chest X-rays of one source: 43 pneumonias with boxes, further pneumonias and normals with a label alone."""
+    table = index(source)
+    train = table["split"].isin(["train_boxed", "train_fewshot_normal", "train_extra"])
+    kept = [table[train].assign(split="train"), table[table["split"].isin(["val", "test_iid", "ood_actualmed"])]]
+    write(pd.concat(kept), source, out)
 
 
 def index(source: Path) -> pd.DataFrame:

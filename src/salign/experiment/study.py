@@ -66,7 +66,8 @@ class Study(_Section):
     question: str = ""
     """What it asks, in a sentence or two."""
     recipe: dict[str, Any]
-    """What all runs share: a recipe without name and seed."""
+    """What all runs share: a recipe without name and seed. `{seed}` in `data.manifest` and `model.weights` is the seed
+    of the run, for maps and weights that a machine made anew for every seed."""
     datasets: dict[str, dict[str, Any]] = {"data": {}}
     """Name -> recipe values."""
     networks: dict[str, dict[str, Any]] = {"network": {}}
@@ -199,6 +200,15 @@ def _values(
         values = merge(values, {"train": {"epochs": epochs}})
     if annotated != 1:
         values = merge(values, {"data": {"annotated": annotated}})
+    return _with_seed(values, seed)
+
+
+def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """`{seed}` in the path of the manifest and of the starting weights becomes the seed of the cell."""
+    for section, key in (("data", "manifest"), ("model", "weights")):
+        path = values.get(section, {}).get(key)
+        if isinstance(path, str):
+            values = merge(values, {section: {key: path.replace("{seed}", str(seed))}})
     return values
 
 

@@ -35,6 +35,7 @@ def maps(
     recipe: Annotated[Path, typer.Argument(help="Of a net that predicts maps")],
     share: Annotated[list[float], typer.Option(help="Of people's maps that are kept; may be repeated")] = [0.1],  # noqa: B006
     teacher: Annotated[Path | None, typer.Option(help="Recipe of a guided classifier that marks, too")] = None,
+    taught: Annotated[list[float], typer.Option(help="Shares at which the teacher marks")] = [0.1],  # noqa: B006
     label: Annotated[str | None, typer.Option(help="Mark images of this class only")] = None,
     masks: Annotated[int, typer.Option(help="Of RISE")] = 200,
     seeds: Seeds = "0:1",
@@ -52,7 +53,9 @@ def maps(
             continue
         table = whole.table.drop(columns="row")
         for part in share:
-            for name, cells in _columns(whole, recipe, teacher, part, label, masks, seed).items():
+            for name, cells in _columns(
+                whole, recipe, teacher if part in taught else None, part, label, masks, seed
+            ).items():
                 table[name] = table["id"].map(cells)
         Manifest.of(table, whole.root).write(target)
         typer.echo(f"wrote {target}")

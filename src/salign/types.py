@@ -51,6 +51,8 @@ class Output:
     """`(B, C, h, w) -> (B, K)`: what turned `features` into `logits`."""
     weight: Tensor | None = None
     """`(K, C)` of a linear head on the spatial mean; None where the head is anything else."""
+    again: Callable[[Tensor], Output] | None = None
+    """The network itself, for losses that compare an image with a changed copy of it: `(B, 3, H, W)` -> Output."""
 
     def cam(self, classes: Tensor) -> Tensor:
         """Class activation maps: raw (signed, unscaled), float32, on device, differentiable if grad is enabled.
@@ -73,7 +75,24 @@ class Output:
             return torch.stack([self.cam(column) for column in classes.unbind(1)], dim=1)
         if self.weight is not None:
             return _linear_cam(self.features, _rows(self.weight, classes)[:, None])[:, 0]
-        return _head_gradient_cam(self, classes)
+        return _by_gradient(self, classes, _element_wise)
+
+    def grad_cam(self, classes: Tensor) -> Tensor:
+        """Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2) on the last feature maps, differentiable if grad is enabled.
+
+        `ReLU(sum_k a_k * features[k])`, `a_k` the spatial mean of `d logit_c / d features[k]`; with a linear head this
+        is `ReLU(CAM) / (h * w)`, and costs what a CAM costs.
+
+        Args:
+            classes: `(B,)` int64; or `(B, K)` floating point, one coefficient per class.
+
+        Returns:
+            `(B, h, w)` float32, not negative.
+        """
+        if self.weight is not None:
+            cells = self.features.shape[2] * self.features.shape[3]
+            return self.cam(classes).relu() / cells
+        return _by_gradient(self, classes, _channel_weighted)
 
 
 def _rows(weight: Tensor, classes: Tensor) -> Tensor:
@@ -91,7 +110,16 @@ def _linear_cam(features: Tensor, rows: Tensor) -> Tensor:
         return torch.bmm(rows, features.float().flatten(2)).unflatten(2, features.shape[2:])
 
 
-def _head_gradient_cam(output: Output, classes: Tensor) -> Tensor:
+def _element_wise(gradient: Tensor, features: Tensor) -> Tensor:
+    return (gradient * features).sum(1) * (features.shape[2] * features.shape[3])
+
+
+def _channel_weighted(gradient: Tensor, features: Tensor) -> Tensor:
+    return (gradient.mean((2, 3), keepdim=True) * features).sum(1).relu()
+
+
+def _by_gradient(output: Output, classes: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """`combine(d logit / d features, features)`, the gradient taken through the head alone."""
     features = output.features
     training = torch.is_grad_enabled() and output.logits.requires_grad  # true, too, where only the head learns
     with (
@@ -105,8 +133,8 @@ def _head_gradient_cam(output: Output, classes: Tensor) -> Tensor:
         classes = classes.clone()  # one made in inference mode could not be saved for the backward pass
         asked = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
         (gradient,) = torch.autograd.grad(asked.sum(), leaf, create_graph=training)
-        cam = (gradient * leaf).sum(1) * (leaf.shape[2] * leaf.shape[3])
-    return cam if training else cam.detach()
+        found = combine(gradient, leaf)
+    return found if training else found.detach()
 
 
 def _leaf(features: Tensor) -> Tensor:

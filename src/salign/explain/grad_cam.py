@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -29,9 +31,5 @@ def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
 
 def grad_cam_of(output: Output, classes: Tensor) -> Tensor:
     """Grad-CAM of a forward pass already made; see `grad_cam`. Works under `no_grad` and `inference_mode`."""
-    device = output.features.device.type
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
-        features = output.features.detach().clone().float().requires_grad_()
-        chosen = output.head(features).gather(1, classes.clone()[:, None])
-        (gradient,) = torch.autograd.grad(chosen.sum(), features)
-        return (gradient.mean((2, 3), keepdim=True) * features).sum(1).relu().detach()
+    detached = replace(output, features=output.features.detach(), logits=output.logits.detach())
+    return detached.grad_cam(classes).detach()

@@ -3,11 +3,26 @@
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
+from salign.losses.evidence import Evidence, evidence_outside
+from salign.losses.guided import GuidedLoss
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
+    "evidence": Evidence,
 }
 """Name in a recipe -> module."""
 
-__all__ = ["LOSSES", "CrossEntropy", "Cyborg", "Loss", "LossTerms", "cross_entropy", "cyborg", "saliency_distance"]
+__all__ = [
+    "LOSSES",
+    "CrossEntropy",
+    "Cyborg",
+    "Evidence",
+    "GuidedLoss",
+    "Loss",
+    "LossTerms",
+    "cross_entropy",
+    "cyborg",
+    "evidence_outside",
+    "saliency_distance",
+]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, distributed, nn
 
-from salign.types import Batch, Output
+from salign.maps import min_max, resize, varies
+from salign.types import Batch, Output, SalignError
 
 
 class LossTerms(NamedTuple):
@@ -23,7 +25,10 @@ class Loss(nn.Module, ABC):
     """Base of the modules in `LOSSES`: `loss(output, batch) -> LossTerms`."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    """What the training loop must provide: `cam`, `grad_cam`, `input_gradient`."""
+    """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
+    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`)."""
+    guided: ClassVar[bool] = True
+    """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
 
     class_weights: Tensor | None
     """`(K,)` for the cross-entropy, or None."""
@@ -34,6 +39,64 @@ class Loss(nn.Module, ABC):
         self.epoch = 0
         """Epochs finished; the training loop sets it, schedules read it."""
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Make the batch ready for the forward pass; every loop calls it first. Costs nothing where nothing is needed.
+
+        With `input_gradient`, the images are made a leaf that records its gradient.
+        """
+        if "input_gradient" not in self.needs:
+            return batch
+        return batch._replace(images=batch.images.detach().requires_grad_())
+
     @abstractmethod
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
+
+
+def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
+    """`d sum(scores) / d images`, `(B, 3, H, W)` float32, itself differentiable; `batch` as `Loss.prepare` made it.
+
+    Raises:
+        SalignError: the images recorded no gradient; `what` names the loss.
+    """
+    if not (batch.images.requires_grad and scores.requires_grad and torch.is_grad_enabled()):
+        raise SalignError(
+            f"{what} needs the gradient by the image: call `batch = loss.prepare(batch)` before the forward pass, and "
+            "not under no_grad or inference_mode."
+        )
+    (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
+    return gradient.float()
+
+
+def human_maps(saliency: Tensor, annotated: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Bring human maps to `size` and min-max scale them.
+
+    Args:
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        size: (h, w).
+
+    Returns:
+        `(B, h, w)` float32 in [0, 1], and `(B,)` bool: which images count. One whose map is missing, blank or all-equal
+        has no shape to follow; its map is zeros.
+    """
+    maps = (saliency[:, 0] if saliency.dim() == 4 else saliency).float()
+    small = resize(maps, size)
+    counts = varies(maps) & varies(small)  # both: averages over a constant map differ by rounding
+    if annotated is not None:
+        counts = counts & annotated
+    return torch.where(counts[:, None, None], min_max(small), 0.0), counts
+
+
+def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
+    """Mean of `per_image` `(B,)` over the images that count `(B,)`; a zero that back-propagates where none does.
+
+    With several processes the images of all of them are counted, so that the gradients which they average are those of
+    the whole batch, however its annotated images are spread.
+    """
+    number = counts.sum().float()
+    share = 1
+    if distributed.is_available() and distributed.is_initialized():
+        share = distributed.get_world_size()
+        distributed.all_reduce(number)
+    return torch.where(counts, per_image, 0.0).sum() * share / number.clamp(min=1)

@@ -20,6 +20,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 class CrossEntropy(Loss):
     """Cross-entropy; human saliency is not looked at."""
 
+    guided = False
+
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
         loss = cross_entropy(output.logits, batch.labels, self.class_weights)

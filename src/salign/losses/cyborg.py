@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from salign.losses.base import Loss, LossTerms
+from salign.losses.base import Loss, LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropy
-from salign.maps import min_max, resize, varies
+from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
 
 CamClass = Literal["true", "predicted", "true_vs_rest"]
@@ -35,14 +35,10 @@ def saliency_distance(
     Returns:
         Scalar in [0, 1]; a zero that still back-propagates if no image counts.
     """
-    maps = saliency[:, 0] if saliency.dim() == 4 else saliency
-    human = min_max(resize(maps.float(), (cam.shape[1], cam.shape[2])))
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
     difference = min_max(cam.float()) - human
     per_image = (difference.square() if penalty == "mse" else difference.abs()).mean((1, 2))
-    counts = varies(maps) & varies(human)  # both: averages over a constant map differ by rounding
-    if annotated is not None:
-        counts = counts & annotated
-    return torch.where(counts, per_image, 0.0).sum() / counts.sum().clamp(min=1)
+    return averaged(per_image, counts)
 
 
 def cyborg(

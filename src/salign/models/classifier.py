@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map."""
-        return self.backbone((images - self.mean) / self.std)
+        return replace(self.backbone((images - self.mean) / self.std), again=self)
 
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""

@@ -92,6 +92,7 @@ class GuidedTraining(Training):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """One forward pass, the loss and its parts."""
+        batch = self.loss.prepare(batch)
         output = self.classifier(batch.images.contiguous(memory_format=self.format))
         total, parts = self.loss(output, batch)
         self.log_step(total, parts, len(batch.labels))

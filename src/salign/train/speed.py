@@ -57,7 +57,8 @@ def step_seconds(
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
     trial = copy.deepcopy(classifier).train().to(memory_format=layout)
-    images = batch.images.contiguous(memory_format=layout)
+    batch = loss.prepare(batch._replace(images=batch.images.contiguous(memory_format=layout)))
+    images = batch.images
     seconds = []
     with torch.random.fork_rng():
         for _ in range(repeats + 1):

@@ -1,0 +1,38 @@
+"""What most guided losses are: cross-entropy plus a weighted term."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from salign.losses.base import Loss, LossTerms
+from salign.losses.cross_entropy import cross_entropy
+from salign.types import Batch, Output, SalignError
+
+
+class GuidedLoss(Loss):
+    """`CE + weight * term`, as most guided losses are; a subclass says what the term is.
+
+    Args:
+        weight: of the term.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    def __init__(self, *, weight: float = 1.0, ramp_epochs: int = 0, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        if weight < 0 or ramp_epochs < 0:
+            raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
+        self.weight, self.ramp_epochs = weight, ramp_epochs
+
+    @abstractmethod
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, unweighted."""
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch."""
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        term = self.term(output, batch)
+        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+        return LossTerms(ce + weight * term, {"ce": ce.detach(), "saliency": term.detach()})

@@ -6,7 +6,7 @@
     python recipes/studies/prepare.py cxr-source SET data/cxr_source
     python recipes/studies/prepare.py magnetic SET data/magnetic_tile
     python recipes/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
-    python recipes/studies/prepare.py digits-few data/digits_few
+    python recipes/studies/prepare.py busi-plain SET data/busi
     python recipes/studies/prepare.py osie SET data/osie
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
@@ -145,9 +145,10 @@ def osie(source: Set, out: Out) -> None:
 
 
 @app.command()
-def digits_few(out: Out, seed: int = 11) -> None:
-    """Digits whose decoy is random everywhere, so that nothing but the digit tells the class; small, for many seeds."""
-    done(write_decoy_digits(out, train=600, val=100, test=600, size=48, seed=seed, agreement=0.1))
+def busi_plain(source: Set, out: Out) -> None:
+    """Breast ultrasound, benign or malignant, as it is."""
+    table = index(source).query("label in ['benign', 'malignant'] and split in ['train', 'val', 'test']")
+    write(table, source, out)
 
 
 @app.command()

@@ -99,8 +99,10 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
 
 def of_machines(dataset: SaliencyDataset) -> str:
     """How many of the maps a machine made, in words that follow a count of maps; nothing where people made them all."""
-    machine = int(dataset.manifest.machine_made.sum())
-    return f" ({machine} of them made by a machine)" if machine else ""
+    _, machines, unknown = dataset.manifest.makers
+    said = [f"{machines} of them made by a machine"] if machines else []
+    said += [f"{unknown} of them of unknown origin"] if unknown else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:

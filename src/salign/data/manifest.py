@@ -278,14 +278,13 @@ def provenance_column(column: str) -> str:
 
 
 def map_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that hold maps: `saliency`, those of one person, and those with a column of provenance beside them."""
+    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance."""
     names = [str(name) for name in table.columns]
     whose = {provenance_column(name) for name in names} & set(names)
     return [
         name
         for name in names
-        if name not in whose
-        and (name == "saliency" or name.startswith(ONE_PERSON) or provenance_column(name) in whose)
+        if name not in whose and (name == "saliency" or name.startswith(ONE_PERSON) or provenance_column(name) in whose)
     ]
 
 

@@ -80,11 +80,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
 
 def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) -> SaliencyDataset:
     """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
-    control = CONTROLS[data.maps]
-    if data.limit is not None:
-        rows = subset(rows, data.limit, data.seed)
-    if data.annotated is not None:
-        rows = keep_maps(rows, data.annotated, data.seed)
+    control, rows = CONTROLS[data.maps], reduced(rows, data)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
     return SaliencyDataset(
@@ -95,6 +91,15 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
         swap_outside=data.swap_outside,
     )
+
+
+def reduced(rows: Manifest, data: DataRecipe) -> Manifest:
+    """Take the training rows that `limit` leaves, with the maps that `annotated` leaves."""
+    if data.limit is not None:
+        rows = subset(rows, data.limit, data.seed)
+    if data.annotated is not None:
+        rows = keep_maps(rows, data.annotated, data.seed)
+    return rows
 
 
 def of_machines(dataset: SaliencyDataset) -> str:

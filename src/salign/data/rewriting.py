@@ -76,6 +76,35 @@ def with_new_maps(
     return made
 
 
+def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
+    """Write a manifest with the rows of a newer one in place of its own of the same id.
+
+    Args:
+        manifest: the older one; its other rows, and cells of columns that the newer does not have, stay.
+        newer: its ids are among those of the older.
+        target: where to write; it may be the file of the newer one.
+
+    Returns:
+        The whole, with the columns of both; its root is the nearest folder above all of it.
+
+    Raises:
+        SalignError: an id that the older one does not have.
+    """
+    root = Path(commonpath([manifest.root, newer.root, target.resolve().parent]))
+    old, new = (moved(one, root).drop(columns="row").set_index("id") for one in (manifest, newer))
+    if strange := [name for name in new.index if name not in old.index]:
+        raise SalignError(
+            f"{newer.source}: {len(strange)} images are not in {manifest.source}, first {strange[0]!r}; expected the "
+            "manifest that they come from"
+        )
+    whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
+    for name in new.columns:
+        whole.loc[new.index, name] = new[name]
+    made = Manifest.of(whole.reset_index(), root, target.name)
+    made.write(target)
+    return made
+
+
 def moved(manifest: Manifest, root: Path) -> pd.DataFrame:
     """The table with its paths below another root."""
     table = manifest.table.fillna("")

@@ -164,7 +164,7 @@ def _agreement(one: Trained) -> tuple[float, float, int]:
 
 
 def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
-    """Images with a machine's map of as many arms as possible, and a person's, evenly spread over the manifest."""
+    """Images with a machine's map of as many arms as possible, and a person's, evenly spread over classes and manifest."""
     shown: dict[str, Trained] = {}
     for one in arms:
         if one.own and one.rows.machine_made.any():
@@ -183,7 +183,10 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
     ]
     own = np.flatnonzero(made[0]).tolist()
     highest = max(score[i] for i in own)
-    best = [i for i in own if score[i] == highest]
+    labels = first.rows.table["label"]
+    best = sorted(
+        (i for i in own if score[i] == highest), key=lambda i: (str(labels.iat[i]), i)
+    )  # every class is shown
     tiles = []
     for i in (best[k] for k in _spread(len(best), most)):
         image = read_image(first.rows.image_path(i), where=first.rows.where(i))
@@ -196,7 +199,7 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
                 by = str(one.rows.table[PROVENANCE].iat[k])
                 pictures.append((f"{one.arm}: {by}", _laid_over(image, _map(one.rows, k))))
         small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
-        tiles.append(Tile(f"{names[i]}, {first.rows.table['label'].iat[i]}", small))
+        tiles.append(Tile(f"{names[i]}, {labels.iat[i]}", small))
     caption = (
         f"{group.title}: training images, the map of people where there is one, and those of machines, by arm, with "
         "the network and the hash of its weights; each map scaled to the full range, as the loss does."

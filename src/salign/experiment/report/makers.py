@@ -164,7 +164,7 @@ def _agreement(one: Trained) -> tuple[float, float, int]:
 
 
 def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
-    """Images with a machine's map of as many arms as possible, and a person's, evenly spread over classes and manifest."""
+    """Images with machine maps of as many arms as possible, and a person's, evenly spread over classes and manifest."""
     shown: dict[str, Trained] = {}
     for one in arms:
         if one.own and one.rows.machine_made.any():

@@ -320,6 +320,23 @@ def test_what_nobody_judged_keeps_its_map_and_what_people_judged_is_theirs(tmp_p
     assert int(manifest.machine_made.sum()) == 1
 
 
+def test_other_columns_of_maps_are_found_from_the_export_too(tmp_path, joined):
+    """The root of an export beside the images is the folder above both."""
+    folder = machine_drafts(tmp_path / "set")
+    lines = [
+        "id,path,label,split,saliency,net,net_provenance,site",
+        "0,0.png,cat,train,m0.png,m1.png,model:net@1,m2.png",
+    ]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    collection = open_collection(folder, mode="review")
+    page = joined(collection, "Rev")
+    page.save(page.tasks()[0]["id"], answer=None, shapes=[box(1, 1, 5, 5)], review="edit", draft=0)
+    export_to(collection, tmp_path / "reviewed")
+    net = Manifest.read(tmp_path / "reviewed" / "manifest.csv", tmp_path).with_maps("net")
+    assert net.table[["saliency", "site"]].to_numpy().tolist() == [["set/m1.png", "m2.png"]]
+    assert net.machine_made.tolist() == [True]
+
+
 def test_exports_while_people_save_are_whole(opened, joined, tmp_path):
     collection = opened(annotators_per_image=8)
     stop = threading.Event()

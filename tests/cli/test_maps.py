@@ -192,3 +192,35 @@ def test_exported_and_imported_again_a_set_trains_unchanged(digits, tmp_path):
     recipe = small(path, train={"epochs": 1})
     salign("train", written(tmp_path / "small.yaml", recipe), "--out", tmp_path / "runs", "--quiet")
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "file", "said"),
+    [
+        ("labelme", "labels", "labels/1.json", '"description": "model:net@1"'),
+        ("coco", "c.json", "c.json", '"attributes": {"provenance": "model:net@1"}'),
+        ("cvat", "c.xml", "c.xml", 'source="auto"'),
+        ("yolo", "labels", None, None),
+    ],
+)
+def test_an_export_does_not_pass_a_machines_map_for_peoples(name, out, file, said, tmp_path):
+    for k in range(2):
+        Image.fromarray(np.full((20, 20, 3), 50 * k, np.uint8)).save(tmp_path / f"{k}.png")
+        values = np.zeros((20, 20), np.uint8)
+        values[4:9, 5 + k : 15] = 255
+        Image.fromarray(values).save(tmp_path / f"m{k}.png")
+    header, path = "id,path,label,split,saliency,provenance", tmp_path / "manifest.csv"
+    path.write_text(f"{header}\n0,0.png,cat,train,m0.png,human:ann\n1,1.png,cat,train,m1.png,model:net@1\n")
+    printed = run("export", path, name, tmp_path / out)
+    lost = ", which this format cannot say" if name == "yolo" else ""
+    assert f"wrote 2 images to {tmp_path / out}; the maps of 1 were made by a machine{lost}" in " ".join(
+        printed.split()
+    )
+    if file is not None:
+        assert (tmp_path / file).read_text().count(said) == 1
+        assert len(annotation_format(name).read(tmp_path / out)) == 2, "it can still be read"
+    path.write_text(f"{header}\n0,0.png,cat,train,m0.png,human:ann\n1,1.png,cat,train,m1.png,\n")
+    again = run("export", path, name, tmp_path / "people" / out)
+    assert "machine" not in again
+    if file is not None:
+        assert said not in (tmp_path / "people" / file).read_text()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
+from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError, map_columns
 from salign.types import SalignError
 
 HEADER = "id,path,label,split,saliency,group\n"
@@ -210,12 +210,49 @@ def test_maps_can_be_taken_from_another_column(folder):
     assert masks.saliency_path(0) == folder.resolve() / "images" / "c.png"
     assert masks.saliency_path(1) is None
     assert manifest.saliency_path(1) == folder.resolve() / "images" / "d.png"
-    assert masks.table.drop(columns="saliency").equals(manifest.table.drop(columns="saliency"))
+    assert masks.table.drop(columns=["saliency", "provenance"]).equals(manifest.table.drop(columns="saliency"))
     assert manifest.with_maps("saliency") is manifest
     with pytest.raises(SalignError, match="no column 'mask_lungs' to take maps from; did you mean 'mask_lung'"):
         manifest.with_maps("mask_lungs")
     with pytest.raises(SalignError, match="no column 'label' to take maps from; there are saliency, mask_lung"):
         manifest.with_maps("label")  # it is there, and holds no maps
+
+
+WHOSE = HEADER.replace("group", "provenance,mixed,mixed_provenance,saliency_Ann,mask")
+
+
+def test_whose_maps_are_comes_along_with_their_column(folder):
+    """a: a person's and a machine's; b: none and a person's, known by an empty cell; c: a machine's and none."""
+    png = "images/d.png"
+    body = (
+        f"a,images/a.png,cat,train,{png},human:bob,{png},model:net@1,{png},{png}\n"
+        f"b,images/b.png,cat,train,,,{png},,,{png}\n"
+        f"c,images/c.png,dog,train,{png},model:cam@2,,model:net@1,{png},\n"
+    )
+    manifest = Manifest.read(written(folder, body, WHOSE))
+    said = {name: manifest.with_maps(name) for name in ("saliency", "mixed", "saliency_Ann", "mask")}
+    assert {name: one.table["provenance"].fillna("").tolist() for name, one in said.items()} == {
+        "saliency": ["human:bob", "", "model:cam@2"],
+        "mixed": ["model:net@1", "", ""],
+        "saliency_Ann": ["human:Ann", "", "human:Ann"],
+        "mask": ["unknown", "unknown", ""],
+    }
+    assert {name: one.machine_made.tolist() for name, one in said.items()} == {
+        "saliency": [False, False, True],
+        "mixed": [True, False, False],
+        "saliency_Ann": [False, False, False],
+        "mask": [False, False, False],
+    }
+    assert {name: tuple(one.makers) for name, one in said.items()} == {
+        "saliency": (1, 1, 0),
+        "mixed": (1, 1, 0),
+        "saliency_Ann": (2, 0, 0),
+        "mask": (0, 0, 2),
+    }
+    people = said["saliency"].of_people()
+    assert people.table["saliency"].notna().tolist() == [True, False, False]
+    assert tuple(people.makers) == (1, 0, 0)
+    assert map_columns(manifest.table) == ["saliency", "mixed", "saliency_Ann"]
 
 
 def test_paths_of_another_map_column_are_checked_as_those_of_maps(folder):

@@ -55,6 +55,22 @@ def test_a_missing_map_is_not_a_blank_one(tmp_path: Path) -> None:
     assert (field == np.asarray(item().pictures()[0])).all(-1).mean() < 0.01
 
 
+def test_a_machines_map_is_not_called_peoples(tmp_path: Path) -> None:
+    machine, person, nobody = item(made_by="model:net@1"), item(), item(human=None)
+    pages = {
+        name: write_gallery(tmp_path / f"{name}.html", items, title="t").read_text("utf-8")
+        for name, items in (("machine", [machine]), ("both", [machine, person]), ("people", [person, nobody]))
+    }
+    said = "no person looked: the map in the middle was made by model:net@1"
+    assert {name: page.count(said) for name, page in pages.items()} == {"machine": 1, "both": 1, "people": 0}
+    assert "image, machine's map, model map." in pages["machine"].replace("&#39;", "'")
+    assert "human map" not in pages["machine"]
+    assert "image, human or machine's map, model map." in pages["both"].replace("&#39;", "'")
+    assert "image, human map, model map." in pages["people"]
+    heads = [np.asarray(Image.open(write_grid_png(tmp_path / "g.png", [one])))[:26] for one in (machine, person)]
+    assert (heads[0] != heads[1]).any(), "the sheet names it too"
+
+
 def test_pictures_are_image_human_map_and_scaled_model_map(tmp_path: Path) -> None:
     image, human, model = item().pictures()
     assert (np.asarray(image) == IMAGE.permute(1, 2, 0).numpy()).all()

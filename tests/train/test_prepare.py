@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from salign.data.controls import CONTROLS, inverted, keep_maps, shuffled, subset
 from salign.data.manifest import Manifest, ManifestError
-from salign.train.prepare import balanced_weights, prepare
+from salign.train.prepare import balanced_weights, of_machines, prepare
 from salign.train.recipe import DataRecipe
 from salign.types import SalignError
 
@@ -113,6 +113,23 @@ def test_masks_are_trained_with_and_people_are_compared_with(masked):
         ready(masked, map_column="masks")
     with pytest.raises(SalignError, match="no column 'split'"):
         ready(masked, map_column="split")
+
+
+def test_it_is_said_whose_the_maps_of_another_column_are(masked):
+    """Training rows 1, 2, 3 and 5, 6, 7 have one; those of rows 1 to 4 a machine made, all of validation too."""
+    assert of_machines(ready(masked, map_column="mask").train) == " (6 of them of unknown origin)"
+    assert of_machines(ready(masked).train) == ""
+    table = pd.read_csv(masked / "manifest.csv")
+    by = ["model:net@1" if k < 5 or k >= 8 else "human:ann" for k in range(24)]
+    table.assign(mask_provenance=by, provenance="human:bob").to_csv(masked / "manifest.csv", index=False)
+    data = ready(masked, map_column="mask")
+    assert of_machines(data.train) == " (3 of them made by a machine)"
+    assert of_machines(data.val) == "", "validation keeps people's maps"
+    for name in ("shuffled", "shuffled_within"):  # a map that moves keeps its maker
+        rows = ready(masked, map_column="mask", maps=name, seed=4, classes=["x", "y"]).train.manifest.table
+        made = dict(zip(table["mask"], by, strict=True))
+        mapped = rows[rows["saliency"].notna()]
+        assert mapped["provenance"].tolist() == [made[cell] for cell in mapped["saliency"]], name
 
 
 def test_masks_that_training_uses_are_looked_at_and_no_others(masked):

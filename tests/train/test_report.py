@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from salign.data.manifest import Manifest
+from salign.train.analyse import analyse_run
 from salign.train.recipe import Recipe
 from salign.train.report import evaluate_run, explain_run, set_names
 from salign.train.run import RunFolder
@@ -111,6 +113,28 @@ def test_a_gallery_shows_the_images_drawn(run, method):
     assert shown == rows["id"].iloc[chosen].tolist()
     assert len(re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]{100,}", text)) >= 3 * len(shown)
     assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)  # opens offline
+
+
+def test_machine_maps_are_shown_as_such_and_nothing_is_measured_against_them(run, digits, tmp_path):
+    """Of the images of test_ood the first half keep people's maps; the others a machine made, of test_iid all."""
+    place = shutil.copytree(digits.parent, tmp_path / "set")
+    read = Manifest.read(place / digits.name)
+    ood = (read.table["split"] == "test_ood").astype(bool)
+    machine = (read.table["split"] == "test_iid").astype(bool) | (ood & (ood.cumsum() > ood.sum() // 2))
+    by = np.where(machine, "model:net@1", "human:ann")
+    path = Manifest.of(read.table.drop(columns="row").assign(provenance=by), place).write(place / "machine.csv")
+    recipe = Recipe.read(run.recipe).with_values({"data": {"manifest": str(path)}})
+    run.recipe.write_text(recipe.to_yaml())
+    rows = table(run, "test_ood")
+    taken = rows["id"].isin(read.table["id"][machine]).sum()
+    assert 0 < taken < len(rows)
+    texts = {name: explain_run(run, split=name, images=100).read_text("utf-8") for name in ("val", "test_ood")}
+    assert texts["test_ood"].count("was made by model:net@1") == taken
+    assert "made by" not in texts["val"]
+    found = analyse_run(run, sets=["test_iid", "test_ood"], images=100)
+    assert found["agreement"]["set"].value_counts().to_dict() == {"test_ood": len(rows) - taken}
+    assert not set(found["agreement"]["id"]) & set(read.table["id"][machine])
+    assert set(found["reliance"].query("kept == 'inside'")["images"]) == {len(rows) - taken}
 
 
 def test_the_probability_shown_is_that_of_the_table(run):

@@ -210,6 +210,32 @@ def test_where_validation_has_no_map_a_fifth_is_held_out_and_it_says_so(digits, 
     assert set(measured) <= set(table["id"][table["split"] == "train"])
 
 
+def test_a_net_is_measured_against_people_alone(digits, tmp_path):
+    """Half of the training images, and all of test_ood, have a machine's map; validation has none."""
+    table = Manifest.read(digits).table.drop(columns="row")
+    table = table.assign(saliency=table["saliency"].where(table["split"] != "val"))
+    half = (table["split"] == "train").astype(bool) & (np.arange(len(table)) % 2 == 1)
+    machine = half | (table["split"] == "test_ood").astype(bool)
+    mixed = table.assign(provenance=np.where(machine, "model:net@1", "human:ann"))
+    Manifest.of(mixed, digits.parent).write(tmp_path / "mixed.csv")
+    data = {"root": str(digits.parent), "test": ["test_ood", "test_iid"]}
+    said = []
+    run = fit_saliency(
+        build(tmp_path / "mixed.csv", data=data, train={"epochs": 1}), tmp_path, progress=False, say=said.append
+    )
+    assert "no validation image has a map: 20 of the 200 annotated training images are held out instead" in said
+    assert "training: 180 images with a map (100 of them made by a machine)" in said
+    assert "validation: 20 images with a map" in said
+    measured = pd.read_csv(run.path / "agreement.csv").drop_duplicates(["set", "id"])
+    assert measured["set"].value_counts().to_dict() == {"test_iid": 100, "val": 20}
+    assert not set(measured["id"]) & set(table["id"][machine])
+    table.assign(provenance="model:net@1").to_csv(tmp_path / "machine.csv", index=False)
+    for split, complaint in (("val", "and 0 of the training images a person's"), ("test_iid", "measured against")):
+        recipe = build(tmp_path / "machine.csv", data=data | {"val": [split]})
+        with pytest.raises(SalignError, match=complaint):
+            fit_saliency(recipe, tmp_path, progress=False)
+
+
 def test_the_mentor_preset_is_the_published_setting(digits):
     recipe = SaliencyRecipe.build({"name": "m", "preset": "mentor", "data": {"manifest": str(digits)}})
     assert (recipe.model.decoder, recipe.model.weights, recipe.data.image_size) == ("unet++", "imagenet", 256)

@@ -52,9 +52,9 @@ class Collection:
         self.study, self.catalog, self.folder = study, catalog, folder
         self.classes = tuple(study.classes or catalog.labels)
         self.units = {unit.id: unit for unit in catalog.units(study)}
-        self._drafts = find_drafts(study, catalog)
+        self.drafts = find_drafts(study, catalog)
         if study.mode == "review":
-            self.units = {name: unit for name, unit in self.units.items() if self._drafts.get(name)}
+            self.units = {name: unit for name, unit in self.units.items() if self.drafts.get(name)}
         if not self.units:
             raise SalignError(f"{catalog.source}: nothing to hand out in mode {study.mode}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Collection:
         self._shown = {access.hidden(self.secret, name): name for name in catalog.pictures}
         self._maps = {
             self._map_reference(name, draft.column): (name, draft.column)
-            for name, drafts in self._drafts.items()
+            for name, drafts in self.drafts.items()
             for draft in drafts
             if draft.column is not None
         }
@@ -192,7 +192,7 @@ class Collection:
 
     def drafts_of(self, task: Task) -> list[Draft]:
         """What is shown with a task: all drafts of its image, or what its arm shows of them."""
-        drafts = self._drafts.get(task.images[0], [])
+        drafts = self.drafts.get(task.images[0], [])
         if self.study.mode != "assisted":
             return drafts
         decision, column = task.arm in ("decision", "both"), task.arm in ("map", "both")

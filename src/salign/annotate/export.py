@@ -84,6 +84,7 @@ def export_files(
     judged = {image for answer in answers if answer.said.review == "reject" for image in answer.unit.images}
     rows: list[dict[str, str | None]] = []
     annotated: list[Annotated] = []
+    with_maps = _map_columns(collection)
     names = dict(zip(collection.catalog.pictures, _slugs(list(collection.catalog.pictures)), strict=True))
     for picture in collection.catalog.pictures.values():
         cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
@@ -107,7 +108,9 @@ def export_files(
             done.unlabelled.append(picture.id)
             continue
         free: dict[str, str | None] = {
-            name: value for name, value in picture.cells.items() if not name.startswith("saliency")
+            name: _joined(images_at, value) if name in with_maps else value
+            for name, value in picture.cells.items()
+            if not name.startswith("saliency")
         }
         if group or picture.id in judged:
             names_of = "+".join(dict.fromkeys(answer.person.name for answer in group))
@@ -157,6 +160,13 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return done
+
+
+def _map_columns(collection: Collection) -> set[str]:
+    """Further columns with maps: a column of provenance stands beside them."""
+    beside = f"_{PROVENANCE}"
+    names = {name for picture in collection.catalog.pictures.values() for name in picture.cells}
+    return {name.removesuffix(beside) for name in names if name.endswith(beside)}
 
 
 def _prepared(collection: Collection, answer: Answer, image: str, size: tuple[int, int]) -> np.ndarray:

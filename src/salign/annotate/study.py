@@ -96,6 +96,9 @@ class Study(_Section):
     """One in so many tasks is a gold image, until all were seen."""
     drafts: str | None = None
     """Review mode: a `shapes.json` as exported, beside this file; None = the maps of the manifest."""
+    enough: float | None = Field(default=None, gt=0, le=1)
+    """Review mode: mean IoU of the drafts with what became of them from which on the rest need nobody; see the owner's
+    page."""
     assisted: Assisted = Assisted()
     """Assisted mode: which help."""
     skip_reasons: list[str] = ["cannot tell", "bad image", "something else"]

@@ -23,6 +23,7 @@ from salign.annotate.quality import (
     quantile,
     suspicions,
 )
+from salign.annotate.reviewed import reviewed
 from salign.annotate.rows import Person, Snapshot
 from salign.data.image import image_size
 
@@ -53,7 +54,7 @@ class Summary:
 
 def summarise(collection: Collection) -> dict[str, Any]:
     """Coverage, times, agreement, annotators and images, as the page for the owner shows them."""
-    snapshot = collection.store.snapshot()
+    snapshot, study = collection.store.snapshot(), collection.study
     answers, _ = answers_of(collection, snapshot)
     given = [answer for answer in answers if not answer.skipped]
     by_unit: dict[str, list[Answer]] = defaultdict(list)
@@ -93,6 +94,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
             for reason in row["suspicious"]
         ],
         "arms": _arms(collection, given, first) if collection.study.mode == "assisted" else None,
+        "review": reviewed(collection, answers).view(study.enough) if study.mode == "review" else None,
         "images": _images(collection, by_unit, answers),
         "when": _iso(time.time()),
     }

@@ -24,6 +24,10 @@ def annotate(
     question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
     mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
     annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image (default: 1)")] = None,
+    enough: Annotated[
+        float | None,
+        typer.Option(help="Mode review: mean IoU of drafts with what became of them at which people may stop"),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(help="Which images, with labels and splits (default: FOLDER/manifest.csv, else all images)"),
@@ -42,6 +46,10 @@ def annotate(
     annotator: Annotated[list[str] | None, typer.Option(help="Name of an annotator who gets a link; repeat")] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser")] = True,
     export: Annotated[Path | None, typer.Option(help="Export manifest and maps to this folder, and stop")] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="With --export: write this manifest with what was annotated in place of its own rows"),
+    ] = None,
 ) -> None:
     """Let people answer a question on images and mark what supports the answer, in a browser.
 
@@ -58,6 +66,8 @@ def annotate(
 
     from salign.annotate.opening import open_collection
 
+    if into is not None and export is None:
+        raise SalignError("--into says what an export is written into; give --export FOLDER as well")
     collection = open_collection(
         folder,
         out=out,
@@ -68,9 +78,10 @@ def annotate(
         question=question,
         mode=mode,
         annotators_per_image=annotators_per_image,
+        enough=enough,
     )
     if export is not None:
-        _export(collection, export)
+        _export(collection, export, into)
         return
     from salign.annotate.server_run import Place
 
@@ -96,20 +107,39 @@ def _serve(folder: Path, collection: Collection, place: Place, port: int, names:
     typer.echo(f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on")
 
 
-def _export(collection: Collection, out: Path) -> None:
+def _export(collection: Collection, out: Path, into: Path | None) -> None:
+    from salign.annotate.answers import answers_of
     from salign.annotate.export import export_to
+    from salign.annotate.reviewed import reviewed
 
     done = export_to(collection, out)
+    answers, _ = answers_of(collection, collection.store.snapshot())
     collection.store.close()
     if done.unlabelled:
         what = "neither a label nor an answer that most people gave"
         typer.echo(f"left out of the manifest, {what}: {len(done.unlabelled)} images, first {done.unlabelled[0]}")
     if done.strange:
         typer.echo(f"left out: {done.strange} answers on images that the study no longer has")
-    manifest = out / "manifest.csv"
-    apart = "" if done.root == out.resolve() else f" --root {done.root}"
-    use = f"data.manifest={manifest}" + ("" if not apart else f" and data.root={done.root}")
+    manifest, root = out / "manifest.csv", done.root
+    if into is not None:
+        root = _merge(manifest, root, into)
+    for sentence in reviewed(collection, answers).sentences(collection.study.enough):
+        typer.echo(sentence)
+    apart = "" if root == out.resolve() else f" --root {root}"
+    use = f"data.manifest={manifest}" + ("" if not apart else f" and data.root={root}")
     typer.echo(
         f"wrote {done.answers} answers on {done.images} images, {done.maps} with a map, to {out}. "
         f"Next: `salign data check {manifest}{apart}`, then train with {use}"
     )
+
+
+def _merge(manifest: Path, root: Path, into: Path) -> Path:
+    """Put the rows of an export among those of the manifest they come from; gives the root of the whole."""
+    from salign.data.manifest import Manifest
+    from salign.data.rewriting import with_rows
+
+    whole = with_rows(Manifest.read(into), Manifest.read(manifest, root), manifest)
+    people, machines, unknown = whole.makers
+    others = f", {unknown} of unknown origin" if unknown else ""
+    typer.echo(f"{manifest}: {len(whole)} images, {people} maps of people and {machines} of machines{others}")
+    return whole.root

@@ -60,9 +60,11 @@ def autoannotate(
         progress=True,
     )
     target = done.manifest.write(read.root / f"{folder.name}.csv")
-    kept = int(done.manifest.machine_made.sum())
-    people = int(done.manifest.table["saliency"].notna().sum()) - kept
-    typer.echo(f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {kept} of machines")
+    people, kept, unknown = done.manifest.makers
+    others = f" ({unknown} of unknown origin)" if unknown else ""
+    typer.echo(
+        f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {kept} of machines{others}"
+    )
     if done.drafts is None:
         typer.echo(f"wrote {folder} and {target}. Next: salign data check {target}, and look at the maps")
         return

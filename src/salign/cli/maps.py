@@ -163,6 +163,7 @@ def export_maps(
     from salign.data.manifest import Manifest
     from salign.data.shape_files import read_marked, shapes_file
     from salign.data.sources import annotation_format
+    from salign.data.sources.export import machine
     from salign.errors import SalignError
 
     writer = annotation_format(name).writer
@@ -172,7 +173,10 @@ def export_maps(
     if not found:
         raise SalignError(f"{manifest}: no row has a map in the column {column!r}; there is nothing to export")
     written = writer(found, out)
-    typer.echo(f"wrote {len({one.image for one in found})} images to {written}")
+    machines = len({one.image for one in found if machine(one) is not None})
+    lost = ", which this format cannot say" if name == "yolo" else ""
+    said = f"; the maps of {machines} were made by a machine{lost}" if machines else ""
+    typer.echo(f"wrote {len({one.image for one in found})} images to {written}{said}")
 
 
 app.command("aggregate")(maps_combine.aggregate)

@@ -97,7 +97,10 @@ def predict_net(
     count = predict_folder_maps(
         run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
     )
-    typer.echo(f"wrote {count} maps into {out}. Next: look at them, then salign data import folder IMAGES --maps {out}")
+    typer.echo(
+        f"wrote {count} maps into {out}. Next: look at them. To train with such maps: salign autoannotate MANIFEST "
+        f"{run}, which says in the manifest whose they are"
+    )
 
 
 def _train(

@@ -89,10 +89,11 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
         lines.append((False, f"{_count(plain, 'picture')} too plain to be compared with others (only pixel for pixel)"))
     machine = report.manifest.machine_made
     if machine.any():
-        people = int(report.manifest.table["saliency"].notna().sum() - machine.sum())
+        people, machines, unknown = report.manifest.makers
         measured = sorted(set(report.manifest.table["split"][machine]) - {"train"})
         where = f"; outside of train in {', '.join(measured)}: measure against people alone" if measured else ""
-        lines.append((bool(measured), f"{_count(people, 'map')} of people and {int(machine.sum())} of machines{where}"))
+        others = f", {unknown} of unknown origin" if unknown else ""
+        lines.append((bool(measured), f"{_count(people, 'map')} of people and {machines} of machines{others}{where}"))
     unread = report.maps("unread")
     blank, constant = report.maps("blank"), report.maps("constant")
     if len(unread) < len(report.examined) - len(report.maps("none")):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from salign.data.bringing import provenance, slug
 from salign.data.image import read_saliency
-from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.manifest import ONE_PERSON, Fault, Manifest, ManifestError, map_columns
 from salign.data.matching import Images
-from salign.data.rewriting import PREFIX, moved, with_new_maps
+from salign.data.rewriting import moved, with_new_maps
 from salign.data.sources.columns import Columns
 from salign.data.sources.mask_folder import read_masks
 from salign.data.sources.stored import Names
@@ -42,7 +42,7 @@ class Person:
     @property
     def name(self) -> str:
         """As the column has it."""
-        return self.column.removeprefix(PREFIX)
+        return self.column.removeprefix(ONE_PERSON)
 
     @property
     def agreement(self) -> float:
@@ -56,11 +56,11 @@ def people_of(manifest: Manifest, columns: Sequence[str] | None = None) -> list[
     Raises:
         SalignError: there is no such column.
     """
-    there = [str(name) for name in manifest.table.columns if str(name).startswith(PREFIX)]
+    there = [name for name in map_columns(manifest.table) if name.startswith(ONE_PERSON)]
     if columns is None and not there:
         raise SalignError(
-            f"{manifest.source}: no column {PREFIX}<who> with the maps of one person; name the columns, or the folder "
-            "where each person has a folder of maps"
+            f"{manifest.source}: no column {ONE_PERSON}<who> with the maps of one person; name the columns, or the "
+            "folder where each person has a folder of maps"
         )
     known = {str(name) for name in manifest.table.columns}
     for name in columns or ():
@@ -92,7 +92,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
         except SalignError as error:
             faults.append(Fault(None, file, str(error)))
             continue
-        column = cells.setdefault(f"{PREFIX}{slug(one.annotator)}", {})
+        column = cells.setdefault(f"{ONE_PERSON}{slug(one.annotator)}", {})
         if path in column:
             faults.append(Fault(None, file, f"a second map of {path} by the same person ({names.pattern})"))
         column[path] = relpath(folder.resolve() / file, root)

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from salign.data.manifest import Manifest
+from salign.data.manifest import PROVENANCE, Manifest
 from salign.maps.tensor_ops import min_max, varies
 from salign.types import SalignError
 
@@ -205,10 +205,13 @@ def _annotated(manifest: Manifest) -> np.ndarray:
 
 
 def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
-    """The rows at `takers` get the maps of those at `givers`."""
-    maps = manifest.table["saliency"].copy()
-    maps.iloc[takers] = manifest.table["saliency"].iloc[givers].array
-    return _with_maps(manifest, maps)
+    """The rows at `takers` get the maps of those at `givers`, and whose they are."""
+    changed = {}
+    for column in ("saliency", PROVENANCE):
+        if column in manifest.table:
+            changed[column] = manifest.table[column].copy()
+            changed[column].iloc[takers] = manifest.table[column].iloc[givers].array
+    return Manifest(manifest.table.assign(**changed), manifest.root, manifest.source)
 
 
 def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:

@@ -22,8 +22,11 @@ COLUMNS = ("id", "path", "label", "split", "saliency")
 
 PROVENANCE, CONFIDENCE = "provenance", "confidence"
 """Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
-MACHINE = "model:"
-"""Beginning of the provenance of a map that a machine made; any other is taken for a person's."""
+MACHINE, UNKNOWN = "model:", "unknown"
+"""Beginning of the provenance of a map that a machine made, and that of a map of which nobody knows who made it; any
+other, none too, is taken for a person's."""
+ONE_PERSON = "saliency_"
+"""Beginning of the names of columns with the maps of one person."""
 
 _SHOWN = 50
 
@@ -56,6 +59,15 @@ class ManifestError(SalignError):
         error = cls("\n".join(lines))
         error.faults = ordered
         return error
+
+
+class Makers(NamedTuple):
+    """How many maps were made by whom."""
+
+    people: int
+    machines: int
+    unknown: int
+    """Of a column that nothing is said of; see `Manifest.with_maps`."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,9 @@ class Manifest:
     def with_maps(self, column: str) -> Manifest:
         """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
 
+        Whose they are comes along: the column `provenance` takes the cells of `COLUMN_provenance`. Without that one the
+        maps of `saliency_WHO` are taken for that person's, and it is unknown who made those of any other column.
+
         Raises:
             SalignError: there is no such column, or it says something else than where maps are.
             ManifestError: files are missing or outside of the root; every one is named with its row.
@@ -187,7 +202,14 @@ class Manifest:
             raise SalignError(f"{self.source}: no column {column!r} to take maps from{hint}")
         if found := _path_faults(self.table, self.root, (column,)):
             raise ManifestError.of(found, self.source)
-        return Manifest(self.table.assign(saliency=self.table[column]), self.root, self.source)
+        maps, whose = self.table[column], provenance_column(column)
+        if whose in self.table:
+            said = self.table[whose]
+        else:
+            one = column.removeprefix(ONE_PERSON)
+            said = pd.Series(f"human:{one}" if one != column else UNKNOWN, index=maps.index, dtype=TEXT)
+        table = self.table.assign(**{"saliency": maps, PROVENANCE: said.where(maps.notna())})
+        return Manifest(table, self.root, self.source)
 
     def image_id(self, i: int) -> str:
         """Name of the image at position `i`."""
@@ -231,10 +253,39 @@ class Manifest:
         by_machine = self.table[PROVENANCE].str.startswith(MACHINE).fillna(False)
         return (by_machine & self.table["saliency"].notna()).to_numpy(dtype=bool)
 
+    @property
+    def makers(self) -> Makers:
+        """How many of the maps people made, machines, and nobody knows who."""
+        mapped, machines, unknown = self.table["saliency"].notna(), int(self.machine_made.sum()), 0
+        if PROVENANCE in self.table:
+            unknown = int((mapped & (self.table[PROVENANCE] == UNKNOWN).fillna(False)).sum())
+        return Makers(int(mapped.sum()) - machines - unknown, machines, unknown)
+
+    def of_people(self) -> Manifest:
+        """The same rows without the maps that machines made: a model is measured against people alone."""
+        maps = self.table["saliency"].where(~self.machine_made)
+        return Manifest(self.table.assign(saliency=maps), self.root, self.source)
+
     def _counts(self) -> str:
         counts = self.coverage()
         rows = zip(counts["split"], counts["label"], counts["images"], strict=True)
         return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
+
+
+def provenance_column(column: str) -> str:
+    """The column that says whose the maps of a column are."""
+    return PROVENANCE if column == "saliency" else f"{column}_{PROVENANCE}"
+
+
+def map_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance."""
+    names = [str(name) for name in table.columns]
+    whose = {provenance_column(name) for name in names} & set(names)
+    return [
+        name
+        for name in names
+        if name not in whose and (name == "saliency" or name.startswith(ONE_PERSON) or provenance_column(name) in whose)
+    ]
 
 
 def _named(wanted: Sequence[str] | None) -> str:

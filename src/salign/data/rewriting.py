@@ -12,12 +12,9 @@ import pandas as pd
 from torch import Tensor
 
 from salign.data.bringing import slug
-from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError
+from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.maps.files import write_map
 from salign.types import SalignError
-
-PREFIX = "saliency_"
-"""Begin of the names of columns with the maps of one person."""
 
 
 def with_new_maps(
@@ -79,10 +76,39 @@ def with_new_maps(
     return made
 
 
+def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
+    """Write a manifest with the rows of a newer one in place of its own of the same id.
+
+    Args:
+        manifest: the older one; its other rows, and cells of columns that the newer does not have, stay.
+        newer: its ids are among those of the older.
+        target: where to write; it may be the file of the newer one.
+
+    Returns:
+        The whole, with the columns of both; its root is the nearest folder above all of it.
+
+    Raises:
+        SalignError: an id that the older one does not have.
+    """
+    root = Path(commonpath([manifest.root, newer.root, target.resolve().parent]))
+    old, new = (moved(one, root).drop(columns="row").set_index("id") for one in (manifest, newer))
+    if strange := [name for name in new.index if name not in old.index]:
+        raise SalignError(
+            f"{newer.source}: {len(strange)} images are not in {manifest.source}, first {strange[0]!r}; expected the "
+            "manifest that they come from"
+        )
+    whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
+    for name in new.columns:
+        whole.loc[new.index, name] = new[name]
+    made = Manifest.of(whole.reset_index(), root, target.name)
+    made.write(target)
+    return made
+
+
 def moved(manifest: Manifest, root: Path) -> pd.DataFrame:
     """The table with its paths below another root."""
     table = manifest.table.fillna("")
-    names = [name for name in table.columns if name in ("path", "saliency") or str(name).startswith(PREFIX)]
+    names = ["path", *map_columns(table)]
     return table.assign(
         **{name: [cell and relpath(manifest.root / cell, root) for cell in table[name]] for name in names}
     )
@@ -92,7 +118,7 @@ def _check_place(manifest: Manifest, target: Path, folder: Path, *, overwrite: b
     """Refuse to replace anything without being told to, and anything of the manifest's own in any case."""
     if target.suffix.lower() not in (".csv", ".parquet"):
         raise SalignError(f"{target}: expected a manifest .csv or .parquet to write")
-    columns = [name for name in manifest.table.columns if name in ("path", "saliency") or str(name).startswith(PREFIX)]
+    columns = ["path", *map_columns(manifest.table)]
     own = {(manifest.root / cell).resolve() for name in columns for cell in manifest.table[name].dropna()}
     if target == manifest.root / manifest.source or any(path.is_relative_to(folder) for path in own):
         raise SalignError(f"{target}: its maps would replace those they are made of; give another name")

@@ -14,7 +14,7 @@ import numpy as np
 
 from salign.data.annotations import Annotated
 from salign.data.image import image_size, read_saliency
-from salign.data.manifest import Manifest
+from salign.data.manifest import PROVENANCE, Manifest
 from salign.data.runs import Runs, checked_size
 from salign.data.settling import Marked
 from salign.data.sources.fields import Field, read_json, size_of
@@ -72,7 +72,7 @@ def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotate
     """The marks of a manifest, for an export: shapes where the file of shapes has them, else the map as a mask.
 
     A map counts from one half of its range on. Rows without a map give nothing; a blank map gives an `Annotated`
-    without marks. The label is the row's class.
+    without marks. The label is the row's class; of a machine's map the annotator is its provenance, `model:...`.
 
     Raises:
         SalignError: a file is damaged, or a map cannot be read.
@@ -84,6 +84,7 @@ def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotate
             if skipped is None:
                 drawn.setdefault(entry["image"].text(), []).append(entry)
     found: list[Annotated] = []
+    machines = manifest.machine_made
     for i in range(len(manifest)):
         file, path = manifest.saliency_path(i), str(manifest.table["path"].iloc[i])
         if file is None:
@@ -94,7 +95,8 @@ def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotate
             continue
         values = read_saliency(file, where=manifest.where(i, "saliency")).numpy()
         mask = Runs.of(np.asarray(values >= _HALF))
-        found.append(Annotated(path, mask.size, label, mask=mask if mask.pixels else None))
+        who = str(manifest.table[PROVENANCE].iat[i]) if machines[i] else None
+        found.append(Annotated(path, mask.size, label, mask=mask if mask.pixels else None, annotator=who))
     return found
 
 

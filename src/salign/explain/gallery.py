@@ -38,6 +38,8 @@ class Item:
     """Of the predicted class."""
     human_map: Tensor | None = None
     """`(H, W)` in [0, 1]; None where nobody looked, all zeros where somebody marked nothing."""
+    made_by: str | None = None
+    """The machine that made what stands in `human_map`, e.g. `model:net@1a2b3c4d`; None = people."""
 
     @property
     def wrong(self) -> bool:
@@ -52,9 +54,11 @@ class Item:
 
     @property
     def human_note(self) -> str:
-        """What there is to see of people; never lets a missing map pass for a blank one."""
+        """What there is to see of people; a missing map is not passed for a blank one, nor a machine's for people's."""
         if self.human_map is None:
             return "nobody looked"
+        if self.made_by is not None:
+            return f"no person looked: the map in the middle was made by {self.made_by}"
         return "" if bool(self.human_map.any()) else "a person looked and marked nothing"
 
     @property
@@ -95,7 +99,9 @@ def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro:
         ("True class unknown", [item for item in items if item.label is None]),
     )
     sections = [
-        Section(f"{name} ({len(members)})", "Left to right: image, human map, model map.", [_tile(i) for i in members])
+        Section(
+            f"{name} ({len(members)})", f"Left to right: image, {_middle(members)}, model map.", [*map(_tile, members)]
+        )
         for name, members in kinds
         if members
     ]
@@ -115,7 +121,7 @@ def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
     head = _LINE + _GAP
     sheet = Image.new("RGB", (width, head + sum(row.height for row in rows)), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    for k, name in enumerate(("image", "human map", "model map")):
+    for k, name in enumerate(("image", _middle(items), "model map")):
         pen.text((_GAP + k * (_SIDE + _GAP), _GAP // 2), name, fill=_INK, font=_font())
     top = head
     for row in rows:
@@ -124,6 +130,14 @@ def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
     with replacing(path) as partial:
         sheet.save(partial, "PNG")
     return path
+
+
+def _middle(items: Sequence[Item]) -> str:
+    """What the picture in the middle shows."""
+    made = [item.made_by is not None for item in items if item.human_map is not None]
+    if not any(made):
+        return "human map"
+    return "machine's map" if all(made) else "human or machine's map"
 
 
 def _enlarged(image: Tensor) -> Tensor:

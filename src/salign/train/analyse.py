@@ -45,6 +45,7 @@ def analyse_run(
 ) -> dict[str, pd.DataFrame]:
     """Compare a run's maps with people's, and measure what its answers rely on; write it all to `run.path/analysis`.
 
+    Maps that a machine made (column `provenance`) are nobody's: an image that has only such a map counts as without.
     The images drawn are a function of the seed and the set alone, so that all runs of a study show the same. Asked
     again for the same, it reads what is there. Memory does not grow with the size of the images.
 
@@ -86,7 +87,7 @@ def analyse_run(
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
     for name in names:
-        drawn = _drawn(manifest, run.predictions(name), images, seed)
+        drawn = _drawn(manifest, run.predictions(name), images, seed).of_people()
         agreed, relied, maps = _analyse_set(
             classifier,
             SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),

@@ -80,11 +80,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
 
 def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) -> SaliencyDataset:
     """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
-    control = CONTROLS[data.maps]
-    if data.limit is not None:
-        rows = subset(rows, data.limit, data.seed)
-    if data.annotated is not None:
-        rows = keep_maps(rows, data.annotated, data.seed)
+    control, rows = CONTROLS[data.maps], reduced(rows, data)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
     return SaliencyDataset(
@@ -97,10 +93,21 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     )
 
 
+def reduced(rows: Manifest, data: DataRecipe) -> Manifest:
+    """Take the training rows that `limit` leaves, with the maps that `annotated` leaves."""
+    if data.limit is not None:
+        rows = subset(rows, data.limit, data.seed)
+    if data.annotated is not None:
+        rows = keep_maps(rows, data.annotated, data.seed)
+    return rows
+
+
 def of_machines(dataset: SaliencyDataset) -> str:
     """How many of the maps a machine made, in words that follow a count of maps; nothing where people made them all."""
-    machine = int(dataset.manifest.machine_made.sum())
-    return f" ({machine} of them made by a machine)" if machine else ""
+    _, machines, unknown = dataset.manifest.makers
+    said = [f"{machines} of them made by a machine"] if machines else []
+    said += [f"{unknown} of them of unknown origin"] if unknown else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:

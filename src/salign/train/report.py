@@ -12,6 +12,7 @@ import torch
 from rich.progress import track
 from torch.utils.data import default_collate
 
+from salign.data.manifest import PROVENANCE
 from salign.evaluate import choose_threshold, evaluate_predictions, read_predictions
 from salign.explain import EXPLAINERS, Item, write_gallery
 from salign.files import replace_text
@@ -134,7 +135,7 @@ def explain_run(
     dataset = {"val": data.val, **data.tests}[split]
     explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])
-    items = []
+    items, machines = [], dataset.manifest.machine_made
     for position in track(chosen.tolist(), f"explaining {split}", disable=not progress, transient=True):
         batch = Batch(*default_collate([dataset[position]]))
         with torch.inference_mode():
@@ -147,6 +148,7 @@ def explain_run(
                 id=str(dataset.manifest.table["id"].iat[position]),
                 image=batch.images[0],
                 human_map=batch.saliency[0, 0] if bool(batch.annotated[0]) else None,
+                made_by=str(dataset.manifest.table[PROVENANCE].iat[position]) if machines[position] else None,
                 model_map=explainer(classifier, batch.images, asked, **options)[0],
                 label=classifier.classes[int(batch.labels[0])],
                 predicted=classifier.classes[predicted],

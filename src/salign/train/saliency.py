@@ -64,7 +64,7 @@ def fit_saliency(
     progress: bool = True,
     say: Say = print,
 ) -> RunFolder:
-    """Train, keep the best epoch, and measure it on the annotated images of validation and every test set.
+    """Train, keep the best epoch, and measure it on the images of validation and every test set that people annotated.
 
     Args:
         recipe: the whole description of the run.
@@ -85,6 +85,13 @@ def fit_saliency(
         return run
     data = prepare(recipe.data, progress=progress)
     train, val = _people(recipe, data, say)
+    sets = {"val": _of_people(val), **{name: _of_people(part) for name, part in data.tests.items()}}
+    sets = {name: part for name, part in sets.items() if len(part)}
+    if recipe.loss.target == "map" and not sets:
+        raise SalignError(
+            f"{recipe.data.manifest}: no image of validation or test has a map that a person made; a net is measured "
+            "against people, not against a machine."
+        )
     for name, part in (("training", train), ("validation", val)):
         say(f"{name}: {len(part)} images with a map{of_machines(part)}")
     net = SaliencyNet(
@@ -109,8 +116,6 @@ def fit_saliency(
     module = SaliencyTraining(net, recipe.loss.name, recipe.loss.target, **training_options(options, recipe.seed))
     run_trainer(module, loaders, keep, run, options, device, progress=progress)
     if recipe.loss.target == "map":
-        tests = {name: annotated_rows(part) for name, part in data.tests.items()}
-        sets = {"val": val, **{name: part for name, part in tests.items() if part is not None}}
         evaluate_saliency(run, SaliencyNet.load(run.path).to(device), train, sets, progress=progress)
     run.finish()
     return run
@@ -127,10 +132,17 @@ def _people(recipe: SaliencyRecipe, data: Prepared, say: Say) -> tuple[SaliencyD
         )
     if val is not None:
         return train, val
-    order = np.random.default_rng(recipe.data.seed).permutation(len(train))
-    held = len(train) // 5
-    say(f"no validation image has a map: {held} of the {len(train)} annotated training images are held out instead")
-    return train.take(np.sort(order[held:])), train.take(np.sort(order[:held]))
+    own = np.flatnonzero(~train.manifest.machine_made)
+    if len(own) < FEWEST:
+        raise SalignError(
+            f"{recipe.data.manifest}: no validation image has a map, and {len(own)} of the training images a person's; "
+            f"expected {FEWEST} to hold some of them out: a net is measured against people, not against a machine."
+        )
+    held = np.random.default_rng(recipe.data.seed).permutation(own)[: len(own) // 5]
+    say(
+        f"no validation image has a map: {len(held)} of the {len(train)} annotated training images are held out instead"
+    )
+    return train.take(np.setdiff1d(np.arange(len(train)), held)), train.take(np.sort(held))
 
 
 def start_from(recipe: Recipe, run: Path | str) -> Recipe:
@@ -148,6 +160,11 @@ def start_from(recipe: Recipe, run: Path | str) -> Recipe:
             f"set model.backbone to {described['backbone']}, or train a net with the other."
         )
     return recipe.with_values({"model": {"weights": str(encoder.resolve())}})
+
+
+def _of_people(dataset: SaliencyDataset) -> SaliencyDataset:
+    """The images with a map that no machine made, blank or not."""
+    return dataset.take(np.flatnonzero(dataset.annotated.numpy() & ~dataset.manifest.machine_made))
 
 
 def annotated_rows(dataset: SaliencyDataset) -> SaliencyDataset | None:

@@ -51,6 +51,7 @@ function show(summary) {
     figure("Agreement of maps", number(agreement.map_cc), agreement.images ? `correlation; IoU ${number(agreement.map_iou)}; ${agreement.images} images` : "needs two maps of an image"),
     figure("One against the rest", number(agreement.map_ceiling), "map correlation: the ceiling for a model"),
   );
+  if (summary.review) $("figures").append(...reviewFigures(summary.review));
   $("coverage-text").textContent = `${coverage.untouched} images without an answer; ${coverage.skipped} skips; ${coverage.gold} gold images besides.`;
   const named = ({ annotators, images }) => ({ label: annotators === 1 ? "1 annotator" : `${annotators} annotators`, value: images });
   $("coverage").replaceChildren(bars(coverage.by_count.map(named), "Images by number of annotators"));
@@ -61,6 +62,15 @@ function show(summary) {
   if (summary.arms) $("arms").replaceChildren(table(ARM, summary.arms));
   $("images-text").textContent = summary.images.length < coverage.images ? `The ${summary.images.length} least annotated.` : "The least annotated first.";
   $("images").replaceChildren(table(IMAGE, summary.images));
+}
+
+function reviewFigures(review) {
+  const verdict = review.target === null ? "" : review.enough === null ? `; ${review.fewest} verdicts say if it is enough` : review.enough ? `; enough (${review.target})` : `; not yet ${review.target}`;
+  return [
+    figure("Drafts accepted", `${review.accepted} of ${review.judged}`, `${review.edited} edited, ${review.rejected} rejected`),
+    figure("Drafts and final maps", number(review.iou), `IoU; correlation ${number(review.cc)}${verdict}`),
+    ...(review.machine ? [figure("Maps nobody drew", `${review.saved} of ${review.machine}`, `${review.taken} accepted, ${review.unasked} not asked about so far`)] : []),
+  ];
 }
 
 function figure(name, value, note) {

@@ -15,7 +15,7 @@ import numpy as np
 
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs, run_counts
-from salign.data.sources.export import areas, by_image, label_order, size_needed
+from salign.data.sources.export import areas, by_image, label_order, machine, size_needed
 from salign.data.sources.fields import Field, read_json, size_of
 from salign.data.sources.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.files import replace_text
@@ -84,6 +84,8 @@ def _polygon(outline: Field) -> Polygon:
 def write_coco(annotated: Sequence[Annotated], out: Path, *, compressed: bool = True) -> Path:
     """Write an instances file: polygons where the outlines are known, run lengths otherwise.
 
+    What a machine marked has its name in `attributes.provenance`.
+
     Args:
         annotated: with sizes.
         out: the file; `.json` is added where it has no suffix.
@@ -106,6 +108,8 @@ def write_coco(annotated: Sequence[Annotated], out: Path, *, compressed: bool = 
                     "category_id": labels[one.label or "unnamed"],
                     "iscrowd": 0,
                 }
+                if (made_by := machine(one)) is not None:
+                    entry["attributes"] = {"provenance": made_by}
                 annotations.append(entry)
     categories = [{"id": number, "name": label} for label, number in labels.items()]
     target = out if out.suffix else out.with_suffix(".json")

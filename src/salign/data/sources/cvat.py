@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
-from salign.data.sources.export import areas, by_image, size_needed
+from salign.data.sources.export import areas, by_image, machine, size_needed
 from salign.data.sources.fields import Field, size_of
 from salign.data.sources.outlines import Point, ellipse, line, turned_box
 from salign.data.sources.rle import from_cvat, to_cvat
@@ -129,6 +129,8 @@ _SHAPES: dict[str, Callable[[Field, tuple[int, int], float | None], Shape | Runs
 def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
     """Write a file that CVAT imports as "CVAT 1.1": polygons and boxes as they are, all else as masks.
 
+    Marks have the source `manual`, or `auto` where a machine made them.
+
     Raises:
         SalignError: fixations, which have no area, or an image whose size is not known.
     """
@@ -136,15 +138,16 @@ def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
     for number, (image, marks) in enumerate(by_image(annotated).items()):
         height, width = size_needed(marks[0])
         lines.append(f'  <image id="{number}" name={quoteattr(image)} width="{width}" height="{height}">')
-        lines += [_written(one.label or "unnamed", area) for one in marks for area in areas(one)]
+        lines += [_written(one, area) for one in marks for area in areas(one)]
         lines.append("  </image>")
     target = out if out.suffix else out.with_suffix(".xml")
     replace_text(target, "\n".join([*lines, "</annotations>", ""]))
     return target
 
 
-def _written(label: str, area: Polygon | Box | Runs) -> str:
-    common = f'label={quoteattr(label)} source="manual" occluded="0" z_order="0"'
+def _written(one: Annotated, area: Polygon | Box | Runs) -> str:
+    source = "manual" if machine(one) is None else "auto"
+    common = f'label={quoteattr(one.label or "unnamed")} source="{source}" occluded="0" z_order="0"'
     if isinstance(area, Polygon):
         points = ";".join(f"{x!r},{y!r}" for x, y in area.points)
         return f'    <polygon {common} points="{points}"></polygon>'

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from salign.data.annotations import Annotated
+from salign.data.manifest import MACHINE
 from salign.data.runs import Box as PixelBox
 from salign.data.runs import Runs
 from salign.maps.rasterize import rasterize
@@ -16,6 +17,11 @@ from salign.types import SalignError
 
 HALF = 0.5
 """A pixel of a grey map belongs to the area from this value on: formats of areas know only in and out."""
+
+
+def machine(one: Annotated) -> str | None:
+    """The machine that made a map, `model:<which>`; None where a person did."""
+    return one.annotator if one.annotator is not None and one.annotator.startswith(MACHINE) else None
 
 
 def by_image(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:

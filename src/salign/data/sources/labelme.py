@@ -19,7 +19,7 @@ from PIL import Image
 
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
-from salign.data.sources.export import areas, boxed, by_image, inside, size_needed
+from salign.data.sources.export import areas, boxed, by_image, inside, machine, size_needed
 from salign.data.sources.fields import Field, read_each, read_json, size_of
 from salign.data.sources.outlines import line
 from salign.files import replace_text
@@ -105,6 +105,8 @@ def decoded_png(text: object) -> Image.Image:
 def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
     """Write `OUT/image.json` for each image, in the folders of the images; other marks than polygons become masks.
 
+    The `description` of what a machine marked names it.
+
     Raises:
         SalignError: fixations, which have no area, or an image whose size is not known.
     """
@@ -126,7 +128,8 @@ def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
 
 
 def _written(one: Annotated, area: Polygon | Box | Runs) -> dict[str, object]:
-    entry: dict[str, object] = {"label": one.label or "unnamed", "group_id": None, "description": "", "flags": {}}
+    entry: dict[str, object] = {"label": one.label or "unnamed", "group_id": None, "flags": {}}
+    entry["description"] = machine(one) or ""
     if isinstance(area, Polygon):
         return entry | {"shape_type": "polygon", "points": area.points, "mask": None}
     if isinstance(area, Box):

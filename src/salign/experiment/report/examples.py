@@ -78,7 +78,7 @@ def examples(
     data = prepare(Recipe.read(RunFolder(Path(run)).recipe).data)
     dataset = {"val": data.val, **data.tests}[place]
     rows = {str(name): row for row, name in enumerate(dataset.manifest.table["id"])}
-    found = []
+    found, machines = [], dataset.manifest.machine_made
     for k in chosen:
         name = first.ids[k]
         if name not in rows:
@@ -86,7 +86,8 @@ def examples(
         sample = dataset[rows[name]]
         pictures = [("image", to_picture(sample.images))]
         if bool(sample.annotated):
-            pictures.append(("people", overlay(sample.images, min_max(sample.saliency[0]))))
+            made_by = "a machine" if machines[rows[name]] else "people"
+            pictures.append((made_by, overlay(sample.images, min_max(sample.saliency[0]))))
         pictures += [(arm, overlay(sample.images, min_max(one.of(name).float()))) for arm, one in maps.items()]
         label = first.classes[first.labels[k]]
         found.append(Example(name, label, float(first.truth[k]), float(second.truth[k]), pictures))

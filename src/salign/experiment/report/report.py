@@ -16,7 +16,7 @@ from pyarrow.csv import WriteOptions, write_csv
 from rich.progress import Progress
 
 from salign.experiment.arms import arm_changes, times
-from salign.experiment.report import curves, evidence
+from salign.experiment.report import curves, evidence, makers
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
 from salign.experiment.report.page import Block, Folded, Plots, Section, Table, Text, write_page
 from salign.experiment.report.plots import Interval, Styles, forest, looks
@@ -38,6 +38,7 @@ from salign.files import replace_text, replacing
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
     "How many annotations does it need?": curves.over_annotations,
+    "Maps of people and of machines": makers.people_and_machines,
     "Do models that look where people look generalize better?": evidence.agreement,
     "Do independent runs look at the same places?": evidence.consistency,
     "What do the models use?": evidence.reliance,

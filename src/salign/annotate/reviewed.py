@@ -1,0 +1,163 @@
+"""What became of the drafts of a review: how good they were, how many maps nobody had to draw, and whether to go on."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from salign.annotate.answers import Answer, fitted, map_of
+from salign.annotate.collection import Collection
+from salign.annotate.drafts import Draft
+from salign.annotate.quality import COMPARED, SIDE, overlap
+from salign.data.image import image_size, read_saliency
+from salign.data.manifest import MACHINE
+from salign.evaluate.agreement import marked, pearson
+from salign.maps.rasterize import rasterize
+from salign.maps.shapes import scaled, shape_from_json
+
+FEWEST = 10
+"""Verdicts without which nothing is said of whether the drafts are good enough."""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Verdicts on drafts, and what they are worth."""
+
+    accepted: int
+    edited: int
+    rejected: int
+    iou: float
+    """Mean agreement of a draft with the map that came of it, in pixels at or above half of its maximum: 1 for one that
+    was accepted, 0 for one that was rejected. NaN without a verdict."""
+    cc: float
+    """The same as the correlation of the two maps."""
+    machine: int
+    """Images with a machine's draft."""
+    taken: int
+    """Of these, accepted by everybody who saw them."""
+    unasked: int
+    """Of these, judged by nobody."""
+
+    @property
+    def judged(self) -> int:
+        """Verdicts."""
+        return self.accepted + self.edited + self.rejected
+
+    @property
+    def saved(self) -> int:
+        """Maps that a machine drew and nobody had to, if the collection ends here."""
+        return self.taken + self.unasked
+
+    def enough(self, target: float | None) -> bool | None:
+        """Whether the mean IoU is at or above the target; None without a target or with fewer than `FEWEST` verdicts.
+
+        The least sure drafts come first, so those that are left should be better than those judged.
+        """
+        return None if target is None or self.judged < FEWEST else self.iou >= target
+
+    def view(self, target: float | None) -> dict[str, Any]:
+        """For the page of the owner."""
+        names = ("accepted", "edited", "rejected", "machine", "taken", "unasked", "judged", "saved")
+        figures = {name: None if math.isnan(value) else value for name, value in (("iou", self.iou), ("cc", self.cc))}
+        told = {"target": target, "enough": self.enough(target), "fewest": FEWEST}
+        return {name: getattr(self, name) for name in names} | figures | told
+
+    def sentences(self, target: float | None) -> list[str]:
+        """For the terminal."""
+        if not self.judged:
+            return []
+        said = [
+            f"drafts: {self.accepted} accepted, {self.edited} edited, {self.rejected} rejected; mean agreement with "
+            f"what came of them: IoU {self.iou:.2f}, correlation {self.cc:.2f} (accepted 1, rejected 0)"
+        ]
+        if self.machine:
+            said.append(
+                f"maps nobody had to draw: {self.saved} of {self.machine} ({self.taken} accepted, {self.unasked} not "
+                "asked about)"
+            )
+        if target is not None:
+            met = self.enough(target)
+            few = f"not known before {FEWEST} verdicts"
+            verdict = few if met is None else "yes: the rest can stay the machine's" if met else "no: go on"
+            said.append(f"good enough (mean IoU of {target:g} or more): {verdict}")
+        return said
+
+
+def reviewed(collection: Collection, answers: Sequence[Answer]) -> Reviewed:
+    """Sum up the verdicts of a review; of more than `COMPARED` edits so many are compared, drawn by the seed."""
+    judged = [answer for answer in answers if answer.said.review and not answer.skipped and _number(answer) >= 0]
+    count = Counter(answer.said.review for answer in judged)
+    by_image: dict[str, list[Answer]] = defaultdict(list)
+    for answer in judged:
+        by_image[answer.unit.images[0]].append(answer)
+    machine = [image for image, drafts in collection.drafts.items() if any(map(_by_machine, drafts))]
+    edits = sorted(
+        (answer for answer in judged if answer.said.review == "edit"),
+        key=lambda answer: random.Random(f"{collection.study.seed} {answer.task.id}").random(),
+    )
+    found = [_compared(collection, answer) for answer in edits[:COMPARED]]
+
+    def mean(k: int) -> float:
+        if not judged:
+            return math.nan
+        return (count["accept"] + (count["edit"] * fmean(one[k] for one in found) if found else 0.0)) / len(judged)
+
+    return Reviewed(
+        accepted=count["accept"],
+        edited=count["edit"],
+        rejected=count["reject"],
+        iou=mean(0),
+        cc=mean(1),
+        machine=len(machine),
+        taken=sum(bool(by_image[image]) and all(map(_taken, by_image[image])) for image in machine),
+        unasked=sum(not by_image[image] for image in machine),
+    )
+
+
+def _number(answer: Answer) -> int:
+    """Which draft was judged; -1 where it is not there any more."""
+    number = answer.said.draft
+    return number if number is not None and number < len(answer.drafts) else -1
+
+
+def _by_machine(draft: Draft) -> bool:
+    return draft.source.startswith(MACHINE)
+
+
+def _taken(answer: Answer) -> bool:
+    return answer.said.review == "accept" and _by_machine(answer.drafts[_number(answer)])
+
+
+def _compared(collection: Collection, answer: Answer) -> tuple[float, float]:
+    """IoU and correlation of the draft with what was made of it; two blank maps agree, a blank and another do not."""
+    image = answer.unit.images[0]
+    picture = collection.catalog.pictures[image]
+    size = image_size(collection.catalog.file(picture.path))
+    final = map_of(answer, image, size, SIDE).astype(np.float64)
+    before = _drawn(collection, answer.drafts[_number(answer)], image, size, final.shape)
+    if not (before.any() and final.any()):
+        same = float(not before.any() and not final.any())
+        return same, same
+    areas = [marked(torch.from_numpy(one)[None])[0].numpy() for one in (before, final)]
+    correlation = float(pearson(torch.from_numpy(before)[None], torch.from_numpy(final)[None]))
+    return overlap(*areas), 0.0 if math.isnan(correlation) else correlation
+
+
+def _drawn(
+    collection: Collection, draft: Draft, image: str, size: tuple[int, int], small: tuple[int, ...]
+) -> np.ndarray:
+    """The map of a draft, `small` as the map it is compared with."""
+    shape = (small[0], small[1])
+    if draft.column is not None:
+        file = collection.catalog.file(collection.catalog.pictures[image].cells[draft.column])
+        return fitted(read_saliency(file).numpy(), shape).astype(np.float64)
+    shapes = [scaled(shape_from_json(one), shape[1] / size[1], shape[0] / size[0]) for one in draft.shapes]
+    return rasterize(shapes, shape).astype(np.float64)

@@ -13,7 +13,7 @@ from salign.models import Classifier
 from salign.types import Batch, Output, SalignError
 
 B, K, SIZE = 6, 3, 64
-KNOWN = {"cam", "grad_cam", "input_gradient", "second_view"}
+KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 
@@ -173,7 +173,7 @@ def test_fifty_steps_leave_no_hook_and_no_graph_behind(name: str) -> None:
 
 @every_loss
 def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
-    """A loss asks the output, never the architecture."""
+    """A loss asks the output, never the architecture; one that cannot do without a linear head says so."""
     if LOSSES[name].needs & {"input_gradient", "second_view"}:
         return  # this output has neither images nor a network
     features = torch.randn(B, 4, 3, 3, requires_grad=True)
@@ -182,7 +182,12 @@ def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
     def head(maps: Tensor) -> Tensor:
         return torch.tanh(maps.mean((2, 3))) @ weight.T
 
-    LOSSES[name]()(Output(head(features), features, head), make_batch(SOME)).total.backward()
+    loss, output = LOSSES[name](), Output(head(features), features, head)
+    if "linear_head" in loss.needs:
+        with pytest.raises(SalignError, match=f"{name} needs .* linear head .* another loss"):
+            loss(output, make_batch(SOME))
+        return
+    loss(output, make_batch(SOME)).total.backward()
     for leaf in (features, weight):
         assert leaf.grad is not None
         assert torch.isfinite(leaf.grad).all()

@@ -26,7 +26,8 @@ class Loss(nn.Module, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
-    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`)."""
+    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `linear_head`
+    (on the spatial mean; networks with another are refused)."""
     guided: ClassVar[bool] = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
 
@@ -54,7 +55,9 @@ class Loss(nn.Module, ABC):
 
 
 def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
-    """`d sum(scores) / d images`, `(B, 3, H, W)` float32, itself differentiable; `batch` as `Loss.prepare` made it.
+    """`d sum(scores) / d images`, `(B, 3, H, W)`, itself differentiable; `batch` as `Loss.prepare` made it.
+
+    Fused attention kernels have no second derivative: `Classifier` avoids them here, a network of your own must, too.
 
     Raises:
         SalignError: the images recorded no gradient; `what` names the loss.
@@ -64,8 +67,14 @@ def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
             f"{what} needs the gradient by the image: call `batch = loss.prepare(batch)` before the forward pass, and "
             "not under no_grad or inference_mode."
         )
-    (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
-    return gradient.float()
+    with torch.autocast(batch.images.device.type, enabled=False):  # each step back in the format of the step forward
+        (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
+    return at_least_float32(gradient)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32; double precision stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def human_maps(saliency: Tensor, annotated: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -57,18 +57,19 @@ def step_seconds(
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
     trial = copy.deepcopy(classifier).train().to(memory_format=layout)
-    batch = loss.prepare(batch._replace(images=batch.images.contiguous(memory_format=layout)))
-    images = batch.images
+    placed = batch._replace(images=batch.images.contiguous(memory_format=layout))
+    device = placed.images.device
     seconds = []
     with torch.random.fork_rng():
         for _ in range(repeats + 1):
             started = time.perf_counter()
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
-                total = loss(trial(images), batch).total
+            with torch.autocast(device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
+                ready = loss.prepare(placed)
+                total = loss(trial(ready.images), ready).total
             total.backward()
             trial.zero_grad(set_to_none=True)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize(images.device)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - started)
             if seconds[0] > give_up:
                 return seconds[0]

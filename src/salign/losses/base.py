@@ -103,9 +103,18 @@ def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
     With several processes the images of all of them are counted, so that the gradients which they average are those of
     the whole batch, however its annotated images are spread.
     """
-    number = counts.sum().float()
-    share = 1
-    if distributed.is_available() and distributed.is_initialized():
-        share = distributed.get_world_size()
-        distributed.all_reduce(number)
-    return torch.where(counts, per_image, 0.0).sum() * share / number.clamp(min=1)
+    number, processes = over_processes(counts.sum().float())
+    return torch.where(counts, per_image, 0.0).sum() * processes / number.clamp(min=1)
+
+
+def over_processes(number: Tensor) -> tuple[Tensor, int]:
+    """The sum of a number without graph over all processes, and how many there are; every process must ask.
+
+    A process whose loss is `its sum * processes / number` adds to gradients that the processes average what its images
+    would in one batch of all.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number, 1
+    number = number.clone()
+    distributed.all_reduce(number)
+    return number, distributed.get_world_size()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from salign.losses import LOSSES
-from salign.losses.base import input_gradient
+from salign.losses.base import going_back, input_gradient
 from salign.models import Classifier
 from salign.types import Batch, SalignError
 
@@ -104,3 +104,16 @@ def test_images_that_were_not_prepared_are_refused_with_the_remedy() -> None:
     prepared = LOSSES["rrr"]().prepare(batch)
     with pytest.raises(SalignError, match="mine needs the gradient by the image"):
         input_gradient(classifier(batch.images).logits.detach(), prepared, "mine")
+
+
+def test_a_network_without_second_derivative_is_named_and_other_errors_stay_what_they_are() -> None:
+    classifier = Classifier("mobilenetv3_small_050", ["a", "b", "c"], image_size=32)
+    batch = pixels.random_batch()._replace(images=torch.rand(pixels.B, 3, 32, 32))
+    total = term("rrr", classifier, batch)
+    with (
+        pytest.raises(SalignError, match=r"hardsigmoid_backward is not implemented\. Take another backbone"),
+        going_back(),
+    ):
+        total.backward()
+    with pytest.raises(RuntimeError, match="does not require grad"), going_back():
+        torch.ones(()).backward()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -70,6 +72,24 @@ def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
     with torch.autocast(batch.images.device.type, enabled=False):  # each step back in the format of the step forward
         (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
     return at_least_float32(gradient)
+
+
+@contextmanager
+def going_back() -> Iterator[None]:
+    """Around `total.backward()`: only there does PyTorch find out that something has no second derivative.
+
+    Raises:
+        SalignError: it has none, and what to do.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "derivative for" not in str(error):
+            raise
+        raise SalignError(
+            f"this network cannot be trained with a loss on the gradient by the image: {error}. Take another backbone "
+            "(hard sigmoids, as in MobileNetV3, have no second derivative) or a loss that needs no input_gradient."
+        ) from error
 
 
 def at_least_float32(values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from salign.losses import Loss
+from salign.losses.base import going_back
 from salign.models import Classifier
 from salign.types import Batch
 
@@ -47,6 +48,9 @@ def step_seconds(
 ) -> float:
     """Median seconds of forward, loss and backward; the classifier itself is left untouched.
 
+    Raises:
+        SalignError: the loss cannot train this network.
+
     Args:
         classifier: on the device to measure.
         loss: on the same device.
@@ -66,7 +70,8 @@ def step_seconds(
             with torch.autocast(device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
                 ready = loss.prepare(placed)
                 total = loss(trial(ready.images), ready).total
-            total.backward()
+            with going_back():
+                total.backward()
             trial.zero_grad(set_to_none=True)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)

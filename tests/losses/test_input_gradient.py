@@ -62,8 +62,8 @@ def test_the_slope_of_the_term_is_what_it_changes_by(kind: str, name: str) -> No
         with torch.no_grad():
             weight -= sign * step * direction
     expected = (ends[0] - ends[1]) / (2 * step)
-    assert abs(expected) > 1e-9
-    assert (slope * direction).sum().item() == pytest.approx(expected, rel=2e-2)
+    assert abs(expected) > 1e-3
+    assert (slope * direction).sum().item() == pytest.approx(expected, rel=1e-4)
 
 
 @every_network

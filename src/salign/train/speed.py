@@ -48,9 +48,6 @@ def step_seconds(
 ) -> float:
     """Median seconds of forward, loss and backward; the classifier itself is left untouched.
 
-    Raises:
-        SalignError: the loss cannot train this network.
-
     Args:
         classifier: on the device to measure.
         loss: on the same device.
@@ -58,6 +55,9 @@ def step_seconds(
         setting: what to measure.
         repeats: timed steps, after one that is not.
         give_up: if even that first one takes longer than so many seconds, it is the answer.
+
+    Raises:
+        SalignError: the loss cannot train this network.
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
     trial = copy.deepcopy(classifier).train().to(memory_format=layout)

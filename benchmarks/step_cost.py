@@ -1,7 +1,10 @@
 """What guiding a training step by human saliency costs: CYBORG over plain cross-entropy, and over the published code.
 
-    python benchmarks/step_cost.py --json step_cost.json            # all: about 25 minutes on 2 cores
-    python benchmarks/step_cost.py --networks resnet50 --rounds 3   # one network
+Then every loss over cross-entropy, and those on the input gradient over the least that such a step can cost.
+
+    python benchmarks/step_cost.py --json step_cost.json                     # all
+    python benchmarks/step_cost.py --networks resnet50 --losses --rounds 3   # one network, without the other losses
+    python benchmarks/step_cost.py --no-published --losses rrr cdep          # only these losses
 
 A step is forward, loss, backward and SGD, on noise of the paper's batch and image sizes. All variants of a network take
 turns; a ratio is the median of the ratios of the rounds.
@@ -18,6 +21,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
+from loss_cost import NETWORKS as LOSS_NETWORKS
+from loss_cost import measure_losses, show_losses
 from published import PublishedStep
 from rich.console import Console
 from rich.table import Table
@@ -47,10 +52,12 @@ SETTINGS = (
 )
 
 
-def make_step(net: nn.Module, loss_of: Callable[[nn.Module], Tensor], dtype: torch.dtype) -> Callable[[], None]:
+def make_step(
+    net: nn.Module, loss_of: Callable[[nn.Module], Tensor], dtype: torch.dtype, lr: float = 0.005
+) -> Callable[[], None]:
     """A closure that trains `net` by one step on `loss_of(net)`."""
     device = next(net.parameters()).device.type
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.005, momentum=0.9, weight_decay=1e-6)
+    optimiser = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, weight_decay=1e-6)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -137,6 +144,22 @@ def measure(name: str, size: int, *, images: int, rounds: int, device: str) -> l
     return rows
 
 
+def every_loss(
+    name: str, size: int, names: list[str], setting: Setting, *, images: int, rounds: int, device: str
+) -> list[dict[str, Any]]:
+    """One row per loss. They share a network, whose weights stay as they are (rate 0) at the same cost."""
+    net = Classifier(name, ["real", "fake"], image_size=size).to(device).train().to(memory_format=setting.layout)
+    batch = make_batch(images, size, device)
+    return measure_losses(
+        name,
+        batch._replace(images=batch.images.contiguous(memory_format=setting.layout)),
+        names,
+        lambda loss_of: make_step(net, loss_of, setting.dtype, lr=0.0),
+        lambda step: count_passes(net, step),
+        rounds=rounds,
+    )
+
+
 def show(rows: list[dict[str, Any]]) -> Table:
     table = Table(title="training step: CYBORG over cross-entropy (median of paired rounds, lowest to highest)")
     for column in ("network", "setting", "ce", "cyborg", "cyborg / ce", "passes", "/ float32 ce", "published / cyborg"):
@@ -158,6 +181,13 @@ def show(rows: list[dict[str, Any]]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument(
+        "--losses", nargs="*", choices=LOSSES, default=list(LOSSES), help="measured on resnet50 and densenet121"
+    )
+    parser.add_argument(
+        "--setting", choices=[one.name for one in SETTINGS], default=SETTINGS[1].name, help="that they are measured in"
+    )
+    parser.add_argument("--no-published", action="store_true", help="leave out CYBORG over the published code")
     parser.add_argument("--batch", type=int, default=20, help="images per step (paper: 20)")
     parser.add_argument("--size", type=int, help="pixels; default: the paper's 224 or 299")
     parser.add_argument("--rounds", type=int, default=7)
@@ -166,14 +196,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    before, rows = environment(), []
+    setting = next(one for one in SETTINGS if one.name == options.setting)
+    before, rows, loss_rows = environment(), [], []
     for name in options.networks:
         size = options.size or SIZES[name]
-        rows += measure(name, size, images=options.batch, rounds=options.rounds, device=options.device)
+        how = {"images": options.batch, "rounds": options.rounds, "device": options.device}
+        if not options.no_published:
+            rows += measure(name, size, **how)
+        if options.losses and name in LOSS_NETWORKS:
+            loss_rows += every_loss(name, size, options.losses, setting, **how)
         if options.json:  # after every network: a run cut short keeps what it has
             figures = {"environment": before, "load_after": environment()["load"], "rows": rows}
+            figures |= {"losses_setting": setting.name, "losses": loss_rows}
             options.json.write_text(json.dumps(figures, indent=2))
-    Console(width=160).print(show(rows))
+    if rows:
+        Console(width=160).print(show(rows))
+    if loss_rows:
+        Console(width=160).print(show_losses(loss_rows, setting.name))
     if options.json:
         print(f"wrote {options.json}")
 

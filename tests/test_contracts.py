@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from salign.losses import LOSSES, Loss, LossTerms
 from salign.models import Classifier
 from salign.types import Batch, Output, SalignError
 
 B, K, SIZE = 6, 3, 64
-KNOWN = {"cam", "grad_cam", "input_gradient", "second_view"}
+KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 
@@ -173,7 +175,7 @@ def test_fifty_steps_leave_no_hook_and_no_graph_behind(name: str) -> None:
 
 @every_loss
 def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
-    """A loss asks the output, never the architecture."""
+    """A loss asks the output, never the architecture; one that cannot do without a linear head says so."""
     if LOSSES[name].needs & {"input_gradient", "second_view"}:
         return  # this output has neither images nor a network
     features = torch.randn(B, 4, 3, 3, requires_grad=True)
@@ -182,8 +184,74 @@ def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
     def head(maps: Tensor) -> Tensor:
         return torch.tanh(maps.mean((2, 3))) @ weight.T
 
-    LOSSES[name]()(Output(head(features), features, head), make_batch(SOME)).total.backward()
+    loss, output = LOSSES[name](), Output(head(features), features, head)
+    if "linear_head" in loss.needs:
+        with pytest.raises(SalignError, match=f"{name} needs .* linear head .* another loss"):
+            loss(output, make_batch(SOME))
+        return
+    loss(output, make_batch(SOME)).total.backward()
     for leaf in (features, weight):
         assert leaf.grad is not None
         assert torch.isfinite(leaf.grad).all()
         assert leaf.grad.abs().max() > 0
+
+
+PROCESSES = 2
+WEIGHTS = torch.tensor([1.0, 3.0, 0.5])
+SPREADS = ([True, True, True, False, True, False], [True, True, False, False, False, False])
+"""Which images are annotated; the first half of them goes to one process, the second to the other."""
+OVER_THE_BATCH: dict[str, str] = {}
+"""Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
+
+
+class Step(nn.Module):
+    """All of a training step up to its loss, so that what averages the gradients sees it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.classifier = make_classifier().eval()  # batch norm by the batch is by the process, in every framework
+        self.loss = LOSSES[name](class_weights=WEIGHTS)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return terms_of(self.loss, self.classifier, batch).total
+
+
+def uneven(annotated: list[bool]) -> Batch:
+    """The halves differ in classes, too, and so in the sum of their class weights."""
+    return make_batch(annotated)._replace(labels=torch.tensor([0, 0, 1, 2, 1, 2]))
+
+
+def half_of_every_batch(rank: int, folder: Path) -> None:
+    """One of the processes: for each loss and spread, the gradients that they average."""
+    torch.set_num_threads(1)
+    meeting = f"file://{folder / 'meeting'}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
+    found = {}
+    for name in sorted(LOSSES):
+        for k, annotated in enumerate(SPREADS):
+            step = DistributedDataParallel(Step(name))
+            mine = slice(rank * B // PROCESSES, (rank + 1) * B // PROCESSES)
+            step(Batch(*(field[mine] for field in uneven(annotated)))).backward()
+            found[name, k] = [parameter.grad.clone() for parameter in step.module.parameters()]
+    torch.save(found, folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    """Half of the batch each, annotated images and classes spread unevenly."""
+    multiprocessing.spawn(half_of_every_batch, (tmp_path,), nprocs=PROCESSES)
+    assert OVER_THE_BATCH.keys() <= LOSSES.keys()
+    halves = [torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES)]
+    wrong = []
+    for name in sorted(LOSSES):
+        agree = True
+        for k, annotated in enumerate(SPREADS):
+            step = Step(name)
+            step(uneven(annotated)).backward()
+            for parameter, *both in zip(step.parameters(), *(half[name, k] for half in halves), strict=True):
+                assert torch.equal(both[0], both[1])
+                agree &= bool((both[0] - parameter.grad).abs().max() <= 1e-4 * parameter.grad.abs().max())
+        if agree == (name in OVER_THE_BATCH):
+            wrong.append(name)
+    assert wrong == []

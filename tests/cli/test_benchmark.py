@@ -21,8 +21,8 @@ def test_a_cell_per_loss_and_setting_and_the_fastest_named(tmp_path, monkeypatch
     cells = {(cell["loss"], cell["precision"], cell["memory_format"]): cell["seconds"] for cell in found["cells"]}
     assert list(cells) == [(loss, *setting) for loss in LOSSES for setting in SETTINGS]
     assert list(cells.values()) == [float(k + 1) for k in range(len(cells))]
-    count = len(SETTINGS)
-    assert f"{1000 * (count + 1)} ms ({count + 1:.2f} x ce)" in ended.out
+    guided, plain = cells["cyborg", *SETTINGS[0]], cells["ce", *SETTINGS[0]]
+    assert f"{1000 * guided:.0f} ms ({guided / plain:.2f} x ce)" in ended.out
     assert f"fastest here: {SETTINGS[0]}" in ended.out
     assert f"wrote {out}" in ended.out
 
@@ -31,6 +31,18 @@ def test_it_measures_for_real(tmp_path):
     out = tmp_path / "b.json"
     salign("benchmark", "test_resnet", "--image-size", 32, "--batch-size", 2, "--repeats", 1, "--json", out)
     assert all(0 < cell["seconds"] < 60 for cell in json.loads(out.read_text())["cells"])
+
+
+def test_losses_that_cannot_train_a_network_are_left_out_with_the_reason(tmp_path, monkeypatch):
+    """Hard sigmoids have no second derivative, and MobileNetV3's head is not linear."""
+    out = tmp_path / "b.json"
+    args = ("--image-size", 32, "--batch-size", 2, "--repeats", 1, "--json", out)
+    ended = salign("benchmark", "mobilenetv3_small_050", *args)
+    measured = {cell["loss"] for cell in json.loads(out.read_text())["cells"]}
+    refused = {name for name, loss in LOSSES.items() if loss.needs & {"input_gradient", "linear_head"}}
+    assert measured == LOSSES.keys() - refused
+    assert "cdep: not for this network. cdep needs" in ended.out
+    assert "rrr: not for this network. this network cannot be trained with a loss on the gradient" in ended.out
 
 
 def test_mistakes():

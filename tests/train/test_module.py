@@ -20,7 +20,7 @@ from salign.train.fit import fit
 from salign.train.module import learning_rate
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.types import Batch
+from salign.types import Batch, SalignError
 
 
 def run(recipe, out):
@@ -234,3 +234,11 @@ def test_the_rate_of_each_epoch_is_logged(recipe, finished):
     expected = [recipe.train.lr * (1 + math.cos(math.pi * done)) / 2 for done in (0.5, 1.0)]
     np.testing.assert_allclose(figures["lr"], expected, atol=1e-12)
     assert figures["epoch"].tolist() == [0, 1]
+
+
+def test_a_loss_that_cannot_train_the_network_says_so_at_the_first_step(recipe, tmp_path):
+    """Hard sigmoids have no second derivative."""
+    content = recipe.model_dump() | {"loss": {"name": "rrr"}}
+    content["model"] |= {"backbone": "mobilenetv3_small_050", "output_stride": None, "args": {}}
+    with pytest.raises(SalignError, match="this network cannot be trained with a loss on the gradient by the image"):
+        run(Recipe.build(content), tmp_path)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe, merge
 from salign.types import SalignError
@@ -128,7 +129,7 @@ def test_it_is_frozen(manifest):
         ({"train": {"zzz": 3}}, "train.zzz: unknown key; there are epochs, batch_size"),
         ({"loss": {"alhpa": 0.5}}, "loss cyborg has no option 'alhpa'; did you mean 'alpha'"),
         ({"loss": {"name": "ce", "alpha": 0.5}}, "loss ce has no option 'alpha'"),
-        ({"loss": {"name": "cyborgs"}}, "unknown loss 'cyborgs'; there are ce, cyborg"),
+        ({"loss": {"name": "cyborgs"}}, f"unknown loss 'cyborgs'; there are {', '.join(LOSSES)}"),
         ({"loss": {"alpha": 1.5}}, "alpha: expected a share between 0 and 1, got 1.5"),
         ({"loss": {"cam_class": "guessed"}}, "cam_class"),
         ({"loss": {"ramp_epochs": "many"}}, "ramp_epochs"),

@@ -26,6 +26,7 @@ def benchmark(
     from salign.losses import LOSSES
     from salign.models import Classifier
     from salign.train.speed import SETTINGS, random_batch, step_seconds
+    from salign.types import SalignError
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = Classifier(backbone, ["a", "b"], image_size=image_size).to(device)
@@ -34,16 +35,21 @@ def benchmark(
     for name in ("loss", *(str(setting) for setting in SETTINGS)):
         table.add_column(name, justify="left" if name == "loss" else "right")
     cells = [(name, setting) for name in LOSSES for setting in SETTINGS]
-    seconds = {
-        cell: step_seconds(classifier, LOSSES[cell[0]]().to(device), batch, cell[1], repeats=repeats)
-        for cell in track(cells, "measuring", transient=True)
-    }
-    for name in LOSSES:
+    seconds, refused = {}, {}
+    for name, setting in track(cells, "measuring", transient=True):
+        try:
+            loss = LOSSES[name]().to(device)
+            seconds[name, setting] = step_seconds(classifier, loss, batch, setting, repeats=repeats)
+        except SalignError as error:
+            refused[name] = str(error)
+    for name in (name for name in LOSSES if name not in refused):
         row = [f"{1000 * seconds[name, s]:.0f} ms ({seconds[name, s] / seconds['ce', s]:.2f} x ce)" for s in SETTINGS]
         table.add_row(name, *row)
     Console().print(table)
+    for name, reason in refused.items():
+        typer.echo(f"{name}: not for this network. {reason}")
     if output is not None:
-        figures = [{"loss": name, **s._asdict(), "seconds": seconds[name, s]} for name, s in cells]
+        figures = [{"loss": name, **s._asdict(), "seconds": seconds[name, s]} for (name, s) in seconds]
         replace_text(output, json.dumps({"backbone": backbone, "image_size": image_size, "cells": figures}, indent=2))
         typer.echo(f"wrote {output}.")
     best = min(SETTINGS, key=lambda setting: seconds["ce", setting])

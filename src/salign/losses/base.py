@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -26,7 +28,8 @@ class Loss(nn.Module, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
-    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`)."""
+    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `linear_head`
+    (on the spatial mean; networks with another are refused)."""
     guided: ClassVar[bool] = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
 
@@ -54,7 +57,9 @@ class Loss(nn.Module, ABC):
 
 
 def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
-    """`d sum(scores) / d images`, `(B, 3, H, W)` float32, itself differentiable; `batch` as `Loss.prepare` made it.
+    """`d sum(scores) / d images`, `(B, 3, H, W)`, itself differentiable; `batch` as `Loss.prepare` made it.
+
+    Fused attention kernels have no second derivative: `Classifier` avoids them here, a network of your own must, too.
 
     Raises:
         SalignError: the images recorded no gradient; `what` names the loss.
@@ -64,8 +69,32 @@ def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
             f"{what} needs the gradient by the image: call `batch = loss.prepare(batch)` before the forward pass, and "
             "not under no_grad or inference_mode."
         )
-    (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
-    return gradient.float()
+    with torch.autocast(batch.images.device.type, enabled=False):  # each step back in the format of the step forward
+        (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
+    return at_least_float32(gradient)
+
+
+@contextmanager
+def going_back() -> Iterator[None]:
+    """Around `total.backward()`: only there does PyTorch find out that something has no second derivative.
+
+    Raises:
+        SalignError: it has none, and what to do.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "derivative for" not in str(error):
+            raise
+        raise SalignError(
+            f"this network cannot be trained with a loss on the gradient by the image: {error}. Take another backbone "
+            "(hard sigmoids, as in MobileNetV3, have no second derivative) or a loss that needs no input_gradient."
+        ) from error
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32; double precision stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def human_maps(saliency: Tensor, annotated: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -94,9 +123,18 @@ def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
     With several processes the images of all of them are counted, so that the gradients which they average are those of
     the whole batch, however its annotated images are spread.
     """
-    number = counts.sum().float()
-    share = 1
-    if distributed.is_available() and distributed.is_initialized():
-        share = distributed.get_world_size()
-        distributed.all_reduce(number)
-    return torch.where(counts, per_image, 0.0).sum() * share / number.clamp(min=1)
+    number, processes = over_processes(counts.sum().float())
+    return torch.where(counts, per_image, 0.0).sum() * processes / number.clamp(min=1)
+
+
+def over_processes(number: Tensor) -> tuple[Tensor, int]:
+    """The sum of a number without graph over all processes, and how many there are; every process must ask.
+
+    A process whose loss is `its sum * processes / number` adds to gradients that the processes average what its images
+    would in one batch of all.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number, 1
+    number = number.clone()
+    distributed.all_reduce(number)
+    return number, distributed.get_world_size()

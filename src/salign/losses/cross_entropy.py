@@ -5,16 +5,21 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from salign.losses.base import Loss, LossTerms
+from salign.losses.base import Loss, LossTerms, over_processes
 from salign.types import Batch, Output
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of `logits` `(B, K)` and `labels` `(B,)`, in float32.
 
-    With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class.
+    With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class. Unlike
+    torch's, the weights of all processes are counted where there are several, so that the gradients which they average
+    are those of the whole batch; every process must then take part. Without weights nothing is exchanged.
     """
-    return functional.cross_entropy(logits.float(), labels, weight=class_weights)
+    if class_weights is None:
+        return functional.cross_entropy(logits.float(), labels)
+    total, processes = over_processes(class_weights[labels].sum())
+    return functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="sum") * processes / total
 
 
 class CrossEntropy(Loss):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.models.backbone import Backbone
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
@@ -71,8 +73,14 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Output:
-        """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map."""
-        return replace(self.backbone((images - self.mean) / self.std), again=self)
+        """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map.
+
+        Where the images record their gradient, the answer may be differentiated twice, as losses on that gradient do.
+        """
+        # The fused attention kernels have no second derivative.
+        kernels = sdpa_kernel(SDPBackend.MATH) if images.requires_grad else nullcontext()
+        with kernels:
+            return replace(self.backbone((images - self.mean) / self.std), again=self)
 
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""

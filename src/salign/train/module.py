@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from salign.losses import Loss
+from salign.losses.base import going_back
 from salign.losses.cross_entropy import cross_entropy
 from salign.models import Classifier
 from salign.types import Batch
@@ -97,6 +98,11 @@ class GuidedTraining(Training):
         total, parts = self.loss(output, batch)
         self.log_step(total, parts, len(batch.labels))
         return total
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """As Lightning does, but a network that the loss cannot train is named."""
+        with going_back():
+            super().backward(loss, *args, **kwargs)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Collect answers; the saliency term is for training only."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from salign.losses import Loss
+from salign.losses.base import going_back
 from salign.models import Classifier
 from salign.types import Batch
 
@@ -54,21 +55,26 @@ def step_seconds(
         setting: what to measure.
         repeats: timed steps, after one that is not.
         give_up: if even that first one takes longer than so many seconds, it is the answer.
+
+    Raises:
+        SalignError: the loss cannot train this network.
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
     trial = copy.deepcopy(classifier).train().to(memory_format=layout)
-    batch = loss.prepare(batch._replace(images=batch.images.contiguous(memory_format=layout)))
-    images = batch.images
+    placed = batch._replace(images=batch.images.contiguous(memory_format=layout))
+    device = placed.images.device
     seconds = []
     with torch.random.fork_rng():
         for _ in range(repeats + 1):
             started = time.perf_counter()
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
-                total = loss(trial(images), batch).total
-            total.backward()
+            with torch.autocast(device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
+                ready = loss.prepare(placed)
+                total = loss(trial(ready.images), ready).total
+            with going_back():
+                total.backward()
             trial.zero_grad(set_to_none=True)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize(images.device)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - started)
             if seconds[0] > give_up:
                 return seconds[0]

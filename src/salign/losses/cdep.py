@@ -1,0 +1,65 @@
+"""CDEP: the part of each logit that comes from outside of the human region must not outweigh the part from inside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.types import Batch, Output, SalignError
+
+
+def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
+    """Split each logit over the cells: `(B, K, h, w)` and `(B, h, w)` in [0, 1] -> outside and inside, `(B, K)` each.
+
+    With a linear head on the spatial mean, `outside + inside + bias = logit`: both parts are means over cells, of
+    `(1 - H) CAM` and of `H CAM`.
+    """
+    inside = (human[:, None] * cams).mean((2, 3))
+    return cams.mean((2, 3)) - inside, inside
+
+
+def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """`mean over classes of softmax([outside, inside])_0`, the penalty of Rieger et al. 2020 (arXiv 1909.13584).
+
+    There the two parts come from a contextual decomposition of the whole network. Here it starts at the last feature
+    maps, from which on the network is linear and the decomposition exact; what earlier layers mixed between the places
+    stays mixed. The bias belongs to no place and is left out. The region is soft where the human map is.
+
+    Args:
+        cams: `(B, K, h, w)`, raw, of all classes.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+
+    Returns:
+        Scalar in [0, 1], mean over the annotated images; a zero that still back-propagates if none counts.
+    """
+    human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
+    outside, inside = parts_of_logits(cams, human)
+    return averaged((outside - inside).sigmoid().mean(1), counts)
+
+
+class Cdep(GuidedLoss):
+    """`CE + weight * share of all logits' parts that comes from outside of the human region`.
+
+    For networks with a linear head on the spatial mean; others are refused. The decomposition is that of the last
+    layers, not of the whole network.
+
+    Args:
+        weight: of the share.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam", "linear_head"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar in [0, 1]."""
+        if output.weight is None:
+            raise SalignError(
+                "cdep needs a network whose logits are sums over places: a linear head on the spatial mean, as ResNet, "
+                "DenseNet and EfficientNet have. Take one of these as the backbone, or another loss, such as evidence."
+            )
+        every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
+        return decomposition_outside(output.cam(every), batch.saliency, batch.annotated)

@@ -1,0 +1,104 @@
+"""Harmonization: the input gradient of the true class, at five scales, like the human map."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.losses.base import at_least_float32, averaged, human_maps, input_gradient
+from salign.losses.guided import GuidedLoss
+from salign.maps import varies
+from salign.types import Batch, Output, SalignError
+
+LEVELS = 5
+Colours = Literal["mean", "absolute"]
+
+
+def harmonization(
+    gradient: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, colours: Colours = "mean"
+) -> Tensor:
+    """`mean over levels i of MSE(P_i(z+(G)), P_i(z+(H)))`, as in Fel et al. 2022 (arXiv 2211.04533).
+
+    `G` is the gradient as one map; `z+` sets each map's mean to 0 and its standard deviation to 1 and drops what is
+    below 0; `P_i` is level i of a pyramid of 5: the map, then four times blurred (1 4 6 4 1 in each direction) and
+    halved.
+
+    Ours: averaged over the annotated images (public code: over all, the others as zeros), both maps keep the scale that
+    `z+` gives them (public code: the human map is stretched to the peak of the model's), and a gradient without shape
+    is a map of zeros.
+
+    Args:
+        gradient: `(B, 3, H, W)` of the true class's logit.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        colours: "mean" of the signed gradients (public code), or the mean of their "absolute" values.
+
+    Returns:
+        Scalar, not negative; a zero that still back-propagates if no image counts.
+    """
+    human, counts = human_maps(saliency, annotated, (gradient.shape[2], gradient.shape[3]))
+    one_map = (gradient.abs() if colours == "absolute" else gradient).mean(1)
+    difference = positive_deviation(one_map) - positive_deviation(human.to(gradient.dtype))
+    levels = torch.stack([level.square().mean((1, 2)) for level in pyramid(difference)])
+    return averaged(levels.mean(0), counts)
+
+
+def positive_deviation(maps: Tensor) -> Tensor:
+    """`(B, H, W)` -> the same, each map with mean 0 and standard deviation 1, what is negative set to 0.
+
+    A map without shape becomes zeros, with zero gradient.
+    """
+    some = varies(maps)[:, None, None]
+    scale = maps.detach().abs().amax((1, 2), keepdim=True)  # of which nothing depends, so squares need not vanish
+    centred = maps / torch.where(some, scale, 1.0)
+    centred = centred - centred.mean((1, 2), keepdim=True)
+    variance = torch.where(some, centred.square().mean((1, 2), keepdim=True), 1.0)
+    return torch.where(some, centred / variance.sqrt(), 0.0).relu()
+
+
+def pyramid(maps: Tensor, levels: int = LEVELS) -> list[Tensor]:
+    """`(B, H, W)` -> `levels` maps, each blurred and half as high and wide as the one before; zeros beyond the edge."""
+    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=maps.dtype, device=maps.device) / 16
+    across, down = row.view(1, 1, 1, 5), row.view(1, 1, 5, 1)
+    found = [maps[:, None]]
+    with torch.autocast(maps.device.type, enabled=False):
+        for _ in range(levels - 1):
+            halved = functional.conv2d(found[-1], across, stride=(1, 2), padding=(0, 2))
+            found.append(functional.conv2d(halved, down, stride=(2, 1), padding=(2, 0)))
+    return [level[:, 0] for level in found]
+
+
+class Harmonization(GuidedLoss):
+    """`CE + weight * distance of the true class's input gradient to the human map at five scales`.
+
+    Args:
+        colours: how the gradient becomes one map: "mean" of the signed gradients (public code: what matters is where
+            brighter is better for the class), or the mean of their "absolute" values.
+        weight: of the term; 1 is published.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"input_gradient"})
+
+    def __init__(
+        self,
+        *,
+        colours: Colours = "mean",
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if colours not in ("mean", "absolute"):
+            raise SalignError(f"colours: expected mean or absolute, got {colours!r}.")
+        self.colours = colours
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        answers = at_least_float32(output.logits).gather(1, batch.labels[:, None])
+        gradient = input_gradient(answers, batch, "harmonization")
+        return harmonization(gradient, batch.saliency, batch.annotated, colours=self.colours)

@@ -1,0 +1,82 @@
+"""Right for the Right Reasons: the answer must not change with pixels where people did not look."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import at_least_float32, averaged, human_maps, input_gradient
+from salign.losses.guided import GuidedLoss
+from salign.types import Batch, Output, SalignError
+
+Form = Literal["squared", "l1", "cosine"]
+
+
+def gradient_outside(
+    gradient: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, form: Form = "squared"
+) -> Tensor:
+    """How far an input gradient `g` lies where people did not look, `A = 1 - H`.
+
+    "squared": `sum over pixels and colours of (A g)^2`, the right-reasons term of Ross et al. 2017 (arXiv 1703.03717).
+    "l1": `sum of A |g|`. "cosine": the cosine between `A` and `sum over colours of |g|`, which sees where the gradient
+    lies but not how large it is, after the variant of Reveal2Revise (public code).
+
+    Ours: `A` is soft where the human map is, the sum is averaged over the annotated images (published: summed over all
+    images), and colours of opposite sign do not cancel in the cosine (public code: they do).
+
+    Args:
+        gradient: `(B, 3, H, W)`, of whatever is explained.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        form: "squared", "l1" or "cosine".
+
+    Returns:
+        Scalar, not negative, "cosine" in [0, 1]; a zero that still back-propagates if no image counts.
+    """
+    human, counts = human_maps(saliency, annotated, (gradient.shape[2], gradient.shape[3]))
+    outside = (1 - human)[:, None]
+    if form == "squared":
+        return averaged((outside * gradient).square().sum((1, 2, 3)), counts)
+    if form == "l1":
+        return averaged((outside * gradient.abs()).sum((1, 2, 3)), counts)
+    strength, outside = gradient.abs().sum(1).flatten(1), outside.flatten(1)
+    peak = strength.detach().amax(1, keepdim=True)  # of the scale nothing depends, so squares need not vanish
+    strength = strength / torch.where(peak > 0, peak, 1.0)
+    length = torch.linalg.vector_norm(strength, dim=1) * torch.linalg.vector_norm(outside, dim=1)
+    return averaged((strength * outside).sum(1) / torch.where(length > 0, length, 1.0), counts)
+
+
+class RightReasons(GuidedLoss):
+    """`CE + weight * squared gradient of all classes' log-probabilities by the pixels where people did not look`.
+
+    The gradient is that of `sum over classes of log p`, as published. The term is a sum over pixels and its size
+    depends on network and image: choose `weight` so that both terms are of like size.
+
+    Args:
+        form: "squared" (published), "l1", or "cosine" (where the gradient lies, however large it is; in [0, 1]).
+        weight: of the term.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"input_gradient"})
+
+    def __init__(
+        self,
+        *,
+        form: Form = "squared",
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if form not in ("squared", "l1", "cosine"):
+            raise SalignError(f"form: expected squared, l1 or cosine, got {form!r}.")
+        self.form = form
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        gradient = input_gradient(at_least_float32(output.logits).log_softmax(1), batch, "rrr")
+        return gradient_outside(gradient, batch.saliency, batch.annotated, form=self.form)

@@ -5,24 +5,34 @@ from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.guided import GuidedLoss
+from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
+    "energy": Energy,
     "evidence": Evidence,
+    "l1_guidance": L1Guidance,
+    "ppce": PPCE,
 }
 """Name in a recipe -> module."""
 
 __all__ = [
     "LOSSES",
+    "PPCE",
     "CrossEntropy",
     "Cyborg",
+    "Energy",
     "Evidence",
     "GuidedLoss",
+    "L1Guidance",
     "Loss",
     "LossTerms",
     "cross_entropy",
     "cyborg",
+    "energy_outside",
     "evidence_outside",
+    "l1_distance",
+    "pixel_cross_entropy",
     "saliency_distance",
 ]

@@ -5,6 +5,7 @@ from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.guided import GuidedLoss
+from salign.losses.hint import Hint, ranking_violation
 from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
 
 LOSSES: dict[str, type[Loss]] = {
@@ -12,6 +13,7 @@ LOSSES: dict[str, type[Loss]] = {
     "cyborg": Cyborg,
     "energy": Energy,
     "evidence": Evidence,
+    "hint": Hint,
     "l1_guidance": L1Guidance,
     "ppce": PPCE,
 }
@@ -25,6 +27,7 @@ __all__ = [
     "Energy",
     "Evidence",
     "GuidedLoss",
+    "Hint",
     "L1Guidance",
     "Loss",
     "LossTerms",
@@ -34,5 +37,6 @@ __all__ = [
     "evidence_outside",
     "l1_distance",
     "pixel_cross_entropy",
+    "ranking_violation",
     "saliency_distance",
 ]

@@ -5,6 +5,7 @@ from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.guided import GuidedLoss
+from salign.losses.haics import Haics, cell_cross_entropy
 from salign.losses.hint import Hint, ranking_violation
 from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
 
@@ -13,6 +14,7 @@ LOSSES: dict[str, type[Loss]] = {
     "cyborg": Cyborg,
     "energy": Energy,
     "evidence": Evidence,
+    "haics": Haics,
     "hint": Hint,
     "l1_guidance": L1Guidance,
     "ppce": PPCE,
@@ -27,10 +29,12 @@ __all__ = [
     "Energy",
     "Evidence",
     "GuidedLoss",
+    "Haics",
     "Hint",
     "L1Guidance",
     "Loss",
     "LossTerms",
+    "cell_cross_entropy",
     "cross_entropy",
     "cyborg",
     "energy_outside",

@@ -34,10 +34,10 @@ def test_any_map_in_people_s_order_is_perfect_and_its_reverse_is_not() -> None:
 
 def test_nothing_is_asked_of_cells_that_people_rank_alike() -> None:
     """Nor of those that differ by what rounding in the resizing leaves."""
-    human = torch.zeros(1, 45, 64)
-    human[:, 15:] = 0.1  # cells of 8 x 8 and of 8 x 9 pixels, whose averages differ in the last digit
+    human = torch.zeros(1, 224, 224)
+    human[:, 112:] = 0.3  # cells of different sizes, whose averages differ in the last digit
     cam = torch.randn(1, 6, 9, generator=torch.Generator().manual_seed(0))
-    cam[:, :2] -= 9
+    cam[:, :3] -= 9
     assert ranking_violation(cam, human).item() == 0
 
 

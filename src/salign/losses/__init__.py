@@ -4,6 +4,7 @@ from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
+from salign.losses.gradia import Gradia, gradia
 from salign.losses.guided import GuidedLoss
 from salign.losses.haics import Haics, cell_cross_entropy
 from salign.losses.hint import Hint, ranking_violation
@@ -14,6 +15,7 @@ LOSSES: dict[str, type[Loss]] = {
     "cyborg": Cyborg,
     "energy": Energy,
     "evidence": Evidence,
+    "gradia": Gradia,
     "haics": Haics,
     "hint": Hint,
     "l1_guidance": L1Guidance,
@@ -28,6 +30,7 @@ __all__ = [
     "Cyborg",
     "Energy",
     "Evidence",
+    "Gradia",
     "GuidedLoss",
     "Haics",
     "Hint",
@@ -39,6 +42,7 @@ __all__ = [
     "cyborg",
     "energy_outside",
     "evidence_outside",
+    "gradia",
     "l1_distance",
     "pixel_cross_entropy",
     "ranking_violation",

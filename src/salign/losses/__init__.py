@@ -9,6 +9,7 @@ from salign.losses.guided import GuidedLoss
 from salign.losses.haics import Haics, cell_cross_entropy
 from salign.losses.hint import Hint, ranking_violation
 from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
+from salign.losses.res import ResG, ResL, res_distance
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
@@ -20,6 +21,8 @@ LOSSES: dict[str, type[Loss]] = {
     "hint": Hint,
     "l1_guidance": L1Guidance,
     "ppce": PPCE,
+    "res_g": ResG,
+    "res_l": ResL,
 }
 """Name in a recipe -> module."""
 
@@ -37,6 +40,8 @@ __all__ = [
     "L1Guidance",
     "Loss",
     "LossTerms",
+    "ResG",
+    "ResL",
     "cell_cross_entropy",
     "cross_entropy",
     "cyborg",
@@ -46,5 +51,6 @@ __all__ = [
     "l1_distance",
     "pixel_cross_entropy",
     "ranking_violation",
+    "res_distance",
     "saliency_distance",
 ]

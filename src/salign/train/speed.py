@@ -45,7 +45,7 @@ def step_seconds(
     repeats: int = 3,
     give_up: float = math.inf,
 ) -> float:
-    """Median seconds of forward, loss and backward; the classifier itself is left untouched.
+    """Median seconds of forward, loss and backward; the classifier and the loss themselves are left untouched.
 
     Args:
         classifier: on the device to measure.
@@ -56,7 +56,7 @@ def step_seconds(
         give_up: if even that first one takes longer than so many seconds, it is the answer.
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
-    trial = copy.deepcopy(classifier).train().to(memory_format=layout)
+    trial, loss = copy.deepcopy(classifier).train().to(memory_format=layout), copy.deepcopy(loss)
     batch = loss.prepare(batch._replace(images=batch.images.contiguous(memory_format=layout)))
     images = batch.images
     seconds = []

@@ -3,6 +3,7 @@
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
+from salign.losses.entropy import Droid, Fmmce, Hbcam, entropy_gap, map_entropy
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.gradia import Gradia, gradia
 from salign.losses.guided import GuidedLoss
@@ -14,10 +15,13 @@ from salign.losses.res import ResG, ResL, res_distance
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
+    "droid": Droid,
     "energy": Energy,
     "evidence": Evidence,
+    "fmmce": Fmmce,
     "gradia": Gradia,
     "haics": Haics,
+    "hbcam": Hbcam,
     "hint": Hint,
     "l1_guidance": L1Guidance,
     "ppce": PPCE,
@@ -31,11 +35,14 @@ __all__ = [
     "PPCE",
     "CrossEntropy",
     "Cyborg",
+    "Droid",
     "Energy",
     "Evidence",
+    "Fmmce",
     "Gradia",
     "GuidedLoss",
     "Haics",
+    "Hbcam",
     "Hint",
     "L1Guidance",
     "Loss",
@@ -46,9 +53,11 @@ __all__ = [
     "cross_entropy",
     "cyborg",
     "energy_outside",
+    "entropy_gap",
     "evidence_outside",
     "gradia",
     "l1_distance",
+    "map_entropy",
     "pixel_cross_entropy",
     "ranking_violation",
     "res_distance",

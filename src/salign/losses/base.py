@@ -100,3 +100,15 @@ def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
         share = distributed.get_world_size()
         distributed.all_reduce(number)
     return torch.where(counts, per_image, 0.0).sum() * share / number.clamp(min=1)
+
+
+def together(mean: Tensor) -> Tensor:
+    """Mean over all processes of a scalar that each has of its own images, differentiable.
+
+    For formulas that are not linear in an average: the square of a mean is not the mean of the processes' squares.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return mean
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(mean) / distributed.get_world_size()

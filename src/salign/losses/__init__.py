@@ -11,6 +11,7 @@ from salign.losses.haics import Haics, cell_cross_entropy
 from salign.losses.hint import Hint, ranking_violation
 from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
 from salign.losses.res import ResG, ResL, res_distance
+from salign.losses.viser import Viser, blended, smoothed_distance
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
@@ -27,6 +28,7 @@ LOSSES: dict[str, type[Loss]] = {
     "ppce": PPCE,
     "res_g": ResG,
     "res_l": ResL,
+    "viser": Viser,
 }
 """Name in a recipe -> module."""
 
@@ -49,6 +51,8 @@ __all__ = [
     "LossTerms",
     "ResG",
     "ResL",
+    "Viser",
+    "blended",
     "cell_cross_entropy",
     "cross_entropy",
     "cyborg",
@@ -62,4 +66,5 @@ __all__ = [
     "ranking_violation",
     "res_distance",
     "saliency_distance",
+    "smoothed_distance",
 ]

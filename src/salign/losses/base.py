@@ -103,12 +103,13 @@ def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
 
 
 def together(mean: Tensor) -> Tensor:
-    """Mean over all processes of a scalar that each has of its own images, differentiable.
+    """Mean over all processes of a scalar that each has of its own images, for formulas not linear in it.
 
-    For formulas that are not linear in an average: the square of a mean is not the mean of the processes' squares.
+    The square of a mean is not the mean of the processes' squares. The gradient is by the process's own share, of which
+    the processes average all.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return mean
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(mean) / distributed.get_world_size()
+    everywhere = mean.detach().clone()
+    distributed.all_reduce(everywhere)
+    return mean + (everywhere / distributed.get_world_size() - mean.detach())

@@ -3,6 +3,7 @@
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
+from salign.losses.divisive import Divisive, agreement_inside
 from salign.losses.entropy import Droid, Fmmce, Hbcam, entropy_gap, map_entropy
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.gradia import Gradia, gradia
@@ -16,6 +17,7 @@ from salign.losses.viser import Viser, blended, smoothed_distance
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
+    "divisive": Divisive,
     "droid": Droid,
     "energy": Energy,
     "evidence": Evidence,
@@ -37,6 +39,7 @@ __all__ = [
     "PPCE",
     "CrossEntropy",
     "Cyborg",
+    "Divisive",
     "Droid",
     "Energy",
     "Evidence",
@@ -52,6 +55,7 @@ __all__ = [
     "ResG",
     "ResL",
     "Viser",
+    "agreement_inside",
     "blended",
     "cell_cross_entropy",
     "cross_entropy",

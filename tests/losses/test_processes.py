@@ -10,7 +10,7 @@ from torch import distributed, multiprocessing
 
 from guided_case import case
 from salign.losses import LOSSES
-from salign.types import Batch, Output
+from salign.types import Output
 
 NAMES = ("cyborg", "hbcam", "viser")
 ANNOTATED = torch.tensor([True, True, False, False])
@@ -26,7 +26,7 @@ def gradient(name: str, part: slice) -> torch.Tensor:
     def head(maps: torch.Tensor) -> torch.Tensor:
         return maps.mean((2, 3)) @ output.weight.T  # constant, so the cross-entropy has no gradient
 
-    some = Batch(*(values[part] if len(values) else values for values in batch))
+    some = batch.each(lambda values: values[part] if len(values) else values)
     LOSSES[name]()(Output(head(features), features, head, weight), some).total.backward()
     return weight.grad
 

@@ -11,6 +11,7 @@ from salign.losses.guided import GuidedLoss
 from salign.losses.haics import Haics, cell_cross_entropy
 from salign.losses.hint import Hint, ranking_violation
 from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
+from salign.losses.reaction_time import ReactionTime, timed_cross_entropy
 from salign.losses.res import ResG, ResL, res_distance
 from salign.losses.viser import Viser, blended, smoothed_distance
 
@@ -28,6 +29,7 @@ LOSSES: dict[str, type[Loss]] = {
     "hint": Hint,
     "l1_guidance": L1Guidance,
     "ppce": PPCE,
+    "reaction_time": ReactionTime,
     "res_g": ResG,
     "res_l": ResL,
     "viser": Viser,
@@ -52,6 +54,7 @@ __all__ = [
     "L1Guidance",
     "Loss",
     "LossTerms",
+    "ReactionTime",
     "ResG",
     "ResL",
     "Viser",
@@ -71,4 +74,5 @@ __all__ = [
     "res_distance",
     "saliency_distance",
     "smoothed_distance",
+    "timed_cross_entropy",
 ]

@@ -78,7 +78,7 @@ def step_seconds(
 def random_batch(
     images: int, classes: int, size: tuple[int, int], *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Batch:
-    """Noise with labels and maps, for timing."""
+    """Noise with labels, maps and seconds, for timing."""
     generator = torch.Generator().manual_seed(seed)
     batch = Batch(
         images=torch.rand(images, 3, *size, generator=generator),
@@ -86,8 +86,9 @@ def random_batch(
         saliency=torch.rand(images, 1, *size, generator=generator),
         annotated=torch.ones(images, dtype=torch.bool),
         index=torch.arange(images),
+        seconds=torch.rand(images, generator=generator) * 20,
     )
-    return Batch(*(part.to(device) for part in batch))
+    return batch.each(lambda values: values.to(device))
 
 
 def fastest(classifier: Classifier, loss: Loss, batch: Batch, settings: Iterable[Setting]) -> dict[Setting, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,7 @@ def map_entropy(maps: Tensor) -> Tensor:
     shares = sum_to_one(min_max(maps))
     some = shares > 0
     entropy = -(shares * torch.where(some, shares, 1.0).log()).sum((1, 2))
-    cells = torch.tensor(float(maps.shape[1] * maps.shape[2]), device=maps.device)
-    return torch.where(varies(maps), entropy, cells.log().to(entropy.dtype))
+    return torch.where(varies(maps), entropy, math.log(maps.shape[1] * maps.shape[2]))
 
 
 def entropy_gap(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:

@@ -26,11 +26,6 @@ class GuidedLoss(Loss):
             raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
         self.weight, self.ramp_epochs = weight, ramp_epochs
 
-    @property
-    def weight_now(self) -> float:
-        """Of the term in this epoch."""
-        return self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
-
     @abstractmethod
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, unweighted."""
@@ -39,4 +34,5 @@ class GuidedLoss(Loss):
         """The loss of one batch."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights)
         term = self.term(output, batch)
-        return LossTerms(ce + self.weight_now * term, {"ce": ce.detach(), "saliency": term.detach()})
+        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+        return LossTerms(ce + weight * term, {"ce": ce.detach(), "saliency": term.detach()})

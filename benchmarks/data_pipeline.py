@@ -79,7 +79,7 @@ def make_step(classifier: Classifier, setting: Setting) -> Callable[[Batch], Non
     optimiser = torch.optim.SGD(net.parameters(), lr=0.005, momentum=0.9)
 
     def step(batch: Batch) -> None:
-        batch = Batch(*(part.to(device, non_blocking=True) for part in batch))
+        batch = batch.each(lambda part: part.to(device, non_blocking=True))
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
             total = loss(net(batch.images.contiguous(memory_format=layout)), batch).total
@@ -95,14 +95,14 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> list[dict[s
     sizes = [len(part) for part in torch.arange(options.images).split(options.batch)]
     classifier = Classifier(options.network, CLASSES, image_size=options.size).to(options.device)
     noise = random_batch(options.batch, 2, classifier.image_size)
-    on_device = Batch(*(part.to(options.device) for part in noise))
+    on_device = noise.each(lambda part: part.to(options.device))
     setting = next(iter(fastest(classifier, Cyborg(), on_device, SETTINGS)))
     step = make_step(classifier, setting)
     loaders = {count: make_loader(manifest, options.size, options.batch, count) for count in options.workers}
 
     def network() -> None:
         for size in sizes:
-            step(Batch(*(part[:size] for part in noise)))
+            step(noise.each(lambda part, size=size: part[:size]))
 
     def drain(loader: DataLoader[Any]) -> None:
         for _ in loader:

@@ -29,6 +29,7 @@ def make_batch(annotated: list[bool], seed: int = 0) -> Batch:
         saliency=torch.rand(B, 1, SIZE, SIZE, generator=generator) * looked.view(B, 1, 1, 1),
         annotated=looked,
         index=torch.arange(B),
+        seconds=torch.where(looked, torch.rand(B, generator=generator) * 20, torch.nan),
     )
 
 
@@ -97,7 +98,7 @@ def test_maps_nobody_drew_are_not_looked_at(name: str, annotated: list[bool]) ->
 @every_loss
 def test_the_order_of_the_batch_changes_nothing(name: str) -> None:
     batch, order = make_batch(SOME), torch.tensor([3, 0, 5, 1, 4, 2])
-    shuffled = Batch(*(field[order] for field in batch))
+    shuffled = batch.each(lambda field: field[order])
     classifier, loss = make_classifier().double().eval(), LOSSES[name]()
     batch, shuffled = (each._replace(images=each.images.double()) for each in (batch, shuffled))
     for mine, theirs in zip(gradients(classifier, loss, batch), gradients(classifier, loss, shuffled), strict=True):

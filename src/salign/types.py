@@ -32,11 +32,17 @@ class Batch(NamedTuple):
     """`(B,)` bool: False = nobody looked (missing); True with an all-zero map = looked and marked nothing (blank)."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is not needed here
     """`(B,)` int64: row of the manifest the image came from."""
+    seconds: Tensor | None = None
+    """`(B,)` float32: how long people looked at the image, NaN where unknown; None = unknown of all."""
 
     @property
     def marked(self) -> Tensor:
         """`(B,)` bool: somebody looked and marked something."""
         return self.annotated & (self.saliency.flatten(1).amax(1) > 0)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same done to every field that is there."""
+        return Batch(*(None if values is None else change(values) for values in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

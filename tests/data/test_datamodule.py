@@ -24,9 +24,9 @@ def dataset_of(folder, n, augment="none", labels=None):
     for i in range(n):
         Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(folder / f"{i}.png")
         Image.fromarray(rng.integers(0, 256, (20, 20), dtype=np.uint8)).save(folder / f"{i}_map.png")
-        rows.append((str(i), f"{i}.png", (labels or "ab" * n)[i], "train", f"{i}_map.png" if i % 3 else None))
-    manifest = Manifest.of(pd.DataFrame(rows, columns=list(COLUMNS)), folder, "m.csv")
-    return SaliencyDataset(manifest, ("a", "b"), build_transform(16, augment))
+        rows.append((str(i), f"{i}.png", (labels or "ab" * n)[i], "train", f"{i}_map.png" if i % 3 else None, i / 4))
+    manifest = Manifest.of(pd.DataFrame(rows, columns=[*COLUMNS, "time"]), folder, "m.csv")
+    return SaliencyDataset(manifest, ("a", "b"), build_transform(16, augment), seconds_column="time")
 
 
 def module(dataset, **options):
@@ -47,6 +47,7 @@ def test_validation_gives_every_sample_in_order(tmp_path):
     assert torch.equal(seen.annotated, dataset.annotated)
     assert torch.equal(seen.images, torch.stack([dataset[i].images for i in range(10)]))
     assert torch.equal(seen.saliency, torch.stack([dataset[i].saliency for i in range(10)]))
+    assert torch.equal(seen.seconds, torch.arange(10) / 4)
 
 
 @pytest.mark.slow

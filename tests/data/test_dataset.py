@@ -128,6 +128,24 @@ def test_without_labels_the_number_is_minus_one(tmp_path):
     assert int(dataset[0].labels) == -1
 
 
+def test_seconds_come_from_a_column_and_are_nan_where_nobody_took_them(tmp_path):
+    manifest = manifest_of(tmp_path, [half(24, 32), None, half(24, 32)])
+    timed = Manifest.of(manifest.table.assign(took=["2.5", "", "0"]), tmp_path, "m.csv")
+    dataset = SaliencyDataset(timed, ("a", "b"), build_transform(SIZE), seconds_column="took")
+    assert torch.equal(torch.stack([dataset[i].seconds for i in (0, 2)]), torch.tensor([2.5, 0.0]))
+    assert dataset[1].seconds.isnan()
+    assert dataset.take([2, 0])[1].seconds == 2.5
+    assert SaliencyDataset(timed, ("a", "b"), build_transform(SIZE))[0].seconds.isnan()
+
+
+def test_cells_that_are_no_seconds_are_named_with_their_rows(tmp_path):
+    manifest = manifest_of(tmp_path, [half(24, 32)] * 5)
+    wrong = Manifest.of(manifest.table.assign(took=["2.5", "long", "-1", "inf", "nan"]), tmp_path, "m.csv")
+    with pytest.raises(ManifestError, match="row 3, took: 'long' is no time; expected seconds") as caught:
+        SaliencyDataset(wrong, ("a", "b"), build_transform(SIZE), seconds_column="took")
+    assert [fault.row for fault in caught.value.faults] == [3, 4, 5, 6]
+
+
 def test_a_seed_decides_the_sample_and_leaves_the_global_generator_alone(tmp_path):
     dataset = SaliencyDataset(manifest_of(tmp_path, [half(24, 32)]), ("a",), build_transform(SIZE, "standard"))
     torch.manual_seed(1)

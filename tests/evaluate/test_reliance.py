@@ -44,7 +44,7 @@ def reader(where):
 
 
 def cut(batch, size):
-    return [Batch(*(values[k : k + size] for values in batch)) for k in range(0, len(batch.labels), size)]
+    return [batch.each(lambda values, k=k: values[k : k + size]) for k in range(0, len(batch.labels), size)]
 
 
 def measured(where, **options):
@@ -121,7 +121,7 @@ def test_only_images_that_somebody_marked_count_and_the_batches_do_not_matter():
     for table in tables[1:]:
         assert table.equals(tables[0])
     kept = torch.tensor([k for k in range(100) if k % 5 > 1])
-    alone = reliance(reader(INSIDE), [Batch(*(values[kept] for values in data))], positive=1, generator=seeded(4))
+    alone = reliance(reader(INSIDE), [data.each(lambda values: values[kept])], positive=1, generator=seeded(4))
     assert alone.equals(tables[0])
     again = reliance(reader(INSIDE), cut(data, 7), positive=1, generator=seeded(5))
     assert not again.equals(tables[0])  # the noise is another

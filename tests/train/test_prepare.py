@@ -51,6 +51,16 @@ def test_each_role_gets_its_rows_and_classes_in_order(folder):
     assert ready(folder, test=[]).tests == {}
 
 
+def test_training_alone_is_given_the_seconds(folder):
+    table = pd.read_csv(folder / "manifest.csv").assign(took=[k / 2 for k in range(11)] + ["long"] * 13)
+    table.to_csv(folder / "manifest.csv", index=False)
+    data = ready(folder, seconds_column="took")
+    assert [float(data.train[k].seconds) for k in range(8)] == [k / 2 for k in range(8)]
+    assert data.val[0].seconds.isnan()
+    with pytest.raises(ManifestError, match="row 13, took: 'long' is no time"):
+        ready(folder, train=["train", "val"], seconds_column="took")
+
+
 def test_chosen_classes_order_the_logits_and_leave_others_out(folder):
     data = ready(folder, classes=["z", "x"])
     assert (data.classes, data.positive) == (("z", "x"), "x")
@@ -247,6 +257,7 @@ def test_leave_out_decodes_so_that_damage_inside_is_found(folder):
         ({"classes": ["x", "w"]}, "no row has label 'w'; there are x, y, z"),
         ({"groups": ["age"]}, r"data\.groups: .*no column 'age'; there are .*sex"),
         ({"species": "kind"}, r"data\.species: .*no column 'kind'"),
+        ({"seconds_column": "took"}, r"data\.seconds_column: .*no column 'took'"),
         ({"test": {"val": ["test"]}}, r"data\.test: .*'val'"),
         ({"test": ["val"]}, r"data\.test: .*'val'"),
         ({"test": {"a/b": ["test"]}}, r"data\.test: .*'a/b'"),

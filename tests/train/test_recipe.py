@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import shutil
 from typing import Any
 
@@ -51,6 +53,7 @@ def full(manifest) -> dict[str, Any]:
             "workers": 3,
             "groups": ["sex"],
             "species": "kind",
+            "seconds_column": "took",
         },
         "model": {"backbone": "resnet18", "weights": None, "output_stride": 16, "args": {"drop_path_rate": 0.1}},
         "loss": {
@@ -291,6 +294,7 @@ LEAVES = {
     "data.faults": "stop",
     "data.groups": ["age"],
     "data.species": None,
+    "data.seconds_column": None,
     "model.backbone": "resnet34",
     "model.weights": "imagenet",
     "model.output_stride": 8,
@@ -335,6 +339,16 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
     same = [pair for pair in itertools.combinations(prints, 2) if prints[pair[0]] == prints[pair[1]]]
     assert not same
     assert all(len(value) == 8 and int(value, 16) >= 0 for value in prints.values())
+
+
+def test_runs_from_before_seconds_could_be_named_keep_their_fingerprint(manifest):
+    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}})
+    content = recipe.model_dump(mode="json")
+    assert content["data"].pop("seconds_column") is None
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    content["data"] |= {"manifest": digest, "root": None, "workers": None}
+    before = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    assert recipe.fingerprint() == before[:8]
 
 
 def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):

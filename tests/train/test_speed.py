@@ -34,10 +34,11 @@ def test_measuring_leaves_model_and_random_stream_alone(classifier, loss, settin
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     classifier.eval()
     state = torch.get_rng_state()
-    assert step_seconds(classifier, LOSSES[loss](), random_batch(4, 3, (32, 32)), setting, repeats=1) > 0
+    module = LOSSES[loss]()
+    assert step_seconds(classifier, module, random_batch(4, 3, (32, 32)), setting, repeats=1) > 0
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
-    assert all(weight.grad is None for weight in classifier.parameters())
+    assert all(weight.grad is None for weight in [*classifier.parameters(), *module.parameters()])
     assert not classifier.training
     assert all(weight.is_contiguous() for weight in classifier.parameters())
 

@@ -38,9 +38,11 @@ class SaliencyDataset(Dataset[Batch]):
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
         map_change: what is trained with instead of a map that was read; None = the map itself.
         swap_outside: probability that an annotated image is shown in the surroundings of another image of its class.
+        seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
+            time is known.
 
     Raises:
-        ManifestError: a label is not among the classes; every row is named.
+        ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SaliencyDataset(Dataset[Batch]):
         stretch_maps: bool = False,
         map_change: MapChange | None = None,
         swap_outside: float = 0.0,
+        seconds_column: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.swap_outside = swap_outside
@@ -59,7 +62,9 @@ class SaliencyDataset(Dataset[Batch]):
         self.map_change = map_change
         self.classes = tuple(classes)
         self.transform = transform
+        self.seconds_column = seconds_column
         self._labels = _label_numbers(manifest, self.classes)
+        self._seconds = _seconds(manifest, seconds_column)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -73,6 +78,7 @@ class SaliencyDataset(Dataset[Batch]):
             stretch_maps=self.stretch_maps,
             map_change=self.map_change,
             swap_outside=self.swap_outside,
+            seconds_column=self.seconds_column,
         )
 
     @property
@@ -108,6 +114,7 @@ class SaliencyDataset(Dataset[Batch]):
             saliency=image.new_zeros((1, *image.shape[-2:])) if saliency is None else saliency,
             annotated=torch.tensor(saliency is not None),
             index=torch.tensor(i),
+            seconds=torch.tensor(self._seconds[i]),
         )
 
     def _partner(self, i: int) -> Tensor:
@@ -204,3 +211,19 @@ def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
         ]
         raise ManifestError.of(faults, manifest.source)
     return numbers
+
+
+def _seconds(manifest: Manifest, column: str | None) -> np.ndarray:
+    """`(N,)` float32 of a column; NaN where it is empty, and everywhere without a column."""
+    if column is None:
+        return np.full(len(manifest), np.nan, dtype=np.float32)
+    cells = manifest.table[column]
+    seconds = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
+    wrong = cells.notna().to_numpy(dtype=bool) & ~(np.isfinite(seconds) & (seconds >= 0))
+    if wrong.any():
+        faults = [
+            Fault(int(row), column, f"{cell!r} is no time; expected seconds, 0 or more, or an empty cell")
+            for row, cell in zip(manifest.table["row"][wrong], cells[wrong], strict=True)
+        ]
+        raise ManifestError.of(faults, manifest.source)
+    return seconds

@@ -8,7 +8,7 @@ background is caught here. A changed picture is also an unusual one: compare mod
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -180,7 +180,7 @@ def reliance(
 
 @torch.inference_mode()
 def _answers(
-    classify: Callable[[Tensor], Tensor], group: Batch, fills: Mapping[str, Fill], generator: torch.Generator
+    classify: Callable[[Tensor], Tensor], group: _Group, fills: Mapping[str, Fill], generator: torch.Generator
 ) -> list[tuple[tuple[str, str], Tensor]]:
     """`(kept, fill)` and logits `(B, K)`, for every way to look at the images."""
     images, regions = group.images, region(group.saliency)
@@ -209,16 +209,24 @@ def _figures(
     yield "flipped", float((predicted != untouched).double().mean()), ""
 
 
-def _groups(batches: Iterable[Batch]) -> Iterator[Batch]:
+class _Group(NamedTuple):
+    """What of a `Batch` is needed here."""
+
+    images: Tensor
+    labels: Tensor
+    saliency: Tensor
+
+
+def _groups(batches: Iterable[Batch]) -> Iterator[_Group]:
     """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one."""
-    held: Batch | None = None
+    held: _Group | None = None
     for batch in batches:
         usable = batch.marked & (batch.labels >= 0)
-        part = Batch(*(values[usable] for values in batch))
-        held = part if held is None else Batch(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
+        part = _Group(*(values[usable] for values in (batch.images, batch.labels, batch.saliency)))
+        held = part if held is None else _Group(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
         while len(held.labels) >= GROUP + 2:
-            yield Batch(*(values[:GROUP] for values in held))
-            held = Batch(*(values[GROUP:] for values in held))
+            yield _Group(*(values[:GROUP] for values in held))
+            held = _Group(*(values[GROUP:] for values in held))
     if held is not None and len(held.labels) > 1:
         yield held
 

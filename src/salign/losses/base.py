@@ -138,3 +138,13 @@ def over_processes(number: Tensor) -> tuple[Tensor, int]:
     number = number.clone()
     distributed.all_reduce(number)
     return number, distributed.get_world_size()
+
+
+def together(mean: Tensor) -> Tensor:
+    """Mean over all processes of a scalar that each has of its own images, for formulas not linear in it.
+
+    The square of a mean is not the mean of the processes' squares. The gradient is by the process's own share, of which
+    the processes average all.
+    """
+    everywhere, processes = over_processes(mean.detach())
+    return mean if processes == 1 else mean + (everywhere / processes - mean.detach())

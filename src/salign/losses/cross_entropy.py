@@ -22,6 +22,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     return functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="sum") * processes / total
 
 
+def cross_entropies(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
+    each = functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="none")
+    return each if class_weights is None else each / class_weights[labels].mean()
+
+
 class CrossEntropy(Loss):
     """Cross-entropy; human saliency is not looked at."""
 

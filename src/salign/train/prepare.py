@@ -90,6 +90,7 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
         stretch_maps=control.rows is not None,
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
         swap_outside=data.swap_outside,
+        seconds_column=data.seconds_column,
     )
 
 
@@ -127,7 +128,9 @@ def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None
     taken = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
     if taken:
         raise SalignError(f"{data.manifest}: column {taken[0]!r} would stand twice in the predictions; rename it.")
-    for key, columns in (("groups", data.groups), ("species", [data.species] if data.species else [])):
+    single = {"species": data.species, "seconds_column": data.seconds_column}
+    named = {"groups": data.groups, **{key: [name] for key, name in single.items() if name}}
+    for key, columns in named.items():
         for name in columns:
             if name not in (*free, "label"):
                 raise SalignError(f"data.{key}: {data.manifest} has no column {name!r}; there are {', '.join(free)}.")

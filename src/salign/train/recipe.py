@@ -50,6 +50,8 @@ class DataRecipe(Section):
     """Manifest column with the maps of the training images, e.g. one with segmentation masks."""
     annotated: float | None = Field(default=None, ge=0, le=1)
     """Share of the annotated training images that keep their map, of each class alike; None = all, 0 = none."""
+    seconds_column: str | None = None
+    """Manifest column with the seconds that people looked at each training image, for the loss reaction_time."""
     maps: str = "own"
     """Which map an annotated image is trained with: its "own", or a control: "shuffled", "shuffled_within" or
     "shuffled_across" classes, "inverted", "centre", "blobs"."""
@@ -211,6 +213,8 @@ class RunRecipe(Section):
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self.model_dump(mode="json")
         content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
+        if self.data.seconds_column is None:
+            del content["data"]["seconds_column"]  # runs from before there was this key keep their names
         weights = content["model"]["weights"]
         if weights is not None and Path(weights).is_file():
             content["model"]["weights"] = file_digest(weights)

@@ -46,7 +46,7 @@ def step_seconds(
     repeats: int = 3,
     give_up: float = math.inf,
 ) -> float:
-    """Median seconds of forward, loss and backward; the classifier itself is left untouched.
+    """Median seconds of forward, loss and backward; the classifier and the loss themselves are left untouched.
 
     Args:
         classifier: on the device to measure.
@@ -60,7 +60,7 @@ def step_seconds(
         SalignError: the loss cannot train this network.
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
-    trial = copy.deepcopy(classifier).train().to(memory_format=layout)
+    trial, loss = copy.deepcopy(classifier).train().to(memory_format=layout), copy.deepcopy(loss)
     placed = batch._replace(images=batch.images.contiguous(memory_format=layout))
     device = placed.images.device
     seconds = []
@@ -84,7 +84,7 @@ def step_seconds(
 def random_batch(
     images: int, classes: int, size: tuple[int, int], *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Batch:
-    """Noise with labels and maps, for timing."""
+    """Noise with labels, maps and seconds, for timing."""
     generator = torch.Generator().manual_seed(seed)
     batch = Batch(
         images=torch.rand(images, 3, *size, generator=generator),
@@ -92,8 +92,9 @@ def random_batch(
         saliency=torch.rand(images, 1, *size, generator=generator),
         annotated=torch.ones(images, dtype=torch.bool),
         index=torch.arange(images),
+        seconds=torch.rand(images, generator=generator) * 20,
     )
-    return Batch(*(part.to(device) for part in batch))
+    return batch.each(lambda values: values.to(device))
 
 
 def fastest(classifier: Classifier, loss: Loss, batch: Batch, settings: Iterable[Setting]) -> dict[Setting, float]:

@@ -1,0 +1,59 @@
+"""Divisive Decisions: on the human region, evidence for the true and for a false class should diverge."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.maps import min_max
+from salign.types import Batch, Output
+
+
+def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """How little the maps of a true and a false class diverge where people looked, after arXiv 2507.17000.
+
+    `sum of H (1 - (T - F)) / 2`, divided by `sum of H`; `T` and `F` are the maps of the true and the false class, `H`
+    the human map at their size, all min-max scaled. Only the abstract is known: such maps should diverge on the regions
+    that people find important, and three losses follow, whose formulas are not. This is the plainest of that kind: the
+    true class has the evidence there and the false class has none. Nothing is asked outside of the region.
+
+    Args:
+        true_cam: `(B, h, w)`, raw.
+        false_cam: `(B, h, w)`, raw.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+
+    Returns:
+        Scalar in [0, 1], 1/2 for maps that are the same: mean over the annotated images whose map has a shape; a zero
+        that back-propagates without any.
+    """
+    human, counts = human_maps(saliency, annotated, (true_cam.shape[1], true_cam.shape[2]))
+    alike = (1 - (min_max(true_cam) - min_max(false_cam))) / 2
+    return averaged((human * alike).sum((1, 2)) / human.sum((1, 2)).clamp(min=1), counts)
+
+
+def strongest_false(logits: Tensor, labels: Tensor) -> Tensor:
+    """`(B,)` int64: of the classes that are wrong, the one with the highest logit."""
+    return logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+class Divisive(GuidedLoss):
+    """`CE + weight * how little true- and false-class maps diverge on the human region` (Divisive Decisions).
+
+    With more than two classes, the false class is the strongest of the wrong ones.
+
+    Args:
+        weight: of the term.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar in [0, 1]."""
+        both = torch.stack([batch.labels, strongest_false(output.logits, batch.labels)], dim=1)
+        true_cam, false_cam = output.cam(both).unbind(1)
+        return agreement_inside(true_cam, false_cam, batch.saliency, batch.annotated)

@@ -1,0 +1,97 @@
+"""Entropy of the class activation map: how spread out the model looks, and how spread out people do."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import averaged, human_maps, together
+from salign.losses.guided import GuidedLoss
+from salign.maps import min_max, sum_to_one, varies
+from salign.types import Batch, Output
+
+
+def map_entropy(maps: Tensor) -> Tensor:
+    """`H = -sum of p log p`, `p` the map min-max scaled and divided by its sum (arXiv 2303.00818, public code).
+
+    Args:
+        maps: `(B, h, w)`, raw.
+
+    Returns:
+        `(B,)` in [0, log(h w)], natural logarithm. A constant map is spread out evenly: log(h w), without a gradient
+        (not in that code).
+    """
+    shares = sum_to_one(min_max(maps))
+    some = shares > 0
+    entropy = -(shares * torch.where(some, shares, 1.0).log()).sum((1, 2))
+    return torch.where(varies(maps), entropy, math.log(maps.shape[1] * maps.shape[2]))
+
+
+def entropy_gap(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """`(mean H of the model's maps - mean H of people's maps)^2`, as in HBCAM (arXiv 2303.00818, public code).
+
+    Both means run over the annotated images whose map has a shape, the human map at the size of the CAM; with several
+    processes over those of all of them.
+
+    Args:
+        cam: `(B, h, w)`, raw.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+
+    Returns:
+        Scalar in [0, log(h w)^2]; a zero that back-propagates if no image counts.
+    """
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    return together(averaged(map_entropy(cam) - map_entropy(human), counts)).square()
+
+
+class Droid(GuidedLoss):
+    """`CE + weight * mean of log(1 + entropy of the true class's map)`; human saliency is not looked at (DROID).
+
+    Args:
+        weight: of the term.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+    guided = False
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        return map_entropy(output.cam(batch.labels)).log1p().mean()
+
+
+class Fmmce(GuidedLoss):
+    """`CE + weight * mean entropy of the true class's map`; human saliency is not looked at (FMMCE).
+
+    Args:
+        weight: of the entropy.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+    guided = False
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar in [0, log(h w)]."""
+        return map_entropy(output.cam(batch.labels)).mean()
+
+
+class Hbcam(GuidedLoss):
+    """`CE + weight * squared difference of the mean entropies of the true class's maps and of people's` (HBCAM).
+
+    Args:
+        weight: of the squared difference.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        return entropy_gap(output.cam(batch.labels), batch.saliency, batch.annotated)

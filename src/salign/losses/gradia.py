@@ -1,0 +1,139 @@
+"""GRADIA: L1 distance of Grad-CAM to the human map, answer and attention weighted by whether each of them is right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import LossTerms, averaged, human_maps
+from salign.losses.cross_entropy import cross_entropies, cross_entropy
+from salign.losses.guided import GuidedLoss
+from salign.maps import min_max
+from salign.types import Batch, Output, SalignError
+
+Weights = tuple[float, float]
+"""Of the answer (cross-entropy), and of the attention (distance of the maps)."""
+
+
+def overlap(cam: Tensor, human: Tensor) -> Tensor:
+    """`(B,)` in [0, 1]: intersection over union of the cells of at least one half, both maps min-max scaled.
+
+    Args:
+        cam: `(B, h, w)`.
+        human: `(B, h, w)`; a map without a shape overlaps nothing.
+    """
+    model, people = min_max(cam) >= 0.5, min_max(human) >= 0.5
+    return (model & people).sum((1, 2)) / (model | people).sum((1, 2)).clamp(min=1)
+
+
+def gradia(
+    logits: Tensor,
+    grad_cam: Tensor,
+    labels: Tensor,
+    saliency: Tensor,
+    annotated: Tensor | None = None,
+    *,
+    weights: Tensor,
+    reasonable_overlap: float = 0.5,
+    class_weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The two terms of GRADIA: weighted cross-entropy, and weighted L1 distance of Grad-CAM to the human map.
+
+    `mean of t_i CE_i` over all images and `mean of m_i mean |M_i - H_i|` over the annotated images whose map has a
+    shape; `M` and `H` are min-max scaled. `t_i` and `m_i` depend on the group of the image, see `Gradia`; `t_i` is 1
+    for images without a map. The groups are decided without a gradient.
+
+    Args:
+        logits: `(B, K)`.
+        grad_cam: `(B, h, w)`, of the true class.
+        labels: `(B,)` int64.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        weights: `(2, 2, 2)`: [reasonable?, accurate?] -> (task weight, map weight).
+        reasonable_overlap: attention is reasonable from this intersection over union on.
+        class_weights: `(K,)` for the cross-entropy.
+
+    Returns:
+        Two scalars; the second is a zero that back-propagates if no image has a map.
+    """
+    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    accurate = logits.argmax(1) == labels
+    reasonable = overlap(grad_cam, human) >= reasonable_overlap
+    task, attention = weights[reasonable.long(), accurate.long()].unbind(1)
+    answers = torch.where(counts, task, 1.0) * cross_entropies(logits, labels, class_weights)
+    return answers.mean(), averaged(attention * (min_max(grad_cam) - human).abs().mean((1, 2)), counts)
+
+
+class Gradia(GuidedLoss):
+    """`mean of task weight * CE + weight * mean of map weight * L1(Grad-CAM, human map)`, weighed per image (GRADIA).
+
+    An annotated image falls into one of four groups by its answer (accurate or not) and its attention (reasonable or
+    not), and each group has its weights. In the paper, known here by descriptions, people judge whether the attention
+    is reasonable; here it is where Grad-CAM overlaps the human map. Grad-CAM is that of the true class, min-max scaled.
+    Weights of two groups are published as examples; the others are left at 1. Images without a map count with their
+    plain cross-entropy.
+
+    Args:
+        reasonable_accurate: (task weight, map weight) of images with the right answer and reasonable attention.
+        unreasonable_accurate: of those with the right answer for unreasonable attention.
+        reasonable_inaccurate: of those with reasonable attention and yet a wrong answer.
+        unreasonable_inaccurate: of those with neither.
+        reasonable_overlap: attention is reasonable from this intersection over union on.
+        weight: of the maps' term.
+        ramp_epochs: the maps' term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"grad_cam"})
+
+    def __init__(
+        self,
+        *,
+        reasonable_accurate: Weights = (1.0, 1.0),
+        unreasonable_accurate: Weights = (0.4, 1.6),
+        reasonable_inaccurate: Weights = (0.8, 0.2),
+        unreasonable_inaccurate: Weights = (1.0, 1.0),
+        reasonable_overlap: float = 0.5,
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        groups = {
+            "unreasonable_inaccurate": unreasonable_inaccurate,
+            "unreasonable_accurate": unreasonable_accurate,
+            "reasonable_inaccurate": reasonable_inaccurate,
+            "reasonable_accurate": reasonable_accurate,
+        }
+        for name, pair in groups.items():
+            if len(pair) != 2 or min(pair) < 0:
+                raise SalignError(f"{name}: expected a task weight and a map weight of 0 or more, got {pair}.")
+        if not 0 <= reasonable_overlap <= 1:
+            raise SalignError(f"reasonable_overlap: expected a share between 0 and 1, got {reasonable_overlap}.")
+        self.reasonable_overlap = reasonable_overlap
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor(list(groups.values())).view(2, 2, 2), persistent=False)
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted distance, a scalar in [0, highest map weight]."""
+        return self._both(output, batch)[1]
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch; the parts are the plain cross-entropy and the weighted distance."""
+        answers, attention = self._both(output, batch)
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+        return LossTerms(answers + weight * attention, {"ce": ce.detach(), "saliency": attention.detach()})
+
+    def _both(self, output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Weighted cross-entropy and weighted distance, scalars."""
+        return gradia(
+            output.logits,
+            output.grad_cam(batch.labels),
+            batch.labels,
+            batch.saliency,
+            batch.annotated,
+            weights=self.weights,
+            reasonable_overlap=self.reasonable_overlap,
+            class_weights=self.class_weights,
+        )

@@ -1,0 +1,75 @@
+"""HAICS: cross-entropy of Grad-CAM against the human map, cell by cell."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.losses.model_guidance import SURE
+from salign.maps import min_max
+from salign.types import Batch, Output, SalignError
+
+Cells = Literal["all", "marked"]
+
+
+def cell_cross_entropy(
+    grad_cam: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, cells: Cells = "all"
+) -> Tensor:
+    """Binary cross-entropy of the model's map against people's, after HAICS as public code of RES restates it.
+
+    Mean over the annotated cells of `-(H log M + (1 - H) log(1 - M))`; `M` is the min-max scaled Grad-CAM, `H` the
+    human map at its size. In HAICS people mark relevant and irrelevant pixels and leave the others open. A map here
+    answers for the whole image, so all of its cells are annotated; with "marked", only those where it is not zero.
+    Differs from that code, which averages over all pixels before it masks. `M` is kept within [`SURE`, 1 - `SURE`].
+
+    Args:
+        grad_cam: `(B, h, w)`, of the true class.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        cells: "all" or "marked".
+
+    Returns:
+        Scalar in [0, -log `SURE`]: mean over the annotated images whose map has a shape; a zero that back-propagates
+        without any.
+    """
+    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    model = min_max(grad_cam).clamp(SURE, 1 - SURE)
+    surprise = -(human * model.log() + (1 - human) * (1 - model).log())
+    said = torch.ones_like(human) if cells == "all" else (human > 0).float()
+    return averaged((said * surprise).sum((1, 2)) / said.sum((1, 2)).clamp(min=1), counts)
+
+
+class Haics(GuidedLoss):
+    """`CE + weight * cross-entropy of the true class's Grad-CAM against the human map, over annotated cells` (HAICS).
+
+    Args:
+        cells: which cells of an annotated image are annotated: "all" (default), or "marked": those that people marked,
+            where what they left out says nothing.
+        weight: of the cross-entropy of cells.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"grad_cam"})
+
+    def __init__(
+        self,
+        *,
+        cells: Cells = "all",
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if cells not in ("all", "marked"):
+            raise SalignError(f"cells: expected all or marked, got {cells!r}.")
+        self.cells = cells
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        maps = output.grad_cam(batch.labels)
+        return cell_cross_entropy(maps, batch.saliency, batch.annotated, cells=self.cells)

@@ -1,0 +1,117 @@
+"""Model Guidance: how far positive evidence keeps to the marked region; energy, L1 and per-pixel cross-entropy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.maps.tensor_ops import ROUNDING
+from salign.types import Batch, Output
+
+SURE = 1e-3
+"""Probabilities are kept so far from 0 and 1: a scaled map is exactly 0 and 1 somewhere, where logarithms end."""
+
+
+def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """Energy loss of *Studying How to Efficiently and Effectively Guide Models with Explanations* (ICCV 2023).
+
+    `1 - sum of H A / sum of A` over cells, `A = ReLU(CAM)` the positive evidence. Deviations: `A` is that of the class
+    activation map (published: B-cos, input x gradient or Grad-CAM of any layer); `H`, the human map at the size of the
+    CAM, min-max scaled, may have values between (published: boxes), which count in proportion. An image whose CAM has
+    no positive cell does not count.
+
+    Args:
+        cam: `(B, h, w)`, raw, of the true class.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+
+    Returns:
+        Scalar in [0, 1]; a zero that back-propagates if no image counts.
+    """
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    positive = cam.relu()
+    total = positive.sum((1, 2))
+    some = total > ROUNDING * cam.abs().sum((1, 2))
+    inside = (human * positive).sum((1, 2)) / torch.where(some, total, 1.0)
+    return averaged(1 - inside, counts & some)
+
+
+def l1_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """L1 loss of the same paper: mean over cells of `|A / max A - H|`; arguments and deviations as `energy_outside`.
+
+    Returns:
+        Scalar in [0, 1]. An image whose CAM has no positive cell counts with `A = 0`, and no gradient.
+    """
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    return averaged((_to_one(cam) - human).abs().mean((1, 2)), counts)
+
+
+def pixel_cross_entropy(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """PPCE loss of the same paper: `sum of H (-log(A / max A)) / sum of H`, which looks inside the region only.
+
+    Arguments and deviations as `energy_outside`; `A / max A` is cut to [`SURE`, 1].
+
+    Returns:
+        Scalar in [0, -log `SURE`]. An image whose CAM has no positive cell counts with the latter, and no gradient.
+    """
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    surprise = -_to_one(cam).clamp(min=SURE).log()
+    return averaged((human * surprise).sum((1, 2)) / human.sum((1, 2)).clamp(min=1), counts)
+
+
+def _to_one(cam: Tensor) -> Tensor:
+    """ReLU, then each map divided by its maximum; zeros where nothing is positive."""
+    positive = cam.relu()
+    highest = positive.amax((1, 2), keepdim=True)
+    some = highest > ROUNDING * cam.abs().amax((1, 2), keepdim=True)
+    return torch.where(some, positive / torch.where(some, highest, 1.0), 0.0)
+
+
+class Energy(GuidedLoss):
+    """`CE + weight * share of the true class's positive evidence outside of the human region` (Model Guidance).
+
+    Args:
+        weight: of the share.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar in [0, 1]."""
+        return energy_outside(output.cam(batch.labels), batch.saliency, batch.annotated)
+
+
+class L1Guidance(GuidedLoss):
+    """`CE + weight * L1 distance of the true class's positive evidence to the human map` (Model Guidance).
+
+    Args:
+        weight: of the distance.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar in [0, 1]."""
+        return l1_distance(output.cam(batch.labels), batch.saliency, batch.annotated)
+
+
+class PPCE(GuidedLoss):
+    """`CE + weight * cross-entropy of the true class's positive evidence inside the human region` (Model Guidance).
+
+    Args:
+        weight: of the cross-entropy of cells.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        return pixel_cross_entropy(output.cam(batch.labels), batch.saliency, batch.annotated)

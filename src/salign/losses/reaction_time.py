@@ -1,0 +1,74 @@
+"""Reaction time: a wrong answer costs more where people looked longer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import Loss, LossTerms
+from salign.losses.cross_entropy import cross_entropies, cross_entropy
+from salign.losses.cyborg import saliency_distance
+from salign.types import Batch, Output, SalignError
+
+
+def timed_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    seconds: Tensor | None = None,
+    *,
+    factor: float = 0.1,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Mean of `CE_i`, times `factor * seconds_i` where the answer is wrong (public code, dulayjm/CYBORG-Loss-RT-mod).
+
+    Deviation: an image whose time is unknown counts with its plain cross-entropy, whatever the answer. Sister code adds
+    the seconds instead, `CE_i + seconds_i`: a constant, which changes no gradient, so it is no option here.
+
+    Args:
+        logits: `(B, K)`.
+        labels: `(B,)` int64.
+        seconds: `(B,)`, NaN where unknown; None = nowhere known.
+        factor: per second; published 0.1, so that a wrong answer costs its plain cross-entropy at ten seconds.
+        class_weights: `(K,)` for the cross-entropy.
+
+    Returns:
+        Scalar.
+    """
+    ce = cross_entropies(logits, labels, class_weights)
+    if seconds is None:
+        return ce.mean()
+    timed = (logits.argmax(1) != labels) & seconds.isfinite()
+    return (torch.where(timed, factor * seconds, 1.0) * ce).mean()
+
+
+class ReactionTime(Loss):
+    """CYBORG whose cross-entropy of wrong answers is multiplied by how long people looked (public code, no paper).
+
+    `alpha * mean of w_i CE_i + (1 - alpha) * distance(CAM of the true class, human map)`, see `timed_cross_entropy`.
+    The seconds come from the column that `data.seconds_column` names; without it this is CYBORG.
+
+    Args:
+        factor: a wrong answer's cross-entropy is multiplied by this times the seconds; 0.1 is published.
+        alpha: share of the cross-entropy in [0, 1]; 1 looks at no map.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def __init__(self, *, factor: float = 0.1, alpha: float = 0.5, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        if factor < 0:
+            raise SalignError(f"factor: expected 0 or more, got {factor}.")
+        if not 0 <= alpha <= 1:
+            raise SalignError(f"alpha: expected a share between 0 and 1, got {alpha}.")
+        self.factor, self.alpha = factor, alpha
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch; the part `ce` is the plain cross-entropy."""
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        timed = timed_cross_entropy(
+            output.logits, batch.labels, batch.seconds, factor=self.factor, class_weights=self.class_weights
+        )
+        distance = saliency_distance(output.cam(batch.labels), batch.saliency, batch.annotated)
+        total = self.alpha * timed + (1 - self.alpha) * distance
+        return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach()})

@@ -1,0 +1,132 @@
+"""RES: robust to maps that are incomplete or not exact, by a slack and by smoothing people's map; RES-G and RES-L."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.losses.smoothing import convolved, gaussian
+from salign.maps import min_max
+from salign.types import Batch, Output, SalignError
+
+STEEPNESS = 5
+TRIED = 21
+"""Thresholds tried between 0 and 1."""
+
+
+def certain(human: Tensor, *, relevant: float = 0.5, irrelevant: float = 0.0) -> Tensor:
+    """Maps in [0, 1] -> `F`: +1 from `relevant` on, -1 up to `irrelevant`, 0 (open) between."""
+    return (human >= relevant).float() - (human <= irrelevant).float()
+
+
+def res_distance(
+    grad_cam: Tensor,
+    saliency: Tensor,
+    annotated: Tensor | None = None,
+    *,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    slack: float = 0.1,
+    relevant: float = 0.5,
+    irrelevant: float = 0.0,
+) -> Tensor:
+    """`ReLU(mean over F != 0 of |tanh(5 (M - a)) - F| - slack) + mean |M - g(F)|` per image, as in RES (public code).
+
+    `M` is the min-max scaled Grad-CAM; `a`, the value that parts attention from none, is found by brute force for each
+    image: the best of `TRIED` between 0 and 1. `g` convolves. Deviations: `F` is read off a map by two thresholds,
+    see `certain`, where people mark both kinds of pixels in the paper; what is negative of `g(F)` is cut to 0, the
+    least that `M` can be; all of this per image in one batch, and differentiated through the weights of Grad-CAM.
+
+    Args:
+        grad_cam: `(B, h, w)`, of the true class.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+        kernel: `(3, 3)` of `g`.
+        bias: scalar added by `g`; None = 0.
+        slack: the first part costs nothing up to it (published: eta).
+        relevant: see `certain`.
+        irrelevant: see `certain`.
+
+    Returns:
+        Scalar, not negative: mean over the annotated images whose map has a shape; a zero that back-propagates without
+        any.
+    """
+    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    model = min_max(grad_cam)
+    said = certain(human, relevant=relevant, irrelevant=irrelevant).to(model.dtype)
+    tried = torch.linspace(0, 1, TRIED, device=model.device, dtype=model.dtype).view(1, -1, 1, 1)
+    wrong = (torch.tanh(STEEPNESS * (model[:, None] - tried)) - said[:, None]).abs() * said[:, None].abs()
+    mean = wrong.sum((2, 3)) / said.abs().sum((1, 2)).clamp(min=1)[:, None]
+    imputed = convolved(said, kernel)
+    imputed = (imputed if bias is None else imputed + bias).relu()
+    return averaged((mean.amin(1) - slack).relu() + (model - imputed).abs().mean((1, 2)), counts)
+
+
+class ResG(GuidedLoss):
+    """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed by a Gaussian` (RES-G).
+
+    Args:
+        slack: disagreement on marked cells that costs nothing (published: eta).
+        relevant: a cell counts as marked from this value of the min-max scaled map on.
+        irrelevant: a cell counts as not relevant up to this value; those between are left open.
+        weight: of the distance.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"grad_cam"})
+    learned: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        slack: float = 0.1,
+        relevant: float = 0.5,
+        irrelevant: float = 0.0,
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if slack < 0:
+            raise SalignError(f"slack: expected 0 or more, got {slack}.")
+        if not 0 <= irrelevant < relevant <= 1:
+            raise SalignError(f"expected 0 <= irrelevant < relevant <= 1, got {irrelevant} and {relevant}.")
+        self.slack, self.relevant, self.irrelevant = slack, relevant, irrelevant
+        self.kernel = nn.Parameter(gaussian(), requires_grad=self.learned)
+        self.bias = nn.Parameter(torch.zeros(()), requires_grad=self.learned)
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, not negative."""
+        return res_distance(
+            output.grad_cam(batch.labels),
+            batch.saliency,
+            batch.annotated,
+            kernel=self.kernel,
+            bias=self.bias,
+            slack=self.slack,
+            relevant=self.relevant,
+            irrelevant=self.irrelevant,
+        )
+
+
+class ResL(ResG):
+    """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed as it learns to` (RES-L).
+
+    The 3 x 3 convolution (ten numbers) starts as the Gaussian of RES-G and is trained with the network, by the same
+    optimiser; it is no part of the network that is saved.
+
+    Args:
+        slack: disagreement on marked cells that costs nothing (published: eta).
+        relevant: a cell counts as marked from this value of the min-max scaled map on.
+        irrelevant: a cell counts as not relevant up to this value; those between are left open.
+        weight: of the distance.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    learned = True

@@ -1,0 +1,85 @@
+"""VISER: CYBORG whose share of the cross-entropy follows from the two terms themselves, step by step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from salign.losses.base import Loss, LossTerms, averaged, human_maps, together
+from salign.losses.cross_entropy import cross_entropy
+from salign.losses.cyborg import asked_classes
+from salign.losses.smoothing import convolved, gaussian
+from salign.maps import min_max
+from salign.types import Batch, Output, SalignError
+
+CamClass = Literal["true", "predicted"]
+STABILISER = 1e-8
+
+
+def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+    """CYBORG's mean squared difference, to a human map that a 3 x 3 Gaussian has smoothed (arXiv 2603.17859, its code).
+
+    The human map is brought to the size of the CAM, smoothed, and min-max scaled; the CAM is min-max scaled.
+
+    Args:
+        cam: `(B, h, w)`, raw.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        annotated: `(B,)` bool; None = all.
+
+    Returns:
+        Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
+    """
+    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    people = min_max(convolved(human, gaussian().to(human.device)))
+    return averaged((min_max(cam) - people).square().mean((1, 2)), counts)
+
+
+def blended(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tensor, Tensor]:
+    """`alpha CE + (1 - alpha) MSE` with `alpha = CE / (CE + MSE + 1e-8)`, as in VISER (arXiv 2603.17859, its code).
+
+    Args:
+        ce: scalar, the cross-entropy.
+        distance: scalar, the mean squared difference. Where it is zero, as without any map, the loss is plain `CE`.
+        detach: take `alpha` for a constant. In the published code it is none, and then the gradient by `MSE` is
+            negative while `MSE < (sqrt(2) - 1) CE`: early in training, maps are pushed away from people's.
+
+    Returns:
+        The loss, and `1 - alpha` (without a graph), which is 0 where `MSE` is.
+    """
+    alpha = ce / (ce + distance + STABILISER)
+    if detach:
+        alpha = alpha.detach()
+    some = distance > 0
+    loss = torch.where(some, alpha * ce + (1 - alpha) * distance, ce)
+    return loss, torch.where(some, 1 - alpha.detach(), 0.0)
+
+
+class Viser(Loss):
+    """CYBORG with a smoothed human map and `alpha = CE / (CE + MSE)` in every step, as in VISER.
+
+    Args:
+        cam_class: whose evidence is compared: "predicted" (default, published) or "true".
+        detach: take alpha for a constant. Published is not to; then maps are pushed away from people's as long as the
+            squared difference is below 0.41 times the cross-entropy.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"cam"})
+
+    def __init__(
+        self, *, cam_class: CamClass = "predicted", detach: bool = False, class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__(class_weights=class_weights)
+        if cam_class not in ("true", "predicted"):
+            raise SalignError(f"cam_class: expected true or predicted, got {cam_class!r}.")
+        self.cam_class, self.detach = cam_class, detach
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
+        ce = together(cross_entropy(output.logits, batch.labels, self.class_weights))
+        cam = output.cam(asked_classes(output.logits, batch.labels, self.cam_class))
+        distance = together(smoothed_distance(cam, batch.saliency, batch.annotated))
+        total, share = blended(ce, distance, detach=self.detach)
+        return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach(), "share": share})

@@ -16,16 +16,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     torch's, the weights of all processes are counted where there are several, so that the gradients which they average
     are those of the whole batch; every process must then take part. Without weights nothing is exchanged.
     """
-    if class_weights is None:
-        return functional.cross_entropy(logits.float(), labels)
-    total, processes = over_processes(class_weights[labels].sum())
-    return functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="sum") * processes / total
+    return cross_entropies(logits, labels, class_weights).mean()
 
 
 def cross_entropies(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
     each = functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="none")
-    return each if class_weights is None else each / class_weights[labels].mean()
+    if class_weights is None:
+        return each
+    total, processes = over_processes(class_weights[labels].sum())
+    return each * (len(labels) * processes / total)
 
 
 class CrossEntropy(Loss):

@@ -5,11 +5,13 @@ from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.guided import GuidedLoss
+from salign.losses.swap import Swap, swap_consistency, swapped
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
     "evidence": Evidence,
+    "swap": Swap,
 }
 """Name in a recipe -> module."""
 
@@ -21,8 +23,11 @@ __all__ = [
     "GuidedLoss",
     "Loss",
     "LossTerms",
+    "Swap",
     "cross_entropy",
     "cyborg",
     "evidence_outside",
     "saliency_distance",
+    "swap_consistency",
+    "swapped",
 ]

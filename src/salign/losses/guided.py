@@ -26,6 +26,11 @@ class GuidedLoss(Loss):
             raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
         self.weight, self.ramp_epochs = weight, ramp_epochs
 
+    @property
+    def ramp(self) -> float:
+        """How much of the weight counts in this epoch, in (0, 1]."""
+        return min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+
     @abstractmethod
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, unweighted."""
@@ -34,5 +39,4 @@ class GuidedLoss(Loss):
         """The loss of one batch."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights)
         term = self.term(output, batch)
-        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
-        return LossTerms(ce + weight * term, {"ce": ce.detach(), "saliency": term.detach()})
+        return LossTerms(ce + self.weight * self.ramp * term, {"ce": ce.detach(), "saliency": term.detach()})

@@ -166,3 +166,23 @@ def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) ->
     (other / "weights.safetensors").replace(folder / "weights.safetensors")
     with pytest.raises(SalignError, match=r"does not fit .*model\.json: \d+ missing \(.{,400}$"):
         Classifier.load(folder)
+
+
+def test_a_second_look_normalises_by_its_own_batch_and_leaves_running_statistics(images: torch.Tensor) -> None:
+    once, twice, changed = small().train(), small().train(), images * 0.2
+    once(images)
+    output = twice(images)
+    assert output.again is not None
+    second = output.again(changed).logits
+    for name, value in once.named_buffers():
+        assert torch.equal(value, twice.get_buffer(name)), name
+    assert torch.equal(second, once(changed).logits)
+    with pytest.raises(RuntimeError):
+        output.again(torch.rand(1, 5, 64, 64))
+    assert not torch.equal(running_variance(once), running_variance(twice))
+    twice(changed)  # the statistics learn again, even after an error
+    assert torch.equal(running_variance(once), running_variance(twice))
+
+
+def running_variance(model: Classifier) -> torch.Tensor:
+    return model.get_buffer("backbone.net.bn1.running_var")

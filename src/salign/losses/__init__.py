@@ -5,12 +5,14 @@ from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
 from salign.losses.guided import GuidedLoss
+from salign.losses.sage import Sage, jensen_shannon, kept_and_destroyed, saliency_triplet
 from salign.losses.swap import Swap, swap_consistency, swapped
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
     "evidence": Evidence,
+    "sage": Sage,
     "swap": Swap,
 }
 """Name in a recipe -> module."""
@@ -23,11 +25,15 @@ __all__ = [
     "GuidedLoss",
     "Loss",
     "LossTerms",
+    "Sage",
     "Swap",
     "cross_entropy",
     "cyborg",
     "evidence_outside",
+    "jensen_shannon",
+    "kept_and_destroyed",
     "saliency_distance",
+    "saliency_triplet",
     "swap_consistency",
     "swapped",
 ]

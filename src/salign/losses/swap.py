@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from salign.losses.base import LossTerms, averaged, human_maps
+from salign.losses.base import averaged, human_maps
 from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import log_answers, look_again
@@ -120,18 +120,13 @@ class Swap(GuidedLoss):
             raise SalignError(f"evidence_weight: expected 0 or more, got {evidence_weight}.")
         self.form, self.evidence_weight = form, evidence_weight
 
-    def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, 0 or more."""
+    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Each 0 or more."""
         views, counts = swapped(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
         second = look_again(output, views, "swap").logits
         first = output.logits if self.form == "kl" else None
-        return swap_consistency(second, batch.labels, counts, first, self.class_weights)
-
-    def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch."""
-        terms = super().forward(output, batch)
-        if self.evidence_weight == 0:
-            return terms
-        share = evidence_of(output, batch)
-        total = terms.total + self.evidence_weight * self.ramp * share
-        return LossTerms(total, terms.parts | {"evidence": share.detach()})
+        value = swap_consistency(second, batch.labels, counts, first, self.class_weights)
+        found = {"saliency": (self.weight, value)}
+        if self.evidence_weight:
+            found["evidence"] = (self.evidence_weight, evidence_of(output, batch))
+        return found

@@ -32,5 +32,6 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     It reaches 3 sigma, or to the opposite edge of a smaller image; beyond the edges the image is mirrored.
     """
     down, right = (2 * min(math.ceil(3 * sigma), side - 1) + 1 for side in images.shape[-2:])
-    # One axis at a time: torchvision's kernel is square, which takes at least 15 times as long at sigma 16.
-    return F.gaussian_blur_image(F.gaussian_blur_image(images, [right, 1], [sigma]), [1, down], [sigma])
+    with torch.autocast(images.device.type, enabled=False):
+        # One axis at a time: torchvision's kernel is square, which takes at least 15 times as long at sigma 16.
+        return F.gaussian_blur_image(F.gaussian_blur_image(images, [right, 1], [sigma]), [1, down], [sigma])

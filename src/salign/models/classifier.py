@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from salign.models.backbone import Backbone
+from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
 from salign.types import Output, SalignError
@@ -72,7 +73,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map."""
-        return replace(self.backbone((images - self.mean) / self.std), again=self)
+        return replace(self.backbone((images - self.mean) / self.std), again=self.again)
+
+    def again(self, images: Tensor) -> Output:
+        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        with running_statistics_kept(self):
+            return self(images)
 
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""

@@ -4,6 +4,8 @@ from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.evidence import Evidence, evidence_outside
+from salign.losses.gain import Gain, erase, erased_score
+from salign.losses.gain_ext import GainExt
 from salign.losses.guided import GuidedLoss
 from salign.losses.sage import Sage, jensen_shannon, kept_and_destroyed, saliency_triplet
 from salign.losses.swap import Swap, swap_consistency, swapped
@@ -12,6 +14,8 @@ LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "cyborg": Cyborg,
     "evidence": Evidence,
+    "gain": Gain,
+    "gain_ext": GainExt,
     "sage": Sage,
     "swap": Swap,
 }
@@ -22,6 +26,8 @@ __all__ = [
     "CrossEntropy",
     "Cyborg",
     "Evidence",
+    "Gain",
+    "GainExt",
     "GuidedLoss",
     "Loss",
     "LossTerms",
@@ -29,6 +35,8 @@ __all__ = [
     "Swap",
     "cross_entropy",
     "cyborg",
+    "erase",
+    "erased_score",
     "evidence_outside",
     "jensen_shannon",
     "kept_and_destroyed",

@@ -30,6 +30,9 @@ class Loss(nn.Module, ABC):
     guided: ClassVar[bool] = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
 
+    of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
+    """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
+
     class_weights: Tensor | None
     """`(K,)` for the cross-entropy, or None."""
 

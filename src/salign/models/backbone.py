@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -72,7 +72,13 @@ class Backbone(nn.Module):
             self.grid: tuple[int, int] = (features.shape[2], features.shape[3])
             """(h, w) of the feature maps at `image_size`."""
             self.channels: int = features.shape[1]
-            self.cam_kind: CamKind = prove_cam(self, features, expected=self.net.forward_head(raw))
+            kind = prove_cam(self.head, self.net.get_classifier(), features, expected=self.net.forward_head(raw))
+            if kind is None:
+                raise SalignError(
+                    f"{name}: its answer is read from a class token, not from the feature maps, so no class activation "
+                    "map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}."
+                )
+            self.cam_kind: CamKind = kind
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)`, normalised -> `(B, C, h, w)`."""
@@ -101,32 +107,30 @@ class Backbone(nn.Module):
         return Output(self.head(features), features, self.head, weight)
 
 
-def prove_cam(backbone: Backbone, features: Tensor, expected: Tensor) -> CamKind:
-    """Find out which class activation map has a meaning for this network.
-
-    `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`.
+def prove_cam(
+    head: Callable[[Tensor], Tensor], classifier: object, features: Tensor, expected: Tensor
+) -> CamKind | None:
+    """Find out which class activation map has a meaning for a network in evaluation mode.
 
     Args:
-        backbone: in evaluation mode, the weights of its classifier not zero.
+        head: `(B, C, h, w)` -> `(B, K)`, said to be what the network makes of its feature maps.
+        classifier: its last layer; the weights must not be zero.
         features: `(B, C, h, w)`, random.
-        expected: `(B, K)` logits that timm itself gives for those features.
+        expected: `(B, K)` logits that the network itself gives for those features.
 
-    Raises:
-        SalignError: the logits are not a function of the feature maps alone.
+    Returns:
+        `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`;
+        None where the logits are not `head` of the feature maps.
     """
-    logits = backbone.head(features)
-    if not _equal(logits, expected):
-        raise SalignError(
-            f"{backbone.name}: its answer is read from a class token, not from the feature maps, so no class "
-            "activation map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}."
-        )
-    classifier = backbone.net.get_classifier()
+    logits = head(features)
+    if not equal(logits, expected):
+        return None
     if not isinstance(classifier, nn.Linear) or classifier.in_features != features.shape[1]:
         return "head_gradient"
-    every_class = torch.arange(logits.shape[1]).expand(len(logits), -1)
-    cam = Output(logits, features, backbone.head, classifier.weight).cam(every_class)
+    every_class = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
+    cam = Output(logits, features, head, classifier.weight).cam(every_class)
     answer = logits if classifier.bias is None else logits - classifier.bias
-    return "linear" if _equal(cam.mean((2, 3)), answer) else "head_gradient"
+    return "linear" if equal(cam.mean((2, 3)), answer) else "head_gradient"
 
 
 def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
@@ -214,6 +218,6 @@ def _token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, i
     return grid
 
 
-def _equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
+def equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
     """Equal relative to the largest value: networks with random weights answer on any scale."""
     return left.shape == right.shape and bool((left - right).abs().max() <= tolerance * right.abs().max())

@@ -23,7 +23,7 @@ def manifest(tmp_path):
 
 
 def full(manifest) -> dict[str, Any]:
-    """Every key that a recipe has, with a value other than its default."""
+    """Every key that a recipe has, with a value other than its default but for model.cam, which this loss needs."""
     return {
         "name": "all-keys_1.0",
         "preset": "wacv2023",
@@ -51,7 +51,13 @@ def full(manifest) -> dict[str, Any]:
             "groups": ["sex"],
             "species": "kind",
         },
-        "model": {"backbone": "resnet18", "weights": None, "output_stride": 16, "args": {"drop_path_rate": 0.1}},
+        "model": {
+            "backbone": "resnet18",
+            "weights": None,
+            "output_stride": 16,
+            "args": {"drop_path_rate": 0.1},
+            "cam": "proved",
+        },
         "loss": {
             "name": "cyborg",
             "class_weights": [1.0, 2.5],
@@ -93,7 +99,8 @@ def test_the_list_of_keys_here_is_complete(manifest):
     for section, model in (("data", DataRecipe), ("model", ModelRecipe), ("train", TrainRecipe)):
         assert set(content[section]) == set(model.model_fields)
         defaults = {name: field.default for name, field in model.model_fields.items()}
-        assert not [name for name, value in content[section].items() if value == defaults[name]]
+        same = [name for name, value in content[section].items() if value == defaults[name]]
+        assert same == (["cam"] if section == "model" else [])
 
 
 def test_yaml_round_trip_keeps_every_value(manifest):
@@ -327,13 +334,23 @@ def nested(key, value):
 def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest):
     content = full(manifest)
     keys = {f"{section}.{key}" for section in ("data", "model", "loss", "train") for key in content[section]}
-    assert set(LEAVES) | FREE == keys | {"name", "preset", "seed"}
+    assert set(LEAVES) | FREE | {"model.cam"} == keys | {"name", "preset", "seed"}
     recipe = Recipe.build(content)
     prints = {key: recipe.with_values(nested(key, value)).fingerprint() for key, value in LEAVES.items()}
     prints[""] = recipe.fingerprint()
     same = [pair for pair in itertools.combinations(prints, 2) if prints[pair[0]] == prints[pair[1]]]
     assert not same
     assert all(len(value) == 8 and int(value, 16) >= 0 for value in prints.values())
+
+
+def test_a_loss_that_needs_a_map_is_refused_where_there_is_none(manifest):
+    content = {"name": "vit", "data": {"manifest": str(manifest)}, "model": {"backbone": "test_vit", "cam": "none"}}
+    for loss, known in (("cyborg", "ce, "), ("gain", "swap"), ("evidence", "sage")):
+        refused({**content, "loss": {"name": loss}}, f"loss {loss} needs a map", "global_pool: avg", known)
+    refused({**content, "loss": {"name": "swap", "evidence_weight": 1.0}}, "loss swap needs a map of evidence")
+    for loss in ("ce", "swap", "sage"):
+        accepted = Recipe.build({**content, "loss": {"name": loss}})
+        assert accepted.fingerprint() != accepted.with_values({"model": {"cam": "proved"}}).fingerprint()
 
 
 def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):

@@ -16,10 +16,10 @@ from salign.types import SalignError
 def rollout(model: nn.Module, images: Tensor) -> Tensor:
     """How much of each patch reaches the answer, through all layers' attention; the same for every class.
 
-    Per layer `A = 0.5 * W + 0.5 * I`, `W` the attention averaged over heads and `I` the residual connection; joined they
-    are the product `A_L ... A_1`, last layer first (arXiv 2005.00928). The map is the class token's row of it, or, where
-    the network averages its patches (not in the paper), the mean of their rows. What the layers do besides attention is
-    left out of the account, so this is no evidence for a class, and no loss is made of it.
+    Per layer `A = 0.5 * W + 0.5 * I`, `W` the attention averaged over heads and `I` the residual connection; joined
+    they are the product `A_L ... A_1`, last layer first (arXiv 2005.00928). The map is the class token's row of it, or,
+    where the network averages its patches (not in the paper), the mean of their rows. What the layers do besides
+    attention is left out of the account, so this is no evidence for a class, and no loss is made of it.
 
     Args:
         model: a vision transformer of timm whose every layer attends among all tokens (ViT, DeiT, EVA, BEiT), or any

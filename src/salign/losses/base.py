@@ -24,9 +24,10 @@ class LossTerms(NamedTuple):
 class Loss(nn.Module, ABC):
     """Base of the modules in `LOSSES`: `loss(output, batch) -> LossTerms`."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
-    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`)."""
+    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`).
+    Options may add to it."""
     guided: ClassVar[bool] = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
 

@@ -102,7 +102,7 @@ class Swap(GuidedLoss):
         class_weights: `(K,)` for the cross-entropy and the term.
     """
 
-    needs = frozenset({"cam", "second_view"})
+    needs = frozenset({"second_view"})
 
     def __init__(
         self,
@@ -119,6 +119,8 @@ class Swap(GuidedLoss):
         if evidence_weight < 0:
             raise SalignError(f"evidence_weight: expected 0 or more, got {evidence_weight}.")
         self.form, self.evidence_weight = form, evidence_weight
+        if evidence_weight:
+            self.needs = self.needs | {"cam"}
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Each 0 or more."""

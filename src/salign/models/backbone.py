@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from salign.types import Output, SalignError
 
-CamKind = Literal["linear", "head_gradient"]
+CamKind = Literal["linear", "head_gradient", "none"]
+Cam = Literal["proved", "none"]
 Layout = Literal["nchw", "nhwc", "tokens"]
 RESERVED = frozenset(
     (
@@ -42,6 +43,8 @@ class Backbone(nn.Module):
         image_size: (H, W) the network will be fed; the proof runs at this size.
         output_stride: pixels per feature cell, where timm offers the choice (8, 16 or 32).
         args: further keywords for `timm.create_model`.
+        cam: "none" takes a network as it is, class token or not, and proves nothing: there is no map of evidence then,
+            and `Output.cam` and `Output.grad_cam` say so.
 
     Raises:
         SalignError: unknown name, refused keyword, or a network whose answer has no map of evidence.
@@ -58,6 +61,7 @@ class Backbone(nn.Module):
         image_size: tuple[int, int],
         output_stride: int | None = None,
         args: dict[str, Any] | None = None,
+        cam: Cam = "proved",
     ) -> None:
         super().__init__()
         self.name = name
@@ -72,13 +76,17 @@ class Backbone(nn.Module):
             self.grid: tuple[int, int] = (features.shape[2], features.shape[3])
             """(h, w) of the feature maps at `image_size`."""
             self.channels: int = features.shape[1]
+            self.cam_kind: CamKind = "none"
+            if cam == "none":
+                return
             kind = prove_cam(self.head, self.net.get_classifier(), features, expected=self.net.forward_head(raw))
             if kind is None:
                 raise SalignError(
                     f"{name}: its answer is read from a class token, not from the feature maps, so no class activation "
-                    "map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}."
+                    "map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}. Or do without "
+                    "maps, as losses can that need none: model.cam = none."
                 )
-            self.cam_kind: CamKind = kind
+            self.cam_kind = kind
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)`, normalised -> `(B, C, h, w)`."""
@@ -102,9 +110,19 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """`(B, 3, H, W)`, normalised -> Output; one pass."""
+        if self.cam_kind == "none":
+            raw = self.net.forward_features(images)
+            maps = self._to_maps(raw, (images.shape[2], images.shape[3]))
+            return Output(self.net.forward_head(raw), maps, self._no_map)
         features = self.features(images)
         weight = self.net.get_classifier().weight if self.cam_kind == "linear" else None
         return Output(self.head(features), features, self.head, weight)
+
+    def _no_map(self, features: Tensor) -> Tensor:
+        raise SalignError(
+            f"{self.name} was built with cam = none: its answer has no map of evidence. Explain it by rise or rollout, "
+            "or leave cam out and, if it is a ViT, pool its patches: model.args = {global_pool: avg}."
+        )
 
 
 def prove_cam(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from salign.models.backbone import Backbone
+from salign.models.backbone import Backbone, Cam
 from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
@@ -29,6 +29,7 @@ class Classifier(nn.Module):
         weights: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
         output_stride: pixels per cell of the map, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
+        cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
         seed: of the random weights and of the new head.
     """
 
@@ -44,6 +45,7 @@ class Classifier(nn.Module):
         weights: str | None = None,
         output_stride: int | None = None,
         args: dict[str, Any] | None = None,
+        cam: Cam = "proved",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -58,11 +60,12 @@ class Classifier(nn.Module):
             "image_size": list(self.image_size),
             "output_stride": output_stride,
             "args": dict(args or {}),
+            "cam": cam,
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = Backbone(
-                backbone, len(self.classes), image_size=self.image_size, output_stride=output_stride, args=args
+                backbone, len(self.classes), image_size=self.image_size, output_stride=output_stride, args=args, cam=cam
             )
         self.origin = "random weights"
         if weights is not None:
@@ -103,5 +106,5 @@ class Classifier(nn.Module):
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
-        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args."""
+        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam."""
         return read_config(Path(folder) / CONFIG, ("backbone", "classes", "image_size"), "salign train")

@@ -46,9 +46,24 @@ def test_gradcheck(form: str) -> None:
 def test_surroundings_are_of_another_class_as_far_as_there_are_any(counts: list[int], others: int) -> None:
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    found = partners(labels, torch.arange(len(labels)))
-    assert (labels[found] != labels).sum().item() == others
-    assert sorted(found.tolist()) == list(range(len(labels)))
+    for first in range(5):
+        index = torch.arange(len(labels)) + first
+        found = partners(labels, index)
+        assert found.tolist() == [slow.partner(labels.tolist(), index.tolist(), i) for i in range(len(labels))]
+        assert (labels[found] != labels).sum().item() == others
+        assert sorted(found.tolist()) == list(range(len(labels)))
+
+
+def test_over_the_batches_every_class_meets_every_other() -> None:
+    generator, meetings = torch.Generator().manual_seed(0), torch.zeros(5, 5)
+    for _ in range(400):
+        labels = torch.arange(20) % 5
+        found = partners(labels, torch.randperm(5000, generator=generator)[:20])
+        meetings.index_put_((labels, labels[found]), torch.ones(20), accumulate=True)
+    assert meetings.diagonal().sum() == 0
+    rest = meetings[~torch.eye(5, dtype=torch.bool)] / 400
+    assert rest.min() > 0.6  # 1 on average; classes that are neighbours meet somewhat more rarely
+    assert rest.max() < 1.4
 
 
 def test_the_region_stays_and_an_image_without_a_region_is_as_it_was() -> None:

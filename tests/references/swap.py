@@ -10,9 +10,11 @@ from references.cyborg import scaled
 
 
 def partner(labels: list[int], index: list[int], image: int) -> int:
-    """Position of the image half a batch further on in the order of label and row."""
+    """Position of the image that stands further on in the order of label and row, by one of the numbers that may be."""
     order = sorted(range(len(labels)), key=lambda i: (labels[i], index[i]))
-    return order[(order.index(image) + len(labels) // 2) % len(labels)]
+    largest = max(labels.count(label) for label in labels)
+    steps = list(range(largest, len(labels) - largest + 1)) or [len(labels) // 2]
+    return order[(order.index(image) + steps[sum(index) % len(steps)]) % len(labels)]
 
 
 def swapped(images: np.ndarray, labels: list[int], humans: list[np.ndarray | None], index: list[int]) -> np.ndarray:

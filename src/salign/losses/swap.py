@@ -21,9 +21,10 @@ Form = Literal["ce", "kl"]
 def partners(labels: Tensor, index: Tensor) -> Tensor:
     """Whose surroundings each image gets: `(B,)` positions in the batch.
 
-    In the order of label and then manifest row, the one that stands half a batch further on: one of another class,
-    unless more than half of the batch is of the image's own. Nothing is drawn, and the order of the batch does not
-    matter; an image alone in its batch is its own partner.
+    In the order of label and then manifest row, the one that stands so many places further on that it is of another
+    class: at least as many as the largest class has images, at most as many as the others have. Which of these numbers,
+    is decided by the sum of the rows, so that two classes do not always meet; it is half of the batch where more than
+    that is of one class, which then partly meets itself. Nothing is drawn, and the order of the batch does not matter.
 
     Args:
         labels: `(B,)` int64.
@@ -31,8 +32,12 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
     """
     order = index.argsort(stable=True)
     order = order[labels[order].argsort(stable=True)]
+    batch = len(order)
+    largest = (labels[:, None] == labels).sum(1).amax()
+    low, high = largest.clamp(max=batch // 2), (batch - largest).clamp(min=batch // 2)
+    further = low + index.sum() % (high - low + 1)
     found = torch.empty_like(order)
-    found[order] = order.roll(-(len(order) // 2))
+    found[order] = order[(torch.arange(batch, device=order.device) + further) % batch]
     return found
 
 

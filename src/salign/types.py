@@ -58,7 +58,8 @@ class Output:
     weight: Tensor | None = None
     """`(K, C)` of a linear head on the spatial mean; None where the head is anything else."""
     again: Callable[[Tensor], Output] | None = None
-    """The network itself, for losses that compare an image with a changed copy of it: `(B, 3, H, W)` -> Output."""
+    """The network itself, for losses that compare an image with a changed copy of it: `(B, 3, H, W)` -> Output. A
+    Classifier's leaves the running statistics of batch norm alone."""
 
     def cam(self, classes: Tensor) -> Tensor:
         """Class activation maps: raw (signed, unscaled), float32, on device, differentiable if grad is enabled.

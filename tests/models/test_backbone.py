@@ -213,6 +213,20 @@ def test_a_class_token_is_refused_with_the_remedy() -> None:
         Backbone("test_vit", K, image_size=(160, 160))
 
 
+def test_a_class_token_is_taken_where_no_map_is_asked_for() -> None:
+    backbone = Backbone("test_vit", K, image_size=(160, 160), cam="none").eval()
+    images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        output = backbone(images)
+        assert torch.equal(output.logits, backbone.net(images))
+        patches = backbone.net.forward_features(images)[:, backbone.prefix :]
+        assert torch.equal(output.features.flatten(2).transpose(1, 2), patches)
+    assert (backbone.cam_kind, backbone.grid) == ("none", (10, 10))
+    for ask in (output.cam, output.grad_cam):
+        with pytest.raises(SalignError, match=r"test_vit was built with cam = none.*rollout.*global_pool: avg"):
+            ask(torch.tensor([0, 1]))
+
+
 @pytest.mark.parametrize(("name", "near"), [("resnet5000", "resnet50"), ("densenet_121", "densenet121")])
 def test_an_unknown_name_lists_the_nearest(name: str, near: str) -> None:
     with pytest.raises(SalignError, match=rf"unknown backbone '{name}'.*Nearest:.*\b{near}\b"):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from salign.losses import LOSSES
 from salign.models import Classifier
-from salign.types import SalignError
+from salign.types import Batch, SalignError
 
 CLASSES = ["benign", "malignant", "none"]
 
@@ -166,3 +167,42 @@ def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path) ->
     (other / "weights.safetensors").replace(folder / "weights.safetensors")
     with pytest.raises(SalignError, match=r"does not fit .*model\.json: \d+ missing \(.{,400}$"):
         Classifier.load(folder)
+
+
+def test_a_network_without_a_map_is_saved_trained_by_losses_that_need_none_and_loaded(tmp_path: Path) -> None:
+    model = Classifier("test_vit", CLASSES, image_size=160, cam="none")
+    images = torch.rand(3, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    again = Classifier.load(model.save(tmp_path))
+    assert torch.equal(again(images).logits, model.eval()(images).logits)
+    looked = torch.ones(3, dtype=torch.bool)
+    batch = Batch(images, torch.arange(3), torch.rand(3, 1, 160, 160), looked, torch.arange(3))
+    for kind in LOSSES.values():
+        model.zero_grad()
+        loss = kind()
+        batch = loss.prepare(batch)
+        if loss.needs & {"cam", "grad_cam"}:
+            with pytest.raises(SalignError, match="cam = none"):
+                loss(model(batch.images), batch)
+        else:
+            loss(model(batch.images), batch).total.backward()
+            assert model.backbone.net.patch_embed.proj.weight.grad.abs().max() > 0
+
+
+def test_a_second_look_normalises_by_its_own_batch_and_leaves_running_statistics(images: torch.Tensor) -> None:
+    once, twice, changed = small().train(), small().train(), images * 0.2
+    once(images)
+    output = twice(images)
+    assert output.again is not None
+    second = output.again(changed).logits
+    for name, value in once.named_buffers():
+        assert torch.equal(value, twice.get_buffer(name)), name
+    assert torch.equal(second, once(changed).logits)
+    with pytest.raises(RuntimeError):
+        output.again(torch.rand(1, 5, 64, 64))
+    assert not torch.equal(running_variance(once), running_variance(twice))
+    twice(changed)  # the statistics learn again, even after an error
+    assert torch.equal(running_variance(once), running_variance(twice))
+
+
+def running_variance(model: Classifier) -> torch.Tensor:
+    return model.get_buffer("backbone.net.bn1.running_var")

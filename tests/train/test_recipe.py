@@ -26,7 +26,7 @@ def manifest(tmp_path):
 
 
 def full(manifest) -> dict[str, Any]:
-    """Every key that a recipe has, with a value other than its default."""
+    """Every key that a recipe has, with a value other than its default but for model.cam, which this loss needs."""
     return {
         "name": "all-keys_1.0",
         "preset": "wacv2023",
@@ -55,7 +55,13 @@ def full(manifest) -> dict[str, Any]:
             "species": "kind",
             "seconds_column": "took",
         },
-        "model": {"backbone": "resnet18", "weights": None, "output_stride": 16, "args": {"drop_path_rate": 0.1}},
+        "model": {
+            "backbone": "resnet18",
+            "weights": None,
+            "output_stride": 16,
+            "args": {"drop_path_rate": 0.1},
+            "cam": "proved",
+        },
         "loss": {
             "name": "cyborg",
             "class_weights": [1.0, 2.5],
@@ -97,7 +103,8 @@ def test_the_list_of_keys_here_is_complete(manifest):
     for section, model in (("data", DataRecipe), ("model", ModelRecipe), ("train", TrainRecipe)):
         assert set(content[section]) == set(model.model_fields)
         defaults = {name: field.default for name, field in model.model_fields.items()}
-        assert not [name for name, value in content[section].items() if value == defaults[name]]
+        same = [name for name, value in content[section].items() if value == defaults[name]]
+        assert same == (["cam"] if section == "model" else [])
 
 
 def test_yaml_round_trip_keeps_every_value(manifest):
@@ -332,7 +339,7 @@ def nested(key, value):
 def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest):
     content = full(manifest)
     keys = {f"{section}.{key}" for section in ("data", "model", "loss", "train") for key in content[section]}
-    assert set(LEAVES) | FREE == keys | {"name", "preset", "seed"}
+    assert set(LEAVES) | FREE | {"model.cam"} == keys | {"name", "preset", "seed"}
     recipe = Recipe.build(content)
     prints = {key: recipe.with_values(nested(key, value)).fingerprint() for key, value in LEAVES.items()}
     prints[""] = recipe.fingerprint()
@@ -341,14 +348,25 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
     assert all(len(value) == 8 and int(value, 16) >= 0 for value in prints.values())
 
 
-def test_runs_from_before_seconds_could_be_named_keep_their_fingerprint(manifest):
+def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}})
     content = recipe.model_dump(mode="json")
     assert content["data"].pop("seconds_column") is None
+    assert content["model"].pop("cam") == "proved"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     content["data"] |= {"manifest": digest, "root": None, "workers": None}
     before = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     assert recipe.fingerprint() == before[:8]
+
+
+def test_a_loss_that_needs_a_map_is_refused_where_there_is_none(manifest):
+    content = {"name": "vit", "data": {"manifest": str(manifest)}, "model": {"backbone": "test_vit", "cam": "none"}}
+    for loss, known in (("cyborg", "ce, "), ("gain", "swap"), ("evidence", "sage")):
+        refused({**content, "loss": {"name": loss}}, f"loss {loss} needs a map", "global_pool: avg", known)
+    refused({**content, "loss": {"name": "swap", "evidence_weight": 1.0}}, "loss swap needs a map of evidence")
+    for loss in ("ce", "swap", "sage"):
+        accepted = Recipe.build({**content, "loss": {"name": loss}})
+        assert accepted.fingerprint() != accepted.with_values({"model": {"cam": "proved"}}).fingerprint()
 
 
 def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
-from salign.maps.tensor_ops import min_max, varies
+from salign.maps import varies
+from salign.maps.blend import blend, blurred
 
 
 def blur_outside(image: Tensor, saliency: Tensor, sigma: float) -> Tensor:
     """Blur an image where its map is low: `w * image + (1 - w) * blurred`, `w` being the min-max scaled map.
 
     The baseline of Boyd, Bowyer and Czajka, *Human-Aided Saliency Maps Improve Generalization of Deep Learning* (WACV
-    2022, arXiv 2105.03492), which encodes what people marked in the data and trains with cross-entropy. The Gaussian
-    reaches 3 sigma, or to the opposite edge of a smaller image; beyond the edges the image is mirrored.
+    2022, arXiv 2105.03492), which encodes what people marked in the data and trains with cross-entropy.
 
     Args:
         image: `(3, H, W)` float32 in [0, 1].
@@ -27,12 +25,7 @@ def blur_outside(image: Tensor, saliency: Tensor, sigma: float) -> Tensor:
     Returns:
         `(3, H, W)` float32 in [0, 1].
     """
-    if not varies(saliency):
-        return image
-    down, right = (2 * min(math.ceil(3 * sigma), side - 1) + 1 for side in image.shape[-2:])
-    # One axis at a time: torchvision's kernel is square, which takes at least 15 times as long at sigma 16.
-    blurred = F.gaussian_blur_image(F.gaussian_blur_image(image, [right, 1], [sigma]), [1, down], [sigma])
-    return torch.lerp(blurred, image, min_max(saliency))
+    return blend(image, blurred(image, sigma), saliency) if varies(saliency) else image
 
 
 def randomly_blurred(image: Tensor, saliency: Tensor | None, sigmas: Sequence[float]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from salign.maps.tensor_ops import min_max, varies
+from salign.maps.blend import blend
 
 
 def swap_outside(image: Tensor, other: Tensor, saliency: Tensor) -> Tensor:
@@ -22,4 +22,4 @@ def swap_outside(image: Tensor, other: Tensor, saliency: Tensor) -> Tensor:
     Returns:
         `(3, H, W)` float32 in [0, 1].
     """
-    return other.lerp(image, min_max(saliency)) if varies(saliency) else image
+    return blend(image, other, saliency)

@@ -7,6 +7,8 @@ from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
 from salign.losses.divisive import Divisive, agreement_inside
 from salign.losses.entropy import Droid, Fmmce, Hbcam, entropy_gap, map_entropy
 from salign.losses.evidence import Evidence, evidence_outside
+from salign.losses.gain import Gain, erase, erased_score
+from salign.losses.gain_ext import GainExt
 from salign.losses.gradia import Gradia, gradia
 from salign.losses.guided import GuidedLoss
 from salign.losses.haics import Haics, cell_cross_entropy
@@ -17,6 +19,8 @@ from salign.losses.reaction_time import ReactionTime, timed_cross_entropy
 from salign.losses.res import ResG, ResL, res_distance
 from salign.losses.rrr import RightReasons, gradient_outside
 from salign.losses.rrr_grad_cam import RightReasonsGradCam, grad_cam_outside
+from salign.losses.sage import Sage, jensen_shannon, kept_and_destroyed, saliency_triplet
+from salign.losses.swap import Swap, swap_consistency, swapped
 from salign.losses.viser import Viser, blended, smoothed_distance
 
 LOSSES: dict[str, type[Loss]] = {
@@ -28,6 +32,8 @@ LOSSES: dict[str, type[Loss]] = {
     "energy": Energy,
     "evidence": Evidence,
     "fmmce": Fmmce,
+    "gain": Gain,
+    "gain_ext": GainExt,
     "gradia": Gradia,
     "haics": Haics,
     "harmonization": Harmonization,
@@ -40,6 +46,8 @@ LOSSES: dict[str, type[Loss]] = {
     "res_l": ResL,
     "rrr": RightReasons,
     "rrr_grad_cam": RightReasonsGradCam,
+    "sage": Sage,
+    "swap": Swap,
     "viser": Viser,
 }
 """Name in a recipe -> module."""
@@ -55,6 +63,8 @@ __all__ = [
     "Energy",
     "Evidence",
     "Fmmce",
+    "Gain",
+    "GainExt",
     "Gradia",
     "GuidedLoss",
     "Haics",
@@ -69,6 +79,8 @@ __all__ = [
     "ResL",
     "RightReasons",
     "RightReasonsGradCam",
+    "Sage",
+    "Swap",
     "Viser",
     "agreement_inside",
     "blended",
@@ -78,11 +90,15 @@ __all__ = [
     "decomposition_outside",
     "energy_outside",
     "entropy_gap",
+    "erase",
+    "erased_score",
     "evidence_outside",
     "grad_cam_outside",
     "gradia",
     "gradient_outside",
     "harmonization",
+    "jensen_shannon",
+    "kept_and_destroyed",
     "l1_distance",
     "map_entropy",
     "parts_of_logits",
@@ -90,6 +106,9 @@ __all__ = [
     "ranking_violation",
     "res_distance",
     "saliency_distance",
+    "saliency_triplet",
     "smoothed_distance",
+    "swap_consistency",
+    "swapped",
     "timed_cross_entropy",
 ]

@@ -35,6 +35,12 @@ def evidence_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = 
     return averaged(share, counts & some)
 
 
+def evidence_of(output: Output, batch: Batch) -> Tensor:
+    """`evidence_outside` of a forward pass already made."""
+    every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
+    return evidence_outside(output.cam(every), batch.saliency, batch.annotated)
+
+
 class Evidence(GuidedLoss):
     """`CE + weight * share of all classes' evidence outside of the human region`: this project's own loss.
 
@@ -48,5 +54,4 @@ class Evidence(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
-        return evidence_outside(output.cam(every), batch.saliency, batch.annotated)
+        return evidence_of(output, batch)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from torch import Tensor
 
 from salign.losses.base import Loss, LossTerms
@@ -12,7 +10,7 @@ from salign.types import Batch, Output, SalignError
 
 
 class GuidedLoss(Loss):
-    """`CE + weight * term`, as most guided losses are; a subclass says what the term is.
+    """`CE + weight * term`, as most guided losses are; a subclass says what its `term` is, or, of several, its `terms`.
 
     Args:
         weight: of the term.
@@ -26,13 +24,19 @@ class GuidedLoss(Loss):
             raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
         self.weight, self.ramp_epochs = weight, ramp_epochs
 
-    @abstractmethod
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, unweighted."""
+        raise NotImplementedError
+
+    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Weight and unweighted scalar of each term, by its name in the log."""
+        return {"saliency": (self.weight, self.term(output, batch))}
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights)
-        term = self.term(output, batch)
-        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
-        return LossTerms(ce + weight * term, {"ce": ce.detach(), "saliency": term.detach()})
+        total, parts = ce, {"ce": ce.detach()}
+        ramp = min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+        for name, (weight, value) in self.terms(output, batch).items():
+            total, parts[name] = total + weight * ramp * value, value.detach()
+        return LossTerms(total, parts)

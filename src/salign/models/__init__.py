@@ -2,8 +2,9 @@
 
 from salign.models.backbone import Backbone
 from salign.models.classifier import Classifier
+from salign.models.own import Wrapped, wrap
 from salign.models.saliency_net import SaliencyNet
 
 load = Classifier.load
 
-__all__ = ["Backbone", "Classifier", "SaliencyNet", "load"]
+__all__ = ["Backbone", "Classifier", "SaliencyNet", "Wrapped", "load", "wrap"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from salign.types import Output, SalignError
 
-CamKind = Literal["linear", "head_gradient"]
+CamKind = Literal["linear", "head_gradient", "none"]
+Cam = Literal["proved", "none"]
 Layout = Literal["nchw", "nhwc", "tokens"]
 RESERVED = frozenset(
     (
@@ -42,6 +43,8 @@ class Backbone(nn.Module):
         image_size: (H, W) the network will be fed; the proof runs at this size.
         output_stride: pixels per feature cell, where timm offers the choice (8, 16 or 32).
         args: further keywords for `timm.create_model`.
+        cam: "none" takes a network as it is, class token or not, and proves nothing: there is no map of evidence then,
+            and `Output.cam` and `Output.grad_cam` say so.
 
     Raises:
         SalignError: unknown name, refused keyword, or a network whose answer has no map of evidence.
@@ -58,6 +61,7 @@ class Backbone(nn.Module):
         image_size: tuple[int, int],
         output_stride: int | None = None,
         args: dict[str, Any] | None = None,
+        cam: Cam = "proved",
     ) -> None:
         super().__init__()
         self.name = name
@@ -72,7 +76,17 @@ class Backbone(nn.Module):
             self.grid: tuple[int, int] = (features.shape[2], features.shape[3])
             """(h, w) of the feature maps at `image_size`."""
             self.channels: int = features.shape[1]
-            self.cam_kind: CamKind = prove_cam(self, features, expected=self.net.forward_head(raw))
+            self.cam_kind: CamKind = "none"
+            if cam == "none":
+                return
+            kind = prove_cam(self.head, self.net.get_classifier(), features, expected=self.net.forward_head(raw))
+            if kind is None:
+                raise SalignError(
+                    f"{name}: its answer is read from a class token, not from the feature maps, so no class activation "
+                    "map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}. Or do without "
+                    "maps, as losses can that need none: model.cam = none."
+                )
+            self.cam_kind = kind
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)`, normalised -> `(B, C, h, w)`."""
@@ -96,37 +110,45 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """`(B, 3, H, W)`, normalised -> Output; one pass."""
+        if self.cam_kind == "none":
+            raw = self.net.forward_features(images)
+            maps = self._to_maps(raw, (images.shape[2], images.shape[3]))
+            return Output(self.net.forward_head(raw), maps, self._no_map)
         features = self.features(images)
         weight = self.net.get_classifier().weight if self.cam_kind == "linear" else None
         return Output(self.head(features), features, self.head, weight)
 
+    def _no_map(self, features: Tensor) -> Tensor:
+        raise SalignError(
+            f"{self.name} was built with cam = none: its answer has no map of evidence. Explain it by rise or rollout, "
+            "or leave cam out and, if it is a ViT, pool its patches: model.args = {global_pool: avg}."
+        )
 
-def prove_cam(backbone: Backbone, features: Tensor, expected: Tensor) -> CamKind:
-    """Find out which class activation map has a meaning for this network.
 
-    `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`.
+def prove_cam(
+    head: Callable[[Tensor], Tensor], classifier: object, features: Tensor, expected: Tensor
+) -> CamKind | None:
+    """Find out which class activation map has a meaning for a network in evaluation mode.
 
     Args:
-        backbone: in evaluation mode, the weights of its classifier not zero.
+        head: `(B, C, h, w)` -> `(B, K)`, said to be what the network makes of its feature maps.
+        classifier: its last layer; the weights must not be zero.
         features: `(B, C, h, w)`, random.
-        expected: `(B, K)` logits that timm itself gives for those features.
+        expected: `(B, K)` logits that the network itself gives for those features.
 
-    Raises:
-        SalignError: the logits are not a function of the feature maps alone.
+    Returns:
+        `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`;
+        None where the logits are not `head` of the feature maps.
     """
-    logits = backbone.head(features)
-    if not _equal(logits, expected):
-        raise SalignError(
-            f"{backbone.name}: its answer is read from a class token, not from the feature maps, so no class "
-            "activation map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}."
-        )
-    classifier = backbone.net.get_classifier()
+    logits = head(features)
+    if not equal(logits, expected):
+        return None
     if not isinstance(classifier, nn.Linear) or classifier.in_features != features.shape[1]:
         return "head_gradient"
-    every_class = torch.arange(logits.shape[1]).expand(len(logits), -1)
-    cam = Output(logits, features, backbone.head, classifier.weight).cam(every_class)
+    every_class = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
+    cam = Output(logits, features, head, classifier.weight).cam(every_class)
     answer = logits if classifier.bias is None else logits - classifier.bias
-    return "linear" if _equal(cam.mean((2, 3)), answer) else "head_gradient"
+    return "linear" if equal(cam.mean((2, 3)), answer) else "head_gradient"
 
 
 def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
@@ -214,6 +236,6 @@ def _token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, i
     return grid
 
 
-def _equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
+def equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
     """Equal relative to the largest value: networks with random weights answer on any scale."""
     return left.shape == right.shape and bool((left - right).abs().max() <= tolerance * right.abs().max())

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from salign.models.backbone import Backbone
+from salign.models.backbone import Backbone, Cam
+from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
 from salign.types import Output, SalignError
@@ -30,6 +31,7 @@ class Classifier(nn.Module):
         weights: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
         output_stride: pixels per cell of the map, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
+        cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
         seed: of the random weights and of the new head.
     """
 
@@ -45,6 +47,7 @@ class Classifier(nn.Module):
         weights: str | None = None,
         output_stride: int | None = None,
         args: dict[str, Any] | None = None,
+        cam: Cam = "proved",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -59,11 +62,12 @@ class Classifier(nn.Module):
             "image_size": list(self.image_size),
             "output_stride": output_stride,
             "args": dict(args or {}),
+            "cam": cam,
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = Backbone(
-                backbone, len(self.classes), image_size=self.image_size, output_stride=output_stride, args=args
+                backbone, len(self.classes), image_size=self.image_size, output_stride=output_stride, args=args, cam=cam
             )
         self.origin = "random weights"
         if weights is not None:
@@ -80,7 +84,12 @@ class Classifier(nn.Module):
         # The fused attention kernels have no second derivative.
         kernels = sdpa_kernel(SDPBackend.MATH) if images.requires_grad else nullcontext()
         with kernels:
-            return replace(self.backbone((images - self.mean) / self.std), again=self)
+            return replace(self.backbone((images - self.mean) / self.std), again=self.again)
+
+    def again(self, images: Tensor) -> Output:
+        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        with running_statistics_kept(self):
+            return self(images)
 
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""
@@ -105,5 +114,5 @@ class Classifier(nn.Module):
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
-        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args."""
+        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam."""
         return read_config(Path(folder) / CONFIG, ("backbone", "classes", "image_size"), "salign train")

@@ -55,6 +55,7 @@ def fit(
         weights=recipe.model.weights,
         output_stride=recipe.model.output_stride,
         args=recipe.model.args,
+        cam=recipe.model.cam,
         seed=recipe.seed,
     )
     loss = build_loss(recipe.loss, data)
@@ -137,7 +138,11 @@ def _tell_data(data: Prepared, say: Say) -> None:
 
 def _tell_model(classifier: Classifier, recipe: Recipe, say: Say) -> None:
     height, width = classifier.backbone.grid
-    kind = "class activation map" if classifier.backbone.cam_kind == "linear" else "head-gradient class activation map"
+    kind = {
+        "linear": "class activation map",
+        "head_gradient": "head-gradient class activation map",
+        "none": "no map of evidence, features",
+    }[classifier.backbone.cam_kind]
     say(f"{recipe.model.backbone}: {classifier.origin}; {kind} of {height} x {width} cells")
     if min(height, width) < 5 and recipe.loss.name != "ce":
         say("  such a coarse map says little about where: raise data.image_size, or set model.output_stride to 16 or 8")

@@ -17,6 +17,10 @@ from salign.train.presets import PRESETS
 from salign.types import SalignError
 
 
+_LATER = {("data", "seconds_column"): None, ("model", "cam"): "proved"}
+"""Keys that recipes did not always have, and what says nothing: runs from before there were these keep their names."""
+
+
 class Section(BaseModel):
     """Part of a recipe: cannot be changed, and knows every key it has."""
 
@@ -85,6 +89,8 @@ class ModelRecipe(Section):
     """Pixels per cell of the class activation map where the backbone has the choice: 8, 16 or 32."""
     args: dict[str, Any] = {}
     """Further keywords for timm.create_model."""
+    cam: Literal["proved", "none"] = "proved"
+    """`proved`: a network without a map of evidence is refused; `none`: it is taken, for losses that need no map."""
 
 
 class LossRecipe(BaseModel):
@@ -213,8 +219,9 @@ class RunRecipe(Section):
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self.model_dump(mode="json")
         content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
-        if self.data.seconds_column is None:
-            del content["data"]["seconds_column"]  # runs from before there was this key keep their names
+        for (section, key), usual in _LATER.items():
+            if content[section].get(key) == usual:
+                content[section].pop(key, None)
         weights = content["model"]["weights"]
         if weights is not None and Path(weights).is_file():
             content["model"]["weights"] = file_digest(weights)
@@ -228,6 +235,20 @@ class Recipe(RunRecipe):
     model: ModelRecipe = ModelRecipe()
     loss: LossRecipe = LossRecipe()
     train: TrainRecipe = TrainRecipe()
+
+    @model_validator(mode="after")
+    def _loss_finds_its_map(self) -> Recipe:
+        if self.model.cam == "none" and _maps_needed(self.loss.name, self.loss.options):
+            others = ", ".join(name for name in LOSSES if not _maps_needed(name, {}))
+            raise ValueError(
+                f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
+                "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + others
+            )
+        return self
+
+
+def _maps_needed(loss: str, options: dict[str, Any]) -> bool:
+    return bool(LOSSES[loss](**options).needs & {"cam", "grad_cam"})
 
 
 def file_digest(path: str) -> str:

@@ -1,0 +1,54 @@
+"""GAIN with people's maps: the same, and Grad-CAM is drawn to where they looked."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from salign.losses.cyborg import saliency_distance
+from salign.losses.gain import check_mask, mined
+from salign.losses.guided import GuidedLoss
+from salign.types import Batch, Output, SalignError
+
+
+class GainExt(GuidedLoss):
+    """`CE + alpha * score of the erased image + weight * distance of Grad-CAM and human map` (GAIN_ext, 1802.10171).
+
+    The second term is that of loss `gain`, of all images; the third is the mean squared difference over the cells of
+    both maps, each min-max scaled, on annotated images. A step costs two of cross-entropy.
+
+    Args:
+        weight: of the distance to the human map.
+        alpha: of the score of the erased image; 0 leaves the second look out, and its cost.
+        omega: how steep the soft mask is; public code has 10 or 100.
+        sigma0: the value of the scaled map that is half erased; public code has 0.5 or 0.25.
+        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"grad_cam", "second_view"})
+    of_all_images = frozenset({"ce", "mining"})
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        alpha: float = 1.0,
+        omega: float = 10.0,
+        sigma0: float = 0.5,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        check_mask(omega, sigma0)
+        if alpha < 0:
+            raise SalignError(f"alpha: expected 0 or more, got {alpha}.")
+        self.alpha, self.omega, self.sigma0 = alpha, omega, sigma0
+
+    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Each in [0, 1]."""
+        maps = output.grad_cam(batch.labels)
+        found = {"saliency": (self.weight, saliency_distance(maps, batch.saliency, batch.annotated))}
+        if self.alpha:
+            score = mined(output, batch, maps, "gain_ext", omega=self.omega, sigma0=self.sigma0)
+            found["mining"] = (self.alpha, score)
+        return found

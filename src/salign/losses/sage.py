@@ -1,0 +1,124 @@
+"""SAGE-style: an image is nearer to its copy with the salient part kept than to that with it destroyed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.guided import GuidedLoss
+from salign.losses.views import log_answers, look_again
+from salign.maps.blend import blend, blurred
+from salign.types import Batch, Output, SalignError
+
+
+def kept_and_destroyed(
+    images: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Blur each image where its human map is low, and where it is high.
+
+    Args:
+        images: `(B, 3, H, W)`.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; min-max scaled here.
+        annotated: `(B,)` bool; None = all.
+        sigma: of the Gaussian, in pixels, above 0.
+
+    Returns:
+        Two times `(B, 3, H, W)`, images without a region as they were; and `(B,)` bool: which have one.
+    """
+    human, counts = human_maps(saliency, annotated, (images.shape[2], images.shape[3]))
+    rest = blurred(images, sigma)
+    return blend(images, rest, human[:, None]), images.lerp(rest, human[:, None].to(images.dtype)), counts
+
+
+def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Tensor, *, margin: float) -> Tensor:
+    """`max(0, |a - p|^2 - |a - n|^2 + margin)` on embeddings of unit length (Schroff et al. 2015, arXiv 1503.03832).
+
+    Args:
+        anchor: `(B, C)`, embeddings of the images; any length.
+        kept: `(B, C)`, of the copies with the salient part kept: p.
+        destroyed: `(B, C)`, of those with the salient part destroyed: n.
+        counts: `(B,)` bool: which images have a region.
+        margin: 0 or more.
+
+    Returns:
+        Scalar in [0, 4 + margin]: mean over the images that count; a zero that back-propagates where none does.
+    """
+    anchor, kept, destroyed = (functional.normalize(one, dim=1) for one in (anchor, kept, destroyed))
+    nearer = (anchor - kept).square().sum(1) - (anchor - destroyed).square().sum(1)
+    return averaged((nearer + margin).relu(), counts)
+
+
+def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two answers, in nats, in [0, ln 2]; symmetric, differentiable in both.
+
+    Args:
+        first: `(B, K)` logits.
+        second: `(B, K)` logits.
+        counts: `(B,)` bool: which images count.
+
+    Returns:
+        Scalar: mean over the images that count; a zero that back-propagates where none does.
+    """
+    one, other = log_answers(first), log_answers(second)
+    middle = torch.logaddexp(one, other) - math.log(2)
+    apart = [functional.kl_div(middle, each, reduction="none", log_target=True).sum(1) for each in (one, other)]
+    return averaged((apart[0] + apart[1]) / 2, counts)
+
+
+class Sage(GuidedLoss):
+    """`CE + weight * triplet + consistency * JS`, after SAGE (arXiv 2511.12744), of which only the abstract was read.
+
+    Of each image two copies are made, blurred outside of the human region (kept) and inside of it (destroyed), and
+    looked at in one further pass of twice the size, annotated or not: a step costs three of cross-entropy. The
+    embedding is the spatial mean of the last feature maps.
+
+    Args:
+        weight: of the triplet term.
+        margin: by how much nearer, in squared distance of unit embeddings, the kept copy must be than the destroyed.
+        sigma: of the blur, as a share of the image's shorter side.
+        consistency: weight of the Jensen-Shannon divergence between the answers to the image and to its kept copy;
+            0 = without.
+        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"second_view"})
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        margin: float = 0.2,
+        sigma: float = 0.05,
+        consistency: float = 0.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if margin < 0 or consistency < 0:
+            raise SalignError(f"margin and consistency: expected 0 or more, got {margin} and {consistency}.")
+        if not 0 < sigma <= 1:
+            raise SalignError(f"sigma: expected a share of the image's side above 0, up to 1, got {sigma}.")
+        self.margin, self.sigma, self.consistency = margin, sigma, consistency
+
+    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """The triplet in [0, 4 + margin], the divergence in [0, ln 2]."""
+        sigma = self.sigma * min(batch.images.shape[2:])
+        kept, destroyed, counts = kept_and_destroyed(batch.images, batch.saliency, batch.annotated, sigma=sigma)
+        copies = look_again(output, torch.cat([kept, destroyed]), "sage")
+        near, far = embeddings(copies.features).chunk(2)
+        triplet = saliency_triplet(embeddings(output.features), near, far, counts, margin=self.margin)
+        found = {"saliency": (self.weight, triplet)}
+        if self.consistency:
+            answers = copies.logits[: len(kept)]
+            found["consistency"] = (self.consistency, jensen_shannon(output.logits, answers, counts))
+        return found
+
+
+def embeddings(features: Tensor) -> Tensor:
+    """`(B, C, h, w)` -> `(B, C)`: the spatial mean, in float32 at least."""
+    return features.to(torch.promote_types(features.dtype, torch.float32)).mean((2, 3))

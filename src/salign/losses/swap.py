@@ -1,0 +1,139 @@
+"""Our own: the answer must stay when what lies outside of the human region is another image's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.losses.base import averaged, human_maps
+from salign.losses.evidence import evidence_of
+from salign.losses.guided import GuidedLoss
+from salign.losses.views import log_answers, look_again
+from salign.maps.blend import blend
+from salign.types import Batch, Output, SalignError
+
+Form = Literal["ce", "kl"]
+
+
+def partners(labels: Tensor, index: Tensor) -> Tensor:
+    """Whose surroundings each image gets: `(B,)` positions in the batch.
+
+    In the order of label and then manifest row, the one that stands so many places further on that it is of another
+    class: at least as many as the largest class has images, at most as many as the others have. Which of these numbers,
+    is decided by the sum of the rows, so that two classes do not always meet; it is half of the batch where more than
+    that is of one class, which then partly meets itself. Nothing is drawn, and the order of the batch does not matter.
+
+    Args:
+        labels: `(B,)` int64.
+        index: `(B,)` int64, rows of the manifest.
+    """
+    order = index.argsort(stable=True)
+    order = order[labels[order].argsort(stable=True)]
+    batch = len(order)
+    largest = (labels[:, None] == labels).sum(1).amax()
+    low, high = largest.clamp(max=batch // 2), (batch - largest).clamp(min=batch // 2)
+    further = low + index.sum() % (high - low + 1)
+    found = torch.empty_like(order)
+    found[order] = order[(torch.arange(batch, device=order.device) + further) % batch]
+    return found
+
+
+def swapped(
+    images: Tensor, labels: Tensor, saliency: Tensor, annotated: Tensor | None, index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each image's region in the surroundings of its partner: `H * image + (1 - H) * partner`, as data.swap mixes them.
+
+    Args:
+        images: `(B, 3, H, W)`.
+        labels: `(B,)` int64.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; min-max scaled here.
+        annotated: `(B,)` bool; None = all.
+        index: `(B,)` int64, rows of the manifest.
+
+    Returns:
+        `(B, 3, H, W)`, where an image without a region is as it was; and `(B,)` bool: which have one.
+    """
+    human, counts = human_maps(saliency, annotated, (images.shape[2], images.shape[3]))
+    return blend(images, images[partners(labels, index)], human[:, None]), counts
+
+
+def swap_consistency(
+    second: Tensor,
+    labels: Tensor,
+    counts: Tensor,
+    first: Tensor | None = None,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """How far the answers to the swapped images are from the labels, or from the answers to the images themselves.
+
+    Args:
+        second: `(B, K)` logits of the swapped images.
+        labels: `(B,)` int64.
+        counts: `(B,)` bool: which images have a region.
+        first: `(B, K)` logits of the images: the term is `KL(softmax(first) || softmax(second))`, with `first` held
+            fixed; None: it is the cross-entropy of `second` and the labels.
+        class_weights: `(K,)`: each image counts with the weight of its class.
+
+    Returns:
+        Scalar, 0 or more: mean over the images that count; a zero that back-propagates where none does.
+    """
+    answers = log_answers(second)
+    if first is None:
+        per_image = functional.nll_loss(answers, labels, reduction="none")
+    else:
+        before = log_answers(first.detach())
+        per_image = functional.kl_div(answers, before, reduction="none", log_target=True).sum(1)
+    if class_weights is not None:
+        per_image = per_image * class_weights[labels]
+    return averaged(per_image, counts)
+
+
+class Swap(GuidedLoss):
+    """`CE + weight * (CE, or KL, of the region in another image's surroundings)`: this project's own loss.
+
+    All images of the batch are looked at a second time, annotated or not, so that a step always costs two of
+    cross-entropy; only those with a region count in the term.
+
+    Args:
+        weight: of the term.
+        form: "ce": the swapped image must get its label; "kl": it must get the answer to the image itself, which is
+            held fixed, right or wrong.
+        evidence_weight: of a further term, that of loss `evidence` on the images themselves: the share of all classes'
+            evidence outside of the human region. 0 = without. So both can be asked for at once.
+        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        class_weights: `(K,)` for the cross-entropy and the term.
+    """
+
+    needs = frozenset({"second_view"})
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        form: Form = "ce",
+        evidence_weight: float = 0.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if form not in ("ce", "kl"):
+            raise SalignError(f"form: expected ce or kl, got {form!r}.")
+        if evidence_weight < 0:
+            raise SalignError(f"evidence_weight: expected 0 or more, got {evidence_weight}.")
+        self.form, self.evidence_weight = form, evidence_weight
+        if evidence_weight:
+            self.needs = self.needs | {"cam"}
+
+    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Each 0 or more."""
+        views, counts = swapped(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
+        second = look_again(output, views, "swap").logits
+        first = output.logits if self.form == "kl" else None
+        value = swap_consistency(second, batch.labels, counts, first, self.class_weights)
+        found = {"saliency": (self.weight, value)}
+        if self.evidence_weight:
+            found["evidence"] = (self.evidence_weight, evidence_of(output, batch))
+        return found

@@ -1,0 +1,28 @@
+"""What losses share that look at a changed copy of the images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.types import Output, SalignError
+
+
+def look_again(output: Output, images: Tensor, loss: str) -> Output:
+    """The same network on other images `(B, 3, H, W)`.
+
+    Raises:
+        SalignError: the output has no way back to its network; `loss` names who asks.
+    """
+    if output.again is None:
+        raise SalignError(
+            f"{loss} looks at changed images, too, but this output has no network: expected `again`, got None. A "
+            "Classifier gives it by itself; in a loop of your own, Output(..., again=network), where network(images) "
+            "gives an Output."
+        )
+    return output.again(images)
+
+
+def log_answers(logits: Tensor) -> Tensor:
+    """`(B, K)` logits -> logarithms of the answers' probabilities, in float32 at least, even under autocast."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)

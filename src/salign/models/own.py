@@ -1,0 +1,206 @@
+"""A network of your own, split by the names of its layers, with the meaning of its map proved as for timm's."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from salign.models.backbone import CamKind, equal, prove_cam
+from salign.models.running import running_statistics_kept
+from salign.types import Output, SalignError
+
+Tail = Callable[[Tensor], Tensor]
+
+POOLINGS: dict[str, Tail] = {
+    "the spatial mean": lambda maps: maps.mean((2, 3)),
+    "the spatial mean as (B, C, 1, 1)": lambda maps: maps.mean((2, 3), keepdim=True),
+    "the maps": lambda maps: maps,
+    "the maps, flattened": lambda maps: maps.flatten(1),
+}
+"""What a head may be given; which it is, the proof finds out."""
+
+
+class Wrapped(nn.Module):
+    """`network(images) -> Output`, as `wrap` makes it; images are `(B, 3, H, W)` in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
+    cam_kind: CamKind
+    """`linear` or `head_gradient`, as for timm's networks."""
+    grid: tuple[int, int]
+    """(h, w) of the feature maps at the size that was given."""
+    pooling: str
+    """What the head is given: a name of `POOLINGS`, or "tail"."""
+
+    def __init__(self, net: nn.Module, layer: str, classifier: str | None, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.net, self.layer, self.classifier = net, layer, classifier
+        self.tail: list[Tail] = []  # in a list: its parts are the network's own, and not registered a second time
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, images: Tensor) -> Output:
+        """One pass; a hook is on the feature layer as long as it takes."""
+        logits, features = self.run((images - self.mean) / self.std)
+        weight = None
+        if self.cam_kind == "linear" and self.classifier is not None:
+            weight = self.net.get_submodule(self.classifier).weight
+        return Output(logits, features, self.head, weight, again=self.again)  # type: ignore[arg-type]
+
+    def again(self, images: Tensor) -> Output:
+        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        with running_statistics_kept(self):
+            return self(images)
+
+    def head(self, features: Tensor) -> Tensor:
+        """`(B, C, h, w)` -> logits `(B, K)`."""
+        if self.pooling == "tail":
+            return self.tail[0](features)
+        return self.net.get_submodule(str(self.classifier))(POOLINGS[self.pooling](features)).flatten(1)
+
+    def run(self, images: Tensor, instead: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and what the feature layer gave; with `instead`, that is put in the place of its features.
+
+        Where the network changes its features in place (ReLU), they are what it made of them.
+        """
+        seen: list[Any] = []
+
+        def look(module: nn.Module, args: object, result: object) -> object:
+            seen.append(result if instead is None else instead)
+            return instead
+
+        hook = self.net.get_submodule(self.layer).register_forward_hook(look)
+        try:
+            logits = self.net(images)
+        finally:
+            hook.remove()
+        if len(seen) != 1:
+            raise SalignError(f"features: {self.layer} ran {len(seen)} times in one pass; name a layer that runs once.")
+        if not isinstance(seen[0], Tensor) or seen[0].dim() != 4:
+            raise SalignError(
+                f"features: expected maps (B, C, h, w) from {self.layer}, got {_described(seen[0])}. Name the last "
+                "layer that gives maps. Tokens of a ViT are none, and where a class token is read none explain the "
+                "answer: take Classifier with a ViT of timm and args = {global_pool: avg}."
+            )
+        if not isinstance(logits, Tensor) or logits.dim() != 2:
+            raise SalignError(
+                f"expected logits (B, K) from the network, got {_described(logits)}. Wrap a module that gives "
+                "nothing else (auxiliary heads switched off)."
+            )
+        return logits, seen[0]
+
+
+def wrap(
+    net: nn.Module,
+    *,
+    features: str,
+    head: str | None = None,
+    tail: Tail | None = None,
+    image_size: int | tuple[int, int],
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
+) -> Wrapped:
+    """Make any classifier one that shows its evidence, for every loss and explainer here.
+
+    What follows the feature layer must be known as a function. By `head` alone it is that layer on the spatial mean of
+    the maps, or on the maps themselves; which of these, is found out by putting random maps in the place of the
+    features and comparing the answers. Nothing is believed: where none gives the network's own answers, it is refused.
+
+    Args:
+        net: images `(B, 3, H, W)` -> logits `(B, K)`; used as it is, not copied. Modes and weights stay as they are.
+        features: name of the last layer that gives maps `(B, C, h, w)`, as in `net.named_modules()`.
+        head: name of the layer or block that turns them into logits.
+        tail: what turns the maps into logits, where it is none of the above: any function or module.
+        image_size: (H, W) to feed, or one number for a square.
+        mean: subtracted from images in [0, 1], per channel, if the network wants it.
+        std: then divided by, per channel.
+
+    Raises:
+        SalignError: no such layer, not maps, or an answer that is not made from these maps in a way that is known.
+    """
+    for option, name in (("features", features), ("head", head)):
+        known = [path for path, _ in net.named_modules() if path]
+        if name is not None and name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "none"
+            raise SalignError(f"{option}: the network has no layer {name!r}. Nearest: {near}.")
+    if head is None and tail is None:
+        raise SalignError("expected head, the name of a layer, or tail, a function from maps to logits; got neither.")
+    head = _without_dropout(net, head)
+    anchor = next(net.parameters())
+    wrapped = Wrapped(net, features, head, *(torch.tensor(each).view(1, 3, 1, 1).to(anchor) for each in (mean, std)))
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    parts = [net.get_submodule(head)] if head else []
+    with torch.no_grad(), _probing(net, parts) as generator:
+        images = torch.rand(2, 3, *size, generator=generator).to(anchor)
+        shape = wrapped.run(images)[1].shape
+        wrapped.grid = (shape[2], shape[3])
+        instead = torch.randn(shape, generator=generator).to(anchor)
+        expected, maps = wrapped.run(images, instead.clone())
+        elsewhere, _ = wrapped.run(images.flip(3) / 2, instead.clone())
+        if not equal(expected, elsewhere):
+            raise SalignError(
+                f"features: the answer does not come from {features} alone; something goes around it (a skip "
+                "connection?). Name the layer after both have met."
+            )
+        if equal(expected, expected.flip(0)):
+            raise SalignError(
+                f"features: whatever {features} gives, the answer is the same. Name another layer, or give the tail "
+                "weights that are not zero."
+            )
+        wrapped.tail = [tail] if tail else []
+        for wrapped.pooling in ["tail"] if tail else POOLINGS:
+            kind = _tried(wrapped, parts, maps, expected)
+            if kind is not None:
+                wrapped.cam_kind = kind
+                return wrapped
+    tried = "tail" if tail else f"{head} on " + ", or on ".join(POOLINGS)
+    raise SalignError(
+        f"what the network makes of {features} is not {tried}: random maps get other answers. Give tail=, a function "
+        "from the maps to the logits that does just what the network does after that layer."
+    )
+
+
+def _without_dropout(net: nn.Module, head: str | None) -> str | None:
+    """The one layer of a block that is otherwise dropout, which maps of evidence pass by."""
+    block = net.get_submodule(head) if head else None
+    if isinstance(block, nn.Sequential):
+        rest = [name for name, layer in block.named_children() if not isinstance(layer, nn.Dropout | nn.Identity)]
+        return f"{head}.{rest[0]}" if len(rest) == 1 else head
+    return head
+
+
+def _tried(wrapped: Wrapped, parts: list[nn.Module], maps: Tensor, expected: Tensor) -> CamKind | None:
+    try:
+        return prove_cam(wrapped.head, parts[0] if parts else None, maps.clone(), expected)
+    except (RuntimeError, IndexError, ValueError):
+        if wrapped.pooling == "tail":
+            raise
+        return None  # maps of that shape are nothing for this head
+
+
+@contextmanager
+def _probing(net: nn.Module, parts: list[nn.Module]) -> Iterator[torch.Generator]:
+    """Evaluation mode, and random matrices in `parts`: one initialised with zeros would prove anything."""
+    modes = [(module, module.training) for module in net.modules()]
+    kept = [(weight, weight.detach().clone()) for part in parts for weight in part.parameters() if weight.dim() > 1]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        for module, _ in modes:
+            module.training = False
+        for weight, value in kept:
+            weight.data.copy_(torch.randn(value.shape, generator=generator))
+        yield generator
+    finally:
+        for weight, value in kept:
+            weight.data.copy_(value)
+        for module, training in modes:
+            module.training = training
+
+
+def _described(thing: object) -> str:
+    return str(tuple(thing.shape)) if isinstance(thing, Tensor) else type(thing).__name__

@@ -1,0 +1,25 @@
+"""Batch norm on images that are no images of the data set: changed copies that a loss looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """In training mode, normalise by the batch at hand as ever, but leave running means and variances as they are.
+
+    They stand for the images in evaluation, which are not changed.
+    """
+    layers = [part for part in network.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    try:
+        for layer in layers:
+            layer.track_running_stats = False
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

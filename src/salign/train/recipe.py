@@ -16,7 +16,6 @@ from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.types import SalignError
 
-
 _LATER = {("data", "seconds_column"): None, ("model", "cam"): "proved"}
 """Keys that recipes did not always have, and what says nothing: runs from before there were these keep their names."""
 

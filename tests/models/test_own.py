@@ -173,6 +173,10 @@ def test_every_loss_trains_it(name: str, make: Callable[[], Wrapped]) -> None:
     saliency = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     looked = torch.tensor([True, True, False, True])
     batch = Batch(images(32, 4), torch.tensor([0, 1, 2, 0]), saliency, looked, torch.arange(4))
+    if "linear_head" in loss.needs and wrapped(batch.images).weight is None:
+        with pytest.raises(SalignError, match=f"{name} needs a network .* a linear head on the spatial mean"):
+            loss(wrapped(batch.images), batch)
+        return
     optimiser = torch.optim.SGD(wrapped.parameters(), lr=0.05)
     totals = []
     for _ in range(8):

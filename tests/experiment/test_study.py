@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from salign.data.controls import CONTROLS
-from salign.experiment.arms import BLUR_LEVELS, arm_changes, times
+from salign.experiment.arms import BLUR_LEVELS, PLAIN, arm_changes, times
 from salign.experiment.study import ALL_IMAGES, Study, expand
 from salign.types import SalignError
 
@@ -66,14 +66,24 @@ def test_controls_copy_the_guided_arm() -> None:
     assert arm_changes("maps:mask_lung", guided="cyborg", own=own)["data"] == {"map_column": "mask_lung"}
     assert arm_changes("alpha@0.3", guided="cyborg", own=own) == {"loss": {"name": "cyborg", "alpha": 0.3}}
     assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": BLUR_LEVELS}
-    assert arm_changes("swap@0.5", guided="cyborg", own=own) == {"loss": {"name": "ce"}, "data": {"swap_outside": 0.5}}
+    assert arm_changes("swap_outside@0.5", guided="cyborg", own=own) == {
+        "loss": {"name": "ce"},
+        "data": {"swap_outside": 0.5},
+    }
+    assert arm_changes("energy", guided="cyborg", own=own) == {"loss": {"name": "energy"}}
+    assert arm_changes("rrr@1e-3", guided="rrr@1e-3", own=own) == {"loss": {"name": "rrr", "weight": 0.001}}
+    assert arm_changes("inverted:energy@10", guided="cyborg", own=own) == {
+        "loss": {"name": "energy", "weight": 10.0},
+        "data": {"maps": "inverted"},
+    }
     assert arm_changes("blur@4", guided="cyborg", own=own)["data"] == {"blur_outside": [4.0]}
     assert arm_changes("ce_times@7", guided="cyborg", own=own) == {"loss": {"name": "ce"}}
     assert (times("ce_times@7"), times("alpha@0.3"), times("ce")) == (7, 1, 1)
 
 
 def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
-    arms = ["ce", "cyborg", "blur", "blur@2", "alpha@0.9", "maps:decoy", *(name for name in CONTROLS if name != "own")]
+    controls = [name for name in CONTROLS if name != "own"]
+    arms = [*PLAIN, "blur@2", "alpha@0.9", "maps:decoy", *controls, "evidence@3", "shuffled:evidence@3"]
     cells = expand(Study.build(content(digits, grids=[{"arms": arms, "seeds": 1}])))
     assert [cell.arm for cell in cells] == arms
 
@@ -81,7 +91,7 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; there are cyborg, ce"),
+        ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; there are cyborg, cdep, ce, "),
         ({"grids": [{"arms": ["ce_times@7"]}]}, "needs a number of `images`"),
         ({"grids": [{"arms": ["ce"], "seedz": 3}]}, "grids.0.seedz: unknown key; did you mean 'seeds'"),
         ({"questoin": "?"}, "questoin: unknown key; did you mean 'question'"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from salign.data.controls import CONTROLS
+from salign.losses import LOSSES
 from salign.train.recipe import merge
 from salign.types import SalignError
 
@@ -16,8 +17,7 @@ BLUR_LEVELS = [2, 4, 6, 8, 10, 12, 14, 16]
 """Sigmas of Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
 
 _CE: Changes = {"loss": {"name": "ce"}}
-_CYBORG: Changes = {"loss": {"name": "cyborg"}}
-_VALUE = re.compile(r"@([0-9.]+)$")
+_VALUE = re.compile(r"@([0-9.]+(?:e-?[0-9]+)?)$")
 
 
 def _alpha(guided: Changes, value: float) -> Changes:
@@ -33,28 +33,28 @@ def _swap(_: Changes, value: float) -> Changes:
 
 
 PLAIN: dict[str, Changes] = {
-    "ce": _CE,
-    "cyborg": _CYBORG,
+    **{name: {"loss": {"name": name}} for name in LOSSES},
     "blur": merge(_CE, {"data": {"blur_outside": BLUR_LEVELS}}),
 }
-"""Arm -> recipe values: cross-entropy, the published loss, blurring outside the map at all published levels."""
+"""Arm -> recipe values: every loss as it is, and cross-entropy on images blurred outside the map at all published
+levels."""
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,
-    "swap": _swap,
+    "swap_outside": _swap,
     "ce_times": lambda guided, value: _CE,
 }
 """Arm with a value, written NAME@VALUE: `alpha@0.3` (the guided arm at another alpha), `blur@4` (one level),
-`swap@0.5` (half of the annotated images in other surroundings), `ce_times@7` (cross-entropy with seven times the
-training images)."""
+`swap_outside@0.5` (half of the annotated images in other surroundings), `ce_times@7` (cross-entropy with seven times
+the training images). The name of a loss takes its weight: `energy@10`."""
 
 
 def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes:
     """Recipe values of one arm.
 
-    A name is looked for among the study's own arms, then `PLAIN`, then the control maps (`shuffled`, `inverted`,
-    `centre`, ...: the guided arm with those maps), then `maps:COLUMN` (the guided arm with the maps of another manifest
-    column, such as segmentation masks), then `VALUED`.
+    A name is looked for among the study's own arms, then `PLAIN` and `LOSS@WEIGHT`, then the control maps (`shuffled`,
+    `inverted`, `centre`, ...: the guided arm with those maps; `shuffled:ARM`: another arm with them), then
+    `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`.
 
     Args:
         name: of the arm.
@@ -68,18 +68,22 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
         return dict(own[name])
     if name in PLAIN:
         return PLAIN[name]
+    family, value = name.partition("@")[0], _VALUE.search(name)
+    if family in LOSSES and value:
+        return {"loss": {"name": family, "weight": float(value[1])}}
     if name != guided:
         base = arm_changes(guided, guided=guided, own=own)
-        if name in CONTROLS and name != "own":
-            return merge(base, {"data": {"maps": name}})
+        control, _, copied = name.partition(":")
+        if control in CONTROLS and control != "own":
+            copy = arm_changes(copied, guided=guided, own=own) if copied else base
+            return merge(copy, {"data": {"maps": control}})
         if name.startswith("maps:"):
             return merge(base, {"data": {"map_column": name.removeprefix("maps:")}})
-        family, value = name.partition("@")[0], _VALUE.search(name)
         if family in VALUED and value:
             return VALUED[family](base, float(value[1]))
     controls = [control for control in CONTROLS if control != "own"]
     valued = [f"{family}@VALUE" for family in VALUED]
-    known = ", ".join([*own, *PLAIN, *controls, "maps:COLUMN", *valued])
+    known = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
     raise SalignError(f"no arm is called {name!r}; there are {known}; a study defines others under `arms`.")
 
 

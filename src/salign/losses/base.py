@@ -29,11 +29,9 @@ class Loss(nn.Module, ABC):
     needs: frozenset[str] = frozenset()
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
     see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `linear_head`
-    (on the spatial mean; networks with another are refused). Options may add to
-    it."""
+    (on the spatial mean; networks with another are refused). Options may add to it."""
     guided: ClassVar[bool] = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
-
     of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
     """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
 

@@ -114,20 +114,9 @@ class Gradia(GuidedLoss):
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(list(groups.values())).view(2, 2, 2), persistent=False)
 
-    def term(self, output: Output, batch: Batch) -> Tensor:
-        """The weighted distance, a scalar in [0, highest map weight]."""
-        return self._both(output, batch)[1]
-
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the parts are the plain cross-entropy and the weighted distance."""
-        answers, attention = self._both(output, batch)
-        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
-        weight = self.weight * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
-        return LossTerms(answers + weight * attention, {"ce": ce.detach(), "saliency": attention.detach()})
-
-    def _both(self, output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Weighted cross-entropy and weighted distance, scalars."""
-        return gradia(
+        answers, attention = gradia(
             output.logits,
             output.grad_cam(batch.labels),
             batch.labels,
@@ -136,4 +125,8 @@ class Gradia(GuidedLoss):
             weights=self.weights,
             reasonable_overlap=self.reasonable_overlap,
             class_weights=self.class_weights,
+        )
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        return LossTerms(
+            answers + self.weight * self.ramp * attention, {"ce": ce.detach(), "saliency": attention.detach()}
         )

@@ -24,6 +24,11 @@ class GuidedLoss(Loss):
             raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
         self.weight, self.ramp_epochs = weight, ramp_epochs
 
+    @property
+    def ramp(self) -> float:
+        """Share of the weight that counts in this epoch."""
+        return min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
+
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, unweighted."""
         raise NotImplementedError
@@ -36,7 +41,6 @@ class GuidedLoss(Loss):
         """The loss of one batch."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights)
         total, parts = ce, {"ce": ce.detach()}
-        ramp = min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
         for name, (weight, value) in self.terms(output, batch).items():
-            total, parts[name] = total + weight * ramp * value, value.detach()
+            total, parts[name] = total + weight * self.ramp * value, value.detach()
         return LossTerms(total, parts)

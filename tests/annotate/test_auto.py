@@ -131,18 +131,24 @@ def test_a_run_says_what_it_is_and_the_hash_of_its_weights(tmp_path):
         maker_of(tmp_path)
 
 
-@given(st.tuples(st.integers(2, 6000), st.integers(2, 6000)))
-def test_a_map_has_the_shape_of_its_image(size):
-    height, width = shape_for(size)
+@given(st.tuples(st.integers(2, 6000), st.integers(2, 6000)), st.sampled_from([64, 224, 512]))
+def test_a_map_has_the_shape_of_its_image_and_the_grain_of_what_its_maker_saw(size, longest):
+    height, width = shape_for(size, longest)
     assert shape_mismatch((height, width), size) is None
-    assert max(height, width) <= 512 or (height, width) == size
+    assert longest <= max(height, width) < 2 * longest or (height, width) == size
+
+
+def test_the_size_of_a_map():
+    assert shape_for((375, 500), 224) == (168, 224)
+    assert shape_for((100, 300), 64) == (22, 66), "64 would be 21.3 rows: 1.6 % off"
+    assert shape_for((50, 60), 64) == (50, 60)
 
 
 def test_maps_of_pictures_that_are_not_square_fit_them(manifest):
     path = manifest.image_path(0)
     Image.effect_noise((300, 100), 50).convert("RGB").save(path)
     done = auto_annotate(manifest.take([0]), NetMaker(net(), "model:n"), manifest.root / "machine")
-    assert tuple(read_saliency(done.manifest.saliency_path(0)).shape) == (100, 300)
+    assert tuple(read_saliency(done.manifest.saliency_path(0)).shape) == (22, 66)
 
 
 def test_what_cannot_be_done_is_refused(manifest, tmp_path):

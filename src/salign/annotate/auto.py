@@ -38,8 +38,6 @@ from salign.types import SalignError
 
 METHODS = ("cam", "grad_cam", "rise")
 """How a classifier says where."""
-LONGEST = 512
-"""Pixels of a map's longer side; that of a smaller image, if it is smaller."""
 _WAITING = 64
 """Maps that may wait to be written, so that memory does not grow where the disk is slow."""
 
@@ -252,7 +250,7 @@ def _make(
             for position, values in zip(batch.index.tolist(), maps.cpu(), strict=True):
                 path = out / _file_name(rows, position)
                 names.append(path.relative_to(rows.root).as_posix())
-                waiting.append(pool.submit(_write, path, values, rows.image_path(position)))
+                waiting.append(pool.submit(_write, path, values, rows.image_path(position), max(maker.image_size)))
             confidences += [round(value, 4) for value in confidence.tolist()]  # as the manifest says it
             while len(waiting) > _WAITING:
                 waiting.pop(0).result()
@@ -267,20 +265,23 @@ def _file_name(rows: Manifest, position: int) -> str:
     return f"{rows.table['row'].iat[position]:06d}_{stem}.png"
 
 
-def _write(path: Path, values: Tensor, image: Path) -> None:
+def _write(path: Path, values: Tensor, image: Path, longest: int) -> None:
     """Write a map in the shape of its image."""
-    write_map(path, resize(values[None], shape_for(image_size(image)))[0])
+    write_map(path, resize(values[None], shape_for(image_size(image), longest))[0])
 
 
-def shape_for(image: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) of a map for an image of (H, W): its shape, the longer side at most `LONGEST`.
+def shape_for(image: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(H, W) of a map for an image of (H, W): its shape at the size the maker saw, which is all that the map can know.
 
-    The image's own size where rounding the shorter side would change the shape by half a percent or more.
+    The longer side has `longest` pixels, or as many more, up to twice, as it takes to change the shape by less than
+    half a percent in rounding the other; the image's own size where that does not do or the image is smaller.
     """
-    scale = min(1.0, LONGEST / max(image))
-    small = (round(image[0] * scale), round(image[1] * scale))
-    changed = abs(small[0] * image[1] / max(1, small[1] * image[0]) - 1)
-    return small if min(small) >= 2 and changed < 0.005 else image
+    for side in range(longest, min(2 * longest, max(image))):
+        scale = side / max(image)
+        small = (round(image[0] * scale), round(image[1] * scale))
+        if min(small) >= 2 and abs(small[0] * image[1] / (small[1] * image[0]) - 1) < 0.005:
+            return small
+    return image
 
 
 def _filled(manifest: Manifest, positions: np.ndarray, made: pd.DataFrame) -> Manifest:

@@ -109,6 +109,20 @@ def test_images_are_shown_with_the_maps_of_both(page, marked):
             assert np.array_equal(np.asarray(found), np.asarray(expected)), (i, column)
 
 
+def test_a_machine_of_every_kind_is_shown_before_a_second_of_one(marked, tmp_path):
+    table = Manifest.read(marked).table.drop(columns="row").astype(object)
+    for name, by in (("net2", "model:net@22222222"), ("net3", "model:net@33333333"), ("cam", "model:net-cam@1a2b3c4d")):
+        table[name] = table["net"]
+        table[f"{name}_provenance"] = table["net"].where(table["net"].isna(), by)
+    manifest = Manifest.of(table, marked.parent).write(marked.parent / "kinds.csv")
+    found = section(written(manifest, tmp_path, ["ce", "cyborg", "maps:net", "maps:net2", "maps:net3", "maps:cam"]))
+    assert set(re.findall(r"maps:\w+: model:[\w-]+", found)) == {
+        "maps:net: model:net",
+        "maps:cam: model:net-cam",
+        "maps:net2: model:net",
+    }
+
+
 def test_equal_results_give_equal_bytes_without_a_path(page, marked, tmp_path):
     assert written(marked, tmp_path) == page
     assert "/tmp" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)

@@ -105,7 +105,7 @@ def _trained(
 
 def _uses_maps(recipe: Recipe) -> bool:
     data = recipe.data
-    return bool(LOSSES[recipe.loss.name].needs) or bool(data.blur_outside) or data.swap_outside > 0
+    return LOSSES[recipe.loss.name].guided or bool(data.blur_outside) or data.swap_outside > 0
 
 
 def _of_people(rows: Manifest) -> Manifest:
@@ -169,9 +169,12 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
     for one in arms:
         if one.own and one.rows.machine_made.any():
             shown.setdefault(one.maps, one)
-    several = list(shown.values())[:MACHINES]
-    if not several:
+    if not shown:
         return []
+    kinds: dict[str, Trained] = {}
+    for one in shown.values():
+        kinds.setdefault(_kind(one), one)
+    several = sorted(shown.values(), key=lambda one: one is not kinds[_kind(one)])[:MACHINES]
     places = [{str(name): i for i, name in enumerate(one.rows.table["id"])} for one in several]
     made = [one.rows.machine_made for one in several]
     first = several[0]
@@ -205,6 +208,12 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
         "the network and the hash of its weights; each map scaled to the full range, as the loss does."
     )
     return [Tiles(caption, tiles)]
+
+
+def _kind(one: Trained) -> str:
+    """What marked most of an arm's images, without the hash of its weights: machines of different kinds come first."""
+    names = one.rows.table[PROVENANCE][one.rows.machine_made].str.partition("@")[0]
+    return str(names.mode().iat[0])
 
 
 def _map(rows: Manifest, i: int) -> Tensor:

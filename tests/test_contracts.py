@@ -20,13 +20,13 @@ KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 
 
-def make_batch(annotated: list[bool], seed: int = 0) -> Batch:
+def make_batch(annotated: list[bool], seed: int = 0, size: int = SIZE) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     looked = torch.tensor(annotated)
     return Batch(
-        images=torch.rand(B, 3, SIZE, SIZE, generator=generator),
+        images=torch.rand(B, 3, size, size, generator=generator),
         labels=torch.arange(B) % K,
-        saliency=torch.rand(B, 1, SIZE, SIZE, generator=generator) * looked.view(B, 1, 1, 1),
+        saliency=torch.rand(B, 1, size, size, generator=generator) * looked.view(B, 1, 1, 1),
         annotated=looked,
         index=torch.arange(B),
         seconds=torch.where(looked, torch.rand(B, generator=generator) * 20, torch.nan),
@@ -147,7 +147,7 @@ def test_it_works_where_nothing_is_learned(name: str) -> None:
 
 @every_loss
 def test_fifty_steps_leave_no_hook_and_no_graph_behind(name: str) -> None:
-    batch, classifier, loss = make_batch(SOME), make_classifier(), LOSSES[name]()
+    batch, classifier, loss = make_batch(SOME, size=32), make_classifier(), LOSSES[name]()
     passes = []
     forward_features = classifier.backbone.net.forward_features
     classifier.backbone.net.forward_features = lambda images: (passes.append(1), forward_features(images))[1]

@@ -72,7 +72,7 @@ def _columns(
     path = folder / f"few{percent}.csv"
     folder.mkdir(parents=True, exist_ok=True)
     Manifest.of(pd.concat([few, rest]).drop(columns="row"), whole.root).write(path)
-    changes = [f"data.manifest={path}", f"data.root={whole.root}", f"seed={seed}"]
+    changes = [f"data.manifest={path}", f"data.root={whole.root}", "data.test=[]", f"seed={seed}"]
     train = few[few["split"] == "train"].set_index("id")
     people = train["saliency"]
     asked = whole.select(["train"])

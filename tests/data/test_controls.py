@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salign.data.controls import (
+    BY_SHARE,
     CONTROLS,
     Control,
+    find_control,
     keep_maps,
     shuffled,
     shuffled_across,
@@ -106,6 +108,68 @@ def test_shuffling_depends_on_the_seed_and_needs_two_maps():
     assert not shuffled(own, 0).table.equals(shuffled(own, 1).table)
     with pytest.raises(SalignError, match="needs two images with a map, there are 1"):
         shuffled(manifest(["a"] * 3, [True, False, False]), 0)
+
+
+@given(annotated_rows, st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_share_of_the_maps_is_shuffled_and_what_keeps_its_own_is_what_keeps_one(rows, shares, seed):
+    labels, mapped = zip(*rows, strict=True)
+    own, total = manifest(labels, mapped), sum(mapped)
+    maps, before = own.table["saliency"], own.table.copy()
+    if total < 2:
+        with pytest.raises(SalignError, match="needs two images with a map"):
+            shuffled(own, seed, 0.5)
+        return
+    last: set[str] = set()
+    for share in sorted(shares):
+        changed = shuffled(own, seed, share).table
+        moved = maps.notna() & (changed["saliency"] != maps).fillna(False)
+        names = set(own.table["id"][moved])
+        assert last <= names, "what is shuffled at a small share is among what is shuffled at a larger one"
+        most = total if share == 1 else max(2, total - 1)
+        assert len(names) == pytest.approx(min(max(2, share * total), most), abs=0.5 + 1e-5)
+        left = set(own.table["id"][maps.notna() & ~moved])
+        kept = set(own.table["id"][keep_maps(own, 1 - share, seed).table["saliency"].notna()])
+        assert left <= kept or kept <= left, "the same order is cut"
+        assert sorted(changed["saliency"][moved]) == sorted(maps[moved])  # each of theirs is used once
+        assert changed.drop(columns="saliency").equals(own.table.drop(columns="saliency"))
+        last = names
+    assert shuffled(own, seed, 1.0).table.equals(shuffled(own, seed).table)
+    assert own.table.equals(before)
+
+
+def test_shares_of_shuffled_maps_by_hand():
+    """40 annotated of a, 20 of b, 4 of neither: half of either class, and those alone, keep their own."""
+    own = manifest(["a"] * 40 + ["b"] * 20 + ["a", "b"] * 2, [True] * 60 + [False] * 4)
+    maps = own.table["saliency"]
+    for share, of_a, of_b in ((0.25, 10, 5), (0.5, 20, 10), (0.9, 36, 18)):
+        changed = find_control(f"shuffled@{share}")[1].rows(own, 3)
+        moved = (changed.table["saliency"] != maps).fillna(False)
+        assert own.table["label"][moved].value_counts().to_dict() == {"a": of_a, "b": of_b}
+        kept = keep_maps(own, round(1 - share, 6), 3).table["saliency"].notna()
+        assert (maps.notna() & ~moved == kept).all(), "wrong maps against none"
+    few = manifest(["a"] * 3)
+    assert (shuffled(few, 0, 0.01).table["saliency"] != few.table["saliency"]).sum() == 2
+    assert (shuffled(few, 0, 0.99).table["saliency"] != few.table["saliency"]).sum() == 2
+    assert (shuffled(few, 0).table["saliency"] != few.table["saliency"]).sum() == 3
+
+
+def test_old_draws_of_shuffling_and_of_kept_maps_stay_what_they_were():
+    """Written down from the version before shares: runs that are there must mean what their recipes say."""
+    own = manifest(list("aababbabca"))
+    assert shuffled(own, 5).table["saliency"].tolist() == [f"m{i}" for i in (4, 6, 3, 1, 2, 9, 7, 8, 5, 0)]
+    assert keep_maps(own, 0.5, 5).table["saliency"].dropna().tolist() == ["m0", "m4", "m6", "m7", "m9"]
+
+
+def test_a_share_of_maps_moves_with_whose_they_are():
+    own = manifest(["a", "b"] * 10)
+    by = pd.Series([f"human:p{i}" for i in range(20)], dtype="string")
+    own = Manifest(own.table.assign(provenance=by), None, "m.csv")
+    changed = shuffled(own, 1, 0.5).table
+    assert [cell.removeprefix("m") for cell in changed["saliency"]] == [
+        cell.removeprefix("human:p") for cell in changed["provenance"]
+    ]
+    assert (changed["provenance"] != by).sum() == 10
 
 
 @given(annotated_rows, st.integers(0, 99))
@@ -247,3 +311,25 @@ def test_controls_change_rows_or_pixels_and_own_neither():
     assert all(
         (control.rows is None) != (control.pixels is None) for name, control in CONTROLS.items() if name != "own"
     )
+
+
+def test_a_control_is_found_by_its_name_and_share():
+    for name, control in CONTROLS.items():
+        assert find_control(name) == (name, control)
+    assert find_control("shuffled@1.0") == ("shuffled", CONTROLS["shuffled"])
+    for name in BY_SHARE:
+        assert find_control(f"{name}@0.250")[0] == f"{name}@0.25"
+        assert find_control(f"{name}@1e-2")[0] == f"{name}@0.01"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mine", "shuffled@", "shuffled@x", "shuffled@0", "shuffled@1.01", "shuffled@-0.5", "shuffled@nan",
+             "inverted@0.5", "own@0.5", "@0.5", "shuffled@0.5@0.5"],
+)  # fmt: skip
+def test_a_control_that_is_none_is_refused_with_the_choices(text):
+    with pytest.raises(SalignError) as caught:
+        find_control(text)
+    said = str(caught.value)
+    assert said.startswith(f"data.maps: unknown {text!r}; there are own, shuffled, ")
+    assert all(f"{name}@SHARE" in said for name in BY_SHARE)
+    assert "above 0 and at most 1" in said

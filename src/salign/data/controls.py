@@ -7,6 +7,7 @@ has no shape and counts in no loss; it is never given one, so that as many image
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -65,22 +66,23 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
         share: in [0, 1]; 0 = no map at all.
         seed: of the order.
     """
-    annotated = _annotated(manifest)
-    generator = np.random.default_rng([seed, 1])
-    order = generator.permutation(annotated)  # the first of equals, too, is drawn
-    labels = manifest.table["label"].to_numpy(dtype=str)[order]
-    place = np.empty(len(order))
-    for name in np.unique(labels):
-        here = np.flatnonzero(labels == name)
-        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    order = _fair_order(manifest, seed)
     kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
     maps = manifest.table["saliency"].copy()
-    maps.iloc[order[np.argsort(place, kind="stable")[kept:]]] = pd.NA
+    maps.iloc[order[kept:]] = pd.NA
     return _with_maps(manifest, maps)
 
 
-def shuffled(manifest: Manifest, seed: int) -> Manifest:
-    """Give every annotated image the map of another one: a random cycle through all of them.
+def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
+    """Give every annotated image, or a share of them, the map of another one: a random cycle through all of these.
+
+    Those that keep their own map are those that keep one in `keep_maps` at 1 - share (to rounding): so what is shuffled
+    at 25 % is among what is shuffled at 50 %, of each class alike, and wrong maps can be compared with none.
+
+    Args:
+        manifest: the training rows.
+        seed: of the order and the cycle.
+        share: in (0, 1]; of the annotated images, but never fewer than two of them.
 
     Raises:
         SalignError: fewer than two images have a map.
@@ -88,6 +90,9 @@ def shuffled(manifest: Manifest, seed: int) -> Manifest:
     annotated = _annotated(manifest)
     if len(annotated) < 2:
         raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {len(annotated)}.")
+    if share < 1:
+        own = max(1, math.floor(round((1 - share) * len(annotated), 6) + 0.5))  # 1 - 0.9 is not quite 0.1
+        annotated = np.sort(_fair_order(manifest, seed)[min(own, len(annotated) - 2) :])
     order = np.random.default_rng(seed).permutation(annotated)
     return _moved(manifest, order, np.roll(order, 1))
 
@@ -148,6 +153,17 @@ def _annotated(manifest: Manifest) -> np.ndarray:
     return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
 
 
+def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
+    """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
+    order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
+    labels = manifest.table["label"].to_numpy(dtype=str)[order]
+    place = np.empty(len(order))
+    for name in np.unique(labels):
+        here = np.flatnonzero(labels == name)
+        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    return order[np.argsort(place, kind="stable")]
+
+
 def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
     """The rows at `takers` get the maps of those at `givers`, and whose they are."""
     changed = {}
@@ -172,3 +188,36 @@ CONTROLS: dict[str, Control] = {
     "blobs": Control(pixels=blobs),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
+
+BY_SHARE: dict[str, Callable[[float], Control]] = {
+    "shuffled": lambda share: Control(rows=functools.partial(shuffled, share=share)),
+}
+"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: `shuffled@0.25`."""
+
+
+def find_control(text: str) -> tuple[str, Control]:
+    """Look up NAME or NAME@SHARE.
+
+    Returns:
+        The shortest way to write it (`shuffled` for `shuffled@1.0`), and the control.
+
+    Raises:
+        SalignError: no such name, a share that is none, or one that is missing or too much.
+    """
+    name, at, behind = text.partition("@")
+    if not at and name in CONTROLS:
+        return name, CONTROLS[name]
+    if name in BY_SHARE:
+        try:
+            share = float(behind)
+        except ValueError:
+            share = math.nan
+        if 0 < share <= 1:
+            if share == 1 and name in CONTROLS:
+                return name, CONTROLS[name]
+            return f"{name}@{share:.12g}", BY_SHARE[name](share)
+    known = [*CONTROLS, *(f"{one}@SHARE" for one in BY_SHARE)]
+    raise SalignError(
+        f"data.maps: unknown {text!r}; there are {', '.join(known)}, where SHARE is above 0 and at most 1, as in "
+        "shuffled@0.25."
+    )

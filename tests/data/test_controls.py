@@ -265,10 +265,7 @@ def test_kept_maps_by_hand_and_by_chance():
     assert drawn.between(0.5 - 0.13, 0.5 + 0.13).all()  # 4.5 standard errors
 
 
-every_control = pytest.mark.parametrize("name", sorted(CONTROLS))
-
-
-@every_control
+@pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_a_control_replaces_maps_of_annotated_images_only(name):
     own = manifest(list("abcab" * 8), [True, True, True, False, True] * 8)
     before = own.table.copy()
@@ -285,10 +282,10 @@ def test_a_control_replaces_maps_of_annotated_images_only(name):
     assert own.table.equals(before)
 
 
-@every_control
+@pytest.mark.parametrize("name", [*sorted(CONTROLS), *(f"{name}@0.1" for name in BY_SHARE)])
 @pytest.mark.parametrize("size", [(1, 3), (3, 4), (13, 40), (64, 48)])
 def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
-    pixels = CONTROLS[name].pixels
+    pixels = find_control(name)[1].pixels
     if pixels is None:
         return
     generator = torch.Generator().manual_seed(0)
@@ -299,7 +296,8 @@ def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
     assert torch.isfinite(changed).all()
     assert 0 <= float(changed.min()) < float(changed.max()) <= 1
     assert bool(varies(changed))
-    assert not torch.equal(changed, saliency)
+    one_row = size[0] == 1 and name.partition("@")[0] in BY_SHARE  # it would be filled, or left
+    assert torch.equal(changed, saliency) == one_row
     assert torch.equal(pixels(5, saliency, "a"), changed)
     assert torch.equal(saliency, before)
     for level in (0.0, 0.3, 1.0):
@@ -308,9 +306,8 @@ def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
 
 def test_controls_change_rows_or_pixels_and_own_neither():
     assert CONTROLS["own"] == Control()
-    assert all(
-        (control.rows is None) != (control.pixels is None) for name, control in CONTROLS.items() if name != "own"
-    )
+    others = [name for name in CONTROLS if name != "own"] + [f"{name}@0.5" for name in BY_SHARE]
+    assert all((control.rows is None) != (control.pixels is None) for _, control in map(find_control, others))
 
 
 def test_a_control_is_found_by_its_name_and_share():

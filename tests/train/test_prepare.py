@@ -110,7 +110,7 @@ def test_each_control_leaves_images_and_counts_and_all_but_training_alone(masked
         assert bool(one.saliency.any()) == bool(other.saliency.any()) == bool(one.annotated)
         same += torch.equal(one.saliency, other.saliency)
     annotated = int(plain.train.annotated.sum())
-    kept = {"own": annotated, "shuffled@0.5": annotated // 2}.get(name, 0)
+    kept = {"own": annotated, "boxes": annotated, "shuffled@0.5": annotated // 2}.get(name, 0)  # rows are boxes
     assert same == len(plain.train) - annotated + kept
     for before, after in ((plain.val, changed.val), (plain.tests["test"], changed.tests["test"])):
         assert before.manifest.table.equals(after.manifest.table)

@@ -1,4 +1,4 @@
-"""Which rows and whose maps a run trains with: subsets, and control maps that a sound method must not profit from.
+"""Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own.
 
 A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
 rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
@@ -17,7 +17,7 @@ import pandas as pd
 from torch import Tensor
 
 from salign.data.manifest import PROVENANCE, Manifest
-from salign.data.map_changes import blobs, centre, inverted
+from salign.data.map_changes import blobs, boxes, centre, dilated, inverted, shifted
 from salign.types import SalignError
 
 
@@ -186,13 +186,17 @@ CONTROLS: dict[str, Control] = {
     "inverted": Control(pixels=inverted),
     "centre": Control(pixels=centre),
     "blobs": Control(pixels=blobs),
+    "boxes": Control(pixels=boxes),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
 
 BY_SHARE: dict[str, Callable[[float], Control]] = {
     "shuffled": lambda share: Control(rows=functools.partial(shuffled, share=share)),
+    "dilated": lambda share: Control(pixels=functools.partial(dilated, share=share)),
+    "shifted": lambda share: Control(pixels=functools.partial(shifted, share=share)),
 }
-"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: `shuffled@0.25`."""
+"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: of the annotated images in
+`shuffled@0.25`, of the sides of each image in `dilated@0.1` and `shifted@0.1`."""
 
 
 def find_control(text: str) -> tuple[str, Control]:

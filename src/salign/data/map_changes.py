@@ -83,7 +83,7 @@ def dilated(seed: int, saliency: Tensor, name: str, share: float) -> Tensor:
     if not varies(saliency):
         return saliency
     down, right = (max(1, math.floor(share * side + 0.5)) for side in saliency.shape)
-    values, grown = saliency.numpy(), saliency
+    values = saliency.numpy()
     while down or right:
         size = (2 * down + 1, 2 * right + 1)
         grown = torch.from_numpy(ndimage.maximum_filter(values, size, mode="constant", cval=0.0))

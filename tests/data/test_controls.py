@@ -8,16 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from scipy.stats import norm
 
 from salign.data.controls import (
-    CENTRE_SIGMA,
+    BY_SHARE,
     CONTROLS,
     Control,
-    blobs,
-    centre,
-    inverted,
+    find_control,
     keep_maps,
     shuffled,
     shuffled_across,
@@ -25,7 +21,7 @@ from salign.data.controls import (
     subset,
 )
 from salign.data.manifest import Manifest
-from salign.maps import min_max, varies
+from salign.maps import varies
 from salign.types import SalignError
 
 annotated_rows = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=2, max_size=50)
@@ -112,6 +108,68 @@ def test_shuffling_depends_on_the_seed_and_needs_two_maps():
     assert not shuffled(own, 0).table.equals(shuffled(own, 1).table)
     with pytest.raises(SalignError, match="needs two images with a map, there are 1"):
         shuffled(manifest(["a"] * 3, [True, False, False]), 0)
+
+
+@given(annotated_rows, st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_share_of_the_maps_is_shuffled_and_what_keeps_its_own_is_what_keeps_one(rows, shares, seed):
+    labels, mapped = zip(*rows, strict=True)
+    own, total = manifest(labels, mapped), sum(mapped)
+    maps, before = own.table["saliency"], own.table.copy()
+    if total < 2:
+        with pytest.raises(SalignError, match="needs two images with a map"):
+            shuffled(own, seed, 0.5)
+        return
+    last: set[str] = set()
+    for share in sorted(shares):
+        changed = shuffled(own, seed, share).table
+        moved = maps.notna() & (changed["saliency"] != maps).fillna(False)
+        names = set(own.table["id"][moved])
+        assert last <= names, "what is shuffled at a small share is among what is shuffled at a larger one"
+        most = total if share == 1 else max(2, total - 1)
+        assert len(names) == pytest.approx(min(max(2, share * total), most), abs=0.5 + 1e-5)
+        left = set(own.table["id"][maps.notna() & ~moved])
+        kept = set(own.table["id"][keep_maps(own, 1 - share, seed).table["saliency"].notna()])
+        assert left <= kept or kept <= left, "the same order is cut"
+        assert sorted(changed["saliency"][moved]) == sorted(maps[moved])  # each of theirs is used once
+        assert changed.drop(columns="saliency").equals(own.table.drop(columns="saliency"))
+        last = names
+    assert shuffled(own, seed, 1.0).table.equals(shuffled(own, seed).table)
+    assert own.table.equals(before)
+
+
+def test_shares_of_shuffled_maps_by_hand():
+    """40 annotated of a, 20 of b, 4 of neither: half of either class, and those alone, keep their own."""
+    own = manifest(["a"] * 40 + ["b"] * 20 + ["a", "b"] * 2, [True] * 60 + [False] * 4)
+    maps = own.table["saliency"]
+    for share, of_a, of_b in ((0.25, 10, 5), (0.5, 20, 10), (0.9, 36, 18)):
+        changed = find_control(f"shuffled@{share}")[1].rows(own, 3)
+        moved = (changed.table["saliency"] != maps).fillna(False)
+        assert own.table["label"][moved].value_counts().to_dict() == {"a": of_a, "b": of_b}
+        kept = keep_maps(own, round(1 - share, 6), 3).table["saliency"].notna()
+        assert (maps.notna() & ~moved == kept).all(), "wrong maps against none"
+    few = manifest(["a"] * 3)
+    assert (shuffled(few, 0, 0.01).table["saliency"] != few.table["saliency"]).sum() == 2
+    assert (shuffled(few, 0, 0.99).table["saliency"] != few.table["saliency"]).sum() == 2
+    assert (shuffled(few, 0).table["saliency"] != few.table["saliency"]).sum() == 3
+
+
+def test_old_draws_of_shuffling_and_of_kept_maps_stay_what_they_were():
+    """Written down from the version before shares: runs that are there must mean what their recipes say."""
+    own = manifest(list("aababbabca"))
+    assert shuffled(own, 5).table["saliency"].tolist() == [f"m{i}" for i in (4, 6, 3, 1, 2, 9, 7, 8, 5, 0)]
+    assert keep_maps(own, 0.5, 5).table["saliency"].dropna().tolist() == ["m0", "m4", "m6", "m7", "m9"]
+
+
+def test_a_share_of_maps_moves_with_whose_they_are():
+    own = manifest(["a", "b"] * 10)
+    by = pd.Series([f"human:p{i}" for i in range(20)], dtype="string")
+    own = Manifest(own.table.assign(provenance=by), None, "m.csv")
+    changed = shuffled(own, 1, 0.5).table
+    assert [cell.removeprefix("m") for cell in changed["saliency"]] == [
+        cell.removeprefix("human:p") for cell in changed["provenance"]
+    ]
+    assert (changed["provenance"] != by).sum() == 10
 
 
 @given(annotated_rows, st.integers(0, 99))
@@ -207,10 +265,7 @@ def test_kept_maps_by_hand_and_by_chance():
     assert drawn.between(0.5 - 0.13, 0.5 + 0.13).all()  # 4.5 standard errors
 
 
-every_control = pytest.mark.parametrize("name", sorted(CONTROLS))
-
-
-@every_control
+@pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_a_control_replaces_maps_of_annotated_images_only(name):
     own = manifest(list("abcab" * 8), [True, True, True, False, True] * 8)
     before = own.table.copy()
@@ -227,10 +282,10 @@ def test_a_control_replaces_maps_of_annotated_images_only(name):
     assert own.table.equals(before)
 
 
-@every_control
+@pytest.mark.parametrize("name", [*sorted(CONTROLS), *(f"{name}@0.1" for name in BY_SHARE)])
 @pytest.mark.parametrize("size", [(1, 3), (3, 4), (13, 40), (64, 48)])
 def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
-    pixels = CONTROLS[name].pixels
+    pixels = find_control(name)[1].pixels
     if pixels is None:
         return
     generator = torch.Generator().manual_seed(0)
@@ -241,7 +296,8 @@ def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
     assert torch.isfinite(changed).all()
     assert 0 <= float(changed.min()) < float(changed.max()) <= 1
     assert bool(varies(changed))
-    assert not torch.equal(changed, saliency)
+    one_row = size[0] == 1 and name.partition("@")[0] in BY_SHARE  # it would be filled, or left
+    assert torch.equal(changed, saliency) == one_row
     assert torch.equal(pixels(5, saliency, "a"), changed)
     assert torch.equal(saliency, before)
     for level in (0.0, 0.3, 1.0):
@@ -250,59 +306,27 @@ def test_a_control_map_is_a_map_and_what_has_no_shape_gets_none(name, size):
 
 def test_controls_change_rows_or_pixels_and_own_neither():
     assert CONTROLS["own"] == Control()
-    assert all(
-        (control.rows is None) != (control.pixels is None) for name, control in CONTROLS.items() if name != "own"
-    )
+    others = [name for name in CONTROLS if name != "own"] + [f"{name}@0.5" for name in BY_SHARE]
+    assert all((control.rows is None) != (control.pixels is None) for _, control in map(find_control, others))
 
 
-def test_inverted_by_hand():
-    saliency = torch.tensor([[0.25, 0.75], [0.5, 0.25]])
-    torch.testing.assert_close(inverted(0, saliency, "a"), torch.tensor([[0.75, 0.25], [0.5, 0.75]]))
+def test_a_control_is_found_by_its_name_and_share():
+    for name, control in CONTROLS.items():
+        assert find_control(name) == (name, control)
+    assert find_control("shuffled@1.0") == ("shuffled", CONTROLS["shuffled"])
+    for name in BY_SHARE:
+        assert find_control(f"{name}@0.250")[0] == f"{name}@0.25"
+        assert find_control(f"{name}@1e-2")[0] == f"{name}@0.01"
 
 
-@given(arrays.arrays(np.float32, (5, 4), elements=st.floats(0, 1, width=32)))
-@settings(max_examples=100, deadline=None)
-def test_inverted_is_one_minus_the_scaled_map_and_twice_the_map(values):
-    saliency = torch.from_numpy(values)
-    once = inverted(0, saliency, "a")
-    if not varies(saliency):
-        assert not min_max(once).any()
-    elif float(saliency.max() - saliency.min()) > 1e-3:  # nearer together, float32 has too few steps between them
-        torch.testing.assert_close(min_max(once), 1 - min_max(saliency), rtol=0, atol=1e-3)
-    torch.testing.assert_close(inverted(0, once, "a"), saliency, rtol=0, atol=1e-6)
-
-
-def test_the_centre_prior_is_the_same_gaussian_for_everyone():
-    generator = torch.Generator().manual_seed(0)
-    first, second = (centre(k, torch.rand(60, 90, generator=generator), "ab"[k]) for k in range(2))
-    assert torch.equal(first, second)
-    down = norm.pdf((np.arange(60) + 0.5) / 60, 0.5, CENTRE_SIGMA)
-    right = norm.pdf((np.arange(90) + 0.5) / 90, 0.5, CENTRE_SIGMA)
-    expected = np.outer(down, right) / norm.pdf(0, 0, CENTRE_SIGMA) ** 2
-    np.testing.assert_allclose(first.numpy(), expected, rtol=1e-4)
-    assert pytest.approx(0.2345, abs=1e-4) == CENTRE_SIGMA
-    assert (int(first.argmax()) // 90, int(first.argmax()) % 90) in itertools.product((29, 30), (44, 45))
-
-
-@given(st.integers(0, 99), st.text(max_size=5), st.integers(1, 1999))
-@settings(max_examples=60, deadline=None)
-def test_blobs_have_the_area_of_the_map_and_nothing_else_of_it(seed, name, marked):
-    saliency = torch.zeros(2000)
-    saliency[:marked] = 1
-    got = blobs(seed, saliency.view(40, 50), name)
-    assert float(got.max()) == 1
-    assert int((got > 0.5).sum()) == pytest.approx(marked, abs=1)
-    elsewhere = saliency.flip(0) * 0.5 + 0.1
-    assert torch.equal(blobs(seed, elsewhere.view(40, 50), name), got)
-
-
-def test_blobs_lie_anywhere_and_differ_between_images_and_seeds():
-    saliency = torch.zeros(40, 40)
-    saliency[:8, :8] = 1
-    drawn = torch.stack([blobs(seed, saliency, f"n{k}") for seed in range(4) for k in range(100)])
-    assert len({bytes(one.numpy().tobytes()) for one in drawn}) == 400
-    above = (drawn > 0.5).float().mean(0)
-    quarters = above.view(2, 20, 2, 20).mean((1, 3))
-    assert ((quarters - 0.04).abs() < 0.008).all()
-    apart = pd.Series([float((one > 0.5).sum()) for one in drawn])
-    assert apart.between(63, 65).all()
+@pytest.mark.parametrize(
+    "text", ["", "mine", "shuffled@", "shuffled@x", "shuffled@0", "shuffled@1.01", "shuffled@-0.5", "shuffled@nan",
+             "inverted@0.5", "own@0.5", "@0.5", "shuffled@0.5@0.5"],
+)  # fmt: skip
+def test_a_control_that_is_none_is_refused_with_the_choices(text):
+    with pytest.raises(SalignError) as caught:
+        find_control(text)
+    said = str(caught.value)
+    assert said.startswith(f"data.maps: unknown {text!r}; there are own, shuffled, ")
+    assert all(f"{name}@SHARE" in said for name in BY_SHARE)
+    assert "above 0 and at most 1" in said

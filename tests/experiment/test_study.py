@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from salign.data.controls import CONTROLS
+from salign.data.controls import BY_SHARE, CONTROLS
 from salign.experiment.arms import BLUR_LEVELS, PLAIN, arm_changes, times
 from salign.experiment.study import ALL_IMAGES, Study, expand
 from salign.types import SalignError
@@ -52,9 +52,12 @@ def test_the_arms_of_a_pair_share_seed_data_and_number_format(digits: Path) -> N
 def test_two_ways_to_say_the_same_are_run_once(digits: Path) -> None:
     grids = [{"arms": ["cyborg", "alpha@0.1", "alpha@0.3"], "seeds": 1}, {"arms": ["ce"], "images": [70], "seeds": 1}]
     grids.append({"arms": ["ce_times@7"], "images": [10], "seeds": 1})
+    grids.append({"arms": ["shuffled", "shuffled@1", "shuffled@0.5", "shuffled@5e-1"], "seeds": 1})
     cells = {(cell.arm, cell.images): cell.recipe for cell in expand(Study.build(content(digits, grids=grids)))}
     assert cells["cyborg", ALL_IMAGES] == cells["alpha@0.1", ALL_IMAGES] != cells["alpha@0.3", ALL_IMAGES]
     assert cells["ce", 70] == cells["ce_times@7", 10]
+    assert cells["shuffled", ALL_IMAGES] == cells["shuffled@1", ALL_IMAGES] != cells["shuffled@0.5", ALL_IMAGES]
+    assert cells["shuffled@0.5", ALL_IMAGES] == cells["shuffled@5e-1", ALL_IMAGES]
 
 
 def test_controls_copy_the_guided_arm() -> None:
@@ -63,6 +66,11 @@ def test_controls_copy_the_guided_arm() -> None:
         if control != "own":
             changes = arm_changes(control, guided="cyborg", own=own)
             assert changes == {"loss": {"name": "cyborg", "alpha": 0.1}, "data": {"maps": control}}
+    for control in BY_SHARE:
+        changes = arm_changes(f"{control}@0.250", guided="cyborg", own=own)
+        assert changes == {"loss": {"name": "cyborg", "alpha": 0.1}, "data": {"maps": f"{control}@0.25"}}
+        changes = arm_changes(f"{control}@0.1:energy@10", guided="cyborg", own=own)
+        assert changes == {"loss": {"name": "energy", "weight": 10.0}, "data": {"maps": f"{control}@0.1"}}
     assert arm_changes("maps:mask_lung", guided="cyborg", own=own)["data"] == {"map_column": "mask_lung"}
     assert arm_changes("alpha@0.3", guided="cyborg", own=own) == {"loss": {"name": "cyborg", "alpha": 0.3}}
     assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": BLUR_LEVELS}
@@ -82,8 +90,9 @@ def test_controls_copy_the_guided_arm() -> None:
 
 
 def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
-    controls = [name for name in CONTROLS if name != "own"]
+    controls = [name for name in CONTROLS if name != "own"] + [f"{name}@0.25" for name in BY_SHARE]
     arms = [*PLAIN, "blur@2", "alpha@0.9", "maps:decoy", *controls, "evidence@3", "shuffled:evidence@3"]
+    arms += [f"{name}@0.5:evidence@3" for name in BY_SHARE]
     cells = expand(Study.build(content(digits, grids=[{"arms": arms, "seeds": 1}])))
     assert [cell.arm for cell in cells] == arms
 
@@ -92,6 +101,9 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
     ("changes", "said"),
     [
         ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; there are cyborg, cdep, ce, "),
+        ({"grids": [{"arms": ["shuffled@25"]}]}, "unknown 'shuffled@25'; there are own, shuffled, "),
+        ({"grids": [{"arms": ["inverted@0.5:ce"]}]}, "unknown 'inverted@0.5'; there are own, shuffled, "),
+        ({"grids": [{"arms": ["own"]}]}, "no arm is called 'own'"),
         ({"grids": [{"arms": ["ce_times@7"]}]}, "needs a number of `images`"),
         ({"grids": [{"arms": ["ce"], "seedz": 3}]}, "grids.0.seedz: unknown key; did you mean 'seeds'"),
         ({"questoin": "?"}, "questoin: unknown key; did you mean 'question'"),

@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
-from salign.data.controls import CONTROLS, inverted, keep_maps, shuffled, subset
+from salign.data.controls import BY_SHARE, CONTROLS, keep_maps, shuffled, subset
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.map_changes import inverted
 from salign.train.prepare import balanced_weights, of_machines, prepare
 from salign.train.recipe import DataRecipe
 from salign.types import SalignError
@@ -80,6 +81,8 @@ def test_limit_and_control_maps_touch_training_only(folder):
     assert changed.tests["test"].manifest.table.equals(plain.tests["test"].manifest.table)
     with pytest.raises(SalignError, match=r"data\.maps: unknown 'mine'; there are own, shuffled"):
         ready(folder, maps="mine")
+    with pytest.raises(SalignError, match=r"unknown 'shuffled@25'; .*, where SHARE is above 0 and at most 1"):
+        ready(folder, maps="shuffled@25")
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def masked(folder):
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(CONTROLS))
+@pytest.mark.parametrize("name", [*sorted(CONTROLS), *(f"{name}@0.5" for name in BY_SHARE)])
 def test_each_control_leaves_images_and_counts_and_all_but_training_alone(masked, name):
     keys = {"classes": ["x", "y"], "seed": 3, "train": ["train", "other"], "map_column": "mask"}
     plain, changed = ready(masked, **keys), ready(masked, maps=name, **keys)
@@ -106,7 +109,9 @@ def test_each_control_leaves_images_and_counts_and_all_but_training_alone(masked
         assert torch.equal(one.labels, other.labels)
         assert bool(one.saliency.any()) == bool(other.saliency.any()) == bool(one.annotated)
         same += torch.equal(one.saliency, other.saliency)
-    assert same == (len(plain.train) if name == "own" else int((~plain.train.annotated).sum()))
+    annotated = int(plain.train.annotated.sum())
+    kept = {"own": annotated, "boxes": annotated, "shuffled@0.5": annotated // 2}.get(name, 0)  # rows are boxes
+    assert same == len(plain.train) - annotated + kept
     for before, after in ((plain.val, changed.val), (plain.tests["test"], changed.tests["test"])):
         assert before.manifest.table.equals(after.manifest.table)
         assert all(torch.equal(before[i].saliency, after[i].saliency) for i in range(len(before)))
@@ -135,7 +140,7 @@ def test_it_is_said_whose_the_maps_of_another_column_are(masked):
     data = ready(masked, map_column="mask")
     assert of_machines(data.train) == " (3 of them made by a machine)"
     assert of_machines(data.val) == "", "validation keeps people's maps"
-    for name in ("shuffled", "shuffled_within"):  # a map that moves keeps its maker
+    for name in ("shuffled", "shuffled@0.5", "shuffled_within"):  # a map that moves keeps its maker
         rows = ready(masked, map_column="mask", maps=name, seed=4, classes=["x", "y"]).train.manifest.table
         made = dict(zip(table["mask"], by, strict=True))
         mapped = rows[rows["saliency"].notna()]

@@ -1,4 +1,4 @@
-"""Which rows and whose maps a run trains with: subsets, and control maps that a sound method must not profit from.
+"""Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own.
 
 A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
 rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
@@ -7,27 +7,18 @@ has no shape and counts in no loss; it is never given one, so that as many image
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from salign.data.manifest import PROVENANCE, Manifest
-from salign.maps.tensor_ops import min_max, varies
+from salign.data.map_changes import blobs, boxes, centre, dilated, inverted, shifted
 from salign.types import SalignError
-
-CENTRE_SIGMA = math.sqrt(0.22) / 2
-"""Of the centre prior, as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014) found a horizontal
-variance of 0.22, with the width as [-1, 1], to fit ten data sets of people looking at scenes. (Vertically 0.45 of that;
-on their 4:3 pictures this is 0.21 of the height, near enough to use one figure for both sides.)"""
-
-MOST_BLOBS = 3
-"""A random map has one blob up to so many."""
 
 
 class Control(NamedTuple):
@@ -75,22 +66,23 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
         share: in [0, 1]; 0 = no map at all.
         seed: of the order.
     """
-    annotated = _annotated(manifest)
-    generator = np.random.default_rng([seed, 1])
-    order = generator.permutation(annotated)  # the first of equals, too, is drawn
-    labels = manifest.table["label"].to_numpy(dtype=str)[order]
-    place = np.empty(len(order))
-    for name in np.unique(labels):
-        here = np.flatnonzero(labels == name)
-        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    order = _fair_order(manifest, seed)
     kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
     maps = manifest.table["saliency"].copy()
-    maps.iloc[order[np.argsort(place, kind="stable")[kept:]]] = pd.NA
+    maps.iloc[order[kept:]] = pd.NA
     return _with_maps(manifest, maps)
 
 
-def shuffled(manifest: Manifest, seed: int) -> Manifest:
-    """Give every annotated image the map of another one: a random cycle through all of them.
+def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
+    """Give every annotated image, or a share of them, the map of another one: a random cycle through all of these.
+
+    Those that keep their own map are those that keep one in `keep_maps` at 1 - share (to rounding): so what is shuffled
+    at 25 % is among what is shuffled at 50 %, of each class alike, and wrong maps can be compared with none.
+
+    Args:
+        manifest: the training rows.
+        seed: of the order and the cycle.
+        share: in (0, 1]; of the annotated images, but never fewer than two of them.
 
     Raises:
         SalignError: fewer than two images have a map.
@@ -98,6 +90,9 @@ def shuffled(manifest: Manifest, seed: int) -> Manifest:
     annotated = _annotated(manifest)
     if len(annotated) < 2:
         raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {len(annotated)}.")
+    if share < 1:
+        own = max(1, math.floor(round((1 - share) * len(annotated), 6) + 0.5))  # 1 - 0.9 is not quite 0.1
+        annotated = np.sort(_fair_order(manifest, seed)[min(own, len(annotated) - 2) :])
     order = np.random.default_rng(seed).permutation(annotated)
     return _moved(manifest, order, np.roll(order, 1))
 
@@ -154,54 +149,19 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
     return _moved(manifest, takers, givers)
 
 
-def inverted(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """`max + min - map`: on the min-max scale 1 - map. An all-equal map, a blank one too, comes out as it was."""
-    low, high = saliency.aminmax()
-    return (low + high - saliency).clamp(low, high)
-
-
-def centre(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """The same Gaussian in the middle for every image, stretched to its shape; an all-equal map stays as it is.
-
-    Symmetric once the image is square, as the centre baseline of the MIT saliency benchmark (Judd, Durand and
-    Torralba 2012); its width is `CENTRE_SIGMA`.
-    """
-    if not varies(saliency):
-        return saliency
-    down, right = (((_pixels(side) - 0.5) / CENTRE_SIGMA).square() for side in saliency.shape)
-    return torch.exp(-(down[:, None] + right) / 2)
-
-
-def blobs(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """One to `MOST_BLOBS` Gaussian blobs anywhere; an all-equal map stays as it is.
-
-    How many there are, where, and their proportions are a function of (seed, id); their common scale is chosen so that
-    as many pixels lie above half of the maximum as in the image's own map (to pixels at exactly the same distance).
-    """
-    if not varies(saliency):
-        return saliency
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-    generator = np.random.default_rng(int.from_bytes(digest[:8]))
-    height, width = saliency.shape
-    distance = torch.full((height, width), torch.inf)
-    for _ in range(generator.integers(1, MOST_BLOBS, endpoint=True)):
-        y, x, tall, wide = generator.uniform([0, 0, 0.5, 0.5], 1).tolist()
-        down, right = ((_pixels(height) - y) / tall).square(), ((_pixels(width) - x) / wide).square()
-        distance = torch.minimum(distance, down[:, None] + right)
-    distance = distance - distance.min()
-    above = int((min_max(saliency) > 0.5).sum())
-    half = distance.flatten().kthvalue(above + 1).values  # of the first pixel that is not to be above one half
-    half = half.clamp(min=torch.finfo(half.dtype).tiny)
-    return torch.exp2(-distance / half)
-
-
-def _pixels(side: int) -> Tensor:
-    """`(side,)`: middles of the pixels, the side being 1 long."""
-    return (torch.arange(side) + 0.5) / side
-
-
 def _annotated(manifest: Manifest) -> np.ndarray:
     return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+
+
+def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
+    """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
+    order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
+    labels = manifest.table["label"].to_numpy(dtype=str)[order]
+    place = np.empty(len(order))
+    for name in np.unique(labels):
+        here = np.flatnonzero(labels == name)
+        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    return order[np.argsort(place, kind="stable")]
 
 
 def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
@@ -226,5 +186,42 @@ CONTROLS: dict[str, Control] = {
     "inverted": Control(pixels=inverted),
     "centre": Control(pixels=centre),
     "blobs": Control(pixels=blobs),
+    "boxes": Control(pixels=boxes),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
+
+BY_SHARE: dict[str, Callable[[float], Control]] = {
+    "shuffled": lambda share: Control(rows=functools.partial(shuffled, share=share)),
+    "dilated": lambda share: Control(pixels=functools.partial(dilated, share=share)),
+    "shifted": lambda share: Control(pixels=functools.partial(shifted, share=share)),
+}
+"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: of the annotated images in
+`shuffled@0.25`, of the sides of each image in `dilated@0.1` and `shifted@0.1`."""
+
+
+def find_control(text: str) -> tuple[str, Control]:
+    """Look up NAME or NAME@SHARE.
+
+    Returns:
+        The shortest way to write it (`shuffled` for `shuffled@1.0`), and the control.
+
+    Raises:
+        SalignError: no such name, a share that is none, or one that is missing or too much.
+    """
+    name, at, behind = text.partition("@")
+    if not at and name in CONTROLS:
+        return name, CONTROLS[name]
+    if name in BY_SHARE:
+        try:
+            share = float(behind)
+        except ValueError:
+            share = math.nan
+        if 0 < share <= 1:
+            if share == 1 and name in CONTROLS:
+                return name, CONTROLS[name]
+            return f"{name}@{share:.12g}", BY_SHARE[name](share)
+    known = [*CONTROLS, *(f"{one}@SHARE" for one in BY_SHARE)]
+    raise SalignError(
+        f"data.maps: unknown {text!r}; there are {', '.join(known)}, where SHARE is above 0 and at most 1, as in "
+        "shuffled@0.25."
+    )

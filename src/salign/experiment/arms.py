@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from salign.data.controls import CONTROLS
+from salign.data.controls import BY_SHARE, CONTROLS, find_control
 from salign.losses import LOSSES
 from salign.train.recipe import merge
 from salign.types import SalignError
@@ -53,7 +53,7 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     """Recipe values of one arm.
 
     A name is looked for among the study's own arms, then `PLAIN` and `LOSS@WEIGHT`, then the control maps (`shuffled`,
-    `inverted`, `centre`, ...: the guided arm with those maps; `shuffled:ARM`: another arm with them), then
+    `shuffled@0.25`, `centre`, ...: the guided arm with those maps; `shuffled:ARM`: another arm with them), then
     `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`.
 
     Args:
@@ -62,7 +62,7 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
         own: arms that the study defines.
 
     Raises:
-        SalignError: no such arm.
+        SalignError: no such arm, or a control with a share that is none.
     """
     if name in own:
         return dict(own[name])
@@ -74,14 +74,14 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     if name != guided:
         base = arm_changes(guided, guided=guided, own=own)
         control, _, copied = name.partition(":")
-        if control in CONTROLS and control != "own":
+        if control.partition("@")[0] in {*CONTROLS, *BY_SHARE} - {"own"}:
             copy = arm_changes(copied, guided=guided, own=own) if copied else base
-            return merge(copy, {"data": {"maps": control}})
+            return merge(copy, {"data": {"maps": find_control(control)[0]}})
         if name.startswith("maps:"):
             return merge(base, {"data": {"map_column": name.removeprefix("maps:")}})
         if family in VALUED and value:
             return VALUED[family](base, float(value[1]))
-    controls = [control for control in CONTROLS if control != "own"]
+    controls = [control for control in CONTROLS if control != "own"] + [f"{control}@SHARE" for control in BY_SHARE]
     valued = [f"{family}@VALUE" for family in VALUED]
     known = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
     raise SalignError(f"no arm is called {name!r}; there are {known}; a study defines others under `arms`.")

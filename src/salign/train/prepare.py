@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from salign.data.check import find_faults
-from salign.data.controls import CONTROLS, keep_maps, subset
+from salign.data.controls import find_control, keep_maps, subset
 from salign.data.dataset import SaliencyDataset
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.transforms import build_transform
@@ -48,8 +48,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     tests = data.test if isinstance(data.test, dict) else {name: [name] for name in data.test}
     classes = tuple(data.classes or manifest.select(data.train).classes)
     positive = _positive(data.positive, classes)
-    if data.maps not in CONTROLS:
-        raise SalignError(f"data.maps: unknown {data.maps!r}; there are {', '.join(CONTROLS)}.")
+    find_control(data.maps)
     _check_names(data, manifest, list(tests))
 
     others = sorted({*data.val, *(split for names in tests.values() for split in names)})
@@ -80,7 +79,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
 
 def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) -> SaliencyDataset:
     """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
-    control, rows = CONTROLS[data.maps], reduced(rows, data)
+    (_, control), rows = find_control(data.maps), reduced(rows, data)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
     return SaliencyDataset(

@@ -57,7 +57,8 @@ class DataRecipe(Section):
     """Manifest column with the seconds that people looked at each training image, for the loss reaction_time."""
     maps: str = "own"
     """Which map an annotated image is trained with: its "own", or a control: "shuffled", "shuffled_within" or
-    "shuffled_across" classes, "inverted", "centre", "blobs"."""
+    "shuffled_across" classes, "inverted", "centre", "blobs", "boxes"; with a share "shuffled@0.25", "dilated@0.1",
+    "shifted@0.1"."""
     blur_outside: list[float] = []
     """Sigmas in pixels, published 2, 4, ..., 16: annotated training images are blurred outside of their map by one of
     these or by none, each equally often."""

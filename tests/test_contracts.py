@@ -201,7 +201,7 @@ PROCESSES = 2
 WEIGHTS = torch.tensor([1.0, 3.0, 0.5])
 SPREADS = ([True, True, True, False, True, False], [True, True, False, False, False, False])
 """Which images are annotated; the first half of them goes to one process, the second to the other."""
-OVER_THE_BATCH: dict[str, str] = {}
+OVER_THE_BATCH = {"swap": "surroundings come from an image of the same process"}
 """Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
 
 

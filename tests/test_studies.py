@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,21 +44,79 @@ def test_digits(tmp_path: Path) -> None:
     cells_are_sound("digits", tmp_path / "digits")
 
 
+def made_by_machines(*arguments: object) -> None:
+    subprocess.run([sys.executable, FOLDER / "machines.py", *map(str, arguments)], check=True, capture_output=True)
+
+
+def quick_recipe(name: str, manifest: Path, out: Path) -> Path:
+    """The recipe of that name for a manifest elsewhere, at one epoch."""
+    text = (FOLDER.parent / f"{name}.yaml").read_text()
+    text = re.sub(r"epochs: \d+", "epochs: 1", text)
+    out.write_text(re.sub(r"manifest: .*", f"manifest: {manifest}", text))
+    return out
+
+
 def test_digits_machine(tmp_path: Path) -> None:
+    """A net and a guided teacher mark what a tenth of the people do not; each map says whose it is."""
     prepared(tmp_path / "digits", "digits")
-    recipe = tmp_path / "maps.yaml"
-    text = (FOLDER.parent / "digits_maps.yaml").read_text().replace("epochs: 30", "epochs: 1")
-    recipe.write_text(text.replace("data/digits/manifest.csv", str(tmp_path / "digits" / "manifest.csv")))
-    command = [sys.executable, FOLDER / "prepare.py", "machine", tmp_path / "digits" / "manifest.csv", recipe]
-    subprocess.run(command, check=True, capture_output=True)
-    table = Manifest.read(tmp_path / "digits" / "machine.csv").table
-    train = table[table["split"] == "train"]
-    assert train[["people", "machine", "mixed"]].notna().sum().tolist() == [100, 1000, 1000]
-    known = train["people"].notna()
-    assert (train["mixed"] == train["people"].where(known, train["machine"])).all()
-    assert (train["people"] == train["saliency"])[known].all()
-    assert table[table["split"] != "train"][["people", "machine", "mixed"]].isna().all(axis=None)
-    cells_are_sound("digits_machine", tmp_path / "digits", "machine.csv")
+    manifest = tmp_path / "digits" / "manifest.csv"
+    net = quick_recipe("digits_maps", manifest, tmp_path / "net.yaml")
+    teacher = quick_recipe("digits_teacher", manifest, tmp_path / "teacher.yaml")
+    made_by_machines("maps", manifest, net, "--teacher", teacher, "--masks", 2)
+    read = Manifest.read(tmp_path / "digits" / "machine-0.csv")
+    train = read.table[read.table["split"] == "train"]
+    columns = ["people10", "machine10", "mixed10", "taught_cam10", "taught_rise10"]
+    assert train[columns].notna().sum().tolist() == [100, 1000, 1000, 1000, 1000]
+    known = train["people10"].notna()
+    assert (train["people10"] == train["saliency"])[known].all()
+    for column in ("mixed10", "taught_cam10", "taught_rise10"):
+        assert (train[column] == train["saliency"])[known].all()
+        makers = read.select(["train"]).with_maps(column).makers
+        assert (makers.people, makers.machines, makers.unknown) == (100, 900, 0)
+    assert (train["mixed10"] == train["machine10"])[~known].all()
+    assert read.table[read.table["split"] != "train"][columns].isna().all(axis=None)
+    for share in (5, 25):  # the study has them, too
+        for column in ("people", "mixed"):
+            read.table[f"{column}{share}"] = read.table[f"{column}10"]
+    Manifest.of(read.table.drop(columns="row"), read.root).write(tmp_path / "digits" / "machine-0.csv")
+    cells_are_sound("digits_machine", tmp_path / "digits", "machine-{seed}.csv")
+
+
+def test_busi_mentor(shared_data: Path, tmp_path: Path) -> None:
+    """Three encoders per seed, and an arm that starts from each."""
+    table = prepared(tmp_path / "busi", "busi-plain", str(shared_data / "busi_ultrasound"))
+    assert table["split"].value_counts().loc[["train", "test"]].tolist() == [385, 189]
+    recipe = quick_recipe("busi_mentor", tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
+    made_by_machines("encoders", recipe, tmp_path / "encoders")
+    encoders = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
+    assert sorted(encoders) == ["image", "maps", "shuffled"]
+    assert len(set(encoders.values())) == 3
+    study = Study.read(FOLDER / "busi_mentor.yaml", [f"recipe.data.manifest={tmp_path / 'busi' / 'manifest.csv'}"])
+    weights = {cell.arm: cell.recipe.model.weights for cell in expand(study) if cell.seed == 7}
+    assert weights == {
+        "ce": None,
+        "longer": None,
+        "mentor": "data/busi/encoders/7/maps.safetensors",
+        "reconstruction": "data/busi/encoders/7/image.safetensors",
+        "shuffled_maps": "data/busi/encoders/7/shuffled.safetensors",
+    }
+
+
+@pytest.mark.parametrize(
+    ("study", "data", "source", "net", "options"),
+    [
+        ("busi_machine", "busi", "busi_ultrasound", "busi_maps", []),
+        ("cxr_machine", "cxr-fewshot", "cxr_pneumonia", "cxr_maps", ["--share", 1, "--label", "pneumonia"]),
+    ],
+)
+def test_machines_on_real_sets(
+    study: str, data: str, source: str, net: str, options: list[object], shared_data: Path, tmp_path: Path
+) -> None:
+    prepared(tmp_path / "set", data, str(shared_data / source))
+    recipe = quick_recipe(net, tmp_path / "set" / "manifest.csv", tmp_path / "net.yaml")
+    recipe.write_text(re.sub(r"image_size: \d+", "image_size: 32", recipe.read_text()))
+    made_by_machines("maps", tmp_path / "set" / "manifest.csv", recipe, *options)
+    cells_are_sound(study, tmp_path / "set", "machine-{seed}.csv")
 
 
 def test_busi(shared_data: Path, tmp_path: Path) -> None:

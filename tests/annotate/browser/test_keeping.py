@@ -208,8 +208,7 @@ def test_going_back_changes_what_was_saved(server: Server, visit: Callable[..., 
     visitor.page.click("#earlier-open")
     visitor.page.wait_for_selector("#earlier[open]")
     assert "fake" in visitor.page.inner_text("#earlier-list")
-    visitor.page.click("#earlier-list button")
-    assert visitor.painted() == first
+    assert visitor.next(lambda: visitor.page.click("#earlier-list button")) == first
     assert len(visitor.shapes()) == 2
 
 

@@ -8,6 +8,7 @@ What is there already is not made again, so a command that was stopped goes on, 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -78,10 +79,10 @@ def _columns(
     asked = whole.select(["train"])
     if label is not None:
         asked = asked.take((asked.table["label"] == label).to_numpy().nonzero()[0])
-    net = maker_of(fit_saliency(SaliencyRecipe.read(recipe, changes), folder, progress=False).path)
+    net = maker_of(fit_saliency(SaliencyRecipe.read(recipe, changes), folder, resume=True, progress=False).path)
     makers: dict[str, Maker] = {"machine": net}
     if teacher is not None:
-        taught = fit(Recipe.read(teacher, [*changes, f"data.seed={seed}"]), folder, progress=False)
+        taught = fit(Recipe.read(teacher, [*changes, f"data.seed={seed}"]), folder, resume=True, progress=False)
         makers["taught_cam"] = maker_of(taught.path)
         makers["taught_rise"] = maker_of(taught.path, method="rise", masks=masks, seed=seed)
     columns = {f"people{percent}": people, f"people{percent}_{PROVENANCE}": _said(people, "human:people")}
@@ -100,6 +101,7 @@ def _columns(
 
 def _made(rows: Manifest, maker: Maker, out: Path) -> pd.Series:
     """Mark these images; map paths by id."""
+    shutil.rmtree(out, ignore_errors=True)  # of a command that was stopped
     bare = Manifest(rows.table.assign(saliency=rows.table["saliency"].where([False] * len(rows))), rows.root, "all")
     return auto_annotate(bare, maker, out).manifest.table.set_index("id")["saliency"]
 
@@ -135,7 +137,7 @@ def encoders(
             if target.exists():
                 continue
             asked = SaliencyRecipe.read(recipe, [*changes, f"seed={seed}", f"data.seed={seed}"])
-            run = fit_saliency(asked, out / f"{seed}" / "runs", progress=False)
+            run = fit_saliency(asked, out / f"{seed}" / "runs", resume=True, progress=False)
             (run.path / "encoder.safetensors").replace(target)
             typer.echo(f"wrote {target}")
 

@@ -1,9 +1,9 @@
 """What machine annotation costs besides the network: `salign autoannotate` against the bare forward pass; RISE batched.
 
-    python benchmarks/autoannotate.py --json autoannotate.json   # about 4 minutes on 2 cores
+    python benchmarks/autoannotate.py --json autoannotate.json   # about 5 minutes on 2 cores
 
 The floor is the network alone on images that are in memory already; the other reads pictures, marks them, brings the
-maps into the shape of their images and writes 16-bit PNG files. The last row: RISE mask by mask, and many at a time.
+maps into the shape of their images and writes 16-bit PNG files. The last rows: RISE mask by mask, and many at a time.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def marking(maker: Maker, manifest: Manifest, workers: int) -> dict[str, Callabl
     return {"forward pass alone": bare, "read, mark, write": whole}
 
 
-def masking(classifier: Classifier, masks: int) -> dict[str, Callable[[], Any]]:
+def masking(side: int, masks: int) -> dict[str, Callable[[], Any]]:
     """RISE of four images, many pictures at a time and one."""
-    images, classes = torch.rand(4, 3, 112, 112), torch.zeros(4, dtype=torch.int64)
+    classifier = Classifier("test_resnet", ["a", "b"], image_size=side).to(memory_format=torch.channels_last).eval()
+    images, classes = torch.rand(4, 3, side, side), torch.zeros(4, dtype=torch.int64)
 
     def run(batch_size: int) -> Callable[[], Any]:
         def turn() -> None:
@@ -78,24 +79,27 @@ def main() -> None:
     parser.add_argument("--masks", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--backbones", nargs="*", default=["resnet18", "resnet50"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    teacher = Classifier("resnet18", ["a", "b"], image_size=SIZE).to(memory_format=torch.channels_last)
-    small = Classifier("test_resnet", ["a", "b"], image_size=112).to(memory_format=torch.channels_last).eval()
-    makers: dict[str, Maker] = {
-        "net, resnet18 and U-Net": NetMaker(
-            SaliencyNet("resnet18", image_size=SIZE).to(memory_format=torch.channels_last), "model:net"
-        ),
-        "teacher's CAM, resnet18": TeacherMaker(teacher, "model:cam", method="cam"),
-    }
     with tempfile.TemporaryDirectory() as folder:
         manifest = photographs(Path(folder), options.images)
-        for name, maker in makers.items():
-            turns = take_turns(marking(maker, manifest, options.workers), rounds=options.rounds)
-            rows.append({"what": name, **_row(turns, options.images, "forward pass alone", "read, mark, write")})
-    turns = take_turns(masking(small, options.masks), rounds=options.rounds)
-    rows.append({"what": f"RISE, {options.masks} masks, test_resnet", **_row(turns, 4, "mask by mask", "batched")})
+        for backbone in options.backbones:
+            net = SaliencyNet(backbone, image_size=SIZE).to(memory_format=torch.channels_last)
+            teacher = Classifier(backbone, ["a", "b"], image_size=SIZE).to(memory_format=torch.channels_last)
+            makers: dict[str, Maker] = {
+                f"net, {backbone} and U-Net": NetMaker(net, "model:net"),
+                f"teacher's CAM, {backbone}": TeacherMaker(teacher, "model:cam", method="cam"),
+            }
+            for name, maker in makers.items():
+                turns = take_turns(marking(maker, manifest, options.workers), rounds=options.rounds)
+                row = _row(turns, options.images, "forward pass alone", "read, mark, write")
+                rows.append({"what": name, **row})
+    for side in (64, 112):
+        turns = take_turns(masking(side, options.masks), rounds=options.rounds)
+        what = f"RISE, {options.masks} masks, test_resnet, {side} px"
+        rows.append({"what": what, **_row(turns, 4, "mask by mask", "batched")})
     table = Table(title="images per second")
     for heading in ("what", "floor or slow way", "ours", "rate of ours / other"):
         table.add_column(heading, justify="left" if heading == "what" else "right")

@@ -80,6 +80,16 @@ def test_what_lies_outside_changes_nothing_inside(shapes):
     np.testing.assert_array_equal(rasterize(shapes, (40, 40))[:13, :17], rasterize(shapes, SIZE))
 
 
+def test_backwards_nothing_is_rounded_otherwise():
+    """A pixel centre as far from the stroke as it is wide, to the last bit of a float."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        points = tuple((float(x), float(y)) for x, y in rng.integers(0, 60, (3, 2)) / rng.integers(3, 99, (3, 1)))
+        radii = tuple((rng.integers(0, 12, 3) / 4).tolist())
+        backwards = Stroke(points[::-1], radii[::-1])
+        np.testing.assert_array_equal(rasterize([backwards], SIZE), rasterize([Stroke(points, radii)], SIZE))
+
+
 @given(st.lists(point, min_size=1, max_size=6), st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
 def test_a_stroke_may_be_drawn_backwards_and_in_parts(points, random):

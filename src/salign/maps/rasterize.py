@@ -162,8 +162,7 @@ def _reached(column: np.ndarray, x0: np.ndarray, depth: np.ndarray, run: np.ndar
 def _inside_stroke(points: np.ndarray, radii: np.ndarray, window: Window) -> np.ndarray:
     """Each part between two points covers one run of pixels in a row, as it is convex; the runs are counted up."""
     top, left, bottom, right = window
-    discs = np.column_stack([points, radii])
-    parts = np.hstack([discs[:-1], discs[1:]]) if len(discs) > 1 else np.hstack([discs, discs])
+    parts = _parts(np.column_stack([points, radii]))
     tangents = _tangents(parts)
     low, high = parts[:, [1, 4]] - parts[:, [2, 5]], parts[:, [1, 4]] + parts[:, [2, 5]]
     first, last = np.ceil(low.min(1) - 0.5), np.floor(high.max(1) - 0.5)
@@ -186,6 +185,14 @@ def _inside_stroke(points: np.ndarray, radii: np.ndarray, window: Window) -> np.
         if number % 64 == 63 and np.add.accumulate(changes, axis=1)[:, :-1].all():
             break  # nothing is left to cover
     return np.add.accumulate(changes, axis=1, out=changes)[:, :-1] > 0
+
+
+def _parts(discs: np.ndarray) -> np.ndarray:
+    """`(n, 3)` discs -> `(m, 6)` neighbours, the smaller first: a stroke drawn backwards is rounded alike."""
+    one, other = (discs[:-1], discs[1:]) if len(discs) > 1 else (discs, discs)
+    decides = np.argmax(one != other, axis=1)[:, None]
+    backwards = np.take_along_axis(one, decides, 1) > np.take_along_axis(other, decides, 1)
+    return np.where(backwards, np.hstack([other, one]), np.hstack([one, other]))
 
 
 def _column(

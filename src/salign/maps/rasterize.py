@@ -9,6 +9,7 @@ part of a shape inside of the image is held, whatever the coordinates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -249,7 +250,19 @@ def _covered(part: np.ndarray, column: np.ndarray, y: np.ndarray) -> np.ndarray:
     half = (x - x0) * run + (y - y0) * fall + r0 * growth
     rest = (x - x0) ** 2 + (y - y0) ** 2 - r0**2
     between = (half > 0) & (half < square) & (rest * square <= half**2)
+    close = np.abs(rest * square - half**2) <= 1e-12 * half**2  # what floats cannot tell is told by fractions
+    for k in np.flatnonzero(close & (half > 0) & (half < square)):
+        between[k] = _between(*(Fraction(float(values[k])) for values in (x, y, *part)))
     return between | (rest <= 0) | ((x - x1) ** 2 + (y - y1) ** 2 <= r1**2)
+
+
+def _between(x: Fraction, y: Fraction, *part: Fraction) -> bool:
+    """`rest * square <= half**2` of `_covered`, exactly."""
+    x0, y0, r0, x1, y1, r1 = part
+    run, fall, growth = x1 - x0, y1 - y0, r1 - r0
+    half = (x - x0) * run + (y - y0) * fall + r0 * growth
+    rest = (x - x0) ** 2 + (y - y0) ** 2 - r0**2
+    return rest * (run**2 + fall**2 - growth**2) <= half**2
 
 
 def _rows(first: np.ndarray, last: np.ndarray, top: int, bottom: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -21,6 +21,12 @@ def test_a_study_reads_what_it_writes(tmp_path):
     assert Study.read(tmp_path / "s.yaml", title="Other", seed=None).title == "Other"
 
 
+def test_without_a_question_the_one_that_fits_the_mode_is_asked():
+    assert Study().asked == Study(mode="pair").asked == "Which class is it? Mark what supports your answer."
+    assert Study(mode="review").asked == "Is this map right? Accept it, edit it, or reject it."
+    assert Study(mode="review", question="Is it?").asked == "Is it?"
+
+
 @pytest.mark.parametrize(("content", "words"), [
     ({"clases": ["a"]}, "did you mean 'classes'"),
     ({"limits": {"bodi": 1}}, "limits.bodi: unknown key; did you mean 'body'"),

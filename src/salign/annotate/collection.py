@@ -87,7 +87,7 @@ class Collection:
         study = self.study
         return {
             "title": study.title,
-            "question": study.question,
+            "question": study.asked,
             "instructions": study.instructions,
             "consent": study.consent,
             "mode": study.mode,

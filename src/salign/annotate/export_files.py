@@ -76,6 +76,7 @@ def shape_entries(collection: Collection, answers: Sequence[Answer]) -> Iterator
 def write_shapes(path: Path, collection: Collection, entries: Iterator[dict[str, Any]]) -> None:
     """Write `{"salign", "study", "annotations"}`, an entry a line, without holding all of them at once."""
     about = collection.study.model_dump(mode="json", include={"title", "question", "mode", "classes", "seed"})
+    about["question"] = collection.study.asked
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(f'{{"salign": {json.dumps(__version__)}, "study": {json.dumps(about)}, "annotations": [')
         for number, entry in enumerate(entries):

@@ -68,8 +68,8 @@ class Study(_Section):
 
     title: str = "Annotation"
     """Heading of the page."""
-    question: str = "Which class is it? Mark what supports your answer."
-    """Asked of every image."""
+    question: str = ""
+    """Asked of every image; empty = one that fits the mode, see `asked`."""
     instructions: str = ""
     """Plain text shown before the first image; blank lines part paragraphs."""
     consent: str = ""
@@ -162,6 +162,13 @@ class Study(_Section):
         except ValidationError as error:
             faults = [_explain(fault) for fault in error.errors()]
             raise SalignError("\n".join([f"{source}: {len(faults)} fault(s)", *faults])) from error
+
+    @property
+    def asked(self) -> str:
+        """The question, or the one that fits the mode."""
+        if self.mode == "review":
+            return self.question or "Is this map right? Accept it, edit it, or reject it."
+        return self.question or "Which class is it? Mark what supports your answer."
 
     def to_yaml(self) -> str:
         """The whole study, defaults written out."""

@@ -99,6 +99,8 @@ def test_maps_of_others_are_accepted_edited_and_rejected(
     assert [shape["kind"] for shape in accepted["shapes"]] == ["polygon"]
     assert (edited["review"], [shape["kind"] for shape in edited["shapes"]]) == ("edit", ["polygon", "stroke"])
     assert (rejected["review"], rejected["shapes"], rejected["answer"]) == ("reject", [], "fake")
+    page.wait_for_function("() => salign.work.task && document.querySelector('#progress-text').textContent !== ''")
+    assert page.inner_text("#progress-text") == "3 of 4", "a save on its way while the server counted is counted"
 
 
 def heat_pixels(visitor: Visitor) -> int:

@@ -60,6 +60,18 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path), dtype=np.float64)
 
 
+def heat_range(visitor: Visitor) -> tuple[int, int]:
+    """Least and highest opacity of the draft's colours."""
+    visitor.page.wait_for_function("() => salign.work.stages[0].heat")
+    low, high = visitor.page.evaluate(
+        "() => { const { heat } = salign.work.stages[0];"
+        "const { data } = heat.getContext('2d').getImageData(0, 0, heat.width, heat.height);"
+        "const alphas = data.filter((_, i) => i % 4 === 3);"
+        "return [alphas.reduce((a, b) => Math.min(a, b)), alphas.reduce((a, b) => Math.max(a, b))] }"
+    )
+    return low, high
+
+
 def press(visitor: Visitor, *keys: str) -> None:
     for key in keys:
         visitor.page.keyboard.press(key)
@@ -124,7 +136,10 @@ def test_people_teach_a_machine_whose_drafts_people_judge(
         visitor.join("Rev")
         (by,) = {row["provenance"] for row in drafts.values()}
         assert re.fullmatch(r"model:test_resnet@[0-9a-f]{8}", by)
-        assert visitor.page.inner_text("#review-title").startswith(f"Map of {by}")
+        assert visitor.page.inner_text("#review-title").startswith("Map of a machine: ")
+        assert visitor.page.get_attribute("#review-title", "title") == by.removeprefix("model:")
+        assert visitor.page.inner_text("#question") == "Is this map right? Accept it, edit it, or reject it."
+        assert heat_range(visitor) == (0, 255), "a faint draft is stretched"
         press(visitor, "a")
         visitor.next(lambda: press(visitor, "Enter"))
         press(visitor, "e", "b")
@@ -143,7 +158,7 @@ def test_people_teach_a_machine_whose_drafts_people_judge(
         figures = " ".join(visitor.page.inner_text("#figures").split())
         assert "Drafts accepted 1 of 3 1 edited, 1 rejected" in figures
         assert f"Maps nobody drew {len(asked) - 2} of {len(asked)} 1 accepted, {len(asked) - 3} not asked" in figures
-        assert "10 verdicts say if it is enough" in figures
+        assert "from 10 verdicts on it is known whether that is enough (0.8)" in figures
     said = salign("annotate", place, *review, "--export", place / "reviewed", "--into", place / "machine.csv").out
     assert "drafts: 1 accepted, 1 edited, 1 rejected" in said
     assert f"maps nobody had to draw: {len(asked) - 2} of {len(asked)}" in said

@@ -8,6 +8,7 @@ const VERDICTS = [
   { value: "edit", text: "Edit", key: "E" },
   { value: "reject", text: "Reject", key: "R" },
 ];
+const MACHINE = "model:"; // how the provenance of a machine's map begins
 const SURENESS = ["1", "2", "3", "4", "5"].map((value) => ({ value, text: value }));
 
 /** @typedef {{answer: string | null, side: number | null, confidence: number | null, review: string | null, draft: number | null}} Head */
@@ -31,6 +32,8 @@ export function build(study, act) {
   choices($("sureness"), "sure", SURENESS, act.sure);
   choices($("verdicts"), "verdict", VERDICTS, act.verdict);
   $("answer").hidden = answers(study).length === 0;
+  $("answer-title").classList.toggle("unseen", study.mode !== "review");
+  $("answer-title").textContent = study.mode === "review" ? "Class (optional)" : "Your answer";
   $("confidence").hidden = !study.confidence;
   $("review").hidden = study.mode !== "review";
   $("heat-row").hidden = study.mode === "single" || study.mode === "pair";
@@ -57,7 +60,9 @@ function showDrafts(study, task, head) {
   if (!draft) return;
   const said = draft.answer === null || draft.answer === undefined ? "" : `: ${draft.answer}`;
   const nothing = !draft.map && !draft.shapes.length ? " (nothing marked)" : "";
-  $("review-title").textContent = `Map of ${draft.from}${said}${nothing}`;
+  const machine = draft.from.startsWith(MACHINE);
+  $("review-title").textContent = `${machine ? "Map of a machine" : `Map of ${draft.from}`}${said}${nothing}`;
+  $("review-title").title = machine ? draft.from.slice(MACHINE.length) : "";
   $("draft-row").hidden = task.drafts.length < 2;
   $("draft").replaceChildren(...task.drafts.map((one, i) => make("option", { value: i, textContent: one.from })));
   $("draft").value = String(head.draft ?? 0);

@@ -65,7 +65,7 @@ function show(summary) {
 }
 
 function reviewFigures(review) {
-  const verdict = review.target === null ? "" : review.enough === null ? `; ${review.fewest} verdicts say if it is enough` : review.enough ? `; enough (${review.target})` : `; not yet ${review.target}`;
+  const verdict = review.target === null ? "" : review.enough === null ? `; from ${review.fewest} verdicts on it is known whether that is enough (${review.target})` : review.enough ? `; enough (target ${review.target})` : `; not enough (target ${review.target})`;
   return [
     figure("Drafts accepted", `${review.accepted} of ${review.judged}`, `${review.edited} edited, ${review.rejected} rejected`),
     figure("Drafts and final maps", number(review.iou), `IoU; correlation ${number(review.cc)}${verdict}`),

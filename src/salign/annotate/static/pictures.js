@@ -52,15 +52,20 @@ export async function keepOnly(beginnings) {
   for (const url of await keys("blobs")) if (!wanted(url)) await remove("blobs", url);
 }
 
-/** Grey values of a map as colours over the image: transparent at 0, then dark red to yellow. @param {ImageBitmap} map */
-export function heat(map) {
+/**
+ * Grey values of a map as colours over the image: transparent at 0, then dark red to yellow.
+ * @param {ImageBitmap} map @param {boolean} full whether its values are stretched to 0 .. 1, so that a faint map can be judged */
+export function heat(map, full = false) {
   const canvas = Object.assign(document.createElement("canvas"), { width: map.width, height: map.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(map, 0, 0);
   const pixels = context.getImageData(0, 0, map.width, map.height);
   const { data } = pixels;
+  let [low, high] = full ? [255, 0] : [0, 255];
+  for (let i = 0; full && i < data.length; i += 4) [low, high] = [Math.min(low, data[i]), Math.max(high, data[i])];
+  if (high === low) [low, high] = [0, 255]; // no shape to stretch
   for (let i = 0; i < data.length; i += 4) {
-    const value = data[i] / 255;
+    const value = (data[i] - low) / (high - low);
     data[i] = 255 * Math.min(1, 0.4 + 1.2 * value);
     data[i + 1] = 255 * Math.max(0, 1.6 * value - 0.6);
     data[i + 2] = 0;

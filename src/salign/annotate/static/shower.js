@@ -82,7 +82,7 @@ export class Shower {
     if (!draft?.map) return null;
     const url = `${draft.map}?w=${LADDER[2]}`;
     if (!this.heats.has(url)) {
-      const made = picture(url, this.token).then(heat);
+      const made = picture(url, this.token).then((map) => heat(map, this.work.study.mode === "review"));
       made.catch(() => this.heats.delete(url));
       this.heats.set(url, made);
     }

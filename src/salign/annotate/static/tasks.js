@@ -65,8 +65,8 @@ export class Tasks {
       const { tasks, progress, finished } = await call("/api/next", { method: "POST", body: { have }, token: this.token });
       const known = new Set([...this.trail, ...this.held.map((task) => task.id), ...this.#pending]);
       this.held.push(...tasks.filter((task) => !known.has(task.id)));
-      const fresh = this.queue.entries.filter((entry) => entry.who === this.who && entry.body.base === 0);
-      this.progress = { done: progress.done + new Set(fresh.map((entry) => entry.body.task)).size, total: progress.total };
+      // a save may have been on its way while the server counted: what this page knows of is done
+      this.progress = { done: Math.max(progress.done, this.trail.length), total: progress.total };
       Object.assign(this, { finished, offline: false });
       await this.keep();
     } catch (error) {

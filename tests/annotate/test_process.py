@@ -25,6 +25,7 @@ from annotate_page import BOX, Running, serve, write_images
 from command import salign, small, written
 from salign.annotate.opening import open_collection
 from salign.annotate.records import read_annotation
+from salign.cli.annotate import _command
 from salign.data.manifest import Manifest
 
 
@@ -57,7 +58,7 @@ def test_the_command_serves_this_machine_stops_and_goes_on(tmp_path):
         socket.create_connection(("127.0.0.2", server.port), 1)  # a server on all addresses would answer
     code, last = server.stop()
     assert code == 0
-    assert last.startswith("stopped. Next: salign annotate")
+    assert last == f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on\n"
     again = Running(folder, "--port", server.port)
     with client(again.port, token) as page:
         assert page.get("/api/study").json()["question"] == "Cat?"
@@ -67,8 +68,13 @@ def test_the_command_serves_this_machine_stops_and_goes_on(tmp_path):
     again.stop()
     out = tmp_path / "export"
     printed = salign("annotate", folder, "--export", out)
-    assert printed.last.startswith(f"wrote 1 answers on 1 images, 1 with a map, to {out}. Next: `salign data check")
+    assert printed.last.startswith(f"wrote 1 answers to {out}; 1 of its 1 images were marked. Next: `salign data check")
     salign("data", "check", out / "manifest.csv", "--root", tmp_path)
+
+
+def test_what_opens_a_study_again_names_where_it_lies_and_no_password():
+    options = {"--manifest": Path("a b/m.csv"), "--out": Path("review"), "--db": None}
+    assert _command(Path("photos"), options) == "salign annotate photos --manifest 'a b/m.csv' --out review"
 
 
 @pytest.mark.slow

@@ -85,10 +85,19 @@ def annotate(
         return
     from salign.annotate.server_run import Place
 
-    _serve(folder, collection, Place(host, public), port, annotator or [], browser)
+    again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
+    _serve(again, collection, Place(host, public), port, annotator or [], browser)
 
 
-def _serve(folder: Path, collection: Collection, place: Place, port: int, names: list[str], browser: bool) -> None:
+def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
+    """What opens the same study again: the settings are kept in it, where it lies and its images are not."""
+    import shlex
+
+    given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    return shlex.join(["salign", "annotate", str(folder), *given])
+
+
+def _serve(again: str, collection: Collection, place: Place, port: int, names: list[str], browser: bool) -> None:
     import logging
     import webbrowser
 
@@ -104,7 +113,8 @@ def _serve(folder: Path, collection: Collection, place: Place, port: int, names:
     if browser and place.is_open(collection):  # elsewhere a link would stand in the list of processes
         webbrowser.open(addresses[-1][1])
     run(collection, listening, place)
-    typer.echo(f"stopped. Next: salign annotate {folder} --export DIR, or the same command to go on")
+    into = " (and --into the manifest that the drafts come from)" if collection.study.mode == "review" else ""
+    typer.echo(f"stopped. Next: {again} --export DIR{into}, or the same command to go on")
 
 
 def _export(collection: Collection, out: Path, into: Path | None) -> None:
@@ -128,7 +138,7 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
     apart = "" if root == out.resolve() else f" --root {root}"
     use = f"data.manifest={manifest}" + ("" if not apart else f" and data.root={root}")
     typer.echo(
-        f"wrote {done.answers} answers on {done.images} images, {done.maps} with a map, to {out}. "
+        f"wrote {done.answers} answers to {out}; {done.maps} of its {done.images} images were marked. "
         f"Next: `salign data check {manifest}{apart}`, then train with {use}"
     )
 

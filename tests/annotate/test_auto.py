@@ -173,6 +173,8 @@ def test_the_command_marks_and_everything_afterwards_says_so(manifest, tmp_path)
     done = salign("autoannotate", few, run, "--out", manifest.root / "auto")
     target = manifest.root / "auto.csv"
     assert "160 images marked" in done.out
+    sure = Manifest.read(target).table["confidence"].dropna().astype(float)
+    assert f"from {sure.min():.2f} to {sure.max():.2f}, half of them less than {sure.median():.2f}" in done.out
     assert f"{target} has 340 maps of people and 160 of machines" in done.out
     checked = salign("data", "check", target, "--quick").out
     assert "340 maps of people and 160 of machines" in checked

@@ -51,6 +51,7 @@ def run(digits, tmp_path_factory):
     assert "training: 200 images with a map\nvalidation: 100 images with a map\n" in done.out
     (path,) = (one for one in folder.iterdir() if one.is_dir())
     assert done.last.startswith(f"wrote {path}. Next: salign saliency predict")
+    assert done.last.endswith(f"salign autoannotate {digits} {path}")
     return path
 
 

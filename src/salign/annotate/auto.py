@@ -179,6 +179,8 @@ class Marked:
     """The rows of maps that were not sure enough, least sure first; None if there are none."""
     made: int
     """Maps made."""
+    sureness: np.ndarray
+    """`(made,)` how sure the maker was of each, in the order of the rows."""
 
 
 def auto_annotate(
@@ -233,7 +235,7 @@ def auto_annotate(
         table = filled.table.copy()
         table.loc[~sure, ["saliency", PROVENANCE]] = pd.NA
         filled = Manifest(table, filled.root, filled.source)
-    return Marked(filled, drafts, len(positions))
+    return Marked(filled, drafts, len(positions), made["confidence"].to_numpy(dtype=np.float64))
 
 
 def _make(

@@ -35,6 +35,7 @@ def autoannotate(
     Writes maps and a manifest whose columns provenance and confidence say which model made a map and how sure it was;
     with --below also a manifest of drafts, least sure first, which `salign annotate --mode review` shows to people.
     """
+    import numpy as np
     import torch
 
     from salign.annotate.auto import METHODS, Ensemble, auto_annotate, maker_of
@@ -65,11 +66,16 @@ def autoannotate(
     typer.echo(
         f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {kept} of machines{others}"
     )
+    low, half, high = np.quantile(done.sureness, [0, 0.5, 1])
+    typer.echo(f"sure of them (0 to 1): from {low:.2f} to {high:.2f}, half of them less than {half:.2f}")
     if done.drafts is None:
-        typer.echo(f"wrote {folder} and {target}. Next: salign data check {target}, and look at the maps")
+        typer.echo(
+            f"wrote {folder} and {target}. Next: salign data check {target}, and look at the maps; or again with "
+            f"--below {half:.2f} and another --out, and people judge the less sure half"
+        )
         return
     drafts = done.drafts.write(read.root / f"{folder.name}-drafts.csv")
     typer.echo(
         f"wrote {folder}, {target} and {drafts} ({len(done.drafts)} maps that are less sure than {below:g}). Next: "
-        f"salign annotate {read.root} --manifest {drafts} --mode review"
+        f"salign annotate {read.root} --manifest {drafts} --mode review --out {read.root / f'{folder.name}-review'}"
     )

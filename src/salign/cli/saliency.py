@@ -37,7 +37,9 @@ def train_net(
     Writes OUT/NAME-HASH: the net, agreement.csv, and encoder.safetensors, from which `salign train --init` starts.
     """
     run = _train(recipe, overrides, out, resume, quiet, preset=None)
-    typer.echo(f"wrote {run}. Next: salign saliency predict {run} IMAGES, or salign autoannotate MANIFEST {run}")
+    typer.echo(
+        f"wrote {run}. Next: salign saliency predict {run} IMAGES, or salign autoannotate {_manifest(run)} {run}"
+    )
 
 
 def pretrain(
@@ -120,6 +122,15 @@ def _train(
     return run.path
 
 
+def _manifest(run: Path) -> str:
+    """The manifest that a net was trained with, and its root where that is another folder."""
+    from salign.train.run import RunFolder
+    from salign.train.saliency_recipe import SaliencyRecipe
+
+    data = SaliencyRecipe.read(RunFolder.open(run).recipe).data
+    return f"{data.manifest}" + (f" --root {data.root}" if data.root is not None else "")
+
+
 def _show(run: Path) -> None:
     import pandas as pd
     from rich.console import Console
@@ -129,7 +140,10 @@ def _show(run: Path) -> None:
     from salign.train.saliency_report import summarise_agreement
 
     agreement: pd.DataFrame = pd.read_csv(run / "agreement.csv")
-    table = Table(title="agreement with people on held-out images; net minus what sees no image [95 %]")
+    table = Table(
+        title="agreement with people on held-out images; net minus what sees no image [95 %]",
+        caption="KL divergence: less is better; all else: more",
+    )
     for heading in ("set (images)", "metric", "net", "minus centre", "minus mean map"):
         table.add_column(heading, justify="left" if heading in ("set (images)", "metric") else "right")
     for metric in METRICS:

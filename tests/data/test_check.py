@@ -73,6 +73,27 @@ def test_a_sound_set_is_sound(sound):
     assert "✗" not in printed(report)
 
 
+def test_what_machines_made_is_counted_apart_and_measured_where_it_is_strong(sound):
+    """A net's map is above 0 nearly everywhere: what is marked is what is at or above half of its highest value."""
+    values = 3 + 0.5 * spot()
+    save(sound.parent, "net.png", values.astype(np.uint8))
+    rows = [line.split(",") for line in sound.read_text().splitlines()]
+    rows[0].append("provenance")
+    for k, row in enumerate(rows[1:]):
+        row.append("model:net@1a2b3c4d" if k == 1 else "")
+    rows[2][4] = "net.png"
+    sound.write_text("".join(",".join(row) + "\n" for row in rows))
+    report = check_file(sound, progress=False)
+    assert report.examined[1].marked == pytest.approx(400 / 64**2)
+    words = printed(report)
+    (train_a, train_b) = (next(line for line in words.splitlines() if f"train │ {label}" in line) for label in "ab")
+    assert "by machines" in words
+    assert [line.split("│")[-2].strip() for line in (train_a, train_b)] == ["0", "1"]
+    page = write_report_html(report, sound.parent / "page.html").read_text()
+    assert page.count("1.png, 9.8% marked, by a machine") == 1
+    assert page.count("by a machine") == 1
+
+
 def test_every_broken_file_is_named_with_its_row(sound, monkeypatch):
     folder = sound.parent
     whole = io.BytesIO()

@@ -32,7 +32,7 @@ class Examined(NamedTuple):
     saliency: MapState
     """`none`: nobody looked; `blank`: marked nothing; `constant`: all equal; `unread`: not decoded or broken."""
     marked: float
-    """Share of the map's pixels above 0."""
+    """Share of the map's pixels at or above half of its highest value; 0 of a blank map."""
     print: Fingerprint | None
     """None where the image was not decoded."""
 
@@ -183,7 +183,7 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> Examined:
             map_size = (values.shape[0], values.shape[1])
             low, high = (float(bound) for bound in values.aminmax())
             state = "shaped" if high > low else "constant" if high > 0 else "blank"
-            marked = float((values > 0).float().mean())
+            marked = float((values >= high / 2).float().mean()) if high > 0 else 0.0
         else:
             map_size = image_size(map_path, where=map_path.name)
         if size is not None and (wrong := shape_mismatch(map_size, size)) is not None:

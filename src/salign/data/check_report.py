@@ -30,12 +30,12 @@ def print_report(report: Report, console: Console | None = None) -> None:
     console = console or Console()
     manifest = report.manifest
     table = Table("split", "label", title=f"{manifest.source}: {len(manifest)} images")
-    for column in ("images", "with map", "share"):
+    rows = _coverage(report)
+    figures = [column for column in rows[0] if column not in ("split", "label")]
+    for column in figures:
         table.add_column(column, justify="right")
-    for row in _coverage(report):
-        table.add_row(
-            escape(row["split"]), escape(row["label"]), *(str(row[c]) for c in ("images", "with map", "share"))
-        )
+    for row in rows:
+        table.add_row(escape(row["split"]), escape(row["label"]), *(str(row[column]) for column in figures))
     console.print(table)
     for fault in report.faults[:SHOWN]:
         console.print(f"[red]{escape(str(fault))}[/red]")
@@ -68,7 +68,7 @@ def write_report_html(report: Report, path: Path | str) -> Path:
 
 
 _MAPS_TEXT = (
-    "marked: median share of the image above 0 in maps that have a shape.\n"
+    "marked: median share of the image at or above half of its map's highest value, of maps that have a shape.\n"
     "Below, each image stands beside itself with the map laid over: blue is low, yellow high, the line is at half."
 )
 
@@ -115,10 +115,15 @@ def _count(number: int, noun: str) -> str:
 
 
 def _coverage(report: Report) -> list[dict[str, Any]]:
-    return [
+    rows: list[dict[str, Any]] = [
         {"split": split, "label": label, "images": images, "with map": mapped, "share": f"{share:.0%}"}
         for split, label, images, mapped, share in report.manifest.coverage().itertuples(index=False)
     ]
+    machine = report.manifest.machine_made
+    if machine.any():
+        made = report.manifest.table[machine].groupby(["split", "label"]).size().to_dict()
+        rows = [{**row, "by machines": made.get((row["split"], row["label"]), 0)} for row in rows]
+    return rows
 
 
 def _map_rows(report: Report) -> list[dict[str, Any]]:
@@ -208,7 +213,8 @@ def _tile(report: Report, position: int) -> Tile:
     one = report.examined[position]
     note = {"none": "no map", "blank": "blank map", "constant": "constant map", "unread": "map"}
     quiet = note.get(one.saliency, f"{one.marked:.1%} marked")
-    return Tile(pictures, _where(report, position), f"{_name(report, position)}, {quiet}")
+    whose = ", by a machine" if report.manifest.machine_made[position] else ""
+    return Tile(pictures, _where(report, position), f"{_name(report, position)}, {quiet}{whose}")
 
 
 def _image(report: Report, position: int) -> Image.Image:

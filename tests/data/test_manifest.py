@@ -285,3 +285,16 @@ def test_a_hundred_thousand_rows_are_checked_in_seconds_and_held_compactly(folde
     assert manifest.table.memory_usage(deep=True).sum() < 10e6  # a Python string per cell would take 30 MB and more
     assert manifest.table["row"].iloc[-1] == 100_001
     assert np.array_equal(manifest.table["id"].astype(int), np.arange(100_000))
+
+
+def test_where_no_image_is_found_the_root_is_asked_for(folder, tmp_path):
+    beside = tmp_path / "elsewhere" / "manifest.csv"
+    beside.parent.mkdir()
+    beside.write_text(HEADER + "0,images/a.png,cat,train,,\n1,images/b.png,cat,train,,\n")
+    with pytest.raises(ManifestError, match=r"no image is below .*elsewhere: say what the paths are relative to"):
+        Manifest.read(beside)
+    assert len(Manifest.read(beside, folder)) == 2
+    one_lost = written(folder, "0,images/a.png,cat,train,,\n1,images/lost.png,cat,train,,\n")
+    with pytest.raises(ManifestError) as caught:
+        Manifest.read(one_lost)
+    assert "--root" not in str(caught.value)

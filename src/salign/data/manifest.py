@@ -29,6 +29,7 @@ ONE_PERSON = "saliency_"
 """Beginning of the names of columns with the maps of one person."""
 
 _SHOWN = 50
+_NO_FILE = "no such file"
 
 
 class Fault(NamedTuple):
@@ -49,13 +50,15 @@ class ManifestError(SalignError):
     faults: tuple[Fault, ...] = ()
 
     @classmethod
-    def of(cls, faults: Iterable[Fault], source: str) -> ManifestError:
-        """Order the faults by row, list the first 50 in the message, and keep all of them in `faults`."""
+    def of(cls, faults: Iterable[Fault], source: str, hint: str = "") -> ManifestError:
+        """Order the faults by row, list the first 50 in the message, then the hint; `faults` keeps all of them."""
         ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
         lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
         lines += [f"  {fault}" for fault in ordered[:_SHOWN]]
         if len(ordered) > _SHOWN:
             lines.append(f"  and {len(ordered) - _SHOWN} more")
+        if hint:
+            lines.append(hint)
         error = cls("\n".join(lines))
         error.faults = ordered
         return error
@@ -103,7 +106,7 @@ class Manifest:
         manifest = cls(table, root, path.name)
         found += manifest.faults()
         if found:
-            raise ManifestError.of(found, str(path))
+            raise ManifestError.of(found, str(path), manifest._hint(found))
         return manifest
 
     @classmethod
@@ -134,6 +137,13 @@ class Manifest:
         if not len(self.table):
             return [Fault(None, "table", "there is no row; a manifest has at least one image")]
         return [*_empty_cells(self.table), *_duplicate_ids(self.table), *_path_faults(self.table, self.root)]
+
+    def _hint(self, faults: Iterable[Fault]) -> str:
+        """What to do where no image at all is found: paths are relative to another folder then."""
+        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(_NO_FILE)}
+        if not lost or len(lost) < len(self.table):
+            return ""
+        return f"no image is below {self.root}: say what the paths are relative to, by --root or data.root in a recipe"
 
     def write(self, path: str | Path) -> Path:
         """Write `.csv` or `.parquet`, atomically, without the `row` column.

@@ -145,7 +145,8 @@ def test_machine_maps_in_the_column_saliency_count_too(digits, tmp_path):
     cells = re.findall(r"<td[^>]*>(.*?)</td>", section(text))
     assert cells == ["cyborg", "saliency", f"{n}", f"{n - machine}", f"{machine}", "–", "–", "–"]
     shown = re.findall(r'alt="[^"]*?: ([^"]+)"', section(text))
-    assert shown == ["image", "cyborg: model:cam@9"] * 6
+    assert shown == ["image", "cyborg: model:cam@9"] * 6 + ["image", "people"] * 3, "no image has both"
+    assert "Here no image has both, and nothing can be compared." in section(text)
     examples = re.findall(r'alt="test_[^"]*: (people|a machine)"', text) or re.findall(r': (people|a machine)">', text)
     assert {"people", "a machine"} <= set(examples), "the images on which arms differ do not call all maps people's"
 

@@ -139,11 +139,13 @@ def _table(group: Group, arms: Sequence[Trained]) -> Table:
     frame = pd.DataFrame(lines)
     if not any(one.rows.makers.unknown for one in arms):
         frame = frame.drop(columns="unknown")
+    neither = "" if any(len(one.both) for one in arms) else " Here no image has both, and nothing can be compared."
     caption = (
         f"{group.title}: who made the maps that an arm is trained with, of the run with the lowest seed; maps: the "
         "column of the manifest, and what a control does to them. Compared: images for which there is a map of a "
         f"person, too, used or not (at most {COMPARED}). CC and IoU: how far the machine's map agrees with that "
         "person's, mean over these images: correlation, and overlap of as many pixels as the person marked."
+        f"{neither}"
     )
     return Table(caption, frame, names=2)
 
@@ -203,11 +205,27 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
                 pictures.append((f"{one.arm}: {by}", _laid_over(image, _map(one.rows, k))))
         small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
         tiles.append(Tile(f"{names[i]}, {labels.iat[i]}", small))
+    if not person[best].any():
+        tiles += _people_alone(first, max(2, most // 2))
     caption = (
         f"{group.title}: training images, the map of people where there is one, and those of machines, by arm, with "
         "the network and the hash of its weights; each map scaled to the full range, as the loss does."
     )
     return [Tiles(caption, tiles)]
+
+
+def _people_alone(one: Trained, most: int) -> list[Tile]:
+    """Images with a person's map, where none has a machine's besides: what the machine's are to be held against."""
+    labels = one.rows.table["label"]
+    mapped = np.flatnonzero(one.people.table["saliency"].notna().to_numpy(dtype=bool)).tolist()
+    chosen = sorted(mapped, key=lambda i: (str(labels.iat[i]), i))
+    tiles = []
+    for i in (chosen[k] for k in _spread(len(chosen), most)) if chosen else ():
+        image = read_image(one.rows.image_path(i), where=one.rows.where(i))
+        pictures = [("image", to_picture(image)), ("people", _laid_over(image, _map(one.people, i)))]
+        small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
+        tiles.append(Tile(f"{one.rows.image_id(i)}, {labels.iat[i]}", small))
+    return tiles
 
 
 def _kind(one: Trained) -> str:

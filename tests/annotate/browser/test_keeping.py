@@ -212,6 +212,40 @@ def test_going_back_changes_what_was_saved(server: Server, visit: Callable[..., 
     assert len(visitor.shapes()) == 2
 
 
+SLOW_TO_OPEN = """() => {
+    const { tasks, queue } = salign, earlier = tasks.earlier.bind(tasks);
+    tasks.earlier = async (id) => {
+        const task = await earlier(id);
+        globalThis.fetched = true;
+        while (queue.entries.length) await new Promise((go) => setTimeout(go, 10));
+        return task;
+    };
+}"""
+
+
+def test_going_back_while_the_save_is_on_its_way_changes_that_save(
+    server: Server, visit: Callable[..., Visitor]
+) -> None:
+    """The image is fetched before the first save has arrived, and on the page only after."""
+    visitor = visit(server)
+    joined(visitor, "fast")
+    held: list[Any] = []
+    visitor.page.route("**/api/annotations/*", lambda route: route.continue_() if held else held.append(route))
+    visitor.drag(LINE)
+    press(visitor, "1", "Shift+Digit5")
+    visitor.next(lambda: press(visitor, "Enter"))
+    visitor.page.evaluate(SLOW_TO_OPEN)
+    press(visitor, "g")
+    visitor.page.wait_for_function("() => globalThis.fetched")
+    held[0].continue_()
+    visitor.page.wait_for_selector("#returning:not([hidden])")
+    visitor.painted()
+    press(visitor, "2")
+    visitor.next(lambda: press(visitor, "Enter"))
+    visitor.sent()
+    assert [(task["answer"], task["revision"]) for task in answered(visitor)] == [("fake", 2)]
+
+
 def test_two_tabs_of_one_annotator_lose_nothing(server: Server, visit: Callable[..., Visitor]) -> None:
     """The second save of the same image is kept beside the first, and the page says so."""
     visitor = visit(server)

@@ -186,8 +186,6 @@ async function done(task) {
 
 function acknowledged({ entry, reply }) {
   if (!tasks.held.length && !queue.waiting) more();
-  const { task } = entry.body;
-  for (const known of [work.task, tasks.seen.get(task), ...tasks.held]) if (known?.id === task) known.revision = reply.revision;
   if (!reply.feedback || entry.who !== session.who) return;
   const { correct, text } = reply.feedback;
   const pair = entry.body.side === null ? null : LETTERS[correct ? entry.body.side : 1 - entry.body.side];

@@ -2,7 +2,7 @@
  * Saves wait here until the server has acknowledged them.
  *
  * Each has a key made once, so that sending it again after a lost reply stores nothing twice. They are sent in the order
- * made; a second save of a task is based on the revision that the first one got.
+ * made; a second save of a task is based on the revision that the first one got, also where it was opened before.
  */
 
 import { ApiError, Offline, call } from "./api.js";
@@ -20,6 +20,8 @@ const HOPELESS = [400, 403, 404, 413]; // sending the same again cannot help
 export class Queue extends EventTarget {
   /** @type {Entry[]} */
   entries = [];
+  /** The revision that this page's last save of a task got. @type {Map<string, number>} */
+  #revisions = new Map();
   #timer = 0;
   #failures = 0;
   #running = false;
@@ -51,6 +53,7 @@ export class Queue extends EventTarget {
    * @param {Entry} entry
    */
   async add(entry) {
+    entry.body.base = Math.max(entry.body.base, this.#revisions.get(place(entry)) ?? 0);
     this.entries.push(entry);
     this.#changed();
     try {
@@ -119,8 +122,9 @@ export class Queue extends EventTarget {
   }
 
   async #acknowledged(entry, revision) {
+    this.#revisions.set(place(entry), revision);
     this.entries = this.entries.filter((other) => other !== entry);
-    const later = this.entries.filter((other) => other.who === entry.who && other.body.task === entry.body.task);
+    const later = this.entries.filter((other) => place(other) === place(entry));
     for (const other of later) other.body = { ...other.body, base: revision };
     this.#changed();
     await transact(["queue"], "readwrite", (queue) => {
@@ -145,3 +149,6 @@ export class Queue extends EventTarget {
     this.#changed();
   }
 }
+
+/** Whose save of what. @param {Entry} entry */
+const place = ({ who, body }) => `${who}/${body.task}`;

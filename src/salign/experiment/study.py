@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +217,7 @@ def _name(study: Study, dataset: str, network: str, arm: str, images: int, annot
     """Readable beginning of the run folder's name."""
     parts = [dataset] if len(study.datasets) > 1 else []
     parts += [network] if len(study.networks) > 1 else []
-    parts += [arm.replace(":", "-").replace("@", "-").replace(" ", "-")]
+    parts += [re.sub(r"[^A-Za-z0-9._-]+", "-", arm)]
     parts += [f"n{images}"] if images != ALL_IMAGES else []
     parts += [f"maps{100 * annotated:g}pc"] if annotated != 1 else []
     return "-".join([*parts, f"seed{seed}"])

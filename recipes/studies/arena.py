@@ -1,0 +1,85 @@
+"""Between the studies of the arena: which setting each loss gets, and the table of the docs.
+
+    python recipes/studies/arena.py chosen recipes/studies/arena_tuning.yaml
+    python recipes/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
+
+What competes for one place carries its name up to the "@": `energy@1`, `energy@10`, `energy@100`. The one that did best
+on the validation images of the tuning study is written as an arm for the next.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+import yaml
+
+from salign.experiment.arms import arm_changes
+from salign.experiment.report.groups import Group, groups_of
+from salign.experiment.report.saliency import read_arm
+from salign.experiment.report.tables import main_table
+from salign.experiment.store import StudyFolder, read_results
+from salign.experiment.study import Study
+from salign.files import replace_text
+
+app = typer.Typer(no_args_is_help=True, help="Between the studies of the arena.")
+Yaml = Annotated[Path, typer.Argument(help="The study")]
+Csv = Annotated[Path, typer.Argument(help="CSV to write")]
+Out = Annotated[Path, typer.Option(help="Folder with the studies that were run")]
+
+
+@app.command()
+def chosen(study: Yaml, out: Out = Path("studies")) -> None:
+    """Print what was tried, and as YAML the best setting of every loss, per data set."""
+    asked = Study.read(study)
+    results = read_results(asked, StudyFolder.of(asked, out))
+    for group in groups_of(asked, results.figures):
+        scores = {arm: float(group.scores(arm, asked.target, asked.metric).mean()) for arm in group.arms}
+        best: dict[str, str] = {}
+        for arm in sorted(scores, key=lambda arm: -scores[arm]):
+            best.setdefault(family(arm), arm)
+            typer.echo(f"# {group.title} {arm}: {100 * scores[arm]:.1f}")
+        arms = {name: arm_changes(arm, guided=asked.guided, own=asked.arms) for name, arm in best.items()}
+        typer.echo(yaml.safe_dump({group.dataset: arms}, default_flow_style=None, width=120, sort_keys=False))
+
+
+@app.command()
+def table(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
+    """Write a row per data set and arm: figures of the answers, of the maps, and of what is used.
+
+    `agreement` is the correlation with people's maps, `consistency` that of the maps of two runs, `relies` the share of
+    answers that change when all but the human region is another image's; each on the analysed images of the target set.
+    """
+    asked = Study.read(study)
+    results = read_results(asked, StudyFolder.of(asked, out))
+    groups = groups_of(asked, results.figures)
+    rows = main_table(asked, groups)
+    more = [looks(asked, group, arm, results.runs) for group in groups for arm in group.arms]
+    found = pd.concat([rows, pd.DataFrame(more)], axis=1).drop(columns=["network", "images", "annotated"])
+    replace_text(written, found.to_csv(index=False, float_format="%.4f"))
+    typer.echo(f"wrote {written}; `make docs` writes docs/reference/arena.md from it")
+
+
+def family(arm: str) -> str:
+    """Whose place a setting competes for."""
+    name = arm.partition("@")[0]
+    return "cyborg" if name == "alpha" else name
+
+
+def looks(study: Study, group: Group, arm: str, runs: pd.DataFrame) -> dict[str, object]:
+    """What one arm's analyses say, and its setting in words."""
+    paths = list(group.paths(runs, arm).values())
+    changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    setting = {key: value for part in changes.values() for key, value in part.items() if key != "name"}
+    return {
+        "setting": ", ".join(f"{key} {value}" for key, value in setting.items()),
+        "agreement": group.scores(arm, study.target, "agreement/cc").mean(),
+        "consistency": read_arm(paths, study.target).agreement,
+        "relies": group.scores(arm, study.target, "reliance/inside/other/flipped").mean(),
+    }
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,94 @@
+"""The arena: every loss competes, with as many settings as any other, and the table says what the studies found."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+import made_study
+from salign.experiment.study import Study, expand
+from salign.losses import LOSSES
+
+FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
+ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10"]
+TIMED = {"reaction_time"}
+"""Needs seconds, which no image set here has."""
+
+
+def arena(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, FOLDER / "arena.py", *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def losses_of(study: Study) -> dict[str, set[Any]]:
+    """Loss -> its settings, defaults and all, of the arms with people's own maps."""
+    found: dict[str, set[Any]] = {}
+    for cell in expand(study):
+        if cell.recipe.data.maps == "own":
+            given = cell.recipe.loss.model_dump()
+            options = inspect.signature(LOSSES[given["name"]]).parameters
+            full = {name: given.get(name, option.default) for name, option in options.items()}
+            found.setdefault(given["name"], set()).add(frozenset(full.items()))
+    return found
+
+
+def test_every_loss_competes_with_as_many_settings() -> None:
+    study = Study.read(FOLDER / "arena_tuning.yaml")
+    assert set(losses_of(study)) == set(LOSSES) - TIMED
+    settings = Counter(arm.partition("@")[0] for grid in study.grids for arm in grid.arms)
+    assert set(settings.values()) == {3}
+
+
+def test_the_arena_takes_settings_that_were_tried_with_another_seed() -> None:
+    tuning, taken = (Study.read(FOLDER / f"{name}.yaml") for name in ("arena_tuning", "arena"))
+    tried, used = losses_of(tuning), losses_of(taken)
+    assert set(used) == set(tried)
+    assert all(used[name] <= tried[name] for name in used)
+    assert {cell.seed for cell in expand(tuning)}.isdisjoint({cell.seed for cell in expand(taken)})
+
+
+@pytest.fixture
+def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
+    """A study of made-up figures: `energy@10` is right more often than `energy@1`, `ce` least."""
+    study = made_study.study(digits, grids=[{"arms": ARMS, "seeds": 4}])
+    quality = made_study.QUALITY | {"energy@1": 0.6, "energy@10": 0.8}
+    results = made_study.made(tmp_path / "studies", digits, study, quality)
+    path = tmp_path / "study.yaml"
+    path.write_text(study.to_yaml())
+    return path, results.figures
+
+
+def test_the_best_setting_on_the_target_is_chosen(finished: tuple[Path, pd.DataFrame]) -> None:
+    path, _ = finished
+    chosen = yaml.safe_load(arena("chosen", path, "--out", path.parent / "studies"))
+    assert chosen["data"]["energy"] == {"loss": {"name": "energy", "weight": 10.0}}
+    assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy"}
+
+
+def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]) -> None:
+    path, figures = finished
+    arena("table", path, path.parent / "table.csv", "--out", path.parent / "studies")
+    table = pd.read_csv(path.parent / "table.csv").set_index("arm")
+    assert list(table.index) == ARMS
+    target = figures[figures["set"] == "test_ood"]
+    columns = {
+        "target_mean": "accuracy",
+        "agreement": "agreement/cc",
+        "relies": "reliance/inside/other/flipped",
+    }
+    for column, metric in columns.items():
+        expected = target[target["metric"] == metric].groupby("arm")["value"].mean()
+        expected.index = expected.index.astype(str)
+        pd.testing.assert_series_equal(table[column].sort_index(), expected, check_names=False, atol=1e-4, rtol=0)
+    assert table.loc["energy@10", "setting"] == "weight 10.0"
+    assert table.loc["cyborg", "consistency"] > 0.9 > table.loc["ce", "consistency"]

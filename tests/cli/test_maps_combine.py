@@ -138,6 +138,21 @@ def test_some_columns(study, run):
     torch.testing.assert_close(map_of(Manifest.read(study / "manifest-mean.csv"), 0), expected, atol=1e-5, rtol=0)
 
 
+def test_a_machine_that_had_a_part_is_named(study, run):
+    table = pd.read_csv(study / "manifest.csv", dtype=str)
+    whose = ["model:net 1a2b", "human:Cy Young", "", ""]
+    table.assign(saliency_cy_provenance=whose, masks=table["saliency"]).to_csv(study / "manifest.csv", index=False)
+    run("aggregate", study / "manifest.csv")
+    made = Manifest.read(study / "manifest-mean.csv")
+    said = ["model:net 1a2b with human:anna, ben", "human:anna, ben, cy", "human:ben", ""]
+    assert made.table["provenance"].fillna("").tolist() == said
+    assert made.makers == (2, 1, 0)
+    run(
+        "aggregate", study / "manifest.csv", "--column", "masks", "--column", "saliency_anna", "--out", study / "of.csv"
+    )
+    assert Manifest.read(study / "of.csv").makers == (0, 0, 2)  # nobody knows who made the masks
+
+
 @pytest.mark.parametrize("grain", GRAINS)
 def test_grains(study, run, grain):
     run("granularity", study / "manifest.csv", "--grain", grain, "--column", "saliency_ben")

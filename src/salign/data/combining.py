@@ -13,7 +13,7 @@ from torch import Tensor
 
 from salign.data.bringing import provenance, slug
 from salign.data.image import read_saliency
-from salign.data.manifest import ONE_PERSON, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.matching import Images
 from salign.data.rewriting import moved, with_new_maps
 from salign.data.sources.columns import Columns
@@ -115,7 +115,8 @@ def aggregate_maps(
 ) -> Manifest:
     """Write one map per image out of those of several people, and a manifest whose `saliency` they are.
 
-    An image of which nobody has a map has none. For `weighted` without weights, a person's weight is the mean of
+    An image of which nobody has a map has none. A map that a machine had a part in is a machine's; else one that comes
+    from a map of unknown origin is of unknown origin. For `weighted` without weights, a person's weight is the mean of
     `leave_one_out` over the images. What is found out about the people is noted in `people`.
 
     Args:
@@ -174,8 +175,13 @@ def aggregate_maps(
         return smooth(aggregate(maps, method), sigma)
 
     def whose(i: int) -> str:
-        there = [person for person, source in zip(people, sources, strict=True) if source.saliency_path(i) is not None]
-        return provenance([(person.name, ()) for person in there]) if there else ""
+        return _together(
+            {
+                person.name: str(source.table[PROVENANCE].iat[i])
+                for person, source in zip(people, sources, strict=True)
+                if source.saliency_path(i) is not None
+            }
+        )
 
     return with_new_maps(manifest, target, change, whose, overwrite=overwrite)
 
@@ -241,6 +247,16 @@ def _plain(name: str) -> str:
 def _keys(name: str) -> set[str]:
     """The name in a column, with and without the mark that tells names apart which had to be changed."""
     return {_plain(name), _plain(re.sub(r"-[0-9a-f]{8}$", "", name))}
+
+
+def _together(said: Mapping[str, str]) -> str:
+    """Provenance of a map that is made of others: name of the column -> what it says of its own."""
+    machines = [one.removeprefix(MACHINE) for one in said.values() if one.startswith(MACHINE)]
+    people = [name for name, one in said.items() if not one.startswith(MACHINE)]
+    human = provenance([(name, ()) for name in people]) if people else ""
+    if machines:
+        return f"{MACHINE}{', '.join(machines)}{' with ' if human else ''}{human}"
+    return UNKNOWN if UNKNOWN in said.values() else human
 
 
 def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:

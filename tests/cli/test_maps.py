@@ -195,15 +195,15 @@ def test_exported_and_imported_again_a_set_trains_unchanged(digits, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "out", "file", "said"),
+    ("name", "out", "file", "said", "read"),
     [
-        ("labelme", "labels", "labels/1.json", '"description": "model:net@1"'),
-        ("coco", "c.json", "c.json", '"attributes": {"provenance": "model:net@1"}'),
-        ("cvat", "c.xml", "c.xml", 'source="auto"'),
-        ("yolo", "labels", None, None),
+        ("labelme", "labels", "labels/1.json", '"description": "model:net@1"', "model:net@1"),
+        ("coco", "c.json", "c.json", '"attributes": {"provenance": "model:net@1"}', "model:net@1"),
+        ("cvat", "c.xml", "c.xml", 'source="auto"', "model:unknown"),
+        ("yolo", "labels", None, None, None),
     ],
 )
-def test_an_export_does_not_pass_a_machines_map_for_peoples(name, out, file, said, tmp_path):
+def test_an_export_does_not_pass_a_machines_map_for_peoples(name, out, file, said, read, tmp_path):
     for k in range(2):
         Image.fromarray(np.full((20, 20, 3), 50 * k, np.uint8)).save(tmp_path / f"{k}.png")
         values = np.zeros((20, 20), np.uint8)
@@ -218,7 +218,11 @@ def test_an_export_does_not_pass_a_machines_map_for_peoples(name, out, file, sai
     )
     if file is not None:
         assert (tmp_path / file).read_text().count(said) == 1
-        assert len(annotation_format(name).read(tmp_path / out)) == 2, "it can still be read"
+        assert [one.annotator for one in annotation_format(name).read(tmp_path / out)] == [None, read]
+        again = tmp_path / "again.csv"
+        again.write_text(f"{header}\n0,0.png,cat,train,,\n1,1.png,cat,train,,\n")
+        run("import", name, tmp_path / out, "--manifest", again, "--annotator", "ann")
+        assert Manifest.read(again).table["provenance"].tolist() == ["human:ann", read]
     path.write_text(f"{header}\n0,0.png,cat,train,m0.png,human:ann\n1,1.png,cat,train,m1.png,\n")
     again = run("export", path, name, tmp_path / "people" / out)
     assert "machine" not in again

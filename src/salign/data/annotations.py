@@ -54,3 +54,19 @@ def by_label(
             shapes.setdefault(label, []).append(mark)
     found = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + found
     return found or [Annotated(image, size, **more)]
+
+
+def by_maker(
+    marks: Sequence[tuple[str | None, str | None, Shape | Runs]],
+    image: str,
+    size: tuple[int, int] | None = None,
+    *,
+    annotator: str | None = None,
+    **more: Any,
+) -> list[Annotated]:
+    """`by_label` for marks that say which machine made them: maker (None: it was `annotator`), label, mark."""
+    groups: dict[str | None, list[tuple[str | None, Shape | Runs]]] = {}
+    for maker, label, mark in marks:
+        groups.setdefault(maker or annotator, []).append((label, mark))
+    makers = (groups or {annotator: []}).items()
+    return [one for who, theirs in makers for one in by_label(theirs, image, size, annotator=who, **more)]

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from salign.data.annotations import Annotated
-from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError
+from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestError
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
 from salign.data.shape_files import shapes_file, write_shapes
@@ -235,7 +235,11 @@ def slug(who: str | None) -> str:
 
 
 def provenance(people: People) -> str:
-    """`human:<who>` of those who marked; `mask` where the tool does not say."""
+    """`human:<who>` of those who marked, `mask` if the tool does not say; `model:<which>` if a machine had a part."""
+    machines = [who.removeprefix(MACHINE) for who, _ in people if who and who.startswith(MACHINE)]
+    if machines:
+        others = [(who, marks) for who, marks in people if not (who and who.startswith(MACHINE))]
+        return f"{MACHINE}{', '.join(machines)}" + (f" with {provenance(others)}" if others else "")
     names = [who for who, _ in people if who]
     if not names:
         looked = any(isinstance(shape, Fixation) for _, marks in people for one in marks for shape in one.shapes)

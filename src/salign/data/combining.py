@@ -175,13 +175,15 @@ def aggregate_maps(
         return smooth(aggregate(maps, method), sigma)
 
     def whose(i: int) -> str:
-        return _together(
-            {
-                person.name: str(source.table[PROVENANCE].iat[i])
-                for person, source in zip(people, sources, strict=True)
-                if source.saliency_path(i) is not None
-            }
-        )
+        said = [
+            (person.name, str(source.table[PROVENANCE].iat[i]))
+            for person, source in zip(people, sources, strict=True)
+            if source.saliency_path(i) is not None
+        ]
+        makers = [(own if own.startswith(MACHINE) else name, ()) for name, own in said]
+        if not said or (UNKNOWN in dict(said).values() and not any(who.startswith(MACHINE) for who, _ in makers)):
+            return UNKNOWN if said else ""
+        return provenance(makers)
 
     return with_new_maps(manifest, target, change, whose, overwrite=overwrite)
 
@@ -247,16 +249,6 @@ def _plain(name: str) -> str:
 def _keys(name: str) -> set[str]:
     """The name in a column, with and without the mark that tells names apart which had to be changed."""
     return {_plain(name), _plain(re.sub(r"-[0-9a-f]{8}$", "", name))}
-
-
-def _together(said: Mapping[str, str]) -> str:
-    """Provenance of a map that is made of others: name of the column -> what it says of its own."""
-    machines = [one.removeprefix(MACHINE) for one in said.values() if one.startswith(MACHINE)]
-    people = [name for name, one in said.items() if not one.startswith(MACHINE)]
-    human = provenance([(name, ()) for name in people]) if people else ""
-    if machines:
-        return f"{MACHINE}{', '.join(machines)}{' with ' if human else ''}{human}"
-    return UNKNOWN if UNKNOWN in said.values() else human
 
 
 def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:

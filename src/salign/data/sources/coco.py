@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from salign.data.annotations import Annotated, by_label
+from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs, run_counts
-from salign.data.sources.export import areas, by_image, label_order, machine, size_needed
+from salign.data.sources.export import areas, by_image, label_order, machine, machine_named, size_needed
 from salign.data.sources.fields import Field, read_json, size_of
 from salign.data.sources.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.files import replace_text
@@ -36,18 +36,20 @@ def read_coco(path: Path) -> list[Annotated]:
         if images.setdefault(_id(image["id"]), image) is not image:
             raise SalignError(f"{image.where}: the id {_id(image['id'])} is used twice")
     sizes = {key: size_of(image["height"], image["width"]) for key, image in images.items()}
-    marks: dict[str, list[tuple[str | None, Shape | Runs]]] = {key: [] for key in images}
+    marks: dict[str, list[tuple[str | None, str | None, Shape | Runs]]] = {key: [] for key in images}
     for one in content["annotations"].each():
         key, category = _id(one["image_id"]), _id(one["category_id"])
         if key not in images:
             raise SalignError(f"{one.where}: there is no image with the id {key}")
         if category not in names:
             raise SalignError(f"{one.where}: there is no category with the id {category}")
-        marks[key] += [(names[category], mark) for mark in _marks(one, sizes[key])]
+        said = one.get("attributes")
+        maker = machine_named(said.get("provenance")) if said else None
+        marks[key] += [(maker, names[category], mark) for mark in _marks(one, sizes[key])]
     return [
         annotated
         for key, image in images.items()
-        for annotated in by_label(marks[key], image["file_name"].text(), sizes[key])
+        for annotated in by_maker(marks[key], image["file_name"].text(), sizes[key])
     ]
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-from salign.data.annotations import Annotated, by_label
+from salign.data.annotations import Annotated, by_maker
+from salign.data.manifest import MACHINE
 from salign.data.runs import Runs
 from salign.data.sources.export import areas, by_image, machine, size_needed
 from salign.data.sources.fields import Field, size_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _IGNORED = ("attribute",)
+_AUTO = f"{MACHINE}unknown"
+"""Who made a mark whose source is `auto`: CVAT does not say which machine."""
 
 
 def read_cvat(path: Path, *, width: float | None = None) -> list[Annotated]:
@@ -60,7 +63,7 @@ def read_cvat(path: Path, *, width: float | None = None) -> list[Annotated]:
 def _image(element: Element, source: str, width: float | None, annotator: str | None) -> list[Annotated]:
     image = attributes(element, source)
     name, size = image["name"].text(), size_of(image["height"], image["width"])
-    marks: list[tuple[str | None, Shape | Runs]] = []
+    marks: list[tuple[str | None, str | None, Shape | Runs]] = []
     tags: list[str] = []
     for child in element:
         if child.tag in _IGNORED:
@@ -69,11 +72,12 @@ def _image(element: Element, source: str, width: float | None, annotator: str | 
         if child.tag == "tag":
             tags.append(drawn["label"].text())
         elif child.tag in _SHAPES:
-            marks.append((drawn["label"].text(), drawn.make(_SHAPES[child.tag], drawn, size, width)))
+            maker = _AUTO if child.get("source") == "auto" else None
+            marks.append((maker, drawn["label"].text(), drawn.make(_SHAPES[child.tag], drawn, size, width)))
         else:
             raise SalignError(f"{source}: {name}: <{child.tag[:40]}> is not read; {', '.join(_SHAPES)} are")
     whole = tags[0] if len(set(tags)) == 1 else None
-    return by_label(marks, name, size, annotator=annotator, image_label=whole)
+    return by_maker(marks, name, size, annotator=annotator, image_label=whole)
 
 
 def _points(drawn: Field) -> list[Point]:

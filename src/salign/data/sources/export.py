@@ -11,6 +11,7 @@ from salign.data.annotations import Annotated
 from salign.data.manifest import MACHINE
 from salign.data.runs import Box as PixelBox
 from salign.data.runs import Runs
+from salign.data.sources.fields import Field
 from salign.maps.rasterize import rasterize
 from salign.maps.shapes import Box, Fixation, Polygon
 from salign.types import SalignError
@@ -22,6 +23,11 @@ HALF = 0.5
 def machine(one: Annotated) -> str | None:
     """The machine that made a map, `model:<which>`; None where a person did."""
     return one.annotator if one.annotator is not None and one.annotator.startswith(MACHINE) else None
+
+
+def machine_named(said: Field | None) -> str | None:
+    """The machine that an export of salign names in a field for remarks; None for anything else."""
+    return said.name() if said is not None and str(said.value).startswith(MACHINE) else None
 
 
 def by_image(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from salign.data.annotations import Annotated, by_label
+from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs
-from salign.data.sources.export import areas, boxed, by_image, inside, machine, size_needed
+from salign.data.sources.export import areas, boxed, by_image, inside, machine, machine_named, size_needed
 from salign.data.sources.fields import Field, read_each, read_json, size_of
 from salign.data.sources.outlines import line
 from salign.files import replace_text
@@ -46,11 +46,14 @@ def read_labelme(path: Path, *, width: float | None = None) -> list[Annotated]:
 def _read(path: Path, width: float | None) -> list[Annotated]:
     content = read_json(path)
     size = size_of(content["imageHeight"], content["imageWidth"])
-    marks = [(shape["label"].name(), _mark(shape, size, width)) for shape in content["shapes"].each()]
+    marks = [
+        (machine_named(shape.get("description")), shape["label"].name(), _mark(shape, size, width))
+        for shape in content["shapes"].each()
+    ]
     flags = content.get("flags")
     chosen = [name for name, flag in flags.items() if flag.value is True] if flags and flags.value else []
     whole = Field(chosen[0], "flags", content).text() if len(chosen) == 1 else None
-    return by_label(marks, content["imagePath"].text(), size, image_label=whole)
+    return by_maker(marks, content["imagePath"].text(), size, image_label=whole)
 
 
 def _mark(shape: Field, size: tuple[int, int], width: float | None) -> Shape | Runs:

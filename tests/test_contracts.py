@@ -17,15 +17,20 @@ from salign.types import Batch, Output, SalignError
 B, K, SIZE = 6, 3, 64
 KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
 
+ONE = torch.arange(B) % K
+SEVERAL = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]]).float()
+"""With an image that has no label and one that has all."""
+
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
+both_labels = pytest.mark.parametrize("labels", [ONE, SEVERAL], ids=["one", "several"])
 
 
-def make_batch(annotated: list[bool], seed: int = 0, size: int = SIZE) -> Batch:
+def make_batch(annotated: list[bool], seed: int = 0, size: int = SIZE, labels: Tensor = ONE) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     looked = torch.tensor(annotated)
     return Batch(
         images=torch.rand(B, 3, size, size, generator=generator),
-        labels=torch.arange(B) % K,
+        labels=labels,
         saliency=torch.rand(B, 1, size, size, generator=generator) * looked.view(B, 1, 1, 1),
         annotated=looked,
         index=torch.arange(B),
@@ -63,21 +68,23 @@ def test_it_says_what_it_is_and_needs(name: str) -> None:
 
 
 @every_loss
+@both_labels
 @pytest.mark.parametrize("annotated", [SOME, ALL, NONE], ids=["some", "all", "none"])
-def test_gradients_are_finite_and_reach_every_layer(name: str, annotated: list[bool]) -> None:
-    got = gradients(make_classifier(), LOSSES[name](), make_batch(annotated))
+def test_gradients_are_finite_and_reach_every_layer(name: str, annotated: list[bool], labels: Tensor) -> None:
+    got = gradients(make_classifier(), LOSSES[name](), make_batch(annotated, labels=labels))
     assert all(torch.isfinite(gradient).all() for gradient in got)
     assert all(gradient.abs().max() > 0 for gradient in got if gradient.dim() > 1)
 
 
 @every_loss
-def test_without_annotation_what_concerns_saliency_is_exactly_zero(name: str) -> None:
+@both_labels
+def test_without_annotation_what_concerns_saliency_is_exactly_zero(name: str, labels: Tensor) -> None:
     """A loss that does not look at people's maps gives the same with and without them."""
     classifier, loss = make_classifier().eval(), LOSSES[name]()
-    terms = terms_of(loss, classifier, make_batch(NONE))
+    terms = terms_of(loss, classifier, make_batch(NONE, labels=labels))
     expected = {part: terms.parts[part].item() if part in loss.of_all_images else 0.0 for part in terms.parts}
     if not loss.guided:
-        parts = terms_of(loss, classifier, make_batch(ALL)).parts
+        parts = terms_of(loss, classifier, make_batch(ALL, labels=labels)).parts
         expected = {part: value.item() for part, value in parts.items()}
     assert {part: value.item() for part, value in terms.parts.items()} == expected
 
@@ -96,8 +103,9 @@ def test_maps_nobody_drew_are_not_looked_at(name: str, annotated: list[bool]) ->
 
 
 @every_loss
-def test_the_order_of_the_batch_changes_nothing(name: str) -> None:
-    batch, order = make_batch(SOME), torch.tensor([3, 0, 5, 1, 4, 2])
+@both_labels
+def test_the_order_of_the_batch_changes_nothing(name: str, labels: Tensor) -> None:
+    batch, order = make_batch(SOME, labels=labels), torch.tensor([3, 0, 5, 1, 4, 2])
     shuffled = batch.each(lambda field: field[order])
     classifier, loss = make_classifier().double().eval(), LOSSES[name]()
     batch, shuffled = (each._replace(images=each.images.double()) for each in (batch, shuffled))
@@ -106,8 +114,9 @@ def test_the_order_of_the_batch_changes_nothing(name: str) -> None:
 
 
 @every_loss
-def test_bfloat16_autocast_gives_a_float32_loss_near_the_float32_one(name: str) -> None:
-    batch = make_batch(SOME)
+@both_labels
+def test_bfloat16_autocast_gives_a_float32_loss_near_the_float32_one(name: str, labels: Tensor) -> None:
+    batch = make_batch(SOME, labels=labels)
     classifier, loss = make_classifier().eval(), LOSSES[name]()
     exact = terms_of(loss, classifier, batch)
     with torch.autocast("cpu", torch.bfloat16):
@@ -175,7 +184,8 @@ def test_fifty_steps_leave_no_hook_and_no_graph_behind(name: str) -> None:
 
 
 @every_loss
-def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
+@both_labels
+def test_an_output_of_another_kind_of_head_will_do(name: str, labels: Tensor) -> None:
     """A loss asks the output, never the architecture; one that cannot do without a linear head says so."""
     if LOSSES[name].needs & {"input_gradient", "second_view"}:
         return  # this output has neither images nor a network
@@ -188,19 +198,58 @@ def test_an_output_of_another_kind_of_head_will_do(name: str) -> None:
     loss, output = LOSSES[name](), Output(head(features), features, head)
     if "linear_head" in loss.needs:
         with pytest.raises(SalignError, match=f"{name} needs .* linear head .* another loss"):
-            loss(output, make_batch(SOME))
+            loss(output, make_batch(SOME, labels=labels))
         return
-    loss(output, make_batch(SOME)).total.backward()
+    loss(output, make_batch(SOME, labels=labels)).total.backward()
     for leaf in (features, weight):
         assert leaf.grad is not None
         assert torch.isfinite(leaf.grad).all()
         assert leaf.grad.abs().max() > 0
 
 
+ANSWERS = {
+    "evidence": "what is added to all logits changes several answers, and not the one",
+    "gain": "the score is a sigmoid, not a softmax",
+    "gain_ext": "as gain",
+    "gradia": "the weights go by whether the answer is right",
+    "rrr": "log-probabilities of a sigmoid, not of a softmax",
+    "swap": "cross-entropy of a sigmoid, not of a softmax",
+    "viser": "the map is that of what is predicted",
+}
+"""Losses whose terms look at more than the true class's evidence -> at what. Each must differ."""
+
+
+def test_an_image_with_one_of_several_labels_has_the_terms_of_that_label() -> None:
+    one_hot = nn.functional.one_hot(ONE, K).float()
+    differ = set()
+    for name in LOSSES:
+        classifier, loss = make_classifier().eval(), LOSSES[name]()
+        classifier.backbone.net.fc.bias.data += 5  # every class is predicted, where several may be
+        one, other = (terms_of(loss, classifier, make_batch(ALL, labels=labels)).parts for labels in (ONE, one_hot))
+        assert one.keys() == other.keys()
+        if any(other[part].item() != pytest.approx(one[part].item(), rel=1e-6) for part in one.keys() - {"ce"}):
+            differ.add(name)
+    assert differ == ANSWERS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(name for name, loss in LOSSES.items() if loss.guided))
+def test_an_image_without_label_has_no_true_class_whose_map_could_count(name: str) -> None:
+    """Only losses about all classes, or about none, learn from its map."""
+    everywhere = {"cdep", "evidence", "rrr", "sage", "swap"}
+    classifier, loss = make_classifier().eval(), LOSSES[name](**({"cam_class": "true"} if name == "viser" else {}))
+    batch = make_batch(ALL, labels=SEVERAL)
+    other = batch._replace(annotated=SEVERAL.any(1))
+    with_map, without = (gradients(classifier, loss, each) for each in (batch, other))
+    same = all(torch.equal(mine, theirs) for mine, theirs in zip(with_map, without, strict=True))
+    assert same == (name not in everywhere)
+
+
 PROCESSES = 2
 WEIGHTS = torch.tensor([1.0, 3.0, 0.5])
 SPREADS = ([True, True, True, False, True, False], [True, True, False, False, False, False])
 """Which images are annotated; the first half of them goes to one process, the second to the other."""
+UNEVEN = torch.tensor([0, 0, 1, 2, 1, 2])
+"""The halves differ in classes, too, and so in the sum of their class weights."""
 OVER_THE_BATCH = {"swap": "surroundings come from an image of the same process"}
 """Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
 
@@ -220,9 +269,8 @@ class Step(nn.Module):
         return [weight.grad for weight in self.parameters() if weight.requires_grad]
 
 
-def uneven(annotated: list[bool]) -> Batch:
-    """The halves differ in classes, too, and so in the sum of their class weights."""
-    return make_batch(annotated)._replace(labels=torch.tensor([0, 0, 1, 2, 1, 2]))
+def spreads() -> list[Batch]:
+    return [make_batch(annotated, labels=labels) for annotated in SPREADS for labels in (UNEVEN, SEVERAL)]
 
 
 def half_of_every_batch(rank: int, folder: Path) -> None:
@@ -233,9 +281,9 @@ def half_of_every_batch(rank: int, folder: Path) -> None:
     mine = slice(rank * B // PROCESSES, (rank + 1) * B // PROCESSES)
     found = {}
     for name in sorted(LOSSES):
-        for k, annotated in enumerate(SPREADS):
+        for k, batch in enumerate(spreads()):
             step = DistributedDataParallel(Step(name))
-            step(uneven(annotated).each(lambda values: values[mine])).backward()
+            step(batch.each(lambda values: values[mine])).backward()
             found[name, k] = step.module.gradients()
     torch.save(found, folder / f"{rank}.pt")
     distributed.destroy_process_group()
@@ -250,9 +298,9 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     wrong = []
     for name in sorted(LOSSES):
         agree = True
-        for k, annotated in enumerate(SPREADS):
+        for k, batch in enumerate(spreads()):
             step = Step(name)
-            step(uneven(annotated)).backward()
+            step(batch).backward()
             for whole, *both in zip(step.gradients(), *(half[name, k] for half in halves), strict=True):
                 assert torch.equal(both[0], both[1])
                 agree &= bool((both[0] - whole).abs().max() <= 1e-4 * whole.abs().max())

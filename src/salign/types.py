@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     images: Tensor
     """`(B, 3, H, W)` float32 in [0, 1]."""
     labels: Tensor
-    """`(B,)` int64 in [0, K)."""
+    """`(B,)` int64 in [0, K); or `(B, K)` float32 zeros and ones, where an image may have several labels, or none."""
     saliency: Tensor
     """`(B, 1, H, W)` float32 in [0, 1]; zeros where nobody looked."""
     annotated: Tensor
@@ -34,6 +34,11 @@ class Batch(NamedTuple):
     """`(B,)` int64: row of the manifest the image came from."""
     seconds: Tensor | None = None
     """`(B,)` float32: how long people looked at the image, NaN where unknown; None = unknown of all."""
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.labels.dim() == 2
 
     @property
     def marked(self) -> Tensor:

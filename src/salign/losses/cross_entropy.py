@@ -15,17 +15,31 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class. Unlike
     torch's, the weights of all processes are counted where there are several, so that the gradients which they average
     are those of the whole batch; every process must then take part. Without weights nothing is exchanged.
+
+    Where images may have several labels, `(B, K)` zeros and ones, each class is a yes or no of its own: it is the mean
+    over images and classes of the binary cross-entropy, the mean over classes weighted by `class_weights`.
     """
     return cross_entropies(logits, labels, class_weights).mean()
 
 
 def cross_entropies(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
+    if labels.dim() == 2:
+        logits = logits.float()
+        each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+        return over_classes(each, class_weights)
     each = functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="none")
     if class_weights is None:
         return each
     total, processes = over_processes(class_weights[labels].sum())
     return each * (len(labels) * processes / total)
+
+
+def over_classes(values: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """`(B, K)` -> `(B,)`: the mean over classes, or the mean weighted by `(K,)` weights."""
+    if class_weights is None:
+        return values.mean(1)
+    return (values * class_weights).sum(1) / class_weights.sum()
 
 
 class CrossEntropy(Loss):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from salign.losses.base import Loss, LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropy
+from salign.losses.labels import has_class, mean_over, predicted_class, true_class
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
 
@@ -57,7 +58,7 @@ def cyborg(
     Args:
         logits: `(B, K)`.
         cam: `(B, h, w)`, of the class whose evidence is to agree with people; with its graph.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones where an image may have several.
         saliency: `(B, 1, H, W)` or `(B, H, W)` human maps.
         annotated: `(B,)` bool: which images have a map; None = all. The others contribute cross-entropy only.
         alpha: share of the cross-entropy; 1 is plain cross-entropy.
@@ -77,7 +78,8 @@ class Cyborg(Loss):
     Args:
         alpha: share of the cross-entropy in [0, 1]; 0.5 is published, 1 is plain cross-entropy (and costs the same).
         cam_class: whose evidence is compared: "true" (default), "predicted" (the public WACV 2023 code), or
-            "true_vs_rest": the true class's map minus the mean of the others'.
+            "true_vs_rest": the true class's map minus the mean of the others'. Where images may have several labels,
+            it is the mean over the true, or the predicted, classes; an image with none does not count.
         penalty: "mse" (published) or "l1".
         ramp_epochs: the saliency term grows linearly from zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
@@ -108,18 +110,24 @@ class Cyborg(Loss):
         ce = cross_entropy(output.logits, batch.labels, self.class_weights)
         if self.alpha == 1:
             return LossTerms(ce, {"ce": ce.detach()})
-        cam = output.cam(asked_classes(output.logits, batch.labels, self.cam_class))
-        distance = saliency_distance(cam, batch.saliency, batch.annotated, penalty=self.penalty)
+        asked = asked_classes(output.logits, batch.labels, self.cam_class)
+        counts = batch.annotated & has_class(asked)
+        distance = saliency_distance(output.cam(asked), batch.saliency, counts, penalty=self.penalty)
         weight = (1 - self.alpha) * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
         return LossTerms(self.alpha * ce + weight * distance, {"ce": ce.detach(), "saliency": distance.detach()})
 
 
 def asked_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:
-    """What to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients for "true_vs_rest"."""
+    """What to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients for "true_vs_rest" and for several labels.
+
+    An image without a class to ask for has zeros; from one with every label, no rest is taken away.
+    """
     if cam_class == "true":
-        return labels
+        return true_class(labels)
     if cam_class == "predicted":
-        return logits.argmax(1)
+        return predicted_class(logits, labels)
+    if labels.dim() == 2:
+        return (mean_over(labels) - mean_over(labels == 0)) * (labels != 0).any(1, keepdim=True)
     classes = logits.shape[1]
     rest = torch.full(logits.shape, -1 / (classes - 1), device=logits.device)
     return rest.scatter(1, labels[:, None], 1.0)

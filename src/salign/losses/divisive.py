@@ -7,6 +7,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.maps import min_max
 from salign.types import Batch, Output
 
@@ -35,14 +36,17 @@ def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, anno
 
 
 def strongest_false(logits: Tensor, labels: Tensor) -> Tensor:
-    """`(B,)` int64: of the classes that are wrong, the one with the highest logit."""
+    """`(B,)` int64: of the classes that are wrong, the one with the highest logit; without any, class 0."""
+    if labels.dim() == 2:
+        return logits.detach().masked_fill(labels != 0, -torch.inf).argmax(1)
     return logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(1)
 
 
 class Divisive(GuidedLoss):
     """`CE + weight * how little true- and false-class maps diverge on the human region` (Divisive Decisions).
 
-    With more than two classes, the false class is the strongest of the wrong ones.
+    With more than two classes, the false class is the strongest of the wrong ones. Of images that may have several
+    labels, one that has all of them, or none, does not count.
 
     Args:
         weight: of the term.
@@ -54,6 +58,9 @@ class Divisive(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        both = torch.stack([batch.labels, strongest_false(output.logits, batch.labels)], dim=1)
-        true_cam, false_cam = output.cam(both).unbind(1)
-        return agreement_inside(true_cam, false_cam, batch.saliency, batch.annotated)
+        true, false, counts = true_class(batch.labels), strongest_false(output.logits, batch.labels), batch.annotated
+        if batch.several:
+            counts = counts & has_class(true) & (batch.labels == 0).any(1)
+            return agreement_inside(output.cam(true), output.cam(false), batch.saliency, counts)
+        true_cam, false_cam = output.cam(torch.stack([true, false], dim=1)).unbind(1)
+        return agreement_inside(true_cam, false_cam, batch.saliency, counts)

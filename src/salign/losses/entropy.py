@@ -9,6 +9,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged, human_maps, together
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.maps import min_max, sum_to_one, varies
 from salign.types import Batch, Output
 
@@ -61,7 +62,8 @@ class Droid(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        return map_entropy(output.cam(batch.labels)).log1p().mean()
+        asked = true_class(batch.labels)
+        return averaged(map_entropy(output.cam(asked)).log1p(), has_class(asked))
 
 
 class Fmmce(GuidedLoss):
@@ -78,7 +80,8 @@ class Fmmce(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, log(h w)]."""
-        return map_entropy(output.cam(batch.labels)).mean()
+        asked = true_class(batch.labels)
+        return averaged(map_entropy(output.cam(asked)), has_class(asked))
 
 
 class Hbcam(GuidedLoss):
@@ -94,4 +97,5 @@ class Hbcam(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        return entropy_gap(output.cam(batch.labels), batch.saliency, batch.annotated)
+        asked = true_class(batch.labels)
+        return entropy_gap(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))

@@ -11,24 +11,28 @@ from salign.maps.tensor_ops import ROUNDING
 from salign.types import Batch, Output
 
 
-def evidence_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
+def evidence_outside(
+    cams: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, several: bool = False
+) -> Tensor:
     """Share of the evidence that lies where people did not look.
 
     `E_k = CAM_k - mean over classes of CAM`: what is added to all logits alike changes no answer, so it is no evidence.
     The share is `sum over classes and cells of (1 - H) E^2`, divided by `sum of E^2`; `H` is the human map at the size
     of the CAM, min-max scaled. Unlike a distance of one class's scaled map, it holds for every class at once, sees how
-    strong the evidence is, and asks nothing of its shape inside the region.
+    strong the evidence is, and asks nothing of its shape inside the region. Where images may have several labels, each
+    class is a question of its own and what is added to all logits changes answers: `E_k = CAM_k`.
 
     Args:
         cams: `(B, K, h, w)`, raw, of all classes.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
+        several: whether images may have several labels.
 
     Returns:
         Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
     """
     human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
-    energy = (cams - cams.mean(1, keepdim=True)).square().sum(1)
+    energy = (cams if several else cams - cams.mean(1, keepdim=True)).square().sum(1)
     total = energy.sum((1, 2))
     some = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence
     share = ((1 - human) * energy).sum((1, 2)) / torch.where(some, total, 1.0)
@@ -38,7 +42,7 @@ def evidence_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = 
 def evidence_of(output: Output, batch: Batch) -> Tensor:
     """`evidence_outside` of a forward pass already made."""
     every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
-    return evidence_outside(output.cam(every), batch.saliency, batch.annotated)
+    return evidence_outside(output.cam(every), batch.saliency, batch.annotated, several=batch.several)
 
 
 class Evidence(GuidedLoss):

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import of_class, true_class
 from salign.losses.views import log_answers, look_again
 from salign.maps import min_max, resize, varies
 from salign.types import Batch, Output, SalignError
@@ -34,15 +35,19 @@ def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 
 def erased_score(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     """How sure of the true class the network still is, seeing the erased images: the mean of its softmax score.
 
+    Where images may have several labels, an image's score is the mean of the sigmoids of its classes.
+
     Args:
         logits: `(B, K)` of the erased images.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones.
         counts: `(B,)` bool: the images of which something was erased.
 
     Returns:
         Scalar in [0, 1]; a zero that back-propagates where no image counts.
     """
-    return averaged(log_answers(logits).gather(1, labels[:, None])[:, 0].exp(), counts)
+    several = labels.dim() == 2
+    answers = log_answers(logits, several=several).exp()
+    return averaged(of_class(answers[:, :, 1] if several else answers[:, 0], true_class(labels)), counts)
 
 
 class Gain(GuidedLoss):
@@ -77,7 +82,7 @@ class Gain(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        maps = output.grad_cam(batch.labels)
+        maps = output.grad_cam(true_class(batch.labels))
         return mined(output, batch, maps, "gain", omega=self.omega, sigma0=self.sigma0)
 
 

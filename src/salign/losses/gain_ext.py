@@ -7,6 +7,7 @@ from torch import Tensor
 from salign.losses.cyborg import saliency_distance
 from salign.losses.gain import check_mask, mined
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.types import Batch, Output, SalignError
 
 
@@ -46,8 +47,10 @@ class GainExt(GuidedLoss):
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Each in [0, 1]."""
-        maps = output.grad_cam(batch.labels)
-        found = {"saliency": (self.weight, saliency_distance(maps, batch.saliency, batch.annotated))}
+        asked = true_class(batch.labels)
+        maps = output.grad_cam(asked)
+        counts = batch.annotated & has_class(asked)
+        found = {"saliency": (self.weight, saliency_distance(maps, batch.saliency, counts))}
         if self.alpha:
             score = mined(output, batch, maps, "gain_ext", omega=self.omega, sigma0=self.sigma0)
             found["mining"] = (self.alpha, score)

@@ -8,6 +8,7 @@ from torch import Tensor
 from salign.losses.base import LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, right, true_class
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
 
@@ -46,7 +47,7 @@ def gradia(
     Args:
         logits: `(B, K)`.
         grad_cam: `(B, h, w)`, of the true class.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is accurate if it is about every class.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
         weights: `(2, 2, 2)`: [reasonable?, accurate?] -> (task weight, map weight).
@@ -57,7 +58,7 @@ def gradia(
         Two scalars; the second is a zero that back-propagates if no image has a map.
     """
     human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
-    accurate = logits.argmax(1) == labels
+    accurate = right(logits, labels)
     reasonable = overlap(grad_cam, human) >= reasonable_overlap
     task, attention = weights[reasonable.long(), accurate.long()].unbind(1)
     answers = torch.where(counts, task, 1.0) * cross_entropies(logits, labels, class_weights)
@@ -116,12 +117,13 @@ class Gradia(GuidedLoss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the parts are the plain cross-entropy and the weighted distance."""
+        asked = true_class(batch.labels)
         answers, attention = gradia(
             output.logits,
-            output.grad_cam(batch.labels),
+            output.grad_cam(asked),
             batch.labels,
             batch.saliency,
-            batch.annotated,
+            batch.annotated & has_class(asked),
             weights=self.weights,
             reasonable_overlap=self.reasonable_overlap,
             class_weights=self.class_weights,

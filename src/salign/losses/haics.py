@@ -9,6 +9,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.losses.model_guidance import SURE
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
@@ -71,5 +72,6 @@ class Haics(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        maps = output.grad_cam(batch.labels)
-        return cell_cross_entropy(maps, batch.saliency, batch.annotated, cells=self.cells)
+        asked = true_class(batch.labels)
+        counts = batch.annotated & has_class(asked)
+        return cell_cross_entropy(output.grad_cam(asked), batch.saliency, counts, cells=self.cells)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from salign.losses.base import at_least_float32, averaged, human_maps, input_gradient
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, of_class, true_class
 from salign.maps import varies
 from salign.types import Batch, Output, SalignError
 
@@ -99,6 +100,7 @@ class Harmonization(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        answers = at_least_float32(output.logits).gather(1, batch.labels[:, None])
+        asked = true_class(batch.labels)
+        answers = of_class(at_least_float32(output.logits), asked)
         gradient = input_gradient(answers, batch, "harmonization")
-        return harmonization(gradient, batch.saliency, batch.annotated, colours=self.colours)
+        return harmonization(gradient, batch.saliency, batch.annotated & has_class(asked), colours=self.colours)

@@ -10,6 +10,7 @@ from torch import Tensor
 from salign.losses.base import averaged, human_maps
 from salign.losses.cyborg import saliency_distance
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.maps.tensor_ops import ROUNDING
 from salign.types import Batch, Output, SalignError
 
@@ -69,6 +70,8 @@ class Hint(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
+        asked = true_class(batch.labels)
+        counts = batch.annotated & has_class(asked)
         if self.form == "mse":
-            return saliency_distance(output.grad_cam(batch.labels), batch.saliency, batch.annotated)
-        return ranking_violation(output.cam(batch.labels), batch.saliency, batch.annotated)
+            return saliency_distance(output.grad_cam(asked), batch.saliency, counts)
+        return ranking_violation(output.cam(asked), batch.saliency, counts)

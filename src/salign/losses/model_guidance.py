@@ -7,6 +7,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.maps.tensor_ops import ROUNDING
 from salign.types import Batch, Output
 
@@ -82,7 +83,8 @@ class Energy(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        return energy_outside(output.cam(batch.labels), batch.saliency, batch.annotated)
+        asked = true_class(batch.labels)
+        return energy_outside(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
 
 
 class L1Guidance(GuidedLoss):
@@ -98,7 +100,8 @@ class L1Guidance(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        return l1_distance(output.cam(batch.labels), batch.saliency, batch.annotated)
+        asked = true_class(batch.labels)
+        return l1_distance(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
 
 
 class PPCE(GuidedLoss):
@@ -114,4 +117,5 @@ class PPCE(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        return pixel_cross_entropy(output.cam(batch.labels), batch.saliency, batch.annotated)
+        asked = true_class(batch.labels)
+        return pixel_cross_entropy(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))

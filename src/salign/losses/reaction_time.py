@@ -8,6 +8,7 @@ from torch import Tensor
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.cyborg import saliency_distance
+from salign.losses.labels import has_class, right, true_class
 from salign.types import Batch, Output, SalignError
 
 
@@ -26,7 +27,7 @@ def timed_cross_entropy(
 
     Args:
         logits: `(B, K)`.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is wrong if it is about any class.
         seconds: `(B,)`, NaN where unknown; None = nowhere known.
         factor: per second; published 0.1, so that a wrong answer costs its plain cross-entropy at ten seconds.
         class_weights: `(K,)` for the cross-entropy.
@@ -37,7 +38,7 @@ def timed_cross_entropy(
     ce = cross_entropies(logits, labels, class_weights)
     if seconds is None:
         return ce.mean()
-    timed = (logits.argmax(1) != labels) & seconds.isfinite()
+    timed = ~right(logits, labels) & seconds.isfinite()
     return (torch.where(timed, factor * seconds, 1.0) * ce).mean()
 
 
@@ -69,6 +70,7 @@ class ReactionTime(Loss):
         timed = timed_cross_entropy(
             output.logits, batch.labels, batch.seconds, factor=self.factor, class_weights=self.class_weights
         )
-        distance = saliency_distance(output.cam(batch.labels), batch.saliency, batch.annotated)
+        asked = true_class(batch.labels)
+        distance = saliency_distance(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
         total = self.alpha * timed + (1 - self.alpha) * distance
         return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach()})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.losses.smoothing import convolved, gaussian
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
@@ -102,10 +103,11 @@ class ResG(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
+        asked = true_class(batch.labels)
         return res_distance(
-            output.grad_cam(batch.labels),
+            output.grad_cam(asked),
             batch.saliency,
-            batch.annotated,
+            batch.annotated & has_class(asked),
             kernel=self.kernel,
             bias=self.bias,
             slack=self.slack,

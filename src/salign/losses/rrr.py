@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from salign.losses.base import at_least_float32, averaged, human_maps, input_gradient
+from salign.losses.base import averaged, human_maps, input_gradient
 from salign.losses.guided import GuidedLoss
+from salign.losses.views import log_answers
 from salign.types import Batch, Output, SalignError
 
 Form = Literal["squared", "l1", "cosine"]
@@ -51,7 +52,8 @@ def gradient_outside(
 class RightReasons(GuidedLoss):
     """`CE + weight * squared gradient of all classes' log-probabilities by the pixels where people did not look`.
 
-    The gradient is that of `sum over classes of log p`, as published. The term is a sum over pixels and its size
+    The gradient is that of `sum over classes of log p`, as published; where images may have several labels, of the
+    log-probabilities of yes and no, summed over classes. The term is a sum over pixels and its size
     depends on network and image: choose `weight` so that both terms are of like size.
 
     Args:
@@ -78,5 +80,5 @@ class RightReasons(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        gradient = input_gradient(at_least_float32(output.logits).log_softmax(1), batch, "rrr")
+        gradient = input_gradient(log_answers(output.logits, several=batch.several), batch, "rrr")
         return gradient_outside(gradient, batch.saliency, batch.annotated, form=self.form)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
 
@@ -63,7 +64,8 @@ class RightReasonsGradCam(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        grad_cam = output.grad_cam(batch.labels)
+        asked = true_class(batch.labels)
+        grad_cam = output.grad_cam(asked)
         if self.scaled:
             grad_cam = min_max(grad_cam)
-        return grad_cam_outside(grad_cam, batch.saliency, batch.annotated, clip=self.clip)
+        return grad_cam_outside(grad_cam, batch.saliency, batch.annotated & has_class(asked), clip=self.clip)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.losses.base import averaged, human_maps
+from salign.losses.cross_entropy import over_classes
 from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import log_answers, look_again
@@ -25,11 +26,14 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
     class: at least as many as the largest class has images, at most as many as the others have. Which of these numbers,
     is decided by the sum of the rows, so that two classes do not always meet; it is half of the batch where more than
     that is of one class, which then partly meets itself. Nothing is drawn, and the order of the batch does not matter.
+    Where images may have several labels, those that have the same ones are of one class.
 
     Args:
-        labels: `(B,)` int64.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones.
         index: `(B,)` int64, rows of the manifest.
     """
+    if labels.dim() == 2:
+        labels = labels.unique(dim=0, return_inverse=True)[1]
     order = index.argsort(stable=True)
     order = order[labels[order].argsort(stable=True)]
     batch = len(order)
@@ -48,7 +52,7 @@ def swapped(
 
     Args:
         images: `(B, 3, H, W)`.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; min-max scaled here.
         annotated: `(B,)` bool; None = all.
         index: `(B,)` int64, rows of the manifest.
@@ -71,23 +75,27 @@ def swap_consistency(
 
     Args:
         second: `(B, K)` logits of the swapped images.
-        labels: `(B,)` int64.
+        labels: `(B,)` int64; or `(B, K)` zeros and ones, where each class is a yes or no of its own.
         counts: `(B,)` bool: which images have a region.
         first: `(B, K)` logits of the images: the term is `KL(softmax(first) || softmax(second))`, with `first` held
             fixed; None: it is the cross-entropy of `second` and the labels.
-        class_weights: `(K,)`: each image counts with the weight of its class.
+        class_weights: `(K,)`: each image counts with the weight of its class; with several labels, they weigh the mean
+            over classes.
 
     Returns:
         Scalar, 0 or more: mean over the images that count; a zero that back-propagates where none does.
     """
-    answers = log_answers(second)
+    several = labels.dim() == 2
+    answers = log_answers(second, several=several)
     if first is None:
-        per_image = functional.nll_loss(answers, labels, reduction="none")
+        told = labels.long() if several else labels[:, None]
+        apart = -answers.gather(2, told[:, :, None])[:, :, 0]
     else:
-        before = log_answers(first.detach())
-        per_image = functional.kl_div(answers, before, reduction="none", log_target=True).sum(1)
-    if class_weights is not None:
-        per_image = per_image * class_weights[labels]
+        before = log_answers(first.detach(), several=several)
+        apart = functional.kl_div(answers, before, reduction="none", log_target=True).sum(2)
+    if several:
+        return averaged(over_classes(apart, class_weights), counts)
+    per_image = apart[:, 0] if class_weights is None else apart[:, 0] * class_weights[labels]
     return averaged(per_image, counts)
 
 

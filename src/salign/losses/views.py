@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from salign.types import Output, SalignError
 
@@ -23,6 +24,17 @@ def look_again(output: Output, images: Tensor, loss: str) -> Output:
     return output.again(images)
 
 
-def log_answers(logits: Tensor) -> Tensor:
-    """`(B, K)` logits -> logarithms of the answers' probabilities, in float32 at least, even under autocast."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
+def log_answers(logits: Tensor, *, several: bool = False) -> Tensor:
+    """Logarithms of the answers' probabilities, in float32 at least, even under autocast.
+
+    Args:
+        logits: `(B, K)`.
+        several: images may have several labels: each class is a question of its own.
+
+    Returns:
+        `(B, questions, answers)`: `(B, 1, K)`; with `several` `(B, K, 2)`, no and yes.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if several:
+        return torch.stack([functional.logsigmoid(-logits), functional.logsigmoid(logits)], dim=2)
+    return logits.log_softmax(1)[:, None]

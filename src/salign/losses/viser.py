@@ -10,6 +10,7 @@ from torch import Tensor
 from salign.losses.base import Loss, LossTerms, averaged, human_maps, together
 from salign.losses.cross_entropy import cross_entropy
 from salign.losses.cyborg import asked_classes
+from salign.losses.labels import has_class
 from salign.losses.smoothing import convolved, gaussian
 from salign.maps import min_max
 from salign.types import Batch, Output, SalignError
@@ -60,7 +61,8 @@ class Viser(Loss):
     """CYBORG with a smoothed human map and `alpha = CE / (CE + MSE)` in every step, as in VISER.
 
     Args:
-        cam_class: whose evidence is compared: "predicted" (default, published) or "true".
+        cam_class: whose evidence is compared: "predicted" (default, published) or "true"; see `Cyborg` for several
+            labels per image.
         detach: take alpha for a constant. Published is not to; then maps are pushed away from people's as long as the
             squared difference is below 0.41 times the cross-entropy.
         class_weights: `(K,)` for the cross-entropy.
@@ -79,7 +81,8 @@ class Viser(Loss):
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
         ce = together(cross_entropy(output.logits, batch.labels, self.class_weights))
-        cam = output.cam(asked_classes(output.logits, batch.labels, self.cam_class))
-        distance = together(smoothed_distance(cam, batch.saliency, batch.annotated))
+        asked = asked_classes(output.logits, batch.labels, self.cam_class)
+        counts = batch.annotated & has_class(asked)
+        distance = together(smoothed_distance(output.cam(asked), batch.saliency, counts))
         total, share = blended(ce, distance, detach=self.detach)
         return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach(), "share": share})

@@ -1,0 +1,47 @@
+"""One label per image or several: whose evidence a loss asks for, and whether an answer is right.
+
+Labels are `(B,)` class numbers; or `(B, K)` zeros and ones where an image may have several, or none. What
+`Output.cam` and `Output.grad_cam` are asked for is then the mean over the image's classes, as `(B, K)` coefficients:
+1/n for each of its n classes. An image without a class has zeros there, and counts in no term that looks at its class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def true_class(labels: Tensor) -> Tensor:
+    """What to ask for the evidence of an image's label, or of the mean of its labels: `(B,)`, or `(B, K)` float32."""
+    return mean_over(labels) if labels.dim() == 2 else labels
+
+
+def predicted_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """The same of what is predicted: the highest logit; where images may have several labels, all logits above 0."""
+    return mean_over(logits > 0) if labels.dim() == 2 else logits.argmax(1)
+
+
+def mean_over(chosen: Tensor) -> Tensor:
+    """`(B, K)` bool, or zeros and ones -> float32: 1/n for each of an image's n classes, zeros where it has none."""
+    return chosen.float() / chosen.sum(1, keepdim=True).clamp(min=1)
+
+
+def has_class(asked: Tensor) -> Tensor:
+    """`(B,)` bool: whether an image is asked for the evidence of any class; `asked` as `Output.cam` takes it."""
+    if asked.is_floating_point():
+        return (asked != 0).any(1)
+    return torch.ones_like(asked, dtype=torch.bool)
+
+
+def of_class(values: Tensor, asked: Tensor) -> Tensor:
+    """`(B, K)` values of all classes -> `(B,)`: of the class asked for, or the mean of those."""
+    if asked.is_floating_point():
+        return (values * asked).sum(1)
+    return values.gather(1, asked[:, None])[:, 0]
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """`(B,)` bool: whether the label is predicted; of several labels, all of them and no other."""
+    if labels.dim() == 2:
+        return ((logits > 0) == labels.bool()).all(1)
+    return logits.argmax(1) == labels

@@ -16,7 +16,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.errors import SalignError
 
-__all__ = ["Batch", "Output", "SalignError"]
+__all__ = ["SEPARATOR", "Batch", "Output", "SalignError", "names_in"]
+
+SEPARATOR = ";"
+"""Between the class names of an image that may have several labels, in tables."""
+
+
+def names_in(cell: object) -> list[str]:
+    """The class names in the cell of an image that may have several labels; none in an empty or a missing one."""
+    return cell.split(SEPARATOR) if isinstance(cell, str) and cell else []
 
 
 class Batch(NamedTuple):
@@ -36,7 +44,7 @@ class Batch(NamedTuple):
     """`(B,)` float32: how long people looked at the image, NaN where unknown; None = unknown of all."""
 
     @property
-    def several(self) -> bool:
+    def multi_label(self) -> bool:
         """Whether an image may have several labels."""
         return self.labels.dim() == 2
 

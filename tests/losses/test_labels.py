@@ -49,7 +49,7 @@ def loops(cams: np.ndarray, chosen: Tensor, humans: list[np.ndarray | None]) -> 
 def test_coefficients_are_shares_of_the_images_classes() -> None:
     assert true_class(LABELS).tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0.5, 0, 0.5], [0, 0, 0]]
     assert torch.equal(mean_over(LABELS.bool()), true_class(LABELS.long()))
-    assert predicted_class(LOGITS, LABELS)[1].tolist() == [0.5, 0.5, 0]
+    assert predicted_class(LOGITS, multi_label=True)[1].tolist() == [0.5, 0.5, 0]
     assert has_class(true_class(LABELS)).tolist() == [True, True, True, False]
     assert right(LOGITS, LABELS).tolist() == [False, False, True, True]
     one = torch.tensor([0, 2, 1, 1])
@@ -120,7 +120,7 @@ def test_evidence_keeps_what_all_classes_share() -> None:
         for cam, human in zip(cams, humans, strict=True)
         if human is not None
     ]
-    found = evidence_outside(torch.from_numpy(cams), batch.saliency, batch.annotated, several=True)
+    found = evidence_outside(torch.from_numpy(cams), batch.saliency, batch.annotated, multi_label=True)
     assert found.item() == pytest.approx(np.mean(shown), abs=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_swap_and_sage_take_each_class_for_a_question_of_its_own() -> None:
     weighed = swap_consistency(second, LABELS, EVERYONE, class_weights=torch.tensor(weights)).item()
     assert weighed == pytest.approx(np.mean(slow.binary(other, told, weights)), abs=1e-6)
     expected = np.mean([slow.jensen_shannon(*pair) for pair in zip(one, other, strict=True)])
-    assert jensen_shannon(LOGITS, second, EVERYONE, several=True).item() == pytest.approx(expected, abs=1e-6)
+    assert jensen_shannon(LOGITS, second, EVERYONE, multi_label=True).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_partners_have_other_labels() -> None:

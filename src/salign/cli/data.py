@@ -27,6 +27,10 @@ def check_manifest(
     quick: Annotated[
         bool, typer.Option("--quick", help="Read headers only: no damage, blank map or duplicate is found")
     ] = False,
+    multi_label: Annotated[
+        bool,
+        typer.Option("--multi-label", help="Images may have several labels, or none; each set is counted as a class"),
+    ] = False,
 ) -> None:
     """Look at every image and map before training does.
 
@@ -37,7 +41,7 @@ def check_manifest(
     from salign.data.check import check_file
     from salign.data.check_report import print_report, write_report_html
 
-    report = check_file(manifest, root, decode=not quick)
+    report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
     print_report(report)
     page = write_report_html(report, html or manifest.with_name(f"{manifest.stem}-check.html"))
     if report.faults:

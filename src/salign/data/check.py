@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from salign.data.duplicates import Fingerprint, NearPair, exact_groups, fingerprint, near_pairs
 from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+from salign.data.labels import sets_named
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.tables import read_table
 
@@ -93,9 +94,16 @@ class Report:
 
 
 def check_file(
-    path: str | Path, root: str | Path | None = None, *, decode: bool = True, progress: bool = True
+    path: str | Path,
+    root: str | Path | None = None,
+    *,
+    multi_label: bool = False,
+    decode: bool = True,
+    progress: bool = True,
 ) -> Report:
     """Check a manifest file, as `check`; unlike `Manifest.read` it goes on past rows with unsound cells or paths.
+
+    Where images may have several labels (`multi_label`), each set of labels is counted as a class of its own.
 
     Raises:
         ManifestError: columns are missing, or no row is left to look at.
@@ -103,8 +111,10 @@ def check_file(
     """
     path = Path(path)
     table, broken = read_table(path)
-    manifest = Manifest(table, (path.parent if root is None else Path(root)).resolve(), path.name)
+    manifest = Manifest(table, (path.parent if root is None else Path(root)).resolve(), path.name, multi_label)
     faults = [Fault(*fault) for fault in broken] + manifest.faults()
+    if multi_label and "label" in table:
+        manifest = replace(manifest, table=table.assign(label=sets_named(table["label"])), multi_label=False)
     unsound = {fault.row for fault in faults}
     if not set(COLUMNS) <= set(table.columns) or len(table) == 0:
         raise ManifestError.of(faults, str(path))

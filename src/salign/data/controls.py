@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ class Control(NamedTuple):
 def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
     """Draw `images` rows with the same share of each class (by largest remainder), in the order of the manifest.
 
+    Where images may have several labels, or none, the rows are drawn from all alike.
+
     Raises:
         SalignError: fewer rows than asked for, or a class would be left without any.
     """
@@ -40,7 +43,7 @@ def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
         raise SalignError(
             f"{manifest.source}: data.limit asks for {images} training images, there are {len(manifest)}."
         )
-    labels = manifest.table["label"].to_numpy(dtype=str)
+    labels = _strata(manifest)
     names, counts = np.unique(labels, return_counts=True)
     shares = counts * images / len(labels)
     taken = np.floor(shares).astype(int)
@@ -59,7 +62,8 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
 
     One order of the annotated images, a function of `seed`, is cut after `round(share * N)` of them, at least one: so
     what is kept at 5 % is among what is kept at 10 %. The i-th of the n of a class stands at (i - 1/2) / n (the method
-    of Sainte-Laguë, Webster), so that wherever the order is cut every class has the same share, to rounding.
+    of Sainte-Laguë, Webster), so that wherever the order is cut every class has the same share, to rounding. Where
+    images may have several labels, or none, the order is drawn for all alike.
 
     Args:
         manifest: the training rows.
@@ -149,6 +153,13 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
     return _moved(manifest, takers, givers)
 
 
+def _strata(manifest: Manifest) -> np.ndarray:
+    """`(N,)` text: the class of each image; the same for all where an image may have several."""
+    if manifest.multi_label:
+        return np.full(len(manifest), "")
+    return manifest.table["label"].to_numpy(dtype=str)
+
+
 def _annotated(manifest: Manifest) -> np.ndarray:
     return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
 
@@ -156,7 +167,7 @@ def _annotated(manifest: Manifest) -> np.ndarray:
 def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
     """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
     order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
-    labels = manifest.table["label"].to_numpy(dtype=str)[order]
+    labels = _strata(manifest)[order]
     place = np.empty(len(order))
     for name in np.unique(labels):
         here = np.flatnonzero(labels == name)
@@ -171,11 +182,11 @@ def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manife
         if column in manifest.table:
             changed[column] = manifest.table[column].copy()
             changed[column].iloc[takers] = manifest.table[column].iloc[givers].array
-    return Manifest(manifest.table.assign(**changed), manifest.root, manifest.source)
+    return replace(manifest, table=manifest.table.assign(**changed))
 
 
 def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
-    return Manifest(manifest.table.assign(saliency=maps), manifest.root, manifest.source)
+    return replace(manifest, table=manifest.table.assign(saliency=maps))
 
 
 CONTROLS: dict[str, Control] = {

@@ -154,6 +154,15 @@ class SaliencyDataModule(LightningDataModule):
 
 
 def class_balance(labels: Tensor) -> Tensor:
-    """`(N,)` int64 -> `(N,)` float64 weights: each class that occurs has the same total."""
+    """`(N,)` int64 -> `(N,)` float64 weights: each class that occurs has the same total.
+
+    Raises:
+        SalignError: images may have several labels; there is no weight of an image that gives every class as much.
+    """
+    if labels.dim() == 2:
+        raise SalignError(
+            "sampling: balanced goes by the one class of an image, and these may have several. Take natural, with "
+            "loss.class_weights: balanced."
+        )
     counts = torch.bincount(labels).double()
     return 1.0 / counts[labels]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+from salign.data.labels import multi_hot
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.swap import swap_outside
 from salign.data.tables import TEXT
@@ -28,6 +29,8 @@ Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 class SaliencyDataset(Dataset[Batch]):
     """Images with labels and, where somebody looked, saliency maps. Nothing is kept in memory but the manifest.
 
+    The labels of a sample are a class number; or `(K,)` zeros and ones where the manifest allows several.
+
     `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, its random
     draws are a function of that seed alone, whichever worker makes it; without, they come from the global generator.
 
@@ -37,7 +40,8 @@ class SaliencyDataset(Dataset[Batch]):
         transform: see `Transform`; `build_transform` makes one.
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
         map_change: what is trained with instead of a map that was read; None = the map itself.
-        swap_outside: probability that an annotated image is shown in the surroundings of another image of its class.
+        swap_outside: probability that an annotated image is shown in the surroundings of another image of its class,
+            or of the same labels where it may have several.
         seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
             time is known.
 
@@ -83,8 +87,11 @@ class SaliencyDataset(Dataset[Batch]):
 
     @property
     def labels(self) -> Tensor:
-        """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code)."""
-        return torch.from_numpy(self._labels.astype(np.int64))
+        """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code).
+
+        Where an image may have several: `(N, K)` float32 zeros and ones.
+        """
+        return torch.from_numpy(self._labels.astype(np.float32 if self.manifest.multi_label else np.int64))
 
     @property
     def annotated(self) -> Tensor:
@@ -110,16 +117,22 @@ class SaliencyDataset(Dataset[Batch]):
             image = swap_outside(image, self._partner(i), saliency)
         return Batch(
             images=image,
-            labels=torch.tensor(int(self._labels[i])),
+            labels=self._label(i),
             saliency=image.new_zeros((1, *image.shape[-2:])) if saliency is None else saliency,
             annotated=torch.tensor(saliency is not None),
             index=torch.tensor(i),
             seconds=torch.tensor(self._seconds[i]),
         )
 
+    def _label(self, i: int) -> Tensor:
+        if self.manifest.multi_label:
+            return torch.from_numpy(self._labels[i].astype(np.float32))
+        return torch.tensor(int(self._labels[i]))
+
     def _partner(self, i: int) -> Tensor:
         """`(3, H, W)`: an image of the class of `i`, another one where there is another."""
-        same = np.flatnonzero(self._labels == self._labels[i])
+        equal = self._labels == self._labels[i]
+        same = np.flatnonzero(equal.all(1) if self.manifest.multi_label else equal)
         others = same[same != i] if len(same) > 1 else same
         position = int(others[int(torch.randint(len(others), ()))])
         image, _ = self.transform(self._image(position), None)
@@ -198,19 +211,29 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
 
 def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
-    """`(N,)` int16: place of each label in `classes`, -1 where there is none."""
+    """`(N,)` int16: place of each label in `classes`, -1 where there is none; `(N, K)` bool of several labels."""
     if len(set(classes)) < len(classes) or not classes:
         raise SalignError(f"classes are different names, at least one; got {', '.join(classes) or 'none'}")
     labels = manifest.table["label"]
+    if manifest.multi_label:
+        found, strange = multi_hot(labels, classes)
+        if strange:
+            raise _unknown(manifest, strange, classes)
+        return found
     numbers = pd.Index(classes, dtype=TEXT).get_indexer(pd.Index(labels.astype(TEXT))).astype(np.int16)
     unknown = (numbers < 0) & labels.notna().to_numpy(dtype=bool)
     if unknown.any():
-        faults = [
-            Fault(int(row), "label", f"unknown class {label!r}; expected one of {', '.join(classes)}")
-            for row, label in zip(manifest.table["row"][unknown], labels[unknown], strict=True)
-        ]
-        raise ManifestError.of(faults, manifest.source)
+        raise _unknown(manifest, [(int(i), labels.iloc[i]) for i in np.flatnonzero(unknown)], classes)
     return numbers
+
+
+def _unknown(manifest: Manifest, found: list[tuple[int, str]], classes: tuple[str, ...]) -> ManifestError:
+    rows = manifest.table["row"]
+    faults = [
+        Fault(int(rows.iloc[i]), "label", f"unknown class {label!r}; expected one of {', '.join(classes)}")
+        for i, label in found
+    ]
+    return ManifestError.of(faults, manifest.source)
 
 
 def _seconds(manifest: Manifest, column: str | None) -> np.ndarray:

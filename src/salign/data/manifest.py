@@ -6,13 +6,14 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from salign.data.labels import by_name, kept, ordered, single_names, wrong_cells
 from salign.data.tables import TEXT, read_table, write_table
 from salign.errors import nearest
 from salign.types import SalignError
@@ -30,6 +31,7 @@ ONE_PERSON = "saliency_"
 
 _SHOWN = 50
 _NO_FILE = "no such file"
+_EMPTY = "the cell is empty"
 
 
 class Fault(NamedTuple):
@@ -86,28 +88,32 @@ class Manifest:
     """Folder that `path` and `saliency` are relative to."""
     source: str
     """Name for messages, e.g. `manifest.csv`."""
+    multi_label: bool = False
+    """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
 
     @classmethod
-    def read(cls, path: str | Path, root: str | Path | None = None) -> Manifest:
+    def read(cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False) -> Manifest:
         """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
 
         Args:
             path: the manifest.
             root: folder its paths are relative to; the manifest's own folder when None.
+            multi_label: an image may have several labels, joined by `;`, or none: an empty cell.
 
         Raises:
             ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
-                leave the root (through `..` or a link), files that are missing.
+                leave the root (through `..` or a link), files that are missing, names of one cell that are empty, have
+                spaces around them or come twice.
         """
         path = Path(path)
         table, faults = read_table(path)
         found = [Fault(*fault) for fault in faults]
         root = (path.parent if root is None else Path(root)).resolve()
-        manifest = cls(table, root, path.name)
+        manifest = cls(table, root, path.name, multi_label)
         found += manifest.faults()
         if found:
             raise ManifestError.of(found, str(path), manifest._hint(found))
-        return manifest
+        return replace(manifest, table=table.assign(label=ordered(table["label"]))) if multi_label else manifest
 
     @classmethod
     def of(cls, table: pd.DataFrame, root: str | Path, source: str = "manifest") -> Manifest:
@@ -136,10 +142,16 @@ class Manifest:
             ]
         if not len(self.table):
             return [Fault(None, "table", "there is no row; a manifest has at least one image")]
-        return [*_empty_cells(self.table), *_duplicate_ids(self.table), *_path_faults(self.table, self.root)]
+        faults = [*_empty_cells(self.table, self.multi_label), *_duplicate_ids(self.table)]
+        if self.multi_label:
+            rows = self.table["row"]
+            faults += [Fault(int(rows.iloc[i]), "label", said) for i, said in wrong_cells(self.table["label"])]
+        return [*faults, *_path_faults(self.table, self.root)]
 
     def _hint(self, faults: Iterable[Fault]) -> str:
-        """What to do where no image at all is found: paths are relative to another folder then."""
+        """What to do where no image at all is found: paths are relative to another folder then; or no label."""
+        if any(fault.column == "label" and fault.message == _EMPTY for fault in faults):
+            return "an empty label, for none of the classes, goes with data.multi_label: true in a recipe only"
         lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(_NO_FILE)}
         if not lost or len(lost) < len(self.table):
             return ""
@@ -158,6 +170,8 @@ class Manifest:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted."""
+        if self.multi_label:
+            return tuple(single_names(self.table["label"]))
         return tuple(sorted(self.table["label"].dropna().unique()))
 
     @property
@@ -167,12 +181,12 @@ class Manifest:
 
     def take(self, positions: Sequence[int] | np.ndarray) -> Manifest:
         """Pick the rows at these positions, in this order."""
-        return Manifest(
-            self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True), self.root, self.source
-        )
+        return replace(self, table=self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True))
 
     def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
         """Pick the rows of these splits and classes (None = all).
+
+        Where images may have several labels, those of other classes are taken away, and the rows stay.
 
         Raises:
             SalignError: a split or class does not occur, or nothing is left; the message names those that do.
@@ -186,13 +200,17 @@ class Manifest:
                 raise SalignError(
                     f"{self.source}: no row has {column} {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
                 )
-            keep &= self.table[column].isin(list(wanted)).to_numpy(dtype=bool)
+            if column == "split" or not self.multi_label:
+                keep &= self.table[column].isin(list(wanted)).to_numpy(dtype=bool)
         if not keep.any():
             raise SalignError(
                 f"{self.source}: nothing is left for splits {_named(splits)} and classes {_named(classes)}; "
                 f"images per split and class: {self._counts()}"
             )
-        return self.take(np.flatnonzero(keep))
+        chosen = self.take(np.flatnonzero(keep))
+        if classes is None or not self.multi_label:
+            return chosen
+        return replace(chosen, table=chosen.table.assign(label=kept(chosen.table["label"], classes)))
 
     def with_maps(self, column: str) -> Manifest:
         """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
@@ -219,7 +237,7 @@ class Manifest:
             one = column.removeprefix(ONE_PERSON)
             said = pd.Series(f"human:{one}" if one != column else UNKNOWN, index=maps.index, dtype=TEXT)
         table = self.table.assign(**{"saliency": maps, PROVENANCE: said.where(maps.notna())})
-        return Manifest(table, self.root, self.source)
+        return replace(self, table=table)
 
     def image_id(self, i: int) -> str:
         """Name of the image at position `i`."""
@@ -249,8 +267,12 @@ class Manifest:
         return {}
 
     def coverage(self) -> pd.DataFrame:
-        """How many images have a map: columns `split, label, images, with_map, share` (0..1)."""
+        """How many images have a map: columns `split, label, images, with_map, share` (0..1).
+
+        An image with several labels counts with each of them, one without any as `(none)`.
+        """
         mapped = self.table.assign(mapped=self.table["saliency"].notna().astype("int64"))
+        mapped = by_name(mapped) if self.multi_label else mapped
         grouped = mapped.groupby(["split", "label"], sort=True)["mapped"]
         counts = grouped.agg(images="size", with_map="sum").reset_index()
         return counts.assign(share=counts["with_map"] / counts["images"])
@@ -274,7 +296,7 @@ class Manifest:
     def of_people(self) -> Manifest:
         """The same rows without the maps that machines made: a model is measured against people alone."""
         maps = self.table["saliency"].where(~self.machine_made)
-        return Manifest(self.table.assign(saliency=maps), self.root, self.source)
+        return replace(self, table=self.table.assign(saliency=maps))
 
     def _counts(self) -> str:
         counts = self.coverage()
@@ -302,10 +324,11 @@ def _named(wanted: Sequence[str] | None) -> str:
     return "(all)" if wanted is None else f"[{', '.join(wanted)}]"
 
 
-def _empty_cells(table: pd.DataFrame) -> list[Fault]:
+def _empty_cells(table: pd.DataFrame, multi_label: bool) -> list[Fault]:
     return [
-        Fault(int(row), column, "the cell is empty")
+        Fault(int(row), column, _EMPTY)
         for column in COLUMNS[:4]
+        if not (multi_label and column == "label")
         for row in table["row"][table[column].isna()]
     ]
 

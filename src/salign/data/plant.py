@@ -23,7 +23,7 @@ from salign.data.image import read_image, read_saliency
 from salign.data.manifest import Manifest
 from salign.data.marks import MOST_CLASSES, SIDES, Kind, mark
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError
+from salign.types import SEPARATOR, SalignError
 
 MARGIN = 0.02
 """Least distance between mark and human map, as a share of the image's shorter side."""
@@ -129,6 +129,11 @@ def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, 
     wrong = {split: value for split, value in correlation.items() if not 0 <= value <= 1}
     if wrong:
         raise SalignError(f"a correlation is in [0, 1] (1 = always agrees, 0 = always misleads); got {wrong}")
+    if joined := [name for name in manifest.classes if SEPARATOR in name]:
+        raise SalignError(
+            f"a mark names the one class of an image, and {joined[0]!r} in {manifest.source} joins several; plant into "
+            "a set with one label per image"
+        )
     if not 2 <= len(manifest.classes) <= MOST_CLASSES:
         raise SalignError(f"marks exist for 2 to {MOST_CLASSES} classes; {manifest.source} has {len(manifest.classes)}")
     if not 0 < size <= 0.2:

@@ -125,7 +125,7 @@ def asked_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor
     if cam_class == "true":
         return true_class(labels)
     if cam_class == "predicted":
-        return predicted_class(logits, labels)
+        return predicted_class(logits, multi_label=labels.dim() == 2)
     if labels.dim() == 2:
         return (mean_over(labels) - mean_over(labels == 0)) * (labels != 0).any(1, keepdim=True)
     classes = logits.shape[1]

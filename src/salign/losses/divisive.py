@@ -59,7 +59,7 @@ class Divisive(GuidedLoss):
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
         true, false, counts = true_class(batch.labels), strongest_false(output.logits, batch.labels), batch.annotated
-        if batch.several:
+        if batch.multi_label:
             counts = counts & has_class(true) & (batch.labels == 0).any(1)
             return agreement_inside(output.cam(true), output.cam(false), batch.saliency, counts)
         true_cam, false_cam = output.cam(torch.stack([true, false], dim=1)).unbind(1)

@@ -12,7 +12,7 @@ from salign.types import Batch, Output
 
 
 def evidence_outside(
-    cams: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, several: bool = False
+    cams: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, multi_label: bool = False
 ) -> Tensor:
     """Share of the evidence that lies where people did not look.
 
@@ -26,13 +26,13 @@ def evidence_outside(
         cams: `(B, K, h, w)`, raw, of all classes.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        several: whether images may have several labels.
+        multi_label: whether images may have several labels.
 
     Returns:
         Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
     """
     human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
-    energy = (cams if several else cams - cams.mean(1, keepdim=True)).square().sum(1)
+    energy = (cams if multi_label else cams - cams.mean(1, keepdim=True)).square().sum(1)
     total = energy.sum((1, 2))
     some = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence
     share = ((1 - human) * energy).sum((1, 2)) / torch.where(some, total, 1.0)
@@ -42,7 +42,7 @@ def evidence_outside(
 def evidence_of(output: Output, batch: Batch) -> Tensor:
     """`evidence_outside` of a forward pass already made."""
     every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
-    return evidence_outside(output.cam(every), batch.saliency, batch.annotated, several=batch.several)
+    return evidence_outside(output.cam(every), batch.saliency, batch.annotated, multi_label=batch.multi_label)
 
 
 class Evidence(GuidedLoss):

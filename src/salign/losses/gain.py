@@ -45,9 +45,9 @@ def erased_score(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]; a zero that back-propagates where no image counts.
     """
-    several = labels.dim() == 2
-    answers = log_answers(logits, several=several).exp()
-    return averaged(of_class(answers[:, :, 1] if several else answers[:, 0], true_class(labels)), counts)
+    multi_label = labels.dim() == 2
+    answers = log_answers(logits, multi_label=multi_label).exp()
+    return averaged(of_class(answers[:, :, 1] if multi_label else answers[:, 0], true_class(labels)), counts)
 
 
 class Gain(GuidedLoss):

@@ -16,9 +16,9 @@ def true_class(labels: Tensor) -> Tensor:
     return mean_over(labels) if labels.dim() == 2 else labels
 
 
-def predicted_class(logits: Tensor, labels: Tensor) -> Tensor:
+def predicted_class(logits: Tensor, *, multi_label: bool) -> Tensor:
     """The same of what is predicted: the highest logit; where images may have several labels, all logits above 0."""
-    return mean_over(logits > 0) if labels.dim() == 2 else logits.argmax(1)
+    return mean_over(logits > 0) if multi_label else logits.argmax(1)
 
 
 def mean_over(chosen: Tensor) -> Tensor:

@@ -80,5 +80,5 @@ class RightReasons(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        gradient = input_gradient(log_answers(output.logits, several=batch.several), batch, "rrr")
+        gradient = input_gradient(log_answers(output.logits, multi_label=batch.multi_label), batch, "rrr")
         return gradient_outside(gradient, batch.saliency, batch.annotated, form=self.form)

@@ -52,19 +52,19 @@ def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Te
     return averaged((nearer + margin).relu(), counts)
 
 
-def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, several: bool = False) -> Tensor:
+def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, multi_label: bool = False) -> Tensor:
     """Jensen-Shannon divergence of two answers, in nats, in [0, ln 2]; symmetric, differentiable in both.
 
     Args:
         first: `(B, K)` logits.
         second: `(B, K)` logits.
         counts: `(B,)` bool: which images count.
-        several: images may have several labels: it is the mean over classes of the divergence of yes and no.
+        multi_label: images may have several labels: it is the mean over classes of the divergence of yes and no.
 
     Returns:
         Scalar: mean over the images that count; a zero that back-propagates where none does.
     """
-    one, other = log_answers(first, several=several), log_answers(second, several=several)
+    one, other = log_answers(first, multi_label=multi_label), log_answers(second, multi_label=multi_label)
     middle = torch.logaddexp(one, other) - math.log(2)
     apart = [functional.kl_div(middle, each, reduction="none", log_target=True).sum(2).mean(1) for each in (one, other)]
     return averaged((apart[0] + apart[1]) / 2, counts)
@@ -118,7 +118,7 @@ class Sage(GuidedLoss):
             answers = copies.logits[: len(kept)]
             found["consistency"] = (
                 self.consistency,
-                jensen_shannon(output.logits, answers, counts, several=batch.several),
+                jensen_shannon(output.logits, answers, counts, multi_label=batch.multi_label),
             )
         return found
 

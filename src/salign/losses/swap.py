@@ -85,15 +85,15 @@ def swap_consistency(
     Returns:
         Scalar, 0 or more: mean over the images that count; a zero that back-propagates where none does.
     """
-    several = labels.dim() == 2
-    answers = log_answers(second, several=several)
+    multi_label = labels.dim() == 2
+    answers = log_answers(second, multi_label=multi_label)
     if first is None:
-        told = labels.long() if several else labels[:, None]
+        told = labels.long() if multi_label else labels[:, None]
         apart = -answers.gather(2, told[:, :, None])[:, :, 0]
     else:
-        before = log_answers(first.detach(), several=several)
+        before = log_answers(first.detach(), multi_label=multi_label)
         apart = functional.kl_div(answers, before, reduction="none", log_target=True).sum(2)
-    if several:
+    if multi_label:
         return averaged(over_classes(apart, class_weights), counts)
     per_image = apart[:, 0] if class_weights is None else apart[:, 0] * class_weights[labels]
     return averaged(per_image, counts)

@@ -24,17 +24,17 @@ def look_again(output: Output, images: Tensor, loss: str) -> Output:
     return output.again(images)
 
 
-def log_answers(logits: Tensor, *, several: bool = False) -> Tensor:
+def log_answers(logits: Tensor, *, multi_label: bool = False) -> Tensor:
     """Logarithms of the answers' probabilities, in float32 at least, even under autocast.
 
     Args:
         logits: `(B, K)`.
-        several: images may have several labels: each class is a question of its own.
+        multi_label: images may have several labels: each class is a question of its own.
 
     Returns:
-        `(B, questions, answers)`: `(B, 1, K)`; with `several` `(B, K, 2)`, no and yes.
+        `(B, questions, answers)`: `(B, 1, K)`; with `multi_label` `(B, K, 2)`, no and yes.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if several:
+    if multi_label:
         return torch.stack([functional.logsigmoid(-logits), functional.logsigmoid(logits)], dim=2)
     return logits.log_softmax(1)[:, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from salign.models.backbone import Backbone, Cam
 from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
-from salign.types import Output, SalignError
+from salign.types import SEPARATOR, Output, SalignError
 
 CONFIG = "model.json"
 
@@ -32,6 +33,7 @@ class Classifier(nn.Module):
         output_stride: pixels per cell of the map, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
         cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
+        multi_label: each class is a yes or no of its own: an image may have several, or none.
         seed: of the random weights and of the new head.
     """
 
@@ -48,12 +50,14 @@ class Classifier(nn.Module):
         output_stride: int | None = None,
         args: dict[str, Any] | None = None,
         cam: Cam = "proved",
+        multi_label: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         if len(classes) < 2 or len(set(classes)) != len(classes):
             raise SalignError(f"expected at least two different classes, got {list(classes)}.")
         self.classes = tuple(classes)
+        self.multi_label = multi_label
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size: tuple[int, int] = (height, width)
         self.config: dict[str, Any] = {
@@ -63,6 +67,7 @@ class Classifier(nn.Module):
             "output_stride": output_stride,
             "args": dict(args or {}),
             "cam": cam,
+            "multi_label": multi_label,
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -91,6 +96,16 @@ class Classifier(nn.Module):
         with running_statistics_kept(self):
             return self(images)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """`(B, K)` logits -> `(B, K)`: softmax; of classes that are each a yes or no, sigmoid."""
+        return logits.sigmoid() if self.multi_label else logits.softmax(1)
+
+    def answers(self, logits: Tensor) -> list[str]:
+        """Of each image the class with the highest logit; where it may have several, those above 0 joined by `;`."""
+        if self.multi_label:
+            return [SEPARATOR.join(sorted(compress(self.classes, above))) for above in (logits > 0).tolist()]
+        return [self.classes[k] for k in logits.argmax(1).tolist()]
+
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""
         folder = Path(folder)
@@ -114,5 +129,5 @@ class Classifier(nn.Module):
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
-        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam."""
+        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam, multi_label."""
         return read_config(Path(folder) / CONFIG, ("backbone", "classes", "image_size"), "salign train")

@@ -1,0 +1,81 @@
+"""Labels of images that may have several, or none: names joined by `;` in the cell `label` of a manifest.
+
+The order of the names means nothing: cells are read with their names sorted, so that equal sets are equal cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from salign.types import SEPARATOR, names_in
+
+NONE = "(none)"
+"""How an image without a label is counted."""
+
+
+def ordered(labels: pd.Series) -> pd.Series:
+    """Each cell with its names sorted."""
+    return _each(labels, lambda cell: SEPARATOR.join(sorted(names_in(cell))))
+
+
+def sets_named(labels: pd.Series) -> pd.Series:
+    """Each cell as the name of its set of labels: its names sorted, or `NONE`."""
+    return ordered(labels).fillna(NONE)
+
+
+def kept(labels: pd.Series, classes: Sequence[str]) -> pd.Series:
+    """Each cell without the names that are not among the classes; one that is left without any is empty (NA)."""
+    return _each(labels, lambda cell: SEPARATOR.join(name for name in names_in(cell) if name in classes)).replace(
+        "", pd.NA
+    )
+
+
+def single_names(labels: pd.Series) -> list[str]:
+    """The names that occur, sorted."""
+    return sorted({name for cell in labels.dropna().unique() for name in names_in(cell)})
+
+
+def wrong_cells(labels: pd.Series) -> list[tuple[int, str]]:
+    """Position and message of every cell with a name that is empty, has spaces around it, or comes twice."""
+    said = {cell: message for cell in labels.dropna().unique() if (message := _wrong(cell))}
+    return [(int(i), said[labels.iloc[i]]) for i in np.flatnonzero(labels.isin(list(said)).to_numpy(dtype=bool))]
+
+
+def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """`(N, K)` bool: which of the classes each cell names; and position and name of every other name."""
+    number = {name: k for k, name in enumerate(classes)}
+    found = np.zeros((len(labels), len(classes)), dtype=bool)
+    unknown = []
+    for i, cell in enumerate(labels.tolist()):
+        for name in names_in(cell):
+            if name in number:
+                found[i, number[name]] = True
+            else:
+                unknown.append((i, name))
+    return found, unknown
+
+
+def by_name(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per image and name, `NONE` for an image without any: to count by class."""
+    names = [names_in(cell) or [NONE] for cell in table["label"].tolist()]
+    return table.assign(label=pd.Series(names, index=table.index, dtype=object)).explode("label")
+
+
+def _each(labels: pd.Series, change: Callable[[str], str]) -> pd.Series:
+    """Every different cell is changed once."""
+    return labels.map({cell: change(cell) for cell in labels.dropna().unique()}).astype(labels.dtype)
+
+
+def _wrong(cell: str) -> str | None:
+    names = names_in(cell)
+    if "" in names:
+        return f"{cell!r} has an empty name; expected names joined by {SEPARATOR!r}, or an empty cell"
+    if any(name != name.strip() for name in names):
+        tidy = SEPARATOR.join(name.strip() for name in names)
+        return f"{cell!r} has spaces around a name; write {tidy!r}"
+    if len(set(names)) < len(names):
+        return f"{cell!r} has a name twice; write {SEPARATOR.join(dict.fromkeys(names))!r}"
+    return None

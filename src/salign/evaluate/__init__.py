@@ -16,6 +16,7 @@ from salign.evaluate.classification import (
 from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed
 from salign.evaluate.delong import DeLong, delong
 from salign.evaluate.figures import choose_threshold, evaluate_predictions
+from salign.evaluate.multi_label import evaluate_multi_label
 from salign.evaluate.pad import (
     acer,
     apcer,
@@ -53,6 +54,7 @@ __all__ = [
     "delong",
     "ece",
     "eer",
+    "evaluate_multi_label",
     "evaluate_predictions",
     "holm",
     "one_vs_rest",

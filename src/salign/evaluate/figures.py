@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -65,11 +66,14 @@ def evaluate_predictions(
     """
     images, note = prepare(table, classes, positive, threshold, species_column)
     require(table, group_columns)
-    wanted = list(_parts(table, group_columns))
+    wanted = list(parts_of(table, group_columns))
     rows = []
     for (split, column, group), positions in track(wanted, "figures", disable=not progress, transient=True):
         part = images.take(positions)
-        lines = _lines(part, note, resamples, confidence, generator)
+        values_of, about = (_two_class, _about_two) if len(images.classes) == 2 else (_many_class, _about_many)
+        lines = figure_lines(
+            functools.partial(values_of, part), about(part, note), part.strata, resamples, confidence, generator
+        )
         rows += [(split, column, group, *line) for line in lines]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -107,7 +111,7 @@ def choose_threshold(
     return pad.threshold_at_apcer(scores, images.attack, float(match[1]) / 100, images.species)
 
 
-def _parts(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
+def parts_of(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
     """Each line of the report: (split, group column, group) and the positions of its images."""
     splits = named(table, "split")
     for split in pd.unique(splits):
@@ -119,19 +123,31 @@ def _parts(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[
                 yield (split, column, group), members[groups == group]
 
 
-def _lines(
-    images: Images, threshold_note: str, resamples: int, confidence: float, generator: np.random.Generator
+def figure_lines(
+    values_of: Callable[[Array], dict[str, Array]],
+    about: Callable[[str], tuple[int, list[str]]],
+    strata: Array,
+    resamples: int,
+    confidence: float,
+    generator: np.random.Generator,
 ) -> list[tuple[str, float, float, float, int, str]]:
-    """`(metric, value, low, high, n, note)` for one set of images."""
-    values_of = _two_class if len(images.classes) == 2 else _many_class
-    values = {name: float(found[0]) for name, found in values_of(images, np.ones((1, len(images)))).items()}
-    about = (_about_two if len(images.classes) == 2 else _about_many)(images, threshold_note)
-    _, sizes = np.unique(images.strata, return_counts=True)
+    """`(metric, value, low, high, n, note)` for one set of images.
+
+    Args:
+        values_of: `(R, N)` counts -> `(R,)` values of each metric.
+        about: metric -> how many images it is about, and its notes; a reason for NaN comes first.
+        strata: `(N,)`, within which the bootstrap draws.
+        resamples: of the bootstrap; 0 for no intervals. Those in which a figure has no meaning are left out.
+        confidence: of the intervals.
+        generator: source of randomness.
+    """
+    values = {name: float(found[0]) for name, found in values_of(np.ones((1, len(strata)))).items()}
+    _, sizes = np.unique(strata, return_counts=True)
     lone = bool(sizes.max() == 1)
     drawn: dict[str, list[Array]] = {name: [] for name in values}
     if resamples and not lone:
-        for weights in bootstrap_counts(images.strata, resamples, generator):
-            for name, found in values_of(images, weights).items():
+        for weights in bootstrap_counts(strata, resamples, generator):
+            for name, found in values_of(weights).items():
                 drawn[name].append(found)
     lines = []
     for name, value in values.items():
@@ -142,7 +158,11 @@ def _lines(
         elif lone:
             notes.append("no interval: one image of each kind cannot be resampled")
         elif resamples:
-            low, high = percentile_interval(np.concatenate(drawn[name]), confidence)
+            resampled = np.concatenate(drawn[name])
+            kept = resampled[~np.isnan(resampled)]
+            low, high = percentile_interval(kept, confidence)
+            if len(kept) < len(resampled):
+                notes.append(f"interval without {len(resampled) - len(kept)} resamples that lack one kind of image")
             if low == high:
                 notes.append("all resamples agree: the interval cannot speak of errors that did not occur here")
             elif sizes.min() == 1:

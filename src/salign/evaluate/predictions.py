@@ -1,7 +1,9 @@
 """The predictions table: one row per image, the contract between train, predict and evaluate.
 
 Columns `id, path, split, label, predicted`, then `logit_<class>` and `prob_<class>` for every class in order, then any
-free columns of the manifest (group, domain, attack species). `label` and `split` are empty where unknown.
+free columns of the manifest (group, domain, attack species). `label` and `split` are empty where unknown. Where images
+may have several labels, `label` and `predicted` are names joined by `;`, or empty for none of the classes, and the
+probabilities are each class's own.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from salign.files import replacing
-from salign.types import SalignError
+from salign.types import SalignError, names_in
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
 LOGIT, PROB = "logit_", "prob_"
@@ -52,8 +54,19 @@ def text_of(table: pd.DataFrame, column: str) -> pd.Series:
     return values.astype(str).mask(values.isna(), "")
 
 
+def named_in(table: pd.DataFrame, column: str, classes: Sequence[str]) -> np.ndarray:
+    """`(N, K)` bool: which of the classes the cells of a column name, joined by `;`."""
+    cells = [set(names_in(cell)) for cell in text_of(table, column)]
+    return np.array([[name in cell for name in classes] for cell in cells], dtype=bool).reshape(-1, len(classes))
+
+
 def validate(
-    table: pd.DataFrame, classes: Sequence[str], *, source: str = "predictions", labelled: bool = False
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    source: str = "predictions",
+    labelled: bool = False,
+    multi_label: bool = False,
 ) -> None:
     """Check a table once, at the boundary, and report everything that is wrong together.
 
@@ -62,11 +75,13 @@ def validate(
         classes: the class names expected, at least two.
         source: name of the file for the message.
         labelled: whether every row must carry a label.
+        multi_label: whether images may have several labels, or none.
 
     Raises:
         SalignError: columns are missing, an id is empty or twice, a number is not finite or no probability, the
             probabilities of a row do not sum to one, `predicted` is not the class of the highest probability, a label
-            is unknown, or missing although `labelled`.
+            is unknown, or missing although `labelled`. With `multi_label` the probabilities need no sum, and
+            `predicted` are the classes above one half.
     """
     names = list(classes)
     if len(set(names)) < max(2, len(names)):
@@ -88,15 +103,29 @@ def validate(
     for i, j in np.argwhere(~np.isfinite(values)):
         faults.append((int(i), f"{numbers[j]}: {table[numbers[j]].iloc[i]!r} is not a finite number"))
     probabilities, sound = values[:, len(classes) :], np.isfinite(values).all(1)
-    off = np.abs(probabilities.sum(1) - 1) + np.maximum(-probabilities.min(1, initial=0), 0) > _TOLERANCE
-    flag(sound & off, lambda i: f"prob: {probabilities[i].tolist()} are no probabilities that sum to 1")
-    chosen = np.array([names.index(name) if name in names else -1 for name in predicted], dtype=np.int64)
-    flag(chosen < 0, lambda i: f"predicted: {predicted.iloc[i]!r} is none of the classes")
-    beaten = probabilities[np.arange(len(table)), chosen] < probabilities.max(1, initial=0) - _TOLERANCE
-    flag(sound & ~off & (chosen >= 0) & beaten, lambda i: f"predicted: {predicted.iloc[i]!r} has not the highest prob")
-    flag(~labels.isin([*names, ""]), lambda i: f"label: {labels.iloc[i]!r} is none of the classes")
-    if labelled:
-        flag(labels == "", lambda i: "label: empty; only labelled images can be evaluated")
+    if multi_label:
+        off = (np.abs(probabilities - 0.5) > 0.5 + _TOLERANCE).any(1)
+        flag(sound & off, lambda i: f"prob: {probabilities[i].tolist()} are no probabilities")
+        flag(_strange(predicted, names), lambda i: f"predicted: {predicted.iloc[i]!r} names what is no class")
+        flag(_strange(labels, names), lambda i: f"label: {labels.iloc[i]!r} names what is no class")
+        lead = np.where(named_in(table, "predicted", names), probabilities - 0.5, 0.5 - probabilities).min(1)
+        flag(
+            sound & ~off & (lead < -_TOLERANCE),
+            lambda i: f"predicted: {predicted.iloc[i]!r} are not the classes with a prob above one half",
+        )
+    else:
+        off = np.abs(probabilities.sum(1) - 1) + np.maximum(-probabilities.min(1, initial=0), 0) > _TOLERANCE
+        flag(sound & off, lambda i: f"prob: {probabilities[i].tolist()} are no probabilities that sum to 1")
+        chosen = np.array([names.index(name) if name in names else -1 for name in predicted], dtype=np.int64)
+        flag(chosen < 0, lambda i: f"predicted: {predicted.iloc[i]!r} is none of the classes")
+        beaten = probabilities[np.arange(len(table)), chosen] < probabilities.max(1, initial=0) - _TOLERANCE
+        flag(
+            sound & ~off & (chosen >= 0) & beaten,
+            lambda i: f"predicted: {predicted.iloc[i]!r} has not the highest prob",
+        )
+        flag(~labels.isin([*names, ""]), lambda i: f"label: {labels.iloc[i]!r} is none of the classes")
+        if labelled:
+            flag(labels == "", lambda i: "label: empty; only labelled images can be evaluated")
     if faults:
         faults.sort(key=lambda fault: fault[0])
         lines = [f"  row {position + 2} ({ids.iloc[position]}), {message}" for position, message in faults[:_SHOWN]]
@@ -105,12 +134,20 @@ def validate(
         raise SalignError("\n".join([f"{source}: {len(faults)} fault(s) (classes: {known}):", *lines, *more]))
 
 
-def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> pd.DataFrame:
+def _strange(cells: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    """`(N,)` bool: which cells name something that is no class."""
+    return np.array([not set(names_in(cell)) <= set(classes) for cell in cells], dtype=bool)
+
+
+def read_predictions(
+    path: str | Path, classes: Sequence[str] | None = None, *, multi_label: bool = False
+) -> pd.DataFrame:
     """Read and validate a table written by `train`, `predict` or anybody (CSV, or Parquet by suffix).
 
     Args:
         path: the file.
         classes: the classes expected; None takes those of the `prob_<class>` columns.
+        multi_label: whether images may have several labels, or none.
 
     Returns:
         The table; text columns as text (an empty cell is an empty text), logits and probabilities as float64.
@@ -129,7 +166,7 @@ def read_predictions(path: str | Path, classes: Sequence[str] | None = None) -> 
     except (OSError, ValueError, pd.errors.ParserError, pa.ArrowInvalid) as error:
         raise SalignError(f"{path}: cannot be read as a predictions table: {error}") from error
     names = tuple(classes) if classes is not None else classes_of(table)
-    validate(table, names, source=str(path))
+    validate(table, names, source=str(path), multi_label=multi_label)
     numbers = columns_for(names)[len(COLUMNS) :]
     return table.assign(
         **{name: text_of(table, name) for name in COLUMNS},

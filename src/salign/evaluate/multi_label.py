@@ -1,0 +1,119 @@
+"""Figures where an image may have several labels, or none: each class is a yes or no of its own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from salign.evaluate import classification
+from salign.evaluate.figures import COLUMNS, figure_lines, parts_of
+from salign.evaluate.images import require
+from salign.evaluate.predictions import named_in, probabilities_of, validate
+from salign.evaluate.ranking import Array, Ranking, ratio
+from salign.types import SalignError
+
+
+def evaluate_multi_label(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    group_columns: Sequence[str] = (),
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    generator: np.random.Generator,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Every figure for every split and, within it, for every value of the group columns.
+
+    `auroc_macro` and `ap_macro`: plain means over the classes that some images have and some have not; `auroc[CLASS]`
+    and `ap[CLASS]`, each class by its probability; `accuracy`: the share of images that are right about every class
+    (exact match); `accuracy_macro`: the mean over classes of the share of images that are right about it;
+    `brier_macro`.
+
+    Intervals: percentile bootstrap over images, drawn from all alike. In a resample the macro figures are means over
+    the classes that have a value there.
+
+    Args:
+        table: predictions, see `predictions`; an empty label is none of the classes.
+        classes: class names in the order of the logits.
+        group_columns: free columns to report apart.
+        resamples: bootstrap resamples; 0 for no intervals.
+        confidence: of the intervals.
+        generator: source of randomness.
+        progress: whether to show a progress bar.
+
+    Returns:
+        As `evaluate_predictions`.
+
+    Raises:
+        SalignError: the table is empty or not valid, or an argument names what is not there.
+    """
+    if not len(table):
+        raise SalignError("no predictions to evaluate: the table is empty")
+    validate(table, classes, multi_label=True)
+    require(table, group_columns)
+    labels, predicted = (named_in(table, column, classes) for column in ("label", "predicted"))
+    probabilities = probabilities_of(table, classes)
+    rows = []
+    wanted = list(parts_of(table, group_columns))
+    for (split, column, group), part in track(wanted, "figures", disable=not progress, transient=True):
+        lines = figure_lines(
+            functools.partial(_values, labels[part], predicted[part], probabilities[part], classes),
+            _about(labels[part], classes),
+            np.zeros(len(part)),
+            resamples,
+            confidence,
+            generator,
+        )
+        rows += [(split, column, group, *line) for line in lines]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _values(
+    labels: Array, predicted: Array, probabilities: Array, classes: Sequence[str], weights: Array
+) -> dict[str, Array]:
+    """`(N, K)` labels, answers and probabilities, `(R, N)` counts -> `(R,)` values."""
+    rankings = [Ranking.of(probabilities[:, k], labels[:, k], weights) for k in range(len(classes))]
+    areas = np.stack([classification.auroc_of(ranking) for ranking in rankings])
+    precisions = np.stack([classification.average_precision_of(ranking) for ranking in rankings])
+    right, squared = predicted == labels, (probabilities - labels) ** 2
+    shares = np.stack([right.all(1), right.mean(1), squared.mean(1)])
+    accuracy, accuracy_macro, brier_macro = ratio(weights @ shares.T, weights.sum(1)[:, None]).T
+    return {
+        "auroc_macro": _mean(areas),
+        "ap_macro": _mean(precisions),
+        "accuracy": accuracy,
+        "accuracy_macro": accuracy_macro,
+        "brier_macro": brier_macro,
+        **{f"auroc[{name}]": area for name, area in zip(classes, areas, strict=True)},
+        **{f"ap[{name}]": precision for name, precision in zip(classes, precisions, strict=True)},
+    }
+
+
+def _mean(per_class: Array) -> Array:
+    """`(K, R)` -> `(R,)`: mean over the classes that have a value."""
+    some = ~np.isnan(per_class)
+    return ratio(np.where(some, per_class, 0.0).sum(0), some.sum(0).astype(float))
+
+
+def _about(labels: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:
+    """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
+    images, having = len(labels), dict(zip(classes, labels.sum(0).tolist(), strict=True))
+    one_kind = [name for name, count in having.items() if count in (0, images)]
+
+    def about(metric: str) -> tuple[int, list[str]]:
+        kind, _, name = metric.partition("[")
+        if name:
+            name = name[:-1]
+            count = having[name]
+            lacking = "with" if count == 0 else "without"
+            return images, [f"no image {lacking} {name}" if name in one_kind else f"{count} images with {name}"]
+        if kind in ("auroc_macro", "ap_macro") and one_kind:
+            return images, [f"mean over the classes of both kinds of images; not {', '.join(one_kind)}"]
+        return images, []
+
+    return about

@@ -35,6 +35,12 @@ def test_a_study_is_the_union_of_its_grids(digits: Path) -> None:
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
 
 
+def test_several_labels_per_image_are_refused(digits: Path) -> None:
+    study = Study.build(content(digits, datasets={"tags": {"data": {"multi_label": True}}}, controls=[]))
+    with pytest.raises(SalignError, match=r"small, ce-seed0: .*one class per image.*data\.multi_label.*salign train"):
+        expand(study)
+
+
 def test_the_arms_of_a_pair_share_seed_data_and_number_format(digits: Path) -> None:
     cells = expand(Study.build(content(digits, grids=[{"arms": ["ce", "cyborg", "shuffled"], "images": [60]}])))
     for seed in range(5):

@@ -26,7 +26,8 @@ def manifest(tmp_path):
 
 
 def full(manifest) -> dict[str, Any]:
-    """Every key that a recipe has, with a value other than its default but for model.cam, which this loss needs."""
+    """Every key that a recipe has, with a value other than its default but for two: model.cam, which this loss needs,
+    and data.multi_label, with which others here do not go."""
     return {
         "name": "all-keys_1.0",
         "preset": "wacv2023",
@@ -38,6 +39,7 @@ def full(manifest) -> dict[str, Any]:
             "val": ["c"],
             "test": {"far": ["d", "e"]},
             "classes": ["y", "x"],
+            "multi_label": False,
             "positive": "y",
             "image_size": [96, 128],
             "augment": "flip",
@@ -104,7 +106,7 @@ def test_the_list_of_keys_here_is_complete(manifest):
         assert set(content[section]) == set(model.model_fields)
         defaults = {name: field.default for name, field in model.model_fields.items()}
         same = [name for name, value in content[section].items() if value == defaults[name]]
-        assert same == (["cam"] if section == "model" else [])
+        assert same == {"model": ["cam"], "data": ["multi_label"]}.get(section, [])
 
 
 def test_yaml_round_trip_keeps_every_value(manifest):
@@ -339,7 +341,7 @@ def nested(key, value):
 def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest):
     content = full(manifest)
     keys = {f"{section}.{key}" for section in ("data", "model", "loss", "train") for key in content[section]}
-    assert set(LEAVES) | FREE | {"model.cam"} == keys | {"name", "preset", "seed"}
+    assert set(LEAVES) | FREE | {"model.cam", "data.multi_label"} == keys | {"name", "preset", "seed"}
     recipe = Recipe.build(content)
     prints = {key: recipe.with_values(nested(key, value)).fingerprint() for key, value in LEAVES.items()}
     prints[""] = recipe.fingerprint()
@@ -352,6 +354,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}})
     content = recipe.model_dump(mode="json")
     assert content["data"].pop("seconds_column") is None
+    assert content["data"].pop("multi_label") is False
     assert content["model"].pop("cam") == "proved"
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     content["data"] |= {"manifest": digest, "root": None, "workers": None}
@@ -367,6 +370,17 @@ def test_a_loss_that_needs_a_map_is_refused_where_there_is_none(manifest):
     for loss in ("ce", "swap", "sage"):
         accepted = Recipe.build({**content, "loss": {"name": loss}})
         assert accepted.fingerprint() != accepted.with_values({"model": {"cam": "proved"}}).fingerprint()
+
+
+def test_what_goes_by_the_one_class_of_an_image_is_refused_with_several_labels(manifest):
+    content = {"name": "tags", "data": {"manifest": str(manifest), "multi_label": True}}
+    wrong = {"positive": "x", "species": "kind", "sampling": "balanced", "maps": "shuffled_within"}
+    said = refused({**content, "data": content["data"] | wrong}, "multi_label does not go with", "leave that out")
+    assert all(word in said for word in ("positive", "species", "sampling: balanced", "maps: shuffled_within"))
+    assert "shuffled_across" in refused({**content, "data": content["data"] | {"maps": "shuffled_across"}})
+    fair = {"limit": 5, "annotated": 0.5, "maps": "shuffled@0.5", "swap_outside": 0.5}
+    accepted = Recipe.build({**content, "data": content["data"] | fair})
+    assert accepted.fingerprint() != accepted.with_values({"data": {"multi_label": False}}).fingerprint()
 
 
 def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):

@@ -149,7 +149,7 @@ def maker_of(
     """What a run folder can mark with: the net of `salign saliency train`, or the classifier of `salign train`.
 
     Raises:
-        SalignError: neither is there.
+        SalignError: neither is there, or a classifier of images that may have several labels.
     """
     folder = Path(run)
     if (folder / NET).is_file():
@@ -157,6 +157,11 @@ def maker_of(
         return NetMaker(net, _name(folder, net.config["backbone"]))
     if (folder / CLASSIFIER).is_file():
         teacher = Classifier.load(folder).to(device)
+        if teacher.multi_label:
+            raise SalignError(
+                f"{folder}: images may have several labels there (data.multi_label), and a teacher marks the evidence "
+                "for one class. Train a net that marks without classes: salign saliency train."
+            )
         name = _name(folder, f"{teacher.config['backbone']}-{method}")
         return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
     raise SalignError(

@@ -25,7 +25,8 @@ def predict(
 ) -> None:
     """Predict any number of images, at constant memory.
 
-    Writes one table with a row per image: predicted class, logits and probabilities.
+    Writes one table with a row per image: predicted class, logits and probabilities. Where images may have several
+    labels, the predicted classes are joined by `;`.
     """
     from salign.models import load
     from salign.train.predict import predict_folder

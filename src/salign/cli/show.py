@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from salign.experiment.study import Study
 
 MAIN = (
-    "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "balanced_accuracy", "eer", "apcer", "bpcer", "acer",
-    "bpcer_at_apcer5", "brier", "brier_macro", "ece",
+    "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "accuracy_macro", "balanced_accuracy", "eer", "apcer",
+    "bpcer", "acer", "bpcer_at_apcer5", "brier", "brier_macro", "ece",
 )  # fmt: skip
 """Figures worth a line; the CSV has all."""
 

@@ -153,8 +153,8 @@ def expand(study: Study) -> list[Cell]:
     """All cells, seed by seed, so that a study cut short holds whole pairs; no place occurs twice.
 
     Raises:
-        SalignError: an unknown arm, a recipe that does not hold, `ce_times` without a number of images, or one place
-            with different epochs.
+        SalignError: an unknown arm, a recipe that does not hold or allows several labels, `ce_times` without a number
+            of images, or one place with different epochs.
     """
     places: dict[Place, int | None] = {}
     for grid in study.grids:
@@ -169,7 +169,13 @@ def expand(study: Study) -> list[Cell]:
         values = _values(study, places[place], *place)
         content = json.dumps(values, sort_keys=True)
         name = names.setdefault(content, _name(study, *place))
-        cells.append(Cell(*place, recipe=Recipe.build({**values, "name": name}, f"study {study.name}, {name}")))
+        recipe = Recipe.build({**values, "name": name}, f"study {study.name}, {name}")
+        if recipe.data.multi_label:
+            raise SalignError(
+                f"study {study.name}, {name}: studies compare answers of one class per image, and data.multi_label "
+                "allows several. Train such recipes one by one: salign train."
+            )
+        cells.append(Cell(*place, recipe=recipe))
     return cells
 
 

@@ -73,6 +73,11 @@ def analyse_run(
             raise SalignError(f"unknown {option} {value!r}; there are {', '.join(choices)}.")
     if images < 1 or not names:
         raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
+    if recipe.data.multi_label:
+        raise SalignError(
+            f"{run.path}: analyse compares the map of an image's one class, and images may have several here "
+            "(data.multi_label). salign explain shows their maps."
+        )
     folder = run.path / FOLDER
     asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
     done = folder / "done"

@@ -14,13 +14,13 @@ from salign.losses import LOSSES, Loss
 from salign.models import Classifier
 from salign.train.callbacks import KeepBest
 from salign.train.module import GuidedTraining
-from salign.train.prepare import Prepared, balanced_weights, of_machines, prepare
+from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines, prepare
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.report import report
 from salign.train.run import RunFolder
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.trainer import choose_device, run_trainer, training_options
-from salign.types import SalignError
+from salign.types import SEPARATOR, SalignError
 
 Say = Callable[[str], None]
 
@@ -56,6 +56,7 @@ def fit(
         output_stride=recipe.model.output_stride,
         args=recipe.model.args,
         cam=recipe.model.cam,
+        multi_label=recipe.data.multi_label,
         seed=recipe.seed,
     )
     loss = build_loss(recipe.loss, data)
@@ -128,10 +129,12 @@ def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss,
 
 def _tell_data(data: Prepared, say: Say) -> None:
     for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
-        counts = torch.bincount(dataset.labels, minlength=len(data.classes)).tolist()
+        counts = class_counts(dataset.labels, len(data.classes)).tolist()
         per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
         mapped = f"{int(dataset.annotated.sum())} with a saliency map{of_machines(dataset)}"
         say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
+    if joined := [name for name in data.classes if SEPARATOR in name]:
+        say(f"  {joined[0]!r} is taken for one class; if such images have several labels, set data.multi_label: true")
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
 

@@ -12,7 +12,12 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MultilabelAUROC,
+    MultilabelExactMatch,
+)
 
 from salign.losses import Loss
 from salign.losses.base import going_back
@@ -69,7 +74,8 @@ class Training(LightningModule):
 class GuidedTraining(Training):
     """Trains a classifier with any member of `LOSSES`.
 
-    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy).
+    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy). Where
+    images may have several labels, an answer is right if it is right about every class.
 
     Args:
         classifier: the network.
@@ -83,7 +89,9 @@ class GuidedTraining(Training):
         self.loss = loss
         classes = len(classifier.classes)
         self.figures = MetricCollection(
-            {"auroc": MulticlassAUROC(classes), "accuracy": MulticlassAccuracy(classes, average="micro")}
+            {"auroc": MultilabelAUROC(classes), "accuracy": MultilabelExactMatch(classes)}
+            if classifier.multi_label
+            else {"auroc": MulticlassAUROC(classes), "accuracy": MulticlassAccuracy(classes, average="micro")}
         )
 
     def on_train_epoch_start(self) -> None:
@@ -109,7 +117,7 @@ class GuidedTraining(Training):
         logits = self.classifier(batch.images.contiguous(memory_format=self.format)).logits.float()
         loss = cross_entropy(logits, batch.labels)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        self.figures.update(logits.softmax(1), batch.labels)
+        self.figures.update(self.classifier.probabilities(logits), batch.labels.long())
 
     def on_validation_epoch_end(self) -> None:
         """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""

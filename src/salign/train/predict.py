@@ -20,6 +20,7 @@ from salign.data.manifest import Fault, Manifest
 from salign.data.tables import TEXT
 from salign.data.transforms import build_transform
 from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter
+from salign.losses.labels import predicted_class
 from salign.maps import min_max
 from salign.models import Classifier
 from salign.types import Batch, Output, SalignError
@@ -67,9 +68,9 @@ def predict_batches(
             yield pd.DataFrame(
                 {
                     **{name: rows[name].to_numpy() for name in ("id", "path", "split", "label")},
-                    "predicted": [classifier.classes[k] for k in logits.argmax(1).tolist()],
+                    "predicted": classifier.answers(logits),
                     **_columns(LOGIT, classifier.classes, logits),
-                    **_columns(PROB, classifier.classes, logits.double().softmax(1)),
+                    **_columns(PROB, classifier.classes, classifier.probabilities(logits.double())),
                     **{name: rows[name].to_numpy() for name in free},
                 }
             )
@@ -93,7 +94,7 @@ def predict_folder(
         images: folder, searched to the bottom, or a file.
         out: `.csv` or `.parquet`; replaced only when all is done.
         maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image;
-            outside of `images`.
+            outside of `images`. Of several predicted classes, the mean of theirs; of none, zeros.
         batch_size: images at a time.
         workers: processes that read images.
         leave_out: go on without images that cannot be read.
@@ -120,7 +121,7 @@ def predict_folder(
                     dataset,
                     batch_size=batch_size,
                     workers=workers if len(manifest) > 4 * batch_size else 0,
-                    visit=None if maps is None else _map_writer(manifest, maps),
+                    visit=None if maps is None else _map_writer(manifest, maps, multi_label=classifier.multi_label),
                     progress=f"predicting, {done} done" if progress else None,
                 ):
                     writer.write(rows)
@@ -184,9 +185,10 @@ def _unlabelled(paths: list[str], root: Path, first: int) -> Manifest:
     return Manifest(table, root.resolve(), str(root))
 
 
-def _map_writer(manifest: Manifest, folder: Path) -> Visit:
+def _map_writer(manifest: Manifest, folder: Path, *, multi_label: bool) -> Visit:
     def write(batch: Batch, output: Output) -> None:
-        scaled = min_max(output.cam(output.logits.argmax(1))).mul(255).round().byte().cpu().numpy()
+        asked = predicted_class(output.logits, multi_label=multi_label)
+        scaled = min_max(output.cam(asked)).mul(255).round().byte().cpu().numpy()
         for position, values in zip(batch.index.tolist(), scaled, strict=True):
             name = str(manifest.table["path"].iat[position])
             path = folder / (name if name.endswith(".png") else f"{name}.png")

@@ -16,7 +16,9 @@ from salign.data.transforms import build_transform
 from salign.evaluate.predictions import LOGIT, PROB
 from salign.train.predict import free_columns
 from salign.train.recipe import DataRecipe
-from salign.types import SalignError
+from salign.types import SEPARATOR, SalignError
+
+_JOINED = f"If labels joined by {SEPARATOR!r} are several labels of one image, set data.multi_label: true."
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Prepared:
     classes: tuple[str, ...]
     """In the order of the logits."""
     positive: str | None
-    """Of two classes the one to detect; None for more."""
+    """Of two classes the one to detect; None for more, and where images may have several labels."""
     train: SaliencyDataset
     val: SaliencyDataset
     tests: dict[str, SaliencyDataset]
@@ -44,10 +46,10 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     Raises:
         SalignError: anything missing, unknown, unreadable or empty; every faulty row is named.
     """
-    manifest = Manifest.read(data.manifest, data.root)
+    manifest = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
     tests = data.test if isinstance(data.test, dict) else {name: [name] for name in data.test}
     classes = tuple(data.classes or manifest.select(data.train).classes)
-    positive = _positive(data.positive, classes)
+    positive = None if data.multi_label else _positive(data.positive, classes)
     find_control(data.maps)
     _check_names(data, manifest, list(tests))
 
@@ -71,9 +73,19 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
         left_out=tuple(faults),
     )
     for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
-        missing = [name for k, name in enumerate(classes) if not bool((dataset.labels == k).any())]
+        counts = class_counts(dataset.labels, len(classes)).tolist()
+        missing = [name for name, count in zip(classes, counts, strict=True) if not count]
         if missing:
-            raise SalignError(f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one.")
+            hint = f" {_JOINED}" if any(SEPARATOR in name for name in missing) else ""
+            raise SalignError(
+                f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one.{hint}"
+            )
+        always = [name for name, count in zip(classes, counts, strict=True) if count == len(dataset)]
+        if data.multi_label and always:
+            raise SalignError(
+                f"{data.manifest}: the {role} set has no image without {', '.join(always)}; it needs one, or leave "
+                "such a class out by data.classes."
+            )
     return prepared
 
 
@@ -116,9 +128,17 @@ def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """`(N,)` labels -> `(K,)` weights: images / (classes * images of the class): mean 1 over images."""
-    counts = torch.bincount(labels, minlength=classes)
-    return len(labels) / (classes * counts.float())
+    """`(N,)` labels -> `(K,)` weights: images / (classes * images of the class): mean 1 over images.
+
+    Of `(N, K)` labels, of which an image may have several: labels / (classes * labels of the class).
+    """
+    counts = class_counts(labels, classes)
+    return counts.sum() / (classes * counts.float())
+
+
+def class_counts(labels: Tensor, classes: int) -> Tensor:
+    """`(N,)` class numbers, or `(N, K)` zeros and ones -> `(K,)` int64: how many images are of each class."""
+    return labels.long().sum(0) if labels.dim() == 2 else torch.bincount(labels, minlength=classes)
 
 
 def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None:

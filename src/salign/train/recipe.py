@@ -16,7 +16,7 @@ from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.types import SalignError
 
-_LATER = {("data", "seconds_column"): None, ("model", "cam"): "proved"}
+_LATER = {("data", "seconds_column"): None, ("data", "multi_label"): False, ("model", "cam"): "proved"}
 """Keys that recipes did not always have, and what says nothing: runs from before there were these keep their names."""
 
 
@@ -41,6 +41,8 @@ class DataRecipe(Section):
     """Splits to report on, each by itself; or name -> splits taken together."""
     classes: list[str] | None = None
     """Classes in the order of the logits; rows of others are left out. None = all of the training splits."""
+    multi_label: bool = False
+    """An image may have several labels, joined by `;` in the manifest, or none; each class is a yes or no by itself."""
     positive: str | None = None
     """Of two classes the one to detect (the attack, the disease); None = the last."""
     image_size: int | tuple[int, int] = 224
@@ -76,6 +78,19 @@ class DataRecipe(Section):
     """Manifest columns to report on by value (domain, sex, device)."""
     species: str | None = None
     """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
+
+    @model_validator(mode="after")
+    def _several_labels_fit(self) -> DataRecipe:
+        single = {
+            "positive": self.positive is not None,
+            "species": self.species is not None,
+            "sampling: balanced": self.sampling == "balanced",
+            f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across"),
+        }
+        if self.multi_label and any(single.values()):
+            wrong = ", ".join(key for key, given in single.items() if given)
+            raise ValueError(f"data.multi_label does not go with {wrong}: an image has no one class; leave that out")
+        return self
 
 
 class ModelRecipe(Section):

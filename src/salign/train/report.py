@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -13,9 +14,10 @@ from rich.progress import track
 from torch.utils.data import default_collate
 
 from salign.data.manifest import PROVENANCE
-from salign.evaluate import choose_threshold, evaluate_predictions, read_predictions
+from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions, read_predictions
 from salign.explain import EXPLAINERS, Item, write_gallery
 from salign.files import replace_text
+from salign.losses.labels import predicted_class, true_class
 from salign.models import Classifier, load
 from salign.train.predict import predict_batches
 from salign.train.prepare import Prepared, prepare
@@ -49,7 +51,8 @@ def evaluate_run(
 ) -> pd.DataFrame:
     """Compute every figure from the saved predictions and write `evaluation.csv`.
 
-    With two classes the threshold is fixed on validation by `rule`; test images never choose anything.
+    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. Where images may
+    have several labels there is no such threshold: a class is predicted from a probability of one half on.
 
     Args:
         run: its `predictions/` are read.
@@ -63,23 +66,35 @@ def evaluate_run(
 
     Returns:
         The table written.
+
+    Raises:
+        SalignError: a rule or a kind of attack, where images may have several labels.
     """
     recipe = Recipe.read(run.recipe)
     classes = Classifier.describe(run.path)["classes"]
     species = species or recipe.data.species
-    positive = (recipe.data.positive or classes[-1]) if len(classes) == 2 else None
-    tables = {name: read_predictions(run.predictions(name), classes) for name in set_names(recipe)}
+    groups = recipe.data.groups if groups is None else groups
+    several = recipe.data.multi_label
+    if several and (species or rule != "eer"):
+        raise SalignError(
+            f"{run.path}: images may have several labels (data.multi_label), so that there is no positive class: leave "
+            "threshold and species out."
+        )
+    positive = (recipe.data.positive or classes[-1]) if len(classes) == 2 and not several else None
+    tables = {name: read_predictions(run.predictions(name), classes, multi_label=several) for name in set_names(recipe)}
     threshold = None
     if positive is not None:
         threshold = choose_threshold(tables["val"], classes, positive, rule, species_column=species)
+    figures_of: Callable[..., pd.DataFrame] = evaluate_multi_label
+    if not several:
+        figures_of = functools.partial(
+            evaluate_predictions, positive=positive, threshold=threshold, species_column=species
+        )
     parts = [
-        evaluate_predictions(
+        figures_of(
             table,
             classes,
-            positive=positive,
-            threshold=threshold,
-            species_column=species,
-            group_columns=recipe.data.groups if groups is None else groups,
+            group_columns=groups,
             resamples=resamples,
             confidence=confidence,
             generator=np.random.default_rng(seed),
@@ -114,12 +129,12 @@ def explain_run(
         split: `val` or a test set; None = the first test set.
         method: a name of `EXPLAINERS`.
         images: at most so many.
-        of: whose evidence, "predicted" or "true".
+        of: whose evidence, "predicted" or "true"; where images may have several labels, the mean over those.
         seed: of the draw and of random masks.
         progress: show a bar.
 
     Raises:
-        SalignError: unknown set, method or class.
+        SalignError: unknown set, method or class; `rise`, where images may have several labels.
     """
     recipe = Recipe.read(run.recipe)
     names = set_names(recipe)
@@ -131,6 +146,8 @@ def explain_run(
     ):
         if value not in known:
             raise SalignError(f"unknown {option} {value!r}; there are {', '.join(known)}.")
+    if recipe.data.multi_label and method == "rise":
+        raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
     classifier, data = load(run.path), prepare(recipe.data)
     dataset = {"val": data.val, **data.tests}[split]
     explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
@@ -139,9 +156,9 @@ def explain_run(
     for position in track(chosen.tolist(), f"explaining {split}", disable=not progress, transient=True):
         batch = Batch(*default_collate([dataset[position]]))
         with torch.inference_mode():
-            probabilities = classifier(batch.images).logits.softmax(1)[0]
-        predicted = int(probabilities.argmax())
-        asked = batch.labels if of == "true" else torch.tensor([predicted])
+            logits = classifier(batch.images).logits
+        asked = predicted_class(logits, multi_label=classifier.multi_label)
+        asked = (true_class(batch.labels) if of == "true" else asked).clone()
         options = {"generator": torch.Generator().manual_seed(seed)} if method == "rise" else {}
         items.append(
             Item(
@@ -150,9 +167,9 @@ def explain_run(
                 human_map=batch.saliency[0, 0] if bool(batch.annotated[0]) else None,
                 made_by=str(dataset.manifest.table[PROVENANCE].iat[position]) if machines[position] else None,
                 model_map=explainer(classifier, batch.images, asked, **options)[0],
-                label=classifier.classes[int(batch.labels[0])],
-                predicted=classifier.classes[predicted],
-                probability=float(probabilities[predicted]),
+                label=_named(dataset.manifest.table["label"].iat[position]),
+                predicted=_named(classifier.answers(logits)[0]),
+                probability=_sureness(classifier, logits),
             )
         )
     page = run.path / "explain" / f"{split}_{method}.html"
@@ -162,3 +179,15 @@ def explain_run(
         title=f"{recipe.name}: {split}, {method}",
         intro=f"{len(items)} of {len(dataset)} images, drawn at random. Evidence for the {of} class.",
     )
+
+
+def _named(answer: object) -> str:
+    return str(answer) if isinstance(answer, str) and answer else "none"
+
+
+def _sureness(classifier: Classifier, logits: torch.Tensor) -> float:
+    """Probability of the answer to one image; where it may be several classes, of the least sure yes or no."""
+    probabilities = classifier.probabilities(logits)[0]
+    if classifier.multi_label:
+        return float(torch.maximum(probabilities, 1 - probabilities).min())
+    return float(probabilities.max())

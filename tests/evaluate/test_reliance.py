@@ -107,6 +107,26 @@ def test_the_figures_are_those_of_one_image_after_the_other():
     assert found["inside", "black", "flipped"] > 0.2  # the model is one that can be changed at all
 
 
+def test_several_labels_are_as_many_questions():
+    """Class 0: no image has it, and the model says so; class 1 by the stripes; class 2 is the opposite of 1."""
+    batch = striped(INSIDE)
+    labels = torch.stack([torch.zeros(40), batch.labels, 1 - batch.labels], 1).float()
+
+    def classify(images):
+        found = reader(INSIDE)(images)[:, 1] - 0.5
+        return torch.stack([torch.full_like(found, -0.25), found, -found], 1)
+
+    found = reliance(classify, cut(batch._replace(labels=labels), 16), positive=None, generator=seeded())
+    figures = found.set_index(["kept", "fill", "metric"])["value"]
+    one = measured(INSIDE)
+    for kept, fill in (("all", ""), ("inside", "other"), ("outside", "other"), ("outside", "grey")):
+        assert figures[kept, fill, "auroc"] == pytest.approx(one[kept, fill, "auroc"])
+        assert figures[kept, fill, "accuracy"] == pytest.approx(one[kept, fill, "accuracy"])
+        assert figures[kept, fill, "flipped"] == pytest.approx(one[kept, fill, "flipped"])
+        expected = (0.25 + 2 * one[kept, fill, "margin"]) / 3  # the margin of two classes is that of the logit to 0.5
+        assert figures[kept, fill, "margin"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_only_images_that_somebody_marked_count_and_the_batches_do_not_matter():
     data = striped(INSIDE, 100)
     data.annotated[::5] = False

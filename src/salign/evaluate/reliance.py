@@ -26,6 +26,9 @@ BLUR = 1 / 8
 """Standard deviation of the blur, as a share of the longer side."""
 
 
+_ONE_SIDE = "the images are all on one side, so there is nothing to rank"
+
+
 class Fill(Protocol):
     """What to put in place of the part that is not kept."""
 
@@ -76,6 +79,8 @@ def surroundings(images: Tensor, regions: Tensor) -> Tensor:
 def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
     """Lend each image the background of another one, of another class where `labels` `(B,)` say that there is one.
 
+    Of labels `(B, K)`, of which an image may have several, any difference is another class.
+
     The other image's own human region is painted over by `surroundings` first, so that its object does not come along.
 
     Raises:
@@ -86,7 +91,8 @@ def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
         raise SalignError(f"the background of another image takes at least two images in the batch; got {count}.")
     chance = torch.rand(count, count, generator=generator).to(images.device)
     if labels is not None:
-        chance = chance + (labels[:, None] != labels)
+        apart = labels[:, None] != labels
+        chance = chance + (apart.any(2) if labels.dim() == 2 else apart)
     lender = chance.fill_diagonal_(-1).argmax(1)
     return surroundings(images, regions)[lender]
 
@@ -157,6 +163,8 @@ def reliance(
         A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value,
         images, note (why a value is missing). Metrics: accuracy; auroc, by softmax probability; margin, the mean logit
         of the true class minus the largest other; flipped, the share of answers other than for the untouched image.
+        Where images may have several labels, an answer is that about all classes; auroc is the mean over the classes
+        that some images have and some have not; margin is the mean over classes of how far the logit is on its side.
         No rows for fewer than two usable images: there is no other image then.
     """
     answers: dict[tuple[str, str], list[Tensor]] = {}
@@ -169,7 +177,7 @@ def reliance(
         return pd.DataFrame(columns=list(COLUMNS))
     truth = torch.cat(labels)
     joined = {way: torch.cat(parts) for way, parts in answers.items()}
-    untouched = joined["all", ""].argmax(1)
+    untouched = joined["all", ""]
     rows = [
         (kept, fill, metric, value, len(truth), note)
         for (kept, fill), logits in joined.items()
@@ -197,6 +205,9 @@ def _figures(
     logits: Tensor, labels: Tensor, untouched: Tensor, positive: int | None
 ) -> Iterator[tuple[str, float, str]]:
     """Metric, value and note."""
+    if labels.dim() == 2:
+        yield from _figures_of_several(logits, labels.bool(), untouched)
+        return
     predicted, probabilities = logits.argmax(1), logits.softmax(1).numpy()
     if positive is None:
         area = one_vs_rest(auroc, probabilities, labels.numpy())
@@ -204,9 +215,20 @@ def _figures(
         area = auroc(probabilities[:, positive], (labels == positive).numpy())
     others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     yield "accuracy", float(accuracy(predicted.numpy(), labels.numpy())), ""
-    yield "auroc", float(area), "the images are all on one side, so there is nothing to rank" if np.isnan(area) else ""
+    yield "auroc", float(area), _ONE_SIDE if np.isnan(area) else ""
     yield "margin", float((logits.gather(1, labels[:, None])[:, 0] - others).mean()), ""
-    yield "flipped", float((predicted != untouched).double().mean()), ""
+    yield "flipped", float((predicted != untouched.argmax(1)).double().mean()), ""
+
+
+def _figures_of_several(logits: Tensor, labels: Tensor, untouched: Tensor) -> Iterator[tuple[str, float, str]]:
+    """The same of `(N, K)` labels."""
+    answers = logits > 0
+    areas = [float(auroc(logits[:, k].numpy(), labels[:, k].numpy())) for k in range(labels.shape[1])]
+    ranked = [area for area in areas if not np.isnan(area)]
+    yield "accuracy", float((answers == labels).all(1).double().mean()), ""
+    yield "auroc", float(np.mean(ranked)) if ranked else float("nan"), "" if ranked else _ONE_SIDE
+    yield "margin", float(torch.where(labels, logits, -logits).mean()), ""
+    yield "flipped", float((answers != (untouched > 0)).any(1).double().mean()), ""
 
 
 class _Group(NamedTuple):
@@ -221,7 +243,7 @@ def _groups(batches: Iterable[Batch]) -> Iterator[_Group]:
     """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one."""
     held: _Group | None = None
     for batch in batches:
-        usable = batch.marked & (batch.labels >= 0)
+        usable = batch.marked if batch.multi_label else batch.marked & (batch.labels >= 0)
         part = _Group(*(values[usable] for values in (batch.images, batch.labels, batch.saliency)))
         held = part if held is None else _Group(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
         while len(held.labels) >= GROUP + 2:

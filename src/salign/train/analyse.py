@@ -22,6 +22,7 @@ from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
 from salign.files import replace_text, replacing
+from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
 from salign.models import Classifier, load
 from salign.train.compare import FOLDER, Maps
@@ -53,7 +54,8 @@ def analyse_run(
         run: a finished run.
         sets: `val` and test sets; None = all.
         images: at most so many per set, drawn at random.
-        of: whose map, that of the "predicted" or of the "true" class.
+        of: whose map, that of the "predicted" or of the "true" class. Where images may have several labels, it is the
+            mean over those; an image with none has no map to compare.
         seed: of the draw and of the replacements.
         progress: show a bar.
 
@@ -73,11 +75,6 @@ def analyse_run(
             raise SalignError(f"unknown {option} {value!r}; there are {', '.join(choices)}.")
     if images < 1 or not names:
         raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
-    if recipe.data.multi_label:
-        raise SalignError(
-            f"{run.path}: analyse compares the map of an image's one class, and images may have several here "
-            "(data.multi_label). salign explain shows their maps."
-        )
     folder = run.path / FOLDER
     asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
     done = folder / "done"
@@ -87,7 +84,9 @@ def analyse_run(
 
     device = "cuda" if recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
     classifier = load(run.path).to(device)
-    manifest = Manifest.read(recipe.data.manifest, recipe.data.root)
+    manifest = Manifest.read(recipe.data.manifest, recipe.data.root, multi_label=recipe.data.multi_label)
+    if manifest.multi_label:
+        manifest = manifest.select(classes=classifier.classes)
     positive = classifier.classes.index(recipe.data.positive or classifier.classes[-1])
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
@@ -96,7 +95,7 @@ def analyse_run(
         agreed, relied, maps = _analyse_set(
             classifier,
             SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),
-            positive=positive if len(classifier.classes) == 2 else None,
+            positive=positive if len(classifier.classes) == 2 and not manifest.multi_label else None,
             of=of,
             workers=recipe.data.workers,
             seed=seed,
@@ -123,7 +122,7 @@ class _Seen(NamedTuple):
     human: Tensor
     """`(n, h, w)`: of the n annotated images that are not blank."""
     annotated: Tensor
-    predicted: Tensor
+    predicted: NDArray[Any]
     rows: pd.DataFrame
     """`n` rows of agreement, without the set."""
 
@@ -147,9 +146,12 @@ def _analyse_set(
         for batch in track(loader, progress or "", disable=progress is None, transient=True):
             with torch.inference_mode():
                 output = classifier(batch.images.to(device))
-                predicted = output.logits.argmax(1)
-                raw = output.cam(predicted if of == "predicted" else batch.labels.to(device))
-            seen.append(_see(batch, raw.cpu(), predicted.cpu(), dataset))
+                predicted = predicted_class(output.logits, multi_label=batch.multi_label)
+                asked = predicted if of == "predicted" else true_class(batch.labels.to(device))
+                raw = output.cam(asked)
+            answers = np.array(classifier.answers(output.logits), dtype=str)
+            codes = answers if batch.multi_label else predicted.cpu().numpy()
+            seen.append(_see(batch, raw.cpu(), has_class(asked).cpu(), codes, answers, dataset))
             yield batch
 
     relied = reliance(
@@ -158,8 +160,8 @@ def _analyse_set(
         positive=positive,
         generator=torch.Generator().manual_seed(seed),
     )
-    maps, human, annotated, predicted = (
-        torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated", "predicted")
+    maps, human, annotated = (
+        torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated")
     )
     people = mean_map(human) if len(human) else torch.full(maps.shape[1:], torch.nan)
     kept = Maps(
@@ -167,25 +169,27 @@ def _analyse_set(
         maps.numpy().astype(np.float16),
         people.numpy().astype(np.float32),
         annotated.numpy(),
-        predicted.numpy(),
+        np.concatenate([one.predicted for one in seen]),
     )
     return pd.concat([one.rows for one in seen]), relied, kept
 
 
-def _see(batch: Batch, raw: Tensor, predicted: Tensor, dataset: SaliencyDataset) -> _Seen:
-    """Compare the `(B, h, w)` raw maps of a batch with people's."""
+def _see(
+    batch: Batch, raw: Tensor, has_map: Tensor, codes: NDArray[Any], answers: NDArray[Any], dataset: SaliencyDataset
+) -> _Seen:
+    """Compare the `(B, h, w)` raw maps of a batch with people's, where the model has one."""
     annotated = batch.marked
+    compared = annotated & has_map
     people = batch.saliency[annotated, 0]
     rows = dataset.manifest.table.iloc[batch.index.numpy()]
-    answers = pd.Series([dataset.classes[k] for k in predicted.tolist()], index=rows.index, dtype=str)
-    named = rows[["id", "label"]].assign(predicted=answers)[annotated.numpy()]
-    found = agreement(raw[annotated], people)
+    named = rows[["id", "label"]].assign(predicted=answers)[compared.numpy()]
+    found = agreement(raw[compared], batch.saliency[compared, 0])
     return _Seen(
         rows["id"].to_numpy(dtype=str),
         min_max(raw),
         resize(people, (raw.shape[1], raw.shape[2])),
         annotated,
-        predicted,
+        codes,
         named.assign(**{name: values.numpy() for name, values in found.items()}),
     )
 

@@ -33,7 +33,7 @@ class Maps(NamedTuple):
     annotated: NDArray[Any]
     """`(N,)` bool: whether somebody looked and marked something."""
     predicted: NDArray[Any]
-    """`(N,)` int64 class numbers."""
+    """`(N,)` int64 class numbers; where images may have several labels, text, their names joined by `;`."""
 
 
 def read_maps(run: RunFolder) -> dict[str, Maps]:
@@ -79,7 +79,7 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
                 )
         size = tuple(min(one.maps.shape[axis] for one in found) for axis in (1, 2))
         maps = torch.stack([resize(torch.from_numpy(one.maps).float(), (size[0], size[1])) for one in found])
-        answers = torch.from_numpy(np.stack([one.predicted for one in found]))
+        _, answers = np.unique(np.stack([one.predicted for one in found]), return_inverse=True)
         alike = float(map_consistency(maps, metric=metric).nanmean())
-        rows.append((name, len(runs), maps.shape[1], alike, float(answer_consistency(answers))))
+        rows.append((name, len(runs), maps.shape[1], alike, float(answer_consistency(answers.reshape(len(found), -1)))))
     return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pixels
 import pytest
+import second_look
 import torch
 from torch import Tensor
 
@@ -15,8 +17,11 @@ from references import labels as slow
 from salign.losses import (
     LOSSES,
     cross_entropy,
+    erase,
     erased_score,
     evidence_outside,
+    gradient_outside,
+    harmonization,
     jensen_shannon,
     swap_consistency,
     timed_cross_entropy,
@@ -148,3 +153,34 @@ def test_reaction_time_takes_an_answer_for_wrong_that_is_wrong_about_any_class()
     expected = np.mean([3 * each[0], 0.5 * each[1], each[2], each[3]])
     seconds = torch.tensor([30.0, 5.0, 9.0, 9.0])
     assert timed_cross_entropy(LOGITS, LABELS, seconds).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_input_gradients_are_of_all_answers_and_of_the_mean_of_the_true_logits() -> None:
+    weight, batch = pixels.random_weight(), pixels.random_batch()
+    batch = batch._replace(labels=LABELS, annotated=EVERYONE, saliency=batch.saliency.roll(1, 0))
+    logits = torch.einsum("kcij,bcij->bk", weight, batch.images)
+    gradient = torch.einsum("bk,kcij->bcij", 1 - 2 * logits.sigmoid(), weight)
+    found = pixels.terms(LOSSES["rrr"](), weight, batch).parts["saliency"].item()
+    assert found == pytest.approx(gradient_outside(gradient, batch.saliency).item(), rel=1e-5)
+    gradient = torch.einsum("bk,kcij->bcij", mean_over(LABELS), weight)
+    found = pixels.terms(LOSSES["harmonization"](), weight, batch).parts["saliency"].item()
+    assert found == pytest.approx(harmonization(gradient, batch.saliency, LABELS.any(1)).item(), rel=1e-5)
+
+
+def test_modules_that_look_again_ask_about_every_class() -> None:
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [1, 1, 1]]).double()
+    batch, network = second_look.make_batch()._replace(labels=labels), second_look.Small()
+    output = network(batch.images)
+    network.seen.clear()
+    found = LOSSES["sage"](consistency=1.0)(output, batch).parts["consistency"].item()
+    kept = network(network.seen[0][:5]).logits
+    counts = torch.tensor([True, True, False, True, False])
+    assert found == pytest.approx(jensen_shannon(output.logits, kept, counts, multi_label=True).item(), rel=1e-6)
+    network.seen.clear()
+    maps = torch.einsum("bk,kc,bchw->bhw", mean_over(labels).double(), network.weight, output.features).relu()
+    found = LOSSES["gain"]()(output, batch).parts["saliency"].item()
+    assert torch.allclose(network.seen[0], erase(batch.images, maps.float()), atol=1e-5)
+    left, shown = network(network.seen[0]).logits.sigmoid(), maps.flatten(1).amax(1) > 0
+    assert 1 < shown.sum() < 5
+    expected = [left[k, labels[k].bool()].mean().item() for k in torch.nonzero(shown)[:, 0].tolist()]
+    assert found == pytest.approx(np.mean(expected), rel=1e-5)

@@ -123,6 +123,7 @@ class _Seen(NamedTuple):
     """`(n, h, w)`: of the n annotated images that are not blank."""
     annotated: Tensor
     predicted: NDArray[Any]
+    """`(B,)` as `Maps` has it."""
     rows: pd.DataFrame
     """`n` rows of agreement, without the set."""
 

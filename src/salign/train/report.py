@@ -52,7 +52,7 @@ def evaluate_run(
     """Compute every figure from the saved predictions and write `evaluation.csv`.
 
     With two classes the threshold is fixed on validation by `rule`; test images never choose anything. Where images may
-    have several labels there is no such threshold: a class is predicted from a probability of one half on.
+    have several labels there is no such threshold: a class is predicted above a probability of one half.
 
     Args:
         run: its `predictions/` are read.

@@ -1,5 +1,6 @@
-"""Writes docs/reference/ from the code: API index, command line, recipe keys, losses. Run it with `make docs`.
+"""Writes docs/reference/: from the code API index, command line, recipe keys and losses; from docs/arena/ the arena.
 
+Run it with `make docs`.
 tests/test_docs.py fails when the committed pages differ from what this would write.
 """
 
@@ -16,15 +17,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import typer.main
 from pydantic import BaseModel
 
 import salign
 from salign.cli import app
+from salign.experiment.report.tables import difference_in_words, mean_in_words
 from salign.losses import LOSSES
 from salign.train import recipe, saliency_recipe
 
 REFERENCE = Path(__file__).parent / "reference"
+ARENA = Path(__file__).parent / "arena"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
     "errors", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "annotate", "train",
@@ -47,7 +51,9 @@ _NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make doc
 
 def pages() -> dict[str, str]:
     """File name in docs/reference -> content."""
-    return {"api.md": _api(), "cli.md": _cli(), "recipe.md": _recipe(), "losses.md": _losses()}
+    return {
+        "api.md": _api(), "cli.md": _cli(), "recipe.md": _recipe(), "losses.md": _losses(), "arena.md": _arena(),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -251,3 +257,44 @@ def _arguments(thing: object) -> dict[str, str]:
 
 if __name__ == "__main__":
     main()
+
+
+def _arena() -> str:
+    """A table per data set, best target first, of every CSV in docs/arena; `arena.py table` of the studies wrote it."""
+    blocks = [
+        "What the losses did in the [studies of the arena](../evidence.md#the-arena). Accuracy or AUROC in points of "
+        "100, mean ± sd over seeds; the difference to plain cross-entropy on the target, paired by seed, with its 95 % "
+        "t interval. *Agreement*: correlation of the model's map with people's. *Consistency*: correlation of the maps "
+        "of two runs. *Relies*: share of answers that change when all but the human region is another image's. Maps "
+        "and reliance on images of the target set. Which loss to take: [guide](../choosing-a-loss.md).",
+    ]
+    header = [
+        "arm",
+        "setting",
+        "seeds",
+        "in distribution",
+        "target",
+        "target − ce",
+        "agreement",
+        "consistency",
+        "relies",
+    ]
+    for path in sorted(ARENA.glob("*.csv")):
+        for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
+            blocks.append(f"## {path.stem if dataset == 'data' else dataset}")
+            ranked = rows.sort_values("target_mean", ascending=False).to_dict("records")
+            blocks.append(_table(header, [_arm(row) for row in ranked]))
+    return _page("The arena", *blocks)
+
+
+def _arm(row: dict[Any, Any]) -> list[str]:
+    return [
+        f"`{row['arm']}`",
+        "" if pd.isna(row["setting"]) else str(row["setting"]),
+        str(row["seeds"]),
+        mean_in_words(row["reference_mean"], row["reference_sd"]),
+        mean_in_words(row["target_mean"], row["target_sd"]),
+        difference_in_words(row["target_difference"], row["target_low"], row["target_high"]),
+        *(f"{row[name]:.2f}".replace("-", "−") for name in ("agreement", "consistency")),
+        f"{100 * row['relies']:.0f} %",
+    ]

@@ -144,8 +144,23 @@ def test_the_evidence_term_is_that_of_the_first_view_and_ramps_with_the_other() 
     assert terms.total.item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_map_term_is_that_of_hint_as_a_distance() -> None:
+    batch, network = make_batch(), Small()
+    output = network(batch.images)
+    terms = LOSSES["swap"](weight=2.0, map_weight=3.0)(output, batch)
+    distance = LOSSES["hint"](form="mse")(output, batch).parts["saliency"].item()
+    assert distance > 0.05
+    assert terms.parts["map"].item() == pytest.approx(distance, abs=1e-6)
+    expected = terms.parts["ce"].item() + 2 * terms.parts["saliency"].item() + 3 * distance
+    assert terms.total.item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_wrong_options_and_an_output_without_its_network_are_refused() -> None:
-    for options, message in (({"form": "mse"}, "form: expected ce or kl"), ({"evidence_weight": -1.0}, "evidence_wei")):
+    for options, message in (
+        ({"form": "mse"}, "form: expected ce or kl"),
+        ({"evidence_weight": -1.0}, "evidence_weight and map_weight"),
+        ({"map_weight": -1.0}, "evidence_weight and map_weight"),
+    ):
         with pytest.raises(SalignError, match=message):
             LOSSES["swap"](**options)
     batch = make_batch()

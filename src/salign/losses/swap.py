@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.cross_entropy import over_classes
+from salign.losses.cyborg import saliency_distance
 from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
+from salign.losses.labels import has_class, true_class
 from salign.losses.views import log_answers, look_again
 from salign.maps.blend import blend
 from salign.types import Batch, Output, SalignError
@@ -110,8 +112,10 @@ class Swap(GuidedLoss):
         form: "ce": the swapped image must get its label; "kl": it must get the answer to the image itself, which is
             held fixed, right or wrong.
         evidence_weight: of a further term, that of loss `evidence` on the images themselves: the share of all classes'
-            evidence outside of the human region. 0 = without. So both can be asked for at once.
-        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+            evidence outside of the human region. 0 = without.
+        map_weight: of a further term, that of loss `hint` as a distance (`mse`), on the images themselves: of the true
+            class's Grad-CAM from the human map. 0 = without.
+        ramp_epochs: all terms grow linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy and the term.
     """
 
@@ -123,17 +127,22 @@ class Swap(GuidedLoss):
         weight: float = 1.0,
         form: Form = "ce",
         evidence_weight: float = 0.0,
+        map_weight: float = 0.0,
         ramp_epochs: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
         if form not in ("ce", "kl"):
             raise SalignError(f"form: expected ce or kl, got {form!r}.")
-        if evidence_weight < 0:
-            raise SalignError(f"evidence_weight: expected 0 or more, got {evidence_weight}.")
-        self.form, self.evidence_weight = form, evidence_weight
+        if evidence_weight < 0 or map_weight < 0:
+            raise SalignError(
+                f"evidence_weight and map_weight: expected 0 or more, got {evidence_weight} and {map_weight}."
+            )
+        self.form, self.evidence_weight, self.map_weight = form, evidence_weight, map_weight
         if evidence_weight:
             self.needs = self.needs | {"cam"}
+        if map_weight:
+            self.needs = self.needs | {"grad_cam"}
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Each 0 or more."""
@@ -144,4 +153,9 @@ class Swap(GuidedLoss):
         found = {"saliency": (self.weight, value)}
         if self.evidence_weight:
             found["evidence"] = (self.evidence_weight, evidence_of(output, batch))
+        if self.map_weight:
+            asked = true_class(batch.labels)
+            counts = batch.annotated & has_class(asked)
+            distance = saliency_distance(output.grad_cam(asked), batch.saliency, counts)
+            found["map"] = (self.map_weight, distance)
         return found

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from command import salign, small, written
+from salign.losses import LOSSES
 from salign.train.recipe import Recipe
 
 
@@ -24,6 +25,16 @@ def test_the_last_lines_say_what_was_written_and_what_comes_next(digits, tmp_pat
     again = salign("train", recipe, "--out", tmp_path / "runs", "--quiet", "--set", "loss.alpha=0.75")
     assert "already done" in again.out
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
+
+
+def test_the_losses_are_listed_with_their_options(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = salign("train", "--losses").out.splitlines()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    assert [row[0] for row in rows if row[0]] == list(LOSSES)
+    first = next(k for k, row in enumerate(rows) if row[0] == "cyborg")
+    assert "Human Saliency" in rows[first][1]
+    assert [row[2] for row in rows[first : first + 2]] == ["alpha: 0.5", "cam_class: true"]
 
 
 def test_each_override_is_a_run_of_its_own(digits, tmp_path):

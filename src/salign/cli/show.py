@@ -46,6 +46,23 @@ def figures_table(evaluation: Path) -> None:
         console.print(f"  {note}", style="dim")
 
 
+def losses_table() -> None:
+    """Print a line per loss: what `loss.name` may be, what it is, and its options with their defaults."""
+    import inspect
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from salign.losses import LOSSES
+
+    table = Table("loss.name", "what it is", "options, below `loss`", show_lines=True)
+    for name, loss in LOSSES.items():
+        options = [one for one in inspect.signature(loss).parameters.values() if one.name != "class_weights"]
+        said = (inspect.getdoc(loss) or "").partition("\n\n")[0]
+        table.add_row(name, " ".join(said.split()), "\n".join(f"{one.name}: {one.default}" for one in options))
+    Console().print(table)
+
+
 def study_table(study: Study, results: Results) -> None:
     """Print a line per arm: how many runs are done, and the figure that counts, mean and spread over seeds."""
     from rich.console import Console

@@ -8,6 +8,14 @@ from typing import Annotated
 import typer
 
 
+def _losses(asked: bool) -> None:
+    if asked:
+        from salign.cli.show import losses_table
+
+        losses_table()
+        raise typer.Exit
+
+
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe; see the recipes/ folder and docs/training.md.")],
     overrides: Annotated[
@@ -20,6 +28,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    losses: Annotated[
+        bool, typer.Option("--losses", callback=_losses, is_eager=True, help="List the losses with their options.")
+    ] = False,
 ) -> None:
     """Train a classifier with or without human saliency, and report on every test set.
 

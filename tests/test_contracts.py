@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from salign.losses import LOSSES, Loss, LossTerms
+from salign.losses import LOSSES as NAMED
+from salign.losses import Cdep, Loss, LossTerms
 from salign.models import Classifier, wrap
 from salign.types import Batch, Output, SalignError
 
@@ -22,6 +23,18 @@ KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
 ONE = torch.arange(B) % K
 SEVERAL = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]]).float()
 """With an image that has no label and one that has all."""
+
+
+class CdepOfNetwork(Cdep):
+    """`cdep` with the option that makes another loss of it: a second look, and no linear head."""
+
+    needs = frozenset({"second_view"})
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(decomposes="network", class_weights=class_weights)
+
+
+LOSSES: dict[str, type[Loss]] = {**NAMED, "cdep of network": CdepOfNetwork}
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 both_labels = pytest.mark.parametrize("labels", [ONE, SEVERAL], ids=["one", "several"])
@@ -162,9 +175,9 @@ class Watched(torch.autograd.Function):
     graphs: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
 
     @staticmethod
-    def forward(context: Any, maps: Tensor) -> Tensor:
+    def forward(context: Any, weight: Tensor) -> Tensor:
         Watched.graphs.add(context)
-        return maps.view_as(maps)
+        return weight.view_as(weight)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
@@ -176,13 +189,14 @@ class Small(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.head = nn.Conv2d(3, 6, 4, stride=4), nn.Linear(6, K)
+        self.stem, self.head = nn.Parameter(torch.randn(6, 3, 4, 4) / 7), nn.Linear(6, K)
         self.body = nn.Sequential(nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 1))
         self.passes = 0
 
     def forward(self, images: Tensor) -> Tensor:
         self.passes += 1
-        return self.head(self.body(Watched.apply(self.stem(images))).mean((2, 3)))
+        maps = nn.functional.conv2d(images, Watched.apply(self.stem), stride=4)
+        return self.head(self.body(maps).mean((2, 3)))
 
 
 @every_loss

@@ -4,6 +4,7 @@ from salign.losses.base import Loss, LossTerms
 from salign.losses.cdep import Cdep, decomposition_outside, parts_of_logits
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
+from salign.losses.decomposition import decomposed
 from salign.losses.divisive import Divisive, agreement_inside
 from salign.losses.entropy import Droid, Fmmce, Hbcam, entropy_gap, map_entropy
 from salign.losses.evidence import Evidence, evidence_outside
@@ -87,6 +88,7 @@ __all__ = [
     "cell_cross_entropy",
     "cross_entropy",
     "cyborg",
+    "decomposed",
     "decomposition_outside",
     "energy_outside",
     "entropy_gap",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from salign.losses.base import averaged, human_maps
+from salign.losses.base import at_least_float32, averaged, human_maps
+from salign.losses.decomposition import decomposed
 from salign.losses.guided import GuidedLoss
+from salign.losses.views import look_again
 from salign.types import Batch, Output, SalignError
+
+Decomposes = Literal["head", "network"]
 
 
 def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,9 +29,10 @@ def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
 def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
     """`mean over classes of softmax([outside, inside])_0`, the penalty of Rieger et al. 2020 (arXiv 1909.13584).
 
-    There the two parts come from a contextual decomposition of the whole network. Here it starts at the last feature
-    maps, from which on the network is linear and the decomposition exact; what earlier layers mixed between the places
-    stays mixed. The bias belongs to no place and is left out. The region is soft where the human map is.
+    There the two parts come from a contextual decomposition of the whole network, as of `decomposed`. Here it starts at
+    the last feature maps, from which on the network is linear and the decomposition exact; what earlier layers mixed
+    between the places stays mixed. The bias belongs to no place and is left out. The region is soft where the human map
+    is.
 
     Args:
         cams: `(B, K, h, w)`, raw, of all classes.
@@ -37,16 +44,21 @@ def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | No
     """
     human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
     outside, inside = parts_of_logits(cams, human)
+    return part_outside(outside, inside, counts)
+
+
+def part_outside(outside: Tensor, inside: Tensor, counts: Tensor) -> Tensor:
+    """Scalar in [0, 1]: `softmax([outside, inside])_0`, `(B, K)` each, over the classes and the images that count."""
     return averaged((outside - inside).sigmoid().mean(1), counts)
 
 
 class Cdep(GuidedLoss):
     """`CE + weight * share of all logits' parts that comes from outside of the human region`.
 
-    For networks with a linear head on the spatial mean; others are refused. The decomposition is that of the last
-    layers, not of the whole network.
-
     Args:
+        decomposes: "head" (default): the last layers only, for networks with a linear head on the spatial mean; or
+            "network": every layer, as published, for networks of convolutions, batch norm, ReLU, pooling and sums
+            (ResNet, DenseNet, VGG, Inception, EfficientNet-Lite). Others are refused.
         weight: of the share.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
@@ -54,8 +66,29 @@ class Cdep(GuidedLoss):
 
     needs = frozenset({"cam", "linear_head"})
 
+    def __init__(
+        self,
+        *,
+        decomposes: Decomposes = "head",
+        weight: float = 1.0,
+        ramp_epochs: int = 0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
+        if decomposes not in ("head", "network"):
+            raise SalignError(f"decomposes: expected head or network, got {decomposes!r}.")
+        self.decomposes = decomposes
+        if decomposes == "network":
+            self.needs = frozenset({"second_view"})
+
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
+        if self.decomposes == "network":
+            region, counts = human_maps(batch.saliency, batch.annotated, (batch.images.shape[2], batch.images.shape[3]))
+            outside, inside = decomposed(
+                lambda images: look_again(output, images, "cdep").logits, batch.images, 1 - region
+            )
+            return part_outside(at_least_float32(outside), at_least_float32(inside), counts)
         if output.weight is None:
             raise SalignError(
                 "cdep needs a network whose logits are sums over places: a linear head on the spatial mean, as ResNet, "

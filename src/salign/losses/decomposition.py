@@ -1,0 +1,171 @@
+"""Contextual decomposition: how much of each logit comes from one region of the image, carried through every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.losses.base import at_least_float32
+from salign.maps.tensor_ops import ROUNDING
+from salign.types import SalignError
+
+
+def decomposed(network: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the logits of `network` into the part of a region of the image and the rest; their sum is the logits.
+
+    Rules of Singh et al. 2019 (arXiv 1806.05337), Rieger et al. 2020 (arXiv 1909.13584) and their public code, for what
+    a layer makes of `x = part + rest`:
+
+    - convolution, linear layer, batch norm (by its own statistics, of `x`), that is `A x + b`: the part is
+      `A part + b |A part| / (|A part| + |A rest|)`; where both vanish, half of `b`;
+    - ReLU: `relu(part)`, so that the rest is `relu(x) - relu(part)`; ours: ReLU6 likewise;
+    - max pooling: the part at the place where `x` is greatest;
+    - average pooling, padding, addition, concatenation: the same done to the part; dropout, in the same places.
+
+    What is done to the image itself, such as normalisation, is done before it is cut. No module is needed, nor hooks:
+    the network is called on a tensor that knows its part.
+
+    Args:
+        network: images `(B, 3, H, W)` -> logits `(B, K)`; any code that is made of these operations.
+        images: `(B, 3, H, W)`.
+        region: `(B, H, W)` in [0, 1], the share of each pixel that belongs to the region.
+
+    Returns:
+        `(B, K)` of the region and `(B, K)` of the rest, differentiable.
+
+    Raises:
+        SalignError: an operation without a rule, by its name.
+    """
+    logits: Any = network(_Split.of(images, images * region[:, None], region[:, None]))
+    return logits.part, logits.whole - logits.part
+
+
+class _Split(Tensor):
+    """Stands for `whole` wherever a network computes; every operation does its rule to the part, too."""
+
+    whole: Tensor
+    part: Tensor
+    region: Tensor | None
+    """`(B, 1, H, W)` of an image that no layer has seen yet."""
+
+    @staticmethod
+    def of(whole: Tensor, part: Tensor, region: Tensor | None = None) -> _Split:
+        split = whole.detach().as_subclass(_Split)
+        split.whole, split.part, split.region = whole, part, region
+        return split
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if function in _RULES:
+            in_place = kwargs.pop("inplace", False) or function is Tensor.add_
+            made = _RULES[function](function, *args, **kwargs)
+            if in_place:
+                args[0].whole, args[0].part, args[0].region = made.whole, made.part, made.region
+            return args[0] if in_place else made
+        with torch._C.DisableTorchFunctionSubclass():
+            answer = function(*args, **kwargs)
+        if isinstance(answer, Tensor):
+            raise _refused(function)
+        return answer  # a shape, a device, ...
+
+
+def _refused(function: Any) -> SalignError:
+    return SalignError(
+        f"no rule of contextual decomposition splits `{function.__name__}`, which this network uses; there are rules "
+        "for convolutions, batch norm, ReLU, pooling and sums. Take such a backbone (ResNet, DenseNet, VGG, Inception, "
+        "EfficientNet-Lite), or leave it to the last layers, loss.decomposes: head."
+    )
+
+
+def _each(values: Any, of: str) -> Any:
+    """The same arguments with one side of every split in its place."""
+    if isinstance(values, _Split):
+        return getattr(values, of)
+    return type(values)(_each(value, of) for value in values) if isinstance(values, list | tuple) else values
+
+
+def _alike(function: Any, *args: Any, **kwargs: Any) -> _Split:
+    return _Split.of(*(function(*_each(args, side), **kwargs) for side in ("whole", "part")))
+
+
+def _added(function: Any, left: Any, right: Any) -> _Split:
+    if not (isinstance(left, _Split) and isinstance(right, _Split)):
+        raise _refused(function)
+    return _alike(torch.add, left, right)
+
+
+def _to_the_image(function: Any, image: Any, constant: Any) -> _Split:
+    if not isinstance(image, _Split) or image.region is None or isinstance(constant, _Split):
+        raise _refused(function)
+    whole = function(image.whole, constant)
+    return _Split.of(whole, whole * image.region, image.region)
+
+
+def _affine(whole: Tensor, part: Tensor, rest: Tensor, bias: Tensor) -> _Split:
+    both = part.abs() + rest.abs()
+    vanish = both <= ROUNDING * bias.abs()
+    share = torch.where(vanish, 0.5, part.abs() / torch.where(vanish, 1.0, both))
+    return _Split.of(whole, part + share * bias)
+
+
+def _weighted(
+    function: Any, split: _Split, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
+) -> _Split:
+    whole, part = (function(x, weight, b, *args, **kwargs) for x, b in ((split.whole, bias), (split.part, None)))
+    if bias is None:
+        return _Split.of(whole, part)
+    bias = bias.view(-1, *[1] * (part.dim() - 2))
+    return _affine(whole, part, whole - bias - part, bias)
+
+
+def _batch_norm(
+    function: Any,
+    split: _Split,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> _Split:
+    whole = function(split.whole, mean, variance, weight, bias, training, momentum, eps)
+    if training or mean is None or variance is None:
+        places = [0, *range(2, whole.dim())]
+        variance, mean = torch.var_mean(at_least_float32(split.whole), places, correction=0)
+    scale = (variance + eps).rsqrt() * (1 if weight is None else weight)
+    shift = (0 if bias is None else bias) - mean * scale
+    scale, shift = (values.view(-1, *[1] * (whole.dim() - 2)) for values in (scale, shift))
+    return _affine(whole, split.part * scale, (split.whole - split.part) * scale, shift)
+
+
+def _max_pool(function: Any, split: _Split, *args: Any, **kwargs: Any) -> _Split:
+    whole, place = function(split.whole, *args, **{**kwargs, "return_indices": True})
+    return _Split.of(whole, split.part.flatten(2).gather(2, place.flatten(2)).view_as(whole))
+
+
+def _dropout(function: Any, split: _Split, *args: Any, **kwargs: Any) -> _Split:
+    kept = function(torch.ones_like(split.whole), *args, **kwargs)
+    return _Split.of(split.whole * kept, split.part * kept)
+
+
+_ALIKE = (
+    *(functional.relu, torch.relu, Tensor.relu, functional.relu6, functional.hardtanh),
+    *(functional.avg_pool2d, functional.adaptive_avg_pool2d, torch.mean, Tensor.mean, functional.pad),
+    *(torch.cat, torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, Tensor.permute, Tensor.contiguous),
+)
+_RULES: dict[Any, Callable[..., _Split]] = {
+    **dict.fromkeys(_ALIKE, _alike),
+    **dict.fromkeys((torch.conv2d, functional.linear), _weighted),
+    functional.batch_norm: _batch_norm,
+    functional.max_pool2d: _max_pool,
+    **dict.fromkeys((functional.dropout, functional.dropout2d), _dropout),
+    **dict.fromkeys((torch.add, Tensor.add, Tensor.add_), _added),
+    **dict.fromkeys((Tensor.sub, Tensor.div), _to_the_image),
+}
+"""What a function of PyTorch does to whole and part."""

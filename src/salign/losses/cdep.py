@@ -92,7 +92,8 @@ class Cdep(GuidedLoss):
         if output.weight is None:
             raise SalignError(
                 "cdep needs a network whose logits are sums over places: a linear head on the spatial mean, as ResNet, "
-                "DenseNet and EfficientNet have. Take one of these as the backbone, or another loss, such as evidence."
+                "DenseNet and EfficientNet have. Take one of these as the backbone, loss.decomposes: network (VGG), or "
+                "another loss, such as evidence."
             )
         every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
         return decomposition_outside(output.cam(every), batch.saliency, batch.annotated)

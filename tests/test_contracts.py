@@ -285,7 +285,7 @@ def test_an_image_with_one_of_several_labels_has_the_terms_of_that_label() -> No
 @pytest.mark.parametrize("name", sorted(name for name, loss in LOSSES.items() if loss.guided))
 def test_an_image_without_label_has_no_true_class_whose_map_could_count(name: str) -> None:
     """Only losses about all classes, or about none, learn from its map."""
-    everywhere = {"cdep", "evidence", "rrr", "sage", "swap"}
+    everywhere = {"cdep", "cdep of network", "evidence", "rrr", "sage", "swap"}
     classifier, loss = make_classifier().eval(), LOSSES[name](**({"cam_class": "true"} if name == "viser" else {}))
     batch = make_batch(ALL, labels=SEVERAL)
     other = batch._replace(annotated=SEVERAL.any(1))

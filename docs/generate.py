@@ -255,10 +255,6 @@ def _arguments(thing: object) -> dict[str, str]:
     return {name.strip(): " ".join(said.split()) for name, _, said in (item.partition(":") for item in items)}
 
 
-if __name__ == "__main__":
-    main()
-
-
 def _arena() -> str:
     """A table per data set, best target first, of every CSV in docs/arena; `arena.py table` of the studies wrote it."""
     blocks = [
@@ -298,3 +294,7 @@ def _arm(row: dict[Any, Any]) -> list[str]:
         *(f"{row[name]:.2f}".replace("-", "−") for name in ("agreement", "consistency")),
         f"{100 * row['relies']:.0f} %",
     ]
+
+
+if __name__ == "__main__":
+    main()

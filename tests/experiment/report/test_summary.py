@@ -48,7 +48,8 @@ def test_a_gain_that_the_control_does_not_share():
 def test_a_gain_that_the_control_shares_is_not_put_down_to_the_maps():
     (one,), top = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.7)))
     assert (one.target, one.controls) == (ABOVE, False)
-    assert "the human maps are not the reason for the gain" in one.sentences[1]
+    assert "The control gains over ce too" in one.sentences[1]
+    assert "the gain cannot be put down to the human maps" in one.sentences[1]
     assert top[0].endswith("but not shown to be better than every control.")
 
 

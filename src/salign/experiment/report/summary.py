@@ -127,7 +127,10 @@ def _control(study: Study, group: Group, name: str, found: Comparison | None, ga
     if standing(found) == BELOW:
         return said + "The control does better: what people marked is not the reason for any gain."
     if standing(own) == ABOVE:
-        return f"{said}{gained}, and {study.guided} is not above it: the human maps are not the reason for the gain."
+        return (
+            f"{said}{gained}, and these seeds do not show {study.guided} above it: the gain cannot be put down to the "
+            "human maps."
+        )
     if gain == ABOVE:
         return (
             said + "The control does as well as far as these seeds tell: the gain cannot be put down to the human maps."

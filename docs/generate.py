@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 import salign
 from salign.cli import app
-from salign.experiment.report.tables import difference_in_words, mean_in_words
+from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
 from salign.losses import LOSSES
 from salign.train import recipe, saliency_recipe
 
@@ -291,8 +291,11 @@ def _arm(row: dict[Any, Any]) -> list[str]:
         mean_in_words(row["reference_mean"], row["reference_sd"]),
         mean_in_words(row["target_mean"], row["target_sd"]),
         difference_in_words(row["target_difference"], row["target_low"], row["target_high"]),
-        *(f"{row[name]:.2f}".replace("-", "−") for name in ("agreement", "consistency")),
-        f"{100 * row['relies']:.0f} %",
+        *(
+            NOTHING if pd.isna(row[name]) else f"{row[name]:.2f}".replace("-", "−")
+            for name in ("agreement", "consistency")
+        ),
+        NOTHING if pd.isna(row["relies"]) else f"{100 * row['relies']:.0f} %",
     ]
 
 

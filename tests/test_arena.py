@@ -58,6 +58,18 @@ def test_the_arena_takes_settings_that_were_tried_with_another_seed() -> None:
     assert {cell.seed for cell in expand(tuning)}.isdisjoint({cell.seed for cell in expand(taken)})
 
 
+@pytest.mark.parametrize("dataset", ["busi", "cxr-view", "magnetic"])
+def test_the_second_tier_is_the_same_for_every_set_with_settings_that_were_tried_there(dataset: str) -> None:
+    tuning = Study.read(FOLDER / "arena_real_tuning.yaml")
+    taken = Study.read(FOLDER / f"arena_{dataset.replace('-', '_')}.yaml")
+    tried = losses_of(tuning)
+    assert all(settings <= tried[name] for name, settings in losses_of(taken).items())
+    assert taken.grids == Study.read(FOLDER / "arena_busi.yaml").grids
+    before, now = tuning.datasets[dataset]["data"], taken.recipe["data"]
+    assert {key: now[key] for key in before.keys() - {"test"}} == {key: before[key] for key in before.keys() - {"test"}}
+    assert {cell.seed for cell in expand(tuning)}.isdisjoint({cell.seed for cell in expand(taken)})
+
+
 @pytest.fixture
 def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
     """A study of made-up figures: `energy@10` is right more often than `energy@1`, `ce` least."""

@@ -42,6 +42,7 @@ def test_digits(tmp_path: Path) -> None:
     assert agrees[["train", "val", "test_iid"]].tolist() == [1, 1, 1]
     assert agrees[["val_ood", "test_ood"]].max() < 0.2
     cells_are_sound("digits", tmp_path / "digits")
+    cells_are_sound("arena", tmp_path / "digits")
 
 
 def made_by_machines(*arguments: object) -> None:
@@ -128,6 +129,7 @@ def test_busi(shared_data: Path, tmp_path: Path) -> None:
     counts = table["split"].value_counts()
     assert counts[["test_iid", "test_random", "test_reversed", "test_clean"]].tolist() == [189] * 4
     cells_are_sound("busi", tmp_path / "busi")
+    cells_are_sound("arena_busi", tmp_path / "busi")
 
 
 def test_cxr_view(shared_data: Path, tmp_path: Path) -> None:
@@ -138,6 +140,7 @@ def test_cxr_view(shared_data: Path, tmp_path: Path) -> None:
     assert (target["label"].eq("pneumonia") == target["view"].eq("PA")).all()
     assert table[table["split"] == "train"]["saliency"].notna().sum() == 25
     cells_are_sound("cxr_view", tmp_path / "view")
+    cells_are_sound("arena_cxr_view", tmp_path / "view")
 
 
 def test_cxr_source(shared_data: Path, tmp_path: Path) -> None:
@@ -159,3 +162,4 @@ def test_magnetic(shared_data: Path, tmp_path: Path) -> None:
     tiles = table.groupby("tile")["tile_split"].nunique()
     assert tiles.max() == 1
     cells_are_sound("magnetic", tmp_path / "magnetic")
+    cells_are_sound("arena_magnetic", tmp_path / "magnetic")

@@ -51,6 +51,16 @@ def test_a_forest_draws_every_interval_on_one_scale():
     assert first[0][1] < second[0][1]  # the first arm is above the second
 
 
+@pytest.mark.parametrize("arms", [3, 12, 33])
+def test_a_long_legend_leaves_the_plot_its_height(arms):
+    """In points: 3.3 inches are 238 of them."""
+    names = [f"arm {k}" for k in range(arms)]
+    clouds = [Cloud(name, np.array([0.1, 0.3]), np.array([50.0, 60.0])) for name in names]
+    svg = root(scatter(clouds, looks(names), ("energy", "accuracy"), name="one"))
+    (frame,) = [one for one in svg.iter() if one.tag.endswith("rect")]
+    assert 130 < float(frame.get("height")) < 200
+
+
 def test_a_curve_is_drawn_over_the_logarithm():
     ((*points,),) = strokes(a_curve(), STYLES["cyborg"].colour)
     x = [place for place, _ in points]

@@ -20,6 +20,8 @@ from salign.evaluate.ranking import Array
 WIDTH = 5.4
 """Inches, 389 units of the SVG: on a narrow phone the letters keep their size, on a desk plots stand side by side."""
 
+_LEGEND = 0.19
+"""Inches of a row of the legend; a plot has room for three."""
 _INK, _LINE = "#010203", "#040506"
 _VARIABLES = {_INK: "var(--ink)", _LINE: "var(--line)"}
 """Colours drawn, and what the page's style sheet makes of them in light, in the dark and on paper."""
@@ -188,12 +190,14 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 
 def _labelled(figure: Figure, axes: Axes, labels: tuple[str, str], title: str) -> None:
-    """Name the axes and the plot, with a legend above it, where it hides nothing."""
+    """Name the axes and the plot, with a legend above it, where it hides nothing and takes nothing from the plot."""
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_title(title)
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=min(3, len(names)), fontsize=9)
+    columns = min(3, len(names))
+    figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(names) // columns) - 3))
+    figure.legend(handles, names, loc="outside upper left", ncols=columns, fontsize=9)
 
 
 def _span(low: float, high: float, form: str) -> str:

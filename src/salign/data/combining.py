@@ -180,10 +180,11 @@ def aggregate_maps(
             for person, source in zip(people, sources, strict=True)
             if source.saliency_path(i) is not None
         ]
-        makers = [(own if own.startswith(MACHINE) else name, ()) for name, own in said]
-        if not said or (UNKNOWN in dict(said).values() and not any(who.startswith(MACHINE) for who, _ in makers)):
-            return UNKNOWN if said else ""
-        return provenance(makers)
+        if not said:
+            return ""
+        whole = provenance([(own if own.startswith(MACHINE) else name, ()) for name, own in said])
+        of_nobody = any(own == UNKNOWN for _, own in said)
+        return UNKNOWN if of_nobody and not whole.startswith(MACHINE) else whole
 
     return with_new_maps(manifest, target, change, whose, overwrite=overwrite)
 

@@ -17,6 +17,8 @@ from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 from salign.types import SalignError
 
 COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "n", "note")
+Line = tuple[str, float, float, float, int, str]
+"""Metric, value, low, high, n and note: a row of the table without its place."""
 APCER_TARGETS = (1, 5, 10)
 """Percent: BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
 
@@ -66,16 +68,15 @@ def evaluate_predictions(
     """
     images, note = prepare(table, classes, positive, threshold, species_column)
     require(table, group_columns)
-    wanted = list(parts_of(table, group_columns))
-    rows = []
-    for (split, column, group), positions in track(wanted, "figures", disable=not progress, transient=True):
+    values_of, about = (_two_class, _about_two) if len(images.classes) == 2 else (_many_class, _about_many)
+
+    def lines_of(positions: Array) -> list[Line]:
         part = images.take(positions)
-        values_of, about = (_two_class, _about_two) if len(images.classes) == 2 else (_many_class, _about_many)
-        lines = figure_lines(
+        return figure_lines(
             functools.partial(values_of, part), about(part, note), part.strata, resamples, confidence, generator
         )
-        rows += [(split, column, group, *line) for line in lines]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    return by_part(table, group_columns, lines_of, progress=progress)
 
 
 def choose_threshold(
@@ -111,7 +112,25 @@ def choose_threshold(
     return pad.threshold_at_apcer(scores, images.attack, float(match[1]) / 100, images.species)
 
 
-def parts_of(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
+def by_part(
+    table: pd.DataFrame, group_columns: Sequence[str], lines_of: Callable[[Array], list[Line]], *, progress: bool
+) -> pd.DataFrame:
+    """The table of figures: a line of every split, and of every group within it, for each that `lines_of` gives.
+
+    Args:
+        table: predictions.
+        group_columns: free columns to report apart.
+        lines_of: positions of images -> see `figure_lines`.
+        progress: whether to show a progress bar.
+    """
+    rows: list[tuple[object, ...]] = []
+    wanted = list(_parts(table, group_columns))
+    for place, positions in track(wanted, "figures", disable=not progress, transient=True):
+        rows += [(*place, *line) for line in lines_of(positions)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _parts(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
     """Each line of the report: (split, group column, group) and the positions of its images."""
     splits = named(table, "split")
     for split in pd.unique(splits):
@@ -130,7 +149,7 @@ def figure_lines(
     resamples: int,
     confidence: float,
     generator: np.random.Generator,
-) -> list[tuple[str, float, float, float, int, str]]:
+) -> list[Line]:
     """`(metric, value, low, high, n, note)` for one set of images.
 
     Args:

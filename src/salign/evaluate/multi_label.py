@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 
 from salign.evaluate import classification
-from salign.evaluate.figures import COLUMNS, figure_lines, parts_of
+from salign.evaluate.figures import Line, by_part, figure_lines
 from salign.evaluate.images import require
 from salign.evaluate.predictions import named_in, probabilities_of, validate
 from salign.evaluate.ranking import Array, Ranking, ratio
@@ -58,10 +57,9 @@ def evaluate_multi_label(
     require(table, group_columns)
     labels, predicted = (named_in(table, column, classes) for column in ("label", "predicted"))
     probabilities = probabilities_of(table, classes)
-    rows = []
-    wanted = list(parts_of(table, group_columns))
-    for (split, column, group), part in track(wanted, "figures", disable=not progress, transient=True):
-        lines = figure_lines(
+
+    def lines_of(part: Array) -> list[Line]:
+        return figure_lines(
             functools.partial(_values, labels[part], predicted[part], probabilities[part], classes),
             _about(labels[part], classes),
             np.zeros(len(part)),
@@ -69,8 +67,8 @@ def evaluate_multi_label(
             confidence,
             generator,
         )
-        rows += [(split, column, group, *line) for line in lines]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    return by_part(table, group_columns, lines_of, progress=progress)
 
 
 def _values(

@@ -41,6 +41,12 @@ def ranking_violation(importance: Tensor, saliency: Tensor, annotated: Tensor | 
     return averaged(wrong.sum((1, 2)) / higher.sum((1, 2)).clamp(min=1), counts)
 
 
+def map_distance(output: Output, batch: Batch) -> Tensor:
+    """`saliency_distance` of the true class's Grad-CAM, of a forward pass already made."""
+    asked = true_class(batch.labels)
+    return saliency_distance(output.grad_cam(asked), batch.saliency, batch.annotated & has_class(asked))
+
+
 class Hint(GuidedLoss):
     """`CE + weight * contradiction of the ranking of cells to people's` (HINT), or its later form as a distance.
 
@@ -70,8 +76,7 @@ class Hint(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        counts = batch.annotated & has_class(asked)
         if self.form == "mse":
-            return saliency_distance(output.grad_cam(asked), batch.saliency, counts)
-        return ranking_violation(output.cam(asked), batch.saliency, counts)
+            return map_distance(output, batch)
+        asked = true_class(batch.labels)
+        return ranking_violation(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))

@@ -10,10 +10,9 @@ from torch.nn import functional
 
 from salign.losses.base import averaged, human_maps
 from salign.losses.cross_entropy import over_classes
-from salign.losses.cyborg import saliency_distance
 from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
-from salign.losses.labels import has_class, true_class
+from salign.losses.hint import map_distance
 from salign.losses.views import log_answers, look_again
 from salign.maps.blend import blend
 from salign.types import Batch, Output, SalignError
@@ -154,8 +153,5 @@ class Swap(GuidedLoss):
         if self.evidence_weight:
             found["evidence"] = (self.evidence_weight, evidence_of(output, batch))
         if self.map_weight:
-            asked = true_class(batch.labels)
-            counts = batch.annotated & has_class(asked)
-            distance = saliency_distance(output.grad_cam(asked), batch.saliency, counts)
-            found["map"] = (self.map_weight, distance)
+            found["map"] = (self.map_weight, map_distance(output, batch))
         return found

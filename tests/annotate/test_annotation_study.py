@@ -37,6 +37,7 @@ def test_without_a_question_the_one_that_fits_the_mode_is_asked():
     ({"export": {"shares": {"train": 0.5}}}, "must add up to 1"),
     ({"pairs": [["a", "b"], ["b", "c"]]}, "one pair only"),
     ({"annotators_per_image": 0}, "annotators_per_image"),
+    ({"unmarked": True, "mode": "review"}, "choose one"),
 ])  # fmt: skip
 def test_faults_are_named(content, words):
     with pytest.raises(SalignError, match=words.replace("(", ".")):
@@ -85,6 +86,27 @@ def test_classes_are_the_labels_of_the_manifest(tmp_path):
     collection = open_collection(folder)
     assert collection.classes == ("ant", "zebra")
     assert list(collection.catalog.pictures) == ["0.png", "1.png"]
+
+
+def test_only_images_without_a_map_are_asked_about_and_gold_ones(tmp_path):
+    write_images(tmp_path, 6)
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    maps = [names[0], "", names[0], "", "", names[0]]
+    rows = "".join(f"{name},{marked},{'ab'[k % 2]}\n" for k, (name, marked) in enumerate(zip(names, maps, strict=True)))
+    (tmp_path / "manifest.csv").write_text(f"path,saliency,label\n{rows}", encoding="utf-8")
+    without = [name for name, marked in zip(names, maps, strict=True) if not marked]
+    opened = open_collection(tmp_path, unmarked=True)
+    assert sorted(opened.units) == without
+    again = open_collection(tmp_path)
+    assert sorted(again.units) == without, "it is kept with the study"
+    assert len(open_collection(tmp_path, unmarked=False).units) == 6
+    gold = Study(unmarked=True, gold={names[2]: "a"})
+    assert sorted(unit.id for unit in again.catalog.units(gold)) == sorted([*without, names[2]])
+    pairs = again.catalog.units(Study(unmarked=True, mode="pair"))
+    assert [set(pair.images) <= set(without) for pair in pairs] == [True]
+    (tmp_path / "manifest.csv").write_text(f"path,saliency\n{names[0]},{names[1]}\n", encoding="utf-8")
+    with pytest.raises(SalignError, match="all 1 images have a map already"):
+        open_collection(tmp_path, unmarked=True)
 
 
 def test_settings_beside_the_images_are_found(tmp_path):

@@ -136,19 +136,29 @@ class Catalog:
         """What is handed out, in the order of the images.
 
         Raises:
-            SalignError: gold or pairs name an image that is not there, or no pair can be made.
+            SalignError: gold or pairs name an image that is not there, no pair can be made, or only images
+                without a map are asked about and there is none.
         """
         named = [*study.gold, *(name for pair in study.pairs or [] for name in pair)]
         if missing := sorted(set(named) - set(self.pictures)):
             raise SalignError(f"{self.source}: no image is called {', '.join(missing[:10])}; gold and pairs name ids")
+        names = [
+            name
+            for name, picture in self.pictures.items()
+            if not study.unmarked or "saliency" not in picture.cells or name in study.gold
+        ]
+        if not names:
+            raise SalignError(
+                f"{self.source}: all {len(self.pictures)} images have a map already, and the study asks only "
+                "about images without one (unmarked)."
+            )
         if study.mode != "pair":
-            return [Unit(name, (name,), study.gold.get(name)) for name in self.pictures]
+            return [Unit(name, (name,), study.gold.get(name)) for name in names]
         target = target_of(study, self)
-        pairs = study.pairs if study.pairs is not None else self._drawn_pairs(study, target)
+        pairs = study.pairs if study.pairs is not None else self._drawn_pairs(names, study, target)
         return [_pair(first, second, study.gold, target) for first, second in pairs]
 
-    def _drawn_pairs(self, study: Study, target: str | None) -> list[tuple[str, str]]:
-        names = list(self.pictures)
+    def _drawn_pairs(self, names: list[str], study: Study, target: str | None) -> list[tuple[str, str]]:
         lot = random.Random(f"pairs {study.seed}")
         if len(self.labels) < 2:
             lot.shuffle(names)

@@ -82,6 +82,8 @@ class Study(_Section):
     """Pair mode: which class the question asks for; None = the last."""
     pairs: list[tuple[str, str]] | None = None
     """Pair mode: image ids; None = drawn by `seed`, each an image of the target class with one of another."""
+    unmarked: bool = False
+    """Ask only about images that have no map in the manifest (its column `saliency`), and about gold images."""
     annotators_per_image: int = Field(default=1, ge=1)
     """How many people see an image; gold images are shown to everybody."""
     least_sure_first: bool = True
@@ -124,6 +126,8 @@ class Study(_Section):
             raise ValueError(f"classes {self.classes} name one class twice")
         if self.target is not None and self.classes and self.target not in self.classes:
             raise ValueError(f"target {self.target!r} is none of the classes {self.classes}")
+        if self.unmarked and self.mode == "review":
+            raise ValueError("unmarked asks about images without a map, and mode review is about maps: choose one")
         if any(not 0 <= share <= 1 for share in self.export.shares.values()) or not (
             0.999 < sum(self.export.shares.values()) < 1.001
         ):

@@ -23,6 +23,9 @@ def annotate(
     ] = None,
     question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
     mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
+    unmarked: Annotated[
+        bool | None, typer.Option("--unmarked/--all", help="Ask only about images without a map in the manifest")
+    ] = None,
     annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image (default: 1)")] = None,
     enough: Annotated[
         float | None,
@@ -77,6 +80,7 @@ def annotate(
         classes=classes or None,
         question=question,
         mode=mode,
+        unmarked=unmarked,
         annotators_per_image=annotators_per_image,
         enough=enough,
     )

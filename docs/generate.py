@@ -280,7 +280,31 @@ def _arena() -> str:
             blocks.append(f"## {path.stem if dataset == 'data' else dataset}")
             ranked = rows.sort_values("target_mean", ascending=False).to_dict("records")
             blocks.append(_table(header, [_arm(row) for row in ranked]))
+    for path in sorted(ARENA.glob("maps/*.csv")):
+        for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
+            blocks += [f"## {path.stem if dataset == 'data' else dataset}, worse and fewer maps", _worse(rows)]
     return _page("The arena", *blocks)
+
+
+def _worse(rows: pd.DataFrame) -> str:
+    """A row per kind of maps and a column per arm: mean, and the difference to the same arm with its own maps."""
+    cells = {
+        (row["maps"], row["arm"]): mean_in_words(row["mean"], row["sd"])
+        + ("" if pd.isna(row["difference"]) else f", {difference_in_words(row['difference'], row['low'], row['high'])}")
+        for row in rows.to_dict("records")
+    }
+    arms, maps = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["maps"]))
+    said = (
+        f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
+        "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
+    )
+    table = _table(["maps", *(f"`{arm}`" for arm in arms)], [[one, *(cells[one, arm] for arm in arms)] for one in maps])
+    return f"{said}\n\n{table}"
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    fewest, most = rows["seeds"].min(), rows["seeds"].max()
+    return str(most) if fewest == most else f"{fewest} to {most}"
 
 
 def _arm(row: dict[Any, Any]) -> list[str]:

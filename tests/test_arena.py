@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 import made_study
+from salign.experiment.arms import control_of
 from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
 ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10"]
+BOXES = "boxes:energy@10"
 TIMED = {"reaction_time"}
 """Needs seconds, which no image set here has."""
 
@@ -40,6 +42,10 @@ def losses_of(study: Study) -> dict[str, set[Any]]:
             full = {name: given.get(name, option.default) for name, option in options.items()}
             found.setdefault(given["name"], set()).add(frozenset(full.items()))
     return found
+
+
+def copied(study: Study, arm: str) -> tuple[str, str] | None:
+    return control_of(arm, guided=study.guided, own=study.arms)
 
 
 def test_every_loss_competes_with_as_many_settings() -> None:
@@ -70,11 +76,21 @@ def test_the_second_tier_is_the_same_for_every_set_with_settings_that_were_tried
     assert {cell.seed for cell in expand(tuning)}.isdisjoint({cell.seed for cell in expand(taken)})
 
 
+def test_worse_maps_are_tried_with_the_settings_and_images_of_the_first_tier() -> None:
+    first, worse = (Study.read(FOLDER / f"{name}.yaml") for name in ("arena", "arena_maps"))
+    assert worse.recipe == first.recipe
+    assert set(worse.arms) <= set(first.arms)
+    assert all(first.arms[name] == changes for name, changes in worse.arms.items())
+    tried = Counter(control[1] for cell in expand(worse) if (control := copied(worse, cell.arm)) and cell.seed == 0)
+    assert set(tried) == set(worse.arms)
+    assert set(tried.values()) == {6}
+
+
 @pytest.fixture
 def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
     """A study of made-up figures: `energy@10` is right more often than `energy@1`, `ce` least."""
-    study = made_study.study(digits, grids=[{"arms": ARMS, "seeds": 4}])
-    quality = made_study.QUALITY | {"energy@1": 0.6, "energy@10": 0.8}
+    study = made_study.study(digits, grids=[{"arms": [*ARMS, BOXES], "seeds": 4}])
+    quality = made_study.QUALITY | {"energy@1": 0.6, "energy@10": 0.8, BOXES: 0.5}
     results = made_study.made(tmp_path / "studies", digits, study, quality)
     path = tmp_path / "study.yaml"
     path.write_text(study.to_yaml())
@@ -85,14 +101,14 @@ def test_the_best_setting_on_the_target_is_chosen(finished: tuple[Path, pd.DataF
     path, _ = finished
     chosen = yaml.safe_load(arena("chosen", path, "--out", path.parent / "studies"))
     assert chosen["data"]["energy"] == {"loss": {"name": "energy", "weight": 10.0}}
-    assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy"}
+    assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy", "boxes:energy"}
 
 
 def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]) -> None:
     path, figures = finished
     arena("table", path, path.parent / "table.csv", "--out", path.parent / "studies")
     table = pd.read_csv(path.parent / "table.csv").set_index("arm")
-    assert list(table.index) == ARMS
+    assert list(table.index) == ["ce", "cyborg", "shuffled", BOXES, *ARMS[3:]]
     target = figures[figures["set"] == "test_ood"]
     columns = {
         "target_mean": "accuracy",
@@ -105,3 +121,16 @@ def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]
         pd.testing.assert_series_equal(table[column].sort_index(), expected, check_names=False, atol=1e-4, rtol=0)
     assert table.loc["energy@10", "setting"] == "weight 10.0"
     assert table.loc["cyborg", "consistency"] > 0.9 > table.loc["ce", "consistency"]
+
+
+def test_the_table_of_worse_maps_holds_differences_to_the_same_arm(finished: tuple[Path, pd.DataFrame]) -> None:
+    path, figures = finished
+    arena("maps", path, path.parent / "maps.csv", "--out", path.parent / "studies")
+    table = pd.read_csv(path.parent / "maps.csv").set_index(["arm", "maps"])
+    assert list(table.index) == [
+        ("cyborg", "own"), ("cyborg", "shuffled"), ("energy@10", "own"), ("energy@10", "boxes")
+    ]  # fmt: skip
+    rows = figures[(figures["set"] == "test_ood") & (figures["metric"] == "accuracy")]
+    means = rows.astype({"arm": str}).groupby("arm")["value"].mean()
+    assert table.loc[("energy@10", "boxes"), "difference"] == pytest.approx(means[BOXES] - means["energy@10"], abs=1e-4)
+    assert table.loc[("cyborg", "shuffled"), "mean"] == pytest.approx(means["shuffled"], abs=1e-4)

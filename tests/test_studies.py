@@ -43,6 +43,7 @@ def test_digits(tmp_path: Path) -> None:
     assert agrees[["val_ood", "test_ood"]].max() < 0.2
     cells_are_sound("digits", tmp_path / "digits")
     cells_are_sound("arena", tmp_path / "digits")
+    cells_are_sound("arena_maps", tmp_path / "digits")
 
 
 def made_by_machines(*arguments: object) -> None:
@@ -83,23 +84,32 @@ def test_digits_machine(tmp_path: Path) -> None:
     cells_are_sound("digits_machine", tmp_path / "digits", "machine-{seed}.csv")
 
 
-def test_busi_mentor(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "plain", "encoders"),
+    [
+        ("busi_mentor", {"ce": None}, "data/busi/encoders/3"),
+        ("busi_mentor_imagenet", {"ce": "imagenet", "nothing": None}, "data/busi/imagenet/3"),
+    ],
+)
+def test_pretraining_on_maps(
+    study: str, plain: dict[str, str | None], encoders: str, shared_data: Path, tmp_path: Path
+) -> None:
     """Three encoders per seed, and an arm that starts from each."""
     table = prepared(tmp_path / "busi", "busi-plain", str(shared_data / "busi_ultrasound"))
     assert table["split"].value_counts().loc[["train", "test"]].tolist() == [385, 189]
-    recipe = quick_recipe("busi_mentor", tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
+    recipe = quick_recipe(study, tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
     made_by_machines("encoders", recipe, tmp_path / "encoders")
-    encoders = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
-    assert sorted(encoders) == ["image", "maps", "shuffled"]
-    assert len(set(encoders.values())) == 3
-    study = Study.read(FOLDER / "busi_mentor.yaml", [f"recipe.data.manifest={tmp_path / 'busi' / 'manifest.csv'}"])
-    weights = {cell.arm: cell.recipe.model.weights for cell in expand(study) if cell.seed == 7}
+    made = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
+    assert sorted(made) == ["image", "maps", "shuffled"]
+    assert len(set(made.values())) == 3
+    read = Study.read(FOLDER / f"{study}.yaml", [f"recipe.data.manifest={tmp_path / 'busi' / 'manifest.csv'}"])
+    weights = {cell.arm: cell.recipe.model.weights for cell in expand(read) if cell.seed == 3}
     assert weights == {
-        "ce": None,
-        "longer": None,
-        "mentor": "data/busi/encoders/7/maps.safetensors",
-        "reconstruction": "data/busi/encoders/7/image.safetensors",
-        "shuffled_maps": "data/busi/encoders/7/shuffled.safetensors",
+        **plain,
+        "longer": plain["ce"],
+        "mentor": f"{encoders}/maps.safetensors",
+        "reconstruction": f"{encoders}/image.safetensors",
+        "shuffled_maps": f"{encoders}/shuffled.safetensors",
     }
 
 

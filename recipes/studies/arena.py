@@ -1,7 +1,8 @@
-"""Between the studies of the arena: which setting each loss gets, and the table of the docs.
+"""Between the studies of the arena: which setting each loss gets, and the tables of the docs.
 
     python recipes/studies/arena.py chosen recipes/studies/arena_tuning.yaml
     python recipes/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
+    python recipes/studies/arena.py maps recipes/studies/arena_maps.yaml docs/arena/maps/digits.csv
 
 What competes for one place carries its name up to the "@": `energy@1`, `energy@10`, `energy@100`. The one that did best
 on the validation images of the tuning study is written as an arm for the next.
@@ -20,6 +21,7 @@ from salign.experiment.arms import arm_changes
 from salign.experiment.report.groups import Group, groups_of
 from salign.experiment.report.saliency import read_arm
 from salign.experiment.report.tables import main_table
+from salign.experiment.report.worse_maps import maps_table
 from salign.experiment.store import StudyFolder, read_results
 from salign.experiment.study import Study
 from salign.files import replace_text
@@ -58,6 +60,16 @@ def table(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
     rows = main_table(asked, groups)
     more = [looks(asked, group, arm, results.runs) for group in groups for arm in group.arms]
     found = pd.concat([rows, pd.DataFrame(more)], axis=1).drop(columns=["network", "images", "annotated"])
+    replace_text(written, found.to_csv(index=False, float_format="%.4f"))
+    typer.echo(f"wrote {written}; `make docs` writes docs/reference/arena.md from it")
+
+
+@app.command()
+def maps(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
+    """Write a row per arm and kind of maps: what worse and fewer maps leave of its figure on the target set."""
+    asked = Study.read(study)
+    groups = groups_of(asked, read_results(asked, StudyFolder.of(asked, out)).figures)
+    found = pd.concat([maps_table(asked, group).assign(dataset=group.dataset) for group in groups])
     replace_text(written, found.to_csv(index=False, float_format="%.4f"))
     typer.echo(f"wrote {written}; `make docs` writes docs/reference/arena.md from it")
 

@@ -71,12 +71,11 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     family, value = name.partition("@")[0], _VALUE.search(name)
     if family in LOSSES and value:
         return {"loss": {"name": family, "weight": float(value[1])}}
+    if control := control_of(name, guided=guided, own=own):
+        maps, copied = control
+        return merge(arm_changes(copied, guided=guided, own=own), {"data": {"maps": maps}})
     if name != guided:
         base = arm_changes(guided, guided=guided, own=own)
-        control, _, copied = name.partition(":")
-        if control.partition("@")[0] in {*CONTROLS, *BY_SHARE} - {"own"}:
-            copy = arm_changes(copied, guided=guided, own=own) if copied else base
-            return merge(copy, {"data": {"maps": find_control(control)[0]}})
         if name.startswith("maps:"):
             return merge(base, {"data": {"map_column": name.removeprefix("maps:")}})
         if family in VALUED and value:
@@ -85,6 +84,20 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     valued = [f"{family}@VALUE" for family in VALUED]
     known = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
     raise SalignError(f"no arm is called {name!r}; there are {known}; a study defines others under `arms`.")
+
+
+def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[str, str] | None:
+    """The control of `data.maps` and the arm it copies: `boxes` and the guided one, `shuffled` and `energy@10`.
+
+    None for an arm that keeps people's own maps.
+
+    Raises:
+        SalignError: a control with a share that is none.
+    """
+    control, _, copied = name.partition(":")
+    if name in own or name == guided or control.partition("@")[0] not in {*CONTROLS, *BY_SHARE} - {"own"}:
+        return None
+    return find_control(control)[0], copied or guided
 
 
 def times(name: str) -> float:

@@ -98,13 +98,24 @@ def line(
         points: place on the axis -> condition.
         factor: what the arm's places are multiplied by.
     """
+    found = {x * factor: group.scores(arm, place, metric, condition) for x, condition in points.items()}
+    return mean_line(arm, found)
+
+
+def mean_line(name: str, points: dict[float, pd.Series]) -> Line | None:
+    """Mean of the figures of some seeds with its 95 % t interval, in points of 100, at every place that has any.
+
+    Args:
+        name: of the line.
+        points: place on the axis -> shares, one per seed.
+    """
     rows = []
-    for x, condition in sorted(points.items()):
-        values = 100 * group.scores(arm, place, metric, condition).to_numpy()
+    for x, scores in sorted(points.items()):
+        values = 100 * scores.to_numpy()
         if n := len(values):
             reach = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
-            rows.append((x * factor, values.mean(), values.mean() - reach, values.mean() + reach))
-    return Line(arm, *np.array(rows).T) if rows else None
+            rows.append((x, values.mean(), values.mean() - reach, values.mean() + reach))
+    return Line(name, *np.array(rows).T) if rows else None
 
 
 def equal_images(images: Array, baseline: Array, value: float) -> float:

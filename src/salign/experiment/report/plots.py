@@ -131,8 +131,10 @@ def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: 
         return _svg(figure, name, f"{title}: {label}. {'; '.join(lines)}.")
 
 
-def curves(lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str) -> str:
-    """Draw every arm over a quantity on a logarithmic axis, with its interval as a band.
+def curves(
+    lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str, log: bool = True
+) -> str:
+    """Draw every arm over a quantity, with its interval as a band.
 
     Args:
         lines: see `Line`.
@@ -140,6 +142,7 @@ def curves(lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, ti
         labels: of the two axes.
         title: above the plot.
         name: of the plot; two plots on one page have different names.
+        log: whether the quantity is above zero and its axis logarithmic; else the axis begins at zero.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
@@ -147,8 +150,10 @@ def curves(lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, ti
             look = styles[line.name]
             axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5, label=line.name)
             axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.15, linewidth=0)
-        axes.set_xscale("log")
-        ticks = _spread(sorted({float(x) for line in lines for x in line.x}))
+        ticks = sorted({float(x) for line in lines for x in line.x})
+        if log:
+            axes.set_xscale("log")
+            ticks = _spread(ticks)
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xticklabels([f"{tick:g}" for tick in ticks])

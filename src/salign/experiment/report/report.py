@@ -31,6 +31,7 @@ from salign.experiment.report.tables import (
     to_latex,
     to_markdown,
 )
+from salign.experiment.report.worse_maps import worse_maps
 from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import replace_text, replacing
@@ -38,6 +39,7 @@ from salign.files import replace_text, replacing
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
     "How many annotations does it need?": curves.over_annotations,
+    "How good must the maps be?": worse_maps,
     "Maps of people and of machines": makers.people_and_machines,
     "Do models that look where people look generalize better?": evidence.agreement,
     "Do independent runs look at the same places?": evidence.consistency,

@@ -1,0 +1,131 @@
+"""How good, and how many, must maps be? Every arm with worse and with fewer maps, beside itself with all its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from salign.data.controls import BY_SHARE, CONTROLS
+from salign.evaluate.comparison import compare
+from salign.experiment.arms import control_of
+from salign.experiment.report.curves import mean_line
+from salign.experiment.report.groups import Condition, Group, heading
+from salign.experiment.report.page import Block, Plots, Table
+from salign.experiment.report.plots import Line, Styles, curves
+from salign.experiment.report.tables import NOTHING, mean_in_words
+from salign.experiment.study import Study
+
+OWN = "own"
+"""Name of people's own maps, all of them, unchanged."""
+_AXES = {
+    "shuffled": "maps that are another image's, % of the maps",
+    "dilated": "maps grown by, % of the sides",
+    "shifted": "maps moved by, % of the sides",
+}
+
+
+def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """A table per group, and curves over how bad the maps are; nothing unless an arm has two kinds of worse maps."""
+    blocks: list[Block] = []
+    for number, group in enumerate(groups):
+        tried = tried_maps(study, group)
+        if not any(len(found) > 2 for found in tried.values()):
+            continue
+        caption = (
+            f"{study.metric} on {study.target} in points of 100, mean ± standard deviation over seeds. Controls as in "
+            "data.maps; % of the maps: so many keep theirs, the others have none."
+        )
+        titled = f"{group.title}. {caption}" if heading(groups, group) else caption
+        blocks.append(Table(titled, in_words(maps_table(study, group))))
+        svgs = []
+        for kind, label in _AXES.items():
+            if lines := _lines(study, group, tried, kind):
+                labels = (label, f"{study.metric} on {study.target}, points")
+                where = {"title": heading(groups, group), "name": f"{kind}-{number}"}
+                svgs.append(curves(lines, styles, labels, **where, log=False))
+        if svgs:
+            blocks.append(Plots("Mean over seeds; the band is its 95 % t interval. 0: people's own maps.", svgs))
+    return blocks
+
+
+def tried_maps(study: Study, group: Group) -> dict[str, dict[str, tuple[str, Condition]]]:
+    """Arm -> maps -> the arm and condition of the runs; only arms that have runs with other maps than their own.
+
+    Maps are `OWN`, a control as in `data.maps`, or, for instance, "5 % of the maps". All have as many images.
+    """
+    found: dict[str, dict[str, tuple[str, Condition]]] = {}
+    for name in group.arms:
+        control = control_of(name, guided=study.guided, own=study.arms)
+        if control is not None and control[1] in group.arms:
+            found.setdefault(control[1], {})[control[0]] = (name, group.conditions[control[1]])
+    for arm in group.arms:
+        all_of_them = group.conditions[arm]
+        fewer = [one for one in group.ran[arm] if one.images == all_of_them.images and one < all_of_them]
+        for one in sorted(fewer, reverse=True):
+            found.setdefault(arm, {})[one._replace(images=np.inf).words] = (arm, one)
+    order = {kind: rank for rank, kind in enumerate(dict.fromkeys([*BY_SHARE, *CONTROLS]))}
+
+    def place(maps: str) -> tuple[int, float]:
+        kind, _, share = maps.partition("@")
+        return order.get(kind, len(order)), float(share or 1)
+
+    return {
+        arm: {OWN: (arm, group.conditions[arm])} | {maps: found[arm][maps] for maps in sorted(found[arm], key=place)}
+        for arm in group.arms
+        if arm in found
+    }
+
+
+def maps_table(study: Study, group: Group) -> pd.DataFrame:
+    """What other maps leave of every arm's figure on the target set.
+
+    Returns:
+        Columns arm, maps (see `tried_maps`), seeds, mean, sd, and the difference to the same arm with its own maps,
+        paired by seed, with its 95 % t interval: difference, low, high; all shares. NaN where there is nothing to say.
+    """
+    rows: list[dict[str, object]] = []
+    for arm, found in tried_maps(study, group).items():
+        own = _scores(study, group, found[OWN])
+        for maps, where in found.items():
+            scores = _scores(study, group, where)
+            row: dict[str, object] = {"arm": arm, "maps": maps, "seeds": len(scores)}
+            row |= {"mean": scores.mean(), "sd": scores.std(ddof=1)}
+            seeds = own.index.intersection(scores.index).sort_values()
+            pair = scores.loc[seeds].to_numpy(), own.loc[seeds].to_numpy()
+            one = None if maps == OWN or not len(seeds) else compare(*pair, generator=np.random.default_rng(0))
+            rows.append(row | {name: getattr(one, name, np.nan) for name in ("difference", "low", "high")})
+    return pd.DataFrame(rows)
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per arm and a column per kind of maps, each cell a mean with its sd in points of 100."""
+    said = table.assign(said=[mean_in_words(*one) for one in table[["mean", "sd"]].itertuples(index=False)])
+    arms, maps = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["maps"]))
+    wide = said.pivot(index="arm", columns="maps", values="said").reindex(index=arms, columns=maps)
+    return wide.fillna(NOTHING).reset_index().rename_axis(columns=None)
+
+
+def _lines(study: Study, group: Group, tried: dict[str, dict[str, tuple[str, Condition]]], kind: str) -> list[Line]:
+    """A line for every arm that has its own maps and two more steps of this kind."""
+    lines = []
+    for arm, found in tried.items():
+        steps = {100 * share: maps for maps in found if (share := _share(maps, kind)) is not None}
+        if len(steps) > 2:
+            drawn = mean_line(arm, {x: _scores(study, group, found[maps]) for x, maps in steps.items()})
+            lines += [drawn] if drawn else []
+    return lines
+
+
+def _scores(study: Study, group: Group, where: tuple[str, Condition]) -> pd.Series:
+    arm, condition = where
+    return group.scores(arm, study.target, study.metric, condition)
+
+
+def _share(maps: str, kind: str) -> float | None:
+    """How much of `kind` was done to the maps; None where it was something else."""
+    if maps == OWN:
+        return 0.0
+    name, at, share = maps.partition("@")
+    return (float(share) if at else 1.0) if name == kind else None

@@ -102,6 +102,15 @@ def import_set(
     column: Annotated[
         list[str] | None, typer.Option(help="csv: OURS=THEIRS, e.g. label=class or saliency=mask; repeat")
     ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="csv: images may have several labels: a column of 1 and 0 for one; repeat")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="csv: images may have several labels: what joins them in a cell, e.g. '|'")
+    ] = None,
+    no_label: Annotated[
+        str | None, typer.Option(help="csv: with --separator, the cell of an image that has none, e.g. 'No Finding'")
+    ] = None,
     rename: Annotated[
         list[str] | None, typer.Option(help="cvrl: THEIRS=OURS for a split (default: test=val); repeat")
     ] = None,
@@ -122,7 +131,8 @@ def import_set(
     if source == "folder":
         made = SOURCES[source](path, maps, split=split)
     elif source == "csv":
-        made = SOURCES[source](path, images, columns=pairs(column or []), split=split)
+        several = {"labels": label or [], "separator": separator, "none": no_label}
+        made = SOURCES[source](path, images, columns=pairs(column or []), split=split, **several)
     elif source == "cvrl":
         if images is None:
             raise SalignError("cvrl: --images is needed, the folder that the paths in the CSV are appended to")
@@ -132,6 +142,9 @@ def import_set(
     target = made.write(out or made.root / "manifest.csv")
     coverage_table(made)
     apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
+    if made.multi_label:
+        apart += " --multi-label"
+        typer.echo("images may have several labels: train with data.multi_label: true")
     typer.echo(f"wrote {target} ({len(made)} images): look at it with `salign data check {target}{apart}`")
 
 

@@ -5,15 +5,16 @@ The order of the names means nothing: cells are read with their names sorted, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from salign.types import SEPARATOR, names_in
+from salign.types import SEPARATOR, SalignError, names_in
 
 NONE = "(none)"
 """How an image without a label is counted."""
+_SAID = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
 def ordered(labels: pd.Series) -> pd.Series:
@@ -44,6 +45,49 @@ def wrong_cells(labels: pd.Series) -> list[tuple[int, str]]:
     return [(int(i), said[labels.iloc[i]]) for i in np.flatnonzero(labels.isin(list(said)).to_numpy(dtype=bool))]
 
 
+def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, list[tuple[int, str, str]]]:
+    """One cell per row of the names of those columns that say yes; what says neither yes nor no is a fault.
+
+    Yes is 1, 1.0, true or yes; no is 0, 0.0, false, no or an empty cell.
+
+    Returns:
+        `(N,)` cells, and position, column and message of every fault.
+
+    Raises:
+        SalignError: a name has what joins several in a manifest.
+    """
+    _refuse(names)
+    faults: list[tuple[int, str, str]] = []
+    yes = np.zeros((len(table), len(names)), dtype=bool)
+    for k, name in enumerate(names):
+        cells = table[name].fillna("0").astype(str).tolist()
+        said = [_SAID.get(cell.strip().lower()) for cell in cells]
+        faults += [
+            (i, name, f"expected 1, or 0 or an empty cell, got {cells[i]!r}; write which it is")
+            for i, one in enumerate(said)
+            if one is None
+        ]
+        yes[:, k] = [bool(one) for one in said]
+    joined = [SEPARATOR.join(name for name, here in zip(names, row, strict=True) if here) for row in yes]
+    return pd.Series(joined, index=table.index, dtype=object), faults
+
+
+def from_cells(labels: pd.Series, separator: str, none: str | None) -> pd.Series:
+    """Names that another separator joins; `none` is what a cell says where there is no label.
+
+    Raises:
+        SalignError: a name has what joins several in a manifest.
+    """
+    if separator != SEPARATOR:
+        _refuse(labels.dropna().unique())
+
+    def change(cell: str) -> str:
+        names = [name.strip() for name in cell.split(separator)]
+        return "" if names == [none] else SEPARATOR.join(names)
+
+    return _each(labels, change)
+
+
 def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """`(N, K)` bool: which of the classes each cell names; and position and name of every other name."""
     number = {name: k for k, name in enumerate(classes)}
@@ -62,6 +106,13 @@ def by_name(table: pd.DataFrame) -> pd.DataFrame:
     """A row per image and name, `NONE` for an image without any: to count by class."""
     names = [names_in(cell) or [NONE] for cell in table["label"].tolist()]
     return table.assign(label=pd.Series(names, index=table.index, dtype=object)).explode("label")
+
+
+def _refuse(names: Iterable[str]) -> None:
+    if wrong := next((name for name in names if SEPARATOR in name), None):
+        raise SalignError(
+            f"{wrong!r} has a {SEPARATOR!r}, which joins the labels of an image in a manifest; rename it."
+        )
 
 
 def _each(labels: pd.Series, change: Callable[[str], str]) -> pd.Series:

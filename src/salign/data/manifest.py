@@ -113,10 +113,12 @@ class Manifest:
         found += manifest.faults()
         if found:
             raise ManifestError.of(found, str(path), manifest._hint(found))
-        return replace(manifest, table=table.assign(label=ordered(table["label"]))) if multi_label else manifest
+        return manifest._ordered()
 
     @classmethod
-    def of(cls, table: pd.DataFrame, root: str | Path, source: str = "manifest") -> Manifest:
+    def of(
+        cls, table: pd.DataFrame, root: str | Path, source: str = "manifest", *, multi_label: bool = False
+    ) -> Manifest:
         """Make a manifest from a table in memory: cells become text, empty ones NA; checked as by `read`.
 
         Rows are numbered as `write` will write them, unless the table has a column `row`.
@@ -127,10 +129,16 @@ class Manifest:
         text = table.drop(columns="row", errors="ignore").astype(TEXT).reset_index(drop=True)
         text = text.replace("", pd.NA)
         rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
-        manifest = cls(text.assign(row=rows), Path(root).resolve(), source)
+        manifest = cls(text.assign(row=rows), Path(root).resolve(), source, multi_label)
         if found := manifest.faults():
             raise ManifestError.of(found, source)
-        return manifest
+        return manifest._ordered()
+
+    def _ordered(self) -> Manifest:
+        """Names of several labels in one order, so that equal sets are equal cells."""
+        if not self.multi_label:
+            return self
+        return replace(self, table=self.table.assign(label=ordered(self.table["label"])))
 
     def faults(self) -> list[Fault]:
         """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""

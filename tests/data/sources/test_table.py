@@ -75,3 +75,61 @@ def test_real_sets(shared_data):
     counts = manifest.coverage().set_index(["split", "label"])
     assert counts.loc[("ood_positive_covidcxr", "pneumonia"), "with_map"] == 95
     assert counts["images"].sum() == 1143
+
+
+@pytest.fixture
+def several(table):
+    lines = ["path,split,nodule,fluid", "a.png,train,1,yes", "b.png,train,0.0,True", "m.png,test,,No"]
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def test_a_column_per_label_becomes_names_in_one_cell(several):
+    manifest = from_csv(several, labels=["nodule", "fluid"])
+    assert manifest.table["label"].fillna("").tolist() == ["fluid;nodule", "fluid", ""]
+    assert list(manifest.table.columns) == ["id", "path", "label", "split", "saliency", "row"]
+    assert manifest.classes == ("fluid", "nodule")
+    written = manifest.write(several.parent / "manifest.csv")
+    assert Manifest.read(written, multi_label=True).table["label"].equals(manifest.table["label"])
+
+
+def test_what_says_neither_yes_nor_no_is_a_fault_with_its_row(several):
+    several.write_text(several.read_text().replace("0.0,True", "-1.0,maybe"))
+    with pytest.raises(ManifestError) as raised:
+        from_csv(several, labels=["nodule", "fluid"])
+    assert [(fault.row, fault.column) for fault in raised.value.faults] == [(3, "nodule"), (3, "fluid")]
+    assert "expected 1, or 0 or an empty cell, got '-1.0'" in str(raised.value)
+
+
+def test_names_joined_by_something_else(table):
+    table.write_text("path,split,label\na.png,train,x | w\nb.png,train,Nothing here\nm.png,test,w\n")
+    manifest = from_csv(table, separator="|", none="Nothing here")
+    assert manifest.table["label"].fillna("").tolist() == ["w;x", "", "w"]
+    assert from_csv(table, separator="|").classes == ("Nothing here", "w", "x")
+    table.write_text("path,split,label\na.png,train,x|x\n")
+    with pytest.raises(ManifestError, match=r"row 2, label: 'x;x' has a name twice"):
+        from_csv(table, separator="|")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"labels": ["nodule"], "separator": "|"}, "give one of the two"),
+        ({"labels": ["nodule"], "columns": {"label": "fluid"}}, "give one of the two"),
+        ({"none": "No Finding"}, "goes with what joins several"),
+        ({"labels": ["lump"]}, "no column lump; it has path, split, nodule, fluid"),
+        ({"columns": {"label": "fluid"}, "separator": "|"}, "'a;b' has a ';'"),
+    ],
+)
+def test_labels_told_in_two_ways_or_none(several, given, said):
+    several.write_text(several.read_text().replace("yes", "a;b"))
+    with pytest.raises(SalignError, match=said):
+        from_csv(several, **given)
+
+
+def test_findings_of_real_radiographs(shared_data):
+    source = shared_data / "cxr_pneumonia" / "index.csv"
+    manifest = from_csv(source, columns={"label": "labels", "saliency": "mask"}, separator="|", none="No Finding")
+    counts = manifest.coverage().groupby("label")["images"].sum()
+    assert counts["Infiltration"] == 187
+    assert counts["(none)"] == 500

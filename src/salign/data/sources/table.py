@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from salign.data.labels import from_cells, from_columns
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.tables import read_table
 from salign.types import SalignError
@@ -16,6 +17,9 @@ def from_csv(
     *,
     columns: Mapping[str, str] | None = None,
     split: str | None = None,
+    labels: Sequence[str] = (),
+    separator: str | None = None,
+    none: str | None = None,
 ) -> Manifest:
     """Rename columns; every other column stays as a free one.
 
@@ -25,9 +29,12 @@ def from_csv(
         columns: Ours to theirs, e.g. `{"label": "class", "saliency": "mask"}`. `id` may be missing: the path is used.
             `saliency` may be missing: nobody looked.
         split: Name of the only split, where no column tells.
+        labels: Images may have several labels: the columns that say 1 or 0 of one each, by whose names they are called.
+        separator: Images may have several labels: what joins them in the column `label`, e.g. `|`.
+        none: With a separator, the cell of an image without a label, e.g. `No Finding`.
 
     Raises:
-        SalignError: a column named does not exist, or ours is not one of the manifest's.
+        SalignError: a column named does not exist, or ours is not one of the manifest's; labels are told in two ways.
         ManifestError: the rows are not sound; all faults are listed, by the row in the file read.
     """
     path, columns = Path(table), dict(columns or {})
@@ -35,14 +42,25 @@ def from_csv(
     if broken:
         raise ManifestError.of([Fault(*fault) for fault in broken], str(path))
     strange = sorted(set(columns) - set(COLUMNS))
-    absent = sorted(set(columns.values()) - set(frame.columns))
+    absent = sorted({*columns.values(), *labels} - set(frame.columns))
     if strange:
         raise SalignError(f"columns of a manifest are {', '.join(COLUMNS)}; there is no {', '.join(strange)}.")
     if absent:
         raise SalignError(f"{path} has no column {', '.join(absent)}; it has {', '.join(frame.columns.drop('row'))}.")
+    if labels and (separator is not None or "label" in columns):
+        raise SalignError("labels are told by columns of 1 and 0, or by the names in one column; give one of the two.")
+    if none is not None and separator is None:
+        raise SalignError(f"{none!r} for images without a label goes with what joins several, e.g. the separator '|'.")
     picked = {ours: frame[theirs] for ours, theirs in columns.items()}
     consumed = {theirs for theirs in columns.values() if theirs not in COLUMNS or theirs in columns}
     frame = frame.drop(columns=list(consumed | (set(columns) & set(frame.columns)))).assign(**picked)
+    if labels:
+        joined, wrong = from_columns(frame, labels)
+        if wrong:
+            raise ManifestError.of([Fault(int(frame["row"].iloc[i]), *said) for i, *said in wrong], str(path))
+        frame = frame.drop(columns=[*labels]).assign(label=joined)
+    elif separator is not None and "label" in frame:
+        frame = frame.assign(label=from_cells(frame["label"], separator, none))
     if split is not None:
         frame = frame.assign(split=split)
     if "saliency" not in frame:
@@ -51,4 +69,5 @@ def from_csv(
         frame = frame.assign(id=frame["path"])
     ordered = [name for name in COLUMNS if name in frame]
     frame = frame[[*ordered, *(name for name in frame.columns if name not in ordered)]]
-    return Manifest.of(frame, path.parent if root is None else root, str(path))
+    several = bool(labels) or separator is not None
+    return Manifest.of(frame, path.parent if root is None else root, str(path), multi_label=several)

@@ -82,6 +82,7 @@ def test_digits_machine(tmp_path: Path) -> None:
             read.table[f"{column}{share}"] = read.table[f"{column}10"]
     Manifest.of(read.table.drop(columns="row"), read.root).write(tmp_path / "digits" / "machine-0.csv")
     cells_are_sound("digits_machine", tmp_path / "digits", "machine-{seed}.csv")
+    cells_are_sound("digits_machine_swap", tmp_path / "digits", "machine-{seed}.csv")
 
 
 @pytest.mark.parametrize(

@@ -57,19 +57,19 @@ def test_the_table_holds_every_arm_beside_itself_with_its_own_maps(plan, results
     assert fewer.tolist() == pytest.approx([3, values(results, "cyborg", 0.05).mean(), 0]), "made up without noise"
 
 
-def test_in_words_an_arm_has_a_row_and_each_kind_of_maps_a_column(plan, results):
+def test_in_words_each_kind_of_maps_has_a_row_and_an_arm_a_column(plan, results):
     (group,) = groups_of(plan, results.figures)
-    words = in_words(maps_table(plan, group)).set_index("arm")
-    assert words.columns[0] == OWN
-    assert words.loc["energy@10", "boxes"] == "–"
+    words = in_words(maps_table(plan, group)).set_index("maps")
+    assert words.index[0] == OWN
+    assert words.loc["boxes", "energy@10"] == "–"
     boxes = 100 * values(results, "boxes")
-    assert words.loc["cyborg", "boxes"] == f"{boxes.mean():.1f} ± {boxes.std(ddof=1):.1f}"
+    assert words.loc["boxes", "cyborg"] == f"{boxes.mean():.1f} ± {boxes.std(ddof=1):.1f}"
 
 
 def test_how_bad_the_maps_are_is_drawn_where_two_steps_or_more_were_tried(plan, results):
     groups = groups_of(plan, results.figures)
     table, plots = worse_maps(plan, groups, results.runs, looks(groups[0].arms))
-    assert list(table.frame["arm"]) == ["cyborg", "energy@10"]
+    assert list(table.frame.columns) == ["maps", "cyborg", "energy@10"]
     (svg,) = plots.svgs
     spoken = svg.partition("viewBox")[0]
     steps = {0: "cyborg", 25: "shuffled@0.25", 50: "shuffled@0.5", 100: "shuffled"}

@@ -100,10 +100,10 @@ def maps_table(study: Study, group: Group) -> pd.DataFrame:
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per arm and a column per kind of maps, each cell a mean with its sd in points of 100."""
+    """A row per kind of maps and a column per arm, each cell a mean with its sd in points of 100."""
     said = table.assign(said=[mean_in_words(*one) for one in table[["mean", "sd"]].itertuples(index=False)])
     arms, maps = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["maps"]))
-    wide = said.pivot(index="arm", columns="maps", values="said").reindex(index=arms, columns=maps)
+    wide = said.pivot(index="maps", columns="arm", values="said").reindex(index=maps, columns=arms)
     return wide.fillna(NOTHING).reset_index().rename_axis(columns=None)
 
 

@@ -83,6 +83,19 @@ def test_import_csv_and_cvrl(images):
     assert made.saliency_path(0) == images / "maps" / "train" / "cat" / "0.png"
 
 
+def test_import_of_several_labels_can_be_checked_as_printed(images):
+    (images / "s.csv").write_text("path,split,a,b\nimages/train/cat/0.png,all,1,0\nimages/train/dog/0.png,all,,\n")
+    printed = run("import", "csv", images / "s.csv", "--label", "a", "--label", "b", "--out", images / "s" / "m.csv")
+    assert "train with data.multi_label: true" in printed
+    command = printed.splitlines()[-1].partition("`salign data ")[2].rstrip("`").split()
+    assert command == ["check", str(images / "s" / "m.csv"), "--root", str(images), "--multi-label"]
+    assert "(none)" in run(*command)
+
+    (images / "j.csv").write_text("path,split,label\nimages/train/cat/0.png,all,b|a\nimages/train/dog/0.png,all,none\n")
+    run("import", "csv", images / "j.csv", "--separator", "|", "--no-label", "none", "--out", images / "j2.csv")
+    assert Manifest.read(images / "j2.csv", multi_label=True).table["label"].fillna("").tolist() == ["a;b", ""]
+
+
 def test_decoy_writes_the_embedded_set(tmp_path):
     printed = run("decoy", tmp_path / "d", "--train", "20", "--val", "10", "--test", "10", "--size", "48")
     assert len(Manifest.read(tmp_path / "d" / "manifest.csv")) == 50
@@ -97,6 +110,7 @@ def test_decoy_writes_the_embedded_set(tmp_path):
         (["plant", "MANIFEST", "out", "-c", "train"], "NAME=VALUE"),
         (["plant", "MANIFEST", "out", "-c", "train=high"], "SPLIT=NUMBER"),
         (["check", "gone.csv"], "no manifest"),
+        (["import", "csv", "MANIFEST", "--separator", ""], "the separator between labels is empty"),
     ],
 )
 def test_mistakes_are_explained(images, arguments, message):

@@ -76,8 +76,10 @@ def from_cells(labels: pd.Series, separator: str, none: str | None) -> pd.Series
     """Names that another separator joins; `none` is what a cell says where there is no label.
 
     Raises:
-        SalignError: a name has what joins several in a manifest.
+        SalignError: a name has what joins several in a manifest, or the separator is empty.
     """
+    if not separator:
+        raise SalignError("the separator between labels is empty; give what joins them, e.g. '|'.")
     if separator != SEPARATOR:
         _refuse(labels.dropna().unique())
 

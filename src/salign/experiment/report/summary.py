@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from salign.evaluate.comparison import Comparison, seeds_needed
+from salign.experiment.arms import control_of
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import difference_in_words, points
 from salign.experiment.study import Study
@@ -113,28 +114,27 @@ def _gain(study: Study, found: Comparison | None) -> str:
 
 
 def _control(study: Study, group: Group, name: str, found: Comparison | None, gain: str) -> str:
+    """A control with other maps says whether the maps are the reason; any other arm, which of the two does better."""
+    other_maps = control_of(name, guided=study.guided, own=study.arms) is not None
     if found is None:
-        return f"The control {name} has no finished seed to compare with: whether people's maps are the reason is open."
+        doubt = ": whether people's maps are the reason is open" if other_maps else ""
+        return f"The control {name} has no finished seed to compare with{doubt}."
     said = f"Against the control {name}: {_difference(found)} ({_seeds(found)}). "
     own = group.compare(name, study.baseline, study.target, study.metric)
     gained = f"The control gains over {study.baseline} too ({_difference(own)})" if own else ""
+    not_the_maps = ": the gain cannot be put down to the maps" if other_maps else ""
     if standing(found) == UNKNOWN:
         return said + "One seed says nothing about chance."
     if standing(found) == ABOVE:
-        return (
-            said + "The interval lies above zero: it matters that the maps are those that people drew for the images."
-        )
+        reason = "it matters that the maps are the images' own" if other_maps else "it is better than that"
+        return f"{said}The interval lies above zero: {reason}."
     if standing(found) == BELOW:
-        return said + "The control does better: what people marked is not the reason for any gain."
+        reason = ": what was marked is not the reason for any gain" if other_maps else ""
+        return f"{said}The control does better{reason}."
     if standing(own) == ABOVE:
-        return (
-            f"{said}{gained}, and these seeds do not show {study.guided} above it: the gain cannot be put down to the "
-            "human maps."
-        )
+        return f"{said}{gained}, and these seeds do not show {study.guided} above it{not_the_maps}."
     if gain == ABOVE:
-        return (
-            said + "The control does as well as far as these seeds tell: the gain cannot be put down to the human maps."
-        )
+        return f"{said}The control does as well as far as these seeds tell{not_the_maps}."
     return said + "The interval holds zero."
 
 

@@ -13,6 +13,7 @@ import pytest
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
+from salign.train.saliency_recipe import SaliencyRecipe
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
 pytestmark = pytest.mark.slow
@@ -85,26 +86,27 @@ def test_digits_machine(tmp_path: Path) -> None:
     cells_are_sound("digits_machine_swap", tmp_path / "digits", "machine-{seed}.csv")
 
 
+def test_busi_mentor(shared_data: Path, tmp_path: Path) -> None:
+    """Three encoders per seed."""
+    table = prepared(tmp_path / "busi", "busi-plain", str(shared_data / "busi_ultrasound"))
+    assert table["split"].value_counts().loc[["train", "test"]].tolist() == [385, 189]
+    recipe = quick_recipe("busi_mentor", tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
+    made_by_machines("encoders", recipe, tmp_path / "encoders")
+    encoders = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
+    assert sorted(encoders) == ["image", "maps", "shuffled"]
+    assert len(set(encoders.values())) == 3
+
+
 @pytest.mark.parametrize(
-    ("study", "plain", "encoders"),
+    ("name", "plain", "encoders"),
     [
         ("busi_mentor", {"ce": None}, "data/busi/encoders/3"),
         ("busi_mentor_imagenet", {"ce": "imagenet", "nothing": None}, "data/busi/imagenet/3"),
     ],
 )
-def test_pretraining_on_maps(
-    study: str, plain: dict[str, str | None], encoders: str, shared_data: Path, tmp_path: Path
-) -> None:
-    """Three encoders per seed, and an arm that starts from each."""
-    table = prepared(tmp_path / "busi", "busi-plain", str(shared_data / "busi_ultrasound"))
-    assert table["split"].value_counts().loc[["train", "test"]].tolist() == [385, 189]
-    recipe = quick_recipe(study, tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
-    made_by_machines("encoders", recipe, tmp_path / "encoders")
-    made = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
-    assert sorted(made) == ["image", "maps", "shuffled"]
-    assert len(set(made.values())) == 3
-    read = Study.read(FOLDER / f"{study}.yaml", [f"recipe.data.manifest={tmp_path / 'busi' / 'manifest.csv'}"])
-    weights = {cell.arm: cell.recipe.model.weights for cell in expand(read) if cell.seed == 3}
+def test_arms_start_from_the_encoders(name: str, plain: dict[str, str | None], encoders: str, digits: Path) -> None:
+    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={digits}"])
+    weights = {cell.arm: cell.recipe.model.weights for cell in expand(study) if cell.seed == 3}
     assert weights == {
         **plain,
         "longer": plain["ce"],
@@ -112,6 +114,9 @@ def test_pretraining_on_maps(
         "reconstruction": f"{encoders}/image.safetensors",
         "shuffled_maps": f"{encoders}/shuffled.safetensors",
     }
+    net = SaliencyRecipe.read(FOLDER.parent / f"{name}.yaml", [f"data.manifest={digits}"])
+    assert net.model.backbone == study.recipe["model"]["backbone"]
+    assert net.model.weights == study.recipe["model"]["weights"]
 
 
 @pytest.mark.parametrize(

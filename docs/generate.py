@@ -24,6 +24,7 @@ from pydantic import BaseModel
 import salign
 from salign.cli import app
 from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
+from salign.experiment.report.worse_maps import in_words
 from salign.losses import LOSSES
 from salign.train import recipe, saliency_recipe
 
@@ -275,31 +276,30 @@ def _arena() -> str:
         "consistency",
         "relies",
     ]
-    for path in sorted(ARENA.glob("*.csv")):
-        for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
-            blocks.append(f"## {path.stem if dataset == 'data' else dataset}")
-            ranked = rows.sort_values("target_mean", ascending=False).to_dict("records")
-            blocks.append(_table(header, [_arm(row) for row in ranked]))
-    for path in sorted(ARENA.glob("maps/*.csv")):
-        for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
-            blocks += [f"## {path.stem if dataset == 'data' else dataset}, worse and fewer maps", _worse(rows)]
+    for title, rows in _csvs("*.csv"):
+        ranked = rows.sort_values("target_mean", ascending=False).to_dict("records")
+        blocks += [f"## {title}", _table(header, [_arm(row) for row in ranked])]
+    for title, rows in _csvs("maps/*.csv"):
+        blocks += [f"## {title}, worse and fewer maps", _worse(rows)]
     return _page("The arena", *blocks)
+
+
+def _csvs(pattern: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Heading and rows of every data set; the file's name where a study gave its only one none."""
+    for path in sorted(ARENA.glob(pattern)):
+        for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
+            yield path.stem if dataset == "data" else str(dataset), rows
 
 
 def _worse(rows: pd.DataFrame) -> str:
     """A row per kind of maps and a column per arm: mean, and the difference to the same arm with its own maps."""
-    cells = {
-        (row["maps"], row["arm"]): mean_in_words(row["mean"], row["sd"])
-        + ("" if pd.isna(row["difference"]) else f", {difference_in_words(row['difference'], row['low'], row['high'])}")
-        for row in rows.to_dict("records")
-    }
-    arms, maps = list(dict.fromkeys(rows["arm"])), list(dict.fromkeys(rows["maps"]))
     said = (
         f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
         "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
     )
-    table = _table(["maps", *(f"`{arm}`" for arm in arms)], [[one, *(cells[one, arm] for arm in arms)] for one in maps])
-    return f"{said}\n\n{table}"
+    words = in_words(rows, differences=True)
+    first, *arms = words.columns
+    return f"{said}\n\n{_table([first, *(f'`{arm}`' for arm in arms)], words.to_numpy().tolist())}"
 
 
 def _seeds(rows: pd.DataFrame) -> str:

@@ -35,9 +35,8 @@ Out = Annotated[Path, typer.Option(help="Folder with the studies that were run")
 @app.command()
 def chosen(study: Yaml, out: Out = Path("studies")) -> None:
     """Print what was tried, and as YAML the best setting of every loss, per data set."""
-    asked = Study.read(study)
-    results = read_results(asked, StudyFolder.of(asked, out))
-    for group in groups_of(asked, results.figures):
+    asked, _, groups = finished(study, out)
+    for group in groups:
         scores = {arm: float(group.scores(arm, asked.target, asked.metric).mean()) for arm in group.arms}
         best: dict[str, str] = {}
         for arm in sorted(scores, key=lambda arm: -scores[arm]):
@@ -54,22 +53,30 @@ def table(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
     `agreement` is the correlation with people's maps, `consistency` that of the maps of two runs, `relies` the share of
     answers that change when all but the human region is another image's; each on the analysed images of the target set.
     """
-    asked = Study.read(study)
-    results = read_results(asked, StudyFolder.of(asked, out))
-    groups = groups_of(asked, results.figures)
+    asked, runs, groups = finished(study, out)
     rows = main_table(asked, groups)
-    more = [looks(asked, group, arm, results.runs) for group in groups for arm in group.arms]
+    more = [looks(asked, group, arm, runs) for group in groups for arm in group.arms]
     found = pd.concat([rows, pd.DataFrame(more)], axis=1).drop(columns=["network", "images", "annotated"])
-    replace_text(written, found.to_csv(index=False, float_format="%.4f"))
-    typer.echo(f"wrote {written}; `make docs` writes docs/reference/arena.md from it")
+    write(found, written)
 
 
 @app.command()
 def maps(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
     """Write a row per arm and kind of maps: what worse and fewer maps leave of its figure on the target set."""
-    asked = Study.read(study)
-    groups = groups_of(asked, read_results(asked, StudyFolder.of(asked, out)).figures)
+    asked, _, groups = finished(study, out)
     found = pd.concat([maps_table(asked, group).assign(dataset=group.dataset) for group in groups])
+    write(found, written)
+
+
+def finished(study: Path, out: Path) -> tuple[Study, pd.DataFrame, list[Group]]:
+    """What was asked, the finished runs, and their figures by data set and network."""
+    asked = Study.read(study)
+    results = read_results(asked, StudyFolder.of(asked, out))
+    return asked, results.runs, groups_of(asked, results.figures)
+
+
+def write(found: pd.DataFrame, written: Path) -> None:
+    """Write a table that the docs are made from."""
     replace_text(written, found.to_csv(index=False, float_format="%.4f"))
     typer.echo(f"wrote {written}; `make docs` writes docs/reference/arena.md from it")
 

@@ -68,9 +68,7 @@ class Group:
         condition = self.shared(first, second)
         if condition is None:
             return np.empty(0), np.empty(0)
-        one, two = (self.scores(arm, place, metric, condition) for arm in (first, second))
-        seeds = one.index.intersection(two.index).sort_values()
-        return one.loc[seeds].to_numpy(), two.loc[seeds].to_numpy()
+        return by_seed(*(self.scores(arm, place, metric, condition) for arm in (first, second)))
 
     def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
         """Run folder of each seed of an arm, ascending; `runs` has a row per finished cell. By default as reported."""
@@ -84,10 +82,19 @@ class Group:
         """Compare two arms on one set; None without a seed that both have. Equal figures give an equal answer."""
         asked = first, second, place, metric
         if asked not in self.compared:
-            one, two = self.pair(*asked)
-            found = compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
-            self.compared[asked] = found
+            self.compared[asked] = compared(*self.pair(*asked))
         return self.compared[asked]
+
+
+def by_seed(one: pd.Series, two: pd.Series) -> tuple[Array, Array]:
+    """`(S,)` and `(S,)`: two columns of figures by seed, for the seeds that both have."""
+    seeds = one.index.intersection(two.index).sort_values()
+    return one.loc[seeds].to_numpy(), two.loc[seeds].to_numpy()
+
+
+def compared(one: Array, two: Array) -> Comparison | None:
+    """Compare two columns of figures, paired; None without any. Equal figures give an equal answer."""
+    return compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
 
 
 def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from salign.data.controls import BY_SHARE, CONTROLS
-from salign.evaluate.comparison import compare
 from salign.experiment.arms import control_of
 from salign.experiment.report.curves import mean_line
-from salign.experiment.report.groups import Condition, Group, heading
+from salign.experiment.report.groups import Condition, Group, by_seed, compared, heading
 from salign.experiment.report.page import Block, Plots, Table
 from salign.experiment.report.plots import Line, Styles, curves
-from salign.experiment.report.tables import NOTHING, mean_in_words
+from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
 from salign.experiment.study import Study
 
 OWN = "own"
@@ -68,8 +68,8 @@ def tried_maps(study: Study, group: Group) -> dict[str, dict[str, tuple[str, Con
     order = {kind: rank for rank, kind in enumerate(dict.fromkeys([*BY_SHARE, *CONTROLS]))}
 
     def place(maps: str) -> tuple[int, float]:
-        kind, _, share = maps.partition("@")
-        return order.get(kind, len(order)), float(share or 1)
+        kind, share = _kind(maps)
+        return order.get(kind, len(order)), share
 
     return {
         arm: {OWN: (arm, group.conditions[arm])} | {maps: found[arm][maps] for maps in sorted(found[arm], key=place)}
@@ -92,16 +92,21 @@ def maps_table(study: Study, group: Group) -> pd.DataFrame:
             scores = _scores(study, group, where)
             row: dict[str, object] = {"arm": arm, "maps": maps, "seeds": len(scores)}
             row |= {"mean": scores.mean(), "sd": scores.std(ddof=1)}
-            seeds = own.index.intersection(scores.index).sort_values()
-            pair = scores.loc[seeds].to_numpy(), own.loc[seeds].to_numpy()
-            one = None if maps == OWN or not len(seeds) else compare(*pair, generator=np.random.default_rng(0))
+            one = None if maps == OWN else compared(*by_seed(scores, own))
             rows.append(row | {name: getattr(one, name, np.nan) for name in ("difference", "low", "high")})
     return pd.DataFrame(rows)
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per kind of maps and a column per arm, each cell a mean with its sd in points of 100."""
-    said = table.assign(said=[mean_in_words(*one) for one in table[["mean", "sd"]].itertuples(index=False)])
+def in_words(table: pd.DataFrame, *, differences: bool = False) -> pd.DataFrame:
+    """A row per kind of maps and a column per arm: a mean with its sd in points of 100, and the difference if asked."""
+
+    def cell(row: dict[Hashable, Any]) -> str:
+        said = mean_in_words(row["mean"], row["sd"])
+        if not differences or pd.isna(row["difference"]):
+            return said
+        return f"{said}, {difference_in_words(row['difference'], row['low'], row['high'])}"
+
+    said = table.assign(said=[cell(row) for row in table.to_dict("records")])
     arms, maps = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["maps"]))
     wide = said.pivot(index="maps", columns="arm", values="said").reindex(index=maps, columns=arms)
     return wide.fillna(NOTHING).reset_index().rename_axis(columns=None)
@@ -111,7 +116,7 @@ def _lines(study: Study, group: Group, tried: dict[str, dict[str, tuple[str, Con
     """A line for every arm that has its own maps and two more steps of this kind."""
     lines = []
     for arm, found in tried.items():
-        steps = {100 * share: maps for maps in found if (share := _share(maps, kind)) is not None}
+        steps = {0.0: OWN} | {100 * share: maps for maps in found for done, share in [_kind(maps)] if done == kind}
         if len(steps) > 2:
             drawn = mean_line(arm, {x: _scores(study, group, found[maps]) for x, maps in steps.items()})
             lines += [drawn] if drawn else []
@@ -123,9 +128,7 @@ def _scores(study: Study, group: Group, where: tuple[str, Condition]) -> pd.Seri
     return group.scores(arm, study.target, study.metric, condition)
 
 
-def _share(maps: str, kind: str) -> float | None:
-    """How much of `kind` was done to the maps; None where it was something else."""
-    if maps == OWN:
-        return 0.0
-    name, at, share = maps.partition("@")
-    return (float(share) if at else 1.0) if name == kind else None
+def _kind(maps: str) -> tuple[str, float]:
+    """What was done to the maps, and how much of it: 1 for a name without a share."""
+    kind, _, share = maps.partition("@")
+    return kind, float(share or 1)

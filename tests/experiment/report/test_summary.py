@@ -58,6 +58,12 @@ def test_a_control_that_is_an_arm_of_its_own_says_nothing_of_the_maps():
     assert "The control longer has no finished seed to compare with." in one.sentences
 
 
+def test_an_arm_of_its_own_with_other_maps_is_a_control_of_the_maps():
+    wrong = {"controls": ["wrong"], "arms": {"wrong": {"data": {"maps": "shuffled"}}}}
+    (one,), _ = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), wrong=(0.9, 0.5)), **wrong)
+    assert one.sentences[1].endswith("it matters that the maps are the images' own.")
+
+
 def test_a_gain_that_the_control_shares_is_not_put_down_to_the_maps():
     (one,), top = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.7)))
     assert (one.target, one.controls) == (ABOVE, False)

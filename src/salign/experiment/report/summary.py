@@ -115,7 +115,8 @@ def _gain(study: Study, found: Comparison | None) -> str:
 
 def _control(study: Study, group: Group, name: str, found: Comparison | None, gain: str) -> str:
     """A control with other maps says whether the maps are the reason; any other arm, which of the two does better."""
-    other_maps = control_of(name, guided=study.guided, own=study.arms) is not None
+    told = "maps" in study.arms.get(name, {}).get("data", {})
+    other_maps = told or control_of(name, guided=study.guided, own=study.arms) is not None
     if found is None:
         doubt = ": whether people's maps are the reason is open" if other_maps else ""
         return f"The control {name} has no finished seed to compare with{doubt}."

@@ -14,6 +14,7 @@ from salign.evaluate.classification import (
     one_vs_rest,
 )
 from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed
+from salign.evaluate.constant import Constant, constant_answer
 from salign.evaluate.delong import DeLong, delong
 from salign.evaluate.figures import choose_threshold, evaluate_predictions
 from salign.evaluate.multi_label import evaluate_multi_label
@@ -33,6 +34,7 @@ from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 
 __all__ = [
     "Comparison",
+    "Constant",
     "DeLong",
     "PredictionsWriter",
     "accuracy",
@@ -51,6 +53,7 @@ __all__ = [
     "columns_for",
     "compare",
     "compare_images",
+    "constant_answer",
     "delong",
     "ece",
     "eer",

@@ -1,0 +1,77 @@
+"""Does a classifier answer alike to everything? Then nothing changes its answers, and that says nothing good of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from salign.evaluate.ranking import finite
+from salign.types import SalignError
+
+TINY = 0.01
+"""Probabilities of a class that lie within so much of each other, over all images, tell no images apart."""
+
+
+class Constant(NamedTuple):
+    """What a classifier answers that answers alike to all images of a set."""
+
+    answer: tuple[int, ...]
+    """The class numbers that all images get: one; where images may have several labels, any number of them."""
+    images: int
+    spread: float
+    """Largest minus smallest probability of a class over the images; of the class where that is most."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether the probabilities tell no images apart either (`TINY`); else a threshold may still part them."""
+        return self.spread < TINY
+
+    def words(self, classes: Sequence[str]) -> str:
+        """Say it, such as `all 40 images are called cat, with probabilities that differ by at most 0.0012`."""
+        named = ", ".join(classes[k] for k in self.answer) or "none of the classes"
+        return (
+            f"all {self.images} images are called {named}, with probabilities that differ by at most {self.spread:.2g}"
+        )
+
+
+def constant_answer(
+    probabilities: ArrayLike, labels: ArrayLike | None = None, *, multi_label: bool = False
+) -> Constant | None:
+    """Recognise a classifier that gives the same answer to every image.
+
+    The answer is the class of the highest probability; where images may have several labels, all classes above one
+    half. Such a classifier has an accuracy, a share of answers that a changed background flips, and a share of answers
+    that two runs have in common; none of them says what it has learned.
+
+    Args:
+        probabilities: `(N, K)`, of the images of one set.
+        labels: `(N,)` class numbers, or `(N, K)` zeros and ones, where they are known: images that are all of the one
+            kind which they are called are no sign of anything.
+        multi_label: each class is a yes or no of its own.
+
+    Returns:
+        None where two images get different answers, there are fewer than two, or all have the label that they get.
+
+    Raises:
+        SalignError: probabilities that are not `(N, K)` or not finite, or labels of another length.
+    """
+    table = finite(probabilities, "probability")
+    if table.ndim != 2 or (labels is not None and len(np.asarray(labels)) != len(table)):
+        raise SalignError(
+            f"expected (N, K) probabilities and N labels; got {table.shape} and "
+            f"{'none' if labels is None else np.shape(labels)}"
+        )
+    if len(table) < 2:
+        return None
+    classes = np.arange(table.shape[1])
+    answers = table > 0.5 if multi_label else table.argmax(1)[:, None] == classes
+    if (answers != answers[0]).any():
+        return None
+    if labels is not None:
+        truth = np.asarray(labels)
+        if np.array_equal(truth.astype(bool) if truth.ndim == 2 else truth[:, None] == classes, answers):
+            return None
+    return Constant(tuple(np.flatnonzero(answers[0]).tolist()), len(table), float(np.ptp(table, axis=0).max()))

@@ -1,0 +1,93 @@
+"""Which small changes of the source do the tests of its own package not notice? A sample of mutmut's.
+
+    python benchmarks/mutation.py train evaluate --sample 60 --seed 0 --out /tmp/mutants
+
+mutmut (`[tool.mutmut]` in pyproject.toml) makes the changes and runs the tests that reach each. What it cannot do by
+itself is done here: draw a sample, and take each package's own tests alone, in a copy of the tracked files. Writes
+`OUT/PACKAGE.json` (mutant: status) and `OUT/PACKAGE.diff` (those that lived). `mutmut run`, in a clone of the
+repository, tries all of them; that takes days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+TESTS = {
+    "losses": ["tests/losses", "tests/test_contracts.py"],
+    "maps": ["tests/maps"],
+    "models": ["tests/models"],
+    "data": ["tests/data"],
+    "data/sources": ["tests/data/sources", "tests/data/test_bringing.py"],
+    "explain": ["tests/explain"],
+    "evaluate": ["tests/evaluate"],
+    "train": ["tests/train"],
+    "experiment": ["tests/experiment"],
+    "experiment/report": ["tests/experiment"],
+    "annotate": sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/annotate").glob("test_*.py")),
+}
+"""Package of `src/salign` -> its tests; those in a browser and those marked slow are left out."""
+
+
+def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> None:
+    """Draw, test and write down mutants of one package; the working directory is a copy of the repository."""
+    from mutmut import __main__ as mutmut
+    from mutmut.configuration import config
+    from mutmut.mutation.file_mutation import mutate_file_contents
+    from mutmut.stats import status_by_exit_code
+    from mutmut.utils.format_utils import get_mutant_name
+
+    files = sorted(path for path in Path("src/salign", package).glob("*.py") if only in path.name)
+    config().only_mutate = [str(path) for path in files]
+    config().pytest_add_cli_args_test_selection = TESTS[package]
+    names = [
+        get_mutant_name(path, name)
+        for path in files
+        for name in mutate_file_contents(str(path), path.read_text()).mutant_names
+    ]
+    drawn = [names[i] for i in np.sort(np.random.default_rng(seed).permutation(len(names))[:sample])]
+    mutmut._run(drawn, max_children=1)
+    found, _ = mutmut.collect_source_file_mutation_data(mutant_names=drawn)
+    statuses = {name: status_by_exit_code[code] for _, name, code in found}
+    place = out / package.replace("/", "-")
+    place.with_suffix(".json").write_text(json.dumps({"of": len(names), "mutants": statuses}, indent=1))
+    lived = [name for name, status in statuses.items() if status in ("survived", "no tests")]
+    diffs = [f"# {name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}" for name in lived]
+    place.with_suffix(".diff").write_text("\n".join(diffs))
+    print(f"{package}: of {len(drawn)} drawn from {len(names)} {len(lived)} lived; see {place}.diff", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", nargs="+", choices=[*TESTS], metavar="PACKAGE", help=", ".join(TESTS))
+    parser.add_argument("--sample", type=int, default=60, help="mutants per package")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--only", default="", help="files whose name contains this")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    asked = parser.parse_args()
+    asked.out = asked.out.resolve()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for package in asked.packages:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in tracked.stdout.splitlines():
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, Path(folder) / name)
+            if (pid := os.fork()) == 0:  # mutmut reads its configuration once and keeps state: a process each
+                os.chdir(folder)
+                run_package(package, asked.sample, asked.seed, asked.out, asked.only)
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
@@ -16,6 +17,7 @@ from salign.data.duplicates import Fingerprint, NearPair, exact_groups, fingerpr
 from salign.data.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.labels import sets_named
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
+from salign.data.map_similarity import MeanCorrelation, standardised
 from salign.data.tables import read_table
 
 ASPECT_TOLERANCE = 0.01
@@ -52,6 +54,9 @@ class Report:
     """Groups of positions with equal pixels."""
     near: tuple[NearPair, ...]
     """Pairs that look alike without being equal, most similar first."""
+    shuffled: float
+    """Mean correlation of two images' maps, in [-1, 1]: what an image's own and a shuffled map share. NaN where fewer
+    than two maps were read that have a shape."""
 
     def maps(self, state: MapState) -> list[int]:
         """Positions whose map is in this state."""
@@ -134,15 +139,20 @@ def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, kno
         progress: Show a bar.
         known: Faults found before, to be reported along.
     """
-    examined = tuple(_examine_all(manifest, decode, progress))
+    examined: list[Examined] = []
+    correlation = MeanCorrelation()
+    for one, values in _examine_all(manifest, decode, progress):
+        examined.append(one)
+        correlation.add(values)
     faults = [*known, *(fault for one in examined for fault in one.faults)]
     prints = [one.print for one in examined]
     return Report(
         manifest,
         tuple(sorted(faults, key=lambda fault: fault.row or 0)),
-        examined,
+        tuple(examined),
         tuple(exact_groups(prints)),
         tuple(near_pairs(prints)),
+        correlation.mean,
     )
 
 
@@ -154,11 +164,11 @@ def find_faults(manifest: Manifest, *, decode: bool = False, progress: bool = Fa
         decode: Decode every pixel; without, only headers are read.
         progress: Show a bar.
     """
-    return [fault for one in _examine_all(manifest, decode, progress) for fault in one.faults]
+    return [fault for one, _ in _examine_all(manifest, decode, progress) for fault in one.faults]
 
 
-def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[Examined]:
-    """In order, several at a time; decoders release Python's lock."""
+def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[tuple[Examined, np.ndarray | None]]:
+    """In order, several at a time, each with its map as `standardised` gives it; decoders release Python's lock."""
     with Progress(transient=True, disable=not progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         task = bar.add_task("reading images and maps", total=len(manifest))
         for start in range(0, len(manifest), _CHUNK):
@@ -168,7 +178,7 @@ def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[E
                 bar.advance(task)
 
 
-def _examine(manifest: Manifest, position: int, decode: bool) -> Examined:
+def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined, np.ndarray | None]:
     """Read one row; an image and a map that are both broken give two faults."""
     row = int(str(manifest.table["row"].iat[position]))
     path, map_path = manifest.image_path(position), manifest.saliency_path(position)
@@ -184,9 +194,9 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> Examined:
     except ImageError as error:
         faults.append(Fault(row, "path", str(error)))
     if map_path is None:
-        return Examined(tuple(faults), "none", 0.0, seen)
+        return Examined(tuple(faults), "none", 0.0, seen), None
     state: MapState = "unread"
-    marked = 0.0
+    marked, shape = 0.0, None
     try:
         if decode:
             values = read_saliency(map_path, where=map_path.name)
@@ -194,10 +204,11 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> Examined:
             low, high = (float(bound) for bound in values.aminmax())
             state = "shaped" if high > low else "constant" if high > 0 else "blank"
             marked = float((values >= high / 2).float().mean()) if high > 0 else 0.0
+            shape = standardised(values)
         else:
             map_size = image_size(map_path, where=map_path.name)
         if size is not None and (wrong := shape_mismatch(map_size, size)) is not None:
             faults.append(Fault(row, "saliency", f"{map_path.name}: {wrong}"))
     except ImageError as error:
         faults.append(Fault(row, "saliency", str(error)))
-    return Examined(tuple(faults), state, marked, seen)
+    return Examined(tuple(faults), state, marked, seen), shape

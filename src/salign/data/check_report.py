@@ -16,6 +16,7 @@ from rich.table import Table
 from salign.data.check import Report
 from salign.data.duplicates import NearPair
 from salign.data.image import read_image, read_saliency
+from salign.data.map_similarity import ALIKE
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.maps.sheet import SIDE, Section, Tile, write_sheet
 
@@ -100,6 +101,10 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
         lines.append((False, f"{_count(len(blank), 'blank map')} (looked, marked nothing)"))
         if constant:
             lines.append((True, f"{_count(len(constant), 'map')} of one value everywhere: no shape to learn from"))
+    if not np.isnan(report.shuffled):
+        alike = report.shuffled >= ALIKE
+        told = ": shuffled maps are hardly a control here, take blobs or inverted (data.maps)" if alike else ""
+        lines.append((alike, f"maps of two images correlate {report.shuffled:.2f} on average{told}"))
     return lines
 
 

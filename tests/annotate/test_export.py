@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import threading
@@ -147,7 +148,7 @@ def test_shapes_answers_and_coco_tell_the_same(annotated, tmp_path):
     assert len(rows) == 12
     assert Counter(row["answer"] for row in rows) == {"cat": 4, "dog": 2, "": 6}
     assert {row["seconds"] for row in rows} == {"5.0"}
-    assert '=1+1 "quoted", <b>' in {row["skipped"] for row in rows}
+    assert {"""'=1+1 "quoted", <b>"""} < {row["skipped"] for row in rows}, "a spreadsheet shows it as text"
     coco = COCO(out / "coco.json")
     names = {image["id"]: image["file_name"] for image in coco.dataset["images"]}
     painted = {}
@@ -156,6 +157,27 @@ def test_shapes_answers_and_coco_tell_the_same(annotated, tmp_path):
         painted[name] = painted.get(name, np.zeros((30, 40))) + coco.annToMask(one)
     assert set(painted) == {"photos/0.png", "photos/1.png", "photos/4.png"}
     assert np.array_equal(painted["photos/0.png"], mask((0, 0, 10, 10)) + mask((6, 0, 15, 10)))
+
+
+def test_no_text_of_an_annotator_is_a_formula_in_a_spreadsheet(photos, joined, tmp_path):
+    collection = open_collection(photos, classes=["+", "-"], require_map=False)
+    page = joined(collection, "=cmd|' /C calc'!A0")
+    texts = ["@SUM(1)", "-2+3", "\t=1", "a;=1+1;b", "'=1", "5", "\uff1d1"]
+    versions = [*texts, ""]
+    for number, task in enumerate(all_tasks(page)):
+        page.save(task["id"], answer="-", shapes=[], version=versions[number], started="+1")
+    export_to(collection, tmp_path / "export")
+    with (tmp_path / "export" / "annotations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["annotator"] for row in rows} == {"'=cmd|' /C calc'!A0"}
+    assert {row["answer"] for row in rows} == {"'-"}
+    assert [row["page"] for row in rows] == ["'@SUM(1)", "'-2+3", "'\t'=1", "a;'=1+1;b", "''=1", "5"]
+    assert {row["started"] for row in rows} == {"'+1"}
+    assert {row["seconds"] for row in rows} == {"5.0"}
+    manifest = Manifest.read(tmp_path / "export" / "manifest.csv", tmp_path)
+    assert set(manifest.table["label"]) == {"-"}, "what a program reads is as it was said"
+    entries = json.loads((tmp_path / "export" / "shapes.json").read_text())["annotations"]
+    assert {entry["annotator"] for entry in entries} == {"=cmd|' /C calc'!A0"}
 
 
 def test_an_export_replaces_an_earlier_one_and_nothing_else(annotated, tmp_path):
@@ -179,18 +201,51 @@ def test_nothing_annotated_is_said(opened, joined, tmp_path):
     owner_of(collection, joined(collection)).call("POST", "/api/owner/export", 400, json={})
 
 
-def test_the_archive_unpacks_into_the_folder_of_the_images(annotated, joined, photos):
+def test_the_archive_unpacks_beside_the_images_and_the_study_stays_as_it_was(annotated, opened, joined, photos):
+    """As its README says: unpacked in the folder of the images, while most of them are not annotated yet."""
     reply = owner_of(annotated, joined(annotated)).call("POST", "/api/owner/export", json={"aggregate": "union"})
     assert reply.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
         archive.extractall(photos)
-    assert {"manifest.csv", "annotations.csv", "shapes.json", "coco.json", "README.txt"} <= set(names)
-    manifest = Manifest.read(photos / "manifest.csv")
-    assert len(manifest) == 3
+    files = {"manifest.csv", "annotations.csv", "shapes.json", "coco.json", "README.txt"}
+    assert {f"exported/{name}" for name in files} <= set(names)
+    assert all(name.startswith("exported/") for name in names)
+    assert "Unpack the archive in the folder of the images" in (photos / "exported" / "README.txt").read_text()
+    manifest = Manifest.read(photos / "exported" / "manifest.csv", photos)
+    assert {"0.png", "1.png", "2.png"} <= set(manifest.table["id"])
     assert read_saliency(manifest.saliency_path(0)).sum() == 150
+    assert set(opened().units) == {f"{n}.png" for n in range(6)}, "started again, it asks about the same images"
     owner_of(annotated, joined(annotated)).call("POST", "/api/owner/export", 400, json={"aggregate": "magic"})
+
+
+def test_no_annotator_takes_the_place_of_another_or_of_everybody(opened, joined, tmp_path):
+    """Each draws a box of its own on the same image, under names that mean something or are nearly the same."""
+    marked = hashlib.blake2b(b"Ann B.", digest_size=4).hexdigest()
+    names = ["all", "ALL", "provenance", "Ann", "Ann_provenance", "saliency", "con", f"Ann_B-{marked}", "Ann B.", "ann",
+             "..", "Ann.png"]  # fmt: skip
+    collection = opened(annotators_per_image=len(names), export={"aggregate": "union"})
+    for number, name in enumerate(names):
+        page = joined(collection, name)
+        for task in all_tasks(page):
+            if collection.store.task(int(task["id"]), number + 1).unit == "0.png":
+                page.save(task["id"], shapes=[box(3 * number, 0, 3 * number + 3, 7)])
+                break
+            page.save(task["id"], answer=None, shapes=[], skipped="not this one")
+    out = tmp_path / "export"
+    done = export_to(collection, out)
+    manifest = Manifest.read(out / "manifest.csv", tmp_path)
+    row = manifest.table.set_index("id").loc["0.png"]
+    assert read_saliency(tmp_path / row["saliency"]).numpy().sum() == 7 * 36, "of everybody"
+    columns = [done.columns[number + 1] for number in range(len(names))]
+    assert len({column.lower() for column in columns}) == len(names)
+    for number, column in enumerate(columns):
+        own = read_saliency(tmp_path / row[column]).numpy()
+        assert np.array_equal(own, mask((3 * number, 0, 3 * number + 3, 7))), names[number]
+    folders = [path.name for path in (out / "maps").iterdir()]
+    assert len({name.lower() for name in folders}) == len(names) + 1
+    assert "con" not in folders, "which Windows cannot unpack"
 
 
 def test_labels_splits_and_columns_of_the_manifest_stay(tmp_path, joined):

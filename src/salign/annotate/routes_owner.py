@@ -21,9 +21,14 @@ from salign.errors import SalignError
 
 _AGGREGATES = get_args(Export.model_fields["aggregate"].annotation)
 
+INSIDE = "exported"
+"""The only folder in an archive: beside the images it is none of the study, and replaces nothing of theirs."""
+
 _README = """Exported by salign annotate.
 
-manifest.csv     images, labels, splits and maps; unpack this archive into the folder of the images, and train with it
+Unpack the archive in the folder of the images. This folder then lies beside them, and the study goes on as it was.
+
+manifest.csv     images, labels, splits and maps, to train with; its paths begin at the folder of the images
 maps/all         the maps of all annotators as one; maps/NAME those of each (columns saliency_NAME)
 annotations.csv  every answer: who, what, how long, how sure
 shapes.json      what was drawn, in pixels of the image
@@ -73,15 +78,15 @@ class _Sink(io.RawIOBase):
 def zipped(collection: Collection, aggregate: str | None = None) -> Iterator[bytes]:
     """An export as the bytes of a zip archive, piece by piece; the disk holds one file of it at a time.
 
-    Paths in its manifest are relative to the folder of the images, into which the archive is to be unpacked.
+    Paths in its manifest are relative to the folder of the images, in which the archive is to be unpacked.
     """
     root, sink = collection.catalog.root, _Sink()
     with TemporaryDirectory() as folder, zipfile.ZipFile(sink, "w") as archive:
-        for name, _ in export_files(collection, Path(folder), below=root, root=root, aggregate=aggregate):
+        for name, _ in export_files(collection, Path(folder), below=root / INSIDE, root=root, aggregate=aggregate):
             kind = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
-            archive.write(Path(folder) / name, name, compress_type=kind)
+            archive.write(Path(folder) / name, f"{INSIDE}/{name}", compress_type=kind)
             (Path(folder) / name).unlink()
             yield sink.take()
-        archive.writestr("README.txt", _README, compress_type=zipfile.ZIP_DEFLATED)
+        archive.writestr(f"{INSIDE}/README.txt", _README, compress_type=zipfile.ZIP_DEFLATED)
         archive.close()
         yield sink.take()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from salign.types import SalignError
 
 TEXT = pd.StringDtype("pyarrow")
 _ROW = "row"
+
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?='*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
+"""Where a spreadsheet would begin to read a formula: at the start of a cell, and after what some take to end one."""
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
@@ -63,6 +67,19 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     except OSError as error:
         raise SalignError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     return path
+
+
+def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table for people's eyes: an apostrophe stands before what a spreadsheet would take for a formula.
+
+    Texts with `=`, `+`, `-`, `@` (also full-width), a tab or a line break at the start, or after `;`, a tab or a line
+    break, get it; numbers stay numbers. A manifest and what else a program reads back stays as it is.
+    """
+
+    def harmless(cell: object) -> object:
+        return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
+
+    return table.map(harmless).rename(columns=harmless)
 
 
 def _header(path: Path) -> list[str]:

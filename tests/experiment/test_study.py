@@ -95,6 +95,22 @@ def test_controls_copy_the_guided_arm() -> None:
     assert (times("ce_times@7"), times("alpha@0.3"), times("ce")) == (7, 1, 1)
 
 
+def test_what_an_arm_copies_it_copies_whole() -> None:
+    """Options of the loss, training and data of the arm that is copied stay; only what the name says is changed."""
+    loss = {"name": "cyborg", "alpha": 0.1, "penalty": "l1"}
+    guided = {"loss": loss, "train": {"epochs": 9}, "data": {"augment": "standard"}}
+    other = {"loss": {"name": "energy", "weight": 3}, "train": {"epochs": 4}, "data": {"augment": "flip"}}
+    own = {"mine": guided, "other": other}
+    arm = lambda name: arm_changes(name, guided="mine", own=own)  # noqa: E731
+    assert arm("alpha@0.3") == guided | {"loss": loss | {"alpha": 0.3}}
+    assert arm("maps:mask") == guided | {"data": {"augment": "standard", "map_column": "mask"}}
+    assert arm("inverted") == guided | {"data": {"augment": "standard", "maps": "inverted"}}
+    assert arm("shuffled@0.5") == guided | {"data": {"augment": "standard", "maps": "shuffled@0.5"}}
+    assert arm("inverted:other") == other | {"data": {"augment": "flip", "maps": "inverted"}}
+    assert arm("mine") == guided
+    assert own == {"mine": guided, "other": other}
+
+
 def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
     controls = [name for name in CONTROLS if name != "own"] + [f"{name}@0.25" for name in BY_SHARE]
     arms = [*PLAIN, "blur@2", "alpha@0.9", "maps:decoy", *controls, "evidence@3", "shuffled:evidence@3"]

@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn import metrics
 
 from salign.data.manifest import Manifest
+from salign.explain import EXPLAINERS
 from salign.train.analyse import analyse_run
 from salign.train.recipe import Recipe
 from salign.train.report import evaluate_run, explain_run, set_names
@@ -202,6 +204,20 @@ def test_evidence_for_the_true_class_differs_where_the_answer_is_wrong(run):
     pictures = {of: re.findall(r"base64,([A-Za-z0-9+/=]+)", page) for of, page in pages.items()}
     differ = sum(first != second for first, second in zip(pictures["predicted"], pictures["true"], strict=True))
     assert differ == (rows["label"] != rows["predicted"]).sum()
+
+
+@pytest.mark.parametrize(("of", "column"), [("predicted", "predicted"), ("true", "label")])
+def test_the_class_explained_is_the_one_that_was_asked_for(run, monkeypatch, of, column):
+    explained = []
+
+    def recorded(classifier, images, classes, **_):
+        explained.extend(classifier.classes[number] for number in classes.tolist())
+        return torch.zeros(len(images), 2, 2)
+
+    monkeypatch.setitem(EXPLAINERS, "cam", recorded)
+    explain_run(run, split="test_ood", of=of, images=100)
+    rows = table(run, "test_ood")
+    assert explained == rows[column].tolist() != rows[{"label": "predicted", "predicted": "label"}[column]].tolist()
 
 
 @pytest.mark.parametrize(

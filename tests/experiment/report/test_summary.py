@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from made_study import study
 from salign.experiment.report.groups import groups_of
@@ -81,6 +82,22 @@ def test_a_control_that_is_neither_above_the_baseline_nor_below_the_guided_arm()
     assert "the gain cannot be put down to the maps" in one.sentences[1]
 
 
+@pytest.mark.parametrize("beaten", ["shuffled", "inverted"])
+def test_every_control_must_be_beaten(beaten):
+    controls = {"shuffled": (0.9, 0.7), "inverted": (0.9, 0.7)} | {beaten: (0.9, 0.5)}
+    (one,), top = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), **controls), controls=["shuffled", "inverted"])
+    assert (one.target, one.controls) == (ABOVE, False)
+    assert top[0].endswith("but not shown to be better than every control.")
+    above = [sentence.startswith(f"Against the control {beaten}: +20.0 points [") for sentence in one.sentences]
+    assert sum(above) == 1
+    (one,), top = said(
+        figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5), inverted=(0.9, 0.4)),
+        controls=["shuffled", "inverted"],
+    )
+    assert one.controls
+    assert top[0].endswith("and better than every control.")
+
+
 def test_a_better_control_and_a_loss():
     (one,), top = said(figures(ce=(0.9, 0.7), cyborg=(0.8, 0.5), shuffled=(0.9, 0.7)))
     assert one.target == BELOW
@@ -97,7 +114,14 @@ def test_an_open_question_says_how_many_seeds_it_would_take():
     table.loc[guided, "value"] = 0.52 + np.array([0.1, -0.1, 0.05, -0.05, 0.0])
     (one,), top = said(table)
     assert one.target == OPEN
-    assert "these seeds show no difference. A difference of this size would need about " in one.sentences[0]
+    difference = (
+        table[guided]["value"].to_numpy() - table.query("arm == 'ce' and set == 'test_ood'")["value"].to_numpy()
+    )
+    needed = next(
+        n for n in range(2, 10_000)
+        if stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n) <= abs(difference.mean())
+    )  # fmt: skip
+    assert f"A difference of this size would need about {needed} seeds to be told from zero." in one.sentences[0]
     assert top[0].endswith("no difference shown; its interval holds zero.")
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from made_study import study
 from salign.experiment.report import tables
 from salign.experiment.report.answers import nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
@@ -54,6 +55,18 @@ def test_p_values_are_adjusted_over_the_whole_table(table):
     adjusted = np.maximum.accumulate([min(1, (len(p) - k) * value) for k, value in enumerate(p)])
     np.testing.assert_allclose(table.loc[p.index, "p_holm"], adjusted)
     assert len(p) == 4
+
+
+def test_data_sets_of_one_table_are_one_family_of_comparisons(digits, results):
+    """Halved figures of the same runs as a second data set: twice the comparisons, the p values of a pair equal."""
+    both = study(digits, datasets={"one": {}, "two": {}}, grids=GRIDS)
+    ours = results.figures.astype({"dataset": str})
+    two = ours.assign(dataset="two", value=(ours["value"] + ours["seed"] * 1e-3) / 2)
+    table = tables.main_table(both, groups_of(both, pd.concat([ours.assign(dataset="one"), two])))
+    p = table["p"].dropna().sort_values()
+    assert table.loc[p.index, "dataset"].value_counts().to_dict() == {"one": 4, "two": 4}
+    adjusted = np.maximum.accumulate([min(1, (8 - k) * value) for k, value in enumerate(p)])
+    np.testing.assert_allclose(table.loc[p.index, "p_holm"], adjusted)
 
 
 def test_an_arm_is_compared_under_the_condition_that_it_shares_with_the_baseline(table, results):

@@ -1,0 +1,48 @@
+"""The sections on what models look at and use: tables worked out by hand from a few figures."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from made_study import study
+from salign.experiment.report.evidence import reliance
+from salign.experiment.report.groups import groups_of
+from salign.experiment.store import PLACE
+
+RELIED = {
+    # arm: whole, then accuracy and flipped with the region kept, and with the region removed; of seeds 0 and 1
+    "ce": ([0.8, 0.6], ([0.5, 0.3], [0.4, 0.2]), ([0.75, 0.65], [0.1, 0.3])),
+    "cyborg": ([0.9, 0.9], ([0.88, 0.84], [0.05, 0.07]), ([0.2, 0.3], [0.7, 0.8])),
+}
+
+
+def rows(dataset, metrics, shift=0.0):
+    found = []
+    for arm, (whole, *exchanged) in metrics.items():
+        for seed in (0, 1):
+            named = {"accuracy": whole[seed], "reliance/all//accuracy": whole[seed]}
+            for kept, (accuracy, flipped) in zip(("inside", "outside"), exchanged, strict=True):
+                named |= {f"reliance/{kept}/other/accuracy": accuracy[seed] - shift}
+                named |= {f"reliance/{kept}/other/flipped": flipped[seed] + shift}
+            found += [(dataset, "network", arm, -1, 1.0, seed, "test_ood", *figure) for figure in named.items()]
+    return pd.DataFrame(found, columns=[*PLACE, "set", "metric", "value"])
+
+
+def test_what_is_kept_and_what_is_removed_are_told_apart():
+    plan = study("manifest.csv", datasets={"a": {}, "b": {}})
+    results = pd.concat([rows("a", RELIED), rows("b", RELIED, 0.01)])
+    first, second = reliance(plan, groups_of(plan, results), pd.DataFrame(), {})
+    assert first.caption.startswith("a, annotated images of test_ood")
+    assert second.caption.startswith("b, annotated images of test_ood")
+    columns = [
+        "arm", "replaced by", "untouched", "region kept", "kept: lost", "kept: flipped %", "region removed",
+        "removed: lost", "removed: flipped %",
+    ]  # fmt: skip
+    assert first.frame[columns].to_numpy().tolist() == [
+        ["ce", "other", "70.0 ± 14.1", "40.0 ± 14.1", "30.0", "30.0", "70.0 ± 7.1", "0.0", "20.0"],
+        ["cyborg", "other", "90.0 ± 0.0", "86.0 ± 2.8", "4.0", "6.0", "25.0 ± 7.1", "65.0", "75.0"],
+    ]
+    assert second.frame[columns].to_numpy().tolist() == [
+        ["ce", "other", "70.0 ± 14.1", "39.0 ± 14.1", "31.0", "31.0", "69.0 ± 7.1", "1.0", "21.0"],
+        ["cyborg", "other", "90.0 ± 0.0", "85.0 ± 2.8", "5.0", "7.0", "24.0 ± 7.1", "66.0", "76.0"],
+    ]

@@ -154,7 +154,7 @@ def test_maps_of_pictures_that_are_not_square_fit_them(manifest):
 def test_what_cannot_be_done_is_refused(manifest, tmp_path):
     maker = NetMaker(net(), "model:net@1")
     with pytest.raises(SalignError, match=r"lie inside of its root"):
-        auto_annotate(manifest, maker, tmp_path / "elsewhere")
+        auto_annotate(manifest, maker, tmp_path / "set-machine")  # beside the root, by a name that begins alike
     with pytest.raises(SalignError, match="is not empty"):
         auto_annotate(manifest, maker, manifest.root)
     with pytest.raises(SalignError, match="every image asked for has a map already"):

@@ -87,6 +87,44 @@ def test_the_cache_notices_a_changed_file_and_makes_each_version_once(tmp_path, 
     assert len(made) == 2
 
 
+def sent(cache, path, *given):
+    return np.asarray(opened(cache.image(path, 256, *given).content)).tolist()
+
+
+def test_what_is_sent_is_the_file_as_it_is_now_and_the_window_and_size_asked_for(tmp_path):
+    """Raw greys: in files of one length only the time tells which they are; where the time is kept, the length does."""
+    path, cache = tmp_path / "a.bmp", PictureCache(tmp_path / "cache")
+    dark, light = np.full((8, 300), 60, np.uint8), np.full((8, 300), 150, np.uint8)
+    Image.fromarray(dark).save(path)
+    os.utime(path, ns=(5, 1_000_000_000))
+    assert sent(cache, path) == np.full((7, 256), 60).tolist()
+    assert sent(cache, path, (0.0, 120 / 255)) == pytest.approx(np.full((7, 256), 127.5), abs=0.5)
+    assert np.shape(opened(cache.image(path, 300).content)) == (8, 300)
+    Image.fromarray(light).save(path)
+    os.utime(path, ns=(5, 1_000_000_001))
+    assert sent(cache, path) == np.full((7, 256), 150).tolist()
+    Image.fromarray(dark[:, :256]).save(path)
+    os.utime(path, ns=(5, 1_000_000_001))
+    assert sent(cache, path) == np.full((8, 256), 60).tolist()
+    Image.fromarray(dark[:, :256]).save(tmp_path / "b.bmp")
+    Image.fromarray(light[:, :256]).save(path)
+    for name in ("a.bmp", "b.bmp"):
+        os.utime(tmp_path / name, ns=(5, 5))
+    assert [sent(cache, tmp_path / name)[0][0] for name in ("a.bmp", "b.bmp", "a.bmp")] == [150, 60, 150]
+
+
+def test_a_jpeg_is_decoded_large_enough_for_what_is_sent(tmp_path):
+    """Lines a pixel apart at the size sent: decoded at half of it they would be gone."""
+    lines = np.zeros((512, 2048, 3), np.uint8)
+    lines[:, (np.arange(2048) // 4) % 2 == 0] = 255
+    Image.fromarray(lines).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    content, _ = encode_image(tmp_path / "a.jpg", 512, None)
+    shown = np.asarray(opened(content).convert("L")).astype(int)
+    assert shown.shape == (128, 512)
+    assert shown[:, 0::2].mean() > 225
+    assert shown[:, 1::2].mean() < 30
+
+
 def test_memory_and_disk_are_bounded(tmp_path):
     random = np.random.default_rng(0)
     for number in range(12):

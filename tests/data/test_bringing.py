@@ -176,6 +176,11 @@ def test_only_rows_below_the_folder_of_images_are_matched(images):
     base = Manifest.of(table, images)
     with pytest.raises(ManifestError, match=r"a\.png: no image of this name"):
         write_annotated([marked("a.png", LEFT)], images / "sub", base=base)
+    (images / "subs").mkdir()
+    (images / "a.png").rename(images / "subs" / "a.png")
+    base = Manifest.of(table.assign(path=["subs/a.png", "sub/c.png"]), images)
+    with pytest.raises(ManifestError, match=r"a\.png: no image of this name"):  # beside it, by a name that begins alike
+        write_annotated([marked("a.png", LEFT)], images / "sub", base=base)
 
 
 def test_a_manifest_that_is_there_is_not_replaced_by_accident(images):

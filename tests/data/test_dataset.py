@@ -99,6 +99,17 @@ def test_a_large_jpeg_is_read_reduced_and_still_matches_its_map(tmp_path):
     torch.testing.assert_close(reduced.saliency, full.saliency, rtol=0, atol=1e-6)
 
 
+def test_a_large_jpeg_is_read_at_twice_the_size_that_is_wanted(tmp_path):
+    """Black and white blocks of one pixel after the resize: read at half of that they would run together."""
+    blocks = np.kron(np.random.default_rng(0).integers(0, 2, (64, 64)), np.ones((8, 8))) * 200 + 20
+    Image.fromarray(blocks.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    manifest = Manifest.of(pd.DataFrame([("1", "a.jpg", "a", "train", "")], columns=list(COLUMNS)), tmp_path)
+    transform = build_transform(64)
+    reduced = SaliencyDataset(manifest, ("a",), transform)[0]
+    full = SaliencyDataset(manifest, ("a",), lambda image, saliency: transform(image, saliency))[0]
+    assert (reduced.images - full.images).abs().mean() < 1 / 255
+
+
 @pytest.mark.parametrize("column", ["path", "saliency"])
 def test_a_file_that_broke_after_the_check_is_named_with_its_row(tmp_path, column):
     manifest = manifest_of(tmp_path, [None, half(24, 32)])

@@ -120,6 +120,19 @@ def test_everything_wrong_is_reported_at_once_with_its_line(folder):
     assert str(folder) in text
 
 
+def test_a_folder_beside_the_root_whose_name_begins_alike_is_outside(folder):
+    beside = folder.with_name(f"{folder.name}2")
+    beside.mkdir()
+    (beside / "a.png").write_bytes((folder / "images" / "a.png").read_bytes())
+    (folder / "link.png").symlink_to(beside / "a.png")
+    body = f"1,../{beside.name}/a.png,cat,train,,\n2,link.png,cat,train,,\n"
+    found, _ = faults(written(folder, body))
+    assert [(row, column, "leaves the root" in message) for row, column, message in found] == [
+        (2, "path", True),
+        (3, "path", True),
+    ]
+
+
 def test_links_inside_of_the_root_are_followed(folder):
     (folder / "linked").symlink_to(folder / "images")
     (folder / "e.png").symlink_to(folder / "images" / "a.png")

@@ -65,8 +65,9 @@ def test_hidden_files_other_files_and_links_out_are_no_images(tmp_path):
     for name in ("a.png", "sub/b.JPG", ".hidden.png", ".trash/c.png", "notes.txt", "maps/a.png"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-    (tmp_path / "outside.png").touch()
-    (root / "link.png").symlink_to(tmp_path / "outside.png")
+    (tmp_path / "root2").mkdir()  # its name begins alike
+    (tmp_path / "root2" / "outside.png").touch()
+    (root / "link.png").symlink_to(tmp_path / "root2" / "outside.png")
     (root / "inner.png").symlink_to(root / "a.png")
     (root / "away").symlink_to(tmp_path)
     assert Images.below(root, skip=[root / "maps"]).paths == ["a.png", "inner.png", "sub/b.JPG"]

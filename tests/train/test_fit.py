@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -152,9 +153,12 @@ def test_adamw_and_balanced_sampling_reach_the_weights(trained, digits, tmp_path
 
 def test_class_weights_come_from_the_training_labels(digits):
     data = prepare(Recipe.build(small(digits)).data)
+    sevens = data.train.labels.nonzero().flatten().tolist()
+    data = replace(data, train=data.train.take([0, *sevens]))  # validation has as many of both
     assert build_loss(LossRecipe(), data).class_weights is None
     loss = build_loss(LossRecipe(class_weights="balanced", alpha=0.2, penalty="l1"), data)
     counts = torch.bincount(data.train.labels)
+    assert counts.tolist() != [len(data.train) / 2] * 2
     assert isinstance(loss, Cyborg)
     assert (loss.alpha, loss.penalty) == (0.2, "l1")
     torch.testing.assert_close(loss.class_weights, len(data.train) / (2.0 * counts))

@@ -93,8 +93,9 @@ def test_images_that_differ_in_their_suffix_keep_a_map_each(classifier, tmp_path
     folder.mkdir()
     for name in ("a.png", "a.bmp"):
         Image.fromarray(np.random.default_rng(len(name)).integers(0, 255, (32, 48), dtype=np.uint8)).save(folder / name)
-    predicted(classifier, folder, tmp_path / "o.csv", maps=tmp_path / "maps")
-    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["a.bmp.png", "a.png"]
+    maps = tmp_path / "in-maps"  # beside the images, by a name that begins alike
+    predicted(classifier, folder, tmp_path / "o.csv", maps=maps)
+    assert sorted(path.name for path in maps.iterdir()) == ["a.bmp.png", "a.png"]
 
 
 @pytest.mark.parametrize("place", [".", "z", "z/maps"])

@@ -210,9 +210,10 @@ def test_what_is_no_archive_of_maps(tmp_path, members, complaint):
 
 def test_links_that_leave_the_folder_are_left_out(tmp_path):
     (tmp_path / "maps").mkdir()
-    np.save(tmp_path / "secret.npy", MASK)
+    (tmp_path / "maps2").mkdir()  # its name begins alike
+    np.save(tmp_path / "maps2" / "secret.npy", MASK)
     np.save(tmp_path / "maps" / "a.npy", MASK)
-    (tmp_path / "maps" / "b.npy").symlink_to(tmp_path / "secret.npy")
+    (tmp_path / "maps" / "b.npy").symlink_to(tmp_path / "maps2" / "secret.npy")
     assert [one.image for one in read_arrays(tmp_path / "maps")] == ["a"]
 
 

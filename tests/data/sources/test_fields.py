@@ -101,8 +101,9 @@ def test_a_folder_is_read_without_what_is_hidden_or_outside(tmp_path):
     for name in ("a.txt", "sub/b.txt", ".hidden.txt", ".git/c.txt", "d.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    (tmp_path / "out.txt").touch()
-    (folder / "link.txt").symlink_to(tmp_path / "out.txt")
+    (tmp_path / "labels2").mkdir()  # its name begins alike
+    (tmp_path / "labels2" / "out.txt").touch()
+    (folder / "link.txt").symlink_to(tmp_path / "labels2" / "out.txt")
     (folder / "up").symlink_to(tmp_path)
     assert read_each(folder, ".txt", lambda path: [path.name]) == ["a.txt", "b.txt"]
     with pytest.raises(SalignError, match=r"expected 1 to 1,000,000 files \*\.xml, found 0"):

@@ -116,9 +116,9 @@ def test_a_reading_outside_of_the_folder_is_refused(written):
     metadata = written(
         "id,image,image_size_x,image_size_y,eye_tracking_data_discarded\nP1,a.dcm,40,30,False\n", "m.csv"
     )
-    written(TABLE, "elsewhere/fixations.csv")
+    written(TABLE, "readings2/fixations.csv")  # beside, by a name that begins alike
     (metadata.parent / "readings").mkdir()
-    (metadata.parent / "readings" / "P1").symlink_to(metadata.parent / "elsewhere")
+    (metadata.parent / "readings" / "P1").symlink_to(metadata.parent / "readings2")
     with pytest.raises(SalignError, match="a link that leaves"):
         read_reflacx(metadata, metadata.parent / "readings")
 

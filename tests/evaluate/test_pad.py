@@ -74,8 +74,10 @@ def test_resampled_operating_points_equal_repeated_images() -> None:
     weights = rng.integers(0, 4, (8, 60)).astype(float)
     found = bpcer_at_apcer(scores, attack, 0.1, species, weights)
     at_half = apcer(scores, attack, 0.5, species, weights)
+    alarms = bpcer(scores, attack, 0.5, weights)
     for row, drawn in enumerate(weights):
         again = np.repeat(np.arange(60), drawn.astype(int))
+        assert alarms[row] == pytest.approx(np.mean(scores[again][~attack[again]] >= 0.5))
         parts = scores[again].tolist(), attack[again].tolist(), species[again].tolist()
         assert found[row] == pytest.approx(figures.bpcer_at_apcer(*parts, 0.1))
         assert at_half[row] == pytest.approx(figures.error_rates(*parts, 0.5)[0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn import metrics
 
-from salign.evaluate.reliance import BLUR, COLUMNS, FILLS, GROUP, compose, region, reliance, surroundings
+from salign.evaluate.reliance import COLUMNS, FILLS, GROUP, compose, region, reliance, surroundings
 from salign.types import Batch, SalignError
 
 SIDE = 32
@@ -266,7 +266,7 @@ def test_paint_takes_the_colours_nearby():
 
 def test_the_blur_is_that_of_scipy_renormalised_at_the_edges():
     images = torch.rand(2, 3, 24, 40, generator=seeded())
-    sigma = BLUR * 40
+    sigma = 40 / 8
     weigh = lambda plane: ndimage.gaussian_filter(plane, sigma, mode="constant", truncate=20)  # noqa: E731
     found = FILLS["blur"](images, torch.ones(2, 1, 24, 40), seeded())
     for image, result in zip(images.double().numpy(), found, strict=True):

@@ -9,7 +9,7 @@ import pytest
 
 from made_study import study
 from salign.experiment import runner, store
-from salign.experiment.runner import Task, run_task
+from salign.experiment.runner import Outcome, Task, run_task
 from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results, summarise
 from salign.experiment.study import expand
 from salign.files import replace_text
@@ -110,3 +110,21 @@ def test_every_figure_is_found_again_under_its_cell(digits, tmp_path):
         path = folder.run(cell).path
         assert tuple(run[name] for name in PLACE) == cell.place
         assert (run["path"], run["hash"]) == (str(path), path.name.rsplit("-", 1)[-1])
+
+
+def test_only_what_is_not_finished_is_run_and_what_failed_is_given_back(digits, tmp_path):
+    plan = study(digits, analysis={"sets": ["test_iid"], "images": 7})
+    folder, cells = StudyFolder.of(plan, tmp_path), expand(plan)
+    for cell in cells[:3]:
+        replace_text(cell_file(folder.run(cell)), "{}")
+    asked = []
+
+    class Recorded:
+        def run(self, tasks):
+            for number, task in enumerate(tasks):
+                asked.append(task)
+                yield Outcome(task, "broken" if number == 1 else None)
+
+    failed = runner.run_study(plan, folder, Recorded(), progress=False)
+    assert asked == [Task(cell.recipe, folder.runs, ["test_iid"], 7) for cell in cells[3:]]
+    assert failed == [Outcome(asked[1], "broken")]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from salign.data.controls import BY_SHARE, CONTROLS
-from salign.experiment.arms import BLUR_LEVELS, PLAIN, arm_changes, times
+from salign.experiment.arms import PLAIN, arm_changes, times
 from salign.experiment.study import ALL_IMAGES, Study, expand
 from salign.types import SalignError
 
@@ -79,7 +79,7 @@ def test_controls_copy_the_guided_arm() -> None:
         assert changes == {"loss": {"name": "energy", "weight": 10.0}, "data": {"maps": f"{control}@0.1"}}
     assert arm_changes("maps:mask_lung", guided="cyborg", own=own)["data"] == {"map_column": "mask_lung"}
     assert arm_changes("alpha@0.3", guided="cyborg", own=own) == {"loss": {"name": "cyborg", "alpha": 0.3}}
-    assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": BLUR_LEVELS}
+    assert arm_changes("blur", guided="cyborg", own=own)["data"] == {"blur_outside": [2, 4, 6, 8, 10, 12, 14, 16]}
     assert arm_changes("swap_outside@0.5", guided="cyborg", own=own) == {
         "loss": {"name": "ce"},
         "data": {"swap_outside": 0.5},
@@ -93,6 +93,26 @@ def test_controls_copy_the_guided_arm() -> None:
     assert arm_changes("blur@4", guided="cyborg", own=own)["data"] == {"blur_outside": [4.0]}
     assert arm_changes("ce_times@7", guided="cyborg", own=own) == {"loss": {"name": "ce"}}
     assert (times("ce_times@7"), times("alpha@0.3"), times("ce")) == (7, 1, 1)
+
+
+def test_a_cell_is_trained_as_its_grid_says_and_named_after_its_place(digits: Path) -> None:
+    datasets = {"one": {}, "two": {"data": {"image_size": 32}}}
+    networks = {"net": {}, "other": {"model": {"output_stride": 16}}}
+    grids = [
+        {"arms": ["cyborg"], "seeds": [4], "epochs": 7, "images": [20], "annotated": [0.5]},
+        {"arms": ["alpha@0.3"], "seeds": [4]},
+    ]
+    cells = {
+        cell.place[:3]: cell.recipe
+        for cell in expand(Study.build(content(digits, grids=grids, datasets=datasets, networks=networks)))
+    }
+    few, whole = cells["two", "other", "cyborg"], cells["one", "net", "alpha@0.3"]
+    assert (few.name, whole.name) == ("two-other-cyborg-n20-maps50pc-seed4", "one-net-alpha-0.3-seed4")
+    assert (few.train.epochs, few.data.limit, few.data.annotated, few.seed, few.data.seed) == (7, 20, 0.5, 4, 4)
+    assert (few.data.image_size, few.model.output_stride) == (32, 16)
+    assert whole.train.epochs != 7
+    assert (whole.data.limit, whole.data.annotated, whole.model.output_stride) == (None, None, None)
+    assert len({recipe.name for recipe in cells.values()}) == len(cells) == 8
 
 
 def test_what_an_arm_copies_it_copies_whole() -> None:

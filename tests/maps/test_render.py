@@ -11,7 +11,7 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from salign.maps.render import OPACITY, heat, overlay, png_data_uri, thumbnail, to_picture
+from salign.maps.render import heat, overlay, png_data_uri, thumbnail, to_picture
 from salign.types import SalignError
 
 
@@ -45,7 +45,7 @@ def test_overlay_mixes_image_and_colour_by_the_value():
     image = torch.randint(0, 256, (3, 6, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     values = torch.full((6, 5), 0.4)
     got = np.asarray(overlay(image, values)).astype(float)
-    share = OPACITY * 0.4
+    share = 0.55 * 0.4
     expected = (1 - share) * image.permute(1, 2, 0).numpy() + share * heat(values).numpy()
     assert np.abs(got - expected).max() <= 0.5 + 1e-3
 

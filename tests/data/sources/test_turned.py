@@ -15,6 +15,7 @@ import pytest
 from salign.data.annotations import Annotated
 from salign.data.settling import drawn
 from salign.data.sources import annotation_format
+from salign.maps.shapes import Box
 
 SIZE = 50, 70
 TURN = 25.0
@@ -102,3 +103,15 @@ def test_a_turned_shape_lies_as_it_was_seen(name, tmp_path):
     for other in (-TURN, 0, TURN + 90, 90 - TURN):  # what would be taken for it is far from it
         assert overlap(expected, turned(middle, inside, other)) < 0.75
     assert overlap(expected, marked) > 0.95
+
+
+@pytest.mark.parametrize("regions", [0, 1, 2])
+def test_every_region_of_a_via_table_is_read(tmp_path, regions):
+    head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes"
+    shape = '"{""name"":""rect"",""x"":%d,""y"":2,""width"":3,""height"":4}"'
+    rows = [f'a.png,5,"{{}}",{regions},{k},{shape % k},"{{}}"' for k in range(regions)] or [
+        'a.png,5,"{}",0,0,"{}","{}"'
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows, ""]))
+    found = annotation_format("via").read(tmp_path / "a.csv")
+    assert [one.shapes for one in found] == [tuple(Box(k, 2, k + 3, 6) for k in range(regions))]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from made_study import study
-from salign.experiment.report.evidence import reliance
+from salign.experiment.report.evidence import _spearman, reliance
 from salign.experiment.report.groups import groups_of
+from salign.experiment.report.plots import Cloud
 from salign.experiment.store import PLACE
 
 RELIED = {
@@ -46,3 +49,19 @@ def test_what_is_kept_and_what_is_removed_are_told_apart():
         ["ce", "other", "70.0 ± 14.1", "39.0 ± 14.1", "31.0", "31.0", "69.0 ± 7.1", "1.0", "21.0"],
         ["cyborg", "other", "90.0 ± 0.0", "85.0 ± 2.8", "5.0", "7.0", "24.0 ± 7.1", "66.0", "76.0"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("clouds", "said"),
+    [
+        ({"a": ([1, 2], [3, 4])}, "2 runs, too few or too equal to rank."),
+        ({"a": ([1, 1, 1], [3, 4, 5])}, "3 runs, too few or too equal to rank."),
+        ({"a": ([1, 2, 3], [4, 4, 4])}, "3 runs, too few or too equal to rank."),
+        ({"a": ([1, 2, 3], [5, 4, 3])}, "Spearman's rho over 3 runs -1.00."),
+        # a rises from 1 to 2, b lies above with its order turned: ranks 1 2 4 3 against 1 2 3 4, within arms + and -
+        ({"a": ([1, 2], [1, 2]), "b": ([4, 3], [3, 4])}, "Spearman's rho over 4 runs +0.80, within arms +0.00."),
+    ],
+)
+def test_ranks_are_compared_over_all_runs_and_within_arms(clouds, said):
+    points = [Cloud(name, np.array(x, float), np.array(y, float)) for name, (x, y) in clouds.items()]
+    assert _spearman(points) == said

@@ -9,10 +9,12 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"errors", "files", "types"}
+FOUNDATION = {"config", "errors", "files", "readers", "types"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "readers": {"errors"},
+    "config": {"errors", "readers"},
     "types": {"errors"},
     "maps": FOUNDATION,
     "models": FOUNDATION,

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from salign.config import merge
 from salign.losses import LOSSES
 from salign.train.presets import PRESETS
-from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe, merge
+from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe
 from salign.types import SalignError
 
 
@@ -261,6 +262,9 @@ def test_the_manifest_is_looked_for_beside_the_recipe_then_here(manifest, tmp_pa
         ("- 1\n- 2\n", "expected a mapping with name and data, got list"),
         ("", "got NoneType"),
         ("\x00", "expected a YAML recipe"),
+        ("name: n\nseed: 010\ndata: {manifest: m.csv}", "r.yaml line 2: 010 may mean two things"),
+        ("name: n\ndata: {manifest: m.csv, seed: 1, seed: 2}", "r.yaml line 2: the key 'seed' occurs twice"),
+        ("a: &a [x, x, x]\n" + "".join(f"b{k}: &a [*a, *a, *a]\n" for k in range(20)), "each alias counted"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path, text, message):
@@ -270,6 +274,20 @@ def test_a_file_that_is_no_recipe(tmp_path, text, message):
         Recipe.read(path)
     with pytest.raises(SalignError, match=r"gone\.yaml"):
         Recipe.read(tmp_path / "gone.yaml")
+
+
+def test_yes_and_no_are_what_the_key_asks_for(tmp_path):
+    """YAML 1.1 makes booleans of them wherever they stand, also where a class is called so."""
+    path = tmp_path / "r.yaml"
+    path.write_text("name: n\ndata: {manifest: m.csv, classes: [no, yes], multi_label: yes}\n")
+    data = Recipe.read(path, ["data.train=[on, off]"]).data
+    assert (data.classes, data.multi_label, data.train) == (["no", "yes"], True, ["on", "off"])
+    with pytest.raises(SalignError, match=r"model\.args: pretrained_strict is 'no'; write true or false there"):
+        Recipe.read(path, ["model.args={pretrained_strict: no}"])
+    with pytest.raises(SalignError, match=r"classes\.0: expected text, got true; if it is a name, quote it: 'true'"):
+        Recipe.read(path, ["data.classes=[true, false]"])
+    with pytest.raises(SalignError, match=r"classes\.1: expected text, got 1; if it is a name, quote it: '1'"):
+        Recipe.read(path, ["data.classes=[a, 1]"])
 
 
 def test_an_object_in_the_yaml_is_not_made(tmp_path):

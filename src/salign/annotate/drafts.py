@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from salign.annotate.catalog import Catalog, Picture
 from salign.annotate.study import Study
 from salign.data.manifest import PROVENANCE
 from salign.errors import SalignError
+from salign.readers import read_json
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def _drafts_of_columns(picture: Picture) -> list[Draft]:
 
 def _drafts_of_export(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        entries = read_json(path)["annotations"]
         found: dict[str, list[Draft]] = {}
         for entry in entries:
             if entry["image"] in catalog.pictures and entry["skipped"] is None:
                 shapes = tuple(entry["shapes"])
                 found.setdefault(entry["image"], []).append(Draft(entry["annotator"], entry["answer"], shapes))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise SalignError(f"{path}: expected a shapes.json as exported by `salign annotate`; {error!r}") from error
     return found
 

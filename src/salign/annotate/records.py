@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from salign.annotate.study import Study
 from salign.errors import SalignError
 from salign.maps.shapes import Fixation, Shape, shape_from_json
+from salign.readers import parse_json
 
 _WEEK = 7 * 24 * 3600 * 1000.0
 _MOST_POINTS = 200_000
@@ -66,12 +66,9 @@ def read_json(content: bytes) -> Any:
         SalignError: anything else.
     """
     try:
-        value = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
-        if b"\\u" in content:  # half of a pair of surrogates is no character, and can be stored nowhere
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise SalignError(f"the body is not valid JSON: {str(error)[:100]}") from None
-    return value
+        return parse_json(content.decode("utf-8"), "the body")
+    except UnicodeDecodeError as error:
+        raise SalignError(f"the body is not text in UTF-8: {error.reason}") from None
 
 
 def read_annotation(value: Any, limit: int) -> Annotation:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import typing
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from salign.errors import SalignError, nearest
+from salign.config import explained, read_values
+from salign.errors import SalignError
 
 Mode = Literal["single", "pair", "review", "assisted"]
 Arm = Literal["none", "decision", "map", "both"]
@@ -146,12 +146,7 @@ class Study(_Section):
         Raises:
             SalignError: every fault at once.
         """
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SalignError(f"{path}: expected a YAML study; {error}") from error
-        if not isinstance(content, dict):
-            raise SalignError(f"{path}: expected a mapping with title, question, classes; got {type(content).__name__}")
+        content = read_values(path, None, "study", "title, question, classes")
         return cls.build({**content, **{key: value for key, value in over.items() if value is not None}}, str(path))
 
     @classmethod
@@ -164,8 +159,7 @@ class Study(_Section):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            faults = [_explain(fault) for fault in error.errors()]
-            raise SalignError("\n".join([f"{source}: {len(faults)} fault(s)", *faults])) from error
+            raise SalignError(explained(error, cls, source)) from error
 
     @property
     def asked(self) -> str:
@@ -177,16 +171,3 @@ class Study(_Section):
     def to_yaml(self) -> str:
         """The whole study, defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _explain(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "study"
-    if fault["type"] != "extra_forbidden":
-        said = fault["msg"].removeprefix("Value error, ")
-        return f"  {place}: {said}" + ("" if fault["type"] == "value_error" else f", got {fault['input']!r}")
-    section: Any = Study
-    for part in fault["loc"][:-1]:
-        annotation = section.model_fields[part].annotation
-        section = next((inner for inner in typing.get_args(annotation) if hasattr(inner, "model_fields")), annotation)
-    known = list(section.model_fields)
-    return f"  {place}: unknown key{nearest(str(fault['loc'][-1]), known) or '; there are ' + ', '.join(known)}"

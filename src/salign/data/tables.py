@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
 from salign.files import replacing
+from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
 from salign.types import SalignError
 
 TEXT = pd.StringDtype("pyarrow")
@@ -32,17 +33,17 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, st
     Raises:
         SalignError: the file is missing, of another kind, or cannot be read at all.
     """
-    if not path.is_file():
+    if not path.exists():
         raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
     try:
         if path.suffix.lower() == ".csv":
             names, (table, rows, faults) = _header(path), _read_csv(path)
         elif path.suffix.lower() == ".parquet":
-            table = pa_parquet.ParquetFile(path).read()
+            table = read_parquet(path)
             names, rows, faults = table.column_names, np.arange(len(table)) + 2, []
         else:
             raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise SalignError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or _ROW in names:
@@ -83,10 +84,11 @@ def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        names = next(csv.reader(file), [])
+    with open_file(path, limit=MAX_TABLE) as file:
+        names = next(csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
     if not names:
         raise SalignError(f"{path} is empty; expected a header line")
+    check_columns(path, len(names))
     return names
 
 
@@ -103,17 +105,20 @@ def _read_csv(path: Path) -> tuple[pa.Table, np.ndarray, list[tuple[int | None, 
         return "skip"
 
     names = _header(path)
-    table = pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(use_threads=False),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
-        ),
-    )
+    with open_file(path, limit=MAX_TABLE) as file:
+        table = pa_csv.read_csv(
+            file,
+            read_options=pa_csv.ReadOptions(use_threads=False),
+            parse_options=pa_csv.ParseOptions(
+                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
     records = np.arange(2, 2 + len(table) + len(wrong))
     good = ~np.isin(records, list(wrong))
     extra = np.zeros(len(records), dtype=np.int64)  # line breaks inside of quoted cells

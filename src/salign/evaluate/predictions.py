@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from salign.files import replacing
+from salign.readers import read_csv, read_parquet
 from salign.types import SalignError, names_in
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
@@ -158,13 +159,11 @@ def read_predictions(
     path = Path(path)
     try:
         if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
+            table = read_parquet(path).to_pandas()
         else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise SalignError(f"{path}: no such file; expected a predictions table (CSV or Parquet)") from None
-    except (OSError, ValueError, pd.errors.ParserError, pa.ArrowInvalid) as error:
-        raise SalignError(f"{path}: cannot be read as a predictions table: {error}") from error
+            table = read_csv(path, dtype=str, keep_default_na=False)
+    except SalignError as error:
+        raise SalignError(f"{error}; expected a predictions table (CSV or Parquet)") from error
     names = tuple(classes) if classes is not None else classes_of(table)
     validate(table, names, source=str(path), multi_label=multi_label)
     numbers = columns_for(names)[len(COLUMNS) :]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from salign.config import merge
 from salign.data.controls import BY_SHARE, CONTROLS, find_control
 from salign.losses import LOSSES
-from salign.train.recipe import merge
 from salign.types import SalignError
 
 Changes = dict[str, Any]

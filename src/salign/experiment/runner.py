@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from salign.experiment.store import StudyFolder, cell_file, summarise
+from salign.experiment.store import StudyFolder, read_cell, summarise
 from salign.experiment.study import Study, expand
 from salign.train.fit import fit
 from salign.train.recipe import Recipe
@@ -68,7 +68,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     """
     folder.start(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in expand(study)}
-    left = [recipe for path, recipe in tasks.items() if not cell_file(RunFolder(path)).exists()]
+    left = [recipe for path, recipe in tasks.items() if read_cell(RunFolder(path)) is None]
     columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True, disable=not progress) as bar:
         shown = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))
@@ -87,7 +87,7 @@ def run_task(task: Task) -> Outcome:
     lock = run.path.with_name(f".{run.path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # the system lets go of it when its process ends, however that happens
-        if cell_file(run).exists():
+        if read_cell(run) is not None:
             return Outcome(task, None)
         begun = time.perf_counter()
         try:

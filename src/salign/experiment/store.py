@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
+from salign.readers import read_json
 from salign.train.analyse import analyse_run
 from salign.train.run import RunFolder
+from salign.types import SalignError
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
 """Columns that say which cell."""
@@ -61,6 +65,19 @@ class Results:
     """Cells that are not finished."""
 
 
+class FoundInCell(BaseModel):
+    """Content of a `cell.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    seconds: float
+    figures: dict[str, dict[str, float]]
+    """Set -> metric -> value."""
+
+
+_MOST_BYTES = 10_000_000
+
+
 def summarise(run: RunFolder, seconds: float, *, sets: list[str] | None, images: int) -> None:
     """Analyse a finished run and write its `cell.json`."""
     tables = analyse_run(run, sets=sets, images=images)
@@ -88,6 +105,22 @@ def cell_file(run: RunFolder) -> Path:
     return run.path / "cell.json"
 
 
+def read_cell(run: RunFolder) -> FoundInCell | None:
+    """What a finished cell found; None where it is not finished.
+
+    One whose file is damaged counts as not finished, which is said: run again, the study measures it again.
+    """
+    path = cell_file(run)
+    if not path.exists():
+        return None
+    try:
+        return FoundInCell.model_validate(read_json(path, limit=_MOST_BYTES, nan=True))
+    except (SalignError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        logging.getLogger(__name__).warning("%s is damaged, so its cell counts as not finished: %s", path, reason)
+        return None
+
+
 def read_results(study: Study, folder: StudyFolder) -> Results:
     """Gather the figures of all finished cells; models, predictions and maps stay on disk."""
     runs: list[tuple[object, ...]] = []
@@ -96,17 +129,16 @@ def read_results(study: Study, folder: StudyFolder) -> Results:
     missing = 0
     for cell in expand(study):
         run = folder.run(cell)
-        try:
-            found = json.loads(cell_file(run).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        found = read_cell(run)
+        if found is None:
             missing += 1
             continue
-        for name, metrics in found["figures"].items():
+        for name, metrics in found.figures.items():
             for metric, value in metrics.items():
                 cell_codes.append(len(runs))
                 name_codes.append(names.setdefault((name, metric), len(names)))
                 values.append(value)
-        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found["seconds"]))
+        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found.seconds))
     table = pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"])
     table = table.astype(dict.fromkeys(("dataset", "network", "arm"), "category"))
     named = pd.DataFrame(list(names), columns=["set", "metric"], dtype="category")

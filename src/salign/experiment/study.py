@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from salign.config import explained, merge, read_values
 from salign.experiment.arms import arm_changes, times
-from salign.train.recipe import Recipe, explained, found_manifest, merge, read_values
+from salign.train.recipe import Recipe, found_manifest
 from salign.types import SalignError
 
 ALL_IMAGES = -1

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from salign.files import replace_text, replacing
 from salign.models.weights import differences, read_safetensors
+from salign.readers import read_json
 from salign.types import SalignError
 
 WEIGHTS = "weights.safetensors"
+MOST_BYTES = 1_000_000
+"""Of what says how a network is made."""
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
@@ -45,10 +48,12 @@ def read_config(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]
     if not path.is_file():
         raise SalignError(f"{path.parent}: no {path.name} there; expected a run folder written by `{command}`.")
     try:
-        config = json.loads(path.read_text())
-        missing = set(keys) - set(config)
-    except (ValueError, TypeError) as error:
+        config = read_json(path, limit=MOST_BYTES)
+    except SalignError as error:
         raise SalignError(f"{path} is damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise SalignError(f"{path} is damaged: expected an object with keys, got {type(config).__name__}.")
+    missing = set(keys) - set(config)
     if missing:
         raise SalignError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
     return config

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from salign.config import explained, merge, read_values
 from salign.errors import nearest
 from salign.losses import LOSSES
 from salign.train.presets import PRESETS
@@ -106,6 +107,14 @@ class ModelRecipe(Section):
     """Further keywords for timm.create_model."""
     cam: Literal["proved", "none"] = "proved"
     """`proved`: a network without a map of evidence is refused; `none`: it is taken, for losses that need no map."""
+
+    @field_validator("args")
+    @classmethod
+    def _no_yes_or_no(cls, args: dict[str, Any]) -> dict[str, Any]:
+        for key, value in args.items():  # what timm takes there is not known here, and any text is true
+            if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
+                raise ValueError(f"{key} is {value!r}; write true or false there")
+        return args
 
 
 class LossRecipe(BaseModel):
@@ -277,73 +286,7 @@ def file_digest(path: str) -> str:
         ) from error
 
 
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Nested dicts joined; where both have a value, `over` wins."""
-    joined = dict(base)
-    for key, value in over.items():
-        below = joined.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            if key == "loss" and value.get("name", below.get("name")) != below.get("name"):
-                below = {"class_weights": below.get("class_weights", "none")}  # another loss has other options
-            joined[key] = merge(below, value)
-        else:
-            joined[key] = value
-    return joined
-
-
-def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: str) -> dict[str, Any]:
-    """Nested values of a YAML file, over which the `a.b=value` strings win; `kind` and `keys` say what was expected.
-
-    Raises:
-        SalignError: no YAML mapping there, or an override that is none.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SalignError(f"{path}: expected a YAML {kind}; {error}") from error
-    if not isinstance(content, dict):
-        raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")
-    for override in overrides or []:
-        content = merge(content, _parse_override(override))
-    return content
-
-
 def found_manifest(manifest: str, source: Path | str) -> str:
     """The absolute path of a manifest that stands beside the file `source`, else in the working folder."""
     beside = Path(source).parent / manifest
     return str((beside if beside.exists() else Path(manifest)).resolve())
-
-
-def explained(error: ValidationError, model: Any, source: str) -> str:
-    """Everything that pydantic found wrong with a `model`, a line each: where, what, and what was probably meant."""
-    lines = [f"  {_explain(fault, model)}" for fault in error.errors()]
-    return "\n".join([f"{source}: {len(lines)} fault(s)", *lines])
-
-
-def _parse_override(text: str) -> dict[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise SalignError(f"--set expects section.key=value, got {text!r}.")
-    try:
-        content: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SalignError(f"--set {text}: the value is no YAML; {error}") from error
-    for part in reversed(key.strip().split(".")):
-        content = {part: content}
-    return content
-
-
-def _explain(fault: Any, model: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "recipe"
-    if fault["type"] == "extra_forbidden":
-        section: Any = model
-        for part in fault["loc"][:-1]:
-            if isinstance(part, str):
-                section = section.model_fields[part].annotation
-                section = next((inner for inner in typing.get_args(section) if hasattr(inner, "model_fields")), section)
-        known = ", ".join(section.model_fields)
-        hint = nearest(str(fault["loc"][-1]), section.model_fields) or f"; there are {known}"
-        return f"{place}: unknown key{hint}"
-    if fault["type"] in ("missing", "value_error"):
-        return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-    return f"{place}: {fault['msg']}, got {fault['input']!r}"

@@ -8,7 +8,8 @@ import pytest
 
 from salign.data.manifest import ManifestError
 from salign.data.sources import fields
-from salign.data.sources.fields import Field, parse_json, read_bytes, read_each, read_rows, size_of
+from salign.data.sources.fields import Field, read_bytes, read_each, read_rows, size_of
+from salign.readers import parse_json
 from salign.types import SalignError
 
 
@@ -71,13 +72,13 @@ def test_files_are_bounded_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(fields.MAX_BYTES + 1)  # takes no room on the disk
-    with pytest.raises(SalignError, match="500 MB; annotation files up to 500 MB are read"):
+    with pytest.raises(SalignError, match="500 MB; a file of this kind has at most 500 MB"):
         read_bytes(path)
     for content, complaint in ((b"PK\x03\x04", "unpack it"), (b"\x1f\x8b\x08", "unpack it")):
         path.write_bytes(content)
         with pytest.raises(SalignError, match=complaint):
             read_bytes(path)
-    with pytest.raises(SalignError, match="no such file"):
+    with pytest.raises(SalignError, match="is a folder; expected a file"):
         read_bytes(tmp_path)
 
 

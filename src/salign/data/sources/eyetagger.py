@@ -19,11 +19,12 @@ import numpy as np
 
 from salign.data.annotations import Annotated
 from salign.data.runs import Runs
-from salign.data.sources.fields import Field, parse_json, read_each, read_json
+from salign.data.sources.fields import Field, read_each, read_json
 from salign.data.sources.labelme import decoded_png
 from salign.data.sources.svg import fabric_strokes, strokes_in
 from salign.data.sources.xml import parse, root_of
 from salign.maps.shapes import Shape
+from salign.readers import parse_json
 from salign.types import SalignError
 
 HALF_ALPHA = 43

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from salign import readers
 from salign.data.manifest import Fault, ManifestError
 from salign.data.runs import checked_size
 from salign.types import SalignError
@@ -158,17 +159,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         SalignError: missing, not a file, too large, or a zip archive.
     """
-    try:
-        if not path.is_file():
-            raise SalignError(f"no such file: {path}")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise SalignError(
-                f"{path}: {size / 1e6:,.0f} MB; annotation files up to {MAX_BYTES / 1e6:,.0f} MB are read. "
-                "Export in parts"
-            )
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise SalignError(f"{path} cannot be read: {error}") from error
+    content = readers.read_bytes(path, limit=MAX_BYTES)
     if content.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         raise SalignError(f"{path} is an archive; unpack it and give the file or folder inside")
     return content
@@ -186,23 +177,9 @@ def read_json(path: Path) -> Field:
     """A JSON file.
 
     Raises:
-        SalignError: as for `read_text`; or not JSON, nested too deeply, or with numbers that are none.
+        SalignError: as for `read_text` and `salign.readers.parse_json`.
     """
-    return Field(parse_json(read_text(path), str(path)), path.name)
-
-
-def parse_json(text: str, where: str) -> Any:
-    """JSON text -> plain values; NaN and infinity are refused."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise SalignError(f"{where}: nested too deeply to be an annotation file") from error
-    except ValueError as error:
-        raise SalignError(f"{where} is not JSON: {error}") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+    return Field(readers.parse_json(read_text(path), str(path)), path.name)
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
-from salign.data.sources.fields import Field, parse_json, read_json, read_rows, shown
+from salign.data.sources.fields import Field, read_json, read_rows, shown
 from salign.data.sources.outlines import ellipse, line
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
+from salign.readers import parse_json
 from salign.types import SalignError
 
 _COLUMNS = ("filename", "file_attributes", "region_count", "region_shape_attributes", "region_attributes")

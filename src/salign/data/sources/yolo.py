@@ -11,19 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
 from salign.data.sources.export import areas, boxed, by_image, inside, label_order, size_needed
 from salign.data.sources.fields import Field, read_each, read_text
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
+from salign.readers import read_yaml
 from salign.types import SalignError
 
 NAMES = ("classes.txt", "obj.names", "data.yaml")
 """Where the names of the classes are looked for, in the folder that is read."""
-_MOST_YAML = 1_000_000
 
 
 def read_yolo(path: Path, *, classes: Path | None = None) -> list[Annotated]:
@@ -47,17 +45,10 @@ def read_yolo(path: Path, *, classes: Path | None = None) -> list[Annotated]:
 def _names(path: Path | None, folder: Path) -> list[str]:
     if path is None:
         raise SalignError(f"{folder}: found none of {', '.join(NAMES)}; give the file with the names as --classes")
-    text = read_text(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
-        lines = enumerate(text.splitlines(), 1)
+        lines = enumerate(read_text(path).splitlines(), 1)
         return [Field(line.strip(), f"{path.name} line {k}").text() for k, line in lines if line.strip()]
-    if len(text) > _MOST_YAML:
-        raise SalignError(f"{path}: expected a short file, got {len(text):,} characters")
-    try:
-        content: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
-        raise SalignError(f"{path} is not YAML: {str(error)[:200]}") from error
-    names = Field(content, path.name)["names"]
+    names = Field(read_yaml(path), path.name)["names"]
     if isinstance(names.value, dict):
         if sorted(map(str, names.value)) != sorted(map(str, range(len(names.value)))):
             names.fail("names numbered 0, 1, 2, ...")

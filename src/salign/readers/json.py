@@ -1,0 +1,72 @@
+"""Reading JSON that a stranger may have made."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NoReturn
+
+from salign.errors import SalignError
+from salign.readers.file import MAX_BYTES, read_text
+
+MAX_DEPTH = 64
+"""Lists and objects inside of each other, in JSON and YAML; nobody who reads the values has to fear for the stack."""
+
+
+def parse_json(text: str, where: str, *, nan: bool = False) -> Any:
+    """JSON text -> plain values.
+
+    Args:
+        text: the text.
+        where: name of the file, for the message.
+        nan: whether NaN and infinity are numbers, as Python writes them and JSON does not know.
+
+    Raises:
+        SalignError: it is not JSON, it is nested deeper than `MAX_DEPTH`, an object has two values under one key, or a
+            text holds half of a character.
+    """
+    try:
+        value = json.loads(
+            text, parse_constant=float if nan else _no_constant, object_pairs_hook=lambda pairs: _once(pairs, where)
+        )
+        if "\\u" in text:  # half of a pair of surrogates can be neither printed nor written
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise SalignError(f"{where}: nested too deeply; expected at most {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise SalignError(f"{where} is not JSON: {str(error)[:200]}") from error
+    _check_depth(value, where)
+    return value
+
+
+def read_json(path: Path | str, *, limit: int = MAX_BYTES, nan: bool = False) -> Any:
+    """Read a JSON file (UTF-8) of at most `limit` bytes; see `parse_json` and `salign.readers.open_file`."""
+    return parse_json(read_text(path, limit=limit), str(path), nan=nan)
+
+
+def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise SalignError(f"{where}: the key {twice[:60]!a} occurs twice in one object; keep one of the two")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_depth(value: Any, where: str) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise SalignError(f"{where}: nested too deeply; expected at most {MAX_DEPTH} levels")

@@ -1,0 +1,99 @@
+"""Reading tables that a stranger may have made: CSV with pandas, Parquet with Arrow, both within limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pa_parquet
+
+from salign.errors import SalignError
+from salign.readers.file import open_file
+
+MAX_TABLE = 4 * 10**9
+"""Bytes of the file of a table."""
+MAX_COLUMNS = 10_000
+MAX_ROWS = 20_000_000
+"""Of a Parquet file; a CSV has no more than its bytes allow."""
+MAX_UNPACKED = 2 * 10**9
+"""Bytes of a Parquet file's values when every cell is written out."""
+
+
+_TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+
+
+def read_csv(path: Path | str, **options: Any) -> pd.DataFrame:
+    """Read a CSV file of at most `MAX_TABLE` bytes with `pandas.read_csv(file, **options)`.
+
+    Raises:
+        SalignError: the file is no regular one or too large, it is no table, it has more than `MAX_COLUMNS` columns, or
+            it lacks a column or holds a value that `options` do not allow for.
+    """
+    try:
+        with open_file(path, limit=MAX_TABLE) as file:
+            check_columns(path, file.readline().count(b",") + 1)
+            file.seek(0)
+            return pd.read_csv(file, **options)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:  # pandas' own errors are ValueErrors
+        raise SalignError(f"{path}: cannot be read as a table: {str(error)[:300]}") from error
+
+
+def read_parquet(path: Path | str) -> pa.Table:
+    """Read a Parquet file of at most `MAX_TABLE` bytes.
+
+    A file of two megabytes may hold a table of twenty gigabytes, as one text written a thousand times over. So texts
+    stay as they are packed, each kept once, until it is known how long they are when written out.
+
+    Raises:
+        SalignError: the file is no regular one or too large, it is no Parquet, or its table is larger than
+            `MAX_COLUMNS`, `MAX_ROWS` or `MAX_UNPACKED` allow.
+    """
+    try:
+        with open_file(path, limit=MAX_TABLE) as file:
+            return _unpacked(file, path)
+    except (OSError, ValueError, pa.ArrowException, MemoryError, OverflowError) as error:
+        raise SalignError(f"{path} cannot be read as PARQUET: {str(error)[:300]}") from error
+
+
+def check_columns(path: Path | str, columns: int) -> None:
+    """Refuse a table with more than `MAX_COLUMNS` columns."""
+    if columns > MAX_COLUMNS:
+        raise SalignError(f"{path}: {columns:,} columns; a table has at most {MAX_COLUMNS:,}")
+
+
+def _unpacked(file: Any, path: Path | str) -> pa.Table:
+    about = pa_parquet.read_metadata(file)
+    check_columns(path, about.num_columns)
+    if about.num_rows > MAX_ROWS:
+        raise SalignError(f"{path}: {about.num_rows:,} rows; a table has at most {MAX_ROWS:,}")
+    stored = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+    _check_unpacked(path, max(stored, about.num_rows * about.num_columns))
+    schema = about.schema.to_arrow_schema()
+    if nested := [field.name for field in schema if pa.types.is_nested(field.type)]:
+        raise SalignError(
+            f"{path}: expected plain values in each cell; column {nested[0]!r} holds {schema.field(nested[0]).type}"
+        )
+    texts = [field.name for field in schema if field.type in _TEXTS]
+    table = pa_parquet.ParquetFile(file, read_dictionary=texts).read(use_threads=False)
+    _check_unpacked(path, sum(_size(table[number]) for number in range(table.num_columns)))
+    return table.cast(schema)
+
+
+def _size(column: pa.ChunkedArray) -> int:
+    """Bytes of a column when every cell is written out, each with eight bytes to find it."""
+    size = 8 * len(column)
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+            size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+        else:
+            size += chunk.nbytes
+    return size
+
+
+def _check_unpacked(path: Path | str, size: int) -> None:
+    if size > MAX_UNPACKED:
+        raise SalignError(f"{path}: {size / 1e9:,.1f} GB when unpacked; a table has at most {MAX_UNPACKED / 1e9:g} GB")

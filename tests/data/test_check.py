@@ -38,11 +38,11 @@ def save(folder, name, pixels):
 
 @pytest.fixture
 def sound(tmp_path):
-    """Six different images in two splits and classes, four with a map."""
-    save(tmp_path, "m.png", spot())
+    """Six different images in two splits and classes, four with a map, each in a corner of its own."""
     lines = []
     for k in range(6):
-        saliency = "m.png" if k < 4 else ""
+        name = "m.png" if k == 0 else f"m{k}.png"
+        saliency = save(tmp_path, name, np.roll(spot(), (32 * (k % 2), 32 * (k // 2)), (0, 1))) if k < 4 else ""
         lines.append(
             f"{k},{save(tmp_path, f'{k}.png', scene(k))},{'ab'[k % 2]},{'train' if k < 4 else 'test'},{saliency}"
         )

@@ -23,7 +23,11 @@ THERE = Images(["train/a.png", "test/a.png", "test/b.jpg", "deep/er/c.tif", "c.p
         ("/home/ann/set/test/a.png", "test/a.png"),
         ("C:\\set\\train\\a.jpg", "train/a.png"),
         ("b.jpg", "test/b.jpg"),
-        ("elsewhere/b.png", "test/b.jpg"),
+        ("images/b.png", "test/b.jpg"),
+        ("/srv/data/upload/7/0a1b2c3d-b.png", "test/b.jpg"),
+        ("TEST/a.png", "test/a.png"),
+        ("er/c.heic", "deep/er/c.tif"),
+        ("labels/er/c", "deep/er/c.tif"),
         ("b", "test/b.jpg"),
         ("0a1b2c3d-b.jpg", "test/b.jpg"),
         ("er/c.tif", "deep/er/c.tif"),
@@ -42,7 +46,13 @@ def test_names_are_compared_from_their_end(name, path):
     ("name", "complaint"),
     [
         ("a.png", "2 images could be meant: test/a.png, train/a.png"),
-        ("other/a.png", "2 images could be meant"),
+        ("images/a.png", "2 images could be meant"),
+        ("other/a.png", "no image of this name in this folder, but test/a.png"),
+        ("other/b.png", "no image of this name in this folder, but test/b.jpg"),
+        ("train/b.jpg", "no image of this name in this folder, but test/b.jpg"),
+        ("mine/er/c.tif", "no image of this name in this folder, but deep/er/c.tif"),
+        ("other/0a1b2c3e", "no image of this name$"),
+        ("v1.2.4", "no image of this name"),
         ("d", "2 images could be meant: d.jpg, d.png"),
         ("e.png", "no image of this name"),
         ("..", "expected the name of an image"),
@@ -52,6 +62,32 @@ def test_names_are_compared_from_their_end(name, path):
 def test_what_could_be_two_images_or_none_is_said(name, complaint):
     with pytest.raises(SalignError, match=complaint):
         THERE.find(name)
+
+
+def test_by_name_alone_folders_do_not_count():
+    images = Images(THERE.paths, by_name=True)
+    assert images.find("other/b.png") == "test/b.jpg"
+    assert images.find("mine/er/c.tif") == "deep/er/c.tif"
+    assert images.find("train/a.png") == "train/a.png"
+    with pytest.raises(SalignError, match="2 images could be meant"):
+        images.find("other/a.png")
+
+
+def test_a_name_in_the_folder_with_another_ending_comes_before_the_name_elsewhere():
+    images = Images(["train/a.png", "test/a.jpg"])
+    assert images.find("test/a.png") == "test/a.jpg"
+    assert images.find("train/a.jpg") == "train/a.png"
+
+
+COMPOSED, APART = "M\u00fcller/\u00e9.png", "Mu\u0308ller/e\u0301.png"
+
+
+@pytest.mark.parametrize(("there", "asked"), [(COMPOSED, APART), (APART, COMPOSED)])
+def test_the_forms_of_unicode_are_one_name_and_the_file_keeps_its_own(there, asked):
+    assert Images([there]).find(asked) == there
+    assert Images([there]).find(asked.removesuffix(".png")) == there
+    with pytest.raises(SalignError, match="in this folder"):
+        Images([there]).find(asked.replace("M", "B"))
 
 
 @given(st.text(max_size=30))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,8 +84,7 @@ def test_maps_are_those_of_the_predicted_class(classifier, folder, tmp_path):
     assert len(files) == len(table)
     _, maps = one_by_one(classifier, folder, table["path"])
     for path, cam in zip(table["path"], maps, strict=True):
-        name = path if path.endswith(".png") else f"{path}.png"
-        written = np.asarray(Image.open(tmp_path / "maps" / name)).astype(float)
+        written = np.asarray(Image.open(tmp_path / "maps" / Path(path).with_suffix(".png"))).astype(float)
         expected = 255 * (cam - cam.min()) / (cam.max() - cam.min())
         assert np.abs(written - expected.numpy()).max() <= 0.51
 
@@ -95,7 +96,7 @@ def test_images_that_differ_in_their_suffix_keep_a_map_each(classifier, tmp_path
         Image.fromarray(np.random.default_rng(len(name)).integers(0, 255, (32, 48), dtype=np.uint8)).save(folder / name)
     maps = tmp_path / "in-maps"  # beside the images, by a name that begins alike
     predicted(classifier, folder, tmp_path / "o.csv", maps=maps)
-    assert sorted(path.name for path in maps.iterdir()) == ["a.bmp.png", "a.png"]
+    assert sorted(path.name for path in maps.iterdir()) == ["a.bmp.png", "a.png.png"]
 
 
 @pytest.mark.parametrize("place", [".", "z", "z/maps"])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from salign.annotate.study import Study
+from salign.data.image_files import SUFFIXES, image_files
 from salign.data.manifest import COLUMNS, Manifest
-from salign.data.sources.folder import SUFFIXES
 from salign.data.tables import read_table
 from salign.errors import SalignError
 
@@ -61,9 +60,7 @@ class Catalog:
 
     @classmethod
     def of_folder(cls, folder: Path | str) -> Catalog:
-        """Every image below a folder; links that leave the folder are left out, and logged.
-
-        Left out are hidden files, too, and folders with a file of `MARKERS` in them: studies and exports.
+        """Every image below a folder, as `image_files` finds them; but not in folders with a file of `MARKERS`.
 
         Raises:
             SalignError: no such folder, or no image in it.
@@ -72,12 +69,8 @@ class Catalog:
         if not root.is_dir():
             raise SalignError(f"no such folder: {folder}")
         found: dict[str, Picture] = {}
-        for path in _files(root):
-            if not path.resolve().is_relative_to(root):
-                log.warning("refused: %s is a link that leaves %s", path, root)
-            else:
-                name = path.relative_to(root).as_posix()
-                found[name] = Picture(name, name)
+        for name in image_files(root, closed=_is_marked):
+            found[name] = Picture(name, name)
         if not found:
             raise SalignError(f"{folder}: no image found; expected {', '.join(sorted(SUFFIXES))}")
         return cls(root, found, str(folder))
@@ -190,13 +183,5 @@ def _pair(first: str, second: str, gold: dict[str, str], target: str | None) -> 
     return Unit(f"pair-{digest}", (first, second), known if gold[known] == target else other)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Images below a folder, sorted; a folder that is a link is not entered."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if not path.is_symlink() and not any((path / marker).exists() for marker in MARKERS):
-                yield from _files(path)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
+def _is_marked(folder: Path) -> bool:
+    return any((folder / marker).exists() for marker in MARKERS)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,21 +18,16 @@ from salign.annotate.collection import Collection
 from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
 from salign.annotate.splits import drawn_splits
 from salign.data.annotations import Annotated
+from salign.data.file_names import slugs
 from salign.data.image import image_size
 from salign.data.manifest import CONFIDENCE, PROVENANCE
 from salign.data.sources.coco import write_coco
-from salign.data.sources.folder import SUFFIXES
 from salign.data.tables import for_spreadsheets, write_table
 from salign.errors import SalignError
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
 from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
-
-_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
-"""Names that Windows gives to no file or folder."""
-_MEANT = _DEVICES | {"all", PROVENANCE}
-"""Names of annotators that would be read as something else: the maps of everybody, the column beside another."""
 
 
 @dataclass
@@ -76,8 +69,8 @@ def export_files(
     labels = labels_of(collection, answers)
     done = Exported(root, answers=len(answers), strange=strange)
     people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
-    slugs = _slugs([person.name for person in people], _MEANT)
-    done.columns = {person.id: f"saliency_{slug}" for person, slug in zip(people, slugs, strict=True)}
+    parts = slugs([person.name for person in people], {"all"})
+    done.columns = {person.id: f"saliency_{part}" for person, part in zip(people, parts, strict=True)}
     marking: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         for image in answer.unit.images:
@@ -90,7 +83,7 @@ def export_files(
     rows: list[dict[str, str | None]] = []
     annotated: list[Annotated] = []
     with_maps = _map_columns(collection)
-    names = dict(zip(collection.catalog.pictures, _slugs(list(collection.catalog.pictures), _DEVICES), strict=True))
+    names = dict(zip(collection.catalog.pictures, slugs(list(collection.catalog.pictures)), strict=True))
     for picture in collection.catalog.pictures.values():
         cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
         group = marking.get(picture.id, [])
@@ -194,27 +187,6 @@ def _annotated(group: Sequence[Answer], image: str, path: str, size: tuple[int, 
         if shapes := answer.shapes(image):
             label = answer.said.answer if answer.said.side is None else None
             yield Annotated(path, size, label or "marked", tuple(shapes), annotator=answer.person.name)
-
-
-def _slugs(names: Sequence[str], reserved: Set[str]) -> list[str]:
-    """Names that are safe and different as parts of file names; what had to be changed gets a mark of its own.
-
-    Args:
-        names: different ones.
-        reserved: names that none may have, lower case.
-    """
-    found: list[str] = []
-    taken = set(reserved)
-    for name in names:
-        plain = name[: -len(suffix)] if (suffix := PurePosixPath(name).suffix).lower() in SUFFIXES else name
-        slug = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")[:80]
-        if slug != plain or not slug or slug.lower() in taken or slug.lower().endswith(f"_{PROVENANCE}"):
-            slug = f"{slug}-{blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=4).hexdigest()}".lstrip("-")
-        while slug.lower() in taken:  # somebody is called as another one was marked
-            slug += "_"
-        taken.add(slug.lower())
-        found.append(slug)
-    return found
 
 
 def _joined(folder: str, name: str) -> str:

@@ -93,6 +93,9 @@ def import_maps(
         bool, typer.Option("--leave-out", help="Leave out what is faulty, instead of refusing everything")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a manifest that is there")] = False,
+    by_name: Annotated[
+        bool, typer.Option("--by-name", help="Match images by name alone, whatever folders the tool says")
+    ] = False,
 ) -> None:
     """Make 16-bit maps and a manifest of what people marked in another tool.
 
@@ -141,7 +144,7 @@ def import_maps(
         overwrite=overwrite or merged,
     )
     naming = Naming(pairs(labels) if labels else None, default=label)
-    _report(write_annotated(found, images, output, base=base, naming=naming, annotator=annotator))
+    _report(write_annotated(found, images, output, base=base, naming=naming, annotator=annotator, by_name=by_name))
 
 
 @app.command("export")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os.path import commonpath, normpath
@@ -15,6 +12,7 @@ import pandas as pd
 import torch
 
 from salign.data.annotations import Annotated
+from salign.data.file_names import output_names, slug
 from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestError
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
@@ -82,6 +80,7 @@ def write_annotated(
     base: Manifest | None = None,
     naming: Naming | None = None,
     annotator: str | None = None,
+    by_name: bool = False,
 ) -> Brought:
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
@@ -97,6 +96,7 @@ def write_annotated(
             annotations name make the rows.
         naming: how labels become classes; as the tool says them when None. With `base`, its classes count.
         annotator: who, where the tool does not say.
+        by_name: match images by their names alone, whatever the tool says of folders.
 
     Raises:
         ManifestError: everything that is wrong with the annotations, at once.
@@ -110,11 +110,12 @@ def write_annotated(
             f"{target} is there: merge into it (--manifest), have it replaced (--overwrite), or choose another --out"
         )
     if base is None:
-        listed = Images.below(top, skip=(place / "maps", place / "annotators"))
+        listed = Images.below(top, skip=(place / "maps", place / "annotators"), by_name=by_name)
     else:
         naming = replace(naming, classes=dict(zip(base.table["path"], map(str, base.table["label"]), strict=True)))
         within = top if images is None else Path(images).resolve()
-        listed = Images(path for path in base.table["path"] if (top / path).resolve().is_relative_to(within))
+        inside = (path for path in base.table["path"] if (top / path).resolve().is_relative_to(within))
+        listed = Images(inside, by_name=by_name)
     signed = [one if one.annotator or annotator is None else replace(one, annotator=annotator) for one in annotated]
     if output.sigma is None and any(_needs_sigma(one) for one in signed):
         raise SalignError("fixations become maps by a Gaussian: give its sigma in pixels of the image (--sigma)")
@@ -179,7 +180,7 @@ class _Writer:
     ) -> None:
         self.place, self.root, self.output, self.several = place, root, output, several
         self.prefix = PurePosixPath(top.relative_to(root).as_posix())
-        self.stems = Counter(str(PurePosixPath(path).with_suffix("")) for path in paths)
+        self.names = dict(output_names(sorted(paths, key=lambda path: path.rpartition("/")[::2]), ""))
         self.blank = 0
 
     def below_root(self, path: object) -> str:
@@ -187,8 +188,7 @@ class _Writer:
 
     def name(self, path: str) -> str:
         """The path without its suffix, where no other image has the same."""
-        stem = str(PurePosixPath(path).with_suffix(""))
-        return normpath(stem if self.stems[stem] < 2 else path)
+        return normpath(self.names[path])
 
     def row(self, image: Marked) -> Row:
         return {
@@ -225,13 +225,6 @@ class _Writer:
 
     def _write(self, name: str, values: np.ndarray) -> str:
         return write_map(self.place / name, values).relative_to(self.root).as_posix()
-
-
-def slug(who: str | None) -> str:
-    """A name as a part of file names: unchanged where it is plain, else made plain and told apart by a digest."""
-    name = who or "unknown"
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".")[:60]
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def provenance(people: People) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from salign.data.bringing import provenance, slug
+from salign.data.bringing import provenance
+from salign.data.file_names import slug
 from salign.data.image import read_saliency
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.matching import Images

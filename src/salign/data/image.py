@@ -1,6 +1,7 @@
 """Reading pictures and maps: what is on the disk in, a tensor out, or one clear error.
 
-PNG, JPEG, TIFF, BMP and WebP through Pillow; DICOM through pydicom (`salign[dicom]`). The rules:
+PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and AVIF through Pillow, DICOM through pydicom (`salign[dicom]`). The
+rules:
 
 * 8-bit sources (grey, palette, RGB, CMYK) give uint8; 16-bit grey gives float32 over its full range / 65535; Pillow
   reads 16-bit colour as 8-bit.
@@ -29,7 +30,7 @@ MAX_PIXELS = 89_478_485
 
 _SHAPE_TOLERANCE = 0.01
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, ZeroDivisionError,
@@ -175,7 +176,7 @@ def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarra
     mode = picture.mode
     if mode == "F":
         return _checked_floats(np.array(upright, dtype=np.float32))
-    if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
+    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
         return np.asarray(upright).astype(np.float32) / np.float32(65535)
     if mode == "I":
         raise ValueError("32-bit or signed integers have no agreed white; save 8 or 16 bits, or floats in [0, 1]")

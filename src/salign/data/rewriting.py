@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from salign.data.bringing import slug
+from salign.data.file_names import slugs
 from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.maps.files import write_map
 from salign.types import SalignError
@@ -46,12 +46,13 @@ def with_new_maps(
     root = Path(commonpath([manifest.root, target.parent]))
     _check_place(manifest, target, folder, overwrite=overwrite)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    files = slugs([manifest.image_id(i) for i in range(len(manifest))])
     names: list[str] = []
     faults: list[Fault] = []
     try:
         partial.mkdir(parents=True)
-        for i in range(len(manifest)):
-            name = f"{slug(manifest.image_id(i))}.png"
+        for i, file in enumerate(files):
+            name = f"{file}.png"
             try:
                 values = change(i)
             except SalignError as error:

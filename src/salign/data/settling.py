@@ -11,6 +11,7 @@ import torch
 
 from salign.data.annotations import Annotated
 from salign.data.image import ImageError, image_size, shape_mismatch
+from salign.data.image_files import same_name
 from salign.data.manifest import Fault
 from salign.data.matching import Images
 from salign.data.runs import Runs, at_size
@@ -103,7 +104,7 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
 def _by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
     found: dict[str, list[Annotated]] = {}
     for one in annotated:
-        found.setdefault(one.image.replace("\\", "/").removeprefix("./"), []).append(one)
+        found.setdefault(same_name(one.image).replace("\\", "/").removeprefix("./"), []).append(one)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from rich.progress import Progress
 from salign.data.check import find_faults
 from salign.data.datamodule import predict_loader
 from salign.data.dataset import SaliencyDataset
+from salign.data.file_names import output_names
+from salign.data.image_files import SUFFIXES, image_files
 from salign.data.manifest import Fault, Manifest
 from salign.data.tables import TEXT
 from salign.data.transforms import build_transform
@@ -26,8 +27,7 @@ from salign.models import Classifier
 from salign.types import Batch, Output, SalignError
 
 Visit = Callable[[Batch, Output], None]
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm"))
-"""Files of a folder that are taken for images."""
+MAP_FILE = "map_file"
 _CHUNK = 4096
 
 
@@ -134,6 +134,8 @@ def predict_folder(
 def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifest]:
     """Manifests without labels of all images below a folder (or of one image), a few thousand at a time.
 
+    The column `MAP_FILE` names the file of each image's map, where maps are written.
+
     Args:
         images: folder, searched to the bottom in a fixed order, or a file.
         maps: where maps will be written, which must not be among the images; None = nowhere.
@@ -146,7 +148,7 @@ def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifes
     root = images if images.is_dir() else images.parent
     if maps is not None and maps.resolve().is_relative_to(root.resolve()):
         raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
-    files = _image_files(images) if images.is_dir() else iter([images.name])
+    files = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
     count = 0
     while chunk := list(itertools.islice(files, _CHUNK)):
         yield _unlabelled(chunk, root, first=count)
@@ -161,7 +163,7 @@ def _no_image(images: Path) -> str:
 
 def free_columns(manifest: Manifest) -> list[str]:
     """The manifest's own columns, which a predictions table carries along."""
-    fixed = ("id", "path", "split", "label", "saliency", "row")
+    fixed = ("id", "path", "split", "label", "saliency", "row", MAP_FILE)
     return [str(name) for name in manifest.table.columns if name not in fixed]
 
 
@@ -169,19 +171,11 @@ def _columns(prefix: str, classes: Sequence[str], values: torch.Tensor) -> dict[
     return {prefix + name: values[:, k].tolist() for k, name in enumerate(classes)}
 
 
-def _image_files(folder: Path) -> Iterator[str]:
-    """Paths relative to the folder, in a fixed order, without holding them all."""
-    for here, below, names in os.walk(folder):
-        below.sort()
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES:
-                yield (Path(here) / name).relative_to(folder).as_posix()
-
-
-def _unlabelled(paths: list[str], root: Path, first: int) -> Manifest:
-    table = pd.DataFrame({"id": paths, "path": paths}, dtype=TEXT)
+def _unlabelled(files: list[tuple[str, str]], root: Path, first: int) -> Manifest:
+    paths, names = zip(*files, strict=True)
+    table = pd.DataFrame({"id": paths, "path": paths, MAP_FILE: names}, dtype=TEXT)
     nothing = pd.Series(pd.NA, index=table.index, dtype=TEXT)
-    table = table.assign(label=nothing, split=nothing, saliency=nothing, row=np.arange(len(paths)) + first + 1)
+    table = table.assign(label=nothing, split=nothing, saliency=nothing, row=np.arange(len(files)) + first + 1)
     return Manifest(table, root.resolve(), str(root))
 
 
@@ -190,8 +184,7 @@ def _map_writer(manifest: Manifest, folder: Path, *, multi_label: bool) -> Visit
         asked = predicted_class(output.logits, multi_label=multi_label)
         scaled = min_max(output.cam(asked)).mul(255).round().byte().cpu().numpy()
         for position, values in zip(batch.index.tolist(), scaled, strict=True):
-            name = str(manifest.table["path"].iat[position])
-            path = folder / (name if name.endswith(".png") else f"{name}.png")
+            path = folder / str(manifest.table[MAP_FILE].iat[position])
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(values).save(path)
 

@@ -22,7 +22,7 @@ from salign.files import replace_text
 from salign.maps import min_max
 from salign.maps.files import write_map
 from salign.models import SaliencyNet
-from salign.train.predict import folder_manifests
+from salign.train.predict import MAP_FILE, folder_manifests
 from salign.train.run import RunFolder
 from salign.types import Batch, SalignError
 
@@ -203,7 +203,7 @@ def predict_folder_maps(
     Args:
         run: a run folder of `fit_saliency`.
         images: folder, searched to the bottom, or a file.
-        out: folder for 16-bit PNG files with the paths of the images; outside of `images`.
+        out: folder for 16-bit PNG files, named as `output_names` does; outside of `images`.
         batch_size: images at a time.
         workers: processes that read images.
         progress: show a bar.
@@ -222,6 +222,6 @@ def predict_folder_maps(
         total = -(-len(manifest) // batch_size)
         for batch, maps in track(batches, "predicting maps", transient=True, disable=not progress, total=total):
             for position, values in zip(batch.index.tolist(), maps, strict=True):
-                write_map(out / Path(str(manifest.table["path"].iat[position])).with_suffix(".png"), values)
+                write_map(out / str(manifest.table[MAP_FILE].iat[position]), values)
                 done += 1
     return done

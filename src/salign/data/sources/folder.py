@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from os.path import commonpath
 from pathlib import Path
 
 import pandas as pd
 
+from salign.data.image_files import SUFFIXES, image_files, same_name, stem
 from salign.data.manifest import Manifest
 from salign.types import SalignError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".dicom"})
 
 
 def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: str | None = None) -> Manifest:
@@ -73,21 +71,11 @@ def _existing(folder: Path | str) -> Path:
 
 
 def _by_name(folder: Path, *, skip: Path | None = None) -> dict[str, Path]:
-    """Files by their path below the folder without suffix, sorted; hidden ones are left out."""
+    """Files by their path below the folder without suffix, in Unicode's composed form, sorted."""
     found: dict[str, Path] = {}
-    for path in _files(folder, skip):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    for file in sorted(image_files(folder, skip=() if skip is None else (skip,))):
+        name, path = same_name(stem(file)), folder / file
         if name in found:
-            raise SalignError(f"{folder}: {name} occurs twice, as {found[name].suffix} and {path.suffix}; keep one.")
+            raise SalignError(f"{folder}: {name} occurs twice, as {found[name].name} and {path.name}; keep one.")
         found[name] = path
     return found
-
-
-def _files(folder: Path, skip: Path | None) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path == skip:
-            continue
-        if path.is_dir():
-            yield from _files(path, skip)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path

@@ -96,7 +96,7 @@ def _image(task: Field, key: str | None) -> str:
 
 
 def _suffixed(text: str) -> bool:
-    from salign.data.sources.folder import SUFFIXES
+    from salign.data.image_files import SUFFIXES
 
     return any(text.lower().endswith(suffix) for suffix in SUFFIXES)
 

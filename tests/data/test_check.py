@@ -70,7 +70,8 @@ def test_a_sound_set_is_sound(sound):
     table = report.map_table().set_index("label")
     assert table.loc["a", ["images", "with_map", "blank", "constant"]].tolist() == [3, 2, 0, 0]
     assert table.loc["a", "marked"] == pytest.approx(400 / 64**2)
-    assert "✗" not in printed(report)
+    (wrong,) = [line for line in printed(report).splitlines() if "✗" in line]
+    assert wrong.startswith("✗ no row is of the split 'val': the best epoch cannot be chosen")
 
 
 def test_what_machines_made_is_counted_apart_and_measured_where_it_is_strong(sound):
@@ -228,3 +229,38 @@ def test_a_real_set(shared_data):
     assert set(report.manifest.table["label"][report.maps("blank")]) == {"normal"}
     assert [pair.similarity for pair in report.differing("label")].count(1.0) == 1
     assert len(report.differing("split")) == 32
+
+
+@pytest.mark.parametrize(
+    ("splits", "missing"),
+    [
+        (["train", "val", "test"], []),
+        (["train", "val", "test_ood"], []),
+        (["train", "test"], ["val"]),
+        (["train", "val"], ["test"]),
+        (["train"], ["val", "test"]),
+        (["all"], ["train", "val"]),
+    ],
+)
+def test_a_set_without_a_split_that_training_needs_is_told_what_follows(tmp_path, splits, missing):
+    lines = [f"{k},{save(tmp_path, f'{k}.png', scene(k))},a,{split}" for k, split in enumerate(splits)]
+    (tmp_path / "m.csv").write_text("id,path,label,split\n" + "\n".join(lines) + "\n")
+    report = check_file(tmp_path / "m.csv", progress=False)
+    assert [line.split("'")[1] for line in report.lacking] == missing
+    assert printed(report).count("no row is of the split") == len(missing)
+
+
+def test_a_set_whose_names_differ_by_case_alone_is_not_called_usable(sound):
+    assert "all rows can be used" in printed(check_file(sound, progress=False))
+    sound.write_text(sound.read_text().replace(",a,", ",A,", 1))
+    said = printed(check_file(sound, progress=False))
+    assert "all rows can be used" not in said
+    assert "✗ label: 'A' (1) and 'a' (2) differ by case" in said
+
+
+def test_spaces_around_labels_and_splits_are_rows_that_cannot_be_used(sound):
+    """../shared/cases/label_spaces."""
+    sound.write_text(sound.read_text().replace(",a,train,", ",a ,train,").replace(",b,test,", ",b,test ,"))
+    report = check_file(sound, progress=False)
+    assert [(fault.row, fault.column) for fault in report.faults] == [(2, "label"), (4, "label"), (7, "split")]
+    assert "all rows can be used" not in printed(report)

@@ -295,6 +295,57 @@ def test_monochrome1_is_inverted_and_signed_pixels_are_read(tmp_path):
     torch.testing.assert_close(read_image(path)[0], torch.from_numpy(RAMP / np.float32(4095)))
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"RescaleSlope": 2},
+        {"RescaleIntercept": -1000},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"RescaleSlope": 2, "RescaleIntercept": None},
+        {"WindowWidth": 100},
+        {"WindowCenter": None, "WindowWidth": 100},
+    ],
+    ids=str,
+)
+def test_a_dicom_tag_without_its_other_half_says_nothing(tmp_path, tags):
+    """../shared/cases/dicom_rescale: as pydicom's apply_modality_lut, both or neither."""
+    path = write_dicom(tmp_path / "a.dcm", RAMP, **tags)
+    torch.testing.assert_close(read_image(path)[0], torch.from_numpy(RAMP / np.float32(4095)))
+
+
+def test_a_dicom_window_without_rescaling_cuts_the_stored_values(tmp_path):
+    expected = np.clip((RAMP - 999.5) / 999 + 0.5, 0, 1)
+    for rescale in ({}, {"RescaleSlope": None, "RescaleIntercept": None}, {"RescaleIntercept": -1000}):
+        path = write_dicom(tmp_path / "a.dcm", RAMP, WindowCenter=1000, WindowWidth=1000, **rescale)
+        np.testing.assert_allclose(read_image(path)[0].numpy(), expected, atol=1e-6)
+
+
+def test_a_voi_table_without_entries_leaves_the_window(tmp_path):
+    from pydicom.dataset import Dataset
+
+    window = {"WindowCenter": 1000, "WindowWidth": 1000}
+    path = write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[Dataset()], **window)
+    np.testing.assert_allclose(read_image(path)[0].numpy(), np.clip((RAMP - 999.5) / 999 + 0.5, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": -2047, "WindowWidth": 4096}], ids=["plain", "window"])
+def test_a_falling_slope_turns_the_picture_once(tmp_path, window):
+    path = write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=-1, RescaleIntercept=0, **window)
+    np.testing.assert_allclose(read_image(path)[0].numpy(), 1 - RAMP / 4095, atol=1e-3)
+
+
+@pytest.mark.parametrize("slope", [0, float("nan"), float("inf")])
+def test_a_dicom_that_gives_no_picture_is_refused_with_its_file(tmp_path, slope):
+    path = write_dicom(tmp_path / "a.dcm", RAMP)
+    import pydicom
+
+    dataset = pydicom.dcmread(path)
+    dataset.RescaleSlope, dataset.RescaleIntercept = slope, 0
+    dataset.save_as(path)
+    with pytest.raises(ImageError, match=r"manifest row 3.*RescaleSlope"):
+        read_image(path, where="manifest row 3")
+
+
 def test_colour_dicom_is_read_and_other_kinds_are_refused(tmp_path):
     colour = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
     path = write_dicom(tmp_path / "a.dcm", colour, "RGB", bits=8)

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from salign.data import manifest as module
+from salign.data import manifest_checks
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest_root import record_root, root_option
 from salign.types import SalignError
 
 HEADER = "id,path,label,split,saliency,group\n"
@@ -162,7 +163,7 @@ def test_only_the_first_fifty_faults_are_shown_and_all_are_kept():
 @pytest.mark.parametrize(
     ("header", "body", "complaint"),
     [
-        ("id,path,label,split\n", "1,images/a.png,cat,train\n", "saliency: the column is missing"),
+        ("id,path,label\n", "1,images/a.png,cat\n", "split: the column is missing"),
         (HEADER, "", "no row"),
         ("", "", "is empty"),
         ("id,path,label,split,saliency,row\n", "1,images/a.png,c,t,,3\n", "reserved"),
@@ -293,8 +294,10 @@ def test_a_hundred_thousand_rows_look_up_each_file_once_and_are_held_compactly(f
     body = "".join(f"{i},images/{'abcd'[i % 4]}.png,{i % 10},train,,\n" for i in range(100_000))
     path = written(folder, body)
     looked_up = []
-    look_up = module._path_fault
-    monkeypatch.setattr(module, "_path_fault", lambda name, *given: looked_up.append(name) or look_up(name, *given))
+    look_up = manifest_checks._path_fault
+    monkeypatch.setattr(
+        manifest_checks, "_path_fault", lambda name, *given: looked_up.append(name) or look_up(name, *given)
+    )
     manifest = Manifest.read(path)
     assert sorted(looked_up) == [f"images/{letter}.png" for letter in "abcd"]
     assert manifest.table.memory_usage(deep=True).sum() < 10e6  # a Python string per cell would take 30 MB and more
@@ -313,3 +316,122 @@ def test_where_no_image_is_found_the_root_is_asked_for(folder, tmp_path):
     with pytest.raises(ManifestError) as caught:
         Manifest.read(one_lost)
     assert "--root" not in str(caught.value)
+
+
+def test_without_a_column_saliency_nobody_looked(folder):
+    path = written(folder, "1,images/a.png,cat,train\n", "id,path,label,split\n")
+    manifest = Manifest.read(path)
+    assert manifest.saliency_path(0) is None
+    assert manifest.coverage()["with_map"].tolist() == [0]
+    in_memory = pd.DataFrame({"id": ["1"], "path": ["images/a.png"], "label": ["cat"], "split": ["train"]})
+    assert Manifest.of(in_memory, folder).saliency_path(0) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "split", "complaint"),
+    [
+        ("real ", "train", "row 2, label: 'real ' has spaces around it; write 'real'"),
+        (" real", "train", "row 2, label: ' real' has spaces around it; write 'real'"),
+        ("real\u00a0", "train", "row 2, label: .* has spaces around it; write 'real'"),
+        ("real", "test ", "row 2, split: 'test ' has spaces around it; write 'test'"),
+    ],
+)
+def test_spaces_around_a_label_or_a_split_are_a_fault_with_their_row(folder, label, split, complaint):
+    path = written(folder, f"1,images/a.png,{label},{split},,\n2,images/a.png,real,train,,\n")
+    with pytest.raises(ManifestError, match=complaint) as caught:
+        Manifest.read(path)
+    assert [fault.row for fault in caught.value.faults] == [2]
+    with pytest.raises(ManifestError, match="has spaces around"):
+        Manifest.read(path, multi_label=True)
+
+
+def test_names_that_look_alike_are_asked_about(folder):
+    rows = [
+        ("Real", "train"),
+        ("real", "train"),
+        ("real", "Test"),
+        ("cafe\u0301", "test"),
+        ("caf\u00e9", "test"),
+        ("b", "t1"),
+    ]
+    body = "".join(f"{k},images/a.png,{label},{split},,\n" for k, (label, split) in enumerate(rows))
+    questions = Manifest.read(written(folder, body)).questions()
+    assert [question.split(" differ by")[0] for question in questions] == [
+        "label: 'Real' (1) and 'real' (2)",
+        "label: 'cafe\\u0301' (1) and 'caf\\xe9' (1)",
+        "split: 'Test' (1) and 'test' (2)",
+    ]
+    assert Manifest.read(written(folder, GOOD)).questions() == []
+
+
+def test_groups_that_look_alike_are_asked_about_and_names_of_files_are_not(folder):
+    header = "id,path,label,split,saliency,camera\n"
+    body = "A,images/a.png,cat,train,,Phone\na,images/a.png,cat,train,,phone \n"
+    (question,) = Manifest.read(written(folder, body, header)).questions()
+    assert question.startswith("camera: 'Phone' (1) and 'phone ' (1) differ")
+
+
+COMPOSED, APART = "M\u00fcller_\u00e9.png", "Mu\u0308ller_e\u0301.png"
+
+
+@pytest.mark.parametrize(("there", "said"), [(COMPOSED, APART), (APART, COMPOSED)])
+def test_a_path_in_another_form_of_unicode_is_the_same_name(folder, there, said):
+    (folder / there).write_bytes((folder / "images" / "a.png").read_bytes())
+    manifest = Manifest.read(written(folder, f"1,{said},cat,train,{said},\n"))
+    assert manifest.image_path(0) == folder / there
+    assert manifest.saliency_path(0) == folder / there
+    with pytest.raises(ManifestError, match="no such file"):
+        Manifest.read(written(folder, f"1,{said[1:]},cat,train,,\n"))
+
+
+def test_a_manifest_below_its_root_is_read_without_being_told(folder):
+    made = Manifest.read(written(folder, GOOD))
+    target = made.write(folder / "deep" / "er" / "m.csv")
+    assert (folder / "deep" / "er" / "m.csv.root").read_text() == "../..\n"
+    again = Manifest.read(target)
+    assert again.root == folder.resolve()
+    assert again.table["path"].tolist() == made.table["path"].tolist()
+    assert root_option(target, made.root) == ""
+    made.write(folder / "m.csv")
+    assert not (folder / "m.csv.root").exists()
+    assert pd.read_csv(target).columns[:2].tolist() == ["id", "path"]  # plain CSV
+
+
+def test_a_manifest_that_is_written_again_elsewhere_forgets_the_old_root(folder):
+    made = Manifest.read(written(folder, GOOD))
+    target = made.write(folder / "deep" / "m.csv")
+    (folder / "deep" / "images").mkdir()
+    for path in (folder / "images").iterdir():
+        (folder / "deep" / "images" / path.name).write_bytes(path.read_bytes())
+    below = pd.DataFrame({"id": ["1"], "path": ["images/a.png"], "label": ["cat"], "split": ["train"]})
+    Manifest.of(below, folder / "deep").write(target)
+    assert Manifest.read(target).root == (folder / "deep").resolve()
+
+
+@pytest.mark.parametrize("recorded", ["/", "/etc", "images", "../images", ".", "", "../" * 40, "..\n..", "x" * 2000])
+def test_a_recorded_root_is_a_folder_above_and_nothing_else(folder, recorded):
+    """A stranger's manifest reaches no further than a folder that it lies in, below the home folder."""
+    path = written(folder, GOOD)
+    path.with_name(f"{path.name}.root").write_text(recorded)
+    with pytest.raises(SalignError, match=r"\.root: "):
+        Manifest.read(path)
+    assert len(Manifest.read(path, folder)) == 4
+
+
+def test_what_leaves_a_recorded_root_is_a_fault_and_nothing_above_the_home_folder_is_one(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "set").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    (home / "a.png").touch()
+    (tmp_path / "secret.png").touch()
+    path = written(home / "set", "1,a.png,cat,train,,\n2,../secret.png,cat,train,,\n")
+    beside = home / "set" / f"{path.name}.root"
+    beside.write_text("..")
+    with pytest.raises(ManifestError, match=r"row 3, path: .* leaves the root") as caught:
+        Manifest.read(path)
+    assert len(caught.value.faults) == 1
+    beside.write_text("../..")
+    with pytest.raises(SalignError, match="not above the home folder"):
+        Manifest.read(path)
+    assert record_root(path, tmp_path) is False
+    assert not beside.exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,12 @@ def test_batches_carry_labels_splits_and_free_columns_in_order(classifier, folde
     with torch.inference_mode():
         expected = classifier(whole.images).logits
     np.testing.assert_allclose(rows[[f"logit_{name}" for name in CLASSES]], expected, atol=1e-5)
+
+
+def test_logits_that_are_not_finite_have_no_class(classifier, folder, tmp_path):
+    broken = copy.deepcopy(classifier)
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(SalignError, match=r"row 1 \(.*answer is not finite, so that it names no class"):
+        predict_folder(broken, folder, tmp_path / "o.csv")
+    assert not (tmp_path / "o.csv").exists()

@@ -290,7 +290,7 @@ def test_training_and_validation_need_every_class(folder):
 
 def test_a_class_that_training_does_not_have_is_named_with_its_row(folder):
     table = pd.read_csv(folder / "manifest.csv")
-    table.loc[[12, 15], "label"] = ["w", "x "]
+    table.loc[[12, 15], "label"] = ["w", "X"]
     table.to_csv(folder / "manifest.csv", index=False)
     with pytest.raises(ManifestError, match=r"row 14, label: unknown class 'w'; expected one of x, y, z") as caught:
         ready(folder)

@@ -47,7 +47,10 @@ def check_manifest(
     if report.faults:
         typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
         raise typer.Exit(1)
-    typer.echo(f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}")
+    asked = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
+    typer.echo(
+        f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}{asked}"
+    )
 
 
 @app.command("plant")
@@ -125,6 +128,7 @@ def import_set(
     class per row. cvrl: lines `split,Class,path` and a folder of heat maps, as the public CYBORG code reads them.
     """
     from salign.cli.show import coverage_table, pairs
+    from salign.data.manifest_root import root_option
     from salign.data.sources import SOURCES
     from salign.errors import SalignError
 
@@ -141,7 +145,7 @@ def import_set(
         raise SalignError(f"no layout is called {source!r}; there are {', '.join(SOURCES)}")
     target = made.write(out or made.root / "manifest.csv")
     coverage_table(made)
-    apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
+    apart = root_option(target, made.root)
     if made.multi_label:
         apart += " --multi-label"
         typer.echo("images may have several labels: train with data.multi_label: true")

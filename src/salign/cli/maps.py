@@ -243,13 +243,15 @@ def _value(key: str, text: str) -> Any:
 
 
 def _report(brought: Brought) -> None:
+    from salign.data.manifest_root import root_option
+
     for fault in brought.left_out:
         typer.echo(f"left out: {fault}")
     if brought.resized:
         count, first = len(brought.resized), brought.resized[0]
         typer.echo(f"scaled: {count} images were annotated at another size of the same shape, first {first}")
     coverage_table(brought.manifest)
-    apart = "" if brought.path.parent == brought.manifest.root else f" --root {brought.manifest.root}"
+    apart = root_option(brought.path, brought.manifest.root)
     blank = f", {brought.blank} of them blank" if brought.blank else ""
     check = f"salign data check {brought.path}{apart}"
     typer.echo(f"wrote {brought.maps} maps{blank}, and {brought.path}: look at them with `{check}`")

@@ -145,7 +145,9 @@ def _weights(given: list[str], columns: dict[str, str]) -> dict[str, float]:
 
 
 def _report(made: Manifest, target: Path) -> None:
+    from salign.data.manifest_root import root_option
+
     count = int(made.table["saliency"].notna().sum())
-    apart = "" if target.resolve().parent == made.root else f" --root {made.root}"
+    apart = root_option(target, made.root)
     check = f"salign data check {target}{apart}"
     typer.echo(f"wrote {count} maps for {len(made)} images, and {target}: look at them with `{check}`")

@@ -18,12 +18,17 @@ from salign.data.image import ImageError, image_size, read_image, read_saliency,
 from salign.data.labels import sets_named
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.map_similarity import MeanCorrelation, standardised
-from salign.data.tables import read_table
 
 ASPECT_TOLERANCE = 0.01
 """How far the shape of a map (width over height) may be from that of its image, relatively; then it is resized."""
 
 _CHUNK = 512
+_USED = {
+    "train": "there is nothing to train on, unless data.train names other splits",
+    "val": "the best epoch cannot be chosen, unless data.val names other splits; give it some training images",
+    "test": "nothing is left to measure on, for val chooses the epoch; give it images of its own",
+}
+"""Splits that a recipe uses unless it names others, and what their absence means."""
 
 MapState = Literal["none", "unread", "blank", "constant", "shaped"]
 
@@ -92,6 +97,15 @@ class Report:
         ).reset_index()
 
     @property
+    def lacking(self) -> list[str]:
+        """What a training run needs and the splits do not give, with what follows; split names as recipes have them."""
+        known = set(self.manifest.splits)
+        missing = [split for split in _USED if split not in known]
+        if known - {"train", "val"} and "test" in missing:
+            missing.remove("test")  # one of the others is what is measured on
+        return [f"no row is of the split {split!r}: {_USED[split]}" for split in missing]
+
+    @property
     def sound(self) -> bool:
         """No fault, no picture in two splits, no contradicting labels of equal pictures."""
         labels = [pair for pair in self.differing("label") if pair.similarity == 1]
@@ -114,10 +128,9 @@ def check_file(
         ManifestError: columns are missing, or no row is left to look at.
         SalignError: the file cannot be read as a table.
     """
-    path = Path(path)
-    table, broken = read_table(path)
-    manifest = Manifest(table, (path.parent if root is None else Path(root)).resolve(), path.name, multi_label)
-    faults = [Fault(*fault) for fault in broken] + manifest.faults()
+    manifest, faults = Manifest.unchecked(path, root, multi_label=multi_label)
+    faults += manifest.faults()
+    table = manifest.table
     if multi_label and "label" in table:
         manifest = replace(manifest, table=table.assign(label=sets_named(table["label"])), multi_label=False)
     unsound = {fault.row for fault in faults}

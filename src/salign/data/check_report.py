@@ -78,8 +78,12 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
     """(whether it is bad, one line)."""
     leaks, conflicts = report.differing("split"), report.differing("label")
     broken = len({fault.row for fault in report.faults})
+    questions = report.manifest.questions()
+    fine = "no row is broken" if questions else "all rows can be used"
     lines = [
-        (broken > 0, f"{_count(broken, 'row')} that cannot be used" if broken else "all rows can be used"),
+        (broken > 0, f"{_count(broken, 'row')} that cannot be used" if broken else fine),
+        *((True, question) for question in questions),
+        *((True, line) for line in report.lacking),
         _pairs_line(leaks, "in two splits"),
         _pairs_line(conflicts, "with two labels"),
     ]

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+_PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
+"""Tags that mean something together only."""
+
 
 def size(path: str | Path) -> tuple[int, int]:
     """(H, W) from the header.
@@ -24,9 +27,9 @@ def size(path: str | Path) -> tuple[int, int]:
 def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
     """Read one picture.
 
-    Grey: rescale slope and intercept, then the first VOI window or table (DICOM PS3.3 C.11.2), whose output range
-    becomes [0, 1]; without either, the full range of the stored bits after rescaling. MONOCHROME1 (low is white) is
-    inverted.
+    Grey: rescale slope and intercept (both or neither, as pydicom does), then the first VOI window or table (DICOM
+    PS3.3 C.11.2), whose output range becomes [0, 1]; without either, the full range of the stored bits after rescaling.
+    MONOCHROME1 (low is white) is inverted.
 
     Args:
         path: the file.
@@ -36,7 +39,8 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
         `(H, W)` float32 in [0, 1], or `(H, W, 3)` uint8 for RGB.
 
     Raises:
-        ValueError: several frames, or a photometric interpretation other than grey and RGB.
+        ValueError: several frames, a photometric interpretation other than grey and RGB, or lookups that leave values
+            which are not finite or all one (a slope of 0).
     """
     with _damage_named() as pydicom:
         return _read(path, check_size, pydicom)
@@ -56,11 +60,16 @@ def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], p
         return np.ascontiguousarray(values)
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise ValueError(f"photometric interpretation {kind} is not supported; expected MONOCHROME1/2 or RGB")
+    _drop_halves(dataset)
     values = pydicom.pixels.apply_modality_lut(dataset.pixel_array, dataset)
     values = pydicom.pixels.apply_voi_lut(values, dataset).astype(np.float64)
     low, high = _range(dataset)
+    if not np.isfinite([low, high]).all() or low >= high or not np.isfinite(values).all():
+        told = ", ".join(f"{tag} {dataset[tag].value}" for pair in _PAIRS for tag in pair if tag in dataset)
+        raise ValueError(f"its values span {low:g} to {high:g} after {told or 'the lookups'}: no picture comes of that")
     scaled = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    return 1.0 - scaled if kind == "MONOCHROME1" else scaled
+    turned = _falls(dataset)  # pydicom maps the lower end of a window to the lowest stored bits, the higher value then
+    return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 
 
 @contextmanager
@@ -80,6 +89,27 @@ def _damage_named() -> Iterator[ModuleType]:
         raise ValueError(f"the DICOM file is damaged: {error}") from error
 
 
+def _falls(dataset: Any) -> bool:
+    """Whether a window is laid over values that fall as the stored ones rise."""
+    windowed = "WindowWidth" in dataset and not dataset.get("VOILUTSequence")
+    rescaled = "RescaleSlope" in dataset and not dataset.get("ModalityLUTSequence")
+    return bool(windowed and rescaled and dataset.RescaleSlope < 0)
+
+
+def _drop_halves(dataset: Any) -> None:
+    """Take out of each pair of tags that which stands alone or is empty, and a VOI table without entries.
+
+    It says nothing without the other; pydicom passes over it or stumbles.
+    """
+    tables = dataset.get("VOILUTSequence")
+    if tables and any(tables[0].get(tag) is None for tag in ("LUTDescriptor", "LUTData")):
+        dataset.pop("VOILUTSequence")
+    for pair in _PAIRS:
+        if any(dataset.get(tag) is None or dataset.get(tag) == "" for tag in pair):
+            for tag in pair:
+                dataset.pop(tag, None)
+
+
 def _size(header: Any) -> tuple[int, int]:
     if "Rows" not in header or "Columns" not in header:
         raise ValueError("there is no picture in this DICOM file")
@@ -94,6 +124,6 @@ def _range(dataset: Any) -> tuple[float, float]:
         return 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     bits = int(dataset.BitsStored)
     low, high = (0, 2**bits - 1) if dataset.PixelRepresentation == 0 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    slope, intercept = (float(dataset.get(tag, none)) for tag, none in zip(_PAIRS[0], (1, 0), strict=True))
     ends = (low * slope + intercept, high * slope + intercept)
     return min(ends), max(ends)

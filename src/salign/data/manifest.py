@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
-import os
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from salign.data.labels import by_name, kept, ordered, single_names, wrong_cells
+from salign.data.labels import by_name, kept, ordered, single_names
+from salign.data.manifest_checks import EMPTY, NO_FILE, as_on_disk, cell_faults, look_alikes, path_faults
+from salign.data.manifest_root import record_root, root_of
 from salign.data.tables import TEXT, read_table, write_table
 from salign.errors import nearest
 from salign.types import SalignError
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
-"""Columns every manifest has. `saliency` may be empty (nobody looked); the others may not. Further columns are free."""
+"""Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;
+the others may not. Further columns are free."""
 
 PROVENANCE, CONFIDENCE = "provenance", "confidence"
 """Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
@@ -30,8 +31,6 @@ ONE_PERSON = "saliency_"
 """Beginning of the names of columns with the maps of one person."""
 
 _SHOWN = 50
-_NO_FILE = "no such file"
-_EMPTY = "the cell is empty"
 
 
 class Fault(NamedTuple):
@@ -97,23 +96,33 @@ class Manifest:
 
         Args:
             path: the manifest.
-            root: folder its paths are relative to; the manifest's own folder when None.
+            root: folder its paths are relative to; when None what is recorded beside the manifest, else its own folder.
             multi_label: an image may have several labels, joined by `;`, or none: an empty cell.
 
         Raises:
             ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
-                leave the root (through `..` or a link), files that are missing, names of one cell that are empty, have
-                spaces around them or come twice.
+                leave the root (through `..` or a link), files that are missing, labels and splits with spaces around
+                them, names of one cell that are empty or come twice.
         """
-        path = Path(path)
-        table, faults = read_table(path)
-        found = [Fault(*fault) for fault in faults]
-        root = (path.parent if root is None else Path(root)).resolve()
-        manifest = cls(table, root, path.name, multi_label)
+        manifest, found = cls.unchecked(path, root, multi_label=multi_label)
         found += manifest.faults()
         if found:
             raise ManifestError.of(found, str(path), manifest._hint(found))
         return manifest._ordered()
+
+    @classmethod
+    def unchecked(
+        cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False
+    ) -> tuple[Manifest, list[Fault]]:
+        """Read as by `read`, and give what is wrong with whole lines; what `faults` finds is not looked for.
+
+        Raises:
+            SalignError: the file cannot be read as a table.
+        """
+        path = Path(path)
+        table, faults = read_table(path)
+        top = root_of(path) if root is None else Path(root).resolve()
+        return cls(_completed(table, top), top, path.name, multi_label), [Fault(*fault) for fault in faults]
 
     @classmethod
     def of(
@@ -129,7 +138,8 @@ class Manifest:
         text = table.drop(columns="row", errors="ignore").astype(TEXT).reset_index(drop=True)
         text = text.replace("", pd.NA)
         rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
-        manifest = cls(text.assign(row=rows), Path(root).resolve(), source, multi_label)
+        top = Path(root).resolve()
+        manifest = cls(_completed(text.assign(row=rows), top), top, source, multi_label)
         if found := manifest.faults():
             raise ManifestError.of(found, source)
         return manifest._ordered()
@@ -150,17 +160,21 @@ class Manifest:
             ]
         if not len(self.table):
             return [Fault(None, "table", "there is no row; a manifest has at least one image")]
-        faults = [*_empty_cells(self.table, self.multi_label), *_duplicate_ids(self.table)]
-        if self.multi_label:
-            rows = self.table["row"]
-            faults += [Fault(int(rows.iloc[i]), "label", said) for i, said in wrong_cells(self.table["label"])]
-        return [*faults, *_path_faults(self.table, self.root)]
+        found = cell_faults(self.table, COLUMNS[:4], multi_label=self.multi_label)
+        found += path_faults(self.table, self.root, ("path", "saliency"))
+        return [Fault(*fault) for fault in found]
+
+    def questions(self) -> list[str]:
+        """What only the owner knows: labels, splits, and names in free columns that differ by case or spaces alone."""
+        known = {"id", "path", "saliency", "row", *map_columns(self.table)}
+        names = [str(name) for name in self.table.columns if name not in known]
+        return look_alikes(self.table, names, multi_label=self.multi_label)
 
     def _hint(self, faults: Iterable[Fault]) -> str:
         """What to do where no image at all is found: paths are relative to another folder then; or no label."""
-        if any(fault.column == "label" and fault.message == _EMPTY for fault in faults):
+        if any(fault.column == "label" and fault.message == EMPTY for fault in faults):
             return "an empty label, for none of the classes, goes with data.multi_label: true in a recipe only"
-        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(_NO_FILE)}
+        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(NO_FILE)}
         if not lost or len(lost) < len(self.table):
             return ""
         return f"no image is below {self.root}: say what the paths are relative to, by --root or data.root in a recipe"
@@ -168,9 +182,12 @@ class Manifest:
     def write(self, path: str | Path) -> Path:
         """Write `.csv` or `.parquet`, atomically, without the `row` column.
 
-        Paths are written relative to the root, so the file belongs into the root folder.
+        Paths are written relative to the root. Where the file does not lie there but below, that is recorded beside it,
+        and `read` finds it again; see `salign.data.manifest_root`.
         """
-        return write_table(self.table.drop(columns="row"), Path(path))
+        written = write_table(self.table.drop(columns="row"), Path(path))
+        record_root(written, self.root)
+        return written
 
     def __len__(self) -> int:
         return len(self.table)
@@ -236,9 +253,9 @@ class Manifest:
         if column not in known:
             hint = nearest(column, known) or f"; there are {', '.join(known)}"
             raise SalignError(f"{self.source}: no column {column!r} to take maps from{hint}")
-        if found := _path_faults(self.table, self.root, (column,)):
-            raise ManifestError.of(found, self.source)
-        maps, whose = self.table[column], provenance_column(column)
+        maps, whose = as_on_disk(self.table[column], self.root), provenance_column(column)
+        if found := path_faults(self.table.assign(**{column: maps}), self.root, (column,)):
+            raise ManifestError.of([Fault(*fault) for fault in found], self.source)
         if whose in self.table:
             said = self.table[whose]
         else:
@@ -332,66 +349,9 @@ def _named(wanted: Sequence[str] | None) -> str:
     return "(all)" if wanted is None else f"[{', '.join(wanted)}]"
 
 
-def _empty_cells(table: pd.DataFrame, multi_label: bool) -> list[Fault]:
-    return [
-        Fault(int(row), column, _EMPTY)
-        for column in COLUMNS[:4]
-        if not (multi_label and column == "label")
-        for row in table["row"][table[column].isna()]
-    ]
-
-
-def _duplicate_ids(table: pd.DataFrame) -> list[Fault]:
-    known = table[table["id"].notna()]
-    first = known.groupby("id")["row"].transform("first")
-    again = known.duplicated("id").to_numpy(dtype=bool)
-    return [
-        Fault(int(row), "id", f"{name!r} was already used in row {earlier}; an id names one image")
-        for row, name, earlier in zip(known["row"][again], known["id"][again], first[again], strict=True)
-    ]
-
-
-def _path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str] = ("path", "saliency")) -> list[Fault]:
-    """One look at the disk per different name; folders are resolved once each."""
-    folders: dict[str, str | None] = {}
-    faults: list[Fault] = []
-    for column in columns:
-        names = table[column]
-        wrong = {name: fault for name in names.dropna().unique() if (fault := _path_fault(name, root, folders))}
-        if wrong:
-            hit = names.isin(list(wrong)).to_numpy(dtype=bool)
-            faults += [
-                Fault(int(row), column, wrong[name]) for row, name in zip(table["row"][hit], names[hit], strict=True)
-            ]
-    return faults
-
-
-def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | None:
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or PureWindowsPath(name).drive:
-        return f"{name!r} is absolute; paths are relative to {root}"
-    if "\0" in name:
-        return f"{name!r} holds a NUL character"
-    folder = str(pure.parent)
-    if folder not in folders:
-        folders[folder] = _inside(root / folder, root)
-    resolved = folders[folder]
-    if resolved is None or pure.name == "..":
-        return f"{name!r} leaves the root {root}"
-    file = os.path.join(resolved, pure.name)  # noqa: PTH118 - a hundred thousand of them: plain strings are faster
-    try:
-        mode = os.lstat(file).st_mode
-        if stat.S_ISLNK(mode):
-            if _inside(Path(file), root) is None:
-                return f"{name!r} is a link that leaves the root {root}"
-            mode = os.stat(file).st_mode  # noqa: PTH116
-    except OSError as error:
-        hint = "; use / between folders" if "\\" in name else ""
-        return f"no such file: {root / name} ({error.strerror}){hint}"
-    return None if stat.S_ISREG(mode) else f"{root / name} is not a file"
-
-
-def _inside(path: Path, root: Path) -> str | None:
-    """Find the real path behind `path`; None where that lies outside of `root`."""
-    real = path.resolve()
-    return str(real) if real.is_relative_to(root) else None
+def _completed(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """With a column `saliency`, and with the paths of images and maps in the form of Unicode that the disk has."""
+    if "saliency" not in table:
+        table = table.assign(saliency=pd.Series(pd.NA, index=table.index, dtype=TEXT))
+    named = {name: as_on_disk(table[name], root) for name in ("path", "saliency") if name in table}
+    return table.assign(**named)

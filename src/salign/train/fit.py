@@ -135,6 +135,8 @@ def _tell_data(data: Prepared, say: Say) -> None:
         say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
     if joined := [name for name in data.classes if SEPARATOR in name]:
         say(f"  {joined[0]!r} is taken for one class; if such images have several labels, set data.multi_label: true")
+    for question in data.questions:
+        say(f"  {question}")
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
 

@@ -52,6 +52,9 @@ def predict_batches(
 
     Yields:
         rows of the predictions table (see `salign.evaluate.predictions`), in the order of the dataset.
+
+    Raises:
+        SalignError: a logit is not finite; the image is named.
     """
     device = next(classifier.parameters()).device
     classifier.eval()
@@ -63,6 +66,12 @@ def predict_batches(
             if visit is not None:
                 visit(batch, output)
             logits = output.logits.float().cpu()
+            if len(wrong := (~logits.isfinite()).any(1).nonzero()):
+                where = dataset.manifest.where(int(batch.index[wrong[0, 0]]))
+                raise SalignError(
+                    f"{where}: the network's answer is not finite, so that it names no class. Are the weights whole, "
+                    "and did training not diverge (train.lr)?"
+                )
             rows = table.iloc[batch.index.numpy()]
             bar.advance(task, len(rows))
             yield pd.DataFrame(

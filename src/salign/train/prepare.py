@@ -34,6 +34,8 @@ class Prepared:
     tests: dict[str, SaliencyDataset]
     left_out: tuple[Fault, ...]
     """Rows that could not be read and were left out, as the recipe asked."""
+    questions: tuple[str, ...] = ()
+    """Names that differ by case or spaces alone, of which only the owner knows whether they are one."""
 
 
 def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
@@ -71,6 +73,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
         val=SaliencyDataset(used.select(data.val), classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(faults),
+        questions=tuple(manifest.questions()),
     )
     for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
         counts = class_counts(dataset.labels, len(classes)).tolist()

@@ -257,7 +257,7 @@ def eyetagger_svg() -> Sample:
 
 
 def fixations() -> Sample:
-    lines = ["image,subject,x,y,duration", "lesion.png,1,10.5,8,250", "lesion.png,2,40,20,180.5", "clear.png,1,3,3,0"]
+    lines = ["image,subject,x,y,duration", "lesion.png,1,10.5,8,250", "lesion.png,2,40,20,180.5", "clear.png,1,3,3,90"]
     return Sample({"fixations.csv": "\n".join(lines).encode()}, "fixations.csv", {"gaze": Gaze(sigma=3.0)})
 
 

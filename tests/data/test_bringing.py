@@ -130,7 +130,7 @@ def test_the_class_is_the_images_own_or_its_labels_one(images):
         write_annotated([marked("a.png", LEFT), marked("a.png", RIGHT, label="dog")], images)
     with pytest.raises(ManifestError, match="no label says its class"):
         write_annotated([marked("a.png", LEFT, label=None)], images)
-    both = [marked("a.png", LEFT, image_label="zoo"), marked("a.png", RIGHT, label="dog", image_label="zoo")]
+    both = [marked("a.png", LEFT, image_labels=("zoo",)), marked("a.png", RIGHT, label="dog", image_labels=("zoo",))]
     assert write_annotated(both, images).manifest.classes == ("zoo",)
 
 

@@ -67,7 +67,10 @@ def import_maps(
     width: Annotated[
         float | None, typer.Option(help="Thickness of lines and diameter of points in pixels (they have no area)")
     ] = None,
-    attribute: Annotated[str | None, typer.Option(help="via: the attribute that is the label")] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(help="via: the attribute that is the label; label-studio: the choices that are the class"),
+    ] = None,
     classes: Annotated[Path | None, typer.Option(help="yolo: file with the names of the classes")] = None,
     image_key: Annotated[
         str | None,
@@ -84,6 +87,10 @@ def import_maps(
     ] = None,
     values: Annotated[
         str | None, typer.Option(help="masks: grey (default; the full range is 0..1) or nonzero (all but black)")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="masks: a pixel is marked that has at least this share of the full range (above 0, up to 1)"),
     ] = None,
     ids: Annotated[Path | None, typer.Option(help="arrays: file with an id per line, for a stack in a .npy")] = None,
     scale: Annotated[
@@ -107,10 +114,10 @@ def import_maps(
     from salign.data.bringing import Output, write_annotated
     from salign.data.settling import Naming
     from salign.data.sources import annotation_format
-    from salign.errors import SalignError
+    from salign.data.sources.notes import Notes
+    from salign.errors import one_of
 
-    if empty not in ("blank", "missing"):
-        raise SalignError(f"--empty is blank or missing, not {empty!r}")
+    one_of(empty, ("blank", "missing"), "--empty")
     chosen = annotation_format(name)
     options: dict[str, Any] = {
         "width": width,
@@ -120,6 +127,7 @@ def import_maps(
         "columns": pairs(column) if column else None,
         "pattern": pattern,
         "values": values,
+        "threshold": threshold,
         "ids": ids,
         "scale": scale or None,
     }
@@ -127,7 +135,10 @@ def import_maps(
         options["gaze"], sigma = _gaze(gaze or [], sigma, pooled=annotators == "union"), None
     elif gaze:
         options |= {key: _value(key, text) for key, text in pairs(gaze).items()}
-    found = chosen.read(path, **options)
+    notes = Notes()
+    found = chosen.read(path, notes, **options)
+    for remark in notes.remarks:
+        typer.echo(f"note: {remark}")
     if empty == "missing":
         found = [one for one in found if one.shapes or one.mask is not None]
     base = _base(manifest, images, classes_from, split)
@@ -144,7 +155,18 @@ def import_maps(
         overwrite=overwrite or merged,
     )
     naming = Naming(pairs(labels) if labels else None, default=label)
-    _report(write_annotated(found, images, output, base=base, naming=naming, annotator=annotator, by_name=by_name))
+    _report(
+        write_annotated(
+            found,
+            images,
+            output,
+            base=base,
+            naming=naming,
+            annotator=annotator,
+            by_name=by_name,
+            faults=notes.faults,
+        )
+    )
 
 
 @app.command("export")
@@ -199,10 +221,9 @@ def _base(manifest: Path | None, images: Path | None, classes_from: str, split: 
     """What the maps are merged into; None where the annotations make the rows."""
     from salign.data.manifest import Manifest
     from salign.data.sources import from_folder
-    from salign.errors import SalignError
+    from salign.errors import SalignError, one_of
 
-    if classes_from not in ("annotations", "folders"):
-        raise SalignError(f"--classes-from is annotations or folders, not {classes_from!r}")
+    one_of(classes_from, ("annotations", "folders"), "--classes-from")
     if manifest is not None:
         if classes_from == "folders":
             raise SalignError("classes come from --manifest or from folders; give one of them")
@@ -214,12 +235,11 @@ def _base(manifest: Path | None, images: Path | None, classes_from: str, split: 
 
 def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
     from salign.data.sources.fixations import Gaze
-    from salign.errors import SalignError
+    from salign.errors import one_of
 
     values: dict[str, Any] = {"pooled": pooled, "sigma": sigma}
     for key, text in pairs(given).items():
-        if key not in Gaze._fields:
-            raise SalignError(f"--gaze has no {key!r}; there are {', '.join(Gaze._fields)}")
+        one_of(key, Gaze._fields, "a key of --gaze")
         values[key] = _value(key, text)
     return Gaze(**values)
 

@@ -32,8 +32,8 @@ class Annotated:
     """(H, W) bool, or float32 in [0, 1], or run lengths, instead of shapes."""
     annotator: str | None = None
     """Who, where the tool says it."""
-    image_label: str | None = None
-    """What the tool calls the image as a whole, where it says that apart from the marks."""
+    image_labels: tuple[str, ...] = ()
+    """What the tool calls the image as a whole, where it says that apart from the marks; several contradict."""
     relative: bool = False
     """The coordinates of the shapes are shares of width and height, 0..1 (YOLO); `size` is None then."""
 
@@ -42,9 +42,14 @@ def by_label(
     marks: Sequence[tuple[str | None, Shape | Runs]],
     image: str,
     size: tuple[int, int] | None = None,
+    *,
+    whole: bool = True,
     **more: Any,
 ) -> list[Annotated]:
-    """One `Annotated` per label (and one per mask), in the order of the labels; a blank one where there is no mark."""
+    """One `Annotated` per label (and one per mask), in the order of the labels; a blank one where there is no mark.
+
+    Where marks were left out as faulty (not `whole`), no mark does not mean that nothing was marked.
+    """
     shapes: dict[str | None, list[Shape]] = {}
     found: list[Annotated] = []
     for label, mark in marks:
@@ -53,7 +58,7 @@ def by_label(
         else:
             shapes.setdefault(label, []).append(mark)
     found = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + found
-    return found or [Annotated(image, size, **more)]
+    return found or [Annotated(image, size, **more)] * whole
 
 
 def by_maker(

@@ -81,6 +81,7 @@ def write_annotated(
     naming: Naming | None = None,
     annotator: str | None = None,
     by_name: bool = False,
+    faults: Sequence[Fault] = (),
 ) -> Brought:
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
@@ -97,6 +98,7 @@ def write_annotated(
         naming: how labels become classes; as the tool says them when None. With `base`, its classes count.
         annotator: who, where the tool does not say.
         by_name: match images by their names alone, whatever the tool says of folders.
+        faults: what the reader left out as faulty; it is told with what is wrong with the rest.
 
     Raises:
         ManifestError: everything that is wrong with the annotations, at once.
@@ -120,10 +122,11 @@ def write_annotated(
     if output.sigma is None and any(_needs_sigma(one) for one in signed):
         raise SalignError("fixations become maps by a Gaussian: give its sigma in pixels of the image (--sigma)")
     settled = settle(signed, listed, top, naming)
-    if settled.faults and not output.leave_out:
-        raise ManifestError.of(settled.faults, str(top))
+    wrong = (*faults, *settled.faults)
+    if wrong and not output.leave_out:
+        raise ManifestError.of(wrong, str(top))
     if not settled.marked:
-        raise ManifestError.of([*settled.faults, Fault(None, "annotations", "nothing is left to import")], str(top))
+        raise ManifestError.of([*wrong, Fault(None, "annotations", "nothing is left to import")], str(top))
     people = {who for image in settled.marked for who in image.people}
     several = len(people) > 1 or (base is not None and people != {None})
     writer = _Writer(top, place, root, output, listed.paths, several=several)
@@ -135,7 +138,7 @@ def write_annotated(
     ids = {str(row["path"]): str(row["id"]) for row in rows}
     write_shapes(shapes_file(target), {ids[image.path]: image for image in settled.marked}, keep=base is not None)
     manifest.write(target)
-    return Brought(target, manifest, len(cells), writer.blank, tuple(settled.faults), tuple(settled.resized))
+    return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized))
 
 
 def _places(images: Path | str | None, output: Output, base: Manifest | None) -> tuple[Path, Path, Path]:

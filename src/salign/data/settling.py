@@ -15,8 +15,8 @@ from salign.data.image_files import same_name
 from salign.data.manifest import Fault
 from salign.data.matching import Images
 from salign.data.runs import Runs, at_size
-from salign.maps.rasterize import fixation_map, rasterize
-from salign.maps.shapes import Fixation, scaled
+from salign.maps.rasterize import covers, fixation_map, rasterize
+from salign.maps.shapes import Fixation, Shape, bounds, scaled
 from salign.maps.tensor_ops import resize
 from salign.types import SalignError
 
@@ -60,8 +60,9 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
     """Match, check and name.
 
     Faults are: labels that are not known, names without an image or with several, two names of one image, images that
-    cannot be read, sizes that disagree by more than 1 % in shape, and classes that are missing or contradict each
-    other. What they concern is left out of `marked`.
+    cannot be read, sizes that disagree by more than 1 % in shape, marks that cover no pixel of their image, and classes
+    that are missing or contradict each other. What they concern is left out of `marked`: a blank map is one of an image
+    that was looked at and not marked, and never what is left of marks that could not be drawn.
 
     Args:
         annotated: in any order.
@@ -95,8 +96,11 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
         except SalignError as error:
             faults.append(Fault(None, name, str(error)))
             continue
+        kept = [touching for one in fitting if (touching := _touching(one, size, name, faults)) is not None]
+        if not kept:
+            continue
         image = found.setdefault(path, Marked(path, size, label))
-        for one in fitting:
+        for one in kept:
             image.people.setdefault(one.annotator, []).append(one)
     return Settled([image for _, image in sorted(found.items())], faults, resized)
 
@@ -115,14 +119,15 @@ def _named(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) 
     kept: list[Annotated] = []
     strange: dict[str, list[str]] = {}
     for one in annotated:
-        unknown = {label for label in (one.label, one.image_label) if label is not None} - naming.labels.keys()
+        unknown = {label for label in (one.label, *one.image_labels) if label is not None} - naming.labels.keys()
         if unknown:
             for label in unknown:
                 strange.setdefault(label, []).append(one.image)
             continue
-        ours, whole = (name and (naming.labels[name] or None) for name in (one.label, one.image_label))
+        ours = one.label and (naming.labels[one.label] or None)
+        whole = tuple(name for name in map(naming.labels.__getitem__, one.image_labels) if name)
         bare = replace(one, shapes=(), mask=None) if one.label is not None and ours is None else one
-        kept.append(replace(bare, label=ours, image_label=whole))
+        kept.append(replace(bare, label=ours, image_labels=whole))
     for name, where in sorted(strange.items()):
         message = f"{len(where)} times, first on {where[0]}; name it ({name}=CLASS), or leave it out ({name}=)"
         faults.append(Fault(None, f"unknown label {name!r}", message))
@@ -131,6 +136,8 @@ def _named(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) 
 
 def _fitted(one: Annotated, size: tuple[int, int]) -> Annotated:
     """The marks in pixels of an image of this size (H, W)."""
+    if not one.relative and (tiny := next(filter(_is_of_shares, one.shapes), None)) is not None:
+        raise SalignError(f"{_called(tiny)} is within 0 and 1, as shares of width and height are; expected pixels")
     given = (1, 1) if one.relative else one.size or size
     if not one.relative and shape_mismatch(given, size):
         turned = "; the tool saw the picture without its EXIF turn" if given == size[::-1] else ""
@@ -144,8 +151,40 @@ def _fitted(one: Annotated, size: tuple[int, int]) -> Annotated:
     return replace(one, shapes=shapes, size=size, relative=False)
 
 
+def _is_of_shares(shape: Shape) -> bool:
+    return not isinstance(shape, Fixation) and all(0 <= number <= 1 for number in bounds(shape))
+
+
+def _touching(one: Annotated, size: tuple[int, int], name: str, faults: list[Fault]) -> Annotated | None:
+    """Without the marks that cover no pixel of the image, which are faults; None where only such were there."""
+    missed = [shape for shape in one.shapes if not _touches(shape, size)]
+    for shape in missed:
+        x0, y0, x1, y1 = bounds(shape)
+        within = x0 < size[1] and y0 < size[0] and x1 > 0 and y1 > 0
+        why = "is too thin: it holds the centre of no pixel" if within else "lies outside"
+        faults.append(Fault(None, name, f"{_called(shape)} {why}; the image has {size[1]} x {size[0]} pixels"))
+    looked = [shape for shape in one.shapes if isinstance(shape, Fixation)]
+    unseen = looked and not any(0 <= at.x < size[1] and 0 <= at.y < size[0] and at.duration > 0 for at in looked)
+    empty = isinstance(one.mask, Runs) and not _mask(one.mask, size).any()
+    if unseen:
+        faults.append(Fault(None, name, f"none of {len(looked)} fixations is on the image for any time"))
+    if empty:
+        faults.append(Fault(None, name, f"a mask holds no pixel of the image, which has {size[1]} x {size[0]}"))
+    kept = tuple(shape for shape in one.shapes if shape not in missed)
+    return None if unseen or empty or (missed and not kept) else replace(one, shapes=kept) if missed else one
+
+
+def _touches(shape: Shape, size: tuple[int, int]) -> bool:
+    return isinstance(shape, Fixation) or shape.erase or covers(shape, size)
+
+
+def _called(shape: Shape) -> str:
+    x0, y0, x1, y1 = bounds(shape)
+    return f"the {type(shape).__name__.lower()} from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g})"
+
+
 def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
-    whole = sorted({one.image_label for one in marks if one.image_label})
+    whole = sorted({name for one in marks for name in one.image_labels})
     said = whole or sorted({one.label for one in marks if one.label})
     if naming.classes is not None:
         known, own = set(naming.classes.values()), naming.classes[path]

@@ -53,6 +53,12 @@ def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
     return canvas
 
 
+def covers(shape: Shape, size: tuple[int, int]) -> bool:
+    """Whether an area holds the centre of any pixel of an image of a size (H, W); errors as for `rasterize`."""
+    window = _window(shape, _checked(size))
+    return window is not None and bool(_inside(shape, window).any())
+
+
 def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
     """Sum of Gaussians at the fixations, the volume of each being its duration, divided by its maximum.
 

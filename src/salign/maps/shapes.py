@@ -214,6 +214,21 @@ def scaled(shape: Shape, across: float, down: float) -> Shape:
             )
 
 
+def bounds(shape: Shape) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of the smallest upright rectangle around a shape (around the point of a fixation)."""
+    match shape:
+        case Box():
+            return shape.x0, shape.y0, shape.x1, shape.y1
+        case Fixation():
+            return shape.x, shape.y, shape.x, shape.y
+        case Polygon():
+            discs = [(x, y, 0.0) for x, y in shape.points]
+        case Stroke():
+            discs = [(x, y, r) for (x, y), r in zip(shape.points, shape.radii, strict=True)]
+    low, high = (lambda k: min(d[k] - d[2] for d in discs)), (lambda k: max(d[k] + d[2] for d in discs))
+    return low(0), low(1), high(0), high(1)
+
+
 def _box(value: Mapping[str, Any], erase: bool, times: Any) -> Box:
     (x0, y0), (x1, y1) = _points(value["points"], "box", least=2, most=2)
     return Box(x0, y0, x1, y1, erase, times)

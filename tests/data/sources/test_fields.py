@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from salign.data.manifest import ManifestError
+from salign.data.annotations import Annotated
 from salign.data.sources import fields
-from salign.data.sources.fields import Field, read_bytes, read_each, read_rows, size_of
+from salign.data.sources.fields import Field, read_bytes, read_rows, size_of
+from salign.data.sources.notes import Notes, read_each
 from salign.readers import parse_json
 from salign.types import SalignError
 
@@ -106,13 +107,14 @@ def test_a_folder_is_read_without_what_is_hidden_or_outside(tmp_path):
     (tmp_path / "labels2" / "out.txt").touch()
     (folder / "link.txt").symlink_to(tmp_path / "labels2" / "out.txt")
     (folder / "up").symlink_to(tmp_path)
-    assert read_each(folder, ".txt", lambda path: [path.name]) == ["a.txt", "b.txt"]
+    notes = Notes()
+    found = read_each(folder, ".txt", notes, lambda path, where: [Annotated(path.name)])
+    assert [one.image for one in found] == ["a.txt", "b.txt"]
     with pytest.raises(SalignError, match=r"expected 1 to 1,000,000 files \*\.xml, found 0"):
-        read_each(folder, ".xml", lambda path: [path])
+        read_each(folder, ".xml", notes, lambda path, where: [])
 
-    def refuse(path):
-        raise SalignError(f"{path.name} is wrong")
+    def refuse(path, where):
+        raise SalignError(f"{path.name}: is wrong")
 
-    with pytest.raises(ManifestError) as caught:
-        read_each(folder, ".txt", refuse)
-    assert [fault.column for fault in caught.value.faults] == ["a.txt", "sub/b.txt"]
+    assert read_each(folder, ".txt", notes, refuse) == []
+    assert notes.faults == [(None, "a.txt", "is wrong"), (None, "sub/b.txt", "is wrong")]

@@ -139,7 +139,7 @@ def test_real_gaze_gives_the_maps_of_the_set(shared_data):
 
 
 def test_all_that_is_wrong_is_said_with_its_row(written):
-    path = written("image,x,y,duration\na.png,1,two,100\n,1,2,100\na.png,1,2\na.png,1,2,-3\na.png,inf,2,3\n")
+    path = written("image,x,y,duration\na.png,1,two,100\n,1,22,100\na.png,1,2\na.png,1,22,-3\na.png,inf,2,3\n")
     with pytest.raises(ManifestError) as caught:
         read_fixations(path)
     assert [(fault.row, fault.column) for fault in caught.value.faults] == [
@@ -154,17 +154,17 @@ def test_all_that_is_wrong_is_said_with_its_row(written):
         (TABLE, {"columns": {"x": "px"}}, "no column 'px' for x; there are image, subject"),
         (TABLE, {"columns": {"durations": "duration"}}, "called 'durations'; did you mean 'duration'"),
         ("x,y,duration\n1,2,3\n", {}, "no column says which image"),
-        ("image,x,y\na,1,2\n", {}, "expected a column duration"),
-        ("image,x,y,start,end\na,1,2,5,4\n", {}, "expected an end after the start"),
+        ("image,x,y\na,1,22\n", {}, "expected a column duration"),
+        ("image,x,y,start,end\na,1,22,5,4\n", {}, "expected an end after the start"),
         (TABLE, {"gaze": Gaze("screen")}, "positions on the screen need its size"),
         (TABLE, {"gaze": Gaze("degrees", (9, 9))}, "pixels per degree"),
         (TABLE, {"gaze": Gaze("screen", shown=(5, 5, 5, 9))}, "at least 1 x 1 pixels"),
         (TABLE, {"gaze": Gaze(sigma_degrees=1)}, "sigma in degrees needs pixels per degree"),
         (TABLE, {"gaze": Gaze(sigma=1, sigma_degrees=1)}, "got both"),
         (TABLE, {"gaze": Gaze(sigma=-1)}, "spread"),
-        ("image,x,y,duration,image_x0\na,1,2,3,4\n", {}, "all of image_x0, image_y0"),
+        ("image,x,y,duration,image_x0\na,1,22,3,4\n", {}, "all of image_x0, image_y0"),
         (
-            "image,x,y,duration,image_x0,image_y0,image_x1,image_y1\na,1,2,3,4,4,4,5\n",
+            "image,x,y,duration,image_x0,image_y0,image_x1,image_y1\na,1,22,3,4,4,4,5\n",
             {},
             "row 2, image_x0: expected x0 < x1",
         ),

@@ -55,7 +55,7 @@ def test_both_images_are_known_and_the_clear_one_is_blank(name, read):
 
 def test_labelme(read):
     found = read("labelme")
-    assert {one.image for one in found} == {"..\\pictures\\lesion.png", "clear.png"}
+    assert {one.image for one in found} == {"..\\pictures\\lesion.png", "sub/clear.png"}
     shapes = next(one.shapes for one in found if one.label == "lesion" and one.shapes)
     assert shapes == (
         Polygon(((30.5, 5), (50, 5.25), (50, 30))),
@@ -72,7 +72,7 @@ def test_labelme_flags_are_the_class_of_the_image(tmp_path):
     content = {"flags": {"ill": True, "well": False}, "shapes": [], "imagePath": "a.png"}
     path = tmp_path / "a.json"
     path.write_text(json.dumps(content | {"imageHeight": 4, "imageWidth": 5}))
-    assert annotation_format("labelme").read(path) == [Annotated("a.png", (4, 5), image_label="ill")]
+    assert annotation_format("labelme").read(path) == [Annotated("a.png", (4, 5), image_labels=("ill",))]
 
 
 def test_coco(read):
@@ -102,7 +102,7 @@ def test_cvat(read):
     assert [one.shapes for one in found if one.label == "vessel"] == [
         (Stroke(((2, 2), (20, 2)), (2, 2)), Stroke(((55, 20),), (2,)))
     ]
-    assert [one.image_label for one in found if one.image == "clear.png"] == ["clear"]
+    assert [one.image_labels for one in found if one.image == "clear.png"] == [("clear",)]
 
 
 def polygon_area(points):
@@ -113,9 +113,9 @@ def polygon_area(points):
 def test_label_studio(read):
     found = read("label-studio")
     assert {one.annotator for one in found} == {"2"}  # the cancelled annotation of the other does not count
-    assert {one.image: one.image_label for one in found} == {
-        "/data/upload/1/0a1b2c3d-lesion.png": "ill",
-        "pictures/clear.png": "well",
+    assert {one.image: one.image_labels for one in found} == {
+        "/data/upload/1/0a1b2c3d-lesion.png": ("ill",),
+        "pictures/clear.png": ("well",),
     }
     polygon, turned, ellipse = next(one.shapes for one in found if one.label == "lesion" and one.shapes)
     assert polygon == Polygon(((30, 5), (48, 5), (48, 30)))

@@ -7,7 +7,6 @@ trackers write, as a list of `Annotated`, from which `salign.data.bringing.write
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +20,7 @@ from salign.types import SalignError
 
 if TYPE_CHECKING:
     from salign.data.annotations import Annotated
+    from salign.data.sources.notes import Notes, Reader
 
 SOURCES: dict[str, Callable[..., Manifest]] = {
     "folder": from_folder,
@@ -43,9 +43,10 @@ class Format(NamedTuple):
     """`read_` or `write_` and this; the name of the module when None."""
 
     @property
-    def reader(self) -> Callable[..., list[Annotated]]:
+    def reader(self) -> Reader[...]:
         """`read_...(path, **options) -> list[Annotated]`."""
-        return self._function("read")
+        found: Reader[...] = self._function("read")
+        return found
 
     @property
     def writer(self) -> Callable[[Sequence[Annotated], Path], Path]:
@@ -62,10 +63,16 @@ class Format(NamedTuple):
     @property
     def options(self) -> tuple[str, ...]:
         """Names of the reader's options."""
-        return tuple(inspect.signature(self.reader).parameters)[1:]
+        return self.reader.options
 
-    def read(self, path: Path | str, **options: Any) -> list[Annotated]:
+    def read(self, path: Path | str, notes: Notes | None = None, **options: Any) -> list[Annotated]:
         """Read with options; those that are None are not given.
+
+        Args:
+            path: what the tool wrote.
+            notes: takes what is wrong with entries, which are left out, and what is to be said; when None, everything
+                wrong is raised at once, and the rest are warnings.
+            options: the reader's.
 
         Raises:
             SalignError: the format has no such option, a file cannot be opened, or what the reader refuses.
@@ -75,11 +82,13 @@ class Format(NamedTuple):
             has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
             raise SalignError(f"{self.module} has no option {', '.join(strange)}; {has}")
         try:
-            return self.reader(Path(path), **given)
+            if notes is None:
+                return self.reader(Path(path), **given)
+            return self.reader.noting(Path(path), notes, **given)
         except OSError as error:  # a file that may not be read, or a name too long to be one
             raise SalignError(f"{path} cannot be read: {str(error)[:300]}") from error
 
-    def _function(self, verb: str) -> Callable[..., Any]:
+    def _function(self, verb: str) -> Any:
         module = importlib.import_module(f"{__name__}.{self.module}")
         return getattr(module, f"{verb}_{self.function or self.module}")
 

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -19,8 +20,8 @@ import numpy as np
 import torch
 
 from salign.data.annotations import Annotated
-from salign.data.manifest import Fault, ManifestError
 from salign.data.sources.fields import MAX_FILES, printable, read_text, shown
+from salign.data.sources.notes import Notes, Reader
 from salign.data.sources.stored import MOST_PIXELS, Names, keep
 from salign.maps.saliency_map import SaliencyMap
 from salign.types import SalignError
@@ -51,14 +52,16 @@ class Layout(NamedTuple):
     """Bytes of the header."""
 
 
+@Reader
 def read_arrays(
-    path: Path | str, *, pattern: str = "{image}", ids: Path | str | None = None, scale: bool = False
+    path: Path, notes: Notes, *, pattern: str = "{image}", ids: Path | str | None = None, scale: bool = False
 ) -> list[Annotated]:
     """Read maps: bool, 0 and 1, uint8 or uint16 over their full range, or floating point in [0, 1].
 
     Args:
         path: a folder of `.npy` with one map `(H, W)` each; a `.npy` with a stack `(N, H, W)`; or a `.npz` with an
             array per image, or with the arrays `maps` `(N, H, W)` and `ids` `(N,)`, and perhaps `annotators` `(N,)`.
+        notes: takes what is wrong with single maps.
         pattern: what a path below the folder (without suffix), a name in a `.npz` or an id says, see `stored.Names`.
         ids: text file with an id per line, of a stack in a `.npy`.
         scale: divide each map by its maximum, for densities and counts.
@@ -69,9 +72,8 @@ def read_arrays(
 
     Raises:
         SalignError: missing, of another kind, too large, damaged, or pickled.
-        ManifestError: everything wrong with single maps.
     """
-    path, names = Path(path), Names(pattern)
+    names = Names(pattern)
     if path.is_dir():
         maps = _of_folder(path)
     elif path.suffix.lower() == ".npz" and path.is_file():
@@ -81,23 +83,17 @@ def read_arrays(
     else:
         kind = "got a file of another kind" if path.exists() else "there is none"
         raise SalignError(f"{path}: expected a folder of .npy, a .npy or a .npz; {kind}")
-    found: list[Annotated] = []
-    faults: list[Fault] = []
-    for name, who, raw in maps:
 
-        def load(raw: Callable[[], np.ndarray] = raw) -> np.ndarray:
+    def read(one: Map) -> list[Annotated]:
+        name, who, raw = one
+
+        def load() -> np.ndarray:
             return _as_map(raw(), scale=scale)
 
-        try:
-            one = names.annotated(name, *keep(load(), load))
-            found.append(
-                one if who is None else Annotated(one.image, one.size, one.label, mask=one.mask, annotator=who)
-            )
-        except SalignError as error:
-            faults.append(Fault(None, name[:200], str(error)))
-    if faults:
-        raise ManifestError.of(faults, str(path))
-    return found
+        marked = names.annotated(name, *keep(load(), load))
+        return [marked if who is None else replace(marked, annotator=who)]
+
+    return [marked for one in maps for marked in notes.each(one[0][:200], [one], read)[0]]
 
 
 Map = tuple[str, str | None, Callable[[], np.ndarray]]

@@ -1,85 +1,125 @@
 """COCO instances: one JSON file with `images`, `annotations` and `categories`.
 
 A `segmentation` is a list of polygons (their union), run lengths as a list, or run lengths as COCO's string; without
-one, the `bbox` counts. Crowds are areas like others. An image in the list without an annotation says that nothing was
-marked. Coordinates are pixels, with (0, 0) at the corner of the first.
+one (also: `[]` or `[[]]`), the `bbox` counts. Crowds are areas like others. An image in the list without an annotation
+says that nothing was marked. Coordinates are pixels, with (0, 0) at the corner of the first. Of `attributes`, only the
+`provenance` that an export of salign writes is looked at.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs, run_counts
 from salign.data.sources.export import areas, by_image, label_order, machine, machine_named, size_needed
-from salign.data.sources.fields import Field, read_json, size_of
+from salign.data.sources.fields import Field, read_json, size_of, size_said
+from salign.data.sources.notes import Notes, Reader
 from salign.data.sources.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
 from salign.types import SalignError
 
+Read = TypeVar("Read")
+Mark = tuple[str | None, str | None, Shape | Runs]
+Size = tuple[int, int]
 
-def read_coco(path: Path) -> list[Annotated]:
+
+@Reader
+def read_coco(path: Path, notes: Notes) -> list[Annotated]:
     """Read an instances file.
 
+    Faults are: an id that is used for different things or leads nowhere, and a segmentation that cannot be.
+
     Raises:
-        SalignError: the file is damaged, an id is used twice or leads nowhere, or a segmentation cannot be.
+        SalignError: the file is damaged.
     """
-    content = read_json(path)
-    names = {_id(one["id"]): one["name"].text() for one in content["categories"].each()}
-    images: dict[str, Field] = {}
-    for image in content["images"].each():
-        if images.setdefault(_id(image["id"]), image) is not image:
-            raise SalignError(f"{image.where}: the id {_id(image['id'])} is used twice")
-    sizes = {key: size_of(image["height"], image["width"]) for key, image in images.items()}
-    marks: dict[str, list[tuple[str | None, str | None, Shape | Runs]]] = {key: [] for key in images}
+    content, where = read_json(path), path.name
+    names = _by_id(content["categories"], notes, where, lambda one: one["name"].name())
+    images = _by_id(content["images"], notes, where, _image)
+    marks: dict[str, list[Mark]] = {}
+    spoilt: set[str | None] = set()
     for one in content["annotations"].each():
-        key, category = _id(one["image_id"]), _id(one["category_id"])
-        if key not in images:
-            raise SalignError(f"{one.where}: there is no image with the id {key}")
-        if category not in names:
-            raise SalignError(f"{one.where}: there is no category with the id {category}")
-        said = one.get("attributes")
-        maker = machine_named(said.get("provenance")) if said else None
-        marks[key] += [(maker, names[category], mark) for mark in _marks(one, sizes[key])]
+        key = None
+        with notes.noting(where):
+            key = _id(one["image_id"])
+            category = _id(one["category_id"])
+            if key not in images:
+                raise SalignError(f"{one.where}: there is no image with the id {key}")
+            if category not in names:
+                raise SalignError(f"{one.where}: there is no category with the id {category}")
+            image, label = images[key], names[category]
+            if image is not None and label is not None:
+                maker = _maker(one)
+                marks.setdefault(key, []).extend((maker, label, mark) for mark in _marks(one, image[1]))
+                continue
+        spoilt.add(key)
     return [
         annotated
         for key, image in images.items()
-        for annotated in by_maker(marks[key], image["file_name"].text(), sizes[key])
+        if image is not None
+        for annotated in by_maker(marks.get(key, ()), *image, whole=not spoilt & {key, None})
     ]
+
+
+def _by_id(listed: Field, notes: Notes, where: str, read: Callable[[Field], Read]) -> dict[str, Read | None]:
+    """What is listed, by id; None for what is faulty, so that nothing else is said of those that refer to it."""
+    found: dict[str, Read | None] = {}
+    for one in listed.each():
+        with notes.noting(where):
+            key = _id(one["id"])
+            known, found[key] = found.get(key), None
+            new = read(one)
+            if known not in (None, new):
+                raise SalignError(f"{one.where}: the id {key} is used twice")
+            found[key] = new
+    return found
+
+
+def _image(image: Field) -> tuple[str, Size | None]:
+    return image["file_name"].text(), size_said(image.get("height"), image.get("width"))
 
 
 def _id(field: Field) -> str:
     return field.name()
 
 
-def _marks(one: Field, size: tuple[int, int]) -> list[Shape | Runs]:
+def _maker(one: Field) -> str | None:
+    said = one.get("attributes")
+    return machine_named(said.get("provenance")) if said is not None and isinstance(said.value, dict) else None
+
+
+def _marks(one: Field, size: Size | None) -> list[Shape | Runs]:
     segmentation = one.get("segmentation")
-    if segmentation is None or segmentation.value == []:
+    if segmentation is None or segmentation.value == {} or segmentation.value in ([[]] * k for k in range(9)):
         corners = one["bbox"].numbers()
         if len(corners) != 4 or min(corners[2:]) < 0:
             one["bbox"].fail("[x, y, width, height]")
         x, y, width, height = corners
         return [Box(x, y, x + width, y + height)]
     if isinstance(segmentation.value, list):
-        return [_polygon(outline) for outline in segmentation.each()]
-    counts, given = segmentation["counts"], segmentation["size"].each()
-    if len(given) != 2 or (given[0].whole(), given[1].whole()) != size:
+        return [_polygon(outline) for outline in segmentation.each() if outline.value != []]
+    counts, sides = segmentation["counts"], segmentation["size"].each()
+    given = size_of(*sides) if len(sides) == 2 else segmentation["size"].fail("[height, width]")
+    if size not in (None, given):
         segmentation["size"].fail(f"the image's [height, width], which are {size[0]} and {size[1]}")
     if isinstance(counts.value, str):
-        return [counts.make(from_coco_string, counts.value, size)]
+        return [counts.make(from_coco_string, counts.value, given)]
     counts.each()
-    return [counts.make(Runs, size, counts.make(run_counts, counts.value), columns=True)]
+    return [counts.make(Runs, given, counts.make(run_counts, counts.value), columns=True)]
 
 
 def _polygon(outline: Field) -> Polygon:
     values = outline.value
     if not isinstance(values, list) or len(values) < 6 or len(values) % 2:
         outline.fail("a polygon [x1, y1, x2, y2, x3, y3, ...]")
+    if any(isinstance(value, str) for value in values):
+        values = outline.numbers()
     return outline.make(Polygon, tuple(zip(values[::2], values[1::2], strict=True)))
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from salign.data.manifest import Fault, ManifestError
 from salign.data.sources.fields import printable, shown
+from salign.data.sources.notes import Notes
 from salign.data.tables import read_table
 from salign.errors import nearest
 from salign.types import SalignError
@@ -26,11 +27,12 @@ _AT_ONCE = 1 << 16
 
 
 class Columns:
-    """A table, taken column by column; what is wrong in it is gathered until `check`."""
+    """A table, taken column by column; what is wrong in it is gathered until `sound` is asked for."""
 
     def __init__(self, table: pd.DataFrame, theirs: dict[str, str], faults: list[Fault], path: Path) -> None:
         self.table, self.theirs, self.faults, self.path = table, theirs, faults, path
         self.rows = table["row"].to_numpy()
+        self.wrong = np.zeros(len(table), dtype=bool)
 
     @classmethod
     def read(
@@ -113,8 +115,17 @@ class Columns:
     def refuse(self, wrong: np.ndarray, ours: str, message: str) -> None:
         """Note a fault in each row that is wrong."""
         theirs = self.theirs[ours]
+        self.wrong |= wrong
         for i in np.flatnonzero(wrong)[:_FAULTS]:
             self.faults.append(Fault(int(self.rows[i]), theirs, f"{message}, got {shown(self.table[theirs].iloc[i])}"))
+        if (more := int(wrong.sum()) - _FAULTS) > 0:
+            self.faults.append(Fault(None, theirs, f"{message}, in {more:,} more rows"))
+
+    def sound(self, notes: Notes) -> np.ndarray:
+        """Note all that was wrong; `(n,)` the positions of the rows in which nothing was."""
+        notes.add(*self.faults)
+        self.faults = []
+        return np.flatnonzero(~self.wrong)
 
     def check(self) -> None:
         """Raise all that was noted."""

@@ -18,6 +18,7 @@ from salign.data.manifest import MACHINE
 from salign.data.runs import Runs
 from salign.data.sources.export import areas, by_image, machine, size_needed
 from salign.data.sources.fields import Field, size_of
+from salign.data.sources.notes import Notes, Reader
 from salign.data.sources.outlines import Point, ellipse, line, turned_box
 from salign.data.sources.rle import from_cvat, to_cvat
 from salign.data.sources.xml import attributes, elements
@@ -28,20 +29,22 @@ from salign.types import SalignError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_IGNORED = ("attribute",)
+_IGNORED = ("attribute", "tag")
 _AUTO = f"{MACHINE}unknown"
 """Who made a mark whose source is `auto`: CVAT does not say which machine."""
 
 
-def read_cvat(path: Path, *, width: float | None = None) -> list[Annotated]:
+@Reader
+def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[Annotated]:
     """Read `annotations.xml`.
 
     Args:
         path: the file.
+        notes: takes what is wrong, such as shapes without an area.
         width: thickness of polylines and diameter of points, in pixels; without it they are refused.
 
     Raises:
-        SalignError: the file is damaged, of another version (a video), or holds shapes without an area.
+        SalignError: the file is damaged, or of another version (a video).
     """
     found: list[Annotated] = []
     annotator: str | None = None
@@ -54,30 +57,28 @@ def read_cvat(path: Path, *, width: float | None = None) -> list[Annotated]:
         elif element.tag == "track":
             raise SalignError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
         elif element.tag == "image":
-            found += _image(element, path.name, width, annotator)
+            with notes.noting(path.name):
+                found += _image(element, path.name, notes, width, annotator)
     if top != "annotations":
         raise SalignError(f"{path}: the outermost element is <annotations>, got <{top[:40]}>")
     return found
 
 
-def _image(element: Element, source: str, width: float | None, annotator: str | None) -> list[Annotated]:
+def _image(element: Element, source: str, notes: Notes, width: float | None, annotator: str | None) -> list[Annotated]:
     image = attributes(element, source)
     name, size = image["name"].text(), size_of(image["height"], image["width"])
-    marks: list[tuple[str | None, str | None, Shape | Runs]] = []
-    tags: list[str] = []
-    for child in element:
-        if child.tag in _IGNORED:
-            continue
+    tags = tuple(attributes(tag, f"{source}: {name}")["label"].text() for tag in element.iter("tag"))
+
+    def marked(child: Element) -> list[tuple[str | None, str | None, Shape | Runs]]:
         drawn = attributes(child, f"{source}: {name}")
-        if child.tag == "tag":
-            tags.append(drawn["label"].text())
-        elif child.tag in _SHAPES:
-            maker = _AUTO if child.get("source") == "auto" else None
-            marks.append((maker, drawn["label"].text(), drawn.make(_SHAPES[child.tag], drawn, size, width)))
-        else:
+        if child.tag not in _SHAPES:
             raise SalignError(f"{source}: {name}: <{child.tag[:40]}> is not read; {', '.join(_SHAPES)} are")
-    whole = tags[0] if len(set(tags)) == 1 else None
-    return by_maker(marks, name, size, annotator=annotator, image_label=whole)
+        maker, label = _AUTO if child.get("source") == "auto" else None, drawn["label"].text()
+        return [(maker, label, mark) for mark in drawn.make(_SHAPES[child.tag], drawn, size, width)]
+
+    children = [child for child in element if child.tag not in _IGNORED]
+    marks, whole = notes.each(source, children, marked)
+    return by_maker(marks, name, size, annotator=annotator, image_labels=tags, whole=whole)
 
 
 def _points(drawn: Field) -> list[Point]:
@@ -93,40 +94,47 @@ def _turn(drawn: Field) -> float:
     return math.radians(given.number()) if given else 0.0
 
 
-def _polygon(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
-    return Polygon(tuple(_points(drawn)))
+Size = tuple[int, int]
 
 
-def _box(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _polygon(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [Polygon(tuple(_points(drawn)))]
+
+
+def _box(drawn: Field, size: Size, width: float | None) -> list[Shape]:
     x0, y0, x1, y1 = (drawn[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
     if turn := _turn(drawn):  # about the middle
         x, y, across, down = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
         c, s = math.cos(turn), math.sin(turn)
-        return turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)
-    return Box(x0, y0, x1, y1)
+        return [turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)]
+    return [Box(x0, y0, x1, y1)]
 
 
-def _ellipse(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _ellipse(drawn: Field, size: Size, width: float | None) -> list[Shape]:
     x, y = drawn["cx"].number(), drawn["cy"].number()
-    return ellipse(x, y, drawn["rx"].number(0), drawn["ry"].number(0), _turn(drawn))
+    return [ellipse(x, y, drawn["rx"].number(0), drawn["ry"].number(0), _turn(drawn))]
 
 
-def _line(drawn: Field, size: tuple[int, int], width: float | None) -> Shape:
-    return line(_points(drawn), width)
+def _polyline(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line(_points(drawn), width)]
 
 
-def _mask(drawn: Field, size: tuple[int, int], width: float | None) -> Runs:
+def _dots(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line([point], width) for point in _points(drawn)]
+
+
+def _mask(drawn: Field, size: Size, width: float | None) -> list[Runs]:
     top, left, height, across = (drawn[key].whole() for key in ("top", "left", "height", "width"))
-    return from_cvat(drawn["rle"].value, size, (top, left, height, across))
+    return [from_cvat(drawn["rle"].value, size, (top, left, height, across))]
 
 
-_SHAPES: dict[str, Callable[[Field, tuple[int, int], float | None], Shape | Runs]] = {
+_SHAPES: dict[str, Callable[[Field, Size, float | None], Sequence[Shape | Runs]]] = {
     "polygon": _polygon,
     "box": _box,
     "ellipse": _ellipse,
     "mask": _mask,
-    "polyline": _line,
-    "points": _line,
+    "polyline": _polyline,
+    "points": _dots,
 }
 
 

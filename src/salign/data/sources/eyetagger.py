@@ -13,14 +13,15 @@ scaled by `matrix`, `translate` and `scale`. Of a folder of `.svg`, the file's n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from salign.data.annotations import Annotated
 from salign.data.runs import Runs
-from salign.data.sources.fields import Field, read_each, read_json
+from salign.data.sources.fields import Field, read_json
 from salign.data.sources.labelme import decoded_png
+from salign.data.sources.notes import Notes, Reader, read_each
 from salign.data.sources.svg import fabric_strokes, strokes_in
 from salign.data.sources.xml import parse, root_of
 from salign.maps.shapes import Shape
@@ -31,25 +32,27 @@ HALF_ALPHA = 43
 """Half of the brush's alpha, of 255."""
 
 
-def read_eyetagger(path: Path) -> list[Annotated]:
+@Reader
+def read_eyetagger(path: Path, notes: Notes) -> list[Annotated]:
     """Read the saved list, one `.svg`, or every `.svg` of a folder and the folders below.
 
+    Faults are entries, or files of a folder, that are damaged or hold what an EyeTagger canvas does not.
+
     Raises:
-        SalignError: the file is damaged, or a drawing holds what an EyeTagger canvas does not.
+        SalignError: the file is damaged, or there is none in the folder.
     """
     if path.is_dir() or path.suffix.lower() == ".svg":
-        folder = path if path.is_dir() else path.parent
-        return read_each(path, ".svg", lambda file: [_svg_file(file, folder)])
+        return read_each(path, ".svg", notes, lambda file, where: [_svg_file(file, where)])
     content = read_json(path)
     listed = content.get("results") if isinstance(content.value, dict) else content
     if listed is None:
         content.fail("the list of annotations that api/annotations gives")
-    return [one for entry in listed.each() for one in _entry(entry)]
+    return notes.each(path.name, listed.each(), _entry)[0]
 
 
-def _svg_file(path: Path, folder: Path) -> Annotated:
+def _svg_file(path: Path, where: str) -> Annotated:
     shapes, size = strokes_in(root_of(path), path.name)
-    return Annotated(path.relative_to(folder).with_suffix("").as_posix(), size, shapes=tuple(shapes))
+    return Annotated(PurePosixPath(where).with_suffix("").as_posix(), size, shapes=tuple(shapes))
 
 
 def _entry(entry: Field) -> list[Annotated]:

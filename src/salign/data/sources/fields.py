@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from salign import readers
-from salign.data.manifest import Fault, ManifestError
 from salign.data.runs import checked_size
 from salign.types import SalignError
 
@@ -19,7 +18,7 @@ MAX_BYTES = 500_000_000
 MAX_TEXT = 4096
 """Longest name of an image, label or annotator."""
 MAX_FILES = 1_000_000
-"""Most annotation files in one folder."""
+"""Most files in one folder."""
 
 Read = TypeVar("Read")
 
@@ -129,6 +128,16 @@ def size_of(height: Field, width: Field) -> tuple[int, int]:
     return height.make(checked_size, height.whole(0), width.whole(0))
 
 
+def size_said(height: Field | None, width: Field | None) -> tuple[int, int] | None:
+    """(H, W) as `size_of`; None where it is not said, which tools also write as 0 and as nothing at all."""
+    said = [side for side in (height, width) if side is not None and side.value != "" and side.number(0) != 0]
+    if not said:
+        return None
+    if height is None or width is None or len(said) == 1:
+        said[0].fail("height and width, or neither of them")
+    return size_of(height, width)
+
+
 def shown(value: object) -> str:
     """A value in a message, short whatever it is."""
     if isinstance(value, str):
@@ -189,34 +198,3 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
         return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except csv.Error as error:
         raise SalignError(f"{path} cannot be read as CSV: {error}") from error
-
-
-def read_each(path: Path, suffix: str, read: Callable[[Path], list[Read]]) -> list[Read]:
-    """Read one file, or every file of a folder and the folders below (hidden ones left out); faults come together.
-
-    Raises:
-        SalignError: there is no such file, or none in the folder.
-        ManifestError: what `read` finds wrong, per file.
-    """
-    if not path.is_dir():
-        return read(path)
-    base = path.resolve()
-    files = sorted(file for file in path.rglob(f"*{suffix}") if _wanted(file, path, base))
-    if not files or len(files) > MAX_FILES:
-        raise SalignError(f"{path}: expected 1 to {MAX_FILES:,} files *{suffix}, found {len(files)}")
-    found: list[Read] = []
-    faults: list[Fault] = []
-    for file in files:
-        try:
-            found += read(file)
-        except SalignError as error:
-            faults.append(Fault(None, file.relative_to(path).as_posix(), str(error)))
-    if faults:
-        raise ManifestError.of(faults, str(path))
-    return found
-
-
-def _wanted(file: Path, folder: Path, base: Path) -> bool:
-    """A visible file that does not lead out of the folder through a link."""
-    visible = not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return visible and file.is_file() and file.resolve().is_relative_to(base)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from salign.data.annotations import Annotated
 from salign.data.runs import checked_size
 from salign.data.sources.columns import Columns
+from salign.data.sources.notes import Notes, Reader
+from salign.errors import one_of
 from salign.maps.shapes import Fixation
 from salign.types import SalignError
 
-Position = Literal["image", "screen", "degrees"]
+Position = Literal["image", "screen", "shares", "degrees"]
+Weight = Literal["duration", "count"]
 Corners = tuple[float, float, float, float]
 """x0, y0, x1, y1"""
+SHARES = (-1.0, 2.0)
+"""Positions that all lie within are no pixels, but shares, some of them a little beside the screen."""
 
 OURS = (
     "image", "subject", "x", "y", "duration", "start", "end", "per_degree_x", "per_degree_y",
@@ -48,7 +54,8 @@ class Gaze(NamedTuple):
     """How to understand a table, where it does not say so itself."""
 
     position: Position = "image"
-    """What x and y are: pixels of the image or screen, or degrees right of and below the screen's centre."""
+    """What x and y are: pixels of the image or screen, shares of the screen's width and height (0..1), or degrees right
+    of and below the screen's centre. Positions on the screen that all lie within `SHARES` are shares, too."""
     screen: tuple[int, int] | None = None
     """(H, W) of the screen in pixels."""
     shown: Corners | None = None
@@ -59,7 +66,7 @@ class Gaze(NamedTuple):
     """Of each fixation's Gaussian, in pixels as x and y are (of the screen, for degrees)."""
     sigma_degrees: float | None = None
     """The same in degrees of visual angle."""
-    weight: Literal["duration", "count"] = "duration"
+    weight: Weight = "duration"
     """Whether a fixation counts by its duration, or each the same."""
     seconds: bool = False
     """Whether times are in seconds instead of milliseconds."""
@@ -67,8 +74,10 @@ class Gaze(NamedTuple):
     """Whether the subjects of an image are put together; else each has marks of their own."""
 
 
+@Reader
 def read_fixations(
-    path: Path | str,
+    path: Path,
+    notes: Notes,
     *,
     columns: Mapping[str, str] | None = None,
     gaze: Gaze | None = None,
@@ -79,6 +88,7 @@ def read_fixations(
 
     Args:
         path: the table, up to `columns.MAX_BYTES`.
+        notes: takes every cell that is empty, no number or out of range, with its row.
         columns: ours to theirs, for those out of `OURS` that have other names, e.g. `{"x": "FPOGX"}`.
         gaze: how to understand it.
         image: name of the image, where the table is of one image alone and has no such column.
@@ -90,21 +100,22 @@ def read_fixations(
         screen are given relative to the image where no column says how it was zoomed.
 
     Raises:
-        SalignError: no table, too large, unknown columns, or something missing in `gaze`.
-        ManifestError: every cell that is empty, no number or out of range, with its row.
+        SalignError: no table, too large, unknown columns, or something missing or unknown in `gaze`.
     """
-    path, gaze = Path(path), gaze or Gaze()
+    gaze = gaze or Gaze()
+    one_of(gaze.position, get_args(Position), "position")
+    one_of(gaze.weight, get_args(Weight), "weight")
     sheet = Columns.read(path, ("x", "y"), OURS, columns or {})
     if image is None and not sheet.has("image"):
         raise SalignError(f"{path}: no column says which image; map one (image=THEIRS) or name the image")
-    view = _view(sheet, gaze)
+    view = _view(sheet, gaze, notes)
     weights = np.ones(len(sheet.rows)) if gaze.weight == "count" else _durations(sheet, gaze)
     starts = sheet.numbers("start") * (1000 if gaze.seconds else 1) if sheet.has("start") else None
     images, subjects = sheet.names("image", image), sheet.names("subject", subject)
-    sheet.check()
     found: dict[tuple[str, str | None], list[Fixation]] = {}
     spread, shown = None, None
-    for i, (name, who) in enumerate(zip(images, subjects, strict=True)):
+    for i in sheet.sound(notes).tolist():
+        name, who = images[i], subjects[i]
         times = None if starts is None else (float(starts[i]),)
         spread, shown = _again(view.spreads, i, spread), _again(view.shown, i, shown)
         x, y = view.points[i].tolist()
@@ -124,8 +135,9 @@ def _again(rows: np.ndarray | None, i: int, last: tuple[float, ...] | None) -> t
     return last if own == last else own
 
 
+@Reader
 def read_reflacx(
-    metadata: Path | str, folder: Path | str | None = None, *, sigma_degrees: float = 1.0
+    metadata: Path, notes: Notes, folder: Path | str | None = None, *, sigma_degrees: float = 1.0
 ) -> list[Annotated]:
     """Read the readings that a metadata table of REFLACX lists.
 
@@ -134,6 +146,7 @@ def read_reflacx(
 
     Args:
         metadata: `metadata_phase_1.csv` or another.
+        notes: takes what is wrong with single readings and fixations.
         folder: where `READING/fixations.csv` lie; the folder of the metadata when None.
         sigma_degrees: standard deviation in degrees of visual angle; 1 as its authors have it.
 
@@ -143,23 +156,23 @@ def read_reflacx(
     Raises:
         SalignError: as for `read_fixations`; or a column of the metadata is missing.
     """
-    metadata = Path(metadata)
     sheet = Columns.read(metadata, ("id", "image", "image_size_x", "image_size_y", "eye_tracking_data_discarded"))
     names, images, discarded = (sheet.names(key, None) for key in ("id", "image", "eye_tracking_data_discarded"))
     widths, heights = sheet.numbers("image_size_x", 1), sheet.numbers("image_size_y", 1)
     sheet.refuse(np.array([not _plain(name) for name in names], dtype=bool), "id", "expected letters and digits")
-    sheet.check()
     gaze = Gaze(sigma_degrees=sigma_degrees, seconds=True)
-    root, found = metadata.parent if folder is None else Path(folder), []
-    for name, image, gone, width, height in zip(names, images, discarded, widths, heights, strict=True):
-        if str(gone).lower() == "true":
+    root, found = metadata.parent if folder is None else Path(folder), list[Annotated]()
+    for i in sheet.sound(notes).tolist():
+        if str(discarded[i]).lower() == "true":
             continue
-        size = checked_size(int(height), int(width))
-        table = root / str(name) / "fixations.csv"
-        if not table.resolve().is_relative_to(root.resolve()):
-            raise SalignError(f"{table} is a link that leaves {root}")
-        shapes = [one.shapes for one in read_fixations(table, columns=REFLACX, gaze=gaze, image=image)]
-        found.append(Annotated(str(image), size, shapes=shapes[0] if shapes else (), annotator=name))
+        name, image = str(names[i]), str(images[i])
+        with notes.noting(f"{name}/fixations.csv"):
+            size = checked_size(int(heights[i]), int(widths[i]))
+            table = root / name / "fixations.csv"
+            if not table.resolve().is_relative_to(root.resolve()):
+                raise SalignError(f"{table} is a link that leaves {root}")
+            for one in read_fixations.noting(table, notes, columns=REFLACX, gaze=gaze, image=image):
+                found.append(replace(one, size=size, annotator=name))
     return found
 
 
@@ -193,8 +206,13 @@ class _View(NamedTuple):
     relative: bool
 
 
-def _view(sheet: Columns, gaze: Gaze) -> _View:
+def _view(sheet: Columns, gaze: Gaze, notes: Notes) -> _View:
     x, y = sheet.numbers("x"), sheet.numbers("y")
+    if gaze.position != "degrees" and _are_shares(sheet, x, y, gaze, notes):
+        gaze = gaze._replace(position="screen")
+        if gaze.screen is None:
+            raise SalignError(f"{sheet.path}: positions in shares of the screen need its size, screen=WIDTHxHEIGHT")
+        x, y = x * gaze.screen[1], y * gaze.screen[0]
     visible, stood = sheet.corners("image", 1e-3), sheet.corners("screen", 1)
     shown = visible
     across = down = np.ones(len(x))
@@ -213,6 +231,26 @@ def _view(sheet: Columns, gaze: Gaze) -> _View:
         x, y = visible[:, 0] + (x - stood[:, 0]) * across, visible[:, 1] + (y - stood[:, 1]) * down
     spreads = _spreads(sheet, gaze, np.broadcast_to(across, len(x)), np.broadcast_to(down, len(x)), relative)
     return _View(np.column_stack([x, y]), spreads, None if relative else shown, relative)
+
+
+def _are_shares(sheet: Columns, x: np.ndarray, y: np.ndarray, gaze: Gaze, notes: Notes) -> bool:
+    """Whether positions are shares of the screen, because that was said or because they can be nothing else."""
+    sound = np.concatenate([x, y])[np.tile(~sheet.wrong, 2)]
+    within = bool(len(sound) and sound.min() >= SHARES[0] and sound.max() <= SHARES[1])
+    where = f"positions lie within {SHARES[0]:g} and {SHARES[1]:g}"
+    if gaze.position == "shares":
+        if not within:
+            raise SalignError(f"{sheet.path}: expected shares of the screen, 0 to 1; not all {where}")
+        return True
+    if within and gaze.position == "image":
+        raise SalignError(
+            f"{sheet.path}: all {where}: shares, not pixels of an image; say so (position=shares, screen=WIDTHxHEIGHT)"
+        )
+    if within:
+        notes.remarks.append(
+            f"{sheet.path.name}: all {where}, and are taken as shares of the screen's width and height"
+        )
+    return within
 
 
 def _place(gaze: Gaze, path: Path) -> Corners:

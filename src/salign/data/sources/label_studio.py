@@ -1,8 +1,9 @@
 """Label Studio: the JSON export (a list of tasks), with positions in percent of the image.
 
 Rectangles turn about their top left corner, ellipses about their centre, in degrees, clockwise as seen; brush masks are
-packed bits (see `rle`). `choices` are the class of the image. Each annotation is one annotator's (`completed_by`): with
-an empty result it says that nothing was marked; a task without annotations, or with cancelled ones only, says nothing.
+packed bits (see `rle`). `choices` are the class of the image, unless they share the id of a region, whose attribute
+they are then. Each annotation is one annotator's (`completed_by`): with an empty result it says that nothing was
+marked; a task without annotations, or with cancelled ones only, says nothing.
 
 Uploaded files carry eight letters in front of their name (`1a2b3c4d-name.png`); matching knows that. Of local files
 (`/data/local-files/?d=folder/name.png`) the path after `d=` counts.
@@ -18,6 +19,7 @@ from pathlib import Path
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
 from salign.data.sources.fields import Field, read_json, shown, size_of
+from salign.data.sources.notes import Notes, Reader
 from salign.data.sources.outlines import Point, ellipse, line, turned_box
 from salign.data.sources.rle import from_label_studio
 from salign.maps.shapes import Box, Polygon, Shape
@@ -27,52 +29,76 @@ _WITHOUT_AREA = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwi
 """Results that say something else than where."""
 
 Mark = tuple[str | None, Shape | Runs]
+Size = tuple[int, int]
 
 
-def read_label_studio(path: Path, *, width: float | None = None, image: str | None = None) -> list[Annotated]:
+@Reader
+def read_label_studio(
+    path: Path, notes: Notes, *, width: float | None = None, image: str | None = None, attribute: str | None = None
+) -> list[Annotated]:
     """Read an export in the format JSON (not JSON-MIN).
 
     Args:
         path: the file.
+        notes: takes what is wrong, such as results that have an area and cannot be read.
         width: diameter of key points in pixels, instead of the width that they say.
         image: the key of the task's data that holds the image; found by itself where only one can be meant.
+        attribute: the choices (their `from_name`) that are the class of the image, where several questions were asked.
 
     Raises:
-        SalignError: the file is damaged, or holds results that have an area and cannot be read.
+        SalignError: the file is damaged.
     """
-    content = read_json(path)
-    return [one for task in content.each() for one in _task(task, width, image)]
+
+    def task(field: Field) -> list[Annotated]:
+        if field.get("annotations") is None:
+            raise SalignError(f"{field.where}: has no annotations; export as JSON, not JSON-MIN")
+        name = _image(field, image)
+        done = (one for one in field["annotations"].each() if not _cancelled(one))
+        return notes.each(path.name, done, lambda one: _annotation(one, name, path.name, notes, width, attribute))[0]
+
+    return notes.each(path.name, read_json(path).each(), task)[0]
 
 
-def _task(task: Field, width: float | None, key: str | None) -> list[Annotated]:
-    if task.get("annotations") is None:
-        raise SalignError(f"{task.where}: has no annotations; export as JSON, not JSON-MIN")
-    name = _image(task, key)
-    found: list[Annotated] = []
-    for annotation in task["annotations"].each():
-        cancelled = annotation.get("was_cancelled")
-        if cancelled and cancelled.value is True:
-            continue
-        marks: list[Mark] = []
-        choices: list[str] = []
-        sizes: set[tuple[int, int]] = set()
-        results = annotation["result"].each()
-        apart = {
-            str(one["id"].value): one["value"]["labels"] for one in results if one["type"].value == "labels"
-        }  # where shapes and labels are two tools, the results of one region share its id
-        for result in results:
-            if result["type"].value == "choices":
-                choices += [choice.name() for choice in result["value"]["choices"].each()]
-            elif result["type"].value not in _WITHOUT_AREA:
-                size = _size(result)
-                sizes.add(size)
-                marks += _marks(result, size, width, apart)
-        if len(sizes) > 1:
-            raise SalignError(f"{annotation.where}: the marks are on images of different sizes; import pages apart")
-        whole = choices[0] if len(set(choices)) == 1 else None
-        size_known = sizes.pop() if sizes else None
-        found += by_label(marks, name, size_known, annotator=_annotator(annotation), image_label=whole)
-    return found
+def _cancelled(annotation: Field) -> bool:
+    said = annotation.get("was_cancelled")
+    return said is not None and said.value is True
+
+
+def _annotation(
+    annotation: Field, name: str, where: str, notes: Notes, width: float | None, attribute: str | None
+) -> list[Annotated]:
+    results = annotation["result"].each()
+    kinds = [result["type"].text() for result in results]
+    marking = [result for result, kind in zip(results, kinds, strict=True) if kind not in (*_WITHOUT_AREA, "choices")]
+    regions = {own for result in marking if (own := _own(result)) is not None}
+    apart: dict[str | None, Field] = {}  # where shapes and labels are two tools, the results of a region share its id
+    choices: list[str] = []
+    for result, kind in zip(results, kinds, strict=True):
+        if kind == "labels" and _own(result) is not None:
+            apart[_own(result)] = result["value"]["labels"]
+        asked = result.get("from_name") if attribute else None
+        about_all = kind == "choices" and _own(result) not in regions  # others are a region's attribute
+        if about_all and (attribute is None or (asked is not None and asked.value == attribute)):
+            choices += [choice.name() for choice in result["value"]["choices"].each()]
+    sizes: set[Size] = set()
+
+    def marks(result: Field) -> list[Mark]:
+        size = _size(result)
+        sizes.add(size)
+        return _marks(result, size, width, apart)
+
+    found, whole = notes.each(where, marking, marks)
+    if len(sizes) > 1:
+        raise SalignError(f"{annotation.where}: the marks are on images of different sizes; import pages apart")
+    size = next(iter(sizes), None)
+    who = _annotator(annotation)
+    return by_label(found, name, size, annotator=who, image_labels=tuple(dict.fromkeys(choices)), whole=whole)
+
+
+def _own(result: Field) -> str | None:
+    """The id of the region that a result is about."""
+    own = result.get("id")
+    return own.name() if own else None
 
 
 def _image(task: Field, key: str | None) -> str:
@@ -111,51 +137,50 @@ def _annotator(annotation: Field) -> str | None:
     return who.name()
 
 
-def _size(result: Field) -> tuple[int, int]:
+def _size(result: Field) -> Size:
     turned = result.get("image_rotation")
     if turned and turned.number() != 0:
         turned.fail("an image that was not turned in the tool (0)")
     return size_of(result["original_height"], result["original_width"])
 
 
-def _marks(result: Field, size: tuple[int, int], width: float | None, apart: dict[str, Field]) -> list[Mark]:
+def _marks(result: Field, size: Size, width: float | None, apart: dict[str | None, Field]) -> list[Mark]:
     kind = result["type"].text()
     bare = kind.removesuffix("labels")
     if bare not in _SHAPES:
         result["type"].fail(", ".join(_SHAPES))
     value = result["value"]
-    own = result.get("id")
-    labels = value.get(kind) or (apart.get(str(own.value)) if own else None)
+    labels = value.get(kind) or apart.get(_own(result))
     names: list[str | None] = [label.name() for label in labels.each()] if labels else []
     shape = value.make(_SHAPES[bare], value, size, width)
     return [(name, shape) for name in names or [None]]
 
 
-def _at(value: Field, size: tuple[int, int], x: str = "x", y: str = "y") -> Point:
+def _at(value: Field, size: Size, x: str = "x", y: str = "y") -> Point:
     return value[x].number() / 100 * size[1], value[y].number() / 100 * size[0]
 
 
-def _polygon(value: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _polygon(value: Field, size: Size, width: float | None) -> Shape:
     return Polygon(tuple((x / 100 * size[1], y / 100 * size[0]) for x, y in value["points"].pairs()))
 
 
-def _rectangle(value: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _rectangle(value: Field, size: Size, width: float | None) -> Shape:
     (x, y), (across, down) = _at(value, size), _at(value, size, "width", "height")
     turn = _turn(value)
     return turned_box(x, y, across, down, turn) if turn else Box(x, y, x + across, y + down)
 
 
-def _ellipse(value: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _ellipse(value: Field, size: Size, width: float | None) -> Shape:
     return ellipse(*_at(value, size), *_at(value, size, "radiusX", "radiusY"), _turn(value))
 
 
-def _keypoint(value: Field, size: tuple[int, int], width: float | None) -> Shape:
+def _keypoint(value: Field, size: Size, width: float | None) -> Shape:
     own = value.get("width")  # the tool draws it as a radius
     given = 2 * own.number(0) / 100 * size[1] if own and width is None else width
     return line([_at(value, size)], given)
 
 
-def _brush(value: Field, size: tuple[int, int], width: float | None) -> Runs:
+def _brush(value: Field, size: Size, width: float | None) -> Runs:
     if value["format"].value != "rle":
         value["format"].fail("'rle'")
     packed = value["rle"]
@@ -172,7 +197,7 @@ def _turn(value: Field) -> float:
     return math.radians(given.number()) if given else 0.0
 
 
-_SHAPES: dict[str, Callable[[Field, tuple[int, int], float | None], Shape | Runs]] = {
+_SHAPES: dict[str, Callable[[Field, Size, float | None], Shape | Runs]] = {
     "polygon": _polygon,
     "rectangle": _rectangle,
     "ellipse": _ellipse,

@@ -1,8 +1,8 @@
 """LabelMe: one JSON file per image, as the desktop tool (wkentaro/labelme, versions 3 to 5) writes it.
 
-A rectangle is two opposite corners; a circle its centre and a point on the rim; a mask a PNG in base64 whose top left
-pixel is its first point. A file without shapes says that nothing was marked. `imageData` is not looked at. Of the
-image-wide `flags`, a single one that is set is the class of the image.
+A rectangle is two opposite corners, or all four; a circle its centre and a point on the rim; a mask a PNG in base64
+whose top left pixel is its first point. A file without shapes says that nothing was marked. `imageData` is not looked
+at. Of the image-wide `flags`, the one that is set is the class of the image. `imagePath` is relative to the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from PIL import Image
 from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs
 from salign.data.sources.export import areas, boxed, by_image, inside, machine, machine_named, size_needed
-from salign.data.sources.fields import Field, read_each, read_json, size_of
+from salign.data.sources.fields import Field, read_json, size_said
+from salign.data.sources.notes import Notes, Reader, beside, read_each
 from salign.data.sources.outlines import line
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
@@ -29,57 +30,82 @@ from salign.types import SalignError
 MOST_PIXELS = 40_000_000
 """Of a picture inside of an annotation file."""
 
+Marked = tuple[str | None, str | None, Shape | Runs]
+"""Which machine made it, its label, and the mark."""
 
-def read_labelme(path: Path, *, width: float | None = None) -> list[Annotated]:
+
+@Reader
+def read_labelme(path: Path, notes: Notes, *, width: float | None = None) -> list[Annotated]:
     """Read one file, or every `.json` of a folder and the folders below.
 
     Args:
         path: file or folder.
+        notes: takes what is wrong.
         width: thickness of lines and diameter of points, in pixels; without it they are refused.
 
     Raises:
-        SalignError: the file is damaged or says something else than this format; of a folder, all faults at once.
+        SalignError: the file is damaged or says something else than this format, or there is none in the folder.
     """
-    return read_each(path, ".json", lambda file: _read(file, width))
+    return read_each(path, ".json", notes, lambda file, where: _read(file, where, notes, width))
 
 
-def _read(path: Path, width: float | None) -> list[Annotated]:
+def _read(path: Path, where: str, notes: Notes, width: float | None) -> list[Annotated]:
     content = read_json(path)
-    size = size_of(content["imageHeight"], content["imageWidth"])
-    marks = [
-        (machine_named(shape.get("description")), shape["label"].name(), _mark(shape, size, width))
-        for shape in content["shapes"].each()
-    ]
+    size = size_said(content.get("imageHeight"), content.get("imageWidth"))
+    marks, whole = notes.each(where, content["shapes"].each(), lambda shape: [_marked(shape, size, width)])
     flags = content.get("flags")
-    chosen = [name for name, flag in flags.items() if flag.value is True] if flags and flags.value else []
-    whole = Field(chosen[0], "flags", content).text() if len(chosen) == 1 else None
-    return by_maker(marks, content["imagePath"].text(), size, image_label=whole)
+    chosen = [key for key, flag in flags.items() if flag.value is True] if flags and flags.value else []
+    labels = tuple(Field(key, "flags", content).text() for key in chosen)
+    image = beside(where, content["imagePath"].text())
+    return by_maker(marks, image, size, image_labels=labels, whole=whole)
 
 
-def _mark(shape: Field, size: tuple[int, int], width: float | None) -> Shape | Runs:
+def _marked(shape: Field, size: tuple[int, int] | None, width: float | None) -> Marked:
+    return machine_named(shape.get("description")), shape["label"].name(), _mark(shape, size, width)
+
+
+def _mark(shape: Field, size: tuple[int, int] | None, width: float | None) -> Shape | Runs:
     kind_field = shape.get("shape_type")
     kind = kind_field.text() if kind_field else "polygon"
     points = shape["points"].pairs()
-    counts = {"rectangle": 2, "circle": 2, "mask": 2, "point": 1, "line": 2, "oriented_rectangle": 4}
-    if counts.get(kind, len(points)) != len(points):
-        raise SalignError(f"{shape.where}: a {kind} has {counts[kind]} points, got {len(points)}")
+    if kind not in _COUNTS:
+        shape["shape_type"].fail(", ".join(_COUNTS))
+    if len(points) not in (_COUNTS[kind] or (len(points),)):
+        needed = " or ".join(map(str, _COUNTS[kind]))
+        raise SalignError(f"{shape.where}: a {kind} has {needed} points, got {len(points)}")
     match kind:
         case "polygon" | "oriented_rectangle":
             return shape.make(Polygon, tuple(points))
         case "rectangle":
-            (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*points, strict=True))
+            (x0, x1), (y0, y1) = ((min(axis), max(axis)) for axis in zip(*points, strict=True))
+            if len(points) == 4 and sorted(points) != [(x0, y0), (x0, y1), (x1, y0), (x1, y1)]:
+                return shape.make(Polygon, tuple(points))  # turned
             return Box(x0, y0, x1, y1)
         case "circle":
             return Stroke(tuple(points[:1]), (math.dist(*points),))
         case "mask":
             corner = (math.floor(points[0][1]), math.floor(points[0][0]))
             return shape["mask"].make(_mask, shape["mask"], size, corner)
-        case "point" | "line" | "linestrip":
+        case _:
             return shape.make(line, points, width)
-    return shape["shape_type"].fail("polygon, rectangle, circle, mask, point, line or linestrip")
 
 
-def _mask(field: Field, size: tuple[int, int], corner: tuple[int, int]) -> Runs:
+_COUNTS: dict[str, tuple[int, ...]] = {
+    "polygon": (),
+    "rectangle": (2, 4),
+    "oriented_rectangle": (4,),
+    "circle": (2,),
+    "mask": (2,),
+    "point": (1,),
+    "line": (2,),
+    "linestrip": (),
+}
+"""How many points each kind has; any number where nothing is listed."""
+
+
+def _mask(field: Field, size: tuple[int, int] | None, corner: tuple[int, int]) -> Runs:
+    if size is None:
+        raise SalignError("a mask needs imageHeight and imageWidth, which are not said")
     part = decoded_png(field.value)
     if part.mode not in ("1", "L"):
         raise SalignError(f"expected a black and white or grey mask, got one of the kind {part.mode}")

@@ -7,13 +7,14 @@ file without regions says that nothing was marked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
 from salign.data.sources.fields import Field, read_json, read_rows, shown
+from salign.data.sources.notes import Notes, Reader
 from salign.data.sources.outlines import ellipse, line
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 from salign.readers import parse_json
@@ -27,61 +28,87 @@ class _File(NamedTuple):
     attributes: Field | None
     regions: list[tuple[Field, Field]]
     """Shape and attributes of each region."""
+    whole: bool = True
+    """Whether no region was left out as faulty."""
 
 
-def read_via(path: Path, *, attribute: str | None = None, width: float | None = None) -> list[Annotated]:
+@Reader
+def read_via(path: Path, notes: Notes, *, attribute: str | None = None, width: float | None = None) -> list[Annotated]:
     """Read a `.json` or `.csv` file.
 
     Args:
         path: the file.
+        notes: takes what is wrong.
         attribute: which attribute of the regions (or of the files) is the label; not needed where there is only one.
         width: thickness of lines and diameter of points, in pixels; without it they are refused.
 
     Raises:
         SalignError: the file is damaged, or it is not clear which attribute is the label.
     """
-    files = list(_from_csv(path) if path.suffix.lower() == ".csv" else _from_json(path))
+    files = _from_csv(path, notes) if path.suffix.lower() == ".csv" else _from_json(path, notes)
     named = attribute or _only_attribute(files, path)
+
+    def marked(region: tuple[Field, Field]) -> list[tuple[str | None, Shape | Runs]]:
+        shape, attributes = region
+        drawn = _shape(shape, width)
+        labels: list[str | None] = [*_labels(attributes, named)]
+        return [(label, drawn) for label in labels or [None]]
+
     found: list[Annotated] = []
     for file in files:
-        marks: list[tuple[str | None, Shape | Runs]] = []
-        for shape, attributes in file.regions:
-            drawn = _shape(shape, width)
-            labels: list[str | None] = [*_labels(attributes, named)]
-            marks += [(label, drawn) for label in labels or [None]]
-        whole = _labels(file.attributes, named) if file.attributes else []
-        found += by_label(marks, file.name, image_label=whole[0] if len(whole) == 1 else None)
+        with notes.noting(path.name):
+            labels = tuple(_labels(file.attributes, named)) if file.attributes else ()
+            marks, whole = notes.each(path.name, file.regions, marked)
+            found += by_label(marks, file.name, image_labels=labels, whole=whole and file.whole)
     return found
 
 
-def _from_json(path: Path) -> Iterator[_File]:
+def _from_json(path: Path, notes: Notes) -> list[_File]:
+    def read(file: Field) -> list[_File]:
+        name = file["filename"].text()
+        regions, whole = notes.each(path.name, file["regions"].values(), _region)
+        return [_File(name, file.get("file_attributes"), regions, whole)]
+
     content = read_json(path)
     files = content.get("_via_img_metadata") or content
-    for file in files.values():
-        marks = [(region["shape_attributes"], region["region_attributes"]) for region in file["regions"].values()]
-        yield _File(file["filename"].text(), file.get("file_attributes"), marks)
+    return notes.each(path.name, files.values(), read)[0]
 
 
-def _from_csv(path: Path) -> Iterator[_File]:
+def _region(region: Field) -> list[tuple[Field, Field]]:
+    return [(region["shape_attributes"], _object(region["region_attributes"]))]
+
+
+def _object(field: Field) -> Field:
+    field.items()
+    return field
+
+
+def _from_csv(path: Path, notes: Notes) -> list[_File]:
     rows = read_rows(path)
     header = [cell.lstrip("#").strip() for cell in rows[0][1]] if rows else []
     if missing := [name for name in _COLUMNS if name not in header]:
         raise SalignError(f"{path}: the column {missing[0]!r} is missing; is it a CSV of VIA?")
     files: dict[str, _File] = {}
+    spoilt: set[str] = set()
     for number, cells in rows[1:]:
         where = f"{path.name} row {number}"
-        if len(cells) != len(header):
-            raise SalignError(f"{where}: expected {len(header)} cells, got {len(cells)}")
-        row = {name: Field(cells[k], f"{where}, {name}") for k, name in enumerate(header)}
-        name = row["filename"].text()
-        whole, shape, attributes = (
-            Field(parse_json(row[key].value or "{}", str(row[key].key)), row[key].key)
-            for key in ("file_attributes", "region_shape_attributes", "region_attributes")
-        )
-        file = files.setdefault(name, _File(name, whole, []))
-        if row["region_count"].whole(0) > 0:
-            file.regions.append((shape, attributes))
-    yield from files.values()
+        sound = False
+        with notes.noting(path.name):
+            if len(cells) != len(header):
+                raise SalignError(f"{where}: expected {len(header)} cells, got {len(cells)}")
+            row = {key: Field(cells[k], f"{where}, {key}") for k, key in enumerate(header)}
+            whole, shape, attributes = (
+                Field(parse_json(row[key].value or "{}", str(row[key].key)), row[key].key)
+                for key in ("file_attributes", "region_shape_attributes", "region_attributes")
+            )
+            name = row["filename"].text()
+            file = files.setdefault(name, _File(name, whole, []))
+            if row["region_count"].whole(0) > 0:
+                file.regions.append((shape, _object(attributes)))
+            sound = True
+        if not sound:
+            spoilt.update(cells)  # among them is the name, wherever it stands
+    return [file._replace(whole=file.name not in spoilt) for file in files.values()]
 
 
 def _only_attribute(files: list[_File], path: Path) -> str | None:

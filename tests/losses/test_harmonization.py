@@ -29,12 +29,13 @@ def test_gradcheck(colours: str) -> None:
     assert torch.autograd.gradcheck(lambda g: harmonization(g, humans, colours=colours), gradients)
 
 
-def test_the_module_differentiates_the_true_class_s_logit() -> None:
+@every_way
+def test_the_module_differentiates_the_true_class_s_logit(colours: str) -> None:
     """Logits are linear in the pixels here, so the gradient is the class's weight, whatever the image."""
     batch, weight = pixels.random_batch(), pixels.random_weight()
     gradients = weight[batch.labels].double().numpy()
-    expected = slow.harmonization(gradients, pixels.one_by_one(batch.saliency[:, 0]))
-    terms = pixels.terms(LOSSES["harmonization"](weight=2.0), weight, batch)
+    expected = slow.harmonization(gradients, pixels.one_by_one(batch.saliency[:, 0]), colours)
+    terms = pixels.terms(LOSSES["harmonization"](weight=2.0, colours=colours), weight, batch)
     assert terms.parts["saliency"].item() == pytest.approx(expected, rel=1e-5)
     assert terms.total.item() == pytest.approx(terms.parts["ce"].item() + 2 * expected, rel=1e-5)
 

@@ -52,6 +52,13 @@ def test_classes_must_be_two_and_different(classes: list[str]) -> None:
         Classifier("test_resnet", classes, image_size=64)
 
 
+def test_options_of_the_network_reach_it_and_an_answer_is_the_highest_logit() -> None:
+    assert small(args={"drop_rate": 0.37}).backbone.net.drop_rate == 0.37
+    assert small().backbone.net.drop_rate == 0
+    logits = torch.tensor([[0.1, 3.0, -1.0], [-5.0, -6.0, -4.0], [0.2, 0.1, 0.0]])
+    assert small().answers(logits) == [CLASSES[1], CLASSES[2], CLASSES[0]]
+
+
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_saved_and_loaded_is_bit_identical(
     tmp_path: Path, images: torch.Tensor, memory_format: torch.memory_format

@@ -21,6 +21,12 @@ NETWORKS = {
 decoders = pytest.mark.parametrize("decoder", ["unet", "unet++"])
 
 
+def test_a_file_of_weights_holds_weights_alone() -> None:
+    """Mean and sd of the images come from the network's name; in the file they would be keys that older files lack."""
+    keys = SaliencyNet("test_resnet", image_size=64, width=16).state_dict()
+    assert {key.split(".")[0] for key in keys} == {"encoder", "decoder", "head"}
+
+
 @decoders
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_map_as_large_as_the_image_trains_every_layer_of_the_features(name: str, decoder: str) -> None:

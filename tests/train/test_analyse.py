@@ -20,6 +20,7 @@ from salign.models import load
 from salign.train import analyse as module
 from salign.train.analyse import NAMED, analyse_run
 from salign.train.compare import read_maps
+from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.types import Batch, SalignError
 
@@ -201,3 +202,16 @@ def test_mistakes_say_what_there_is(run, digits):
     with_manifest(run, digits, lambda table: table[table["split"] != "test_ood"])
     with pytest.raises(SalignError, match=r"has no image 'test_ood_.*no longer the manifest of this run"):
         analyse_run(run)
+
+
+@pytest.mark.parametrize(("named", "number"), [(None, 1), ("1", 0), ("7", 1)])
+def test_the_class_to_detect_is_that_of_the_recipe(run, monkeypatch, named, number):
+    """The classes are 1 and 7; without a name the last one counts."""
+    asked = []
+    measured = module.reliance
+    monkeypatch.setattr(
+        module, "reliance", lambda *given, **options: asked.append(options) or measured(*given, **options)
+    )
+    run.recipe.write_text(Recipe.read(run.recipe).with_values({"data": {"positive": named}}).to_yaml())
+    analyse_run(run, sets=["test_ood"], images=4)
+    assert [options["positive"] for options in asked] == [number]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from salign.data.image import read_saliency
 from salign.data.manifest import Manifest
-from salign.data.rewriting import with_rows
+from salign.data.rewriting import with_new_maps, with_rows
 from salign.types import SalignError
 
 
@@ -52,3 +54,18 @@ def test_rows_of_elsewhere_are_refused(both, tmp_path):
     with pytest.raises(SalignError, match=r"manifest\.csv|new\.csv: 1 images are not in"):
         with_rows(new, old, tmp_path / "whole.csv")
     assert not (tmp_path / "whole.csv").exists()
+
+
+def test_new_maps_never_lie_where_the_old_ones_do(both, tmp_path):
+    """The maps of `new.csv` go into `new`, where a map of the manifest is; those of `ne.csv` into `ne`."""
+    _, manifest = both
+    grey = lambda i: torch.full((8, 8), 0.5)  # noqa: E731
+    before = (tmp_path / "new" / "m.png").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(SalignError, match="would replace those they are made of"):
+            with_new_maps(manifest, tmp_path / "new.parquet", grey, overwrite=overwrite)
+    assert (tmp_path / "new" / "m.png").read_bytes() == before
+    made = with_new_maps(manifest, tmp_path / "ne.csv", grey)  # the folder's name begins like that of the old maps
+    assert made.table["saliency"].tolist() == ["ne/c.png", "ne/a.png"]
+    assert [float(read_saliency(made.saliency_path(i)).mean()) for i in (0, 1)] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert (tmp_path / "new" / "m.png").read_bytes() == before

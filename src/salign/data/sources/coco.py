@@ -73,11 +73,15 @@ def _by_id(listed: Field, notes: Notes, where: str, read: Callable[[Field], Read
     for one in listed.each():
         with notes.noting(where):
             key = _id(one["id"])
-            known, found[key] = found.get(key), None
-            new = read(one)
-            if known not in (None, new):
-                raise SalignError(f"{one.where}: the id {key} is used twice")
-            found[key] = new
+            new = key not in found
+            known = found.get(key)
+            found[key] = None  # until nothing is wrong with it
+            if new:
+                found[key] = read(one)
+            elif known is not None:
+                if read(one) != known:
+                    raise SalignError(f"{one.where}: the id {key} is used twice")
+                found[key] = known
     return found
 
 
@@ -96,7 +100,7 @@ def _maker(one: Field) -> str | None:
 
 def _marks(one: Field, size: Size | None) -> list[Shape | Runs]:
     segmentation = one.get("segmentation")
-    if segmentation is None or segmentation.value == {} or segmentation.value in ([[]] * k for k in range(9)):
+    if segmentation is None or _says_nothing(segmentation.value):
         corners = one["bbox"].numbers()
         if len(corners) != 4 or min(corners[2:]) < 0:
             one["bbox"].fail("[x, y, width, height]")
@@ -112,6 +116,11 @@ def _marks(one: Field, size: Size | None) -> list[Shape | Runs]:
         return [counts.make(from_coco_string, counts.value, given)]
     counts.each()
     return [counts.make(Runs, given, counts.make(run_counts, counts.value), columns=True)]
+
+
+def _says_nothing(segmentation: object) -> bool:
+    """`{}`, `[]`, `[[]]`: what tools write of a box without an outline."""
+    return not segmentation or (isinstance(segmentation, list) and all(outline == [] for outline in segmentation))
 
 
 def _polygon(outline: Field) -> Polygon:

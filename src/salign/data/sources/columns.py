@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from salign.data.manifest import Fault, ManifestError
-from salign.data.sources.fields import printable, shown
+from salign.data.sources.fields import check_separator, printable, shown
 from salign.data.sources.notes import Notes
 from salign.data.tables import read_table
 from salign.errors import nearest
@@ -61,6 +61,7 @@ class Columns:
             raise SalignError(f"{path}: more than {MAX_ROWS:,} rows; split it")
         table, faults = read_table(path)
         there = [str(name) for name in table.columns if name != "row"]
+        check_separator(path, there)
         ours, names = dict.fromkeys([*needed, *known]), names or {}
         if unknown := [name for name in names if name not in ours]:
             hint = nearest(unknown[0], ours) or f"; there are {', '.join(ours)}"

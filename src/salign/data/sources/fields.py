@@ -191,10 +191,22 @@ def read_json(path: Path) -> Field:
     return Field(readers.parse_json(read_text(path), str(path)), path.name)
 
 
+def check_separator(path: Path, header: Sequence[str]) -> None:
+    """Refuse a table whose cells are separated by something else than commas, by the look of its header."""
+    found = next((name for mark, name in _OTHERS.items() if len(header) == 1 and mark in header[0]), None)
+    if found is not None:
+        raise SalignError(f"{path}: its cells are separated by {found}; save it with commas, and numbers with points")
+
+
+_OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Rows of a CSV file with the line each one ends in, the header included; blank lines are left out."""
     try:
         reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
-        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except csv.Error as error:
         raise SalignError(f"{path} cannot be read as CSV: {error}") from error
+    check_separator(path, rows[0][1] if rows else [])
+    return rows

@@ -71,11 +71,11 @@ def _annotation(
     kinds = [result["type"].text() for result in results]
     marking = [result for result, kind in zip(results, kinds, strict=True) if kind not in (*_WITHOUT_AREA, "choices")]
     regions = {own for result in marking if (own := _own(result)) is not None}
-    apart: dict[str | None, Field] = {}  # where shapes and labels are two tools, the results of a region share its id
+    apart: dict[str, Field] = {}  # where shapes and labels are two tools, the results of a region share its id
     choices: list[str] = []
     for result, kind in zip(results, kinds, strict=True):
-        if kind == "labels" and _own(result) is not None:
-            apart[_own(result)] = result["value"]["labels"]
+        if kind == "labels" and (own := _own(result)) is not None:
+            apart[own] = result["value"]["labels"]
         asked = result.get("from_name") if attribute else None
         about_all = kind == "choices" and _own(result) not in regions  # others are a region's attribute
         if about_all and (attribute is None or (asked is not None and asked.value == attribute)):
@@ -144,13 +144,13 @@ def _size(result: Field) -> Size:
     return size_of(result["original_height"], result["original_width"])
 
 
-def _marks(result: Field, size: Size, width: float | None, apart: dict[str | None, Field]) -> list[Mark]:
+def _marks(result: Field, size: Size, width: float | None, apart: dict[str, Field]) -> list[Mark]:
     kind = result["type"].text()
     bare = kind.removesuffix("labels")
     if bare not in _SHAPES:
         result["type"].fail(", ".join(_SHAPES))
     value = result["value"]
-    labels = value.get(kind) or apart.get(_own(result))
+    labels = value.get(kind) or apart.get(_own(result) or "")
     names: list[str | None] = [label.name() for label in labels.each()] if labels else []
     shape = value.make(_SHAPES[bare], value, size, width)
     return [(name, shape) for name in names or [None]]

@@ -50,6 +50,8 @@ def _mark(thing: Element, where: str) -> tuple[str | None, Shape | Runs]:
     box = thing.find("bndbox")
     if box is None:
         raise SalignError(f"{where} has no <bndbox>; other shapes are not part of Pascal VOC")
-    x0, y0, x1, y1 = (text_of(box, name, where).number() for name in ("xmin", "ymin", "xmax", "ymax"))
+    x0, y0, x1, y1 = corners = [text_of(box, name, where).number() for name in ("xmin", "ymin", "xmax", "ymax")]
+    if 0 <= min(corners) < max(corners) <= 1:
+        raise SalignError(f"{where}: its box is within 0 and 1, as shares of width and height are; expected pixels")
     label = text_of(thing, "name", where)
     return label.text(), label.make(Box, x0 - 1, y0 - 1, x1, y1)

@@ -149,8 +149,8 @@ def majority(values: Sequence[str]) -> str | None:
     return first[0] if len(first) == 1 else None
 
 
-def labels_of(collection: Collection, answers: Sequence[Answer]) -> dict[str, str | None]:
-    """A label for each image: that of the manifest, else what most annotators answered (None where they are tied)."""
+def answered(collection: Collection, answers: Sequence[Answer]) -> dict[str, str | None]:
+    """What most annotators answered of each image; None where nobody did or they are tied."""
     said: dict[str, list[str]] = {name: [] for name in collection.catalog.pictures}
     target = collection.target()
     others = [name for name in collection.classes if name != target]
@@ -163,5 +163,4 @@ def labels_of(collection: Collection, answers: Sequence[Answer]) -> dict[str, st
         elif target is not None and len(others) == 1:
             for image in answer.unit.images:
                 said[image].append(target if image == answer.value else others[0])
-    pictures = collection.catalog.pictures
-    return {name: pictures[name].label or majority(values) for name, values in said.items()}
+    return {name: majority(values) for name, values in said.items()}

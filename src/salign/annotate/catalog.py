@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from salign.annotate.study import Study
+from salign.data.folder_layout import Layout, folder_layout
 from salign.data.image_files import SUFFIXES, image_files
 from salign.data.manifest import COLUMNS, Manifest
 from salign.data.tables import read_table
@@ -57,23 +58,29 @@ class Catalog:
     """By id."""
     source: str
     """Name for messages."""
+    layout: Layout | None = None
+    """What the folders say, where no manifest does."""
 
     @classmethod
-    def of_folder(cls, folder: Path | str) -> Catalog:
+    def of_folder(cls, folder: Path | str, folders: str = "auto") -> Catalog:
         """Every image below a folder, as `image_files` finds them; but not in folders with a file of `MARKERS`.
 
+        Args:
+            folder: where to look.
+            folders: what the folders above the images say of splits and classes; see `folder_layout`.
+
         Raises:
-            SalignError: no such folder, or no image in it.
+            SalignError: no such folder, no image in it, or one that lies in fewer folders than told.
         """
         root = Path(folder).resolve()
         if not root.is_dir():
             raise SalignError(f"no such folder: {folder}")
-        found: dict[str, Picture] = {}
-        for name in image_files(root, closed=_is_marked):
-            found[name] = Picture(name, name)
+        names = list(image_files(root, closed=_is_marked))
+        layout = folder_layout(names, folders)
+        found = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
         if not found:
             raise SalignError(f"{folder}: no image found; expected {', '.join(sorted(SUFFIXES))}")
-        return cls(root, found, str(folder))
+        return cls(root, found, str(folder), layout)
 
     @classmethod
     def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:

@@ -13,21 +13,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from salign.annotate.answers import Answer, answers_of, labels_of, map_of
+from salign.annotate.answers import Answer, answered, answers_of, map_of
 from salign.annotate.collection import Collection
 from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
 from salign.annotate.splits import drawn_splits
 from salign.data.annotations import Annotated
 from salign.data.file_names import slugs
 from salign.data.image import image_size
-from salign.data.manifest import CONFIDENCE, PROVENANCE
+from salign.data.manifest import ANSWER, CONFIDENCE, PROVENANCE
+from salign.data.manifest_root import ENDING, way_to
 from salign.data.sources.coco import write_coco
 from salign.data.tables import for_spreadsheets, write_table
 from salign.errors import SalignError
+from salign.files import replace_text
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
 from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
+
+DIFFERING = "differing.csv"
+"""Lists the images that were answered otherwise than labelled."""
 
 
 @dataclass
@@ -42,7 +47,10 @@ class Exported:
     """Images that were marked here; others keep the map that the manifest has."""
     answers: int = 0
     unlabelled: list[str] = field(default_factory=list)
-    """Images left out of the manifest: nobody labelled them, or the annotators are tied."""
+    """Images left out of the manifest: nobody labelled them, or the annotators are tied; listed in `left_out.csv`."""
+    differing: list[str] = field(default_factory=list)
+    """Images whose answer is not the label that was known before, which stays; listed in `DIFFERING`. None where no
+    answer is among the labels: the question was another one then."""
     strange: int = 0
     """Answers on images that the study no longer has."""
     columns: dict[int, str] = field(default_factory=dict)
@@ -66,7 +74,7 @@ def export_files(
     """
     snapshot = collection.store.snapshot()
     answers, strange = answers_of(collection, snapshot)
-    labels = labels_of(collection, answers)
+    said = answered(collection, answers)
     done = Exported(root, answers=len(answers), strange=strange)
     people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
     parts = slugs([person.name for person in people], {"all"})
@@ -101,7 +109,7 @@ def export_files(
                 cells[column] = _joined(maps_at, name)
             annotated += _annotated(group, picture.id, _joined(images_at, picture.path), size)
             done.maps += 1
-        label = labels[picture.id]
+        label = picture.label or said[picture.id]
         if label is None:
             done.unlabelled.append(picture.id)
             continue
@@ -116,20 +124,57 @@ def export_files(
         elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
             cells["saliency"] = _joined(images_at, picture.cells["saliency"])
         row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
-        rows.append({**row, **cells, **free})
+        rows.append({**row, **cells, **free, ANSWER: said[picture.id] or picture.cells.get(ANSWER)})
     done.images = len(rows)
     drawn = drawn_splits(rows, collection.study.export.shares, collection.study.seed)
     for row, split in zip(rows, drawn, strict=True):
         row["split"] = row["split"] or split
     if rows:
-        write_table(pd.DataFrame(rows), folder / "manifest.csv")
+        table = pd.DataFrame(rows)
+        write_table(table, folder / "manifest.csv")
         yield "manifest.csv", done
+        if steps := way_to(root.resolve(), below.resolve()):
+            replace_text(folder / f"manifest.csv{ENDING}", steps)
+            yield f"manifest.csv{ENDING}", done
+        done.differing = write_differing(table, folder)
+        if done.differing:
+            yield DIFFERING, done
+    if done.unlabelled:
+        paths = [collection.catalog.pictures[name].path for name in done.unlabelled]
+        left_out = pd.DataFrame({"id": done.unlabelled, "path": paths, "why": "no label, and no answer that most gave"})
+        write_table(for_spreadsheets(left_out), folder / "left_out.csv")
+        yield "left_out.csv", done
     write_table(for_spreadsheets(pd.DataFrame(answer_rows(collection, answers))), folder / "annotations.csv")
     yield "annotations.csv", done
     write_shapes(folder / "shapes.json", collection, shape_entries(collection, answers))
     yield "shapes.json", done
     write_coco(annotated, folder / "coco.json")
     yield "coco.json", done
+
+
+def write_differing(table: pd.DataFrame, folder: Path) -> list[str]:
+    """List the rows of `differing_rows` in the file `DIFFERING` of a folder, which is not there if there is none.
+
+    Returns:
+        The ids of these rows.
+    """
+    differing = differing_rows(table)
+    (folder / DIFFERING).unlink(missing_ok=True)
+    if len(differing):
+        write_table(for_spreadsheets(differing), folder / DIFFERING)
+    return [str(name) for name in differing["id"]]
+
+
+def differing_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Id, path, label and answer of the rows of a manifest whose answer is another than their label.
+
+    None where no answer at all is among the labels: whoever asks "is it sharp?" of images of cats and dogs asks of
+    something else.
+    """
+    answers = table[ANSWER]
+    if not set(answers.dropna()) & set(table["label"]):
+        return table.iloc[:0][["id", "path", "label", ANSWER]]
+    return table[answers.notna() & (answers != table["label"])][["id", "path", "label", ANSWER]]
 
 
 def export_to(collection: Collection, out: Path, aggregate: str | None = None) -> Exported:

@@ -52,5 +52,15 @@ def open_collection(
         manifest = root / "manifest.csv"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_text(kept, study.to_yaml())  # first, so that no image is looked for in the study's own folder
-    catalog = Catalog.of_folder(root) if manifest is None else Catalog.of_manifest(manifest, root)
+    catalog = (
+        Catalog.of_folder(root, _folders(study, config == kept))
+        if manifest is None
+        else Catalog.of_manifest(manifest, root)
+    )
     return Collection(study, catalog, place, url)
+
+
+def _folders(study: Study, begun: bool) -> str:
+    """What folders say; nothing in a study of pairs begun before they did, for its pairs would be others now."""
+    older = begun and "folders" not in study.model_fields_set and study.mode == "pair"
+    return "none" if older else study.folders

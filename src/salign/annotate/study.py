@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from salign.config import explained, read_values
+from salign.data.folder_layout import Folders
 from salign.errors import SalignError
 
 Mode = Literal["single", "pair", "review", "assisted"]
@@ -113,6 +114,9 @@ class Study(_Section):
     """Offer window and level, for images of more than 8 bits."""
     lease_minutes: float = Field(default=60.0, gt=0)
     """An image handed out and not answered in this time goes to somebody else."""
+    folders: Folders = "auto"
+    """What the folders above the images say where no manifest does: `split/class`, `class`, `split` or `none`; `auto` =
+    found out, see docs/annotate.md."""
     export: Export = Export()
     """How annotations are exported."""
     limits: Limits = Limits()
@@ -124,6 +128,8 @@ class Study(_Section):
     def _consistent(self) -> Study:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes {self.classes} name one class twice")
+        if spaced := [name for name in self.classes if name != name.strip() or not name]:
+            raise ValueError(f"classes {spaced} are empty or have spaces around them; write them without")
         if self.target is not None and self.classes and self.target not in self.classes:
             raise ValueError(f"target {self.target!r} is none of the classes {self.classes}")
         if self.unmarked and self.mode == "review":

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from salign.annotate.collection import Collection
     from salign.annotate.server_run import Place
+    from salign.data.manifest import Manifest
 
 
 def annotate(
@@ -41,6 +42,10 @@ def annotate(
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs links")
     ] = "127.0.0.1",
+    folders: Annotated[
+        str | None,
+        typer.Option(help="What the folders of images say: split/class, class, split or none (default: found out)"),
+    ] = None,
     public: Annotated[
         str | None,
         typer.Option(help="Behind a proxy: the address people open, e.g. https://NAME; with links"),
@@ -83,7 +88,9 @@ def annotate(
         unmarked=unmarked,
         annotators_per_image=annotators_per_image,
         enough=enough,
+        folders=folders,
     )
+    _tell_folders(collection)
     if export is not None:
         _export(collection, export, into)
         return
@@ -99,6 +106,16 @@ def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
 
     given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     return shlex.join(["salign", "annotate", str(folder), *given])
+
+
+def _tell_folders(collection: Collection) -> None:
+    layout = collection.catalog.layout
+    if layout is None or str(layout) == "none":
+        return
+    pictures = collection.catalog.pictures.values()
+    known = {"splits": {one.split for one in pictures}, "classes": {one.label for one in pictures}}
+    said = "; ".join(f"{what} {', '.join(sorted(filter(None, names)))}" for what, names in known.items() if any(names))
+    typer.echo(f"folders say {layout}: {said}. If they do not, give --folders none")
 
 
 def _serve(again: str, collection: Collection, place: Place, port: int, names: list[str], browser: bool) -> None:
@@ -123,32 +140,40 @@ def _serve(again: str, collection: Collection, place: Place, port: int, names: l
 
 def _export(collection: Collection, out: Path, into: Path | None) -> None:
     from salign.annotate.answers import answers_of
-    from salign.annotate.export import export_to
+    from salign.annotate.export import export_to, write_differing
     from salign.annotate.reviewed import reviewed
+    from salign.data.manifest_root import root_option
 
     done = export_to(collection, out)
     answers, _ = answers_of(collection, collection.store.snapshot())
     collection.store.close()
     if done.unlabelled:
         what = "neither a label nor an answer that most people gave"
-        typer.echo(f"left out of the manifest, {what}: {len(done.unlabelled)} images, first {done.unlabelled[0]}")
+        first = f"first {done.unlabelled[0]}; all are in {out / 'left_out.csv'}"
+        typer.echo(f"left out of the manifest, {what}: {len(done.unlabelled)} images, {first}")
     if done.strange:
         typer.echo(f"left out: {done.strange} answers on images that the study no longer has")
-    manifest, root = out / "manifest.csv", done.root
+    manifest, root, differing = out / "manifest.csv", done.root, done.differing
     if into is not None:
-        root = _merge(manifest, root, into)
+        whole = _merge(manifest, root, into)
+        root, differing = whole.root, write_differing(whole.table, out)
+    if differing:
+        typer.echo(
+            f"answered otherwise than labelled: {len(differing)} images, first {differing[0]}; all are in "
+            f"{out / 'differing.csv'}. Labels stay as they were, answers stand in the column answer"
+        )
     for sentence in reviewed(collection, answers).sentences(collection.study.enough):
         typer.echo(sentence)
-    apart = "" if root == out.resolve() else f" --root {root}"
-    use = f"data.manifest={manifest}" + ("" if not apart else f" and data.root={root}")
+    apart = root_option(manifest, root)
+    use = f"data.manifest={manifest}" + apart.replace(" --root ", " and data.root=")
     typer.echo(
         f"wrote {done.answers} answers to {out}; {done.maps} of its {done.images} images were marked. "
         f"Next: `salign data check {manifest}{apart}`, then train with {use}"
     )
 
 
-def _merge(manifest: Path, root: Path, into: Path) -> Path:
-    """Put the rows of an export among those of the manifest they come from; gives the root of the whole."""
+def _merge(manifest: Path, root: Path, into: Path) -> Manifest:
+    """Put the rows of an export among those of the manifest they come from."""
     from salign.data.manifest import Manifest
     from salign.data.rewriting import with_rows
 
@@ -156,4 +181,4 @@ def _merge(manifest: Path, root: Path, into: Path) -> Path:
     people, machines, unknown = whole.makers
     others = f", {unknown} of unknown origin" if unknown else ""
     typer.echo(f"{manifest}: {len(whole)} images, {people} maps of people and {machines} of machines{others}")
-    return whole.root
+    return whole

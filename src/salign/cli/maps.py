@@ -49,8 +49,12 @@ def import_maps(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Class of images for which no label says it")] = None,
     classes_from: Annotated[
-        str, typer.Option(help="annotations (their labels are the classes) or folders (IMAGES/SPLIT/CLASS/image)")
-    ] = "annotations",
+        str | None,
+        typer.Option(
+            help="annotations (their labels are the classes) or folders (IMAGES/SPLIT/CLASS/image); default: folders, "
+            "where images lie in such or in IMAGES/CLASS/image"
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Name of the only split (default: train; with folders, those above the classes)")
     ] = None,
@@ -143,12 +147,12 @@ def import_maps(
         found = [one for one in found if one.shapes or one.mask is not None]
     base = _base(manifest, images, classes_from, split)
     merged = manifest is not None and out is None
-    if classes_from == "folders" and out is None and images is not None:
+    if manifest is None and base is not None and out is None and images is not None:
         out = images.resolve().parent  # not among the images, where its folders would be classes
     output = Output(
         out=out,
         target=manifest if merged else None,
-        split=split or "train",
+        split=None if base is not None else split,
         combine=annotators,
         sigma=sigma,
         leave_out=leave_out,
@@ -207,6 +211,9 @@ def export_maps(
 app.command("aggregate")(maps_combine.aggregate)
 app.command("granularity")(maps_combine.granularity)
 
+_NAMED = 8
+"""Classes that are named on the way."""
+
 _FLAGS = {
     "image": "image-key",
     "columns": "column",
@@ -217,20 +224,33 @@ _FLAGS = {
 """Names of readers' options on the command line, where they differ; "" for those that only code may give."""
 
 
-def _base(manifest: Path | None, images: Path | None, classes_from: str, split: str | None) -> Manifest | None:
+def _base(manifest: Path | None, images: Path | None, classes_from: str | None, split: str | None) -> Manifest | None:
     """What the maps are merged into; None where the annotations make the rows."""
+    from salign.data.folder_layout import folder_layout
     from salign.data.manifest import Manifest
+    from salign.data.matching import Images
     from salign.data.sources import from_folder
     from salign.errors import SalignError, one_of
 
-    one_of(classes_from, ("annotations", "folders"), "--classes-from")
+    if classes_from is not None:
+        one_of(classes_from, ("annotations", "folders"), "--classes-from")
     if manifest is not None:
         if classes_from == "folders":
             raise SalignError("classes come from --manifest or from folders; give one of them")
         return Manifest.read(manifest)
     if images is None:
         raise SalignError("give the folder of the images (--images), or a manifest that lists them (--manifest)")
-    return from_folder(images, split=split) if classes_from == "folders" else None
+    if classes_from == "folders":
+        return from_folder(images, split=split)
+    layout = folder_layout(Images.below(images).paths)
+    if classes_from == "annotations" or layout.label is None:
+        return None
+    if layout.split is not None and split is not None:
+        raise SalignError(f"{images}: its folders say {layout}; leave --split out, or give --classes-from annotations")
+    found = from_folder(images, split=None if layout.split is not None else split or "train")
+    classes = ", ".join(found.classes[:_NAMED]) + ", ..." * (len(found.classes) > _NAMED)
+    typer.echo(f"folders say {layout}: classes are {classes}. If they do not, give --classes-from annotations")
+    return found
 
 
 def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
@@ -270,6 +290,9 @@ def _report(brought: Brought) -> None:
     if brought.resized:
         count, first = len(brought.resized), brought.resized[0]
         typer.echo(f"scaled: {count} images were annotated at another size of the same shape, first {first}")
+    if brought.unnamed:
+        count, first = len(brought.unnamed), brought.unnamed[0]
+        typer.echo(f"not in the manifest, since no annotation names them: {count} images, first {first}")
     coverage_table(brought.manifest)
     apart = root_option(brought.path, brought.manifest.root)
     blank = f", {brought.blank} of them blank" if brought.blank else ""

@@ -13,6 +13,7 @@ import torch
 
 from salign.data.annotations import Annotated
 from salign.data.file_names import output_names, slug
+from salign.data.folder_layout import folder_layout
 from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestError
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
@@ -38,8 +39,8 @@ class Output:
     """Folder of the maps; the folder above the images when None, or that of the manifest that is merged into."""
     target: Path | str | None = None
     """File of the manifest; `manifest.csv` in the nearest folder above images and maps when None."""
-    split: str = "train"
-    """Name of the only split, where nothing is merged into."""
+    split: str | None = None
+    """Name of the only split, where nothing is merged into; when None what the folders say, else `train`."""
     combine: str = "union"
     """One of `COMBINE`. In a `union`, fixations of several people are put together before they are drawn. `each` gives
     a row for every person instead of one combined map."""
@@ -70,6 +71,8 @@ class Brought:
     """Faults that were passed over, with what they concern."""
     resized: tuple[str, ...]
     """Images whose marks were scaled, since the tool had them at another size of the same shape."""
+    unnamed: tuple[str, ...] = ()
+    """Images that are not in the manifest: no annotation names them, and nothing else says their class."""
 
 
 def write_annotated(
@@ -138,7 +141,8 @@ def write_annotated(
     ids = {str(row["path"]): str(row["id"]) for row in rows}
     write_shapes(shapes_file(target), {ids[image.path]: image for image in settled.marked}, keep=base is not None)
     manifest.write(target)
-    return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized))
+    unnamed = tuple(path for path in listed.paths if path not in ids)
+    return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
 
 
 def _places(images: Path | str | None, output: Output, base: Manifest | None) -> tuple[Path, Path, Path]:
@@ -183,6 +187,10 @@ class _Writer:
     ) -> None:
         self.place, self.root, self.output, self.several = place, root, output, several
         self.prefix = PurePosixPath(top.relative_to(root).as_posix())
+        self.layout = folder_layout(paths)
+        if output.split is not None and self.layout.split is not None:
+            known = ", ".join(sorted({str(self.layout.split_of(path)) for path in paths}))
+            raise SalignError(f"{top}: its folders say the splits {known}; leave the split {output.split!r} out")
         self.names = dict(output_names(sorted(paths, key=lambda path: path.rpartition("/")[::2]), ""))
         self.blank = 0
 
@@ -194,11 +202,12 @@ class _Writer:
         return normpath(self.names[path])
 
     def row(self, image: Marked) -> Row:
+        split = self.layout.split_of(image.path) or self.output.split or "train"
         return {
             "id": self.name(image.path),
             "path": image.path,
             "label": image.label,
-            "split": self.output.split,
+            "split": split,
             "saliency": "",
         }
 

@@ -24,6 +24,8 @@ the others may not. Further columns are free."""
 
 PROVENANCE, CONFIDENCE = "provenance", "confidence"
 """Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
+ANSWER = "answer"
+"""Free column with what most annotators answered; the label that was known before they did stays in `label`."""
 MACHINE, UNKNOWN = "model:", "unknown"
 """Beginning of the provenance of a map that a machine made, and that of a map of which nobody knows who made it; any
 other, none too, is taken for a person's."""

@@ -13,6 +13,8 @@ from salign.errors import SalignError
 from salign.files import replace_text
 from salign.readers import read_text
 
+ENDING = ".root"
+"""What the name of the file beside a manifest adds to its own."""
 _MOST_BYTES = 1000
 
 
@@ -45,11 +47,19 @@ def record_root(path: Path, root: Path) -> bool:
         OSError: it cannot be written.
     """
     own, root = path.parent.resolve(), root.resolve()
-    if own == root or not own.is_relative_to(root) or _is_too_wide(root):
+    steps = way_to(root, own)
+    if steps is None:
         _beside(path).unlink(missing_ok=True)
         return own == root
-    replace_text(_beside(path), "/".join([".."] * len(own.relative_to(root).parts)) + "\n")
+    replace_text(_beside(path), steps)
     return True
+
+
+def way_to(root: Path, folder: Path) -> str | None:
+    """What is recorded of a root beside a manifest in a folder; None where nothing is or may be."""
+    if folder == root or not folder.is_relative_to(root) or _is_too_wide(root):
+        return None
+    return "/".join([".."] * len(folder.relative_to(root).parts)) + "\n"
 
 
 def root_option(path: Path, root: Path) -> str:
@@ -58,7 +68,7 @@ def root_option(path: Path, root: Path) -> str:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.root")
+    return path.with_name(f"{path.name}{ENDING}")
 
 
 def _is_too_wide(root: Path) -> bool:

@@ -81,7 +81,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
     """Write a manifest with the rows of a newer one in place of its own of the same id.
 
     Args:
-        manifest: the older one; its other rows, and cells of columns that the newer does not have, stay.
+        manifest: the older one; its other rows, cells of columns that the newer does not have, labels and splits stay.
         newer: its ids are among those of the older.
         target: where to write; it may be the file of the newer one.
 
@@ -99,7 +99,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
             "manifest that they come from"
         )
     whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
-    for name in new.columns:
+    for name in new.columns.difference(["label", "split"], sort=False):
         whole.loc[new.index, name] = new[name]
     made = Manifest.of(whole.reset_index(), root, target.name)
     made.write(target)

@@ -31,7 +31,7 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
 
     def summed_up(run, seconds, **options):
         summed.append(options)
-        replace_text(cell_file(run), "{}")
+        replace_text(cell_file(run), '{"seconds": 1, "figures": {}}')
 
     monkeypatch.setattr(runner, "fit", fit)
     monkeypatch.setattr(runner, "summarise", summed_up)
@@ -116,7 +116,7 @@ def test_only_what_is_not_finished_is_run_and_what_failed_is_given_back(digits, 
     plan = study(digits, analysis={"sets": ["test_iid"], "images": 7})
     folder, cells = StudyFolder.of(plan, tmp_path), expand(plan)
     for cell in cells[:3]:
-        replace_text(cell_file(folder.run(cell)), "{}")
+        replace_text(cell_file(folder.run(cell)), '{"seconds": 1, "figures": {}}')
     asked = []
 
     class Recorded:

@@ -114,41 +114,70 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     assert report_bytes(study, again) == report_bytes(study, folder)
 
 
-def test_workers_end_with_the_process_that_began_them(digits: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_began_them(digits: Path, tmp_path: Path, how: signal.Signals) -> None:
     study = study_of(digits)
     path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
     command = [sys.executable, "-c", "from salign.cli import main; main()", "experiment", str(path), "--quiet"]
-    process = subprocess.Popen([*command, "--out", str(tmp_path)], start_new_session=True)
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     while not list(StudyFolder.of(study, tmp_path).runs.glob("*/recipe.yaml")):
         time.sleep(0.1)
     assert len(alive_in_session(process.pid)) >= 2
-    process.kill()
-    process.wait()
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert ("stopped. Go on with: salign experiment" in said) == (how == signal.SIGTERM)
     deadline = time.monotonic() + 20
     while alive_in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert alive_in_session(process.pid) == []
 
 
-def test_a_cell_whose_process_is_killed_is_begun_again(digits: Path, tmp_path: Path) -> None:
+SCRIPT = """
+import sys
+from salign.experiment.runner import LocalExecutor, run_study
+from salign.experiment.store import StudyFolder
+from salign.experiment.study import Study
+
+study = Study.read(sys.argv[1])
+print(run_study(study, StudyFolder.of(study, sys.argv[2]), LocalExecutor(2, 1), progress=False))
+"""
+
+
+def test_a_script_without_a_main_guard_whose_processes_are_killed_runs_its_study(digits: Path, tmp_path: Path) -> None:
+    """One is asked to end, one is killed, both while they train: each cell is begun again."""
     study = study_of(digits, grids=[{"arms": ["ce"], "seeds": 2}])
     folder = StudyFolder.of(study, tmp_path)
-    victim = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import os, signal, sys, time, pathlib, psutil\n"
-            "while not list(pathlib.Path(sys.argv[2]).glob('*/metrics.csv')): time.sleep(0.05)\n"
-            "family = psutil.Process(int(sys.argv[1])).children()\n"
-            "busy = [p for p in family if p.pid != os.getpid() and 'spawn_main' in ' '.join(p.cmdline())]\n"
-            "busy[0].kill()",
-            str(os.getpid()),
-            str(folder.runs),
-        ]
+    path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    script = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), str(path), str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
-    assert run_study(study, folder, LocalExecutor(2, 1), progress=False) == []
-    assert victim.wait() == 0
+    while len(list(folder.runs.glob("*/metrics.csv"))) < 2:
+        assert script.poll() is None
+        time.sleep(0.05)
+    family = [one for one in psutil.Process(script.pid).children() if "serve" in " ".join(one.cmdline())]
+    assert len(family) == 2
+    family[0].terminate()
+    family[1].kill()
+    said, _ = script.communicate(timeout=300)
+    assert said.splitlines() == ["[]"]
     assert read_results(study, folder).missing == 0
+    assert not any(one.is_running() for one in family)
+
+
+def test_a_damaged_cell_is_told_and_done_again(
+    undisturbed: tuple[Study, StudyFolder], caplog: pytest.LogCaptureFixture
+) -> None:
+    study, folder = undisturbed
+    before, run = figures(read_results(study, folder)), folder.run(expand(study)[0])
+    whole = cell_file(run).read_text()
+    cell_file(run).write_text(whole[: len(whole) // 2])
+    assert run_study(study, folder, LocalExecutor(1, 1), progress=False) == []
+    assert f"{cell_file(run)} is damaged, so its cell counts as not finished" in caplog.text
+    pd.testing.assert_frame_equal(figures(read_results(study, folder)), before)
 
 
 def test_a_cell_that_cannot_run_does_not_stop_the_others(digits: Path, tmp_path: Path) -> None:

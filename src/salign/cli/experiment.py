@@ -15,13 +15,18 @@ def experiment(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that the study's folder goes into.")] = Path("studies"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time on this machine (default: one per CPU, or per GPU).")
+        int | None, typer.Option(min=1, help="Runs at a time on this machine (default: one per GPU, or per CPU).")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of each run on this machine (default: an equal share).")
     ] = None,
     ray_address: Annotated[
         str | None, typer.Option(help="Run on this Ray cluster instead; `auto` = the one this machine is part of.")
     ] = None,
     cpus: Annotated[float, typer.Option(help="Ray: CPUs a run takes.")] = 1,
-    gpus: Annotated[float, typer.Option(help="Ray: GPUs a run takes; fractions share one.")] = 0,
+    gpus: Annotated[
+        float | None, typer.Option(help="Ray: GPUs a run takes; fractions share one (default: 1 if there are any).")
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="Only say what is done and what is left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -30,6 +35,8 @@ def experiment(
     Writes OUT/NAME/runs. What is done is never run again: a study that was stopped, killed or extended goes on with
     the same command, also on several machines at once that share OUT.
     """
+    import signal
+
     from salign.cli.show import study_table
     from salign.experiment.runner import LocalExecutor, RayExecutor, run_study
     from salign.experiment.store import StudyFolder, read_results
@@ -39,12 +46,17 @@ def experiment(
     folder = StudyFolder.of(read, out)
     again = " ".join(["salign experiment", str(study), *(f"--set {value}" for value in overrides or [])])
     if not show:
-        executor = RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop, as Ctrl-C is
         try:
+            executor = (
+                RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
+            )
             failed = run_study(read, folder, executor, progress=not quiet)
         except KeyboardInterrupt:
             typer.secho(f"stopped. Go on with: {again} --out {out}", err=True)
             raise typer.Exit(130) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
         for outcome in failed[:10]:
             typer.secho(f"could not run {outcome.task.recipe.name}: {outcome.error}", fg="red", err=True)
         if len(failed) > 10:

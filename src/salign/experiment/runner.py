@@ -3,53 +3,32 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from itertools import islice
-from multiprocessing.connection import Connection
-from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from salign.experiment.store import StudyFolder, read_cell, summarise
+from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
-from salign.train.fit import fit
-from salign.train.recipe import Recipe
+from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.train.run import RunFolder
 from salign.types import SalignError
 
 ATTEMPTS = 3
 """How often a cell is begun whose process or machine dies under it."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One cell, as it travels to the process that runs it."""
-
-    recipe: Recipe
-    out: Path
-    """Folder of run folders; on a cluster one that all machines see."""
-    sets: list[str] | None
-    images: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a task."""
-
-    task: Task
-    error: str | None
-    """Why it could not be run; None = it is done."""
+_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait for others sleep: where processes share CPUs, one that waits awake keeps another from its work."""
 
 
 class Executor(Protocol):
@@ -63,11 +42,21 @@ class Executor(Protocol):
 def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress: bool = True) -> list[Outcome]:
     """Run every cell that is not finished.
 
+    Args:
+        study: what is run.
+        folder: where it is kept.
+        executor: where it runs.
+        progress: show a bar.
+
     Returns:
         the cells that could not be run; empty when the study is complete.
+
+    Raises:
+        SalignError: the study does not hold; see `expand`.
     """
+    cells = expand(study)
     folder.start(study)
-    tasks = {folder.run(cell).path: cell.recipe for cell in expand(study)}
+    tasks = {folder.run(cell).path: cell.recipe for cell in cells}
     left = [recipe for path, recipe in tasks.items() if read_cell(RunFolder(path)) is None]
     columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True, disable=not progress) as bar:
@@ -81,87 +70,137 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     return failed
 
 
-def run_task(task: Task) -> Outcome:
-    """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for."""
-    run = RunFolder.of(task.recipe, task.out)
-    lock = run.path.with_name(f".{run.path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # the system lets go of it when its process ends, however that happens
-        if read_cell(run) is not None:
-            return Outcome(task, None)
-        begun = time.perf_counter()
-        try:
-            fit(task.recipe, task.out, resume=True, progress=False, say=logging.getLogger(__name__).info)
-            summarise(run, time.perf_counter() - begun, sets=task.sets, images=task.images)
-        except Exception as error:  # one cell out of memory must not end the others
-            return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
-    lock.unlink(missing_ok=True)
-    return Outcome(task, None)
-
-
 class LocalExecutor:
     """Processes on this machine, each with its share of the threads; they end when this process ends, even if killed.
 
     Small networks gain more from several processes than from several threads.
 
     Args:
-        processes: how many cells at a time; None = one per CPU, or one per CUDA device.
-        threads: of each process; None = CPUs divided by processes.
+        processes: how many cells at a time; None = one per CUDA device, or one per CPU.
+        threads: of each process; None = CPUs divided by processes, at most as many as torch would take.
+        devices: CUDA devices, which the processes share evenly, each seeing one; None = those that there are.
     """
 
-    def __init__(self, processes: int | None = None, threads: int | None = None) -> None:
+    def __init__(self, processes: int | None = None, threads: int | None = None, *, devices: int | None = None) -> None:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.processes = processes or torch.cuda.device_count() or cpus
-        self.threads = threads or max(1, cpus // self.processes)
+        devices = torch.cuda.device_count() if devices is None else devices
+        self.processes = processes or devices or cpus
+        self.threads = threads or min(torch.get_num_threads(), max(1, cpus // self.processes))
+        self.environments = environments(self.processes, devices, os.environ)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """See `Executor`. A cell whose process dies (memory, kill) is begun again, at most `ATTEMPTS` times in all."""
-        waiting, retries = iter(tasks), list[tuple[Task, int]]()
-        while True:
-            running: dict[Future[Outcome], tuple[Task, int]] = {}
-            context = multiprocessing.get_context("spawn")
-            reader, writer = context.Pipe(duplex=False)
-            with reader, ProcessPoolExecutor(self.processes, context, _begin, (reader, self.threads)) as pool:
-                try:
-                    while True:
-                        for task, attempt in self._next(waiting, retries, self.processes - len(running)):
-                            running[pool.submit(run_task, task)] = (task, attempt)
-                        if not running:
-                            return
-                        for done in wait(running, return_when=FIRST_COMPLETED).done:
-                            outcome = done.result()
-                            del running[done]
-                            yield outcome
-                except BrokenProcessPool:
-                    pass
-                finally:  # after Ctrl-C nobody waits for the cells at work
-                    writer.close()
-            for task, attempt in running.values():  # one of them died, and the pool with it
-                if attempt < ATTEMPTS:
-                    retries.append((task, attempt + 1))
-                else:
-                    yield Outcome(task, f"its process died {ATTEMPTS} times; is there memory enough for it?")
-
-    @staticmethod
-    def _next(waiting: Iterator[Task], retries: list[tuple[Task, int]], room: int) -> Iterator[tuple[Task, int]]:
-        again = [retries.pop() for _ in range(min(room, len(retries)))]
-        yield from again
-        yield from ((task, 1) for task in islice(waiting, room - len(again)))
+        """See `Executor`. A cell whose process dies, of whatever, is begun again, at most `ATTEMPTS` times in all."""
+        workers = [_Worker(environment, self.threads) for environment in self.environments]
+        free, waiting, running = SimpleQueue[_Worker](), iter(tasks), set[Future[Outcome]]()
+        for worker in workers:
+            free.put(worker)
+        with ExitStack() as stack:
+            for worker in workers:
+                stack.callback(worker.close)
+            pool = stack.enter_context(ThreadPoolExecutor(self.processes))
+            for worker in workers:  # after Ctrl-C nobody waits for the cells at work
+                stack.callback(worker.end)
+            while True:
+                new = islice(waiting, self.processes - len(running))
+                running |= {pool.submit(_on_free_worker, free, task) for task in new}
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
 
 
-def _begin(lifeline: Connection, threads: int) -> None:
-    """In a fresh process: set its threads, and end it when the other end of the pipe is closed.
+def environments(processes: int, devices: int, environ: Mapping[str, str]) -> list[dict[str, str]]:
+    """The environment of each of several processes that share this machine.
 
-    That happens on purpose, or because the process that holds it died, by whatever means.
+    The k-th sees one CUDA device, the k-th of those that this process sees, beginning again after the last.
+
+    Args:
+        processes: how many.
+        devices: CUDA devices that this process sees; 0 leaves the variable alone.
+        environ: of this process; an OMP_WAIT_POLICY in it is kept.
     """
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seen = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name] or map(str, range(devices))
+    names = list(seen)[:devices]
+    shared = {**_WAITING, **environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return [shared | ({"CUDA_VISIBLE_DEVICES": names[k % len(names)]} if names else {}) for k in range(processes)]
 
-    def watch() -> None:
-        lifeline.poll(None)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+class _Worker:
+    """A place for one process of `salign.experiment.worker`, begun when there is work, and again when it has died."""
+
+    def __init__(self, environment: Mapping[str, str], threads: int) -> None:
+        self._environment, self._threads = environment, threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock, self._ended = threading.Lock(), False
+
+    def run(self, task: Task) -> Outcome:
+        """Run a task, beginning it again when the process dies."""
+        death = ""
+        for _ in range(ATTEMPTS):
+            with self._lock:
+                if self._ended:
+                    return Outcome(task, "stopped")
+                if self._process is None:
+                    self._process = self._begun()
+                process = self._process
+            try:
+                return _answer(process, task)
+            except (OSError, EOFError, pickle.UnpicklingError):
+                self.close()
+                death = _death(process.returncode)
+        return Outcome(task, f"its process died {ATTEMPTS} times, at last {death}")
+
+    def end(self) -> None:
+        """End the process, whatever it is at, and begin no other."""
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        """Wait for a process that has ended, and let go of its pipes."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what it did not read any more
+                    pipe.close()  # type: ignore[union-attr]  # both are pipes
+            process.wait()
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        command = f"from salign.experiment.worker import serve; serve({self._threads})"
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+        )
+
+
+def _answer(process: subprocess.Popen[bytes], task: Task) -> Outcome:
+    """Hand a task to a process and wait for the outcome; see `salign.experiment.worker.serve`."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    pickle.dump(task, process.stdin)
+    process.stdin.flush()
+    outcome: Outcome = pickle.load(process.stdout)
+    return outcome
+
+
+def _on_free_worker(free: SimpleQueue[_Worker], task: Task) -> Outcome:
+    worker = free.get()
+    try:
+        return worker.run(task)
+    finally:
+        free.put(worker)
+
+
+def _death(code: int) -> str:
+    """How a process ended, from its exit code: minus the number of a signal."""
+    if code >= 0:
+        return f"with exit code {code}; what it said last stands above"
+    name = signal.Signals(-code).name
+    return f"by {name}" + ("; is there memory enough for it?" if name == "SIGKILL" else "")
 
 
 class RayExecutor:
@@ -170,10 +209,11 @@ class RayExecutor:
     Args:
         address: of a running cluster, `auto` for the one this machine belongs to; None starts one here.
         cpus: that a cell takes.
-        gpus: that a cell takes, in fractions if several are to share one.
+        gpus: that a cell takes, in fractions if several are to share one, and sees; None = one where the cluster has
+            any. With 0 a cell sees none.
     """
 
-    def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float = 0) -> None:
+    def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float | None = None) -> None:
         try:
             import ray
         except ImportError as error:
@@ -185,7 +225,14 @@ class RayExecutor:
             raise SalignError(
                 f"no Ray cluster at {address!r}: {error}. Start one with `ray start --head` and try again."
             ) from error
-        self.remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=ATTEMPTS - 1)(_run_on_node)
+        if gpus is None:
+            gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
+        self.remote = ray.remote(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_retries=ATTEMPTS - 1,
+            runtime_env={"env_vars": {name: os.environ.get(name, value) for name, value in _WAITING.items()}},
+        )(_run_on_node)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """See `Executor`; twice as many tasks are handed over as the cluster has CPUs, so that no node waits."""
@@ -205,4 +252,5 @@ class RayExecutor:
 
 def _run_on_node(task: Task, threads: int) -> Outcome:
     torch.set_num_threads(threads)
+    die_of_sigterm()
     return run_task(task)

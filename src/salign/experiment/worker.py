@@ -1,0 +1,111 @@
+"""What a process does with the cells it is given, on this machine or on a node of a cluster.
+
+`LocalExecutor` starts it as a program of its own, not through multiprocessing: its environment is set before torch is
+loaded, and a script that runs a study is not run again in it, so that the script needs no main guard.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+from typing import BinaryIO
+
+import torch
+from filelock import FileLock
+
+from salign.experiment.store import read_cell, summarise
+from salign.train.fit import fit
+from salign.train.recipe import Recipe
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell, as it travels to the process that runs it."""
+
+    recipe: Recipe
+    out: Path
+    """Folder of run folders; on a cluster one that all machines see."""
+    sets: list[str] | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task."""
+
+    task: Task
+    error: str | None
+    """Why it could not be run; None = it is done."""
+
+
+def run_task(task: Task) -> Outcome:
+    """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for."""
+    run = RunFolder.of(task.recipe, task.out)
+    lock = run.path.with_name(f".{run.path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # the system lets go of it when its process ends, however that happens
+        if read_cell(run) is not None:
+            return Outcome(task, None)
+        begun = time.perf_counter()
+        try:
+            fit(task.recipe, task.out, resume=True, progress=False, say=logging.getLogger(__name__).info)
+            summarise(run, time.perf_counter() - begun, sets=task.sets, images=task.images)
+        except Exception as error:  # one cell out of memory must not end the others
+            return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
+    lock.unlink(missing_ok=True)
+    return Outcome(task, None)
+
+
+def serve(threads: int) -> None:
+    """Run pickled tasks from standard input and write pickled outcomes to standard output, until the input ends.
+
+    That happens on purpose, or because the process that holds the other end died, by whatever means; the cell at work
+    is then left as it is, and so it is at SIGTERM.
+    """
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began this one
+    die_of_sigterm()
+    tasks, outcomes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what a library prints is no outcome
+    if hasattr(os, "register_at_fork"):  # or the processes that read images would keep it open when this one dies
+        os.register_at_fork(after_in_child=outcomes.close)
+    waiting = SimpleQueue[Task]()
+    threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
+    while True:
+        pickle.dump(run_task(waiting.get()), outcomes)
+        outcomes.flush()
+
+
+def die_of_sigterm() -> None:
+    """Let SIGTERM end this process at once, as SIGKILL does: Lightning would make an interruption of the study of it.
+
+    Lightning calls the handler it finds besides its own.
+    """
+
+    def die(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, die)
+
+
+def _listen(tasks: BinaryIO, waiting: SimpleQueue[Task]) -> None:
+    try:
+        while True:
+            waiting.put(pickle.load(tasks))  # from the process that began this one
+    finally:
+        sys.stderr.flush()
+        os._exit(1)

@@ -1,0 +1,139 @@
+"""How cells are shared out among processes: with processes that only play at work, so that it is quick."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from salign.experiment import runner
+from salign.experiment.runner import LocalExecutor, environments
+
+PLAYER = """
+import os, pickle, signal, sys, time
+while True:
+    name, rest = pickle.load(sys.stdin.buffer)
+    signs = sys.argv[1] + "/" + name
+    begun = len(os.listdir(signs)) if os.path.isdir(signs) else 0
+    os.makedirs(f"{signs}/{begun}.{os.getpid()}")
+    what = rest[begun] if begun < len(rest) else "done"
+    if what == "done":
+        pickle.dump((name, begun + 1), sys.stdout.buffer)
+        sys.stdout.flush()
+    elif what == "wait":
+        time.sleep(60)
+    elif isinstance(what, int):
+        os._exit(what)
+    else:
+        os.kill(os.getpid(), getattr(signal, what))
+"""
+"""A task is a name and what happens at each attempt: a signal or an exit code that ends the process, or `done`."""
+
+
+@pytest.fixture
+def play(monkeypatch, tmp_path):
+    """Run tasks in processes of `PLAYER`; returns what came of each, by name, and whom each attempt ran in."""
+    players = []
+
+    def begun(worker):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        players.append(subprocess.Popen([sys.executable, "-I", "-c", PLAYER, str(tmp_path)], **pipes))
+        return players[-1]
+
+    monkeypatch.setattr(runner._Worker, "_begun", begun)
+
+    def played(executor, tasks):
+        outcomes = {}
+        for outcome in executor.run(tasks.items()):
+            name, found = outcome if isinstance(outcome, tuple) else (outcome.task[0], outcome.error)
+            outcomes[name] = found
+        return outcomes
+
+    played.players = players
+    played.attempts = lambda name: sorted(one.name for one in (tmp_path / name).iterdir())
+    yield played
+    for one in players:
+        assert one.poll() is not None, "a process was left behind"
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGHUP", 1, 137])
+def test_a_cell_is_begun_again_however_its_process_died(play, how):
+    assert play(LocalExecutor(1, 1), {"a": [how], "b": [], "c": [how, how]}) == {"a": 2, "b": 1, "c": 3}
+
+
+def test_a_process_that_dies_takes_no_other_with_it(play):
+    """`bad` dies while each of the others is at work or waits; every one of them is begun once."""
+    tasks = {"bad": ["SIGKILL"] * 9, **{f"good{k}": [] for k in range(6)}}
+    outcomes = play(LocalExecutor(2, 1), tasks)
+    assert outcomes.pop("bad") == "its process died 3 times, at last by SIGKILL; is there memory enough for it?"
+    assert outcomes == {f"good{k}": 1 for k in range(6)}
+    assert len(play.attempts("bad")) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("SIGTERM", "its process died 3 times, at last by SIGTERM"),
+        (3, "its process died 3 times, at last with exit code 3; what it said last stands above"),
+    ],
+)
+def test_only_a_kill_is_put_down_to_memory(play, how, said):
+    assert play(LocalExecutor(1, 1), {"a": [how] * 3}) == {"a": said}
+
+
+def test_a_process_serves_one_cell_after_the_other(play):
+    play(LocalExecutor(2, 1), {f"cell{k}": [] for k in range(8)})
+    assert len(play.players) == 2
+
+
+def test_who_stops_waits_for_nobody(play):
+    """The generator is closed as Ctrl-C closes it: processes at work are ended, and none is begun instead."""
+    executor = LocalExecutor(2, 1)
+    running = executor.run({"quick": [], "long": ["wait"] * 3, "next": ["wait"] * 3}.items())
+    assert next(running) == ("quick", 1)
+    begun = time.monotonic()
+    closing = threading.Thread(target=running.close)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert time.monotonic() - begun < 20
+    assert {one.wait() for one in play.players} <= {-signal.SIGKILL}
+    assert len(play.players) <= 2
+
+
+def test_every_process_gets_one_gpu_in_turn():
+    found = environments(5, 2, {"HOME": "/root"})
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "1", "0", "1", "0"]
+    assert {one["HOME"] for one in found} == {"/root"}
+    found = environments(3, 3, {"CUDA_VISIBLE_DEVICES": "4,GPU-8c,7"})
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["4", "GPU-8c", "7"]
+    assert "CUDA_VISIBLE_DEVICES" not in environments(2, 0, {})[1]
+    assert environments(1, 0, {"CUDA_VISIBLE_DEVICES": ""})[0]["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_by_default_there_is_a_process_per_gpu(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    executor = LocalExecutor()
+    assert executor.processes == 3
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in executor.environments] == ["0", "1", "2"]
+    assert LocalExecutor(2).processes == 2
+
+
+def test_threads_that_wait_sleep_unless_the_user_said_otherwise():
+    assert environments(1, 0, {})[0]["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environments(1, 0, {"OMP_WAIT_POLICY": "ACTIVE"})[0]["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_cpus_are_shared_out(monkeypatch):
+    monkeypatch.setattr(runner.os, "sched_getaffinity", lambda who: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert (LocalExecutor().processes, LocalExecutor().threads) == (8, 1)
+    assert [LocalExecutor(n).threads for n in (1, 2, 3, 9)] == [6, 4, 2, 1]  # torch alone would take 6
+    assert LocalExecutor(2, 5).threads == 5

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from made_study import study
-from salign.experiment import runner, store
-from salign.experiment.runner import Outcome, Task, run_task
+from salign.experiment import runner, store, worker
 from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results, summarise
 from salign.experiment.study import expand
+from salign.experiment.worker import Outcome, Task, run_task
 from salign.files import replace_text
 from salign.train.run import RunFolder
 
@@ -33,8 +33,8 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
         summed.append(options)
         replace_text(cell_file(run), '{"seconds": 1, "figures": {}}')
 
-    monkeypatch.setattr(runner, "fit", fit)
-    monkeypatch.setattr(runner, "summarise", summed_up)
+    monkeypatch.setattr(worker, "fit", fit)
+    monkeypatch.setattr(worker, "summarise", summed_up)
     task, outcomes = Task(cell.recipe, tmp_path, ["test_ood"], 7), []
     both = [threading.Thread(target=lambda: outcomes.append(run_task(task)), daemon=True) for _ in range(2)]
     both[0].start()

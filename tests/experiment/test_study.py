@@ -8,6 +8,7 @@ import yaml
 
 from salign.data.controls import BY_SHARE, CONTROLS
 from salign.experiment.arms import PLAIN, arm_changes, times
+from salign.experiment.store import StudyFolder
 from salign.experiment.study import ALL_IMAGES, Study, expand
 from salign.types import SalignError
 
@@ -17,6 +18,7 @@ def content(manifest: Path, **changes: Any) -> dict[str, Any]:
         "name": "small",
         "recipe": {"data": {"manifest": str(manifest), "test": ["test_iid", "test_ood"]}},
         "arms": {"cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}}},
+        "target": "test_ood",
         "grids": [{"arms": ["ce", "cyborg", "shuffled"], "seeds": 2}],
         **changes,
     }
@@ -151,6 +153,17 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
         ({"questoin": "?"}, "questoin: unknown key; did you mean 'question'"),
         ({"grids": [{"arms": ["ce"], "datasets": ["x"]}]}, "datasets ['x'] not among data"),
         ({"arms": {"cyborg": {"loss": {"name": "cyborg", "alpha": 3}}}}, "alpha"),
+        ({"metric": "f1"}, "metric: Input should be 'auroc', 'accuracy' or 'balanced_accuracy', got 'f1'"),
+        ({"target": "tset"}, "for target 'tset'; there are, data set data: val, test_iid, test_ood."),
+        ({"reference": "NA"}, "for reference 'NA'; there are"),
+        ({"analysis": {"sets": ["test_iid", "x"]}, "target": "y"}, "for target 'y', analysis.sets 'x'; there are"),
+        ({"baseline": "cee"}, "no arm is called 'cee'"),
+        ({"guided": "cybrog"}, "no arm is called 'cybrog'"),
+        ({"controls": ["shufled"]}, "no arm is called 'shufled'"),
+        ({"arms": {"a\nb": {}}}, "a name is text in one line, got 'a\\nb'"),
+        ({"networks": {" ": {}}}, "a name is text in one line, got ' '"),
+        ({"grids": [{"arms": [""]}]}, "grids.0.arms.0: a name is text in one line, got ''"),
+        ({"name": "n" * 256}, "name: String should have at most 255 characters"),
     ],
 )
 def test_a_mistake_is_named(digits: Path, changes: dict[str, Any], said: str) -> None:
@@ -167,3 +180,41 @@ def test_a_file_finds_its_manifest_beside_itself(digits: Path, tmp_path: Path) -
     (cell, *_) = expand(read)
     assert Path(cell.recipe.data.manifest) == digits.resolve()
     assert cell.recipe.train.epochs == 3
+
+
+def test_every_data_set_needs_the_target_and_one_the_reference(digits: Path) -> None:
+    datasets = {"a": {}, "b": {"data": {"test": {"test_ood": ["val"], "far": ["test_ood"]}}}}
+    assert expand(Study.build(content(digits, datasets=datasets, reference="test_iid")))
+    with pytest.raises(SalignError, match=r"for target 'far'; there are, data set a: val, test_iid, test_ood; data"):
+        expand(Study.build(content(digits, datasets=datasets, target="far")))
+
+
+@pytest.mark.parametrize(
+    ("arm", "name"),
+    [
+        ("a$x$", "a-x--seed0"),
+        ("(x)", "x--seed0"),
+        ("μάτι", "seed0"),
+        ("_.-x", "x-seed0"),
+        ("NA", "NA-seed0"),
+        ("x" * 250, "x" * 234 + "-seed0"),
+    ],
+)
+def test_any_name_of_an_arm_makes_a_name_of_a_folder(digits: Path, arm: str, name: str) -> None:
+    study = Study.build(content(digits, arms={arm: {"train": {"epochs": 3}}}, grids=[{"arms": [arm], "seeds": 1}]))
+    (cell,) = expand(study)
+    assert (cell.arm, cell.recipe.name) == (arm, name)
+    assert len(f".{name}-01234567.lock") <= 255
+
+
+def test_data_sets_and_networks_may_have_spaces_in_their_names(digits: Path) -> None:
+    networks = {"ResNet 18": {"model": {"backbone": "test_resnet"}}, "<lite>": {}}
+    study = content(digits, datasets={"a b": {}, "c": {}}, networks=networks, grids=[{"arms": ["ce"], "seeds": 1}])
+    names = [cell.recipe.name for cell in expand(Study.build(study))]
+    assert names == ["a-b--lite--ce-seed0", "a-b-ResNet-18-ce-seed0", "c--lite--ce-seed0", "c-ResNet-18-ce-seed0"]
+
+
+def test_names_that_are_cut_short_keep_their_runs_apart(digits: Path, tmp_path: Path) -> None:
+    arms = {"x" * 250 + end: {"train": {"epochs": epochs}} for end, epochs in (("a", 3), ("b", 4))}
+    cells = expand(Study.build(content(digits, arms=arms, grids=[{"arms": list(arms), "seeds": 1}])))
+    assert len({StudyFolder(tmp_path).run(cell).path for cell in cells}) == 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,15 +66,14 @@ def evaluate_net(
 
     With --people also as a share of how well people agree among themselves.
     """
-    import pandas as pd
-
     from salign.data.manifest import Manifest
+    from salign.evaluate.tables import read_figures
     from salign.train.run import RunFolder
-    from salign.train.saliency_report import share_of_ceiling
+    from salign.train.saliency_report import TEXT, share_of_ceiling
 
     _show(RunFolder.open(run).path)
     if people is not None:
-        table = pd.read_csv(run / "agreement.csv", dtype={"id": str})
+        table = read_figures(run / "agreement.csv", TEXT)
         for row in share_of_ceiling(table, Manifest.read(people), run, metric).itertuples():
             typer.echo(
                 f"{row.set}: {metric} with each of {row.people:.1f} people of {row.images} images: net {row.net:.3f}, "
@@ -132,14 +131,14 @@ def _manifest(run: Path) -> str:
 
 
 def _show(run: Path) -> None:
-    import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
     from salign.evaluate.agreement import LABELS
-    from salign.train.saliency_report import summarise_agreement
+    from salign.evaluate.tables import read_figures
+    from salign.train.saliency_report import TEXT, summarise_agreement
 
-    agreement: pd.DataFrame = pd.read_csv(run / "agreement.csv")
+    agreement = read_figures(run / "agreement.csv", TEXT)
     table = Table(
         title="agreement with people on held-out images; net minus what sees no image [95 %]",
         caption="KL divergence: less is better; all else: more",

@@ -28,10 +28,12 @@ GROUPED = ("auroc", "auroc_macro", "accuracy", "apcer", "bpcer")
 
 def figures_table(evaluation: Path) -> None:
     """Print `evaluation.csv`: a column per set and a line per main figure, then groups with fewer figures."""
-    import pandas as pd
     from rich.console import Console
 
-    figures = pd.read_csv(evaluation, keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high"), ""))
+    from salign.evaluate.figures import TEXT
+    from salign.evaluate.tables import read_figures
+
+    figures = read_figures(evaluation, TEXT)
     console = Console()
     whole = figures[figures["group_column"] == ""]
     for title, part, wanted in (

@@ -17,6 +17,8 @@ from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 from salign.types import SalignError
 
 COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "n", "note")
+TEXT = ("split", "group_column", "group", "metric", "note")
+"""Columns that hold text."""
 Line = tuple[str, float, float, float, int, str]
 """Metric, value, low, high, n and note: a row of the table without its place."""
 APCER_TARGETS = (1, 5, 10)

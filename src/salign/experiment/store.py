@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from salign.evaluate.figures import TEXT
+from salign.evaluate.tables import read_figures
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
 from salign.readers import read_json
@@ -86,8 +88,8 @@ def summarise(run: RunFolder, seconds: float, *, sets: list[str] | None, images:
     def note(name: str, metric: str, value: float) -> None:
         figures.setdefault(name, {})[metric] = float(value)
 
-    evaluation = pd.read_csv(run.evaluation)
-    whole = evaluation[evaluation["group_column"].isna() & evaluation["metric"].isin(list(ANSWERS))]
+    evaluation = read_figures(run.evaluation, TEXT)
+    whole = evaluation[(evaluation["group_column"] == "") & evaluation["metric"].isin(list(ANSWERS))]
     for name, metric, value in zip(whole["split"], whole["metric"], whole["value"], strict=True):
         note(name, ANSWERS[metric], value)
     agreement = tables["agreement"]

@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from salign.config import explained, merge, read_values
 from salign.experiment.arms import arm_changes, times
 from salign.train.recipe import Recipe, found_manifest
+from salign.train.report import set_names
 from salign.types import SalignError
 
 ALL_IMAGES = -1
@@ -24,6 +25,19 @@ Place = tuple[str, str, str, int, float, int]
 """Dataset, network, arm, images, annotated share, seed."""
 _FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
 """Instead of `auto`, which could choose differently for two arms of a pair."""
+_LONGEST = 240
+"""Letters of a run's name: with its hash, and as the name of its lock, it is one of a file."""
+
+
+def _readable(name: str) -> str:
+    """A name stands in pages, plots and tables: any text in one line, but some text."""
+    if not name.strip() or not name.isprintable():
+        raise ValueError(f"a name is text in one line, got {name!r}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_readable)]
+"""Of an arm, a data set, a network or a test set; what a page or a table needs escaped, it escapes."""
 
 
 class _Section(BaseModel):
@@ -33,7 +47,7 @@ class _Section(BaseModel):
 class Grid(_Section):
     """Every combination of its lists; a study is the union of its grids."""
 
-    arms: list[str] = Field(min_length=1)
+    arms: list[Name] = Field(min_length=1)
     """Named arms; see `salign.experiment.arms`."""
     seeds: int | list[int] = 5
     """So many seeds from 0 on, or these. A seed decides the initial weights, the order, the subset and the control."""
@@ -52,7 +66,7 @@ class Grid(_Section):
 class Analysis(_Section):
     """What is measured on every trained model besides its answers."""
 
-    sets: list[str] | None = None
+    sets: list[Name] | None = None
     """Test sets whose maps are compared with people's and whose regions are exchanged; null = all."""
     images: int = Field(default=200, ge=1)
     """At most so many images of each, the same for every run."""
@@ -61,7 +75,7 @@ class Analysis(_Section):
 class Study(_Section):
     """Data sets x networks x arms x training images x annotated share x seeds."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
     """Of its folder."""
     title: str = ""
     """Heading of the report."""
@@ -70,23 +84,23 @@ class Study(_Section):
     recipe: dict[str, Any]
     """What all runs share: a recipe without name and seed. `{seed}` in `data.manifest` and `model.weights` is the seed
     of the run, for maps and weights that a machine made anew for every seed."""
-    datasets: dict[str, dict[str, Any]] = {"data": {}}
+    datasets: dict[Name, dict[str, Any]] = {"data": {}}
     """Name -> recipe values."""
-    networks: dict[str, dict[str, Any]] = {"network": {}}
+    networks: dict[Name, dict[str, Any]] = {"network": {}}
     """Name -> recipe values."""
-    arms: dict[str, dict[str, Any]] = {}
+    arms: dict[Name, dict[str, Any]] = {}
     """Further arms, or other settings for a known one: name -> recipe values."""
-    baseline: str = "ce"
+    baseline: Name = "ce"
     """What every arm is compared with."""
-    guided: str = "cyborg"
+    guided: Name = "cyborg"
     """The arm whose worth is in question; controls copy it and change the maps."""
-    controls: list[str] = ["shuffled"]
+    controls: list[Name] = ["shuffled"]
     """Arms that the guided one must beat too, or people's maps were not the reason."""
-    metric: str = "auroc"
-    """Figure that counts: auroc or accuracy."""
-    target: str = "test"
+    metric: Literal["auroc", "accuracy", "balanced_accuracy"] = "auroc"
+    """Figure that counts: auroc, accuracy or balanced_accuracy."""
+    target: Name = "test"
     """Test set that counts."""
-    reference: str | None = None
+    reference: Name | None = None
     """Test set that looks like the training data, if another."""
     grids: list[Grid] = Field(min_length=1)
     """Which combinations are run."""
@@ -155,7 +169,7 @@ def expand(study: Study) -> list[Cell]:
 
     Raises:
         SalignError: an unknown arm, a recipe that does not hold or allows several labels, `ce_times` without a number
-            of images, or one place with different epochs.
+            of images, one place with different epochs, or a test set that is asked for and not there.
     """
     places: dict[Place, int | None] = {}
     for grid in study.grids:
@@ -163,6 +177,8 @@ def expand(study: Study) -> list[Cell]:
             if places.setdefault(place, grid.epochs) != grid.epochs:
                 raise SalignError(f"study {study.name}: {place} stands in two grids with different epochs.")
     rank = {arm: number for number, arm in enumerate(dict.fromkeys(arm for grid in study.grids for arm in grid.arms))}
+    for arm in (study.baseline, study.guided, *study.controls):
+        arm_changes(arm, guided=study.guided, own=study.arms)
     ordered = sorted(places, key=lambda place: (place[5], place[0], place[1], place[3], place[4], rank[place[2]]))
     names: dict[str, str] = {}
     cells = []
@@ -177,7 +193,24 @@ def expand(study: Study) -> list[Cell]:
                 "allows several. Train such recipes one by one: salign train."
             )
         cells.append(Cell(*place, recipe=recipe))
+    _check_sets(study, cells)
     return cells
+
+
+def _check_sets(study: Study, cells: list[Cell]) -> None:
+    """What is only looked for when all is trained is checked before: all data sets have the target, one the reference.
+
+    Raises:
+        SalignError: every fault at once.
+    """
+    offered = dict.fromkeys((cell.dataset, *set_names(cell.recipe)) for cell in cells)
+    said = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
+    asked = [("target", study.target), *(("analysis.sets", name) for name in study.analysis.sets or ())]
+    faults = [f"{key} {name!r}" for key, name in asked if not all(name in sets for _, *sets in offered)]
+    if study.reference is not None and not any(study.reference in sets for _, *sets in offered):
+        faults.append(f"reference {study.reference!r}")
+    if faults:
+        raise SalignError(f"study {study.name}: no test set of that name for {', '.join(faults)}; there are, {said}.")
 
 
 def _places(grid: Grid, study: Study) -> Iterator[Place]:
@@ -221,10 +254,11 @@ def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def _name(study: Study, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int) -> str:
-    """Readable beginning of the run folder's name."""
+    """Readable beginning of the run folder's name; what it leaves out, the hash behind it tells apart."""
     parts = [dataset] if len(study.datasets) > 1 else []
     parts += [network] if len(study.networks) > 1 else []
-    parts += [re.sub(r"[^A-Za-z0-9._-]+", "-", arm)]
-    parts += [f"n{images}"] if images != ALL_IMAGES else []
-    parts += [f"maps{100 * annotated:g}pc"] if annotated != 1 else []
-    return "-".join([*parts, f"seed{seed}"])
+    words = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in [*parts, arm])
+    numbers = [f"n{images}"] if images != ALL_IMAGES else []
+    numbers += [f"maps{100 * annotated:g}pc"] if annotated != 1 else []
+    end = "-".join([*numbers, f"seed{seed}"])
+    return f"{words.lstrip('._-')[: _LONGEST - len(end) - 1]}-{end}".lstrip("-")

@@ -21,6 +21,7 @@ from salign.data.transforms import build_transform
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
+from salign.evaluate.tables import read_figures
 from salign.files import replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
@@ -210,14 +211,6 @@ def _drawn(manifest: Manifest, predictions: Path, images: int, seed: int) -> Man
 
 
 def _read(folder: Path) -> dict[str, pd.DataFrame]:
-    """What was written, as it was computed: only an empty figure is a missing one, whatever an image is called."""
-    figures = dict.fromkeys((*METRICS, "value"), "")
-    return {
-        kind: pd.read_csv(
-            folder / f"{kind}.csv",
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=False,
-            na_values=figures,
-        )
-        for kind, text in (("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note")))
-    }
+    """What was written, as it was computed."""
+    tables = ("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note"))
+    return {kind: read_figures(folder / f"{kind}.csv", text) for kind, text in tables}

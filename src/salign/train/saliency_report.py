@@ -28,6 +28,8 @@ from salign.types import Batch, SalignError
 
 NET, CENTRE, MEAN = "net", "centre", "mean_map"
 """What is measured: the net, a Gaussian in the middle of the image, and the mean of the training maps."""
+TEXT = ("set", "id", "predictor")
+"""Columns of `agreement.csv` that hold text; one per metric follows."""
 CENTRE_SPREAD = 0.25
 """Standard deviation of the centre prior as a share of each side."""
 

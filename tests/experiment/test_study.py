@@ -209,7 +209,12 @@ def test_any_name_of_an_arm_makes_a_name_of_a_folder(digits: Path, arm: str, nam
 
 def test_data_sets_and_networks_may_have_spaces_in_their_names(digits: Path) -> None:
     networks = {"ResNet 18": {"model": {"backbone": "test_resnet"}}, "<lite>": {}}
-    study = content(digits, datasets={"a b": {}, "c": {}}, networks=networks, grids=[{"arms": ["ce"], "seeds": 1}])
+    study = content(
+        digits,
+        datasets={"a b": {}, "c": {"data": {"limit": 50}}},
+        networks=networks,
+        grids=[{"arms": ["ce"], "seeds": 1}],
+    )
     names = [cell.recipe.name for cell in expand(Study.build(study))]
     assert names == ["a-b--lite--ce-seed0", "a-b-ResNet-18-ce-seed0", "c--lite--ce-seed0", "c-ResNet-18-ce-seed0"]
 

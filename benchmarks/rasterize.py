@@ -4,6 +4,7 @@
 
 Polygons have 3 to 60 corners around a centre, strokes 10 to 200 points along a wandering line with a radius of 3 to 40
 pixels that varies as with a pen, mixed annotations four of either and one that erases. Each becomes a map of its own.
+Last come what nobody draws and a stranger may send: a polygon and a stroke of 100,000 points to and fro over the image.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ def mixed(random: np.random.Generator, side: int) -> list[Shape]:
     return [*shapes, Stroke(rubber.points, rubber.radii, erase=True)]
 
 
+def to_and_fro(side: int) -> tuple[Polygon, Stroke]:
+    across, down = np.linspace(0, side, 100_000), np.where(np.arange(100_000) % 2, 0.0, float(side))
+    points = tuple(zip(across.tolist(), down.tolist(), strict=True))
+    return Polygon(points), Stroke(points, (1.0,) * len(points))
+
+
 def measure(count: int, side: int, rounds: int) -> list[dict[str, Any]]:
     """One row per kind."""
     random = np.random.default_rng(0)
@@ -53,6 +60,8 @@ def measure(count: int, side: int, rounds: int) -> list[dict[str, Any]]:
         "a polygon": [[polygon(random, side)] for _ in range(count)],
         "a stroke": [[stroke(random, side)] for _ in range(count)],
         "9 shapes": [mixed(random, side) for _ in range(count)],
+        "a polygon to and fro": [[to_and_fro(side)[0]]],
+        "a stroke to and fro": [[to_and_fro(side)[1]]],
     }
 
     def all_of(annotations: list[list[Shape]]) -> int:
@@ -62,11 +71,11 @@ def measure(count: int, side: int, rounds: int) -> list[dict[str, Any]]:
     return [
         {
             "annotation": name,
-            "annotations": count,
+            "annotations": len(kind),
             "pixels": side,
             "seconds": seconds[name],
-            "points": sum(len(shape.points) for shapes in kind for shape in shapes) / count,
-            "share_marked": all_of(kind) / (count * side * side),
+            "points": sum(len(shape.points) for shapes in kind for shape in shapes) / len(kind),
+            "share_marked": all_of(kind) / (len(kind) * side * side),
         }
         for name, kind in kinds.items()
     ]

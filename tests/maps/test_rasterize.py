@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from references.rasterize import reference_fixation_map, reference_rasterize
-from salign.maps.rasterize import fixation_map, rasterize
+from salign.maps import polygon as polygon_module
+from salign.maps import rasterize as rasterize_module
+from salign.maps import stroke as stroke_module
+from salign.maps.rasterize import covers, fixation_map, rasterize
+from salign.maps.scan import rows_of
 from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
 from salign.types import SalignError
 
@@ -39,6 +43,75 @@ drawings = st.lists(polygons | boxes | strokes, max_size=4)
 @settings(max_examples=60, deadline=None)
 def test_every_pixel_is_as_in_exact_arithmetic(shapes: list[Shape]):
     np.testing.assert_array_equal(rasterize(shapes, SIZE), reference_rasterize(shapes, SIZE))
+
+
+@given(drawings, st.sampled_from([1, 40, 10_000]))
+@settings(max_examples=60, deadline=None)
+def test_the_way_for_many_points_and_large_images_leaves_every_pixel_as_it_is(shapes: list[Shape], pixels: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(polygon_module, "MANY", 0)
+        patch.setattr(stroke_module, "MANY", 0)
+        patch.setattr(stroke_module, "_BLOCK", 2)
+        patch.setattr(stroke_module, "_STRIDES", (3, 2, 1))
+        patch.setattr(rasterize_module, "_PIXELS_AT_ONCE", pixels)
+        np.testing.assert_array_equal(rasterize(shapes, SIZE), reference_rasterize(shapes, SIZE))
+
+
+def test_strides_leave_no_part_out():
+    """Each part stands apart from all others: one that is not drawn would be missed."""
+    points = [(x + 0.5, y + 0.5) for y in range(1, 60, 4) for x in range(1, 60, 4)]
+    there_and_back = tuple(point for pair in zip(points, points, strict=True) for point in pair)
+    radii = (0.0,) * len(there_and_back)
+    expected = rasterize([Stroke(there_and_back, radii)], (64, 64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stroke_module, "MANY", 0)
+        found = rasterize([Stroke(there_and_back, radii)], (64, 64))
+    assert [bool(found[int(y), int(x)]) for x, y in points] == [True] * len(points)
+    np.testing.assert_array_equal(found, expected)
+
+
+def to_and_fro(count: int, side: int) -> tuple[tuple[float, float], ...]:
+    return tuple(zip(np.linspace(0, side, count).tolist(), [0.0, float(side)] * (count // 2), strict=True))
+
+
+def test_a_polygon_to_and_fro_is_as_counted_in_a_row():
+    """100,000 edges of 1,000 rows each: the columns of a row are told by how many edges cross it left of them."""
+    points = np.array(to_and_fro(100_000, 1000))
+    found = rasterize([Polygon(tuple(map(tuple, points.tolist())))], (1000, 1000))
+    ends = np.roll(points, -1, 0)
+    for row in (0, 333, 999):
+        share = (row + 0.5 - points[:, 1]) / (ends[:, 1] - points[:, 1])
+        crossed = np.sort(points[:, 0] + share * (ends[:, 0] - points[:, 0]))
+        centres = np.arange(1000) + 0.5
+        before, after = (np.searchsorted(crossed, centres + step) for step in (-1e-6, 1e-6))
+        expected, sure = after % 2 == 1, before == after
+        np.testing.assert_array_equal(found[row][sure], expected[sure])
+        assert sure.sum() > 900
+
+
+@pytest.mark.parametrize("kind", ["polygon", "stroke", "scribble"])
+def test_many_points_take_few_steps_and_little_memory(kind, monkeypatch):
+    """Row by row, to and fro would be a hundred million steps."""
+    steps = []
+
+    def counted(*arguments):
+        for index, row in rows_of(*arguments):
+            steps.append(len(index))
+            yield index, row
+
+    monkeypatch.setattr(polygon_module, "rows_of", counted)
+    monkeypatch.setattr(stroke_module, "rows_of", counted)
+    points = to_and_fro(100_000, 1000)
+    if kind == "scribble":
+        points = tuple(map(tuple, np.random.default_rng(0).uniform(0, 1000, (100_000, 2)).tolist()))
+    shape = Polygon(points) if kind == "polygon" else Stroke(points, (2.0,) * len(points))
+    tracemalloc.start()
+    found = rasterize([shape], (1000, 1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6, f"{peak / 1e6:.0f} MB"
+    assert sum(steps) < 10e6
+    assert found.all() == (kind == "stroke")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +207,12 @@ def test_a_size_without_pixels_is_refused(size):
         rasterize([], size)
     with pytest.raises(SalignError, match="at least 1 x 1"):
         fixation_map([], size, 1)
+
+
+@given(polygons | boxes | strokes)
+@settings(max_examples=60, deadline=None)
+def test_a_shape_covers_a_pixel_or_none(shape: Shape):
+    assert covers(shape, SIZE) == reference_rasterize([as_erase(shape, False)], SIZE).any()
 
 
 def test_a_fixation_has_no_area():

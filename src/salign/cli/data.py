@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from salign.data.check import Report
+    from salign.data.manifest import Manifest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,26 +35,82 @@ def check_manifest(
         bool,
         typer.Option("--multi-label", help="Images may have several labels, or none; each set is counted as a class"),
     ] = False,
+    without_duplicates: Annotated[
+        Path | None, typer.Option(help="Write a manifest with one row of each picture: see below which")
+    ] = None,
+    near: Annotated[
+        bool,
+        typer.Option("--near", help="With --without-duplicates: of nearly equal pictures, too; look at them first"),
+    ] = False,
 ) -> None:
     """Look at every image and map before training does.
 
     Finds broken files, maps that do not fit their image, blank and constant maps, the same picture in two splits or
     with two labels (also re-encoded, brightened or slightly cropped), and counts classes and maps per split. Prints
-    the findings and writes a page of pictures with the maps laid over. Ends with code 1 if a row cannot be used.
+    the findings and writes a page of pictures with the maps laid over, and MANIFEST-duplicates.csv where a picture
+    occurs more than once. Ends with code 1 if a row cannot be used.
+
+    Of the copies of a picture --without-duplicates keeps one that is measured on (in a split other than train and val),
+    else one in val; of several, one with a map, else the first. No row changes its split. Copies whose labels differ
+    all stay and are told: which label is right is yours to say.
     """
     from salign.data.check import check_file
     from salign.data.check_report import print_report, write_report_html
+    from salign.data.manifest import Manifest
+    from salign.errors import SalignError
 
+    if near and without_duplicates is None:
+        raise SalignError("--near says which copies are left out; give --without-duplicates FILE as well")
+    if quick and without_duplicates is not None:
+        raise SalignError("--quick reads no pixels, so that no duplicate is found; leave it out")
     report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
     print_report(report)
     page = write_report_html(report, html or manifest.with_name(f"{manifest.stem}-check.html"))
+    _list_duplicates(report, manifest.with_name(f"{manifest.stem}-duplicates.csv"))
     if report.faults:
         typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
         raise typer.Exit(1)
+    if without_duplicates is not None:
+        whole = Manifest.read(manifest, root, multi_label=multi_label)
+        _write_without(report, whole, manifest, without_duplicates, near=near)
     asked = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
     typer.echo(
         f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}{asked}"
     )
+
+
+def _list_duplicates(report: Report, target: Path) -> None:
+    from salign.data.deduplicating import duplicate_table
+    from salign.data.tables import for_spreadsheets, write_table
+
+    table = duplicate_table(report)
+    if len(table) or target.exists():  # an older list would be wrong now
+        write_table(for_spreadsheets(table), target)
+    if len(table):
+        typer.echo(
+            f"wrote {target}: {len(table)} pictures in {table['group'].max()} groups of equal or near-equal ones"
+        )
+
+
+def _write_without(report: Report, whole: Manifest, source: Path, target: Path, *, near: bool) -> None:
+    from collections import Counter
+
+    from salign.data.deduplicating import without_duplicates
+    from salign.data.manifest_root import root_option
+    from salign.errors import SalignError
+
+    if target.resolve() == source.resolve():
+        raise SalignError(f"{target} is the manifest that is checked; give another name")
+    kept = without_duplicates(report, near=near)
+    rows = {row: i for i, row in enumerate(whole.table["row"].tolist())}
+    splits = Counter(str(whole.table["split"].iat[rows[row]]) for row in kept.left_out)
+    whole.take([rows[row] for row in kept.rows]).write(target)
+    said = ", ".join(f"{count} of {split}" for split, count in sorted(splits.items())) or "none"
+    typer.echo(f"wrote {target}{root_option(target, whole.root)}: {len(kept.rows)} rows; left out as copies: {said}")
+    for group in kept.contradicting:
+        typer.echo(
+            f"  rows {', '.join(map(str, group))} are one picture with different labels, and all stay: mend them"
+        )
 
 
 @app.command("plant")

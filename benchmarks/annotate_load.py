@@ -86,6 +86,7 @@ async def annotator(number: int, base: str, until: float, think: tuple[float, fl
     lot = random.Random(number)
     await asyncio.sleep(lot.uniform(0, think[1]))
     async with httpx.AsyncClient(base_url=base, headers={"X-Salign": "1"}, timeout=30) as client:
+        client.headers["x-salign-study"] = (await client.get("/api/session")).json()["study"]
         reply = await found.ask("join", client.post("/api/join", json={"name": f"annotator {number}"}))
         if reply is None:
             return

@@ -40,9 +40,15 @@ class Page:
     def __init__(self, client: TestClient, token: str | None = None) -> None:
         self.client, self.token = client, token
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What stands in every request."""
+        study = self.client.app.state.collection.store.study  # type: ignore[attr-defined]
+        token = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return {"X-Salign": "1", "X-Salign-Study": study, **token}
+
     def call(self, method: str, path: str, code: int = 200, **more: Any) -> Any:
-        headers = {"X-Salign": "1", **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
-        headers |= more.pop("headers", {})
+        headers = self.headers | more.pop("headers", {})
         reply = self.client.request(method, path, headers=headers, **more)
         assert reply.status_code == code, f"{method} {path}: {reply.status_code} {reply.text[:500]}"
         return reply.json() if "json" in reply.headers.get("content-type", "") else reply
@@ -103,7 +109,14 @@ class Running:
         return self.process.returncode, rest
 
 
-def serve(folder: Path, url: str | None, port: int) -> None:
-    """Serve a study in this process until it is killed: what `Running` does, without the seconds to import."""
+def serve(folder: Path, url: str | None, port: int, files: int | None = None) -> None:
+    """Serve a study in this process until it is killed: what `Running` does, without the seconds to import.
+
+    With `files` the process may have no more files open than that.
+    """
+    if files is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     collection = open_collection(folder, url=url)
     run(collection, listen("127.0.0.1", port), Place())

@@ -137,6 +137,22 @@ def test_memory_and_disk_are_bounded(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) >= 3
 
 
+def test_a_file_that_goes_while_the_cache_sweeps_costs_no_picture(tmp_path, monkeypatch):
+    """Others write beside and move into place: what was listed may be gone when it is looked at, or be unfinished."""
+    for number in range(2):
+        smooth_photo(300, 400 + number).save(tmp_path / f"{number}.png")
+    cache = PictureCache(tmp_path / "cache", disk=1)
+    begun = tmp_path / "cache" / "ab.1-2"
+    begun.write_bytes(b"half")
+    listed = pictures.Path.iterdir
+    gone = tmp_path / "cache" / "gone.jpeg"
+    monkeypatch.setattr("pathlib.Path.iterdir", lambda folder: iter([gone, *listed(folder), gone]))
+    for number in range(2):
+        assert opened(cache.image(tmp_path / f"{number}.png", 512).content).size == (400 + number, 300)
+    assert begun.read_bytes() == b"half", "what another thread is writing stays"
+    assert PictureCache(tmp_path / "cache", disk=1).image(tmp_path / "0.png", 512).media_type == "image/jpeg"
+
+
 def test_a_cache_that_cannot_be_written_still_serves(tmp_path, monkeypatch):
     smooth_photo(300, 400).save(tmp_path / "a.png")
     cache = PictureCache(tmp_path / "cache")

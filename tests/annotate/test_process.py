@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,27 @@ from salign.data.manifest import Manifest
 
 
 def client(port: int, token: str | None = None) -> httpx.Client:
-    headers = {"X-Salign": "1", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20)
+    """Asks as a page does, which learns first what study this is; waits for a server that is being started."""
+    base, headers = f"http://127.0.0.1:{port}", {"X-Salign": "1"}
+    for attempt in range(600):
+        try:
+            asked = urllib.request.Request(f"{base}/api/session", headers=headers)
+            with urllib.request.urlopen(asked, timeout=20) as reply:  # a client of httpx takes long to make
+                headers["X-Salign-Study"] = json.load(reply)["study"]
+            break
+        except OSError:
+            assert attempt < 599
+            time.sleep(0.05)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return httpx.Client(base_url=base, headers=headers, timeout=20)
+
+
+def servers() -> Any:
+    """Where servers start without the seconds to import; what is imported is settled by the first one of a session."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["salign.annotate.server_run", "salign.annotate.opening"])
+    return context
 
 
 def free_port() -> int:
@@ -88,7 +108,7 @@ def test_with_a_host_everybody_needs_a_link(tmp_path):
     assert len(set(tokens.values())) == 3
     with client(server.port) as page:
         assert page.get("/").status_code == 200
-        assert page.get("/api/session").json() == {"open": False}
+        assert page.get("/api/session").json()["open"] is False
         assert page.post("/api/join", json={"name": "Eve"}).status_code == 401
         assert page.get("/api/owner/summary").status_code == 401
     with client(server.port, tokens["Ann"]) as page:
@@ -108,7 +128,9 @@ def test_slow_clients_are_cut_off_while_others_are_served(tmp_path):
     folder = write_images(tmp_path / "photos", 3)
     (folder / "annotate.yaml").write_text(yaml.safe_dump({"classes": ["cat"], "limits": {"seconds": 1.0}}))
     server = Running(folder, "--port", 0)
-    head = b"POST /api/join HTTP/1.1\r\nHost: localhost\r\nX-Salign: 1\r\n"
+    with client(server.port) as page:
+        study = page.headers["X-Salign-Study"]
+    head = f"POST /api/join HTTP/1.1\r\nHost: localhost\r\nX-Salign: 1\r\nX-Salign-Study: {study}\r\n".encode()
     beginnings = [b"", b"GET /api/session HTT", head, head + b"Content-Length: 50\r\n\r\n{"]
     slow = []
     for beginning in beginnings * 25:
@@ -125,6 +147,31 @@ def test_slow_clients_are_cut_off_while_others_are_served(tmp_path):
     log = server.stderr()
     assert "headers took longer than 1 s" in log
     assert "408 the request took too long to arrive" in log
+
+
+@pytest.mark.slow
+def test_more_idle_connections_than_open_files_hold_up_nobody(tmp_path, capfd):
+    """A page that was there before is served all the while, one that comes now at once; the log says it once."""
+    folder, port = write_images(tmp_path / "photos", 3), free_port()
+    open_collection(folder, classes=["a"]).store.close()
+    context = servers()
+    server = context.Process(target=serve, args=(folder, None, port, 400), daemon=True)
+    server.start()
+    idle: list[socket.socket] = []
+    with client(port) as page:
+        for number in range(600):
+            idle.append(socket.create_connection(("127.0.0.1", port), 20))
+            if number % 100 == 99:
+                assert page.get("/api/session").status_code == 200
+                with client(port) as other:
+                    assert other.get("/").status_code == 200
+    server.terminate()
+    server.join()
+    for connection in idle:
+        connection.close()
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("refused: more than") == 1
 
 
 class Annotator(threading.Thread):
@@ -171,8 +218,7 @@ def test_killed_twenty_times_nothing_acknowledged_is_lost_and_nothing_is_doubled
     limits = {"rate": 10_000, "burst": 10_000}
     open_collection(folder, url=url, classes=["a", "b"], annotators_per_image=6, limits=limits).store.close()
     port, stop = free_port(), threading.Event()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["salign.annotate.server_run", "salign.annotate.opening"])
+    context = servers()
 
     def start() -> Any:
         process = context.Process(target=serve, args=(folder, url, port), daemon=True)

@@ -121,10 +121,11 @@ def test_the_same_name_goes_on_where_it_stopped_and_a_restart_changes_nothing(op
     assert again.call("GET", "/api/study")["classes"] == ["cat", "dog"]
 
 
-def test_settings_are_kept_with_the_study(photos, opened):
+def test_settings_are_kept_with_the_study(photos, opened, joined):
     opened(title="Kept", seed=7)
     found = open_collection(photos)
     assert (found.study.title, found.study.seed, found.classes) == ("Kept", 7, ("cat", "dog"))
+    joined(found, "Ann").tasks()
     with pytest.raises(SalignError, match="mode single, not pair"):
         open_collection(photos, mode="pair")
 

@@ -145,9 +145,12 @@ def test_nobody_gets_a_seat_that_is_taken(store):
     assert len({(task.unit, task.annotator) for task in tasks}) == 60
 
 
-def test_facts_about_a_study_stand(store):
+def test_facts_about_a_study_stand_from_the_first_task_on(store):
     assert store.remember("mode", "single") == "single"
-    assert store.remember("mode", "pair") == "single"
+    assert store.remember("mode", "pair") == "pair", "a mistake at the start is mended"
+    store.hand_out(store.add_person("Ann").id, 60, plan_one("a"))
+    assert store.remember("mode", "single") == "pair"
+    assert store.remember("mode", "pair") == "pair"
 
 
 def test_a_snapshot_holds_still_while_others_save(store):

@@ -144,6 +144,17 @@ def host_allowed(header: str, *, local_only: bool, names: Collection[str]) -> bo
     return True
 
 
+def network_of(address: str) -> str:
+    """Whose address it is: an IPv6 address stands for its /64, all of which one host may use."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address
+
+
 def is_loopback(host: str) -> bool:
     """Whether a server bound to this address is reached from this machine only."""
     if host == "localhost":

@@ -62,12 +62,15 @@ class Catalog:
     """What the folders say, where no manifest does."""
 
     @classmethod
-    def of_folder(cls, folder: Path | str, folders: str = "auto") -> Catalog:
+    def of_folder(cls, folder: Path | str, folders: str = "auto", without: Path | None = None) -> Catalog:
         """Every image below a folder, as `image_files` finds them; but not in folders with a file of `MARKERS`.
+
+        Nor in the folder `without`, unless that is the folder itself.
 
         Args:
             folder: where to look.
             folders: what the folders above the images say of splits and classes; see `folder_layout`.
+            without: a folder of salign's own, which is not looked into.
 
         Raises:
             SalignError: no such folder, no image in it, or one that lies in fewer folders than told.
@@ -75,7 +78,7 @@ class Catalog:
         root = Path(folder).resolve()
         if not root.is_dir():
             raise SalignError(f"no such folder: {folder}")
-        names = list(image_files(root, closed=_is_marked))
+        names = list(image_files(root, skip=() if without is None else (without,), closed=_is_marked))
         layout = folder_layout(names, folders)
         found = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
         if not found:

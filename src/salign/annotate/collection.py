@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from salign.annotate import access, assign
+from salign.annotate.broken import Broken, Unshown
 from salign.annotate.catalog import Catalog, Unit, target_of
 from salign.annotate.drafts import Draft, find_drafts
 from salign.annotate.pictures import PictureCache, default_window
-from salign.annotate.records import Annotation, check_annotation
+from salign.annotate.records import Annotation, Mistaken, check_annotation
 from salign.annotate.rows import Person, Plan, Saved, Task
 from salign.annotate.store import Store
+from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
 from salign.data.image import image_size, read_saliency
 from salign.data.manifest import CONFIDENCE
@@ -30,8 +33,12 @@ SPECK = 5e-4
 """Share of an image below which what a machine marked is not worth an outline of its own to edit."""
 
 
-class Unknown(SalignError):
+class Unknown(Mistaken):
     """There is no such thing, or it belongs to somebody else."""
+
+
+class NoConsent(Mistaken):
+    """The annotator has not agreed to what the study asks."""
 
 
 class Collection:
@@ -57,16 +64,18 @@ class Collection:
             self.units = {name: unit for name, unit in self.units.items() if self.drafts.get(name)}
         if not self.units:
             raise SalignError(f"{catalog.source}: nothing to hand out in mode {study.mode}")
-        folder.mkdir(parents=True, exist_ok=True)
+        self._sureness = self._confidences() if study.mode == "review" and study.least_sure_first else {}
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.secret = access.read_secret(folder / "secret")
         self.cache = PictureCache(folder / ".cache")
-        self.store = Store(url or f"sqlite:///{folder.resolve() / 'annotations.db'}")
+        self.store = Store(url or database_in(folder))
         mode = self.store.remember("mode", study.mode)
         if mode != study.mode:
             raise SalignError(
                 f"{self.store.shown_url}: holds annotations of mode {mode}, not {study.mode}; give another --out"
             )
-        self._shown = {access.hidden(self.secret, name): name for name in catalog.pictures}
+        self.broken = Broken(catalog, self.units.values(), self.drafts)
+        self._shown = {self._hidden(name): name for name in catalog.pictures}
         self._maps = {
             self._map_reference(name, draft.column): (name, draft.column)
             for name, drafts in self.drafts.items()
@@ -75,7 +84,6 @@ class Collection:
         }
         self._gold = [unit.id for unit in self.units.values() if unit.gold is not None]
         self._plain = [unit.id for unit in self.units.values() if unit.gold is None]
-        self._sureness = self._confidences() if study.mode == "review" and study.least_sure_first else {}
         self._order = lru_cache(maxsize=256)(self._drawn_order)
         self._window = lru_cache(maxsize=4096)(default_window)
         self._outlines = lru_cache(maxsize=64)(self._drawn_outlines)
@@ -86,10 +94,12 @@ class Collection:
 
         study = self.study
         return {
+            "study": self.store.study,
             "title": study.title,
             "question": study.asked,
             "instructions": study.instructions,
             "consent": study.consent,
+            "consented": person.consented is not None,
             "mode": study.mode,
             "classes": list(self.classes),
             "tools": ["brush", "eraser", "polygon", "box"],
@@ -102,18 +112,33 @@ class Collection:
         }
 
     def next_tasks(self, person: Person, have: Sequence[str]) -> dict[str, Any]:
-        """Hand out the next tasks, renew those already held, and say how far the annotator is."""
+        """Hand out the next tasks, renew those already held, and say how far the annotator is.
+
+        What cannot be shown is passed over.
+
+        Raises:
+            NoConsent: the study asks for consent, and the annotator has not given it.
+        """
+        if self.study.consent and person.consented is None:
+            raise NoConsent("agree to take part first: open this page again")
+        while (found := self._handed_out(person, have)) is None:
+            pass  # each time one file more is known that cannot be shown
+        return found
+
+    def _handed_out(self, person: Person, have: Sequence[str]) -> dict[str, Any] | None:
+        """As `next_tasks`; None where a task cannot be shown, which is noted then."""
         offered: list[str] = []
         left = 0
+        broken = self.broken.units()
 
         def plan(mine: list[Task], taken: dict[str, int]) -> list[Plan]:
             nonlocal left
-            offered[:] = [task.unit for task in mine if self._still_wanted(task, taken)]
+            offered[:] = [task.unit for task in mine if self._still_wanted(task, taken) and task.unit not in broken]
             holding = {str(task.id) for task in mine if task.state == "open"} & set(have)
             count = min(AHEAD + len(holding), MOST_OPEN) - len(offered)
-            made = self._plans(person.id, mine, taken, max(0, count))
+            made = self._plans(person.id, mine, taken, broken, max(0, count))
             offered.extend(new.unit for new in made)
-            seen = {task.unit for task in mine} | {new.unit for new in made}
+            seen = {task.unit for task in mine} | {new.unit for new in made} | broken
             wanted = self.study.annotators_per_image
             left = sum(unit not in seen and taken.get(unit, 0) < wanted for unit in self._plain or self._gold)
             return made
@@ -122,14 +147,22 @@ class Collection:
         known = [task for task in tasks if task.unit in self.units]
         done = sum(task.state != "open" for task in known)
         given = [task for task in known if task.state == "open" and task.unit in offered and str(task.id) not in have]
+        try:
+            views = [self.task_view(task) for task in given[:AHEAD]]
+        except Unshown:
+            return None
         return {
-            "tasks": [self.task_view(task) for task in given[:AHEAD]],
+            "tasks": views,
             "progress": {"done": done, "total": done + len(offered) + left},
             "finished": not offered,
         }
 
     def task_view(self, task: Task) -> dict[str, Any]:
-        """A task as the page shows it."""
+        """A task as the page shows it.
+
+        Raises:
+            Unshown: a file of it cannot be read, which is noted.
+        """
         drafts = self.drafts_of(task)
         latest = self.store.latest(task.annotator, task.id).get(task.id) if task.revision else None
         return {
@@ -202,18 +235,18 @@ class Collection:
             if decision or column
         ]
 
-    def picture(self, shown: str) -> Path:
-        """File of an image by the name the page knows.
+    def picture(self, shown: str) -> str:
+        """Path of an image by the name the page knows.
 
         Raises:
             Unknown: no image has that name.
         """
         if shown not in self._shown:
             raise Unknown("there is no such image")
-        return self.catalog.file(self.catalog.pictures[self._shown[shown]].path)
+        return self.catalog.pictures[self._shown[shown]].path
 
-    def heat_map(self, reference: str) -> Path:
-        """File of a map by the reference the page knows.
+    def heat_map(self, reference: str) -> str:
+        """Path of a map by the reference the page knows.
 
         Raises:
             Unknown: no map has that reference.
@@ -221,7 +254,13 @@ class Collection:
         if reference not in self._maps:
             raise Unknown("there is no such map")
         name, column = self._maps[reference]
-        return self.catalog.file(self.catalog.pictures[name].cells[column])
+        return self.catalog.pictures[name].cells[column]
+
+    def size(self, image: str) -> tuple[int, int] | None:
+        """(H, W) of an image, by its id; None where it cannot be read now."""
+        with suppress(Unshown):
+            return self.broken.show(self.catalog.pictures[image].path, image_size)
+        return None
 
     def target(self) -> str | None:
         """The class that pair mode asks for."""
@@ -233,9 +272,11 @@ class Collection:
         free = task.gold or taken.get(task.unit, 0) < self.study.annotators_per_image
         return free or task.leased > time.time()
 
-    def _plans(self, annotator: int, mine: list[Task], taken: dict[str, int], count: int) -> list[Plan]:
+    def _plans(
+        self, annotator: int, mine: list[Task], taken: dict[str, int], broken: Set[str], count: int
+    ) -> list[Plan]:
         made: list[Plan] = []
-        seen = {task.unit for task in mine}
+        seen = {task.unit for task in mine} | broken
         for position in range(len(mine), len(mine) + count):
             free = self._free(annotator, taken, seen, 1)
             if not free:
@@ -287,10 +328,10 @@ class Collection:
         return found
 
     def _image_view(self, name: str) -> dict[str, Any]:
-        path = self.catalog.file(self.catalog.pictures[name].path)
-        height, width = image_size(path)
-        window = self._window(path) if self.study.window_level else None
-        return {"id": access.hidden(self.secret, name), "width": width, "height": height, "window": window}
+        path = self.catalog.pictures[name].path
+        height, width = self.broken.show(path, image_size)
+        window = self.broken.show(path, self._window) if self.study.window_level else None
+        return {"id": self._hidden(name), "width": width, "height": height, "window": window}
 
     def _draft_view(self, image: str, draft: Draft) -> dict[str, Any]:
         shapes, reference = list(draft.shapes), None
@@ -303,13 +344,17 @@ class Collection:
     def _drawn_outlines(self, image: str, column: str) -> list[dict[str, Any]]:
         """Polygons around what a map of the manifest marks, in pixels of the image."""
         picture = self.catalog.pictures[image]
-        values = read_saliency(self.catalog.file(picture.cells[column])).numpy()
-        height, width = image_size(self.catalog.file(picture.path))
+        values = self.broken.show(picture.cells[column], read_saliency).numpy()
+        height, width = self.broken.show(picture.path, image_size)
         across, down = width / values.shape[1], height / values.shape[0]
         return [shape_to_json(scaled(one, across, down)) for one in outlines(values, smallest=SPECK)]
 
     def _map_reference(self, image: str, column: str | None) -> str:
-        return access.hidden(self.secret, f"map\0{column}\0{image}")
+        return self._hidden(f"map\0{column}\0{image}")
+
+    def _hidden(self, name: str) -> str:
+        """What the page knows a file by: another study's name for its own is another one, whatever was copied."""
+        return access.hidden(self.secret, f"{self.store.study}\0{name}")
 
     def _feedback(self, task: Task, annotation: Annotation) -> dict[str, Any] | None:
         correct = self.right(task, annotation.model_dump())

@@ -50,14 +50,17 @@ def open_collection(
         study = study.model_copy(update={"drafts": str((beside / study.drafts).resolve())})
     if manifest is None and (root / "manifest.csv").is_file():
         manifest = root / "manifest.csv"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_text(kept, study.to_yaml())  # first, so that no image is looked for in the study's own folder
     catalog = (
-        Catalog.of_folder(root, _folders(study, config == kept))
+        Catalog.of_folder(root, _folders(study, config == kept), without=place)
         if manifest is None
         else Catalog.of_manifest(manifest, root)
     )
-    return Collection(study, catalog, place, url)
+    try:
+        collection = Collection(study, catalog, place, url)
+        replace_text(kept, study.to_yaml())  # last: what does not fit together is not kept
+    except OSError as error:
+        raise SalignError(f"{place}: a study cannot be kept here: {error.strerror or error}") from error
+    return collection
 
 
 def _folders(study: Study, begun: bool) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ class PictureCache:
         self._making = [threading.Lock() for _ in range(256)]  # by the beginning of the tag: nothing is made twice
         self._decoding = threading.Semaphore(2)  # a large image takes hundreds of megabytes while it is read
         folder.mkdir(parents=True, exist_ok=True)
-        self._written = sum(path.stat().st_size for path in folder.iterdir())
+        self._written = sum(size for _, size, _ in self._kept())
 
     def image(self, path: Path, asked: int, window: tuple[float, float] | None = None) -> Encoded:
         """An image at most as wide as the rung for `asked`; see `encode_image`."""
@@ -177,13 +178,21 @@ class PictureCache:
 
     def _sweep(self) -> None:
         """Delete the longest unused files until a fifth of the room is free."""
-        states = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.iterdir())
+        states = sorted(self._kept())
         self._written = sum(size for _, size, _ in states)
         for _, size, path in states:
             if self._written <= self._disk * 0.8:
                 break
             path.unlink(missing_ok=True)
             self._written -= size
+
+    def _kept(self) -> Iterator[tuple[float, int, Path]]:
+        """Time of last use, bytes and path of each finished file; others come and go meanwhile."""
+        for path in self._folder.iterdir():
+            if path.suffix in (".jpeg", ".png"):  # not those that are being written
+                with contextlib.suppress(OSError):
+                    state = path.stat()
+                    yield state.st_mtime, state.st_size, path
 
     def _file(self, tag: str, media_type: str) -> Path:
         return self._folder / f"{tag}.{media_type.removeprefix('image/')}"

@@ -114,9 +114,12 @@ def map_agreement(images: Iterable[Mapping[int, np.ndarray]]) -> MapAgreement:
 
 
 def compared_maps(
-    answers: Sequence[Answer], size: Callable[[str], tuple[int, int]], seed: int
+    answers: Sequence[Answer], size: Callable[[str], tuple[int, int] | None], seed: int
 ) -> list[dict[int, np.ndarray]]:
-    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by `seed`."""
+    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by `seed`.
+
+    Images without a size are left out.
+    """
     marking: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         for image in answer.unit.images:
@@ -125,7 +128,9 @@ def compared_maps(
     several = sorted(image for image, found in marking.items() if len(found) > 1)
     chosen = sorted(several, key=lambda image: random.Random(f"{seed} {image}").random())[:COMPARED]
     return [
-        {answer.person.id: map_of(answer, image, size(image), SIDE) for answer in marking[image]} for image in chosen
+        {answer.person.id: map_of(answer, image, found, SIDE) for answer in marking[image]}
+        for image in chosen
+        if (found := size(image)) is not None
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -15,6 +16,10 @@ from salign.readers import parse_json
 
 _WEEK = 7 * 24 * 3600 * 1000.0
 _MOST_POINTS = 200_000
+
+
+class Mistaken(SalignError):
+    """What a caller sent is not right: the sentence is for the page. Other errors are for the log of the server."""
 
 
 class Annotation(BaseModel):
@@ -47,47 +52,61 @@ class Annotation(BaseModel):
     """Of the page."""
 
 
+def read_name(value: Any) -> str:
+    """The name of an annotator: 1 to 80 characters that can be printed, however its letters were composed.
+
+    Raises:
+        Mistaken: anything else.
+    """
+    name = unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else ""
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise Mistaken("name: expected 1 to 80 printable characters")
+    return name
+
+
 def read_key(text: str) -> str:
     """The key of a save in one spelling.
 
     Raises:
-        SalignError: it is not a UUID.
+        Mistaken: it is not a UUID.
     """
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        raise SalignError("the key of a save is a UUID") from None
+        raise Mistaken("the key of a save is a UUID") from None
 
 
 def read_json(content: bytes) -> Any:
     """Parse a body: UTF-8 JSON without NaN, Infinity or broken characters.
 
     Raises:
-        SalignError: anything else.
+        Mistaken: anything else.
     """
     try:
         return parse_json(content.decode("utf-8"), "the body")
     except UnicodeDecodeError as error:
-        raise SalignError(f"the body is not text in UTF-8: {error.reason}") from None
+        raise Mistaken(f"the body is not text in UTF-8: {error.reason}") from None
+    except SalignError as error:
+        raise Mistaken(str(error)) from None
 
 
 def read_annotation(value: Any, limit: int) -> Annotation:
     """Check the fields of an annotation by themselves; texts have at most `limit` characters.
 
     Raises:
-        SalignError: names the first fault.
+        Mistaken: names the first fault.
     """
     if not isinstance(value, dict):
-        raise SalignError("an annotation is a JSON object")
+        raise Mistaken("an annotation is a JSON object")
     try:
         annotation = Annotation.model_validate(value)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part)[:40] for part in fault["loc"])
-        raise SalignError(f"{place}: {fault['msg'][:200]}") from None
+        raise Mistaken(f"{place}: {fault['msg'][:200]}") from None
     for name in ("answer", "skipped"):
         if len(getattr(annotation, name) or "") > limit:
-            raise SalignError(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")
+            raise Mistaken(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")
     return annotation
 
 
@@ -95,19 +114,19 @@ def shapes_of(annotation: Annotation, images: int = 1) -> list[tuple[int, Shape]
     """The shapes of an annotation, each with the number of its image (0 unless there are two).
 
     Raises:
-        SalignError: a shape that cannot be read, that is no area, or of an image that is not there.
+        Mistaken: a shape that cannot be read, that is no area, or of an image that is not there.
     """
     found: list[tuple[int, Shape]] = []
     for number, value in enumerate(annotation.shapes):
         place = value.get("image", None if images > 1 else 0)
         if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < images:
-            raise SalignError(f"shapes.{number}: image must be 0 to {images - 1}")
+            raise Mistaken(f"shapes.{number}: image must be 0 to {images - 1}")
         try:
             shape = shape_from_json({key: part for key, part in value.items() if key != "image"})
         except SalignError as error:
-            raise SalignError(f"shapes.{number}: {error}") from None
+            raise Mistaken(f"shapes.{number}: {error}") from None
         if isinstance(shape, Fixation):
-            raise SalignError(f"shapes.{number}: a fixation is no area that can be painted")
+            raise Mistaken(f"shapes.{number}: a fixation is no area that can be painted")
         found.append((place, shape))
     return found
 
@@ -123,37 +142,33 @@ def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str
         drafts: drafts that were shown.
 
     Raises:
-        SalignError: names the first fault.
+        Mistaken: names the first fault.
     """
     if len(annotation.shapes) > study.limits.shapes:
-        raise SalignError(f"shapes: at most {study.limits.shapes}, got {len(annotation.shapes)}")
+        raise Mistaken(f"shapes: at most {study.limits.shapes}, got {len(annotation.shapes)}")
     shapes = shapes_of(annotation, images)
     if sum(len(getattr(shape, "points", ())) for _, shape in shapes) > _MOST_POINTS:
-        raise SalignError(f"shapes: at most {_MOST_POINTS} points in all")
+        raise Mistaken(f"shapes: at most {_MOST_POINTS} points in all")
     if annotation.answer is not None and annotation.answer not in classes:
-        raise SalignError(f"answer: {annotation.answer[:40]!r} is none of the study's classes")
+        raise Mistaken(f"answer: {annotation.answer[:40]!r} is none of the study's classes")
     if annotation.skipped is not None:
         return
     painted = any(not shape.erase for _, shape in shapes)
     if annotation.blank and painted:
-        raise SalignError("blank: nothing to mark, and yet there are marks")
+        raise Mistaken("blank: nothing to mark, and yet there are marks")
     if study.mode == "pair" and annotation.side is None:
-        raise SalignError("side: which of the two pictures is missing")
+        raise Mistaken("side: which of the two pictures is missing")
     if study.mode != "pair" and annotation.side is not None:
-        raise SalignError("side: only pairs have sides")
+        raise Mistaken("side: only pairs have sides")
     if study.mode not in ("pair", "review") and classes and annotation.answer is None:
-        raise SalignError("answer: one of the classes is missing")
+        raise Mistaken("answer: one of the classes is missing")
     if study.mode == "review":
         if annotation.review is None:
-            raise SalignError("review: accept, edit or reject is missing")
+            raise Mistaken("review: accept, edit or reject is missing")
         if annotation.draft is None or annotation.draft >= drafts:
-            raise SalignError(f"draft: 0 to {drafts - 1} is missing")
+            raise Mistaken(f"draft: 0 to {drafts - 1} is missing")
     elif annotation.review is not None:
-        raise SalignError("review: this study has nothing to review")
+        raise Mistaken("review: this study has nothing to review")
     needs_map = study.require_map and annotation.review not in ("accept", "reject")
     if needs_map and not painted and not annotation.blank:
-        raise SalignError("shapes: mark what supports the answer, or say that there is nothing to mark")
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
+        raise Mistaken("shapes: mark what supports the answer, or say that there is nothing to mark")

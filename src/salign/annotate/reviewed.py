@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from salign.annotate.answers import Answer, fitted, map_of
+from salign.annotate.broken import Unshown
 from salign.annotate.collection import Collection
 from salign.annotate.drafts import Draft
 from salign.annotate.quality import COMPARED, SIDE, overlap
-from salign.data.image import image_size, read_saliency
+from salign.data.image import read_saliency
 from salign.data.manifest import MACHINE
 from salign.evaluate.agreement import marked, pearson
 from salign.maps.rasterize import rasterize
@@ -101,9 +102,9 @@ def reviewed(collection: Collection, answers: Sequence[Answer]) -> Reviewed:
     machine = [image for image, drafts in collection.drafts.items() if any(map(_by_machine, drafts))]
     edits = sorted(
         (answer for answer in judged if answer.said.review == "edit"),
-        key=lambda answer: random.Random(f"{collection.study.seed} {answer.task.id}").random(),
+        key=lambda answer: random.Random(f"{collection.study.seed} {answer.unit.id} {answer.person.id}").random(),
     )
-    found = [_compared(collection, answer) for answer in edits[:COMPARED]]
+    found = [one for answer in edits[:COMPARED] if (one := _compared(collection, answer)) is not None]
 
     def mean(k: int) -> float:
         if not judged:
@@ -136,13 +137,19 @@ def _taken(answer: Answer) -> bool:
     return answer.said.review == "accept" and _by_machine(answer.drafts[_number(answer)])
 
 
-def _compared(collection: Collection, answer: Answer) -> tuple[float, float]:
-    """IoU and correlation of the draft with what was made of it; two blank maps agree, a blank and another do not."""
+def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | None:
+    """IoU and correlation of the draft with what was made of it; two blank maps agree, a blank and another do not.
+
+    None where the image or the map of the draft cannot be read now.
+    """
     image = answer.unit.images[0]
-    picture = collection.catalog.pictures[image]
-    size = image_size(collection.catalog.file(picture.path))
+    if (size := collection.size(image)) is None:
+        return None
     final = map_of(answer, image, size, SIDE).astype(np.float64)
-    before = _drawn(collection, answer.drafts[_number(answer)], image, size, final.shape)
+    try:
+        before = _drawn(collection, answer.drafts[_number(answer)], image, size, final.shape)
+    except Unshown:
+        return None
     if not (before.any() and final.any()):
         same = float(not before.any() and not final.any())
         return same, same
@@ -157,7 +164,7 @@ def _drawn(
     """The map of a draft, `small` as the map it is compared with."""
     shape = (small[0], small[1])
     if draft.column is not None:
-        file = collection.catalog.file(collection.catalog.pictures[image].cells[draft.column])
-        return fitted(read_saliency(file).numpy(), shape).astype(np.float64)
+        values = collection.broken.show(collection.catalog.pictures[image].cells[draft.column], read_saliency)
+        return fitted(values.numpy(), shape).astype(np.float64)
     shapes = [scaled(shape_from_json(one), shape[1] / size[1], shape[0] / size[0]) for one in draft.shapes]
     return rasterize(shapes, shape).astype(np.float64)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from salign.annotate.collection import Collection
 from salign.annotate.export import export_files
+from salign.annotate.records import Mistaken
 from salign.annotate.server_callers import Body, owner
 from salign.annotate.study import Export
 from salign.annotate.summary import Summary
-from salign.errors import SalignError
 
 _AGGREGATES = get_args(Export.model_fields["aggregate"].annotation)
+
+_EXPORTS = 2
+"""Exports made at once; others wait."""
 
 INSIDE = "exported"
 """The only folder in an archive: beside the images it is none of the study, and replaces nothing of theirs."""
@@ -39,20 +45,32 @@ coco.json        the same for tools that read COCO
 def add_owner_routes(app: FastAPI, collection: Collection) -> None:
     """Add `/api/owner/...` to the application."""
     router, summary = APIRouter(prefix="/api/owner", dependencies=[Depends(owner)]), Summary(collection)
+    one, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # so that no thread that saves is taken up
 
     @router.get("/summary")
-    def summarised(request: Request) -> dict[str, Any]:
-        return summary.get()
+    async def summarised(request: Request) -> dict[str, Any]:
+        return await run_sync(summary.get, limiter=one)
 
     @router.post("/export")
     def exported(request: Request, body: Body) -> Response:
         aggregate = body.get("aggregate") if isinstance(body, dict) else None
         if aggregate is not None and aggregate not in _AGGREGATES:
-            raise SalignError(f"aggregate: expected one of {', '.join(_AGGREGATES)}")
-        if not any(task.revision for task in collection.store.snapshot().tasks):
-            raise SalignError("nothing has been annotated yet; there is nothing to export")
+            raise Mistaken(f"aggregate: expected one of {', '.join(_AGGREGATES)}")
+        if not collection.store.anything():
+            raise Mistaken("nothing has been annotated yet; there is nothing to export")
         headers = {"content-disposition": 'attachment; filename="annotations.zip"', "cache-control": "no-store"}
-        return StreamingResponse(zipped(collection, aggregate), media_type="application/zip", headers=headers)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            async with turn:
+                made = zipped(collection, aggregate)
+                try:
+                    while (piece := await run_sync(next, made, None, limiter=one)) is not None:
+                        yield piece
+                finally:
+                    with CancelScope(shield=True):
+                        await run_sync(made.close, limiter=one)
+
+        return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
 
     app.include_router(router)
 
@@ -75,7 +93,7 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-def zipped(collection: Collection, aggregate: str | None = None) -> Iterator[bytes]:
+def zipped(collection: Collection, aggregate: str | None = None) -> Generator[bytes]:
     """An export as the bytes of a zip archive, piece by piece; the disk holds one file of it at a time.
 
     Paths in its manifest are relative to the folder of the images, in which the archive is to be unpacked.

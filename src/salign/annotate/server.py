@@ -15,16 +15,20 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from salign.annotate import access
-from salign.annotate.collection import Collection, Unknown
+from salign.annotate.broken import Unshown
+from salign.annotate.collection import Collection, NoConsent, Unknown
 from salign.annotate.pictures import Encoded
-from salign.annotate.records import read_annotation, read_key
+from salign.annotate.records import Mistaken, read_annotation, read_key, read_name
 from salign.annotate.routes_owner import add_owner_routes
-from salign.annotate.server_callers import Annotator, Body, bearer_of, caller, read_name
-from salign.annotate.server_guard import Guard, Refusal, refused
-from salign.errors import SalignError
+from salign.annotate.server_callers import Annotator, Body, bearer_of, caller
+from salign.annotate.server_guard import SESSION, Guard, Refusal, refused
+from salign.annotate.store_file import Gone
 
 _READERS = 8
 """Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
+
+_FRESH = {"cache-control": "no-cache"}
+_STATUS = {Unknown: 404, NoConsent: 403, Unshown: 410}
 
 STATIC = Path(__file__).parent / "static"
 
@@ -50,9 +54,19 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
         limits=collection.study.limits,
         local_only=open_mode,
         names=[*names, *collection.study.hosts],
-        known=lambda header: bearer_of(collection.secret, header) is not None,
+        study=collection.store.study,
+        known=lambda header: bearer_of(collection.secret, header),
     )
     return app
+
+
+class _Files(StaticFiles):
+    """The page's own files: a browser asks each time whether it has the latest."""
+
+    def file_response(self, *given: Any, **more: Any) -> Response:
+        reply = super().file_response(*given, **more)
+        reply.headers.update(_FRESH)
+        return reply
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -61,9 +75,13 @@ def _add_errors(app: FastAPI) -> None:
         refused(request.scope, error)
         return JSONResponse({"error": error.sentence}, error.status, error.headers)
 
-    @app.exception_handler(SalignError)
-    async def on_mistake(request: Request, error: SalignError) -> Response:
-        return await on_refusal(request, Refusal(404 if isinstance(error, Unknown) else 400, str(error)[:500]))
+    @app.exception_handler(Mistaken)
+    async def on_mistake(request: Request, error: Mistaken) -> Response:
+        return await on_refusal(request, Refusal(_STATUS.get(type(error), 400), str(error)[:500]))
+
+    @app.exception_handler(Gone)
+    async def on_gone(request: Request, error: Gone) -> Response:
+        return await on_refusal(request, Refusal(503, str(error)))
 
     @app.exception_handler(PermissionError)
     async def on_escape(request: Request, error: PermissionError) -> Response:
@@ -76,7 +94,7 @@ def _add_errors(app: FastAPI) -> None:
 
 def _add_pages(app: FastAPI) -> None:
     def page(name: str) -> FileResponse:
-        return FileResponse(STATIC / name, headers={"cache-control": "no-cache"})
+        return FileResponse(STATIC / name, headers=_FRESH)
 
     @app.get("/")
     def index() -> FileResponse:
@@ -90,18 +108,18 @@ def _add_pages(app: FastAPI) -> None:
     def worker() -> FileResponse:
         return page("worker.js")
 
-    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
+    app.mount("/static", _Files(directory=STATIC, check_dir=False))
 
 
 def _add_joining(app: FastAPI) -> None:
-    @app.get("/api/session")
+    @app.get(SESSION)
     def session(request: Request) -> dict[str, Any]:
-        return {"open": request.app.state.open_mode}
+        return {"open": request.app.state.open_mode, "study": request.app.state.collection.store.study}
 
     @app.post("/api/join")
     def join(request: Request, body: Body) -> dict[str, Any]:
         study: Collection = request.app.state.collection
-        name = read_name(body)
+        name = read_name(body.get("name") if isinstance(body, dict) else None)
         who = caller(request)
         person = study.store.person(who) if isinstance(who, int) else None
         if person is not None:
@@ -124,7 +142,7 @@ def _add_tasks(app: FastAPI) -> None:
     def next_tasks(request: Request, person: Annotator, body: Body) -> dict[str, Any]:
         have = body.get("have", []) if isinstance(body, dict) else None
         if not isinstance(have, list) or len(have) > 100 or not all(isinstance(name, str) for name in have):
-            raise SalignError("have: expected a list of task ids")
+            raise Mistaken("have: expected a list of task ids")
         return dict(request.app.state.collection.next_tasks(person, have))
 
     @app.get("/api/tasks")
@@ -156,15 +174,23 @@ def _add_pictures(app: FastAPI) -> None:
         width, low, high = (_number(request, key) for key in ("w", "low", "high"))
         window = (low if low is not None else 0.0, high if high is not None else 1.0)
         asked = None if low is None and high is None else window
-        file = study.picture(name)
-        return _encoded(request, await run_sync(study.cache.image, file, int(width or 1024), asked, limiter=threads))
+        path = study.picture(name)
+
+        def made() -> Encoded:
+            return study.broken.show(path, lambda file: study.cache.image(file, int(width or 1024), asked))
+
+        return _encoded(request, await run_sync(made, limiter=threads))
 
     @app.get("/api/map/{reference}")
     async def heat_map(request: Request, person: Annotator, reference: str) -> Response:
         study: Collection = request.app.state.collection
         width = _number(request, "w")
-        file = study.heat_map(reference)
-        return _encoded(request, await run_sync(study.cache.map, file, int(width or 1024), limiter=threads))
+        path = study.heat_map(reference)
+
+        def made() -> Encoded:
+            return study.broken.show(path, lambda file: study.cache.map(file, int(width or 1024)))
+
+        return _encoded(request, await run_sync(made, limiter=threads))
 
 
 def _number(request: Request, key: str) -> float | None:
@@ -176,7 +202,7 @@ def _number(request: Request, key: str) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 100_000:
-        raise SalignError(f"{key}: expected a number from 0 to 100000")
+        raise Mistaken(f"{key}: expected a number from 0 to 100000")
     return value
 
 

@@ -11,12 +11,11 @@ from salign.annotate import access
 from salign.annotate.records import read_json
 from salign.annotate.rows import Person
 from salign.annotate.server_guard import Refusal
-from salign.errors import SalignError
 
 
 def bearer_of(secret: bytes, header: str) -> int | str | None:
     """Whose token an Authorization header carries; None for none, or a forged one."""
-    kind, _, token = header.partition(" ")
+    kind, _, token = header.strip().partition(" ")
     return access.bearer(secret, token.strip()) if kind.lower() == "bearer" else None
 
 
@@ -69,16 +68,3 @@ async def body_of(request: Request) -> Any:
 
 Annotator = Annotated[Person, Depends(annotator)]
 Body = Annotated[Any, Depends(body_of)]
-
-
-def read_name(body: Any) -> str:
-    """The name in a body: 1 to 80 characters that can be printed.
-
-    Raises:
-        SalignError: anything else.
-    """
-    name = body.get("name") if isinstance(body, dict) else None
-    name = name.strip() if isinstance(name, str) else ""
-    if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise SalignError("name: expected 1 to 80 printable characters")
-    return name

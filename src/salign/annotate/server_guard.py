@@ -9,11 +9,16 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from salign.annotate import access
+from salign.annotate.seldom import Seldom
 from salign.annotate.study import Limits
 
 log = logging.getLogger("salign.annotate")
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+_ONCE = (b"host", b"authorization", b"origin", b"content-length", b"x-salign", b"x-salign-study")
+_SELDOM, _LINES = Seldom(log), access.Rates(1.0, 1000)
+SESSION = "/api/session"
+"""What a page asks first: which study this is."""
 _LITTLE = 10_000  # bytes that somebody without a token may send: a name
 
 Message = MutableMapping[str, Any]
@@ -37,18 +42,28 @@ class Guard:
     """
 
     def __init__(
-        self, app: App, limits: Limits, *, local_only: bool, names: Collection[str], known: Callable[[str], bool]
+        self,
+        app: App,
+        limits: Limits,
+        *,
+        study: str,
+        local_only: bool,
+        names: Collection[str],
+        known: Callable[[str], int | str | None],
     ) -> None:
         """Stand before `app`.
 
         Args:
             app: what is guarded.
             limits: of a caller.
+            study: its identity, which every call of the API but the first says.
             local_only: answer to names of this machine only.
             names: hosts it answers to besides.
-            known: whether an Authorization header is valid: others share the rate of their address, and send little.
+            known: whose token an Authorization header carries; None for a forged one: those callers share the rate of
+                their address, and send little.
         """
         self._app, self._limits, self._local_only, self._known = app, limits, local_only, known
+        self._study = study
         self._names = {name.lower() for name in names}
         self._rates = access.Rates(limits.rate, limits.burst)
 
@@ -65,15 +80,17 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 given = {name for name, _ in message["headers"]}
-                added = [(name.encode(), value.encode()) for name, value in access.HEADERS.items()]
+                fixed = access.HEADERS | ({"cache-control": "no-store"} if _of_api(scope) else {})
+                added = [(name.encode(), value.encode()) for name, value in fixed.items()]
                 message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in given)]
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            known = self._known(headers.get("authorization", ""))
-            self._check(scope, headers, known)
-            body = await self._body(headers, receive, self._limits.body if known else min(self._limits.body, _LITTLE))
+            who = self._known(headers.get("authorization", ""))
+            self._check(scope, headers, who)
+            most = min(self._limits.body, _LITTLE) if who is None else self._limits.body
+            body = await self._body(headers, receive, most)
             await self._app(scope, _replayed(body, receive), guarded_send)
         except Refusal as refusal:
             refused(scope, refusal)
@@ -84,7 +101,10 @@ class Guard:
             if not started:
                 await _reply(Refusal(500, "the server failed; what was not acknowledged is not stored"), guarded_send)
 
-    def _check(self, scope: Message, headers: dict[str, str], known: bool) -> None:
+    def _check(self, scope: Message, headers: dict[str, str], who: int | str | None) -> None:
+        given = [name for name, _ in scope["headers"]]
+        if any(given.count(name) > 1 for name in _ONCE):  # else one part of the server reads this one, another that
+            raise Refusal(400, "a header that counts came twice")
         host = headers.get("host", "")
         if not access.host_allowed(host, local_only=self._local_only, names=self._names):
             raise Refusal(403, f"this server does not answer to the name {host[:80]!r}")
@@ -96,11 +116,13 @@ class Guard:
             *self._names,
         ):
             raise Refusal(403, "a page of another site may not call this server")
-        if scope["path"].startswith("/api/") and headers.get("x-salign") != "1":
+        if _of_api(scope) and headers.get("x-salign") != "1":
             raise Refusal(403, "the header X-Salign: 1 is missing")
-        caller = headers["authorization"] if known else str((scope.get("client") or ["unknown"])[0])
-        if scope["path"].startswith("/api/") and (seconds := self._rates.wait(caller)):
+        caller = access.network_of(_client(scope)) if who is None else f"token {who}"
+        if _of_api(scope) and (seconds := self._rates.wait(caller)):
             raise Refusal(429, "too many requests; wait a moment", {"retry-after": str(int(seconds) + 1)})
+        if _of_api(scope) and scope["path"] != SESSION and headers.get("x-salign-study") != self._study:
+            raise Refusal(421, "another study is at this address now; open the page again to go to it")
 
     async def _body(self, headers: dict[str, str], receive: Receive, most: int) -> bytes:
         too_large = Refusal(413, f"the request is larger than {most} bytes", {"connection": "close"})
@@ -124,9 +146,20 @@ class Guard:
 
 
 def refused(scope: Message, refusal: Refusal) -> None:
-    """Write one line about a refused request; tokens and bodies are not in it."""
-    client = (scope.get("client") or ["unknown"])[0]
-    log.warning("refused: %s %r from %s: %d %s", scope["method"], scope["path"][:200], client, refusal.status, refusal)
+    """Write one line about a refused request; tokens and bodies are not in it. Of a flood only a part is written."""
+    said = (scope["method"], scope["path"][:200], _client(scope), refusal.status, refusal)
+    if _LINES.wait(""):
+        _SELDOM.warning("flood", "refused: more requests than can be listed; now %s %r from %s: %d %s", *said)
+    else:
+        log.warning("refused: %s %r from %s: %d %s", *said)
+
+
+def _client(scope: Message) -> str:
+    return str((scope.get("client") or ["unknown"])[0])
+
+
+def _of_api(scope: Message) -> bool:
+    return str(scope["path"]).startswith("/api/")
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

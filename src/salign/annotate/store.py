@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from salign.annotate.records import Mistaken
 from salign.annotate.rows import Person, Plan, Revision, Saved, Snapshot, Task
+from salign.annotate.store_file import Watch
 from salign.errors import SalignError
 
 VERSION = "1"
@@ -68,43 +73,48 @@ _COUNTING = sa.select(_REVISIONS).join(
 )
 
 _LOCK = 7_364_128  # of Postgres: one hand-out at a time
+_FIRST = 10**14  # numbers of tasks have 15 digits, drawn at random
 
 
-class KeyReused(SalignError):
+class KeyReused(Mistaken):
     """A key that names another save; nothing was stored."""
 
 
 class Store:
     """A database; methods are safe to call from many threads and from several processes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, place: str | Path) -> None:
         """Open or make the tables.
 
         Args:
-            url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`.
+            place: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE`, or the file of a SQLite database.
 
         Raises:
             SalignError: it cannot be opened, or holds tables of another version.
         """
-        scheme, mark, rest = url.partition("://")
-        self.url = f"postgresql+psycopg://{rest}" if mark and scheme in ("postgres", "postgresql") else url
+        self._url = _url_of(place)
+        self._sqlite = self._url.get_backend_name() == "sqlite"
         self.known: dict[int, Person] = {}
         """Annotators looked up before: each request names one."""
-        self._sqlite = self.url.startswith("sqlite")
         self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
+        self._watch: Watch | None = None
         try:
             if self._sqlite:
-                self._engine = sa.create_engine(self.url, pool_size=20, max_overflow=40)
+                self._engine = sa.create_engine(self._url, pool_size=20, max_overflow=40)
+                sa.event.listen(self._engine, "do_connect", lambda *_: self._look())  # or SQLite makes an empty file
                 sa.event.listen(self._engine, "connect", _prepare_sqlite)
                 sa.event.listen(self._engine, "begin", _begin_sqlite)
+                self._held = self._engine.connect()  # as long as one is open, the -wal file stays the same
             else:
-                self._engine = sa.create_engine(self.url, pool_size=20, max_overflow=40, pool_pre_ping=True)
+                self._engine = sa.create_engine(self._url, pool_size=20, max_overflow=40, pool_pre_ping=True)
                 sa.event.listen(self._engine, "connect", _prepare_postgres)
             with self._writing() as connection:
                 if not self._sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 _METADATA.create_all(connection)
                 found = self._remember(connection, "version", VERSION)
+                self.study = self._remember(connection, "study", secrets.token_hex(16))
+                """Names the study: a browser keeps apart by it what belongs to which, and every save says it."""
                 if not self._sqlite and connection.execute(sa.text("SHOW fsync")).scalar() != "on":
                     log.warning(
                         "this Postgres runs with fsync off: after a power cut, what was acknowledged may be lost"
@@ -113,27 +123,37 @@ class Store:
             raise SalignError(f"cannot open the database {self.shown_url}: {error}") from error
         if found != VERSION:
             raise SalignError(f"{self.shown_url}: tables of version {found}, this salign has {VERSION}")
+        if self._sqlite and self._url.database:
+            self._watch = Watch(Path(self._url.database))
 
     @property
     def shown_url(self) -> str:
-        """The URL without its password."""
-        return sa.make_url(self.url).render_as_string(hide_password=True)
+        """The URL without its password; of a SQLite database its file."""
+        return str(self._url.database) if self._sqlite else self._url.render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Let go of all connections."""
+        if self._sqlite:
+            self._held.close()
         self._engine.dispose()
 
     def remember(self, key: str, value: str) -> str:
-        """Note a fact about the study unless one is noted; gives the one that stands."""
+        """Note a fact about the study; from the first task on, what is noted stands. Gives the one that stands."""
         with self._writing() as connection:
-            return self._remember(connection, key, value)
+            stands = self._remember(connection, key, value)
+            if stands == value or connection.execute(sa.select(_TASKS.c.id).limit(1)).first() is not None:
+                return stands
+            connection.execute(_ABOUT.update().where(_ABOUT.c.key == key).values(value=value))
+            return value
 
     def add_person(self, name: str) -> Person:
-        """The annotator of that name, made where there is none."""
+        """The annotator of that name, made where there is none; letters may be composed in another way."""
+        name = unicodedata.normalize("NFC", name)
         with self._writing() as connection:
             self._serialise(connection)
-            found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.name == name)).mappings().first()
-            if found is None:
+            people = connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings().all()
+            same = (person for person in people if unicodedata.normalize("NFC", person["name"]) == name)
+            if (found := next(same, None)) is None:
                 values = {"name": name, "shown": name, "created": time.time()}
                 connection.execute(_PEOPLE.insert().values(values))
                 found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.name == name)).mappings().one()
@@ -187,6 +207,7 @@ class Store:
             taken = {unit: int(count) for unit, count in connection.execute(counts)}
             rows = [
                 {
+                    "id": _FIRST + secrets.randbelow(9 * _FIRST),  # after a backup was restored none comes twice
                     "unit": new.unit,
                     "annotator": annotator,
                     "position": len(mine) + number,
@@ -271,11 +292,17 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """Everything that counts, as of one moment, while others go on saving."""
+        in_order = sa.select(_TASKS).order_by(_TASKS.c.annotator, _TASKS.c.position)
         with self._reading() as connection:
             people = [Person(**row) for row in connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings()]
-            tasks = [_task(row) for row in connection.execute(sa.select(_TASKS).order_by(_TASKS.c.id)).mappings()]
+            tasks = [_task(row) for row in connection.execute(in_order).mappings()]
             latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
         return Snapshot(people, tasks, latest)
+
+    def anything(self) -> bool:
+        """Whether something was saved."""
+        with self._reading() as connection:
+            return connection.execute(sa.select(_REVISIONS.c.id).limit(1)).first() is not None
 
     def _earlier(self, connection: sa.Connection, key: str, task: Task, text: str, latest: int) -> Saved | None:
         found = connection.execute(sa.select(_REVISIONS).where(_REVISIONS.c.key == key)).mappings().first()
@@ -307,14 +334,36 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
             return
-        with self._turn, self._engine.execution_options(salign_write=True).begin() as connection:
-            yield connection
+        with self._turn:
+            self._look()
+            with self._engine.execution_options(salign_write=True).begin() as connection:
+                yield connection
+            self._look()  # nothing is acknowledged that went to files which are not there any more
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
+        self._look()
         level = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._engine.execution_options(**level).begin() as connection:
             yield connection
+
+    def _look(self) -> None:
+        """Insist that the files of the database are those that were opened."""
+        if self._watch is not None:
+            self._watch.check()
+
+
+def _url_of(place: str | Path) -> sa.URL:
+    if isinstance(place, Path):  # whose name may hold what means something in a URL
+        return sa.URL.create("sqlite", database=str(place))
+    try:
+        url = sa.make_url(place)
+    except (sa.exc.ArgumentError, ValueError):  # whose words hold the password
+        url = None
+    kind = "" if url is None else url.get_backend_name()
+    if url is None or kind not in ("sqlite", "postgres", "postgresql"):
+        raise SalignError("expected the database as sqlite:///FILE or postgresql://USER@HOST/NAME")
+    return url if kind == "sqlite" else url.set(drivername="postgresql+psycopg")
 
 
 def _task(row: sa.RowMapping) -> Task:

@@ -25,7 +25,6 @@ from salign.annotate.quality import (
 )
 from salign.annotate.reviewed import reviewed
 from salign.annotate.rows import Person, Snapshot
-from salign.data.image import image_size
 
 LISTED = 500
 """Images listed one by one, the least annotated first."""
@@ -61,10 +60,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
     for answer in given:
         by_unit[answer.unit.id].append(answer)
 
-    def size(image: str) -> tuple[int, int]:
-        return image_size(collection.catalog.file(collection.catalog.pictures[image].path))
-
-    maps = map_agreement(compared_maps(given, size, collection.study.seed))
+    maps = map_agreement(compared_maps(given, collection.size, collection.study.seed))
     first = {task: revision.body for task, revision in collection.store.first_answers().items()}
     gold = _gold(collection, answers, first)
     same = agreement_with_others(given)
@@ -95,6 +91,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
         ],
         "arms": _arms(collection, given, first) if collection.study.mode == "assisted" else None,
         "review": reviewed(collection, answers).view(study.enough) if study.mode == "review" else None,
+        "broken": [{"path": path, "reason": reason} for path, reason in sorted(collection.broken.reasons().items())],
         "images": _images(collection, by_unit, answers),
         "when": _iso(time.time()),
     }
@@ -110,7 +107,9 @@ def _coded(answer: Answer) -> str:
 
 def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers: Sequence[Answer]) -> dict[str, Any]:
     wanted = collection.study.annotators_per_image
-    plain = [unit for unit in collection.units.values() if unit.gold is None] or list(collection.units.values())
+    broken = collection.broken.units()
+    shown = [unit for unit in collection.units.values() if unit.id not in broken or unit.id in by_unit]
+    plain = [unit for unit in shown if unit.gold is None] or shown
     counts = [len(by_unit.get(unit.id, ())) for unit in plain]
     tally = Counter(counts)
     return {
@@ -120,7 +119,7 @@ def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers:
         "complete": sum(count >= wanted for count in counts),
         "untouched": tally[0],
         "skipped": sum(answer.skipped for answer in answers),
-        "gold": len(collection.units) - len(plain),
+        "gold": len(shown) - len(plain),
         "by_count": [{"annotators": count, "images": tally[count]} for count in sorted(tally)],
     }
 

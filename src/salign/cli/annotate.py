@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from salign.annotate.collection import Collection
     from salign.annotate.server_run import Place
     from salign.data.manifest import Manifest
@@ -76,28 +78,35 @@ def annotate(
 
     if into is not None and export is None:
         raise SalignError("--into says what an export is written into; give --export FOLDER as well")
-    collection = open_collection(
-        folder,
-        out=out,
-        config=config,
-        manifest=manifest,
-        url=db,
-        classes=classes or None,
-        question=question,
-        mode=mode,
-        unmarked=unmarked,
-        annotators_per_image=annotators_per_image,
-        enough=enough,
-        folders=folders,
-    )
-    _tell_folders(collection)
-    if export is not None:
-        _export(collection, export, into)
-        return
-    from salign.annotate.server_run import Place
 
+    def opened() -> Collection:
+        collection = open_collection(
+            folder,
+            out=out,
+            config=config,
+            manifest=manifest,
+            url=db,
+            classes=classes or None,
+            question=question,
+            mode=mode,
+            unmarked=unmarked,
+            annotators_per_image=annotators_per_image,
+            enough=enough,
+            folders=folders,
+        )
+        _tell_folders(collection)
+        return collection
+
+    if export is not None:
+        _export(opened(), export, into)
+        return
+    from salign.annotate.records import read_name
+    from salign.annotate.server_run import Place, listen
+
+    place, names = Place(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
-    _serve(again, collection, Place(host, public), port, annotator or [], browser)
+    with listen(host, port) as listening:  # every option is looked at before the study is begun or changed
+        _serve(again, opened(), place, listening, names, browser)
 
 
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
@@ -118,14 +127,18 @@ def _tell_folders(collection: Collection) -> None:
     typer.echo(f"folders say {layout}: {said}. If they do not, give --folders none")
 
 
-def _serve(again: str, collection: Collection, place: Place, port: int, names: list[str], browser: bool) -> None:
+def _serve(
+    again: str, collection: Collection, place: Place, listening: socket, names: list[str], browser: bool
+) -> None:
     import logging
     import webbrowser
 
-    from salign.annotate.server_run import links, listen, run
+    from salign.annotate.server_run import links, run
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    listening = listen(place.host, port)
+    if broken := collection.broken.look():
+        first = "; ".join(list(broken.values())[:3])
+        typer.echo(f"left out until they are mended, {len(broken)} files that cannot be read: {first}")
     typer.echo(f"{len(collection.units)} to annotate; answers: {', '.join(collection.classes) or 'none, only marks'}")
     addresses = links(collection, listening, place, names)
     for who, address in addresses:

@@ -20,12 +20,12 @@ COMMAND = "import typer; from salign.cli.annotate import annotate; typer.run(ann
 class Server:
     """`salign annotate FOLDER` on a free port of loopback."""
 
-    def __init__(self, folder: Path, *options: str, **study: Any) -> None:
+    def __init__(self, folder: Path, *options: str, port: str = "0", **study: Any) -> None:
         self.folder = folder
         (folder / "annotate.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
         self.log = (folder.parent / f"{folder.name}.log").open("w+")
         self.options = options
-        self.start("0")
+        self.start(port)
 
     def start(self, port: str) -> None:
         command = [sys.executable, "-c", COMMAND, str(self.folder), "--no-open", "--port", port, *self.options]

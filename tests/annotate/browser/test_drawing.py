@@ -33,15 +33,18 @@ def server(serve: Callable[..., Server]) -> Server:
 
 def exported(server: Server, name: str) -> list[tuple[str, np.ndarray, dict[str, Any]]]:
     """Answer, map (H, W) bool and entry of `shapes.json` of everything an annotator saved, oldest first."""
-    request = urllib.request.Request(
-        f"{server.url}/api/owner/export", b"{}", {"X-Salign": "1", "Content-Type": "application/json"}
-    )
+    said = {"X-Salign": "1", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{server.url}/api/session", None, said)) as reply:
+        said["X-Salign-Study"] = json.load(reply)["study"]
+    request = urllib.request.Request(f"{server.url}/api/owner/export", b"{}", said)
     with urllib.request.urlopen(request) as reply:
         archive = zipfile.ZipFile(io.BytesIO(reply.read()))
-    entries = [one for one in json.loads(archive.read("shapes.json"))["annotations"] if one["annotator"] == name]
+    entries = [
+        one for one in json.loads(archive.read("exported/shapes.json"))["annotations"] if one["annotator"] == name
+    ]
     found = []
     for entry in sorted(entries, key=lambda one: str(one["saved"])):
-        file = archive.read(f"maps/{name}/{Path(entry['image']).stem}.png")
+        file = archive.read(f"exported/maps/{name}/{Path(entry['image']).stem}.png")
         values = np.asarray(Image.open(io.BytesIO(file))).astype(float) / 65535
         found.append((entry["answer"], values >= 0.5, entry))
     return found

@@ -40,7 +40,7 @@ def revisions(server: Server) -> int:
 
 
 IN_STORE = """(store) => new Promise((ok) => {
-    const opened = indexedDB.open("salign");
+    const opened = indexedDB.open(`salign-${localStorage["salign.study"]}`);
     opened.onsuccess = () => {
         const rows = opened.result.transaction(store).objectStore(store).getAll();
         rows.onsuccess = () => { opened.result.close(); ok(rows.result); };
@@ -68,8 +68,8 @@ def prefetched(visitor: Visitor) -> None:
 def answered(visitor: Visitor) -> list[dict[str, Any]]:
     return list(
         visitor.page.evaluate(
-            "fetch('/api/tasks', {headers: {'X-Salign': '1', Authorization: `Bearer ${localStorage['salign.token']}`}})"
-            ".then((reply) => reply.json()).then((body) => body.tasks)"
+            "import('/static/api.js').then(({call}) => call('/api/tasks', {token: salign.queue.session.token}))"
+            ".then((body) => body.tasks)"
         )
     )
 

@@ -1,5 +1,7 @@
 /** Calls to the server. The token travels in a header, never in an address; pictures are fetched the same way. */
 
+import { here } from "./here.js";
+
 const PATIENCE = 20_000; // ms until a silent server counts as a lost network
 
 export class ApiError extends Error {
@@ -13,6 +15,9 @@ export class ApiError extends Error {
 /** The server was not reached: nothing is known of what became of the call. */
 export class Offline extends Error {}
 
+/** Another study is at this address: what belongs to this one waits, as without a network, until it is back. */
+export class Elsewhere extends Offline {}
+
 /**
  * @param {string} path
  * @param {{method?: string, body?: unknown, token?: string | null, patience?: number}} options
@@ -20,6 +25,7 @@ export class Offline extends Error {}
  */
 export async function request(path, { method = "GET", body, token = null, patience = PATIENCE } = {}) {
   const headers = { "X-Salign": "1" };
+  if (here.study) headers["X-Salign-Study"] = here.study;
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let reply;
@@ -31,8 +37,15 @@ export async function request(path, { method = "GET", body, token = null, patien
   }
   if (reply.ok) return reply;
   const told = await reply.json().catch(() => ({}));
+  if (reply.status === 421) {
+    dispatchEvent(new Event("elsewhere"));
+    throw new Elsewhere(told.error);
+  }
   throw new ApiError(reply.status, told, Number(reply.headers.get("Retry-After")) || 0);
 }
+
+/** Whether trying again later may help: no network, or a server in trouble. */
+export const passing = (error) => error instanceof Offline || (error instanceof ApiError && (error.status >= 500 || error.status === 429));
 
 /** As `request`, but gives the JSON of the reply. */
 export async function call(path, options) {

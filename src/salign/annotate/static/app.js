@@ -1,46 +1,69 @@
 /** From the link to the last image: who it is, instructions and consent, one task after the other. */
 
 import { ApiError, Offline, call } from "./api.js";
-import { get, put } from "./db.js";
+import { adopt, get, put } from "./db.js";
 import { $, make, paragraphs, say, view } from "./dom.js";
 import { startHelp } from "./help.js";
+import { forget, lastStudy, recall, remember, settle } from "./here.js";
 import { startOutbox } from "./outbox.js";
 import { LETTERS } from "./modes.js";
 import { Queue } from "./queue.js";
 import { Tasks } from "./tasks.js";
 import { Work } from "./work.js";
 
-const TOKEN = "salign.token";
+const TOKEN = "token";
+const OLD = "salign.token"; // where a page of before studies had names kept it
 const queue = new Queue();
 let study, session, tasks, work;
 let open = false; // anybody may join by name
+let retrying = 0;
+let moved = false; // another study is at this address now
 /** Where in the trail the annotator has gone back to; null at the newest. @type {number | null} */
 let gone = null;
 
-/** The token of the link, which then leaves the address bar. */
-function token() {
+/** The token of the link, which then leaves the address bar; else that of the last visit to this study. */
+async function token(online) {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    localStorage.setItem(TOKEN, given);
+  if (given && (online || given === recall(TOKEN))) {
+    remember(TOKEN, given);
     history.replaceState(null, "", location.pathname);
   }
-  return localStorage.getItem(TOKEN);
+  const old = recall(TOKEN) ?? localStorage.getItem(OLD);
+  if (!online || !old || old !== localStorage.getItem(OLD)) return given ?? recall(TOKEN);
+  const known = await call("/api/study", { token: old }).then(() => true, () => false);
+  if (!known) return recall(TOKEN);
+  remember(TOKEN, old);
+  await adopt(old).catch(() => {});
+  localStorage.removeItem(OLD);
+  return old;
 }
 
 async function start() {
   startHelp();
+  const told = await call("/api/session").catch(() => null);
+  if (!told && !lastStudy()) return refuse("The server cannot be reached.");
+  settle(told?.study ?? lastStudy());
+  open = told?.open ?? false;
+  addEventListener("elsewhere", elsewhere);
+  const known = await token(told !== null);
   startOutbox(queue);
   await queue.start();
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("/worker.js").catch(() => {});
-  open = await call("/api/session").then((answer) => answer.open, () => false);
   for (const id of ["leave", "leave-too"]) {
     $(id).hidden = !open;
-    $(id).onclick = () => (localStorage.removeItem(TOKEN), location.reload());
+    $(id).onclick = () => (forget(TOKEN), location.reload());
   }
-  const known = token();
   if (known) await enter(known);
   else if (open) askName();
   else refuse("This page opens with a personal link. Ask whoever runs the study for yours.");
+}
+
+/** The server answers for another study than this page shows. */
+function elsewhere() {
+  if (moved) return;
+  moved = true;
+  if (tasks) rest();
+  else location.reload();
 }
 
 function refuse(text) {
@@ -58,7 +81,7 @@ function askName(note = "") {
     event.preventDefault();
     try {
       const joined = await call("/api/join", { method: "POST", body: { name: $("name").value.trim() } });
-      localStorage.setItem(TOKEN, joined.token);
+      remember(TOKEN, joined.token);
       await enter(joined.token);
     } catch (error) {
       say(error.message, "assertive");
@@ -75,13 +98,14 @@ async function enter(key) {
     await put("kv", study, place);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
-      localStorage.removeItem(TOKEN);
+      forget(TOKEN);
       return open ? askName("That link is no longer valid.") : refuse("Your link is no longer valid. Ask for a new one; what you have not sent yet stays in this browser.");
     }
     study = await get("kv", place);
     if (!study) return refuse(error.message);
   }
-  session = { who: study.annotator.id, token: key };
+  session = queue.session = { who: study.annotator.id, token: key };
+  queue.retry(); // what waited for a valid link goes with this one
   document.title = study.title;
   $("title").textContent = study.title;
   $("version").textContent = `salign ${study.version}`;
@@ -96,7 +120,7 @@ async function welcome() {
   $("instructions").replaceChildren(...paragraphs(study.instructions));
   $("consent").replaceChildren(...paragraphs(study.consent));
   $("consent-box").hidden = $("agree").disabled = !study.consent;
-  if ((await get("kv", agreed)) === study.consent) return begin();
+  if ((await get("kv", agreed)) === study.consent && (study.consented || !study.consent)) return begin();
   view("welcome");
   $("welcome-title").focus();
   $("welcome-form").onsubmit = async (event) => {
@@ -107,6 +131,7 @@ async function welcome() {
       return say(error.message, "assertive");
     }
     await put("kv", study.consent, agreed);
+    await put("kv", { ...study, consented: true }, `study/${session.token}`);
     return begin();
   };
   return undefined;
@@ -114,17 +139,18 @@ async function welcome() {
 
 async function begin() {
   tasks = new Tasks(session.who, session.token, queue);
-  work = new Work(study, session, queue, { done, back: () => goTo((gone ?? tasks.trail.length) - 1), prefetch });
+  work = new Work(study, session, queue, { done, back: () => goTo((gone ?? tasks.trail.length) - 1), prefetch, broken });
   Object.assign(globalThis, { salign: { work, tasks, queue } }); // to look inside from the console
   for (const id of ["progress", "status", "earlier-open"]) $(id).hidden = false;
   $("earlier-open").onclick = listEarlier;
   $("return").onclick = () => showCurrent();
-  $("again").onclick = () => more();
+  $("again").onclick = () => (moved ? location.reload() : more());
   queue.addEventListener("change", progress);
   queue.addEventListener("saved", (event) => acknowledged(event.detail));
   queue.addEventListener("conflict", (event) => say(`${event.detail.error.message} Both are kept.`, "assertive"));
   queue.addEventListener("unkept", () => say("This browser cannot keep your work: leave this page open until all is saved.", "assertive"));
-  queue.addEventListener("locked", () => say("Your link is no longer valid. What you have not sent yet stays in this browser.", "assertive"));
+  queue.addEventListener("locked", ({ detail }) => say(detail.entry.who === session.who ? "Your link is no longer valid. What you have not sent yet stays in this browser." : "Saves of somebody else wait in this browser for a valid link.", "assertive"));
+  queue.addEventListener("trouble", (event) => say(event.detail.error.message, "assertive"));
   addEventListener("online", () => tasks.held.length < 2 && more());
   addEventListener("offline", () => say("No network. You can go on: your work is kept in this browser."));
   try {
@@ -139,12 +165,13 @@ async function showCurrent() {
   gone = null;
   $("returning").hidden = true;
   progress();
-  if (!tasks.current) return rest();
+  if (moved || !tasks.current) return rest();
   view("work");
   return work.open(tasks.current);
 }
 
 const REST = {
+  moved: ["Another study is here now", "The server at this address has changed to another study. What you did for this one stays in this browser, and is sent when this study is back."],
   lost: ["No network", "The next images come when the network is back. Your work is kept in this browser and sent then; you can also close this page and come back."],
   sending: ["A moment", "Your last answers are on their way."],
   finished: ["All done. Thank you!", "There are no more images for you. Your answers are stored."],
@@ -155,13 +182,25 @@ const REST = {
 async function rest() {
   await work.leave();
   view("pause");
-  const state = tasks.offline ? "lost" : queue.waiting ? "sending" : tasks.finished ? "finished" : "none";
+  const state = moved ? "moved" : tasks.offline ? "lost" : queue.waiting ? "sending" : tasks.finished ? "finished" : "none";
   const [title, text] = REST[state];
   $("pause-title").textContent = title;
-  $("pause-text").textContent = text;
-  $("again").textContent = tasks.offline ? "Try again" : "Look for more";
+  $("pause-text").textContent = queue.trouble || text;
+  $("again").textContent = moved ? "Go to it" : tasks.offline ? "Try again" : "Look for more";
   $("pause-title").focus(); // screen readers go on there
   progress();
+  clearTimeout(retrying);
+  if (state === "lost") retrying = setTimeout(() => document.body.dataset.view === "pause" && more(), 15_000);
+}
+
+/** The image of a task cannot be shown: on to the next one. */
+async function broken(task) {
+  say("That image cannot be shown. Whoever runs the study is told; here is the next one.", "assertive");
+  if (gone === null) {
+    await tasks.drop(task);
+    if (!tasks.current) await tasks.refill();
+  }
+  return showCurrent();
 }
 
 async function more() {
@@ -174,7 +213,7 @@ async function more() {
 async function prefetch() {
   if (tasks.held.length < 2) await tasks.refill().catch(() => {});
   if (tasks.next) work.prepare(tasks.next);
-  work.shower.keep([...tasks.held, ...tasks.seen.values(), work.task]);
+  work.shower.keep([...tasks.held, ...tasks.seen.values(), work.task].filter(Boolean));
 }
 
 async function done(task) {

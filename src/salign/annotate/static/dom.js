@@ -22,14 +22,15 @@ export function paragraphs(text) {
   return text.split(/\n\s*\n/).filter((part) => part.trim()).map((part) => make("p", { textContent: part.trim() }));
 }
 
-let fading = 0;
+const SHOWN = { live: 3500, alert: 12_000 }; // ms: a message lies over the header
+const fading = {};
 
 /** Tell everybody: on the screen for a while, and to screen readers. @param {"polite" | "assertive"} how */
 export function say(text, how = "polite") {
-  const place = $(how === "assertive" ? "alert" : "live");
-  place.textContent = text;
-  clearTimeout(fading);
-  fading = setTimeout(() => ($("live").textContent = ""), 3500);
+  const id = how === "assertive" ? "alert" : "live";
+  $(id).textContent = text;
+  clearTimeout(fading[id]);
+  fading[id] = setTimeout(() => ($(id).textContent = ""), SHOWN[id]);
 }
 
 /** Only one of the page's sections is shown. */

@@ -7,7 +7,7 @@ export function startOutbox(queue) {
   const show = () => {
     const { waiting, refused } = queue;
     const button = $("status");
-    button.textContent = refused.length ? `${refused.length} refused` : waiting ? `${waiting} waiting` : "Saved";
+    button.textContent = refused.length ? `${refused.length} not sent` : waiting ? `${waiting} waiting` : "Saved";
     button.dataset.state = refused.length ? "refused" : waiting ? "waiting" : "saved";
     list(queue);
   };
@@ -21,14 +21,14 @@ export function startOutbox(queue) {
 function list(queue) {
   const { waiting, refused } = queue;
   $("outbox-text").textContent = waiting
-    ? `${waiting} of your answers wait in this browser. They are sent by themselves when the network is back.`
+    ? `${waiting} of your answers wait in this browser. ${queue.trouble || "They are sent by themselves when the network is back."}`
     : refused.length ? "" : "Everything is stored on the server.";
   $("outbox-retry").hidden = !queue.entries.length;
   $("outbox-list").replaceChildren(
     ...refused.map((entry) => {
       const keep = make("button", { type: "button", textContent: "Download", onclick: () => download(entry) });
       const drop = make("button", { type: "button", textContent: "Give up", onclick: () => queue.discard(entry) });
-      return make("li", {}, `Refused: ${entry.refused} `, keep, " ", drop);
+      return make("li", {}, entry.refused ? `Refused: ${entry.refused} ` : `Waits: ${entry.locked} `, keep, " ", drop);
     }),
   );
 }

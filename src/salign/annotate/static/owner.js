@@ -3,8 +3,9 @@
 import { ApiError, call, request } from "./api.js";
 import { bars, meter, table } from "./chart.js";
 import { $, make, say } from "./dom.js";
+import { here, recall, remember, settle } from "./here.js";
 
-const TOKEN = "salign.owner";
+const TOKEN = "owner";
 const EVERY = 15_000; // ms
 const PATIENCE = 30 * 60_000; // an export of everything may take long
 
@@ -13,19 +14,22 @@ const percent = (value) => (value === null || value === undefined ? "–" : `${M
 const seconds = (value) => (value === null || value === undefined ? "–" : value < 90 ? `${value.toFixed(1)} s` : `${(value / 60).toFixed(1)} min`);
 const ago = (iso) => (iso ? new Date(iso).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "–");
 
-function token() {
+let key = null;
+
+/** Which study this is, and the owner's token for it: that of the link, which then leaves the address bar. */
+async function settled() {
+  settle((await call("/api/session")).study);
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {
-    localStorage.setItem(TOKEN, given);
+    remember(TOKEN, given);
     history.replaceState(null, "", location.pathname);
   }
-  return localStorage.getItem(TOKEN);
+  key = recall(TOKEN);
 }
-
-const key = token();
 
 async function refresh() {
   try {
+    if (!here.study) await settled();
     show(await call("/api/owner/summary", { token: key, patience: 60_000 }));
     $("trouble").hidden = true;
   } catch (error) {
@@ -55,8 +59,9 @@ function show(summary) {
   $("coverage-text").textContent = `${coverage.untouched} images without an answer; ${coverage.skipped} skips; ${coverage.gold} gold images besides.`;
   const named = ({ annotators, images }) => ({ label: annotators === 1 ? "1 annotator" : `${annotators} annotators`, value: images });
   $("coverage").replaceChildren(bars(coverage.by_count.map(named), "Images by number of annotators"));
-  $("doubts").hidden = !summary.suspicious.length;
-  $("doubts-list").replaceChildren(...summary.suspicious.map(({ name, reason }) => make("li", {}, make("strong", { textContent: name }), `: ${reason}`)));
+  $("doubts").hidden = !summary.suspicious.length && !summary.broken.length;
+  const unshown = summary.broken.map(({ path, reason }) => make("li", {}, make("strong", { textContent: path }), ` cannot be shown, and is left out until it is mended: ${reason}`));
+  $("doubts-list").replaceChildren(...unshown, ...summary.suspicious.map(({ name, reason }) => make("li", {}, make("strong", { textContent: name }), `: ${reason}`)));
   $("annotators").replaceChildren(summary.annotators.length ? table(ANNOTATOR, summary.annotators) : make("p", { textContent: "Nobody yet." }));
   $("arms-part").hidden = !summary.arms;
   if (summary.arms) $("arms").replaceChildren(table(ARM, summary.arms));
@@ -124,5 +129,6 @@ async function download() {
   }
 }
 
+addEventListener("elsewhere", () => location.reload());
 $("export").onclick = download;
 refresh();

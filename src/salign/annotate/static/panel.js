@@ -1,8 +1,9 @@
 /** Sliders, tool buttons and view buttons; how things look is remembered in this browser. */
 
 import { $, choices, choose } from "./dom.js";
+import { recall, remember } from "./here.js";
 
-const LOOK = "salign.look";
+const LOOK = "look";
 const PLAIN = { opacity: 50, heat: 55, brightness: 100, contrast: 100 };
 const NAMES = { brush: ["Brush", "B"], eraser: ["Eraser", "X"], polygon: ["Polygon", "P"], box: ["Box", "D"] };
 const SMALLEST = 0.001; // brush radius as a share of the image's longer side
@@ -13,7 +14,7 @@ export class Panel {
   constructor(study, act) {
     this.study = study;
     this.act = act;
-    this.look = { ...PLAIN, size: 0.02, ...JSON.parse(localStorage.getItem(LOOK) ?? "{}") };
+    this.look = { ...PLAIN, size: 0.02, ...JSON.parse(recall(LOOK) ?? "{}") };
     /** Grey levels of deep images, [low, high] in [0, 1]; null is as the image comes. @type {number[] | null} */
     this.window = null;
     const tools = study.tools.filter((name) => name in NAMES);
@@ -72,7 +73,7 @@ export class Panel {
   }
 
   #changed() {
-    localStorage.setItem(LOOK, JSON.stringify(this.look));
+    remember(LOOK, JSON.stringify(this.look));
     this.show();
     this.act.look();
   }

@@ -2,20 +2,23 @@
  * Saves wait here until the server has acknowledged them.
  *
  * Each has a key made once, so that sending it again after a lost reply stores nothing twice. They are sent in the order
- * made; a second save of a task is based on the revision that the first one got, also where it was opened before.
+ * made; a second save of a task is based on the revision that the first one got, also where it was opened before. Saves
+ * of somebody else at this browser go with the token they were made with; if that is not valid any more they wait, and
+ * hold up nobody else's.
  */
 
 import { ApiError, Offline, call } from "./api.js";
 import { all, put, remove, transact } from "./db.js";
+import { here } from "./here.js";
 
 const PAUSES = [500, 1000, 2000, 5000, 10_000, 30_000]; // ms between attempts
 const HOPELESS = [400, 403, 404, 413]; // sending the same again cannot help
 
-/** @typedef {{order?: number | null, key: string, who: number, token: string, body: object, refused?: string}} Entry */
+/** @typedef {{order?: number | null, key: string, who: number, token: string, body: object, refused?: string, locked?: string}} Entry */
 
 /**
- * Events: `change` (counts), `saved` (detail: entry, reply), `conflict`, `refused`, `locked` (detail: entry, error),
- * `unkept` (this browser keeps nothing).
+ * Events: `change` (counts), `saved` (detail: entry, reply), `conflict`, `refused`, `locked`, `trouble` (detail: entry,
+ * error), `unkept` (this browser keeps nothing).
  */
 export class Queue extends EventTarget {
   /** @type {Entry[]} */
@@ -25,6 +28,10 @@ export class Queue extends EventTarget {
   #timer = 0;
   #failures = 0;
   #running = false;
+  /** Who is at work here now: saves of that annotator go with the token valid now. @type {{who: number, token: string} | null} */
+  session = null;
+  /** What the server says while it cannot store anything. */
+  trouble = "";
 
   /** Read what an earlier page left, and begin to send. */
   async start() {
@@ -36,11 +43,12 @@ export class Queue extends EventTarget {
   }
 
   get waiting() {
-    return this.entries.filter((entry) => !entry.refused).length;
+    return this.entries.filter((entry) => !entry.refused && !entry.locked).length;
   }
 
+  /** What does not go without the annotator: refused by the server, or made with a link that is not valid any more. */
   get refused() {
-    return this.entries.filter((entry) => entry.refused);
+    return this.entries.filter((entry) => entry.refused || entry.locked);
   }
 
   /** The newest unsent save of a task, if any. */
@@ -67,7 +75,10 @@ export class Queue extends EventTarget {
 
   /** Send now what was refused, too. */
   retry() {
-    for (const entry of this.entries) delete entry.refused;
+    for (const entry of this.entries) {
+      delete entry.refused;
+      delete entry.locked;
+    }
     this.flush();
   }
 
@@ -78,7 +89,7 @@ export class Queue extends EventTarget {
     clearTimeout(this.#timer);
     const locks = navigator.locks ?? { request: (_, work) => work() };
     try {
-      await locks.request("salign-queue", () => this.#send());
+      await locks.request(`salign-queue-${here.study}`, () => this.#send());
     } finally {
       this.#running = false;
     }
@@ -87,17 +98,35 @@ export class Queue extends EventTarget {
   async #send() {
     const stored = new Set((await all("queue")).map((entry) => entry.order)); // another tab may have sent some
     this.entries = this.entries.filter((entry) => entry.order == null || stored.has(entry.order));
-    for (let entry; (entry = this.entries.find((one) => !one.refused))?.order !== undefined; ) {
+    const locked = new Set(); // tokens that are not valid any more
+    const sendable = (one) => !one.refused && !locked.has(this.#token(one));
+    for (let entry; (entry = this.entries.find(sendable))?.order !== undefined; ) {
+      const token = this.#token(entry);
       try {
-        const reply = await call(`/api/annotations/${entry.key}`, { method: "PUT", body: entry.body, token: entry.token });
+        const reply = await call(`/api/annotations/${entry.key}`, { method: "PUT", body: entry.body, token });
         this.#failures = 0;
+        this.trouble = "";
         await this.#acknowledged(entry, reply.revision);
         this.#tell("saved", { entry, reply });
       } catch (error) {
-        if (!(await this.#failed(entry, error))) return;
+        if (error instanceof ApiError && error.status === 401) {
+          locked.add(token);
+          for (const one of this.entries) if (this.#token(one) === token) one.locked = error.message;
+          this.#tell("locked", { entry, error });
+        } else if (!(await this.#failed(entry, error))) return;
       }
     }
+    if (locked.size) this.#later(PAUSES.at(-1));
     this.#changed();
+  }
+
+  #token(entry) {
+    return this.session?.who === entry.who ? this.session.token : entry.token;
+  }
+
+  #later(pause) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), pause);
   }
 
   /** @returns whether to go on with the next one */
@@ -113,10 +142,11 @@ export class Queue extends EventTarget {
       this.#tell("refused", { entry, error });
       return true;
     }
-    if (error instanceof ApiError && error.status === 401) this.#tell("locked", { entry, error });
-    else if (!(error instanceof Offline) && !(error instanceof ApiError)) throw error;
-    const pause = Math.max((error.retryAfter ?? 0) * 1000, PAUSES[Math.min(this.#failures++, PAUSES.length - 1)]);
-    this.#timer = setTimeout(() => this.flush(), pause);
+    if (!(error instanceof Offline) && !(error instanceof ApiError)) throw error;
+    const said = error instanceof ApiError && error.status >= 500 ? error.message : "";
+    if (said && said !== this.trouble) this.#tell("trouble", { entry, error });
+    this.trouble = said;
+    this.#later(Math.max((error.retryAfter ?? 0) * 1000, PAUSES[Math.min(this.#failures++, PAUSES.length - 1)]));
     this.#changed();
     return false;
   }

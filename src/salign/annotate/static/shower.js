@@ -51,6 +51,7 @@ export class Shower {
       }),
     );
     if (!current()) return;
+    if (failed?.status === 410) return this.work.after.broken(task);
     if (failed) {
       say(`The image could not be loaded: ${failed.message}. It is tried again.`, "assertive");
       setTimeout(() => current() && this.show(task, this.bitmaps(task)), 3000);

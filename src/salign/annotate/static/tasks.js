@@ -1,6 +1,6 @@
 /** Which task comes next, which came before; kept in the browser, so that the next one is there without a network. */
 
-import { Offline, call } from "./api.js";
+import { Offline, call, passing } from "./api.js";
 import { get, put } from "./db.js";
 
 /** @typedef {{id: string, images: object[], drafts: object[], arm: string | null, decision: string | null, saved: object | null, revision: number}} Task */
@@ -14,6 +14,7 @@ export class Tasks {
   seen = new Map();
   progress = { done: 0, total: 0 };
   finished = false;
+  /** Nothing can be had just now: no network, or a server in trouble. */
   offline = false;
 
   /** @param {number} who @param {string} token @param {import("./queue.js").Queue} queue */
@@ -39,7 +40,7 @@ export class Tasks {
       this.trail = [...stored, ...[...this.#pending].filter((id) => !stored.includes(id))];
       this.held = this.held.filter((task) => !stored.includes(task.id));
     } catch (error) {
-      if (!(error instanceof Offline)) throw error;
+      if (!passing(error)) throw error;
     }
     const some = this.held.length > 0;
     if (some) this.refill().catch(() => {});
@@ -70,7 +71,7 @@ export class Tasks {
       Object.assign(this, { finished, offline: false });
       await this.keep();
     } catch (error) {
-      if (!(error instanceof Offline)) throw error;
+      if (!passing(error)) throw error;
       this.offline = true;
     }
   }
@@ -86,6 +87,12 @@ export class Tasks {
     this.seen.set(task.id, task);
     for (const id of [...this.seen.keys()].slice(0, -5)) this.seen.delete(id);
     this.keep().catch(() => {});
+  }
+
+  /** It cannot be shown, and is handed out no more. @param {Task} task */
+  drop(task) {
+    this.held = this.held.filter((other) => other.id !== task.id);
+    return this.keep().catch(() => {});
   }
 
   /** An earlier task, with what was last saved of it, sent or not. @returns {Promise<Task>} */

@@ -226,6 +226,8 @@ export class Work {
 
   /** Everything on the page that depends on answers and marks. */
   refresh(drawn = false) {
+    if (this.lacking) $("alert").textContent = ""; // something was done about it
+    this.lacking = false;
     this.state = this.history.state();
     show(this.study, this.task, this.head, this.state.blank);
     $("undo").disabled = !this.history.canUndo;
@@ -359,6 +361,7 @@ export class Work {
     const [lack] = skipped ? [] : missing(this.study, this.task, this.head, this.state);
     if (lack) {
       say(lack.text, "assertive");
+      this.lacking = true;
       const place = $(lack.where);
       (place.querySelector("input") ?? place).focus();
       return;

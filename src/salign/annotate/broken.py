@@ -1,0 +1,119 @@
+"""Images and maps of a study that cannot be shown: found at the start or when somebody asks, and told once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from rich.progress import Progress
+
+from salign.annotate.catalog import Catalog, Unit
+from salign.annotate.drafts import Draft
+from salign.annotate.records import Mistaken
+from salign.data.image import ImageError, image_size
+from salign.errors import SalignError
+
+log = logging.getLogger("salign.annotate")
+
+_MANY = 2000
+"""Files from which on looking at them takes long enough for a bar."""
+
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+"""The machine or its network is in trouble, not the file."""
+
+_State = tuple[int, int, int] | None
+Shown = TypeVar("Shown")
+
+
+class Unshown(Mistaken):
+    """A file of the study cannot be read."""
+
+
+class Broken:
+    """Files that could not be read, until another file lies there; safe to use from many threads."""
+
+    def __init__(self, catalog: Catalog, units: Iterable[Unit], drafts: Mapping[str, Sequence[Draft]]) -> None:
+        """Know which unit shows which files, and of none that it cannot be read."""
+        self._catalog = catalog
+        self._users: dict[str, list[str]] = defaultdict(list)
+        for unit in units:
+            for image in unit.images:
+                cells = catalog.pictures[image].cells
+                maps = [cells[one.column] for one in drafts.get(image, ()) if one.column in cells]
+                for path in (catalog.pictures[image].path, *maps):
+                    self._users[path].append(unit.id)
+        self._found: dict[str, tuple[_State, str]] = {}
+        self._lock = threading.Lock()
+
+    def show(self, path: str, make: Callable[[Path], Shown]) -> Shown:
+        """What `make` makes of a file of the study, its path relative to the root.
+
+        Raises:
+            Unshown: it cannot be read; that is noted, and its units are handed out no more until it is mended.
+            ImageError, OSError: the fault is not the file's, but passes.
+        """
+        try:
+            return make(self._catalog.file(path))
+        except (ImageError, OSError) as error:
+            cause = error.__cause__ if isinstance(error, ImageError) else error
+            if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _PASSING:
+                raise
+            self._note(path, error)
+            raise Unshown("this image cannot be shown; whoever runs the study is told") from None
+
+    def look(self) -> dict[str, str]:
+        """Read the headers of all files, with a bar where there are many; gives `reasons`.
+
+        Raises:
+            SalignError: nothing can be shown.
+        """
+
+        def glance(path: str) -> None:
+            with contextlib.suppress(Unshown, ImageError, OSError):
+                self.show(path, image_size)
+
+        with Progress(transient=True, disable=len(self._users) < _MANY) as bar, ThreadPoolExecutor(8) as pool:
+            task = bar.add_task("looking at the images", total=len(self._users))
+            for _ in pool.map(glance, self._users):
+                bar.advance(task)
+        reasons = self.reasons()
+        if {unit for users in self._users.values() for unit in users} == self.units():
+            raise SalignError(f"{self._catalog.source}: nothing can be shown; first {next(iter(reasons.values()))}")
+        return reasons
+
+    def reasons(self) -> dict[str, str]:
+        """Why, by path, for files that are still as they were when they could not be read."""
+        with self._lock:
+            for path, (state, _) in list(self._found.items()):
+                if self._state(path) != state:
+                    del self._found[path]
+            return {path: reason for path, (_, reason) in self._found.items()}
+
+    def units(self) -> set[str]:
+        """Ids of the units that cannot be shown now."""
+        return {unit for path in self.reasons() for unit in self._users.get(path, ())}
+
+    def _note(self, path: str, error: Exception) -> None:
+        root = str(self._catalog.root)
+        reason = str(error).replace(f"{root}{os.sep}", "").replace(root, "the folder of the images")
+        state = self._state(path)
+        with self._lock:
+            known = self._found.get(path)
+            self._found[path] = state, reason
+        if known is None or known[0] != state:
+            log.warning("refused: not shown until it is mended: %s", reason if path in reason else f"{path}: {reason}")
+
+    def _state(self, path: str) -> _State:
+        try:
+            state = (self._catalog.root / path).stat()
+        except OSError:
+            return None
+        return state.st_ino, state.st_ctime_ns, state.st_size  # that time moves with the rights to read it, too

@@ -1,0 +1,84 @@
+"""The file of a SQLite database: where it lies, and whether it is still the one that was opened."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from urllib.parse import unquote
+
+from salign.annotate.seldom import Seldom
+from salign.errors import SalignError
+
+_SAID = Seldom(logging.getLogger("salign.annotate"))
+_BEGINNING = b"SQLite format 3\0"
+
+
+class Gone(SalignError):
+    """The database is not where it was opened: what is written to it now would be lost with the process."""
+
+
+def database_in(folder: Path) -> Path:
+    """Where a study keeps its database.
+
+    Raises:
+        SalignError: an earlier salign put it elsewhere, since it took the folder's name for a part of a URL.
+    """
+    path = folder.resolve() / "annotations.db"
+    cut = str(path).partition("?")[0]
+    for earlier in map(Path, dict.fromkeys([cut, unquote(cut)])):
+        if earlier != path and not path.exists() and _is_database(earlier):
+            raise SalignError(
+                f"{earlier}: an earlier salign kept answers here, because of a ? or % in the name {folder}. If they "
+                f"are of this study, stop its server and move the file to {path}; else move it elsewhere"
+            )
+    return path
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
+
+
+class Watch:
+    """The files of an open database, as they were when it was opened.
+
+    SQLite goes on writing to files that were deleted, moved or replaced under its hands, and says nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file, and the log beside it that holds the newest saves, where there is one."""
+        self._path = path
+        self._files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
+        self._known = self._look()
+
+    def check(self) -> None:
+        """Insist that nothing has changed.
+
+        Raises:
+            Gone: a file is missing, or another one lies there.
+        """
+        if self._look() != self._known:
+            _SAID.warning(
+                "gone",
+                "refused: %s, or the -wal file beside it, was deleted, moved or replaced while the server runs; "
+                "nothing is stored until the same files are back, or the server is stopped and started again",
+                self._path,
+            )
+            raise Gone(
+                "the server's database is not where it was, so nothing can be stored now; please tell whoever runs the "
+                "study, and leave this page open: what you did is kept in this browser"
+            )
+
+    def _look(self) -> list[tuple[int, int] | None]:
+        found: list[tuple[int, int] | None] = []
+        for file in self._files:
+            try:
+                state = file.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((state.st_dev, state.st_ino))
+        return found

@@ -12,6 +12,7 @@ import random
 import re
 import resource
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from salign.data.annotations import Annotated
 from salign.data.bringing import Output, write_annotated
 from salign.data.settling import Naming, drawn
 from salign.data.sources import annotation_format
+from salign.data.sources.notes import Notes
 from salign.types import SalignError
 
 COUNT = int(os.environ.get("SALIGN_FUZZ", "120"))
 MOST_MEMORY = 500e6
+MOST_SECONDS = 2
 TOKENS = [
     b"-1", b"0", b"1e999", b"-1e308", b"NaN", b"Infinity", b"null", b"true", b'""', b"[]", b"{}", b"[[]]",
     b"4294967296", b"18446744073709551616", b"9" * 400, b"9000", b"1e-300", b"0.5", b"..", b"../secret.png",
@@ -125,7 +128,7 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
     path = put(sample, folder)
     reader.read(path, **sample.options)  # everything is imported before it is watched
     rng = random.Random(zlib.crc32(name.encode()))
-    before, good = peak(), 0
+    before, good, slowest = peak(), 0, 0.0
     OPENED.paths.clear()
     for number in range(COUNT):
         file = rng.choice(sorted(sample.files))
@@ -133,8 +136,13 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
         (folder / file).write_bytes(mutated)
         OPENED.active = True
         try:
-            found = reader.read(path, **sample.options)
-            good += 1
+            started, notes = time.process_time(), Notes()
+            try:
+                found = reader.read(path, notes, **sample.options)
+            finally:
+                slowest = max(slowest, time.process_time() - started)
+            good += not notes.faults
+            assert all(fault.message and "Traceback" not in fault.message for fault in notes.faults)
             check(found)
             if number % 20 == 0:
                 bring(found, images, tmp_path / "root" / "out")
@@ -154,6 +162,8 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
     outside = [one for one in OPENED.paths if one and not one.startswith((ours, *code))]
     assert outside == []
     assert peak() - before < MOST_MEMORY
+    assert slowest < MOST_SECONDS, "of the processor's time, for one file"
+    print(f"{name}: {COUNT} files, {good} without a fault, {slowest:.2f} s at most, {(peak() - before) / 1e6:.0f} MB")
 
 
 def check(found: list[Annotated]) -> None:

@@ -208,17 +208,18 @@ def _attributes(model: type) -> tuple[dict[str, str], dict[str, str]]:
     """Docstrings below the attributes of a class and of its bases, and their annotations as written, with limits."""
     notes: dict[str, str] = {}
     types: dict[str, str] = {}
-    last = ""
     classes = [kind for kind in reversed(model.__mro__) if kind.__module__.startswith("salign.")]
     trees = [ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0] for kind in classes]
-    for node in [node for tree in trees if isinstance(tree, ast.ClassDef) for node in tree.body]:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            last = node.target.id
-            types[last] = ast.unparse(node.annotation).replace("'", '"') + _limits(node.value)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
-            notes[last] = " ".join(str(node.value.value).split())
-        else:
-            last = ""
+    for tree in [tree for tree in trees if isinstance(tree, ast.ClassDef)]:
+        last = ""
+        for node in tree.body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                last = node.target.id
+                types[last] = ast.unparse(node.annotation).replace("'", '"') + _limits(node.value)
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last:
+                notes[last] = " ".join(str(node.value.value).split())
+            else:
+                last = ""
     return notes, types
 
 

@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from salign.models.heads import head_parts
 from salign.types import Output, SalignError
 
 CamKind = Literal["linear", "head_gradient", "none"]
@@ -181,9 +182,7 @@ def create(name: str, classes: int, output_stride: int | None, args: dict[str, A
 def _probing(net: Any) -> Iterator[torch.Generator]:
     """Evaluation mode and a random classifier without bias: one initialised with zeros would prove anything."""
     was_training = net.training
-    classifier = net.get_classifier()
-    layers = classifier if isinstance(classifier, tuple) else (classifier,)
-    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    parameters = [parameter for part in head_parts(net) for parameter in part.parameters()]
     kept = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(0)
     net.eval()

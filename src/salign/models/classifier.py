@@ -7,13 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.models.backbone import Backbone, Cam
+from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
@@ -34,6 +35,7 @@ class Classifier(nn.Module):
         args: further keywords for `timm.create_model`.
         cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
         multi_label: each class is a yes or no of its own: an image may have several, or none.
+        head: what the new head starts from: "small" (see `salign.models.heads.draw_small_head`), or what "timm" draws.
         seed: of the random weights and of the new head.
     """
 
@@ -51,11 +53,14 @@ class Classifier(nn.Module):
         args: dict[str, Any] | None = None,
         cam: Cam = "proved",
         multi_label: bool = False,
+        head: Head = "small",
         seed: int = 0,
     ) -> None:
         super().__init__()
         if len(classes) < 2 or len(set(classes)) != len(classes):
             raise SalignError(f"expected at least two different classes, got {list(classes)}.")
+        if head not in get_args(Head):
+            raise SalignError(f"head: expected one of {', '.join(get_args(Head))}, got {head!r}.")
         self.classes = tuple(classes)
         self.multi_label = multi_label
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -74,6 +79,8 @@ class Classifier(nn.Module):
             self.backbone = Backbone(
                 backbone, len(self.classes), image_size=self.image_size, output_stride=output_stride, args=args, cam=cam
             )
+            if head == "small":
+                draw_small_head(self.backbone.net, len(self.classes))
         self.origin = "random weights"
         if weights is not None:
             self.origin = load_weights(self.backbone.net, backbone, weights)

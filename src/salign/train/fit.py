@@ -57,6 +57,7 @@ def fit(
         args=recipe.model.args,
         cam=recipe.model.cam,
         multi_label=recipe.data.multi_label,
+        head=recipe.model.head,
         seed=recipe.seed,
     )
     loss = build_loss(recipe.loss, data)

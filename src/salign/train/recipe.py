@@ -17,8 +17,13 @@ from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.types import SalignError
 
-_LATER = {("data", "seconds_column"): None, ("data", "multi_label"): False, ("model", "cam"): "proved"}
-"""Keys that recipes did not always have, and what says nothing: runs from before there were these keep their names."""
+_LATER: dict[tuple[str, str], Any] = {
+    ("data", "seconds_column"): None,
+    ("data", "multi_label"): False,
+    ("model", "cam"): "proved",
+    ("model", "head"): "timm",
+}
+"""Keys that recipes did not always have, and what went without saying: runs from before keep names and figures."""
 
 
 class Section(BaseModel):
@@ -94,8 +99,8 @@ class DataRecipe(Section):
         return self
 
 
-class ModelRecipe(Section):
-    """Which network, from which weights."""
+class NetworkRecipe(Section):
+    """Which network of timm's, from which weights."""
 
     backbone: str = "tf_efficientnet_lite0"
     """A name of timm.list_models()."""
@@ -115,6 +120,14 @@ class ModelRecipe(Section):
             if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
                 raise ValueError(f"{key} is {value!r}; write true or false there")
         return args
+
+
+class ModelRecipe(NetworkRecipe):
+    """Which classifier, from which weights."""
+
+    head: Literal["small", "timm"] = "small"
+    """What the new head starts from: `small` = weights uniform within 1 / sqrt(features), biases zero; `timm` = what
+    timm draws, as all runs did before there was this key."""
 
 
 class LossRecipe(BaseModel):
@@ -219,9 +232,19 @@ class RunRecipe(Section):
         if preset is not None and preset not in cls.presets:
             raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(cls.presets)}.")
         try:
-            return cls.model_validate(merge(cls.presets[preset] if preset else {}, content))
+            return cls.model_validate(merge(cls.presets[preset] if preset else {}, cls._in_its_time(content)))
         except ValidationError as error:
             raise SalignError(explained(error, cls, source)) from error
+
+    @classmethod
+    def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """A recipe that a run folder keeps has every key of `train` written out; keys that it lacks came later."""
+        train = content.get("train")
+        fields = {section: cls.model_fields[section].annotation.model_fields for section in ("data", "model", "train")}
+        if not isinstance(train, dict) or set(fields["train"]) - {key for _, key in _LATER} - set(train):
+            return content
+        usual = {section: {key: value} for (section, key), value in _LATER.items() if key in fields[section]}
+        return merge(usual, content)
 
     @classmethod
     def read(cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None) -> Self:

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from salign.train.recipe import ModelRecipe, RunRecipe, Section, TrainOptions
+from salign.train.recipe import NetworkRecipe, RunRecipe, Section, TrainOptions
 
 
-class SaliencyModelRecipe(ModelRecipe):
+class SaliencyModelRecipe(NetworkRecipe):
     """Which encoder, from which weights, with which decoder; the backbone's features must form a pyramid."""
 
     decoder: Literal["unet", "unet++"] = "unet"

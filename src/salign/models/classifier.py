@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from salign.errors import one_of
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
@@ -59,8 +60,7 @@ class Classifier(nn.Module):
         super().__init__()
         if len(classes) < 2 or len(set(classes)) != len(classes):
             raise SalignError(f"expected at least two different classes, got {list(classes)}.")
-        if head not in get_args(Head):
-            raise SalignError(f"head: expected one of {', '.join(get_args(Head))}, got {head!r}.")
+        one_of(head, get_args(Head), "head")
         self.classes = tuple(classes)
         self.multi_label = multi_label
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size

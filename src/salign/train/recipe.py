@@ -240,8 +240,11 @@ class RunRecipe(Section):
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
         """A recipe that a run folder keeps has every key of `train` written out; keys that it lacks came later."""
         train = content.get("train")
-        fields = {section: cls.model_fields[section].annotation.model_fields for section in ("data", "model", "train")}
-        if not isinstance(train, dict) or set(fields["train"]) - {key for _, key in _LATER} - set(train):
+        kinds: dict[str, Any] = {
+            section: cls.model_fields[section].annotation for section in ("data", "model", "train")
+        }
+        fields = {section: set(kind.model_fields) for section, kind in kinds.items()}
+        if not isinstance(train, dict) or fields["train"] - {key for _, key in _LATER} - set(train):
             return content
         usual = {section: {key: value} for (section, key), value in _LATER.items() if key in fields[section]}
         return merge(usual, content)

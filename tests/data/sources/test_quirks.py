@@ -140,7 +140,9 @@ def voc(name, *boxes, size=""):
 def test_voc_corners_that_are_swapped_parts_and_floats(read):
     found, faults = read("voc", {"a.xml": voc("a.png", (1.0, 2, 9.5, 8), (9, 2, 1, 8))})
     assert marks(found) == [("a.png", "cat", (Box(0, 1, 9.5, 8),))]  # the parts of a thing are not marks
-    assert faults == ["a.xml: <name>: box: expected the top left corner first, got (8, 1) and (1, 8); swap them"]
+    assert faults == [
+        "a.xml: object 2: <name>: box: expected the top left corner first, got (8, 1) and (1, 8); swap them"
+    ]
 
 
 def test_voc_other_shapes_are_faults_and_no_blank(read):
@@ -431,8 +433,9 @@ def test_label_studio_names_are_decoded(read):
 
 def test_label_studio_of_several_questions_one_is_the_class(read):
     asked = [
-        result("c1", "choices", {"choices": ["ill"]}, "diagnosis"), result("c2", "choices", {"choices": ["blurred"]}, "quality")
-    ]  # fmt: skip
+        result("c1", "choices", {"choices": ["ill"]}, "diagnosis"),
+        result("c2", "choices", {"choices": ["blurred"]}, "quality"),
+    ]
     found, _ = read("label-studio", studio(*asked), "ls.json")
     assert found == [Annotated("/data/upload/1/1a2b3c4d-a.png", image_labels=("ill", "blurred"))]
     found, _ = read("label-studio", studio(*asked), "ls.json", attribute="diagnosis")
@@ -515,11 +518,11 @@ GAZE = {
 
 
 @pytest.mark.parametrize("name", GAZE)
-def test_gaze_that_is_refused(name, read):
+def test_gaze_that_is_refused(name, tmp_path):
     content, gaze, message = GAZE[name]
+    (tmp_path / "f.csv").write_text(content)
     with pytest.raises(SalignError, match=message):
-        _, faults = read("fixations", {"f.csv": content}, "f.csv", gaze=Gaze(**gaze))
-        raise SalignError("\n".join(faults))
+        annotation_format("fixations").read(tmp_path / "f.csv", gaze=Gaze(**gaze))
 
 
 def test_gaze_a_mark_at_the_beginning_and_windows_line_ends(read):

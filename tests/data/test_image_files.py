@@ -7,16 +7,23 @@ import os
 import unicodedata
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from salign.annotate.catalog import Catalog
+from salign.data.annotations import Annotated
 from salign.data.file_names import output_names, slug, slugs
 from salign.data.image import read_image
 from salign.data.image_files import SUFFIXES, image_files, stem
+from salign.data.manifest import Manifest
 from salign.data.matching import Images
+from salign.data.plant import plant_shortcut
 from salign.data.sources import from_folder
-from salign.train.predict import folder_manifests
+from salign.data.sources.labelme import read_labelme, write_labelme
+from salign.data.sources.yolo import write_yolo
+from salign.maps.shapes import Box
+from salign.train.predict import MAP_FILE, folder_manifests
 from salign.types import SalignError
 
 PIXELS = np.random.default_rng(5).integers(0, 255, (24, 32, 3), dtype=np.uint8)
@@ -199,3 +206,51 @@ def test_names_of_people_and_ids_are_told_apart_and_keep_off_what_is_taken():
     assert slug("con") != "con"
     assert slug("aux.1") != "aux.1"
     assert not slug("ann_provenance").endswith("_provenance")
+
+
+def square(name):
+    return Annotated(name, (20, 30), "cat", (Box(5, 5, 15, 15),))
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["a.png", "b/a.jpg"], ["a.json", "b/a.json"]),
+        (["a.png", "a.jpg"], ["a.jpg.json", "a.png.json"]),
+        (["1.2.3", "1.2.4"], ["1.2.3.json", "1.2.4.json"]),
+    ],
+)
+def test_labelme_gets_a_file_for_each_image_whatever_their_stems(tmp_path, names, files):
+    write_labelme([square(name) for name in names], tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")) == files
+    assert sorted(one.image.lstrip("./") for one in read_labelme(tmp_path)) == sorted(names)
+
+
+def test_yolo_has_one_file_for_a_stem_and_refuses_two_images_of_one(tmp_path):
+    write_yolo([square("1.2.3"), square("1.2.4"), square("a.png")], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.2.3.txt", "1.2.4.txt", "a.txt", "classes.txt"]
+    for pair in (["a.png", "a.jpg"], ["A.png", "a.png"]):
+        with pytest.raises(SalignError, match="named by the image without its suffix"):
+            write_yolo([square(name) for name in pair], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_saliency_predict_writes_a_map_for_each_of_two_images_of_one_stem(tmp_path):
+    """It wrote one file and said two."""
+    for name in ("a.jpg", "a.png", "b.png", "sub/a.png"):
+        picture(tmp_path / "in" / name)
+    (manifest,) = folder_manifests(tmp_path / "in", tmp_path / "out")
+    named = dict(zip(manifest.table["path"], manifest.table[MAP_FILE], strict=True))
+    assert named == {"a.jpg": "a.jpg.png", "a.png": "a.png.png", "b.png": "b.png", "sub/a.png": "sub/a.png"}
+
+
+def test_a_planted_copy_has_a_file_for_each_image_whatever_the_file_system_takes_for_one(tmp_path):
+    for name in ("A.png", "a.png", "a.jpg"):
+        picture(tmp_path / "in" / name)
+    rows = [(name, name, label, "train") for name, label in (("A.png", "x"), ("a.png", "y"), ("a.jpg", "x"))]
+    table = pd.DataFrame(rows, columns=["id", "path", "label", "split"])
+    done = plant_shortcut(
+        Manifest.of(table, tmp_path / "in"), tmp_path / "out", kind="patch", correlation={"train": 1.0}, seed=0
+    )
+    paths = Manifest.read(done.manifest).table["path"].tolist()
+    assert len({path.lower() for path in paths}) == 3

@@ -34,14 +34,14 @@ def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]
     folders: dict[str, str] = {}
     for folder, inside in itertools.groupby(paths, lambda path: str(PurePosixPath(path).parent)):
         group = list(inside)
-        place = folder if folders.setdefault(_key(folder), folder) == folder else _marked(folder)
-        stems = Counter(_key(stem(path)) for path in group)
+        place = folder if folders.setdefault(file_key(folder), folder) == folder else _marked(folder)
+        stems = Counter(file_key(stem(path)) for path in group)
         taken: set[str] = set()
         for path in group:
-            name = PurePosixPath(stem(path) if stems[_key(stem(path))] == 1 else path).name
-            if _key(name) in taken:
+            name = PurePosixPath(stem(path) if stems[file_key(stem(path))] == 1 else path).name
+            if file_key(name) in taken:
                 name = _marked(name)
-            taken.add(_key(name))
+            taken.add(file_key(name))
             yield path, str(PurePosixPath(place, f"{name}{ending}"))
 
 
@@ -78,7 +78,8 @@ def slug(who: str | None) -> str:
     return _marked(plain, name) if plain != name or kept else plain
 
 
-def _key(name: str) -> str:
+def file_key(name: str) -> str:
+    """Equal for two names that some file system takes for one: it ignores case, or the form of Unicode."""
     return same_name(name).casefold()
 
 

@@ -19,7 +19,9 @@ from rich.progress import track
 from scipy import ndimage
 from torch import Tensor
 
+from salign.data.file_names import file_key
 from salign.data.image import read_image, read_saliency
+from salign.data.image_files import stem
 from salign.data.manifest import Manifest
 from salign.data.marks import MOST_CLASSES, SIDES, Kind, mark
 from salign.maps.tensor_ops import resize
@@ -144,14 +146,14 @@ def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, 
 
 def _names(manifest: Manifest) -> list[str]:
     """One PNG per row, by the name of its image; numbered where that is taken (one image in two rows, a map)."""
-    used = set(manifest.table["saliency"].dropna())
+    used = {file_key(name) for name in manifest.table["saliency"].dropna()}
     names = []
     for path in manifest.table["path"]:
-        base = PurePosixPath(path).with_suffix(".png")
+        base = PurePosixPath(f"{stem(path)}.png")
         name, number = base, 2
-        while str(name) in used:
+        while file_key(str(name)) in used:
             name, number = base.with_name(f"{base.stem}_{number}.png"), number + 1
-        used.add(str(name))
+        used.add(file_key(str(name)))
         names.append(str(name))
     return names
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from salign.data.annotations import Annotated
+from salign.data.file_names import output_names
 from salign.data.manifest import MACHINE
 from salign.data.runs import Box as PixelBox
 from salign.data.runs import Runs
@@ -59,6 +60,16 @@ def inside(image: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name or "\\" in image or ":" in path.parts[0]:
         raise SalignError(f"{image!r}: expected the relative path of an image, as a manifest has it")
     return image
+
+
+def files_of(images: Iterable[str], ending: str) -> dict[str, str]:
+    """The file for each image, below the folder of the export, as `output_names` calls it.
+
+    Raises:
+        SalignError: as for `inside`.
+    """
+    ordered = sorted(map(inside, images), key=lambda image: image.rpartition("/")[::2])
+    return dict(output_names(ordered, ending))
 
 
 def areas(one: Annotated) -> list[Polygon | Box | Runs]:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs
-from salign.data.sources.export import areas, boxed, by_image, inside, machine, machine_named, size_needed
+from salign.data.sources.export import areas, boxed, by_image, files_of, machine, machine_named, size_needed
 from salign.data.sources.fields import Field, read_json, size_said
 from salign.data.sources.notes import Notes, Reader, beside, read_each
 from salign.data.sources.outlines import line
@@ -134,13 +134,17 @@ def decoded_png(text: object) -> Image.Image:
 def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
     """Write `OUT/image.json` for each image, in the folders of the images; other marks than polygons become masks.
 
+    Of two images with one stem the files keep the suffixes: `a.png.json` and `a.jpg.json`.
+
     The `description` of what a machine marked names it.
 
     Raises:
         SalignError: fixations, which have no area, or an image whose size is not known.
     """
-    for image, marks in by_image(annotated).items():
-        name = PurePosixPath(inside(image))
+    groups = by_image(annotated)
+    files = files_of(groups, ".json")
+    for image, marks in groups.items():
+        name = PurePosixPath(files[image])
         size = size_needed(marks[0])
         shapes = [_written(one, area) for one in marks for area in areas(one)]
         content: dict[str, object] = {
@@ -152,7 +156,7 @@ def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
             "imageHeight": size[0],
             "imageWidth": size[1],
         }
-        replace_text(out / name.with_suffix(".json"), json.dumps(content))
+        replace_text(out / name, json.dumps(content))
     return out
 
 

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from salign.data.annotations import Annotated, by_label
+from salign.data.image_files import stem
 from salign.data.runs import Runs
-from salign.data.sources.export import areas, boxed, by_image, inside, label_order, size_needed
+from salign.data.sources.export import areas, boxed, by_image, files_of, label_order, size_needed
 from salign.data.sources.fields import Field, read_text
 from salign.data.sources.notes import Notes, Reader, read_each
 from salign.files import replace_text
@@ -142,17 +143,24 @@ def write_yolo(annotated: Sequence[Annotated], out: Path) -> Path:
     """Write `OUT/image.txt` for each image and `OUT/classes.txt`; of a mask, the box around it.
 
     Raises:
-        SalignError: fixations, which have no area, or an image whose size is not known.
+        SalignError: fixations, which have no area, an image whose size is not known, or two images whose labels would
+            be in one file.
     """
-    names = label_order(annotated)
-    for image, marks in by_image(annotated).items():
+    names, groups = label_order(annotated), by_image(annotated)
+    files = files_of(groups, ".txt")
+    if shared := [image for image, file in files.items() if file != str(PurePosixPath(f"{stem(image)}.txt"))]:
+        raise SalignError(
+            f"{', '.join(shared[:3])}: YOLO's labels are named by the image without its suffix, and another image has "
+            "that name, too; rename one of the two"
+        )
+    for image, marks in groups.items():
         height, width = size_needed(marks[0])
         lines = []
         for one in marks:
             for area in areas(one):
                 shares = (f"{value:.17g}" for value in _shares(area, height, width))
                 lines.append(" ".join([str(names.index(one.label or "unnamed")), *shares]))
-        target = out / PurePosixPath(inside(image)).with_suffix(".txt")
+        target = out / files[image]
         if target.name in NAMES:
             raise SalignError(f"{image}: an image of this name cannot be exported, its labels would be {target.name}")
         replace_text(target, "".join(f"{line}\n" for line in lines))

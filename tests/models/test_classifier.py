@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,45 @@ def test_a_damaged_model_json_is_named(folder: Path, damage) -> None:
     path = folder / "model.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(SalignError, match=r"model\.json is damaged"):
+        Classifier.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("image_size", [-1, 32], "image_size.0: Input should be greater than or equal to 1, got -1"),
+        ("image_size", [10**9, 32], "image_size.0: Input should be less than or equal to 10000, got 1000000000"),
+        ("image_size", [8000, 8000], "more than 16,777,216 pixels"),
+        ("image_size", ["32", 32], "image_size.0: Input should be a valid integer, got '32'"),
+        ("classes", "ab", "classes: Input should be a valid list, got 'ab'"),
+        ("classes", ["a", 1], "classes.1: expected text, got 1"),
+        ("classes", ["a", "a"], "expected at least two different classes"),
+        ("backbone", 5, "backbone: expected text, got 5"),
+        ("backbone", "local-dir:/etc", "unknown backbone 'local-dir:/etc'"),
+        ("args", {"act_layer": "nope"}, "timm refuses to build test_resnet with {'act_layer': 'nope'}"),
+        ("args", {"in_chans": 10**9}, "args: expected text, true, false, null and numbers from -10,000 to 10,000"),
+        ("args", {"stem": [{"width": 10**9}]}, "args: expected text, true"),
+        ("args", {"checkpoint_path": "/etc/passwd"}, "checkpoint_path is not for args"),
+        ("output_stride", -3, "output_stride: Input should be greater than or equal to 1, got -3"),
+        ("cam", "x", "cam: Input should be 'proved' or 'none', got 'x'"),
+        ("multi_label", "yes", "multi_label: Input should be a valid boolean, got 'yes'"),
+        ("weights", "imagenet", "weights: unknown key"),
+        ("seed", 1, "seed: unknown key"),
+    ],
+)
+def test_a_model_json_of_a_stranger_is_checked_field_by_field(folder: Path, field, value, complaint) -> None:
+    """It may make no network that fills the memory, and name no weights to be fetched from elsewhere."""
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(SalignError, match=re.escape(complaint)):
+        Classifier.load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(folder: Path, name) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(SalignError, match=f"{name} is a named pipe"):
         Classifier.load(folder)
 
 

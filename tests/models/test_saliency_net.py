@@ -85,7 +85,10 @@ def test_it_comes_back_from_its_folder_with_the_same_answers(decoder: str, tmp_p
     assert float(again.predict(images).min()) >= 0
     assert not again.training
     (tmp_path / CONFIG).write_text("{}")
-    with pytest.raises(SalignError, match="lacks backbone, decoder, image_size"):
+    with pytest.raises(
+        SalignError,
+        match=r"saliency\.json is damaged: .*3 fault.s.\n  backbone: Field required\n  image_size: .*\n  decoder: ",
+    ):
         SaliencyNet.load(tmp_path)
 
 

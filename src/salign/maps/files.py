@@ -12,8 +12,11 @@ from salign.files import replacing
 
 
 def write_map(path: Path, values: np.ndarray | Tensor) -> Path:
-    """Write `(H, W)` values in [0, 1], rounded to 1 / 65535, whole or not at all; `read_saliency` gives them back."""
+    """Write `(H, W)` values in [0, 1], rounded to 1 / 65535, whole or not at all; `read_saliency` gives them back.
+
+    It does not wait for the disk: of thousands of maps, a power cut may leave some damaged, which reading then tells.
+    """
     numbers = np.asarray(values, dtype=np.float64)
-    with replacing(path) as partial:  # at level 1 a file is hardly larger and written in half the time
+    with replacing(path, sync=False) as partial:  # at level 1 a file is hardly larger and written in half the time
         Image.fromarray(np.round(numbers * 65535).astype(np.uint16)).save(partial, format="PNG", compress_level=1)
     return path

@@ -17,11 +17,19 @@ from salign.errors import one_of
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
-from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
+from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
 from salign.types import SEPARATOR, Output, SalignError
 
 CONFIG = "model.json"
+
+
+class ClassifierConfig(NetworkConfig):
+    """What `model.json` says."""
+
+    classes: list[Name]
+    cam: Cam = "proved"
+    multi_label: bool = False
 
 
 class Classifier(nn.Module):
@@ -128,8 +136,8 @@ class Classifier(nn.Module):
         """
         folder, config = Path(folder), cls.describe(folder)
         try:
-            model = cls(**{**config, "image_size": tuple(config["image_size"])})
-        except (TypeError, ValueError) as error:
+            model = cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
         fill(model, folder, CONFIG)
         return model.to(memory_format=torch.channels_last).eval()
@@ -137,4 +145,4 @@ class Classifier(nn.Module):
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
         """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam, multi_label."""
-        return read_config(Path(folder) / CONFIG, ("backbone", "classes", "image_size"), "salign train")
+        return read_config(Path(folder) / CONFIG, ClassifierConfig, "salign train")

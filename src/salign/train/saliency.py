@@ -14,7 +14,7 @@ from salign.data.dataset import SaliencyDataset
 from salign.losses.map_losses import MAP_LOSSES, mse
 from salign.maps import min_max
 from salign.models import SaliencyNet
-from salign.models.saliency_net import CONFIG, ENCODER
+from salign.models.saliency_net import CONFIG, ENCODER, NetConfig
 from salign.models.saved import read_config
 from salign.train.callbacks import KeepBest
 from salign.train.module import Training
@@ -153,7 +153,7 @@ def start_from(recipe: Recipe, run: Path | str) -> Recipe:
     """
     folder = RunFolder.open(run).path
     encoder = folder / ENCODER
-    described = read_config(folder / CONFIG, ("backbone",), "salign saliency train")
+    described = read_config(folder / CONFIG, NetConfig, "salign saliency train")
     if described["backbone"] != recipe.model.backbone:
         raise SalignError(
             f"{folder} was trained with {described['backbone']}, and the recipe asks for {recipe.model.backbone}; "

@@ -140,6 +140,13 @@ def _strange(cells: pd.Series, classes: Sequence[str]) -> np.ndarray:
     return np.array([not set(names_in(cell)) <= set(classes) for cell in cells], dtype=bool)
 
 
+def _pandas(table: pa.Table, path: Path) -> pd.DataFrame:
+    try:
+        return table.to_pandas()
+    except (ValueError, OverflowError, pa.ArrowException) as error:  # a date that no calendar has
+        raise SalignError(f"{path}: cannot be read: {str(error)[:200]}") from error
+
+
 def read_predictions(
     path: str | Path, classes: Sequence[str] | None = None, *, multi_label: bool = False
 ) -> pd.DataFrame:
@@ -159,7 +166,7 @@ def read_predictions(
     path = Path(path)
     try:
         if path.suffix.lower() == ".parquet":
-            table = read_parquet(path).to_pandas()
+            table = _pandas(read_parquet(path), path)
         else:
             table = read_csv(path, dtype=str, keep_default_na=False)
     except SalignError as error:

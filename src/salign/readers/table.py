@@ -77,9 +77,11 @@ def _unpacked(file: Any, path: Path | str) -> pa.Table:
             f"{path}: expected plain values in each cell; column {nested[0]!r} holds {schema.field(nested[0]).type}"
         )
     texts = [field.name for field in schema if field.type in _TEXTS]
+    # The pandas metadata is left out: it is JSON that pandas parses without a guard.
+    schema = schema.remove_metadata()
     table = pa_parquet.ParquetFile(file, read_dictionary=texts).read(use_threads=False)
     _check_unpacked(path, sum(_size(table[number]) for number in range(table.num_columns)))
-    return table.cast(schema)
+    return table.replace_schema_metadata(None).cast(schema)
 
 
 def _size(column: pa.ChunkedArray) -> int:

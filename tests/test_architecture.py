@@ -93,3 +93,9 @@ def test_no_module_outgrows_a_reader() -> None:
 
 def test_parts_of_the_tree_are_all_known() -> None:
     assert {part_of(path) for path in modules()} == {name for name in MAY_IMPORT if "/" not in name}
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """Pytest imports test modules by name alone, so two of one name cannot be collected together."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []

@@ -235,10 +235,16 @@ def test_a_picture_that_would_fill_the_memory(project, kind):
     assert ("i2.png" in ended.err) == (kind == "i")
 
 
-def test_a_bitmap_of_a_kind_that_is_not_read(project):
+def test_a_small_file_that_says_it_is_a_huge_bitmap(project):
     (project.folder / "x.pbm").write_bytes(b"P4\n60000 60000\n")
     project.change(2, "path", "x.pbm")
-    project.refused("row 4, path: x.pbm", "expected PNG")
+    project.refused("row 4, path: x.pbm: more than 89,478,485 pixels")
+
+
+def test_a_picture_of_a_kind_that_is_not_read(project):
+    (project.folder / "x.png").write_bytes(b"#define x_width 8\n#define x_height 1\nstatic char x_bits[] = {0xff};\n")
+    project.change(2, "path", "x.png")
+    project.refused("row 4, path: x.png", "expected PNG")
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])

@@ -435,3 +435,31 @@ def test_what_leaves_a_recorded_root_is_a_fault_and_nothing_above_the_home_folde
         Manifest.read(path)
     assert record_root(path, tmp_path) is False
     assert not beside.exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        (
+            "ID,path,label,split",
+            "row 1, id: the column is missing; the header has 'ID', 'path', 'label', 'split'; rename 'ID'",
+        ),
+        (
+            "id;path;label;split",
+            "row 1, header: semicolons part the cells: 'id;path;label;split'; save the table with commas",
+        ),
+        ("id\tpath\tlabel\tsplit", "row 1, header: tabs part the cells"),
+    ],
+)
+def test_a_header_that_is_nearly_right_is_told_what_was_meant(folder, header, complaint):
+    (folder / "m.csv").write_text(f"{header}\n")
+    with pytest.raises(ManifestError) as error:
+        Manifest.read(folder / "m.csv")
+    assert complaint in str(error.value)
+
+
+def test_a_file_whose_name_differs_by_case_alone_is_named(folder):
+    (folder / "m.csv").write_text("id,path,label,split\n1,images/A.png,cat,train\n")
+    with pytest.raises(ManifestError) as error:
+        Manifest.read(folder / "m.csv")
+    assert "(No such file or directory); 'a.png' is there" in str(error.value)

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from salign.data.labels import by_name, kept, ordered, single_names
-from salign.data.manifest_checks import EMPTY, NO_FILE, as_on_disk, cell_faults, look_alikes, path_faults
+from salign.data.manifest_checks import (
+    EMPTY,
+    NO_FILE,
+    as_on_disk,
+    cell_faults,
+    look_alikes,
+    missing_columns,
+    path_faults,
+)
 from salign.data.manifest_root import record_root, root_of
 from salign.data.tables import TEXT, read_table, write_table
 from salign.errors import nearest
@@ -154,12 +162,8 @@ class Manifest:
 
     def faults(self) -> list[Fault]:
         """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
-        missing = [column for column in COLUMNS if column not in self.table]
-        if missing:
-            return [
-                Fault(1, column, f"the column is missing; the header has {', '.join(map(str, self.table.columns))}")
-                for column in missing
-            ]
+        if missing := missing_columns(self.table, COLUMNS[:4]):
+            return [Fault(*fault) for fault in missing]
         if not len(self.table):
             return [Fault(None, "table", "there is no row; a manifest has at least one image")]
         found = cell_faults(self.table, COLUMNS[:4], multi_label=self.multi_label)

@@ -22,6 +22,21 @@ EMPTY = "the cell is empty"
 _SHOWN = 5
 
 
+def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
+    """Columns that are not there, and which was probably meant; for the whole header where another sign parts its cells."""
+    header = [str(name) for name in table.columns if name not in ("row", "saliency")]
+    alike = {name.strip().lower(): name for name in header}
+    found: list[Found] = []
+    for column in needed:
+        if column not in header:
+            meant = f"; rename {alike[column]!r}" if column in alike else ""
+            found.append((1, column, f"the column is missing; the header has {', '.join(map(repr, header))}{meant}"))
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            return [(1, "header", f"{name} part the cells: {header[0]!r}; save the table with commas")]
+    return found
+
+
 def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool) -> list[Found]:
     """Empty cells, ids that come twice, labels and splits with spaces around them, wrong sets of labels."""
     rows = table["row"]
@@ -130,9 +145,19 @@ def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | 
                 return f"{name!r} is a link that leaves the root {root}"
             mode = os.stat(file).st_mode  # noqa: PTH116
     except OSError as error:
-        hint = "; use / between folders" if "\\" in name else ""
+        hint = "; use / between folders" if "\\" in name else _near(Path(resolved), pure.name)
         return f"{NO_FILE}: {root / name} ({error.strerror}){hint}"
     return None if stat.S_ISREG(mode) else f"{root / name} is not a file"
+
+
+def _near(folder: Path, name: str) -> str:
+    """A hint at the file that was meant, if spaces around the name or its case are all that differs."""
+    key = name.strip().casefold()
+    try:
+        meant = next((entry.name for entry in os.scandir(folder) if entry.name.strip().casefold() == key), None)
+    except OSError:
+        return ""
+    return f"; {meant!r} is there" if meant is not None else ""
 
 
 def _inside(path: Path, root: Path) -> str | None:

@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
-    """Columns that are not there, and which was probably meant; for the whole header where another sign parts its cells."""
+    """Columns that are not there, and which was meant; the whole header where another sign parts its cells."""
     header = [str(name) for name in table.columns if name not in ("row", "saliency")]
     alike = {name.strip().lower(): name for name in header}
     found: list[Found] = []

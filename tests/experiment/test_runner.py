@@ -74,12 +74,12 @@ def test_a_study_runs_every_cell_once(undisturbed: tuple[Study, StudyFolder]) ->
     results = read_results(study, folder)
     assert len(results.runs) == 6
     assert not results.missing
-    accuracy = results.figures[(results.figures["metric"] == "accuracy") & (results.figures["set"] == "test_iid")]
-    assert accuracy["value"].nunique() > 1
+    auroc = results.figures[(results.figures["metric"] == "auroc") & (results.figures["set"] == "test_iid")]
+    assert auroc["value"].nunique() > 1
     for cell in expand(study):
-        ours = accuracy[(accuracy["arm"] == cell.arm) & (accuracy["seed"] == cell.seed)]["value"].item()
+        ours = auroc[(auroc["arm"] == cell.arm) & (auroc["seed"] == cell.seed)]["value"].item()
         evaluation = pd.read_csv(folder.run(cell).evaluation)
-        whole = evaluation[(evaluation["metric"] == "accuracy") & (evaluation["split"] == "test_iid")]
+        whole = evaluation[(evaluation["metric"] == "auroc") & (evaluation["split"] == "test_iid")]
         assert whole[whole["group_column"].isna()]["value"].item() == ours
     written_at = {path: path.stat().st_mtime_ns for path in folder.runs.rglob("*") if path.is_file()}
     assert run_study(study, folder, LocalExecutor(2, 1), progress=False) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -88,6 +89,10 @@ def uninterrupted(recipe, tmp_path_factory):
     return training.run
 
 
+HALF_WRITTEN = tuple(f".{hashlib.sha256(name).hexdigest()[:16]}." for name in (b"resume.ckpt", b"weights.safetensors"))
+"""Beginnings of the temporary names of these two files; see `salign.files.replacing`."""
+
+
 def contents(run):
     """Bytes by name of all that must not depend on interruptions."""
     files = [path for path in run.rglob("*") if path.is_file() and path.parent.name != "tensorboard"]
@@ -118,9 +123,7 @@ def test_ten_times_killed_ends_with_the_same_bytes(recipe, uninterrupted, tmp_pa
             assert training.wait_for(lambda names: "environment.json" in names)
             time.sleep(draw.uniform(0, 2) * seconds_per_epoch(uninterrupted))
         elif moment == "writing":
-            assert training.wait_for(
-                lambda names: any(name.startswith((".resume.ckpt", ".weights.safetensors")) for name in names)
-            )
+            assert training.wait_for(lambda names: any(name.startswith(HALF_WRITTEN) for name in names))
         else:
             assert training.wait_for(lambda names: "val.csv" in names)
         training.kill()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -8,13 +9,14 @@ import pytest
 
 from salign.experiment.report.plots import Cloud, Interval, Line, curves, forest, looks, scatter
 
-ARMS = ["ce", "cyborg", "shuffled", 'a <b> & "c"']
+ARMS = ["ce", "cyborg", "shuffled", 'a <b> & "c"', "a$x$", "_y$"]
 STYLES = looks(ARMS)
 
 
 def a_forest(name="one", high=40.9):
     lines = [Interval("cyborg", 22.4, 4.0, high), Interval("shuffled", -2.0, -10.0, 6.0)]
-    return forest([*lines, Interval(ARMS[3], 1.0, np.nan, np.nan)], STYLES, "points", title="busi", name=name)
+    lines += [Interval(arm, 1.0, np.nan, np.nan) for arm in ARMS[3:]]
+    return forest(lines, STYLES, "points", title="busi", name=name)
 
 
 def a_curve(name="one"):
@@ -72,7 +74,10 @@ def test_a_curve_is_drawn_over_the_logarithm():
 @pytest.mark.parametrize(
     ("plot", "said"),
     [
-        (a_forest, 'busi: points. cyborg +22.4 [+4.0, +40.9]; shuffled -2.0 [-10.0, +6.0]; a <b> & "c" +1.0.'),
+        (
+            a_forest,
+            'busi: points. cyborg +22.4 [+4.0, +40.9]; shuffled -2.0 [-10.0, +6.0]; a <b> & "c" +1.0; a$x$ +1.0; ',
+        ),
         (a_curve, "accuracy over training images. ce: 52.5 at 100, 55.0 at 200, 60.0 at 400; cyborg: 53.5 at 100"),
         (a_scatter, "accuracy against energy, a point per run. ce: 2 runs, on average 0.20 and 55.0; cyborg: 2 runs"),
     ],
@@ -106,11 +111,37 @@ def test_plots_take_the_colours_of_the_page_and_hold_no_date(plot):
     assert set(re.findall(r"#[0-9a-f]{6}\b", re.sub(arms, "", svg))) == set()
 
 
+@pytest.mark.parametrize("plot", [a_forest, a_curve, a_scatter])
+def test_a_plot_names_every_arm_as_it_is_called(plot):
+    """Not as a formula, and those with a dash below before them, which matplotlib's legends leave out, too."""
+    written = {text.text for text in root(plot()).iter() if text.tag.endswith("text")}
+    assert set(ARMS[plot is a_forest :]) <= written
+
+
 def test_every_arm_has_a_look_of_its_own():
-    many = looks([f"arm {k}" for k in range(43)])
-    assert len(set(many.values())) == 43
+    many = looks([f"arm {k}" for k in range(85)])
+    assert len(set(many.values())) == 85
     assert next(iter(many)) == "arm 0"
-    assert {look.colour for look in list(many.values())[1:7]} & {many["arm 0"].colour} == set()
+    assert {look.colour for look in list(many.values())[1:]} & {many["arm 0"].colour} == set()
+
+
+def test_thirteen_arms_have_thirteen_colours_that_are_told_apart():
+    """At least 20 of CIELAB's units (D65) apart, where 2 can just be seen, and not lost on white or on near-black."""
+
+    def light(colour):
+        values = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+    def lab(colour):
+        xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]] @ light(colour)
+        x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    colours = [look.colour for look in looks([f"arm {k}" for k in range(13)]).values()]
+    assert min(np.linalg.norm(lab(a) - lab(b)) for a, b in itertools.combinations(colours, 2)) > 20
+    luminance = np.array([light(colour) @ [0.2126, 0.7152, 0.0722] for colour in colours])
+    assert (1.05 / (luminance + 0.05)).min() > 1.8
+    assert ((luminance + 0.05) / (0.01 + 0.05)).min() > 1.8
 
 
 def test_ticks_are_left_out_where_they_would_overlap():

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from made_study import made, study
+from made_study import QUALITY, made, study
 from salign.experiment.report import write_report
 from salign.experiment.store import Results
 
@@ -167,12 +167,15 @@ def test_pictures_are_skipped_with_a_sentence_when_the_data_are_gone(digits, tmp
 
 
 def test_names_are_escaped(digits, tmp_path):
-    nasty = "<script>alert(1)</script>"
-    plan = study(
-        digits, title=nasty, question=nasty, datasets={nasty: {}}, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}]
-    )
-    results = made(tmp_path, digits, study(digits, grids=[{"arms": ["ce", "cyborg"], "seeds": 2}]))
-    named = [table.assign(dataset=nasty) for table in (results.figures, results.runs)]
-    page = Page(write_report(plan, *named, tmp_path / "out").read_text("utf-8"))
+    nasty, formulas = "<script>alert(1)</script>", ["a$x$", "=1+1"]
+    alike = {name: {"train": {"epochs": 9 + k}} for k, name in enumerate(formulas)}
+    grids = [{"arms": ["ce", "cyborg", *formulas], "seeds": 2}]
+    plan = study(digits, title=nasty, question=nasty, datasets={nasty: {}}, arms=alike, grids=grids)
+    results = made(tmp_path, digits, plan, QUALITY | dict.fromkeys(formulas, 0.6))
+    page = Page(write(plan, results, tmp_path / "out").read_text("utf-8"))
     assert "script" not in page.tags
     assert page.text.count(nasty) > 5
+    assert all(page.text.count(name) > 5 for name in formulas)
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert table["arm"].tolist() == ["ce", "cyborg", "'=1+1", "a$x$"]
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv")["arm"]) == {"ce", "cyborg", *formulas}

@@ -65,6 +65,24 @@ def test_an_arm_of_its_own_with_other_maps_is_a_control_of_the_maps():
     assert one.sentences[1].endswith("it matters that the maps are the images' own.")
 
 
+def test_a_gain_in_distribution_alone_is_not_called_one_too():
+    control = {"shuffled": (0.9, 0.5)}
+    (one,), _ = said(figures(ce=(0.8, 0.5), cyborg=(0.9, 0.7), **control))
+    assert one.sentences[2].endswith("It gains there too.")
+    (one,), _ = said(figures(ce=(0.8, 0.5), cyborg=(0.9, 0.5), **control))
+    assert one.sentences[2].startswith("In distribution (test_iid): +10.0 points [")
+    assert one.sentences[2].endswith("It gains there, which is not shown on test_ood.")
+
+
+def test_a_control_that_gains_where_the_guided_arm_does_not_gains_alone():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.6), shuffled=(0.9, 0.6))
+    table.loc[(table["arm"] == "cyborg") & (table["set"] == "test_ood"), "value"] += [0.3, -0.3, 0.2, -0.2, 0]
+    (one,), _ = said(table)
+    assert one.target == OPEN
+    assert "The control gains over ce (+10.0 points [" in one.sentences[1]
+    assert one.sentences[1].endswith("and these seeds do not show cyborg above it.")
+
+
 def test_a_gain_that_the_control_shares_is_not_put_down_to_the_maps():
     (one,), top = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.7)))
     assert (one.target, one.controls) == (ABOVE, False)

@@ -190,6 +190,25 @@ def test_latex_escapes_everything():
     assert text.startswith(r"\begin{tabular}{l}" + "\n\\toprule\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "latex", "markdown"),
+    [
+        ("a$x$", r"a\$x\$", r"a\$x\$"),
+        ("[1pt] b", r"{}[1pt] b", "[1pt] b"),
+        ("*b*", r"{}*b*", r"\*b\*"),
+        ("a_b", r"a\_b", "a_b"),
+        ("_b_", r"\_b\_", r"\_b\_"),
+        ("<b>c|d", r"$<$b$>$c\textbar{}d", r"\<b>c\|d"),
+        ("[a](b) &lt;", r"{}[a](b) \&lt;", r"[a\](b) \&lt;"),
+        ("+22.4 [+4.0, +40.9] < .001", r"+22.4 [+4.0, +40.9] $<$ .001", "+22.4 [+4.0, +40.9] < .001"),
+    ],
+)
+def test_a_name_stands_for_itself_in_latex_and_markdown(name, latex, markdown):
+    frame = pd.DataFrame([{"arm": name, name: "c"}])
+    assert tables.to_latex(frame).splitlines()[2:5] == [rf"arm & {latex} \\", r"\midrule", rf"{latex} & c \\"]
+    assert tables.to_markdown(frame) == f"| arm | {markdown} |\n| --- | --- |\n| {markdown} | c |\n"
+
+
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3), min_size=1, max_size=4))
 def test_every_row_keeps_its_cells(rows):
     frame = pd.DataFrame(rows, columns=["a", "b", "c"])

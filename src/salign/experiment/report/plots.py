@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
@@ -25,11 +26,16 @@ _LEGEND = 0.19
 _INK, _LINE = "#010203", "#040506"
 _VARIABLES = {_INK: "var(--ink)", _LINE: "var(--line)"}
 """Colours drawn, and what the page's style sheet makes of them in light, in the dark and on paper."""
-# Okabe & Ito 2008, told apart with every common colour blindness; readable on white and on near-black.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Okabe & Ito 2008, told apart with every common colour blindness, then others as far from these as there are with red-
+# and green-blind eyes, too; readable on white and on near-black.
+_COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
+    "#951d52", "#225c13", "#ad3eec", "#1dcf64", "#313be7", "#cfafa4",
+)  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollars
     "font.family": "sans-serif",
     "font.size": 9.5,
     "text.color": _INK,
@@ -53,7 +59,7 @@ _STYLE: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How an arm is drawn in every plot; no two of the first 42 arms share both."""
+    """How an arm is drawn in every plot; no two of the first 84 arms share both."""
 
     colour: str
     marker: str
@@ -146,9 +152,10 @@ def curves(
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
+        drawn: dict[str, Artist] = {}
         for line in lines:
             look = styles[line.name]
-            axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5, label=line.name)
+            (drawn[line.name],) = axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5)
             axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.15, linewidth=0)
         ticks = sorted({float(x) for line in lines for x in line.x})
         if log:
@@ -162,7 +169,7 @@ def curves(
             f"{line.name}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(line.x, line.value, strict=True))
             for line in lines
         ]
-        _labelled(figure, axes, labels, title)
+        _labelled(figure, axes, drawn, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 
 
@@ -178,14 +185,15 @@ def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *,
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
+        drawn: dict[str, Artist] = {}
         for cloud in clouds:
             look = styles[cloud.name]
-            axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22, label=cloud.name)
+            drawn[cloud.name] = axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22)
         spoken = [
             f"{cloud.name}: {len(cloud.x)} runs, on average {np.mean(cloud.x):.2f} and {np.mean(cloud.y):.1f}"
             for cloud in clouds
         ]
-        _labelled(figure, axes, labels, title)
+        _labelled(figure, axes, drawn, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} against {labels[0]}, a point per run. {'; '.join(spoken)}.")
 
 
@@ -194,15 +202,17 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _labelled(figure: Figure, axes: Axes, labels: tuple[str, str], title: str) -> None:
-    """Name the axes and the plot, with a legend above it, where it hides nothing and takes nothing from the plot."""
+def _labelled(figure: Figure, axes: Axes, drawn: Mapping[str, Artist], labels: tuple[str, str], title: str) -> None:
+    """Name the axes and the plot, with a legend above it, where it hides nothing and takes nothing from the plot.
+
+    The legend is told what is `drawn` under which name: found by their labels, a name like `_x` would be left out.
+    """
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_title(title)
-    handles, names = axes.get_legend_handles_labels()
-    columns = min(3, len(names))
-    figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(names) // columns) - 3))
-    figure.legend(handles, names, loc="outside upper left", ncols=columns, fontsize=9)
+    columns = min(3, len(drawn))
+    figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(drawn) // columns) - 3))
+    figure.legend(list(drawn.values()), list(drawn), loc="outside upper left", ncols=columns, fontsize=9)
 
 
 def _span(low: float, high: float, form: str) -> str:

@@ -15,6 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 from rich.progress import Progress
 
+from salign.data.tables import for_spreadsheets
 from salign.experiment.arms import arm_changes, times
 from salign.experiment.report import curves, evidence, makers
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
@@ -54,6 +55,7 @@ def write_report(
 ) -> Path:
     """Write `report.html`, `results.csv`, and the main table as `table.csv`, `table.tex` and `table.md`.
 
+    A name like a formula has an apostrophe before it in `table.csv`, but not in `results.csv`, which programs read.
     Holds no date, time, path or speed, and draws nothing at random: equal results give equal bytes.
 
     Args:
@@ -87,7 +89,7 @@ def write_report(
             bar.advance(task)
     sections.append(Section("What was run", _what_was_run(study, runs)))
     _write_figures(out / "results.csv", results)
-    replace_text(out / "table.csv", table.to_csv(index=False))
+    replace_text(out / "table.csv", for_spreadsheets(table).to_csv(index=False))
     words = shown(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))

@@ -83,7 +83,7 @@ def _finding(study: Study, group: Group) -> Finding:
     said = [_gain(study, gain)]
     said += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
     if study.reference is not None:
-        cost = _cost(study, group.compare(guided, study.baseline, study.reference, metric))
+        cost = _cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))
         said += [cost] if cost else []
     said += [sentence for sentence in (_best(study, group), _use(study, group)) if sentence]
     return Finding(group.title, standing(gain), beaten, said)
@@ -122,8 +122,9 @@ def _control(study: Study, group: Group, name: str, found: Comparison | None, ga
         return f"The control {name} has no finished seed to compare with{doubt}."
     said = f"Against the control {name}: {_difference(found)} ({_seeds(found)}). "
     own = group.compare(name, study.baseline, study.target, study.metric)
-    gained = f"The control gains over {study.baseline} too ({_difference(own)})" if own else ""
-    not_the_maps = ": the gain cannot be put down to the maps" if other_maps else ""
+    too = " too" if gain == ABOVE else ""
+    gained = f"The control gains over {study.baseline}{too} ({_difference(own)})" if own else ""
+    not_the_maps = ": the gain cannot be put down to the maps" if other_maps and gain == ABOVE else ""
     if standing(found) == UNKNOWN:
         return said + "One seed says nothing about chance."
     if standing(found) == ABOVE:
@@ -139,14 +140,14 @@ def _control(study: Study, group: Group, name: str, found: Comparison | None, ga
     return said + "The interval holds zero."
 
 
-def _cost(study: Study, found: Comparison | None) -> str:
+def _cost(study: Study, found: Comparison | None, gain: str) -> str:
     if found is None:
         return ""
     said = f"In distribution ({study.reference}): {_difference(found)} ({_seeds(found)}). "
     return (
         said
         + {
-            ABOVE: "It gains there too.",
+            ABOVE: "It gains there too." if gain == ABOVE else f"It gains there, which is not shown on {study.target}.",
             BELOW: "That is what guidance costs on images like those of training.",
             OPEN: "No cost that these seeds can show.",
             UNKNOWN: "One seed says nothing about chance.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,12 @@ NOTHING = "–"
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
+    "|": r"\textbar{}", "": "{}",
 }  # fmt: skip
+_IN_LATEX = re.compile("|".join([*filter(None, map(re.escape, _LATEX)), r"^(?=[\[*])"]))
+"""What LaTeX takes for more than a sign; at the start of a row `[` and `*` are read as options of the row's end."""
+_IN_MARKDOWN = re.compile(r"[\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[])|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+"""What Markdown takes for code, stress, the end of a cell, a formula, a link, a tag or a sign; `a_b` is a word."""
 
 
 def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
@@ -98,16 +103,13 @@ def places(study: Study) -> list[tuple[str, str]]:
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A table of text as a Markdown pipe table."""
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    cells = [[_one_line(cell).replace("|", r"\|") for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    head, *rows = _escaped(table, lambda cell: _IN_MARKDOWN.sub(r"\\\g<0>", cell))
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
 
 
 def to_latex(table: pd.DataFrame) -> str:
     """A table of text as a LaTeX tabular with the rules of the booktabs package; everything is escaped."""
-    escape = re.compile("|".join(map(re.escape, _LATEX)))
-    rows = [[escape.sub(lambda found: _LATEX[found[0]], _one_line(cell)) for cell in row] for row in table.to_numpy()]
-    head = [escape.sub(lambda found: _LATEX[found[0]], _one_line(name)) for name in table.columns]
+    head, *rows = _escaped(table, lambda cell: _IN_LATEX.sub(lambda found: _LATEX[found[0]], cell))
     lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}", ""])
@@ -137,8 +139,9 @@ def p_in_words(p: float) -> str:
     return NOTHING if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
-def _one_line(cell: object) -> str:
-    return " ".join(str(cell).split())
+def _escaped(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
+    """The header and the rows, each cell in one line and escaped."""
+    return [[escape(" ".join(str(cell).split())) for cell in row] for row in (table.columns, *table.to_numpy())]
 
 
 def _row(study: Study, group: Group, arm: str) -> dict[str, object]:

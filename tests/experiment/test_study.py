@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from salign.data.controls import BY_SHARE, CONTROLS
-from salign.experiment.arms import PLAIN, arm_changes, times
+from salign.experiment.arms import PLAIN, arm_changes, controls_among, times
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import ALL_IMAGES, Study, expand
 from salign.types import SalignError
@@ -35,6 +35,25 @@ def test_a_study_is_the_union_of_its_grids(digits: Path) -> None:
     assert ("cyborg", 50, 0.1, 7) in places
     assert ("ce", ALL_IMAGES, 1.0, 2) in places
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+
+
+def test_the_controls_of_an_arm_differ_from_it_in_their_maps_alone() -> None:
+    own = {
+        "cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}},
+        "copy": {"loss": {"name": "cyborg", "alpha": 0.1}, "data": {"maps": "centre"}},
+        "other": {"loss": {"name": "cyborg", "alpha": 0.2}, "data": {"maps": "centre"}},
+        "column": {"loss": {"name": "cyborg", "alpha": 0.1}, "data": {"maps": "centre", "map_column": "mask"}},
+    }
+    names = [
+        "ce", "cyborg", "shuffled", "shuffled@1", "shuffled@0.5", "dilated@0.1", "boxes", "blobs", "swap@3",
+        "shuffled_within:swap@3", "inverted:swap", "maps:mask", *own,
+    ]  # fmt: skip
+    found = {arm: controls_among(names, arm, guided="cyborg", own=own) for arm in names}
+    assert {arm: controls for arm, controls in found.items() if controls} == {
+        "cyborg": ["shuffled", "shuffled@1", "blobs", "copy"],
+        "swap@3": ["shuffled_within:swap@3"],
+        "maps:mask": ["column"],
+    }
 
 
 def test_several_labels_per_image_are_refused(digits: Path) -> None:

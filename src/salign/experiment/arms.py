@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from salign.config import merge
@@ -15,6 +15,9 @@ Changes = dict[str, Any]
 """Nested recipe values."""
 BLUR_LEVELS = [2, 4, 6, 8, 10, 12, 14, 16]
 """Sigmas of Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
+
+OTHER_MAPS = frozenset(CONTROLS) - {"own", "boxes"}
+"""Of the controls of `data.maps` those after which no image keeps what was marked on it; the others make maps worse."""
 
 _CE: Changes = {"loss": {"name": "ce"}}
 _VALUE = re.compile(r"@([0-9.]+(?:e-?[0-9]+)?)$")
@@ -98,6 +101,24 @@ def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[s
     if name in own or name == guided or control.partition("@")[0] not in {*CONTROLS, *BY_SHARE} - {"own"}:
         return None
     return find_control(control)[0], copied or guided
+
+
+def controls_among(names: Iterable[str], arm: str, *, guided: str, own: Mapping[str, Changes]) -> list[str]:
+    """Those arms of several that are controls of one: the same recipe values, but other maps (`OTHER_MAPS`).
+
+    So `shuffled` and `blobs` are of the guided arm, `shuffled:energy@10` is of `energy@10`, and an arm of the study's
+    own is of the one that it copies. An arm that is a control itself has none.
+    """
+    values = arm_changes(arm, guided=guided, own=own)
+
+    def copies(name: str) -> bool:
+        theirs = arm_changes(name, guided=guided, own=own)
+        maps = theirs.get("data", {}).get("maps")
+        return maps in OTHER_MAPS and theirs == merge(values, {"data": {"maps": maps}})
+
+    if values.get("data", {}).get("maps", "own") != "own":
+        return []
+    return [name for name in names if copies(name)]
 
 
 def times(name: str) -> float:

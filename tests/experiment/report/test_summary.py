@@ -163,11 +163,25 @@ def test_what_is_not_there_yet_is_said():
     assert top[1] == "No cell is finished, so there is nothing to report yet."
 
 
+def test_every_arm_is_compared_with_its_own_control():
+    """`swap` with its shuffled maps, and an arm of the study's own that copies `maps:mask` but for the maps."""
+    own = {"wrong": {"loss": {"name": "cyborg"}, "data": {"map_column": "mask", "maps": "blobs"}}}
+    arms = {"swap": (0.9, 0.8), "shuffled:swap": (0.9, 0.6), "boxes:swap": (0.9, 0.1)}
+    arms |= {"maps:mask": (0.9, 0.5), "wrong": (0.9, 0.6)}
+    (one,), _ = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5), **arms), arms=own)
+    (told,) = [sentence for sentence in one.sentences if sentence.startswith("Other arms against their own controls: ")]
+    mask, swap = told.removeprefix("Other arms against their own controls: ").rstrip(".").split("; ")
+    assert mask.startswith("maps:mask − wrong: −10.0 points [")
+    assert mask.endswith("(5 seeds, below zero)")
+    assert swap.startswith("swap − shuffled:swap: +20.0 points [+")
+    assert swap.endswith("(5 seeds, above zero)")
+
+
 def test_an_arm_that_does_better_is_named():
     table = figures(
         ce=(0.9, 0.5), cyborg=(0.9, 0.7), shuffled=(0.9, 0.5), **{"ce_times@7": (0.9, 0.8), "x": (0.9, 0.75)}
     )
-    (one,), _ = said(table)
+    (one,), _ = said(table, arms={"x": {"train": {"epochs": 9}}})
     assert one.sentences[-1].startswith("The arm ce_times@7 does better than cyborg: +10.0 points [")
     assert one.sentences[-1].endswith("(above zero).")
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from made_study import study
 from salign.experiment.report import tables
-from salign.experiment.report.answers import nested_interval, read_answers
+from salign.experiment.report.answers import Answers, nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
 from salign.types import SalignError
 
@@ -108,8 +108,13 @@ def test_one_seed_has_a_difference_and_no_interval(plan, results):
 
 def test_pairs_carry_the_interval_over_seeds_and_images(plan, results):
     groups = groups_of(plan, results.figures)
-    found = tables.pairs_table(plan, groups, results.runs).set_index("second")
-    assert found.index.tolist() == ["ce", "shuffled"]
+    found = tables.pairs_table(plan, groups, results.runs)
+    assert list(zip(found["first"], found["second"], strict=True)) == [
+        ("cyborg", "ce"), ("cyborg", "shuffled"), ("cyborg", "inverted"),
+        ("shuffled", "ce"), ("ce_times@2", "ce"), ("inverted", "ce"),
+    ]  # fmt: skip
+    assert found["nested_low"].notna().all()
+    found = found[found["first"] == "cyborg"].set_index("second")
     runs = results.runs[results.runs["images"] == -1]
     paths = {arm: rows.sort_values("seed")["path"].tolist() for arm, rows in runs.groupby("arm")}
     first, second = (read_answers(paths[arm], "test_ood") for arm in ("cyborg", "shuffled"))
@@ -155,8 +160,23 @@ def test_auroc_over_images_is_that_of_either_class(results):
         for a in (first, second)
     ]
     assert low < ranks[0] - ranks[1] < high
-    with pytest.raises(SalignError, match="there are accuracy, auroc"):
+    with pytest.raises(SalignError, match="there are accuracy, balanced_accuracy, auroc"):
         nested_interval(first, second, "ece")
+
+
+def test_balanced_accuracy_over_images_counts_every_class_alike():
+    """Of 90 images of one class the first arm answers 60 rightly, of 10 of the other 8; the second is always right.
+
+    A resample keeps 90 and 10, so that its figure is a mean of two binomial shares: sd .5 sqrt(2/9 / 90 + .16 / 10).
+    """
+    labels = np.repeat([0, 1], [90, 10])
+    right = np.concatenate([np.arange(90) < 60, np.arange(10) < 8])
+    truth = np.eye(2, dtype=np.float32)[labels]
+    names = tuple(f"{k:03d}" for k in range(100))
+    first = Answers(names, ("a", "b"), labels, np.where(right[:, None], truth, 1 - truth)[None])
+    low, high = nested_interval(first, Answers(names, ("a", "b"), labels, truth[None]), "balanced_accuracy")
+    middle, reach = (2 / 3 + 0.8) / 2 - 1, 1.96 * 0.5 * np.sqrt(2 / 9 / 90 + 0.16 / 10)
+    assert (low, high) == pytest.approx((middle - reach, middle + reach), abs=0.015)
 
 
 @pytest.mark.parametrize(

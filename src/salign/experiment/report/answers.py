@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from salign.evaluate import read_predictions
-from salign.evaluate.classification import accuracy, auroc, one_vs_rest
+from salign.evaluate.classification import accuracy, auroc, balanced_accuracy, one_vs_rest
 from salign.evaluate.comparison import compare_images
 from salign.evaluate.predictions import classes_of, probabilities_of
 from salign.evaluate.ranking import Array
 from salign.train.run import RunFolder
 from salign.types import SalignError
+
+_OF_ANSWERS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
+"""Metric of a study -> figure of the class numbers answered."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: 
     Args:
         first: answers of one arm.
         second: those of the other: the same seeds in the same order, the same images.
-        metric: `accuracy` or `auroc` (of more than two classes: the mean of one against the rest).
+        metric: `accuracy`, `balanced_accuracy` or `auroc` (of more than two classes: the mean of one against the rest).
         resamples: of the bootstrap.
 
     Raises:
@@ -84,11 +87,12 @@ def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: 
         raise SalignError("two arms answered different images; were both tested on one set?")
     generator = np.random.default_rng(0)
     one, two, labels = first.probabilities, second.probabilities, first.labels
-    if metric == "accuracy":
+    if metric in _OF_ANSWERS:
         one, two = one.argmax(2), two.argmax(2)
-        return compare_images(one, two, labels, accuracy, generator=generator, resamples=resamples)
+        return compare_images(one, two, labels, _OF_ANSWERS[metric], generator=generator, resamples=resamples)
     if metric != "auroc":
-        raise SalignError(f"no interval over images is known for {metric!r}; there are accuracy, auroc")
+        known = ", ".join([*_OF_ANSWERS, "auroc"])
+        raise SalignError(f"no interval over images is known for {metric!r}; there are {known}")
     if len(first.classes) == 2:
         return compare_images(one[..., 1], two[..., 1], labels, auroc, generator=generator, resamples=resamples)
     each = partial(one_vs_rest, auroc)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
+from salign.experiment.arms import controls_among
 from salign.experiment.study import ALL_IMAGES, Study
 
 UNNAMED = ("data", "network")
@@ -84,6 +85,12 @@ class Group:
         if asked not in self.compared:
             self.compared[asked] = compared(*self.pair(*asked))
         return self.compared[asked]
+
+
+def controls_of(study: Study, group: Group, arm: str) -> list[str]:
+    """An arm's own controls in the group: of the guided arm those that the study names first, then who copies it."""
+    named = [name for name in study.controls if name in group.arms] if arm == study.guided else []
+    return list(dict.fromkeys([*named, *controls_among(group.arms, arm, guided=study.guided, own=study.arms)]))
 
 
 def by_seed(one: pd.Series, two: pd.Series) -> tuple[Array, Array]:

@@ -167,9 +167,10 @@ def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Bl
             }
         )
     caption = (
-        f"The pairs that decide, on {study.target}: the t interval speaks of other seeds; the last of the intervals "
-        "draws seeds and test images again, and so speaks of other test images as well. With few seeds the bootstrap "
-        "is too narrow."
+        f"Every arm on {study.target} against {study.baseline} and against its own controls: those that differ from it "
+        f"in their maps alone, and of {study.guided} those that the study names. The t interval speaks of other seeds; "
+        "the last of the intervals draws seeds and test images again, and so speaks of other test images as well. With "
+        "few seeds the bootstrap is too narrow."
     )
     return [Table(caption, pd.DataFrame(rows), names=2)] if rows else []
 

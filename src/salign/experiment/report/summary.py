@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from salign.evaluate.comparison import Comparison, seeds_needed
 from salign.experiment.arms import control_of
-from salign.experiment.report.groups import Group
+from salign.experiment.report.groups import Group, controls_of
 from salign.experiment.report.tables import difference_in_words, points
 from salign.experiment.study import Study
 
@@ -85,7 +85,7 @@ def _finding(study: Study, group: Group) -> Finding:
     if study.reference is not None:
         cost = _cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))
         said += [cost] if cost else []
-    said += [sentence for sentence in (_best(study, group), _use(study, group)) if sentence]
+    said += [one for one in (_others(study, group), _best(study, group), _use(study, group)) if one]
     return Finding(group.title, standing(gain), beaten, said)
 
 
@@ -153,6 +153,15 @@ def _cost(study: Study, found: Comparison | None, gain: str) -> str:
             UNKNOWN: "One seed says nothing about chance.",
         }[standing(found)]
     )
+
+
+def _others(study: Study, group: Group) -> str:
+    """Every other arm against its own controls."""
+    asked = study.target, study.metric
+    pairs = [(arm, name) for arm in group.arms if arm != study.guided for name in controls_of(study, group, arm)]
+    found = [(arm, name, one) for arm, name in pairs if (one := group.compare(arm, name, *asked))]
+    told = [f"{arm} − {name}: {_difference(one)} ({_seeds(one)}, {standing(one)})" for arm, name, one in found]
+    return f"Other arms against their own controls: {'; '.join(told)}." if told else ""
 
 
 def _best(study: Study, group: Group) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from salign.evaluate.comparison import holm
 from salign.experiment.report.answers import nested_interval, read_answers
-from salign.experiment.report.groups import Condition, Group
+from salign.experiment.report.groups import Condition, Group, controls_of
 from salign.experiment.study import ALL_IMAGES, Study
 
 NOTHING = "–"
@@ -43,12 +43,14 @@ def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd.DataFrame:
-    """The guided arm against the baseline and against each control, on the target set, with every interval and test.
+    """Every arm against the baseline and against its own controls, on the target set, with every interval and test.
+
+    The guided arm comes first.
 
     Args:
         study: names the arms.
         groups: see `groups_of`.
-        runs: columns dataset, network, arm, images, annotated, seed, path; the predictions of these arms are read.
+        runs: columns dataset, network, arm, images, annotated, seed, path; the predictions of the runs are read.
 
     Returns:
         Columns dataset, network, first, second, seeds, difference, and intervals and tests named as in `Comparison`;
@@ -56,17 +58,19 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
     """
     rows = []
     for group in groups:
-        for other in (study.baseline, *study.controls):
-            found = group.compare(study.guided, other, study.target, study.metric)
+        arms = sorted(group.arms, key=lambda arm: arm != study.guided)
+        others = {arm: [study.baseline, *controls_of(study, group, arm)] for arm in arms if arm != study.baseline}
+        for pair in [(arm, other) for arm, found in others.items() for other in found]:
+            found = group.compare(*pair, study.target, study.metric)
             if found is None:
                 continue
-            paths = [group.paths(runs, arm, group.shared(study.guided, other)) for arm in (study.guided, other)]
+            paths = [group.paths(runs, arm, group.shared(*pair)) for arm in pair]
             seeds = sorted(set(paths[0]) & set(paths[1]))
             first, second = (read_answers([each[seed] for seed in seeds], study.target) for each in paths)
             low, high = nested_interval(first, second, study.metric)
             names = ("difference", "low", "high", "boot_low", "boot_high", "effect", "paired_t_p", "permutation_p")
             rows.append(
-                {"dataset": group.dataset, "network": group.network, "first": study.guided, "second": other}
+                {"dataset": group.dataset, "network": group.network, "first": pair[0], "second": pair[1]}
                 | {"seeds": found.n, **{name: getattr(found, name) for name in names}}
                 | {"nested_low": low, "nested_high": high}
             )

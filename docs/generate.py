@@ -265,6 +265,8 @@ def _arena() -> str:
         "t interval. *Agreement*: correlation of the model's map with people's. *Consistency*: correlation of the maps "
         "of two runs. *Relies*: share of answers that change when all but the human region is another image's. Maps "
         "and reliance on images of the target set. Which loss to take: [guide](../choosing-a-loss.md).",
+        "**Measured with the old head**, timm's (`model.head: timm`, as the studies say). A new recipe draws [a "
+        "smaller one](../models.md#the-new-head), with which other weights of a loss, and another order, may be best.",
     ]
     header = [
         "arm",

@@ -18,8 +18,9 @@ def report(
 ) -> None:
     """Report what a study found, finished or not: whether guidance helps, whether the maps are why, how sure that is.
 
-    Writes OUT/NAME/report.html, one page that opens offline, and beside it results.csv with all figures and the main
-    table as table.csv, table.tex and table.md.
+    Writes OUT/NAME/report.html, one page that opens offline, and beside it results.csv with all figures, the main table
+    as table.csv, table.tex and table.md, pairs.csv (arms against the baseline and their controls) and sets.csv (all
+    test sets).
     """
     from salign.experiment.report import write_report
     from salign.experiment.store import StudyFolder, read_results

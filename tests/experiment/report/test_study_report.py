@@ -109,7 +109,7 @@ def test_runs_shown_are_limited_and_named_by_seed(page):
 def test_equal_results_give_equal_bytes_and_no_path_or_date(plan, results, written, tmp_path):
     mixed = Results(results.figures.sample(frac=1, random_state=1), results.runs.sample(frac=1, random_state=2), 0)
     again = write(plan, mixed, tmp_path / "again")
-    names = ["report.html", "results.csv", "table.csv", "table.md", "table.tex"]
+    names = ["pairs.csv", "report.html", "results.csv", "sets.csv", "table.csv", "table.md", "table.tex"]
     assert sorted(path.name for path in written.parent.iterdir()) == names
     for name in names:
         assert (again.parent / name).read_bytes() == (written.parent / name).read_bytes(), name
@@ -170,12 +170,16 @@ def test_names_are_escaped(digits, tmp_path):
     nasty, formulas = "<script>alert(1)</script>", ["a$x$", "=1+1"]
     alike = {name: {"train": {"epochs": 9 + k}} for k, name in enumerate(formulas)}
     grids = [{"arms": ["ce", "cyborg", *formulas], "seeds": 2}]
-    plan = study(digits, title=nasty, question=nasty, datasets={nasty: {}}, arms=alike, grids=grids)
+    named = {"title": nasty, "question": nasty, "datasets": {nasty: {}}}
+    plan = study(digits, **named, reference=None, arms=alike, grids=grids)
     results = made(tmp_path, digits, plan, QUALITY | dict.fromkeys(formulas, 0.6))
     page = Page(write(plan, results, tmp_path / "out").read_text("utf-8"))
     assert "script" not in page.tags
     assert page.text.count(nasty) > 5
     assert all(page.text.count(name) > 5 for name in formulas)
+    assert f"{nasty}, on sets that are neither target nor reference.armtest_iidtest_iid − ce" in page.text.replace(
+        "\n", ""
+    )
     table = pd.read_csv(tmp_path / "out" / "table.csv")
     assert table["arm"].tolist() == ["ce", "cyborg", "'=1+1", "a$x$"]
     assert set(pd.read_csv(tmp_path / "out" / "results.csv")["arm"]) == {"ce", "cyborg", *formulas}

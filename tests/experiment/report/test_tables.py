@@ -13,6 +13,7 @@ from made_study import study
 from salign.experiment.report import tables
 from salign.experiment.report.answers import Answers, nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
+from salign.experiment.store import PLACE
 from salign.types import SalignError
 
 GRIDS = [
@@ -91,6 +92,38 @@ def test_the_order_of_the_rows_and_what_other_cells_found_change_nothing(plan, r
     less = results.figures[results.figures["arm"] != "shuffled"]
     fewer = tables.main_table(plan, groups_of(plan, less)).set_index("arm")
     pd.testing.assert_frame_equal(fewer.drop(columns="p_holm"), table.drop("shuffled").drop(columns="p_holm"))
+
+
+def test_a_set_that_is_neither_target_nor_reference_is_in_the_table_of_sets(digits):
+    """Two seeds: .5 and .7 against .4 and .5 of the baseline; t of one degree of freedom is 12.706."""
+    plan = study(digits, reference=None)
+    values = {"ce": ([0.4, 0.5], [0.9, 0.8]), "cyborg": ([0.5, 0.7], [0.9, 0.9])}
+    rows = [
+        ("data", "network", arm, 50, 1.0, seed, place, "accuracy", value)
+        for arm, sets in values.items()
+        for place, scores in zip(("elsewhere", "test_ood"), sets, strict=True)
+        for seed, value in enumerate(scores)
+    ]
+    figures = pd.DataFrame(rows, columns=[*PLACE, "set", "metric", "value"])
+    found = tables.sets_table(plan, groups_of(plan, figures))
+    assert found[["arm", "images", "set", "seeds"]].to_numpy().tolist() == [
+        ["ce", 50, "elsewhere", 2], ["cyborg", 50, "elsewhere", 2],
+        ["ce", 50, "test_ood", 2], ["cyborg", 50, "test_ood", 2],
+    ]  # fmt: skip
+    np.testing.assert_allclose(found["mean"], [0.45, 0.6, 0.85, 0.9])
+    np.testing.assert_allclose(found["sd"], [0.005**0.5, 0.02**0.5, 0.005**0.5, 0], atol=1e-12)
+    np.testing.assert_allclose(found["difference"], [np.nan, 0.15, np.nan, 0.05])
+    reach = 12.7062 * 0.05
+    np.testing.assert_allclose(found["low"], [np.nan, 0.15 - reach, np.nan, 0.05 - reach], atol=1e-5)
+    assert tables.other_sets(plan, found).to_dict("records") == [
+        {"arm": "ce (50 training images)", "elsewhere": "45.0 ± 7.1", "elsewhere − ce": "–"},
+        {
+            "arm": "cyborg (50 training images)",
+            "elsewhere": "60.0 ± 14.1",
+            "elsewhere − ce": "+15.0 [−48.5, +78.5]",
+        },
+    ]
+    assert tables.other_sets(plan, found[found["set"] == "test_ood"]).empty
 
 
 def test_one_seed_has_a_difference_and_no_interval(plan, results):

@@ -25,9 +25,11 @@ from salign.experiment.report.summary import findings, headline
 from salign.experiment.report.tables import (
     difference_in_words,
     main_table,
+    other_sets,
     p_in_words,
     pairs_table,
     places,
+    sets_table,
     shown,
     to_latex,
     to_markdown,
@@ -53,9 +55,11 @@ _DETAILS = {
 def write_report(
     study: Study, results: pd.DataFrame, runs: pd.DataFrame, out: Path, *, missing: int = 0, progress: bool = False
 ) -> Path:
-    """Write `report.html`, `results.csv`, and the main table as `table.csv`, `table.tex` and `table.md`.
+    """Write `report.html`, and its tables beside it.
 
-    A name like a formula has an apostrophe before it in `table.csv`, but not in `results.csv`, which programs read.
+    `results.csv` holds every figure; the main table is `table.csv`, `table.tex` and `table.md`; `pairs.csv` has every
+    arm against the baseline and its own controls, `sets.csv` every arm on every set. A name like a formula has an
+    apostrophe before it in these, but not in `results.csv`, which programs read.
     Holds no date, time, path or speed, and draws nothing at random: equal results give equal bytes.
 
     Args:
@@ -76,11 +80,12 @@ def write_report(
     styles = looks(arm_order(study, {arm for group in groups for arm in group.arms}))
     with Progress(transient=True, disable=not progress) as bar:
         task = bar.add_task("reporting", total=len(_DETAILS) + 2)
-        table = main_table(study, groups)
+        table, sets = main_table(study, groups), sets_table(study, groups)
+        pairs = pairs_table(study, groups, runs)
         bar.advance(task)
         sections = [
             Section("In short", _summary(study, groups, len(runs), missing)),
-            Section("All arms", [*_arms(study, groups, table), *_pairs(study, groups, runs)]),
+            Section("All arms", [*_arms(study, groups, table, sets), *_pairs(study, groups, pairs)]),
             Section(f"Differences to {study.baseline}", _differences(study, groups, styles)),
         ]
         bar.advance(task)
@@ -89,7 +94,8 @@ def write_report(
             bar.advance(task)
     sections.append(Section("What was run", _what_was_run(study, runs)))
     _write_figures(out / "results.csv", results)
-    replace_text(out / "table.csv", for_spreadsheets(table).to_csv(index=False))
+    for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets)):
+        replace_text(out / f"{name}.csv", for_spreadsheets(numbers).to_csv(index=False))
     words = shown(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))
@@ -116,7 +122,7 @@ def _summary(study: Study, groups: Sequence[Group], finished: int, missing: int)
     ]
 
 
-def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> list[Block]:
+def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame, sets: pd.DataFrame) -> list[Block]:
     """One table per group, arms first, so that it can be read on a phone."""
     blocks: list[Block] = []
     if groups:
@@ -132,8 +138,13 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> list[Bl
             )
         )
     for group in groups:
-        here = table[(table["dataset"] == group.dataset) & (table["network"] == group.network)]
+        here, each = (
+            rows[(rows["dataset"] == group.dataset) & (rows["network"] == group.network)] for rows in (table, sets)
+        )
         blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"])))
+        others = other_sets(study, each)
+        if len(others):
+            blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", others))
     return blocks
 
 
@@ -148,10 +159,10 @@ def _below(groups: Sequence[Group], table: pd.DataFrame) -> str:
     return "; ".join(found) or "none"
 
 
-def _pairs(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Block]:
+def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[Block]:
     titles = {(group.dataset, group.network): group.title for group in groups}
     rows = []
-    for row in pairs_table(study, groups, runs).to_dict("records"):
+    for row in pairs.to_dict("records"):
         intervals = [(row[f"{kind}low"], row[f"{kind}high"]) for kind in ("", "boot_", "nested_")]
         first, *others = [difference_in_words(row["difference"], *ends) for ends in intervals]
         rows.append(

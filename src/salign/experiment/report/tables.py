@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,41 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
     return pd.DataFrame(rows)
 
 
+def sets_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
+    """Every arm of every group on every set that it answered, also on those that are neither target nor reference.
+
+    Returns:
+        Columns dataset, network, arm, images (-1 = all), annotated, set; seeds, mean and sd (n - 1) of the runs; and
+        the paired difference to the baseline with its 95 % t interval: difference, low, high. All shares; NaN where
+        there is nothing to say.
+    """
+    rows: list[dict[str, object]] = []
+    for group in groups:
+        for place in sorted({place for *_, place, metric in group.places if metric == study.metric}):
+            for arm in group.arms:
+                values = group.scores(arm, place, study.metric)
+                row = _whose(group, arm) | {"set": place, "seeds": len(values)}
+                row |= {"mean": values.mean(), "sd": values.std(ddof=1)}
+                rows.append(row | _to_baseline(study, group, arm, place))
+    return pd.DataFrame(rows)
+
+
+def other_sets(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Put into words what a group's part of the table of sets says of those that are neither target nor reference.
+
+    Returns:
+        Text columns arm, and for every such set its name and the difference; empty where there is none.
+    """
+    lines: dict[str, dict[str, str]] = {}
+    for row in table[~table["set"].isin([study.target, study.reference])].to_dict("records"):
+        name = _with_condition(row)
+        line = lines.setdefault(name, {"arm": name})
+        line[row["set"]] = mean_in_words(row["mean"], row["sd"])
+        ends = (row[name] for name in ("difference", "low", "high"))
+        line[f"{row['set']} − {study.baseline}"] = difference_in_words(*ends)
+    return pd.DataFrame(list(lines.values()))
+
+
 def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Put the main table into words: shares in points of 100, each mean with its sd, each difference with its interval.
 
@@ -85,9 +121,8 @@ def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     for row in table.to_dict("records"):
-        condition = Condition(np.inf if row["images"] == ALL_IMAGES else row["images"], row["annotated"]).words
         line = {"data set": row["dataset"], "network": row["network"]}
-        line |= {"arm": f"{row['arm']} ({condition})" if condition else row["arm"], "seeds": str(row["seeds"])}
+        line |= {"arm": _with_condition(row), "seeds": str(row["seeds"])}
         for role, place in places(study):
             line[place] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
         for role, place in places(study):
@@ -148,22 +183,36 @@ def _escaped(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str
     return [[escape(" ".join(str(cell).split())) for cell in row] for row in (table.columns, *table.to_numpy())]
 
 
-def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
+def _whose(group: Group, arm: str) -> dict[str, object]:
+    """The first columns of an arm's row."""
     condition = group.conditions[arm]
     images = ALL_IMAGES if np.isinf(condition.images) else int(condition.images)
     row: dict[str, object] = {"dataset": group.dataset, "network": group.network, "arm": arm}
-    row |= {"images": images, "annotated": condition.annotated}
+    return row | {"images": images, "annotated": condition.annotated}
+
+
+def _with_condition(row: Mapping[Hashable, Any]) -> str:
+    """The arm of a row, and what else it was given where that is not everything."""
+    condition = Condition(np.inf if row["images"] == ALL_IMAGES else row["images"], row["annotated"]).words
+    return f"{row['arm']} ({condition})" if condition else str(row["arm"])
+
+
+def _to_baseline(study: Study, group: Group, arm: str, place: str) -> dict[str, float]:
+    found = None if arm == study.baseline else group.compare(arm, study.baseline, place, study.metric)
+    return {name: getattr(found, name, math.nan) for name in ("difference", "low", "high")}
+
+
+def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
+    row = _whose(group, arm)
     row["seeds"] = len(group.scores(arm, study.target, study.metric))
     nan = float("nan")
-    found = None
     for role, place in places(study):
         values = group.scores(arm, place, study.metric)
         row |= {f"{role}_mean": values.mean() if len(values) else nan, f"{role}_sd": values.std(ddof=1)}
     for role, place in places(study):
-        found = None if arm == study.baseline else group.compare(arm, study.baseline, place, study.metric)
-        for name in ("difference", "low", "high"):
-            row[f"{role}_{name}"] = getattr(found, name) if found else nan
-    if found is not None:  # the target comes last
+        row |= {f"{role}_{name}": value for name, value in _to_baseline(study, group, arm, place).items()}
+    found = None if arm == study.baseline else group.compare(arm, study.baseline, study.target, study.metric)
+    if found is not None:
         row["seeds"] = found.n
     row |= {"p": found.paired_t_p if found else nan}
     row["improvement"] = found.improvement if found and found.n > 1 else nan

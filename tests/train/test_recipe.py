@@ -83,7 +83,7 @@ def full(manifest) -> dict[str, Any]:
             "epochs": 7,
             "batch_size": 11,
             "optimizer": "adamw",
-            "lr": 0.02,
+            "lr": 0.04,
             "momentum": 0.8,
             "weight_decay": 0.01,
             "schedule": "one_cycle",
@@ -218,6 +218,14 @@ def test_what_the_recipe_says_wins_over_the_preset(manifest):
     assert (recipe.train.epochs, recipe.train.lr) == (3, 0.005)
     assert recipe.loss.options == {"alpha": 0.9, "cam_class": "predicted", "penalty": "mse"}
     assert PRESETS["wacv2023"]["train"]["epochs"] == 50
+
+
+def test_the_usual_rate_is_the_one_that_was_measured_and_the_published_setting_keeps_its_own(manifest):
+    content = {"name": "n", "data": {"manifest": str(manifest)}}
+    train = Recipe.build(content).train
+    assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.02, 0.9, 1e-4)
+    assert (train.schedule, train.epochs, train.batch_size, train.select) == ("cosine", 30, 20, "auroc")
+    assert Recipe.build(content | {"preset": "wacv2023"}).train.lr == 0.005
 
 
 def test_another_loss_drops_the_options_of_the_first_and_keeps_class_weights(manifest):

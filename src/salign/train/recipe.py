@@ -179,7 +179,7 @@ class TrainOptions(Section):
     """Images per step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum (published), or AdamW."""
-    lr: float = Field(default=0.005, gt=0)
+    lr: float = Field(default=0.02, gt=0)
     """Highest learning rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of SGD."""

@@ -34,7 +34,7 @@ def rows(dataset, metrics, shift=0.0):
 def test_what_is_kept_and_what_is_removed_are_told_apart():
     plan = study("manifest.csv", datasets={"a": {}, "b": {}})
     results = pd.concat([rows("a", RELIED), rows("b", RELIED, 0.01)])
-    first, second = reliance(plan, groups_of(plan, results), pd.DataFrame(), {})
+    first, second = reliance(plan, groups_of(plan, results), pd.DataFrame(columns=[*PLACE, "path"]), {})
     assert first.caption.startswith("a, annotated images of test_ood")
     assert second.caption.startswith("b, annotated images of test_ood")
     columns = [

@@ -28,7 +28,7 @@ def figures(seeds=5, dataset="data", **means):
 
 def said(table, missing=0, **changes):
     plan = study("manifest.csv", **changes)
-    found = findings(plan, groups_of(plan, table))
+    found = findings(plan, groups_of(plan, table), pd.DataFrame(columns=[*PLACE, "path"]))
     return found, headline(plan, found, 10, missing)
 
 
@@ -183,7 +183,7 @@ def test_an_arm_that_does_better_is_named():
     )
     (one,), _ = said(table, arms={"x": {"train": {"epochs": 9}}})
     assert one.sentences[-1].startswith("The arm ce_times@7 does better than cyborg: +10.0 points [")
-    assert one.sentences[-1].endswith("(above zero).")
+    assert one.sentences[-1].endswith("(above zero); on test_iid +0.0 points [−1.2, +1.2] (not told from zero).")
 
 
 def test_the_use_of_the_region_is_said_where_it_was_measured():

@@ -9,12 +9,13 @@ import pandas as pd
 from scipy import stats
 
 from salign.experiment.report.answers import read_answers
+from salign.experiment.report.doubts import alike_answers
 from salign.experiment.report.examples import SIDE, examples
 from salign.experiment.report.groups import Group, heading
 from salign.experiment.report.page import Block, Plots, Table, Text, Tile, Tiles
 from salign.experiment.report.plots import Cloud, Styles, scatter
 from salign.experiment.report.saliency import MOST_RUNS, ArmMaps, picture, read_arm
-from salign.experiment.report.tables import NOTHING, mean_in_words, points
+from salign.experiment.report.tables import NOTHING, decimal, mean_in_words, points
 from salign.experiment.study import Study
 from salign.maps.render import thumbnail
 from salign.types import SalignError
@@ -23,6 +24,7 @@ MOST_IMAGES = 12
 """Test images shown in all."""
 AGREEMENT = {"energy": "energy inside the human map", "cc": "correlation with the human map (CC)"}
 """Metric of `salign.evaluate.agreement` -> what it is called on an axis."""
+_THAT_ANSWER_ALIKE = " Runs that answer alike: to all images of the set, so that nothing can change what they answer."
 
 
 def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
@@ -70,11 +72,12 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
             left = f"; the first {MOST_RUNS} of {len(paths)} runs" if len(paths) > MOST_RUNS else ""
             tiles.append(Tile(f"{arm}{left}", [*people, *grid]))
         if rows:
+            same = [f"{one.share} of {arm}" for arm, one in alike_answers(group, runs, study.target).items()]
             caption = (
                 f"{group.title}, on {study.target}. Maps alike: mean correlation (CC) of the maps of one image over "
                 "all pairs of runs. Answers alike: share of equal answers over all pairs. Entropy: 0 = one cell, 1 = "
                 "everywhere the same. Energy and CC: agreement with people, mean ± sd over runs."
-            )
+            ) + f" Runs that give all images one answer, and so agree by that alone: {', '.join(same)}." * bool(same)
             blocks.append(Table(caption, pd.DataFrame(rows)))
             caption = (
                 f"{group.title}: average map of the test images for the class answered, a picture per run, beside the "
@@ -91,6 +94,7 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
     blocks: list[Block] = []
     for group in groups:
         rows = []
+        alike = alike_answers(group, runs, study.target)
         names = {metric for *_, metric in group.places if metric.startswith("reliance/inside/")}
         for arm in group.arms:
             whole = group.scores(arm, study.target, "reliance/all//accuracy")
@@ -104,6 +108,8 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
                         f"{title}: lost": points((whole - found).mean()),
                         f"{title}: flipped %": points(flipped.mean()),
                     }
+                if alike:
+                    row["runs that answer alike"] = alike[arm].share if arm in alike else "none"
                 if not whole.empty:
                     rows.append(row)
         if rows:
@@ -112,7 +118,7 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
                 "only the human region is kept and the rest replaced, and where only the region is replaced (other: by "
                 "another image's background); what that loses, and the share of answers that change. A model that uses "
                 "the region keeps its answers when it is kept and loses them when it is removed."
-            )
+            ) + _THAT_ANSWER_ALIKE * bool(alike)
             blocks.append(Table(caption, pd.DataFrame(rows), names=2))
     return blocks
 
@@ -163,10 +169,10 @@ def _consistency(study: Study, group: Group, arm: str, maps: ArmMaps) -> dict[st
         for metric, title in (("energy", "energy inside people's map"), ("cc", "CC with people"))
     }
     return {
-        "maps alike (CC)": _decimal(maps.agreement),
+        "maps alike (CC)": decimal(maps.agreement),
         "answers alike %": points(maps.answers),
-        "entropy": _decimal(maps.spread),
-    } | {title: f"{_decimal(values.mean())} ± {_decimal(values.std(ddof=1))}" for title, values in people.items()}
+        "entropy": decimal(maps.spread),
+    } | {title: f"{decimal(values.mean())} ± {decimal(values.std(ddof=1))}" for title, values in people.items()}
 
 
 def _spearman(clouds: Sequence[Cloud]) -> str:
@@ -184,7 +190,3 @@ def _spearman(clouds: Sequence[Cloud]) -> str:
 
 def _mean(values: pd.Series) -> str:
     return mean_in_words(values.mean(), values.std(ddof=1)) if len(values) else NOTHING
-
-
-def _decimal(value: float) -> str:
-    return NOTHING if np.isnan(value) else f"{value:.2f}".replace("-", "−")

@@ -20,7 +20,7 @@ from salign.experiment.report.examples import SIDE
 from salign.experiment.report.groups import Group
 from salign.experiment.report.page import Block, Table, Text, Tile, Tiles
 from salign.experiment.report.plots import Styles
-from salign.experiment.report.tables import NOTHING
+from salign.experiment.report.tables import NOTHING, decimal
 from salign.experiment.study import Study
 from salign.losses import LOSSES
 from salign.maps import min_max
@@ -132,8 +132,8 @@ def _table(group: Group, arms: Sequence[Trained]) -> Table:
                 "by machines": str(makers.machines),
                 "unknown": str(makers.unknown),
                 "compared": str(images) if images else NOTHING,
-                "CC": _decimal(cc),
-                "IoU": _decimal(iou),
+                "CC": decimal(cc),
+                "IoU": decimal(iou),
             }
         )
     frame = pd.DataFrame(lines)
@@ -246,7 +246,3 @@ def _laid_over(image: Tensor, values: Tensor) -> Image.Image:
 def _spread(count: int, most: int) -> list[int]:
     """At most so many of 0 .. count - 1, evenly spread."""
     return sorted({round(k) for k in np.linspace(0, count - 1, min(most, count))})
-
-
-def _decimal(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2f}".replace("-", "−")

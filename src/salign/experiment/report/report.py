@@ -84,7 +84,7 @@ def write_report(
         pairs = pairs_table(study, groups, runs)
         bar.advance(task)
         sections = [
-            Section("In short", _summary(study, groups, len(runs), missing)),
+            Section("In short", _summary(study, groups, runs, missing)),
             Section("All arms", [*_arms(study, groups, table, sets), *_pairs(study, groups, pairs)]),
             Section(f"Differences to {study.baseline}", _differences(study, groups, styles)),
         ]
@@ -114,10 +114,10 @@ def _write_figures(path: Path, results: pd.DataFrame) -> None:
         write_csv(table, partial, WriteOptions(quoting_style="needed"))
 
 
-def _summary(study: Study, groups: Sequence[Group], finished: int, missing: int) -> list[Block]:
-    found = findings(study, groups)
+def _summary(study: Study, groups: Sequence[Group], runs: pd.DataFrame, missing: int) -> list[Block]:
+    found = findings(study, groups, runs)
     return [
-        Text(headline(study, found, finished, missing)),
+        Text(headline(study, found, len(runs), missing)),
         *(Text(one.sentences, one.title, f"{study.guided} − {study.baseline}: {one.target}") for one in found),
     ]
 

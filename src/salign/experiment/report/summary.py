@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import pandas as pd
 
 from salign.evaluate.comparison import Comparison, seeds_needed
 from salign.experiment.arms import control_of
+from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words
 from salign.experiment.report.groups import Group, controls_of
-from salign.experiment.report.tables import difference_in_words, points
+from salign.experiment.report.tables import difference_in_words, places, points
 from salign.experiment.study import Study
 
 ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", "unknown"
@@ -24,6 +27,8 @@ class Finding:
     """Where the gain over the baseline on the target set lies: `ABOVE`, `BELOW`, `OPEN` or `UNKNOWN`."""
     controls: bool
     """Whether the guided arm beats every control, of which there is at least one."""
+    constant: tuple[str, ...] = ()
+    """Which of the guided arm and the baseline have mostly runs that answer alike to everything."""
     sentences: list[str] = field(default_factory=list)
 
 
@@ -34,9 +39,16 @@ def standing(found: Comparison | None) -> str:
     return ABOVE if found.low > 0 else BELOW if found.high < 0 else OPEN
 
 
-def findings(study: Study, groups: Sequence[Group]) -> list[Finding]:
-    """Say for every group whether guidance helps on the target set, whether the maps are why, and what it costs."""
-    return [_finding(study, group) for group in groups]
+def findings(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Finding]:
+    """Say for every group whether guidance helps on the target set, whether the maps are why, and what it costs.
+
+    Args:
+        study: names the arms.
+        groups: see `groups_of`.
+        runs: columns dataset, network, arm, images, annotated, seed, path; answers and training maps of these are read
+            for what forbids taking the figures as they stand.
+    """
+    return [_finding(study, group, runs) for group in groups]
 
 
 def headline(study: Study, found: Sequence[Finding], finished: int, missing: int) -> list[str]:
@@ -72,21 +84,26 @@ def headline(study: Study, found: Sequence[Finding], finished: int, missing: int
         answer += f"better in {len(gain)}, worse in {len(loss)} (95 % interval of the difference beyond zero)"
         answer += f", not answered in {unknown}" if unknown else ""
         answer += f". Better than every control as well: {len(why)}." if study.controls else "."
-    return [*said, answer]
+    doubtful = [f"{arm} ({one.title})" if len(found) > 1 else arm for one in found for arm in one.constant]
+    doubt = f"Half or more of the runs answer alike to every image, which is no classifier: {', '.join(doubtful)}."
+    return [*said, answer, *([doubt] if doubtful else [])]
 
 
-def _finding(study: Study, group: Group) -> Finding:
+def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     guided, metric = study.guided, study.metric
+    alike = {place: alike_answers(group, runs, place) for _, place in places(study)}
+    constant = {arm for found in alike.values() for arm, one in found.items() if one.mostly(metric)}
     gain = group.compare(guided, study.baseline, study.target, metric)
     against = {name: group.compare(guided, name, study.target, metric) for name in study.controls}
     beaten = bool(against) and all(standing(found) == ABOVE for found in against.values())
-    said = [_gain(study, gain)]
+    said = [_gain(study, gain), alike_in_words(alike)]
     said += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
+    said += [shuffled_in_words(study, group, runs)]
     if study.reference is not None:
-        cost = _cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))
-        said += [cost] if cost else []
-    said += [one for one in (_others(study, group), _best(study, group), _use(study, group)) if one]
-    return Finding(group.title, standing(gain), beaten, said)
+        said += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]
+    said += [_others(study, group), _best(study, group, constant), _use(study, group, alike[study.target])]
+    pair = tuple(arm for arm in (guided, study.baseline) if arm in constant)
+    return Finding(group.title, standing(gain), beaten, pair, [sentence for sentence in said if sentence])
 
 
 def _gain(study: Study, found: Comparison | None) -> str:
@@ -164,12 +181,16 @@ def _others(study: Study, group: Group) -> str:
     return f"Other arms against their own controls: {'; '.join(told)}." if told else ""
 
 
-def _best(study: Study, group: Group) -> str:
-    """Name the arm that does better than the guided one, if there is one under the same condition."""
+def _best(study: Study, group: Group, constant: Collection[str]) -> str:
+    """Name the arm that does better than the guided one, if there is one under the same condition.
+
+    Not one that answers alike to everything, here or on the reference set: it may reach more where its one answer is
+    frequent. What the arm named does on the reference set is said, too.
+    """
     gains = {}
     for arm in group.arms:
         one, two = group.pair(arm, study.guided, study.target, study.metric)
-        if len(one) and arm not in (study.guided, study.baseline, *study.controls):
+        if len(one) and arm not in {study.guided, study.baseline, *study.controls, *constant}:
             gains[arm] = float((one - two).mean())
     arm = max(gains, key=lambda name: (gains[name], name), default="")
     found = group.compare(arm, study.guided, study.target, study.metric) if gains.get(arm, 0) > 0 else None
@@ -177,17 +198,21 @@ def _best(study: Study, group: Group) -> str:
         return ""
     words = group.shared(arm, study.guided)
     under = f" with {words.words}" if words and words.words else ""
-    return f"The arm {arm} does better than {study.guided}{under}: {_difference(found)} ({standing(found)})."
+    said = f"The arm {arm} does better than {study.guided}{under}: {_difference(found)} ({standing(found)})"
+    there = study.reference and group.compare(arm, study.guided, study.reference, study.metric)
+    return f"{said}; on {study.reference} {_difference(there)} ({standing(there)})." if there else f"{said}."
 
 
-def _use(study: Study, group: Group) -> str:
+def _use(study: Study, group: Group, alike: Mapping[str, Alike]) -> str:
     """Whether the model uses the region, from the answers that change when everything else is exchanged."""
     metric = "reliance/inside/other/flipped"
     shares = [(arm, group.scores(arm, study.target, metric)) for arm in (study.guided, study.baseline)]
     if any(values.empty for _, values in shares):
         return ""
     told = " and ".join(f"{points(values.mean())} % of the answers of {arm}" for arm, values in shares)
-    return f"With everything outside the human region exchanged for another image's, {told} change."
+    said = f"With everything outside the human region exchanged for another image's, {told} change."
+    same = [f"{alike[arm].share} runs of {arm}" for arm, _ in shares if arm in alike]
+    return f"{said} But {' and '.join(same)} answer alike to everything, which nothing can change." if same else said
 
 
 def _difference(found: Comparison) -> str:

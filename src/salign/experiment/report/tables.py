@@ -161,6 +161,11 @@ def points(value: float, sign: bool = False) -> str:
     return format(100 * value, "+z.1f" if sign else "z.1f").replace("-", "−")
 
 
+def decimal(value: float) -> str:
+    """A number of its own unit with two decimals."""
+    return NOTHING if math.isnan(value) else f"{value:.2f}".replace("-", "−")
+
+
 def mean_in_words(mean: float, sd: float) -> str:
     """For instance "54.2 ± 3.1"; the mean alone where one run leaves no sd."""
     return points(mean) if math.isnan(sd) else f"{points(mean)} ± {points(sd)}"

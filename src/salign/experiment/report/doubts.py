@@ -1,0 +1,124 @@
+"""What forbids taking figures as they stand: runs that answer alike to everything, and a control that is hardly one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from salign.data.manifest import Manifest
+from salign.data.map_similarity import ALIKE, shuffled_correlation
+from salign.evaluate.constant import constant_answer
+from salign.experiment.arms import arm_changes
+from salign.experiment.report.answers import read_answers
+from salign.experiment.report.groups import Group
+from salign.experiment.report.tables import decimal
+from salign.experiment.study import Study
+from salign.train.prepare import reduced
+from salign.train.recipe import Recipe
+from salign.train.run import RunFolder
+from salign.types import SalignError
+
+MOST_MAPS = 500
+"""Training maps that are correlated with each other, evenly spread over those that there are."""
+
+
+class Alike(NamedTuple):
+    """Runs of an arm that give all images of a set the same answer; see `salign.evaluate.constant`."""
+
+    runs: int
+    of: int
+    """Runs that the arm has."""
+    blind: int
+    """How many of them give nearly the same probabilities, too, so that no threshold parts the images."""
+    first: str
+    """What the first of them answers."""
+
+    @property
+    def share(self) -> str:
+        """For instance "2 of 5"."""
+        return f"{self.runs} of {self.of}"
+
+    def mostly(self, metric: str) -> bool:
+        """Whether a figure of the arm says more of the frequency of one class than of what was learned."""
+        return 2 * (self.blind if metric == "auroc" else self.runs) >= self.of
+
+
+def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Alike]:
+    """Find the arms of a group that have runs which answer alike to all images of a set.
+
+    A run whose balanced accuracy was noted is read only where that can come of one answer to all: it is then 0, or 1
+    over the number of classes.
+
+    Args:
+        group: whose arms, under the conditions they are reported under.
+        runs: columns dataset, network, arm, images, annotated, seed, path.
+        place: name of the set.
+
+    Raises:
+        SalignError: the predictions of a run are gone or not valid.
+    """
+    found: dict[str, Alike] = {}
+    for arm in group.arms:
+        paths = group.paths(runs, arm)
+        noted = group.scores(arm, place, "balanced_accuracy")
+        asked = {seed: path for seed, path in paths.items() if seed not in noted or _of_one_answer(noted[seed])}
+        constants = []
+        for path in asked.values():
+            answers = read_answers([path], place)
+            constant = constant_answer(answers.probabilities[0], answers.labels)
+            constants += [(constant, constant.words(answers.classes))] if constant else []
+        if constants:
+            blind = sum(constant.blind for constant, _ in constants)
+            found[arm] = Alike(len(constants), len(paths), blind, constants[0][1])
+    return found
+
+
+def alike_in_words(found: Mapping[str, Mapping[str, Alike]]) -> str:
+    """Name the runs that answer alike to all images, by set and arm; nothing where there are none."""
+    said = []
+    for place, arms in found.items():
+        told = "; ".join(f"{one.share} of {arm} ({one.first})" for arm, one in arms.items())
+        said += [f"Runs that give all images of {place} the same answer: {told}."] if told else []
+    if said:
+        said.append("Their accuracy says how frequent that class is, and that nothing changes them is no strength.")
+    return " ".join(said)
+
+
+def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
+    """Say how alike the maps of two training images are, where an arm is trained with shuffled ones; else nothing.
+
+    Of the first run of such an arm; of its rows before the control, as `data check` has it.
+    """
+    for arm in group.arms:
+        maps = arm_changes(arm, guided=study.guided, own=study.arms).get("data", {}).get("maps", "own")
+        paths = group.paths(runs, arm)
+        if not maps.startswith("shuffled") or not paths:
+            continue
+        try:
+            data = Recipe.read(RunFolder(Path(paths[min(paths)])).recipe).data
+            rows = Manifest.read(data.manifest, data.root).select(data.train, data.classes)
+            rows = reduced(rows.with_maps(data.map_column), data)
+            mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
+            spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
+            value = shuffled_correlation(rows.take(mapped[spread]))
+        except (SalignError, OSError):
+            return "How alike the maps of two images are cannot be said: they are not where they were any more."
+        if math.isnan(value):
+            return ""
+        told = (
+            "shuffled maps mark nearly the same places and are hardly a control here. Take blobs or inverted."
+            if value >= ALIKE
+            else "another image's map marks other places."
+        )
+        return f"Maps of two training images correlate {decimal(value)} on average: {told}"
+    return ""
+
+
+def _of_one_answer(balanced_accuracy: float) -> bool:
+    classes = 1 / balanced_accuracy if balanced_accuracy > 0 else 2
+    return classes > 1.5 and abs(classes - round(classes)) < 0.01

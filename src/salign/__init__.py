@@ -1,11 +1,12 @@
 """salign trains image classifiers to look where people look.
 
-The public names; each is imported when it is first used, so that `import salign` costs nothing.
+The public names and the subpackages; each is imported when it is first used, so that `import salign` costs nothing.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'salign' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'salign' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    subpackages = [module.name for module in pkgutil.iter_modules(__path__)]
+    return [*(name for name in globals() if name.startswith("__")), *__all__, *subpackages]

@@ -25,7 +25,7 @@ manifest = from_folder("photos", "marks").write("manifest.csv")  # id, path, lab
 recipe = salign.Recipe.build(
     {
         "name": "threes-and-eights",
-        "data": {"manifest": str(manifest), "image_size": 64, "workers": 0},
+        "data": {"manifest": str(manifest), "image_size": 64, "augment": "none", "workers": 0},
         "model": {"backbone": "test_resnet", "weights": None, "output_stride": 8},
         "loss": {"name": "cyborg", "alpha": 0.25},
         "train": {"epochs": 12, "lr": 0.05, "schedule": "one_cycle", "select": "last"},

@@ -183,3 +183,4 @@ def test_the_user_is_told_what_is_trained_on_what(digits, tmp_path):
     assert "test_iid: 20 images" in said
     assert "class activation map of 2 x 2 cells" in said
     assert "output_stride" in said
+    assert "training images are mirrored at random; where left and right matter, set data.augment: none" in said

@@ -48,7 +48,7 @@ def full(manifest) -> dict[str, Any]:
             "multi_label": False,
             "positive": "y",
             "image_size": [96, 128],
-            "augment": "flip",
+            "augment": "standard",
             "limit": 50,
             "map_column": "mask",
             "annotated": 0.5,
@@ -220,9 +220,11 @@ def test_what_the_recipe_says_wins_over_the_preset(manifest):
     assert PRESETS["wacv2023"]["train"]["epochs"] == 50
 
 
-def test_the_usual_rate_is_the_one_that_was_measured_and_the_published_setting_keeps_its_own(manifest):
+def test_what_a_recipe_leaves_out_is_as_it_was_measured_and_the_published_setting_keeps_its_own(manifest):
     content = {"name": "n", "data": {"manifest": str(manifest)}}
-    train = Recipe.build(content).train
+    usual = Recipe.build(content)
+    train = usual.train
+    assert usual.data.augment == "flip"
     assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.02, 0.9, 1e-4)
     assert (train.schedule, train.epochs, train.batch_size, train.select) == ("cosine", 30, 20, "auroc")
     assert Recipe.build(content | {"preset": "wacv2023"}).train.lr == 0.005

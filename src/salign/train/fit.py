@@ -47,7 +47,7 @@ def fit(
     if not run.begin(resume, say):
         return run
     data = prepare(recipe.data, progress=progress)
-    _tell_data(data, say)
+    _tell_data(data, recipe, say)
     classifier = Classifier(
         recipe.model.backbone,
         data.classes,
@@ -128,12 +128,14 @@ def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss,
     return recipe.with_values({"train": chosen._asdict()})
 
 
-def _tell_data(data: Prepared, say: Say) -> None:
+def _tell_data(data: Prepared, recipe: Recipe, say: Say) -> None:
     for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
         counts = class_counts(dataset.labels, len(data.classes)).tolist()
         per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
         mapped = f"{int(dataset.annotated.sum())} with a saliency map{of_machines(dataset)}"
         say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
+    if recipe.data.augment != "none":
+        say("  training images are mirrored at random; where left and right matter, set data.augment: none")
     if joined := [name for name in data.classes if SEPARATOR in name]:
         say(f"  {joined[0]!r} is taken for one class; if such images have several labels, set data.multi_label: true")
     for question in data.questions:

@@ -53,8 +53,9 @@ class DataRecipe(Section):
     """Of two classes the one to detect (the attack, the disease); None = the last."""
     image_size: int | tuple[int, int] = 224
     """Side, or (height, width), that images are resized to."""
-    augment: Literal["none", "flip", "standard"] = "none"
-    """Random changes to training images and maps together; `none` is the published setting."""
+    augment: Literal["none", "flip", "standard"] = "flip"
+    """Random changes to training images and maps together: `flip` mirrors every other one, `none` is the published
+    setting, and right where left and right matter, as in letters and digits."""
     limit: int | None = Field(default=None, ge=2)
     """Train on so many images, the same share of each class, drawn with `seed`."""
     map_column: str = "saliency"

@@ -9,13 +9,14 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"config", "errors", "files", "readers", "types"}
+FOUNDATION = {"checks", "config", "errors", "files", "readers", "types"}
 MAY_IMPORT = {
+    "checks": {"errors"},
     "errors": set(),
     "files": set(),
     "readers": {"errors"},
     "config": {"errors", "readers"},
-    "types": {"errors"},
+    "types": {"checks", "errors"},
     "maps": FOUNDATION,
     "models": FOUNDATION,
     "data": FOUNDATION | {"maps"},

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from salign.checks import tensors, values
 from salign.errors import SalignError
 
 __all__ = ["SEPARATOR", "Batch", "Output", "SalignError", "names_in"]
@@ -88,7 +89,11 @@ class Output:
 
         Returns:
             `(B, h, w)`, or `(B, n, h, w)` for `(B, n)` classes.
+
+        Raises:
+            SalignError: classes of another kind or shape, or one that there is not.
         """
+        self._check(classes, "int64 (B,) or (B, n)")
         if classes.dim() == 2 and not classes.is_floating_point():
             if self.weight is not None:
                 return _linear_cam(self.features, self.weight.float()[classes])
@@ -108,11 +113,25 @@ class Output:
 
         Returns:
             `(B, h, w)` float32, not negative.
+
+        Raises:
+            SalignError: classes of another kind or shape, or one that there is not.
         """
+        self._check(classes, "int64 (B,)")
         if self.weight is not None:
             cells = self.features.shape[2] * self.features.shape[3]
             return self.cam(classes).relu() / cells
         return _by_gradient(self, classes, _channel_weighted)
+
+    def _check(self, classes: Tensor, numbers: str) -> None:
+        mixed = isinstance(classes, Tensor) and classes.is_floating_point()
+        tensors(
+            logits=(self.logits, "float (B, K)"),
+            features=(self.features, "float (B, C, h, w)"),
+            classes=(classes, "float (B, K)" if mixed else numbers),
+        )
+        if not mixed:
+            values("classes", classes, f"[0, {self.logits.shape[1] - 1}]")
 
 
 def _rows(weight: Tensor, classes: Tensor) -> Tensor:

@@ -273,9 +273,9 @@ def test_agreement_takes_other_types_and_no_images() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     model, human = stack(8)
-    with pytest.raises(SalignError, match=r"no agreement metric is called 'pearson'.*cc"):
+    with pytest.raises(SalignError, match=r"metric: expected cc, spearman, .* got 'pearson'"):
         agreement(model, human, ["pearson"])
-    with pytest.raises(SalignError, match=r"as many human maps.*\(5, 20, 24\)"):
+    with pytest.raises(SalignError, match=r"human: expected .*N = 6 as of model, got .*\(5, 20, 24\)"):
         agreement(model, human[:5])
     with pytest.raises(SalignError, match=">= 0 everywhere; number 2"):
         agreement(model, human - (torch.arange(6) == 2)[:, None, None] * 9.0)

@@ -112,5 +112,5 @@ def test_rates_of_nobody_have_no_value() -> None:
 
 
 def test_an_impossible_target_is_refused() -> None:
-    with pytest.raises(SalignError, match="must be in"):
+    with pytest.raises(SalignError, match="target: expected a number of 0 or more and below 1, got 5"):
         bpcer_at_apcer([0.1, 0.2], [True, False], 5)

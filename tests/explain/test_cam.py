@@ -129,7 +129,7 @@ def test_explaining_leaves_no_trace(explain: Callable[..., Tensor], deep: bool) 
 def test_the_mode_comes_back_after_an_error() -> None:
     model = Tiny().train()
     with pytest.raises(RuntimeError):
-        cam(model, torch.rand(1, 7, 64, 64), CLASSES[:1])
+        cam(model, torch.rand(1, 3, 64, 64).double(), CLASSES[:1])
     assert all(module.training for module in model.modules())
 
 

@@ -252,7 +252,11 @@ class TestModule:
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
-        [({"alpha": 1.5}, "between 0 and 1"), ({"cam_class": "pred"}, "predicted"), ({"penalty": "l2"}, "mse or l1")],
+        [
+            ({"alpha": 1.5}, "alpha: expected a number from 0 to 1, got 1.5"),
+            ({"cam_class": "pred"}, "predicted"),
+            ({"penalty": "l2"}, "penalty: expected mse or l1"),
+        ],
     )
     def test_refuses_unknown_options(self, wrong: dict[str, object], message: str) -> None:
         with pytest.raises(SalignError, match=message):

@@ -76,5 +76,5 @@ def test_the_module_adds_the_weighted_share_and_ramps_it() -> None:
     assert first.parts["saliency"].item() == pytest.approx(share, abs=1e-6)
     assert first.total.item() == pytest.approx(first.parts["ce"].item() + 1.5 * share, abs=1e-5)
     assert later.total.item() == pytest.approx(later.parts["ce"].item() + 3.0 * share, abs=1e-5)
-    with pytest.raises(SalignError, match="weight and ramp_epochs: expected 0 or more"):
+    with pytest.raises(SalignError, match="weight: expected a number of 0 or more, got -1"):
         LOSSES["evidence"](weight=-1.0)

@@ -107,7 +107,9 @@ def test_without_maps_it_is_the_class_weighted_cross_entropy() -> None:
 
 
 def test_impossible_weights_are_refused() -> None:
-    with pytest.raises(SalignError, match="reasonable_accurate: expected a task weight and a map weight of 0 or more"):
+    with pytest.raises(
+        SalignError, match=r"reasonable_accurate: map weight: expected a number of 0 or more, got -1\.0"
+    ):
         LOSSES["gradia"](reasonable_accurate=(1.0, -1.0))
-    with pytest.raises(SalignError, match="reasonable_overlap: expected a share between 0 and 1, got 2"):
+    with pytest.raises(SalignError, match="reasonable_overlap: expected a number from 0 to 1, got 2"):
         LOSSES["gradia"](reasonable_overlap=2)

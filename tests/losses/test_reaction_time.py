@@ -74,7 +74,7 @@ def test_the_module_is_cyborg_with_that_cross_entropy(alpha: float) -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(SalignError, match="factor: expected 0 or more, got -1"):
+    with pytest.raises(SalignError, match="factor: expected a number of 0 or more, got -1"):
         LOSSES["reaction_time"](factor=-1)
-    with pytest.raises(SalignError, match="alpha: expected a share between 0 and 1, got 2"):
+    with pytest.raises(SalignError, match="alpha: expected a number from 0 to 1, got 2"):
         LOSSES["reaction_time"](alpha=2)

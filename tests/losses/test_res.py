@@ -91,9 +91,9 @@ def test_the_module_takes_grad_cam_of_the_true_class(name: str) -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(SalignError, match="slack: expected 0 or more, got -1"):
+    with pytest.raises(SalignError, match="slack: expected a number of 0 or more, got -1"):
         LOSSES["res_g"](slack=-1)
-    with pytest.raises(SalignError, match=r"expected 0 <= irrelevant < relevant <= 1, got 0\.6 and 0\.5"):
+    with pytest.raises(SalignError, match=r"irrelevant: expected a number of 0 or more and below 0\.5, got 0\.6"):
         LOSSES["res_l"](irrelevant=0.6)
 
 

@@ -158,8 +158,8 @@ def test_the_map_term_is_that_of_hint_as_a_distance() -> None:
 def test_wrong_options_and_an_output_without_its_network_are_refused() -> None:
     for options, message in (
         ({"form": "mse"}, "form: expected ce or kl"),
-        ({"evidence_weight": -1.0}, "evidence_weight and map_weight"),
-        ({"map_weight": -1.0}, "evidence_weight and map_weight"),
+        ({"evidence_weight": -1.0}, "evidence_weight: expected a number of 0 or more"),
+        ({"map_weight": -1.0}, "map_weight: expected a number of 0 or more"),
     ):
         with pytest.raises(SalignError, match=message):
             LOSSES["swap"](**options)

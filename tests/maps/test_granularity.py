@@ -102,11 +102,11 @@ def test_a_drawn_ring_is_filled():
 @pytest.mark.parametrize(
     ("maps", "grain", "complaint"),
     [
-        (torch.zeros(3, 3), "boundry", "boundary, area, features; did you mean 'boundary'"),
-        (torch.zeros(3), "area", "expected maps"),
-        (torch.zeros(3, 3, dtype=torch.bool), "area", "expected maps"),
-        (torch.full((3, 3), -1.0), "features", ">= 0"),
-        (torch.full((3, 3), torch.nan), "area", "finite"),
+        (torch.zeros(3, 3), "boundry", "boundary, area or features, got 'boundry'; did you mean 'boundary'"),
+        (torch.zeros(3), "area", "maps: expected"),
+        (torch.zeros(3, 3, dtype=torch.bool), "area", "maps: expected"),
+        (torch.full((3, 3), -1.0), "features", "0 or more, got -1"),
+        (torch.full((3, 3), torch.nan), "area", "got NaN"),
     ],
 )
 def test_mistakes_are_explained(maps, grain, complaint):

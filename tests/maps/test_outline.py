@@ -55,5 +55,5 @@ def test_specks_are_left_out():
 
 def test_nothing_marked_has_no_outline_and_a_level_is_a_share():
     assert outlines(np.zeros((5, 5))) == []
-    with pytest.raises(SalignError, match="between 0 and 1"):
+    with pytest.raises(SalignError, match="level: expected a number above 0 and below 1, got 1"):
         outlines(np.ones((5, 5)), 1.0)

@@ -246,7 +246,7 @@ def test_a_second_look_normalises_by_its_own_batch_and_leaves_running_statistics
         assert torch.equal(value, twice.get_buffer(name)), name
     assert torch.equal(second, once(changed).logits)
     with pytest.raises(RuntimeError):
-        output.again(torch.rand(1, 5, 64, 64))
+        output.again(torch.rand(1, 3, 64, 64).double())
     assert not torch.equal(running_variance(once), running_variance(twice))
     twice(changed)  # the statistics learn again, even after an error
     assert torch.equal(running_variance(once), running_variance(twice))

@@ -140,7 +140,7 @@ def test_an_error_inside_leaves_no_hook() -> None:
     net = Odd()
     wrapped = wrap(net, features="last", head="fc", image_size=16)
     with pytest.raises(RuntimeError):
-        wrapped(torch.rand(1, 5, 16, 16))
+        wrapped(torch.rand(1, 3, 16, 16).double())
     assert not any(module._forward_hooks for module in net.modules())
 
 

@@ -149,7 +149,7 @@ def test_it_is_frozen(manifest):
         ({"loss": {"alhpa": 0.5}}, "loss cyborg has no option 'alhpa'; did you mean 'alpha'"),
         ({"loss": {"name": "ce", "alpha": 0.5}}, "loss ce has no option 'alpha'"),
         ({"loss": {"name": "cyborgs"}}, f"unknown loss 'cyborgs'; there are {', '.join(LOSSES)}"),
-        ({"loss": {"alpha": 1.5}}, "alpha: expected a share between 0 and 1, got 1.5"),
+        ({"loss": {"alpha": 1.5}}, "alpha: expected a number from 0 to 1, got 1.5"),
         ({"loss": {"cam_class": "guessed"}}, "cam_class"),
         ({"loss": {"ramp_epochs": "many"}}, "ramp_epochs"),
         ({"train": {"epochs": 0}}, "train.epochs: Input should be greater than or equal to 1, got 0"),

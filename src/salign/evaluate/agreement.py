@@ -25,6 +25,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from salign.checks import choice, number, tensors
 from salign.maps import min_max, resize, sum_to_one, varies
 from salign.types import SalignError
 
@@ -125,8 +126,8 @@ def iou(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
 
 def dice(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
     """Dice coefficient of the same two regions as in `iou`; they are equally large: the share of one in the other."""
-    if share is not None and not 0 < share <= 1:
-        raise SalignError(f"share must be a share of the area in (0, 1], for instance 0.1; got {share}")
+    if share is not None:
+        number("share", share, "(0, 1]")
     scaled, people, told = _pair(model, human)
     if share is None:
         chosen = marked(people).double()
@@ -159,6 +160,7 @@ def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tens
         human: `(N, H, W)` >= 0.
         tolerance: how far from the nearest marked pixel still hits, as a share of the map's diagonal.
     """
+    number("tolerance", tolerance, "[0, 1]")
     scaled, people, told = _pair(model, human)
     radius = tolerance * math.hypot(*people.shape[1:])
     near = [torch.from_numpy(distance_transform_edt(~inside) <= radius) for inside in marked(people).cpu().numpy()]
@@ -248,24 +250,26 @@ def metric_of(metric: str | Metric) -> Metric:
     """
     if callable(metric):
         return metric
-    if metric not in METRICS:
-        raise SalignError(f"no agreement metric is called {metric!r}; there are: {', '.join(METRICS)}")
+    choice("metric", metric, METRICS)
     return METRICS[metric]
 
 
 def marked(human: Tensor) -> Tensor:
     """`(N, H, W)` >= 0 -> bool: the pixels at or above half the map's maximum; none in a blank map."""
+    tensors(human=(human, "real (N, H, W)"))
     return (human >= human.amax((1, 2), keepdim=True) / 2) & (human > 0)
 
 
 def distribution(maps: Tensor) -> Tensor:
     """`(N, h, w)` of any scale -> float64 >= 0 that sum to one: min-max scaled; uniform for a constant map."""
+    tensors(maps=(maps, "real (N, h, w)"))
     scaled = sum_to_one(min_max(maps.double()))
     return torch.where(varies(maps.double())[:, None, None], scaled, 1 / (maps.shape[1] * maps.shape[2]))
 
 
 def _check(model: Tensor, human: Tensor) -> None:
-    if model.dim() != 3 or human.dim() != 3 or len(model) != len(human) or 0 in (*model.shape[1:], *human.shape[1:]):
+    tensors(model=(model, "real (N, h, w)"), human=(human, "real (N, H, W)"))
+    if 0 in (*model.shape[1:], *human.shape[1:]):
         raise SalignError(
             f"expected model maps (N, h, w) and as many human maps (N, H, W); got {tuple(model.shape)} and "
             f"{tuple(human.shape)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from salign.checks import tensors
 from salign.evaluate.agreement import Metric, metric_of
 
 
@@ -21,6 +22,7 @@ def against_annotators(model: Tensor, humans: Tensor, metric: str | Metric) -> f
     Returns:
         NaN where no annotator counts.
     """
+    tensors(model=(model, "real (h, w)"), humans=(humans, "real (A, H, W)"))
     return float(metric_of(metric)(model.repeat(len(humans), 1, 1), humans).nanmean())
 
 
@@ -36,6 +38,7 @@ def ceiling(humans: Tensor, metric: str | Metric) -> float:
     Returns:
         Mean over the annotators for whom the metric is defined; NaN for fewer than two annotators.
     """
+    tensors(humans=(humans, "real (A, H, W)"))
     if len(humans) < 2:
         return math.nan
     people = humans.double()

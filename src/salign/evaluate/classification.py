@@ -1,7 +1,8 @@
 """Figures of a classifier: pure functions on scores or probabilities and labels.
 
 Every function takes numpy arrays (or CPU tensors) and optional bootstrap counts `weights (R, N)` (see `ranking`), and
-returns one number, or `(R,)` numbers for given weights. A figure that has no meaning for the images at hand, such as
+returns one number, or `(R,)` numbers for given weights; what is no score, probability or label of that shape is a
+SalignError. A figure that has no meaning for the images at hand, such as
 the AUROC of one class, is NaN.
 """
 
@@ -13,8 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio
+from salign.checks import number
+from salign.evaluate.ranking import (
+    Array,
+    Ranking,
+    as_asked,
+    class_numbers,
+    counts,
+    finite,
+    probabilities_in,
+    ratio,
+    yes_or_no,
+)
 from salign.types import SalignError
+
+
+def _right(predicted: ArrayLike, labels: ArrayLike) -> Array:
+    answers = class_numbers(predicted, "predicted")
+    return answers == class_numbers(labels, "labels", len(answers))
+
 
 ECE_BINS = 15
 """Equal-width bins of the confidence, as in Guo et al. 2017."""
@@ -58,15 +76,14 @@ def average_precision_of(ranking: Ranking) -> Array:
 
 def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Share of the `(N,)` images whose predicted class number is the label."""
-    right = np.asarray(predicted) == np.asarray(labels)
+    right = _right(predicted, labels)
     drawn = counts(weights, len(right))
     return as_asked(ratio(drawn @ right, drawn.sum(1)), weights)
 
 
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean over the classes present among the labels of the share recognised; NaN with fewer than two classes."""
-    truth = np.asarray(labels)
-    right = np.asarray(predicted) == truth
+    truth, right = np.asarray(labels), _right(predicted, labels)
     drawn = counts(weights, len(right))
     members = truth[:, None] == np.unique(truth)
     if members.shape[1] < 2:
@@ -76,15 +93,19 @@ def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLik
 
 def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean squared distance of the `(N,)` probability of the positive class from 0 or 1 (Brier 1950, in [0, 1])."""
-    squared = (finite(probabilities, "probability") - np.asarray(positive, dtype=bool)) ** 2
+    given, truth = probabilities_in(probabilities, 1), yes_or_no(positive, "positive")
+    if given.shape != truth.shape:
+        raise SalignError(f"expected (N,) probabilities and (N,) labels; got {given.shape} and {truth.shape}")
+    squared = (given - truth) ** 2
     drawn = counts(weights, len(squared))
     return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
 
 
 def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean of `brier` over all K classes, one against the rest: the multi-class Brier score divided by K."""
-    table = finite(probabilities, "probability")
-    squared = ((table - (np.asarray(labels)[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
+    table = probabilities_in(probabilities, 2)
+    truth = class_numbers(labels, "labels", *table.shape)
+    squared = ((table - (truth[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
     drawn = counts(weights, len(table))
     return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
 
@@ -98,8 +119,9 @@ def ece(
     left (the last one on both sides); the gaps |accuracy - mean confidence| are averaged by images. Noise only adds to
     it, so that few images, and resamples, give values above those of many.
     """
-    table = finite(probabilities, "probability")
-    confidence, right = table.max(1), table.argmax(1) == np.asarray(labels)
+    number("bins", bins, "[1, inf)", whole=True)
+    table = probabilities_in(probabilities, 2)
+    confidence, right = table.max(1), table.argmax(1) == class_numbers(labels, "labels", *table.shape)
     member = np.minimum((confidence * bins).astype(int), bins - 1)[:, None] == np.arange(bins)
     drawn = counts(weights, len(table))
     gaps = np.abs(drawn @ (member * (right - confidence)[:, None])).sum(1)
@@ -119,9 +141,10 @@ def one_vs_rest(
         labels: `(N,)` class numbers in [0, K).
         weights: `(R, N)` counts, or None.
     """
-    table, truth = finite(scores, "score"), np.asarray(labels)
-    if table.ndim != 2 or len(table) != len(truth):
-        raise SalignError(f"expected (N, K) scores and (N,) labels; got {table.shape} and {truth.shape}")
+    table = finite(scores, "score")
+    if table.ndim != 2:
+        raise SalignError(f"expected (N, K) scores and (N,) labels; got {table.shape} and {np.shape(labels)}")
+    truth = class_numbers(labels, "labels", *table.shape)
     present = np.unique(truth)
     if len(present) < 2:
         return as_asked(np.full(len(counts(weights, len(truth))), np.nan), weights)

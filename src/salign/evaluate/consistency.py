@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from salign.checks import number
 from salign.evaluate.agreement import Metric, distribution, metric_of
 from salign.maps import min_max
 from salign.types import SalignError
@@ -88,6 +89,7 @@ def fleiss_kappa(predicted: ArrayLike, classes: int) -> float:
     Raises:
         SalignError: a class number outside [0, classes).
     """
+    number("classes", classes, "[1, inf)", whole=True)
     table = _answers(predicted)
     if table.size and not 0 <= table.min() <= table.max() < classes:
         raise SalignError(f"expected class numbers from 0 to {classes - 1}; got {table.min()} to {table.max()}")

@@ -2,7 +2,7 @@
 
 A presentation is called an attack when its score is >= the threshold. `attack (N,)` bool is the truth; the others are
 bona fide. For any other two-class task APCER is the miss rate of the positive class and BPCER the false alarm rate.
-Weights and return values are as in `classification`.
+Weights and return values are as in `classification`, and so is what is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio
+from salign.checks import number
+from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio, yes_or_no
 from salign.types import SalignError
 
 ONE_SPECIES = "all attacks"
@@ -28,11 +29,11 @@ def apcer_per_species(
     Share of that species' presentations called bona fide, i.e. scoring below `threshold` (ISO/IEC 30107-3: 1 minus the
     mean of Res_i). Without `species` all attacks are one.
     """
-    called = finite(scores, "score") >= threshold
+    called = _called(scores, threshold)
     drawn = counts(weights, len(called))
     return {
         name: as_asked(ratio(drawn[:, members] @ ~called[members], drawn[:, members].sum(1)), weights)
-        for name, members in _members(attack, species).items()
+        for name, members in _members(attack, species, len(called)).items()
     }
 
 
@@ -52,7 +53,8 @@ def apcer(
 
 def bpcer(scores: ArrayLike, attack: ArrayLike, threshold: float, weights: ArrayLike | None = None) -> Array:
     """Bona fide presentation classification error rate: share of the bona fide scoring at or above `threshold`."""
-    called, genuine = finite(scores, "score") >= threshold, ~np.asarray(attack, dtype=bool)
+    called = _called(scores, threshold)
+    genuine = ~_attacks(attack, len(called))
     drawn = counts(weights, len(called))[:, genuine]
     return as_asked(ratio(drawn @ called[genuine], drawn.sum(1)), weights)
 
@@ -82,7 +84,8 @@ def bpcer_at_apcer(
     is 0 at the lowest attack score; where one attack is a larger share than `target`, that is where the figure is
     taken, and `reached_apcer` says so. NaN without attacks or without bona fide.
     """
-    values, genuine = finite(scores, "score"), ~np.asarray(attack, dtype=bool)
+    values = finite(scores, "score")
+    genuine = ~_attacks(attack, len(values))
     thresholds = _thresholds_at_apcer(values, attack, target, species, weights)
     drawn = counts(weights, len(values))[:, genuine]
     order = np.argsort(values[genuine], kind="stable")
@@ -141,11 +144,25 @@ def threshold_at_apcer(scores: ArrayLike, attack: ArrayLike, target: float, spec
     return ranking.threshold(int(np.searchsorted(ranking.scores, edge)))
 
 
-def _members(attack: ArrayLike, species: ArrayLike | None) -> dict[str, Array]:
+def _called(scores: ArrayLike, threshold: float) -> Array:
+    number("threshold", threshold, "(-inf, inf)")
+    return finite(scores, "score") >= threshold
+
+
+def _attacks(attack: ArrayLike, images: int) -> Array:
+    truth = yes_or_no(attack, "attack")
+    if truth.shape != (images,):
+        raise SalignError(f"attack: expected ({images},), as many as scores, got {truth.shape}.")
+    return truth
+
+
+def _members(attack: ArrayLike, species: ArrayLike | None, images: int) -> dict[str, Array]:
     """Species name -> positions of its attacks, in order of name."""
-    positions = np.flatnonzero(np.asarray(attack, dtype=bool))
+    positions = np.flatnonzero(_attacks(attack, images))
     if species is None:
         return {ONE_SPECIES: positions} if len(positions) else {}
+    if np.shape(species) != (images,):
+        raise SalignError(f"species: expected ({images},), as many as scores, got {np.shape(species)}.")
     names = np.asarray(species).astype(str)[positions]
     return {str(name): positions[names == name] for name in np.unique(names)}
 
@@ -154,11 +171,10 @@ def _thresholds_at_apcer(
     values: Array, attack: ArrayLike, target: float, species: ArrayLike | None, weights: ArrayLike | None
 ) -> Array:
     """`(R,)`: the lowest over species of the first attack score that may not be missed; NaN without attacks."""
-    if not 0 <= target < 1:
-        raise SalignError(f"the APCER to keep must be in [0, 1), for instance 0.05; got {target}")
+    number("target", target, "[0, 1)")
     drawn = counts(weights, len(values))
     lowest = np.full(len(drawn), np.nan)
-    for members in _members(attack, species).values():
+    for members in _members(attack, species, len(values)).values():
         order = members[np.argsort(values[members], kind="stable")]
         let_through = np.cumsum(drawn[:, order], axis=1)
         allowed = target * let_through[:, -1:] + 1e-9  # 0.29 * 100 is 28.999999999999996
@@ -177,7 +193,7 @@ def _nearest(ranking: Ranking) -> Array:
 
 
 def _both_kinds(attack: ArrayLike) -> None:
-    truth = np.asarray(attack, dtype=bool)
+    truth = yes_or_no(attack, "attack")
     if truth.all() or not truth.any():
         positives = int(truth.sum())
         raise SalignError(

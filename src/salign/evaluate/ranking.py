@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from salign.types import SalignError
 
 Array = NDArray[Any]
+ROUNDING = 1e-6
+"""By so much a probability may be above 1, as the sum of rounded ones is."""
 
 
 def finite(values: ArrayLike, what: str) -> Array:
@@ -35,17 +37,70 @@ def finite(values: ArrayLike, what: str) -> Array:
     return array
 
 
+def yes_or_no(values: ArrayLike, what: str) -> Array:
+    """`values` as bool: which images are of the kind that is looked for.
+
+    Raises:
+        SalignError: something else than bools, or zeros and ones: class numbers and names say no yes or no.
+    """
+    array = np.asarray(values)
+    if array.dtype != np.bool_ and not (array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all()):
+        came = np.unique(array.astype(str))[:5].tolist()
+        raise SalignError(f"{what}: expected True and False, or ones and zeros, got {came}; say `labels == positive`.")
+    return array.astype(bool)
+
+
+def class_numbers(values: ArrayLike, what: str, images: int | None = None, classes: int | None = None) -> Array:
+    """`values` as `(N,)` whole numbers.
+
+    Args:
+        values: class numbers.
+        what: they are, for the message.
+        images: N; None = any.
+        classes: how many there are: numbers from 0 to one less; None = any.
+
+    Raises:
+        SalignError: something else: names, probabilities, a table.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iub" or (images is not None and len(array) != images):
+        shape = f"({'N' if images is None else images},)"
+        raise SalignError(f"{what}: expected {shape} class numbers, got {array.dtype} {array.shape}.")
+    if classes is not None and len(array) and not 0 <= array.min() <= array.max() < classes:
+        raise SalignError(
+            f"{what}: expected class numbers from 0 to {classes - 1}, got {array.min()} to {array.max()}."
+        )
+    return array
+
+
+def probabilities_in(values: ArrayLike, dims: int) -> Array:
+    """`values` as float64 in [0, 1], of one dimension `(N,)` or two `(N, K)`.
+
+    Raises:
+        SalignError: something else; logits, for instance.
+    """
+    array = finite(values, "probability")
+    if array.ndim != dims or not (array.min(initial=0) >= 0 and array.max(initial=1) <= 1 + ROUNDING):
+        raise SalignError(
+            f"probabilities: expected {'(N,)' if dims == 1 else '(N, K)'} from 0 to 1, got {array.shape} from "
+            f"{array.min(initial=np.inf):g} to {array.max(initial=-np.inf):g}; the softmax of the logits gives them."
+        )
+    return array
+
+
 def counts(weights: ArrayLike | None, images: int) -> Array:
     """`(R, N)` float64 counts; `(1, N)` ones when `weights` is None.
 
     Raises:
-        SalignError: `weights` is not `(R, N)` with `N = images`.
+        SalignError: `weights` is not `(R, N)` with `N = images`, or a count is negative or no number.
     """
     if weights is None:
         return np.ones((1, images))
     array = np.asarray(weights, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != images:
         raise SalignError(f"weights must be (resamples, {images}), one count per image; got shape {array.shape}")
+    if not array.min(initial=0) >= 0:
+        raise SalignError(f"weights must be counts of 0 or more; got {array.min()}")
     return array
 
 
@@ -84,9 +139,9 @@ class Ranking:
             weights: `(R, N)` counts, or None.
 
         Raises:
-            SalignError: a score is not finite, or the lengths differ.
+            SalignError: a score is not finite, the lengths differ, or `positive` says no yes or no.
         """
-        values, truth = finite(scores, "score"), np.asarray(positive, dtype=bool)
+        values, truth = finite(scores, "score"), yes_or_no(positive, "positive")
         if values.ndim != 1 or truth.shape != values.shape:
             raise SalignError(f"expected (N,) scores and (N,) labels; got {values.shape} and {truth.shape}")
         drawn = counts(weights, len(values))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import choice, number, tensors, values
 from salign.evaluate.classification import accuracy, auroc, one_vs_rest
 from salign.types import Batch, SalignError
 
@@ -26,6 +27,7 @@ BLUR = 1 / 8
 """Standard deviation of the blur, as a share of the longer side."""
 
 
+Side = Literal["inside", "outside"]
 _ONE_SIDE = "the images are all on one side, so there is nothing to rank"
 
 
@@ -53,8 +55,10 @@ def region(saliency: Tensor, *, threshold: float = 0.5, grow: float = 0.03) -> T
     Raises:
         SalignError: an argument is out of its range.
     """
-    if not 0 <= threshold <= 1 or not 0 <= grow <= 1:
-        raise SalignError(f"expected threshold and grow in [0, 1]; got threshold={threshold}, grow={grow}")
+    tensors(saliency=(saliency, "float (B, 1, H, W)"))
+    values("saliency", saliency, "[0, inf)")
+    number("threshold", threshold, "[0, 1]")
+    number("grow", grow, "[0, 1]")
     marked = ((saliency >= threshold * saliency.amax((-2, -1), keepdim=True)) & (saliency > 0)).float()
     reach = round(grow * max(saliency.shape[-2:]))
     rows = functional.max_pool2d(marked, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
@@ -72,6 +76,7 @@ def surroundings(images: Tensor, regions: Tensor) -> Tensor:
         images: `(B, 3, H, W)`.
         regions: `(B, 1, H, W)` in [0, 1].
     """
+    _check(images, regions)
     known = 1 - regions
     return _holes_filled(images * known, known)
 
@@ -86,6 +91,7 @@ def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
     Raises:
         SalignError: there is one image only.
     """
+    _check(images, regions)
     count = len(images)
     if count < 2:
         raise SalignError(f"the background of another image takes at least two images in the batch; got {count}.")
@@ -99,6 +105,7 @@ def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
 
 def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
     """Blur each image with a Gaussian of `BLUR` times its longer side, renormalised at the edges; colours stay."""
+    _check(images, regions)
     height, width = images.shape[-2:]
     sigma = BLUR * max(height, width)
     rows, columns = (_gaussian(side, sigma).to(images) for side in (height, width))
@@ -107,6 +114,7 @@ def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Te
 
 def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
     """Gaussian noise with the mean and standard deviation of each image and colour, cut to [0, 1]; colours stay."""
+    _check(images, regions)
     drawn = torch.randn(images.shape, generator=generator).to(images)
     mean, deviation = images.mean((-2, -1), keepdim=True), images.std((-2, -1), keepdim=True, correction=0)
     return (mean + deviation * drawn).clamp(0, 1)
@@ -114,14 +122,20 @@ def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
 
 def grey(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
     """One colour for all, the mean of the whole batch: an image's own mean would give its background away."""
+    _check(images, regions)
     return images.mean((0, 2, 3), keepdim=True).expand_as(images)
+
+
+def _check(images: Tensor, regions: Tensor) -> None:
+    tensors(images=(images, "float (B, 3, H, W)"), regions=(regions, "float (B, 1, H, W)"))
+    values("regions", regions, "[0, 1]")
 
 
 FILLS: dict[str, Fill] = {"other": other, "blur": blur, "noise": noise, "grey": grey}
 """Name in the table -> what replaces the part that is not kept."""
 
 
-def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Literal["inside", "outside"]) -> Tensor:
+def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Side) -> Tensor:
     """Keep the images inside (or outside) of the regions, and put the fill everywhere else.
 
     Args:
@@ -133,8 +147,9 @@ def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Literal["inside
     Raises:
         SalignError: an unknown side.
     """
-    if keep not in ("inside", "outside"):
-        raise SalignError(f"keep is 'inside' or 'outside' of the region; got {keep!r}")
+    choice("keep", keep, Side)
+    _check(images, regions)
+    tensors(images=(images, "float (B, 3, H, W)"), fill=(fill, "float (B, 3, H, W)"))
     kept = regions if keep == "inside" else 1 - regions
     return kept * images + (1 - kept) * fill
 
@@ -178,6 +193,8 @@ def reliance(
     truth = torch.cat(labels)
     joined = {way: torch.cat(parts) for way, parts in answers.items()}
     untouched = joined["all", ""]
+    if positive is not None:
+        number("positive", positive, f"[0, {untouched.shape[1]})", whole=True)
     rows = [
         (kept, fill, metric, value, len(truth), note)
         for (kept, fill), logits in joined.items()
@@ -193,7 +210,7 @@ def _answers(
     """`(kept, fill)` and logits `(B, K)`, for every way to look at the images."""
     images, regions = group.images, region(group.saliency)
     ways = [(("all", ""), classify(images).cpu().double())]
-    sides: tuple[Literal["inside", "outside"], ...] = ("inside", "outside")
+    sides: tuple[Side, ...] = ("inside", "outside")
     for name, make in fills.items():
         fill = make(images, regions, generator, group.labels)
         pictures = {side: compose(images, regions, fill, side) for side in sides}

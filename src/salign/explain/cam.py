@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salign.checks import tensors
 from salign.explain.state import Model, evaluating
 
 
@@ -21,6 +22,10 @@ def cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
 
     Returns:
         `(B, h, w)` or `(B, n, h, w)` float32, detached.
+
+    Raises:
+        SalignError: images or classes of another kind or shape, or a class that there is not.
     """
+    tensors(images=(images, "float (B, 3, H, W)"))
     with evaluating(model), torch.no_grad():
         return model(images).cam(classes).detach()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from salign.checks import tensors
 from salign.explain.state import Model, evaluating
 from salign.types import Output
 
@@ -24,7 +25,11 @@ def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
 
     Returns:
         `(B, h, w)` float32, not negative, detached.
+
+    Raises:
+        SalignError: images or classes of another kind or shape, or a class that there is not.
     """
+    tensors(images=(images, "float (B, 3, H, W)"))
     with evaluating(model), torch.no_grad():
         return grad_cam_of(model(images), classes)
 

@@ -9,6 +9,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import number, tensors, values
 from salign.explain.state import Model, evaluating
 from salign.types import SalignError
 
@@ -48,12 +49,17 @@ def rise(
         `(B, H, W)` float32: around the mean probability everywhere, higher where seeing the place helps the class.
 
     Raises:
-        SalignError: `masks`, `grid` or `batch_size` is below 1, or `keep` is not in (0, 1].
+        SalignError: an argument out of its range, images or classes of another kind or shape, a class that there is
+            not, or a model whose classes are each a yes or no.
     """
-    if masks < 1 or grid < 1 or batch_size < 1 or not 0 < keep <= 1:
+    for name, value in (("masks", masks), ("grid", grid), ("batch_size", batch_size)):
+        number(name, value, "[1, inf)", whole=True)
+    number("keep", keep, "(0, 1]")
+    number("fill", fill, "[0, 1]")
+    tensors(images=(images, "float (B, 3, H, W)"), classes=(classes, "int64 (B,)"))
+    if getattr(model, "multi_label", False):
         raise SalignError(
-            "RISE needs masks, grid and batch_size of 1 or more and keep in (0, 1];"
-            f" got masks={masks}, grid={grid}, batch_size={batch_size}, keep={keep}"
+            "rise explains a class by its softmax probability; here each class is a yes or no: take cam or grad_cam."
         )
     height, width = images.shape[-2:]
     cells, shifts = draw(masks, grid, keep, (height, width), generator)
@@ -96,4 +102,5 @@ def _scores(model: Model, images: Tensor, classes: Tensor, visible: Tensor, fill
     pictures = fill + visible[None, :, None] * (images[:, None] - fill)
     wanted = classes.repeat_interleave(len(visible))
     logits = model(pictures.flatten(0, 1)).logits.float()
+    values("classes", wanted, f"[0, {logits.shape[1] - 1}]")
     return logits.softmax(1).gather(1, wanted[:, None]).unflatten(0, (len(images), len(visible)))[..., 0]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salign.checks import tensors
 from salign.explain.state import evaluating
 from salign.types import SalignError
 
@@ -32,6 +33,7 @@ def rollout(model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         SalignError: no such transformer.
     """
+    tensors(images=(images, "float (B, 3, H, W)"))
     net = _transformer(model)
     with evaluating(model), torch.no_grad(), attention_of(net) as layers:
         model(images)

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
+from salign.checks import tensors, values
 from salign.maps import min_max, resize, varies
 from salign.types import Batch, Output, SalignError
 
@@ -30,8 +31,9 @@ class Loss(nn.Module, ABC):
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
     see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `linear_head`
     (on the spatial mean; networks with another are refused). Options may add to it."""
-    guided: ClassVar[bool] = True
-    """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not."""
+    guided: bool = True
+    """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not. Options
+    may take it away, such as a weight of 0."""
     of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
     """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
 
@@ -40,6 +42,9 @@ class Loss(nn.Module, ABC):
 
     def __init__(self, *, class_weights: Tensor | None = None) -> None:
         super().__init__()
+        tensors(class_weights=(class_weights, "float (K,) or None"))
+        if class_weights is not None:
+            values("class_weights", class_weights, "[0, inf)")
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.epoch = 0
         """Epochs finished; the training loop sets it, schedules read it."""
@@ -99,24 +104,39 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def human_maps(saliency: Tensor, annotated: Tensor | None, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Bring human maps to `size` and min-max scale them.
+def human_maps(saliency: Tensor, annotated: Tensor | None, **compared: tuple[Tensor, str]) -> tuple[Tensor, Tensor]:
+    """Bring human maps to the size of what they are compared with, and min-max scale them.
 
     Args:
-        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; what lies there for an image without a map is
+            not looked at.
         annotated: `(B,)` bool; None = all.
-        size: (h, w).
+        compared: what the maps are compared with, by the name of its argument, and the kind and shape that it must have
+            (see `salign.checks.tensors`), `(B, ..., h, w)`; the first gives the size.
 
     Returns:
         `(B, h, w)` float32 in [0, 1], and `(B,)` bool: which images count. One whose map is missing, blank or all-equal
         has no shape to follow; its map is zeros.
+
+    Raises:
+        SalignError: a tensor of another kind or shape, or a map that is negative or not finite.
     """
+    told = {"saliency": (saliency, "real (B, 1, *, *) or (B, *, *)"), "annotated": (annotated, "bool (B,) or None")}
+    tensors(**compared, **told)
     maps = (saliency[:, 0] if saliency.dim() == 4 else saliency).float()
-    small = resize(maps, size)
+    _not_negative(maps, annotated)
+    size = next(iter(compared.values()))[0].shape[-2:]
+    small = resize(maps, (size[0], size[1]))
     counts = varies(maps) & varies(small)  # both: averages over a constant map differ by rounding
     if annotated is not None:
         counts = counts & annotated
     return torch.where(counts[:, None, None], min_max(small), 0.0), counts
+
+
+def _not_negative(maps: Tensor, annotated: Tensor | None) -> None:
+    if maps.device.type == "cpu" and maps.numel():
+        ends = torch.stack(maps.flatten(1).aminmax(dim=1))
+        values("saliency", ends if annotated is None else ends[:, annotated.cpu()], "[0, inf)")
 
 
 def averaged(per_image: Tensor, counts: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice, tensors
 from salign.losses.base import at_least_float32, averaged, human_maps
 from salign.losses.decomposition import decomposed
 from salign.losses.guided import GuidedLoss
@@ -22,6 +23,7 @@ def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
     With a linear head on the spatial mean, `outside + inside + bias = logit`: both parts are means over cells, of
     `(1 - H) CAM` and of `H CAM`.
     """
+    tensors(cams=(cams, "float (B, K, h, w)"), human=(human, "float (B, h, w)"))
     inside = (human[:, None] * cams).mean((2, 3))
     return cams.mean((2, 3)) - inside, inside
 
@@ -42,7 +44,7 @@ def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | No
     Returns:
         Scalar in [0, 1], mean over the annotated images; a zero that still back-propagates if none counts.
     """
-    human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
+    human, counts = human_maps(saliency, annotated, cams=(cams, "float (B, K, h, w)"))
     outside, inside = parts_of_logits(cams, human)
     return part_outside(outside, inside, counts)
 
@@ -75,8 +77,7 @@ class Cdep(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if decomposes not in ("head", "network"):
-            raise SalignError(f"decomposes: expected head or network, got {decomposes!r}.")
+        choice("decomposes", decomposes, Decomposes)
         self.decomposes = decomposes
         if decomposes == "network":
             self.needs = frozenset({"second_view"})
@@ -84,7 +85,7 @@ class Cdep(GuidedLoss):
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
         if self.decomposes == "network":
-            region, counts = human_maps(batch.saliency, batch.annotated, (batch.images.shape[2], batch.images.shape[3]))
+            region, counts = human_maps(batch.saliency, batch.annotated, images=(batch.images, "float (B, 3, H, W)"))
             outside, inside = decomposed(
                 lambda images: look_again(output, images, "cdep").logits, batch.images, 1 - region
             )

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.losses.base import Loss, LossTerms, over_processes
+from salign.losses.labels import check_answers
 from salign.types import Batch, Output
 
 
@@ -18,12 +19,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
     Where images may have several labels, `(B, K)` zeros and ones, each class is a yes or no of its own: it is the mean
     over images and classes of the binary cross-entropy, the mean over classes weighted by `class_weights`.
+
+    Raises:
+        SalignError: labels, logits and weights that do not belong together, or a class that there is not.
     """
     return cross_entropies(logits, labels, class_weights).mean()
 
 
 def cross_entropies(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
+    check_answers(logits, labels, class_weights)
     if labels.dim() == 2:
         logits = logits.float()
         each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")

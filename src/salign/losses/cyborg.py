@@ -7,11 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice, number, tensors
 from salign.losses.base import Loss, LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropy
 from salign.losses.labels import has_class, mean_over, predicted_class, true_class
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 CamClass = Literal["true", "predicted", "true_vs_rest"]
 Penalty = Literal["mse", "l1"]
@@ -36,7 +37,8 @@ def saliency_distance(
     Returns:
         Scalar in [0, 1]; a zero that still back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    choice("penalty", penalty, Penalty)
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     difference = min_max(cam.float()) - human
     per_image = (difference.square() if penalty == "mse" else difference.abs()).mean((1, 2))
     return averaged(per_image, counts)
@@ -68,6 +70,8 @@ def cyborg(
     Returns:
         Scalar.
     """
+    tensors(logits=(logits, "float (B, K)"), cam=(cam, "float (B, h, w)"))
+    number("alpha", alpha, "[0, 1]")
     ce = cross_entropy(logits, labels, class_weights)
     return alpha * ce + (1 - alpha) * saliency_distance(cam, saliency, annotated, penalty=penalty)
 
@@ -97,12 +101,11 @@ class Cyborg(Loss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(class_weights=class_weights)
-        if not 0 <= alpha <= 1:
-            raise SalignError(f"alpha: expected a share between 0 and 1, got {alpha}.")
-        if cam_class not in ("true", "predicted", "true_vs_rest"):
-            raise SalignError(f"cam_class: expected true, predicted or true_vs_rest, got {cam_class!r}.")
-        if penalty not in ("mse", "l1"):
-            raise SalignError(f"penalty: expected mse or l1, got {penalty!r}.")
+        number("alpha", alpha, "[0, 1]")
+        choice("cam_class", cam_class, CamClass)
+        choice("penalty", penalty, Penalty)
+        number("ramp_epochs", ramp_epochs, "[0, inf)", whole=True)
+        self.guided = alpha < 1
         self.alpha, self.cam_class, self.penalty, self.ramp_epochs = alpha, cam_class, penalty, ramp_epochs
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import tensors, values
 from salign.losses.base import at_least_float32
 from salign.maps.tensor_ops import ROUNDING
 from salign.types import SalignError
@@ -38,8 +39,10 @@ def decomposed(network: Callable[[Tensor], Tensor], images: Tensor, region: Tens
         `(B, K)` of the region and `(B, K)` of the rest, differentiable.
 
     Raises:
-        SalignError: an operation without a rule, by its name.
+        SalignError: an operation without a rule, by its name; or a region that is none.
     """
+    tensors(images=(images, "float (B, 3, H, W)"), region=(region, "float (B, H, W)"))
+    values("region", region, "[0, 1]")
     logits: Any = network(_Split.of(images, images * region[:, None], region[:, None]))
     return logits.part, logits.whole - logits.part
 

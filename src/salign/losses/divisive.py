@@ -30,7 +30,9 @@ def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, anno
         Scalar in [0, 1], 1/2 for maps that are the same: mean over the annotated images whose map has a shape; a zero
         that back-propagates without any.
     """
-    human, counts = human_maps(saliency, annotated, (true_cam.shape[1], true_cam.shape[2]))
+    human, counts = human_maps(
+        saliency, annotated, true_cam=(true_cam, "float (B, h, w)"), false_cam=(false_cam, "float (B, h, w)")
+    )
     alike = (1 - (min_max(true_cam) - min_max(false_cam))) / 2
     return averaged((human * alike).sum((1, 2)) / human.sum((1, 2)).clamp(min=1), counts)
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from salign.checks import tensors
 from salign.losses.base import averaged, human_maps, together
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
@@ -24,6 +25,7 @@ def map_entropy(maps: Tensor) -> Tensor:
         `(B,)` in [0, log(h w)], natural logarithm. A constant map is spread out evenly: log(h w), without a gradient
         (not in that code).
     """
+    tensors(maps=(maps, "float (B, h, w)"))
     shares = sum_to_one(min_max(maps))
     some = shares > 0
     entropy = -(shares * torch.where(some, shares, 1.0).log()).sum((1, 2))
@@ -44,7 +46,7 @@ def entropy_gap(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) 
     Returns:
         Scalar in [0, log(h w)^2]; a zero that back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     return together(averaged(map_entropy(cam) - map_entropy(human), counts)).square()
 
 

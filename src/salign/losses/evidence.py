@@ -31,7 +31,7 @@ def evidence_outside(
     Returns:
         Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
     """
-    human, counts = human_maps(saliency, annotated, (cams.shape[2], cams.shape[3]))
+    human, counts = human_maps(saliency, annotated, cams=(cams, "float (B, K, h, w)"))
     energy = (cams if multi_label else cams - cams.mean(1, keepdim=True)).square().sum(1)
     total = energy.sum((1, 2))
     some = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from salign.checks import number, tensors
 from salign.losses.base import averaged
 from salign.losses.guided import GuidedLoss
-from salign.losses.labels import of_class, true_class
+from salign.losses.labels import check_answers, of_class, true_class
 from salign.losses.views import log_answers, look_again
 from salign.maps import min_max, resize, varies
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 0.5) -> Tensor:
@@ -27,6 +28,8 @@ def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 
     Returns:
         `(B, 3, H, W)`.
     """
+    tensors(images=(images, "float (B, 3, H, W)"), maps=(maps, "float (B, h, w)"))
+    check_mask(omega, sigma0)
     scaled = resize(min_max(maps), (images.shape[2], images.shape[3]))
     mask = (omega * (scaled - sigma0)).sigmoid()
     return images * (1 - mask[:, None]).to(images.dtype)
@@ -45,6 +48,8 @@ def erased_score(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]; a zero that back-propagates where no image counts.
     """
+    check_answers(logits, labels)
+    tensors(logits=(logits, "float (B, K)"), counts=(counts, "bool (B,)"))
     multi_label = labels.dim() == 2
     answers = log_answers(logits, multi_label=multi_label).exp()
     return averaged(of_class(answers[:, :, 1] if multi_label else answers[:, 0], true_class(labels)), counts)
@@ -94,5 +99,5 @@ def mined(output: Output, batch: Batch, maps: Tensor, loss: str, *, omega: float
 
 def check_mask(omega: float, sigma0: float) -> None:
     """Refuse a mask that is none."""
-    if omega <= 0 or not 0 <= sigma0 <= 1:
-        raise SalignError(f"omega and sigma0: expected above 0, and in [0, 1], got {omega} and {sigma0}.")
+    number("omega", omega, "(0, inf)")
+    number("sigma0", sigma0, "[0, 1]")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from salign.checks import number
 from salign.losses.cyborg import saliency_distance
 from salign.losses.gain import check_mask, mined
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 class GainExt(GuidedLoss):
@@ -41,8 +42,7 @@ class GainExt(GuidedLoss):
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
         check_mask(omega, sigma0)
-        if alpha < 0:
-            raise SalignError(f"alpha: expected 0 or more, got {alpha}.")
+        number("alpha", alpha, "[0, inf)")
         self.alpha, self.omega, self.sigma0 = alpha, omega, sigma0
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:

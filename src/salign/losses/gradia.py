@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salign.checks import number, tensors
 from salign.losses.base import LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.guided import GuidedLoss
@@ -23,6 +24,7 @@ def overlap(cam: Tensor, human: Tensor) -> Tensor:
         cam: `(B, h, w)`.
         human: `(B, h, w)`; a map without a shape overlaps nothing.
     """
+    tensors(cam=(cam, "float (B, h, w)"), human=(human, "float (B, h, w)"))
     model, people = min_max(cam) >= 0.5, min_max(human) >= 0.5
     return (model & people).sum((1, 2)) / (model | people).sum((1, 2)).clamp(min=1)
 
@@ -57,11 +59,16 @@ def gradia(
     Returns:
         Two scalars; the second is a zero that back-propagates if no image has a map.
     """
-    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    tensors(
+        logits=(logits, "float (B, K)"), grad_cam=(grad_cam, "float (B, h, w)"), weights=(weights, "float (2, 2, 2)")
+    )
+    number("reasonable_overlap", reasonable_overlap, "[0, 1]")
+    ce = cross_entropies(logits, labels, class_weights)
+    human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     accurate = right(logits, labels)
     reasonable = overlap(grad_cam, human) >= reasonable_overlap
     task, attention = weights[reasonable.long(), accurate.long()].unbind(1)
-    answers = torch.where(counts, task, 1.0) * cross_entropies(logits, labels, class_weights)
+    answers = torch.where(counts, task, 1.0) * ce
     return answers.mean(), averaged(attention * (min_max(grad_cam) - human).abs().mean((1, 2)), counts)
 
 
@@ -107,10 +114,12 @@ class Gradia(GuidedLoss):
             "reasonable_accurate": reasonable_accurate,
         }
         for name, pair in groups.items():
-            if len(pair) != 2 or min(pair) < 0:
-                raise SalignError(f"{name}: expected a task weight and a map weight of 0 or more, got {pair}.")
-        if not 0 <= reasonable_overlap <= 1:
-            raise SalignError(f"reasonable_overlap: expected a share between 0 and 1, got {reasonable_overlap}.")
+            if len(pair) != 2:
+                raise SalignError(f"{name}: expected a task weight and a map weight, got {pair}.")
+            number(f"{name}: task weight", pair[0], "[0, inf)")
+            number(f"{name}: map weight", pair[1], "[0, inf)")
+        number("reasonable_overlap", reasonable_overlap, "[0, 1]")
+        self.guided = True  # the groups' task weights look at the maps, too
         self.reasonable_overlap = reasonable_overlap
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(list(groups.values())).view(2, 2, 2), persistent=False)

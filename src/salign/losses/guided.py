@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from salign.checks import number
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropy
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 class GuidedLoss(Loss):
@@ -20,8 +21,9 @@ class GuidedLoss(Loss):
 
     def __init__(self, *, weight: float = 1.0, ramp_epochs: int = 0, class_weights: Tensor | None = None) -> None:
         super().__init__(class_weights=class_weights)
-        if weight < 0 or ramp_epochs < 0:
-            raise SalignError(f"weight and ramp_epochs: expected 0 or more, got {weight} and {ramp_epochs}.")
+        number("weight", weight, "[0, inf)")
+        number("ramp_epochs", ramp_epochs, "[0, inf)", whole=True)
+        self.guided = self.guided and weight > 0
         self.weight, self.ramp_epochs = weight, ramp_epochs
 
     @property

@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
 from salign.losses.model_guidance import SURE
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Cells = Literal["all", "marked"]
 
@@ -37,7 +38,8 @@ def cell_cross_entropy(
         Scalar in [0, -log `SURE`]: mean over the annotated images whose map has a shape; a zero that back-propagates
         without any.
     """
-    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    choice("cells", cells, Cells)
+    human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     model = min_max(grad_cam).clamp(SURE, 1 - SURE)
     surprise = -(human * model.log() + (1 - human) * (1 - model).log())
     said = torch.ones_like(human) if cells == "all" else (human > 0).float()
@@ -66,8 +68,7 @@ class Haics(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if cells not in ("all", "marked"):
-            raise SalignError(f"cells: expected all or marked, got {cells!r}.")
+        choice("cells", cells, Cells)
         self.cells = cells
 
     def term(self, output: Output, batch: Batch) -> Tensor:

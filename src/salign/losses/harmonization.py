@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import choice
 from salign.losses.base import at_least_float32, averaged, human_maps, input_gradient
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, of_class, true_class
 from salign.maps import varies
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 LEVELS = 5
 Colours = Literal["mean", "absolute"]
@@ -40,7 +41,8 @@ def harmonization(
     Returns:
         Scalar, not negative; a zero that still back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (gradient.shape[2], gradient.shape[3]))
+    choice("colours", colours, Colours)
+    human, counts = human_maps(saliency, annotated, gradient=(gradient, "float (B, 3, H, W)"))
     one_map = (gradient.abs() if colours == "absolute" else gradient).mean(1)
     difference = positive_deviation(one_map) - positive_deviation(human.to(gradient.dtype))
     levels = torch.stack([level.square().mean((1, 2)) for level in pyramid(difference)])
@@ -94,8 +96,7 @@ class Harmonization(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if colours not in ("mean", "absolute"):
-            raise SalignError(f"colours: expected mean or absolute, got {colours!r}.")
+        choice("colours", colours, Colours)
         self.colours = colours
 
     def term(self, output: Output, batch: Batch) -> Tensor:

@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice
 from salign.losses.base import averaged, human_maps
 from salign.losses.cyborg import saliency_distance
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
 from salign.maps.tensor_ops import ROUNDING
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Form = Literal["ranking", "mse"]
 
@@ -34,7 +35,7 @@ def ranking_violation(importance: Tensor, saliency: Tensor, annotated: Tensor | 
         Scalar, not negative, in the unit of `importance`: mean over the annotated images whose map has a shape; a zero
         that back-propagates without any.
     """
-    maps, counts = human_maps(saliency, annotated, (importance.shape[1], importance.shape[2]))
+    maps, counts = human_maps(saliency, annotated, importance=(importance, "float (B, h, w)"))
     people, model = maps.flatten(1), importance.flatten(1)
     higher = people[:, :, None] - people[:, None] > ROUNDING  # what is less, resizing makes of equal cells
     wrong = torch.where(higher, (model[:, None] - model[:, :, None]).relu(), 0.0)
@@ -70,8 +71,7 @@ class Hint(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if form not in ("ranking", "mse"):
-            raise SalignError(f"form: expected ranking or mse, got {form!r}.")
+        choice("form", form, Form)
         self.form = form
 
     def term(self, output: Output, batch: Batch) -> Tensor:

@@ -10,6 +10,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salign.checks import readable, tensors, values
+from salign.types import SalignError
+
+
+def check_answers(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> None:
+    """Refuse logits, labels and weights that do not belong together.
+
+    Args:
+        logits: `(B, K)` floating point; of two classes at least, unless images may have several labels.
+        labels: `(B,)` int64 in [0, K), or `(B, K)` zeros and ones.
+        class_weights: `(K,)` floating point, 0 or more; None = all alike.
+    """
+    several = isinstance(labels, Tensor) and labels.dim() == 2
+    tensors(
+        logits=(logits, "float (B, K)"),
+        labels=(labels, "real (B, K)" if several else "int64 (B,)"),
+        class_weights=(class_weights, "float (K,) or None"),
+    )
+    if class_weights is not None:
+        values("class_weights", class_weights, "[0, inf)")
+    if not several:
+        if logits.shape[1] < 2:
+            raise SalignError(f"logits: expected (B, K) of two classes or more, got {tuple(logits.shape)}.")
+        values("labels", labels, f"[0, {logits.shape[1] - 1}]")
+    elif labels.device.type == "cpu" and readable(labels) and not bool(((labels == 0) | (labels == 1)).all()):
+        raise SalignError("labels: expected (B, K) zeros and ones, got other numbers, too; class numbers are (B,).")
+
 
 def true_class(labels: Tensor) -> Tensor:
     """What to ask for the evidence of an image's label, or of the mean of its labels: `(B,)`, or `(B, K)` float32."""

@@ -1,8 +1,9 @@
 """Losses of a network that predicts saliency maps: predicted against human map.
 
 Every function takes logits `(B, H, W)`, whose sigmoid is the predicted map, and human maps `(B, H, W)` in [0, 1], and
-gives a scalar: the mean over images. Where a loss has no meaning for an image (a blank map has no distribution and no
-correlation) the image does not count; if none counts, the loss is a zero that still back-propagates.
+gives a scalar: the mean over images; anything else is a SalignError. Where a loss has no meaning for an image (a blank
+map has no distribution and no correlation) the image does not count; if none counts, the loss is a zero that still
+back-propagates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import tensors, values
 from salign.maps import sum_to_one, varies
 
 MapLoss = Callable[[Tensor, Tensor], Tensor]
@@ -20,11 +22,13 @@ MapLoss = Callable[[Tensor, Tensor], Tensor]
 
 def mse(logits: Tensor, maps: Tensor) -> Tensor:
     """Mean squared difference, as MENTOR (arXiv 2310.19545) trains its autoencoder."""
+    _check(logits, maps)
     return functional.mse_loss(logits.sigmoid(), maps)
 
 
 def bce(logits: Tensor, maps: Tensor) -> Tensor:
     """Binary cross-entropy per pixel, the human map as the probability; smallest where both maps are equal."""
+    _check(logits, maps)
     return functional.binary_cross_entropy_with_logits(logits, maps)
 
 
@@ -34,6 +38,7 @@ def kl(logits: Tensor, maps: Tensor) -> Tensor:
     Jetley et al. 2016 take the softmax of the logits for the distribution; here it is the map itself, the sigmoid, so
     that what is trained is what is predicted. Blank maps do not count.
     """
+    _check(logits, maps)
     expected = sum_to_one(maps).flatten(1)
     predicted = functional.logsigmoid(logits).flatten(1).log_softmax(1)
     return _mean((torch.xlogy(expected, expected) - expected * predicted).sum(1), maps.flatten(1).amax(1) > 0)
@@ -41,6 +46,7 @@ def kl(logits: Tensor, maps: Tensor) -> Tensor:
 
 def cc(logits: Tensor, maps: Tensor) -> Tensor:
     """One minus Pearson's correlation over the pixels, in [0, 2]; constant maps do not count."""
+    _check(logits, maps)
     predicted, human = _centred(logits.sigmoid()), _centred(maps)
     counts = varies(maps) & varies(logits)
     spread = torch.where(counts, predicted.square().sum(1) * human.square().sum(1), 1.0)
@@ -52,9 +58,15 @@ def dice(logits: Tensor, maps: Tensor) -> Tensor:
 
     After Milletari et al. 2016, whose sums are of squares and who add nothing.
     """
+    _check(logits, maps)
     predicted, human = logits.sigmoid().flatten(1), maps.flatten(1)
     overlap = (2 * (predicted * human).sum(1) + 1) / (predicted.sum(1) + human.sum(1) + 1)
     return (1 - overlap).mean()
+
+
+def _check(logits: Tensor, maps: Tensor) -> None:
+    tensors(logits=(logits, "float (B, H, W)"), maps=(maps, "float (B, H, W)"))
+    values("maps", maps, "[0, 1]")
 
 
 def _centred(maps: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = Non
     Returns:
         Scalar in [0, 1]; a zero that back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     positive = cam.relu()
     total = positive.sum((1, 2))
     some = total > ROUNDING * cam.abs().sum((1, 2))
@@ -45,7 +45,7 @@ def l1_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) 
     Returns:
         Scalar in [0, 1]. An image whose CAM has no positive cell counts with `A = 0`, and no gradient.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     return averaged((_to_one(cam) - human).abs().mean((1, 2)), counts)
 
 
@@ -57,7 +57,7 @@ def pixel_cross_entropy(cam: Tensor, saliency: Tensor, annotated: Tensor | None 
     Returns:
         Scalar in [0, -log `SURE`]. An image whose CAM has no positive cell counts with the latter, and no gradient.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     surprise = -_to_one(cam).clamp(min=SURE).log()
     return averaged((human * surprise).sum((1, 2)) / human.sum((1, 2)).clamp(min=1), counts)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from salign.checks import number, tensors
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.cyborg import saliency_distance
 from salign.losses.labels import has_class, right, true_class
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 def timed_cross_entropy(
@@ -35,6 +36,8 @@ def timed_cross_entropy(
     Returns:
         Scalar.
     """
+    number("factor", factor, "[0, inf)")
+    tensors(logits=(logits, "float (B, K)"), seconds=(seconds, "float (B,) or None"))
     ce = cross_entropies(logits, labels, class_weights)
     if seconds is None:
         return ce.mean()
@@ -58,10 +61,9 @@ class ReactionTime(Loss):
 
     def __init__(self, *, factor: float = 0.1, alpha: float = 0.5, class_weights: Tensor | None = None) -> None:
         super().__init__(class_weights=class_weights)
-        if factor < 0:
-            raise SalignError(f"factor: expected 0 or more, got {factor}.")
-        if not 0 <= alpha <= 1:
-            raise SalignError(f"alpha: expected a share between 0 and 1, got {alpha}.")
+        number("factor", factor, "[0, inf)")
+        number("alpha", alpha, "[0, 1]")
+        self.guided = alpha < 1
         self.factor, self.alpha = factor, alpha
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:

@@ -7,12 +7,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from salign.checks import number, tensors
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
 from salign.losses.smoothing import convolved, gaussian
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 STEEPNESS = 5
 TRIED = 21
@@ -56,7 +57,9 @@ def res_distance(
         Scalar, not negative: mean over the annotated images whose map has a shape; a zero that back-propagates without
         any.
     """
-    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    tensors(kernel=(kernel, "float (3, 3)"), bias=(bias, "float () or None"))
+    check_thresholds(slack, relevant, irrelevant)
+    human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     model = min_max(grad_cam)
     said = certain(human, relevant=relevant, irrelevant=irrelevant).to(model.dtype)
     tried = torch.linspace(0, 1, TRIED, device=model.device, dtype=model.dtype).view(1, -1, 1, 1)
@@ -65,6 +68,13 @@ def res_distance(
     imputed = convolved(said, kernel)
     imputed = (imputed if bias is None else imputed + bias).relu()
     return averaged((mean.amin(1) - slack).relu() + (model - imputed).abs().mean((1, 2)), counts)
+
+
+def check_thresholds(slack: float, relevant: float, irrelevant: float) -> None:
+    """Refuse a slack below 0, and thresholds that are not 0 <= irrelevant < relevant <= 1."""
+    number("slack", slack, "[0, inf)")
+    number("relevant", relevant, "(0, 1]")
+    number("irrelevant", irrelevant, f"[0, {relevant})")
 
 
 class ResG(GuidedLoss):
@@ -93,10 +103,7 @@ class ResG(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if slack < 0:
-            raise SalignError(f"slack: expected 0 or more, got {slack}.")
-        if not 0 <= irrelevant < relevant <= 1:
-            raise SalignError(f"expected 0 <= irrelevant < relevant <= 1, got {irrelevant} and {relevant}.")
+        check_thresholds(slack, relevant, irrelevant)
         self.slack, self.relevant, self.irrelevant = slack, relevant, irrelevant
         self.kernel = nn.Parameter(gaussian(), requires_grad=self.learned)
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=self.learned)

@@ -7,10 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice
 from salign.losses.base import averaged, human_maps, input_gradient
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import log_answers
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Form = Literal["squared", "l1", "cosine"]
 
@@ -36,7 +37,8 @@ def gradient_outside(
     Returns:
         Scalar, not negative, "cosine" in [0, 1]; a zero that still back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (gradient.shape[2], gradient.shape[3]))
+    choice("form", form, Form)
+    human, counts = human_maps(saliency, annotated, gradient=(gradient, "float (B, 3, H, W)"))
     outside = (1 - human)[:, None]
     if form == "squared":
         return averaged((outside * gradient).square().sum((1, 2, 3)), counts)
@@ -74,8 +76,7 @@ class RightReasons(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if form not in ("squared", "l1", "cosine"):
-            raise SalignError(f"form: expected squared, l1 or cosine, got {form!r}.")
+        choice("form", form, Form)
         self.form = form
 
     def term(self, output: Output, batch: Batch) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from salign.checks import number
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 def grad_cam_outside(
@@ -29,9 +30,16 @@ def grad_cam_outside(
     Returns:
         Scalar, not negative; a zero that still back-propagates if no image counts.
     """
-    human, counts = human_maps(saliency, annotated, (grad_cam.shape[1], grad_cam.shape[2]))
+    check_clip(clip)
+    human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     per_image = ((1 - human) * grad_cam).square().sum((1, 2))
     return averaged(per_image if clip is None else per_image.clamp(max=clip), counts)
+
+
+def check_clip(clip: float | None) -> None:
+    """Refuse a bound that is none."""
+    if clip is not None:
+        number("clip", clip, "(0, inf)")
 
 
 class RightReasonsGradCam(GuidedLoss):
@@ -58,8 +66,7 @@ class RightReasonsGradCam(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if clip is not None and not clip > 0:
-            raise SalignError(f"clip: expected a number above 0, or none, got {clip}.")
+        check_clip(clip)
         self.scaled, self.clip = scaled, clip
 
     def term(self, output: Output, batch: Batch) -> Tensor:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import number, tensors
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import log_answers, look_again
 from salign.maps.blend import blend, blurred
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 def kept_and_destroyed(
@@ -29,7 +30,8 @@ def kept_and_destroyed(
     Returns:
         Two times `(B, 3, H, W)`, images without a region as they were; and `(B,)` bool: which have one.
     """
-    human, counts = human_maps(saliency, annotated, (images.shape[2], images.shape[3]))
+    number("sigma", sigma, "(0, inf)")
+    human, counts = human_maps(saliency, annotated, images=(images, "float (B, 3, H, W)"))
     rest = blurred(images, sigma)
     return blend(images, rest, human[:, None]), images.lerp(rest, human[:, None].to(images.dtype)), counts
 
@@ -47,6 +49,13 @@ def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Te
     Returns:
         Scalar in [0, 4 + margin]: mean over the images that count; a zero that back-propagates where none does.
     """
+    number("margin", margin, "[0, inf)")
+    tensors(
+        anchor=(anchor, "float (B, C)"),
+        kept=(kept, "float (B, C)"),
+        destroyed=(destroyed, "float (B, C)"),
+        counts=(counts, "bool (B,)"),
+    )
     anchor, kept, destroyed = (functional.normalize(one, dim=1) for one in (anchor, kept, destroyed))
     nearer = (anchor - kept).square().sum(1) - (anchor - destroyed).square().sum(1)
     return averaged((nearer + margin).relu(), counts)
@@ -64,6 +73,7 @@ def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, multi_label
     Returns:
         Scalar: mean over the images that count; a zero that back-propagates where none does.
     """
+    tensors(first=(first, "float (B, K)"), second=(second, "float (B, K)"), counts=(counts, "bool (B,)"))
     one, other = log_answers(first, multi_label=multi_label), log_answers(second, multi_label=multi_label)
     middle = torch.logaddexp(one, other) - math.log(2)
     apart = [functional.kl_div(middle, each, reduction="none", log_target=True).sum(2).mean(1) for each in (one, other)]
@@ -100,10 +110,10 @@ class Sage(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if margin < 0 or consistency < 0:
-            raise SalignError(f"margin and consistency: expected 0 or more, got {margin} and {consistency}.")
-        if not 0 < sigma <= 1:
-            raise SalignError(f"sigma: expected a share of the image's side above 0, up to 1, got {sigma}.")
+        number("margin", margin, "[0, inf)")
+        number("consistency", consistency, "[0, inf)")
+        number("sigma", sigma, "(0, 1]")
+        self.guided = weight > 0 or consistency > 0
         self.margin, self.sigma, self.consistency = margin, sigma, consistency
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import choice, number, tensors
 from salign.losses.base import averaged, human_maps
 from salign.losses.cross_entropy import over_classes
 from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
 from salign.losses.hint import map_distance
+from salign.losses.labels import check_answers
 from salign.losses.views import log_answers, look_again
 from salign.maps.blend import blend
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Form = Literal["ce", "kl"]
 
@@ -33,7 +35,9 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
         labels: `(B,)` int64, or `(B, K)` zeros and ones.
         index: `(B,)` int64, rows of the manifest.
     """
-    if labels.dim() == 2:
+    several = isinstance(labels, Tensor) and labels.dim() == 2
+    tensors(labels=(labels, "real (B, K)" if several else "int64 (B,)"), index=(index, "int64 (B,)"))
+    if several:
         labels = labels.unique(dim=0, return_inverse=True)[1]
     order = index.argsort(stable=True)
     order = order[labels[order].argsort(stable=True)]
@@ -61,7 +65,8 @@ def swapped(
     Returns:
         `(B, 3, H, W)`, where an image without a region is as it was; and `(B,)` bool: which have one.
     """
-    human, counts = human_maps(saliency, annotated, (images.shape[2], images.shape[3]))
+    tensors(images=(images, "float (B, 3, H, W)"), index=(index, "int64 (B,)"))
+    human, counts = human_maps(saliency, annotated, images=(images, "float (B, 3, H, W)"))
     return blend(images, images[partners(labels, index)], human[:, None]), counts
 
 
@@ -86,6 +91,8 @@ def swap_consistency(
     Returns:
         Scalar, 0 or more: mean over the images that count; a zero that back-propagates where none does.
     """
+    check_answers(second, labels, class_weights)
+    tensors(second=(second, "float (B, K)"), counts=(counts, "bool (B,)"), first=(first, "float (B, K) or None"))
     multi_label = labels.dim() == 2
     answers = log_answers(second, multi_label=multi_label)
     if first is None:
@@ -131,12 +138,10 @@ class Swap(GuidedLoss):
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
-        if form not in ("ce", "kl"):
-            raise SalignError(f"form: expected ce or kl, got {form!r}.")
-        if evidence_weight < 0 or map_weight < 0:
-            raise SalignError(
-                f"evidence_weight and map_weight: expected 0 or more, got {evidence_weight} and {map_weight}."
-            )
+        choice("form", form, Form)
+        number("evidence_weight", evidence_weight, "[0, inf)")
+        number("map_weight", map_weight, "[0, inf)")
+        self.guided = weight + evidence_weight + map_weight > 0
         self.form, self.evidence_weight, self.map_weight = form, evidence_weight, map_weight
         if evidence_weight:
             self.needs = self.needs | {"cam"}

@@ -7,13 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from salign.checks import choice, tensors
 from salign.losses.base import Loss, LossTerms, averaged, human_maps, together
 from salign.losses.cross_entropy import cross_entropy
 from salign.losses.cyborg import asked_classes
 from salign.losses.labels import has_class
 from salign.losses.smoothing import convolved, gaussian
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 CamClass = Literal["true", "predicted"]
 STABILISER = 1e-8
@@ -32,7 +33,7 @@ def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = 
     Returns:
         Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
     """
-    human, counts = human_maps(saliency, annotated, (cam.shape[1], cam.shape[2]))
+    human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     people = min_max(convolved(human, gaussian().to(human.device)))
     return averaged((min_max(cam) - people).square().mean((1, 2)), counts)
 
@@ -49,6 +50,7 @@ def blended(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tens
     Returns:
         The loss, and `1 - alpha` (without a graph), which is 0 where `MSE` is.
     """
+    tensors(ce=(ce, "float ()"), distance=(distance, "float ()"))
     alpha = ce / (ce + distance + STABILISER)
     if detach:
         alpha = alpha.detach()
@@ -74,8 +76,7 @@ class Viser(Loss):
         self, *, cam_class: CamClass = "predicted", detach: bool = False, class_weights: Tensor | None = None
     ) -> None:
         super().__init__(class_weights=class_weights)
-        if cam_class not in ("true", "predicted"):
-            raise SalignError(f"cam_class: expected true or predicted, got {cam_class!r}.")
+        choice("cam_class", cam_class, CamClass)
         self.cam_class, self.detach = cam_class, detach
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:

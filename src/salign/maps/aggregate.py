@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from salign.errors import nearest
+from salign.checks import choice, number, tensors, values
 from salign.types import SalignError
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -58,6 +58,9 @@ def weighted(maps: Tensor, weights: Tensor | Sequence[float] | None = None) -> T
 
 def overlap(first: Tensor, second: Tensor) -> Tensor:
     """Soft Dice of `(N, H, W)` >= 0 with another, `2 sum(min) / sum(both)`, in [0, 1]: 1 where both are blank."""
+    tensors(first=(first, "float (N, H, W)"), second=(second, "float (N, H, W)"))
+    values("first", first, "[0, inf)")
+    values("second", second, "[0, inf)")
     shared, whole = torch.minimum(first, second).sum((1, 2)), (first + second).sum((1, 2))
     return torch.where(whole > 0, 2 * shared / torch.where(whole > 0, whole, 1), 1.0)
 
@@ -103,7 +106,7 @@ def accuracy_weights(right: Sequence[int], answered: Sequence[int], classes: int
     Raises:
         SalignError: more right answers than answers, or fewer than two classes.
     """
-    if classes < 2 or any(not 0 <= r <= n for r, n in zip(right, answered, strict=True)):
+    if len(right) != len(answered) or classes < 2 or any(not 0 <= r <= n for r, n in zip(right, answered, strict=True)):
         raise SalignError(f"expected 0 <= right <= answered and 2 classes or more; got {right}, {answered}, {classes}")
     good, all_ = torch.tensor(right, dtype=torch.float64), torch.tensor(answered, dtype=torch.float64)
     return ((good + 1) / (all_ + classes) - 1 / classes).clamp(min=0)
@@ -137,11 +140,13 @@ def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, t
         tolerance: it has converged when no sensitivity or specificity changes by more.
 
     Raises:
-        SalignError: `prior` is not in (0, 1).
+        SalignError: `prior` is not in (0, 1), or no round is allowed.
     """
     marks = _checked(maps) >= HALF
-    if prior is not None and not 0 < prior < 1:
-        raise SalignError(f"expected a prior in (0, 1), got {prior}")
+    number("iterations", iterations, "[1, inf)", whole=True)
+    number("tolerance", tolerance, "[0, inf)")
+    if prior is not None:
+        number("prior", prior, "(0, 1)")
     share = float(marks.double().mean()) if prior is None else prior
     if share in (0, 1):  # nobody marked anything, or everybody everything: there is nothing to estimate
         unknown, known = torch.full((len(marks),), math.nan).double(), torch.ones(len(marks)).double()
@@ -177,27 +182,24 @@ def aggregate(maps: Tensor, method: str) -> Tensor:
     Raises:
         SalignError: no such method; or the maps are not `(A, H, W)` floating point in [0, 1] with A >= 1.
     """
-    if method not in AGGREGATES:
-        hint = nearest(method, AGGREGATES)
-        raise SalignError(f"no way to aggregate is called {method!r}; there are {', '.join(AGGREGATES)}{hint}")
+    choice("method", method, AGGREGATES)
     return AGGREGATES[method](maps)
 
 
 def _checked(maps: Tensor) -> Tensor:
-    if maps.dim() != 3 or 0 in maps.shape or not maps.is_floating_point():
-        raise SalignError(f"expected maps (A, H, W) of floating point, got {maps.dtype} {tuple(maps.shape)}")
-    if not bool(((maps >= 0) & (maps <= 1)).all()):
-        low, high = maps.aminmax()
-        raise SalignError(f"expected maps in [0, 1], got {low:g} to {high:g}; scale them first")
+    tensors(maps=(maps, "float (A, H, W)"))
+    if 0 in maps.shape:
+        raise SalignError(f"maps: expected (A, H, W) of one map or more, got {tuple(maps.shape)}.")
+    values("maps", maps, "[0, 1]", "scale them first")
     return maps
 
 
 def _patterns(marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`(A, N)` bool -> its different columns `(A, U)`, how often each occurs `(U,)`, and which one each is `(N,)`."""
     codes = torch.zeros(marks.shape[1], dtype=torch.int64)
-    for number, row in enumerate(marks.cpu()):
+    for place, row in enumerate(marks.cpu()):
         codes = 2 * codes + row
-        if number % 32 == 31:  # numbered anew before they outgrow 64 bits
+        if place % 32 == 31:  # numbered anew before they outgrow 64 bits
             codes = codes.unique(return_inverse=True)[1]
     _, where, counts = codes.unique(return_inverse=True, return_counts=True)
     first = torch.empty(len(counts), dtype=torch.int64)

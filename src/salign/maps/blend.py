@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from salign.checks import number
 from salign.maps.tensor_ops import min_max, varies
+from salign.types import SalignError
 
 
 def blend(images: Tensor, others: Tensor, maps: Tensor) -> Tensor:
@@ -22,6 +24,8 @@ def blend(images: Tensor, others: Tensor, maps: Tensor) -> Tensor:
     Returns:
         `(..., 3, H, W)`.
     """
+    if images.shape != others.shape:
+        raise SalignError(f"others: expected {tuple(images.shape)}, as images, got {tuple(others.shape)}.")
     weights = torch.where(varies(maps)[..., None, None], min_max(maps), 1.0)
     return others.lerp(images, weights.to(images.dtype))
 
@@ -31,6 +35,7 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 
     It reaches 3 sigma, or to the opposite edge of a smaller image; beyond the edges the image is mirrored.
     """
+    number("sigma", sigma, "(0, inf)")
     down, right = (2 * min(math.ceil(3 * sigma), side - 1) + 1 for side in images.shape[-2:])
     with torch.autocast(images.device.type, enabled=False):
         # One axis at a time: torchvision's kernel is square, which takes at least 15 times as long at sigma 16.

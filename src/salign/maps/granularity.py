@@ -15,14 +15,15 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from salign.errors import nearest
-from salign.types import SalignError
+from salign.checks import choice, values
+from salign.maps.tensor_ops import varies
 
 _TOUCHING = np.ones((3, 3), dtype=bool)
 
 
 def features(maps: Tensor) -> Tensor:
     """As painted, soft values included. `(..., H, W)` -> the same."""
+    _check(maps)
     return maps
 
 
@@ -72,15 +73,18 @@ def coarsen(maps: Tensor, grain: str, *, together: bool = False) -> Tensor:
     Raises:
         SalignError: no such grain, or the maps are not `(..., H, W)` floating point, finite and >= 0.
     """
-    if grain not in GRAINS:
-        raise SalignError(f"no grain is called {grain!r}; there are {', '.join(GRAINS)}{nearest(grain, GRAINS)}")
-    if maps.dim() < 2 or not maps.is_floating_point() or not bool((maps.isfinite() & (maps >= 0)).all()):
-        raise SalignError(f"expected maps (..., H, W), finite and >= 0, got {maps.dtype} {tuple(maps.shape)}")
+    choice("grain", grain, GRAINS)
     return boundary(maps, together=together) if grain == "boundary" else GRAINS[grain](maps)
+
+
+def _check(maps: Tensor) -> None:
+    varies(maps)  # refuses what is no map
+    values("maps", maps, "[0, inf)")
 
 
 def _each(maps: Tensor, change: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     """Change what is marked in each map, `(H, W)` bool -> bool."""
+    _check(maps)
     values = maps.detach().cpu().numpy()
     changed = np.zeros(values.shape, dtype=bool)
     for place in np.ndindex(values.shape[:-2]):

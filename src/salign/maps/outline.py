@@ -8,6 +8,7 @@ from typing import Any
 import contourpy
 import numpy as np
 
+from salign.checks import number
 from salign.maps.shapes import Polygon
 from salign.types import SalignError
 
@@ -27,11 +28,14 @@ def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> l
         In pixels of the map, the largest first; none for a blank map.
 
     Raises:
-        SalignError: `level` is not in (0, 1).
+        SalignError: `level` is not in (0, 1), `smallest` no share, or the values are no map.
     """
-    if not 0 < level < 1:
-        raise SalignError(f"level is a share of the maximum between 0 and 1; got {level}")
-    padded = np.pad(np.asarray(values, dtype=np.float64), 1)  # so that lines close at the edges
+    number("level", level, "(0, 1)")
+    number("smallest", smallest, "[0, 1]")
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or not (np.isfinite(array).all() and array.min(initial=0) >= 0):
+        raise SalignError(f"values: expected a map (H, W), finite and >= 0, got {array.shape} from {array.min():g}.")
+    padded = np.pad(array, 1)  # so that lines close at the edges
     top = float(padded.max())
     if top <= 0:
         return []

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from salign.checks import tensors
+from salign.checks import values as in_range
 from salign.maps.tensor_ops import resize
 from salign.types import SalignError
 
@@ -90,23 +92,20 @@ def png_data_uri(picture: Image.Image) -> str:
 
 
 def _checked(values: Tensor) -> Tensor:
-    if values.dim() != 2 or not values.is_floating_point():
-        raise SalignError(f"Expected a map (H, W) of floating point, got {values.dtype} {tuple(values.shape)}.")
+    tensors(values=(values, "float (H, W)"))
     values = values.detach().float().cpu()
-    low, high = values.aminmax()
-    if not (low >= 0 and high <= 1):  # written so that NaN fails too
-        raise SalignError(
-            f"Expected a map in [0, 1], got values from {low:g} to {high:g}: scale it first (salign.maps.min_max)."
-        )
+    in_range("values", values, "[0, 1]", "scale the map first (salign.maps.min_max)")
     return values
 
 
 def _pixels(image: Tensor) -> Tensor:
     """`(3, H, W)` -> `(H, W, 3)` uint8."""
-    if image.dim() != 3 or image.shape[0] != 3:
-        raise SalignError(f"Expected an image (3, H, W), got {tuple(image.shape)}.")
+    tensors(image=(image, "real (3, H, W)"))
     image = image.detach().cpu()
+    if not image.is_floating_point() and image.dtype != torch.uint8:
+        raise SalignError(f"image: expected uint8, or floating point from 0 to 1, got {image.dtype}.")
     if image.is_floating_point():
+        in_range("image", image, "[0, 1]", "divide pixels by 255", slack=0.5)
         image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
     return image.permute(1, 2, 0).contiguous()
 

@@ -31,6 +31,8 @@ class SaliencyMap:
     """`human:<who>`, `model:<which>`, `mask` (a segmentation used as a map) or `unknown`."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, Tensor):
+            raise SalignError(f"a saliency map is a tensor; got {type(self.values).__name__}: SaliencyMap.from_array")
         shape = tuple(self.values.shape)
         if len(shape) != 2 or 0 in shape:
             raise SalignError(f"a saliency map is (H, W) with H, W >= 1; got shape {shape}")

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from salign.checks import number
 from salign.types import SalignError
 
 
@@ -27,10 +28,10 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     Raises:
         SalignError: sigma is negative or not finite, or the maps are not floating point.
     """
-    if not 0 <= sigma < math.inf:
-        raise SalignError(f"expected sigma >= 0 px, got {sigma}")
-    if not maps.is_floating_point() or maps.dim() < 2:
-        raise SalignError(f"expected maps (..., H, W) of floating point, got {maps.dtype} {tuple(maps.shape)}")
+    number("sigma", sigma, "[0, inf)")
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.dim() < 2:
+        came = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
+        raise SalignError(f"expected maps (..., H, W) of floating point, got {came}")
     if sigma == 0 or not maps.numel():
         return maps
     radius = tuple(min(math.ceil(4 * sigma), side) for side in maps.shape[-2:])  # farther than the map is no effect

@@ -1,6 +1,7 @@
 """Scaling and resizing of maps, safe for maps that are constant or blank.
 
-Every function takes `(..., H, W)` floating point tensors, treats each map by itself, and is differentiable.
+Every function takes `(..., H, W)` floating point tensors, treats each map by itself, and is differentiable; anything
+else is a SalignError. A map that is not finite stays so, rather than pass for a constant one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from salign.checks import values
+from salign.types import SalignError
 
 ROUNDING = 1e-5
 """A map whose range is below this share of its largest magnitude is constant: what is left is rounding, which scaling
@@ -19,6 +23,7 @@ def min_max(maps: Tensor) -> Tensor:
 
     `(x - min x) / (max x - min x)`; the gradient flows through min and max too.
     """
+    _check(maps)
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     differs = _differs(low, high)
     return torch.where(differs, (maps - low) / torch.where(differs, high - low, 1.0), 0.0)
@@ -26,6 +31,8 @@ def min_max(maps: Tensor) -> Tensor:
 
 def sum_to_one(maps: Tensor) -> Tensor:
     """Divide each non-negative map by its sum; a blank map stays all zeros, with zero gradient."""
+    _check(maps)
+    values("maps", maps, "[0, inf)")
     total = maps.sum((-2, -1), keepdim=True)
     marked = total > 0
     return torch.where(marked, maps / torch.where(marked, total, 1.0), 0.0)
@@ -33,12 +40,20 @@ def sum_to_one(maps: Tensor) -> Tensor:
 
 def varies(maps: Tensor) -> Tensor:
     """`(..., H, W)` -> `(...)` bool: whether a map has any shape at all (False for blank and all-equal maps)."""
+    _check(maps)
     return _differs(maps.amin((-2, -1)), maps.amax((-2, -1)))
 
 
 def _differs(low: Tensor, high: Tensor) -> Tensor:
     vanishing = torch.finfo(low.dtype).tiny ** 0.5  # one over such a range is too near infinity to be a gradient
-    return high - low > (ROUNDING * torch.maximum(low.abs(), high.abs())).clamp(min=vanishing)
+    alike = high - low <= (ROUNDING * torch.maximum(low.abs(), high.abs())).clamp(min=vanishing)
+    return ~(alike & low.isfinite() & high.isfinite())
+
+
+def _check(maps: Tensor) -> None:
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.dim() < 2 or 0 in maps.shape[-2:]:
+        came = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
+        raise SalignError(f"maps: expected (..., H, W) of floating point with H, W >= 1, got {came}.")
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -46,6 +61,9 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
     Unlike nearest-neighbour, no marked pixel is lost on the way down, and the mean is kept when sizes divide.
     """
+    _check(maps)
+    if len(size) != 2 or min(size) < 1:
+        raise SalignError(f"size: expected (height, width) of 1 or more, got {tuple(size)}.")
     height, width = maps.shape[-2:]
     if (height, width) == tuple(size):
         return maps

@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from salign.checks import choice
 from salign.models.heads import head_parts
 from salign.types import Output, SalignError
 
@@ -65,6 +66,7 @@ class Backbone(nn.Module):
         cam: Cam = "proved",
     ) -> None:
         super().__init__()
+        choice("cam", cam, Cam)
         self.name = name
         self.net = create(name, classes, output_stride, dict(args or {}))
         self.prefix: int = getattr(self.net, "num_prefix_tokens", 0)

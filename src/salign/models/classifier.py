@@ -7,13 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from salign.errors import one_of
+from salign.checks import choice
+from salign.checks import images as check_images
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
@@ -66,9 +67,9 @@ class Classifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if len(classes) < 2 or len(set(classes)) != len(classes):
-            raise SalignError(f"expected at least two different classes, got {list(classes)}.")
-        one_of(head, get_args(Head), "head")
+        if isinstance(classes, str) or len(classes) < 2 or len(set(classes)) != len(classes):
+            raise SalignError(f"expected at least two different classes, got {classes!r}.")
+        choice("head", head, Head)
         self.classes = tuple(classes)
         self.multi_label = multi_label
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -100,7 +101,11 @@ class Classifier(nn.Module):
         """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map.
 
         Where the images record their gradient, the answer may be differentiated twice, as losses on that gradient do.
+
+        Raises:
+            SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
         """
+        check_images(images, self)
         # The fused attention kernels have no second derivative.
         kernels = sdpa_kernel(SDPBackend.MATH) if images.requires_grad else nullcontext()
         with kernels:

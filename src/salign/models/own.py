@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from salign.checks import images as check_images
+from salign.checks import number
 from salign.models.backbone import CamKind, equal, prove_cam
 from salign.models.running import running_statistics_kept
 from salign.types import Output, SalignError
@@ -45,7 +47,12 @@ class Wrapped(nn.Module):
         self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: Tensor) -> Output:
-        """One pass; a hook is on the feature layer as long as it takes."""
+        """One pass; a hook is on the feature layer as long as it takes.
+
+        Raises:
+            SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
+        """
+        check_images(images, self)
         logits, features = self.run((images - self.mean) / self.std)
         weight = None
         if self.cam_kind == "linear" and self.classifier is not None:
@@ -128,6 +135,11 @@ def wrap(
         if name is not None and name not in known:
             near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "none"
             raise SalignError(f"{option}: the network has no layer {name!r}. Nearest: {near}.")
+    for option, numbers in (("mean", mean), ("std", std)):
+        if len(numbers) != 3:
+            raise SalignError(f"{option}: expected three numbers, one per channel, got {numbers!r}.")
+    for each in std:
+        number("std", each, "(0, inf)")
     if head is None and tail is None:
         raise SalignError("expected head, the name of a layer, or tail, a function from maps to logits; got neither.")
     head = _without_dropout(net, head)

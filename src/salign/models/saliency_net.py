@@ -15,6 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from salign.checks import choice, number
+from salign.checks import images as check_images
 from salign.models.backbone import create, to_maps
 from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
@@ -82,8 +84,9 @@ class SaliencyNet(nn.Module):
             "output_stride": output_stride,
             "args": dict(args or {}),
         }
-        if decoder not in DECODERS:
-            raise SalignError(f"unknown decoder {decoder!r}; there are {', '.join(DECODERS)}")
+        choice("decoder", decoder, DECODERS)
+        choice("channels", channels, (1, 3))
+        number("width", width, f"[{NARROWEST}, inf)", whole=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = create(backbone, 0, output_stride, dict(args or {}))
@@ -98,7 +101,12 @@ class SaliencyNet(nn.Module):
         self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] -> logits `(B, channels, H, W)`."""
+        """`(B, 3, H, W)` in [0, 1] -> logits `(B, channels, H, W)`.
+
+        Raises:
+            SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
+        """
+        check_images(images, self)
         levels = _levels(self.encoder, (images - self.mean) / self.std)
         logits = self.head(self.decoder(levels))
         return functional.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)

@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from salign.checks import choice
 from salign.files import replace_text, replacing
 from salign.types import SalignError
 
@@ -37,6 +38,7 @@ class KeepBest(Callback):
     """
 
     def __init__(self, folder: Path, network: Saved, *, monitor: str | None, ties: str, lowest: bool = False) -> None:
+        choice("ties", ties, ("first", "last"))
         self.folder, self.network, self.monitor, self.ties = folder, network, monitor, ties
         self.sign = -1 if lowest else 1
         self.best: float | None = None

@@ -19,6 +19,7 @@ from torchmetrics.classification import (
     MultilabelExactMatch,
 )
 
+from salign.checks import choice
 from salign.losses import Loss
 from salign.losses.base import going_back
 from salign.losses.cross_entropy import cross_entropy
@@ -135,6 +136,7 @@ def learning_rate(
     (Loshchilov & Hutter 2017); "one_cycle": from 0.04 up to 1 over the first 30 %, then down to 0 along half a cosine
     (after Smith & Topin 2018).
     """
+    choice("schedule", schedule, Schedule)
     if schedule == "constant":
         return lambda done: 1.0
     if schedule == "step":

@@ -7,16 +7,19 @@ import pytest
 from salign.errors import SalignError, one_of
 
 
-def test_a_choice_there_is_is_given_back():
-    assert one_of("mean", ("union", "mean"), "--annotators") == "mean"
+@pytest.mark.parametrize(("value", "known"), [("mean", ("union", "mean")), (3, (1, 3)), (None, (None, "imagenet"))])
+def test_a_choice_there_is_is_taken(value, known):
+    one_of(value, known, "--annotators")
+    with pytest.raises(SalignError, match="--annotators: expected "):
+        one_of(str(value) + "s", known, "--annotators")
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("degree", "expected position to be image, screen or degrees, got 'degree'; did you mean 'degrees'?"),
-        ("xyz", "expected position to be image, screen or degrees, got 'xyz'"),
-        (3, "expected position to be image, screen or degrees, got '3'"),
+        ("degree", "position: expected image, screen or degrees, got 'degree'; did you mean 'degrees'?"),
+        ("xyz", "position: expected image, screen or degrees, got 'xyz'"),
+        (3, "position: expected image, screen or degrees, got 3"),
     ],
 )
 def test_any_other_is_refused_with_the_nearest(value, message):

@@ -13,13 +13,12 @@ import math
 import numbers
 import re
 import weakref
-from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from salign.errors import SalignError, nearest
+from salign.errors import SalignError, one_of
 
 _HAVE_READ: weakref.WeakSet[Any] = weakref.WeakSet()
 """Networks whose first batch has been looked at."""
@@ -33,10 +32,7 @@ def choice(name: str, value: object, known: Any) -> None:
         value: what came.
         known: the choices; a `Literal`, a table by name, or any names.
     """
-    among = list(get_args(known) or known)
-    if value not in among:
-        near = nearest(value, map(str, among)) if isinstance(value, str) else ""
-        raise SalignError(f"{name}: expected {_one_of(map(str, among))}, got {value!r}{near}.")
+    one_of(value, get_args(known) or known, name)
 
 
 def number(name: str, value: object, interval: str, *, whole: bool = False) -> None:
@@ -194,11 +190,6 @@ def _shown(value: object) -> str:
         return repr(value)
     shape: Any = getattr(value, "shape", "")
     return f"{type(value).__name__} {shape}".strip()
-
-
-def _one_of(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _traced() -> bool:

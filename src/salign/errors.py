@@ -16,19 +16,21 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def one_of(value: object, known: Iterable[str], what: str) -> str:
-    """A choice by its name.
+def one_of(value: object, known: Iterable[object], what: str) -> None:
+    """Refuse a choice that is none.
 
     Args:
         value: what was given.
-        known: what there is to choose from.
+        known: what there is to choose from: names, or numbers.
         what: what is chosen, for the message, e.g. `--empty` or `penalty`.
 
     Raises:
         SalignError: there is no such choice; the message names those there are, and the nearest.
     """
     choices = list(known)
-    if isinstance(value, str) and value in choices:
-        return value
-    listed = ", ".join(choices[:-1]) + f" or {choices[-1]}" if len(choices) > 1 else choices[0]
-    raise SalignError(f"expected {what} to be {listed}, got {str(value)[:60]!r}{nearest(str(value)[:60], choices)}")
+    if value in choices:
+        return
+    *most, last = map(str, choices)
+    listed = f"{', '.join(most)} or {last}" if most else last
+    given = f"{value[:60]!r}{nearest(value[:60], map(str, choices))}" if isinstance(value, str) else repr(value)[:60]
+    raise SalignError(f"{what}: expected {listed}, got {given}")

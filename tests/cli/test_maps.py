@@ -138,7 +138,10 @@ def test_mistakes_are_named(images, tmp_path):
         (["voc", path, "--images", images, "--annotators", "best"], "there is no 'best'"),
         (["voc", path, "--images", images, "--gaze", "screen=3x4"], "no option screen"),
         (["fixations", path, "--images", images, "--gaze", "screen=3"], "expected WIDTHxHEIGHT"),
-        (["fixations", path, "--images", images, "--gaze", "sun=3"], "a key of --gaze to be position, .*, got 'sun'"),
+        (
+            ["fixations", path, "--images", images, "--gaze", "sun=3"],
+            "a key of --gaze: expected position, .*, got 'sun'",
+        ),
         (["voc", path, "--images", images, "--manifest", "m.csv", "--classes-from", "folders"], "give one of them"),
         (["voc", tmp_path / "set.zip", "--images", images], "no such file"),
     ]:

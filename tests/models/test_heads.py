@@ -165,7 +165,7 @@ def test_a_classifier_without_a_linear_layer_is_told_how_to_go_on() -> None:
 
 
 def test_another_word_for_the_head_is_refused() -> None:
-    with pytest.raises(SalignError, match="expected head to be small or timm, got 'zero'"):
+    with pytest.raises(SalignError, match="head: expected small or timm, got 'zero'"):
         state(head="zero")
 
 

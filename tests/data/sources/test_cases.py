@@ -187,11 +187,14 @@ def test_gaze_in_shares_is_never_pixels_of_an_image(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--gaze", "position=degree"), "position to be image, screen, shares or degrees, got 'degree'; did you mean"),
-        (("--gaze", "weight=counts"), "weight to be duration or count, got 'counts'; did you mean 'count'?"),
-        (("--gaze", "postion=screen"), "a key of --gaze to be position, screen, "),
-        (("--empty", "blanc"), "--empty to be blank or missing, got 'blanc'; did you mean 'blank'?"),
-        (("--classes-from", "folder"), "--classes-from to be annotations or folders, got 'folder'; did you mean"),
+        (
+            ("--gaze", "position=degree"),
+            "position: expected image, screen, shares or degrees, got 'degree'; did you mean",
+        ),
+        (("--gaze", "weight=counts"), "weight: expected duration or count, got 'counts'; did you mean 'count'?"),
+        (("--gaze", "postion=screen"), "a key of --gaze: expected position, screen, "),
+        (("--empty", "blanc"), "--empty: expected blank or missing, got 'blanc'; did you mean 'blank'?"),
+        (("--classes-from", "folder"), "--classes-from: expected annotations or folders, got 'folder'; did you mean"),
     ],
 )
 def test_options_by_name_are_checked(folder, options, message):
@@ -203,7 +206,7 @@ def test_options_by_name_are_checked(folder, options, message):
 def test_values_of_masks_are_checked_by_name(folder):
     Image.fromarray(box((1, 2), (3, 4)).astype(np.uint8)).save(folder / "m.png")
     said = refused("masks", ".", "--values", "non-zero")
-    assert "expected values of masks to be grey or nonzero, got 'non-zero'; did you mean 'nonzero'?" in said
+    assert "values of masks: expected grey or nonzero, got 'non-zero'; did you mean 'nonzero'?" in said
 
 
 def coco(**more):

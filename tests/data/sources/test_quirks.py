@@ -510,8 +510,12 @@ GAZE = {
     ),
     "no time at all": ("image,x,y\na.png,20,10\n", {}, "expected a column duration, or start and end"),
     "a name of a column in other letters": ("image,X,Y,Duration\na.png,20,10,9\n", {}, "no column 'x' for x"),
-    "a weight that is none": ("image,x,y,duration\na.png,20,10,9\n", {"weight": "time"}, "weight: expected duration or"),
-    "a position that is none": ("image,x,y,duration\na.png,20,10,9\n", {"position": "px"}, "position: expected image,"),
+    "a weight that is none": (
+        "image,x,y,duration\na.png,20,10,9\n",
+        {"weight": "time"},
+        "weight: expected duration or",
+    ),
+    "a position that is none": ("image,x,y,duration\na.png,20,10,9\n", {"position": "px"}, "position: expected"),
     "shares without a screen": ("image,x,y,duration\na.png,.2,.1,9\n", {"position": "shares"}, "need its size"),
     "degrees without a screen": ("image,x,y,duration\na.png,2,1,9\n", {"position": "degrees"}, "size of the screen"),
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from xml.etree import ElementTree
 
 import numpy as np
@@ -116,6 +117,27 @@ def test_a_plot_names_every_arm_as_it_is_called(plot):
     """Not as a formula, and those with a dash below before them, which matplotlib's legends leave out, too."""
     written = {text.text for text in root(plot()).iter() if text.tag.endswith("text")}
     assert set(ARMS[plot is a_forest :]) <= written
+
+
+@pytest.mark.parametrize("plot", [forest, curves, scatter])
+def test_a_long_name_is_cut_and_leaves_the_plot_and_the_legend_their_room(plot):
+    """Ten arms, one of 71 letters and one of 20 of East Asia, which take two each: all end within the 5.4 inches."""
+    names = [*(f"an arm of some letters {k}" for k in range(8)), "a name of many letters " * 3 + "to", "名" * 20]
+    x = np.array([1.0, 2.0])
+    drawn = {
+        forest: lambda: [Interval(name, 1.0, 0.0, 2.0) for name in names],
+        curves: lambda: [Line(name, x, x, x, x) for name in names],
+        scatter: lambda: [Cloud(name, x, x) for name in names],
+    }[plot]()
+    labels = "accuracy on a test set with a long name minus ce's, points" if plot is forest else ("images", "accuracy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = root(plot(drawn, looks(names), labels, name="one"))
+    written = {text.text: text for text in svg.iter() if text.tag.endswith("text")}
+    assert {*names[:8], "a name of many letters a na…", "名" * 13 + "…"} <= set(written)
+    assert all(name in svg.get("aria-label") for name in names)
+    ends = {name: 5.5 * len(name) if plot is not forest else 0 for name in written if name in names or "…" in name}
+    assert all(0 < float(written[name].get("x")) + end < 72 * 5.4 for name, end in ends.items())
 
 
 def test_every_arm_has_a_look_of_its_own():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,6 +26,8 @@ WIDTH = 5.4
 
 _LEGEND = 0.19
 """Inches of a row of the legend; a plot has room for three."""
+_LONGEST = 28
+"""Letters of a name in a plot; more would take the room of what is drawn. The text alternative has the whole name."""
 _INK, _LINE = "#010203", "#040506"
 _VARIABLES = {_INK: "var(--ink)", _LINE: "var(--line)"}
 """Colours drawn, and what the page's style sheet makes of them in light, in the dark and on paper."""
@@ -127,11 +132,11 @@ def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: 
             axes.plot([one.low, one.high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot([one.value], [row], color=look.colour, marker=look.marker)
         axes.axvline(0, color=_INK, linewidth=0.9)
-        axes.set_yticks(range(len(intervals)), [one.name for one in intervals])
+        axes.set_yticks(range(len(intervals)), [_short(one.name) for one in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
-        axes.set_xlabel(label)
+        axes.set_xlabel(textwrap.fill(label, 44))
         lines = [f"{one.name} {one.value:+.1f}{_span(one.low, one.high, '+.1f')}" for one in intervals]
         axes.set_title(title)
         return _svg(figure, name, f"{title}: {label}. {'; '.join(lines)}.")
@@ -207,12 +212,23 @@ def _labelled(figure: Figure, axes: Axes, drawn: Mapping[str, Artist], labels: t
 
     The legend is told what is `drawn` under which name: found by their labels, a name like `_x` would be left out.
     """
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
+    axes.set_xlabel(textwrap.fill(labels[0], 64))
+    axes.set_ylabel(textwrap.fill(labels[1], 40))
     axes.set_title(title)
-    columns = min(3, len(drawn))
+    names = [_short(name) for name in drawn]
+    widest = 40 + 5.5 * max(map(_width, names))  # points: the mark and the gaps, and a letter of the legend
+    columns = max(1, min(3, len(drawn), int(72 * WIDTH / widest)))
     figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(drawn) // columns) - 3))
-    figure.legend(list(drawn.values()), list(drawn), loc="outside upper left", ncols=columns, fontsize=9)
+    figure.legend(list(drawn.values()), names, loc="outside upper left", ncols=columns, fontsize=9)
+
+
+def _short(name: str) -> str:
+    return name if _width(name) <= _LONGEST else f"{name[: _LONGEST * len(name) // _width(name) - 1]}…"
+
+
+def _width(name: str) -> int:
+    """In letters; one of East Asia takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def _span(low: float, high: float, form: str) -> str:
@@ -231,7 +247,10 @@ def _spread(ticks: list[float]) -> list[float]:
 
 def _svg(figure: Figure, name: str, spoken: str) -> str:
     stream = io.StringIO()
-    with rc_context({"svg.hashsalt": name}):  # ids are hashes: their salt keeps those of two plots apart
+    with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():  # ids are hashes; their salt keeps plots apart
+        warnings.filterwarnings(
+            "ignore", r"Glyph .* missing"
+        )  # matplotlib only measures; the browser has its own fonts
         figure.savefig(
             stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )

@@ -31,9 +31,9 @@ TESTS = {
     "explain": ["tests/explain"],
     "evaluate": ["tests/evaluate"],
     "train": ["tests/train"],
-    "experiment": ["tests/experiment"],
-    "experiment/report": ["tests/experiment"],
-    "annotate": sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/annotate").glob("test_*.py")),
+    "experiment": ["tests/experiment/test_*.py"],
+    "experiment/report": ["tests/experiment/report"],
+    "annotate": ["tests/annotate/test_*.py"],
 }
 """Package of `src/salign` -> its tests; those in a browser and those marked slow are left out."""
 
@@ -48,7 +48,9 @@ def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> N
 
     files = sorted(path for path in Path("src/salign", package).glob("*.py") if only in path.name)
     config().only_mutate = [str(path) for path in files]
-    config().pytest_add_cli_args_test_selection = TESTS[package]
+    config().pytest_add_cli_args_test_selection = [
+        str(test) for tests in TESTS[package] for test in sorted(Path().glob(tests))
+    ]
     names = [
         get_mutant_name(path, name)
         for path in files

@@ -6,14 +6,81 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from command import salign
+from made_study import made
+from salign.experiment import demo
 from salign.experiment.demo import run_demo
+from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
+from salign.experiment.worker import Task
+from salign.types import SalignError
 
-pytestmark = pytest.mark.slow
+
+@pytest.fixture
+def played(digits: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
+    """`run_demo` with another's digits, made-up runs and no page; returns what it asked for, by step."""
+    asked: dict[str, list] = {"digits": [], "run": [], "page": []}
+
+    def draw(folder, **options):
+        asked["digits"].append((folder, options))
+        folder.mkdir(parents=True)
+        (folder / "manifest.csv").symlink_to(digits)
+
+    def run(study, folder, executor, *, progress):
+        asked["run"].append((study, folder.path, type(executor), progress))
+        made(folder.path.parent, digits, study)
+        return []
+
+    def page(study, figures, runs, folder, *, progress):
+        asked["page"].append((study, len(figures), len(runs), folder, progress))
+        return folder / "index.html"
+
+    monkeypatch.setattr(demo, "write_decoy_digits", draw)
+    monkeypatch.setattr(demo, "run_study", run)
+    monkeypatch.setattr(demo, "write_report", page)
+    return asked
 
 
+def test_the_demonstration_is_the_study_it_writes_on_its_own_digits(tmp_path: Path, played: dict[str, list]) -> None:
+    shown = run_demo(tmp_path, seeds=3, epochs=7, progress=False)
+    assert played["digits"] == [(tmp_path / "digits", {"train": 1000, "val": 200, "test": 400, "seed": 2})]
+    ((study, folder, executor, progress),) = played["run"]
+    assert (folder, executor, progress) == (tmp_path / "demo", LocalExecutor, False)
+    assert played["page"] == [(study, len(shown.results.figures), 9, tmp_path / "demo", False)]
+    assert (shown.study, shown.source, shown.page) == (study, tmp_path / "study.yaml", tmp_path / "demo" / "index.html")
+    cells = expand(study)
+    assert [(cell.arm, cell.seed) for cell in cells] == [(a, k) for k in range(3) for a in ("ce", "cyborg", "shuffled")]
+    assert {cell.recipe.train.epochs for cell in cells} == {7}
+    assert {cell.recipe.data.manifest for cell in cells} == {str((tmp_path / "digits" / "manifest.csv").resolve())}
+    assert Study.read(shown.source) == study
+    assert list(yaml.safe_load(shown.source.read_text())) == [
+        "name", "title", "question", "metric", "reference", "target", "recipe", "arms", "controls", "grids", "analysis",
+    ]  # fmt: skip
+    means = shown.results.figures.query("set == 'test_ood' and metric == 'accuracy'").groupby("arm", observed=True)
+    low, high = (f"{100 * means['value'].mean()[arm]:.1f}" for arm in ("ce", "cyborg"))
+    assert any(low in sentence and high in sentence for sentence in shown.verdict), shown.verdict
+
+
+def test_digits_that_are_there_are_kept_and_runs_that_failed_are_told(
+    tmp_path: Path, played: dict[str, list], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_demo(tmp_path)
+    run_demo(tmp_path)
+    assert len(played["digits"]) == 1
+    study, *_, progress = played["run"][1]
+    assert (len(expand(study)), expand(study)[0].recipe.train.epochs, progress) == (12, 12, True)
+    assert [asked[-1] for asked in played["page"]] == [True, True]
+    tasks = [Task(cell.recipe, tmp_path, None, 5) for cell in expand(study)[:2]]
+    failed = [Outcome(task, f"reason {k}") for k, task in enumerate(tasks)]
+    monkeypatch.setattr(demo, "run_study", lambda *_, **__: failed)
+    with pytest.raises(SalignError, match=r"^2 runs failed; ce-seed0: reason 0$"):
+        run_demo(tmp_path)
+    assert len(played["page"]) == 2
+
+
+@pytest.mark.slow
 def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(tmp_path: Path) -> None:
     first = run_demo(tmp_path, seeds=1, epochs=1, progress=False)
     runs = [Path(path) for path in first.results.runs["path"]]
@@ -28,6 +95,7 @@ def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(tmp_path: 
     assert any("one seed" in sentence.lower() or "chance" in sentence.lower() for sentence in first.verdict)
 
 
+@pytest.mark.slow
 def test_the_study_it_leaves_is_the_one_it_ran(tmp_path: Path) -> None:
     shown = run_demo(tmp_path, seeds=1, epochs=1, progress=False)
     assert expand(Study.read(shown.source)) == expand(shown.study)

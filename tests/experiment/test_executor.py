@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 from salign.experiment import runner
-from salign.experiment.runner import LocalExecutor, environments
+from salign.experiment.runner import LocalExecutor, RayExecutor, environments
+from salign.types import SalignError
 
 PLAYER = """
 import os, pickle, signal, sys, time
@@ -106,6 +109,12 @@ def test_who_stops_waits_for_nobody(play):
     assert len(play.players) <= 2
 
 
+def test_what_this_process_can_import_every_process_can(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/here", "/there"])
+    (found,) = environments(1, 0, {"PYTHONPATH": "/elsewhere", "PATH": "/bin"})
+    assert (found["PYTHONPATH"], found["PATH"]) == (f"/here{os.pathsep}/there", "/bin")
+
+
 def test_every_process_gets_one_gpu_in_turn():
     found = environments(5, 2, {"HOME": "/root"})
     assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0", "1", "0", "1", "0"]
@@ -137,3 +146,119 @@ def test_cpus_are_shared_out(monkeypatch):
     assert (LocalExecutor().processes, LocalExecutor().threads) == (8, 1)
     assert [LocalExecutor(n).threads for n in (1, 2, 3, 9)] == [6, 4, 2, 1]  # torch alone would take 6
     assert LocalExecutor(2, 5).threads == 5
+
+
+class Cluster(ModuleType):
+    """Ray as far as it is used: tasks end in the order in which they were handed over; those called `lost` fail."""
+
+    def __init__(self, **resources):
+        super().__init__("ray")
+        self.resources, self.began, self.options, self.handed, self.most = resources, [], {}, [], 0
+        self.exceptions = SimpleNamespace(RayError=type("RayError", (Exception,), {}))
+
+    def init(self, **options):
+        self.began.append(options)
+        if options["address"] == "nowhere":
+            raise ConnectionError("nobody there")
+
+    def cluster_resources(self):
+        return self.resources
+
+    def remote(self, **options):
+        self.options = options
+
+        def wrapped(function):
+            assert function is runner._run_on_node
+
+            def hand_over(*given):
+                self.handed.append(given)
+                return len(self.handed) - 1
+
+            return SimpleNamespace(remote=hand_over)
+
+        return wrapped
+
+    def wait(self, running):
+        self.most = max(self.most, len(running))
+        return running[:1], running[1:]
+
+    def get(self, done):
+        task, threads = self.handed[done]
+        if task == "lost":
+            raise self.exceptions.RayError("node died")
+        return f"{task} with {threads}"
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    def stands(**resources):
+        ray = Cluster(**resources)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return ray
+
+    return stands
+
+
+def test_a_cluster_gets_twice_as_many_cells_as_it_has_cpus_and_every_one_comes_back(cluster):
+    ray = cluster(CPU=2.0)
+    tasks = ["a", "b", "lost", "c", "d", "e", "f"]
+    found = list(RayExecutor("there", cpus=2.6).run(iter(tasks)))
+    expected = [f"{task} with 3" for task in tasks]
+    expected[2] = runner.Outcome("lost", "Ray gave up on it: RayError: node died")
+    assert found == expected
+    assert ray.most == 4
+    assert [(one["address"], one["ignore_reinit_error"]) for one in ray.began] == [("there", True)]
+
+
+def test_what_a_cell_takes_of_a_cluster_is_what_was_asked_for(cluster, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    ray = cluster(CPU=2.0, GPU=4.0)
+    RayExecutor()
+    assert ray.options == {
+        "num_cpus": 1, "num_gpus": 1.0, "max_retries": 2, "runtime_env": {"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+    }  # fmt: skip
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    RayExecutor(cpus=0.25, gpus=0.5)
+    assert (ray.options["num_cpus"], ray.options["num_gpus"]) == (0.25, 0.5)
+    assert ray.options["runtime_env"] == {"env_vars": {"OMP_WAIT_POLICY": "ACTIVE"}}
+    assert RayExecutor(cpus=0.25).threads == 1
+    RayExecutor(gpus=0)
+    assert ray.options["num_gpus"] == 0
+    ray = cluster(CPU=2.0)
+    RayExecutor()
+    assert ray.options["num_gpus"] == 0
+    with pytest.raises(SalignError, match=r"^no Ray cluster at 'nowhere': nobody there\. Start one with `ray start"):
+        RayExecutor("nowhere")
+
+
+def test_without_ray_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SalignError, match=r"pip install 'salign\[ray\]'"):
+        RayExecutor()
+
+
+def test_a_cell_on_a_node_has_its_threads_and_dies_of_sigterm(monkeypatch):
+    said = []
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: said.append(("threads", count)))
+    monkeypatch.setattr(runner, "die_of_sigterm", lambda: said.append("mortal"))
+    monkeypatch.setattr(runner, "run_task", lambda task: said.append(task) or "outcome")
+    assert runner._run_on_node("task", 3) == "outcome"
+    assert said == [("threads", 3), "mortal", "task"]
+
+
+def test_a_process_is_a_program_of_its_own_with_its_environment_and_threads(monkeypatch):
+    """The program says its environment instead of serving."""
+    worker = runner._Worker({**os.environ, "CUDA_VISIBLE_DEVICES": "5", "PYTHONPATH": ""}, 7)
+    command = []
+    begin = subprocess.Popen
+
+    def spied(words, **options):
+        command.extend(words)
+        said = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], sys.stdin.read())"
+        return begin([words[0], "-I", "-c", said], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spied)
+    process = worker._begun()
+    assert process.communicate(b"from its parent")[0].strip() == b"5 from its parent"
+    assert command[:3] == [sys.executable, "-P", "-c"]
+    assert command[3].endswith("; serve(7)")

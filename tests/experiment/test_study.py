@@ -87,6 +87,29 @@ def test_two_ways_to_say_the_same_are_run_once(digits: Path) -> None:
     assert cells["shuffled@0.5", ALL_IMAGES] == cells["shuffled@5e-1", ALL_IMAGES]
 
 
+def test_settings_in_another_order_are_the_same(digits: Path) -> None:
+    arms = {
+        "one": {"loss": {"name": "cyborg", "alpha": 0.1}, "train": {"epochs": 3, "lr": 0.1}},
+        "two": {"train": {"lr": 0.1, "epochs": 3}, "loss": {"alpha": 0.1, "name": "cyborg"}},
+    }
+    study = content(digits, arms=arms, guided="one", grids=[{"arms": ["two", "one"], "seeds": 1}])
+    two, one = expand(Study.build(study))
+    assert (two.arm, one.arm) == ("two", "one")
+    assert two.recipe == one.recipe
+    assert two.recipe.name == "two-seed0"
+
+
+def test_the_seed_stands_in_the_paths_of_manifest_and_weights(digits: Path) -> None:
+    seeded = {
+        "data": {"manifest": str(digits).replace("manifest", "{seed}"), "test": ["test_ood"]},
+        "model": {"weights": "nets/{seed}/of-{seed}.safetensors"},
+    }
+    (digits.parent / "7.csv").write_bytes(digits.read_bytes())
+    (cell,) = expand(Study.build(content(digits, recipe=seeded, grids=[{"arms": ["ce"], "seeds": [7]}])))
+    assert cell.recipe.data.manifest == str(digits.parent / "7.csv")
+    assert cell.recipe.model.weights == "nets/7/of-7.safetensors"
+
+
 def test_controls_copy_the_guided_arm() -> None:
     own = {"cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}}}
     for control in CONTROLS:

@@ -87,6 +87,8 @@ def test_pictures_are_image_human_map_and_scaled_model_map(tmp_path: Path) -> No
 def test_small_images_are_enlarged_and_flat_maps_are_said() -> None:
     small = item(image=torch.rand(3, 30, 60), model_map=torch.ones(3, 3), human=None)
     assert {picture.size for picture in small.pictures()} == {(240, 120)}
+    for size, enlarged in (((1, 200), (240, 1)), ((200, 1), (1, 240)), ((240, 9), (9, 240)), ((250, 9), (9, 250))):
+        assert {picture.size for picture in item(image=torch.rand(3, *size)).pictures()} == {enlarged}
     assert small.model_note == "the model's map is the same everywhere"
     assert item().model_note == ""
 
@@ -97,6 +99,7 @@ def test_the_grid_holds_a_row_per_item_and_marks_mistakes(tmp_path: Path) -> Non
     both = np.asarray(Image.open(write_grid_png(tmp_path / "both.png", [item(), item(predicted="dog")])))
     head = 26
     assert len(both) - head == len(right) + len(wrong) - 2 * head
+    assert {page.shape[1] for page in (right, wrong, both)} == {8 + 3 * (240 + 8)}
     reddish = [((page[-30:, :, 0] > 180) & (page[-30:, :, 1] < 60)).any() for page in (right, wrong)]
     assert reddish == [False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both.png", "r.png", "w.png"]

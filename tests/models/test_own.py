@@ -121,6 +121,13 @@ def test_normalisation_is_inside_if_given() -> None:
     x = images(16)
     normal = torch.stack([(x[:, c] - mean[c]) / std[c] for c in range(3)], 1)
     torch.testing.assert_close(wrapped(x).logits, net(normal))
+    for wrong, said in (
+        ({"mean": (0.1, 0.2)}, r"mean: expected three numbers, one per channel, got \(0\.1, 0\.2\)\."),
+        ({"std": (1.0,)}, r"std: expected three numbers, one per channel, got \(1\.0,\)\."),
+        ({"std": (1.0, 0.0, 1.0)}, r"std: expected a number above 0, got 0\.0\."),
+    ):
+        with pytest.raises(SalignError, match=f"^{said}"):
+            wrap(net, features="last", head="fc", image_size=16, **wrong)
 
 
 def test_wrapping_leaves_the_network_as_it_was() -> None:

@@ -75,6 +75,14 @@ def test_a_network_without_a_pyramid_is_refused_with_a_remedy() -> None:
         SaliencyNet("vit_tiny_patch16_224", image_size=224)
 
 
+def test_features_of_two_sizes_are_a_pyramid_and_every_layer_up_to_the_map_keeps_their_size() -> None:
+    net = SaliencyNet("test_convnext", image_size=64, output_stride=8, width=16)
+    drawn = []
+    net.head.register_forward_hook(lambda *seen: drawn.append(seen[2]))
+    assert net(torch.rand(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+    assert [one.shape for one in drawn] == [(1, 1, 16, 16)]
+
+
 @decoders
 def test_it_comes_back_from_its_folder_with_the_same_answers(decoder: str, tmp_path: Path) -> None:
     net = SaliencyNet("test_resnet", image_size=64, decoder=decoder, width=16, seed=1).eval()

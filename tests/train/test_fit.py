@@ -75,10 +75,16 @@ def test_stopped_it_asks_for_resume_and_then_ends_the_same(trained, digits, tmp_
     assert not cut_off.done
     with pytest.raises(SalignError, match=r"holds a run that was cut off\. Go on with --resume"):
         run(recipe, tmp_path)
+    notes = cut_off.inputs.read_text()
+    cut_off.inputs.write_text(notes.replace("\n", "\nno longer there.png,1,1,00\n", 1))
+    with pytest.raises(SalignError, match=r"1 images or maps .*: no longer there\.png is gone"):
+        run(recipe, tmp_path, resume=True)
+    cut_off.inputs.write_text(notes)
     finished, _ = run(recipe, tmp_path, resume=True)
     for name in ("weights.safetensors", "metrics.csv", "evaluation.csv", "predictions/test_ood.csv"):
         assert (finished.path / name).read_bytes() == (trained / name).read_bytes()
     assert not finished.resume.exists()
+    assert not finished.inputs.exists()
 
 
 def test_resuming_keeps_the_number_format_it_began_with(digits, tmp_path, monkeypatch):

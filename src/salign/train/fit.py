@@ -13,6 +13,7 @@ from salign.files import replace_text
 from salign.losses import LOSSES, Loss
 from salign.models import Classifier
 from salign.train.callbacks import KeepBest
+from salign.train.inputs import check_inputs, note_inputs
 from salign.train.module import GuidedTraining
 from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines, prepare
 from salign.train.recipe import LossRecipe, Recipe
@@ -41,12 +42,14 @@ def fit(
         The run folder. A run that is already done is not repeated.
 
     Raises:
-        SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for.
+        SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
+            began with other images or maps.
     """
     run = RunFolder.of(recipe, out)
     if not run.begin(resume, say):
         return run
     data = prepare(recipe.data, progress=progress)
+    check_inputs(run, data)
     _tell_data(data, recipe, say)
     classifier = Classifier(
         recipe.model.backbone,
@@ -65,6 +68,7 @@ def fit(
     device = choose_device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)
     run.start(resolved)
+    note_inputs(run, data)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(resolved, run, data, classifier, loss, device, progress)

@@ -36,7 +36,8 @@ class RunFolder:
 
     `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
     `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test set),
-    `evaluation.csv`, `resume.ckpt` while it runs, and `done`, written last.
+    `evaluation.csv`, `resume.ckpt` and `inputs.csv` (the images and maps it began with) while it runs, and `done`,
+    written last.
     """
 
     path: Path
@@ -69,6 +70,11 @@ class RunFolder:
     def resume(self) -> Path:
         """Everything needed to go on after the last finished epoch; gone when the run is done."""
         return self.path / "resume.ckpt"
+
+    @property
+    def inputs(self) -> Path:
+        """The images and maps that it began with; gone when the run is done."""
+        return self.path / "inputs.csv"
 
     @property
     def done(self) -> bool:
@@ -115,6 +121,7 @@ class RunFolder:
             partial.unlink()
         replace_text(self.path / "done", "")
         self.resume.unlink(missing_ok=True)
+        self.inputs.unlink(missing_ok=True)
 
 
 def environment() -> dict[str, object]:

@@ -17,6 +17,7 @@ from salign.models import SaliencyNet
 from salign.models.saliency_net import CONFIG, ENCODER, NetConfig
 from salign.models.saved import read_config
 from salign.train.callbacks import KeepBest
+from salign.train.inputs import check_inputs, note_inputs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, of_machines, prepare
 from salign.train.recipe import Recipe
@@ -78,12 +79,14 @@ def fit_saliency(
         classifier to start from, and `agreement.csv` (a row per image and predictor).
 
     Raises:
-        SalignError: bad data or settings, too few maps, or an unfinished run is there and `resume` was not asked for.
+        SalignError: bad data or settings, too few maps, or an unfinished run is there and `resume` was not asked for, or
+            it began with other images or maps.
     """
     run = RunFolder.of(recipe, out)
     if not run.begin(resume, say):
         return run
     data = prepare(recipe.data, progress=progress)
+    check_inputs(run, data)
     train, val = _people(recipe, data, say)
     sets = {"val": _of_people(val), **{name: _of_people(part) for name, part in data.tests.items()}}
     sets = {name: part for name, part in sets.items() if len(part)}
@@ -108,6 +111,7 @@ def fit_saliency(
     say(f"{recipe.model.backbone} with a {recipe.model.decoder} decoder: {net.origin}")
     device = choose_device(recipe.train.device)
     run.start(recipe)
+    note_inputs(run, data)
     options = recipe.train
     loaders = SaliencyDataModule(
         train=train, val=val, batch_size=options.batch_size, workers=recipe.data.workers, seed=recipe.seed

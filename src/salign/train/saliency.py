@@ -79,8 +79,8 @@ def fit_saliency(
         classifier to start from, and `agreement.csv` (a row per image and predictor).
 
     Raises:
-        SalignError: bad data or settings, too few maps, or an unfinished run is there and `resume` was not asked for, or
-            it began with other images or maps.
+        SalignError: bad data or settings, too few maps, or an unfinished run is there and `resume` was not asked for,
+            or it began with other images or maps.
     """
     run = RunFolder.of(recipe, out)
     if not run.begin(resume, say):

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from salign.errors import SalignError
-from salign.readers import open_file, read_bytes, read_text
+from salign.readers import file_digest, open_file, read_bytes, read_text
 
 
 def pipe(folder):
@@ -89,3 +89,12 @@ def test_text_is_utf_8(tmp_path):
     path.write_bytes("dägen".encode("latin-1"))
     with pytest.raises(SalignError, match=r"it is not text in UTF-8: .* position 1"):
         read_text(path)
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    # the first example of FIPS 180-2
+    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SalignError, match="pipe is a named pipe"):
+        file_digest(tmp_path / "pipe")

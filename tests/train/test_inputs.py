@@ -81,7 +81,7 @@ def test_a_copy_elsewhere_is_no_other_file(photos, tmp_path):
 def test_unchanged_files_are_not_read_again(photos, tmp_path, monkeypatch):
     run = begun(tmp_path)
     data = data_of(photos)
-    monkeypatch.setattr("salign.train.inputs.open_file", None)
+    monkeypatch.setattr("salign.train.inputs.file_digest", None)
     check_inputs(run, data)
 
 

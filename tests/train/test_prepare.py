@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def ready(folder, **keys):
-    return prepare(DataRecipe(manifest=str(folder / "manifest.csv"), **{"image_size": 16, **keys}))
+    return prepare(DataRecipe(manifest=str(folder / "manifest.csv"), **{"image_size": 16, "augment": "none", **keys}))
 
 
 def ids(dataset):

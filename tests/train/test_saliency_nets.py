@@ -31,7 +31,7 @@ from salign.types import SalignError
 def content(manifest, **changes):
     made = {
         "name": "maps",
-        "data": {"manifest": str(manifest), "test": ["test_ood"], "image_size": 64, "workers": 0},
+        "data": {"manifest": str(manifest), "test": ["test_ood"], "image_size": 64, "augment": "none", "workers": 0},
         "model": {"backbone": "test_resnet", "weights": None, "width": 32},
         "train": {"epochs": 3, "batch_size": 10, "lr": 0.003, "device": "cpu"},
     }
@@ -78,7 +78,9 @@ def test_the_table_is_what_the_metrics_say_of_the_net_and_the_priors(run, digits
     assert rows["net"] == pytest.approx(float(pearson(predicted, people)), abs=1e-5)
     assert rows["mean_map"] == pytest.approx(float(pearson(training.mean(0)[None], people)), abs=1e-5)
     assert rows["centre"] == pytest.approx(float(pearson(centre_prior((64, 64))[None], people)), abs=1e-5)
-    torch.testing.assert_close(mean_training_map(data.train), training.mean(0))
+    torch.testing.assert_close(mean_training_map(data.train, (64, 64)), training.mean(0))
+    mirrored = prepare(build(digits, data={"augment": "flip"}).data).train
+    torch.testing.assert_close(mean_training_map(mirrored, (64, 64)), training.mean(0))
 
 
 def test_the_centre_prior_is_a_gaussian_of_a_quarter_of_each_side():

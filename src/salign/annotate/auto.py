@@ -6,7 +6,6 @@ What a machine made says so: the column `provenance` of the manifest names the m
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from salign.models import Classifier, SaliencyNet
 from salign.models.classifier import CONFIG as CLASSIFIER
 from salign.models.saliency_net import CONFIG as NET
 from salign.models.saved import WEIGHTS
+from salign.readers import file_digest
 from salign.types import SalignError
 
 METHODS = ("cam", "grad_cam", "rise")
@@ -170,8 +170,7 @@ def maker_of(
 
 
 def _name(folder: Path, what: str) -> str:
-    with (folder / WEIGHTS).open("rb") as file:
-        return f"{MACHINE}{what}@{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
+    return f"{MACHINE}{what}@{file_digest(folder / WEIGHTS)[:8]}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -84,6 +85,12 @@ class SaliencyDataset(Dataset[Batch]):
             swap_outside=self.swap_outside,
             seconds_column=self.seconds_column,
         )
+
+    def with_transform(self, transform: Transform) -> SaliencyDataset:
+        """The same samples, transformed otherwise."""
+        other = copy.copy(self)
+        other.transform = transform
+        return other
 
     @property
     def labels(self) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from salign.errors import SalignError
 
@@ -21,7 +22,7 @@ _OTHERS = {
 }
 
 
-def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BinaryIO:
+def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BufferedReader:
     """Open a regular file to read its bytes.
 
     Args:
@@ -82,3 +83,16 @@ def _check_kind(path: Path | str, state: os.stat_result) -> None:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+def file_digest(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits; the file may be of any size.
+
+    Raises:
+        SalignError: as `open_file`.
+    """
+    try:
+        with open_file(path, limit=None) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SalignError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from salign.files import replace_text
-from salign.readers import open_file, read_csv
+from salign.readers import file_digest, read_csv
 from salign.train.prepare import Prepared
 from salign.train.run import RunFolder
 from salign.types import SalignError
@@ -29,7 +28,7 @@ def note_inputs(run: RunFolder, data: Prepared) -> None:
     files = _files(data)
     states = [_state(path) for path in files.values()]
     with ThreadPoolExecutor(_THREADS) as threads:
-        digests = list(threads.map(_digest, files.values()))
+        digests = list(threads.map(file_digest, files.values()))
     table = pd.DataFrame(states, columns=["size", "modified"]).assign(file=list(files), digest=digests)
     replace_text(run.inputs, table[["file", "size", "modified", "digest"]].to_csv(index=False))
 
@@ -54,7 +53,7 @@ def check_inputs(run: RunFolder, data: Prepared) -> None:
     for file in files.keys() & known.keys():
         size, modified, digest = known[file]
         here = _state(files[file])
-        if here[0] != size or (here[1] != modified and _digest(files[file]) != digest):
+        if here[0] != size or (here[1] != modified and file_digest(files[file]) != digest):
             found.append(f"{file} was changed")
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -81,11 +80,3 @@ def _state(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise SalignError(f"{path}: cannot be read: {error.strerror}") from error
     return state.st_size, state.st_mtime_ns
-
-
-def _digest(path: Path) -> str:
-    try:
-        with open_file(path, limit=None) as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        raise SalignError(f"{path}: cannot be read: {error.strerror}") from error

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from salign.config import explained, merge, read_values
 from salign.errors import nearest
 from salign.losses import LOSSES
+from salign.readers import file_digest
 from salign.train.presets import PRESETS
 from salign.types import SalignError
 
@@ -300,17 +301,6 @@ class Recipe(RunRecipe):
 
 def _maps_needed(loss: str, options: dict[str, Any]) -> bool:
     return bool(LOSSES[loss](**options).needs & {"cam", "grad_cam"})
-
-
-def file_digest(path: str) -> str:
-    """SHA-256 of a file's bytes."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise SalignError(
-            f"{path}: cannot be read ({error.strerror}); expected the manifest or weights there."
-        ) from error
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:

@@ -66,7 +66,7 @@ def evaluate_saliency(
     Returns:
         Columns set, id, predictor (`net`, `centre`, `mean_map`) and one per metric of `salign.evaluate.agreement`.
     """
-    priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(train)}
+    priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(train, net.image_size)}
     rows: list[pd.DataFrame] = []
     for name, dataset in sets.items():
         batches = predict_maps(net, dataset)
@@ -182,10 +182,10 @@ def centre_prior(size: tuple[int, int]) -> Tensor:
     return torch.exp(-(sides[0][:, None] ** 2 + sides[1][None] ** 2) / 2)
 
 
-def mean_training_map(train: SaliencyDataset) -> Tensor:
-    """`(H, W)`: mean of the training maps, each scaled to [0, 1]."""
+def mean_training_map(train: SaliencyDataset, image_size: tuple[int, int]) -> Tensor:
+    """`(H, W)`: mean of the training maps as people made them, never augmented, each scaled to [0, 1]."""
     total, count = torch.zeros(()), 0
-    for batch in predict_loader(train, 32, 0):
+    for batch in predict_loader(train.with_transform(build_transform(image_size)), 32, 0):
         total = total + min_max(batch.saliency[:, 0]).sum(0)
         count += len(batch.labels)
     return total / count

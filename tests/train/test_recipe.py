@@ -499,7 +499,7 @@ def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, t
 
 def test_the_fingerprint_says_where_the_manifest_was_expected(tmp_path):
     recipe = Recipe.build({"name": "n", "data": {"manifest": str(tmp_path / "gone.csv")}})
-    with pytest.raises(SalignError, match=r"gone\.csv: cannot be read"):
+    with pytest.raises(SalignError, match=r"no such file: .*gone\.csv"):
         recipe.fingerprint()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pandas as pd
@@ -19,6 +20,8 @@ def test_figures_are_computed_again_to_the_byte(run):
     ended = salign("evaluate", run)
     assert (run / "evaluation.csv").read_bytes() == before
     assert ended.out.strip().endswith(f"wrote {run / 'evaluation.csv'}. Next: salign explain {run}")
+    kept = json.loads((run / "model.json").read_text())["threshold"]["probability"]
+    assert f"threshold: called 7 from a probability of {kept!r} on (rule eer, chosen on validation)\n" in ended.out
 
 
 def test_accuracy_is_the_share_of_answers_that_are_right(run):

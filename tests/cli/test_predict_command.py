@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -37,6 +38,21 @@ def test_the_test_images_get_the_answers_of_the_run(trained, folder, tmp_path, s
     np.testing.assert_allclose(table[PROBABILITIES], expected[PROBABILITIES], atol=1e-6)
     assert table["predicted"].astype(str).tolist() == expected["predicted"].astype(str).tolist()
     assert f"wrote {out} ({len(table)} images)" in ended.out
+    kept = json.loads((trained / "model.json").read_text())["threshold"]
+    called = ["7" if row.prob_7 >= kept["probability"] else "1" for row in table.itertuples()]
+    assert table["predicted_at_threshold"].astype(str).tolist() == called
+    assert f"predicted_at_threshold: called 7 from a probability of {kept['probability']!r} on" in ended.out
+
+
+def test_a_run_without_a_threshold_predicts_as_before(trained, folder, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "old")
+    config = json.loads((run / "model.json").read_text())
+    del config["threshold"]
+    (run / "model.json").write_text(json.dumps(config))
+    ended = salign("predict", run, folder, "--out", tmp_path / "p.csv")
+    columns = ["id", "path", "split", "label", "predicted", "logit_1", "logit_7", *PROBABILITIES]
+    assert pd.read_csv(tmp_path / "p.csv").columns.tolist() == columns
+    assert "predicted_at_threshold" not in ended.out
 
 
 def test_maps_are_written_beside_and_named_after_the_images(trained, folder, tmp_path):

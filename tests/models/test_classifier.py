@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from salign.losses import LOSSES
-from salign.models import Classifier
+from salign.models import Classifier, Threshold
 from salign.types import Batch, SalignError
 
 CLASSES = ["benign", "malignant", "none"]
@@ -163,6 +163,73 @@ def test_a_model_json_of_a_stranger_is_checked_field_by_field(folder: Path, fiel
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     with pytest.raises(SalignError, match=re.escape(complaint)):
         Classifier.load(folder)
+
+
+GOOD = {"positive": "malignant", "probability": 0.1 + 0.2, "rule": "apcer5"}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return Classifier("test_resnet", ["malignant", "benign"], image_size=32).save(tmp_path / "two")
+
+
+def test_a_threshold_is_saved_and_loaded_to_the_last_bit(two: Path) -> None:
+    classifier = Classifier.load(two)
+    assert classifier.threshold is None
+    assert "threshold" not in json.loads((two / "model.json").read_text())
+    classifier.threshold = Threshold(**GOOD)
+    classifier.save(two)
+    assert Classifier.load(two).threshold == Threshold(
+        positive="malignant", probability=0.30000000000000004, rule="apcer5"
+    )
+    written = (two / "model.json").read_text()
+    assert "0.30000000000000004" in written
+    Classifier.keep_threshold(two, Threshold(**GOOD))
+    assert json.loads((two / "model.json").read_text()) == json.loads(written)
+
+
+def test_the_class_at_the_threshold_is_that_of_the_positive_probability() -> None:
+    threshold = Threshold(**GOOD)
+    probabilities = torch.tensor([[0.3, 0.7], [0.1 + 0.2, 0.7], [0.9, 0.1]], dtype=torch.float64)
+    assert threshold.answers(probabilities, ["malignant", "benign"]) == ["benign", "malignant", "malignant"]
+    assert threshold.answers(probabilities.flip(1).numpy(), ["benign", "malignant"]) == [
+        "benign", "malignant", "malignant",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("threshold", "complaint"),
+    [
+        ({**GOOD, "probability": 7.3}, "threshold.probability: Input should be less than or equal to 1.001, got 7.3"),
+        ({**GOOD, "probability": -0.1}, "threshold.probability: Input should be greater than or equal to 0, got -0.1"),
+        ({**GOOD, "probability": float("nan")}, "model.json is damaged"),
+        ({**GOOD, "probability": "0.5"}, "threshold.probability: Input should be a valid number, got '0.5'"),
+        ({**GOOD, "positive": "none"}, "threshold: its class 'none' is none of malignant, benign"),
+        ({**GOOD, "rule": 5}, "threshold.rule: expected text, got 5"),
+        ({**GOOD, "surprise": 1}, "threshold.surprise: unknown key"),
+        ({"positive": "benign", "rule": "eer"}, "threshold.probability: Field required"),
+        (0.5, "threshold"),
+    ],
+)
+def test_a_damaged_threshold_is_refused(two: Path, threshold: object, complaint: str) -> None:
+    path = two / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "threshold": threshold}))
+    with pytest.raises(SalignError, match=re.escape(complaint)) as caught:
+        Classifier.load(two)
+    assert str(caught.value).startswith(f"{path} is damaged: ")
+
+
+def test_a_threshold_is_one_of_two_classes_that_exclude_each_other(folder: Path, two: Path, tmp_path: Path) -> None:
+    several = Classifier("test_resnet", ["malignant", "benign"], image_size=32, multi_label=True).save(tmp_path / "s")
+    before = (folder / "model.json").read_bytes()
+    for place, complaint in ((folder, "got 3"), (several, "got 2, of which an image may have several")):
+        with pytest.raises(SalignError, match=f"expected two classes that exclude each other, {complaint}"):
+            Classifier.keep_threshold(place, Threshold(**GOOD))
+    classifier = Classifier.load(two)
+    classifier.threshold = Threshold(**{**GOOD, "positive": "none"})
+    with pytest.raises(SalignError, match="its class 'none' is none of malignant, benign"):
+        classifier.save(folder)
+    assert (folder / "model.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])

@@ -14,7 +14,7 @@ from salign.data.dataset import SaliencyDataset
 from salign.data.manifest import Manifest
 from salign.data.transforms import build_transform
 from salign.evaluate import read_predictions
-from salign.models import Classifier
+from salign.models import Classifier, Threshold
 from salign.train import predict as module
 from salign.train.predict import free_columns, predict_batches, predict_folder
 from salign.types import Batch, SalignError
@@ -77,6 +77,22 @@ def test_a_folder_is_predicted_to_the_bottom(classifier, folder, tmp_path, monke
     np.testing.assert_allclose(table[[f"prob_{name}" for name in CLASSES]], logits.softmax(1), atol=1e-6)
     assert table["predicted"].tolist() == [CLASSES[k] for k in logits.argmax(1)]
     assert len(set(table["logit_left"].round(5))) == len(paths)  # they are told apart at all
+
+
+@pytest.mark.parametrize("positive", ["left", "right"])
+def test_the_class_at_the_threshold_stands_beside_the_most_probable(folder, tmp_path, positive):
+    """The threshold is the probability of one image itself, which is called positive then, too."""
+    model = Classifier("test_resnet", CLASSES[:2], image_size=32, seed=3).eval()
+    plain, _ = predicted(model, folder, tmp_path / "plain.csv")
+    scores = plain[f"prob_{positive}"].tolist()
+    least = sorted(scores)[6]
+    assert len(set(scores)) == 9
+    model.threshold = Threshold(positive=positive, probability=least, rule="eer")
+    table, _ = predicted(model, folder, tmp_path / "out.csv")
+    other = {"left": "right", "right": "left"}[positive]
+    assert table["predicted_at_threshold"].tolist() == [positive if one >= least else other for one in scores]
+    assert table["predicted_at_threshold"].tolist().count(positive) == 3
+    assert table.drop(columns="predicted_at_threshold").equals(plain)
 
 
 def test_maps_are_those_of_the_predicted_class(classifier, folder, tmp_path):

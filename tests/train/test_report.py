@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import csv
+import itertools
+import json
 import re
 import shutil
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -9,6 +13,7 @@ import pytest
 import torch
 from sklearn import metrics
 
+import salign
 from salign.data.manifest import Manifest
 from salign.explain import EXPLAINERS
 from salign.train.analyse import analyse_run
@@ -231,3 +236,54 @@ def test_the_class_explained_is_the_one_that_was_asked_for(run, monkeypatch, of,
 def test_what_is_unknown_is_named(run, options, message):
     with pytest.raises(SalignError, match=message):
         explain_run(run, **options)
+
+
+def half_way(scores, attack):
+    """Slow and obvious: of all cuts between two neighbouring scores, highest first, that whose two error rates are
+    nearest; the threshold lies half way between the neighbours."""
+    ordered = sorted(set(scores))
+    cuts = [ordered[0], *(low + (high - low) / 2 for low, high in itertools.pairwise(ordered))]
+
+    def apart(cut):
+        missed = [score < cut for score, is_attack in zip(scores, attack, strict=True) if is_attack]
+        alarms = [score >= cut for score, is_attack in zip(scores, attack, strict=True) if not is_attack]
+        return abs(Fraction(sum(missed), len(missed)) - Fraction(sum(alarms), len(alarms)))
+
+    return min(reversed(cuts), key=apart)
+
+
+@pytest.mark.parametrize("positive", ["1", "7"])
+def test_model_json_keeps_the_threshold_of_validation_to_the_last_bit(run, positive):
+    """The two test sets and the training would choose another one; the digits have 15 and more places."""
+    generator = np.random.default_rng(3)
+    for name, shift in (("val", 0), ("test_iid", 0.2), ("test_ood", -0.1)):
+        answer(run, name, {"1": generator.uniform(0.2, 0.6, 31) + shift, "7": generator.uniform(0.4, 0.8, 23) + shift})
+    change(run, positive=positive, groups=[])
+    evaluate_run(run, resamples=0)
+    with run.predictions("val").open() as file:
+        rows = list(csv.DictReader(file))
+    expected = half_way([float(row[f"prob_{positive}"]) for row in rows], [row["label"] == positive for row in rows])
+    kept = salign.load(run.path).threshold
+    assert (kept.positive, kept.probability, kept.rule) == (positive, expected, "eer")
+    assert expected != round(expected, 14)
+    assert json.loads((run.path / "model.json").read_text())["threshold"] == {
+        "positive": positive, "probability": expected, "rule": "eer",
+    }  # fmt: skip
+
+
+def test_the_kept_threshold_is_that_of_the_last_evaluation(by_hand):
+    weights = (by_hand.path / "weights.safetensors").read_bytes()
+    evaluate_run(by_hand, rule="apcer50", resamples=0)
+    kept = salign.load(by_hand.path).threshold
+    assert (kept.positive, kept.probability, kept.rule) == ("7", 0.6 + (0.8 - 0.6) / 2, "apcer50")
+    with pytest.raises(SalignError, match="unknown rule"):
+        evaluate_run(by_hand, rule="best")
+    assert salign.load(by_hand.path).threshold == kept
+    assert (by_hand.path / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_finished_training_has_kept_its_threshold(trained):
+    rows = pd.read_csv(trained / "predictions" / "val.csv", dtype={"label": str})
+    kept = salign.load(trained).threshold
+    expected = half_way(rows["prob_7"].tolist(), (rows["label"] == "7").tolist())
+    assert (kept.positive, kept.probability, kept.rule) == ("7", expected, "eer")

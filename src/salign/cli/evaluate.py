@@ -25,9 +25,10 @@ def evaluate(
 ) -> None:
     """Recompute the figures of a run from its saved predictions, for instance by group or at another threshold.
 
-    Writes RUN/evaluation.csv anew. The threshold is fixed on validation; test images never choose anything.
+    Writes RUN/evaluation.csv anew, and the threshold into RUN/model.json. It is fixed on validation; test images never
+    choose anything.
     """
-    from salign.cli.show import figures_table
+    from salign.cli.show import run_figures
     from salign.train.report import evaluate_run
     from salign.train.run import RunFolder
 
@@ -42,5 +43,5 @@ def evaluate(
         seed=seed,
         progress=True,
     )
-    figures_table(folder.evaluation)
+    run_figures(folder)
     typer.echo(f"wrote {folder.evaluation}. Next: salign explain {run}")

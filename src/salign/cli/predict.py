@@ -25,8 +25,9 @@ def predict(
 ) -> None:
     """Predict any number of images, at constant memory.
 
-    Writes one table with a row per image: predicted class, logits and probabilities. Where images may have several
-    labels, the predicted classes are joined by `;`.
+    Writes one table with a row per image: predicted class, logits and probabilities. Where a threshold was chosen on
+    validation, predicted_at_threshold is the class by it. Where images may have several labels, the predicted classes
+    are joined by `;`.
     """
     from salign.models import load
     from salign.train.predict import predict_folder
@@ -44,6 +45,8 @@ def predict(
     )
     for fault in faults:
         typer.secho(f"left out: {fault}", fg="yellow", err=True)
+    if classifier.threshold:
+        typer.echo(f"predicted_at_threshold: {classifier.threshold}")
     typer.echo(
         f"wrote {out} ({count} images{f', maps in {maps}' if maps else ''}). Next: open it, or salign explain {run}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from salign.data.manifest import Manifest
     from salign.experiment.store import Results
     from salign.experiment.study import Study
+    from salign.train.run import RunFolder
 
 MAIN = (
     "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "accuracy_macro", "balanced_accuracy", "eer", "apcer",
@@ -26,14 +26,15 @@ GROUPED = ("auroc", "auroc_macro", "accuracy", "apcer", "bpcer")
 """Figures shown by group."""
 
 
-def figures_table(evaluation: Path) -> None:
-    """Print `evaluation.csv`: a column per set and a line per main figure, then groups with fewer figures."""
+def run_figures(run: RunFolder) -> None:
+    """Print a run's figures, a column per set and a line per main figure, then groups with fewer; and its threshold."""
     from rich.console import Console
 
     from salign.evaluate.figures import TEXT
     from salign.evaluate.tables import read_figures
+    from salign.models import Classifier, Threshold
 
-    figures = read_figures(evaluation, TEXT)
+    figures = read_figures(run.evaluation, TEXT)
     console = Console()
     whole = figures[figures["group_column"] == ""]
     for title, part, wanted in (
@@ -43,8 +44,9 @@ def figures_table(evaluation: Path) -> None:
         if len(part):
             console.print(_table(title, part, wanted))
     undefined = whole[whole["value"].isna() & whole["metric"].isin(MAIN)]
-    threshold = whole[whole["metric"] == "bpcer"].head(1)
-    for note in dict.fromkeys([*threshold["note"], *undefined["note"]]):
+    if kept := Classifier.describe(run.path).get("threshold"):
+        typer.echo(f"threshold: {Threshold(**kept)}")
+    for note in dict.fromkeys(undefined["note"]):
         console.print(f"  {note}", style="dim")
 
 

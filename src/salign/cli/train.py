@@ -37,7 +37,7 @@ def train(
     Writes OUT/NAME-HASH: weights, figures of every epoch, an answer per image, and evaluation.csv. The hash is that of
     the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
-    from salign.cli.show import figures_table
+    from salign.cli.show import run_figures
     from salign.train.fit import fit
     from salign.train.recipe import Recipe
     from salign.train.saliency import start_from
@@ -50,5 +50,5 @@ def train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
-    figures_table(run.evaluation)
+    run_figures(run)
     typer.echo(f"wrote {run.path}. Next: salign explain {run.path}")

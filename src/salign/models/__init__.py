@@ -4,7 +4,8 @@ from salign.models.backbone import Backbone
 from salign.models.classifier import Classifier
 from salign.models.own import Wrapped, wrap
 from salign.models.saliency_net import SaliencyNet
+from salign.models.threshold import Threshold
 
 load = Classifier.load
 
-__all__ = ["Backbone", "Classifier", "SaliencyNet", "Wrapped", "load", "wrap"]
+__all__ = ["Backbone", "Classifier", "SaliencyNet", "Threshold", "Wrapped", "load", "wrap"]

@@ -19,6 +19,7 @@ from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
+from salign.models.threshold import Threshold
 from salign.models.weights import load_weights
 from salign.types import SEPARATOR, Output, SalignError
 
@@ -31,6 +32,7 @@ class ClassifierConfig(NetworkConfig):
     classes: list[Name]
     cam: Cam = "proved"
     multi_label: bool = False
+    threshold: Threshold | None = None
 
 
 class Classifier(nn.Module):
@@ -51,6 +53,9 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    threshold: Threshold | None
+    """From which probability of the positive of two classes on an image is called by it, where that was chosen on
+    validation images; `save` keeps it."""
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Classifier(nn.Module):
         choice("head", head, Head)
         self.classes = tuple(classes)
         self.multi_label = multi_label
+        self.threshold = None
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size: tuple[int, int] = (height, width)
         self.config: dict[str, Any] = {
@@ -127,10 +133,14 @@ class Classifier(nn.Module):
         return [self.classes[k] for k in logits.argmax(1).tolist()]
 
     def save(self, folder: Path | str) -> Path:
-        """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all."""
-        folder = Path(folder)
+        """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all.
+
+        Raises:
+            SalignError: the threshold is not one of these classes.
+        """
+        folder, config = Path(folder), _with_threshold(self.config, self.threshold)
         save_state(folder / WEIGHTS, self.state_dict())
-        save_config(folder / CONFIG, self.config)
+        save_config(folder / CONFIG, config)
         return folder
 
     @classmethod
@@ -140,14 +150,46 @@ class Classifier(nn.Module):
         Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
         """
         folder, config = Path(folder), cls.describe(folder)
+        threshold = config.pop("threshold", None)
         try:
             model = cls(**config)
         except (TypeError, ValueError, RuntimeError) as error:
             raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
+        model.threshold = threshold and Threshold(**threshold)
         fill(model, folder, CONFIG)
         return model.to(memory_format=torch.channels_last).eval()
 
     @staticmethod
     def describe(folder: Path | str) -> dict[str, Any]:
-        """What `model.json` in `folder` says: backbone, classes, image_size, output_stride, args, cam, multi_label."""
-        return read_config(Path(folder) / CONFIG, ClassifierConfig, "salign train")
+        """What `model.json` in `folder` says, checked.
+
+        Returns:
+            backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its
+            fields, as those of `salign.models.Threshold`.
+        """
+        path = Path(folder) / CONFIG
+        config = read_config(path, ClassifierConfig, "salign train")
+        if config.get("threshold"):
+            try:
+                Threshold(**config["threshold"]).fits(config["classes"], multi_label=config.get("multi_label", False))
+            except SalignError as error:
+                raise SalignError(f"{path} is damaged: {error}") from error
+        return config
+
+    @classmethod
+    def keep_threshold(cls, folder: Path | str, threshold: Threshold) -> None:
+        """Write the threshold chosen for a saved classifier into its `model.json`; its weights are left alone.
+
+        Raises:
+            SalignError: no classifier there, a damaged one, or one without the class of the threshold.
+        """
+        path, config = Path(folder) / CONFIG, cls.describe(folder)
+        save_config(path, _with_threshold(config, threshold))
+
+
+def _with_threshold(config: dict[str, Any], threshold: Threshold | None) -> dict[str, Any]:
+    """What `model.json` says, without a threshold where there is none, as before there were any."""
+    if threshold is None:
+        return config
+    threshold.fits(config["classes"], multi_label=config.get("multi_label", False))
+    return config | {"threshold": threshold.model_dump()}

@@ -20,7 +20,7 @@ from salign.data.image_files import SUFFIXES, image_files
 from salign.data.manifest import Fault, Manifest
 from salign.data.tables import TEXT
 from salign.data.transforms import build_transform
-from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter
+from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
 from salign.models import Classifier
@@ -28,6 +28,8 @@ from salign.types import Batch, Output, SalignError
 
 Visit = Callable[[Batch, Output], None]
 MAP_FILE = "map_file"
+AT_THRESHOLD = "predicted_at_threshold"
+"""Column of the class that an image is called by at the threshold chosen on validation."""
 _CHUNK = 4096
 
 
@@ -98,6 +100,9 @@ def predict_folder(
 ) -> tuple[int, list[Fault]]:
     """Predict every image below a folder (or one image) and write the table.
 
+    Where the classifier has a threshold, the column `AT_THRESHOLD` names the class that an image is called by at it;
+    `predicted` is that of the highest probability.
+
     Args:
         classifier: says which size the images are brought to.
         images: folder, searched to the bottom, or a file.
@@ -115,8 +120,8 @@ def predict_folder(
     Raises:
         SalignError: no image there, or one that cannot be read; nothing is written then.
     """
-    done, left_out = 0, list[Fault]()
-    with PredictionsWriter(out, classifier.classes) as writer:
+    done, left_out, threshold = 0, list[Fault](), classifier.threshold
+    with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
         for manifest in folder_manifests(images, maps):
             if leave_out:
                 faults = find_faults(manifest, decode=True)
@@ -133,6 +138,9 @@ def predict_folder(
                     visit=None if maps is None else _map_writer(manifest, maps, multi_label=classifier.multi_label),
                     progress=f"predicting, {done} done" if progress else None,
                 ):
+                    if threshold:
+                        called = threshold.answers(probabilities_of(rows, classifier.classes), classifier.classes)
+                        rows[AT_THRESHOLD] = called
                     writer.write(rows)
                     done += len(rows)
         if not done:

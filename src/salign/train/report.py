@@ -18,7 +18,7 @@ from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_pre
 from salign.explain import EXPLAINERS, Item, write_gallery
 from salign.files import replace_text
 from salign.losses.labels import predicted_class, true_class
-from salign.models import Classifier, load
+from salign.models import Classifier, Threshold, load
 from salign.train.predict import predict_batches
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import Recipe
@@ -51,8 +51,9 @@ def evaluate_run(
 ) -> pd.DataFrame:
     """Compute every figure from the saved predictions and write `evaluation.csv`.
 
-    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. Where images may
-    have several labels there is no such threshold: a class is predicted above a probability of one half.
+    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept in
+    `model.json`, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
+    class is predicted above a probability of one half.
 
     Args:
         run: its `predictions/` are read.
@@ -82,13 +83,17 @@ def evaluate_run(
         )
     positive = (recipe.data.positive or classes[-1]) if len(classes) == 2 and not several else None
     tables = {name: read_predictions(run.predictions(name), classes, multi_label=several) for name in set_names(recipe)}
-    threshold = None
+    chosen = None
     if positive is not None:
-        threshold = choose_threshold(tables["val"], classes, positive, rule, species_column=species)
+        probability = choose_threshold(tables["val"], classes, positive, rule, species_column=species)
+        chosen = Threshold(positive=positive, probability=probability, rule=rule)
     figures_of: Callable[..., pd.DataFrame] = evaluate_multi_label
     if not several:
         figures_of = functools.partial(
-            evaluate_predictions, positive=positive, threshold=threshold, species_column=species
+            evaluate_predictions,
+            positive=positive,
+            threshold=chosen.probability if chosen else None,
+            species_column=species,
         )
     parts = [
         figures_of(
@@ -104,6 +109,8 @@ def evaluate_run(
     ]
     figures = pd.concat(parts, ignore_index=True)
     replace_text(run.evaluation, figures.to_csv(index=False))
+    if chosen is not None:
+        Classifier.keep_threshold(run.path, chosen)
     return figures
 
 

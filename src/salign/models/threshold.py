@@ -1,0 +1,51 @@
+"""From which probability of a class on an image is called by it, as it was chosen on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from salign.types import SalignError
+
+
+class Threshold(BaseModel):
+    """A threshold as `model.json` keeps it, to the last digit: writing and reading change no bit of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    positive: Annotated[str, Field(min_length=1, max_length=4096)]
+    """The class that is called from the threshold on; below it is the other."""
+    probability: Annotated[float, Field(ge=0, le=1.001)]
+    """In [0, 1], or just above the highest probability on validation: then nothing is called positive."""
+    rule: Annotated[str, Field(min_length=1, max_length=100)]
+    """By which it was chosen, see `salign.evaluate.choose_threshold`."""
+
+    def __str__(self) -> str:
+        return (
+            f"called {self.positive} from a probability of {self.probability!r} on (rule {self.rule}, chosen on "
+            "validation)"
+        )
+
+    def fits(self, classes: Sequence[str], *, multi_label: bool) -> None:
+        """Refuse a threshold for other than two classes, one of which is its own.
+
+        Raises:
+            SalignError: the classes are not two that exclude each other, or the positive one is none of them.
+        """
+        if len(classes) != 2 or multi_label:
+            raise SalignError(
+                f"threshold: expected two classes that exclude each other, got {len(classes)}"
+                f"{', of which an image may have several' if multi_label else ''}."
+            )
+        if self.positive not in classes:
+            raise SalignError(f"threshold: its class {self.positive!r} is none of {', '.join(classes)}.")
+
+    def answers(self, probabilities: Tensor | NDArray[Any], classes: Sequence[str]) -> list[str]:
+        """`(B, 2)` probabilities -> the class that each image is called by."""
+        positive = list(classes).index(self.positive)
+        called = (probabilities[:, positive] >= self.probability).tolist()
+        return [classes[positive if one else 1 - positive] for one in called]

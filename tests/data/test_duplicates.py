@@ -53,6 +53,23 @@ COPIES = {
 }
 
 
+def test_a_fingerprint_is_cosine_signs_and_standardised_block_means_of_the_luma():
+    """By hand, of pictures of 32 x 32, which are not resized; the middle is compared by the search alone."""
+    generator = torch.Generator().manual_seed(0)
+    for image in (torch.rand(3, 32, 32, generator=generator) ** 3, tensor(scene(5, 32, 32))):
+        pixels = image.numpy().astype(np.float64) / (1 if image.is_floating_point() else 255)
+        luma = 0.299 * pixels[0] + 0.587 * pixels[1] + 0.114 * pixels[2]
+        waves = [[np.cos(np.pi * f * (2 * i + 1) / 64) for i in range(32)] for f in range(9)]
+        signs = [np.sum(luma * np.outer(waves[v], waves[u])) > 0 for v in range(8) for u in range(9)][1:65]
+        small = np.array([[luma[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean() for x in range(16)] for y in range(16)])
+        scaled = 31 * (small - small.mean()) / small.std()
+        found = fingerprint(image)
+        assert f"{found.codes[0]:064b}" == "".join(str(int(sign)) for sign in signs)
+        thumbnail = np.frombuffer(found.thumbnails, np.int8)[:256]
+        assert np.abs(thumbnail - np.clip(scaled, -127, 127).ravel()).max() < 0.51
+        assert len(found.thumbnails) == 512
+
+
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_is_found_and_strangers_are_not(kind):
     originals = [scene(seed) for seed in range(20)]

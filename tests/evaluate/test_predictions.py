@@ -90,6 +90,14 @@ def test_all_faults_are_reported_with_their_rows(tmp_path: Path, table: pd.DataF
         assert message in line
 
 
+def test_a_number_that_is_missing_is_a_fault_whatever_kind_of_column_it_is_in(table: pd.DataFrame) -> None:
+    for kind in ("Float64", "float64", object):
+        odd = table.assign(prob_1=table["prob_1"].astype(kind))
+        odd.loc[3, "prob_1"] = pd.NA if kind == "Float64" else np.nan
+        with pytest.raises(SalignError, match=r"1 fault(?s:.)*row 5 \(i3\), prob_1: .* is not a finite number"):
+            validate(odd, CLASSES)
+
+
 def test_many_faults_are_counted_not_listed(table: pd.DataFrame) -> None:
     with pytest.raises(SalignError, match="and 35 more"):
         validate(pd.concat([table.assign(label="?", id=table.id + str(k)) for k in range(5)]), CLASSES)

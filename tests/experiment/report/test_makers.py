@@ -79,6 +79,9 @@ def test_every_arm_with_maps_says_whose_they_are_and_how_they_agree(page, marked
     rest = positions % 4 != 0
     figures = [[f"{cc[some].mean():.2f}", f"{iou[some].mean():.2f}"] for some in (rest > -1, rest)]
     nothing = ["–"] * 3
+    assert re.findall(r"<th [^>]*>(.*?)</th>", section(page)) == [
+        "arm", "maps", "training images", "by people", "by machines", "unknown", "compared", "CC", "IoU",
+    ]  # fmt: skip
     assert {row[0]: row[1:] for row in rows} == {
         "cyborg": ["saliency", f"{n}", f"{n}", "0", "0", *nothing],
         "shuffled": ["saliency, shuffled", f"{n}", f"{n}", "0", "0", *nothing],

@@ -61,6 +61,40 @@ def test_the_page_needs_no_other_file(page, written):
     assert not re.search(r"url\((?!#)|@import", bare)
 
 
+def test_the_page_has_these_sections_and_its_tables_these_columns(written):
+    page = written.read_text("utf-8")
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == ["Does it help?"]
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
+        "In short",
+        "All arms",
+        "Differences to ce",
+        "How many training images is guidance worth?",
+        "How good must the maps be?",
+        "Do models that look where people look generalize better?",
+        "Do independent runs look at the same places?",
+        "What do the models use?",
+        "Images on which the arms differ most",
+        "What was run",
+    ]
+    assert [re.findall(r"<th [^>]*>(.*?)</th>", one) for one in re.findall(r"<table.*?</table>", page, re.S)] == [
+        ["arm", "seeds", "test_iid", "test_ood", "test_iid − ce", "test_ood − ce", "p", "p (Holm)", "P(better)"],
+        [
+            "pair", "data", "seeds", "difference, t interval", "bootstrap: seeds", "bootstrap: seeds and images",
+            "effect d_z", "p, sign flips",
+        ],
+        ["maps", "cyborg"],
+        [
+            "arm", "runs", "maps alike (CC)", "answers alike %", "entropy", "energy inside people&#39;s map",
+            "CC with people",
+        ],
+        [
+            "arm", "replaced by", "untouched", "region kept", "kept: lost", "kept: flipped %", "region removed",
+            "removed: lost", "removed: flipped %",
+        ],
+        ["arm", "what it changes in the recipe"],
+    ]  # fmt: skip
+
+
 def test_every_figure_has_a_text_alternative(page):
     plots = page.all("svg")
     assert len(plots) == 6  # differences and learning curves of two sets, two kinds of agreement

@@ -49,6 +49,22 @@ def test_several_runs_are_compared(run, trained, tmp_path):
     assert re.findall(r"wrote (\S+)\.", ended.out) == [str(one / "analysis") for one in (run, twin)]
 
 
+def test_a_set_that_gets_one_answer_is_named(run):
+    for name, lower in (("val", 0.4), ("test_iid", 0.4), ("test_ood", 0.6)):
+        path = run / "predictions" / f"{name}.csv"
+        table = pd.read_csv(path, dtype={"label": str, "predicted": str})
+        table["prob_7"] = [lower, 0.7] * (len(table) // 2)
+        table = table.assign(prob_1=1 - table["prob_7"], predicted=table["prob_7"].gt(0.5).map({True: "7", False: "1"}))
+        table.to_csv(path, index=False)
+    said = f"test_ood: all {len(table)} images are called 7, with probabilities that differ by at most 0.1: "
+    for command in (["analyse", run, "--sets", "val", "--sets", "test_ood", "--images", 4], ["evaluate", run]):
+        out = salign(*command).out
+        assert [line for line in out.splitlines() if "images are called" in line and said in line]
+        assert out.count("images are called") == 1
+    ended = salign("analyse", run, "--sets", "val", "--images", 4)
+    assert "images are called" not in ended.out
+
+
 def test_where_nobody_marked_anything(run, digits):
     table = pd.read_csv(digits, dtype=str).assign(saliency=None)
     table.to_csv(run / "manifest.csv", index=False)

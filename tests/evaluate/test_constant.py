@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from salign.evaluate.constant import TINY, constant_answer
+from salign.evaluate.constant import TINY, constant_answer, constant_note
 from salign.types import SalignError
 
 SAME = [[0.9, 0.1], [0.6, 0.4], [0.55, 0.45]]
@@ -79,3 +79,15 @@ def test_where_images_may_have_several_labels_the_answer_is_a_set_of_classes() -
 def test_what_is_no_table_of_answers_is_refused(probabilities: object, labels: object, said: str) -> None:
     with pytest.raises(SalignError, match=said):
         constant_answer(probabilities, labels)  # type: ignore[arg-type]
+
+
+def test_the_note_says_what_may_not_be_concluded() -> None:
+    names = ["cat", "dog"]
+    assert constant_note(SAME, [0, 1, 1], names) == (
+        "all 3 images are called cat, with probabilities that differ by at most 0.35: the classifier may tell images "
+        "apart by a threshold only, and neither its accuracy nor answers that stay or agree speak for it"
+    )
+    assert "the classifier tells no images apart, and neither" in constant_note(
+        [[0.3, 0.7], [0.301, 0.699]], None, names
+    )
+    assert constant_note([[0.9, 0.1], [0.4, 0.6]], [0, 1], names) == ""

@@ -218,3 +218,39 @@ def test_figures_of_a_thousand_resamples_come_from_few_passes(monkeypatch: pytes
     assert passes[0] == (1, 500)
     assert sum(rows for rows, _ in passes[1:]) == 1000
     assert len(passes) < 10
+
+
+def of_cat(probabilities: list[float], labels: list[str], classes: list[str], split: str = "test") -> pd.DataFrame:
+    """Answers by the probability of `cat`, the first class; the others share the rest."""
+    rest = (1 - np.array(probabilities)) / (len(classes) - 1)
+    columns = {"cat": np.array(probabilities), **dict.fromkeys(classes[1:], rest)}
+    highest = pd.DataFrame(columns).idxmax(axis=1)
+    made = pd.DataFrame({"id": [f"{split}{k}" for k in range(len(labels))], "path": "", "split": split})
+    return made.assign(
+        label=labels, predicted=highest, **{f"logit_{name}": np.log(each) for name, each in columns.items()},
+        **{f"prob_{name}": each for name, each in columns.items()},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], ["cat", "dog", "eel"]])
+def test_a_constant_answer_is_noted_where_answers_are_counted(classes: list[str]) -> None:
+    """Of two sets and two groups one each gets the same answer to all; images of one kind, all right, are no fault."""
+    alike = of_cat([0.9, 0.8, 0.7, 0.6], ["cat", "dog", "cat", classes[-1]], classes, "alike")
+    apart = of_cat([0.9, 0.3, 0.1, 0.2], ["cat", "dog", "dog", classes[-1]], classes, "apart")
+    one = of_cat([0.9, 0.8], ["cat", "cat"], classes, "one kind")
+    table = pd.concat([alike, apart, one]).assign(site=[*"aabb", *"aabb", *"ab"])
+    found = evaluate(table, classes, resamples=0, group_columns=["site"])
+    said = found[found["note"].str.contains("images are called")]
+    apart_b = {"cat, dog": "dog", "cat, dog, eel": "dog"}[", ".join(classes)]
+    places = {(row.split, row.group, row.note.partition("all ")[2].partition(",")[0]) for row in said.itertuples()}
+    expected = {("alike", "", "4 images are called cat"), ("alike", "b", "2 images are called cat")}
+    expected |= {("alike", "a", "2 images are called cat")}
+    if len(classes) == 3:
+        expected |= {("apart", "b", f"2 images are called {apart_b}")}
+    assert places == expected
+    assert set(said["metric"]) == {"accuracy", "balanced_accuracy"}
+    note = pick(found, "accuracy", split="alike").note
+    assert note == (
+        "all 4 images are called cat, with probabilities that differ by at most 0.3: the classifier may tell images "
+        "apart by a threshold only, and neither its accuracy nor answers that stay or agree speak for it"
+    )

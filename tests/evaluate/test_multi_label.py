@@ -54,6 +54,17 @@ def test_by_hand() -> None:
     assert found["note"]["auroc[c]"] == "1 images with c"
 
 
+def test_a_constant_answer_is_noted_where_answers_are_counted() -> None:
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1]])
+    logits = np.array([2.0, -1.0, -1.0]) + np.array([[0.0], [0.001], [0.002], [0.003]])
+    found = figures(table(labels, logits), resamples=0)["note"]
+    said = found[found.str.contains("images are called")]
+    assert set(said.index) == {"accuracy", "accuracy_macro"}
+    assert said["accuracy"].startswith("all 4 images are called a, with probabilities that differ by at most 0.00059: ")
+    logits[2, 0] = -1
+    assert not figures(table(labels, logits), resamples=0)["note"].str.contains("images are called").any()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_scikit_learn_agrees_on_the_data_and_on_a_resample(seed: int) -> None:
     labels, logits = numbers(seed=seed)

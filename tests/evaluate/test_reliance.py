@@ -163,7 +163,40 @@ def test_a_missing_figure_says_why():
     assert found.loc[areas, "value"].isna().all()
     assert found.loc[areas, "note"].str.contains("nothing to rank").all()
     assert found.loc[~areas, "value"].notna().all()
-    assert (found.loc[~areas, "note"] == "").all()
+    alike = (found["kept"] == "outside") & (found["metric"] == "accuracy")  # class 0 for all, without the region
+    assert (found.loc[~areas & ~alike, "note"] == "").all()
+
+
+def notes(classify, batch, **options):
+    """`(kept, metric)` of all rows with a note -> the notes."""
+    found = reliance(classify, cut(batch, 16), generator=seeded(), **options)
+    noted = found[found["note"] != ""]
+    return {place: set(rows["note"]) for place, rows in noted.groupby(["kept", "metric"])}
+
+
+def test_that_nothing_flips_a_constant_answer_is_said_to_be_no_strength():
+    def always(images):
+        return torch.tensor([0.2, 0.5]).expand(len(images), 2)
+
+    said = (
+        "all 40 images are called dog, with probabilities that differ by at most 0: the classifier tells no images "
+        "apart, and neither its accuracy nor answers that stay or agree speak for it"
+    )
+    places = {(kept, metric) for kept in ("all", "inside", "outside") for metric in ("accuracy", "flipped")}
+    batch = striped(INSIDE)
+    assert notes(always, batch, positive=1, classes=["cat", "dog"]) == dict.fromkeys(places, {said})
+    by_number = notes(always, batch, positive=1)["all", "flipped"]
+    assert by_number == {said.replace("dog", "class 1")}
+    several = batch._replace(labels=torch.stack([batch.labels, 1 - batch.labels], dim=1))
+    assert notes(always, several, positive=None, classes=["cat", "dog"]) == dict.fromkeys(
+        places, {said.replace("called dog", "called cat, dog")}
+    )
+
+
+def test_answers_that_become_alike_without_the_region_are_said_where_they_are():
+    found = notes(reader(INSIDE), striped(INSIDE), positive=1, classes=["cat", "dog"])
+    assert set(found) == {("outside", "accuracy")}
+    assert all(note.startswith("all 40 images are called cat, with") for note in found["outside", "accuracy"])
 
 
 def test_images_are_let_go():

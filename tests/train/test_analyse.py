@@ -99,6 +99,7 @@ def test_reliance_is_measured_on_the_same_images(run, digits):
             [batch for batch, _, _ in seen],
             positive=1,
             generator=torch.Generator().manual_seed(3),
+            classes=("1", "7"),
         )
         got = found[found["set"] == name].drop(columns="set").reset_index(drop=True)
         assert len(got) == 4 * (1 + 2 * len(FILLS))

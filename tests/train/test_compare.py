@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from salign.train.compare import compare_runs, read_maps
@@ -18,6 +19,7 @@ def analysed(path, classes=("a", "b"), **sets):
     (path / "model.json").write_text(json.dumps(config))
     arrays = {}
     for name, (ids, maps, predicted) in sets.items():
+        answer(path / "predictions" / f"{name}.csv", ids, classes, predicted)
         arrays |= {
             f"{name}/ids": np.array(ids),
             f"{name}/maps": np.asarray(maps, np.float16),
@@ -28,6 +30,24 @@ def analysed(path, classes=("a", "b"), **sets):
     np.savez(path / "analysis" / "maps.npz", **arrays)
     (path / "analysis" / "done").touch()
     return RunFolder(path)
+
+
+def answer(path, ids, classes, predicted):
+    """Predictions that give each image its class with a probability of .9; their labels take turns."""
+    path.parent.mkdir(exist_ok=True)
+    columns = [
+        "id",
+        "path",
+        "split",
+        "label",
+        "predicted",
+        *(f"{kind}_{c}" for kind in ("logit", "prob") for c in classes),
+    ]
+    rows = []
+    for k, (name, number) in enumerate(zip(ids, predicted, strict=True)):
+        sure = [0.9 if one == number else 0.1 for one in range(len(classes))]
+        rows.append([name, name, "", classes[k % 2], classes[number], *np.log(sure), *sure])
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
 
 
 @pytest.fixture
@@ -48,7 +68,20 @@ def test_pairs_of_runs_are_averaged(tmp_path, maps):
     correlations = [np.corrcoef(maps[a, n].ravel(), maps[b, n].ravel())[0, 1] for a, b in pairs for n in range(4)]
     assert found["maps"][0] == pytest.approx(np.mean(correlations), abs=1e-3)
     assert found["answers"][0] == pytest.approx(np.mean([(answers[a] == answers[b]).mean() for a, b in pairs]))
+    assert found["note"].tolist() == [""]
     assert compare_runs(runs[:2])["set"].tolist() == ["val", "only"]
+
+
+def test_runs_that_agree_as_each_answers_alike_to_everything_are_named(tmp_path, maps):
+    answers = {"first": [1, 1, 1, 1], "second": [0, 1, 0, 1], "third": [1, 1, 1, 1]}
+    runs = [analysed(tmp_path / name, val=(list("pqrs"), maps[0], one)) for name, one in answers.items()]
+    (row,) = compare_runs(runs).itertuples()
+    assert row.answers == pytest.approx((0.5 + 1 + 0.5) / 3)
+    said = (
+        "all 4 images are called b, with probabilities that differ by at most 0: the classifier tells no images apart, "
+        "and neither its accuracy nor answers that stay or agree speak for it"
+    )
+    assert row.note == f"first: {said}; third: {said}"
 
 
 def test_constant_maps_are_left_out_and_finer_maps_are_shrunk(tmp_path, maps):

@@ -28,7 +28,7 @@ def analyse(
     from rich.console import Console
 
     from salign.train.analyse import analyse_run
-    from salign.train.compare import compare_runs
+    from salign.train.compare import answers_note, compare_runs, read_maps
     from salign.train.run import RunFolder
 
     folders = [RunFolder.open(run) for run in runs]
@@ -43,6 +43,9 @@ def analyse(
             console.print(_agreement_table(found["agreement"]))
             for name, part in found["reliance"].groupby("set", sort=False):
                 console.print(_reliance_table(f"what the answers on {name} rely on", part))
+        for name in read_maps(folder):
+            if note := answers_note(folder, name):
+                typer.secho(f"{name}: {note}", fg="yellow")
     if len(folders) > 1:
         console.print(_consistency_table(compare_runs(folders)))
     for folder in folders:
@@ -87,7 +90,7 @@ def _consistency_table(consistency: pd.DataFrame) -> Table:
     table = Table(title="consistency: mean over pairs of these runs")
     for heading in ("set", "runs", "images", "correlation of maps", "equal answers"):
         table.add_column(heading, justify="left" if heading == "set" else "right")
-    for name, runs, images, maps, answers in consistency.itertuples(index=False):
+    for name, runs, images, maps, answers, _ in consistency.itertuples(index=False):
         table.add_row(name, str(runs), str(images), _cell(maps), _cell(answers))
     return table
 

@@ -46,6 +46,9 @@ def run_figures(run: RunFolder) -> None:
     undefined = whole[whole["value"].isna() & whole["metric"].isin(MAIN)]
     if kept := Classifier.describe(run.path).get("threshold"):
         typer.echo(f"threshold: {Threshold(**kept)}")
+    noted = whole[(whole["metric"] == "accuracy") & (whole["note"] != "")]
+    for split, note in zip(noted["split"], noted["note"], strict=True):
+        typer.secho(f"{split}: {note}", fg="yellow")
     for note in dict.fromkeys(undefined["note"]):
         console.print(f"  {note}", style="dim")
 

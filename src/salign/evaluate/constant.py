@@ -36,6 +36,22 @@ class Constant(NamedTuple):
             f"all {self.images} images are called {named}, with probabilities that differ by at most {self.spread:.2g}"
         )
 
+    def said(self, classes: Sequence[str]) -> str:
+        """`words`, and what they forbid to conclude."""
+        told = "tells no images apart" if self.blind else "may tell images apart by a threshold only"
+        return (
+            f"{self.words(classes)}: the classifier {told}, and neither its accuracy nor answers that stay or agree "
+            "speak for it"
+        )
+
+
+def constant_note(
+    probabilities: ArrayLike, labels: ArrayLike | None, classes: Sequence[str], *, multi_label: bool = False
+) -> str:
+    """One sentence on a classifier that answers alike to everything; empty where `constant_answer` finds none."""
+    constant = constant_answer(probabilities, labels, multi_label=multi_label)
+    return constant.said(classes) if constant else ""
+
 
 def constant_answer(
     probabilities: ArrayLike, labels: ArrayLike | None = None, *, multi_label: bool = False

@@ -11,6 +11,7 @@ import pandas as pd
 from rich.progress import track
 
 from salign.evaluate import classification, pad
+from salign.evaluate.constant import constant_note
 from salign.evaluate.images import Images, named, prepare, require
 from salign.evaluate.ranking import Array, Ranking
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
@@ -21,6 +22,8 @@ TEXT = ("split", "group_column", "group", "metric", "note")
 """Columns that hold text."""
 Line = tuple[str, float, float, float, int, str]
 """Metric, value, low, high, n and note: a row of the table without its place."""
+OF_ANSWERS = ("accuracy", "balanced_accuracy")
+"""Figures of the answers by highest probability."""
 APCER_TARGETS = (1, 5, 10)
 """Percent: BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
 
@@ -219,6 +222,12 @@ def _two_class(images: Images, weights: Array) -> dict[str, Array]:
     return values
 
 
+def _about_answers(images: Images, metric: str) -> list[str]:
+    """What must be said with a figure of the answers by highest probability."""
+    note = constant_note(images.probabilities, images.labels, images.classes) if metric in OF_ANSWERS else ""
+    return [note] if note else []
+
+
 def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int, list[str]]]:
     """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
     attack = images.attack
@@ -249,9 +258,10 @@ def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int
             return counts[False], [*coarse, f"taken at APCER {100 * reached:.3g} %, found on these images"]
         if metric == "acer":
             return len(images), [*absent[:1], threshold_note]
-        if metric in ("accuracy", "brier", "ece"):
-            return len(images), []
-        return len(images), [threshold_note] if metric == "accuracy_at_threshold" else absent[:1]
+        if metric == "accuracy_at_threshold":
+            return len(images), [threshold_note]
+        alike = _about_answers(images, metric)
+        return len(images), alike if metric in ("accuracy", "brier", "ece") else [*absent[:1], *alike]
 
     return about
 
@@ -280,10 +290,12 @@ def _about_many(images: Images, threshold_note: str) -> Callable[[str], tuple[in
     absent = [name for k, name in enumerate(images.classes) if k not in present]
 
     def about(metric: str) -> tuple[int, list[str]]:
+        alike = _about_answers(images, metric)
         if metric in ("accuracy", "brier_macro", "ece"):
-            return len(images), []
+            return len(images), alike
         if len(present) < 2:
-            return len(images), [f"only images of class {images.classes[present[0]]}"]
-        return len(images), [f"mean over the classes present; no image of {', '.join(absent)}"] if absent else []
+            return len(images), [f"only images of class {images.classes[present[0]]}", *alike]
+        partial = [f"mean over the classes present; no image of {', '.join(absent)}"] if absent else []
+        return len(images), [*partial, *alike]
 
     return about

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from salign.evaluate import classification
+from salign.evaluate.constant import constant_note
 from salign.evaluate.figures import Line, by_part, figure_lines
 from salign.evaluate.images import require
 from salign.evaluate.predictions import named_in, probabilities_of, validate
@@ -61,7 +62,7 @@ def evaluate_multi_label(
     def lines_of(part: Array) -> list[Line]:
         return figure_lines(
             functools.partial(_values, labels[part], predicted[part], probabilities[part], classes),
-            _about(labels[part], classes),
+            _about(labels[part], probabilities[part], classes),
             np.zeros(len(part)),
             resamples,
             confidence,
@@ -98,10 +99,11 @@ def _mean(per_class: Array) -> Array:
     return ratio(np.where(some, per_class, 0.0).sum(0), some.sum(0).astype(float))
 
 
-def _about(labels: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:
+def _about(labels: Array, probabilities: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:
     """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
     images, having = len(labels), dict(zip(classes, labels.sum(0).tolist(), strict=True))
     one_kind = [name for name, count in having.items() if count in (0, images)]
+    alike = constant_note(probabilities, labels, classes, multi_label=True)
 
     def about(metric: str) -> tuple[int, list[str]]:
         kind, _, name = metric.partition("[")
@@ -112,6 +114,6 @@ def _about(labels: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, 
             return images, [f"no image {lacking} {name}" if name in one_kind else f"{count} images with {name}"]
         if kind in ("auroc_macro", "ap_macro") and one_kind:
             return images, [f"mean over the classes of both kinds of images; not {', '.join(one_kind)}"]
-        return images, []
+        return images, [alike] if alike and kind in ("accuracy", "accuracy_macro") else []
 
     return about

@@ -7,7 +7,7 @@ background is caught here. A changed picture is also an unusual one: compare mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from salign.checks import choice, number, tensors, values
 from salign.evaluate.classification import accuracy, auroc, one_vs_rest
+from salign.evaluate.constant import constant_note
 from salign.types import Batch, SalignError
 
 COLUMNS = ("kept", "fill", "metric", "value", "images", "note")
@@ -161,6 +162,7 @@ def reliance(
     positive: int | None,
     generator: torch.Generator,
     fills: Mapping[str, Fill] = FILLS,
+    classes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Measure how the answers change when only the human region is kept, and when only the rest is.
 
@@ -173,11 +175,13 @@ def reliance(
         positive: of two classes the one to detect; None: AUROC is the macro mean over classes, one against the rest.
         generator: CPU generator of what is drawn; its state moves on.
         fills: as `FILLS`.
+        classes: names of the K classes for the notes; None calls them by their numbers.
 
     Returns:
         A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value,
-        images, note (why a value is missing). Metrics: accuracy; auroc, by softmax probability; margin, the mean logit
-        of the true class minus the largest other; flipped, the share of answers other than for the untouched image.
+        images, note (why a value is missing, or that all answers are alike; of flipped, all to untouched images).
+        Metrics: accuracy; auroc, by softmax probability; margin, the mean logit of the true class minus the largest
+        other; flipped, the share of answers other than for the untouched image.
         Where images may have several labels, an answer is that about all classes; auroc is the mean over the classes
         that some images have and some have not; margin is the mean over classes of how far the logit is on its side.
         No rows for fewer than two usable images: there is no other image then.
@@ -195,12 +199,19 @@ def reliance(
     untouched = joined["all", ""]
     if positive is not None:
         number("positive", positive, f"[0, {untouched.shape[1]})", whole=True)
-    rows = [
-        (kept, fill, metric, value, len(truth), note)
-        for (kept, fill), logits in joined.items()
-        for metric, value, note in _figures(logits, truth, untouched, positive)
-    ]
+    names = classes or [f"class {k}" for k in range(untouched.shape[1])]
+    unchanging, rows = _alike(untouched, truth, names), []
+    for (kept, fill), logits in joined.items():
+        alike = {"accuracy": _alike(logits, truth, names), "flipped": unchanging}
+        for metric, value, note in _figures(logits, truth, untouched, positive):
+            rows.append((kept, fill, metric, value, len(truth), note or alike.get(metric, "")))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _alike(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> str:
+    several = labels.dim() == 2
+    probabilities = logits.sigmoid() if several else logits.softmax(1)
+    return constant_note(probabilities.numpy(), labels.numpy(), classes, multi_label=several)
 
 
 @torch.inference_mode()

@@ -161,6 +161,7 @@ def _analyse_set(
         batches(),
         positive=positive,
         generator=torch.Generator().manual_seed(seed),
+        classes=classifier.classes,
     )
     maps, human, annotated = (
         torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated")

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from salign.evaluate.consistency import answer_consistency, map_consistency
+from salign.evaluate.constant import constant_note
+from salign.evaluate.predictions import named_in, probabilities_of, read_predictions
 from salign.maps import resize
 from salign.models import Classifier
 from salign.readers import open_file
@@ -92,10 +94,10 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
 
     Returns:
         A row per set that all have: set, runs, images, maps (mean over images and pairs of runs of the metric; NaN
-        maps left out), answers (share of equal answers over pairs).
+        maps left out), answers (share of equal answers over pairs), note (which runs answer alike to everything).
 
     Raises:
-        SalignError: fewer than two runs, or runs with other classes or other images.
+        SalignError: fewer than two runs, or runs with other classes or other images, or without predictions.
     """
     if len(runs) < 2:
         raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
@@ -114,5 +116,22 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
         maps = torch.stack([resize(torch.from_numpy(one.maps).float(), (size[0], size[1])) for one in found])
         _, answers = np.unique(np.stack([one.predicted for one in found]), return_inverse=True)
         alike = float(map_consistency(maps, metric=metric).nanmean())
-        rows.append((name, len(runs), maps.shape[1], alike, float(answer_consistency(answers.reshape(len(found), -1)))))
-    return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers"])
+        equal = float(answer_consistency(answers.reshape(len(found), -1)))
+        notes = {run.path.name: answers_note(run, name) for run in runs}
+        note = "; ".join(f"{run}: {note}" for run, note in notes.items() if note)
+        rows.append((name, len(runs), maps.shape[1], alike, equal, note))
+    return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers", "note"])
+
+
+def answers_note(run: RunFolder, name: str) -> str:
+    """One sentence where a run answers alike to all images of a set; else nothing. See `salign.evaluate.constant`.
+
+    Raises:
+        SalignError: the predictions of that set are missing or damaged.
+    """
+    described = Classifier.describe(run.path)
+    classes, several = described["classes"], described.get("multi_label", False)
+    table = read_predictions(run.predictions(name), classes, multi_label=several)
+    return constant_note(
+        probabilities_of(table, classes), named_in(table, "label", classes), classes, multi_label=several
+    )

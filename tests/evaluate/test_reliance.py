@@ -184,13 +184,13 @@ def test_that_nothing_flips_a_constant_answer_is_said_to_be_no_strength():
     )
     places = {(kept, metric) for kept in ("all", "inside", "outside") for metric in ("accuracy", "flipped")}
     batch = striped(INSIDE)
-    assert notes(always, batch, positive=1, classes=["cat", "dog"]) == dict.fromkeys(places, {said})
+    assert notes(always, batch, positive=1, classes=["cat", "dog"]) == {key: {said} for key in places}
     by_number = notes(always, batch, positive=1)["all", "flipped"]
     assert by_number == {said.replace("dog", "class 1")}
     several = batch._replace(labels=torch.stack([batch.labels, 1 - batch.labels], dim=1))
-    assert notes(always, several, positive=None, classes=["cat", "dog"]) == dict.fromkeys(
-        places, {said.replace("called dog", "called cat, dog")}
-    )
+    assert notes(always, several, positive=None, classes=["cat", "dog"]) == {
+        key: {said.replace("called dog", "called cat, dog")} for key in places
+    }
 
 
 def test_answers_that_become_alike_without_the_region_are_said_where_they_are():

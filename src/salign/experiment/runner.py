@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
+from salign.train.guidance import check_maps
 from salign.train.run import RunFolder
 from salign.types import SalignError
 
@@ -52,12 +53,13 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         the cells that could not be run; empty when the study is complete.
 
     Raises:
-        SalignError: the study does not hold; see `expand`.
+        SalignError: the study does not hold; see `expand`; or a guided recipe has no map.
     """
     cells = expand(study)
-    folder.start(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in cells}
     left = [recipe for path, recipe in tasks.items() if read_cell(RunFolder(path)) is None]
+    check_maps(left)
+    folder.start(study)
     columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True, disable=not progress) as bar:
         shown = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))

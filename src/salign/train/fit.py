@@ -13,6 +13,7 @@ from salign.files import replace_text
 from salign.losses import LOSSES, Loss
 from salign.models import Classifier
 from salign.train.callbacks import KeepBest
+from salign.train.guidance import tell_guidance
 from salign.train.inputs import check_inputs, note_inputs
 from salign.train.module import GuidedTraining
 from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines, prepare
@@ -51,6 +52,8 @@ def fit(
     data = prepare(recipe.data, progress=progress)
     check_inputs(run, data)
     _tell_data(data, recipe, say)
+    loss = build_loss(recipe.loss, data)
+    tell_guidance(loss, data, recipe, say)
     classifier = Classifier(
         recipe.model.backbone,
         data.classes,
@@ -63,7 +66,6 @@ def fit(
         head=recipe.model.head,
         seed=recipe.seed,
     )
-    loss = build_loss(recipe.loss, data)
     _tell_model(classifier, recipe, say)
     device = choose_device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)

@@ -1,0 +1,74 @@
+"""Whether a loss that looks at human maps has any to look at: without them it is another loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from salign.data.dataset import SaliencyDataset
+from salign.data.manifest import Manifest
+from salign.losses import LOSSES, Loss
+from salign.train.prepare import Prepared, class_counts
+from salign.train.recipe import Recipe
+from salign.types import SalignError
+
+
+def check_maps(recipes: Iterable[Recipe]) -> None:
+    """Look for maps before anything of a study is trained: every guided recipe needs one, unless it asks for none.
+
+    Raises:
+        SalignError: a manifest cannot be read, or has no map for such a recipe.
+    """
+    seen = set()
+    for recipe in recipes:
+        data = recipe.data
+        key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
+        if data.annotated == 0 or key in seen or not LOSSES[recipe.loss.name](**recipe.loss.options).guided:
+            continue
+        seen.add(key)
+        rows = Manifest.read(data.manifest, data.root, multi_label=data.multi_label).select(data.train, data.classes)
+        if not rows.with_maps(data.map_column).table["saliency"].notna().any():
+            raise _without_maps(recipe, len(rows))
+
+
+def tell_guidance(loss: Loss, data: Prepared, recipe: Recipe, say: Callable[[str], None]) -> None:
+    """Say what a guided loss has to guide by.
+
+    Raises:
+        SalignError: no training image has a map, or all maps are blank, and nobody asked for that.
+    """
+    if not loss.guided:
+        return
+    name, train = recipe.loss.name, data.train
+    if not bool(train.annotated.any()):
+        if recipe.data.annotated != 0:
+            raise _without_maps(recipe, len(train))
+        say(f"  no training image keeps a map (data.annotated: 0): loss {name} has nothing to guide by")
+        return
+    if not _something_marked(train):
+        raise SalignError(
+            f"loss {name} guides by human maps, and the {int(train.annotated.sum())} maps of the training images in "
+            f"{recipe.data.manifest} are all blank: nobody marked anything. Look at the files, or train without them: "
+            "loss.name: ce."
+        )
+    mapped = class_counts(train.labels[train.annotated], len(data.classes)).tolist()
+    if bare := [label for label, count in zip(data.classes, mapped, strict=True) if not count]:
+        say(f"  no training image of {', '.join(bare)} has a map: loss {name} guides the other classes alone")
+    if name == "reaction_time" and recipe.data.seconds_column is None:
+        say("  data.seconds_column names no column with seconds: loss reaction_time is CYBORG here")
+
+
+def _without_maps(recipe: Recipe, images: int) -> SalignError:
+    data = recipe.data
+    return SalignError(
+        f"loss {recipe.loss.name} guides by human maps, and none of the {images} training images has one in the "
+        f"column {data.map_column!r} of {data.manifest}. Bring maps (salign annotate, salign maps import), name "
+        "another column (data.map_column), or train without them: loss.name: ce. If a guided loss without maps is "
+        "what you want to see, say so by data.annotated: 0."
+    )
+
+
+def _something_marked(train: SaliencyDataset) -> bool:
+    """Whether any map marks a place; reads on only until one does."""
+    return any(bool(train[int(i), 0].saliency.amax() > 0) for i in np.flatnonzero(train.annotated.numpy()))

@@ -13,7 +13,7 @@ FOUNDATION = {"checks", "config", "errors", "files", "readers", "types"}
 MAY_IMPORT = {
     "checks": {"errors"},
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "readers": {"errors"},
     "config": {"errors", "readers"},
     "types": {"checks", "errors"},

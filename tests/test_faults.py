@@ -133,7 +133,7 @@ def test_a_missing_image_and_a_missing_map(project):
 
 def test_a_missing_manifest_or_recipe(project):
     project.manifest.unlink()
-    project.refused("manifest.csv", "cannot be read")
+    project.refused("no such file", "manifest.csv")
     project.recipe.unlink()
     project.refused("recipe.yaml")
 

@@ -50,6 +50,20 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
         raise SalignError(f"{name}: expected {said}, got {_shown(value)}.")
 
 
+def device(name: str, value: object) -> None:
+    """Refuse a device that is not there.
+
+    Args:
+        name: of the argument.
+        value: what came: a `torch.device`, or the name of one, such as "cpu", "cuda", "cuda:1" or "mps".
+    """
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    there += ["mps"] * torch.backends.mps.is_available()
+    said = str(value)
+    if said not in there and not (said == "cuda" and "cuda:0" in there):
+        raise SalignError(f"{name}: expected a device that is here ({', '.join(there)}), got {said[:60]!r}.")
+
+
 def tensors(**given: tuple[object, str]) -> None:
     """Check kind and shape of several tensors, whose like letters must stand for like numbers.
 

@@ -16,6 +16,11 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def install(extra: str) -> str:
+    """What to do about an extra that is missing. No package index has salign: it is installed from a clone."""
+    return f"install it in your clone of salign: pip install -e '.[{extra}]'"
+
+
 def one_of(value: object, known: Iterable[object], what: str) -> None:
     """Refuse a choice that is none.
 

@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
+
+from salign.errors import SalignError
 
 LEFTOVERS = ".*.partial"
 """Pattern of what a killed process may leave behind."""
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place that cannot be written to, before any work is done for it. Nothing is left there.
+
+    Args:
+        path: the file that will be written, or replaced; or the folder. Folders above it may be missing.
+        folder: whether it is a folder.
+
+    Raises:
+        SalignError: there is something of another kind, at `path` or above it, or the system lets nobody write there.
+    """
+    try:
+        place, kind = _nearest(path)
+        if place == path and not folder and not stat.S_ISDIR(kind):
+            if not stat.S_ISREG(kind):
+                _refuse(path, "it is neither a file nor a folder, and a file is needed")
+            place = path.parent  # what replaces it is written beside it
+        elif not stat.S_ISDIR(kind):
+            _refuse(path, f"{'it' if place == path else place} is not a folder, and one is needed")
+        elif place == path and not folder:
+            _refuse(path, "it is a folder, and a file is needed")
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        _refuse(path, error.strerror or str(error))
+
+
+def _nearest(path: Path) -> tuple[Path, int]:
+    """What there is of a path and the folders above it, and the mode of that."""
+    for place in (path, *path.parents):
+        try:
+            return place, place.stat().st_mode
+        except NotADirectoryError:
+            continue
+        except FileNotFoundError:
+            if place.is_symlink():
+                _refuse(path, f"{'it' if place == path else place} is a link to something that is not there")
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
+    raise SalignError(f"{path} cannot be written to: {reason}. Give another place, or make room there.")
 
 
 @contextmanager

@@ -233,7 +233,7 @@ def test_what_a_cell_takes_of_a_cluster_is_what_was_asked_for(cluster, monkeypat
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SalignError, match=r"pip install 'salign\[ray\]'"):
+    with pytest.raises(SalignError, match=r"needs the package ray"):
         RayExecutor()
 
 

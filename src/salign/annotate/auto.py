@@ -27,6 +27,7 @@ from salign.data.manifest import CONFIDENCE, MACHINE, PROVENANCE, Manifest
 from salign.data.transforms import build_transform
 from salign.evaluate.agreement import pearson
 from salign.explain import grad_cam, rise
+from salign.files import check_output
 from salign.maps import min_max, resize
 from salign.maps.files import write_map
 from salign.models import Classifier, SaliencyNet
@@ -218,6 +219,7 @@ def auto_annotate(
     out = out.resolve()
     if not out.is_relative_to(manifest.root):
         raise SalignError(f"{out}: maps of a manifest lie inside of its root {manifest.root}; choose a folder there.")
+    check_output(out, folder=True)
     if out.exists() and any(out.iterdir()):
         raise SalignError(f"{out} is not empty; choose a new folder, so that no map is replaced.")
     empty = manifest.table["saliency"].isna()

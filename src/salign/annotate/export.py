@@ -25,7 +25,7 @@ from salign.data.manifest_root import ENDING, way_to
 from salign.data.sources.coco import write_coco
 from salign.data.tables import for_spreadsheets, write_table
 from salign.errors import SalignError
-from salign.files import replace_text
+from salign.files import check_output, replace_text
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
 from salign.maps.granularity import coarsen
@@ -188,6 +188,7 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
         raise SalignError(f"{out}: there is something else than an export; give a new folder")
     root = Path(os.path.commonpath([out, collection.catalog.root]))
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    check_output(partial, folder=True)
     partial.mkdir(parents=True)
     try:
         done = Exported(root)

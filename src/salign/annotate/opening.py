@@ -9,7 +9,7 @@ from salign.annotate.catalog import Catalog
 from salign.annotate.collection import Collection
 from salign.annotate.study import Study
 from salign.errors import SalignError
-from salign.files import replace_text
+from salign.files import check_output, replace_text
 
 
 def open_collection(
@@ -39,6 +39,7 @@ def open_collection(
         raise SalignError(f"no such folder: {folder}")
     place = Path(out).resolve() if out is not None else root / "annotations"
     kept = place / "study.yaml"
+    check_output(place, folder=True)
     if config is None:
         config = next((path for path in (kept, root / "annotate.yaml") if path.is_file()), None)
     if config is None:

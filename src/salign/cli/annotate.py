@@ -69,10 +69,10 @@ def annotate(
     """
     from importlib.util import find_spec
 
-    from salign.errors import SalignError
+    from salign.errors import SalignError, install
 
     if missing := [name for name in ("fastapi", "uvicorn", "sqlalchemy") if find_spec(name) is None]:
-        raise SalignError(f"salign annotate needs {', '.join(missing)}; install them: pip install 'salign[annotate]'")
+        raise SalignError(f"salign annotate needs the packages {', '.join(missing)}; {install('annotate')}")
 
     from salign.annotate.opening import open_collection
 

@@ -41,15 +41,19 @@ def autoannotate(
     from salign.annotate.auto import METHODS, Ensemble, auto_annotate, maker_of
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
+    from salign.files import check_output
 
     for option, value, choices in (("--method", method, METHODS), ("--of", of, ("true", "predicted"))):
         if value not in choices:
             raise SalignError(f"{option}: unknown {value!r}; there are {', '.join(choices)}.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     read = Manifest.read(manifest, root)
+    folder = out or read.root / "machine"
+    target, drafts = (read.root / f"{folder.name}{end}.csv" for end in ("", "-drafts"))
+    check_output(target)
+    check_output(drafts)
     makers = [maker_of(run, method=method, of=of, masks=masks, device=device) for run in runs]
     maker = makers[0] if len(makers) == 1 else Ensemble(makers)
-    folder = out or read.root / "machine"
     done = auto_annotate(
         read,
         maker,
@@ -60,7 +64,7 @@ def autoannotate(
         device=device,
         progress=True,
     )
-    target = done.manifest.write(read.root / f"{folder.name}.csv")
+    done.manifest.write(target)
     people, kept, unknown = done.manifest.makers
     others = f" ({unknown} of unknown origin)" if unknown else ""
     typer.echo(
@@ -74,7 +78,7 @@ def autoannotate(
             f"--below {half:.2f} and another --out, and people judge the less sure half"
         )
         return
-    drafts = done.drafts.write(read.root / f"{folder.name}-drafts.csv")
+    done.drafts.write(drafts)
     typer.echo(
         f"wrote {folder}, {target} and {drafts} ({len(done.drafts)} maps that are less sure than {below:g}). Next: "
         f"salign annotate {read.root} --manifest {drafts} --mode review --out {read.root / f'{folder.name}-review'}"

@@ -22,12 +22,14 @@ def benchmark(
     from rich.progress import track
     from rich.table import Table
 
-    from salign.files import replace_text
+    from salign.files import check_output, replace_text
     from salign.losses import LOSSES
     from salign.models import Classifier
     from salign.train.speed import SETTINGS, random_batch, step_seconds
     from salign.types import SalignError
 
+    if output is not None:
+        check_output(output)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = Classifier(backbone, ["a", "b"], image_size=image_size).to(device)
     batch = random_batch(batch_size, 2, classifier.image_size, device=device)

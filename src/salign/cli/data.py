@@ -58,15 +58,20 @@ def check_manifest(
     from salign.data.check_report import print_report, write_report_html
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
+    from salign.files import check_output
 
     if near and without_duplicates is None:
         raise SalignError("--near says which copies are left out; give --without-duplicates FILE as well")
     if quick and without_duplicates is not None:
         raise SalignError("--quick reads no pixels, so that no duplicate is found; leave it out")
+    page = html or manifest.with_name(f"{manifest.stem}-check.html")
+    duplicates = manifest.with_name(f"{manifest.stem}-duplicates.csv")
+    for file in (page, duplicates, *filter(None, [without_duplicates])):
+        check_output(file)
     report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
     print_report(report)
-    page = write_report_html(report, html or manifest.with_name(f"{manifest.stem}-check.html"))
-    _list_duplicates(report, manifest.with_name(f"{manifest.stem}-duplicates.csv"))
+    write_report_html(report, page)
+    _list_duplicates(report, duplicates)
     if report.faults:
         typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
         raise typer.Exit(1)
@@ -191,7 +196,10 @@ def import_set(
     from salign.data.manifest_root import root_option
     from salign.data.sources import SOURCES
     from salign.errors import SalignError
+    from salign.files import check_output
 
+    if out is not None:
+        check_output(out)
     if source == "folder":
         made = SOURCES[source](path, maps, split=split)
     elif source == "csv":

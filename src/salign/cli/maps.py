@@ -120,8 +120,11 @@ def import_maps(
     from salign.data.sources import annotation_format
     from salign.data.sources.notes import Notes
     from salign.errors import one_of
+    from salign.files import check_output
 
     one_of(empty, ("blank", "missing"), "--empty")
+    if out is not None:
+        check_output(out, folder=True)
     chosen = annotation_format(name)
     options: dict[str, Any] = {
         "width": width,
@@ -194,8 +197,11 @@ def export_maps(
     from salign.data.sources import annotation_format
     from salign.data.sources.export import machine
     from salign.errors import SalignError
+    from salign.files import check_output
 
-    writer = annotation_format(name).writer
+    chosen = annotation_format(name)
+    writer = chosen.writer
+    check_output(out, folder=chosen.exports == "folder")
     beside = shapes_file(manifest)
     known = shapes or (beside if beside.is_file() and column == "saliency" else None)
     found = read_marked(Manifest.read(manifest, root).with_maps(column), known)

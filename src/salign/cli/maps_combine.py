@@ -120,10 +120,13 @@ def granularity(
 
 def _target(manifest: Path, out: Path | None, name: str) -> Path:
     from salign.errors import SalignError
+    from salign.files import check_output
 
     target = out or manifest.with_name(f"{manifest.stem}-{name}{manifest.suffix}")
     if target.resolve() == manifest.resolve():
         raise SalignError(f"--out {target} is the manifest that is read; give another name")
+    check_output(target)
+    check_output(target.with_suffix(""), folder=True)
     return target
 
 

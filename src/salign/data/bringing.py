@@ -18,6 +18,7 @@ from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestE
 from salign.data.matching import Images
 from salign.data.settling import Marked, Naming, drawn, settle
 from salign.data.shape_files import shapes_file, write_shapes
+from salign.files import check_output
 from salign.maps.aggregate import AGGREGATES, aggregate
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
@@ -114,6 +115,8 @@ def write_annotated(
         raise SalignError(
             f"{target} is there: merge into it (--manifest), have it replaced (--overwrite), or choose another --out"
         )
+    check_output(target)
+    check_output(place / "maps", folder=True)
     if base is None:
         listed = Images.below(top, skip=(place / "maps", place / "annotators"), by_name=by_name)
     else:

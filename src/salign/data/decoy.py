@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from salign.data.manifest import Manifest
+from salign.files import check_output
 from salign.types import SalignError
 
 CLASSES = tuple("0123456789")
@@ -63,6 +64,7 @@ def write_decoy_digits(
         raise SalignError(f"agreement is a share in [0, 1]; got {agreement}")
     rng = np.random.default_rng(seed)
     folder = Path(folder)
+    check_output(folder, folder=True)
     rows, start = [], 0
     try:
         for split in splits:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from salign.errors import install
+
 _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
 """Tags that mean something together only."""
 
@@ -80,7 +82,7 @@ def _damage_named() -> Iterator[ModuleType]:
         import pydicom.errors
         import pydicom.pixels
     except ImportError as error:
-        raise ValueError("DICOM needs pydicom; install it with: pip install 'salign[dicom]'") from error
+        raise ValueError(f"DICOM needs the package pydicom; {install('dicom')}") from error
     try:
         yield pydicom
     except pydicom.errors.InvalidDicomError as error:

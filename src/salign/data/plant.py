@@ -24,6 +24,7 @@ from salign.data.image import read_image, read_saliency
 from salign.data.image_files import stem
 from salign.data.manifest import Manifest
 from salign.data.marks import MOST_CLASSES, SIDES, Kind, mark
+from salign.files import check_output
 from salign.maps.tensor_ops import resize
 from salign.types import SEPARATOR, SalignError
 
@@ -75,6 +76,7 @@ def plant_shortcut(
         SalignError: unknown kind or split, a split without correlation, too many classes, or `out` is not empty.
     """
     out, classes = Path(out), manifest.classes
+    check_output(out, folder=True)
     _refuse(manifest, out, kind, correlation, size)
     names = _names(manifest)
     shortcuts: list[str] = []

@@ -15,7 +15,7 @@ from salign.experiment.report.summary import findings
 from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import Results, StudyFolder, read_results
 from salign.experiment.study import Study
-from salign.files import replace_text
+from salign.files import check_output, replace_text
 from salign.types import SalignError
 
 DIGITS_SEED = 2
@@ -48,6 +48,7 @@ def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = Tr
     Raises:
         SalignError: a run failed.
     """
+    check_output(out, folder=True)
     manifest = out / "digits" / "manifest.csv"
     if not manifest.exists():
         write_decoy_digits(manifest.parent, train=1000, val=200, test=400, seed=DIGITS_SEED)

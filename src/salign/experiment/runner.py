@@ -19,11 +19,14 @@ from typing import Any, Protocol
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from salign.errors import install
 from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
+from salign.files import check_output
 from salign.train.guidance import check_maps
 from salign.train.run import RunFolder
+from salign.train.trainer import choose_device
 from salign.types import SalignError
 
 ATTEMPTS = 3
@@ -53,11 +56,16 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         the cells that could not be run; empty when the study is complete.
 
     Raises:
-        SalignError: the study does not hold; see `expand`; or a guided recipe has no map.
+        SalignError: the study does not hold; see `expand`; or a guided recipe has no map; or a device that a recipe
+            asks for is not here, or nothing can be written in `folder`.
     """
     cells = expand(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in cells}
     left = [recipe for path, recipe in tasks.items() if read_cell(RunFolder(path)) is None]
+    check_output(folder.runs, folder=True)
+    if isinstance(executor, LocalExecutor):
+        for device in dict.fromkeys(recipe.train.device for recipe in left):
+            choose_device(device)  # one message now, not one of each process; a cluster has devices of its own
     check_maps(left)
     folder.start(study)
     columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
@@ -219,7 +227,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError as error:
-            raise SalignError("running on Ray needs it installed: pip install 'salign[ray]'.") from error
+            raise SalignError(f"running on Ray needs the package ray; {install('ray')}") from error
         self.ray, self.threads = ray, max(1, round(cpus))
         try:
             ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)

@@ -22,7 +22,7 @@ from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
 from salign.evaluate.tables import read_figures
-from salign.files import replace_text, replacing
+from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
 from salign.models import Classifier, load
@@ -81,6 +81,7 @@ def analyse_run(
     done = folder / "done"
     if done.is_file() and done.read_text(encoding="utf-8") == asked:
         return _read(folder)
+    check_output(folder, folder=True)
     done.unlink(missing_ok=True)
 
     device = "cuda" if recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"

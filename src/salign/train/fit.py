@@ -49,6 +49,7 @@ def fit(
     run = RunFolder.of(recipe, out)
     if not run.begin(resume, say):
         return run
+    device = choose_device(recipe.train.device)
     data = prepare(recipe.data, progress=progress)
     check_inputs(run, data)
     _tell_data(data, recipe, say)
@@ -67,7 +68,6 @@ def fit(
         seed=recipe.seed,
     )
     _tell_model(classifier, recipe, say)
-    device = choose_device(recipe.train.device)
     resolved = _resolve(recipe, run, classifier, loss, device, say)
     run.start(resolved)
     note_inputs(run, data)

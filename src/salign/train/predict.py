@@ -21,6 +21,7 @@ from salign.data.manifest import Fault, Manifest
 from salign.data.tables import TEXT
 from salign.data.transforms import build_transform
 from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of
+from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
 from salign.models import Classifier
@@ -120,6 +121,9 @@ def predict_folder(
     Raises:
         SalignError: no image there, or one that cannot be read; nothing is written then.
     """
+    check_output(out)
+    if maps is not None:
+        check_output(maps, folder=True)
     done, left_out, threshold = 0, list[Fault](), classifier.threshold
     with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
         for manifest in folder_manifests(images, maps):

@@ -200,6 +200,16 @@ class TrainOptions(Section):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Layout of images and weights; `auto` measures here and takes the fastest."""
 
+    @field_validator("device", mode="before")
+    @classmethod
+    def _no_number(cls, device: object) -> object:
+        kind, colon, number = str(device).partition(":")
+        if kind == "cuda" and colon:
+            raise ValueError(
+                f"got {device!r}; write cuda, and choose the GPU by the variable CUDA_VISIBLE_DEVICES={number}"
+            )
+        return device
+
 
 class TrainRecipe(TrainOptions):
     """How it is optimised, on what, and which epoch is kept."""

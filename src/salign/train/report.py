@@ -16,7 +16,7 @@ from torch.utils.data import default_collate
 from salign.data.manifest import PROVENANCE
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions, read_predictions
 from salign.explain import EXPLAINERS, Item, write_gallery
-from salign.files import replace_text
+from salign.files import check_output, replace_text
 from salign.losses.labels import predicted_class, true_class
 from salign.models import Classifier, Threshold, load
 from salign.train.predict import predict_batches
@@ -71,6 +71,7 @@ def evaluate_run(
     Raises:
         SalignError: a rule or a kind of attack, where images may have several labels.
     """
+    check_output(run.evaluation)
     recipe = Recipe.read(run.recipe)
     classes = Classifier.describe(run.path)["classes"]
     species = species or recipe.data.species
@@ -155,6 +156,8 @@ def explain_run(
             raise SalignError(f"unknown {option} {value!r}; there are {', '.join(known)}.")
     if recipe.data.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
+    page = run.path / "explain" / f"{split}_{method}.html"
+    check_output(page)
     classifier, data = load(run.path), prepare(recipe.data)
     dataset = {"val": data.val, **data.tests}[split]
     explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
@@ -179,7 +182,6 @@ def explain_run(
                 probability=_sureness(classifier, logits),
             )
         )
-    page = run.path / "explain" / f"{split}_{method}.html"
     return write_gallery(
         page,
         items,

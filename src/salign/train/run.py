@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from salign.files import LEFTOVERS, replace_text
+from salign.files import LEFTOVERS, check_output, replace_text
 from salign.train.recipe import RunRecipe
 from salign.types import SalignError
 
@@ -99,15 +99,17 @@ class RunFolder:
         """Whether there is something to train: False for a run that is already done.
 
         Raises:
-            SalignError: a run that was cut off lies there, and `resume` was not asked for.
+            SalignError: a run that was cut off lies there, and `resume` was not asked for; or nothing can be written
+                there.
         """
         if self.done:
             say(f"{self.path} is already done; nothing to train.")
             return False
-        if self.path.exists() and any(self.path.iterdir()) and not resume:
+        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
             raise SalignError(
                 f"{self.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
             )
+        check_output(self.path, folder=True)
         return True
 
     def start(self, recipe: RunRecipe) -> None:

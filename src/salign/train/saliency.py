@@ -85,6 +85,7 @@ def fit_saliency(
     run = RunFolder.of(recipe, out)
     if not run.begin(resume, say):
         return run
+    device = choose_device(recipe.train.device)
     data = prepare(recipe.data, progress=progress)
     check_inputs(run, data)
     train, val = _people(recipe, data, say)
@@ -109,7 +110,6 @@ def fit_saliency(
         seed=recipe.seed,
     )
     say(f"{recipe.model.backbone} with a {recipe.model.decoder} decoder: {net.origin}")
-    device = choose_device(recipe.train.device)
     run.start(recipe)
     note_inputs(run, data)
     options = recipe.train

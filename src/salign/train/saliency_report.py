@@ -18,7 +18,7 @@ from salign.data.transforms import build_transform
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.annotators import against_annotators, ceiling, normalised
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
-from salign.files import replace_text
+from salign.files import check_output, replace_text
 from salign.maps import min_max
 from salign.maps.files import write_map
 from salign.models import SaliencyNet
@@ -216,6 +216,7 @@ def predict_folder_maps(
     Raises:
         SalignError: no image there, or one that cannot be read.
     """
+    check_output(out, folder=True)
     net = SaliencyNet.load(run)
     done = 0
     for manifest in folder_manifests(images, out):

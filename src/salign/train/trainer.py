@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning_utilities.core.imports import RequirementCache
 
+from salign import checks
 from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
@@ -81,8 +82,13 @@ def training_options(options: TrainOptions, seed: int) -> dict[str, Any]:
 
 
 def choose_device(asked: str) -> str:
-    """`auto` is CUDA, else MPS, else the CPU."""
+    """`auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        SalignError: what is asked for is not there.
+    """
     if asked != "auto":
+        checks.device("train.device", asked)
         return asked
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 

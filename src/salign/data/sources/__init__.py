@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from salign.data.manifest import Manifest
 from salign.data.sources.cvrl import from_cvrl
@@ -37,8 +37,8 @@ class Format(NamedTuple):
     """Below this package."""
     reads: str
     """What it reads, in a line."""
-    exports: bool = False
-    """Whether there is a `write_...` too."""
+    exports: Literal["file", "folder"] | None = None
+    """What its `write_...` makes; None where there is none."""
     function: str | None = None
     """`read_` or `write_` and this; the name of the module when None."""
 
@@ -94,13 +94,13 @@ class Format(NamedTuple):
 
 
 ANNOTATION_FORMATS: dict[str, Format] = {
-    "labelme": Format("labelme", "a JSON file per image: polygons, boxes, circles, lines, points, masks", True),
-    "coco": Format("coco", "instances JSON: polygons, run lengths as list or string, boxes", True),
-    "cvat": Format("cvat", "CVAT for images 1.1 (XML): polygons, boxes, ellipses, masks, lines, points", True),
+    "labelme": Format("labelme", "a JSON file per image: polygons, boxes, circles, lines, points, masks", "folder"),
+    "coco": Format("coco", "instances JSON: polygons, run lengths as list or string, boxes", "file"),
+    "cvat": Format("cvat", "CVAT for images 1.1 (XML): polygons, boxes, ellipses, masks, lines, points", "file"),
     "label-studio": Format("label_studio", "JSON export: polygons, rectangles, ellipses, key points, brush masks"),
     "via": Format("via", "VIA 2 project, JSON or CSV: rect, polygon, ellipse, circle, polyline, point"),
     "voc": Format("voc", "Pascal VOC: an XML file per image, boxes"),
-    "yolo": Format("yolo", "a text file per image: boxes or polygons, and the names of the classes", True),
+    "yolo": Format("yolo", "a text file per image: boxes or polygons, and the names of the classes", "folder"),
     "boxes": Format("box_table", "a CSV row per box: NIH BBox_List_2017, RSNA stage_2_train_labels and their like"),
     "eyetagger": Format("eyetagger", "saved api/annotations (PNG, SVG or fabric.js canvas), or a folder of SVG"),
     "fixations": Format("fixations", "a CSV row per fixation: x, y, duration, subject; pixels, screen or degrees"),

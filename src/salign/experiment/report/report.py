@@ -37,7 +37,7 @@ from salign.experiment.report.tables import (
 from salign.experiment.report.worse_maps import worse_maps
 from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
-from salign.files import replace_text, replacing
+from salign.files import check_output, replace_text, replacing
 
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
@@ -76,6 +76,7 @@ def write_report(
     Raises:
         SalignError: the predictions of a run are gone or not valid.
     """
+    check_output(out / "report.html")
     groups = groups_of(study, results)
     styles = looks(arm_order(study, {arm for group in groups for arm in group.arms}))
     with Progress(transient=True, disable=not progress) as bar:

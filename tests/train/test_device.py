@@ -1,0 +1,82 @@
+"""A device that is asked for and not there is told in one line, before anything is read or started."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from command import salign, small, written
+from salign import checks
+from salign.train.trainer import choose_device
+from salign.types import SalignError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so many CUDA devices, perhaps with MPS."""
+
+    def make(cuda: int = 0, *, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "asked", "told"),
+    [
+        (0, False, "cpu", None),
+        (0, False, "cuda", "cpu"),
+        (0, False, "mps", "cpu"),
+        (0, True, "mps", None),
+        (0, True, "cuda", "cpu, mps"),
+        (2, False, "cuda", None),
+        (2, False, "cuda:1", None),
+        (2, False, torch.device("cuda", 1), None),
+        (2, False, "cuda:2", "cpu, cuda:0, cuda:1"),
+        (2, False, "gpu", "cpu, cuda:0, cuda:1"),
+        (2, False, "mps", "cpu, cuda:0, cuda:1"),
+    ],
+)
+def test_what_is_here_is_taken_and_anything_else_told(machine, cuda, mps, asked, told):
+    machine(cuda, mps=mps)
+    if told is None:
+        checks.device("train.device", asked)
+        return
+    with pytest.raises(SalignError) as caught:
+        checks.device("train.device", asked)
+    assert str(caught.value) == f"train.device: expected a device that is here ({told}), got {asked!r}."
+
+
+def test_auto_takes_the_best_there_is(machine):
+    for cuda, mps, best in ((0, False, "cpu"), (0, True, "mps"), (1, True, "cuda")):
+        machine(cuda, mps=mps)
+        assert choose_device("auto") == best
+
+
+@pytest.mark.parametrize("asked", ["cuda", "mps"])
+@pytest.mark.parametrize("command", ["train", "saliency train", "pretrain", "experiment"])
+def test_every_command_that_trains_says_so_first(command, asked, machine, digits, tmp_path, monkeypatch):
+    machine()
+    monkeypatch.setattr("salign.train.fit.prepare", lambda *_, **__: pytest.fail("images were read first"))
+    monkeypatch.setattr("salign.train.saliency.prepare", lambda *_, **__: pytest.fail("images were read first"))
+    monkeypatch.setattr("salign.experiment.runner._Worker", lambda *_: pytest.fail("a process was started first"))
+    content = small(digits, train={"device": asked})
+    if command == "experiment":
+        content = {"name": "s", "recipe": content, "target": "test_iid", "grids": [{"arms": ["ce", "cyborg"]}]}
+        del content["recipe"]["name"]
+    elif command != "train":
+        net = {"backbone": "test_resnet"}
+        content = {"name": "n", "data": content["data"], "train": {"device": asked}, "model": net}
+    said = salign(*command.split(), written(tmp_path / "a.yaml", content), "--out", tmp_path / "out", code=2).err
+    assert said == f"error: train.device: expected a device that is here (cpu), got {asked!r}.\n"
+    assert not list(tmp_path.rglob("resume.ckpt"))
+
+
+def test_a_number_of_a_device_is_told_where_it_goes(digits, tmp_path):
+    recipe = written(tmp_path / "a.yaml", small(digits))
+    said = salign("train", recipe, "--set", "train.device=cuda:7", code=2).err
+    assert said.splitlines()[1:] == [
+        "  train.device: got 'cuda:7'; write cuda, and choose the GPU by the variable CUDA_VISIBLE_DEVICES=7"
+    ]

@@ -26,7 +26,7 @@ TESTS = {
     "losses": ["tests/losses", "tests/test_contracts.py"],
     "maps": ["tests/maps"],
     "models": ["tests/models"],
-    "data": ["tests/data"],
+    "data": ["tests/data", "tests/cli/test_maps_combine.py"],
     "data/sources": ["tests/data/sources", "tests/data/test_bringing.py"],
     "explain": ["tests/explain"],
     "evaluate": ["tests/evaluate"],

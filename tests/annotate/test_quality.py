@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import uuid
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from annotate_page import BOX, owner_of, write_images
 from references.krippendorff import alpha as slow_alpha
 from salign.annotate.opening import open_collection
-from salign.annotate.quality import MapAgreement, krippendorff, map_agreement, overlap
+from salign.annotate.quality import MapAgreement, krippendorff, map_agreement, overlap, suspicions
 from salign.annotate.records import read_annotation
 from salign.annotate.summary import Summary, summarise
 
@@ -92,6 +93,62 @@ def test_without_two_maps_nothing_is_said():
     assert found.by_person == {}
 
 
+def said(person, unit, value="a", *, side=None, seconds=5.0, blank=False, skipped=False):
+    told = SimpleNamespace(side=side, blank=blank)
+    who, what = SimpleNamespace(id=person), SimpleNamespace(id=unit)
+    return SimpleNamespace(person=who, unit=what, value=value, said=told, seconds=seconds, skipped=skipped)
+
+
+def of(person, count=20, units=20, **all_alike):
+    """Answers to 20 units: the first `count` as told, the rest as a careful person would give them."""
+    usual = [{"value": "ab"[unit % 2], "seconds": 5.0} for unit in range(units)]
+    return [said(person, unit, **(usual[unit] | (all_alike if unit < count else {}))) for unit in range(units)]
+
+
+@pytest.mark.parametrize(
+    ("own", "reasons"),
+    [
+        (of(1), []),
+        (of(1, value="a"), ["answered 'a' 20 of 20 times"]),
+        (of(1, count=18, value="b"), ["answered 'b' 19 of 20 times"]),  # the 20th is `b` anyhow
+        (of(1, count=16, value="b"), []),
+        (of(1, count=18, side=1, value="x"), ["chose right 18 of 18 times"]),
+        ([*of(1, 19, 19, side=0), said(1, 19, side=1)], ["chose left 19 of 20 times"]),
+        ([*of(1, 18, 18, side=0), said(1, 18, side=1), said(1, 19, side=1)], []),
+        (of(1, seconds=1.49), ["1.5 s for an image; the others take 5.0 s"]),
+        (of(1, seconds=1.5), []),
+        (of(1, count=11, blank=True), ["nothing to mark in 11 of 20; the others marked most of these"]),
+        (of(1, count=10, blank=True), []),
+        (of(1, 9, 9, value="a", seconds=0.1), []),  # too few to judge
+        ([*of(1, 9, 9, value="a"), said(1, 9, skipped=True)], []),
+        (of(1, 10, 10, value="a"), ["answered 'a' 10 of 10 times"]),
+    ],
+)
+def test_who_is_named_and_from_where_on(own, reasons):
+    careful = of(2) + of(3)
+    assert suspicions([*own, *careful], {}, {}, {}) == ({1: reasons} if reasons else {})
+
+
+def test_what_all_do_is_no_reason():
+    one_sided = of(2, value="a") + of(3, value="a")
+    assert suspicions([*of(1, value="a"), *one_sided], {}, {}, {}) == {}
+    assert suspicions([*of(1, blank=True), *of(2, blank=True), *of(3)], {}, {}, {}) == {}, "half of the others"
+    assert suspicions(of(1, value="a", seconds=0.1), {}, {}, {}) == {}, "nobody to compare with"
+
+
+def test_gold_and_agreement_from_where_on():
+    answers = of(1) + of(2) + of(3)
+    low = suspicions(answers, {1: (2, 4), 2: (0, 3), 3: (7, 10)}, {}, {})
+    assert low == {1: ["2 of 4 gold images right"]}
+    assert suspicions(of(1, 5, 5), {1: (0, 4)}, {}, {}) == {1: ["0 of 4 gold images right"]}, "also of few answers"
+    apart = suspicions(answers, {}, {1: 0.47, 2: 0.8, 3: 0.8}, {1: 0.8, 2: 0.47, 3: 0.8})
+    assert apart == {
+        1: ["answers agree with the others' to 0.47; theirs to 0.80"],
+        2: ["maps agree with the others' to 0.47; theirs to 0.80"],
+    }
+    assert suspicions(answers, {}, {1: 0.48, 2: 0.8, 3: 0.8}, {1: 0.1}) == {}, "from .6 of theirs on it is near enough"
+
+
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory):
     """Twenty images of two classes, four of them gold, by two careful people and one of each kind of careless."""
@@ -149,6 +206,17 @@ def test_the_careless_are_named_with_the_reason_and_the_careful_are_not(collecte
 
 def test_the_summary_counts_what_was_saved(collected):
     summary = collected
+    assert set(summary) == {
+        "title", "mode", "annotators_per_image", "coverage", "agreement", "seconds", "annotators", "suspicious", "arms",
+        "review", "broken", "images", "when",
+    }  # fmt: skip
+    assert (summary["mode"], summary["annotators_per_image"], summary["arms"]) == ("single", 7, None)
+    assert summary["title"] == "Annotation"
+    assert set(summary["annotators"][0]) == {
+        "id", "name", "shown", "answered", "skipped", "blank", "open", "median_seconds", "gold_right", "gold_seen",
+        "agreement", "map_agreement", "confidence", "last", "consented", "arm", "suspicious",
+    }  # fmt: skip
+    assert set(summary["images"][0]) == {"id", "count", "skipped", "answers", "gold"}
     assert summary["coverage"] | {"by_count": 0} == {
         "images": 16, "wanted": 112, "answered": 112, "complete": 16, "untouched": 0, "skipped": 0, "gold": 4,
         "by_count": 0,

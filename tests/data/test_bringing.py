@@ -262,8 +262,26 @@ def test_shapes_come_back_from_the_file_and_masks_from_the_maps(images):
     assert [one.mask is None for one in read_marked(brought.manifest)] == [False, False]
 
 
+def test_a_map_is_read_back_as_a_mask_a_blank_one_as_looked_at_and_of_a_machine_by_its_name(images):
+    left = np.zeros(SIZE, np.uint8)
+    left[:, :10], left[:, 10:20] = 128, 127  # from one half of the range on
+    for name, values in (("left", left), ("blank", np.zeros(SIZE, np.uint8))):
+        Image.fromarray(values).save(images / f"{name}.png")
+    (images / "m.csv").write_text(
+        "id,path,label,split,saliency,provenance\n1,a.png,cat,train,left.png,model:net@1\n"
+        "2,b.png,dog,train,blank.png,human:ann\n3,sub/c.png,cat,train,,\n"
+    )
+    found = read_marked(Manifest.read(images / "m.csv"))
+    assert [(one.image, one.label, one.size, one.annotator) for one in found] == [
+        ("a.png", "cat", SIZE, "model:net@1"), ("b.png", "dog", SIZE, None),
+    ]  # fmt: skip
+    assert np.array_equal(found[0].mask.decode(), left == 128)
+    assert found[1].mask is None
+
+
 def test_names_of_people_are_safe_in_paths():
-    assert slug("ann.b-3") == "ann.b-3"
+    for plain in ("ann.b-3", "Ann_Z", "0", "y" * 60):
+        assert slug(plain) == plain
     assert slug(None) == "unknown"
     names = ["../x", "a/b", "..", "", "ö", "a b", "a_b", "x" * 90, "CON\0"]
     made = [slug(name) for name in names]

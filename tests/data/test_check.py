@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
+from salign.data import check_report
 from salign.data import image as image_module
 from salign.data.check import check, check_file, find_faults
 from salign.data.check_report import print_report, write_report_html
@@ -264,3 +266,88 @@ def test_spaces_around_labels_and_splits_are_rows_that_cannot_be_used(sound):
     report = check_file(sound, progress=False)
     assert [(fault.row, fault.column) for fault in report.faults] == [(2, "label"), (4, "label"), (7, "split")]
     assert "all rows can be used" not in printed(report)
+
+
+def test_the_whole_of_what_is_said(sound, monkeypatch):
+    """A set with one of everything: each line on the terminal, each heading, text and table of the page."""
+    folder = sound.parent
+    Image.fromarray(scene(0)).save(folder / "again.bmp")
+    Image.fromarray(scene(1)).resize((96, 96)).save(folder / "large.jpg", quality=60)
+    (folder / "text.png").write_text("not a picture")
+    for name, pixels in (("blank", np.zeros((64, 64))), ("flat", np.full((64, 64), 7)), ("plain", np.zeros((64, 64)))):
+        save(folder, f"{name}.png", pixels.astype(np.uint8))
+    save(folder, "8.png", scene(8))
+    save(folder, "9.png", scene(9))
+    add(sound, "x,again.bmp,a,test,", "y,large.jpg,a,test,m.png", "t,text.png,b,val,", "u,8.png,a,train,blank.png",
+        "v,9.png,b,train,flat.png", "w,plain.png,b,val,")  # fmt: skip
+    table = pd.read_csv(sound, dtype=str)
+    table["provenance"] = np.where(table["id"] == "y", "model:net@1", "")
+    table.to_csv(sound, index=False)
+    report = check_file(sound, progress=False)
+    lines = [
+        "✗ 1 row that cannot be used",
+        "✗ 2 pairs of pictures in two splits: 1 equal, 1 nearly equal",
+        "✗ 1 pair of pictures with two labels: 0 equal, 1 nearly equal",
+        "✓ 2 pairs of equal or near-equal pictures in all",
+        "✓ 1 picture too plain to be compared with others (only pixel for pixel)",
+        "✗ 6 maps of people and 1 of machines; outside of train in test: measure against people alone",
+        "✓ 1 blank map (looked, marked nothing)",
+        "✗ 1 map of one value everywhere: no shape to learn from",
+        "✓ maps of two images correlate 0.00 on average",
+    ]
+    counted = [("test", "a", 3, 1, "33%", 1), ("test", "b", 1, 0, "0%", 0), ("train", "a", 3, 3, "100%", 0),
+               ("train", "b", 3, 3, "100%", 0), ("val", "b", 2, 0, "0%", 0)]  # fmt: skip
+    told = printed(report).splitlines()
+    assert told[0].strip() == "manifest.csv: 12 images"
+    names = ("split", "label", "images", "with map", "share", "by machines")
+    cells = [tuple(cell.strip() for cell in re.split("[│┃]", line)[1:-1]) for line in told if line[:1] in "│┃"]
+    assert cells == [names, *(tuple(map(str, row)) for row in counted)]
+    assert " ".join(told[-11:-9]) == (
+        "row 10, path: text.png: the file is damaged or of another kind; expected PNG, JPEG, TIFF, BMP, WEBP, GIF, "
+        "PPM, JPEG2000, AVIF or DICOM"
+    )
+    assert told[-9:] == lines
+
+    made = []
+    monkeypatch.setattr(check_report, "write_sheet", lambda *given, **named: made.append((given, named)))
+    write_report_html(report, folder / "page.html")
+    (((path, title, sections), more),) = made
+    assert (path, title, more) == (folder / "page.html", "Data check: manifest.csv", {"intro": "\n".join(lines)})
+    bad = ["Rows that cannot be used", "The same picture in two splits", "The same picture with two labels",
+           "Maps of one value everywhere"]  # fmt: skip
+    assert [one.title for one in sections] == [
+        *bad, "Blank maps", "Images and maps", "Maps per class", "Class a", "Class b",
+    ]  # fmt: skip
+    assert [one.title for one in sections if one.flagged] == bad
+    assert [one.text for one in sections] == [
+        "",
+        "2 pairs. A score on the second split is then too good.",
+        "1 pair. Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
+        "1 map. They have no shape: a loss learns nothing from them.",
+        '1 map. All zeros say "looked, marked nothing". If nobody looked, empty the cell instead.',
+        "",
+        "marked: median share of the image at or above half of its map's highest value, of maps that have a shape.\n"
+        "Below, each image stands beside itself with the map laid over: blue is low, yellow high, the line is at half.",
+        "",
+        "",
+    ]
+    faults, coverage, maps = (one.table for one in sections if one.table is not None)
+    message = " ".join(told[-11:-9]).partition("path: ")[2]
+    assert faults == [{"row": 10, "column": "path", "fault": message}]
+    assert coverage == [dict(zip(names, row, strict=True)) for row in counted]
+    assert maps == [
+        {"label": "a", "images": 6, "with map": 4, "blank": 1, "constant": 0, "marked": "9.8%"},
+        {"label": "b", "images": 6, "with map": 3, "blank": 0, "constant": 1, "marked": "9.8%"},
+    ]
+    near = ("train · b · row 3 ↔ test · a · row 9", "1.png ↔ large.jpg, correlation 1.000", False, [64, 96])
+    assert [(t.caption, t.note, t.flagged, [p.width for p in t.pictures]) for one in sections for t in one.tiles] == [
+        ("train · a · row 2 ↔ test · a · row 8", "0.png ↔ again.bmp, pixel for pixel", True, [64, 64]), near,
+        near,
+        ("train · b · row 12", "9.png, constant map", False, [64, 64]),
+        ("train · a · row 11", "8.png, blank map", False, [64, 64]),
+        ("train · a · row 2", "0.png, 9.8% marked", False, [64, 64]),
+        ("train · a · row 4", "2.png, 9.8% marked", False, [64, 64]),
+        ("test · a · row 9", "large.jpg, 9.8% marked, by a machine", False, [96, 96]),
+        ("train · b · row 3", "1.png, 9.8% marked", False, [64, 64]),
+        ("train · b · row 5", "3.png, 9.8% marked", False, [64, 64]),
+    ]  # fmt: skip

@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from salign.data import dataset
 from salign.data.dataset import SaliencyDataset, SeededSampler
-from salign.data.image import ImageError
+from salign.data.image import ImageError, read_image
 from salign.data.manifest import COLUMNS, Manifest, ManifestError
 from salign.data.transforms import build_transform
 from salign.types import SalignError
@@ -99,15 +100,17 @@ def test_a_large_jpeg_is_read_reduced_and_still_matches_its_map(tmp_path):
     torch.testing.assert_close(reduced.saliency, full.saliency, rtol=0, atol=1e-6)
 
 
-def test_a_large_jpeg_is_read_at_twice_the_size_that_is_wanted(tmp_path):
+def test_a_large_jpeg_is_read_at_twice_the_size_that_is_wanted(tmp_path, monkeypatch):
     """Black and white blocks of one pixel after the resize: read at half of that they would run together."""
     blocks = np.kron(np.random.default_rng(0).integers(0, 2, (64, 64)), np.ones((8, 8))) * 200 + 20
     Image.fromarray(blocks.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
     manifest = Manifest.of(pd.DataFrame([("1", "a.jpg", "a", "train", "")], columns=list(COLUMNS)), tmp_path)
-    transform = build_transform(64)
+    transform, read = build_transform(64), []
+    monkeypatch.setattr(dataset, "read_image", lambda *given, **how: read.append(read_image(*given, **how)) or read[-1])
     reduced = SaliencyDataset(manifest, ("a",), transform)[0]
     full = SaliencyDataset(manifest, ("a",), lambda image, saliency: transform(image, saliency))[0]
     assert (reduced.images - full.images).abs().mean() < 1 / 255
+    assert [tuple(one.shape) for one in read] == [(3, 128, 128), (3, 512, 512)]
 
 
 @pytest.mark.parametrize("column", ["path", "saliency"])

@@ -42,6 +42,35 @@ def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
+PATCHES = """
+.......... ...####... .......... #........# .......... .##....##. ########## ###....... .......... ...####...
+..######.. ...####... ....##.... .##....##. ########## .##....##. ########## ###....... .......... ...####...
+.########. ....##.... ...####... .###..###. ########## .##....##. #........# ###....... .......... ...####...
+.##....##. ....##.... ..######.. ..##..##.. .......... .##....##. #........# ###....... ########## ...####...
+.##....##. ########## .########. ....##.... .......... .##....##. #........# ##........ ########## ...####...
+.##....##. ########## .########. ....##.... .......... .##....##. #........# ##........ ########## ...####...
+.##....##. ....##.... ..######.. ..##..##.. .......... .##....##. #........# ##........ ########## ...####...
+.########. ....##.... ...####... .###..###. ########## .##....##. #........# ##........ .......... ...####...
+..######.. ...####... ....##.... .##....##. ########## .##....##. #........# ########## .......... ...####...
+.......... ...####... .......... #........# .......... .##....##. ########## ########## .......... ...####...
+"""
+"""Of the classes 0 to 9; where two pixels tie for the last place of a shape, rounding decides."""
+
+
+def test_patches_are_these_shapes_of_their_colours():
+    colours = [(255, 0, 0), (51, 255, 0), (0, 102, 255), (255, 0, 153), (204, 255, 0),
+               (0, 255, 255), (204, 0, 255), (255, 153, 0), (0, 255, 102), (51, 0, 255)]  # fmt: skip
+    pictures = zip(*(line.split() for line in PATCHES.split("\n") if line), strict=True)
+    for number, (picture, colour) in enumerate(zip(pictures, colours, strict=True)):
+        found = mark("patch", number, 10)
+        expected = np.array([[letter == "#" for letter in line] for line in picture])
+        assert (found.any(-1) != expected).sum() <= 6, number
+        assert set(map(tuple, found.reshape(-1, 3).tolist())) == {(0, 0, 0), colour}
+        strip = mark("border", number, 8)
+        assert strip.shape == ((2, 40, 3) if number % 4 < 2 else (40, 2, 3))
+        assert (strip == colour).all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_pixel_of_the_human_map_or_its_margin_changes(tmp_path, kind):
     source = make(tmp_path / "in", 40)

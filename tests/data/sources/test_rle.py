@@ -110,6 +110,10 @@ def test_sizes_are_checked_before_anything_is_made():
         with pytest.raises(SalignError, match="expected 1 to"):
             checked_size(height, width)
     assert checked_size(1, MAX_PIXELS) == (1, MAX_PIXELS)
+    assert run_counts([0, MAX_PIXELS]).tolist() == [0, MAX_PIXELS]
+    for wrong in (-1, MAX_PIXELS + 1):
+        with pytest.raises(SalignError, match=r"whole numbers from 0 .*; got one out of range"):
+            run_counts([wrong])
     with pytest.raises(SalignError, match="whole numbers from 0"):
         run_counts([1, True])
     with pytest.raises(SalignError, match="whole numbers from 0"):

@@ -5,23 +5,89 @@ from __future__ import annotations
 import json
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from salign.errors import SalignError, nearest
 from salign.readers import parse_yaml, read_yaml
 
 
+class Section(BaseModel):
+    """Part of any settings: it cannot be changed, knows every key it has, and takes no NaN and no infinity.
+
+    Where a value may be null and no text is one, `none` is null, as it is to everybody but YAML.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    meant: ClassVar[dict[str, str]] = {}
+    """Key that there is not -> what does what people expect of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_null(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given = {
+            key: cls.model_fields[key].annotation
+            for key, value in values.items()
+            if is_none(value) and key in cls.model_fields
+        }
+        return values | {key: None for key, kind in given.items() if _may_be_null_and_no_text(kind)}
+
+
+def is_none(value: object) -> bool:
+    """Whether a text is the word for nothing."""
+    return isinstance(value, str) and value.strip().lower() == "none"
+
+
+def _may_be_null_and_no_text(annotation: Any) -> bool:
+    kinds = typing.get_args(annotation)
+    plain = [typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind for kind in kinds]
+    return type(None) in plain and str not in plain
+
+
+class _Kind(NamedTuple):
+    keys: frozenset[str]
+    """A file is of the first kind of which it has a key."""
+    command: str
+
+
+_KINDS = {
+    "study": _Kind(frozenset({"grids", "recipe", "arms"}), "salign experiment {path}"),
+    "recipe": _Kind(frozenset({"data", "model", "loss", "train"}), "salign train {path}"),
+    "annotation study": _Kind(
+        frozenset(
+            {"classes", "instructions", "consent", "annotators_per_image", "require_map", "skip_reasons", "gold"}
+        ),
+        "salign annotate FOLDER --config {path}",
+    ),
+}
+
+
 def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: str) -> dict[str, Any]:
-    """Nested values of a YAML file, over which the `a.b=value` strings win; `kind` and `keys` say what was expected.
+    """Nested values of a YAML file, over which the `a.b=value` strings win.
+
+    Args:
+        path: the file.
+        overrides: of single values.
+        kind: "recipe", "study" (of many runs) or "annotation study".
+        keys: what it has, for the message.
 
     Raises:
-        SalignError: no YAML mapping there, or an override that is none.
+        SalignError: no YAML mapping there, one of another kind, or an override that is none.
     """
     content = read_yaml(path, kind)
     if not isinstance(content, dict):
         raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")
+    found = next((name for name, one in _KINDS.items() if one.keys & set(content)), kind)
+    if found != kind:
+        command = _KINDS[found].command.format(path=path)
+        raise SalignError(
+            f"{path}: expected a {kind} with {keys}, got a{'n' * (found[0] == 'a')} {found}, as it has the key "
+            f"{', '.join(sorted(_KINDS[found].keys & set(content)))}. It is for: {command}"
+        )
     for override in overrides or []:
         content = merge(content, _parse_override(override))
     return content
@@ -61,8 +127,11 @@ def _explain(fault: Any, model: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
     said = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(fault["loc"][:-1], model)
-        return f"{place}: unknown key{nearest(str(fault['loc'][-1]), known) or '; there are ' + ', '.join(known)}"
+        section, key = _section_at(fault["loc"][:-1], model), str(fault["loc"][-1])
+        if hint := getattr(section, "meant", {}).get(key):
+            return f"{place}: unknown key; {hint}"
+        known = list(getattr(section, "model_fields", ()))
+        return f"{place}: unknown key{nearest(key, known) or '; there are ' + ', '.join(known)}"
     if fault["type"] in ("missing", "value_error"):
         return f"{place}: {said}"
     given = fault["input"]
@@ -72,12 +141,12 @@ def _explain(fault: Any, model: Any) -> str:
     return f"{place}: {said}, got {shown if len(shown) <= 200 else shown[:200] + '...'}"
 
 
-def _keys_at(place: tuple[str | int, ...], model: Any) -> list[str]:
-    """The keys that the section of a `model` at some place has."""
+def _section_at(place: tuple[str | int, ...], model: Any) -> Any:
+    """The section of a `model` at some place."""
     section = model
     for part in place:
         if part in getattr(section, "model_fields", ()):
             annotation = section.model_fields[part].annotation
             sections = (inner for inner in typing.get_args(annotation) if hasattr(inner, "model_fields"))
             section = next(sections, annotation)
-    return list(getattr(section, "model_fields", ()))
+    return section

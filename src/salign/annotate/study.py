@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from salign.config import explained, read_values
+from salign.config import Section, explained, read_values
 from salign.data.folder_layout import Folders
 from salign.errors import SalignError
 
@@ -16,11 +16,7 @@ Mode = Literal["single", "pair", "review", "assisted"]
 Arm = Literal["none", "decision", "map", "both"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Assisted(_Section):
+class Assisted(Section):
     """What help is shown in mode `assisted`, and how it is drawn by lot."""
 
     arms: list[Arm] = Field(default=["none", "decision", "map", "both"], min_length=1)
@@ -34,7 +30,7 @@ class Assisted(_Section):
     """Manifest column with the model's map."""
 
 
-class Export(_Section):
+class Export(Section):
     """How maps and splits are made when annotations are exported."""
 
     aggregate: Literal["union", "mean", "majority", "staple", "weighted"] = "mean"
@@ -47,7 +43,7 @@ class Export(_Section):
     """Splits and their shares, drawn by `seed` within each label, where the manifest has no splits."""
 
 
-class Limits(_Section):
+class Limits(Section):
     """What the server takes from one client."""
 
     body: int = Field(default=2_000_000, ge=1000)
@@ -64,7 +60,7 @@ class Limits(_Section):
     """Shapes of one annotation."""
 
 
-class Study(_Section):
+class Study(Section):
     """What annotators see and how images are handed out."""
 
     title: str = "Annotation"
@@ -152,7 +148,7 @@ class Study(_Section):
         Raises:
             SalignError: every fault at once.
         """
-        content = read_values(path, None, "study", "title, question, classes")
+        content = read_values(path, None, "annotation study", "title, question, classes")
         return cls.build({**content, **{key: value for key, value in over.items() if value is not None}}, str(path))
 
     @classmethod

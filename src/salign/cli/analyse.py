@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.limits import LARGEST_SEED
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -19,7 +21,7 @@ def analyse(
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many images of a set, drawn at random with the seed.")] = 200,
     of: Annotated[str, typer.Option(help="Whose map: that of the predicted or of the true class.")] = "predicted",
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw and of the replacements.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw and of the replacements.")] = 0,
 ) -> None:
     """Measure where runs look (their maps against people's) and what they use (answers without the human region).
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import LARGEST_BATCH
+
 
 def autoannotate(
     manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; its maps are kept, empty cells filled.")],
@@ -27,7 +29,7 @@ def autoannotate(
     below: Annotated[
         float, typer.Option(min=0, max=1, help="Less sure maps are kept apart, as drafts for people.")
     ] = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 16,
     root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
 ) -> None:
     """Let a machine mark the images that have no human map.

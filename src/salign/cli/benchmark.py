@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import LARGEST_BATCH, LONGEST_SIDE
+
 
 def benchmark(
     backbone: Annotated[str, typer.Argument(help="Any timm network.")] = "tf_efficientnet_lite0",
-    image_size: Annotated[int, typer.Option(min=32, help="Side of the images in pixels.")] = 224,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 16,
+    image_size: Annotated[int, typer.Option(min=32, max=LONGEST_SIDE, help="Side of the images in pixels.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=2, max=LARGEST_BATCH, help="Images per step.")] = 16,
     repeats: Annotated[int, typer.Option(min=1, help="Timed steps per cell; the median is shown.")] = 5,
     output: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:

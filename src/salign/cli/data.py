@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.limits import LARGEST_SEED
+
 if TYPE_CHECKING:
     from salign.data.check import Report
     from salign.data.manifest import Manifest
@@ -132,7 +134,9 @@ def plant(
         str, typer.Option(help="patch (coloured shape), text (short tag) or border (coloured strip)")
     ] = "patch",
     size: Annotated[float, typer.Option(help="Side of the mark as a share of the image's shorter side")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of all choices; the same seed gives the same files")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of all choices; the same seed gives the same files")
+    ] = 0,
     root: Root = None,
 ) -> None:
     """Copy a set with a shortcut in it: a mark that gives the label away, never on what people marked.
@@ -227,7 +231,9 @@ def decoy(
     val: Annotated[int, typer.Option(help="Validation images")] = 300,
     test: Annotated[int, typer.Option(help="Images in each of the two test splits")] = 600,
     size: Annotated[int, typer.Option(help="Side of the images in pixels")] = 64,
-    seed: Annotated[int, typer.Option(help="Of everything drawn; the same seed gives the same files")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything drawn; the same seed gives the same files")
+    ] = 0,
 ) -> None:
     """Write the embedded example: real handwritten digits beside a coloured decoy that gives the answer away.
 

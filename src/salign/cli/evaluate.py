@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import LARGEST_SEED
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
@@ -21,7 +23,7 @@ def evaluate(
     ] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Recompute the figures of a run from its saved predictions, for instance by group or at another threshold.
 

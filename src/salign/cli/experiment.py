@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import MOST_WORKERS
+
 
 def experiment(
     study: Annotated[Path, typer.Argument(help="YAML study; see recipes/studies and docs/experiments.md.")],
@@ -15,10 +17,16 @@ def experiment(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that the study's folder goes into.")] = Path("studies"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time on this machine (default: one per GPU, or per CPU).")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_WORKERS, help="Runs at a time on this machine (default: one per GPU, or per CPU)."
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each run on this machine (default: an equal share).")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_WORKERS, help="CPU threads of each run on this machine (default: an equal share)."
+        ),
     ] = None,
     ray_address: Annotated[
         str | None, typer.Option(help="Run on this Ray cluster instead; `auto` = the one this machine is part of.")

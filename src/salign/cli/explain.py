@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import LARGEST_SEED
+
 
 def explain(
     run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
@@ -16,7 +18,7 @@ def explain(
     method: Annotated[str, typer.Option(help="cam, grad_cam or rise.")] = "cam",
     images: Annotated[int, typer.Option(min=1, help="How many images, drawn at random with the seed.")] = 48,
     of: Annotated[str, typer.Option(help="Evidence for which class: predicted or true.")] = "predicted",
-    seed: Annotated[int, typer.Option(help="Of the draw, and of the masks of rise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw, and of the masks of rise.")] = 0,
 ) -> None:
     """Make a page of pictures: image, human map, model map, true and predicted class.
 

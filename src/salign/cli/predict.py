@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import LARGEST_BATCH, MOST_WORKERS
+
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
@@ -15,9 +17,9 @@ def predict(
     maps: Annotated[
         Path | None, typer.Option(help="Also write the predicted class's map of every image into this folder, as PNG.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 32,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read images; default: by the CPUs.")
+        int | None, typer.Option(min=0, max=MOST_WORKERS, help="Processes that read images; default: by the CPUs.")
     ] = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out-faulty", help="Report unreadable images and go on without them.")

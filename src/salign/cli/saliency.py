@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.limits import LARGEST_BATCH, MOST_WORKERS
+
 if TYPE_CHECKING:
     pass
 
@@ -87,9 +89,9 @@ def predict_net(
     run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
     images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps: 16-bit PNG, named like the images.")] = Path("maps"),
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 16,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read images; default: by the CPUs.")
+        int | None, typer.Option(min=0, max=MOST_WORKERS, help="Processes that read images; default: by the CPUs.")
     ] = None,
 ) -> None:
     """Predict the human map of any number of images, at constant memory."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from salign.config import explained, merge, read_values
+from salign.config import Section, explained, merge, read_values
 from salign.experiment.arms import arm_changes, times
 from salign.train.recipe import Recipe, found_manifest
 from salign.train.report import set_names
@@ -25,6 +25,8 @@ Place = tuple[str, str, str, int, float, int]
 """Dataset, network, arm, images, annotated share, seed."""
 _FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
 """Instead of `auto`, which could choose differently for two arms of a pair."""
+MOST_SEEDS = 10_000
+"""Of a grid that gives their number."""
 _LONGEST = 240
 """Letters of a run's name: with its hash, and as the name of its lock, it is one of a file."""
 
@@ -40,11 +42,7 @@ Name = Annotated[str, AfterValidator(_readable)]
 """Of an arm, a data set, a network or a test set; what a page or a table needs escaped, it escapes."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Grid(_Section):
+class Grid(Section):
     """Every combination of its lists; a study is the union of its grids."""
 
     arms: list[Name] = Field(min_length=1)
@@ -62,8 +60,15 @@ class Grid(_Section):
     networks: list[str] | None = None
     """Some of the study's; null = all."""
 
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_fit(cls, seeds: int | list[int]) -> int | list[int]:
+        if isinstance(seeds, int) and seeds > MOST_SEEDS:
+            raise ValueError(f"expected at most {MOST_SEEDS:,} seeds, or a list of them; got {seeds}")
+        return seeds
 
-class Analysis(_Section):
+
+class Analysis(Section):
     """What is measured on every trained model besides its answers."""
 
     sets: list[Name] | None = None
@@ -72,7 +77,7 @@ class Analysis(_Section):
     """At most so many images of each, the same for every run."""
 
 
-class Study(_Section):
+class Study(Section):
     """Data sets x networks x arms x training images x annotated share x seeds."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from salign.config import explained
 from salign.files import replace_text, replacing
+from salign.limits import LONGEST_SIDE, MOST_PIXELS
 from salign.models.weights import differences, read_safetensors
 from salign.readers import read_json
 from salign.types import SalignError
@@ -36,9 +37,7 @@ def save_config(path: Path, config: Mapping[str, Any]) -> Path:
     return path
 
 
-_MOST_PIXELS = 2**24
-
-Side = Annotated[int, Field(ge=1, le=10_000)]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -55,8 +54,8 @@ class NetworkConfig(BaseModel):
     @model_validator(mode="after")
     def _small_enough(self) -> Self:
         """A line of text must not make a network that fills the memory."""
-        if self.image_size[0] * self.image_size[1] > _MOST_PIXELS:
-            raise ValueError(f"image_size {self.image_size} has more than {_MOST_PIXELS:,} pixels")
+        if self.image_size[0] * self.image_size[1] > MOST_PIXELS:
+            raise ValueError(f"image_size {self.image_size} has more than {MOST_PIXELS:,} pixels")
         if not _small(self.args):
             raise ValueError("args: expected text, true, false, null and numbers from -10,000 to 10,000")
         return self

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from salign.config import explained, merge, read_values
+from salign.config import Section, explained, is_none, merge, read_values
 from salign.errors import nearest
+from salign.limits import LARGEST_BATCH, LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 from salign.losses import LOSSES
 from salign.readers import file_digest
 from salign.train.presets import PRESETS
@@ -27,14 +28,13 @@ _LATER: dict[tuple[str, str], Any] = {
 """Keys that recipes did not always have, and what went without saying: runs from before keep names and figures."""
 
 
-class Section(BaseModel):
-    """Part of a recipe: cannot be changed, and knows every key it has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class DataRecipe(Section):
     """Which images, which rows, how they are prepared."""
+
+    meant: ClassVar[dict[str, str]] = {
+        "saliency": "`map_column` names the column with the maps, `annotated: 0` trains without any, and a loss that "
+        "needs none is loss.name: ce"
+    }
 
     manifest: str
     """CSV or Parquet; a relative path is looked for beside the recipe, then in the working folder."""
@@ -74,7 +74,7 @@ class DataRecipe(Section):
     these or by none, each equally often."""
     swap_outside: float = Field(default=0, ge=0, le=1)
     """Probability that an annotated training image is shown in the surroundings of another image of its class."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Of what `limit`, `annotated` and control maps draw: runs with other training seeds share their data."""
     sampling: Literal["natural", "balanced"] = "natural"
     """`natural`: each image once an epoch; `balanced`: with replacement, every class equally often."""
@@ -86,6 +86,23 @@ class DataRecipe(Section):
     """Manifest columns to report on by value (domain, sex, device)."""
     species: str | None = None
     """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
+
+    @field_validator("image_size")
+    @classmethod
+    def _size_fits(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:
+        height, width = (size, size) if isinstance(size, int) else size
+        if not (min(height, width) >= 1 and max(height, width) <= LONGEST_SIDE and height * width <= MOST_PIXELS):
+            raise ValueError(
+                f"expected sides of 1 to {LONGEST_SIDE:,} pixels, {MOST_PIXELS:,} in all at most; got {size}"
+            )
+        return size
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_fit(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and not 0 <= workers <= MOST_WORKERS:
+            raise ValueError(f"expected auto, or 0 to {MOST_WORKERS:,} processes; got {workers}")
+        return workers
 
     @model_validator(mode="after")
     def _several_labels_fit(self) -> DataRecipe:
@@ -107,13 +124,18 @@ class NetworkRecipe(Section):
     backbone: str = "tf_efficientnet_lite0"
     """A name of timm.list_models()."""
     weights: str | None = "imagenet"
-    """"imagenet", a .safetensors file, or null for random weights."""
+    """"imagenet", a .safetensors file, or null (or "none") for random weights."""
     output_stride: int | None = None
     """Pixels per cell of the class activation map where the backbone has the choice: 8, 16 or 32."""
     args: dict[str, Any] = {}
     """Further keywords for timm.create_model."""
     cam: Literal["proved", "none"] = "proved"
     """`proved`: a network without a map of evidence is refused; `none`: it is taken, for losses that need no map."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _none_is_no_file(cls, weights: object) -> object:
+        return None if is_none(weights) else weights
 
     @field_validator("args")
     @classmethod
@@ -132,10 +154,13 @@ class ModelRecipe(NetworkRecipe):
     timm draws, as all runs did before there was this key."""
 
 
+_FINITE = ConfigDict(allow_inf_nan=False)
+
+
 class LossRecipe(BaseModel):
     """Which loss; keys besides `name` and `class_weights` are that loss's own options."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     name: str = "cyborg"
     """A name of salign.losses.LOSSES."""
@@ -154,7 +179,7 @@ class LossRecipe(BaseModel):
                 faults.append(f"loss {self.name} has no option {key!r}{nearest(key, known)}")
                 continue
             try:
-                given[key] = TypeAdapter(known[key]).validate_python(value)
+                given[key] = TypeAdapter(known[key], config=_FINITE).validate_python(value)
             except ValidationError as error:
                 faults += [f"{key}: {fault['msg']}, got {value!r}" for fault in error.errors()]
         if not faults:
@@ -177,7 +202,7 @@ class TrainOptions(Section):
 
     epochs: int = Field(default=30, ge=1)
     """Times each training image is seen."""
-    batch_size: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=20, ge=1, le=LARGEST_BATCH)
     """Images per step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD with momentum (published), or AdamW."""
@@ -229,7 +254,7 @@ class RunRecipe(Section):
     """Beginning of the run folder's name: letters, digits, dot, dash, underscore."""
     preset: str | None = None
     """Defaults of a published setting; what the recipe says itself wins."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """Of the initial weights, the order of the data, augmentation and dropout."""
     data: DataRecipe
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from salign.train.recipe import NetworkRecipe, RunRecipe, Section, TrainOptions
+from salign.config import Section
+from salign.train.recipe import NetworkRecipe, RunRecipe, TrainOptions
 
 
 class SaliencyModelRecipe(NetworkRecipe):
@@ -14,7 +15,7 @@ class SaliencyModelRecipe(NetworkRecipe):
 
     decoder: Literal["unet", "unet++"] = "unet"
     """U-Net, or U-Net++ as in MENTOR."""
-    width: int = Field(default=128, ge=16)
+    width: int = Field(default=128, ge=16, le=4096)
     """Channels of the deepest level of the decoder, halved with every level up."""
 
 

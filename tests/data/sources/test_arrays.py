@@ -77,6 +77,12 @@ def test_archives(tmp_path, save):
     found = as_drawn(read_arrays(tmp_path / "stack.npz"))
     assert list(found) == [("a", "anna"), ("a", "ben"), ("b", "anna"), ("b", "ben")]
     np.testing.assert_array_equal(found["b", "ben"], SOFT[3])
+    save(tmp_path / "numbered.npz", maps=SOFT[:2], ids=np.array([7, 12]), annotators=np.array([1, -2], np.int8))
+    found = as_drawn(read_arrays(tmp_path / "numbered.npz"))
+    assert list(found) == [("7", "1"), ("12", "-2")]
+    save(tmp_path / "odd.npz", maps=SOFT[:2], ids=np.array([7.0, 12.0]))
+    with pytest.raises(SalignError, match=r"odd\.npz: expected ids to be a list of names, got float64 \(2,\)"):
+        read_arrays(tmp_path / "odd.npz")
 
 
 def test_patterns_name_annotators(tmp_path):

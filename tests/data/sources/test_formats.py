@@ -264,7 +264,7 @@ HOSTILE_XML = {
 def test_hostile_xml_is_refused(kind, name, tmp_path):
     path = tmp_path / "a.xml"
     path.write_text(HOSTILE_XML[kind])
-    with pytest.raises(SalignError):
+    with pytest.raises(SalignError, match=r"a\.xml"):
         annotation_format(name).read(path)
 
 
@@ -289,7 +289,7 @@ def test_hostile_files_are_refused(kind, name, tmp_path):
     if (name, kind) == ("yolo", "nothing"):  # that is a blank
         assert len(annotation_format(name).read(path)) == 1
         return
-    with pytest.raises(SalignError):
+    with pytest.raises(SalignError, match=rf"a\{suffix}"):
         annotation_format(name).read(path)
-    with pytest.raises(SalignError):
+    with pytest.raises(SalignError, match=r"missing\.json"):
         annotation_format(name).read(tmp_path / "missing.json")

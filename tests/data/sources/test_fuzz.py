@@ -128,7 +128,7 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
     path = put(sample, folder)
     reader.read(path, **sample.options)  # everything is imported before it is watched
     rng = random.Random(zlib.crc32(name.encode()))
-    before, good, slowest = peak(), 0, 0.0
+    before, good, slowest, said = peak(), 0, 0.0, []
     OPENED.paths.clear()
     for number in range(COUNT):
         file = rng.choice(sorted(sample.files))
@@ -143,11 +143,12 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
                 slowest = max(slowest, time.process_time() - started)
             good += not notes.faults
             assert all(fault.message and "Traceback" not in fault.message for fault in notes.faults)
+            said += [fault.message for fault in notes.faults]
             check(found)
             if number % 20 == 0:
                 bring(found, images, tmp_path / "root" / "out")
-        except SalignError:
-            pass
+        except SalignError as error:
+            said.append(str(error))
         except BaseException:
             (tmp_path / "culprit").write_bytes(mutated)
             print(f"{name}: mutation {number} of {file}: {mutated[:300]!r}")
@@ -157,6 +158,7 @@ def test_mutated_files_give_an_error_or_a_result(name: str, tmp_path: Path) -> N
             (folder / file).write_bytes(sample.files[file])
     assert good > COUNT / 100, "hardly any file was still valid: the mutations are too coarse to test anything"
     assert good < COUNT
+    assert not [one for one in said if one.startswith("None")], "what is wrong, and where"
     ours = str(tmp_path / "root")
     code = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[3]))
     outside = [one for one in OPENED.paths if one and not one.startswith((ours, *code))]

@@ -47,45 +47,66 @@ def test_curves_are_met_by_close_points(letter, controls):
     assert len(stroke.points) == PIECES + 1
 
 
+TURNED = "strokes may be moved and scaled alike, not turned or squeezed"
+
+
 @pytest.mark.parametrize(
-    "inside",
+    ("inside", "said"),
     [
-        "<rect/>",
-        "<path/>",
-        '<path d="L 1 1"/>',
-        '<path d="M 1"/>',
-        '<path d="M 1 1 A 1 1 0 0 1 2 2"/>',
-        '<path d="m 1 1"/>',
-        '<path d="1 1"/>',
-        '<path d="M 1 1 ; drop"/>',
-        '<path d="M 1e99 1"/>',
-        '<path d="M 1 1 L 2 2" stroke-width="-1"/>',
-        '<path d="M 1 1 L 2 2" stroke-width="wide"/>',
-        '<path d="M 1 1" transform="rotate(30)"/>',
-        '<path d="M 1 1" transform="matrix(1 1 0 1 0 0)"/>',
-        '<path d="M 1 1" transform="scale(1 2)"/>',
-        '<path d="M 1 1" transform="scale(nan)"/>',
-        '<path d="M 1 1" transform="("/>',
-        "<g>" * 60 + "</g>" * 60,
+        ("<rect/>", "<rect> is not read; free drawing gives <path>"),
+        ("<path/>", "<path>: the key 'd' is missing; there is nothing"),
+        ('<path d="L 1 1"/>', "<path>: a path begins with M"),
+        ('<path d="M 1"/>', "<path>: d: expected 2 numbers after M, got 'M 1'"),
+        (
+            '<path d="M 1 1 A 1 1 0 0 1 2 2"/>',
+            "<path>: d: expected the commands M, L, H, V, Q, C and Z, got 'M 1 1 A 1 1 0 0 1 2 2'",
+        ),
+        ('<path d="m 1 1"/>', "<path>: d: expected the commands M, L, H, V, Q, C and Z, got 'm 1 1'"),
+        ('<path d="1 1"/>', "<path>: d: expected a command before each number, got '1 1'"),
+        ('<path d="M 1 1 ; drop"/>', "<path>: d: expected a path of commands and numbers, got 'M 1 1 ; drop'"),
+        ('<path d="M 1e99 1"/>', "<path>: [1]: expected a number from -1e+09 to 1e+09, got '1e99'"),
+        (
+            '<path d="M 1 1 L 2 2" stroke-width="-1"/>',
+            "<path>: stroke-width: expected a number from 0 to 1e+09, got '-1'",
+        ),
+        (
+            '<path d="M 1 1 L 2 2" stroke-width="wide"/>',
+            "<path>: stroke-width: expected a number from 0 to 1e+09, got 'wide'",
+        ),
+        ('<path d="M 1 1" transform="rotate(30)"/>', "expected matrix, translate or scale, got 'rotate(30)'"),
+        ('<path d="M 1 1" transform="matrix(1 1 0 1 0 0)"/>', TURNED),
+        ('<path d="M 1 1" transform="matrix(-1 0 0 -1 0 0)"/>', TURNED),
+        ('<path d="M 1 1" transform="scale(1 2)"/>', TURNED),
+        ('<path d="M 1 1" transform="scale(nan)"/>', TURNED),
+        ('<path d="M 1 1" transform="("/>', "expected matrix, translate or scale, got '('"),
+        ("<g>" * 60 + "</g>" * 60, "nested too deeply"),
     ],
 )
-def test_what_is_no_stroke_is_refused(inside):
-    with pytest.raises(SalignError):
+def test_what_is_no_stroke_is_refused(inside, said):
+    with pytest.raises(SalignError) as caught:
         read(inside)
+    assert str(caught.value) == f"a.svg: {said}"
+
+
+COMMAND = "path[0]: expected a command M, L, H, V, Q, C or Z with its numbers, got a list"
 
 
 @pytest.mark.parametrize(
-    "drawn",
+    ("drawn", "said"),
     [
-        {"type": "rect"},
-        {"type": "path", "path": [["M", 1, 1]], "strokeWidth": 2, "angle": 30},
-        {"type": "path", "path": [["M", 1]], "strokeWidth": 2},
-        {"type": "path", "path": [["X", 1, 1]], "strokeWidth": 2},
-        {"type": "path", "path": [[]], "strokeWidth": 2},
-        {"type": "path", "path": [["L", 1, 1]], "strokeWidth": 2},
-        {"type": "path", "path": [["M", 1, 1]]},
+        ({"type": "rect"}, ".type: expected 'path', as free drawing gives, got 'rect'"),
+        (
+            {"type": "path", "path": [["M", 1, 1]], "strokeWidth": 2, "angle": 30},
+            ".angle: expected 0: a path as it was drawn, got 30",
+        ),
+        ({"type": "path", "path": [["M", 1]], "strokeWidth": 2}, f".{COMMAND}"),
+        ({"type": "path", "path": [["X", 1, 1]], "strokeWidth": 2}, f".{COMMAND}"),
+        ({"type": "path", "path": [[]], "strokeWidth": 2}, f".{COMMAND}"),
+        ({"type": "path", "path": [["L", 1, 1]], "strokeWidth": 2}, ": a path begins with M"),
+        ({"type": "path", "path": [["M", 1, 1]]}, ": the key 'strokeWidth' is missing; there is 'type', 'path'"),
     ],
 )
-def test_what_is_no_free_drawing_is_refused(drawn):
-    with pytest.raises(SalignError):
+def test_what_is_no_free_drawing_is_refused(drawn, said):
+    with pytest.raises(SalignError) as caught:
         fabric_strokes(Field({"objects": [drawn]}, "canvas"))
+    assert str(caught.value) == f"canvas: objects[0]{said}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from references.cam import head_gradient_cam
 from salign.models import Backbone
+from salign.models.backbone import Cam
 from salign.types import Output, SalignError
 
 K = 5
@@ -227,6 +228,114 @@ def test_a_class_token_is_taken_where_no_map_is_asked_for() -> None:
             ask(torch.tensor([0, 1]))
 
 
+MAPS_INSTEAD = r"Take a network that gives feature maps, such as a resnet, convnext or swin, or a vit_\*"
+POOL = r"Pool the patch tokens instead: model\.args = \{global_pool: avg\}\. Or do without maps"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        (
+            "pit_ti_224",
+            224,
+            rf"pit_ti_224: timm gives its class token alone, not the features of places.*{MAPS_INSTEAD}",
+        ),
+        ("pit_ti_distilled_224", 224, rf"gives its class token alone.*{MAPS_INSTEAD}.*model\.cam = none"),
+        ("deit_tiny_distilled_patch16_224", 224, rf"read from a class token.*explains it\. {MAPS_INSTEAD}"),
+        ("coat_tiny", 224, rf"expected one tensor of feature maps or tokens, got several in a list\. {MAPS_INSTEAD}"),
+        *(
+            pytest.param(name, size, message, marks=pytest.mark.slow)
+            for name, size, message in (
+                ("crossvit_tiny_240", 240, rf"got several in a list\. {MAPS_INSTEAD}"),
+                ("efficientvim_m1", 224, rf"got several in a list\. {MAPS_INSTEAD}"),
+                ("volo_d1_224", 224, rf"read from a class token.*explains it\. {MAPS_INSTEAD}"),
+                ("coat_lite_tiny", 224, rf"read from a class token.*{POOL}"),
+                ("xcit_nano_12_p16_224", 224, rf"read from a class token.*{POOL}"),
+                ("cait_xxs24_224", 224, rf"read from a class token.*{POOL}"),
+                ("qwen3_vit_88m_enc", 224, rf"is an encoder without a classifier\. {MAPS_INSTEAD}"),
+            )
+        ),
+    ],
+)
+def test_a_network_without_a_map_is_refused_with_a_remedy_that_helps(name: str, size: int, message: str) -> None:
+    with pytest.raises(SalignError, match=message):
+        Backbone(name, K, image_size=(size, size))
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "pit_ti_distilled_224"])
+def test_a_class_token_alone_is_taken_where_no_map_is_asked_for(name: str) -> None:
+    backbone = Backbone(name, K, image_size=(224, 224), cam="none").eval()
+    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        output = backbone(images)
+        assert torch.equal(output.logits, backbone.net(images))
+        assert torch.equal(output.features[:, :, 0, 0], backbone.net.forward_features(images)[:, -1])
+    assert (backbone.cam_kind, backbone.grid) == ("none", (1, 1))
+
+
+def test_one_patch_is_a_place_however_small_the_grid() -> None:
+    """An image as large as a patch has one place, and no token else."""
+    backbone = Backbone("test_vit2", K, image_size=(16, 16), args={**AVERAGE, "img_size": 16})
+    assert (backbone.grid, backbone.prefix, backbone.cam_kind) == ((1, 1), 1, "head_gradient")
+
+
+@pytest.mark.slow
+def test_a_class_token_that_timm_does_not_declare_is_no_place() -> None:
+    backbone = Backbone("coat_lite_tiny", K, image_size=(224, 224), args=AVERAGE).eval()
+    images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        output = backbone(images)
+        tokens = backbone.net.forward_features(images)
+        assert relative(output.logits - backbone.net(images), output.logits) < 1e-5
+    assert backbone.grid == (7, 7)
+    assert tokens.shape[1] == 50
+    for row, column in ((0, 5), (3, 2)):
+        assert torch.equal(output.features[0, :, row, column], tokens[0, 1 + 7 * row + column])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "args", "message"),
+    [
+        ("test_resnet", 64, {"global_pool": ""}, r"its head does not take its features: .*Leave global_pool out"),
+        (
+            "test_vit",
+            160,
+            {"global_pool": ""},
+            r"expected 5 logits of each image.* got \(2, 101, 5\)\. Leave global_pool",
+        ),
+        ("test_convnext", 64, {"global_pool": ""}, r"expected 5 logits.* got \(2, 5, 2, 2\)\. Leave global_pool out"),
+        ("test_resnet", 64, {"in_chans": 1}, r"model\.args: in_chans = 1, but images have three channels"),
+        (
+            "test_resnet",
+            64,
+            {"drop_rate": 2.0},
+            r"\{'drop_rate': 2\.0\}: its head does not.*Look at model\.args: drop_rate\.",
+        ),
+        ("test_resnet", 64, {"layers": [0, 0, 0, 0]}, r"its head does not take its features.*model\.args: layers\."),
+        (
+            "test_resnet",
+            64,
+            {"channels": [1]},
+            r"with model\.args = \{'channels': \[1\]\} does not accept images of 64 x 64",
+        ),
+    ],
+)
+@pytest.mark.parametrize("cam", ["proved", "none"])
+def test_a_keyword_that_breaks_the_network_is_named(
+    name: str, size: int, args: dict[str, Any], message: str, cam: Cam
+) -> None:
+    with pytest.raises(SalignError, match=message):
+        Backbone(name, K, image_size=(size, size), args=args, cam=cam)
+
+
+@pytest.mark.parametrize("pool", ["avg", "max", "avgmax", "catavgmax"])
+def test_any_pooling_that_gives_an_answer_is_taken(pool: str) -> None:
+    backbone, images = build("test_resnet", 64, {"args": {"global_pool": pool}})
+    assert backbone.cam_kind == ("linear" if pool == "avg" else "head_gradient")
+    with torch.inference_mode():
+        assert relative(backbone(images).logits - backbone.net(images), backbone.net(images)) < 1e-6
+
+
 @pytest.mark.parametrize(("name", "near"), [("resnet5000", "resnet50"), ("densenet_121", "densenet121")])
 def test_an_unknown_name_lists_the_nearest(name: str, near: str) -> None:
     with pytest.raises(SalignError, match=rf"unknown backbone '{name}'.*Nearest:.*\b{near}\b"):
@@ -245,7 +354,9 @@ def test_a_keyword_that_salign_sets_itself_is_refused(name: str) -> None:
 
 
 def test_an_image_size_the_network_cannot_take_is_named() -> None:
-    with pytest.raises(SalignError, match=r"vit_tiny_patch16_224 does not accept images of 64 x 96"):
+    with pytest.raises(
+        SalignError, match=r"vit_tiny_patch16_224 with .* does not accept images of 64 x 96: Input height"
+    ):
         Backbone("vit_tiny_patch16_224", K, image_size=(64, 96), args=AVERAGE)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from salign.checks import choice
 from salign.models.heads import head_parts
+from salign.models.places import Layout, layout_of, placeless, to_maps, token_grid
+from salign.models.proof import CamKind, prove_cam
 from salign.types import Output, SalignError
 
-CamKind = Literal["linear", "head_gradient", "none"]
 Cam = Literal["proved", "none"]
-Layout = Literal["nchw", "nhwc", "tokens"]
 RESERVED = frozenset(
     (
         "pretrained",
@@ -30,6 +30,11 @@ RESERVED = frozenset(
     )
 )
 """Keywords of `timm.create_model` that salign sets itself; some read weights from a pickle or the hub."""
+_INSTEAD = (
+    "Take a network that gives feature maps, such as a resnet, convnext or swin, or a vit_* with "
+    "model.args = {global_pool: avg}"
+)
+_WITHOUT_MAPS = "Or do without maps, as losses can that need none: model.cam = none."
 
 
 class Backbone(nn.Module):
@@ -69,12 +74,22 @@ class Backbone(nn.Module):
         choice("cam", cam, Cam)
         self.name = name
         self.net = create(name, classes, output_stride, dict(args or {}))
-        self.prefix: int = getattr(self.net, "num_prefix_tokens", 0)
+        if not hasattr(self.net, "get_classifier"):
+            raise SalignError(f"{name} is an encoder without a classifier. {_INSTEAD}.")
+        self.prefix: int = placeless(self.net)
         with _probing(self.net) as generator, torch.no_grad():
             # Of the network's own features only the shape is used: with random weights they may vanish.
-            shape = _raw_shape(self, torch.rand(2, 3, *image_size, generator=generator))
-            self.layout: Layout = _layout(self.net, shape)
+            shape = _raw_shape(self, torch.rand(2, 3, *image_size, generator=generator), args)
+            self.layout: Layout = layout_of(self.net, shape)
+            if self.layout == "tokens" and shape[1] <= self.prefix:
+                if cam == "proved":
+                    raise SalignError(
+                        f"{name}: timm gives its class token alone, not the features of places, so no map says where "
+                        f"it looks. {_INSTEAD}. {_WITHOUT_MAPS}"
+                    )
+                self.prefix = shape[1] - 1  # the last stands for the whole image
             raw = torch.randn(shape, generator=generator)
+            expected = _answer(self, raw, classes, args)
             features = self._to_maps(raw, image_size)
             self.grid: tuple[int, int] = (features.shape[2], features.shape[3])
             """(h, w) of the feature maps at `image_size`."""
@@ -82,14 +97,15 @@ class Backbone(nn.Module):
             self.cam_kind: CamKind = "none"
             if cam == "none":
                 return
-            kind = prove_cam(self.head, self.net.get_classifier(), features, expected=self.net.forward_head(raw))
-            if kind is None:
-                raise SalignError(
-                    f"{name}: its answer is read from a class token, not from the feature maps, so no class activation "
-                    "map explains it. Pool the patch tokens instead: model.args = {global_pool: avg}. Or do without "
-                    "maps, as losses can that need none: model.cam = none."
-                )
-            self.cam_kind = kind
+            kind = prove_cam(self.head, self.net.get_classifier(), features, expected)
+        if kind is None:
+            pooled = _patches_can_be_pooled(name, classes, image_size, output_stride, dict(args or {}))
+            remedy = "Pool the patch tokens instead: model.args = {global_pool: avg}" if pooled else _INSTEAD
+            raise SalignError(
+                f"{name}: its answer is read from a class token, not from the feature maps, so no class activation map "
+                f"explains it. {remedy}. {_WITHOUT_MAPS}"
+            )
+        self.cam_kind = kind
 
     def features(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)`, normalised -> `(B, C, h, w)`."""
@@ -98,7 +114,7 @@ class Backbone(nn.Module):
     def _to_maps(self, raw: Tensor, image_size: tuple[int, int]) -> Tensor:
         if self.layout == "tokens":
             tokens = raw[:, self.prefix :].transpose(1, 2)
-            return tokens.unflatten(2, _token_grid(self.name, tokens.shape[2], *image_size))
+            return tokens.unflatten(2, token_grid(self.name, tokens.shape[2], *image_size))
         return to_maps(self.net, raw)
 
     def head(self, features: Tensor) -> Tensor:
@@ -128,32 +144,6 @@ class Backbone(nn.Module):
         )
 
 
-def prove_cam(
-    head: Callable[[Tensor], Tensor], classifier: object, features: Tensor, expected: Tensor
-) -> CamKind | None:
-    """Find out which class activation map has a meaning for a network in evaluation mode.
-
-    Args:
-        head: `(B, C, h, w)` -> `(B, K)`, said to be what the network makes of its feature maps.
-        classifier: its last layer; the weights must not be zero.
-        features: `(B, C, h, w)`, random.
-        expected: `(B, K)` logits that the network itself gives for those features.
-
-    Returns:
-        `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`;
-        None where the logits are not `head` of the feature maps.
-    """
-    logits = head(features)
-    if not equal(logits, expected):
-        return None
-    if not isinstance(classifier, nn.Linear) or classifier.in_features != features.shape[1]:
-        return "head_gradient"
-    every_class = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
-    cam = Output(logits, features, head, classifier.weight).cam(every_class)
-    answer = logits if classifier.bias is None else logits - classifier.bias
-    return "linear" if equal(cam.mean((2, 3)), answer) else "head_gradient"
-
-
 def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
     """Build a timm network with random weights; 0 classes = without a classifier.
 
@@ -166,6 +156,10 @@ def create(name: str, classes: int, output_stride: int | None, args: dict[str, A
     if taken := sorted(RESERVED & set(args)):
         raise SalignError(
             f"model.args: {', '.join(taken)} is not for args. Use model.weights, classes or output_stride."
+        )
+    if args.get("in_chans") not in (None, 3):
+        raise SalignError(
+            f"model.args: in_chans = {args['in_chans']!r}, but images have three channels, grey ones, too."
         )
     if output_stride is not None:
         args["output_stride"] = output_stride
@@ -201,42 +195,54 @@ def _probing(net: Any) -> Iterator[torch.Generator]:
         net.train(was_training)
 
 
-def _raw_shape(backbone: Backbone, images: Tensor) -> torch.Size:
+def _raw_shape(backbone: Backbone, images: Tensor, args: dict[str, Any] | None) -> torch.Size:
     try:
         raw = backbone.net.forward_features(images)
-    except (AssertionError, RuntimeError) as error:
+    except Exception as error:  # what a wrong keyword, which timm let pass, makes of the network
         size = " x ".join(str(side) for side in images.shape[2:])
-        raise SalignError(f"{backbone.name} does not accept images of {size}: {error}") from error
+        raise SalignError(f"{_made(backbone, args)} does not accept images of {size}: {error}") from error
     if isinstance(raw, Tensor) and raw.dim() in (3, 4):
         return raw.shape
-    came = tuple(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
-    raise SalignError(f"{backbone.name}: expected feature maps or tokens, got {came}. Choose another backbone.")
+    came = tuple(raw.shape) if isinstance(raw, Tensor) else f"several in a {type(raw).__name__}"
+    raise SalignError(f"{backbone.name}: expected one tensor of feature maps or tokens, got {came}. {_INSTEAD}.")
 
 
-def _layout(net: Any, shape: torch.Size) -> Layout:
-    if len(shape) == 3:
-        return "tokens"
-    return "nhwc" if _channels_last(net) else "nchw"
+def _answer(backbone: Backbone, raw: Tensor, classes: int, args: dict[str, Any] | None) -> Tensor:
+    """`(2, classes)` logits of the network itself, from its features `raw` of two images.
+
+    Raises:
+        SalignError: its head does not give them, for instance since a keyword took the pooling away.
+    """
+    made = _made(backbone, args)
+    try:
+        logits = backbone.net.forward_head(raw)
+    except Exception as error:  # as above
+        raise SalignError(f"{made}: its head does not take its features: {error}{_hint(args)}") from error
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise SalignError(
+            f"{made}: expected {classes} logits of each image, (2, {classes}) of two, got {came}{_hint(args)}"
+        )
+    return logits
 
 
-def to_maps(net: Any, raw: Tensor) -> Tensor:
-    """Feature maps as timm gives them, four dimensions in the network's own order -> `(B, C, h, w)`."""
-    return raw.permute(0, 3, 1, 2) if _channels_last(net) else raw
+def _made(backbone: Backbone, args: dict[str, Any] | None) -> str:
+    return f"{backbone.name} with model.args = {args}" if args else backbone.name
 
 
-def _channels_last(net: Any) -> bool:
-    return str(getattr(net, "output_fmt", "")).endswith("NHWC")
+def _hint(args: dict[str, Any] | None) -> str:
+    if "global_pool" in (args or {}):
+        return ". Leave global_pool out of model.args, or let it be avg."
+    return f". Look at model.args: {', '.join(args)}." if args else f". {_INSTEAD}."
 
 
-def _token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, int]:
-    """(h, w) of `tokens` square patches covering an image of `height` x `width` pixels."""
-    patch = (height * width / tokens) ** 0.5
-    grid = (round(height / patch), round(width / patch))
-    if grid[0] * grid[1] != tokens:
-        raise SalignError(f"{name}: {tokens} tokens do not tile an image of {height} x {width} pixels.")
-    return grid
-
-
-def equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
-    """Equal relative to the largest value: networks with random weights answer on any scale."""
-    return left.shape == right.shape and bool((left - right).abs().max() <= tolerance * right.abs().max())
+def _patches_can_be_pooled(
+    name: str, classes: int, image_size: tuple[int, int], output_stride: int | None, args: dict[str, Any]
+) -> bool:
+    if "global_pool" in args:
+        return False
+    try:
+        Backbone(name, classes, image_size=image_size, output_stride=output_stride, args=args | {"global_pool": "avg"})
+    except SalignError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from salign.checks import images as check_images
 from salign.checks import number
-from salign.models.backbone import CamKind, equal, prove_cam
+from salign.models.proof import CamKind, equal, prove_cam
 from salign.models.running import running_statistics_kept
 from salign.types import Output, SalignError
 

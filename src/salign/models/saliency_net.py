@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from salign.checks import choice, number
 from salign.checks import images as check_images
-from salign.models.backbone import create, to_maps
+from salign.models.backbone import create
+from salign.models.places import to_maps
 from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
 from salign.types import SalignError

@@ -1,0 +1,44 @@
+"""Which class activation map of a network means what it says, proved on random features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from salign.types import Output
+
+CamKind = Literal["linear", "head_gradient", "none"]
+
+
+def prove_cam(
+    head: Callable[[Tensor], Tensor], classifier: object, features: Tensor, expected: Tensor
+) -> CamKind | None:
+    """Find out which class activation map has a meaning for a network in evaluation mode.
+
+    Args:
+        head: `(B, C, h, w)` -> `(B, K)`, said to be what the network makes of its feature maps.
+        classifier: its last layer; the weights must not be zero.
+        features: `(B, C, h, w)`, random.
+        expected: `(B, K)` logits that the network itself gives for those features.
+
+    Returns:
+        `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`;
+        None where the logits are not `head` of the feature maps.
+    """
+    logits = head(features)
+    if not equal(logits, expected):
+        return None
+    if not isinstance(classifier, nn.Linear) or classifier.in_features != features.shape[1]:
+        return "head_gradient"
+    every_class = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
+    cam = Output(logits, features, head, classifier.weight).cam(every_class)
+    answer = logits if classifier.bias is None else logits - classifier.bias
+    return "linear" if equal(cam.mean((2, 3)), answer) else "head_gradient"
+
+
+def equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
+    """Equal relative to the largest value: networks with random weights answer on any scale."""
+    return left.shape == right.shape and bool((left - right).abs().max() <= tolerance * right.abs().max())

@@ -145,7 +145,7 @@ def test_unsound_rows_are_reported_along_with_the_rest(sound):
     (sound.parent / "text.png").write_text("not a picture")
     add(
         sound,
-        "0,5.png,a,train,",
+        "0,5.png,b,train,",
         "y,gone.png,a,train,",
         "z,../up.png,a,train,",
         "t,text.png,a,train,",

@@ -200,7 +200,7 @@ def test_parquet_numbers_become_text_and_rows_count_from_two(folder):
     table = pd.DataFrame({"id": [1, 1], "path": ["images/a.png"] * 2, "label": [0, 1], "split": "train"})
     table.assign(saliency=pd.Series([None, ""], dtype="string")).to_parquet(folder / "m.parquet")
     found, _ = faults(folder / "m.parquet")
-    assert [(row, column) for row, column, _ in found] == [(3, "id")]
+    assert [(row, column) for row, column, _ in found] == [(3, "id"), (3, "label")]
 
 
 def test_select_by_split_and_class(folder):
@@ -291,7 +291,7 @@ def test_a_table_in_memory_is_held_to_the_same_rules(folder):
 
 
 def test_a_hundred_thousand_rows_look_up_each_file_once_and_are_held_compactly(folder, monkeypatch):
-    body = "".join(f"{i},images/{'abcd'[i % 4]}.png,{i % 10},train,,\n" for i in range(100_000))
+    body = "".join(f"{i},images/{'abcd'[i % 4]}.png,{i % 4},train,,\n" for i in range(100_000))
     path = written(folder, body)
     looked_up = []
     look_up = manifest_checks._path_fault
@@ -337,7 +337,7 @@ def test_without_a_column_saliency_nobody_looked(folder):
     ],
 )
 def test_spaces_around_a_label_or_a_split_are_a_fault_with_their_row(folder, label, split, complaint):
-    path = written(folder, f"1,images/a.png,{label},{split},,\n2,images/a.png,real,train,,\n")
+    path = written(folder, f"1,images/a.png,{label},{split},,\n2,images/b.png,real,train,,\n")
     with pytest.raises(ManifestError, match=complaint) as caught:
         Manifest.read(path)
     assert [fault.row for fault in caught.value.faults] == [2]
@@ -354,7 +354,9 @@ def test_names_that_look_alike_are_asked_about(folder):
         ("caf\u00e9", "test"),
         ("b", "t1"),
     ]
-    body = "".join(f"{k},images/a.png,{label},{split},,\n" for k, (label, split) in enumerate(rows))
+    for k in range(len(rows)):
+        Image.new("RGB", (4, 4)).save(folder / "images" / f"{k}.png")
+    body = "".join(f"{k},images/{k}.png,{label},{split},,\n" for k, (label, split) in enumerate(rows))
     questions = Manifest.read(written(folder, body)).questions()
     assert [question.split(" differ by")[0] for question in questions] == [
         "label: 'Real' (1) and 'real' (2)",

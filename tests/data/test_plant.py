@@ -192,7 +192,7 @@ def test_names_never_collide(tmp_path):
     Image.open(tmp_path / "in" / "1.png").save(tmp_path / "in" / "map0.jpg")
     rows = [
         ("x", "0.png", "a", "train", "map0.png"),
-        ("y", "0.png", "b", "train", ""),
+        ("y", "0.png", "a", "train", ""),
         ("z", "map0.jpg", "b", "train", ""),
     ]
     source = Manifest.of(pd.DataFrame(rows, columns=["id", "path", "label", "split", "saliency"]), tmp_path / "in")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Annotated:
     """What the tool calls the image as a whole, where it says that apart from the marks; several contradict."""
     relative: bool = False
     """The coordinates of the shapes are shares of width and height, 0..1 (YOLO); `size` is None then."""
+    source: str | None = field(default=None, compare=False)
+    """The file that says so, below the folder that is read, where each image has a file of its own."""
 
 
 def by_label(

@@ -111,8 +111,8 @@ class Manifest:
 
         Raises:
             ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
-                leave the root (through `..` or a link), files that are missing, labels and splits with spaces around
-                them, names of one cell that are empty or come twice.
+                leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
+                splits with spaces around them, names of one cell that are empty or come twice.
         """
         manifest, found = cls.unchecked(path, root, multi_label=multi_label)
         found += manifest.faults()

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
-from salign.data.labels import wrong_cells
+from salign.data.labels import ordered, wrong_cells
 from salign.types import names_in
 
 Found = tuple[int | None, str, str]
@@ -38,7 +38,7 @@ def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
 
 
 def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool) -> list[Found]:
-    """Empty cells, ids that come twice, labels and splits with spaces around them, wrong sets of labels."""
+    """Empty cells, ids that come twice, files with two labels, labels and splits with spaces, wrong sets of labels."""
     rows = table["row"]
     found: list[Found] = [
         (int(row), column, EMPTY)
@@ -47,6 +47,7 @@ def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool
         for row in rows[table[column].isna()]
     ]
     found += _duplicate_ids(table)
+    found += _contradicting_labels(table, multi_label=multi_label)
     if multi_label:
         found += [(int(rows.iloc[i]), "label", said) for i, said in wrong_cells(table["label"])]
     for column in ("split",) if multi_label else ("label", "split"):
@@ -123,6 +124,18 @@ def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
     again = known.duplicated("id").to_numpy(dtype=bool)
     for row, name, earlier in zip(known["row"][again], known["id"][again], first[again], strict=True):
         yield int(row), "id", f"{name!r} was already used in row {earlier}; an id names one image"
+
+
+def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator[Found]:
+    """Rows of a file whose label is another than in its first row; several rows of a file are several people's maps."""
+    known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
+    known = known[known.duplicated("path", keep=False).to_numpy(dtype=bool)]
+    known = known.assign(same=ordered(known["label"]) if multi_label else known["label"])
+    first = known.groupby("path")[["row", "label", "same"]].transform("first")
+    other = (known["same"] != first["same"]).to_numpy(dtype=bool)
+    cells = (known["row"], known["path"], known["label"], first["label"], first["row"])
+    for row, path, label, earlier, where in zip(*(column[other] for column in cells), strict=True):
+        yield int(row), "label", f"{path!r} is {label!r} here and {earlier!r} in row {where}"
 
 
 def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | None:

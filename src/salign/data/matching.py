@@ -85,7 +85,9 @@ class Images:
                 f"no image of this name in this folder, but {elsewhere[0]}; if folders say nothing here, match by name "
                 "alone (--by-name)"
             )
-        raise SalignError("no image of this name")
+        alike = next((there for there in self._named if there.casefold() == last.casefold()), None)
+        hint = f", but {self._named[alike][0]}: is it that one? Then rename one of the two" if alike else ""
+        raise SalignError(f"no image of this name{hint}")
 
 
 def _parts(path: str) -> list[str]:

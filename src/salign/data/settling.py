@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from salign.data.runs import Runs, at_size
 from salign.maps.rasterize import covers, fixation_map, rasterize
 from salign.maps.shapes import Fixation, Shape, bounds, scaled
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError
+from salign.types import SalignError, names_in
 
 
 @dataclass
@@ -75,34 +75,52 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
     names: dict[str, str] = {}
     resized: list[str] = []
     for name, marks in _by_name(_named(annotated, naming, faults)).items():
+        where = _place(name, marks)
         try:
-            path = images.find(name)
-        except SalignError as error:
-            faults.append(Fault(None, name, str(error)))
-            continue
-        if names.setdefault(path, name) != name:
-            faults.append(Fault(None, name, f"is the image {path}, and so is {names[path]!r}; rename one of the files"))
-            continue
-        try:
+            path = _found(name, marks, images)
+            if names.setdefault(path, name) != name:
+                found.pop(path, None)
+                raise SalignError(f"is the image {path}, and so is {names[path]!r}; rename one of the files")
             size = image_size(folder / path, where=path)
             fitting = [_fitted(one, size) for one in marks]
+            label = _class(path, fitting, naming)
         except (ImageError, SalignError) as error:
-            faults.append(Fault(None, name, str(error)))
+            faults.append(Fault(None, where, str(error)))
             continue
         if any(one.size not in (None, size) for one in marks):
             resized.append(path)
-        try:
-            label = _class(path, fitting, naming)
-        except SalignError as error:
-            faults.append(Fault(None, name, str(error)))
-            continue
-        kept = [touching for one in fitting if (touching := _touching(one, size, name, faults)) is not None]
+        kept = [touching for one in fitting if (touching := _touching(one, size, where, faults)) is not None]
         if not kept:
             continue
         image = found.setdefault(path, Marked(path, size, label))
         for one in kept:
             image.people.setdefault(one.annotator, []).append(one)
     return Settled([image for _, image in sorted(found.items())], faults, resized)
+
+
+def _place(name: str, marks: Sequence[Annotated]) -> str:
+    """The file of annotations, where the image has one of its own, and the name of the image."""
+    sources = {one.source for one in marks}
+    source = sources.pop() if len(sources) == 1 else None
+    return name if source is None else f"{source}: {name}"
+
+
+def _found(name: str, marks: Sequence[Annotated], images: Images) -> str:
+    """The image that is called `name`, if no file that says so bears the name of another one."""
+    path = images.find(name)
+    for source in sorted({one.source for one in marks if one.source is not None}):
+        other = _bearing(source, images)
+        if other not in (None, path):
+            raise SalignError(f"the image that it names is {path}, and its own name is that of {other}; rename one")
+    return path
+
+
+def _bearing(source: str, images: Images) -> str | None:
+    """The image that has the name of a file, if there is one."""
+    try:
+        return images.find(PurePosixPath(source).with_suffix("").as_posix())
+    except SalignError:
+        return None
 
 
 def _by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
@@ -188,7 +206,7 @@ def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
     said = whole or sorted({one.label for one in marks if one.label})
     if naming.classes is not None:
         known, own = set(naming.classes.values()), naming.classes[path]
-        other = [label for label in said if label in known and label != own]
+        other = [label for label in said if label in known and label not in names_in(own)]
         if other:
             raise SalignError(f"annotated as {', '.join(map(repr, other))}, and its class is {own!r}")
         return own

@@ -20,23 +20,22 @@ from salign.data.sources.fixations import Gaze
 from salign.data.sources.notes import Notes
 from salign.maps.shapes import Box, Fixation, Polygon, Stroke
 from salign.types import SalignError
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Write files and read them: the marks by image, and the faults."""
-
-    def reader(form, files, start="", **options):
-        for name, content in files.items():
-            path = tmp_path / "in" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            whole = content if isinstance(content, str | bytes) else json.dumps(content)
-            path.write_bytes(whole if isinstance(whole, bytes) else whole.encode())
-        notes = Notes()
-        found = annotation_format(form).read(tmp_path / "in" / start, notes, **options)
-        return found, [str(fault) for fault in notes.faults]
-
-    return reader
+from tool_files import (
+    BOX,
+    IMAGES,
+    KINDS,
+    MASK,
+    RECT,
+    RECTANGLE,
+    coco,
+    cvat,
+    drawn,
+    labelme,
+    result,
+    studio,
+    via,
+    voc,
+)  # fmt: skip
 
 
 def marks(found):
@@ -44,17 +43,6 @@ def marks(found):
 
 
 # ---- boxes and polygons of detection: COCO, VOC, YOLO, tables
-
-IMAGES = [{"id": 1, "file_name": "a.png", "height": 40, "width": 60}]
-KINDS = [{"id": 3, "name": "cat"}]
-MASK = np.zeros((40, 60), dtype=bool)
-MASK[5:9, 7:20] = True
-
-
-def coco(*annotations, images=IMAGES, categories=KINDS):
-    listed = [{"image_id": 1, "category_id": 3} | one for one in annotations]
-    return {"c.json": {"images": images, "annotations": listed, "categories": categories}}
-
 
 COCO = {
     "numbers in quotes": ({"segmentation": [["1", "2", "9", "2", "9", "8"]]}, Polygon(((1, 2), (9, 2), (9, 8)))),
@@ -125,16 +113,6 @@ def test_coco_without_the_size_of_images_takes_that_of_the_run_lengths(read):
 def test_coco_categories_and_images_may_be_numbers(read):
     found, faults = read("coco", coco({"bbox": [1, 2, 3, 4]}, categories=[{"id": "3", "name": 7}]), "c.json")
     assert (marks(found), faults) == ([("a.png", "7", (Box(1, 2, 4, 6),))], [])
-
-
-def voc(name, *boxes, size=""):
-    things = "".join(
-        f"<object><name>cat</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox>"
-        "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"
-        "</object>"
-        for x0, y0, x1, y1 in boxes
-    )
-    return f"<annotation><filename>{name}</filename>{size}{things}</annotation>"
 
 
 def test_voc_corners_that_are_swapped_parts_and_floats(read):
@@ -251,14 +229,6 @@ def test_tables_of_boxes_leave_out_rows_with_their_number(read):
 # ---- tools to label with: LabelMe, VIA, CVAT, Label Studio
 
 
-def labelme(*shapes, **more):
-    return {"imagePath": "a.png", "imageHeight": 40, "imageWidth": 60, "imageData": None, "shapes": [*shapes]} | more
-
-
-def drawn(kind, *points, **more):
-    return {"label": "cat", "shape_type": kind, "points": [*points]} | more
-
-
 LABELME_FAULTS = {
     "a polygon of two points": (drawn("polygon", [1, 2], [9, 8]), "polygon: expected 3 to 100000 points, got 2"),
     "a circle of one point": (drawn("circle", [1, 2]), "a circle has 2 points, got 1"),
@@ -303,14 +273,6 @@ def test_labelme_a_mask_without_the_size_of_the_image_is_a_fault(read):
     assert "a mask needs imageHeight and imageWidth" in faults[0]
 
 
-def via(*regions, attributes=None):
-    listed = [{"shape_attributes": shape, "region_attributes": labels} for shape, labels in regions]
-    file = {"filename": "a.png", "size": 1, "regions": listed, "file_attributes": attributes or {}}
-    return {"v.json": {"a.png1": file}}
-
-
-RECT = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
-
 VIA_FAULTS = {
     "a width below 0": ({**RECT, "width": -3}, "expected the top left corner first"),
     "a rect without height": ({key: RECT[key] for key in ("name", "x", "y", "width")}, "the key 'height' is missing"),
@@ -342,13 +304,6 @@ def test_via_a_csv_row_that_is_cut_is_no_blank_image(read):
     assert [("row 3" in faults[0]), ("row 4" in faults[1])] == [True, True]
 
 
-def cvat(*shapes):
-    inner = "".join(shapes)
-    return {"c.xml": f'<annotations><image name="a.png" width="60" height="40">{inner}</image></annotations>'}
-
-
-BOX = '<box label="cat" xtl="1" ytl="2" xbr="9" ybr="8"/>'
-
 CVAT_FAULTS = {
     "a cuboid": ('<cuboid label="cat" xtl1="1"/>', "<cuboid> is not read; polygon, box"),
     "a skeleton": ('<skeleton label="cat"><points label="1" points="1,2"/></skeleton>', "<skeleton> is not read"),
@@ -375,17 +330,6 @@ def test_cvat_points_are_apart_and_not_a_line(read):
     found, _ = read("cvat", cvat('<points label="cat" points="5,5;25,5"/>'), "c.xml", width=4.0)
     assert found[0].shapes == (Stroke(((5, 5),), (2,)), Stroke(((25, 5),), (2,)))
 
-
-def result(own, kind, value, name="label"):
-    about = {"original_width": 60, "original_height": 40, "image_rotation": 0}
-    return about | {"id": own, "type": kind, "from_name": name, "value": value}
-
-
-def studio(*results, image="/data/upload/1/1a2b3c4d-a.png", **more):
-    return {"ls.json": [{"data": {"image": image}, "annotations": [{"result": [*results]} | more]}]}
-
-
-RECTANGLE = {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": ["cat"]}
 
 STUDIO_FAULTS = {
     "an image that was turned": (

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from salign.data.annotations import Annotated
-from salign.data.sources.fields import MAX_FILES, printable, read_text, shown
-from salign.data.sources.notes import Notes, Reader
+from salign.data.sources.fields import printable, read_text, shown
+from salign.data.sources.notes import Notes, Reader, files_below
 from salign.data.sources.stored import MOST_PIXELS, Names, keep
 from salign.maps.saliency_map import SaliencyMap
 from salign.types import SalignError
@@ -93,7 +93,8 @@ def read_arrays(
         marked = names.annotated(name, *keep(load(), load))
         return [marked if who is None else replace(marked, annotator=who)]
 
-    return [marked for one in maps for marked in notes.each(one[0][:200], [one], read)[0]]
+    found = [(f"{one[0][:200]}, map {k}", notes.each(one[0][:200], [one], read)[0]) for k, one in enumerate(maps, 1)]
+    return names.once_each(found, "map", notes)
 
 
 Map = tuple[str, str | None, Callable[[], np.ndarray]]
@@ -101,17 +102,7 @@ Map = tuple[str, str | None, Callable[[], np.ndarray]]
 
 
 def _of_folder(folder: Path) -> Iterator[Map]:
-    base = folder.resolve()
-    files = sorted(
-        file
-        for file in folder.rglob("*.npy")
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-        and file.resolve().is_relative_to(base)
-    )
-    if not 0 < len(files) <= MAX_FILES:
-        raise SalignError(f"{folder}: expected 1 to {MAX_FILES:,} files .npy, found {len(files)}")
-    for file in files:
+    for file in files_below(folder, ".npy"):
         yield file.relative_to(folder).with_suffix("").as_posix(), None, partial(_mapped, file, 2)
 
 

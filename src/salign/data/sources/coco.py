@@ -19,7 +19,7 @@ from salign.data.annotations import Annotated, by_maker
 from salign.data.runs import Runs, run_counts
 from salign.data.sources.export import areas, by_image, label_order, machine, machine_named, size_needed
 from salign.data.sources.fields import Field, read_json, size_of, size_said
-from salign.data.sources.notes import Notes, Reader
+from salign.data.sources.notes import Notes, Reader, once_each
 from salign.data.sources.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
@@ -59,12 +59,12 @@ def read_coco(path: Path, notes: Notes) -> list[Annotated]:
                 marks.setdefault(key, []).extend((maker, label, mark) for mark in _marks(one, image[1]))
                 continue
         spoilt.add(key)
-    return [
-        annotated
+    entries = (
+        (f"the image {key}", by_maker(marks.get(key, ()), *image, whole=not spoilt & {key, None}))
         for key, image in images.items()
         if image is not None
-        for annotated in by_maker(marks.get(key, ()), *image, whole=not spoilt & {key, None})
-    ]
+    )
+    return once_each(entries, "entry", notes, file=where)
 
 
 def _by_id(listed: Field, notes: Notes, where: str, read: Callable[[Field], Read]) -> dict[str, Read | None]:

@@ -2,13 +2,14 @@
 
 Polygons, boxes and ellipses (turned or not), and brush masks, whose run lengths go along the rows of the box `left`,
 `top`, `width`, `height`. Polylines and points need a thickness. A `<tag>` is the class of the image. CVAT lists every
-image of a task: one without shapes counts as looked at and not marked. The annotator is the assignee of the task.
+image of a task: one without shapes counts as looked at and not marked. The annotator is the assignee of the task, of
+several tasks (a project) that of the image's own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
@@ -18,7 +19,7 @@ from salign.data.manifest import MACHINE
 from salign.data.runs import Runs
 from salign.data.sources.export import areas, by_image, machine, size_needed
 from salign.data.sources.fields import Field, size_of
-from salign.data.sources.notes import Notes, Reader
+from salign.data.sources.notes import Notes, Reader, once_each
 from salign.data.sources.outlines import Point, ellipse, line, turned_box
 from salign.data.sources.rle import from_cvat, to_cvat
 from salign.data.sources.xml import attributes, elements
@@ -46,22 +47,30 @@ def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[A
     Raises:
         SalignError: the file is damaged, or of another version (a video).
     """
-    found: list[Annotated] = []
-    annotator: str | None = None
+    found: list[tuple[str, list[Annotated]]] = []
+    assigned: dict[str, str | None] = {}
     top = ""
     for element in elements(path):
         top = element.tag
-        if element.tag == "assignee" and annotator is None:
-            name = (element.findtext("username") or "").strip()
-            annotator = Field(name, f"{path.name}: <assignee>").text() if name else None
+        if element.tag in ("task", "job"):
+            name = (element.findtext("assignee/username") or "").strip()
+            own = Field(name, f"{path.name}: <assignee>").text() if name else None
+            assigned[(element.findtext("id") or "").strip()] = own
         elif element.tag == "track":
             raise SalignError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
         elif element.tag == "image":
             with notes.noting(path.name):
-                found += _image(element, path.name, notes, width, annotator)
+                annotator = _annotator(element, assigned)
+                found.append((f"image {len(found) + 1}", _image(element, path.name, notes, width, annotator)))
     if top != "annotations":
         raise SalignError(f"{path}: the outermost element is <annotations>, got <{top[:40]}>")
-    return found
+    return once_each(found, "entry", notes, file=path.name, key=lambda one: (one.image, one.annotator))
+
+
+def _annotator(image: Element, assigned: Mapping[str, str | None]) -> str | None:
+    """Who has the image's task; where it does not say which, the one person who has all tasks."""
+    people = set(assigned.values())
+    return assigned.get(image.get("task_id", ""), people.pop() if len(people) == 1 else None)
 
 
 def _image(element: Element, source: str, notes: Notes, width: float | None, annotator: str | None) -> list[Annotated]:

@@ -65,7 +65,8 @@ def read_masks(
 
         return [names.annotated(str(PurePosixPath(name).with_suffix("")), *keep(load(), load))]
 
-    found = [one for name in Images.below(path).paths for one in notes.each(name, [name], read)[0]]
+    entries = [(name, notes.each(name, [name], read)[0]) for name in Images.below(path).paths]
+    found = names.once_each(entries, "mask", notes)
     if lossy:
         notes.remarks.append(
             f"{len(lossy)} masks are lossy pictures, first {lossy[0]}, whose black is not all 0: a pixel is marked "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import Concatenate, Generic, ParamSpec, TypeVar
@@ -125,21 +126,56 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
     """
     if not path.is_dir():
         return read(path, path.name)
-    base = path.resolve()
-    files = sorted(file for file in path.rglob(f"*{suffix}") if _wanted(file, path, base))
-    if not files or len(files) > MAX_FILES:
-        raise SalignError(f"{path}: expected 1 to {MAX_FILES:,} files *{suffix}, found {len(files)}")
-    found: dict[str, list[Annotated]] = {}
-    of: dict[str, str] = {}
-    for file in files:
+    found: list[tuple[str, list[Annotated]]] = []
+    for file in files_below(path, suffix):
         where = file.relative_to(path).as_posix()
         with notes.noting(where):
-            marks = read(file, where)
-            for image in {one.image for one in marks}:
-                if (first := of.setdefault(image, where)) != where:
-                    found.pop(first, None)
-                    raise SalignError(f"is of {image}, and so is {first}; each image has one file")
-            found[where] = marks
+            found.append((where, [replace(one, source=where) for one in read(file, where)]))
+    return once_each(found, "file", notes)
+
+
+def files_below(folder: Path, suffix: str) -> list[Path]:
+    """Every visible file of a folder and the folders below with this ending, in small letters or capitals.
+
+    Raises:
+        SalignError: there is none, or more than `MAX_FILES`.
+    """
+    base = folder.resolve()
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == suffix and _wanted(file, folder, base))
+    if not files or len(files) > MAX_FILES:
+        raise SalignError(f"{folder}: expected 1 to {MAX_FILES:,} files *{suffix}, found {len(files)}")
+    return files
+
+
+def once_each(
+    entries: Iterable[tuple[str, list[Annotated]]],
+    what: str,
+    notes: Notes,
+    *,
+    file: str | None = None,
+    key: Callable[[Annotated], Hashable] = lambda one: one.image,
+) -> list[Annotated]:
+    """The marks of all entries; two entries of one image are a fault, and both are left out: one bears a wrong name.
+
+    Args:
+        entries: the place of each, and its marks.
+        what: an entry in a word.
+        notes: takes the faults.
+        file: in which the entries are, where they are no files.
+        key: what only one entry may have.
+    """
+    found: dict[int, list[Annotated]] = {}
+    places: list[str] = []
+    first: dict[Hashable, int] = {}
+    for number, (place, marks) in enumerate(entries):
+        places.append(place)
+        found[number] = marks
+        for mine, image in {key(one): one.image for one in marks}.items():
+            if (other := first.setdefault(mine, number)) != number:
+                found.pop(other, None)
+                found.pop(number, None)
+                where = f"{file}: {place}" if file else place
+                notes.add(Fault(None, where, f"is of {image}, and so is {places[other]}; each image has one {what}"))
     return [one for marks in found.values() for one in marks]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from salign.data.annotations import Annotated
 from salign.data.runs import Runs
 from salign.data.sources.fields import printable, shown
+from salign.data.sources.notes import Notes, once_each
 from salign.types import SalignError
 
 MOST_PIXELS = 25_000_000
@@ -72,6 +73,18 @@ class Names:
             mask=mask,  # type: ignore[arg-type]  # whoever draws it makes an array of it
             annotator=said.get("annotator"),
         )
+
+    def once_each(self, entries: Iterable[tuple[str, list[Annotated]]], what: str, notes: Notes) -> list[Annotated]:
+        """The annotations of all entries; two of one image, annotator and label are faults unless `*` tells them apart.
+
+        Args:
+            entries: the place of each, and its annotations.
+            what: an entry in a word.
+            notes: takes the faults.
+        """
+        if "*" in self.pattern:
+            return [one for _, marks in entries for one in marks]
+        return once_each(entries, what, notes, key=lambda one: (one.image, one.annotator, one.label))
 
 
 _PARTS = {

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from salign.data.annotations import Annotated, by_label
 from salign.data.runs import Runs
 from salign.data.sources.fields import Field, read_json, read_rows, shown
-from salign.data.sources.notes import Notes, Reader
+from salign.data.sources.notes import Notes, Reader, once_each
 from salign.data.sources.outlines import ellipse, line
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 from salign.readers import parse_json
@@ -54,13 +54,14 @@ def read_via(path: Path, notes: Notes, *, attribute: str | None = None, width: f
         labels: list[str | None] = [*_labels(attributes, named)]
         return [(label, drawn) for label in labels or [None]]
 
-    found: list[Annotated] = []
-    for file in files:
+    found: list[tuple[str, list[Annotated]]] = []
+    for number, file in enumerate(files, 1):
         with notes.noting(path.name):
             labels = tuple(_labels(file.attributes, named)) if file.attributes else ()
             marks, whole = notes.each(path.name, file.regions, marked)
-            found += by_label(marks, file.name, image_labels=labels, whole=whole and file.whole)
-    return found
+            one = by_label(marks, file.name, image_labels=labels, whole=whole and file.whole)
+            found.append((f"file {number}", one))
+    return once_each(found, "entry", notes, file=path.name)
 
 
 def _from_json(path: Path, notes: Notes) -> list[_File]:
@@ -88,10 +89,11 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
     header = [cell.lstrip("#").strip() for cell in rows[0][1]] if rows else []
     if missing := [name for name in _COLUMNS if name not in header]:
         raise SalignError(f"{path}: the column {missing[0]!r} is missing; is it a CSV of VIA?")
-    files: dict[str, _File] = {}
+    files: dict[tuple[str, str], _File] = {}  # by name and size in bytes, as VIA knows them
+    torn: set[tuple[str, str]] = set()
     spoilt: set[str] = set()
     for number, cells in rows[1:]:
-        where = f"{path.name} row {number}"
+        where = f"row {number}"
         sound = False
         with notes.noting(path.name):
             if len(cells) != len(header):
@@ -102,13 +104,17 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
                 for key in ("file_attributes", "region_shape_attributes", "region_attributes")
             )
             name = row["filename"].text()
-            file = files.setdefault(name, _File(name, whole, []))
+            key = (name, row["file_size"].value if "file_size" in row else "")
+            file = files.setdefault(key, _File(name, whole, []))
+            if file.attributes is None or whole.value != file.attributes.value:
+                torn.add(key)
+                raise SalignError(f"{where}: has other file_attributes of {name} than a row above")
             if row["region_count"].whole(0) > 0:
                 file.regions.append((shape, _object(attributes)))
             sound = True
         if not sound:
             spoilt.update(cells)  # among them is the name, wherever it stands
-    return [file._replace(whole=file.name not in spoilt) for file in files.values()]
+    return [file._replace(whole=file.name not in spoilt) for key, file in files.items() if key not in torn]
 
 
 def _only_attribute(files: list[_File], path: Path) -> str | None:

@@ -63,6 +63,13 @@ class Answer:
         place = self.task.images.index(image)
         return [shape for number, shape in self._drawn() if number == place]
 
+    def size(self, image: str) -> tuple[int, int] | None:
+        """(H, W) of an image when it was marked, in whose pixels `shapes` are; None where that is not known."""
+        if self.said.sizes is None or image not in self.task.images or self._accepted() is not None:
+            return None
+        height, width = self.said.sizes[self.task.images.index(image)]
+        return height, width
+
     def marked(self, image: str) -> bool:
         """Whether this answer says where on the image: marks, or that there is nothing to mark."""
         said = self.said
@@ -127,10 +134,16 @@ def map_of(
     small = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
     if file is not None:
         return fitted(read_saliency(file).numpy(), small)
-    shapes: Sequence[Shape] = answer.shapes(image)
-    if small != size:
-        shapes = [scaled(shape, small[1] / size[1], small[0] / size[0]) for shape in shapes]
-    return rasterize(shapes, small)
+    return rasterize(shapes_at(answer, image, small, size), small)
+
+
+def shapes_at(answer: Answer, image: str, size: tuple[int, int], now: tuple[int, int]) -> list[Shape]:
+    """Areas drawn on an image, in pixels of the (H, W) `size`; `now` is the image's own."""
+    height, width = answer.size(image) or now
+    shapes = answer.shapes(image)
+    if (height, width) == size:
+        return shapes
+    return [scaled(shape, size[1] / width, size[0] / height) for shape in shapes]
 
 
 def fitted(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

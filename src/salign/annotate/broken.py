@@ -34,7 +34,10 @@ Shown = TypeVar("Shown")
 
 
 class Unshown(Mistaken):
-    """A file of the study cannot be read."""
+    """A file of the study cannot be read; the message is for the page."""
+
+    reason = ""
+    """For whoever runs the study; it names no path outside of it."""
 
 
 class Broken:
@@ -66,8 +69,9 @@ class Broken:
             cause = error.__cause__ if isinstance(error, ImageError) else error
             if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _PASSING:
                 raise
-            self._note(path, error)
-            raise Unshown("this image cannot be shown; whoever runs the study is told") from None
+            unshown = Unshown("this image cannot be shown; whoever runs the study is told")
+            unshown.reason = self._note(path, error)
+            raise unshown from None
 
     def look(self) -> dict[str, str]:
         """Read the headers of all files, with a bar where there are many; gives `reasons`.
@@ -101,7 +105,7 @@ class Broken:
         """Ids of the units that cannot be shown now."""
         return {unit for path in self.reasons() for unit in self._users.get(path, ())}
 
-    def _note(self, path: str, error: Exception) -> None:
+    def _note(self, path: str, error: Exception) -> str:
         root = str(self._catalog.root)
         reason = str(error).replace(f"{root}{os.sep}", "").replace(root, "the folder of the images")
         state = self._state(path)
@@ -110,6 +114,7 @@ class Broken:
             self._found[path] = state, reason
         if known is None or known[0] != state:
             log.warning("refused: not shown until it is mended: %s", reason if path in reason else f"{path}: {reason}")
+        return reason
 
     def _state(self, path: str) -> _State:
         try:

@@ -87,11 +87,11 @@ class Catalog:
 
     @classmethod
     def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:
-        """Every row of a manifest; of its columns only `path` must be there.
+        """Every row of a manifest; of its columns only `path` must be there, and of the files one image.
 
         Raises:
             SalignError: no such file, or no column `path`.
-            ManifestError: paths that are missing or leave the root; every one is named with its row.
+            ManifestError: paths that leave the root, every one with its row; or no image is there.
         """
         path = Path(path)
         table, faults = read_table(path)
@@ -104,7 +104,7 @@ class Catalog:
             **{column: table["path"] if column == "id" else "-" for column in COLUMNS[:4] if column not in table}
         )
         filled = filled if "saliency" in filled else filled.assign(saliency="")
-        manifest = Manifest.of(filled, root if root is not None else path.parent, path.name)
+        manifest = Manifest.of(filled, root if root is not None else path.parent, path.name, absent=True)
         free = [str(name) for name in manifest.table.columns if name not in (*COLUMNS[:4], "row")]
         found = {}
         for row in manifest.table.to_dict("records"):

@@ -211,7 +211,8 @@ class Collection:
         task = self.task(person, annotation.task)
         drafts = self.drafts_of(task)
         check_annotation(annotation, self.study, self.classes, len(task.images), len(drafts))
-        saved = self.store.save(key, task, annotation.base, annotation.model_dump())
+        unsaid = {"sizes"} if annotation.sizes is None else None  # as it was kept before, for a save that comes again
+        saved = self.store.save(key, task, annotation.base, annotation.model_dump(exclude=unsaid))
         return saved, self._feedback(task, annotation)
 
     def right(self, task: Task, body: dict[str, Any]) -> bool | None:

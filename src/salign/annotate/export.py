@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from salign.annotate.answers import Answer, answered, answers_of, map_of
+from salign.annotate.answers import Answer, answered, answers_of, shapes_at
 from salign.annotate.collection import Collection
 from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
+from salign.annotate.export_reading import Reading
 from salign.annotate.splits import drawn_splits
 from salign.data.annotations import Annotated
 from salign.data.file_names import slugs
-from salign.data.image import image_size
 from salign.data.manifest import ANSWER, CONFIDENCE, PROVENANCE
 from salign.data.manifest_root import ENDING, way_to
 from salign.data.sources.coco import write_coco
@@ -51,6 +51,9 @@ class Exported:
     differing: list[str] = field(default_factory=list)
     """Images whose answer is not the label that was known before, which stays; listed in `DIFFERING`. None where no
     answer is among the labels: the question was another one then."""
+    unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Files that cannot be read now, or are no longer what was marked: the image's id and why, by path. An image is
+    left out of the manifest, a map from its row; `left_out.csv` lists both. All answers are in the other files."""
     strange: int = 0
     """Answers on images that the study no longer has."""
     columns: dict[int, str] = field(default_factory=dict)
@@ -75,7 +78,8 @@ def export_files(
     snapshot = collection.store.snapshot()
     answers, strange = answers_of(collection, snapshot)
     said = answered(collection, answers)
-    done = Exported(root, answers=len(answers), strange=strange)
+    reading = Reading(collection)
+    done = Exported(root, answers=len(answers), unreadable=reading.unreadable, strange=strange)
     people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
     parts = slugs([person.name for person in people], {"all"})
     done.columns = {person.id: f"saliency_{part}" for person, part in zip(people, parts, strict=True)}
@@ -94,11 +98,12 @@ def export_files(
     names = dict(zip(collection.catalog.pictures, slugs(list(collection.catalog.pictures)), strict=True))
     for picture in collection.catalog.pictures.values():
         cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
-        group = marking.get(picture.id, [])
+        if (size := reading.size(picture, marking[picture.id])) is None:
+            continue
+        made = [(answer, reading.map(answer, picture, size)) for answer in marking[picture.id]]
+        maps = [values for _, values in made if values is not None]
+        group = [answer for answer, values in made if values is not None]
         if group:
-            file = collection.catalog.file(picture.path)
-            size = image_size(file)
-            maps = [_prepared(collection, answer, picture.id, size) for answer in group]
             stack = coarsen(torch.from_numpy(np.stack(maps)), collection.study.export.grain)
             whole = smooth(one_map(stack, method), collection.study.export.sigma)
             for column, values in [("saliency", whole), *_own(collection, done, group, stack)]:
@@ -114,7 +119,7 @@ def export_files(
             done.unlabelled.append(picture.id)
             continue
         free: dict[str, str | None] = {
-            name: _joined(images_at, value) if name in with_maps else value
+            name: _joined_map(images_at, reading.cell(picture, name)) if name in with_maps else value
             for name, value in picture.cells.items()
             if not name.startswith("saliency")
         }
@@ -122,7 +127,7 @@ def export_files(
             names_of = "+".join(dict.fromkeys(answer.person.name for answer in group))
             free |= {PROVENANCE: f"human:{names_of}" if group else None, CONFIDENCE: None}
         elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
-            cells["saliency"] = _joined(images_at, picture.cells["saliency"])
+            cells["saliency"] = _joined_map(images_at, reading.cell(picture, "saliency"))
         row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
         rows.append({**row, **cells, **free, ANSWER: said[picture.id] or picture.cells.get(ANSWER)})
     done.images = len(rows)
@@ -139,10 +144,12 @@ def export_files(
         done.differing = write_differing(table, folder)
         if done.differing:
             yield DIFFERING, done
-    if done.unlabelled:
-        paths = [collection.catalog.pictures[name].path for name in done.unlabelled]
-        left_out = pd.DataFrame({"id": done.unlabelled, "path": paths, "why": "no label, and no answer that most gave"})
-        write_table(for_spreadsheets(left_out), folder / "left_out.csv")
+    left_out = [
+        {"id": name, "path": collection.catalog.pictures[name].path, "why": "no label, and no answer that most gave"}
+        for name in done.unlabelled
+    ] + [{"id": name, "path": path, "why": why} for path, (name, why) in done.unreadable.items()]
+    if left_out:
+        write_table(for_spreadsheets(pd.DataFrame(left_out)), folder / "left_out.csv")
         yield "left_out.csv", done
     write_table(for_spreadsheets(pd.DataFrame(answer_rows(collection, answers))), folder / "annotations.csv")
     yield "annotations.csv", done
@@ -213,14 +220,6 @@ def _map_columns(collection: Collection) -> set[str]:
     return {name.removesuffix(beside) for name in names if name.endswith(beside)}
 
 
-def _prepared(collection: Collection, answer: Answer, image: str, size: tuple[int, int]) -> np.ndarray:
-    """The map of one annotator as it was drawn, `(H, W)` float32 in [0, 1]."""
-    column = answer.map_column()
-    cell = collection.catalog.pictures[image].cells[column] if column is not None else None
-    file = None if cell is None else collection.catalog.file(cell)
-    return map_of(answer, image, size, file=file).astype(np.float32)
-
-
 def _own(
     collection: Collection, done: Exported, group: Sequence[Answer], maps: torch.Tensor
 ) -> Iterator[tuple[str, torch.Tensor]]:
@@ -230,9 +229,13 @@ def _own(
 
 def _annotated(group: Sequence[Answer], image: str, path: str, size: tuple[int, int]) -> Iterator[Annotated]:
     for answer in group:
-        if shapes := answer.shapes(image):
+        if shapes := shapes_at(answer, image, size, size):
             label = answer.said.answer if answer.said.side is None else None
             yield Annotated(path, size, label or "marked", tuple(shapes), annotator=answer.person.name)
+
+
+def _joined_map(folder: str, name: str | None) -> str | None:
+    return None if name is None else _joined(folder, name)
 
 
 def _joined(folder: str, name: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from salign import __version__
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
-from salign.data.image import image_size
 from salign.files import replacing
 from salign.maps.shapes import shape_to_json
 
@@ -49,7 +48,7 @@ def shape_entries(collection: Collection, answers: Sequence[Answer]) -> Iterator
     for answer in answers:
         for image in answer.task.images:
             picture = collection.catalog.pictures[image]
-            height, width = image_size(collection.catalog.file(picture.path))
+            height, width = answer.size(image) or collection.size(image) or (None, None)
             yield {
                 "image": image,
                 "path": picture.path,

@@ -7,6 +7,7 @@ from typing import Any
 
 from salign.annotate.catalog import Catalog
 from salign.annotate.collection import Collection
+from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
@@ -19,6 +20,7 @@ def open_collection(
     config: Path | str | None = None,
     manifest: Path | str | None = None,
     url: str | None = None,
+    begin: bool = True,
     **over: Any,
 ) -> Collection:
     """Open the study of a folder, or begin one.
@@ -29,16 +31,19 @@ def open_collection(
         config: YAML; when None that of the study as it was last opened, else `folder/annotate.yaml`, else defaults.
         manifest: of the images; when None `folder/manifest.csv`, else every image below the folder.
         url: of the database; SQLite in the study's folder when None.
+        begin: make a study where there is none.
         over: values of `Study` that win over the YAML, unless they are None.
 
     Raises:
-        SalignError: every fault of the YAML, or what does not fit together.
+        SalignError: every fault of the YAML, what does not fit together, or no study where none may be begun.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
         raise SalignError(f"no such folder: {folder}")
     place = Path(out).resolve() if out is not None else root / "annotations"
     kept = place / "study.yaml"
+    if not begin and url is None and not database_in(place).is_file():
+        raise SalignError(f"{place}: no study is kept here; say where it is (--out), or where its answers are (--db)")
     check_output(place, folder=True)
     if config is None:
         config = next((path for path in (kept, root / "annotate.yaml") if path.is_file()), None)

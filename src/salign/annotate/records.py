@@ -18,6 +18,10 @@ _WEEK = 7 * 24 * 3600 * 1000.0
 _MOST_POINTS = 200_000
 
 
+_Side = Annotated[int, Field(ge=1, lt=2**31)]
+_Size = Annotated[list[_Side], Field(min_length=2, max_length=2)]
+
+
 class Mistaken(SalignError):
     """What a caller sent is not right: the sentence is for the page. Other errors are for the log of the server."""
 
@@ -34,6 +38,8 @@ class Annotation(BaseModel):
     """Pair mode: which picture was chosen, 0 = the first."""
     shapes: list[dict[str, Any]] = []
     """As `salign.maps.shapes` reads them; in pair mode each with a key `image`, 0 or 1."""
+    sizes: Annotated[list[_Size], Field(max_length=2)] | None = None
+    """[height, width] of each image as it was shown, in whose pixels the shapes are; an older page says nothing."""
     blank: bool = False
     """Looked and found nothing to mark."""
     skipped: str | None = None
@@ -153,6 +159,8 @@ def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str
         raise Mistaken(f"answer: {annotation.answer[:40]!r} is none of the study's classes")
     if annotation.skipped is not None:
         return
+    if annotation.sizes is not None and len(annotation.sizes) != images:
+        raise Mistaken(f"sizes: expected one for each of {images} images, got {len(annotation.sizes)}")
     painted = any(not shape.erase for _, shape in shapes)
     if annotation.blank and painted:
         raise Mistaken("blank: nothing to mark, and yet there are marks")

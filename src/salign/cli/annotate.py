@@ -93,6 +93,7 @@ def annotate(
             annotators_per_image=annotators_per_image,
             enough=enough,
             folders=folders,
+            begin=export is None,
         )
         _tell_folders(collection)
         return collection
@@ -164,6 +165,12 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
         what = "neither a label nor an answer that most people gave"
         first = f"first {done.unlabelled[0]}; all are in {out / 'left_out.csv'}"
         typer.echo(f"left out of the manifest, {what}: {len(done.unlabelled)} images, {first}")
+    if done.unreadable:
+        path, (_, why) = next(iter(done.unreadable.items()))
+        typer.echo(
+            f"left out, since they cannot be read or were changed: {len(done.unreadable)} files, first {path} ({why}); "
+            f"all are in {out / 'left_out.csv'}, and the answers in annotations.csv and shapes.json"
+        )
     if done.strange:
         typer.echo(f"left out: {done.strange} answers on images that the study no longer has")
     manifest, root, differing = out / "manifest.csv", done.root, done.differing

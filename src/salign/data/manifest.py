@@ -136,11 +136,18 @@ class Manifest:
 
     @classmethod
     def of(
-        cls, table: pd.DataFrame, root: str | Path, source: str = "manifest", *, multi_label: bool = False
+        cls,
+        table: pd.DataFrame,
+        root: str | Path,
+        source: str = "manifest",
+        *,
+        multi_label: bool = False,
+        absent: bool = False,
     ) -> Manifest:
         """Make a manifest from a table in memory: cells become text, empty ones NA; checked as by `read`.
 
-        Rows are numbered as `write` will write them, unless the table has a column `row`.
+        Rows are numbered as `write` will write them, unless the table has a column `row`. With `absent`, files may be
+        missing, if not every image is.
 
         Raises:
             ManifestError: as for `read`.
@@ -150,7 +157,10 @@ class Manifest:
         rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
         top = Path(root).resolve()
         manifest = cls(_completed(text.assign(row=rows), top), top, source, multi_label)
-        if found := manifest.faults():
+        found = manifest.faults()
+        if absent and not manifest._lost(found):
+            found = [fault for fault in found if not fault.message.startswith(NO_FILE)]
+        if found:
             raise ManifestError.of(found, source)
         return manifest._ordered()
 
@@ -180,10 +190,14 @@ class Manifest:
         """What to do where no image at all is found: paths are relative to another folder then; or no label."""
         if any(fault.column == "label" and fault.message == EMPTY for fault in faults):
             return "an empty label, for none of the classes, goes with data.multi_label: true in a recipe only"
-        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(NO_FILE)}
-        if not lost or len(lost) < len(self.table):
+        if not self._lost(faults):
             return ""
         return f"no image is below {self.root}: say what the paths are relative to, by --root or data.root in a recipe"
+
+    def _lost(self, faults: Iterable[Fault]) -> bool:
+        """Whether no image at all is found."""
+        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(NO_FILE)}
+        return len(lost) == len(self.table)
 
     def write(self, path: str | Path) -> Path:
         """Write `.csv` or `.parquet`, atomically, without the `row` column.

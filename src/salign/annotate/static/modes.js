@@ -103,6 +103,7 @@ export function body(study, task, head, state, about) {
     answer: head.answer,
     side: study.mode === "pair" ? head.side : null,
     shapes,
+    sizes: task.images.map(({ height, width }) => [height, width]),
     blank: taken ? !shapes.length && !taken.map : state.blank,
     confidence: head.confidence,
     review: study.mode === "review" ? head.review : null,

@@ -23,13 +23,13 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 TESTS = {
-    "losses": ["tests/losses", "tests/test_contracts.py"],
-    "maps": ["tests/maps"],
-    "models": ["tests/models"],
+    "losses": ["tests/losses", "tests/test_contracts.py", "tests/test_boundaries.py"],
+    "maps": ["tests/maps", "tests/test_boundaries.py"],
+    "models": ["tests/models", "tests/test_boundaries.py"],
     "data": ["tests/data", "tests/cli/test_maps_combine.py"],
     "data/sources": ["tests/data/sources", "tests/data/test_bringing.py"],
-    "explain": ["tests/explain"],
-    "evaluate": ["tests/evaluate"],
+    "explain": ["tests/explain", "tests/test_boundaries.py"],
+    "evaluate": ["tests/evaluate", "tests/test_boundaries.py"],
     "train": ["tests/train"],
     "experiment": ["tests/experiment/test_*.py"],
     "experiment/report": ["tests/experiment/report"],

@@ -7,6 +7,7 @@ import pytest
 from annotate_page import write_images
 from salign.annotate import access
 from salign.annotate.opening import open_collection
+from salign.annotate.records import Mistaken, read_annotation
 from salign.annotate.server_run import Place, links, listen
 from salign.annotate.study import Study
 from salign.errors import SalignError
@@ -42,6 +43,22 @@ def test_without_a_question_the_one_that_fits_the_mode_is_asked():
 def test_faults_are_named(content, words):
     with pytest.raises(SalignError, match=words.replace("(", ".")):
         Study.build(content)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"elapsed_ms": -1}, "elapsed_ms: Input should be greater than or equal to 0"),
+    ({"shapes": [{"kind": "box"}, 5]}, "shapes.1: Input should be a valid dictionary"),
+    ({"confidence": 6}, "confidence: Input should be less than or equal to 5"),
+    ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+    ({"answer": "x" * 101}, "answer: at most 100 characters, got 101"),
+    ({"skipped": "x" * 102}, "skipped: at most 100 characters, got 102"),
+])  # fmt: skip
+def test_a_field_of_an_annotation_that_is_wrong_is_named(change, words):
+    right = {"task": "1", "base": 0, "elapsed_ms": 5.0, "answer": "x" * 100}
+    assert read_annotation(right, 100).answer == "x" * 100
+    with pytest.raises(Mistaken) as caught:
+        read_annotation(right | change, 100)
+    assert str(caught.value) == words
 
 
 def test_all_faults_come_at_once():

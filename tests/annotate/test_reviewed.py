@@ -12,6 +12,7 @@ from annotate_page import owner_of, write_images
 from command import salign
 from salign.annotate import reviewed as module
 from salign.annotate.answers import answers_of
+from salign.annotate.drafts import Draft
 from salign.annotate.opening import open_collection
 from salign.annotate.reviewed import reviewed
 from salign.data.manifest import Manifest
@@ -125,6 +126,19 @@ def test_the_owner_sees_it(folder, joined):
     }  # fmt: skip
     plain = open_collection(folder, manifest=folder / "drafts.csv", out=folder / "plain", classes=["cat"])
     assert owner_of(plain, joined(plain, "Ann")).call("GET", "/api/owner/summary")["review"] is None
+
+
+@pytest.mark.parametrize("size", [(300, 200), (100, 1000)])
+def test_a_draft_of_shapes_is_drawn_at_the_size_of_what_it_is_compared_with(collection, size):
+    """A quarter of the image, wherever its longest side of at most 128 pixels puts it."""
+    height, width = size
+    box = {"kind": "box", "points": [[width / 2, 0], [width, height / 2]]}
+    small = (128, round(128 * width / height)) if height > width else (round(128 * height / width), 128)
+    found = module._drawn(collection, Draft("human:ann", shapes=(box,)), "0", size, small)
+    expected = np.zeros(small)
+    expected[: small[0] // 2, -(small[1] // 2) :] = 1
+    assert found.shape == small
+    assert np.abs(found - expected).sum() <= max(small)  # a row or a column of pixels
 
 
 def test_an_export_goes_back_among_the_other_rows(folder, collection, joined):

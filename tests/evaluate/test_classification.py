@@ -128,6 +128,13 @@ def test_ranking_figures_ignore_increasing_changes_and_mirror(pairs) -> None:
 def test_one_class_has_no_balanced_accuracy() -> None:
     assert np.isnan(balanced_accuracy([0, 1], [1, 1]))
     assert np.isnan(one_vs_rest(auroc, np.eye(2), [1, 1]))
+    drawn = one_vs_rest(auroc, np.eye(2), [1, 1], [[1, 1], [2, 0], [0, 2]])
+    assert drawn.shape == (3,)
+    assert np.isnan(drawn).all()
+    with pytest.raises(SalignError, match=r"labels: expected class numbers from 0 to 2, got -1 to 3\."):
+        one_vs_rest(auroc, np.eye(3)[[0, 1, 2, 2]], [0, 3, -1, 2])
+    with pytest.raises(SalignError, match=r"got \['0', '1', '2', '3', '4'\]; say"):
+        auroc(np.arange(7), np.arange(7))
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])

@@ -102,6 +102,8 @@ def test_equal_arms_differ_by_nothing() -> None:
     assert interval == (0,) * 7
     assert (found.paired_t_p, found.wilcoxon_p, found.permutation_p, found.welch_p) == (1, 1, 1, 1)
     assert found.improvement == 0.5
+    pair = compare([0.5, 0.7], [0.4, 0.6], generator=rng())
+    assert pair.wilcoxon_p == pytest.approx(0.5), "of four ways to sign two equal differences, two are as far out"
     constant = compare([0.3] * 4, [0.3] * 4, generator=rng())
     assert constant.welch_p == 1
 

@@ -40,6 +40,15 @@ def test_equals_all_pairs_one_by_one(images: int, ties: bool) -> None:
     assert found.p == pytest.approx(2 * stats.norm.cdf(-abs(found.difference) / error))
 
 
+def test_two_images_of_each_kind_are_enough_and_one_is_not() -> None:
+    labels, first, second = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), np.array([0.2, 0.7, 0.1, 0.8])
+    found = delong(labels, first, second)
+    error = math.sqrt(slow.delong_variance(labels, first, second))
+    assert (found.auc_first, found.auc_second) == (0.75, 0.5)
+    assert (found.low, found.high) == pytest.approx(stats.norm.interval(0.95, 0.25, error))
+    assert all(math.isnan(one) for one in astuple(delong(labels[1:], first[1:], second[1:]))[3:])
+
+
 def test_one_arm_is_compared_with_chance() -> None:
     labels, first, _ = sample(80, 0)
     found = delong(labels.astype(bool), first)

@@ -46,6 +46,12 @@ def table() -> pd.DataFrame:
     return made
 
 
+def test_images_without_a_label_are_refused(table: pd.DataFrame) -> None:
+    table.loc[[3, 7], "label"] = ""
+    with pytest.raises(SalignError, match=r"2 fault(?s:.)*row 5 \(i3\), label: empty"):
+        evaluate(table)
+
+
 def test_values_are_those_of_the_functions(table: pd.DataFrame) -> None:
     found = evaluate(table, threshold=0.4, species_column="species", group_columns=["site"])
     part = table[table.split == "test"]

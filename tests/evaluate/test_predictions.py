@@ -90,6 +90,19 @@ def test_all_faults_are_reported_with_their_rows(tmp_path: Path, table: pd.DataF
         assert message in line
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_the_class_predicted_has_the_highest_probability_whichever_it_is(table: pd.DataFrame, number: int) -> None:
+    row = int(np.flatnonzero(table["predicted"] != CLASSES[number])[0])
+    odd = table.copy()
+    odd.loc[row, "predicted"] = CLASSES[number]
+    odd.loc[row, [f"prob_{name}" for name in CLASSES]] = [0.5005, 0.5, 0.5] if number else [0.5, 0.5005, 0.5]
+    odd.loc[row, [f"prob_{name}" for name in CLASSES]] /= 1.5005
+    validate(odd, CLASSES)  # equal but for rounding
+    odd.loc[row, [f"prob_{name}" for name in CLASSES]] = [0.6 if k == (number + 1) % 3 else 0.2 for k in range(3)]
+    with pytest.raises(SalignError, match=rf"1 fault(?s:.)*row {row + 2} .*has not the highest prob"):
+        validate(odd, CLASSES)
+
+
 def test_a_number_that_is_missing_is_a_fault_whatever_kind_of_column_it_is_in(table: pd.DataFrame) -> None:
     for kind in ("Float64", "float64", object):
         odd = table.assign(prob_1=table["prob_1"].astype(kind))

@@ -58,6 +58,7 @@ def answer(run, name, scores, **columns):
     made = made.assign(path=made["id"] + ".png", split=name, predicted=np.where(seven >= 0.5, "7", "1"))
     made = made.assign(logit_1=np.log(1 - seven), logit_7=np.log(seven), prob_1=1 - seven, prob_7=seven, **columns)
     made.to_csv(run.predictions(name), index=False)
+    (run.path / "done").write_text("")  # it notes how many rows were written
 
 
 def change(run, **data):

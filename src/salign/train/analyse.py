@@ -26,6 +26,7 @@ from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
 from salign.models import Classifier, load
+from salign.readers import read_text
 from salign.train.compare import FOLDER, Maps
 from salign.train.recipe import Recipe
 from salign.train.report import set_names
@@ -79,7 +80,7 @@ def analyse_run(
     folder = run.path / FOLDER
     asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
     done = folder / "done"
-    if done.is_file() and done.read_text(encoding="utf-8") == asked:
+    if done.is_file() and read_text(done) == asked:
         return _read(folder)
     check_output(folder, folder=True)
     done.unlink(missing_ok=True)
@@ -92,8 +93,10 @@ def analyse_run(
     positive = classifier.classes.index(recipe.data.positive or classifier.classes[-1])
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
+    several, classes = manifest.multi_label, classifier.classes
+    ids = {name: run.read_predictions(name, classes, multi_label=several)["id"] for name in names}
     for name in names:
-        drawn = _drawn(manifest, run.predictions(name), images, seed).of_people()
+        drawn = _drawn(manifest, ids[name], run.predictions(name), images, seed).of_people()
         agreed, relied, maps = _analyse_set(
             classifier,
             SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),
@@ -198,9 +201,8 @@ def _see(
     )
 
 
-def _drawn(manifest: Manifest, predictions: Path, images: int, seed: int) -> Manifest:
-    """Rows of the images that the run predicted in one set, in random order, at most so many."""
-    ids = pd.read_csv(predictions, usecols=["id"], dtype=str, keep_default_na=False)["id"]
+def _drawn(manifest: Manifest, ids: pd.Series, predictions: Path, images: int, seed: int) -> Manifest:
+    """Rows of the images with these ids, which a file of predictions gave, in random order, at most so many."""
     chosen = ids.iloc[np.random.default_rng(seed).permutation(len(ids))[:images]]
     positions = pd.Index(manifest.table["id"].astype(str)).get_indexer(pd.Index(chosen))
     if (positions < 0).any():

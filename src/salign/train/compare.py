@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.evaluate.constant import constant_note
-from salign.evaluate.predictions import named_in, probabilities_of, read_predictions
+from salign.evaluate.predictions import named_in, probabilities_of
 from salign.maps import resize
 from salign.models import Classifier
 from salign.readers import open_file
@@ -131,7 +131,7 @@ def answers_note(run: RunFolder, name: str) -> str:
     """
     described = Classifier.describe(run.path)
     classes, several = described["classes"], described.get("multi_label", False)
-    table = read_predictions(run.predictions(name), classes, multi_label=several)
+    table = run.read_predictions(name, classes, multi_label=several)
     return constant_note(
         probabilities_of(table, classes), named_in(table, "label", classes), classes, multi_label=several
     )

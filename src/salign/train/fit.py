@@ -75,8 +75,8 @@ def fit(
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(resolved, run, data, classifier, loss, device, progress)
     finished = Classifier.load(run.path).to(device)
-    report(run, finished, data, resolved, progress=progress)
-    run.finish()
+    predicted = report(run, finished, data, resolved, progress=progress)
+    run.finish(predicted)
     return run
 
 

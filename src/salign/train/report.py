@@ -14,7 +14,7 @@ from rich.progress import track
 from torch.utils.data import default_collate
 
 from salign.data.manifest import PROVENANCE
-from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions, read_predictions
+from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
 from salign.explain import EXPLAINERS, Item, write_gallery
 from salign.files import check_output, replace_text
 from salign.losses.labels import predicted_class, true_class
@@ -26,8 +26,11 @@ from salign.train.run import RunFolder
 from salign.types import Batch, SalignError
 
 
-def report(run: RunFolder, classifier: Classifier, data: Prepared, recipe: Recipe, *, progress: bool = False) -> None:
-    """Predict validation and test images; write `predictions/` and `evaluation.csv`."""
+def report(
+    run: RunFolder, classifier: Classifier, data: Prepared, recipe: Recipe, *, progress: bool = False
+) -> dict[str, int]:
+    """Predict validation and test images; write `predictions/` and `evaluation.csv`; give the rows of each set."""
+    rows = {}
     for name, dataset in {"val": data.val, **data.tests}.items():
         chunks = predict_batches(
             classifier, dataset, workers=recipe.data.workers, progress=f"predicting {name}" if progress else None
@@ -35,7 +38,9 @@ def report(run: RunFolder, classifier: Classifier, data: Prepared, recipe: Recip
         table = pd.concat(list(chunks)).assign(split=name)
         run.predictions(name).parent.mkdir(exist_ok=True)
         replace_text(run.predictions(name), table.to_csv(index=False))
+        rows[name] = len(table)
     evaluate_run(run, seed=recipe.seed, progress=progress)
+    return rows
 
 
 def evaluate_run(
@@ -83,7 +88,7 @@ def evaluate_run(
             "threshold and species out."
         )
     positive = (recipe.data.positive or classes[-1]) if len(classes) == 2 and not several else None
-    tables = {name: read_predictions(run.predictions(name), classes, multi_label=several) for name in set_names(recipe)}
+    tables = {name: run.read_predictions(name, classes, multi_label=several) for name in set_names(recipe)}
     chosen = None
     if positive is not None:
         probability = choose_threshold(tables["val"], classes, positive, rule, species_column=species)

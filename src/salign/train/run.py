@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from salign.evaluate import read_predictions
 from salign.files import LEFTOVERS, check_output, replace_text
+from salign.readers import open_file, parse_json, read_text
 from salign.train.recipe import RunRecipe
 from salign.types import SalignError
 
@@ -30,14 +35,25 @@ LIBRARIES = (
 )
 
 
+_MOST_BYTES = 1_000_000
+
+
+class _Done(BaseModel):
+    """Content of the file `done`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    predicted: dict[str, int]
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where everything about one run lies.
 
     `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
     `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test set),
-    `evaluation.csv`, `resume.ckpt` and `inputs.csv` (the images and maps it began with) while it runs, and `done`,
-    written last.
+    `evaluation.csv`, `resume.ckpt` and `inputs.csv` (the images and maps it began with) while it runs, and `done` (how
+    many rows of predictions there are), written last.
     """
 
     path: Path
@@ -60,6 +76,41 @@ class RunFolder:
     def predictions(self, name: str) -> Path:
         """A row per image of the set `name` (`val`, or a test set)."""
         return self.path / "predictions" / f"{name}.csv"
+
+    def read_predictions(
+        self, name: str, classes: Sequence[str] | None = None, *, multi_label: bool = False
+    ) -> pd.DataFrame:
+        """The predictions of a set, all of them; see `salign.evaluate.read_predictions`.
+
+        Runs of earlier versions noted no number of rows: a file that was cut off exactly at the end of a line looks
+        whole there.
+
+        Raises:
+            SalignError: the file is missing, damaged, or not as long as it was written.
+        """
+        path = self.predictions(name)
+        table = read_predictions(path, classes, multi_label=multi_label)
+        with open_file(path, limit=None) as file:
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+        written = self._predicted().get(name, len(table))
+        if not whole or len(table) != written:
+            said = f"{len(table)} rows of {written}" if whole else f"its last line, row {len(table) + 1}, has no end"
+            raise SalignError(
+                f"{path} is damaged: {said}; it may have been cut off as it was copied. Bring a whole copy, or delete "
+                f"{self.path} and train again."
+            )
+        return table
+
+    def _predicted(self) -> dict[str, int]:
+        """Set -> rows of its predictions, as `finish` noted them."""
+        done = self.path / "done"
+        if not done.exists() or not (text := read_text(done, limit=_MOST_BYTES)):
+            return {}
+        try:
+            return _Done.model_validate(parse_json(text, str(done))).predicted
+        except ValidationError as error:
+            raise SalignError(f"{done} is damaged: {str(error).splitlines()[0]}") from error
 
     @property
     def evaluation(self) -> Path:
@@ -117,11 +168,15 @@ class RunFolder:
         replace_text(self.recipe, recipe.to_yaml())
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
-    def finish(self) -> None:
-        """Mark the run as done; what was only there to resume it, or was cut off half-written, goes."""
+    def finish(self, predicted: Mapping[str, int] | None = None) -> None:
+        """Mark the run as done; what was only there to resume it, or was cut off half-written, goes.
+
+        Args:
+            predicted: set -> rows of its predictions, which are noted.
+        """
         for partial in self.path.rglob(LEFTOVERS):
             partial.unlink()
-        replace_text(self.path / "done", "")
+        replace_text(self.path / "done", json.dumps({"predicted": predicted}) if predicted else "")
         self.resume.unlink(missing_ok=True)
         self.inputs.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from salign.evaluate import read_predictions
 from salign.evaluate.classification import accuracy, auroc, balanced_accuracy, one_vs_rest
 from salign.evaluate.comparison import compare_images
 from salign.evaluate.predictions import classes_of, probabilities_of
@@ -54,13 +53,15 @@ def read_answers(runs: Sequence[str | Path], place: str) -> Answers:
     first: tuple[list[str], list[str]] | None = None
     classes: tuple[str, ...] | None = None
     for folder in runs:
-        path = RunFolder(Path(folder)).predictions(place)
-        table = read_predictions(path, classes).sort_values("id")
+        run = RunFolder(Path(folder))
+        table = run.read_predictions(place, classes).sort_values("id")
         classes = classes or classes_of(table)
         here = table["id"].tolist(), table["label"].tolist()
         first = first or here
         if here != first:
-            raise SalignError(f"{path} speaks of other images than the runs before it; were all trained on one set?")
+            raise SalignError(
+                f"{run.predictions(place)} speaks of other images than the runs before it; were all trained on one set?"
+            )
         found.append(probabilities_of(table, classes).astype(np.float32))
     if first is None or classes is None:
         raise SalignError(f"expected runs to read the answers to {place} of; got none")

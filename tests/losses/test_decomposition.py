@@ -115,18 +115,21 @@ def test_without_kinks_and_biases_it_is_the_network_of_the_region_alone() -> Non
     assert torch.allclose(rest, network(images * (1 - region[:, None])))
 
 
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_batch_norm_is_the_convolution_that_its_statistics_make(training: bool) -> None:
+def test_batch_norm_is_the_convolution_that_its_statistics_make(training: bool, affine: bool) -> None:
     images, region, generator = random_region(4, 3, 5, 5), random_region(4, 5, 5, seed=1), torch.Generator()
-    norm, same = nn.BatchNorm2d(3).double().train(training), nn.Conv2d(3, 3, 1, groups=3).double()
-    for values in (norm.weight, norm.bias, norm.running_mean):
+    norm = nn.BatchNorm2d(3, affine=affine).double().train(training)
+    same = nn.Conv2d(3, 3, 1, groups=3).double()
+    for values in (*norm.parameters(), norm.running_mean):
         nn.init.normal_(values, generator=generator)
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()
     if training:
         mean, variance = images.mean((0, 2, 3)), images.var((0, 2, 3), correction=0)
     with torch.no_grad():
-        same.weight[:] = (norm.weight / (variance + norm.eps).sqrt()).view(3, 1, 1, 1)
-        same.bias[:] = norm.bias - mean * same.weight.flatten()
+        weight, bias = (norm.weight, norm.bias) if affine else (torch.ones(3), torch.zeros(3))
+        same.weight[:] = (weight / (variance + norm.eps).sqrt()).view(3, 1, 1, 1)
+        same.bias[:] = bias - mean * same.weight.flatten()
     found = decomposed(lambda x: norm(x).flatten(1), images, region)
     expected = decomposed(lambda x: same(x).flatten(1), images, region)
     for mine, theirs in zip(found, expected, strict=True):

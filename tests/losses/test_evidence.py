@@ -59,6 +59,7 @@ def test_evidence_that_is_the_same_for_all_classes_counts_nothing() -> None:
     assert found.item() == 0
     assert same.grad is not None
     assert same.grad.abs().max() == 0
+    assert evidence_outside(torch.zeros(B, K, *SIZE), human).item() == 0
 
 
 def test_the_module_adds_the_weighted_share_and_ramps_it() -> None:

@@ -364,7 +364,7 @@ def test_colour_dicom_is_read_and_other_kinds_are_refused(tmp_path):
 def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
     path = write_dicom(tmp_path / "a.dcm", RAMP)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImageError, match=r"row 4.*salign\[dicom\]"):
+    with pytest.raises(ImageError, match=r"row 4.*pip install -e .*dicom"):
         read_image(path, where="m.csv row 4")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from salign.errors import SalignError
+from salign.readers import read_bytes
 
 OWNER = "owner"
 
@@ -56,7 +57,7 @@ def read_secret(path: Path) -> bytes:
             f"{path}: others on this machine may read the secret; run `chmod 600 {path}`, or delete the file to make "
             "all links invalid and get new ones"
         )
-    found = path.read_bytes()
+    found = read_bytes(path)
     if len(found) != 32:
         raise SalignError(f"{path}: expected 32 bytes, got {len(found)}; delete the file to get new links")
     return found

@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 
 from salign.data.image import image_size, read_image, read_saliency
+from salign.errors import SalignError
+from salign.readers import read_bytes
 
 LADDER = (256, 512, 1024, 2048, 4096)
 """Widths in pixels that are made; one asked for is rounded up, so that few versions are kept."""
@@ -143,9 +145,9 @@ class PictureCache:
         for media_type in ("image/jpeg", "image/png"):
             path = self._file(tag, media_type)
             try:
-                content = path.read_bytes()
+                content = read_bytes(path)
                 os.utime(path)
-            except OSError:
+            except (OSError, SalignError):
                 continue
             self._hold(tag, content, media_type)
             return content, media_type

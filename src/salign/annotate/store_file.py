@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from salign.annotate.seldom import Seldom
 from salign.errors import SalignError
+from salign.readers import open_file
 
 _SAID = Seldom(logging.getLogger("salign.annotate"))
 _BEGINNING = b"SQLite format 3\0"
@@ -36,9 +37,9 @@ def database_in(folder: Path) -> Path:
 
 def _is_database(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_file(path, limit=None) as file:
             return file.read(len(_BEGINNING)) == _BEGINNING
-    except OSError:
+    except (OSError, SalignError):
         return False
 
 

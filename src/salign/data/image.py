@@ -23,6 +23,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from salign.readers import open_file
 from salign.types import SalignError
 
 MAX_PIXELS = 89_478_485
@@ -126,8 +127,8 @@ def read_saliency(path: str | Path, *, where: str | None = None) -> Tensor:
 def _explained(path: str | Path, where: str | None) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise ImageError(f"{where or path}: no such file: {path}") from error
+    except SalignError as error:
+        raise ImageError(f"{where or path}: {str(error).removeprefix(f'{path}: ')}") from error
     except Image.UnidentifiedImageError as error:
         reason = "is empty" if Path(path).stat().st_size == 0 else "is damaged or of another kind"
         raise ImageError(f"{where or path}: the file {reason}; expected {', '.join(FORMATS)} or DICOM") from error
@@ -200,10 +201,9 @@ def _checked_floats(values: np.ndarray) -> np.ndarray:
 
 
 def _is_dicom(path: str | Path) -> bool:
-    if Path(path).suffix.lower() in (".dcm", ".dicom"):
-        return True
-    with Path(path).open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
+        begins = file.read(132)
+    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
 
 
 def shape_mismatch(map_size: tuple[int, int], size: tuple[int, int]) -> str | None:

@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.checks import choice
 from salign.files import replace_text, replacing
+from salign.readers import open_file
 from salign.types import SalignError
 
 
@@ -126,7 +127,8 @@ class PlainFile(TorchCheckpointIO):
             SalignError: the file is damaged, or a pickle of something else.
         """
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with open_file(path, limit=None) as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             reason = str(error).partition("\n")[0] or "it ends too soon"
             raise SalignError(

@@ -137,11 +137,16 @@ class RunFolder:
         """An existing, finished run.
 
         Raises:
-            SalignError: no run there, or it has not finished.
+            SalignError: no run there, it has not finished, or a folder in it that is written to leads elsewhere.
         """
         run = cls(Path(path))
         if not run.recipe.is_file():
             raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
+        if links := [name for name in ("analysis", "explain") if (run.path / name).is_symlink()]:
+            raise SalignError(
+                f"{run.path / links[0]} is a link, so that what is written into the run lands elsewhere. Replace it by "
+                "a folder."
+            )
         if not run.done:
             raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")
         return run

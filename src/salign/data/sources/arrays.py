@@ -24,6 +24,7 @@ from salign.data.sources.fields import printable, read_text, shown
 from salign.data.sources.notes import Notes, Reader, files_below
 from salign.data.sources.stored import MOST_PIXELS, Names, keep
 from salign.maps.saliency_map import SaliencyMap
+from salign.readers import open_file
 from salign.types import SalignError
 
 MOST_BYTES = 200_000_000
@@ -118,7 +119,7 @@ def _of_stack(path: Path, ids: Path | str | None) -> Iterator[Map]:
 
 
 def _of_archive(path: Path) -> Iterator[Map]:
-    with _explained(path), path.open("rb") as file:
+    with _explained(path), open_file(path, limit=None) as file:
         _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
@@ -190,7 +191,7 @@ def _is_text(values: np.ndarray) -> bool:
 def _mapped(path: Path, dimensions: int) -> np.ndarray:
     """A `.npy`, mapped into memory: only what is looked at is read."""
     with _explained(path):
-        with path.open("rb") as file:
+        with open_file(path, limit=None) as file:
             layout = _layout(file, path.stat().st_size)
         if len(layout.shape) != dimensions:
             expected = "(H, W)" if dimensions == 2 else "(N, H, W)"

@@ -13,6 +13,7 @@ from salign.data.sources.fields import check_separator, printable, shown
 from salign.data.sources.notes import Notes
 from salign.data.tables import read_table
 from salign.errors import nearest
+from salign.readers import MAX_TABLE, open_file
 from salign.types import SalignError
 
 MAX_BYTES = 50_000_000
@@ -135,5 +136,5 @@ class Columns:
 
 
 def _lines(path: Path) -> int:
-    with path.open("rb") as file:
+    with open_file(path, limit=MAX_TABLE) as file:
         return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import csv as csv_module
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from os.path import commonpath
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.readers import MAX_TABLE, open_file
 from salign.types import SalignError
 
 Line = tuple[int, Sequence[str]]
@@ -83,7 +85,7 @@ def from_cvrl(
 def _lines(path: Path) -> list[Line]:
     """Numbered lines; blank ones are left out."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with TextIOWrapper(open_file(path, limit=MAX_TABLE), encoding="utf-8-sig", newline="") as stream:
             reader = csv_module.reader(stream)
             lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except (OSError, UnicodeDecodeError, csv_module.Error) as error:

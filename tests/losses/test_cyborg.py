@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 
 from references import cyborg as slow
@@ -305,3 +306,21 @@ class TestInvariants:
         looked = torch.tensor(annotated)
         expected = saliency_distance(cam, human, looked).item()
         assert saliency_distance(cam[order], human[order], looked[order]).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_maps_shrunk_by_area_are_farther_from_the_same_cams_than_by_the_published_resize() -> None:
+    """As docs/losses.md says: by a tenth and more near people's maps, by a fiftieth where CAMs know nothing of them."""
+    down, across = np.mgrid[:224, :224]
+    centres = np.random.default_rng(0).integers(40, 184, (40, 2))
+    marks = np.stack([np.exp(-((down - y) ** 2 + (across - x) ** 2) / (2 * 24**2)) for y, x in centres])
+    pictures = [Image.fromarray((255 * mark).round().astype(np.uint8)) for mark in marks]
+    published = [np.asarray(one.resize((7, 7), Image.Resampling.BILINEAR), dtype=float) for one in pictures]
+    areas = [mark.reshape(7, 32, 7, 32).mean((1, 3)) for mark in marks]
+    ratios = []
+    for noise in (1000, 0.3):
+        cams = np.stack([slow.scaled(one) for one in published]) + noise * np.random.default_rng(1).random((40, 7, 7))
+        found = saliency_distance(torch.tensor(cams), torch.tensor(marks)[:, None]).item()
+        assert found == pytest.approx(slow.distance(cams, areas), rel=1e-4)
+        ratios.append(found / slow.distance(cams, published))
+    assert 1.01 < ratios[0] < 1.03
+    assert 1.09 < ratios[1] < 1.17

@@ -188,7 +188,7 @@ def figure_lines(
             if len(kept) < len(resampled):
                 notes.append(f"interval without {len(resampled) - len(kept)} resamples that lack one kind of image")
             if low == high:
-                notes.append("all resamples agree: the interval cannot speak of errors that did not occur here")
+                notes.append("all resamples agree: the interval cannot speak of answers that did not occur here")
             elif sizes.min() == 1:
                 notes.append("a class or species has one image, which the interval takes as certain")
         lines.append((name, value, low, high, n, "; ".join(notes)))

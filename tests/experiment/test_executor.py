@@ -83,10 +83,26 @@ def test_a_process_that_dies_takes_no_other_with_it(play):
     [
         ("SIGTERM", "its process died 3 times, at last by SIGTERM"),
         (3, "its process died 3 times, at last with exit code 3; what it said last stands above"),
+        (0, "its process died 3 times, at last with exit code 0; what it said last stands above"),
     ],
 )
 def test_only_a_kill_is_put_down_to_memory(play, how, said):
     assert play(LocalExecutor(1, 1), {"a": [how] * 3}) == {"a": said}
+
+
+def test_a_process_that_is_gone_before_its_task_comes_is_begun_again(play, monkeypatch):
+    begun = runner._Worker._begun
+
+    def gone(worker):
+        process = begun(worker)
+        if len(play.players) == 1:
+            process.kill()
+            process.wait()
+        return process
+
+    monkeypatch.setattr(runner._Worker, "_begun", gone)
+    assert play(LocalExecutor(1, 1), {"a": [], "b": []}) == {"a": 1, "b": 1}
+    assert len(play.players) == 2
 
 
 def test_a_process_serves_one_cell_after_the_other(play):

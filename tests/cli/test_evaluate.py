@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from command import salign
+from salign.cli.show import run_figures
+from salign.train.run import RunFolder
 
 
 @pytest.fixture
@@ -22,6 +24,16 @@ def test_figures_are_computed_again_to_the_byte(run):
     assert ended.out.strip().endswith(f"wrote {run / 'evaluation.csv'}. Next: salign explain {run}")
     kept = json.loads((run / "model.json").read_text())["threshold"]["probability"]
     assert f"threshold: called 7 from a probability of {kept!r} on (rule eer, chosen on validation)\n" in ended.out
+
+
+def test_a_run_from_before_the_threshold_was_kept_shows_the_rounded_one(run, capsys):
+    config = json.loads((run / "model.json").read_text())
+    chosen = config.pop("threshold")["probability"]
+    (run / "model.json").write_text(json.dumps(config))
+    run_figures(RunFolder(run))
+    said = capsys.readouterr().out
+    assert f"threshold {chosen:.4g} fixed beforehand" in said
+    assert repr(chosen) not in said
 
 
 def test_accuracy_is_the_share_of_answers_that_are_right(run):

@@ -44,12 +44,14 @@ def run_figures(run: RunFolder) -> None:
         if len(part):
             console.print(_table(title, part, wanted))
     undefined = whole[whole["value"].isna() & whole["metric"].isin(MAIN)]
-    if kept := Classifier.describe(run.path).get("threshold"):
+    rounded = whole[whole["metric"] == "bpcer"]["note"].head(1)
+    if kept := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
         typer.echo(f"threshold: {Threshold(**kept)}")
+        rounded = rounded.head(0)
     noted = whole[(whole["metric"] == "accuracy") & (whole["note"] != "")]
     for split, note in zip(noted["split"], noted["note"], strict=True):
         typer.secho(f"{split}: {note}", fg="yellow")
-    for note in dict.fromkeys(undefined["note"]):
+    for note in dict.fromkeys([*rounded, *undefined["note"]]):
         console.print(f"  {note}", style="dim")
 
 

@@ -85,6 +85,18 @@ def test_saved_and_loaded_is_bit_identical(
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["model.json", "weights.safetensors"]
 
 
+def test_with_several_labels_each_class_is_a_yes_or_no_also_after_loading(tmp_path: Path) -> None:
+    names = ["lung", "heart", "bone"]
+    one, several = (Classifier("test_resnet", names, image_size=32, multi_label=flag) for flag in (False, True))
+    logits = torch.tensor([[0.1, 2.0, 0.0], [-1.0, -0.1, -2.0]])
+    assert (one.multi_label, one.answers(logits)) == (False, ["heart", "heart"])
+    torch.testing.assert_close(one.probabilities(logits).sum(1), torch.ones(2))
+    for model in (several, Classifier.load(several.save(tmp_path))):
+        assert model.multi_label is True
+        assert model.answers(logits) == ["heart;lung", ""]
+        torch.testing.assert_close(model.probabilities(logits), 1 / (1 + (-logits).exp()))
+
+
 def test_an_oblong_size_survives(tmp_path: Path) -> None:
     classifier = small(image_size=(64, 96))
     assert Classifier.load(classifier.save(tmp_path)).image_size == (64, 96)

@@ -206,6 +206,11 @@ def test_several_groups_are_counted():
         "cyborg against ce on test_ood, in 4 pairs of data set and network: better in 2, worse in 1 (95 % interval of "
         "the difference beyond zero), not answered in 1. Better than every control as well: 1."
     ]
+    _, top = said(pd.concat(tables[:2]), datasets={name: {} for name in "ab"}, controls=[])
+    assert top == [
+        "cyborg against ce on test_ood, in 2 pairs of data set and network: better in 2, worse in 0 (95 % interval of "
+        "the difference beyond zero)."
+    ]
 
 
 @pytest.mark.parametrize("reference", [None, "test_iid"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,10 +52,11 @@ def mutated(contents: list[bytes], count: int = COUNT, seed: int = 0) -> Iterato
 
 
 def survive(path: Path, contents: list[bytes], read: Callable[[Path], list], check: Callable[[list], None]) -> int:
-    """Read damaged files written to `path`; how many were still valid."""
-    before, valid = _peak(), 0
+    """Read damaged files written to `path`; how many were still valid. `pytest -s` shows the slowest, in CPU time."""
+    before, valid, slowest = _peak(), 0, 0.0
     for number, content in enumerate(mutated(contents)):
         path.write_bytes(content)
+        started = time.process_time()
         try:
             found = read(path)
         except SalignError:
@@ -62,9 +64,13 @@ def survive(path: Path, contents: list[bytes], read: Callable[[Path], list], che
         except BaseException as error:
             error.add_note(f"damaged file number {number}: {content[:500]!r}")
             raise
+        finally:
+            slowest = max(slowest, time.process_time() - started)
         check(found)
         valid += 1
-    assert _peak() - before < MOST_MEMORY
+    grown = _peak() - before
+    print(f"{path.name}: {COUNT:,} files, {valid:,} valid, slowest {slowest:.2f} s, {grown / 1e6:.0f} MB more")
+    assert grown < MOST_MEMORY
     return valid
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from salign.errors import install
+from salign.readers import open_file
 
+_MOST_UNPACKED = 200_000_000
+_JP2 = b"\0\0\0\x0cjP  "
 _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
 """Tags that mean something together only."""
 
@@ -23,6 +27,7 @@ def size(path: str | Path) -> tuple[int, int]:
         ValueError: no picture in it.
     """
     with _damage_named() as pydicom:
+        _check_deflated(path, pydicom)
         return _size(pydicom.dcmread(path, stop_before_pixels=True))
 
 
@@ -49,21 +54,23 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
 
 
 def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
+    _check_deflated(path, pydicom)
     header = pydicom.dcmread(path, stop_before_pixels=True)
     check_size(*_size(header))
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
     dataset = pydicom.dcmread(path)
+    _check_boxes(dataset, pydicom)
     kind = str(dataset.PhotometricInterpretation)
     if kind == "RGB" or kind.startswith("YBR"):
-        values = dataset.pixel_array
+        values = _pixels(dataset, (3,))
         if values.dtype != np.uint8:
             raise ValueError(f"colour is expected in 8 bits; got {values.dtype}")
         return np.ascontiguousarray(values)
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise ValueError(f"photometric interpretation {kind} is not supported; expected MONOCHROME1/2 or RGB")
     _drop_halves(dataset)
-    values = pydicom.pixels.apply_modality_lut(dataset.pixel_array, dataset)
+    values = pydicom.pixels.apply_modality_lut(_pixels(dataset, ()), dataset)
     values = pydicom.pixels.apply_voi_lut(values, dataset).astype(np.float64)
     low, high = _range(dataset)
     if not np.isfinite([low, high]).all() or low >= high or not np.isfinite(values).all():
@@ -74,12 +81,44 @@ def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], p
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 
 
+def _check_deflated(path: str | Path, pydicom: ModuleType) -> None:
+    """Refuse a file that is deflated as a whole and large when it is not: pydicom unpacks it in one piece."""
+    with open_file(path, limit=None) as file:
+        pydicom.filereader.read_preamble(file, False)
+        meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file where what may be deflated begins
+        if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+            return
+        packed, size, unpacker = file.read(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
+        while packed and not unpacker.eof:
+            size += len(unpacker.decompress(packed, 1 << 20))
+            packed = unpacker.unconsumed_tail
+            if size > _MOST_UNPACKED:
+                raise ValueError(f"it is deflated, and more than {_MOST_UNPACKED / 1e6:,.0f} MB when unpacked")
+
+
+def _check_boxes(dataset: Any, pydicom: ModuleType) -> None:
+    """Refuse a JPEG 2000 picture with a box of no length before its pixels: pydicom looks for the next one for ever."""
+    if dataset.file_meta.get("TransferSyntaxUID") not in pydicom.uid.JPEG2000TransferSyntaxes:
+        return
+    for tag in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):  # says where further frames are; there are none
+        dataset.pop(tag, None)
+    content = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1), b"")
+    place = 12 if content.startswith(_JP2) else len(content)
+    while place < len(content) and content[place + 4 : place + 8] != b"jp2c":
+        length = int.from_bytes(content[place : place + 4], "big")
+        if length == 0:
+            raise ValueError("its JPEG 2000 data are damaged: a box in them has no length")
+        place += length
+
+
 @contextmanager
 def _damage_named() -> Iterator[ModuleType]:
     """Give pydicom; its own exceptions become ValueError (it parses a tag when it is asked for)."""
     try:
         import pydicom
+        import pydicom.encaps
         import pydicom.errors
+        import pydicom.filereader
         import pydicom.pixels
     except ImportError as error:
         raise ValueError(f"DICOM needs the package pydicom; {install('dicom')}") from error
@@ -110,6 +149,19 @@ def _drop_halves(dataset: Any) -> None:
         if any(dataset.get(tag) is None or dataset.get(tag) == "" for tag in pair):
             for tag in pair:
                 dataset.pop(tag, None)
+
+
+def _pixels(dataset: Any, samples: tuple[int, ...]) -> np.ndarray:
+    """The stored values `(H, W, *samples)`.
+
+    Raises:
+        ValueError: the picture has another form, as damaged tags make it.
+    """
+    values: np.ndarray = dataset.pixel_array
+    expected = (*_size(dataset), *samples)
+    if values.shape != expected:
+        raise ValueError(f"its tags contradict each other: expected values of shape {expected}, got {values.shape}")
+    return values
 
 
 def _size(header: Any) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from salign.data import image as module
 from salign.data.image import ImageError, image_size, read_image, read_saliency
+from tool_files import write_dicom
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 5), dtype=np.uint8)
@@ -238,32 +239,6 @@ def test_random_damage_is_read_or_refused_but_never_escapes(tmp_path, suffix):
             assert pixels.dtype in (torch.uint8, torch.float32)
     assert len(refusals) > 5
     assert all(refusal.startswith(f"{path}: ") and len(refusal) > len(str(path)) + 5 for refusal in refusals)
-
-
-def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, **tags):
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    ds.Rows, ds.Columns = pixels.shape[:2]
-    ds.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-    if pixels.ndim == 3:
-        ds.PlanarConfiguration = 0
-    ds.PhotometricInterpretation = photometric
-    ds.BitsAllocated = pixels.dtype.itemsize * 8
-    ds.BitsStored, ds.HighBit = bits, bits - 1
-    ds.PixelRepresentation = int(pixels.dtype.kind == "i")
-    ds.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(ds, name, value)
-    ds.save_as(path, enforce_file_format=True)
-    return path
 
 
 RAMP = np.linspace(0, 4095, 12).astype(np.uint16).reshape(3, 4)

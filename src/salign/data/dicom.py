@@ -61,7 +61,7 @@ def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], p
         raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
     dataset = pydicom.dcmread(path)
     _check_boxes(dataset, pydicom)
-    kind = str(dataset.PhotometricInterpretation)
+    kind = str(dataset.get("PhotometricInterpretation") or "(none)")
     if kind == "RGB" or kind.startswith("YBR"):
         values = _pixels(dataset, (3,))
         if values.dtype != np.uint8:

@@ -46,9 +46,12 @@ def image_files(
     while waiting:
         here = waiting.pop()
         further: list[Path] = []
-        for path in sorted(here.iterdir()):
+        visible = [path for path in sorted(here.iterdir()) if not _is_hidden(path.name)]
+        if not visible and here != root:
+            passed.setdefault("empty folders", []).append(here.relative_to(root).as_posix())
+        for path in visible:
             name = path.relative_to(root).as_posix()
-            if _is_hidden(path.name) or path in skipped:
+            if path in skipped:
                 continue
             if reason := _passed_over(path, root):
                 passed.setdefault(reason, []).append(name)

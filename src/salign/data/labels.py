@@ -72,8 +72,11 @@ def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, 
     return pd.Series(joined, index=table.index, dtype=object), faults
 
 
-def from_cells(labels: pd.Series, separator: str, none: str | None) -> pd.Series:
+def from_cells(labels: pd.Series, separator: str, none: str | None) -> tuple[pd.Series, list[tuple[int, str, str]]]:
     """Names that another separator joins; `none` is what a cell says where there is no label.
+
+    Returns:
+        The labels as cells of a manifest; and position, column and message of every cell with `none` beside a name.
 
     Raises:
         SalignError: a name has what joins several in a manifest, or the separator is empty.
@@ -83,11 +86,16 @@ def from_cells(labels: pd.Series, separator: str, none: str | None) -> pd.Series
     if separator != SEPARATOR:
         _refuse(labels.dropna().unique())
 
-    def change(cell: str) -> str:
-        names = [name.strip() for name in cell.split(separator)]
-        return "" if names == [none] else SEPARATOR.join(names)
+    def names(cell: str) -> list[str]:
+        return [name.strip() for name in cell.split(separator)]
 
-    return _each(labels, change)
+    said = {cell: set(names(cell)) for cell in labels.dropna().unique()}
+    torn = [cell for cell, found in said.items() if none in found and len(found) > 1]
+    faults = [
+        (int(i), "label", f"{labels.iloc[i]!r} names a label, and says {none!r}, that there is none: which is it?")
+        for i in np.flatnonzero(labels.isin(torn).to_numpy(dtype=bool))
+    ]
+    return _each(labels, lambda cell: "" if none in said[cell] else SEPARATOR.join(names(cell))), faults
 
 
 def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:

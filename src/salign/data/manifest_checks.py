@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,9 @@ NO_FILE = "no such file"
 EMPTY = "the cell is empty"
 
 _SHOWN = 5
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?", re.ASCII)
+_AROUND = re.compile(r"(^|/)\.{1,2}/|//")
+"""In a path that another path may say more shortly."""
 
 
 def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
@@ -56,6 +61,13 @@ def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool
         for i in np.flatnonzero(cells.isin(list(spaced)).to_numpy(dtype=bool)) if spaced else ():
             cell = cells.iloc[i]
             found.append((int(rows.iloc[i]), column, f"{cell!r} has spaces around it; write {cell.strip()!r}"))
+    for column in ("label", "split"):
+        cells = table[column]
+        torn = [cell for cell in cells.dropna().unique() if any(unicodedata.category(one) == "Cc" for one in cell)]
+        for row, cell in zip(rows[cells.isin(torn)], cells[cells.isin(torn)], strict=True) if torn else ():
+            found.append(
+                (int(row), column, f"{cell!r} holds a line break or another control character; write it in one line")
+            )
     return found
 
 
@@ -84,7 +96,7 @@ def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
 
 
 def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: bool = False) -> list[str]:
-    """A question for every group of names of a column that differ by case, spaces or Unicode's form alone."""
+    """A question for every group of names of a column that differ by the way they are written alone."""
     said = []
     for column in columns:
         counts: dict[str, int] = {}
@@ -96,8 +108,8 @@ def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: boo
             groups.setdefault(_skeleton(name), []).append(name)
         alike = [names for names in groups.values() if len(names) > 1]
         said += [
-            f"{column}: {' and '.join(f'{name!a} ({counts[name]})' for name in names)} differ by case, spaces or "
-            "Unicode's form alone: are they one name? Then write it in one way"
+            f"{column}: {' and '.join(f'{name!a} ({counts[name]})' for name in names)} differ by case, spaces, "
+            "Unicode's form or the way a number is written alone: are they one name? Then write it in one way"
             for names in alike[:_SHOWN]
         ]
         if len(alike) > _SHOWN:
@@ -106,7 +118,9 @@ def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: boo
 
 
 def _skeleton(name: str) -> str:
-    """The name without spaces and invisible characters, in Unicode's composed form, case folded."""
+    """The name without spaces and invisible characters, composed, case folded; `1.0` and `01` are one number."""
+    if _NUMBER.fullmatch(name.strip()):
+        return str(float(name))
     plain = unicodedata.normalize("NFC", name).casefold()
     return "".join(one for one in plain if not one.isspace() and unicodedata.category(one) != "Cf")
 
@@ -129,9 +143,10 @@ def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
 def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator[Found]:
     """Rows of a file whose label is another than in its first row; several rows of a file are several people's maps."""
     known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
-    known = known[known.duplicated("path", keep=False).to_numpy(dtype=bool)]
+    known = known.assign(file=[posixpath.normpath(path) if _AROUND.search(path) else path for path in known["path"]])
+    known = known[known.duplicated("file", keep=False).to_numpy(dtype=bool)]
     known = known.assign(same=ordered(known["label"]) if multi_label else known["label"])
-    first = known.groupby("path")[["row", "label", "same"]].transform("first")
+    first = known.groupby("file")[["row", "label", "same"]].transform("first")
     other = (known["same"] != first["same"]).to_numpy(dtype=bool)
     cells = (known["row"], known["path"], known["label"], first["label"], first["row"])
     for row, path, label, earlier, where in zip(*(column[other] for column in cells), strict=True):

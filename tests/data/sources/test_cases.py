@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from command import salign
-from salign.data.image import read_saliency
+from salign.data.image import read_image, read_saliency
 from salign.data.manifest import Manifest
+from tool_files import write_dicom
 
 
 @pytest.fixture
@@ -308,3 +309,78 @@ def test_marks_outside_or_too_thin_are_faults_and_never_a_blank_map(folder):
     printed, _, maps = bring("boxes", "b.csv", "--leave-out")
     assert np.array_equal(only(maps, "photos/b.png"), box((10, 14), (20, 24)))
     assert "blank" not in printed
+
+
+def test_a_name_in_one_form_of_unicode_finds_the_file_in_the_other(folder):
+    picture("photos/cafe\u0301.png")
+    content = coco(bbox=[20, 5, 30, 10])
+    content["images"][0]["file_name"] = "caf\u00e9.png"
+    write("c.json", content)
+    _, labels, maps = bring("coco", "c.json")
+    assert labels == {"photos/cafe\u0301.png": "fake"}
+    assert np.array_equal(maps["photos/cafe\u0301.png"], box((5, 14), (20, 49)))
+
+
+def test_spaces_around_labels_and_splits_stop_check_and_training(folder):
+    labels = "real ", "real", "fake", "fake", "real", "fake"
+    splits = "train", "val", "train", "val", "test ", "test"
+    rows = ["id,path,label,split"]
+    for k, (label, split) in enumerate(zip(labels, splits, strict=True)):
+        picture(f"photos/{k}.png", 20, 20)
+        rows.append(f"{k},photos/{k}.png,{label},{split}")
+    write("manifest.csv", "\n".join(rows))
+    write(
+        "r.yaml",
+        "name: x\ndata: {manifest: manifest.csv, image_size: 64}\nmodel: {backbone: test_resnet, weights: null}",
+    )
+    told = ["row 2, label: 'real ' has spaces around it; write 'real'"]
+    told += ["row 6, split: 'test ' has spaces around it; write 'test'"]
+    checked = salign("data", "check", "manifest.csv", code=1).out
+    trained = salign("train", "r.yaml", code=2).err
+    for line in told:
+        assert line in checked
+        assert line in trained
+    assert not Path("runs").exists()
+
+
+def test_a_folder_is_read_whole_and_what_is_passed_over_is_counted_and_named(folder, caplog):
+    Path("photos/a.png").unlink()
+    for name in ("real/0.png", "real/x.jfif", "real/y.gif", "real/z.jpe", "fake/1.png", "fake/w.ppm", "fake/noext"):
+        path = Path("photos/train") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = {".jfif": "JPEG", ".jpe": "JPEG", ".gif": "GIF", ".ppm": "PPM"}.get(path.suffix, "PNG")
+        Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(path, kind)
+    for name in ("fake/h.HEIC", "real/._0.png", "real/Thumbs.db", ".DS_Store"):
+        write(f"photos/train/{name}", "x")
+    Path("photos/train/real/again").symlink_to(Path("photos/train").resolve())
+    salign("data", "import", "folder", "photos")
+    table = Manifest.read("photos/manifest.csv").table
+    assert sorted(zip(table["path"], table["label"], strict=True)) == [
+        ("train/fake/1.png", "fake"), ("train/fake/noext", "fake"), ("train/fake/w.ppm", "fake"),
+        ("train/real/0.png", "real"), ("train/real/x.jfif", "real"), ("train/real/y.gif", "real"),
+        ("train/real/z.jpe", "real"),
+    ]  # fmt: skip
+    assert "1 *.heic ('train/fake/h.HEIC')" in caplog.text
+    assert "1 links to folders ('train/real/again')" in caplog.text
+
+
+def test_dicom_is_rescaled_by_both_or_neither_and_nan_is_refused_with_its_file(folder):
+    ramp = np.array([[0, 1000], [2000, 4095]], np.uint16)
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    tags = {
+        "p1": {"RescaleIntercept": -1024}, "p2": {"RescaleSlope": 2}, "p3": {"RescaleSlope": None},
+        "zero": {"RescaleSlope": 0, "RescaleIntercept": 0},
+    }  # fmt: skip
+    rows = ["id,path,label,split"]
+    for k, (name, more) in enumerate(tags.items()):
+        write_dicom(Path(f"photos/{name}.dcm"), ramp.repeat(8, 0).repeat(8, 1), bits=12, **window, **more)
+        rows.append(f"{name},photos/{name}.dcm,{'xy'[k % 2]},train")
+    write("manifest.csv", "\n".join(rows))
+    said = salign("data", "check", "manifest.csv", code=1).out.replace("\n", " ")
+    assert "row 5" in said
+    assert "RescaleSlope 0" in said
+    for name in ("p1", "p2", "p3"):
+        assert f"{name}.dcm: " not in said
+        assert read_image(Path(f"photos/{name}.dcm")).numpy()[0, ::8, ::8].ravel() == pytest.approx(
+            ramp.ravel() / 4095, abs=2e-4
+        )

@@ -54,13 +54,15 @@ def from_csv(
     picked = {ours: frame[theirs] for ours, theirs in columns.items()}
     consumed = {theirs for theirs in columns.values() if theirs not in COLUMNS or theirs in columns}
     frame = frame.drop(columns=list(consumed | (set(columns) & set(frame.columns)))).assign(**picked)
+    wrong: list[tuple[int, str, str]] = []
     if labels:
         joined, wrong = from_columns(frame, labels)
-        if wrong:
-            raise ManifestError.of([Fault(int(frame["row"].iloc[i]), *said) for i, *said in wrong], str(path))
         frame = frame.drop(columns=[*labels]).assign(label=joined)
     elif separator is not None and "label" in frame:
-        frame = frame.assign(label=from_cells(frame["label"], separator, none))
+        joined, wrong = from_cells(frame["label"], separator, none)
+        frame = frame.assign(label=joined)
+    if wrong:
+        raise ManifestError.of([Fault(int(frame["row"].iloc[i]), *said) for i, *said in wrong], str(path))
     if split is not None:
         frame = frame.assign(split=split)
     if "saliency" not in frame:

@@ -85,7 +85,7 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
     if found != kind:
         command = _KINDS[found].command.format(path=path)
         raise SalignError(
-            f"{path}: expected a {kind} with {keys}, got a{'n' * (found[0] == 'a')} {found}, as it has the key "
+            f"{path}: expected a {kind} with {keys}, got a{'n' * (found[0] == 'a')} {found}, as it has "
             f"{', '.join(sorted(_KINDS[found].keys & set(content)))}. It is for: {command}"
         )
     for override in overrides or []:

@@ -85,6 +85,21 @@ def test_outlines_survive_exactly(name, target, shapes):
     assert found.shapes == tuple(cornered(shape) if name == "coco" else shape for shape in shapes)
 
 
+@pytest.mark.parametrize(("name", "target"), [("labelme", ""), ("coco", "a.json")])
+def test_a_machines_mark_stays_a_machines(name, target):
+    makers = ("model:net@1a2b3c4d", None)
+    annotated = [Annotated(f"{k}.png", SIZE, "x", (Box(1, 2, 5, 6),), annotator=who) for k, who in enumerate(makers)]
+    assert [(one.image, one.annotator) for one in again(name, annotated, target)] == [
+        ("0.png", "model:net@1a2b3c4d"), ("1.png", None),
+    ]  # fmt: skip
+
+
+def test_marks_without_a_label_are_exported_as_unnamed():
+    for label in ("x", None):
+        (found,) = again("coco", [Annotated("a.png", SIZE, label, (Box(1, 2, 5, 6),))], "a.json")
+        assert found.label == (label or "unnamed")
+
+
 def cornered(shape):
     """A box as COCO has it: four corners."""
     if isinstance(shape, Polygon):

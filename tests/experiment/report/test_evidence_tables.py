@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from made_study import study
+from salign.experiment.report import evidence
 from salign.experiment.report.evidence import _spearman, reliance
 from salign.experiment.report.groups import groups_of
 from salign.experiment.report.plots import Cloud
@@ -48,6 +49,28 @@ def test_what_is_kept_and_what_is_removed_are_told_apart():
     assert second.frame[columns].to_numpy().tolist() == [
         ["ce", "other", "70.0 ± 14.1", "39.0 ± 14.1", "31.0", "31.0", "69.0 ± 7.1", "1.0", "21.0"],
         ["cyborg", "other", "90.0 ± 0.0", "85.0 ± 2.8", "5.0", "7.0", "24.0 ± 7.1", "66.0", "76.0"],
+    ]
+
+
+def test_a_run_is_a_point_where_both_its_figures_are_known(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(evidence, "scatter", lambda clouds, *rest, **named: drawn.append(clouds) or "<svg/>")
+    figures = {
+        "ce": {0: {"accuracy": 0.5, "agreement/cc": 0.1}, 1: {"accuracy": 0.6}, 2: {"agreement/cc": 0.2}},
+        "cyborg": {0: {"accuracy": 0.7, "agreement/cc": 0.4}, 1: {"accuracy": 0.9, "agreement/cc": 0.3}},
+        "shuffled": {0: {"accuracy": 0.4}},
+    }
+    results = pd.DataFrame(
+        [
+            ("data", "network", arm, -1, 1.0, seed, "test_ood", metric, value)
+            for arm, seeds in figures.items() for seed, named in seeds.items() for metric, value in named.items()
+        ],
+        columns=[*PLACE, "set", "metric", "value"],
+    )  # fmt: skip
+    plan = study("manifest.csv")
+    evidence.agreement(plan, groups_of(plan, results), pd.DataFrame(columns=[*PLACE, "path"]), {})
+    assert [[(one.name, one.x.tolist(), one.y.tolist()) for one in clouds] for clouds in drawn] == [
+        [("ce", [0.1], [50.0]), ("cyborg", [0.4, 0.3], [70.0, 90.0])]
     ]
 
 

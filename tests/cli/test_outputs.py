@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from command import salign, small, written
+from salign.annotate.opening import open_collection
 from salign.cli import app
 from salign.files import check_output
 from salign.types import SalignError
@@ -33,7 +34,7 @@ OUTPUTS = {
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
     ("benchmark", "--json"): (FILE, "benchmark test_resnet --json {out}"),
     ("annotate", "--out"): (FOLDER, "annotate {images} --out {out} --no-open --port 0"),
-    ("annotate", "--export"): (FOLDER, "annotate {images} --out {free} --export {out}"),
+    ("annotate", "--export"): (FOLDER, "annotate {images} --out {kept} --export {out}"),
     ("autoannotate", "--out"): (FOLDER, "autoannotate {few} {run} --out {out}"),
     ("maps import", "--out"): (FOLDER, "maps import masks {maps} --images {images} --out {out}"),
     ("maps export", "OUT"): (FILE, "maps export {manifest} coco {out}"),
@@ -96,6 +97,7 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
     few = tmp_path / "few.csv"
     few.write_text("id,path,label,split,saliency\na,a.png,1,train,\n")
     shutil.copy(digits.parent / "images" / "train" / "00000.png", tmp_path / "a.png")
+    open_collection(digits.parent / "images", out=tmp_path / "kept", classes=["1", "7"]).store.close()
     return {
         "recipe": written(tmp_path / "recipe.yaml", content),
         "net": written(tmp_path / "net.yaml", net),
@@ -105,6 +107,7 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
         "few": few,
         "images": digits.parent / "images",
         "maps": digits.parent / "maps",
+        "kept": tmp_path / "kept",
         "free": tmp_path / "free",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pandas as pd
@@ -24,8 +25,8 @@ def cell(digits):
 def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp_path, monkeypatch):
     begun, go_on, trained, summed = threading.Event(), threading.Event(), [], []
 
-    def fit(recipe, out, **_):
-        trained.append(recipe)
+    def fit(recipe, out, *, resume, progress, say):
+        trained.append((recipe, out, resume, progress, say))
         begun.set()
         assert go_on.wait(60)
 
@@ -45,7 +46,8 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
     go_on.set()
     for thread in both:
         thread.join(60)
-    assert trained == [cell.recipe]
+    quietly = logging.getLogger("salign.experiment.worker").info
+    assert trained == [(cell.recipe, tmp_path, True, False, quietly)]
     assert summed == [{"sets": ["test_ood"], "images": 7}]
     assert [outcome.error for outcome in outcomes] == [None, None]
 
@@ -105,6 +107,7 @@ def test_every_figure_is_found_again_under_its_cell(digits, tmp_path):
     keys = [*PLACE, "set", "metric"]
     assert found.figures.set_index(keys)["value"].to_dict() == expected
     assert len(found.figures) == len(expected) == 15 * 3
+    assert [*found.figures] == [*keys, "value"]
     assert found.missing == 1
     for cell, run in zip(cells[:-1], found.runs.to_dict("records"), strict=True):
         path = folder.run(cell).path

@@ -125,6 +125,13 @@ def test_who_stops_waits_for_nobody(play):
     assert len(play.players) <= 2
 
 
+def test_a_place_that_was_ended_begins_no_process(play):
+    worker = runner._Worker({}, 1)
+    worker.end()
+    assert worker.run("a") == runner.Outcome("a", "stopped")
+    assert play.players == []
+
+
 def test_what_this_process_can_import_every_process_can(monkeypatch):
     monkeypatch.setattr(sys, "path", ["", "/here", "/there"])
     (found,) = environments(1, 0, {"PYTHONPATH": "/elsewhere", "PATH": "/bin"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from salign.explain import Item, write_gallery, write_grid_png
 from salign.maps.render import overlay
@@ -103,6 +103,15 @@ def test_the_grid_holds_a_row_per_item_and_marks_mistakes(tmp_path: Path) -> Non
     reddish = [((page[-30:, :, 0] > 180) & (page[-30:, :, 1] < 60)).any() for page in (right, wrong)]
     assert reddish == [False, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both.png", "r.png", "w.png"]
+
+
+def test_the_lines_of_a_caption_stand_below_one_another(tmp_path: Path) -> None:
+    sheet = Image.open(write_grid_png(tmp_path / "g.png", [item(id=f"{'a' * 60} {'b' * 60}")]))
+    below = Image.new("RGB", (752, 2 * 18 + 2 * 8), "white")
+    pen = ImageDraw.Draw(below)
+    for top, line in ((4, f"true cat, predicted cat (91%). {'a' * 60}"), (22, "b" * 60)):
+        pen.text((8, top), line, fill=(30, 30, 30), font=ImageFont.load_default(size=13))
+    assert (np.asarray(sheet)[26 + 200 :] == np.asarray(below)).all()
 
 
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:

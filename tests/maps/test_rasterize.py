@@ -89,6 +89,24 @@ def test_a_polygon_to_and_fro_is_as_counted_in_a_row():
         assert sure.sum() > 900
 
 
+@pytest.mark.parametrize("many", [0, 1 << 20], ids=["along columns", "along rows"])
+def test_a_centre_that_an_edge_all_but_meets_is_told_by_products(many, monkeypatch):
+    """Edges through centres, up to the last bits of their ends: a quotient may be rounded past the centre."""
+    monkeypatch.setattr(polygon_module, "MANY", many)
+    random = np.random.default_rng(11)
+    y, x = np.mgrid[:13, :17] + 0.5
+    for _ in range(400):
+        centres = random.integers(1, 12, (3, 2)) + 0.5
+        away = random.uniform(-5, 5, (3, 2))
+        before, after = (centres + side * away * random.uniform(0.1, 1, (3, 1)) for side in (-1, 1))
+        points = [tuple(point) for pair in zip(before.tolist(), after.tolist(), strict=True) for point in pair]
+        crossings = np.zeros(SIZE, dtype=int)
+        for one, other in zip(points, points[1:] + points[:1], strict=True):
+            (x0, y0), (x1, y1) = (one, other) if one[1] <= other[1] else (other, one)
+            crossings += (y0 <= y) & (y < y1) & ((x - x0) * (y1 - y0) >= (y - y0) * (x1 - x0))
+        np.testing.assert_array_equal(rasterize([Polygon(tuple(points))], SIZE), crossings % 2 == 1)
+
+
 @pytest.mark.parametrize("kind", ["polygon", "stroke", "scribble"])
 def test_many_points_take_few_steps_and_little_memory(kind, monkeypatch):
     """Row by row, to and fro would be a hundred million steps."""
@@ -199,6 +217,14 @@ def test_many_points_need_no_memory_for_each(radius):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6, f"{peak / 1e6:.0f} MB"
+
+
+def test_a_band_of_the_image_has_as_many_rows_as_its_pixels_allow(monkeypatch):
+    monkeypatch.setattr(rasterize_module, "_PIXELS_AT_ONCE", 12)
+    drawn = []
+    monkeypatch.setattr(rasterize_module, "_inside", lambda shape, window: drawn.append(window) or False)
+    rasterize([Box(10, 2, 14, 9)], SIZE)
+    assert drawn == [(1, 9, 3, 15), (3, 9, 5, 15), (5, 9, 7, 15), (7, 9, 9, 15), (9, 9, 10, 15)]
 
 
 @pytest.mark.parametrize("size", [(0, 3), (3, 0), (-1, 2)])

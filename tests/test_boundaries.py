@@ -26,7 +26,9 @@ from salign.losses import (
     evidence_outside,
     gradient_outside,
     harmonization,
+    jensen_shannon,
     saliency_distance,
+    saliency_triplet,
     timed_cross_entropy,
 )
 from salign.losses.map_losses import MAP_LOSSES
@@ -50,6 +52,8 @@ OUTPUT = Output(LOGITS, torch.randn(B, 4, 4, 5, generator=DRAW), lambda maps: ma
 LOSS = {"cam": CAM, "saliency": MAPS, "annotated": torch.ones(B, dtype=torch.bool)}
 WHOLE = {"logits": LOGITS, "labels": LABELS, **LOSS}
 GRADIENT = {"gradient": torch.randn(B, 3, 8, 10, generator=DRAW), "saliency": MAPS}
+
+TRIPLET = {"anchor": LOGITS, "kept": LOGITS, "destroyed": LOGITS, "counts": LABELS.bool(), "margin": 0.2}
 
 
 class Net(nn.Module):
@@ -102,6 +106,21 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
     (harmonization, GRADIENT, {"colours": "abs"}, "colours: expected mean or absolute, got 'abs'"),
     (cell_cross_entropy, {"grad_cam": CAM, "saliency": MAPS}, {"cells": "some"}, "cells: expected all or marked"),
     (evidence_outside, {"cams": CAMS, "saliency": MAPS}, {"cams": CAM}, r"cams: expected .*\(B, K, h, w\)"),
+    *[
+        (saliency_triplet, TRIPLET, {name: wrong}, f"{name}: expected .*{said}")
+        for name, wrong, said in (
+            ("anchor", PICTURES, r"got float32 \(3, 3, 16, 16\)"),
+            ("kept", LOGITS[:2], "with B = 3 as of anchor"),
+            ("destroyed", LOGITS[:, :1], "with C = 2 as of anchor"),
+            ("counts", torch.ones(B), "bool.*got float32"),
+        )
+    ],
+    (
+        jensen_shannon,
+        {"first": LOGITS, "second": LOGITS, "counts": TRIPLET["counts"]},
+        {"counts": LABELS},
+        "counts: expected .*bool.*got int64",
+    ),
     (erase, {"images": PICTURES, "maps": CAM}, {"omega": 0.0}, "omega: expected a number above 0, got 0.0"),
     (
         timed_cross_entropy,

@@ -48,8 +48,8 @@ def test_beyond_the_clip_an_image_teaches_nothing_and_the_others_still_do() -> N
     assert maps.grad[1, :2].abs().max() == 0
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_the_module_takes_the_grad_cam_of_the_true_class(scaled: bool) -> None:
+@pytest.mark.parametrize(("scaled", "clip"), [(False, None), (True, None), (True, 1.0)])
+def test_the_module_takes_the_grad_cam_of_the_true_class(scaled: bool, clip: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
     features, weight = torch.randn(pixels.B, 5, *pixels.SIZE, generator=generator), torch.randn(3, 5)
     batch = pixels.random_batch()
@@ -57,8 +57,10 @@ def test_the_module_takes_the_grad_cam_of_the_true_class(scaled: bool) -> None:
     cams = torch.einsum("bc,bchw->bhw", weight[batch.labels], features).relu().double().numpy() / (6 * 9)
     if scaled:
         cams = torch.stack([torch.from_numpy(cyborg.scaled(cam)) for cam in cams]).numpy()
-    expected = slow.outside(cams, pixels.one_by_one(batch.saliency[:, 0]))
-    found = LOSSES["rrr_grad_cam"](scaled=scaled)(output, batch).parts["saliency"].item()
+    humans = pixels.one_by_one(batch.saliency[:, 0])
+    expected = slow.outside(cams, humans, clip or float("inf"))
+    assert (expected < slow.outside(cams, humans)) == (clip is not None)
+    found = LOSSES["rrr_grad_cam"](scaled=scaled, clip=clip)(output, batch).parts["saliency"].item()
     assert found == pytest.approx(expected, rel=1e-5)
 
 

@@ -147,6 +147,18 @@ def test_small_shapes_by_hand(shape, rows):
     assert found == rows
 
 
+def test_a_slanted_stroke_holds_the_centres_on_its_boundary():
+    """Its axis goes 6 across and 8 down: a centre 4 across and 3 up from it lies 5 away, which is the radius."""
+    points = ((0.5, 0.5), (6.5, 8.5))
+    found = rasterize([Stroke(points, (5, 5))], (9, 12))
+    np.testing.assert_array_equal(found, reference_rasterize([Stroke(points, (5, 5))], (9, 12)))
+    lost = found & ~rasterize([Stroke(points, (4.999, 4.999))], (9, 12))
+    assert np.argwhere(lost).tolist() == [[1, 7], [5, 10], [8, 11]]
+    tapered = [Stroke(points, (5, 0)), Stroke(points, (1, 6)), Stroke(points[::-1], (4, 2))]
+    for one in tapered:
+        np.testing.assert_array_equal(rasterize([one], (9, 12)), reference_rasterize([one], (9, 12)))
+
+
 @given(drawings, st.integers(-5, 5), st.integers(-5, 5))
 @settings(max_examples=50, deadline=None)
 def test_moving_the_shapes_moves_the_picture(shapes, right, down):

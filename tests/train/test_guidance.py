@@ -12,7 +12,7 @@ from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import Study
 from salign.train.fit import build_loss, fit
-from salign.train.guidance import tell_guidance
+from salign.train.guidance import check_maps, tell_guidance
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
 from salign.types import SalignError
@@ -92,6 +92,18 @@ def test_reaction_time_without_times_says_what_it_is(photos):
     assert said_of(recipe_of(photos(a=255, b=255), loss="reaction_time")) == [
         "  data.seconds_column names no column with seconds: loss reaction_time is CYBORG here"
     ]
+
+
+def test_maps_are_looked_for_among_images_with_several_labels(photos):
+    for maps in ({}, {"a": 255}):
+        manifest = photos(**maps)
+        pd.read_csv(manifest).assign(label="fur;tail").to_csv(manifest, index=False)
+        recipe = recipe_of(manifest, classes=["fur", "tail"], multi_label=True)
+        if maps:
+            check_maps([recipe])
+        else:
+            with pytest.raises(SalignError, match=UNMAPPED):
+                check_maps([recipe])
 
 
 @pytest.mark.parametrize(("annotated", "refused"), [([1], True), ([0], False)])

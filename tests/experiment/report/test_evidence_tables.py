@@ -10,8 +10,10 @@ from made_study import study
 from salign.experiment.report import evidence
 from salign.experiment.report.evidence import _spearman, reliance
 from salign.experiment.report.groups import groups_of
+from salign.experiment.report.page import Text
 from salign.experiment.report.plots import Cloud
 from salign.experiment.store import PLACE
+from salign.types import SalignError
 
 RELIED = {
     # arm: whole, then accuracy and flipped with the region kept, and with the region removed; of seeds 0 and 1
@@ -71,6 +73,23 @@ def test_a_run_is_a_point_where_both_its_figures_are_known(monkeypatch):
     evidence.agreement(plan, groups_of(plan, results), pd.DataFrame(columns=[*PLACE, "path"]), {})
     assert [[(one.name, one.x.tolist(), one.y.tolist()) for one in clouds] for clouds in drawn] == [
         [("ce", [0.1], [50.0]), ("cyborg", [0.4, 0.3], [70.0, 90.0])]
+    ]
+
+
+def test_an_arm_whose_maps_cannot_be_read_is_named_with_the_reason(monkeypatch):
+    def unread(paths, name):
+        raise SalignError(f"{name} of {len(paths)} runs has not been analysed.")
+
+    monkeypatch.setattr(evidence, "read_arm", unread)
+    plan, results = study("manifest.csv"), rows("data", RELIED)
+    runs = results.assign(path="somewhere")[[*PLACE, "path"]].drop_duplicates()
+    assert evidence.consistency(plan, groups_of(plan, results), runs, {}) == [
+        Text(
+            [
+                "small, ce: no maps. test_ood of 2 runs has not been analysed.",
+                "small, cyborg: no maps. test_ood of 2 runs has not been analysed.",
+            ]
+        )
     ]
 
 

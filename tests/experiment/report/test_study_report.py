@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -93,6 +94,37 @@ def test_the_page_has_these_sections_and_its_tables_these_columns(written):
         ],
         ["arm", "what it changes in the recipe"],
     ]  # fmt: skip
+
+
+def test_what_a_table_or_a_figure_holds_is_said_above_it(written):
+    page = written.read_text("utf-8")
+    assert [unescape(one) for one in re.findall(r"<figcaption>(.*?)</figcaption>", page)] == [
+        "small",
+        "Every arm on test_ood against ce and against its own controls: those that differ from it in their maps alone, "
+        "and of cyborg those that the study names. The t interval speaks of other seeds; the last of the intervals "
+        "draws seeds and test images again, and so speaks of other test images as well. With few seeds the bootstrap "
+        "is too narrow.",
+        "Mean paired difference and its 95 % t interval over seeds. No line: one seed, which says nothing about "
+        "chance.",
+        "Mean over seeds; the band is its 95 % t interval.",
+        "accuracy on test_ood in points of 100, mean ± standard deviation over seeds. Controls as in data.maps; % of "
+        "the maps: so many keep theirs, the others have none.",
+        "A point per run: how far its maps agree with people's on test_ood (mean over images), and how well it answers "
+        "there. An order over arms alone says that arms differ, not that one follows from the other.",
+        "small, on test_ood. Maps alike: mean correlation (CC) of the maps of one image over all pairs of runs. "
+        "Answers alike: share of equal answers over all pairs. Entropy: 0 = one cell, 1 = everywhere the same. Energy "
+        "and CC: agreement with people, mean ± sd over runs.",
+        "small: average map of the test images for the class answered, a picture per run, beside the average of "
+        "people's maps; each stretched to the full range of colours, dark blue to yellow.",
+        "small, annotated images of test_ood: accuracy in points (mean ± sd over seeds) where only the human region is "
+        "kept and the rest replaced, and where only the region is replaced (other: by another image's background); "
+        "what that loses, and the share of answers that change. A model that uses the region keeps its answers when "
+        "it is kept and loses them when it is removed.",
+        "small: of the analysed images of test_ood those where the mean probability of the true class differs most "
+        "between cyborg and ce; gains first, then losses, the largest last. Maps: for the class answered, averaged "
+        "over runs.",
+        "The arms. All else is the same for all of them.",
+    ]
 
 
 def test_every_figure_has_a_text_alternative(page):

@@ -17,8 +17,10 @@ from salign.types import SalignError
 def check_maps(recipes: Iterable[Recipe]) -> None:
     """Look for maps before anything of a study is trained: every guided recipe needs one, unless it asks for none.
 
+    A recipe whose rows cannot be read is passed over: its own run says so, and does not stop the others.
+
     Raises:
-        SalignError: a manifest cannot be read, or has no map for such a recipe.
+        SalignError: the training images of such a recipe have no map.
     """
     seen = set()
     for recipe in recipes:
@@ -27,8 +29,12 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
         if data.annotated == 0 or key in seen or not LOSSES[recipe.loss.name](**recipe.loss.options).guided:
             continue
         seen.add(key)
-        rows = Manifest.read(data.manifest, data.root, multi_label=data.multi_label).select(data.train, data.classes)
-        if not rows.with_maps(data.map_column).table["saliency"].notna().any():
+        try:
+            rows = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
+            rows = rows.select(data.train, data.classes).with_maps(data.map_column)
+        except SalignError:
+            continue
+        if not rows.table["saliency"].notna().any():
             raise _without_maps(recipe, len(rows))
 
 

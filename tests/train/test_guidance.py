@@ -106,6 +106,13 @@ def test_maps_are_looked_for_among_images_with_several_labels(photos):
                 check_maps([recipe])
 
 
+def test_a_recipe_whose_rows_cannot_be_read_is_left_to_its_run(photos):
+    unknown, unmapped = recipe_of(photos(), classes=["cat", "cow"]), recipe_of(photos())
+    check_maps([unknown])
+    with pytest.raises(SalignError, match=UNMAPPED):
+        check_maps([unknown, unmapped])
+
+
 @pytest.mark.parametrize(("annotated", "refused"), [([1], True), ([0], False)])
 def test_a_study_looks_for_maps_before_it_trains(photos, tmp_path, annotated, refused):
     content = small(photos(), data={"classes": None, "test": {"test": ["val"]}, "groups": [], "image_size": 8})

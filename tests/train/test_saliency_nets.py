@@ -105,14 +105,15 @@ def test_the_interval_is_that_of_paired_images():
 
 
 def test_the_share_of_what_people_reach_among_themselves(run, digits, agreement):
-    """Three people: two who mark the digit, and one who marks the middle."""
-    table = Manifest.read(digits).select(["test_ood"]).table.head(8)
+    """Three people: two who mark the digit, and one who marks the middle; an image that one marked says nothing."""
+    table = Manifest.read(digits).select(["test_ood"]).table.head(9)
+    alone = table["path"].tolist().index(table["path"].min())
     middle = digits.parent / "middle.png"
     write_map(middle, centre_prior((64, 64)))
     rows = [
         {**row, "id": f"{row['id']}@{who}", "saliency": "middle.png" if who == 2 else row["saliency"]}
-        for row in table.drop(columns="row").to_dict("records")
-        for who in range(3)
+        for k, row in enumerate(table.drop(columns="row").to_dict("records"))
+        for who in range(1 if k == alone else 3)
     ]
     people = Manifest.of(pd.DataFrame(rows), digits.parent)
     paths = dict(zip(table["id"], table["path"], strict=True))
@@ -120,7 +121,7 @@ def test_the_share_of_what_people_reach_among_themselves(run, digits, agreement)
     (row,) = share_of_ceiling(by_path, people, run).to_dict("records")
     assert (row["set"], row["images"], row["people"]) == ("test_ood", 8, 3)
     net, data, found = SaliencyNet.load(run), prepare(build(digits).data).tests["test_ood"], []
-    for k in range(8):
+    for k in set(range(9)) - {alone}:
         drawn = data[k].saliency[0]
         humans = torch.stack([min_max(drawn), min_max(drawn), min_max(centre_prior((64, 64)))])
         predicted = net.predict(data[k].images[None])

@@ -75,7 +75,7 @@ def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> N
     lived = [name for name, status in statuses.items() if status in ("survived", "no tests", "timeout")]
     diffs = [f"# {name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}" for name in lived]
     place.with_suffix(".diff").write_text("\n".join(diffs))
-    print(f"{package}: of {len(drawn)} drawn from {len(names)} {len(lived)} were not killed; see {place}.diff", file=sys.stderr)
+    print(f"{package}: of {len(drawn)} drawn from {len(names)} {len(lived)} not killed: {place}.diff", file=sys.stderr)
 
 
 def main() -> None:

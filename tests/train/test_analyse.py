@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -216,3 +217,19 @@ def test_the_class_to_detect_is_that_of_the_recipe(run, monkeypatch, named, numb
     run.recipe.write_text(Recipe.read(run.recipe).with_values({"data": {"positive": named}}).to_yaml())
     analyse_run(run, sets=["test_ood"], images=4)
     assert [options["positive"] for options in asked] == [number]
+
+
+def test_of_three_classes_none_is_the_one_to_detect(run, monkeypatch):
+    ids, asked = run.read_predictions("test_ood", ["1", "7"]), []
+    classifier = SimpleNamespace(classes=["1", "4", "7"], to=lambda device: classifier)
+
+    def analysed(*given, positive, **options):
+        asked.append(positive)
+        raise SalignError("enough seen")
+
+    monkeypatch.setattr(module, "load", lambda path: classifier)
+    monkeypatch.setattr(RunFolder, "read_predictions", lambda *given, **options: ids)
+    monkeypatch.setattr(module, "_analyse_set", analysed)
+    with pytest.raises(SalignError, match="enough seen"):
+        analyse_run(run, sets=["test_ood"], images=4)
+    assert asked == [None]

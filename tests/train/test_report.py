@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sklearn import metrics
 import salign
 from salign.data.manifest import Manifest
 from salign.explain import EXPLAINERS
+from salign.train import report as module
 from salign.train.analyse import analyse_run
 from salign.train.recipe import Recipe
 from salign.train.report import evaluate_run, explain_run, set_names
@@ -48,6 +50,28 @@ def test_figures_are_those_of_scikit_learn_on_the_saved_answers(run):
         assert value(figures, name, "auroc") == pytest.approx(metrics.roc_auc_score(attack, rows["prob_7"]))
         assert value(figures, name, "auroc_logit") == pytest.approx(metrics.roc_auc_score(attack, rows["logit_7"]))
         assert value(figures, name, "brier") == pytest.approx(metrics.brier_score_loss(attack, rows["prob_7"]))
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_every_set_is_predicted_and_a_bar_says_which(run, monkeypatch, shown):
+    asked, two = [], pd.DataFrame({"id": ["a", "b"]})
+
+    def predicted(classifier, dataset, *, workers, progress):
+        asked.append((classifier, dataset, workers, progress))
+        return iter([two, two, two])
+
+    monkeypatch.setattr(module, "predict_batches", predicted)
+    monkeypatch.setattr(module, "evaluate_run", lambda run, **options: asked.append(options))
+    change(run, workers=3)
+    recipe = Recipe.read(run.recipe).with_values({"seed": 7})
+    data = SimpleNamespace(val="images of val", tests={"far": "images of far"})
+    assert module.report(run, "net", data, recipe, progress=shown) == {"val": 6, "far": 6}
+    assert asked == [
+        ("net", "images of val", 3, "predicting val" if shown else None),
+        ("net", "images of far", 3, "predicting far" if shown else None),
+        {"seed": 7, "progress": shown},
+    ]
+    assert pd.read_csv(run.predictions("far")).to_numpy().tolist() == [["a", "far"], ["b", "far"]] * 3
 
 
 def answer(run, name, scores, **columns):

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from made_study import study
-from salign.experiment.report.groups import groups_of
+from salign.experiment.report.groups import controls_of, groups_of
 from salign.experiment.report.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline
 from salign.experiment.store import PLACE
 
@@ -63,6 +63,15 @@ def test_an_arm_of_its_own_with_other_maps_is_a_control_of_the_maps():
     wrong = {"controls": ["wrong"], "arms": {"wrong": {"data": {"maps": "shuffled"}}}}
     (one,), _ = said(figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7), wrong=(0.9, 0.5)), **wrong)
     assert one.sentences[1].endswith("it matters that the maps are the images' own.")
+
+
+def test_the_guided_arm_has_the_controls_that_the_study_names_before_those_that_copy_it():
+    plan = study("manifest.csv", controls=["longer"], arms={"longer": {"train": {"epochs": 9}}})
+    pair = (0.9, 0.5)
+    (group,) = groups_of(plan, figures(ce=pair, cyborg=pair, shuffled=pair, longer=pair))
+    assert {arm: controls_of(plan, group, arm) for arm in group.arms} == {
+        "ce": [], "cyborg": ["longer", "shuffled"], "shuffled": [], "longer": [],
+    }  # fmt: skip
 
 
 def test_a_gain_in_distribution_alone_is_not_called_one_too():

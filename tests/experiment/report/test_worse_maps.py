@@ -64,6 +64,9 @@ def test_in_words_each_kind_of_maps_has_a_row_and_an_arm_a_column(plan, results)
     assert words.loc["boxes", "energy@10"] == "–"
     boxes = 100 * values(results, "boxes")
     assert words.loc["boxes", "cyborg"] == f"{boxes.mean():.1f} ± {boxes.std(ddof=1):.1f}"
+    turned = in_words(maps_table(plan, group).iloc[::-1])
+    assert [*turned.columns] == ["maps", "energy@10", "cyborg"]
+    assert turned["maps"].tolist()[:2] == ["shuffled", OWN]
 
 
 def test_how_bad_the_maps_are_is_drawn_where_two_steps_or_more_were_tried(plan, results):

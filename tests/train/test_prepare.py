@@ -117,6 +117,21 @@ def test_each_control_leaves_images_and_counts_and_all_but_training_alone(masked
         assert all(torch.equal(before[i].saliency, after[i].saliency) for i in range(len(before)))
 
 
+def test_a_map_that_moves_to_an_image_of_another_shape_is_stretched_and_an_own_one_is_refused(masked):
+    table = pd.read_csv(masked / "manifest.csv").set_index("id")
+    tall = np.zeros((30, 8), np.uint8)
+    tall[:15] = 255
+    for name in table.loc["n1", ["path", "mask"]]:
+        Image.fromarray(tall).save(masked / name)
+    train = ready(masked, map_column="mask", maps="shuffled").train
+    at = train.manifest.table["saliency"].fillna("").tolist().index(table["mask"]["n1"])
+    assert ids(train)[at] != "n1"
+    assert float(train[at].saliency.mean()) == pytest.approx(0.5, abs=0.05)
+    Image.fromarray(tall).save(masked / table["mask"]["n2"])
+    with pytest.raises(SalignError, match=r"k2\.png"):
+        ready(masked, map_column="mask").train[2]
+
+
 def test_masks_are_trained_with_and_people_are_compared_with(masked):
     data, own = ready(masked, map_column="mask"), ready(masked)
     assert data.train.annotated.tolist() == [bool(k % 4) for k in range(8)]

@@ -63,16 +63,23 @@ def studio(*results, image="/data/upload/1/1a2b3c4d-a.png", **more):
 RECTANGLE = {"x": 10, "y": 10, "width": 50, "height": 50, "rectanglelabels": ["cat"]}
 
 
-def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, **tags):
-    pydicom = pytest.importorskip("pydicom")
+def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, syntax=None, data=None, **tags):
+    """Write a picture, in explicit little endian unless `syntax` is given; `data` is a frame, encoded already."""
+    pytest.importorskip("pydicom")
+    from pydicom import uid
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+    from pydicom.encaps import encapsulate
 
+    syntax = syntax or uid.ExplicitVRLittleEndian
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    first = uid.ExplicitVRLittleEndian if syntax == uid.RLELossless else syntax  # the library packs those by itself
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = first, uid.CTImageStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    how = {
+        "is_implicit_VR": syntax == uid.ImplicitVRLittleEndian,
+        "is_little_endian": syntax != uid.ExplicitVRBigEndian,
+    }
+    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, **how)
     ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     ds.Rows, ds.Columns = pixels.shape[:2]
     ds.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
@@ -82,8 +89,12 @@ def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, **tags):
     ds.BitsAllocated = pixels.dtype.itemsize * 8
     ds.BitsStored, ds.HighBit = bits, bits - 1
     ds.PixelRepresentation = int(pixels.dtype.kind == "i")
-    ds.PixelData = pixels.tobytes()
+    ds.PixelData = pixels.tobytes() if data is None else encapsulate([data])
     for name, value in tags.items():
         setattr(ds, name, value)
+    if syntax == uid.RLELossless:
+        ds.compress(uid.RLELossless, generate_instance_uid=False)
+    elif data is not None:
+        ds["PixelData"].is_undefined_length = True
     ds.save_as(path, enforce_file_format=True)
     return path

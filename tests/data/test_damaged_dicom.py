@@ -10,14 +10,11 @@ import pydicom
 import pytest
 import torch
 from PIL import Image
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -26,36 +23,15 @@ from pydicom.uid import (
 
 from mutations import survive
 from salign.data.image import ImageError, image_size, read_image
+from tool_files import write_dicom
 
 GREY = np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8)
 
 
-def dicom(path, syntax=ExplicitVRLittleEndian, pixels=GREY, photometric="MONOCHROME2", data=None, **tags):
-    """Write a picture in some transfer syntax."""
-    meta = FileMetaDataset()
-    first = ExplicitVRLittleEndian if syntax == RLELossless else syntax  # the library packs those by itself
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = first, CTImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    how = {"is_implicit_VR": syntax == ImplicitVRLittleEndian, "is_little_endian": syntax != ExplicitVRBigEndian}
-    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, **how)
-    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, "1.2.3"
-    ds.Rows, ds.Columns = pixels.shape[:2]
-    ds.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-    if pixels.ndim == 3:
-        ds.PlanarConfiguration = 0
-    ds.PhotometricInterpretation = photometric
-    ds.BitsAllocated = pixels.dtype.itemsize * 8
-    ds.BitsStored = 12 if pixels.dtype.itemsize == 2 else 8
-    ds.HighBit, ds.PixelRepresentation = ds.BitsStored - 1, int(pixels.dtype.kind == "i")
-    for name, value in tags.items():
-        setattr(ds, name, value)
-    ds.PixelData = pixels.tobytes() if data is None else encapsulate([data])
-    if syntax == RLELossless:
-        ds.compress(RLELossless, generate_instance_uid=False)
-    elif data is not None:
-        ds["PixelData"].is_undefined_length = True
-    ds.save_as(path, enforce_file_format=True)
-    return path.read_bytes()
+def dicom(path, syntax=None, pixels=GREY, photometric="MONOCHROME2", data=None, **tags):
+    """The bytes of a picture in some transfer syntax."""
+    bits = 12 if pixels.dtype.itemsize == 2 else 8
+    return write_dicom(path, pixels, photometric, bits, syntax, data, **tags).read_bytes()
 
 
 def table():

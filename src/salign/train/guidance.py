@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from salign.data.dataset import SaliencyDataset
-from salign.data.manifest import Manifest
 from salign.losses import LOSSES, Loss
-from salign.train.prepare import Prepared, class_counts
+from salign.train.prepare import Prepared, class_counts, training_rows
 from salign.train.recipe import Recipe
 from salign.types import SalignError
 
@@ -30,8 +29,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
             continue
         seen.add(key)
         try:
-            rows = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
-            rows = rows.select(data.train, data.classes).with_maps(data.map_column)
+            rows = training_rows(data)
         except SalignError:
             continue
         if not rows.table["saliency"].notna().any():

@@ -108,6 +108,16 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     )
 
 
+def training_rows(data: DataRecipe) -> Manifest:
+    """The rows that a recipe trains on, with the maps of its column, before `reduced` and the control.
+
+    Raises:
+        SalignError: the manifest cannot be read, or has no such split, class or column.
+    """
+    manifest = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
+    return manifest.select(data.train, data.classes).with_maps(data.map_column)
+
+
 def reduced(rows: Manifest, data: DataRecipe) -> Manifest:
     """Take the training rows that `limit` leaves, with the maps that `annotated` leaves."""
     if data.limit is not None:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from salign.data.manifest import Manifest
 from salign.data.map_similarity import ALIKE, shuffled_correlation
 from salign.evaluate.constant import constant_answer
 from salign.experiment.arms import arm_changes
@@ -18,7 +17,7 @@ from salign.experiment.report.answers import read_answers
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import decimal
 from salign.experiment.study import Study
-from salign.train.prepare import reduced
+from salign.train.prepare import reduced, training_rows
 from salign.train.recipe import Recipe
 from salign.train.run import RunFolder
 from salign.types import SalignError
@@ -101,8 +100,7 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
             continue
         try:
             data = Recipe.read(RunFolder(Path(paths[min(paths)])).recipe).data
-            rows = Manifest.read(data.manifest, data.root).select(data.train, data.classes)
-            rows = reduced(rows.with_maps(data.map_column), data)
+            rows = reduced(training_rows(data), data)
             mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
             spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
             value = shuffled_correlation(rows.take(mapped[spread]))

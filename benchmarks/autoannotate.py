@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from timing import environment, ratio, take_turns
 
-from salign.annotate.auto import Maker, NetMaker, TeacherMaker, auto_annotate
 from salign.data.manifest import Manifest
 from salign.explain import rise
+from salign.machine.annotate import Maker, NetMaker, TeacherMaker, auto_annotate
 from salign.models import Classifier, SaliencyNet
 
 SIZE, BATCH = 224, 16

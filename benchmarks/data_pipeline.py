@@ -29,9 +29,9 @@ from timing import environment, ratio, take_turns
 from torch.utils.data import DataLoader
 
 from salign import Batch, Classifier, Cyborg, Manifest
-from salign.data.datamodule import SaliencyDataModule
-from salign.data.dataset import SaliencyDataset
-from salign.data.transforms import build_transform
+from salign.data.reading.datamodule import SaliencyDataModule
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 
 

@@ -29,10 +29,10 @@ from rich.table import Table
 from timing import environment
 
 from salign import Classifier, Manifest, Recipe
-from salign.data.datamodule import SaliencyDataModule
-from salign.data.decoy import CLASSES, write_decoy_digits
-from salign.train.fit import fit
-from salign.train.predict import predict_folder
+from salign.data.reading.datamodule import SaliencyDataModule
+from salign.data.shortcuts.decoy import CLASSES, write_decoy_digits
+from salign.runs.fit import fit
+from salign.runs.predict import predict_folder
 from salign.train.prepare import prepare
 
 SIDE = 64

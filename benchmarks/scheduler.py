@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 from timing import environment
 
-from salign.data.decoy import write_decoy_digits
+from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.experiment.report import write_report
 from salign.experiment.runner import LocalExecutor, Task, run_study
 from salign.experiment.store import StudyFolder, cell_file, read_results

@@ -32,8 +32,8 @@ REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
-    "errors", "checks", "types", "files", "maps", "data", "models", "losses", "explain", "evaluate", "annotate",
-    "train", "experiment",
+    "errors", "checks", "types", "files", "maps", "pages", "data", "annotations", "models", "losses", "explain",
+    "evaluate", "machine", "train", "runs", "experiment", "annotate",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.Recipe,

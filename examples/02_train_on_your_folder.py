@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 import salign
-from salign.data.decoy import write_decoy_digits
-from salign.data.image import read_image
-from salign.data.sources import from_folder
+from salign.data.manifest.sources import from_folder
+from salign.data.reading.image import read_image
+from salign.data.shortcuts.decoy import write_decoy_digits
 
 for row in pd.read_csv(write_decoy_digits(Path("digits"), train=1000, val=300, test=500)).itertuples():
     name = {3: "three", 8: "eight"}.get(row.label)

@@ -19,8 +19,8 @@ from PIL import Image
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
-from salign.annotate.server import create_app
-from salign.annotate.server_run import Place, listen, run
+from salign.annotate.web.run import Place, listen, run
+from salign.annotate.web.server import create_app
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
 

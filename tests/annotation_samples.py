@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from references.rle import coco_counts, cvat_counts, packed
-from salign.data.sources.fixations import REFLACX, Gaze
+from salign.annotations.formats.fixations import REFLACX, Gaze
 
 SIZES = {"lesion.png": (40, 60), "clear.png": (20, 30)}
 MASK = np.zeros((40, 60), dtype=bool)

@@ -22,7 +22,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifest of a small set of digits with decoys; read it, never change it."""
-    from salign.data.decoy import write_decoy_digits
+    from salign.data.shortcuts.decoy import write_decoy_digits
 
     return write_decoy_digits(tmp_path_factory.mktemp("digits"), train=200, val=100, test=100, size=64)
 

@@ -14,7 +14,7 @@ from salign.data.manifest import Manifest
 from salign.evaluate.predictions import columns_for
 from salign.experiment.store import Results, StudyFolder, cell_file, read_results
 from salign.experiment.study import ALL_IMAGES, Cell, Study, expand
-from salign.train.compare import FOLDER
+from salign.runs.compare import FOLDER
 
 SETS = ("test_iid", "test_ood")
 QUALITY = {"ce": 0.45, "cyborg": 0.75, "shuffled": 0.47, "inverted": 0.43, "ce_times@2": 0.5}

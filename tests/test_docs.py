@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 import salign
 from salign.cli import app
 from salign.config import merge
-from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
-from salign.data.sources import SOURCES
+from salign.data.manifest.sources import SOURCES
+from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.train.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[1]

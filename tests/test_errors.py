@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command import salign
-from salign.data.image import read_image
+from salign.data.reading.image import read_image
 from salign.errors import SalignError, install, one_of
 from salign.experiment.runner import RayExecutor
 

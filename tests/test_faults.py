@@ -19,8 +19,8 @@ from PIL import Image
 
 from command import salign, small, written
 from salign.models import Classifier
+from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 
 COLUMNS = ["id", "path", "label", "split", "saliency"]
 IMAGES = 32

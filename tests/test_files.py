@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from salign.data.image import read_saliency
+from salign.data.reading.image import read_saliency
 from salign.files import LEFTOVERS, replace_text, replacing
 from salign.maps.files import write_map
 

@@ -15,15 +15,15 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from salign.annotate.auto import Maker, auto_annotate, maker_of
 from salign.data.controls import keep_maps
-from salign.data.image import read_saliency
 from salign.data.manifest import PROVENANCE, Manifest
+from salign.data.reading.image import read_saliency
 from salign.evaluate.agreement import pearson
+from salign.machine.annotate import Maker, auto_annotate, maker_of
 from salign.maps import resize
-from salign.train.fit import fit
+from salign.runs.fit import fit
+from salign.runs.fit_saliency import fit_saliency
 from salign.train.recipe import Recipe
-from salign.train.saliency import fit_saliency
 from salign.train.saliency_recipe import SaliencyRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Make machine maps and pretrained encoders for the studies.")

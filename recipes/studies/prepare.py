@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 import typer
 
-from salign.data.bringing import Output, write_annotated
-from salign.data.decoy import write_decoy_digits
+from salign.annotations.formats.fixations import Gaze, read_fixations
+from salign.annotations.resolve import Naming
+from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest
-from salign.data.plant import plant_shortcut
-from salign.data.settling import Naming
-from salign.data.sources.fixations import Gaze, read_fixations
+from salign.data.shortcuts.decoy import write_decoy_digits
+from salign.data.shortcuts.plant import plant_shortcut
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in this folder.")
 Set = Annotated[Path, typer.Argument(help="Folder of the set, with index.csv")]

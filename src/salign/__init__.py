@@ -9,12 +9,14 @@ import importlib.util
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+from salign.moved import find_moved_modules
+
 if TYPE_CHECKING:
     from salign.data.manifest import Manifest
     from salign.losses import LOSSES, Cyborg, cyborg
     from salign.maps import SaliencyMap
     from salign.models import Classifier, load
-    from salign.train.fit import fit
+    from salign.runs.fit import fit
     from salign.train.recipe import Recipe
     from salign.types import Batch, Output, SalignError
 
@@ -29,7 +31,7 @@ _HOME = {
     "SaliencyMap": "salign.maps",
     "SalignError": "salign.types",
     "cyborg": "salign.losses",
-    "fit": "salign.train.fit",
+    "fit": "salign.runs.fit",
     "load": "salign.models",
 }
 
@@ -48,6 +50,8 @@ __all__ = [
     "fit",
     "load",
 ]
+
+find_moved_modules()
 
 
 def __getattr__(name: str) -> Any:

@@ -19,11 +19,11 @@ from annotate_page import BOX, owner_of, write_images
 from command import salign
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
-from salign.annotate.routes_owner import INSIDE, zipped
 from salign.annotate.splits import drawn_splits
 from salign.annotate.study import Export
-from salign.data.image import read_saliency
+from salign.annotate.web.owner import INSIDE, zipped
 from salign.data.manifest import Manifest
+from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 from salign.maps.aggregate import AGGREGATES
 from salign.maps.rasterize import rasterize

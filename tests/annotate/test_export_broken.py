@@ -16,9 +16,9 @@ from annotate_page import BOX, write_images
 from command import salign
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
-from salign.annotate.routes_owner import zipped
-from salign.data.image import read_saliency
+from salign.annotate.web.owner import zipped
 from salign.data.manifest import Manifest
+from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 
 SHOWN = [[30, 40]]

@@ -18,8 +18,8 @@ from command import salign
 from salign.annotate import access
 from salign.annotate.opening import open_collection
 from salign.annotate.seldom import Seldom
-from salign.annotate.server import create_app
 from salign.annotate.store import Store
+from salign.annotate.web.server import create_app
 from salign.errors import SalignError
 
 
@@ -260,7 +260,7 @@ class TestFloods:
         task = page.tasks()[0]["id"]
         go, made = threading.Event(), []
         slow = lambda self: (made.append(1), go.wait(20), {})[2]  # noqa: E731
-        monkeypatch.setattr("salign.annotate.routes_owner.Summary.get", slow)
+        monkeypatch.setattr("salign.annotate.web.owner.Summary.get", slow)
         app = create_app(collection)
 
         async def all_at_once():

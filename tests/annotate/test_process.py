@@ -50,7 +50,7 @@ def client(port: int, token: str | None = None) -> httpx.Client:
 def servers() -> Any:
     """Where servers start without the seconds to import; what is imported is settled by the first one of a session."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["salign.annotate.server_run", "salign.annotate.opening"])
+    context.set_forkserver_preload(["salign.annotate.web.run", "salign.annotate.opening"])
     return context
 
 

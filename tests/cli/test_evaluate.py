@@ -8,7 +8,7 @@ import pytest
 
 from command import salign
 from salign.cli.show import run_figures
-from salign.train.run import RunFolder
+from salign.runs.folder import RunFolder
 
 
 @pytest.fixture

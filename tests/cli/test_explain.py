@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from command import salign
-from salign.data.image import read_image, read_saliency
+from salign.data.reading.image import read_image, read_saliency
 from salign.maps import resize
 from salign.maps.render import overlay, to_picture
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from annotation_samples import MASK, SAMPLES, put, put_images
 from command import salign, small, written
+from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
 from salign.cli import maps as module
-from salign.data.image import read_saliency
 from salign.data.manifest import Manifest
-from salign.data.sources import ANNOTATION_FORMATS, annotation_format
+from salign.data.reading.image import read_saliency
 from salign.types import SalignError
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from salign.cli import maps_combine
-from salign.data.image import read_saliency
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.reading.image import read_saliency
 from salign.evaluate.annotators import ceiling
 from salign.maps.aggregate import AGGREGATES, accuracy_weights, agreement_weights, overlap, weighted
 from salign.maps.files import write_map

@@ -72,7 +72,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(digits, tmp_path, monkeypatc
     def fit(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("salign.train.fit.fit", fit)
+    monkeypatch.setattr("salign.runs.fit.fit", fit)
     recipe = written(tmp_path / "r.yaml", small(digits))
     options = ["--resume"] if stop else []
     assert "--resume" in salign("train", recipe, "--out", tmp_path / "runs", *options, code=130).err

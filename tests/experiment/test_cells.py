@@ -14,7 +14,7 @@ from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results,
 from salign.experiment.study import expand
 from salign.experiment.worker import Outcome, Task, run_task
 from salign.files import replace_text
-from salign.train.run import RunFolder
+from salign.runs.folder import RunFolder
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 
 from mutations import survive
 from salign.config import read_values
-from salign.data.tables import read_table
+from salign.data.manifest.text_table import read_table
 from salign.evaluate.predictions import read_predictions
 from salign.experiment.store import FoundInCell, cell_file, read_cell
 from salign.models import Classifier
 from salign.models.weights import read_safetensors
 from salign.readers import read_csv, read_json, read_parquet, read_yaml
+from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 
 RECIPE = b"""name: a
 seed: 1

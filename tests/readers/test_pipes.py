@@ -14,18 +14,18 @@ from command import salign
 from salign.annotate.access import read_secret
 from salign.annotate.pictures import PictureCache
 from salign.annotate.store_file import database_in
-from salign.data.image import ImageError, image_size, read_image, read_saliency
-from salign.data.image_files import image_files
+from salign.annotations.formats.arrays import read_arrays
+from salign.annotations.formats.columns import Columns
+from salign.annotations.formats.mask_folder import read_masks
 from salign.data.manifest import Manifest
-from salign.data.sources import from_cvrl
-from salign.data.sources.arrays import read_arrays
-from salign.data.sources.columns import Columns
-from salign.data.sources.mask_folder import read_masks
+from salign.data.manifest.image_files import image_files
+from salign.data.manifest.sources import from_cvrl
+from salign.data.reading.image import ImageError, image_size, read_image, read_saliency
 from salign.evaluate.predictions import read_predictions
 from salign.models import Classifier
+from salign.runs.folder import RunFolder
 from salign.train.callbacks import PlainFile
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from salign.data.duplicates import Fingerprint
+from salign.data.checks.duplicates import Fingerprint
 
 
 def near_pairs(fingerprints: Sequence[Fingerprint]) -> set[tuple[int, int]]:

@@ -11,7 +11,7 @@ from command import small
 from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import Study
-from salign.train.fit import build_loss, fit
+from salign.runs.fit import build_loss, fit
 from salign.train.guidance import check_maps, tell_guidance
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe

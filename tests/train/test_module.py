@@ -13,10 +13,10 @@ from torch.nn import functional
 from torch.utils.data import default_collate
 
 from command import small
-from salign.data.dataset import SeededSampler
+from salign.data.reading.dataset import SeededSampler
 from salign.losses import saliency_distance
 from salign.models import Classifier
-from salign.train.fit import fit
+from salign.runs.fit import fit
 from salign.train.module import learning_rate
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe

@@ -13,7 +13,7 @@ from salign.annotate.collection import Collection
 from salign.annotate.drafts import Draft
 from salign.annotate.records import Annotation, shapes_of
 from salign.annotate.rows import Person, Revision, Snapshot, Task
-from salign.data.image import read_saliency
+from salign.data.reading.image import read_saliency
 from salign.maps.rasterize import rasterize
 from salign.maps.shapes import Shape, scaled, shape_from_json
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from salign.annotate.catalog import Catalog, Unit
 from salign.annotate.drafts import Draft
 from salign.annotate.records import Mistaken
-from salign.data.image import ImageError, image_size
+from salign.data.reading.image import ImageError, image_size
 from salign.errors import SalignError
 
 log = logging.getLogger("salign.annotate")

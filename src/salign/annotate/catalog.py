@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from salign.annotate.study import Study
-from salign.data.folder_layout import Layout, folder_layout
-from salign.data.image_files import SUFFIXES, image_files
 from salign.data.manifest import COLUMNS, Manifest
-from salign.data.tables import read_table
+from salign.data.manifest.folder_layout import Layout, folder_layout
+from salign.data.manifest.image_files import SUFFIXES, image_files
+from salign.data.manifest.text_table import read_table
 from salign.errors import SalignError
 
 log = logging.getLogger("salign.annotate")

@@ -19,8 +19,8 @@ from salign.annotate.rows import Person, Plan, Saved, Task
 from salign.annotate.store import Store
 from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
-from salign.data.image import image_size, read_saliency
 from salign.data.manifest import CONFIDENCE
+from salign.data.reading.image import image_size, read_saliency
 from salign.errors import SalignError
 from salign.maps.outline import outlines
 from salign.maps.shapes import scaled, shape_to_json

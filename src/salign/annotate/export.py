@@ -18,12 +18,12 @@ from salign.annotate.collection import Collection
 from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
 from salign.annotate.export_reading import Reading
 from salign.annotate.splits import drawn_splits
-from salign.data.annotations import Annotated
-from salign.data.file_names import slugs
+from salign.annotations.annotated import Annotated
+from salign.annotations.formats.coco import write_coco
 from salign.data.manifest import ANSWER, CONFIDENCE, PROVENANCE
-from salign.data.manifest_root import ENDING, way_to
-from salign.data.sources.coco import write_coco
-from salign.data.tables import for_spreadsheets, write_table
+from salign.data.manifest.file_names import slugs
+from salign.data.manifest.root import ENDING, way_to
+from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
 from salign.maps.aggregate import aggregate as one_map

@@ -12,7 +12,7 @@ from salign.annotate.answers import Answer, map_of
 from salign.annotate.broken import Unshown
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
-from salign.data.image import image_size, shape_mismatch
+from salign.data.reading.image import image_size, shape_mismatch
 
 Made = TypeVar("Made")
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from salign.data.image import image_size, read_image, read_saliency
+from salign.data.reading.image import image_size, read_image, read_saliency
 from salign.errors import SalignError
 from salign.readers import read_bytes
 

@@ -18,8 +18,8 @@ from salign.annotate.broken import Unshown
 from salign.annotate.collection import Collection
 from salign.annotate.drafts import Draft
 from salign.annotate.quality import COMPARED, SIDE, overlap
-from salign.data.image import read_saliency
 from salign.data.manifest import MACHINE
+from salign.data.reading.image import read_saliency
 from salign.evaluate.agreement import marked, pearson
 from salign.maps.rasterize import rasterize
 from salign.maps.shapes import scaled, shape_from_json

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from salign.config import Section, explained, read_values
-from salign.data.folder_layout import Folders
+from salign.data.manifest.folder_layout import Folders
 from salign.errors import SalignError
 
 Mode = Literal["single", "pair", "review", "assisted"]

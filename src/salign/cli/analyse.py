@@ -29,9 +29,9 @@ def analyse(
     """
     from rich.console import Console
 
-    from salign.train.analyse import analyse_run
-    from salign.train.compare import answers_note, compare_runs, read_maps
-    from salign.train.run import RunFolder
+    from salign.runs.analyse import analyse_run
+    from salign.runs.compare import answers_note, compare_runs, read_maps
+    from salign.runs.folder import RunFolder
 
     folders = [RunFolder.open(run) for run in runs]
     console = Console()

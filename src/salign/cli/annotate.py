@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from salign.annotate.collection import Collection
-    from salign.annotate.server_run import Place
+    from salign.annotate.web.run import Place
     from salign.data.manifest import Manifest
 
 
@@ -102,7 +102,7 @@ def annotate(
         _export(opened(), export, into)
         return
     from salign.annotate.records import read_name
-    from salign.annotate.server_run import Place, listen
+    from salign.annotate.web.run import Place, listen
 
     place, names = Place(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
@@ -134,7 +134,7 @@ def _serve(
     import logging
     import webbrowser
 
-    from salign.annotate.server_run import links, run
+    from salign.annotate.web.run import links, run
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if broken := collection.broken.look():
@@ -156,7 +156,7 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
     from salign.annotate.answers import answers_of
     from salign.annotate.export import export_to, write_differing
     from salign.annotate.reviewed import reviewed
-    from salign.data.manifest_root import root_option
+    from salign.data.manifest.root import root_option
 
     done = export_to(collection, out)
     answers, _ = answers_of(collection, collection.store.snapshot())
@@ -195,7 +195,7 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
 def _merge(manifest: Path, root: Path, into: Path) -> Manifest:
     """Put the rows of an export among those of the manifest they come from."""
     from salign.data.manifest import Manifest
-    from salign.data.rewriting import with_rows
+    from salign.data.manifest.derive import with_rows
 
     whole = with_rows(Manifest.read(into), Manifest.read(manifest, root), manifest)
     people, machines, unknown = whole.makers

@@ -40,10 +40,10 @@ def autoannotate(
     import numpy as np
     import torch
 
-    from salign.annotate.auto import METHODS, Ensemble, auto_annotate, maker_of
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
     from salign.files import check_output
+    from salign.machine.annotate import METHODS, Ensemble, auto_annotate, maker_of
 
     for option, value, choices in (("--method", method, METHODS), ("--of", of, ("true", "predicted"))):
         if value not in choices:

@@ -10,7 +10,7 @@ import typer
 from salign.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
-    from salign.data.check import Report
+    from salign.data.checks.check import Report
     from salign.data.manifest import Manifest
 
 app = typer.Typer(
@@ -56,8 +56,8 @@ def check_manifest(
     else one in val; of several, one with a map, else the first. No row changes its split. Copies whose labels differ
     all stay and are told: which label is right is yours to say.
     """
-    from salign.data.check import check_file
-    from salign.data.check_report import print_report, write_report_html
+    from salign.data.checks.check import check_file
+    from salign.data.checks.report import print_report, write_report_html
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
     from salign.files import check_output
@@ -87,8 +87,8 @@ def check_manifest(
 
 
 def _list_duplicates(report: Report, target: Path) -> None:
-    from salign.data.deduplicating import duplicate_table
-    from salign.data.tables import for_spreadsheets, write_table
+    from salign.data.checks.deduplicate import duplicate_table
+    from salign.data.manifest.text_table import for_spreadsheets, write_table
 
     table = duplicate_table(report)
     if len(table) or target.exists():  # an older list would be wrong now
@@ -102,8 +102,8 @@ def _list_duplicates(report: Report, target: Path) -> None:
 def _write_without(report: Report, whole: Manifest, source: Path, target: Path, *, near: bool) -> None:
     from collections import Counter
 
-    from salign.data.deduplicating import without_duplicates
-    from salign.data.manifest_root import root_option
+    from salign.data.checks.deduplicate import without_duplicates
+    from salign.data.manifest.root import root_option
     from salign.errors import SalignError
 
     if target.resolve() == source.resolve():
@@ -147,8 +147,8 @@ def plant(
     from typing import cast
 
     from salign.data.manifest import Manifest
-    from salign.data.marks import Kind
-    from salign.data.plant import plant_shortcut
+    from salign.data.shortcuts.marks import Kind
+    from salign.data.shortcuts.plant import plant_shortcut
 
     read = Manifest.read(manifest, root)
     wanted = _numbers(correlation)
@@ -197,8 +197,8 @@ def import_set(
     class per row. cvrl: lines `split,Class,path` and a folder of heat maps, as the public CYBORG code reads them.
     """
     from salign.cli.show import coverage_table, pairs
-    from salign.data.manifest_root import root_option
-    from salign.data.sources import SOURCES
+    from salign.data.manifest.root import root_option
+    from salign.data.manifest.sources import SOURCES
     from salign.errors import SalignError
     from salign.files import check_output
 
@@ -240,7 +240,7 @@ def decoy(
     In training the decoy's colour names the digit; in the split test_ood it is random, so a network that learned the
     colour fails there. The human maps mark the digit.
     """
-    from salign.data.decoy import write_decoy_digits
+    from salign.data.shortcuts.decoy import write_decoy_digits
 
     manifest = write_decoy_digits(folder, train=train, val=val, test=test, size=size, seed=seed)
     typer.echo(f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {manifest}`")

@@ -31,8 +31,8 @@ def evaluate(
     choose anything.
     """
     from salign.cli.show import run_figures
-    from salign.train.report import evaluate_run
-    from salign.train.run import RunFolder
+    from salign.runs.folder import RunFolder
+    from salign.runs.report import evaluate_run
 
     folder = RunFolder.open(run)
     evaluate_run(

@@ -24,8 +24,8 @@ def explain(
 
     Writes RUN/explain/SET_METHOD.html, one file that opens without a network.
     """
-    from salign.train.report import explain_run
-    from salign.train.run import RunFolder
+    from salign.runs.folder import RunFolder
+    from salign.runs.report import explain_run
 
     page = explain_run(RunFolder.open(run), split=split, method=method, images=images, of=of, seed=seed, progress=True)
     typer.echo(f"wrote {page}. Next: open it in a browser")

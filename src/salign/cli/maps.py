@@ -11,7 +11,7 @@ from salign.cli import maps_combine
 from salign.cli.show import coverage_table, pairs
 
 if TYPE_CHECKING:
-    from salign.data.bringing import Brought
+    from salign.annotations.write import Brought
     from salign.data.manifest import Manifest
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 @app.command("formats")
 def formats() -> None:
     """List the formats that are read and written, with the options each one takes."""
-    from salign.data.sources import ANNOTATION_FORMATS
+    from salign.annotations.formats import ANNOTATION_FORMATS
 
     for name, one in ANNOTATION_FORMATS.items():
         options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in one.options if _FLAGS.get(option, option))
@@ -115,10 +115,10 @@ def import_maps(
 
     Example: `salign maps import labelme labels --images photos`, then `salign data check manifest.csv`.
     """
-    from salign.data.bringing import Output, write_annotated
-    from salign.data.settling import Naming
-    from salign.data.sources import annotation_format
-    from salign.data.sources.notes import Notes
+    from salign.annotations.formats import annotation_format
+    from salign.annotations.formats.notes import Notes
+    from salign.annotations.resolve import Naming
+    from salign.annotations.write import Output, write_annotated
     from salign.errors import one_of
     from salign.files import check_output
 
@@ -192,10 +192,10 @@ def export_maps(
     Outlines where the shapes are known; otherwise the pixels of the map from half of its range on. The label is the
     class of the image.
     """
+    from salign.annotations.formats import annotation_format
+    from salign.annotations.formats.export import machine
+    from salign.annotations.shape_files import read_marked, shapes_file
     from salign.data.manifest import Manifest
-    from salign.data.shape_files import read_marked, shapes_file
-    from salign.data.sources import annotation_format
-    from salign.data.sources.export import machine
     from salign.errors import SalignError
     from salign.files import check_output
 
@@ -232,10 +232,10 @@ _FLAGS = {
 
 def _base(manifest: Path | None, images: Path | None, classes_from: str | None, split: str | None) -> Manifest | None:
     """What the maps are merged into; None where the annotations make the rows."""
-    from salign.data.folder_layout import folder_layout
+    from salign.annotations.match import Images
     from salign.data.manifest import Manifest
-    from salign.data.matching import Images
-    from salign.data.sources import from_folder
+    from salign.data.manifest.folder_layout import folder_layout
+    from salign.data.manifest.sources import from_folder
     from salign.errors import SalignError, one_of
 
     if classes_from is not None:
@@ -260,7 +260,7 @@ def _base(manifest: Path | None, images: Path | None, classes_from: str | None, 
 
 
 def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
-    from salign.data.sources.fixations import Gaze
+    from salign.annotations.formats.fixations import Gaze
     from salign.errors import one_of
 
     values: dict[str, Any] = {"pooled": pooled, "sigma": sigma}
@@ -289,7 +289,7 @@ def _value(key: str, text: str) -> Any:
 
 
 def _report(brought: Brought) -> None:
-    from salign.data.manifest_root import root_option
+    from salign.data.manifest.root import root_option
 
     for fault in brought.left_out:
         typer.echo(f"left out: {fault}")

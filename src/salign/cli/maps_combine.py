@@ -51,7 +51,7 @@ def aggregate(
 
     Example: `salign maps aggregate manifest.csv --method staple`, then train with `manifest-staple.csv`.
     """
-    from salign.data.combining import aggregate_maps, mean_of, people_of, weights_by_answers, with_folder
+    from salign.annotations.combine import aggregate_maps, mean_of, people_of, weights_by_answers, with_folder
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
     from salign.maps.smooth import sigma_in_pixels
@@ -107,7 +107,7 @@ def granularity(
 
     Example: `salign maps granularity manifest.csv --grain boundary`, then train with `manifest-boundary.csv`.
     """
-    from salign.data.combining import coarsen_maps
+    from salign.annotations.combine import coarsen_maps
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
 
@@ -148,7 +148,7 @@ def _weights(given: list[str], columns: dict[str, str]) -> dict[str, float]:
 
 
 def _report(made: Manifest, target: Path) -> None:
-    from salign.data.manifest_root import root_option
+    from salign.data.manifest.root import root_option
 
     count = int(made.table["saliency"].notna().sum())
     apart = root_option(target, made.root)

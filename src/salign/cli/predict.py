@@ -32,7 +32,7 @@ def predict(
     are joined by `;`.
     """
     from salign.models import load
-    from salign.train.predict import predict_folder
+    from salign.runs.predict import predict_folder
 
     classifier = load(run)
     count, faults = predict_folder(

@@ -70,8 +70,8 @@ def evaluate_net(
     """
     from salign.data.manifest import Manifest
     from salign.evaluate.tables import read_figures
-    from salign.train.run import RunFolder
-    from salign.train.saliency_report import TEXT, share_of_ceiling
+    from salign.runs.folder import RunFolder
+    from salign.runs.saliency_report import TEXT, share_of_ceiling
 
     _show(RunFolder.open(run).path)
     if people is not None:
@@ -95,7 +95,7 @@ def predict_net(
     ] = None,
 ) -> None:
     """Predict the human map of any number of images, at constant memory."""
-    from salign.train.saliency_report import predict_folder_maps
+    from salign.runs.saliency_report import predict_folder_maps
 
     count = predict_folder_maps(
         run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
@@ -109,7 +109,7 @@ def predict_net(
 def _train(
     recipe: Path, overrides: list[str] | None, out: Path, resume: bool, quiet: bool, *, preset: str | None
 ) -> Path:
-    from salign.train.saliency import fit_saliency
+    from salign.runs.fit_saliency import fit_saliency
     from salign.train.saliency_recipe import SaliencyRecipe
 
     built = SaliencyRecipe.read(recipe, overrides, preset=preset)
@@ -125,7 +125,7 @@ def _train(
 
 def _manifest(run: Path) -> str:
     """The manifest that a net was trained with, and its root where that is another folder."""
-    from salign.train.run import RunFolder
+    from salign.runs.folder import RunFolder
     from salign.train.saliency_recipe import SaliencyRecipe
 
     data = SaliencyRecipe.read(RunFolder.open(run).recipe).data
@@ -138,7 +138,7 @@ def _show(run: Path) -> None:
 
     from salign.evaluate.agreement import LABELS
     from salign.evaluate.tables import read_figures
-    from salign.train.saliency_report import TEXT, summarise_agreement
+    from salign.runs.saliency_report import TEXT, summarise_agreement
 
     agreement = read_figures(run / "agreement.csv", TEXT)
     table = Table(

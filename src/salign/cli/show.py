@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from salign.data.manifest import Manifest
     from salign.experiment.store import Results
     from salign.experiment.study import Study
-    from salign.train.run import RunFolder
+    from salign.runs.folder import RunFolder
 
 MAIN = (
     "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "accuracy_macro", "balanced_accuracy", "eer", "apcer",

@@ -38,9 +38,9 @@ def train(
     the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
     from salign.cli.show import run_figures
-    from salign.train.fit import fit
+    from salign.runs.fit import fit
+    from salign.runs.fit_saliency import start_from
     from salign.train.recipe import Recipe
-    from salign.train.saliency import start_from
 
     built = Recipe.read(recipe, overrides)
     if init is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from salign.data.decoy import write_decoy_digits
+from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.experiment.report import write_report
 from salign.experiment.report.groups import groups_of
 from salign.experiment.report.summary import findings

@@ -24,8 +24,8 @@ from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.files import check_output
+from salign.runs.folder import RunFolder
 from salign.train.guidance import check_maps
-from salign.train.run import RunFolder
 from salign.train.trainer import choose_device
 from salign.types import SalignError
 

@@ -17,8 +17,8 @@ from salign.evaluate.tables import read_figures
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
 from salign.readers import read_json
-from salign.train.analyse import analyse_run
-from salign.train.run import RunFolder
+from salign.runs.analyse import analyse_run
+from salign.runs.folder import RunFolder
 from salign.types import SalignError
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")

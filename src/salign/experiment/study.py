@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from salign.config import Section, explained, merge, read_values
 from salign.experiment.arms import arm_changes, times
+from salign.runs.report import set_names
 from salign.train.recipe import Recipe, found_manifest
-from salign.train.report import set_names
 from salign.types import SalignError
 
 ALL_IMAGES = -1

@@ -23,9 +23,9 @@ import torch
 from filelock import FileLock
 
 from salign.experiment.store import read_cell, summarise
-from salign.train.fit import fit
+from salign.runs.fit import fit
+from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from salign.data.dataset import SaliencyDataset
+from salign.data.reading.dataset import SaliencyDataset
 from salign.losses import LOSSES, Loss
 from salign.train.prepare import Prepared, class_counts, training_rows
 from salign.train.recipe import Recipe

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from salign.data.check import find_faults
+from salign.data.checks.check import find_faults
 from salign.data.controls import find_control, keep_maps, subset
-from salign.data.dataset import SaliencyDataset
 from salign.data.manifest import Fault, Manifest, ManifestError
-from salign.data.transforms import build_transform
+from salign.data.manifest.derive import free_columns
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
 from salign.evaluate.predictions import LOGIT, PROB
-from salign.train.predict import free_columns
 from salign.train.recipe import DataRecipe
 from salign.types import SEPARATOR, SalignError
 

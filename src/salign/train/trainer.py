@@ -8,6 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,31 +21,36 @@ from salign import checks
 from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
-from salign.train.run import RunFolder
+
+METRICS = "metrics.csv"
+"""A row of figures per epoch."""
+RESUME = "resume.ckpt"
+"""Everything needed to go on after the last finished epoch."""
 
 
 def run_trainer(
     module: Training,
     loaders: LightningDataModule,
     keep: KeepBest,
-    run: RunFolder,
+    folder: Path,
     options: TrainOptions,
     device: str,
     *,
     progress: bool = True,
 ) -> None:
-    """Train to the end, or on from where the run folder says that it was cut off.
+    """Train to the end, or on from where the folder says that it was cut off.
 
     Args:
         module: what is trained.
         loaders: training and validation batches.
         keep: decides which epoch's weights are kept.
-        run: gets `metrics.csv`, the point to resume from, and TensorBoard logs where that is installed.
+        folder: gets `METRICS`, the point to resume from, and TensorBoard logs where that is installed.
         options: section `train` of the recipe, precision and memory format resolved.
         device: "cpu", "cuda" or "mps".
         progress: show a bar.
     """
-    callbacks: list[Callback] = [keep, History(run.metrics), ResumePoint(run.resume), *([Bar()] if progress else [])]
+    resume = folder / RESUME
+    callbacks: list[Callback] = [keep, History(folder / METRICS), ResumePoint(resume), *([Bar()] if progress else [])]
     with _lightning_quiet():
         trainer = Trainer(
             accelerator=device,
@@ -52,8 +58,8 @@ def run_trainer(
             precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
             max_epochs=options.epochs,
             callbacks=callbacks,
-            logger=_logger(run),
-            default_root_dir=run.path,
+            logger=_logger(folder),
+            default_root_dir=folder,
             plugins=[PlainFile()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
@@ -63,7 +69,7 @@ def run_trainer(
         )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, loaders, ckpt_path=run.resume if run.resume.exists() else None, weights_only=True)
+            trainer.fit(module, loaders, ckpt_path=resume if resume.exists() else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C, after it has switched the signal off
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
@@ -116,7 +122,7 @@ def _optimizer(options: TrainOptions) -> Callable[[list[torch.Tensor]], torch.op
     )
 
 
-def _logger(run: RunFolder) -> Logger | bool:
+def _logger(folder: Path) -> Logger | bool:
     if not RequirementCache("tensorboard"):
         return False
-    return TensorBoardLogger(run.path, name="", version="tensorboard")
+    return TensorBoardLogger(folder, name="", version="tensorboard")

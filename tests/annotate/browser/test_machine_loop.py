@@ -15,8 +15,8 @@ from drawn import stroke
 from PIL import Image
 
 from command import salign, small, written
-from salign.data.decoy import write_decoy_digits
 from salign.data.manifest import Manifest
+from salign.data.shortcuts.decoy import write_decoy_digits
 
 pytestmark = pytest.mark.slow
 

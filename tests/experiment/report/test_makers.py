@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from made_study import QUALITY, made, study
-from salign.data.image import read_image, read_saliency
 from salign.data.manifest import Manifest
+from salign.data.reading.image import read_image, read_saliency
 from salign.experiment.report import write_report
 from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail

@@ -13,7 +13,7 @@ from salign.evaluate.classification import accuracy, auroc, balanced_accuracy, o
 from salign.evaluate.comparison import compare_images
 from salign.evaluate.predictions import classes_of, probabilities_of
 from salign.evaluate.ranking import Array
-from salign.train.run import RunFolder
+from salign.runs.folder import RunFolder
 from salign.types import SalignError
 
 _OF_ANSWERS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}

@@ -19,8 +19,8 @@ from salign.experiment.report.page import Block, Plots, Text
 from salign.experiment.report.plots import Line, Styles, curves
 from salign.experiment.report.tables import places
 from salign.experiment.study import Study
+from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 RESAMPLES = 500

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from salign.data.map_similarity import ALIKE, shuffled_correlation
+from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
 from salign.evaluate.constant import constant_answer
 from salign.experiment.arms import arm_changes
 from salign.experiment.report.answers import read_answers
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import decimal
 from salign.experiment.study import Study
+from salign.runs.folder import RunFolder
 from salign.train.prepare import reduced, training_rows
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 MOST_MAPS = 500

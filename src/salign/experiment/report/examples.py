@@ -13,9 +13,9 @@ from salign.experiment.report.answers import Answers
 from salign.experiment.report.saliency import ArmMaps
 from salign.maps import min_max
 from salign.maps.render import overlay, to_picture
+from salign.runs.folder import RunFolder
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 SIDE = 160

@@ -13,8 +13,8 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from salign.data.image import read_image, read_saliency
 from salign.data.manifest import PROVENANCE, UNKNOWN, Manifest
+from salign.data.reading.image import read_image, read_saliency
 from salign.evaluate.agreement import agreement
 from salign.experiment.report.examples import SIDE
 from salign.experiment.report.groups import Group
@@ -25,9 +25,9 @@ from salign.experiment.study import Study
 from salign.losses import LOSSES
 from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
+from salign.runs.folder import RunFolder
 from salign.train.prepare import reduced
 from salign.train.recipe import Recipe
-from salign.train.run import RunFolder
 from salign.types import SalignError
 
 SHOWN = 6

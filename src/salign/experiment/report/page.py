@@ -10,7 +10,7 @@ from typing import ClassVar
 import pandas as pd
 from PIL import Image
 
-from salign.maps.page import write_html
+from salign.pages.page import write_html
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 from rich.progress import Progress
 
-from salign.data.tables import for_spreadsheets
+from salign.data.manifest.text_table import for_spreadsheets
 from salign.experiment.arms import arm_changes, times
 from salign.experiment.report import curves, evidence, makers
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading

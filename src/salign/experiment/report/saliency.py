@@ -15,8 +15,8 @@ from salign.evaluate.consistency import answer_consistency, entropy, map_consist
 from salign.evaluate.ranking import Array
 from salign.maps import min_max
 from salign.maps.render import heat
-from salign.train.compare import read_maps
-from salign.train.run import RunFolder
+from salign.runs.compare import read_maps
+from salign.runs.folder import RunFolder
 from salign.types import SalignError
 
 MOST_RUNS = 10

@@ -1,0 +1,1 @@
+"""The annotation server: routes, callers, guard."""

@@ -1,0 +1,70 @@
+"""Who calls, and what they send: what the routes depend on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+
+from salign.annotate import access
+from salign.annotate.records import read_json
+from salign.annotate.rows import Person
+from salign.annotate.web.guard import Refusal
+
+
+def bearer_of(secret: bytes, header: str) -> int | str | None:
+    """Whose token an Authorization header carries; None for none, or a forged one."""
+    kind, _, token = header.strip().partition(" ")
+    return access.bearer(secret, token.strip()) if kind.lower() == "bearer" else None
+
+
+def caller(request: Request) -> int | str | None:
+    """Whose token came with a request: an annotator's number, `OWNER`, None without a token.
+
+    Raises:
+        Refusal: the token is forged or malformed.
+    """
+    given = request.headers.get("authorization")
+    if given is None:
+        return None
+    who = bearer_of(request.app.state.collection.secret, given)
+    if who is None:
+        raise Refusal(401, "this link is not valid; ask for a new one")
+    return who
+
+
+async def annotator(request: Request) -> Person:
+    """The annotator who calls.
+
+    Raises:
+        Refusal: without the token of an annotator.
+    """
+    who = caller(request)
+    store = request.app.state.collection.store
+    person = store.known.get(who) if isinstance(who, int) else None
+    if person is None and isinstance(who, int):
+        person = await run_in_threadpool(store.person, who)
+    if person is None:
+        raise Refusal(401, "open the link that you were given, or give your name first")
+    return person
+
+
+async def owner(request: Request) -> None:
+    """Let the owner pass, and in open mode everybody who reaches the server.
+
+    Raises:
+        Refusal: anybody else.
+    """
+    who = caller(request)
+    if who != access.OWNER and not request.app.state.open_mode:
+        raise Refusal(401 if who is None else 403, "only the owner of the study may do this")
+
+
+async def body_of(request: Request) -> Any:
+    """The JSON of a request."""
+    return read_json(await request.body())
+
+
+Annotator = Annotated[Person, Depends(annotator)]
+Body = Annotated[Any, Depends(body_of)]

@@ -1,0 +1,213 @@
+"""The web application: pages, and the API that they call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection as Names
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from salign.annotate import access
+from salign.annotate.broken import Unshown
+from salign.annotate.collection import Collection, NoConsent, Unknown
+from salign.annotate.pictures import Encoded
+from salign.annotate.records import Mistaken, read_annotation, read_key, read_name
+from salign.annotate.store_file import Gone
+from salign.annotate.web.callers import Annotator, Body, bearer_of, caller
+from salign.annotate.web.guard import SESSION, Guard, Refusal, refused
+from salign.annotate.web.owner import add_owner_routes
+
+_READERS = 8
+"""Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
+
+_FRESH = {"cache-control": "no-cache"}
+_STATUS = {Unknown: 404, NoConsent: 403, Unshown: 410}
+
+STATIC = Path(__file__).parents[1] / "static"
+
+
+def create_app(collection: Collection, *, open_mode: bool = True, names: Names[str] = ()) -> FastAPI:
+    """Build the application of a study.
+
+    Args:
+        collection: the study.
+        open_mode: anybody who reaches the server may join by a name, and is trusted as owner: for loopback only.
+        names: hosts that the server answers to, besides `localhost` and, unless `open_mode`, IP addresses.
+    """
+    app = FastAPI(title="salign annotate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.collection, app.state.open_mode = collection, open_mode
+    _add_errors(app)
+    _add_pages(app)
+    _add_joining(app)
+    _add_tasks(app)
+    _add_pictures(app)
+    add_owner_routes(app, collection)
+    app.add_middleware(
+        Guard,
+        limits=collection.study.limits,
+        local_only=open_mode,
+        names=[*names, *collection.study.hosts],
+        study=collection.store.study,
+        known=lambda header: bearer_of(collection.secret, header),
+    )
+    return app
+
+
+class _Files(StaticFiles):
+    """The page's own files: a browser asks each time whether it has the latest."""
+
+    def file_response(self, *given: Any, **more: Any) -> Response:
+        reply = super().file_response(*given, **more)
+        reply.headers.update(_FRESH)
+        return reply
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def on_refusal(request: Request, error: Refusal) -> Response:
+        refused(request.scope, error)
+        return JSONResponse({"error": error.sentence}, error.status, error.headers)
+
+    @app.exception_handler(Mistaken)
+    async def on_mistake(request: Request, error: Mistaken) -> Response:
+        return await on_refusal(request, Refusal(_STATUS.get(type(error), 400), str(error)[:500]))
+
+    @app.exception_handler(Gone)
+    async def on_gone(request: Request, error: Gone) -> Response:
+        return await on_refusal(request, Refusal(503, str(error)))
+
+    @app.exception_handler(PermissionError)
+    async def on_escape(request: Request, error: PermissionError) -> Response:
+        return await on_refusal(request, Refusal(404, "there is no such file"))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return await on_refusal(request, Refusal(error.status_code, f"{error.detail}"))
+
+
+def _add_pages(app: FastAPI) -> None:
+    def page(name: str) -> FileResponse:
+        return FileResponse(STATIC / name, headers=_FRESH)
+
+    @app.get("/")
+    def index() -> FileResponse:
+        return page("index.html")
+
+    @app.get("/owner")
+    def dashboard() -> FileResponse:
+        return page("owner.html")
+
+    @app.get("/worker.js")
+    def worker() -> FileResponse:
+        return page("worker.js")
+
+    app.mount("/static", _Files(directory=STATIC, check_dir=False))
+
+
+def _add_joining(app: FastAPI) -> None:
+    @app.get(SESSION)
+    def session(request: Request) -> dict[str, Any]:
+        return {"open": request.app.state.open_mode, "study": request.app.state.collection.store.study}
+
+    @app.post("/api/join")
+    def join(request: Request, body: Body) -> dict[str, Any]:
+        study: Collection = request.app.state.collection
+        name = read_name(body.get("name") if isinstance(body, dict) else None)
+        who = caller(request)
+        person = study.store.person(who) if isinstance(who, int) else None
+        if person is not None:
+            study.store.change_person(person.id, shown=name)
+        elif request.app.state.open_mode:
+            person = study.store.add_person(name)
+        else:
+            raise Refusal(401, "open the link that you were given; a name alone is not enough here")
+        if body.get("consent") is True:
+            study.store.change_person(person.id, consented=time.time())
+        return {"token": access.token_of(study.secret, person.id), "annotator": {"id": person.id, "name": name}}
+
+    @app.get("/api/study")
+    def about(request: Request, person: Annotator) -> dict[str, Any]:
+        return dict(request.app.state.collection.about(person))
+
+
+def _add_tasks(app: FastAPI) -> None:
+    @app.post("/api/next")
+    def next_tasks(request: Request, person: Annotator, body: Body) -> dict[str, Any]:
+        have = body.get("have", []) if isinstance(body, dict) else None
+        if not isinstance(have, list) or len(have) > 100 or not all(isinstance(name, str) for name in have):
+            raise Mistaken("have: expected a list of task ids")
+        return dict(request.app.state.collection.next_tasks(person, have))
+
+    @app.get("/api/tasks")
+    def finished(request: Request, person: Annotator) -> dict[str, Any]:
+        return {"tasks": request.app.state.collection.finished(person)}
+
+    @app.get("/api/task/{number}")
+    def task(request: Request, person: Annotator, number: str) -> dict[str, Any]:
+        study: Collection = request.app.state.collection
+        return study.task_view(study.task(person, number))
+
+    @app.put("/api/annotations/{key}")
+    def save(request: Request, person: Annotator, body: Body, key: str) -> Response:
+        study: Collection = request.app.state.collection
+        annotation = read_annotation(body, study.study.limits.text)
+        saved, feedback = study.save(person, read_key(key), annotation)
+        if saved.side:
+            sentence = "somewhere else this image was saved meanwhile; your save is kept beside it and does not count"
+            return JSONResponse({"error": sentence, "revision": saved.latest}, 409)
+        return JSONResponse({"revision": saved.number, "stored": True, "feedback": feedback})
+
+
+def _add_pictures(app: FastAPI) -> None:
+    threads = CapacityLimiter(_READERS)
+
+    @app.get("/api/image/{name}")
+    async def image(request: Request, person: Annotator, name: str) -> Response:
+        study: Collection = request.app.state.collection
+        width, low, high = (_number(request, key) for key in ("w", "low", "high"))
+        window = (low if low is not None else 0.0, high if high is not None else 1.0)
+        asked = None if low is None and high is None else window
+        path = study.picture(name)
+
+        def made() -> Encoded:
+            return study.broken.show(path, lambda file: study.cache.image(file, int(width or 1024), asked))
+
+        return _encoded(request, await run_sync(made, limiter=threads))
+
+    @app.get("/api/map/{reference}")
+    async def heat_map(request: Request, person: Annotator, reference: str) -> Response:
+        study: Collection = request.app.state.collection
+        width = _number(request, "w")
+        path = study.heat_map(reference)
+
+        def made() -> Encoded:
+            return study.broken.show(path, lambda file: study.cache.map(file, int(width or 1024)))
+
+        return _encoded(request, await run_sync(made, limiter=threads))
+
+
+def _number(request: Request, key: str) -> float | None:
+    text = request.query_params.get(key)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100_000:
+        raise Mistaken(f"{key}: expected a number from 0 to 100000")
+    return value
+
+
+def _encoded(request: Request, picture: Encoded) -> Response:
+    headers = {"etag": f'"{picture.tag}"', "cache-control": "private, max-age=31536000, immutable"}
+    if f'"{picture.tag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(picture.content, media_type=picture.media_type, headers=headers)

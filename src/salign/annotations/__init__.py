@@ -1,0 +1,1 @@
+"""From what people drew to maps, and back."""

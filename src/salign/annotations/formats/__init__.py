@@ -1,0 +1,115 @@
+"""The formats of annotation tools and eye trackers, one file each.
+
+Each reader gives a list of `Annotated`, from which `salign.annotations.write.write_annotated` makes maps and a
+manifest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from salign.errors import nearest
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from salign.annotations.annotated import Annotated
+    from salign.annotations.formats.notes import Notes, Reader
+
+
+class Format(NamedTuple):
+    """A format of annotations; its module is imported when it is used."""
+
+    module: str
+    """Below this package."""
+    reads: str
+    """What it reads, in a line."""
+    exports: Literal["file", "folder"] | None = None
+    """What its `write_...` makes; None where there is none."""
+    function: str | None = None
+    """`read_` or `write_` and this; the name of the module when None."""
+
+    @property
+    def reader(self) -> Reader[...]:
+        """`read_...(path, **options) -> list[Annotated]`."""
+        found: Reader[...] = self._function("read")
+        return found
+
+    @property
+    def writer(self) -> Callable[[Sequence[Annotated], Path], Path]:
+        """`write_...(annotated, out) -> out`.
+
+        Raises:
+            SalignError: the format is not exported.
+        """
+        if not self.exports:
+            known = ", ".join(name for name, one in ANNOTATION_FORMATS.items() if one.exports)
+            raise SalignError(f"{self.module} is read, not written; exports are {known}")
+        return self._function("write")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the reader's options."""
+        return self.reader.options
+
+    def read(self, path: Path | str, notes: Notes | None = None, **options: Any) -> list[Annotated]:
+        """Read with options; those that are None are not given.
+
+        Args:
+            path: what the tool wrote.
+            notes: takes what is wrong with entries, which are left out, and what is to be said; when None, everything
+                wrong is raised at once, and the rest are warnings.
+            options: the reader's.
+
+        Raises:
+            SalignError: the format has no such option, a file cannot be opened, or what the reader refuses.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        if strange := sorted(given.keys() - set(self.options)):
+            has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
+            raise SalignError(f"{self.module} has no option {', '.join(strange)}; {has}")
+        try:
+            if notes is None:
+                return self.reader(Path(path), **given)
+            return self.reader.noting(Path(path), notes, **given)
+        except OSError as error:  # a file that may not be read, or a name too long to be one
+            raise SalignError(f"{path} cannot be read: {str(error)[:300]}") from error
+
+    def _function(self, verb: str) -> Any:
+        module = importlib.import_module(f"{__name__}.{self.module}")
+        return getattr(module, f"{verb}_{self.function or self.module}")
+
+
+ANNOTATION_FORMATS: dict[str, Format] = {
+    "labelme": Format("labelme", "a JSON file per image: polygons, boxes, circles, lines, points, masks", "folder"),
+    "coco": Format("coco", "instances JSON: polygons, run lengths as list or string, boxes", "file"),
+    "cvat": Format("cvat", "CVAT for images 1.1 (XML): polygons, boxes, ellipses, masks, lines, points", "file"),
+    "label-studio": Format("label_studio", "JSON export: polygons, rectangles, ellipses, key points, brush masks"),
+    "via": Format("via", "VIA 2 project, JSON or CSV: rect, polygon, ellipse, circle, polyline, point"),
+    "voc": Format("voc", "Pascal VOC: an XML file per image, boxes"),
+    "yolo": Format("yolo", "a text file per image: boxes or polygons, and the names of the classes", "folder"),
+    "boxes": Format("box_table", "a CSV row per box: NIH BBox_List_2017, RSNA stage_2_train_labels and their like"),
+    "eyetagger": Format("eyetagger", "saved api/annotations (PNG, SVG or fabric.js canvas), or a folder of SVG"),
+    "fixations": Format("fixations", "a CSV row per fixation: x, y, duration, subject; pixels, screen or degrees"),
+    "reflacx": Format("fixations", "REFLACX's metadata with its fixations, zoom windows included", function="reflacx"),
+    "masks": Format("mask_folder", "a folder of masks or grey maps with the names of the images", function="masks"),
+    "arrays": Format("arrays", "NumPy: a folder of .npy, a stack in a .npy, or a .npz"),
+}
+"""Format by name."""
+
+
+def annotation_format(name: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        SalignError: there is none; the message names those there are.
+    """
+    if name not in ANNOTATION_FORMATS:
+        hint = nearest(name, ANNOTATION_FORMATS)
+        raise SalignError(f"no format is called {name!r}; there are {', '.join(ANNOTATION_FORMATS)}{hint}")
+    return ANNOTATION_FORMATS[name]
+
+
+__all__ = ["ANNOTATION_FORMATS", "Format", "annotation_format"]

@@ -1,0 +1,104 @@
+"""Boxes in a CSV file, a row per box: NIH's BBox_List_2017.csv, RSNA's stage_2_train_labels.csv, and their like.
+
+Found by the header: an image column, `x, y, width, height` or two corners `xmin, ymin, xmax, ymax` (then `width` and
+`height` are the image's), and, where there are, a label and an annotator. A row whose four numbers are empty says that
+nothing was marked: so RSNA writes images with Target 0. Boxes are in pixels of the original image, or, where all of
+them lie within 0 and 1 (Open Images), in shares of its width and height. NIH's header is
+`Image Index,Finding Label,Bbox [x,y,w,h],,,`, whose brackets are cut by its commas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from salign.annotations.annotated import Annotated
+from salign.annotations.formats.fields import Field, read_rows, shown, size_said
+from salign.annotations.formats.notes import Notes, Reader
+from salign.maps.shapes import Box, bounds
+from salign.types import SalignError
+
+IMAGE = ("image", "imageindex", "imageid", "imagename", "imagepath", "filename", "file", "path", "patientid")
+LABEL = ("label", "findinglabel", "class", "classname", "labelname", "category", "categoryname", "name", "target")
+ANNOTATOR = ("annotator", "radid", "reader", "subject", "user")
+CORNER = (("x", "bboxx"), ("y",), ("w", "width"), ("h", "height"))
+CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"))
+"""Names of columns, in small letters and without anything but letters and digits; the first that occurs counts."""
+
+
+class _Columns(NamedTuple):
+    """Where the cells of a row are."""
+
+    image: int
+    label: int | None
+    annotator: int | None
+    places: Sequence[int]
+    """Of the four numbers."""
+    ends: bool
+    """Whether the numbers are two corners, else a corner, width and height."""
+    sides: tuple[int | None, int | None]
+    """Height and width of the image."""
+
+    @classmethod
+    def of(cls, header: Sequence[str], path: Path) -> _Columns:
+        plain = ["".join(c for c in cell.lower() if c.isalnum()) for cell in header]
+        image, label, annotator = (_column(plain, names) for names in (IMAGE, LABEL, ANNOTATOR))
+        ends = next(([plain.index(name) for name in names] for names in CORNERS if set(names) <= set(plain)), None)
+        places = ends or [place for names in CORNER if (place := _column(plain, names)) is not None]
+        if image is None or len(places) < 4:
+            raise SalignError(
+                f"{path}: expected a column for the image ({', '.join(IMAGE)}) and x, y, width, height or "
+                f"xmin, ymin, xmax, ymax; the header has {', '.join(map(shown, header[:12]))}"
+            )
+        sides = (_column(plain, ("height",)), _column(plain, ("width",))) if ends else (None, None)
+        return cls(image, label, annotator, places, ends is not None, sides)
+
+
+@Reader
+def read_box_table(path: Path, notes: Notes) -> list[Annotated]:
+    """Read a table.
+
+    Raises:
+        SalignError: columns are missing.
+    """
+    rows = read_rows(path)
+    if not rows:
+        raise SalignError(f"{path} is empty; expected a header and a row per box")
+    columns = _Columns.of(rows[0][1], path)
+    numbered = [(f"row {number}", cells) for number, cells in rows[1:]]
+    read, _ = notes.each(path.name, numbered, lambda row: [_row(*row, columns)])
+    shares = [one for one in read if one.shapes and all(0 <= number <= 1 for number in bounds(one.shapes[0]))]
+    if not shares:
+        return read
+    if len(shares) == sum(1 for one in read if one.shapes):
+        notes.remarks.append(f"{path.name}: all numbers are from 0 to 1, and are taken as shares of width and height")
+        return [replace(one, size=None, relative=True) for one in read]
+    return read  # a single such row is a fault once it meets its image
+
+
+def _row(where: str, cells: Sequence[str], columns: _Columns) -> Annotated:
+    row = [Field(cell, where) for cell in cells]
+    needed = max(place for place in (columns.image, columns.label, columns.annotator, *columns.places) if place)
+    if len(row) <= needed:
+        raise SalignError(f"{where}: {len(row)} cells, and the header needs {needed + 1}")
+    height, width = (row[side] if side is not None and side < len(row) else None for side in columns.sides)
+    label, who = (
+        row[place].text() if place is not None and row[place].value else None
+        for place in (columns.label, columns.annotator)
+    )
+    shapes = _box([row[place] for place in columns.places], ends=columns.ends)
+    return Annotated(row[columns.image].text(), size_said(height, width), label, shapes, annotator=who)
+
+
+def _column(header: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _box(cells: Sequence[Field], *, ends: bool) -> tuple[Box, ...]:
+    if not any(cell.value for cell in cells):
+        return ()
+    x0, y0, across, down = (cell.number() for cell in cells)
+    x1, y1 = (across, down) if ends else (x0 + across, y0 + down)
+    return (cells[0].make(Box, x0, y0, x1, y1),)

@@ -1,0 +1,180 @@
+"""CVAT for images 1.1: one XML file with an `<image>` for each image.
+
+Polygons, boxes and ellipses (turned or not), and brush masks, whose run lengths go along the rows of the box `left`,
+`top`, `width`, `height`. Polylines and points need a thickness. A `<tag>` is the class of the image. CVAT lists every
+image of a task: one without shapes counts as looked at and not marked. The annotator is the assignee of the task, of
+several tasks (a project) that of the image's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+from salign.annotations.annotated import Annotated, by_maker
+from salign.annotations.formats.export import areas, by_image, machine, size_needed
+from salign.annotations.formats.fields import Field, size_of
+from salign.annotations.formats.notes import Notes, Reader, once_each
+from salign.annotations.formats.outlines import Point, ellipse, line, turned_box
+from salign.annotations.formats.rle import from_cvat, to_cvat
+from salign.annotations.formats.xml import attributes, elements
+from salign.annotations.rle import Runs
+from salign.data.manifest import MACHINE
+from salign.files import replace_text
+from salign.maps.shapes import Box, Polygon, Shape
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_IGNORED = ("attribute", "tag")
+_AUTO = f"{MACHINE}unknown"
+"""Who made a mark whose source is `auto`: CVAT does not say which machine."""
+
+
+@Reader
+def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[Annotated]:
+    """Read `annotations.xml`.
+
+    Args:
+        path: the file.
+        notes: takes what is wrong, such as shapes without an area.
+        width: thickness of polylines and diameter of points, in pixels; without it they are refused.
+
+    Raises:
+        SalignError: the file is damaged, or of another version (a video).
+    """
+    found: list[tuple[str, list[Annotated]]] = []
+    assigned: dict[str, str | None] = {}
+    top = ""
+    for element in elements(path):
+        top = element.tag
+        if element.tag in ("task", "job"):
+            name = (element.findtext("assignee/username") or "").strip()
+            own = Field(name, f"{path.name}: <assignee>").text() if name else None
+            assigned[(element.findtext("id") or "").strip()] = own
+        elif element.tag == "track":
+            raise SalignError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
+        elif element.tag == "image":
+            with notes.noting(path.name):
+                annotator = _annotator(element, assigned)
+                found.append((f"image {len(found) + 1}", _image(element, path.name, notes, width, annotator)))
+    if top != "annotations":
+        raise SalignError(f"{path}: the outermost element is <annotations>, got <{top[:40]}>")
+    return once_each(found, "entry", notes, file=path.name, key=lambda one: (one.image, one.annotator))
+
+
+def _annotator(image: Element, assigned: Mapping[str, str | None]) -> str | None:
+    """Who has the image's task; where it does not say which, the one person who has all tasks."""
+    people = set(assigned.values())
+    return assigned.get(image.get("task_id", ""), people.pop() if len(people) == 1 else None)
+
+
+def _image(element: Element, source: str, notes: Notes, width: float | None, annotator: str | None) -> list[Annotated]:
+    image = attributes(element, source)
+    name, size = image["name"].text(), size_of(image["height"], image["width"])
+    tags = tuple(attributes(tag, f"{source}: {name}")["label"].text() for tag in element.iter("tag"))
+
+    def marked(child: Element) -> list[tuple[str | None, str | None, Shape | Runs]]:
+        drawn = attributes(child, f"{source}: {name}")
+        if child.tag not in _SHAPES:
+            raise SalignError(f"{source}: {name}: <{child.tag[:40]}> is not read; {', '.join(_SHAPES)} are")
+        maker, label = _AUTO if child.get("source") == "auto" else None, drawn["label"].text()
+        return [(maker, label, mark) for mark in drawn.make(_SHAPES[child.tag], drawn, size, width)]
+
+    children = [child for child in element if child.tag not in _IGNORED]
+    marks, whole = notes.each(source, children, marked)
+    return by_maker(marks, name, size, annotator=annotator, image_labels=tags, whole=whole)
+
+
+def _points(drawn: Field) -> list[Point]:
+    text = drawn["points"].value
+    pairs = [pair.split(",") for pair in text.split(";")]
+    if any(len(pair) != 2 for pair in pairs):
+        drawn["points"].fail("points x,y;x,y;...")
+    return [(Field(x, "x", drawn).number(), Field(y, "y", drawn).number()) for x, y in pairs]
+
+
+def _turn(drawn: Field) -> float:
+    given = drawn.get("rotation")
+    return math.radians(given.number()) if given else 0.0
+
+
+Size = tuple[int, int]
+
+
+def _polygon(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [Polygon(tuple(_points(drawn)))]
+
+
+def _box(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    x0, y0, x1, y1 = (drawn[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
+    if turn := _turn(drawn):  # about the middle
+        x, y, across, down = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
+        c, s = math.cos(turn), math.sin(turn)
+        return [turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)]
+    return [Box(x0, y0, x1, y1)]
+
+
+def _ellipse(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    x, y = drawn["cx"].number(), drawn["cy"].number()
+    return [ellipse(x, y, drawn["rx"].number(0), drawn["ry"].number(0), _turn(drawn))]
+
+
+def _polyline(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line(_points(drawn), width)]
+
+
+def _dots(drawn: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line([point], width) for point in _points(drawn)]
+
+
+def _mask(drawn: Field, size: Size, width: float | None) -> list[Runs]:
+    top, left, height, across = (drawn[key].whole() for key in ("top", "left", "height", "width"))
+    return [from_cvat(drawn["rle"].value, size, (top, left, height, across))]
+
+
+_SHAPES: dict[str, Callable[[Field, Size, float | None], Sequence[Shape | Runs]]] = {
+    "polygon": _polygon,
+    "box": _box,
+    "ellipse": _ellipse,
+    "mask": _mask,
+    "polyline": _polyline,
+    "points": _dots,
+}
+
+
+def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
+    """Write a file that CVAT imports as "CVAT 1.1": polygons and boxes as they are, all else as masks.
+
+    Marks have the source `manual`, or `auto` where a machine made them.
+
+    Raises:
+        SalignError: fixations, which have no area, or an image whose size is not known.
+    """
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>"]
+    for number, (image, marks) in enumerate(by_image(annotated).items()):
+        height, width = size_needed(marks[0])
+        lines.append(f'  <image id="{number}" name={quoteattr(image)} width="{width}" height="{height}">')
+        lines += [_written(one, area) for one in marks for area in areas(one)]
+        lines.append("  </image>")
+    target = out if out.suffix else out.with_suffix(".xml")
+    replace_text(target, "\n".join([*lines, "</annotations>", ""]))
+    return target
+
+
+def _written(one: Annotated, area: Polygon | Box | Runs) -> str:
+    source = "manual" if machine(one) is None else "auto"
+    common = f'label={quoteattr(one.label or "unnamed")} source="{source}" occluded="0" z_order="0"'
+    if isinstance(area, Polygon):
+        points = ";".join(f"{x!r},{y!r}" for x, y in area.points)
+        return f'    <polygon {common} points="{points}"></polygon>'
+    if isinstance(area, Box):
+        corners = f'xtl="{area.x0!r}" ytl="{area.y0!r}" xbr="{area.x1!r}" ybr="{area.y1!r}"'
+        return f"    <box {common} {corners}></box>"
+    text, (top, left, height, width) = to_cvat(area.decode())
+    place = f'left="{left}" top="{top}" width="{width}" height="{height}"'
+    return f'    <mask {common} rle="{text}" {place}></mask>'

@@ -1,0 +1,212 @@
+"""Careful access to what annotation files say: every value is checked when it is taken, and a fault names its place."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from salign import readers
+from salign.annotations.rle import checked_size
+from salign.types import SalignError
+
+MAX_BYTES = 500_000_000
+"""Larger annotation files are refused before they are read."""
+MAX_TEXT = 4096
+"""Longest name of an image, label or annotator."""
+MAX_FILES = 1_000_000
+"""Most files in one folder."""
+
+Read = TypeVar("Read")
+
+
+class Field:
+    """A value inside of a parsed file, with the way that leads to it."""
+
+    __slots__ = ("above", "key", "value")
+
+    def __init__(self, value: Any, key: str | int, above: Field | None = None) -> None:
+        """Take `value`, found under `key` in `above`; the outermost `key` is the name of the file."""
+        self.value, self.key, self.above = value, key, above
+
+    @property
+    def where(self) -> str:
+        """The place in words, e.g. `a.json: shapes[3].points`."""
+        if self.above is None:
+            return str(self.key)
+        own = f"[{self.key}]" if isinstance(self.key, int) else str(self.key)[:60]
+        joint = ": " if self.above.above is None else "" if isinstance(self.key, int) else "."
+        return f"{self.above.where}{joint}{own}"
+
+    def fail(self, expected: str) -> NoReturn:
+        """Raise the error that says what was expected here and what there is."""
+        raise SalignError(f"{self.where}: expected {expected}, got {shown(self.value)}")
+
+    def __getitem__(self, key: str) -> Field:
+        found = self.get(key)
+        if found is None:
+            keys = ", ".join(map(shown, list(self.value)[:8])) or "nothing"
+            raise SalignError(f"{self.where}: the key {key!r} is missing; there is {keys}")
+        return found
+
+    def get(self, key: str) -> Field | None:
+        """The value under a key; None where there is none or it is null."""
+        if not isinstance(self.value, dict):
+            self.fail("an object with keys")
+        inner = self.value.get(key)
+        return None if inner is None else Field(inner, key, self)
+
+    def items(self) -> Iterator[tuple[str, Field]]:
+        """Keys and values of an object."""
+        if not isinstance(self.value, dict):
+            self.fail("an object with keys")
+        return ((key, Field(inner, key, self)) for key, inner in self.value.items())
+
+    def values(self) -> Sequence[Field]:
+        """The values of an object, or the items of a list."""
+        return [inner for _, inner in self.items()] if isinstance(self.value, dict) else self.each()
+
+    def each(self) -> Sequence[Field]:
+        """The items of a list."""
+        if not isinstance(self.value, list):
+            self.fail("a list")
+        return [Field(inner, k, self) for k, inner in enumerate(self.value)]
+
+    def text(self) -> str:
+        """A name: not empty, of printable characters."""
+        if not isinstance(self.value, str) or not printable(self.value):
+            self.fail("a name (printable text)")
+        return self.value
+
+    def name(self) -> str:
+        """A name or a whole number (as tools number people and images), as text."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool) and abs(self.value) < 10**18:
+            return str(self.value)
+        return self.text()
+
+    def number(self, low: float = -1e9, high: float = 1e9) -> float:
+        """A finite number; text that says one counts, as some tools quote their numbers."""
+        value = self.value
+        if isinstance(value, str):
+            value = number_of(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            self.fail(f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def whole(self, low: float = -1e9, high: float = 1e9) -> int:
+        """A whole number; 3.0 counts."""
+        value = self.number(low, high)
+        if value != int(value):
+            self.fail(f"a whole number from {low:g} to {high:g}")
+        return int(value)
+
+    def pairs(self) -> list[tuple[float, float]]:
+        """Points, as `[[x, y], ...]`."""
+        points = [point.each() for point in self.each()]
+        for k, point in enumerate(points):
+            if len(point) != 2:
+                raise SalignError(f"{self.where}[{k}]: expected [x, y], got {len(point)} values")
+        return [(x.number(), y.number()) for x, y in points]
+
+    def numbers(self) -> list[float]:
+        """A list of finite numbers."""
+        return [inner.number() for inner in self.each()]
+
+    def make(self, maker: Callable[..., Read], *arguments: Any, **options: Any) -> Read:
+        """`maker(...)`, whose SalignError is given this place."""
+        try:
+            return maker(*arguments, **options)
+        except SalignError as error:
+            raise SalignError(f"{self.where}: {error}") from error
+
+
+def size_of(height: Field, width: Field) -> tuple[int, int]:
+    """(H, W) out of two fields, if an image can be that large."""
+    return height.make(checked_size, height.whole(0), width.whole(0))
+
+
+def size_said(height: Field | None, width: Field | None) -> tuple[int, int] | None:
+    """(H, W) as `size_of`; None where it is not said, which tools also write as 0 and as nothing at all."""
+    said = [side for side in (height, width) if side is not None and side.value != "" and side.number(0) != 0]
+    if not said:
+        return None
+    if height is None or width is None or len(said) == 1:
+        said[0].fail("height and width, or neither of them")
+    return size_of(height, width)
+
+
+def shown(value: object) -> str:
+    """A value in a message, short whatever it is."""
+    if isinstance(value, str):
+        return ascii(value[:40]) + ("..." if len(value) > 40 else "")
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return f"{value:g}" if -1e18 < value < 1e18 else "a number out of range"
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__
+
+
+def printable(text: str) -> bool:
+    """Whether text can be a name: 1 to `MAX_TEXT` characters, none a control character or half of a pair."""
+    return 0 < len(text) <= MAX_TEXT and text.replace("\t", " ").isprintable() and not text.isspace()
+
+
+def number_of(text: str) -> float:
+    """The number that a text says; NaN for anything else."""
+    try:
+        return float(text) if len(text) <= 64 and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file of at most `MAX_BYTES`.
+
+    Raises:
+        SalignError: missing, not a file, too large, or a zip archive.
+    """
+    content = readers.read_bytes(path, limit=MAX_BYTES)
+    if content.startswith((b"PK\x03\x04", b"\x1f\x8b")):
+        raise SalignError(f"{path} is an archive; unpack it and give the file or folder inside")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """A text file (UTF-8), by the limits of `read_bytes`."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SalignError(f"{path} is not text in UTF-8: {error}") from error
+
+
+def read_json(path: Path) -> Field:
+    """A JSON file.
+
+    Raises:
+        SalignError: as for `read_text` and `salign.readers.parse_json`.
+    """
+    return Field(readers.parse_json(read_text(path), str(path)), path.name)
+
+
+def check_separator(path: Path, header: Sequence[str]) -> None:
+    """Refuse a table whose cells are separated by something else than commas, by the look of its header."""
+    found = next((name for mark, name in _OTHERS.items() if len(header) == 1 and mark in header[0]), None)
+    if found is not None:
+        raise SalignError(f"{path}: its cells are separated by {found}; save it with commas, and numbers with points")
+
+
+_OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Rows of a CSV file with the line each one ends in, the header included; blank lines are left out."""
+    try:
+        reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise SalignError(f"{path} cannot be read as CSV: {error}") from error
+    check_separator(path, rows[0][1] if rows else [])
+    return rows

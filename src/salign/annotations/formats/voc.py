@@ -1,0 +1,57 @@
+"""Pascal VOC: one XML file per image, boxes in `<object><bndbox>`.
+
+By the rules of the VOC development kit the first pixel is 1 and the last one belongs to the box: `xmin=1, xmax=10`
+covers the first ten columns. Tools that count otherwise are off by at most one pixel. A file without objects says that
+nothing was marked; a size of 0 x 0, that the tool did not know it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salign.annotations.annotated import Annotated, by_label
+from salign.annotations.formats.fields import size_said
+from salign.annotations.formats.notes import Notes, Reader, beside, read_each
+from salign.annotations.formats.xml import root_of, text_of
+from salign.annotations.rle import Runs
+from salign.maps.shapes import Box, Shape
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+
+@Reader
+def read_voc(path: Path, notes: Notes) -> list[Annotated]:
+    """Read one file, or every `.xml` of a folder and the folders below.
+
+    Raises:
+        SalignError: the file is damaged, or there is none in the folder.
+    """
+    return read_each(path, ".xml", notes, lambda file, where: _read(file, where, notes))
+
+
+def _read(path: Path, where: str, notes: Notes) -> list[Annotated]:
+    root = root_of(path)
+    if root.tag != "annotation":
+        raise SalignError(f"{path}: the outermost element is <annotation>, got <{root.tag[:40]}>")
+    sides = root.find("size")
+    size = None
+    if sides is not None:
+        size = size_said(*(text_of(sides, side, path.name) for side in ("height", "width")))
+    name = text_of(root, "filename", path.name).text()
+    things = enumerate(root.findall("object"), 1)
+    marks, whole = notes.each(where, things, lambda thing: [_mark(thing[1], f"object {thing[0]}")])
+    return by_label(marks, beside(where, name), size, whole=whole)
+
+
+def _mark(thing: Element, where: str) -> tuple[str | None, Shape | Runs]:
+    box = thing.find("bndbox")
+    if box is None:
+        raise SalignError(f"{where} has no <bndbox>; other shapes are not part of Pascal VOC")
+    x0, y0, x1, y1 = corners = [text_of(box, name, where).number() for name in ("xmin", "ymin", "xmax", "ymax")]
+    if 0 <= min(corners) < max(corners) <= 1:
+        raise SalignError(f"{where}: its box is within 0 and 1, as shares of width and height are; expected pixels")
+    label = text_of(thing, "name", where)
+    return label.text(), label.make(Box, x0 - 1, y0 - 1, x1, y1)

@@ -1,0 +1,75 @@
+"""XML read safely: no document type, no entities, no look at other files; attributes and texts as checked fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salign.annotations.formats.fields import Field, read_bytes
+from salign.types import SalignError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+
+def elements(path: Path) -> Iterator[Element]:
+    """Every element of a file, once it is complete; the children of the outermost are forgotten one after the other.
+
+    Raises:
+        SalignError: not XML, or XML with a document type or entities.
+    """
+    from defusedxml import ElementTree
+    from defusedxml.common import DefusedXmlException
+
+    content = read_bytes(path)
+    depth = 0
+    try:
+        for event, element in ElementTree.iterparse(BytesIO(content), events=("start", "end"), forbid_dtd=True):
+            if event == "start":
+                depth += 1
+                if depth == 1:
+                    top = element
+                if depth > 100:
+                    raise SalignError(f"{path}: nested too deeply to be an annotation file")
+                continue
+            depth -= 1
+            yield element
+            if depth == 1:
+                top.remove(element)
+    except DefusedXmlException as error:
+        raise SalignError(f"{path}: a document type or entities are not read in annotation files ({error})") from error
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise SalignError(f"{path} is not XML: {error}") from error
+
+
+def root_of(path: Path) -> Element:
+    """The outermost element of a small file, complete; errors as for `elements`."""
+    return parse(read_bytes(path), str(path))
+
+
+def parse(content: bytes, where: str) -> Element:
+    """The outermost element of a document in memory; errors as for `elements`."""
+    from defusedxml import ElementTree
+    from defusedxml.common import DefusedXmlException
+
+    try:
+        return ElementTree.fromstring(content, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise SalignError(f"{where}: a document type or entities are not read in annotation files ({error})") from error
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise SalignError(f"{where} is not XML: {error}") from error
+
+
+def attributes(element: Element, where: str) -> Field:
+    """The attributes of an element as fields."""
+    return Field(dict(element.attrib), f"{where}: <{element.tag[:40]}>")
+
+
+def text_of(element: Element, name: str, where: str) -> Field:
+    """The text of a child that must be there."""
+    found = element.findtext(name)
+    if found is None:
+        raise SalignError(f"{where}: <{element.tag[:40]}> has no <{name}>")
+    return Field(found.strip(), f"{where}: <{name}>")

@@ -1,0 +1,1 @@
+"""What is wrong with the images, maps and rows of a manifest."""

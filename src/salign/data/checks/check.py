@@ -1,0 +1,227 @@
+"""Look at every image and map of a manifest before a training run does, and say everything that is wrong at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from rich.progress import Progress
+
+from salign.data.checks.duplicates import Fingerprint, NearPair, exact_groups, fingerprint, near_pairs
+from salign.data.checks.map_similarity import MeanCorrelation, standardised
+from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
+from salign.data.manifest.labels import sets_named
+from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+
+ASPECT_TOLERANCE = 0.01
+"""How far the shape of a map (width over height) may be from that of its image, relatively; then it is resized."""
+
+_CHUNK = 512
+_USED = {
+    "train": "there is nothing to train on, unless data.train names other splits",
+    "val": "the best epoch cannot be chosen, unless data.val names other splits; give it some training images",
+    "test": "nothing is left to measure on, for val chooses the epoch; give it images of its own",
+}
+"""Splits that a recipe uses unless it names others, and what their absence means."""
+
+MapState = Literal["none", "unread", "blank", "constant", "shaped"]
+
+
+class Examined(NamedTuple):
+    """What one row turned out to be."""
+
+    faults: tuple[Fault, ...]
+    saliency: MapState
+    """`none`: nobody looked; `blank`: marked nothing; `constant`: all equal; `unread`: not decoded or broken."""
+    marked: float
+    """Share of the map's pixels at or above half of its highest value; 0 of a blank map."""
+    print: Fingerprint | None
+    """None where the image was not decoded."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that `check` found; positions refer to `manifest`."""
+
+    manifest: Manifest
+    """The rows whose cells and paths are sound."""
+    faults: tuple[Fault, ...]
+    """Everything broken, by row: cells, paths, images, maps."""
+    examined: tuple[Examined, ...]
+    """One per position."""
+    same: tuple[tuple[int, ...], ...]
+    """Groups of positions with equal pixels."""
+    near: tuple[NearPair, ...]
+    """Pairs that look alike without being equal, most similar first."""
+    shuffled: float
+    """Mean correlation of two images' maps, in [-1, 1]: what an image's own and a shuffled map share. NaN where fewer
+    than two maps were read that have a shape."""
+
+    def maps(self, state: MapState) -> list[int]:
+        """Positions whose map is in this state."""
+        return [position for position, one in enumerate(self.examined) if one.saliency == state]
+
+    def differing(self, column: str) -> list[NearPair]:
+        """Pairs of the same picture where `column` differs: `split` = it leaks, `label` = the labels contradict.
+
+        Equal pictures come first (each with the first of its group, similarity 1), then the most similar.
+        """
+        values = self.manifest.table[column].tolist()
+        equal = (NearPair(group[0], other, 1.0) for group in self.same for other in group[1:])
+        return [pair for pairs in (equal, self.near) for pair in pairs if values[pair.first] != values[pair.second]]
+
+    def map_table(self) -> pd.DataFrame:
+        """Per class: `label, images, with_map, blank, constant, marked` (median share marked, of shaped maps)."""
+        table = pd.DataFrame(
+            {
+                "label": self.manifest.table["label"].to_numpy(dtype=object),
+                "state": [one.saliency for one in self.examined],
+                "marked": [one.marked if one.saliency == "shaped" else None for one in self.examined],
+            }
+        )
+        state = table["state"]
+        counted = table.assign(with_map=state != "none", blank=state == "blank", constant=state == "constant")
+        grouped = counted.groupby("label", sort=True)
+        return grouped.agg(
+            images=("state", "size"),
+            with_map=("with_map", "sum"),
+            blank=("blank", "sum"),
+            constant=("constant", "sum"),
+            marked=("marked", "median"),
+        ).reset_index()
+
+    @property
+    def lacking(self) -> list[str]:
+        """What a training run needs and the splits do not give, with what follows; split names as recipes have them."""
+        known = set(self.manifest.splits)
+        missing = [split for split in _USED if split not in known]
+        if known - {"train", "val"} and "test" in missing:
+            missing.remove("test")  # one of the others is what is measured on
+        return [f"no row is of the split {split!r}: {_USED[split]}" for split in missing]
+
+    @property
+    def sound(self) -> bool:
+        """No fault, no picture in two splits, no contradicting labels of equal pictures."""
+        labels = [pair for pair in self.differing("label") if pair.similarity == 1]
+        return not (self.faults or self.differing("split") or labels)
+
+
+def check_file(
+    path: str | Path,
+    root: str | Path | None = None,
+    *,
+    multi_label: bool = False,
+    decode: bool = True,
+    progress: bool = True,
+) -> Report:
+    """Check a manifest file, as `check`; unlike `Manifest.read` it goes on past rows with unsound cells or paths.
+
+    Where images may have several labels (`multi_label`), each set of labels is counted as a class of its own.
+
+    Raises:
+        ManifestError: columns are missing, or no row is left to look at.
+        SalignError: the file cannot be read as a table.
+    """
+    manifest, faults = Manifest.unchecked(path, root, multi_label=multi_label)
+    faults += manifest.faults()
+    table = manifest.table
+    if multi_label and "label" in table:
+        manifest = replace(manifest, table=table.assign(label=sets_named(table["label"])), multi_label=False)
+    unsound = {fault.row for fault in faults}
+    if not set(COLUMNS) <= set(table.columns) or len(table) == 0:
+        raise ManifestError.of(faults, str(path))
+    sound = [position for position, row in enumerate(table["row"].tolist()) if row not in unsound]
+    if not sound:
+        raise ManifestError.of(faults, str(path))
+    return check(manifest.take(sound), decode=decode, progress=progress, known=tuple(faults))
+
+
+def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, known: tuple[Fault, ...] = ()) -> Report:
+    """Examine every row.
+
+    Args:
+        manifest: What to look at.
+        decode: Decode every pixel. Without, only headers are read: sizes are checked, but no damage further down, no
+            blank map and no duplicate can be found.
+        progress: Show a bar.
+        known: Faults found before, to be reported along.
+    """
+    examined: list[Examined] = []
+    correlation = MeanCorrelation()
+    for one, values in _examine_all(manifest, decode, progress):
+        examined.append(one)
+        correlation.add(values)
+    faults = [*known, *(fault for one in examined for fault in one.faults)]
+    prints = [one.print for one in examined]
+    return Report(
+        manifest,
+        tuple(sorted(faults, key=lambda fault: fault.row or 0)),
+        tuple(examined),
+        tuple(exact_groups(prints)),
+        tuple(near_pairs(prints)),
+        correlation.mean,
+    )
+
+
+def find_faults(manifest: Manifest, *, decode: bool = False, progress: bool = False) -> list[Fault]:
+    """Find images and maps that are missing, damaged, too small or large, not finite, or do not fit each other.
+
+    Args:
+        manifest: What to look at.
+        decode: Decode every pixel; without, only headers are read.
+        progress: Show a bar.
+    """
+    return [fault for one, _ in _examine_all(manifest, decode, progress) for fault in one.faults]
+
+
+def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[tuple[Examined, np.ndarray | None]]:
+    """In order, several at a time, each with its map as `standardised` gives it; decoders release Python's lock."""
+    with Progress(transient=True, disable=not progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        task = bar.add_task("reading images and maps", total=len(manifest))
+        for start in range(0, len(manifest), _CHUNK):
+            positions = range(start, min(start + _CHUNK, len(manifest)))
+            for one in pool.map(lambda position: _examine(manifest, position, decode), positions):
+                yield one
+                bar.advance(task)
+
+
+def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined, np.ndarray | None]:
+    """Read one row; an image and a map that are both broken give two faults."""
+    row = int(str(manifest.table["row"].iat[position]))
+    path, map_path = manifest.image_path(position), manifest.saliency_path(position)
+    faults: list[Fault] = []
+    size: tuple[int, int] | None = None
+    seen: Fingerprint | None = None
+    try:
+        if decode:
+            image = read_image(path, where=path.name)
+            size, seen = (image.shape[1], image.shape[2]), fingerprint(image)
+        else:
+            size = image_size(path, where=path.name)
+    except ImageError as error:
+        faults.append(Fault(row, "path", str(error)))
+    if map_path is None:
+        return Examined(tuple(faults), "none", 0.0, seen), None
+    state: MapState = "unread"
+    marked, shape = 0.0, None
+    try:
+        if decode:
+            values = read_saliency(map_path, where=map_path.name)
+            map_size = (values.shape[0], values.shape[1])
+            low, high = (float(bound) for bound in values.aminmax())
+            state = "shaped" if high > low else "constant" if high > 0 else "blank"
+            marked = float((values >= high / 2).float().mean()) if high > 0 else 0.0
+            shape = standardised(values)
+        else:
+            map_size = image_size(map_path, where=map_path.name)
+        if size is not None and (wrong := shape_mismatch(map_size, size)) is not None:
+            faults.append(Fault(row, "saliency", f"{map_path.name}: {wrong}"))
+    except ImageError as error:
+        faults.append(Fault(row, "saliency", str(error)))
+    return Examined(tuple(faults), state, marked, seen), shape

@@ -1,0 +1,112 @@
+"""Pictures that occur more than once: a table of them, and the rows that are left with one of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from salign.data.checks.check import Report
+
+_LEAST_MEASURED = ("train", "val")
+"""Splits from which a copy is left out first; any other is one that is measured on."""
+
+
+class Kept(NamedTuple):
+    """What is left when one of each picture is kept."""
+
+    rows: list[int]
+    """Rows of the file (`Manifest.table["row"]`) that are kept, in order."""
+    left_out: list[int]
+    """Rows that are not."""
+    contradicting: list[list[int]]
+    """Rows of groups whose labels differ: all of them are kept, since which label is right only their owner knows."""
+
+
+def groups_of(report: Report, *, near: bool) -> list[list[int]]:
+    """Groups of positions with the same picture, each in order, by their first.
+
+    Args:
+        report: of a check that decoded the pictures.
+        near: join pictures that are nearly equal, too; a chain of such pairs is one group.
+    """
+    pairs = [(group[0], other) for group in report.same for other in group[1:]]
+    if near:
+        pairs += [(pair.first, pair.second) for pair in report.near]
+    return _joined(len(report.manifest), pairs)
+
+
+def without_duplicates(report: Report, *, near: bool = False) -> Kept:
+    """Keep one row of each group.
+
+    Of the copies that one is kept which is in a split that is measured on (any but `train` and `val`), else in `val`;
+    of several there, one with a map, else the first. So a training image that is also a test image leaves training, no
+    row changes its split, and the sets that figures are of stay as they are, but for copies among themselves. A group
+    whose labels differ is kept whole.
+    """
+    table = report.manifest.table
+    label, split = table["label"].tolist(), table["split"].tolist()
+    mapped = table["saliency"].notna().tolist()
+    numbers = [int(row) for row in table["row"]]
+
+    def worth(i: int) -> tuple[int, bool, int]:
+        use = _LEAST_MEASURED.index(split[i]) if split[i] in _LEAST_MEASURED else len(_LEAST_MEASURED)
+        return -use, not mapped[i], i
+
+    out: set[int] = set()
+    contradicting = []
+    for group in groups_of(report, near=near):
+        if len({label[i] for i in group}) > 1:
+            contradicting.append([numbers[i] for i in group])
+        else:
+            out |= set(group) - {min(group, key=worth)}
+    kept = [row for i, row in enumerate(numbers) if i not in out]
+    return Kept(kept, [numbers[i] for i in sorted(out)], contradicting)
+
+
+def duplicate_table(report: Report) -> pd.DataFrame:
+    """A row for each picture that occurs more than once, group by group.
+
+    Columns: `group` (1, 2, ...), `row, id, path, split, label`; `kind` (`equal` where another has the same pixels, else
+    `near`); `similarity` (highest correlation with another of the group, 1 = equal); `splits` and `labels`, whether
+    those of the group are the `same` or `differ`.
+    """
+    best: dict[int, float] = dict.fromkeys((i for group in report.same for i in group), 1.0)
+    for pair in report.near:
+        for i in (pair.first, pair.second):
+            best[i] = max(best.get(i, 0.0), pair.similarity)
+    equal = {i for group in report.same for i in group}
+    table = report.manifest.table
+    rows = [
+        {
+            "group": number,
+            **{name: table[name].iat[i] for name in ("row", "id", "path", "split", "label")},
+            "kind": "equal" if i in equal else "near",
+            "similarity": round(best[i], 4),
+            "splits": _said(table["split"], group),
+            "labels": _said(table["label"], group),
+        }
+        for number, group in enumerate(groups_of(report, near=True), 1)
+        for i in group
+    ]
+    names = ["group", "row", "id", "path", "split", "label", "kind", "similarity", "splits", "labels"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _said(cells: pd.Series, group: Sequence[int]) -> str:
+    return "same" if cells.iloc[list(group)].nunique() == 1 else "differ"
+
+
+def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Positions that pairs join, directly or through others, as groups of two or more."""
+    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    _, numbers = connected_components(links, directed=False)
+    groups: dict[int, list[int]] = {}
+    for i in np.unique(ends).tolist():
+        groups.setdefault(int(numbers[i]), []).append(i)
+    return list(groups.values())

@@ -1,0 +1,243 @@
+"""A `Report` in words on the terminal, and as a sheet of pictures by which people judge their data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from salign.data.checks.check import Report
+from salign.data.checks.duplicates import NearPair
+from salign.data.checks.map_similarity import ALIKE
+from salign.data.reading.image import read_image, read_saliency
+from salign.maps.render import overlay, thumbnail, to_picture
+from salign.pages.sheet import SIDE, Section, Tile, write_sheet
+
+SHOWN = 24
+"""Tiles per section and faults printed; the rest is counted."""
+SAMPLES = 4
+"""Images shown per class."""
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print coverage, faults and findings; a line each where nothing is wrong."""
+    console = console or Console()
+    manifest = report.manifest
+    table = Table("split", "label", title=f"{manifest.source}: {len(manifest)} images")
+    rows = _coverage(report)
+    figures = [column for column in rows[0] if column not in ("split", "label")]
+    for column in figures:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(escape(row["split"]), escape(row["label"]), *(str(row[column]) for column in figures))
+    console.print(table)
+    for fault in report.faults[:SHOWN]:
+        console.print(f"[red]{escape(str(fault))}[/red]")
+    if len(report.faults) > SHOWN:
+        console.print(f"[red]and {len(report.faults) - SHOWN} more[/red]")
+    for bad, line in _findings(report):
+        console.print(f"[{'red' if bad else 'green'}]{'✗' if bad else '✓'}[/] {escape(line)}", highlight=False)
+
+
+def write_report_html(report: Report, path: Path | str) -> Path:
+    """Write the sheet: faults first, then samples of every class with their maps laid over."""
+    sections = [
+        *_fault_section(report),
+        *_pair_section(
+            report, "split", "The same picture in two splits", "A score on the second split is then too good."
+        ),
+        *_pair_section(
+            report,
+            "label",
+            "The same picture with two labels",
+            "Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
+        ),
+        *_map_sections(report),
+        Section("Images and maps", table=_coverage(report)),
+        Section("Maps per class", _MAPS_TEXT, table=_map_rows(report)),
+        *_sample_sections(report),
+    ]
+    findings = "\n".join(f"{'✗' if bad else '✓'} {line}" for bad, line in _findings(report))
+    return write_sheet(path, f"Data check: {report.manifest.source}", sections, intro=findings)
+
+
+_MAPS_TEXT = (
+    "marked: median share of the image at or above half of its map's highest value, of maps that have a shape.\n"
+    "Below, each image stands beside itself with the map laid over: blue is low, yellow high, the line is at half."
+)
+
+
+def _findings(report: Report) -> list[tuple[bool, str]]:
+    """(whether it is bad, one line)."""
+    leaks, conflicts = report.differing("split"), report.differing("label")
+    broken = len({fault.row for fault in report.faults})
+    questions = report.manifest.questions()
+    fine = "no row is broken" if questions else "all rows can be used"
+    lines = [
+        (broken > 0, f"{_count(broken, 'row')} that cannot be used" if broken else fine),
+        *((True, question) for question in questions),
+        *((True, line) for line in report.lacking),
+        _pairs_line(leaks, "in two splits"),
+        _pairs_line(conflicts, "with two labels"),
+    ]
+    within = sum(len(group) - 1 for group in report.same) + len(report.near)
+    lines.append((False, f"{_count(within, 'pair')} of equal or near-equal pictures in all"))
+    plain = sum(one.print is not None and one.print.codes is None for one in report.examined)
+    if plain:
+        lines.append((False, f"{_count(plain, 'picture')} too plain to be compared with others (only pixel for pixel)"))
+    machine = report.manifest.machine_made
+    if machine.any():
+        people, machines, unknown = report.manifest.makers
+        measured = sorted(set(report.manifest.table["split"][machine]) - {"train"})
+        where = f"; outside of train in {', '.join(measured)}: measure against people alone" if measured else ""
+        others = f", {unknown} of unknown origin" if unknown else ""
+        lines.append((bool(measured), f"{_count(people, 'map')} of people and {machines} of machines{others}{where}"))
+    unread = report.maps("unread")
+    blank, constant = report.maps("blank"), report.maps("constant")
+    if len(unread) < len(report.examined) - len(report.maps("none")):
+        lines.append((False, f"{_count(len(blank), 'blank map')} (looked, marked nothing)"))
+        if constant:
+            lines.append((True, f"{_count(len(constant), 'map')} of one value everywhere: no shape to learn from"))
+    if not np.isnan(report.shuffled):
+        alike = report.shuffled >= ALIKE
+        told = ": shuffled maps are hardly a control here, take blobs or inverted (data.maps)" if alike else ""
+        lines.append((alike, f"maps of two images correlate {report.shuffled:.2f} on average{told}"))
+    return lines
+
+
+def _pairs_line(pairs: Sequence[NearPair], what: str) -> tuple[bool, str]:
+    equal = sum(pair.similarity == 1 for pair in pairs)
+    if not pairs:
+        return False, f"no picture {what}"
+    return True, f"{_count(len(pairs), 'pair')} of pictures {what}: {equal} equal, {len(pairs) - equal} nearly equal"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _coverage(report: Report) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {"split": split, "label": label, "images": images, "with map": mapped, "share": f"{share:.0%}"}
+        for split, label, images, mapped, share in report.manifest.coverage().itertuples(index=False)
+    ]
+    machine = report.manifest.machine_made
+    if machine.any():
+        made = report.manifest.table[machine].groupby(["split", "label"]).size().to_dict()
+        rows = [{**row, "by machines": made.get((row["split"], row["label"]), 0)} for row in rows]
+    return rows
+
+
+def _map_rows(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": label,
+            "images": images,
+            "with map": mapped,
+            "blank": blank,
+            "constant": constant,
+            "marked": "" if np.isnan(marked) else f"{marked:.1%}",
+        }
+        for label, images, mapped, blank, constant, marked in report.map_table().itertuples(index=False)
+    ]
+
+
+def _fault_section(report: Report) -> list[Section]:
+    if not report.faults:
+        return []
+    rows = [{"row": fault.row or "", "column": fault.column, "fault": fault.message} for fault in report.faults[:500]]
+    text = f"{_count(len(report.faults), 'fault')}; the first {len(rows)} are listed." if len(rows) > SHOWN else ""
+    return [Section("Rows that cannot be used", text, table=rows, flagged=True)]
+
+
+def _pair_section(report: Report, column: str, title: str, consequence: str) -> list[Section]:
+    pairs = report.differing(column)
+    if not pairs:
+        return []
+    tiles = [
+        Tile(
+            [_image(report, pair.first), _image(report, pair.second)],
+            f"{_where(report, pair.first)} ↔ {_where(report, pair.second)}",
+            f"{_name(report, pair.first)} ↔ {_name(report, pair.second)}, "
+            + ("pixel for pixel" if pair.similarity == 1 else f"correlation {pair.similarity:.3f}"),
+            flagged=pair.similarity == 1,
+        )
+        for pair in pairs[:SHOWN]
+    ]
+    return [Section(title, f"{_count(len(pairs), 'pair')}{_first(tiles, pairs)}. {consequence}", tiles, flagged=True)]
+
+
+def _map_sections(report: Report) -> list[Section]:
+    sections = []
+    for state, title, text in (
+        ("constant", "Maps of one value everywhere", "They have no shape: a loss learns nothing from them."),
+        ("blank", "Blank maps", 'All zeros say "looked, marked nothing". If nobody looked, empty the cell instead.'),
+    ):
+        positions = report.maps(state)  # type: ignore[arg-type]
+        if positions:
+            readable = [position for position in positions if not report.examined[position].faults]
+            tiles = [_tile(report, position) for position in _spread(readable, SHOWN if state == "constant" else 6)]
+            text = f"{_count(len(positions), 'map')}{_first(tiles, positions)}. {text}"
+            sections.append(Section(title, text, tiles, flagged=state == "constant"))
+    return sections
+
+
+def _sample_sections(report: Report) -> list[Section]:
+    labels = np.array(report.manifest.table["label"].tolist(), dtype=object)
+    sections = []
+    for label in report.manifest.classes:
+        readable = [int(p) for p in np.flatnonzero(labels == label) if not report.examined[p].faults]
+        shaped = [p for p in readable if report.examined[p].saliency in ("shaped", "unread")]
+        chosen = _spread(shaped, SAMPLES) or _spread(readable, SAMPLES)
+        text = "" if shaped else "No map with a shape in this class."
+        sections.append(Section(f"Class {label}", text, [_tile(report, position) for position in chosen]))
+    return sections
+
+
+def _spread(positions: Sequence[int], count: int) -> list[int]:
+    """Up to `count` positions, evenly spaced from first to last."""
+    if len(positions) <= count:
+        return list(positions)
+    return [positions[round(step)] for step in np.linspace(0, len(positions) - 1, count)]
+
+
+def _first(tiles: Iterable[Tile], of: Sequence[object]) -> str:
+    shown = len(list(tiles))
+    return f", {shown} shown" if shown < len(of) else ""
+
+
+def _tile(report: Report, position: int) -> Tile:
+    """The image, and beside it the image with the map laid over."""
+    image, path = _tensor(report, position), report.manifest.saliency_path(position)
+    pictures = [thumbnail(to_picture(image), SIDE)]
+    if path is not None:
+        pictures.append(thumbnail(overlay(image, read_saliency(path)), SIDE))
+    one = report.examined[position]
+    note = {"none": "no map", "blank": "blank map", "constant": "constant map", "unread": "map"}
+    quiet = note.get(one.saliency, f"{one.marked:.1%} marked")
+    whose = ", by a machine" if report.manifest.machine_made[position] else ""
+    return Tile(pictures, _where(report, position), f"{_name(report, position)}, {quiet}{whose}")
+
+
+def _image(report: Report, position: int) -> Image.Image:
+    return thumbnail(to_picture(_tensor(report, position)), SIDE)
+
+
+def _tensor(report: Report, position: int) -> torch.Tensor:
+    return read_image(report.manifest.image_path(position), where=report.manifest.where(position))
+
+
+def _where(report: Report, position: int) -> str:
+    table = report.manifest.table
+    return f"{table['split'].iat[position]} · {table['label'].iat[position]} · row {table['row'].iat[position]}"
+
+
+def _name(report: Report, position: int) -> str:
+    return Path(str(report.manifest.table["path"].iat[position])).name

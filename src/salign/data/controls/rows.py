@@ -1,0 +1,238 @@
+"""Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own.
+
+A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
+rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
+has no shape and counts in no loss; it is never given one, so that as many images count as before, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from salign.data.controls.pixels import blobs, boxes, centre, dilated, inverted, shifted
+from salign.data.manifest import PROVENANCE, Manifest
+from salign.types import SalignError
+
+
+class Control(NamedTuple):
+    """What is done to the maps of the training images."""
+
+    rows: Callable[[Manifest, int], Manifest] | None = None
+    """`(manifest, seed)`: other maps for the rows; None = each keeps its own."""
+    pixels: Callable[[int, Tensor, str], Tensor] | None = None
+    """`(seed, map (H, W) in [0, 1], id of the image)`: other values of the same shape; None = as they are."""
+
+
+def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
+    """Draw `images` rows with the same share of each class (by largest remainder), in the order of the manifest.
+
+    Where images may have several labels, or none, the rows are drawn from all alike.
+
+    Raises:
+        SalignError: fewer rows than asked for, or a class would be left without any.
+    """
+    if images > len(manifest):
+        raise SalignError(
+            f"{manifest.source}: data.limit asks for {images} training images, there are {len(manifest)}."
+        )
+    labels = _strata(manifest)
+    names, counts = np.unique(labels, return_counts=True)
+    shares = counts * images / len(labels)
+    taken = np.floor(shares).astype(int)
+    taken[np.argsort(taken - shares, kind="stable")[: images - taken.sum()]] += 1
+    if taken.min() < 1:
+        raise SalignError(f"{manifest.source}: {images} images leave class {str(names[taken.argmin()])!r} without any.")
+    generator = np.random.default_rng(seed)
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == name))[:count] for name, count in zip(names, taken, strict=True)
+    ]
+    return manifest.take(np.sort(np.concatenate(chosen)))
+
+
+def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Take the maps away from all but a share of the annotated images; no row is lost.
+
+    One order of the annotated images, a function of `seed`, is cut after `round(share * N)` of them, at least one: so
+    what is kept at 5 % is among what is kept at 10 %. The i-th of the n of a class stands at (i - 1/2) / n (the method
+    of Sainte-Laguë, Webster), so that wherever the order is cut every class has the same share, to rounding. Where
+    images may have several labels, or none, the order is drawn for all alike.
+
+    Args:
+        manifest: the training rows.
+        share: in [0, 1]; 0 = no map at all.
+        seed: of the order.
+    """
+    order = _fair_order(manifest, seed)
+    kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
+    maps = manifest.table["saliency"].copy()
+    maps.iloc[order[kept:]] = pd.NA
+    return _with_maps(manifest, maps)
+
+
+def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
+    """Give every annotated image, or a share of them, the map of another one: a random cycle through all of these.
+
+    Those that keep their own map are those that keep one in `keep_maps` at 1 - share (to rounding): so what is shuffled
+    at 25 % is among what is shuffled at 50 %, of each class alike, and wrong maps can be compared with none.
+
+    Args:
+        manifest: the training rows.
+        seed: of the order and the cycle.
+        share: in (0, 1]; of the annotated images, but never fewer than two of them.
+
+    Raises:
+        SalignError: fewer than two images have a map.
+    """
+    annotated = _annotated(manifest)
+    if len(annotated) < 2:
+        raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {len(annotated)}.")
+    if share < 1:
+        own = max(1, math.floor(round((1 - share) * len(annotated), 6) + 0.5))  # 1 - 0.9 is not quite 0.1
+        annotated = np.sort(_fair_order(manifest, seed)[min(own, len(annotated) - 2) :])
+    order = np.random.default_rng(seed).permutation(annotated)
+    return _moved(manifest, order, np.roll(order, 1))
+
+
+def shuffled_within(manifest: Manifest, seed: int) -> Manifest:
+    """Give every annotated image the map of another one of its class: a random cycle through each class.
+
+    Raises:
+        SalignError: a class has a single image with a map, which no other can replace.
+    """
+    annotated = _annotated(manifest)
+    labels = manifest.table["label"].to_numpy(dtype=str)[annotated]
+    generator = np.random.default_rng([seed, 2])
+    takers, givers = [annotated[:0]], [annotated[:0]]
+    for name in np.unique(labels):
+        order = generator.permutation(annotated[labels == name])
+        if len(order) < 2:
+            raise SalignError(
+                f"{manifest.source}: shuffling maps within classes needs two images with a map in each class that has "
+                f"any, {str(name)!r} has one. Annotate more of it, or shuffle across all."
+            )
+        takers.append(order)
+        givers.append(np.roll(order, 1))
+    return _moved(manifest, np.concatenate(takers), np.concatenate(givers))
+
+
+def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
+    """Give every annotated image the map of one of another class, each map once.
+
+    A cycle through all is drawn; then an image that got a map of its own class c swaps with a random image that is not
+    of c and did not get one of c. While c has no more than half of the maps there are always enough of these. Where it
+    has more, as few as possible keep a map of their class (twice its number less all), of another image even so.
+
+    Raises:
+        SalignError: fewer than two classes have maps.
+    """
+    annotated = _annotated(manifest)
+    labels = manifest.table["label"].to_numpy(dtype=str)
+    names = np.unique(labels[annotated])
+    if len(names) < 2:
+        raise SalignError(
+            f"{manifest.source}: shuffling maps across classes needs maps in two classes; there are maps in "
+            f"{names[0] if len(names) else 'none'}."
+        )
+    generator = np.random.default_rng([seed, 3])
+    takers = generator.permutation(annotated)
+    givers = np.roll(takers, 1)
+    for name in generator.permutation(names):
+        takes, gives = labels[takers] == name, labels[givers] == name
+        same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
+        others = generator.permutation(free)[: len(same)]
+        same = generator.permutation(same)[: len(others)]
+        givers[same], givers[others] = givers[others], givers[same]
+    return _moved(manifest, takers, givers)
+
+
+def _strata(manifest: Manifest) -> np.ndarray:
+    """`(N,)` text: the class of each image; the same for all where an image may have several."""
+    if manifest.multi_label:
+        return np.full(len(manifest), "")
+    return manifest.table["label"].to_numpy(dtype=str)
+
+
+def _annotated(manifest: Manifest) -> np.ndarray:
+    return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+
+
+def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
+    """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
+    order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
+    labels = _strata(manifest)[order]
+    place = np.empty(len(order))
+    for name in np.unique(labels):
+        here = np.flatnonzero(labels == name)
+        place[here] = (np.arange(len(here)) + 0.5) / len(here)
+    return order[np.argsort(place, kind="stable")]
+
+
+def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
+    """The rows at `takers` get the maps of those at `givers`, and whose they are."""
+    changed = {}
+    for column in ("saliency", PROVENANCE):
+        if column in manifest.table:
+            changed[column] = manifest.table[column].copy()
+            changed[column].iloc[takers] = manifest.table[column].iloc[givers].array
+    return replace(manifest, table=manifest.table.assign(**changed))
+
+
+def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
+    return replace(manifest, table=manifest.table.assign(saliency=maps))
+
+
+CONTROLS: dict[str, Control] = {
+    "own": Control(),
+    "shuffled": Control(rows=shuffled),
+    "shuffled_within": Control(rows=shuffled_within),
+    "shuffled_across": Control(rows=shuffled_across),
+    "inverted": Control(pixels=inverted),
+    "centre": Control(pixels=centre),
+    "blobs": Control(pixels=blobs),
+    "boxes": Control(pixels=boxes),
+}
+"""Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
+
+BY_SHARE: dict[str, Callable[[float], Control]] = {
+    "shuffled": lambda share: Control(rows=functools.partial(shuffled, share=share)),
+    "dilated": lambda share: Control(pixels=functools.partial(dilated, share=share)),
+    "shifted": lambda share: Control(pixels=functools.partial(shifted, share=share)),
+}
+"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: of the annotated images in
+`shuffled@0.25`, of the sides of each image in `dilated@0.1` and `shifted@0.1`."""
+
+
+def find_control(text: str) -> tuple[str, Control]:
+    """Look up NAME or NAME@SHARE.
+
+    Returns:
+        The shortest way to write it (`shuffled` for `shuffled@1.0`), and the control.
+
+    Raises:
+        SalignError: no such name, a share that is none, or one that is missing or too much.
+    """
+    name, at, behind = text.partition("@")
+    if not at and name in CONTROLS:
+        return name, CONTROLS[name]
+    if name in BY_SHARE:
+        try:
+            share = float(behind)
+        except ValueError:
+            share = math.nan
+        if 0 < share <= 1:
+            if share == 1 and name in CONTROLS:
+                return name, CONTROLS[name]
+            return f"{name}@{share:.12g}", BY_SHARE[name](share)
+    known = [*CONTROLS, *(f"{one}@SHARE" for one in BY_SHARE)]
+    raise SalignError(
+        f"data.maps: unknown {text!r}; there are {', '.join(known)}, where SHARE is above 0 and at most 1, as in "
+        "shuffled@0.25."
+    )

@@ -1,0 +1,139 @@
+"""A manifest whose maps are replaced by new ones, without touching what the old ones are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from os.path import commonpath, relpath
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest.file_names import slugs
+from salign.maps.files import write_map
+from salign.types import SalignError
+
+MAP_FILE = "map_file"
+"""Column that names the file in which the map of an image is written, where maps are made."""
+
+
+def free_columns(manifest: Manifest) -> list[str]:
+    """The manifest's own columns, which a predictions table carries along."""
+    fixed = ("id", "path", "split", "label", "saliency", "row", MAP_FILE)
+    return [str(name) for name in manifest.table.columns if name not in fixed]
+
+
+def with_new_maps(
+    manifest: Manifest,
+    target: Path,
+    change: Callable[[int], Tensor | None],
+    whose: Callable[[int], str] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Manifest:
+    """Write a manifest with new maps in `saliency`; all maps are in place before it is written.
+
+    Args:
+        manifest: the old one; its other columns stay.
+        target: the new one; maps go into the folder beside it that has its name.
+        change: position of an image -> its new map `(H, W)` in [0, 1]; None = no map.
+        whose: position -> cell of the column `provenance`; None leaves the column as it is.
+        overwrite: replace what was written before.
+
+    Returns:
+        The new one; its root is the nearest folder above the old root and `target`.
+
+    Raises:
+        ManifestError: every SalignError of `change`, with its row; nothing was replaced then.
+        SalignError: something is in the way, or the new maps would lie where old ones do.
+    """
+    target = target.resolve()
+    folder = target.with_suffix("")
+    root = Path(commonpath([manifest.root, target.parent]))
+    _check_place(manifest, target, folder, overwrite=overwrite)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    files = slugs([manifest.image_id(i) for i in range(len(manifest))])
+    names: list[str] = []
+    faults: list[Fault] = []
+    try:
+        partial.mkdir(parents=True)
+        for i, file in enumerate(files):
+            name = f"{file}.png"
+            try:
+                values = change(i)
+            except SalignError as error:
+                row = int(manifest.table["row"].iloc[i])
+                faults.append(Fault(row, "saliency", str(error).removeprefix(f"{manifest.where(i)}: ")))
+                continue
+            names.append("" if values is None else relpath(folder / name, root))
+            if values is not None:
+                write_map(partial / name, values)
+        if faults:
+            raise ManifestError.of(faults, manifest.source)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    table = moved(manifest, root).drop(columns="row").assign(saliency=names)
+    if whose is not None:
+        table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
+    made = Manifest.of(table, root, target.name)
+    made.write(target)
+    return made
+
+
+def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
+    """Write a manifest with the rows of a newer one in place of its own of the same id.
+
+    Args:
+        manifest: the older one; its other rows, cells of columns that the newer does not have, labels and splits stay.
+        newer: its ids are among those of the older.
+        target: where to write; it may be the file of the newer one.
+
+    Returns:
+        The whole, with the columns of both; its root is the nearest folder above all of it.
+
+    Raises:
+        SalignError: an id that the older one does not have.
+    """
+    root = Path(commonpath([manifest.root, newer.root, target.resolve().parent]))
+    old, new = (moved(one, root).drop(columns="row").set_index("id") for one in (manifest, newer))
+    if strange := [name for name in new.index if name not in old.index]:
+        raise SalignError(
+            f"{newer.source}: {len(strange)} images are not in {manifest.source}, first {strange[0]!r}; expected the "
+            "manifest that they come from"
+        )
+    whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
+    for name in new.columns.difference(["label", "split"], sort=False):
+        whole.loc[new.index, name] = new[name]
+    made = Manifest.of(whole.reset_index(), root, target.name)
+    made.write(target)
+    return made
+
+
+def moved(manifest: Manifest, root: Path) -> pd.DataFrame:
+    """The table with its paths below another root."""
+    table = manifest.table.fillna("")
+    names = ["path", *map_columns(table)]
+    return table.assign(
+        **{name: [cell and relpath(manifest.root / cell, root) for cell in table[name]] for name in names}
+    )
+
+
+def _check_place(manifest: Manifest, target: Path, folder: Path, *, overwrite: bool) -> None:
+    """Refuse to replace anything without being told to, and anything of the manifest's own in any case."""
+    if target.suffix.lower() not in (".csv", ".parquet"):
+        raise SalignError(f"{target}: expected a manifest .csv or .parquet to write")
+    columns = ["path", *map_columns(manifest.table)]
+    own = {(manifest.root / cell).resolve() for name in columns for cell in manifest.table[name].dropna()}
+    if target == manifest.root / manifest.source or any(path.is_relative_to(folder) for path in own):
+        raise SalignError(f"{target}: its maps would replace those they are made of; give another name")
+    for place in (target, folder):
+        if place.exists() and not overwrite:
+            raise SalignError(f"{place} is there; give another name, or have it replaced (--overwrite)")
+    if folder.exists() and any(path.suffix != ".png" for path in folder.iterdir()):
+        raise SalignError(f"{folder} holds something else than maps; give another name")

@@ -1,0 +1,194 @@
+"""What may be wrong with the cells of a manifest, as (row, column, message); and which names look like one."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+import pandas as pd
+
+from salign.data.manifest.labels import ordered, wrong_cells
+from salign.types import names_in
+
+Found = tuple[int | None, str, str]
+
+NO_FILE = "no such file"
+EMPTY = "the cell is empty"
+
+_SHOWN = 5
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?", re.ASCII)
+_AROUND = re.compile(r"(^|/)\.{1,2}/|//")
+"""In a path that another path may say more shortly."""
+
+
+def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
+    """Columns that are not there, and which was meant; the whole header where another sign parts its cells."""
+    header = [str(name) for name in table.columns if name not in ("row", "saliency")]
+    alike = {name.strip().lower(): name for name in header}
+    found: list[Found] = []
+    for column in needed:
+        if column not in header:
+            meant = f"; rename {alike[column]!r}" if column in alike else ""
+            found.append((1, column, f"the column is missing; the header has {', '.join(map(repr, header))}{meant}"))
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            return [(1, "header", f"{name} part the cells: {header[0]!r}; save the table with commas")]
+    return found
+
+
+def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool) -> list[Found]:
+    """Empty cells, ids that come twice, files with two labels, labels and splits with spaces, wrong sets of labels."""
+    rows = table["row"]
+    found: list[Found] = [
+        (int(row), column, EMPTY)
+        for column in needed
+        if not (multi_label and column == "label")
+        for row in rows[table[column].isna()]
+    ]
+    found += _duplicate_ids(table)
+    found += _contradicting_labels(table, multi_label=multi_label)
+    if multi_label:
+        found += [(int(rows.iloc[i]), "label", said) for i, said in wrong_cells(table["label"])]
+    for column in ("split",) if multi_label else ("label", "split"):
+        cells = table[column]
+        spaced = {cell for cell in cells.dropna().unique() if cell != cell.strip()}
+        for i in np.flatnonzero(cells.isin(list(spaced)).to_numpy(dtype=bool)) if spaced else ():
+            cell = cells.iloc[i]
+            found.append((int(rows.iloc[i]), column, f"{cell!r} has spaces around it; write {cell.strip()!r}"))
+    for column in ("label", "split"):
+        cells = table[column]
+        torn = [cell for cell in cells.dropna().unique() if any(unicodedata.category(one) == "Cc" for one in cell)]
+        for row, cell in zip(rows[cells.isin(torn)], cells[cells.isin(torn)], strict=True) if torn else ():
+            found.append(
+                (int(row), column, f"{cell!r} holds a line break or another control character; write it in one line")
+            )
+    return found
+
+
+def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list[Found]:
+    """One look at the disk per different name; folders are resolved once each."""
+    folders: dict[str, str | None] = {}
+    faults: list[Found] = []
+    for column in columns:
+        names = table[column]
+        wrong = {name: fault for name in names.dropna().unique() if (fault := _path_fault(name, root, folders))}
+        if wrong:
+            hit = names.isin(list(wrong)).to_numpy(dtype=bool)
+            faults += [(int(row), column, wrong[name]) for row, name in zip(table["row"][hit], names[hit], strict=True)]
+    return faults
+
+
+def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
+    """Paths in the form of Unicode that the disk has: `é` in one code point and in two are one name to people.
+
+    A disk or archive may have changed the form, which nobody sees. Only names that are not there as they stand, and are
+    in another form, change.
+    """
+    strange = [name for name in names.dropna().unique() if not name.isascii() and "\0" not in name]
+    there = {name: other for name in strange if (other := _other_form(name, root))}
+    return names.map(lambda name: there.get(name, name), na_action="ignore").astype(names.dtype) if there else names
+
+
+def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: bool = False) -> list[str]:
+    """A question for every group of names of a column that differ by the way they are written alone."""
+    said = []
+    for column in columns:
+        counts: dict[str, int] = {}
+        for cell, count in table[column].value_counts().items():
+            for name in names_in(cell) if multi_label and column == "label" else [str(cell)]:
+                counts[name] = counts.get(name, 0) + int(count)
+        groups: dict[str, list[str]] = {}
+        for name in sorted(counts):
+            groups.setdefault(_skeleton(name), []).append(name)
+        alike = [names for names in groups.values() if len(names) > 1]
+        said += [
+            f"{column}: {' and '.join(f'{name!a} ({counts[name]})' for name in names)} differ by case, spaces, "
+            "Unicode's form or the way a number is written alone: are they one name? Then write it in one way"
+            for names in alike[:_SHOWN]
+        ]
+        if len(alike) > _SHOWN:
+            said.append(f"{column}: and {len(alike) - _SHOWN} more such groups of names")
+    return said
+
+
+def _skeleton(name: str) -> str:
+    """The name without spaces and invisible characters, composed, case folded; `1.0` and `01` are one number."""
+    if _NUMBER.fullmatch(name.strip()):
+        return str(float(name))
+    plain = unicodedata.normalize("NFC", name).casefold()
+    return "".join(one for one in plain if not one.isspace() and unicodedata.category(one) != "Cf")
+
+
+def _other_form(name: str, root: Path) -> str | None:
+    if os.path.lexists(root / name):
+        return None
+    forms = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form != name and os.path.lexists(root / form)), None)
+
+
+def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
+    known = table[table["id"].notna()]
+    first = known.groupby("id")["row"].transform("first")
+    again = known.duplicated("id").to_numpy(dtype=bool)
+    for row, name, earlier in zip(known["row"][again], known["id"][again], first[again], strict=True):
+        yield int(row), "id", f"{name!r} was already used in row {earlier}; an id names one image"
+
+
+def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator[Found]:
+    """Rows of a file whose label is another than in its first row; several rows of a file are several people's maps."""
+    known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
+    known = known.assign(file=[posixpath.normpath(path) if _AROUND.search(path) else path for path in known["path"]])
+    known = known[known.duplicated("file", keep=False).to_numpy(dtype=bool)]
+    known = known.assign(same=ordered(known["label"]) if multi_label else known["label"])
+    first = known.groupby("file")[["row", "label", "same"]].transform("first")
+    other = (known["same"] != first["same"]).to_numpy(dtype=bool)
+    cells = (known["row"], known["path"], known["label"], first["label"], first["row"])
+    for row, path, label, earlier, where in zip(*(column[other] for column in cells), strict=True):
+        yield int(row), "label", f"{path!r} is {label!r} here and {earlier!r} in row {where}"
+
+
+def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | None:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or PureWindowsPath(name).drive:
+        return f"{name!r} is absolute; paths are relative to {root}"
+    if "\0" in name:
+        return f"{name!r} holds a NUL character"
+    folder = str(pure.parent)
+    if folder not in folders:
+        folders[folder] = _inside(root / folder, root)
+    resolved = folders[folder]
+    if resolved is None or pure.name == "..":
+        return f"{name!r} leaves the root {root}"
+    file = os.path.join(resolved, pure.name)  # noqa: PTH118 - a hundred thousand of them: plain strings are faster
+    try:
+        mode = os.lstat(file).st_mode
+        if stat.S_ISLNK(mode):
+            if _inside(Path(file), root) is None:
+                return f"{name!r} is a link that leaves the root {root}"
+            mode = os.stat(file).st_mode  # noqa: PTH116
+    except OSError as error:
+        hint = "; use / between folders" if "\\" in name else _near(Path(resolved), pure.name)
+        return f"{NO_FILE}: {root / name} ({error.strerror}){hint}"
+    return None if stat.S_ISREG(mode) else f"{root / name} is not a file"
+
+
+def _near(folder: Path, name: str) -> str:
+    """A hint at the file that was meant, if spaces around the name or its case are all that differs."""
+    key = name.strip().casefold()
+    try:
+        meant = next((entry.name for entry in os.scandir(folder) if entry.name.strip().casefold() == key), None)
+    except OSError:
+        return ""
+    return f"; {meant!r} is there" if meant is not None else ""
+
+
+def _inside(path: Path, root: Path) -> str | None:
+    """Find the real path behind `path`; None where that lies outside of `root`."""
+    real = path.resolve()
+    return str(real) if real.is_relative_to(root) else None

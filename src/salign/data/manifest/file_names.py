@@ -1,0 +1,87 @@
+"""Names of the files that are written for images and people: readable where they can be, and never one for two."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from pathlib import PurePosixPath
+
+from salign.data.manifest import PROVENANCE
+from salign.data.manifest.image_files import same_name, stem
+
+_MOST = 60
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names that Windows gives to no file or folder."""
+
+
+def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]:
+    """The name of the file that is written for each image, below the folder it is written to.
+
+    `a/x.jpg` gives `a/x.png` where no other image of the folder has the stem `x`, else `a/x.jpg.png`. Names that are
+    one to a file system that ignores case, or that takes `é` in one code point or two for the same, are told apart by
+    a digest.
+
+    Args:
+        paths: of images, relative; those of a folder stand together, as `image_files` gives them.
+        ending: of the files, e.g. `.png`.
+
+    Yields:
+        path, and the name for it.
+    """
+    folders: dict[str, str] = {}
+    for folder, inside in itertools.groupby(paths, lambda path: str(PurePosixPath(path).parent)):
+        group = list(inside)
+        place = folder if folders.setdefault(file_key(folder), folder) == folder else _marked(folder)
+        stems = Counter(file_key(stem(path)) for path in group)
+        taken: set[str] = set()
+        for path in group:
+            name = PurePosixPath(stem(path) if stems[file_key(stem(path))] == 1 else path).name
+            if file_key(name) in taken:
+                name = _marked(name)
+            taken.add(file_key(name))
+            yield path, str(PurePosixPath(place, f"{name}{ending}"))
+
+
+def slugs(names: Sequence[str], reserved: Set[str] = frozenset()) -> list[str]:
+    """Names as parts of file names, as `slug` gives them without a picture's ending, and different even without case.
+
+    Args:
+        names: different ones.
+        reserved: names that none may have, lower case.
+    """
+    found: list[str] = []
+    taken = set(reserved)
+    for name in names:
+        one = slug(stem(name))
+        if one.lower() in taken:
+            one = _marked(one, name)
+        while one.lower() in taken:  # somebody is called as another one was marked
+            one += "_"
+        taken.add(one.lower())
+        found.append(one)
+    return found
+
+
+def slug(who: str | None) -> str:
+    """A name as a part of file names and of columns: unchanged where it is plain, else told apart by a digest.
+
+    Plain is what has letters of ASCII, digits, `_`, `.` and `-`, at most 60 of them, is no name that Windows keeps for
+    a device, and does not end as the column of provenance beside a column does.
+    """
+    name = who or "unknown"
+    plain = re.sub(r"[^A-Za-z0-9_.-]+|\.\.+", "_", name).strip(".")[:_MOST]
+    lower = plain.lower()
+    kept = lower.split(".")[0] in _DEVICES or lower == PROVENANCE or lower.endswith(f"_{PROVENANCE}")
+    return _marked(plain, name) if plain != name or kept else plain
+
+
+def file_key(name: str) -> str:
+    """Equal for two names that some file system takes for one: it ignores case, or the form of Unicode."""
+    return same_name(name).casefold()
+
+
+def _marked(name: str, whole: str | None = None) -> str:
+    return f"{name}-{hashlib.sha256((whole or name).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

@@ -1,0 +1,81 @@
+"""One folder per class, with a folder of maps that looks the same."""
+
+from __future__ import annotations
+
+from os.path import commonpath
+from pathlib import Path
+
+import pandas as pd
+
+from salign.data.manifest import Manifest
+from salign.data.manifest.image_files import SUFFIXES, image_files, same_name, stem
+from salign.types import SalignError
+
+
+def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: str | None = None) -> Manifest:
+    """Read `folder/<split>/<class>/**` or, with `split` given, `folder/<class>/**`.
+
+    Images and maps pair by their path below the folder without the suffix: `train/cat/1.jpg` and `train/cat/1.png`.
+
+    Args:
+        folder: Where the images are.
+        maps: A folder laid out alike; an image without a map there is one that nobody looked at.
+        split: Name of the only split, where the folders right below are the classes.
+
+    Returns:
+        A manifest with its root at the folder, or at the nearest folder above both images and maps.
+
+    Raises:
+        SalignError: no image or no such folder, two images (or maps) of one name, or a map that no image has.
+    """
+    folder = _existing(folder)
+    top = _existing(maps) if maps is not None else None
+    root = folder if top is None else Path(commonpath([folder, top]))
+    images = _by_name(folder, skip=top)
+    depth = 2 if split is None else 1
+    shallow = [path for name, path in images.items() if name.count("/") < depth]
+    if shallow or not images:
+        layout = "<split>/<class>/image" if split is None else "<class>/image"
+        found = (
+            f"found {shallow[0].relative_to(folder)}" if shallow else f"found no image ({', '.join(sorted(SUFFIXES))})"
+        )
+        hint = "; with <class>/image, give the name of the split" if split is None else ""
+        raise SalignError(f"{folder}: expected {layout}, {found}{hint}.")
+    paired = _by_name(top) if top is not None else {}
+    lonely = sorted(set(paired) - set(images))
+    if lonely:
+        raise SalignError(
+            f"{top}: {len(lonely)} of {len(paired)} maps belong to no image, first {paired[lonely[0]].name}. "
+            "A map has the path of its image below the folder; only the suffix may differ."
+        )
+    rows = []
+    for name, path in images.items():
+        parts = name.split("/")
+        rows.append(
+            {
+                "id": name,
+                "path": path.relative_to(root).as_posix(),
+                "label": parts[depth - 1],
+                "split": parts[0] if split is None else split,
+                "saliency": paired[name].relative_to(root).as_posix() if name in paired else "",
+            }
+        )
+    return Manifest.of(pd.DataFrame(rows), root, str(folder))
+
+
+def _existing(folder: Path | str) -> Path:
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise SalignError(f"no such folder: {folder}")
+    return path
+
+
+def _by_name(folder: Path, *, skip: Path | None = None) -> dict[str, Path]:
+    """Files by their path below the folder without suffix, in Unicode's composed form, sorted."""
+    found: dict[str, Path] = {}
+    for file in sorted(image_files(folder, skip=() if skip is None else (skip,))):
+        name, path = same_name(stem(file)), folder / file
+        if name in found:
+            raise SalignError(f"{folder}: {name} occurs twice, as {found[name].name} and {path.name}; keep one.")
+        found[name] = path
+    return found

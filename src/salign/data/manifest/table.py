@@ -1,0 +1,377 @@
+"""The manifest: one table of images, labels, splits and saliency maps; the contract between data and the rest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from salign.data.manifest.faults import (
+    EMPTY,
+    NO_FILE,
+    as_on_disk,
+    cell_faults,
+    look_alikes,
+    missing_columns,
+    path_faults,
+)
+from salign.data.manifest.labels import by_name, kept, ordered, single_names
+from salign.data.manifest.root import record_root, root_of
+from salign.data.manifest.text_table import TEXT, read_table, write_table
+from salign.errors import nearest
+from salign.types import SalignError
+
+COLUMNS = ("id", "path", "label", "split", "saliency")
+"""Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;
+the others may not. Further columns are free."""
+
+PROVENANCE, CONFIDENCE = "provenance", "confidence"
+"""Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
+ANSWER = "answer"
+"""Free column with what most annotators answered; the label that was known before they did stays in `label`."""
+MACHINE, UNKNOWN = "model:", "unknown"
+"""Beginning of the provenance of a map that a machine made, and that of a map of which nobody knows who made it; any
+other, none too, is taken for a person's."""
+ONE_PERSON = "saliency_"
+"""Beginning of the names of columns with the maps of one person."""
+
+_SHOWN = 50
+
+
+class Fault(NamedTuple):
+    """One thing wrong in a manifest."""
+
+    row: int | None
+    """Line of the CSV file (header = 1); record + 1 of a Parquet file; None where the fault is in no single row."""
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column}: {self.message}" if self.row else f"{self.column}: {self.message}"
+
+
+class ManifestError(SalignError):
+    """Everything wrong with a manifest, at once."""
+
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def of(cls, faults: Iterable[Fault], source: str, hint: str = "") -> ManifestError:
+        """Order the faults by row, list the first 50 in the message, then the hint; `faults` keeps all of them."""
+        ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
+        lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
+        lines += [f"  {fault}" for fault in ordered[:_SHOWN]]
+        if len(ordered) > _SHOWN:
+            lines.append(f"  and {len(ordered) - _SHOWN} more")
+        if hint:
+            lines.append(hint)
+        error = cls("\n".join(lines))
+        error.faults = ordered
+        return error
+
+
+class Makers(NamedTuple):
+    """How many maps were made by whom."""
+
+    people: int
+    machines: int
+    unknown: int
+    """Of a column that nothing is said of; see `Manifest.with_maps`."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images with labels, splits and maps, by position 0..n-1.
+
+    The table is held in Arrow strings (no Python object per cell), so that it stays small and forked workers share it.
+    """
+
+    table: pd.DataFrame
+    """`COLUMNS`, the free columns, and `row` (int64, where the record stood in the file); the index is 0..n-1."""
+    root: Path
+    """Folder that `path` and `saliency` are relative to."""
+    source: str
+    """Name for messages, e.g. `manifest.csv`."""
+    multi_label: bool = False
+    """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
+
+    @classmethod
+    def read(cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False) -> Manifest:
+        """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
+
+        Args:
+            path: the manifest.
+            root: folder its paths are relative to; when None what is recorded beside the manifest, else its own folder.
+            multi_label: an image may have several labels, joined by `;`, or none: an empty cell.
+
+        Raises:
+            ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
+                leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
+                splits with spaces around them, names of one cell that are empty or come twice.
+        """
+        manifest, found = cls.unchecked(path, root, multi_label=multi_label)
+        found += manifest.faults()
+        if found:
+            raise ManifestError.of(found, str(path), manifest._hint(found))
+        return manifest._ordered()
+
+    @classmethod
+    def unchecked(
+        cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False
+    ) -> tuple[Manifest, list[Fault]]:
+        """Read as by `read`, and give what is wrong with whole lines; what `faults` finds is not looked for.
+
+        Raises:
+            SalignError: the file cannot be read as a table.
+        """
+        path = Path(path)
+        table, faults = read_table(path)
+        top = root_of(path) if root is None else Path(root).resolve()
+        return cls(_completed(table, top), top, path.name, multi_label), [Fault(*fault) for fault in faults]
+
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        root: str | Path,
+        source: str = "manifest",
+        *,
+        multi_label: bool = False,
+        absent: bool = False,
+    ) -> Manifest:
+        """Make a manifest from a table in memory: cells become text, empty ones NA; checked as by `read`.
+
+        Rows are numbered as `write` will write them, unless the table has a column `row`. With `absent`, files may be
+        missing, if not every image is.
+
+        Raises:
+            ManifestError: as for `read`.
+        """
+        text = table.drop(columns="row", errors="ignore").astype(TEXT).reset_index(drop=True)
+        text = text.replace("", pd.NA)
+        rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
+        top = Path(root).resolve()
+        manifest = cls(_completed(text.assign(row=rows), top), top, source, multi_label)
+        found = manifest.faults()
+        if absent and not manifest._lost(found):
+            found = [fault for fault in found if not fault.message.startswith(NO_FILE)]
+        if found:
+            raise ManifestError.of(found, source)
+        return manifest._ordered()
+
+    def _ordered(self) -> Manifest:
+        """Names of several labels in one order, so that equal sets are equal cells."""
+        if not self.multi_label:
+            return self
+        return replace(self, table=self.table.assign(label=ordered(self.table["label"])))
+
+    def faults(self) -> list[Fault]:
+        """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
+        if missing := missing_columns(self.table, COLUMNS[:4]):
+            return [Fault(*fault) for fault in missing]
+        if not len(self.table):
+            return [Fault(None, "table", "there is no row; a manifest has at least one image")]
+        found = cell_faults(self.table, COLUMNS[:4], multi_label=self.multi_label)
+        found += path_faults(self.table, self.root, ("path", "saliency"))
+        return [Fault(*fault) for fault in found]
+
+    def questions(self) -> list[str]:
+        """What only the owner knows: labels, splits, and names in free columns that differ by case or spaces alone."""
+        known = {"id", "path", "saliency", "row", *map_columns(self.table)}
+        names = [str(name) for name in self.table.columns if name not in known]
+        return look_alikes(self.table, names, multi_label=self.multi_label)
+
+    def _hint(self, faults: Iterable[Fault]) -> str:
+        """What to do where no image at all is found: paths are relative to another folder then; or no label."""
+        if any(fault.column == "label" and fault.message == EMPTY for fault in faults):
+            return "an empty label, for none of the classes, goes with data.multi_label: true in a recipe only"
+        if not self._lost(faults):
+            return ""
+        return f"no image is below {self.root}: say what the paths are relative to, by --root or data.root in a recipe"
+
+    def _lost(self, faults: Iterable[Fault]) -> bool:
+        """Whether no image at all is found."""
+        lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(NO_FILE)}
+        return len(lost) == len(self.table)
+
+    def write(self, path: str | Path) -> Path:
+        """Write `.csv` or `.parquet`, atomically, without the `row` column.
+
+        Paths are written relative to the root. Where the file does not lie there but below, that is recorded beside it,
+        and `read` finds it again; see `salign.data.manifest.root`.
+        """
+        written = write_table(self.table.drop(columns="row"), Path(path))
+        record_root(written, self.root)
+        return written
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, sorted."""
+        if self.multi_label:
+            return tuple(single_names(self.table["label"]))
+        return tuple(sorted(self.table["label"].dropna().unique()))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits, sorted."""
+        return tuple(sorted(self.table["split"].dropna().unique()))
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> Manifest:
+        """Pick the rows at these positions, in this order."""
+        return replace(self, table=self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True))
+
+    def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
+        """Pick the rows of these splits and classes (None = all).
+
+        Where images may have several labels, those of other classes are taken away, and the rows stay.
+
+        Raises:
+            SalignError: a split or class does not occur, or nothing is left; the message names those that do.
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for column, wanted, known in (("split", splits, self.splits), ("label", classes, self.classes)):
+            if wanted is None:
+                continue
+            unknown = sorted(set(wanted) - set(known))
+            if unknown:
+                raise SalignError(
+                    f"{self.source}: no row has {column} {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
+                )
+            if column == "split" or not self.multi_label:
+                keep &= self.table[column].isin(list(wanted)).to_numpy(dtype=bool)
+        if not keep.any():
+            raise SalignError(
+                f"{self.source}: nothing is left for splits {_named(splits)} and classes {_named(classes)}; "
+                f"images per split and class: {self._counts()}"
+            )
+        chosen = self.take(np.flatnonzero(keep))
+        if classes is None or not self.multi_label:
+            return chosen
+        return replace(chosen, table=chosen.table.assign(label=kept(chosen.table["label"], classes)))
+
+    def with_maps(self, column: str) -> Manifest:
+        """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
+
+        Whose they are comes along: the column `provenance` takes the cells of `COLUMN_provenance`. Without that one the
+        maps of `saliency_WHO` are taken for that person's, and it is unknown who made those of any other column.
+
+        Raises:
+            SalignError: there is no such column, or it says something else than where maps are.
+            ManifestError: files are missing or outside of the root; every one is named with its row.
+        """
+        if column == "saliency":
+            return self
+        known = [str(name) for name in self.table.columns if name not in (*COLUMNS[:4], "row")]
+        if column not in known:
+            hint = nearest(column, known) or f"; there are {', '.join(known)}"
+            raise SalignError(f"{self.source}: no column {column!r} to take maps from{hint}")
+        maps, whose = as_on_disk(self.table[column], self.root), provenance_column(column)
+        if found := path_faults(self.table.assign(**{column: maps}), self.root, (column,)):
+            raise ManifestError.of([Fault(*fault) for fault in found], self.source)
+        if whose in self.table:
+            said = self.table[whose]
+        else:
+            one = column.removeprefix(ONE_PERSON)
+            said = pd.Series(f"human:{one}" if one != column else UNKNOWN, index=maps.index, dtype=TEXT)
+        table = self.table.assign(**{"saliency": maps, PROVENANCE: said.where(maps.notna())})
+        return replace(self, table=table)
+
+    def image_id(self, i: int) -> str:
+        """Name of the image at position `i`."""
+        return str(self._cells("id")[i])
+
+    def image_path(self, i: int) -> Path:
+        """File of the image at position `i`."""
+        return self.root / str(self._cells("path")[i])
+
+    def saliency_path(self, i: int) -> Path | None:
+        """File of the map at position `i`; None where nobody looked."""
+        name = self._cells("saliency")[i]
+        return None if name is pd.NA else self.root / str(name)
+
+    def where(self, i: int, column: str = "path") -> str:
+        """Position `i` in the words of a message: `manifest.csv row 7 (images/a.png)`."""
+        return f"{self.source} row {self._cells('row')[i]} ({self._cells(column)[i]})"
+
+    def _cells(self, column: str) -> Any:
+        """A column as an array; taking it out of the table for every cell would cost more than a small image does."""
+        if column not in self._arrays:
+            self._arrays[column] = self.table[column].array
+        return self._arrays[column]
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
+
+    def coverage(self) -> pd.DataFrame:
+        """How many images have a map: columns `split, label, images, with_map, share` (0..1).
+
+        An image with several labels counts with each of them, one without any as `(none)`.
+        """
+        mapped = self.table.assign(mapped=self.table["saliency"].notna().astype("int64"))
+        mapped = by_name(mapped) if self.multi_label else mapped
+        grouped = mapped.groupby(["split", "label"], sort=True)["mapped"]
+        counts = grouped.agg(images="size", with_map="sum").reset_index()
+        return counts.assign(share=counts["with_map"] / counts["images"])
+
+    @property
+    def machine_made(self) -> np.ndarray:
+        """`(N,)` bool: which images have a map that a machine made."""
+        if PROVENANCE not in self.table:
+            return np.zeros(len(self), dtype=bool)
+        by_machine = self.table[PROVENANCE].str.startswith(MACHINE).fillna(False)
+        return (by_machine & self.table["saliency"].notna()).to_numpy(dtype=bool)
+
+    @property
+    def makers(self) -> Makers:
+        """How many of the maps people made, machines, and nobody knows who."""
+        mapped, machines, unknown = self.table["saliency"].notna(), int(self.machine_made.sum()), 0
+        if PROVENANCE in self.table:
+            unknown = int((mapped & (self.table[PROVENANCE] == UNKNOWN).fillna(False)).sum())
+        return Makers(int(mapped.sum()) - machines - unknown, machines, unknown)
+
+    def of_people(self) -> Manifest:
+        """The same rows without the maps that machines made: a model is measured against people alone."""
+        maps = self.table["saliency"].where(~self.machine_made)
+        return replace(self, table=self.table.assign(saliency=maps))
+
+    def _counts(self) -> str:
+        counts = self.coverage()
+        rows = zip(counts["split"], counts["label"], counts["images"], strict=True)
+        return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
+
+
+def provenance_column(column: str) -> str:
+    """The column that says whose the maps of a column are."""
+    return PROVENANCE if column == "saliency" else f"{column}_{PROVENANCE}"
+
+
+def map_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance."""
+    names = [str(name) for name in table.columns]
+    whose = {provenance_column(name) for name in names} & set(names)
+    return [
+        name
+        for name in names
+        if name not in whose and (name == "saliency" or name.startswith(ONE_PERSON) or provenance_column(name) in whose)
+    ]
+
+
+def _named(wanted: Sequence[str] | None) -> str:
+    return "(all)" if wanted is None else f"[{', '.join(wanted)}]"
+
+
+def _completed(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """With a column `saliency`, and with the paths of images and maps in the form of Unicode that the disk has."""
+    if "saliency" not in table:
+        table = table.assign(saliency=pd.Series(pd.NA, index=table.index, dtype=TEXT))
+    named = {name: as_on_disk(table[name], root) for name in ("path", "saliency") if name in table}
+    return table.assign(**named)

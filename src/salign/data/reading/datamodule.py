@@ -1,0 +1,168 @@
+"""Loaders: batches of samples from worker processes, with errors that arrive as they were raised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from salign.data.reading.dataset import SaliencyDataset, SeededSampler
+from salign.types import Batch, SalignError
+
+SAMPLING = ("natural", "balanced")
+
+
+def worker_count(workers: int | str) -> int:
+    """Worker processes to start: the number given, or for `auto` one less than the CPUs of this process, at most 8.
+
+    Raises:
+        SalignError: neither a non-negative number nor `auto`.
+    """
+    if workers == "auto":
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(8, cpus - 1)
+    if isinstance(workers, str) or workers < 0:
+        raise SalignError(f"workers is 'auto' or a number of processes, 0 or more; got {workers!r}")
+    return workers
+
+
+class _Batches(Dataset[Any]):
+    """A dataset that collates by itself and gives back a `SalignError` instead of raising it.
+
+    torch re-raises a worker's exception with a whole traceback as its message; an exception that travels as a batch
+    keeps its own.
+    """
+
+    def __init__(self, samples: SaliencyDataset) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, keys: Sequence[Any]) -> Batch | SalignError:
+        try:
+            return default_collate([self.samples[key] for key in keys])
+        except SalignError as error:
+            return error
+
+
+class BatchLoader(DataLoader[Any]):
+    """Iterates over `Batch`; raises the `SalignError` of a worker in the process that asked for the batch."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, SalignError):
+                try:
+                    raise batch
+                finally:  # a frame that holds its own exception is a cycle; it would keep the workers for ten seconds
+                    del batch
+            yield batch
+
+
+def _keep(batch: Any) -> Any:
+    return batch
+
+
+def _loader(dataset: SaliencyDataset, sampler: SeededSampler, batch_size: int, workers: int | str, drop: bool) -> Any:
+    if batch_size < 1:
+        raise SalignError(f"batch_size is at least 1; got {batch_size}")
+    count = worker_count(workers)
+    return BatchLoader(
+        _Batches(dataset),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=count,
+        collate_fn=_keep,
+        drop_last=drop,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=count > 0,
+        generator=torch.Generator().manual_seed(sampler.seed),  # otherwise each iterator draws from the global one
+    )
+
+
+def predict_loader(dataset: SaliencyDataset, batch_size: int, workers: int | str = "auto") -> BatchLoader:
+    """Every sample once, in order, without random augmentation differing between calls (seed 0)."""
+    return _loader(dataset, SeededSampler(len(dataset), 0, shuffle=False), batch_size, workers, False)
+
+
+class SaliencyDataModule(LightningDataModule):
+    """Loaders for training, validation and any number of test sets.
+
+    Worker processes are kept between epochs; memory is pinned only where there is a CUDA device; sampling knows the
+    rank, so give the trainer `use_distributed_sampler=False`. The last batch of an epoch is dropped in training only,
+    and only when it would hold a single image (batch normalisation cannot use one).
+
+    Args:
+        train: training set; every image has a label.
+        val: validation set; every image has a label.
+        tests: test sets by name.
+        batch_size: images per batch and process.
+        workers: processes that read images per loader, or `auto`.
+        seed: of the order and the augmentation.
+        sampling: `natural` (each image once per epoch), or `balanced` (with replacement, every class equally often).
+
+    Raises:
+        SalignError: a set is empty or without labels, or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: SaliencyDataset,
+        val: SaliencyDataset,
+        tests: dict[str, SaliencyDataset] | None = None,
+        batch_size: int,
+        workers: int | str = "auto",
+        seed: int,
+        sampling: str = "natural",
+    ) -> None:
+        super().__init__()
+        if sampling not in SAMPLING:
+            raise SalignError(f"unknown sampling {sampling!r}; there are {', '.join(SAMPLING)}")
+        for name, dataset in (("training", train), ("validation", val)):
+            if not len(dataset) or bool((dataset.labels < 0).any()):
+                raise SalignError(f"the {name} set needs at least one image, and a label for every image")
+        self.train, self.val, self.tests = train, val, dict(tests or {})
+        self.batch_size, self.workers, self.seed, self.sampling = batch_size, workers, seed, sampling
+
+    def train_dataloader(self) -> BatchLoader:
+        """Shuffled or balanced batches of the training set."""
+        weights = class_balance(self.train.labels) if self.sampling == "balanced" else None
+        sampler = self._sampler(self.train, shuffle=True, weights=weights)
+        single = len(sampler) > self.batch_size > 1 and len(sampler) % self.batch_size == 1
+        return _loader(self.train, sampler, self.batch_size, self.workers, single)
+
+    def val_dataloader(self) -> BatchLoader:
+        """Batches of the validation set, in order."""
+        return _loader(self.val, self._sampler(self.val, shuffle=False), self.batch_size, self.workers, False)
+
+    def test_dataloader(self) -> list[BatchLoader]:
+        """One loader per test set, in the order of `tests`."""
+        return [
+            _loader(test, self._sampler(test, shuffle=False), self.batch_size, self.workers, False)
+            for test in self.tests.values()
+        ]
+
+    def _sampler(self, dataset: SaliencyDataset, *, shuffle: bool, weights: Tensor | None = None) -> SeededSampler:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return SeededSampler(len(dataset), self.seed, shuffle=shuffle, weights=weights, rank=rank, world=world)
+
+
+def class_balance(labels: Tensor) -> Tensor:
+    """`(N,)` int64 -> `(N,)` float64 weights: each class that occurs has the same total.
+
+    Raises:
+        SalignError: images may have several labels; there is no weight of an image that gives every class as much.
+    """
+    if labels.dim() == 2:
+        raise SalignError(
+            "sampling: balanced goes by the one class of an image, and these may have several. Take natural, with "
+            "loss.class_weights: balanced."
+        )
+    counts = torch.bincount(labels).double()
+    return 1.0 / counts[labels]

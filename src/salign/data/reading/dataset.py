@@ -1,0 +1,259 @@
+"""The one dataset class, which reads what a manifest names, and the sampler that makes its randomness repeatable."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.manifest.labels import multi_hot
+from salign.data.manifest.text_table import TEXT
+from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+from salign.data.reading.swap import swap_outside
+from salign.data.reading.transforms import JointTransform
+from salign.maps.tensor_ops import resize
+from salign.types import Batch, SalignError
+
+MapChange = Callable[[Tensor, str], Tensor]
+"""`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""
+
+Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""`(image (3, H, W) uint8 or float32, map (1, H, W) or None) -> (image float32 in [0, 1], map or None)`."""
+
+
+class SaliencyDataset(Dataset[Batch]):
+    """Images with labels and, where somebody looked, saliency maps. Nothing is kept in memory but the manifest.
+
+    The labels of a sample are a class number; or `(K,)` zeros and ones where the manifest allows several.
+
+    `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, its random
+    draws are a function of that seed alone, whichever worker makes it; without, they come from the global generator.
+
+    Args:
+        manifest: what to read.
+        classes: the class names in the order of the label numbers.
+        transform: see `Transform`; `build_transform` makes one.
+        stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
+        map_change: what is trained with instead of a map that was read; None = the map itself.
+        swap_outside: probability that an annotated image is shown in the surroundings of another image of its class,
+            or of the same labels where it may have several.
+        seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
+            time is known.
+
+    Raises:
+        ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        classes: Sequence[str],
+        transform: Transform,
+        *,
+        stretch_maps: bool = False,
+        map_change: MapChange | None = None,
+        swap_outside: float = 0.0,
+        seconds_column: str | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.swap_outside = swap_outside
+        self.stretch_maps = stretch_maps
+        self.map_change = map_change
+        self.classes = tuple(classes)
+        self.transform = transform
+        self.seconds_column = seconds_column
+        self._labels = _label_numbers(manifest, self.classes)
+        self._seconds = _seconds(manifest, seconds_column)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> SaliencyDataset:
+        """The samples at these positions, in this order."""
+        return SaliencyDataset(
+            self.manifest.take(positions),
+            self.classes,
+            self.transform,
+            stretch_maps=self.stretch_maps,
+            map_change=self.map_change,
+            swap_outside=self.swap_outside,
+            seconds_column=self.seconds_column,
+        )
+
+    def with_transform(self, transform: Transform) -> SaliencyDataset:
+        """The same samples, transformed otherwise."""
+        other = copy.copy(self)
+        other.transform = transform
+        return other
+
+    @property
+    def labels(self) -> Tensor:
+        """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code).
+
+        Where an image may have several: `(N, K)` float32 zeros and ones.
+        """
+        return torch.from_numpy(self._labels.astype(np.float32 if self.manifest.multi_label else np.int64))
+
+    @property
+    def annotated(self) -> Tensor:
+        """`(N,)` bool: whether a map is there, blank or not."""
+        return torch.from_numpy(self.manifest.table["saliency"].notna().to_numpy(dtype=bool, copy=True))
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """Read one sample.
+
+        Raises:
+            ImageError: image or map cannot be read, or their shapes do not belong together.
+        """
+        if not isinstance(key, tuple):
+            return self._sample(key)
+        position, seed = key
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return self._sample(position)
+
+    def _sample(self, i: int) -> Batch:
+        image, saliency = self.transform(*self._read(i))
+        if self.swap_outside and saliency is not None and float(torch.rand(())) < self.swap_outside:
+            image = swap_outside(image, self._partner(i), saliency)
+        return Batch(
+            images=image,
+            labels=self._label(i),
+            saliency=image.new_zeros((1, *image.shape[-2:])) if saliency is None else saliency,
+            annotated=torch.tensor(saliency is not None),
+            index=torch.tensor(i),
+            seconds=torch.tensor(self._seconds[i]),
+        )
+
+    def _label(self, i: int) -> Tensor:
+        if self.manifest.multi_label:
+            return torch.from_numpy(self._labels[i].astype(np.float32))
+        return torch.tensor(int(self._labels[i]))
+
+    def _partner(self, i: int) -> Tensor:
+        """`(3, H, W)`: an image of the class of `i`, another one where there is another."""
+        equal = self._labels == self._labels[i]
+        same = np.flatnonzero(equal.all(1) if self.manifest.multi_label else equal)
+        others = same[same != i] if len(same) > 1 else same
+        position = int(others[int(torch.randint(len(others), ()))])
+        image, _ = self.transform(self._image(position), None)
+        return image
+
+    def _image(self, i: int) -> Tensor:
+        enough = self.transform.enough if isinstance(self.transform, JointTransform) else None
+        return read_image(self.manifest.image_path(i), where=self.manifest.where(i), at_least=enough)
+
+    def _read(self, i: int) -> tuple[Tensor, Tensor | None]:
+        """`(3, H, W)` and `(1, H, W)` or None."""
+        path, map_path = self.manifest.image_path(i), self.manifest.saliency_path(i)
+        image = self._image(i)
+        if map_path is None:
+            return image, None
+        where = self.manifest.where(i, "saliency")
+        values = read_saliency(map_path, where=where)
+        size = (image.shape[-2], image.shape[-1])
+        if tuple(values.shape) != size:
+            wrong = shape_mismatch((values.shape[0], values.shape[1]), image_size(path))
+            if wrong is not None and not self.stretch_maps:
+                raise ImageError(f"{where}: {wrong}")
+            values = resize(values, size)
+        if self.map_change is not None:
+            values = self.map_change(values, self.manifest.image_id(i))
+        return image, values[None]
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Yields `(position, seed of the sample)`; both are functions of (seed, epoch) alone.
+
+    So neither the number of workers, nor resuming, nor anything drawn elsewhere changes what an epoch shows. With
+    several processes each takes every `world`-th draw; the order is wrapped so that all get equally many.
+
+    Args:
+        n: number of samples.
+        seed: of the run, non-negative.
+        shuffle: in random order; otherwise 0..n-1.
+        weights: `(n,)` non-negative: draw n with replacement in proportion to them, instead of each once.
+        rank: which process this is.
+        world: how many there are.
+
+    Raises:
+        SalignError: nothing to sample, or weights of another length.
+    """
+
+    def __init__(
+        self, n: int, seed: int, *, shuffle: bool, weights: Tensor | None = None, rank: int = 0, world: int = 1
+    ) -> None:
+        if n < 1:
+            raise SalignError("there is no image to sample from")
+        if weights is not None and weights.shape != (n,):
+            raise SalignError(f"weights are ({n},), one per sample; got {tuple(weights.shape)}")
+        self.n, self.seed, self.shuffle, self.weights = n, seed, shuffle, weights
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration shows."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.n // self.world)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        state = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator().manual_seed(state)
+        if self.weights is not None:
+            order = torch.multinomial(self.weights.double(), self.n, replacement=True, generator=generator)
+        elif self.shuffle:
+            order = torch.randperm(self.n, generator=generator)
+        else:
+            order = torch.arange(self.n)
+        seeds = torch.randint(2**63 - 1, (self.n,), generator=generator)
+        for k in range(self.rank, len(self) * self.world, self.world):
+            yield int(order[k % self.n]), int(seeds[k % self.n])
+
+
+def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
+    """`(N,)` int16: place of each label in `classes`, -1 where there is none; `(N, K)` bool of several labels."""
+    if len(set(classes)) < len(classes) or not classes:
+        raise SalignError(f"classes are different names, at least one; got {', '.join(classes) or 'none'}")
+    labels = manifest.table["label"]
+    if manifest.multi_label:
+        found, strange = multi_hot(labels, classes)
+        if strange:
+            raise _unknown(manifest, strange, classes)
+        return found
+    numbers = pd.Index(classes, dtype=TEXT).get_indexer(pd.Index(labels.astype(TEXT))).astype(np.int16)
+    unknown = (numbers < 0) & labels.notna().to_numpy(dtype=bool)
+    if unknown.any():
+        raise _unknown(manifest, [(int(i), labels.iloc[i]) for i in np.flatnonzero(unknown)], classes)
+    return numbers
+
+
+def _unknown(manifest: Manifest, found: list[tuple[int, str]], classes: tuple[str, ...]) -> ManifestError:
+    rows = manifest.table["row"]
+    faults = [
+        Fault(int(rows.iloc[i]), "label", f"unknown class {label!r}; expected one of {', '.join(classes)}")
+        for i, label in found
+    ]
+    return ManifestError.of(faults, manifest.source)
+
+
+def _seconds(manifest: Manifest, column: str | None) -> np.ndarray:
+    """`(N,)` float32 of a column; NaN where it is empty, and everywhere without a column."""
+    if column is None:
+        return np.full(len(manifest), np.nan, dtype=np.float32)
+    cells = manifest.table[column]
+    seconds = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float32, na_value=np.nan)
+    wrong = cells.notna().to_numpy(dtype=bool) & ~(np.isfinite(seconds) & (seconds >= 0))
+    if wrong.any():
+        faults = [
+            Fault(int(row), column, f"{cell!r} is no time; expected seconds, 0 or more, or an empty cell")
+            for row, cell in zip(manifest.table["row"][wrong], cells[wrong], strict=True)
+        ]
+        raise ManifestError.of(faults, manifest.source)
+    return seconds

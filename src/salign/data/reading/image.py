@@ -1,0 +1,216 @@
+"""Reading pictures and maps: what is on the disk in, a tensor out, or one clear error.
+
+PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and AVIF through Pillow, DICOM through pydicom (`salign[dicom]`). The
+rules:
+
+* 8-bit sources (grey, palette, RGB, CMYK) give uint8; 16-bit grey gives float32 over its full range / 65535; Pillow
+  reads 16-bit colour as 8-bit.
+* 32-bit float TIFF must be finite and in [0, 1]: what "white" is, only the owner of the file knows.
+* Transparent pictures are composited on black. EXIF orientation is applied.
+* A file with several pages or frames is refused (the preview inside of a phone's JPEG excepted): which one is meant?
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from salign.readers import open_file
+from salign.types import SalignError
+
+MAX_PIXELS = 89_478_485
+"""Pictures with more pixels are refused before decoding (a decompression bomb, or a scan that must be tiled first)."""
+
+_SHAPE_TOLERANCE = 0.01
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+_BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, ZeroDivisionError,
+    OverflowError, MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
+"""What Pillow and pydicom raise on damaged files."""
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each value of the EXIF tag Orientation."""
+
+_SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap height and width."""
+
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+class ImageError(SalignError):
+    """A picture or map that cannot be used; the message names the file, and the row where it is known."""
+
+
+def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]:
+    """(H, W) as `read_image` would give it, from the header alone; the same limits apply."""
+    with _explained(path, where):
+        if _is_dicom(path):
+            from salign.data.reading import dicom
+
+            return _checked_size(*dicom.size(path))
+        with _opened(path) as picture:
+            width, height = picture.size
+            return (width, height) if _orientation(picture) in _SIDEWAYS else (height, width)
+
+
+def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[int, int] | None = None) -> Tensor:
+    """Read a picture.
+
+    Args:
+        path: the file.
+        where: how an error names it, e.g. `manifest.csv row 7 (a.png)`; the path when None.
+        at_least: (H, W) that are enough: a JPEG larger than that is decoded at 1/2, 1/4 or 1/8 of its size, never below
+            `at_least` (averaging inside of the JPEG's own transform; several times faster).
+
+    Returns:
+        `(3, H, W)`: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
+
+    Raises:
+        ImageError: missing, damaged, truncated, smaller than 2 x 2, larger than `MAX_PIXELS`, or ambiguous.
+    """
+    with _explained(path, where):
+        if _is_dicom(path):
+            from salign.data.reading import dicom
+
+            values = dicom.read(path, _checked_size)
+        else:
+            with _opened(path) as picture:
+                values = _pixels(picture, at_least)
+        tensor = torch.from_numpy(values)
+        return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor.expand(3, -1, -1)
+
+
+def read_saliency(path: str | Path, *, where: str | None = None) -> Tensor:
+    """Read a map: the full range of its bit depth becomes [0, 1], whatever values occur.
+
+    A colour file is accepted where red, green and blue agree (within 8 of 255, for JPEG); a colour-coded heat map is
+    refused, since its brightness is not its meaning.
+
+    Returns:
+        `(H, W)` float32 in [0, 1].
+
+    Raises:
+        ImageError: as for `read_image`, or the map is in colour.
+    """
+    values = read_image(path, where=where)
+    with _explained(path, where):
+        if values.dtype == torch.uint8:
+            if values.stride(0) and int((values.amax(0) - values.amin(0)).max()) > 8:
+                raise ValueError(
+                    "a saliency map is grey, and this one is in colour; save the values behind the colour map instead"
+                )
+            return values[1].float().div_(255)
+        return values[1].clone()
+
+
+@contextmanager
+def _explained(path: str | Path, where: str | None) -> Iterator[None]:
+    try:
+        yield
+    except SalignError as error:
+        raise ImageError(f"{where or path}: {str(error).removeprefix(f'{path}: ')}") from error
+    except Image.UnidentifiedImageError as error:
+        reason = "is empty" if Path(path).stat().st_size == 0 else "is damaged or of another kind"
+        raise ImageError(f"{where or path}: the file {reason}; expected {', '.join(FORMATS)} or DICOM") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{where or path}: {_too_large()}") from error
+    except _BROKEN as error:
+        raise ImageError(f"{where or path}: cannot be read: {error}") from error
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    with Image.open(path, formats=FORMATS) as picture:
+        _checked_size(picture.height, picture.width)
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and picture.format != "MPO":  # a JPEG with a preview in it
+            raise ValueError(f"it holds {frames} pages or frames; save the one you mean as a file")
+        yield picture
+
+
+def _checked_size(height: int, width: int) -> tuple[int, int]:
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels: {_too_large()}")
+    if min(height, width) < 2:
+        raise ValueError(f"{width} x {height} pixels; expected at least 2 x 2")
+    return height, width
+
+
+def _too_large() -> str:
+    return f"more than {MAX_PIXELS:,} pixels, which may be a decompression bomb; shrink or tile the picture"
+
+
+def _orientation(picture: Image.Image) -> int:
+    if picture.format == "TIFF" or (picture.format == "PNG" and "exif" not in picture.info):
+        return 1  # Pillow turns TIFF by itself; asking a PNG without EXIF would decode it
+    return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarray:
+    """`(H, W)` or `(H, W, 3)`, uint8 or float32 in [0, 1]."""
+    orientation = _orientation(picture)
+    if at_least is not None:
+        height, width = at_least[::-1] if orientation in _SIDEWAYS else at_least
+        picture.draft(None, (width, height))
+    picture.load()
+    upright = picture.transpose(_TURN[orientation]) if orientation in _TURN else picture
+    mode = picture.mode
+    if mode == "F":
+        return _checked_floats(np.array(upright, dtype=np.float32))
+    if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
+        return np.asarray(upright).astype(np.float32) / np.float32(65535)
+    if mode == "I":
+        raise ValueError("32-bit or signed integers have no agreed white; save 8 or 16 bits, or floats in [0, 1]")
+    if mode in _TRANSPARENT or "transparency" in picture.info:
+        colour = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour).convert("RGB")
+    elif mode in ("1", "L"):
+        return np.array(upright.convert("L"))
+    return np.array(upright.convert("RGB"))
+
+
+def _checked_floats(values: np.ndarray) -> np.ndarray:
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        raise ValueError(f"{bad} of {values.size} pixels are NaN or infinite; repair the file at its source")
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            f"floating-point pixels are expected in [0, 1]; got {values.min():g} to {values.max():g}. Rescale the files"
+        )
+    return values
+
+
+def _is_dicom(path: str | Path) -> bool:
+    with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
+        begins = file.read(132)
+    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
+
+
+def shape_mismatch(map_size: tuple[int, int], size: tuple[int, int]) -> str | None:
+    """Say what is wrong when a map `(H, W)` has not the shape (height over width, within 1 %) of its image `(H, W)`."""
+    if abs(map_size[1] * size[0] / (map_size[0] * size[1]) - 1) <= _SHAPE_TOLERANCE:
+        return None
+    return (
+        f"the map is {map_size[1]} x {map_size[0]} pixels and the image {size[1]} x {size[0]}: not the same shape "
+        "(1 % is allowed). Pair the right files, or cut the map as the image was cut"
+    )

@@ -1,0 +1,225 @@
+"""Plant a shortcut into a copy of a data set: a mark off the human map that gives the label away.
+
+A network that takes the shortcut does well where the mark agrees with the label and badly where it does not; one that
+looks where people look does not care. The correlation is chosen per split, so that both can be measured.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+from rich.progress import track
+from scipy import ndimage
+from torch import Tensor
+
+from salign.data.manifest import Manifest
+from salign.data.manifest.file_names import file_key
+from salign.data.manifest.image_files import stem
+from salign.data.reading.image import read_image, read_saliency
+from salign.data.shortcuts.marks import MOST_CLASSES, SIDES, Kind, mark
+from salign.files import check_output
+from salign.maps.tensor_ops import resize
+from salign.types import SEPARATOR, SalignError
+
+MARGIN = 0.02
+"""Least distance between mark and human map, as a share of the image's shorter side."""
+
+Mask = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+
+
+class Planted(NamedTuple):
+    """What `plant_shortcut` wrote."""
+
+    manifest: Path
+    measured: pd.DataFrame
+    """Columns `split, asked, measured, images, clean`: the share of marked images whose mark names the own class."""
+    clean: tuple[str, ...]
+    """Images left without a mark, because none fits off the human map: `manifest.csv row 7 (a.png)`."""
+
+
+def plant_shortcut(
+    manifest: Manifest,
+    out: Path | str,
+    *,
+    kind: Kind,
+    correlation: Mapping[str, float],
+    seed: int,
+    size: float = 0.1,
+    progress: bool = False,
+) -> Planted:
+    """Write a copy of every image with a mark that names a class, and a manifest with the column `shortcut`.
+
+    With correlation c the mark names the image's own class with probability c, and else one of the others, each
+    alike: 1 always agrees, 1 / K says nothing, 0 always misleads. No pixel of the human map (above 0, plus `MARGIN`)
+    is touched. Images become PNG (deeper ones keep 8 bits); maps are copied byte for byte.
+
+    Args:
+        manifest: What to copy.
+        out: A folder; must be empty or new.
+        kind: `patch`: a shape in a colour of its own (ring, cross, ...) anywhere; `text`: a short white tag on black
+            anywhere; `border`: a coloured strip along a part of one side. The marks of all classes cover equal areas.
+        correlation: For each split of the manifest, c in [0, 1].
+        seed: Of all choices; equal seeds give equal files, whatever else changes in the set.
+        size: Side of a patch, or height of a tag, as a share of the image's shorter side (a strip is a quarter as thick
+            and five times as long): at 0.1, 13 pixels at 128 x 128, whatever the size of the files.
+        progress: Show a bar.
+
+    Raises:
+        SalignError: unknown kind or split, a split without correlation, too many classes, or `out` is not empty.
+    """
+    out, classes = Path(out), manifest.classes
+    check_output(out, folder=True)
+    _refuse(manifest, out, kind, correlation, size)
+    names = _names(manifest)
+    shortcuts: list[str] = []
+    clean: list[str] = []
+    try:
+        for position in track(range(len(manifest)), "planting", disable=not progress, transient=True):
+            record = manifest.table.iloc[position]
+            rng = np.random.default_rng([seed, *str(record["id"]).encode()])
+            named = _named_class(classes, str(record["label"]), correlation[str(record["split"])], rng)
+            image = _eight_bit(read_image(manifest.image_path(position), where=manifest.where(position)))
+            drawn = mark(kind, classes.index(named), max(4, round(size * min(image.shape[:2]))))
+            places = free_places(_free(manifest, position, image.shape[:2]), drawn.shape[:2])
+            if kind == "border":
+                places = _along(places, SIDES[classes.index(named) % 4])
+            spots = np.argwhere(places)
+            if len(spots):
+                top, left = spots[rng.integers(len(spots))]
+                image[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+            else:
+                clean.append(manifest.where(position))
+            shortcuts.append(named if len(spots) else "")
+            _save(image, out / names[position])
+            _copy_map(manifest, position, out)
+    except OSError as error:
+        raise SalignError(f"cannot write the copy to {out}: {error.strerror or error}") from error
+    if len(clean) == len(manifest):
+        raise SalignError(
+            f"{manifest.source}: no image has room for a mark of {size:g} of its shorter side off the human map. "
+            "Choose a smaller size, or maps that are 0 where nothing was marked"
+        )
+    table = manifest.table.drop(columns=["row", "shortcut"], errors="ignore").assign(path=names, shortcut=shortcuts)
+    planted = Manifest.of(table, out, "manifest.csv")
+    return Planted(planted.write(out / "manifest.csv"), _measure(planted, correlation), tuple(clean))
+
+
+def free_places(free: Mask, size: tuple[int, int]) -> Mask:
+    """`(H, W)` bool and (h, w) -> `(H - h + 1, W - w + 1)` bool: top left corners of boxes wholly free."""
+    height, width = size
+    if height > free.shape[0] or width > free.shape[1]:
+        return np.zeros((0, 0), dtype=bool)
+    taken = np.pad(np.cumsum(np.cumsum(~free, axis=0), axis=1), ((1, 0), (1, 0)))
+    inside = taken[height:, width:] - taken[:-height, width:] - taken[height:, :-width] + taken[:-height, :-width]
+    return inside == 0
+
+
+def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, float], size: float) -> None:
+    if kind not in get_args(Kind):
+        raise SalignError(f"no shortcut is called {kind!r}; there are {', '.join(get_args(Kind))}")
+    if set(correlation) != set(manifest.splits):
+        raise SalignError(
+            f"a correlation is needed for each split of {manifest.source} ({', '.join(manifest.splits)}) and no other; "
+            f"got {', '.join(sorted(correlation)) or 'none'}"
+        )
+    wrong = {split: value for split, value in correlation.items() if not 0 <= value <= 1}
+    if wrong:
+        raise SalignError(f"a correlation is in [0, 1] (1 = always agrees, 0 = always misleads); got {wrong}")
+    if joined := [name for name in manifest.classes if SEPARATOR in name]:
+        raise SalignError(
+            f"a mark names the one class of an image, and {joined[0]!r} in {manifest.source} joins several; plant into "
+            "a set with one label per image"
+        )
+    if not 2 <= len(manifest.classes) <= MOST_CLASSES:
+        raise SalignError(f"marks exist for 2 to {MOST_CLASSES} classes; {manifest.source} has {len(manifest.classes)}")
+    if not 0 < size <= 0.2:
+        raise SalignError(f"the size of a mark is above 0 and at most 0.2 of the image's shorter side; got {size:g}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SalignError(f"{out} is not an empty folder; name a new one, so that nothing is overwritten")
+
+
+def _names(manifest: Manifest) -> list[str]:
+    """One PNG per row, by the name of its image; numbered where that is taken (one image in two rows, a map)."""
+    used = {file_key(name) for name in manifest.table["saliency"].dropna()}
+    names = []
+    for path in manifest.table["path"]:
+        base = PurePosixPath(f"{stem(path)}.png")
+        name, number = base, 2
+        while file_key(str(name)) in used:
+            name, number = base.with_name(f"{base.stem}_{number}.png"), number + 1
+        used.add(file_key(str(name)))
+        names.append(str(name))
+    return names
+
+
+def _named_class(classes: tuple[str, ...], own: str, correlation: float, rng: np.random.Generator) -> str:
+    agrees, other = rng.random() < correlation, int(rng.integers(len(classes) - 1))
+    return own if agrees else [name for name in classes if name != own][other]
+
+
+def _eight_bit(image: Tensor) -> Pixels:
+    """`(3, H, W)` -> `(H, W, 3)` uint8, to be written into."""
+    if image.is_floating_point():
+        image = (image * 255).round().byte()
+    return np.ascontiguousarray(image.permute(1, 2, 0).numpy()).copy()
+
+
+def _free(manifest: Manifest, position: int, size: tuple[int, int]) -> Mask:
+    """Pixels farther than the margin from all that the human map marks; all of them without a map."""
+    path = manifest.saliency_path(position)
+    if path is None:
+        return np.ones(size, dtype=bool)
+    marked = resize(read_saliency(path, where=manifest.where(position, "saliency")), size).numpy() > 0
+    if not marked.any():
+        return np.ones(size, dtype=bool)
+    return np.asarray(ndimage.distance_transform_edt(~marked) > MARGIN * min(size))
+
+
+def _along(places: Mask, side: str) -> Mask:
+    kept = np.zeros_like(places)
+    if places.size:
+        line = -1 if side in ("bottom", "right") else 0
+        if side in ("top", "bottom"):
+            kept[line] = places[line]
+        else:
+            kept[:, line] = places[:, line]
+    return kept
+
+
+def _save(image: Pixels, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, compress_level=1)  # three times as fast as the default
+
+
+def _copy_map(manifest: Manifest, position: int, out: Path) -> None:
+    source = manifest.saliency_path(position)
+    if source is not None:
+        target = out / str(manifest.table["saliency"].iat[position])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _measure(planted: Manifest, correlation: Mapping[str, float]) -> pd.DataFrame:
+    table = planted.table
+    marked = table["shortcut"].notna()
+    agrees = (table["shortcut"] == table["label"]).fillna(False).astype(bool)
+    rows = [
+        {
+            "split": split,
+            "asked": correlation[split],
+            "measured": float(agrees[chosen & marked].mean()) if (chosen & marked).any() else float("nan"),
+            "images": int(chosen.sum()),
+            "clean": int((chosen & ~marked).sum()),
+        }
+        for split in planted.splits
+        for chosen in [table["split"] == split]
+    ]
+    return pd.DataFrame(rows)

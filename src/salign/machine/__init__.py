@@ -1,0 +1,1 @@
+"""Machine annotators: models and explainers that draw maps."""

@@ -1,0 +1,102 @@
+"""Modules that moved: version 0.2 still finds them where 0.1 had them, with a DeprecationWarning; 0.3 will not."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "salign.annotate.auto": "salign.machine.annotate",
+    "salign.annotate.routes_owner": "salign.annotate.web.owner",
+    "salign.annotate.server": "salign.annotate.web.server",
+    "salign.annotate.server_callers": "salign.annotate.web.callers",
+    "salign.annotate.server_guard": "salign.annotate.web.guard",
+    "salign.annotate.server_run": "salign.annotate.web.run",
+    "salign.data.annotations": "salign.annotations.annotated",
+    "salign.data.blur": "salign.data.reading.blur",
+    "salign.data.bringing": "salign.annotations.write",
+    "salign.data.check": "salign.data.checks.check",
+    "salign.data.check_report": "salign.data.checks.report",
+    "salign.data.combining": "salign.annotations.combine",
+    "salign.data.datamodule": "salign.data.reading.datamodule",
+    "salign.data.dataset": "salign.data.reading.dataset",
+    "salign.data.decoy": "salign.data.shortcuts.decoy",
+    "salign.data.deduplicating": "salign.data.checks.deduplicate",
+    "salign.data.dicom": "salign.data.reading.dicom",
+    "salign.data.duplicates": "salign.data.checks.duplicates",
+    "salign.data.file_names": "salign.data.manifest.file_names",
+    "salign.data.folder_layout": "salign.data.manifest.folder_layout",
+    "salign.data.image": "salign.data.reading.image",
+    "salign.data.image_files": "salign.data.manifest.image_files",
+    "salign.data.labels": "salign.data.manifest.labels",
+    "salign.data.manifest_checks": "salign.data.manifest.faults",
+    "salign.data.manifest_root": "salign.data.manifest.root",
+    "salign.data.map_changes": "salign.data.controls.pixels",
+    "salign.data.map_similarity": "salign.data.checks.map_similarity",
+    "salign.data.marks": "salign.data.shortcuts.marks",
+    "salign.data.matching": "salign.annotations.match",
+    "salign.data.plant": "salign.data.shortcuts.plant",
+    "salign.data.rewriting": "salign.data.manifest.derive",
+    "salign.data.runs": "salign.annotations.rle",
+    "salign.data.settling": "salign.annotations.resolve",
+    "salign.data.shape_files": "salign.annotations.shape_files",
+    "salign.data.sources": "salign.annotations.formats",
+    "salign.data.sources.cvrl": "salign.data.manifest.sources.cvrl",
+    "salign.data.sources.folder": "salign.data.manifest.sources.folder",
+    "salign.data.sources.table": "salign.data.manifest.sources.table",
+    "salign.data.swap": "salign.data.reading.swap",
+    "salign.data.tables": "salign.data.manifest.text_table",
+    "salign.data.transforms": "salign.data.reading.transforms",
+    "salign.explain.gallery": "salign.pages.gallery",
+    "salign.maps.page": "salign.pages.page",
+    "salign.maps.sheet": "salign.pages.sheet",
+    "salign.train.analyse": "salign.runs.analyse",
+    "salign.train.compare": "salign.runs.compare",
+    "salign.train.fit": "salign.runs.fit",
+    "salign.train.inputs": "salign.runs.inputs",
+    "salign.train.predict": "salign.runs.predict",
+    "salign.train.report": "salign.runs.report",
+    "salign.train.run": "salign.runs.folder",
+    "salign.train.saliency": "salign.runs.fit_saliency",
+    "salign.train.saliency_report": "salign.runs.saliency_report",
+}
+"""Module of version 0.1 -> where its content is now; modules below one moved with it."""
+
+
+class _Alias(Loader):
+    """Loads the module of another name, and says so."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """An empty module under the old name, a package so that modules below it are looked for, too."""
+        warnings.warn(f"{spec.name} is {self.home} now; the old name goes with version 0.3", DeprecationWarning, 2)
+        module = ModuleType(spec.name)
+        module.__path__ = []
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give it everything that the module has under its new name."""
+        content = vars(importlib.import_module(self.home))
+        vars(module).update({name: thing for name, thing in content.items() if not name.startswith("__")})
+
+
+class _Finder(MetaPathFinder):
+    """Asked last, for modules that are nowhere else."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Where a module of `MOVED`, or one below it, is now; None for any other."""
+        parent, _, stem = name.rpartition(".")
+        home = MOVED.get(name) or (f"{MOVED[parent]}.{stem}" if parent in MOVED else None)
+        return None if home is None else ModuleSpec(name, _Alias(home))
+
+
+def find_moved_modules() -> None:
+    """Let imports find the old names; called once, by `salign` itself."""
+    sys.meta_path.append(_Finder())

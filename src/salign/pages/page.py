@@ -1,0 +1,40 @@
+"""What all pages of salign share: one HTML file in one look that opens offline, with everything in it escaped."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from salign.files import replacing
+from salign.maps.render import png_data_uri, thumbnail
+
+
+def write_html(path: Path, package: str, template: str, **content: Any) -> Path:
+    """Fill a template that extends `page.html`, and write it in one step.
+
+    Args:
+        path: The HTML file; its folder is made, an older file is replaced.
+        package: Where the template lies, e.g. `salign.pages`.
+        template: Its file name.
+        content: What it shows; `title` and `intro` are those of the page.
+
+    Returns:
+        The path written.
+    """
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: files("salign.pages").joinpath(name).read_text("utf-8")),
+    )
+    environment.filters |= {"uri": png_data_uri, "thumbnail": thumbnail}
+    environment.tests["numeric"] = lambda cell: isinstance(cell, Real) and not isinstance(cell, bool)
+    filled = environment.from_string(files(package).joinpath(template).read_text("utf-8"))
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
+        stream.writelines(filled.generate(**content))
+    return path

@@ -1,0 +1,220 @@
+"""Where a finished run looks and what it uses: its maps against people's, and its answers without the human region."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+
+from salign.data.manifest import Manifest
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
+from salign.evaluate.agreement import METRICS, agreement
+from salign.evaluate.consistency import mean_map
+from salign.evaluate.reliance import COLUMNS, GROUP, reliance
+from salign.evaluate.tables import read_figures
+from salign.files import check_output, replace_text, replacing
+from salign.losses.labels import has_class, predicted_class, true_class
+from salign.maps import min_max, resize
+from salign.models import Classifier, load
+from salign.readers import read_text
+from salign.runs.compare import FOLDER, Maps
+from salign.runs.folder import RunFolder
+from salign.runs.report import set_names
+from salign.train.recipe import Recipe
+from salign.types import Batch, SalignError
+
+NAMED = ("set", "id", "label", "predicted")
+"""Text columns of `agreement.csv`; one per metric follows."""
+
+
+def analyse_run(
+    run: RunFolder,
+    *,
+    sets: Sequence[str] | None = None,
+    images: int = 200,
+    of: str = "predicted",
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, pd.DataFrame]:
+    """Compare a run's maps with people's, and measure what its answers rely on; write it all to `run.path/analysis`.
+
+    Maps that a machine made (column `provenance`) are nobody's: an image that has only such a map counts as without.
+    The images drawn are a function of the seed and the set alone, so that all runs of a study show the same. Asked
+    again for the same, it reads what is there. Memory does not grow with the size of the images.
+
+    Args:
+        run: a finished run.
+        sets: `val` and test sets; None = all.
+        images: at most so many per set, drawn at random.
+        of: whose map, that of the "predicted" or of the "true" class. Where images may have several labels, it is the
+            mean over those; an image with none has no map to compare.
+        seed: of the draw and of the replacements.
+        progress: show a bar.
+
+    Returns:
+        `agreement`: a row per annotated image that is not blank, with the columns `NAMED` and one per metric of
+        `salign.evaluate.agreement`; `reliance`: the rows of `salign.evaluate.reliance.reliance` with a column set in
+        front. The maps are read by `salign.runs.compare.read_maps`.
+
+    Raises:
+        SalignError: an unknown set or class, or the manifest is no longer that of the run.
+    """
+    recipe = Recipe.read(run.recipe)
+    known = set_names(recipe)
+    names = list(dict.fromkeys(known if sets is None else sets))
+    for option, value, choices in (*(("set", name, known) for name in names), ("of", of, ["predicted", "true"])):
+        if value not in choices:
+            raise SalignError(f"unknown {option} {value!r}; there are {', '.join(choices)}.")
+    if images < 1 or not names:
+        raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
+    folder = run.path / FOLDER
+    asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
+    done = folder / "done"
+    if done.is_file() and read_text(done) == asked:
+        return _read(folder)
+    check_output(folder, folder=True)
+    done.unlink(missing_ok=True)
+
+    device = "cuda" if recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
+    classifier = load(run.path).to(device)
+    manifest = Manifest.read(recipe.data.manifest, recipe.data.root, multi_label=recipe.data.multi_label)
+    if manifest.multi_label:
+        manifest = manifest.select(classes=classifier.classes)
+    positive = classifier.classes.index(recipe.data.positive or classifier.classes[-1])
+    tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
+    arrays: dict[str, NDArray[Any]] = {}
+    several, classes = manifest.multi_label, classifier.classes
+    ids = {name: run.read_predictions(name, classes, multi_label=several)["id"] for name in names}
+    for name in names:
+        drawn = _drawn(manifest, ids[name], run.predictions(name), images, seed).of_people()
+        agreed, relied, maps = _analyse_set(
+            classifier,
+            SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),
+            positive=positive if len(classifier.classes) == 2 and not manifest.multi_label else None,
+            of=of,
+            workers=recipe.data.workers,
+            seed=seed,
+            progress=f"analysing {name}" if progress else None,
+        )
+        tables["agreement"].append(agreed.assign(set=name))
+        tables["reliance"].append(relied.assign(set=name))
+        arrays |= {f"{name}/{field}": values for field, values in maps._asdict().items()}
+    for kind, columns in (("agreement", [*NAMED, *METRICS]), ("reliance", ["set", *COLUMNS])):
+        filled = [table for table in tables[kind] if len(table)] or tables[kind][:1]
+        replace_text(folder / f"{kind}.csv", pd.concat(filled)[columns].to_csv(index=False))
+    with replacing(folder / "maps.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
+    replace_text(done, asked)
+    return _read(folder)
+
+
+class _Seen(NamedTuple):
+    """What is kept of one batch."""
+
+    ids: NDArray[Any]
+    maps: Tensor
+    """`(B, h, w)` in [0, 1]."""
+    human: Tensor
+    """`(n, h, w)`: of the n annotated images that are not blank."""
+    annotated: Tensor
+    predicted: NDArray[Any]
+    """`(B,)` as `Maps` has it."""
+    rows: pd.DataFrame
+    """`n` rows of agreement, without the set."""
+
+
+def _analyse_set(
+    classifier: Classifier,
+    dataset: SaliencyDataset,
+    *,
+    positive: int | None,
+    of: str,
+    workers: int | str,
+    seed: int,
+    progress: str | None,
+) -> tuple[pd.DataFrame, pd.DataFrame, Maps]:
+    """Agreement, reliance and maps of one set; every image is read once."""
+    device = next(classifier.parameters()).device
+    seen: list[_Seen] = []
+
+    def batches() -> Iterator[Batch]:
+        loader = predict_loader(dataset, GROUP, workers if len(dataset) > 8 * GROUP else 0)
+        for batch in track(loader, progress or "", disable=progress is None, transient=True):
+            with torch.inference_mode():
+                output = classifier(batch.images.to(device))
+                predicted = predicted_class(output.logits, multi_label=batch.multi_label)
+                asked = predicted if of == "predicted" else true_class(batch.labels.to(device))
+                raw = output.cam(asked)
+            answers = np.array(classifier.answers(output.logits), dtype=str)
+            codes = answers if batch.multi_label else predicted.cpu().numpy()
+            seen.append(_see(batch, raw.cpu(), has_class(asked).cpu(), codes, answers, dataset))
+            yield batch
+
+    relied = reliance(
+        lambda images: classifier(images.to(device)).logits.float(),
+        batches(),
+        positive=positive,
+        generator=torch.Generator().manual_seed(seed),
+        classes=classifier.classes,
+    )
+    maps, human, annotated = (
+        torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated")
+    )
+    people = mean_map(human) if len(human) else torch.full(maps.shape[1:], torch.nan)
+    kept = Maps(
+        np.concatenate([one.ids for one in seen]),
+        maps.numpy().astype(np.float16),
+        people.numpy().astype(np.float32),
+        annotated.numpy(),
+        np.concatenate([one.predicted for one in seen]),
+    )
+    return pd.concat([one.rows for one in seen]), relied, kept
+
+
+def _see(
+    batch: Batch, raw: Tensor, has_map: Tensor, codes: NDArray[Any], answers: NDArray[Any], dataset: SaliencyDataset
+) -> _Seen:
+    """Compare the `(B, h, w)` raw maps of a batch with people's, where the model has one."""
+    annotated = batch.marked
+    compared = annotated & has_map
+    people = batch.saliency[annotated, 0]
+    rows = dataset.manifest.table.iloc[batch.index.numpy()]
+    named = rows[["id", "label"]].assign(predicted=answers)[compared.numpy()]
+    found = agreement(raw[compared], batch.saliency[compared, 0])
+    return _Seen(
+        rows["id"].to_numpy(dtype=str),
+        min_max(raw),
+        resize(people, (raw.shape[1], raw.shape[2])),
+        annotated,
+        codes,
+        named.assign(**{name: values.numpy() for name, values in found.items()}),
+    )
+
+
+def _drawn(manifest: Manifest, ids: pd.Series, predictions: Path, images: int, seed: int) -> Manifest:
+    """Rows of the images with these ids, which a file of predictions gave, in random order, at most so many."""
+    chosen = ids.iloc[np.random.default_rng(seed).permutation(len(ids))[:images]]
+    positions = pd.Index(manifest.table["id"].astype(str)).get_indexer(pd.Index(chosen))
+    if (positions < 0).any():
+        gone = chosen.iloc[int((positions < 0).argmax())]
+        raise SalignError(
+            f"{manifest.source} has no image {gone!r}, which {predictions} was made from: it is no longer the manifest "
+            "of this run. Bring it back, or train again."
+        )
+    return manifest.take(positions)
+
+
+def _read(folder: Path) -> dict[str, pd.DataFrame]:
+    """What was written, as it was computed."""
+    tables = ("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note"))
+    return {kind: read_figures(folder / f"{kind}.csv", text) for kind, text in tables}

@@ -1,0 +1,137 @@
+"""How far independent runs of one arm agree, from the maps that `salign.runs.analyse` wrote for each."""
+
+from __future__ import annotations
+
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from salign.evaluate.consistency import answer_consistency, map_consistency
+from salign.evaluate.constant import constant_note
+from salign.evaluate.predictions import named_in, probabilities_of
+from salign.maps import resize
+from salign.models import Classifier
+from salign.readers import open_file
+from salign.runs.folder import RunFolder
+from salign.types import SalignError
+
+FOLDER = "analysis"
+"""Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""
+
+
+_MOST_BYTES = 4_000_000_000
+_BROKEN = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError, MemoryError, RecursionError,
+    NotImplementedError, RuntimeError, SyntaxError, struct.error, zlib.error, tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy and zipfile raise on damaged files."""
+
+
+class Maps(NamedTuple):
+    """The maps of one run for the images drawn from one set, as `maps.npz` holds them."""
+
+    ids: NDArray[Any]
+    """`(N,)` text, in the order drawn."""
+    maps: NDArray[Any]
+    """`(N, h, w)` float16 in [0, 1]: class activation maps, min-max scaled per image; zeros for a constant one."""
+    human: NDArray[Any]
+    """`(h, w)` float32 in [0, 1]: mean of the human maps of the annotated images, each resized and min-max scaled as
+    the loss does it; NaN where there are none."""
+    annotated: NDArray[Any]
+    """`(N,)` bool: whether somebody looked and marked something."""
+    predicted: NDArray[Any]
+    """`(N,)` int64 class numbers; where images may have several labels, text, their names joined by `;`."""
+
+
+def read_maps(run: RunFolder) -> dict[str, Maps]:
+    """The maps of every set that was analysed.
+
+    Raises:
+        SalignError: the run has not been analysed, or its file of maps is damaged.
+    """
+    path = run.path / FOLDER / "maps.npz"
+    if not (path.parent / "done").is_file():
+        raise SalignError(f"{run.path} has not been analysed: run salign analyse {run.path} first.")
+    try:
+        with open_file(path) as opened, np.load(opened, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES:,} bytes when unpacked")
+            names = dict.fromkeys(key.rpartition("/")[0] for key in file.files)
+            found = {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
+        for maps in found.values():
+            _check(maps)
+    except _BROKEN as error:
+        raise SalignError(
+            f"{path} is damaged ({str(error)[:200]}): delete {path.parent} and run salign analyse {run.path} again."
+        ) from error
+    return found
+
+
+def _check(maps: Maps) -> None:
+    count, _, _ = maps.maps.shape
+    for field, dimensions, kinds in (("ids", 1, "U"), ("maps", 3, "f"), ("annotated", 1, "b"), ("predicted", 1, "iU")):
+        values = getattr(maps, field)
+        if values.ndim != dimensions or len(values) != count or values.dtype.kind not in kinds:
+            raise ValueError(f"{field}: unexpected {values.dtype} of shape {values.shape}")
+    if maps.human.ndim != 2 or maps.human.dtype.kind != "f":
+        raise ValueError(f"human: unexpected {maps.human.dtype} of shape {maps.human.shape}")
+
+
+def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFrame:
+    """Say how far analysed runs look at the same places and give the same answers.
+
+    Args:
+        runs: at least two, of one arm of a study, analysed with equal arguments.
+        metric: of `salign.evaluate.agreement`, map against map.
+
+    Returns:
+        A row per set that all have: set, runs, images, maps (mean over images and pairs of runs of the metric; NaN
+        maps left out), answers (share of equal answers over pairs), note (which runs answer alike to everything).
+
+    Raises:
+        SalignError: fewer than two runs, or runs with other classes or other images, or without predictions.
+    """
+    if len(runs) < 2:
+        raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
+    read = [read_maps(run) for run in runs]
+    classes = {str(run.path): Classifier.describe(run.path)["classes"] for run in runs}
+    rows = []
+    for name in [name for name in read[0] if all(name in one for one in read)]:
+        found = [one[name] for one in read]
+        for run, one in zip(runs, found, strict=True):
+            if classes[str(run.path)] != classes[str(runs[0].path)] or list(one.ids) != list(found[0].ids):
+                raise SalignError(
+                    f"{run.path} and {runs[0].path} were not analysed on the same images and classes of {name}; "
+                    "compare runs of one data set, analysed with the same --images and --seed."
+                )
+        size = tuple(min(one.maps.shape[axis] for one in found) for axis in (1, 2))
+        maps = torch.stack([resize(torch.from_numpy(one.maps).float(), (size[0], size[1])) for one in found])
+        _, answers = np.unique(np.stack([one.predicted for one in found]), return_inverse=True)
+        alike = float(map_consistency(maps, metric=metric).nanmean())
+        equal = float(answer_consistency(answers.reshape(len(found), -1)))
+        notes = {run.path.name: answers_note(run, name) for run in runs}
+        note = "; ".join(f"{run}: {note}" for run, note in notes.items() if note)
+        rows.append((name, len(runs), maps.shape[1], alike, equal, note))
+    return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers", "note"])
+
+
+def answers_note(run: RunFolder, name: str) -> str:
+    """One sentence where a run answers alike to all images of a set; else nothing. See `salign.evaluate.constant`.
+
+    Raises:
+        SalignError: the predictions of that set are missing or damaged.
+    """
+    described = Classifier.describe(run.path)
+    classes, several = described["classes"], described.get("multi_label", False)
+    table = run.read_predictions(name, classes, multi_label=several)
+    return constant_note(
+        probabilities_of(table, classes), named_in(table, "label", classes), classes, multi_label=several
+    )

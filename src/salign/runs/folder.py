@@ -1,0 +1,199 @@
+"""A run folder: found by the content of its recipe, and whole at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from salign.evaluate import read_predictions
+from salign.files import LEFTOVERS, check_output, replace_text
+from salign.readers import open_file, parse_json, read_text
+from salign.train.recipe import RunRecipe
+from salign.train.trainer import METRICS, RESUME
+from salign.types import SalignError
+
+LIBRARIES = (
+    "salign",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pillow",
+)
+
+
+_MOST_BYTES = 1_000_000
+
+
+class _Done(BaseModel):
+    """Content of the file `done`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    predicted: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything about one run lies.
+
+    `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
+    `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test set),
+    `evaluation.csv`, `resume.ckpt` and `inputs.csv` (the images and maps it began with) while it runs, and `done` (how
+    many rows of predictions there are), written last.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, recipe: RunRecipe, out: Path | str) -> RunFolder:
+        """The folder of this recipe below `out`: readable name and fingerprint."""
+        return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per epoch."""
+        return self.path / METRICS
+
+    def predictions(self, name: str) -> Path:
+        """A row per image of the set `name` (`val`, or a test set)."""
+        return self.path / "predictions" / f"{name}.csv"
+
+    def read_predictions(
+        self, name: str, classes: Sequence[str] | None = None, *, multi_label: bool = False
+    ) -> pd.DataFrame:
+        """The predictions of a set, all of them; see `salign.evaluate.read_predictions`.
+
+        Runs of earlier versions noted no number of rows: a file that was cut off exactly at the end of a line looks
+        whole there.
+
+        Raises:
+            SalignError: the file is missing, damaged, or not as long as it was written.
+        """
+        path = self.predictions(name)
+        table = read_predictions(path, classes, multi_label=multi_label)
+        with open_file(path, limit=None) as file:
+            file.seek(-1, os.SEEK_END)
+            whole = file.read() == b"\n"
+        written = self._predicted().get(name, len(table))
+        if not whole or len(table) != written:
+            said = f"{len(table)} rows of {written}" if whole else f"its last line, row {len(table) + 1}, has no end"
+            raise SalignError(
+                f"{path} is damaged: {said}; it may have been cut off as it was copied. Bring a whole copy, or delete "
+                f"{self.path} and train again."
+            )
+        return table
+
+    def _predicted(self) -> dict[str, int]:
+        """Set -> rows of its predictions, as `finish` noted them."""
+        done = self.path / "done"
+        if not done.exists() or not (text := read_text(done, limit=_MOST_BYTES)):
+            return {}
+        try:
+            return _Done.model_validate(parse_json(text, str(done))).predicted
+        except ValidationError as error:
+            raise SalignError(f"{done} is damaged: {str(error).splitlines()[0]}") from error
+
+    @property
+    def evaluation(self) -> Path:
+        """A row per figure."""
+        return self.path / "evaluation.csv"
+
+    @property
+    def resume(self) -> Path:
+        """Everything needed to go on after the last finished epoch; gone when the run is done."""
+        return self.path / RESUME
+
+    @property
+    def inputs(self) -> Path:
+        """The images and maps that it began with; gone when the run is done."""
+        return self.path / "inputs.csv"
+
+    @property
+    def done(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / "done").exists()
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """An existing, finished run.
+
+        Raises:
+            SalignError: no run there, it has not finished, or a folder in it that is written to leads elsewhere.
+        """
+        run = cls(Path(path))
+        if not run.recipe.is_file():
+            raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
+        if links := [name for name in ("analysis", "explain") if (run.path / name).is_symlink()]:
+            raise SalignError(
+                f"{run.path / links[0]} is a link, so that what is written into the run lands elsewhere. Replace it by "
+                "a folder."
+            )
+        if not run.done:
+            raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")
+        return run
+
+    def begin(self, resume: bool, say: Callable[[str], None]) -> bool:
+        """Whether there is something to train: False for a run that is already done.
+
+        Raises:
+            SalignError: a run that was cut off lies there, and `resume` was not asked for; or nothing can be written
+                there.
+        """
+        if self.done:
+            say(f"{self.path} is already done; nothing to train.")
+            return False
+        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
+            raise SalignError(
+                f"{self.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
+            )
+        check_output(self.path, folder=True)
+        return True
+
+    def start(self, recipe: RunRecipe) -> None:
+        """Make the folder and write what is known before training."""
+        replace_text(self.recipe, recipe.to_yaml())
+        replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
+
+    def finish(self, predicted: Mapping[str, int] | None = None) -> None:
+        """Mark the run as done; what was only there to resume it, or was cut off half-written, goes.
+
+        Args:
+            predicted: set -> rows of its predictions, which are noted.
+        """
+        for partial in self.path.rglob(LEFTOVERS):
+            partial.unlink()
+        replace_text(self.path / "done", json.dumps({"predicted": predicted}) if predicted else "")
+        self.resume.unlink(missing_ok=True)
+        self.inputs.unlink(missing_ok=True)
+
+
+def environment() -> dict[str, object]:
+    """What a run ran on: versions, machine, threads."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cuda": [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())],
+    }

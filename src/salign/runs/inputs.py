@@ -1,0 +1,82 @@
+"""The images and maps that a run began with: going on with others after it was cut off must not pass unnoticed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from salign.files import replace_text
+from salign.readers import file_digest, read_csv
+from salign.runs.folder import RunFolder
+from salign.train.prepare import Prepared
+from salign.types import SalignError
+
+_SHOWN = 5
+_THREADS = 8
+"""Reading waits for the disk, and hashing lets other threads work."""
+
+
+def note_inputs(run: RunFolder, data: Prepared) -> None:
+    """Write what `check_inputs` compares with: size, time of change and digest of every image and map.
+
+    Every file is read once, which is little beside the epochs that follow. What a run that goes on had noted stays.
+    """
+    if run.resume.exists() and run.inputs.exists():
+        return
+    files = _files(data)
+    states = [_state(path) for path in files.values()]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        digests = list(threads.map(file_digest, files.values()))
+    table = pd.DataFrame(states, columns=["size", "modified"]).assign(file=list(files), digest=digests)
+    replace_text(run.inputs, table[["file", "size", "modified", "digest"]].to_csv(index=False))
+
+
+def check_inputs(run: RunFolder, data: Prepared) -> None:
+    """Compare the images and maps with those that a run began with, if it goes on from a finished epoch.
+
+    A file of the same size and time of change counts as unchanged and is not read; of another one the content decides,
+    so that a copy is no other file. Files count by their names in the manifest: the folder may have moved. Run folders
+    of earlier versions hold no notes, and nothing is compared.
+
+    Raises:
+        SalignError: a file was changed, is no longer used or is new; the first are named.
+    """
+    if not (run.resume.exists() and run.inputs.exists()):
+        return
+    table = read_csv(run.inputs, dtype={"file": str, "digest": str}, keep_default_na=False)
+    known = {file: (size, modified, digest) for file, size, modified, digest in table.itertuples(index=False)}
+    files = _files(data)
+    found = [f"{file} is gone" for file in known.keys() - files.keys()]
+    found += [f"{file} is new" for file in files.keys() - known.keys()]
+    for file in files.keys() & known.keys():
+        size, modified, digest = known[file]
+        here = _state(files[file])
+        if here[0] != size or (here[1] != modified and file_digest(files[file]) != digest):
+            found.append(f"{file} was changed")
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise SalignError(
+            f"{run.path}: {len(found)} images or maps are not those that this run began with: "
+            f"{', '.join(sorted(found)[:_SHOWN])}{more}. Bring them back to go on, or delete the folder to start again."
+        )
+
+
+def _files(data: Prepared) -> dict[str, Path]:
+    """Images and maps of all sets, by the name that the manifest gives them."""
+    found: dict[str, Path] = {}
+    for dataset in (data.train, data.val, *data.tests.values()):
+        manifest = dataset.manifest
+        for names in (manifest.table["path"], manifest.table["saliency"].dropna()):
+            found |= {str(name): manifest.root / str(name) for name in names}
+    return found
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size in bytes, and nanoseconds from 1970 to the last change."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise SalignError(f"{path}: cannot be read: {error.strerror}") from error
+    return state.st_size, state.st_mtime_ns

@@ -1,0 +1,206 @@
+"""Answers, and maps if wanted, for any number of images at constant memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from rich.progress import Progress
+
+from salign.data.checks.check import find_faults
+from salign.data.manifest import Fault, Manifest
+from salign.data.manifest.derive import MAP_FILE, free_columns
+from salign.data.manifest.file_names import output_names
+from salign.data.manifest.image_files import SUFFIXES, image_files
+from salign.data.manifest.text_table import TEXT
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
+from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of
+from salign.files import check_output
+from salign.losses.labels import predicted_class
+from salign.maps import min_max
+from salign.models import Classifier
+from salign.types import Batch, Output, SalignError
+
+Visit = Callable[[Batch, Output], None]
+AT_THRESHOLD = "predicted_at_threshold"
+"""Column of the class that an image is called by at the threshold chosen on validation."""
+_CHUNK = 4096
+
+
+def predict_batches(
+    classifier: Classifier,
+    dataset: SaliencyDataset,
+    *,
+    batch_size: int = 32,
+    workers: int | str = "auto",
+    visit: Visit | None = None,
+    progress: str | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Predict batch by batch, always in float32.
+
+    Args:
+        classifier: on the device to use; put into evaluation mode.
+        dataset: images; labels may be missing.
+        batch_size: images at a time.
+        workers: processes that read images.
+        visit: called with every batch and its output, for instance to keep class activation maps.
+        progress: text of a progress bar; None shows none.
+
+    Yields:
+        rows of the predictions table (see `salign.evaluate.predictions`), in the order of the dataset.
+
+    Raises:
+        SalignError: a logit is not finite; the image is named.
+    """
+    device = next(classifier.parameters()).device
+    classifier.eval()
+    table, free = dataset.manifest.table, free_columns(dataset.manifest)
+    with Progress(transient=True, disable=progress is None) as bar, torch.inference_mode():
+        task = bar.add_task(progress or "", total=len(dataset))
+        for batch in predict_loader(dataset, batch_size, workers):
+            output = classifier(batch.images.to(device))
+            if visit is not None:
+                visit(batch, output)
+            logits = output.logits.float().cpu()
+            if len(wrong := (~logits.isfinite()).any(1).nonzero()):
+                where = dataset.manifest.where(int(batch.index[wrong[0, 0]]))
+                raise SalignError(
+                    f"{where}: the network's answer is not finite, so that it names no class. Are the weights whole, "
+                    "and did training not diverge (train.lr)?"
+                )
+            rows = table.iloc[batch.index.numpy()]
+            bar.advance(task, len(rows))
+            yield pd.DataFrame(
+                {
+                    **{name: rows[name].to_numpy() for name in ("id", "path", "split", "label")},
+                    "predicted": classifier.answers(logits),
+                    **_columns(LOGIT, classifier.classes, logits),
+                    **_columns(PROB, classifier.classes, classifier.probabilities(logits.double())),
+                    **{name: rows[name].to_numpy() for name in free},
+                }
+            )
+
+
+def predict_folder(
+    classifier: Classifier,
+    images: Path,
+    out: Path,
+    *,
+    maps: Path | None = None,
+    batch_size: int = 32,
+    workers: int | str = "auto",
+    leave_out: bool = False,
+    progress: bool = False,
+) -> tuple[int, list[Fault]]:
+    """Predict every image below a folder (or one image) and write the table.
+
+    Where the classifier has a threshold, the column `AT_THRESHOLD` names the class that an image is called by at it;
+    `predicted` is that of the highest probability.
+
+    Args:
+        classifier: says which size the images are brought to.
+        images: folder, searched to the bottom, or a file.
+        out: `.csv` or `.parquet`; replaced only when all is done.
+        maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image;
+            outside of `images`. Of several predicted classes, the mean of theirs; of none, zeros.
+        batch_size: images at a time.
+        workers: processes that read images.
+        leave_out: go on without images that cannot be read.
+        progress: show a bar.
+
+    Returns:
+        How many images were predicted, and what was left out.
+
+    Raises:
+        SalignError: no image there, or one that cannot be read; nothing is written then.
+    """
+    check_output(out)
+    if maps is not None:
+        check_output(maps, folder=True)
+    done, left_out, threshold = 0, list[Fault](), classifier.threshold
+    with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
+        for manifest in folder_manifests(images, maps):
+            if leave_out:
+                faults = find_faults(manifest, decode=True)
+                left_out += faults
+                faulty = {fault.row for fault in faults}
+                manifest = manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
+            if len(manifest):
+                dataset = SaliencyDataset(manifest, classifier.classes, build_transform(classifier.image_size))
+                for rows in predict_batches(
+                    classifier,
+                    dataset,
+                    batch_size=batch_size,
+                    workers=workers if len(manifest) > 4 * batch_size else 0,
+                    visit=None if maps is None else _map_writer(manifest, maps, multi_label=classifier.multi_label),
+                    progress=f"predicting, {done} done" if progress else None,
+                ):
+                    if threshold:
+                        called = threshold.answers(probabilities_of(rows, classifier.classes), classifier.classes)
+                        rows[AT_THRESHOLD] = called
+                    writer.write(rows)
+                    done += len(rows)
+        if not done:
+            raise SalignError(_no_image(images))
+    return done, left_out
+
+
+def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifest]:
+    """Manifests without labels of all images below a folder (or of one image), a few thousand at a time.
+
+    The column `MAP_FILE` names the file of each image's map, where maps are written.
+
+    Args:
+        images: folder, searched to the bottom in a fixed order, or a file.
+        maps: where maps will be written, which must not be among the images; None = nowhere.
+
+    Raises:
+        SalignError: no image there, or the maps would replace images.
+    """
+    if not images.exists():
+        raise SalignError(f"{images}: no such folder or image.")
+    root = images if images.is_dir() else images.parent
+    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
+        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
+    files = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
+    count = 0
+    while chunk := list(itertools.islice(files, _CHUNK)):
+        yield _unlabelled(chunk, root, first=count)
+        count += len(chunk)
+    if not count:
+        raise SalignError(_no_image(images))
+
+
+def _no_image(images: Path) -> str:
+    return f"{images}: no readable image there; expected files ending in {', '.join(sorted(SUFFIXES))}."
+
+
+def _columns(prefix: str, classes: Sequence[str], values: torch.Tensor) -> dict[str, list[float]]:
+    return {prefix + name: values[:, k].tolist() for k, name in enumerate(classes)}
+
+
+def _unlabelled(files: list[tuple[str, str]], root: Path, first: int) -> Manifest:
+    paths, names = zip(*files, strict=True)
+    table = pd.DataFrame({"id": paths, "path": paths, MAP_FILE: names}, dtype=TEXT)
+    nothing = pd.Series(pd.NA, index=table.index, dtype=TEXT)
+    table = table.assign(label=nothing, split=nothing, saliency=nothing, row=np.arange(len(files)) + first + 1)
+    return Manifest(table, root.resolve(), str(root))
+
+
+def _map_writer(manifest: Manifest, folder: Path, *, multi_label: bool) -> Visit:
+    def write(batch: Batch, output: Output) -> None:
+        asked = predicted_class(output.logits, multi_label=multi_label)
+        scaled = min_max(output.cam(asked)).mul(255).round().byte().cpu().numpy()
+        for position, values in zip(batch.index.tolist(), scaled, strict=True):
+            path = folder / str(manifest.table[MAP_FILE].iat[position])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(path)
+
+    return write

@@ -1,0 +1,231 @@
+"""What a net that predicts human maps is worth: on people whose maps it never saw, and on folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from salign.data.manifest import Manifest
+from salign.data.manifest.derive import MAP_FILE
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
+from salign.evaluate.agreement import METRICS, agreement
+from salign.evaluate.annotators import against_annotators, ceiling, normalised
+from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from salign.files import check_output, replace_text
+from salign.maps import min_max
+from salign.maps.files import write_map
+from salign.models import SaliencyNet
+from salign.runs.folder import RunFolder
+from salign.runs.predict import folder_manifests
+from salign.types import Batch, SalignError
+
+NET, CENTRE, MEAN = "net", "centre", "mean_map"
+"""What is measured: the net, a Gaussian in the middle of the image, and the mean of the training maps."""
+TEXT = ("set", "id", "predictor")
+"""Columns of `agreement.csv` that hold text; one per metric follows."""
+CENTRE_SPREAD = 0.25
+"""Standard deviation of the centre prior as a share of each side."""
+
+
+def predict_maps(
+    net: SaliencyNet, dataset: SaliencyDataset, *, batch_size: int = 16, workers: int | str = "auto"
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of a dataset with the predicted maps `(B, H, W)`, on the CPU, at constant memory."""
+    device = next(net.parameters()).device
+    net.eval()
+    for batch in predict_loader(dataset, batch_size, workers):
+        yield batch, net.predict(batch.images.to(device, memory_format=torch.channels_last)).cpu()
+
+
+def evaluate_saliency(
+    run: RunFolder,
+    net: SaliencyNet,
+    train: SaliencyDataset,
+    sets: dict[str, SaliencyDataset],
+    *,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Compare predicted with human maps, beside two predictors that see no image; write `agreement.csv`.
+
+    Images whose map is blank or constant have no place to agree on and do not count.
+
+    Args:
+        run: where the table goes.
+        net: on the device to use.
+        train: its maps make the mean map.
+        sets: annotated images by the name of their set.
+        progress: show a bar.
+
+    Returns:
+        Columns set, id, predictor (`net`, `centre`, `mean_map`) and one per metric of `salign.evaluate.agreement`.
+    """
+    priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(train, net.image_size)}
+    rows: list[pd.DataFrame] = []
+    for name, dataset in sets.items():
+        batches = predict_maps(net, dataset)
+        shown = track(batches, f"measuring {name}", transient=True, disable=not progress, total=-(-len(dataset) // 16))
+        for batch, predicted in shown:
+            marked = batch.marked
+            people = batch.saliency[marked, 0]
+            if not len(people):
+                continue
+            ids = [dataset.manifest.image_id(int(k)) for k in batch.index[marked]]
+            found = {NET: predicted[marked], **{key: prior.expand_as(people) for key, prior in priors.items()}}
+            for predictor, maps in found.items():
+                table = pd.DataFrame({key: value.numpy() for key, value in agreement(maps, people).items()})
+                rows.append(table.assign(set=name, id=ids, predictor=predictor))
+    if not rows:
+        raise SalignError(f"{run.path}: no held-out image has a map with something marked; nothing to measure.")
+    columns = ["set", "id", "predictor", *METRICS]
+    whole = pd.concat(rows, ignore_index=True)[columns]
+    replace_text(run.path / "agreement.csv", whole.to_csv(index=False))
+    return whole
+
+
+def summarise_agreement(table: pd.DataFrame, metric: str, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """How much better the net is than what sees no image: means, and paired bootstrap intervals over images.
+
+    Args:
+        table: from `evaluate_saliency`.
+        metric: a column of it.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Returns:
+        A row per set and prior: set, images, net, prior, value, difference (net - prior), low, high (95 %).
+    """
+    rows = []
+    for name, part in table.groupby("set", sort=False):
+        values = part.pivot(index="id", columns="predictor", values=metric)
+        for prior in (CENTRE, MEAN):
+            pair = values[[NET, prior]].dropna()
+            if pair.empty:
+                continue
+            difference = (pair[NET] - pair[prior]).to_numpy()
+            counts = np.concatenate(list(bootstrap_counts(np.zeros(len(pair)), resamples, np.random.default_rng(seed))))
+            low, high = percentile_interval(counts @ difference / len(pair))
+            rows.append(
+                {
+                    "set": name,
+                    "images": len(pair),
+                    "net": pair[NET].mean(),
+                    "prior": prior,
+                    "value": pair[prior].mean(),
+                    "difference": difference.mean(),
+                    "low": low,
+                    "high": high,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, metric: str = "cc") -> pd.DataFrame:
+    """How near a net comes to people, who do not agree with each other completely either.
+
+    For every held-out image that several people marked: the mean agreement of the net's map (and of the mean training
+    map) with each person's, and the ceiling, each person predicted by the mean of the others.
+
+    Args:
+        table: from `evaluate_saliency`; its images are the held-out ones.
+        people: a row per image and person, as `salign maps import ... --annotators each` writes.
+        run: the net's run folder.
+        metric: a name of `salign.evaluate.agreement.METRICS`.
+
+    Returns:
+        A row per set: set, images, people (mean number), net, centre, ceiling, share (net / ceiling).
+
+    Raises:
+        SalignError: no held-out image was marked by two or more people.
+    """
+    net = SaliencyNet.load(run)
+    by_image = people.table[people.table["saliency"].notna()].groupby("path").indices
+    held = table.drop_duplicates(["set", "id"]).set_index("id")["set"]
+    rows: list[dict[str, object]] = []
+    for path, found_at in by_image.items():
+        positions = np.asarray(found_at)
+        name = next((held[key] for key in (str(path), Path(str(path)).stem) if key in held.index), None)
+        if name is None or len(positions) < 2:
+            continue
+        one = SaliencyDataset(people.take(positions), people.classes, build_transform(net.image_size))
+        samples = [one[k] for k in range(len(one))]
+        humans = torch.stack([min_max(sample.saliency[0]) for sample in samples])
+        predicted = net.predict(samples[0].images[None])[0]
+        rows.append(
+            {
+                "set": name,
+                "people": len(humans),
+                NET: against_annotators(predicted, humans, metric),
+                CENTRE: against_annotators(centre_prior(net.image_size), humans, metric),
+                "ceiling": ceiling(humans, metric),
+            }
+        )
+    if not rows:
+        raise SalignError(f"{people.source}: no held-out image of {run} was marked by two or more people there.")
+    found = []
+    for name, part in pd.DataFrame(rows).groupby("set", sort=False):
+        means = part[["people", NET, CENTRE, "ceiling"]].mean().to_dict()
+        share = normalised(part[NET], part["ceiling"])
+        found.append({"set": name, "images": len(part), **means, "share": share})
+    return pd.DataFrame(found)
+
+
+def centre_prior(size: tuple[int, int]) -> Tensor:
+    """`(H, W)`: a Gaussian in the middle of the image, which scores well wherever photographers aim."""
+    sides = [torch.linspace(-0.5, 0.5, side, dtype=torch.float32) / CENTRE_SPREAD for side in size]
+    return torch.exp(-(sides[0][:, None] ** 2 + sides[1][None] ** 2) / 2)
+
+
+def mean_training_map(train: SaliencyDataset, image_size: tuple[int, int]) -> Tensor:
+    """`(H, W)`: mean of the training maps as people made them, never augmented, each scaled to [0, 1]."""
+    total, count = torch.zeros(()), 0
+    for batch in predict_loader(train.with_transform(build_transform(image_size)), 32, 0):
+        total = total + min_max(batch.saliency[:, 0]).sum(0)
+        count += len(batch.labels)
+    return total / count
+
+
+def predict_folder_maps(
+    run: Path | str,
+    images: Path,
+    out: Path,
+    *,
+    batch_size: int = 16,
+    workers: int | str = "auto",
+    progress: bool = False,
+) -> int:
+    """Predict the map of every image below a folder (or of one image), each at the size the net was trained on.
+
+    Args:
+        run: a run folder of `fit_saliency`.
+        images: folder, searched to the bottom, or a file.
+        out: folder for 16-bit PNG files, named as `output_names` does; outside of `images`.
+        batch_size: images at a time.
+        workers: processes that read images.
+        progress: show a bar.
+
+    Returns:
+        How many maps were written.
+
+    Raises:
+        SalignError: no image there, or one that cannot be read.
+    """
+    check_output(out, folder=True)
+    net = SaliencyNet.load(run)
+    done = 0
+    for manifest in folder_manifests(images, out):
+        dataset = SaliencyDataset(manifest, ["unknown"], build_transform(net.image_size))
+        batches = predict_maps(net, dataset, batch_size=batch_size, workers=workers if len(manifest) > 64 else 0)
+        total = -(-len(manifest) // batch_size)
+        for batch, maps in track(batches, "predicting maps", transient=True, disable=not progress, total=total):
+            for position, values in zip(batch.index.tolist(), maps, strict=True):
+                write_map(out / str(manifest.table[MAP_FILE].iat[position]), values)
+                done += 1
+    return done

@@ -1,0 +1,318 @@
+"""From annotations to a manifest with maps: matching, sizes, classes, people, blanks; all faults at once."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from salign.annotations.annotated import Annotated, by_label
+from salign.annotations.resolve import Naming, drawn
+from salign.annotations.rle import Runs
+from salign.annotations.shape_files import read_marked, shapes_file
+from salign.annotations.write import Output, provenance, slug, write_annotated
+from salign.data.manifest import Manifest, ManifestError
+from salign.data.reading.image import read_saliency
+from salign.maps.rasterize import fixation_map, rasterize
+from salign.maps.shapes import Box, Fixation, Polygon, Stroke
+from salign.types import SalignError
+
+SIZE = (20, 30)
+LEFT, RIGHT, TOP = Box(0, 0, 10, 20), Box(20, 0, 30, 20), Box(0, 0, 30, 5)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "set" / "images"
+    for name in ("a.png", "b.png", "sub/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full(SIZE, 99, np.uint8)).save(folder / name)
+    return folder
+
+
+def marked(name, *shapes, label="cat", **more):
+    return Annotated(name, SIZE, label, shapes, **more)
+
+
+def saved(brought, row, column="saliency"):
+    return read_saliency(brought.manifest.with_maps(column).saliency_path(row)).numpy()
+
+
+def test_a_manifest_with_maps_and_shapes_is_written(images):
+    annotated = [marked("c", LEFT), marked("a.png", RIGHT, annotator="ann"), marked("b.png", label="dog")]
+    brought = write_annotated(annotated, images)
+    assert brought.path == images.parent / "manifest.csv"
+    again = Manifest.read(brought.path)
+    assert again.table.drop(columns="row").fillna("").to_dict("records") == [
+        {"id": "a", "path": "images/a.png", "label": "cat", "split": "train", "saliency": "maps/a.png",
+         "provenance": "human:ann", "saliency_ann": "annotators/ann/a.png", "saliency_unknown": ""},
+        {"id": "b", "path": "images/b.png", "label": "dog", "split": "train", "saliency": "maps/b.png",
+         "provenance": "mask", "saliency_ann": "", "saliency_unknown": "annotators/unknown/b.png"},
+        {"id": "sub/c", "path": "images/sub/c.png", "label": "cat", "split": "train", "saliency": "maps/sub/c.png",
+         "provenance": "mask", "saliency_ann": "", "saliency_unknown": "annotators/unknown/sub/c.png"},
+    ]  # fmt: skip
+    assert (brought.maps, brought.blank) == (3, 1)
+    assert np.array_equal(saved(brought, 0), rasterize([RIGHT], SIZE))
+    assert not saved(brought, 1).any()
+    with Image.open(images.parent / "maps" / "a.png") as file:
+        assert file.mode == "I;16"
+        assert np.asarray(file).max() == 65535
+    entries = json.loads((images.parent / "shapes.json").read_text())["annotations"]
+    assert [(one["image"], one["annotator"], one["answer"], len(one["shapes"])) for one in entries] == [
+        ("a", "ann", "cat", 1), ("b", None, "dog", 0), ("sub/c", None, "cat", 1)
+    ]  # fmt: skip
+    assert not list(images.parent.rglob("*.partial"))
+
+
+def test_everything_wrong_is_said_at_once_or_left_out(images):
+    (images / "broken.png").write_bytes(b"\x89PNG no")
+    annotated = [
+        marked("a.png", LEFT),
+        marked("nowhere.png", LEFT),
+        marked("../../../etc/passwd", LEFT),
+        Annotated("b.png", (30, 20), "cat", (LEFT,)),
+        marked("sub/c.png", LEFT),
+        marked("./c.jpg", LEFT),
+        marked("broken.png", LEFT),
+        marked("a.png", LEFT, label="tail"),
+    ]
+    naming = Naming({"cat": "animal"})
+    with pytest.raises(ManifestError) as caught:
+        write_annotated(annotated, images, naming=naming)
+    said = {fault.column: fault.message for fault in caught.value.faults}
+    assert set(said) == {"nowhere.png", "../../../etc/passwd", "b.png", "c.jpg", "broken.png", "unknown label 'tail'"}
+    assert "20 x 30 pixels, and the image is 30 x 20" in said["b.png"]
+    assert "without its EXIF turn" in said["b.png"]
+    assert said["c.jpg"] == "is the image sub/c.png, and so is 'sub/c.png'; rename one of the files"
+    assert said["unknown label 'tail'"] == "1 times, first on a.png; name it (tail=CLASS), or leave it out (tail=)"
+    assert not (images.parent / "manifest.csv").exists()
+    brought = write_annotated(annotated, images, Output(leave_out=True), naming=naming)
+    assert brought.manifest.table["path"].tolist() == ["images/a.png"]
+    assert brought.manifest.classes == ("animal",)
+    assert {fault.column for fault in brought.left_out} == set(said)
+
+
+def test_marks_of_another_size_are_scaled_if_the_shape_agrees(images):
+    half = Annotated("a.png", (10, 15), "cat", (Box(5, 0, 15, 10),))
+    mask = np.zeros((40, 60), bool)
+    mask[:20, :30] = True
+    brought = write_annotated([half, Annotated("b.png", (40, 60), "cat", mask=mask)], images)
+    assert brought.resized == ("a.png", "b.png")
+    assert np.array_equal(saved(brought, 0), rasterize([Box(10, 0, 30, 20)], SIZE))
+    assert np.array_equal(saved(brought, 1), rasterize([Box(0, 0, 15, 10)], SIZE))
+    share = Annotated("a.png", None, "cat", (Box(0, 0, 0.5, 0.5),), relative=True)
+    brought = write_annotated([share], images, Output(overwrite=True))
+    assert brought.resized == ()
+    assert np.array_equal(saved(brought, 0), rasterize([Box(0, 0, 15, 10)], SIZE))
+
+
+def test_the_upright_size_counts(images):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros((30, 20), np.uint8)).save(images / "turned.jpg", exif=exif)  # upright: 20 high, 30 wide
+    brought = write_annotated([marked("turned.jpg", TOP)], images)
+    assert np.array_equal(saved(brought, 0), rasterize([TOP], SIZE))
+
+
+def test_labels_may_be_renamed_or_left_out(images):
+    annotated = [marked("a.png", LEFT), marked("a.png", RIGHT, label="pipe"), marked("b.png", RIGHT, label="pipe")]
+    brought = write_annotated(annotated, images, naming=Naming({"cat": "animal", "pipe": ""}, default="animal"))
+    assert brought.manifest.table["label"].tolist() == ["animal", "animal"]
+    assert np.array_equal(saved(brought, 0), rasterize([LEFT], SIZE))
+    assert not saved(brought, 1).any()  # looked at, and nothing of what counts was marked
+
+
+def test_the_class_is_the_images_own_or_its_labels_one(images):
+    with pytest.raises(ManifestError, match="has the labels cat, dog: which is its class"):
+        write_annotated([marked("a.png", LEFT), marked("a.png", RIGHT, label="dog")], images)
+    with pytest.raises(ManifestError, match="no label says its class"):
+        write_annotated([marked("a.png", LEFT, label=None)], images)
+    both = [marked("a.png", LEFT, image_labels=("zoo",)), marked("a.png", RIGHT, label="dog", image_labels=("zoo",))]
+    assert write_annotated(both, images).manifest.classes == ("zoo",)
+
+
+def test_maps_are_merged_into_a_manifest(images):
+    rows = [
+        ("one", "images/a.png", "cat", "train", "old/a.png", "phone"),
+        ("two", "images/b.png", "dog", "test", "old/a.png", "phone"),
+        ("three", "images/sub/c.png", "dog", "test", "", "webcam"),
+    ]
+    root = images.parent
+    (root / "old").mkdir()
+    Image.fromarray(np.full(SIZE, 7, np.uint8)).save(root / "old" / "a.png")
+    table = pd.DataFrame(rows, columns=["id", "path", "label", "split", "saliency", "camera"])
+    path = Manifest.of(table, root).write(root / "manifest.csv")
+    base = Manifest.read(path)
+    annotated = [marked("a.png", LEFT, label="whatever"), marked("c.png", label=None)]
+    brought = write_annotated(annotated, None, Output(target=path, overwrite=True), base=base, annotator="ann")
+    merged = brought.manifest.table.fillna("")
+    assert merged["saliency"].tolist() == ["maps/images/a.png", "old/a.png", "maps/images/sub/c.png"]
+    assert merged["provenance"].tolist() == ["human:ann", "", "human:ann"]
+    assert merged["saliency_ann"].tolist() == ["annotators/ann/images/a.png", "", "annotators/ann/images/sub/c.png"]
+    kept = ["id", "path", "label", "split", "camera"]
+    assert merged[kept].equals(base.table[kept])
+    into = Output(target=path, overwrite=True)
+    with pytest.raises(ManifestError, match="annotated as 'dog', and its class is 'cat'"):
+        write_annotated([marked("a.png", LEFT, label="dog")], None, into, base=base)
+    second = write_annotated([marked("b.png", TOP, label="dog")], None, into, base=Manifest.read(path))
+    assert [one.image for one in read_marked(second.manifest, shapes_file(path))] == [
+        "images/a.png", "images/b.png", "images/sub/c.png"
+    ]  # fmt: skip
+    again = write_annotated([marked("a.png", RIGHT)], None, into, base=Manifest.read(path), annotator="ben")
+    assert np.array_equal(saved(again, 0), rasterize([RIGHT], SIZE))  # the last import, with the first beside it
+    assert np.array_equal(saved(again, 0, "saliency_ann"), rasterize([LEFT], SIZE))
+    apart = write_annotated(annotated, None, Output(out=root.parent / "elsewhere"), base=base)
+    assert apart.path == root.parent / "manifest.csv"
+    assert apart.manifest.table.fillna("")["saliency"].tolist() == [
+        "elsewhere/maps/images/a.png", "set/old/a.png", "elsewhere/maps/images/sub/c.png"
+    ]  # fmt: skip
+
+
+def test_only_rows_below_the_folder_of_images_are_matched(images):
+    table = pd.DataFrame({"id": ["1", "2"], "path": ["a.png", "sub/c.png"], "label": "x", "split": "s", "saliency": ""})
+    base = Manifest.of(table, images)
+    with pytest.raises(ManifestError, match=r"a\.png: no image of this name"):
+        write_annotated([marked("a.png", LEFT)], images / "sub", base=base)
+    (images / "subs").mkdir()
+    (images / "a.png").rename(images / "subs" / "a.png")
+    base = Manifest.of(table.assign(path=["subs/a.png", "sub/c.png"]), images)
+    with pytest.raises(ManifestError, match=r"a\.png: no image of this name"):  # beside it, by a name that begins alike
+        write_annotated([marked("a.png", LEFT)], images / "sub", base=base)
+
+
+def test_a_manifest_that_is_there_is_not_replaced_by_accident(images):
+    write_annotated([marked("a.png", LEFT)], images)
+    with pytest.raises(SalignError, match=r"manifest.csv is there: merge into it \(--manifest\)"):
+        write_annotated([marked("a.png", LEFT)], images)
+    assert write_annotated([marked("b.png", LEFT)], images, Output(overwrite=True)).maps == 1
+
+
+PEOPLE = [
+    marked("a.png", LEFT, annotator="ann"),
+    marked("a.png", TOP, annotator="ben"),
+    marked("a.png", TOP, RIGHT, annotator="cy"),
+]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("union", rasterize([LEFT, TOP, RIGHT], SIZE)),
+        ("majority", rasterize([TOP], SIZE)),
+        ("mean", sum(rasterize(one.shapes, SIZE).astype(float) for one in PEOPLE) / 3),
+    ],
+)
+def test_several_people_are_combined_and_kept_apart(images, how, expected):
+    brought = write_annotated(PEOPLE, images, Output(combine=how))
+    assert np.allclose(saved(brought, 0), expected, atol=1e-4)
+    assert brought.manifest.table["provenance"].tolist() == ["human:ann, ben, cy"]
+    for one in PEOPLE:
+        assert np.array_equal(saved(brought, 0, f"saliency_{one.annotator}"), rasterize(one.shapes, SIZE))
+
+
+def test_everybody_may_get_a_row(images):
+    brought = write_annotated(PEOPLE, images, Output(combine="each"))
+    assert brought.manifest.table["id"].tolist() == ["a@ann", "a@ben", "a@cy"]
+    assert brought.manifest.table["annotator"].tolist() == ["ann", "ben", "cy"]
+    for row, one in enumerate(PEOPLE):
+        assert np.array_equal(saved(brought, row), rasterize(one.shapes, SIZE))
+
+
+def test_marks_of_one_person_are_united_and_what_was_erased_stays_so(images):
+    annotated = [
+        marked("a.png", LEFT, Box(0, 0, 5, 5, erase=True), annotator="ann"),
+        marked("a.png", RIGHT, annotator="ann"),
+        Annotated("a.png", SIZE, "cat", mask=Runs.of(rasterize([Box(12, 12, 14, 14)], SIZE)), annotator="ann"),
+    ]
+    brought = write_annotated(annotated, images)
+    expected = rasterize([LEFT, Box(0, 0, 5, 5, erase=True), RIGHT, Box(12, 12, 14, 14)], SIZE)
+    assert np.array_equal(saved(brought, 0), expected)
+    assert not (images.parent / "shapes.json").exists()  # a mask cannot be given back as shapes
+
+
+def test_fixations_need_a_sigma_and_are_pooled(images):
+    ann = Annotated("a.png", SIZE, "cat", (Fixation(5, 5, 100),), annotator="ann")
+    ben = Annotated("a.png", SIZE, "cat", (Fixation(25, 5, 300), Fixation(9, 9, 50)), annotator="ben")
+    with pytest.raises(SalignError, match="give its sigma in pixels"):
+        write_annotated([ann], images)
+    brought = write_annotated([ann, ben], images, Output(sigma=3.0))
+    assert np.allclose(saved(brought, 0), fixation_map([*ann.shapes, *ben.shapes], SIZE, 3.0), atol=1e-4)
+    assert np.allclose(saved(brought, 0, "saliency_ben"), fixation_map(ben.shapes, SIZE, 3.0), atol=1e-4)
+    assert provenance([(None, [ann])]) == "human:unknown"
+
+
+def test_images_that_differ_in_their_suffix_only_keep_it(images):
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(images / "a.bmp")
+    brought = write_annotated([marked("a.png", LEFT), marked("a.bmp", TOP)], images)
+    assert brought.manifest.table["id"].tolist() == ["a.bmp", "a.png"]
+    assert brought.manifest.table["saliency"].tolist() == ["maps/a.bmp.png", "maps/a.png.png"]
+
+
+def test_shapes_come_back_from_the_file_and_masks_from_the_maps(images):
+    shapes = (Polygon(((1, 1), (9, 2), (5, 15)), times=(1.0, 2.0, 3.0)), Stroke(((3, 3), (20, 9)), (2, 3)))
+    mask = rasterize([Box(3, 3, 9, 9)], SIZE)
+    annotated = [Annotated("a.png", SIZE, "cat", shapes, annotator="ann"), Annotated("b.png", SIZE, "cat", mask=mask)]
+    brought = write_annotated(annotated, images)
+    found = read_marked(brought.manifest, shapes_file(brought.path))
+    assert found[0] == Annotated("images/a.png", SIZE, "cat", shapes, annotator="ann")
+    assert np.array_equal(found[1].mask.decode(), mask)
+    assert [one.mask is None for one in read_marked(brought.manifest)] == [False, False]
+
+
+def test_a_map_is_read_back_as_a_mask_a_blank_one_as_looked_at_and_of_a_machine_by_its_name(images):
+    left = np.zeros(SIZE, np.uint8)
+    left[:, :10], left[:, 10:20] = 128, 127  # from one half of the range on
+    for name, values in (("left", left), ("blank", np.zeros(SIZE, np.uint8))):
+        Image.fromarray(values).save(images / f"{name}.png")
+    (images / "m.csv").write_text(
+        "id,path,label,split,saliency,provenance\n1,a.png,cat,train,left.png,model:net@1\n"
+        "2,b.png,dog,train,blank.png,human:ann\n3,sub/c.png,cat,train,,\n"
+    )
+    found = read_marked(Manifest.read(images / "m.csv"))
+    assert [(one.image, one.label, one.size, one.annotator) for one in found] == [
+        ("a.png", "cat", SIZE, "model:net@1"), ("b.png", "dog", SIZE, None),
+    ]  # fmt: skip
+    assert np.array_equal(found[0].mask.decode(), left == 128)
+    assert found[1].mask is None
+
+
+def test_names_of_people_are_safe_in_paths():
+    for plain in ("ann.b-3", "Ann_Z", "0", "y" * 60):
+        assert slug(plain) == plain
+    assert slug(None) == "unknown"
+    names = ["../x", "a/b", "..", "", "ö", "a b", "a_b", "x" * 90, "CON\0"]
+    made = [slug(name) for name in names]
+    assert len(set(made)) == len(names)
+    assert all("/" not in one and one.strip(".") and len(one) <= 70 for one in made)
+    assert provenance([(f"annotator {k}", []) for k in range(50)]) == "human:50 annotators"
+
+
+def test_marks_are_grouped_by_label():
+    runs = Runs.of(np.eye(4, dtype=bool))
+    found = by_label([("x", LEFT), ("y", TOP), ("x", RIGHT), ("y", runs)], "a", (4, 4), annotator="ann")
+    assert [(one.label, one.shapes, one.mask) for one in found] == [
+        ("x", (LEFT, RIGHT), None), ("y", (TOP,), None), ("y", (), runs)
+    ]  # fmt: skip
+    assert {one.annotator for one in found} == {"ann"}
+    assert by_label([], "a") == [Annotated("a")]
+
+
+def test_a_grey_mask_is_drawn_as_it_is():
+    soft = np.linspace(0, 1, 600, dtype=np.float32).reshape(SIZE)
+    assert np.array_equal(drawn([Annotated("a", SIZE, mask=soft)], SIZE), soft)
+    small = drawn([Annotated("a", SIZE, mask=soft)], (10, 15))
+    assert np.allclose(small, soft.reshape(10, 2, 15, 2).mean((1, 3)), atol=1e-6)
+
+
+def test_options_that_cannot_be_are_refused(images):
+    with pytest.raises(SalignError, match="there is no 'average'"):
+        Output(combine="average")
+    with pytest.raises(SalignError, match="give the folder of the images"):
+        write_annotated([])
+    with pytest.raises(SalignError, match="no such folder"):
+        write_annotated([], images / "no")
+    with pytest.raises(ManifestError, match="nothing is left to import"):
+        write_annotated([], images)

@@ -1,0 +1,71 @@
+"""Rows of one manifest among those of another: which win, what stays, and that every path still leads to its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from salign.data.manifest import Manifest
+from salign.data.manifest.derive import with_new_maps, with_rows
+from salign.data.reading.image import read_saliency
+from salign.types import SalignError
+
+
+@pytest.fixture
+def both(tmp_path):
+    """An older manifest of three images with a column of maps of its own; a newer one of two of them, elsewhere."""
+    for name in ("old/a.png", "old/b.png", "old/c.png", "old/net.png", "new/m.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), len(name), np.uint8)).save(tmp_path / name)
+    (tmp_path / "old" / "manifest.csv").write_text(
+        "id,path,label,split,saliency,site,net,net_provenance\n"
+        "a,a.png,cat,train,net.png,x,net.png,model:n@1\nb,b.png,dog,val,,y,,\nc,c.png,dog,train,,z,net.png,\n"
+    )
+    (tmp_path / "new.csv").write_text(
+        "id,path,label,split,saliency,saliency_Ann,provenance\n"
+        "c,old/c.png,dog,train,new/m.png,new/m.png,human:Ann\na,old/a.png,cat,train,,,\n"
+    )
+    return Manifest.read(tmp_path / "old" / "manifest.csv"), Manifest.read(tmp_path / "new.csv")
+
+
+def test_newer_rows_win_and_the_others_stay(both, tmp_path):
+    whole = with_rows(*both, tmp_path / "whole.csv")
+    assert whole.root == tmp_path.resolve()
+    read = Manifest.read(tmp_path / "whole.csv")  # every path is looked for
+    assert read.table.drop(columns="row").fillna("").to_dict("list") == {
+        "id": ["a", "b", "c"],
+        "path": ["old/a.png", "old/b.png", "old/c.png"],
+        "label": ["cat", "dog", "dog"],
+        "split": ["train", "val", "train"],
+        "saliency": ["", "", "new/m.png"],
+        "site": ["x", "y", "z"],
+        "net": ["old/net.png", "", "old/net.png"],
+        "net_provenance": ["model:n@1", "", ""],
+        "saliency_Ann": ["", "", "new/m.png"],
+        "provenance": ["", "", "human:Ann"],
+    }
+    assert read.with_maps("net").machine_made.tolist() == [True, False, False]
+
+
+def test_rows_of_elsewhere_are_refused(both, tmp_path):
+    old, new = both
+    with pytest.raises(SalignError, match=r"manifest\.csv|new\.csv: 1 images are not in"):
+        with_rows(new, old, tmp_path / "whole.csv")
+    assert not (tmp_path / "whole.csv").exists()
+
+
+def test_new_maps_never_lie_where_the_old_ones_do(both, tmp_path):
+    """The maps of `new.csv` go into `new`, where a map of the manifest is; those of `ne.csv` into `ne`."""
+    _, manifest = both
+    grey = lambda i: torch.full((8, 8), 0.5)  # noqa: E731
+    before = (tmp_path / "new" / "m.png").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(SalignError, match="would replace those they are made of"):
+            with_new_maps(manifest, tmp_path / "new.parquet", grey, overwrite=overwrite)
+    assert (tmp_path / "new" / "m.png").read_bytes() == before
+    made = with_new_maps(manifest, tmp_path / "ne.csv", grey)  # the folder's name begins like that of the old maps
+    assert made.table["saliency"].tolist() == ["ne/c.png", "ne/a.png"]
+    assert [float(read_saliency(made.saliency_path(i)).mean()) for i in (0, 1)] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert (tmp_path / "new" / "m.png").read_bytes() == before

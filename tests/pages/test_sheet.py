@@ -1,0 +1,115 @@
+"""The sheet is read back with the standard library: all that was given is there, escaped, and nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jinja2 import UndefinedError
+from PIL import Image
+
+from salign.maps import page as pages
+from salign.pages.sheet import SIDE, Section, Tile, write_sheet
+
+NASTY = "<script>alert('x')</script> & \"quoted\" ü.png"
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str, name: str) -> list[str]:
+        return [value for a, b, value in self.attributes if (a, b) == (tag, name)]
+
+
+def read(path) -> Page:
+    return Page(path.read_text("utf-8"))
+
+
+def test_everything_given_is_escaped(tmp_path):
+    tile = Tile([Image.new("RGB", (4, 4))], NASTY, note=NASTY)
+    page = read(write_sheet(tmp_path / "a.html", NASTY, [Section(NASTY, NASTY, [tile], [{NASTY: NASTY}])], intro=NASTY))
+    assert "script" not in page.tags
+    assert page.text.count(NASTY) == 9  # title, h1, intro, h2, text, th, td, caption, note
+    assert page.all("img", "alt") == [f"{NASTY} (1 of 1)"]
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    pictures = [Image.new("RGB", (5, 5)), Image.new("L", (5, 5))]
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("a", tiles=[Tile(pictures, "c")]), Section("b")]))
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert len(page.all("img", "src")) == 2
+    assert all(source.startswith("data:image/png;base64,") for source in page.all("img", "src"))
+    assert page.all("a", "href") == ["#s1", "#s2"] == [f"#{name}" for name in page.all("section", "id")]
+    assert "url(" not in (tmp_path / "a.html").read_text("utf-8")
+
+
+def test_pictures_arrive_small_and_unchanged(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    tile = Tile([Image.fromarray(pixels), Image.new("RGB", (4 * SIDE, SIDE))], "c")
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", tiles=[tile])]))
+    small, large = [Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) for source in page.all("img", "src")]
+    assert np.array_equal(np.asarray(small), pixels)
+    assert large.size == (SIDE, SIDE // 4)
+
+
+def test_faults_are_marked_in_words_and_in_the_list(tmp_path):
+    tiles = [Tile([], "sound"), Tile([], "broken", flagged=True)]
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("Corrupt", tiles=tiles, flagged=True), Section("Fine")]))
+    assert page.all("figure", "class") == ["flagged"]
+    assert page.all("a", "class") == ["fault"]
+    assert "⚠ Corrupt" in page.text
+    assert "⚠ Fine" not in page.text
+
+
+def test_tables_set_numbers_flush_right(tmp_path):
+    table = [{"label": "benign", "images": np.int64(3)}, {"label": "malignant", "images": 12}]
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", table=table)]))
+    assert page.all("td", "class") == ["number", "number"]
+    assert page.all("th", "class") == ["number"]
+    assert all(word in page.text for word in ("label", "images", "benign", "malignant", "12"))
+
+
+def test_an_unknown_column_is_an_error_not_an_empty_cell(tmp_path):
+    with pytest.raises(UndefinedError, match="'b'"):
+        write_sheet(tmp_path / "a.html", "t", [Section("s", table=[{"b": 1}, {"c": 1}])])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_older_sheet(tmp_path, monkeypatch):
+    path = write_sheet(tmp_path / "a.html", "first", [])
+
+    def full(picture):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pages, "png_data_uri", full)
+    with pytest.raises(OSError, match="No space"):
+        write_sheet(path, "second", [Section("s", tiles=[Tile([Image.new("RGB", (4, 4))], "c")])])
+    assert "first" in read(path).text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize(
+    "template", sorted((Path(pages.__file__).parents[1]).rglob("*.html")), ids=lambda path: path.name
+)
+def test_every_block_of_style_is_closed(template):
+    """A lost brace hides all rules after it, at one width only."""
+    style = template.read_text("utf-8").partition("<style>")[2] or template.read_text("utf-8")
+    rules = re.sub(r"{%.*?%}|{{.*?}}", "", style)
+    assert rules.count("{") == rules.count("}")

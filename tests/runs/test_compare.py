@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from salign.runs.compare import compare_runs, read_maps
+from salign.runs.folder import RunFolder
+from salign.types import SalignError
+
+
+def analysed(path, classes=("a", "b"), **sets):
+    """A run folder that holds no more than an analysis: `sets` gives `(ids, maps, predicted)` each."""
+    (path / "analysis").mkdir(parents=True)
+    config = {"backbone": "test_resnet", "classes": list(classes), "image_size": [8, 8]}
+    (path / "model.json").write_text(json.dumps(config))
+    arrays = {}
+    for name, (ids, maps, predicted) in sets.items():
+        answer(path / "predictions" / f"{name}.csv", ids, classes, predicted)
+        arrays |= {
+            f"{name}/ids": np.array(ids),
+            f"{name}/maps": np.asarray(maps, np.float16),
+            f"{name}/human": np.zeros((4, 4), np.float32),
+            f"{name}/annotated": np.ones(len(ids), bool),
+            f"{name}/predicted": np.array(predicted),
+        }
+    np.savez(path / "analysis" / "maps.npz", **arrays)
+    (path / "analysis" / "done").touch()
+    return RunFolder(path)
+
+
+def answer(path, ids, classes, predicted):
+    """Predictions that give each image its class with a probability of .9; their labels take turns."""
+    path.parent.mkdir(exist_ok=True)
+    columns = [
+        "id",
+        "path",
+        "split",
+        "label",
+        "predicted",
+        *(f"{kind}_{c}" for kind in ("logit", "prob") for c in classes),
+    ]
+    rows = []
+    for k, (name, number) in enumerate(zip(ids, predicted, strict=True)):
+        sure = [0.9 if one == number else 0.1 for one in range(len(classes))]
+        rows.append([name, name, "", classes[k % 2], classes[number], *np.log(sure), *sure])
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+
+
+@pytest.fixture
+def maps():
+    return np.random.default_rng(0).random((3, 4, 4, 4))
+
+
+def test_pairs_of_runs_are_averaged(tmp_path, maps):
+    ids = ["p", "q", "r", "s"]
+    answers = np.array([[0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 0, 1]])
+    runs = [
+        analysed(tmp_path / str(k), val=(ids, maps[k], answers[k]), only=(ids, maps[k], answers[k])) for k in range(2)
+    ]
+    runs.append(analysed(tmp_path / "2", val=(ids, maps[2], answers[2])))
+    found = compare_runs(runs)
+    assert found[["set", "runs", "images"]].to_numpy().tolist() == [["val", 3, 4]]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    correlations = [np.corrcoef(maps[a, n].ravel(), maps[b, n].ravel())[0, 1] for a, b in pairs for n in range(4)]
+    assert found["maps"][0] == pytest.approx(np.mean(correlations), abs=1e-3)
+    assert found["answers"][0] == pytest.approx(np.mean([(answers[a] == answers[b]).mean() for a, b in pairs]))
+    assert found["note"].tolist() == [""]
+    assert compare_runs(runs[:2])["set"].tolist() == ["val", "only"]
+
+
+def test_runs_that_agree_as_each_answers_alike_to_everything_are_named(tmp_path, maps):
+    answers = {"first": [1, 1, 1, 1], "second": [0, 1, 0, 1], "third": [1, 1, 1, 1]}
+    runs = [analysed(tmp_path / name, val=(list("pqrs"), maps[0], one)) for name, one in answers.items()]
+    (row,) = compare_runs(runs).itertuples()
+    assert row.answers == pytest.approx((0.5 + 1 + 0.5) / 3)
+    said = (
+        "all 4 images are called b, with probabilities that differ by at most 0: the classifier tells no images apart, "
+        "and neither its accuracy nor answers that stay or agree speak for it"
+    )
+    assert row.note == f"first: {said}; third: {said}"
+
+
+def test_constant_maps_are_left_out_and_finer_maps_are_shrunk(tmp_path, maps):
+    coarse = maps[0].copy()
+    coarse[0] = 0
+    fine = maps[0].repeat(2, axis=1).repeat(2, axis=2)
+    runs = [
+        analysed(tmp_path / "coarse", val=(list("pqrs"), coarse, [0] * 4)),
+        analysed(tmp_path / "fine", val=(list("pqrs"), fine, [1] * 4)),
+    ]
+    found = compare_runs(runs)
+    assert (found["maps"][0], found["answers"][0]) == (pytest.approx(1, abs=1e-5), 0)
+
+
+def test_what_cannot_be_compared(tmp_path, maps):
+    same = (list("pqrs"), maps[0], [0] * 4)
+    run = analysed(tmp_path / "run", val=same)
+    with pytest.raises(SalignError, match="at least two runs; got 1"):
+        compare_runs([run])
+    for other in (
+        analysed(tmp_path / "classes", classes=("b", "a"), val=same),
+        analysed(tmp_path / "images", val=(list("pqrt"), maps[0], [0] * 4)),
+    ):
+        with pytest.raises(SalignError, match="not analysed on the same images and classes of val"):
+            compare_runs([run, other])
+    shutil.rmtree(run.path / "analysis")
+    with pytest.raises(SalignError, match="has not been analysed"):
+        read_maps(run)

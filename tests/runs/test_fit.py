@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from command import small, stopped_after
+from salign.losses import CrossEntropy, Cyborg
+from salign.models import Classifier, load
+from salign.runs.fit import build_loss, fit
+from salign.runs.folder import RunFolder
+from salign.train import fit as module
+from salign.train.prepare import prepare
+from salign.train.recipe import LossRecipe, Recipe
+from salign.train.speed import SETTINGS
+from salign.types import SalignError
+
+
+def quick(digits, **changes):
+    changes["train"] = {"epochs": 1, **changes.get("train", {})}
+    return Recipe.build(small(digits, **{"data": {"test": ["test_iid"]}, **changes}))
+
+
+def run(recipe, out, **options):
+    said = []
+    return fit(recipe, out, progress=False, say=said.append, **options), "\n".join(said)
+
+
+def test_a_finished_folder_holds_what_it_promises(trained, digits):
+    folder = RunFolder.open(trained)
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    wanted = {"recipe.yaml", "environment.json", "metrics.csv", "model.json", "weights.safetensors", "evaluation.csv"}
+    wanted |= {"done", "predictions/val.csv", "predictions/test_iid.csv", "predictions/test_ood.csv"}
+    assert wanted == {name for name in names if not name.startswith("tensorboard")}
+    recipe = Recipe.read(folder.recipe)
+    assert recipe == Recipe.build(small(digits))
+    assert folder.path.name == f"small-{recipe.fingerprint()}"
+    metrics = pd.read_csv(folder.metrics)
+    assert metrics["epoch"].tolist() == [0, 1]
+    assert {"lr", "train/loss", "train/ce", "train/saliency", "val/auroc", "val/accuracy", "val/loss"} <= set(metrics)
+    assert load(trained).classes == ("1", "7")
+
+
+def test_predictions_are_those_of_the_saved_weights(trained, digits):
+    """The best epoch's, not the last's: validation accuracy of the table is the one that chose."""
+    metrics, table = pd.read_csv(trained / "metrics.csv"), pd.read_csv(trained / "predictions" / "val.csv")
+    best = metrics["val/auroc"].max()
+    chosen = metrics[metrics["val/auroc"] == best].iloc[-1]
+    assert (table["label"] == table["predicted"]).mean() == pytest.approx(chosen["val/accuracy"], abs=1e-6)
+
+
+def test_a_run_that_is_done_is_not_repeated(trained, digits):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    done, said = run(Recipe.build(small(digits)), trained.parent)
+    assert done.path == trained
+    assert "already done" in said
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_stopped_it_asks_for_resume_and_then_ends_the_same(trained, digits, tmp_path, monkeypatch):
+    recipe = Recipe.build(small(digits))
+    go_on = stopped_after(monkeypatch, 1)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path)
+    assert signal.getsignal(signal.SIGINT) == before
+    go_on()
+    cut_off = RunFolder.of(recipe, tmp_path)
+    assert cut_off.resume.exists()
+    assert not cut_off.done
+    with pytest.raises(SalignError, match=r"holds a run that was cut off\. Go on with --resume"):
+        run(recipe, tmp_path)
+    notes = cut_off.inputs.read_text()
+    cut_off.inputs.write_text(notes.replace("\n", "\nno longer there.png,1,1,00\n", 1))
+    with pytest.raises(SalignError, match=r"1 images or maps .*: no longer there\.png is gone"):
+        run(recipe, tmp_path, resume=True)
+    cut_off.inputs.write_text(notes)
+    finished, _ = run(recipe, tmp_path, resume=True)
+    for name in ("weights.safetensors", "metrics.csv", "evaluation.csv", "predictions/test_ood.csv"):
+        assert (finished.path / name).read_bytes() == (trained / name).read_bytes()
+    assert not finished.resume.exists()
+    assert not finished.inputs.exists()
+
+
+def test_resuming_keeps_the_number_format_it_began_with(digits, tmp_path, monkeypatch):
+    """On another machine, or a busy one, `auto` may choose otherwise."""
+    recipe = quick(digits, train={"epochs": 2, "precision": "auto", "memory_format": "auto"})
+    order = list(SETTINGS)
+    monkeypatch.setattr(module, "fastest", lambda *_: dict.fromkeys(order, 0.001))
+    go_on = stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path)
+    go_on()
+    order.reverse()
+    finished, said = run(recipe, tmp_path, resume=True)
+    resolved = Recipe.read(finished.recipe).train
+    assert (resolved.precision, resolved.memory_format) == SETTINGS[0]
+    assert "measured" not in said
+    assert finished.path == RunFolder.of(recipe, tmp_path).path
+
+
+@pytest.mark.parametrize("asked", ["auto", "float32"])
+def test_auto_takes_the_fastest_of_what_is_allowed_and_says_so(digits, tmp_path, monkeypatch, asked):
+    offered = []
+
+    def measured(classifier, loss, batch, settings):
+        offered.extend(settings)
+        return {setting: 0.001 * (k + 1) for k, setting in enumerate(reversed(offered))}
+
+    monkeypatch.setattr(module, "fastest", measured)
+    finished, said = run(quick(digits, train={"precision": asked, "memory_format": "auto"}), tmp_path)
+    assert offered == [setting for setting in SETTINGS if asked in ("auto", setting.precision)]
+    resolved = Recipe.read(finished.recipe).train
+    assert (resolved.precision, resolved.memory_format) == offered[-1]
+    assert f"{offered[-1]} 1 ms" in said
+
+
+def test_bfloat16_is_used_and_learns_the_same_to_its_precision(trained, digits, tmp_path):
+    half, _ = run(Recipe.build(small(digits, train={"precision": "bfloat16"})), tmp_path)
+    first, second = (pd.read_csv(path / "metrics.csv") for path in (trained, half.path))
+    assert (first["train/loss"] != second["train/loss"]).all()
+    np.testing.assert_allclose(first["train/loss"], second["train/loss"], rtol=0.1)
+    assert all(value.dtype == torch.float32 for value in load(half.path).parameters())
+
+
+@pytest.mark.parametrize("select", ["auroc", "accuracy", "last"])
+def test_the_epoch_kept_is_the_one_asked_for(digits, tmp_path, monkeypatch, select):
+    saved = []
+    original = Classifier.save
+
+    def save(self, folder):
+        saved.append({name: value.clone() for name, value in self.state_dict().items()})
+        return original(self, folder)
+
+    monkeypatch.setattr(Classifier, "save", save)
+    finished, _ = run(quick(digits, train={"epochs": 3, "select": select}), tmp_path)
+    metrics = pd.read_csv(finished.metrics)
+    scores = metrics["epoch"] if select == "last" else metrics[f"val/{select}"]
+    best, expected = -math.inf, 0
+    for score in scores:  # saved again whenever it is at least as good
+        if score >= best:
+            best, expected = score, expected + 1
+    assert len(saved) == expected
+    kept = load(finished.path).state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in saved[-1].items())
+
+
+def test_adamw_and_balanced_sampling_reach_the_weights(trained, digits, tmp_path):
+    first = (trained / "weights.safetensors").read_bytes()
+    for changes in ({"train": {"optimizer": "adamw", "lr": 0.001}}, {"data": {"sampling": "balanced"}}):
+        finished, _ = run(Recipe.build(small(digits, **changes)), tmp_path)
+        assert (finished.path / "weights.safetensors").read_bytes() != first
+
+
+def test_class_weights_come_from_the_training_labels(digits):
+    data = prepare(Recipe.build(small(digits)).data)
+    one = int((data.train.labels == 0).nonzero()[0])
+    sevens = data.train.labels.nonzero().flatten().tolist()
+    data = replace(data, train=data.train.take([one, *sevens]))  # validation has as many of both
+    assert build_loss(LossRecipe(), data).class_weights is None
+    loss = build_loss(LossRecipe(class_weights="balanced", alpha=0.2, penalty="l1"), data)
+    counts = torch.bincount(data.train.labels)
+    assert counts.tolist() != [len(data.train) / 2] * 2
+    assert isinstance(loss, Cyborg)
+    assert (loss.alpha, loss.penalty) == (0.2, "l1")
+    torch.testing.assert_close(loss.class_weights, len(data.train) / (2.0 * counts))
+    given = build_loss(LossRecipe(name="ce", class_weights=[1.0, 3.0]), data)
+    assert isinstance(given, CrossEntropy)
+    assert given.class_weights.tolist() == [1.0, 3.0]
+    with pytest.raises(SalignError, match=r"loss\.class_weights: expected 2 numbers, got 3"):
+        build_loss(LossRecipe(class_weights=[1.0, 2.0, 3.0]), data)
+
+
+def test_a_run_that_diverges_keeps_its_best_weights_and_says_what_to_do(digits, tmp_path):
+    recipe = quick(digits, train={"epochs": 3, "lr": 1e30, "schedule": "constant"})
+    with pytest.raises(SalignError, match=r"training diverged in epoch \d.*Lower train\.lr"):
+        run(recipe, tmp_path)
+    assert not RunFolder.of(recipe, tmp_path).done
+
+
+def test_the_user_is_told_what_is_trained_on_what(digits, tmp_path):
+    _, said = run(quick(digits, model={"output_stride": None}), tmp_path)
+    assert "training: 40 images (20 1, 20 7), 40 with a saliency map" in said
+    assert "validation: 20 images (10 1, 10 7)" in said
+    assert "test_iid: 20 images" in said
+    assert "class activation map of 2 x 2 cells" in said
+    assert "output_stride" in said
+    assert "training images are mirrored at random; where left and right matter, set data.augment: none" in said

@@ -1,0 +1,126 @@
+"""Images and maps that change between a kill and `--resume`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from salign.runs.folder import RunFolder
+from salign.runs.inputs import check_inputs, note_inputs
+from salign.train.prepare import prepare
+from salign.train.recipe import DataRecipe
+from salign.types import SalignError
+
+ROWS = """id,path,label,split,saliency
+a,a.png,cat,train,maps/a.png
+b,b.png,dog,train,
+c,c.png,cat,val,
+d,d.png,dog,val,maps/d.png
+e,e.png,dog,test,
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "maps").mkdir(parents=True)
+    for number, name in enumerate(["a", "b", "c", "d", "e", "maps/a", "maps/d"]):
+        Image.new("L", (4, 4), 10 + number).save(folder / f"{name}.png")
+    (folder / "m.csv").write_text(ROWS)
+    return folder
+
+
+def begun(folder):
+    """A run folder as a kill after an epoch leaves it."""
+    run = RunFolder(folder / "run")
+    run.path.mkdir(exist_ok=True)
+    note_inputs(run, data_of(folder / "photos"))
+    run.resume.write_bytes(b"an epoch")
+    return run
+
+
+def data_of(photos):
+    return prepare(DataRecipe(manifest=str(photos / "m.csv"), image_size=4))
+
+
+def test_the_notes_hold_every_image_and_map_of_every_set(photos, tmp_path):
+    noted = pd.read_csv(begun(tmp_path).inputs, dtype=str)
+    assert sorted(noted["file"]) == ["a.png", "b.png", "c.png", "d.png", "e.png", "maps/a.png", "maps/d.png"]
+    assert noted.set_index("file")["size"].astype(int)["a.png"] == (photos / "a.png").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["a.png", "c.png", "e.png", "maps/a.png", "maps/d.png"])
+def test_a_changed_file_is_named(photos, tmp_path, name):
+    run = begun(tmp_path)
+    Image.new("L", (4, 4), 99).save(photos / name)
+    with pytest.raises(SalignError, match=rf"run: 1 images or maps .*: {name} was changed\. Bring them back"):
+        check_inputs(run, data_of(photos))
+
+
+def test_the_same_size_does_not_hide_a_change(photos, tmp_path):
+    (photos / "b.png").write_bytes(raw := _padded(photos / "b.png", b"one"))
+    run = begun(tmp_path)
+    (photos / "b.png").write_bytes(changed := raw[:-3] + b"two")
+    assert len(changed) == len(raw)
+    os.utime(photos / "b.png", ns=(1, 1))
+    with pytest.raises(SalignError, match=r"b\.png was changed"):
+        check_inputs(run, data_of(photos))
+
+
+def test_a_copy_elsewhere_is_no_other_file(photos, tmp_path):
+    run = begun(tmp_path)
+    shutil.copytree(photos, tmp_path / "moved", copy_function=shutil.copyfile)  # new times, another folder
+    shutil.rmtree(photos)
+    check_inputs(run, data_of(tmp_path / "moved"))
+
+
+def test_unchanged_files_are_not_read_again(photos, tmp_path, monkeypatch):
+    run = begun(tmp_path)
+    data = data_of(photos)
+    monkeypatch.setattr("salign.runs.inputs.file_digest", None)
+    check_inputs(run, data)
+
+
+def test_rows_that_came_or_went_are_named(photos, tmp_path):
+    """Of one manifest other rows are used where files became readable or unreadable (`data.faults: leave_out`)."""
+    run = begun(tmp_path)
+    (photos / "m.csv").write_text(ROWS.replace("e,e.png", "f,f.png"))
+    (photos / "e.png").rename(photos / "f.png")
+    with pytest.raises(SalignError, match=r"2 images or maps .*: e\.png is gone, f\.png is new\."):
+        check_inputs(run, data_of(photos))
+
+
+def test_nothing_is_compared_before_the_first_epoch_or_without_notes(photos, tmp_path):
+    run = begun(tmp_path)
+    Image.new("L", (4, 4), 99).save(photos / "a.png")
+    run.resume.unlink()
+    check_inputs(run, data_of(photos))
+    run.resume.write_bytes(b"an epoch")
+    run.inputs.unlink()
+    check_inputs(run, data_of(photos))
+
+
+def test_going_on_keeps_the_first_notes_and_starting_again_writes_new_ones(photos, tmp_path):
+    run = begun(tmp_path)
+    before = run.inputs.read_text()
+    Image.new("L", (4, 4), 99).save(photos / "a.png")
+    note_inputs(run, data_of(photos))
+    assert run.inputs.read_text() == before
+    run.resume.unlink()
+    note_inputs(run, data_of(photos))
+    assert run.inputs.read_text() != before
+
+
+def test_a_finished_run_keeps_no_notes(photos, tmp_path):
+    run = begun(tmp_path)
+    run.finish()
+    assert not run.inputs.exists()
+
+
+def _padded(path, end):
+    """A PNG may be followed by anything."""
+    return path.read_bytes() + end

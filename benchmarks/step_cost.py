@@ -21,8 +21,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-from loss_cost import NETWORKS as LOSS_NETWORKS
-from loss_cost import measure_losses, show_losses
+from loss_cost import NETWORKS as LOSS_NETWORKS, measure_losses, show_losses
 from published import PublishedStep
 from rich.console import Console
 from rich.table import Table

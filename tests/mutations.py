@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 COUNT = int(os.environ.get("SALIGN_FUZZ", "200"))
 """Damaged files per reader; `SALIGN_FUZZ=10000` for a long run."""

@@ -9,17 +9,18 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"checks", "config", "errors", "files", "limits", "readers", "types"}
+FOUNDATION = {"checks", "config", "errors", "files", "index", "limits", "readers", "types"}
 TRAINED_WITH = FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"}
 MAY_IMPORT = {
     "checks": {"errors"},
     "errors": set(),
+    "index": set(),
     "limits": set(),
     "moved": set(),
     "files": {"errors"},
-    "readers": {"errors"},
+    "readers": {"errors", "index"},
     "config": {"errors", "readers"},
-    "types": {"checks", "errors"},
+    "types": {"checks", "moved"},
     "maps": FOUNDATION,
     "pages": FOUNDATION | {"maps"},
     "models": FOUNDATION,

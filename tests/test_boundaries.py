@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from salign.checks import choice, images, number, tensors, values
+from salign.errors import SalignError
 from salign.evaluate import accuracy, apcer, auroc, brier, ece, one_vs_rest
 from salign.evaluate.agreement import pearson, pointing
 from salign.evaluate.reliance import compose, region
@@ -40,7 +41,7 @@ from salign.maps.render import heat, to_picture
 from salign.maps.smooth import smooth
 from salign.models import Classifier, wrap
 from salign.train.module import learning_rate
-from salign.types import Output, SalignError
+from salign.types import Output
 
 B, K = 3, 2
 DRAW = torch.Generator().manual_seed(0)

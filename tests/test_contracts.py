@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from salign.losses import LOSSES as NAMED
-from salign.losses import Cdep, Loss, LossTerms
+from salign.errors import SalignError
+from salign.losses import LOSSES as NAMED, Cdep, Loss, LossTerms
 from salign.models import Classifier, wrap
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 B, K, SIZE = 6, 3, 64
 KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}

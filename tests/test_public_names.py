@@ -30,5 +30,5 @@ def test_subpackages_and_public_names_are_found_without_an_import_of_their_own()
 
 
 def test_a_name_that_does_not_exist_is_told_with_those_that_do() -> None:
-    with pytest.raises(AttributeError, match="module 'salign' has no attribute 'nothing'; it has LOSSES, Batch"):
+    with pytest.raises(AttributeError, match="module 'salign' has no attribute 'nothing'; it has Batch, Classifier"):
         _ = salign.nothing

@@ -1,14 +1,15 @@
-"""Modules that moved: version 0.2 still finds them where 0.1 had them, with a DeprecationWarning; 0.3 will not."""
+"""What moved: version 0.2 still finds it where 0.1 had it, with a DeprecationWarning; 0.3 will not."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "salign.annotate.auto": "salign.machine.annotate",
@@ -67,6 +68,11 @@ MOVED = {
 }
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
+MOVED_NAMES = {
+    "salign.types": {"SalignError": "salign.errors"},
+}
+"""Module -> the names that moved out of it, and where they are now."""
+
 
 class _Alias(Loader):
     """Loads the module of another name, and says so."""
@@ -100,3 +106,17 @@ class _Finder(MetaPathFinder):
 def find_moved_modules() -> None:
     """Let imports find the old names; called once, by `salign` itself."""
     sys.meta_path.append(_Finder())
+
+
+def moved_names(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module out of which names moved: it finds them, with a DeprecationWarning."""
+
+    def get(name: str) -> Any:
+        home = MOVED_NAMES[module].get(name)
+        if home is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        message = f"{module}.{name} is {home}.{name} now; the old name goes with version 0.3"
+        warnings.warn(message, DeprecationWarning, 2)
+        return getattr(importlib.import_module(home), name)
+
+    return get

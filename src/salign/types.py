@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.checks import tensors, values
-from salign.errors import SalignError
+from salign.moved import moved_names
 
-__all__ = ["SEPARATOR", "Batch", "Output", "SalignError", "names_in"]
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
 
 SEPARATOR = ";"
 """Between the class names of an image that may have several labels, in tables."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from salign.annotations.match import Images
-from salign.types import SalignError
+from salign.errors import SalignError
 
 THERE = Images(["train/a.png", "test/a.png", "test/b.jpg", "deep/er/c.tif", "c.png", "v1.2.3.dcm", "d.png", "d.jpg"])
 

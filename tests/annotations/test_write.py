@@ -16,9 +16,9 @@ from salign.annotations.shape_files import read_marked, shapes_file
 from salign.annotations.write import Output, provenance, slug, write_annotated
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.image import read_saliency
+from salign.errors import SalignError
 from salign.maps.rasterize import fixation_map, rasterize
 from salign.maps.shapes import Box, Fixation, Polygon, Stroke
-from salign.types import SalignError
 
 SIZE = (20, 30)
 LEFT, RIGHT, TOP = Box(0, 0, 10, 20), Box(20, 0, 30, 20), Box(0, 0, 30, 5)

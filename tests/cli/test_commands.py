@@ -13,7 +13,7 @@ import typer
 from command import salign
 from salign import __version__
 from salign.cli import app
-from salign.types import SalignError
+from salign.errors import SalignError
 
 WRITES = {
     ("demo",): "Folder for the images, the study and its report",

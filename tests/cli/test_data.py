@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from salign.cli import data as module
 from salign.data.manifest import Manifest
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def run(*arguments, code=0):

@@ -16,7 +16,7 @@ from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
 from salign.cli import maps as module
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def run(*arguments, code=0):

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from salign.cli import maps_combine
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.image import read_saliency
+from salign.errors import SalignError
 from salign.evaluate.annotators import ceiling
 from salign.maps.aggregate import AGGREGATES, accuracy_weights, agreement_weights, overlap, weighted
 from salign.maps.files import write_map
 from salign.maps.granularity import GRAINS, coarsen
 from salign.maps.smooth import smooth
-from salign.types import SalignError
 
 PEOPLE = ("anna", "ben", "cy")
 SEEN = {"a": PEOPLE, "b": PEOPLE, "c": ("ben",), "d": ()}

@@ -18,8 +18,8 @@ from PIL import Image
 from command import salign, small, written
 from salign.annotate.opening import open_collection
 from salign.cli import app
+from salign.errors import SalignError
 from salign.files import check_output
-from salign.types import SalignError
 
 FOLDER, FILE = "folder", "file"
 OUTPUTS = {

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 import references.agreement as slow
-from salign.evaluate import agreement as maps_agree
-from salign.evaluate import auroc
+from salign.errors import SalignError
+from salign.evaluate import agreement as maps_agree, auroc
 from salign.evaluate.agreement import HIGHER_IS_BETTER, LABELS, METRICS, agreement, dice, distribution, iou, pointing
 from salign.maps import resize
-from salign.types import SalignError
 
 FEW = settings(max_examples=40, deadline=None)
 SHAPE = (5, 6)

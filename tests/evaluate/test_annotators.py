@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, iou
 from salign.evaluate.annotators import against_annotators, ceiling, normalised
 from salign.maps import resize
-from salign.types import SalignError
 
 
 def people(seed: int, annotators: int, noise: float) -> torch.Tensor:

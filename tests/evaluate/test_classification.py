@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn import metrics
 from torchmetrics.functional import classification as oracle
 
 from references import figures
+from salign.errors import SalignError
 from salign.evaluate import (
     accuracy,
     auroc,
@@ -23,7 +23,6 @@ from salign.evaluate import (
     one_vs_rest,
 )
 from salign.evaluate.ranking import Ranking
-from salign.types import SalignError
 
 
 def sample(images: int, classes: int, seed: int, *, ties: bool = False):

@@ -8,14 +8,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from references import comparison as slow
+from salign.errors import SalignError
 from salign.evaluate import accuracy, auroc, one_vs_rest
 from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed, words
-from salign.types import SalignError
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,15 +8,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.consistency import answer_consistency, entropy, fleiss_kappa, map_consistency, mean_map
 from salign.maps import min_max
-from salign.types import SalignError
 
 ANSWERS = arrays(np.int64, st.tuples(st.integers(2, 5), st.integers(1, 6)), elements=st.integers(0, 3))
 

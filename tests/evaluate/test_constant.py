@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from salign.errors import SalignError
 from salign.evaluate.constant import TINY, constant_answer, constant_note
-from salign.types import SalignError
 
 SAME = [[0.9, 0.1], [0.6, 0.4], [0.55, 0.45]]
 

@@ -7,14 +7,13 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from references import comparison as slow
+from salign.errors import SalignError
 from salign.evaluate.delong import delong
-from salign.types import SalignError
 
 pytestmark = pytest.mark.filterwarnings("error")
 

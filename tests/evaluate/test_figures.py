@@ -10,6 +10,7 @@ import pytest
 from sklearn import metrics
 
 from references.tables import predictions
+from salign.errors import SalignError
 from salign.evaluate import (
     acer,
     apcer_per_species,
@@ -21,7 +22,6 @@ from salign.evaluate import (
     one_vs_rest,
 )
 from salign.evaluate.figures import _two_class
-from salign.types import SalignError
 
 PAIR = ["live", "spoof"]
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from salign.errors import SalignError
 from salign.evaluate import evaluate_multi_label, read_predictions, validate
-from salign.types import SalignError
 
 CLASSES = ["a", "b", "c"]
 

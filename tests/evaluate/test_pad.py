@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from references import figures
+from salign.errors import SalignError
 from salign.evaluate import (
     acer,
     apcer,
@@ -18,7 +18,6 @@ from salign.evaluate import (
     threshold_at_apcer,
     threshold_at_eer,
 )
-from salign.types import SalignError
 
 PRESENTATIONS = st.lists(
     st.tuples(st.integers(0, 8), st.booleans(), st.sampled_from(["print", "replay", "mask"])), min_size=2, max_size=40

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from references.tables import predictions
+from salign.errors import SalignError
 from salign.evaluate import PredictionsWriter, columns_for, read_predictions, validate
-from salign.types import SalignError
 
 CLASSES = ["NA", "1", 'naïve, "so"']
 

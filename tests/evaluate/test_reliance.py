@@ -5,13 +5,13 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import ndimage
 from sklearn import metrics
 
+from salign.errors import SalignError
 from salign.evaluate.reliance import COLUMNS, FILLS, GROUP, compose, region, reliance, surroundings
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 SIDE = 32
 INSIDE = (slice(8, 24), slice(8, 24))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
+from salign.errors import SalignError
 from salign.evaluate import accuracy, auroc, bootstrap_counts, percentile_interval
-from salign.types import SalignError
 
 
 def test_strata_keep_their_size_and_the_seed_decides() -> None:

@@ -10,12 +10,12 @@ import yaml
 
 from command import salign
 from made_study import made
+from salign.errors import SalignError
 from salign.experiment import demo
 from salign.experiment.demo import run_demo
 from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
-from salign.types import SalignError
 
 
 @pytest.fixture

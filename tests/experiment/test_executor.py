@@ -13,9 +13,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.experiment import runner
 from salign.experiment.runner import LocalExecutor, RayExecutor, environments
-from salign.types import SalignError
 
 PLAYER = """
 import os, pickle, signal, sys, time

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from salign.data.controls import BY_SHARE, CONTROLS
+from salign.errors import SalignError
 from salign.experiment.arms import PLAIN, arm_changes, controls_among, times
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import ALL_IMAGES, Study, expand
-from salign.types import SalignError
 
 
 def content(manifest: Path, **changes: Any) -> dict[str, Any]:

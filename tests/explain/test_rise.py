@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from references import rise as reference
+from salign.errors import SalignError
 from salign.explain import rise
 from salign.explain.rise import draw, enlarge
-from salign.types import Output, SalignError
+from salign.types import Output
 
 
 def corner(images: Tensor) -> Output:

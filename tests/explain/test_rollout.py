@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from references import rollout as slow
+from salign.errors import SalignError
 from salign.explain import rollout
 from salign.explain.rollout import attention_of, flow
 from salign.models import Classifier
-from salign.types import SalignError
 
 
 def build(**options: Any) -> Any:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from salign.errors import SalignError
 from salign.losses import LOSSES, Loss
 from salign.losses.base import going_back
 from salign.models import Classifier, wrap
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 B, SIZE, CLASSES = 4, 64, ("a", "b", "c")
 SWIN = {"img_size": SIZE, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (2, 2)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import exp
 
-import pixels
 import pytest
 import torch
 from torch import Tensor
 
+import pixels
 from references import cdep as slow
 from salign.losses import LOSSES, decomposition_outside, parts_of_logits
 from salign.models import Classifier

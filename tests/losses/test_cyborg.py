@@ -7,16 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torch import Tensor
 
 from references import cyborg as slow
+from salign.errors import SalignError
 from salign.losses import Cyborg, cross_entropy, cyborg, saliency_distance
 from salign.losses.cyborg import asked_classes
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 B, K, C, SIZE = 4, 3, 6, (5, 7)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pixels
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import googlenet
 
+import pixels
 from references import decomposition as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, decomposed
 from salign.models import Classifier, wrap
-from salign.types import SalignError
 
 NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
     "resnet18": (64, {}),

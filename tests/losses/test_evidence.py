@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from references import evidence as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, evidence_outside
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 B, K, SIZE = 4, 3, (5, 7)
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from second_look import Small, make_batch
 from torch import Tensor
 
 from references import gain as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, erase, erased_score, saliency_distance
-from salign.types import Output, SalignError
+from salign.types import Output
+from second_look import Small, make_batch
 
 
 @pytest.mark.parametrize(("omega", "sigma0"), [(10.0, 0.5), (100.0, 0.25)])

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from guided_case import ANNOTATED, case, figures, made, of_true_class, slow_maps
 from references import gradia as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.gradia import gradia, overlap
-from salign.types import SalignError
 
 WEIGHTS = torch.tensor([[[1.0, 1.0], [0.4, 1.6]], [[0.8, 0.2], [1.0, 1.0]]])
 

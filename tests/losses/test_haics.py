@@ -9,9 +9,9 @@ import torch
 
 from guided_case import ANNOTATED, case, figures, made, of_true_class, slow_maps
 from references import haics as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.haics import cell_cross_entropy
-from salign.types import SalignError
 
 both = pytest.mark.parametrize("cells", ["all", "marked"])
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pixels
 import pytest
 import torch
 
+import pixels
 from references import harmonization as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, harmonization
 from salign.losses.harmonization import pyramid
-from salign.types import SalignError
 
 every_way = pytest.mark.parametrize("colours", ["mean", "absolute"])
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from guided_case import ANNOTATED, case, figures, made, of_true_class, slow_maps
-from references import cyborg as slow_distance
-from references import hint as slow
+from references import cyborg as slow_distance, hint as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.hint import ranking_violation
-from salign.types import SalignError
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pixels
 import pytest
 import torch
 from torch import Tensor
 
+import pixels
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.base import going_back, input_gradient
 from salign.models import Classifier
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 SIZE = 64
 SWIN = {"img_size": SIZE, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (2, 2)}

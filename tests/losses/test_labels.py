@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pixels
 import pytest
-import second_look
 import torch
 from torch import Tensor
 
+import pixels
+import second_look
 from guided_case import K, case, slow_maps
-from references import cyborg as slow_distance
-from references import divisive as slow_divisive
-from references import entropy as slow_entropy
-from references import labels as slow
+from references import cyborg as slow_distance, divisive as slow_divisive, entropy as slow_entropy, labels as slow
 from salign.losses import (
     LOSSES,
     cross_entropy,

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from guided_case import case, figures, of_true_class, slow_maps
-from references import cyborg as slow_distance
-from references import reaction_time as slow
+from references import cyborg as slow_distance, reaction_time as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, cross_entropy
 from salign.losses.reaction_time import timed_cross_entropy
-from salign.types import SalignError
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0], [1.0, 3.0, 1.0], [-2.0, 4.0, 0.0]])
 LABELS = torch.tensor([0, 2, 0, 0])

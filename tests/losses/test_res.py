@@ -9,12 +9,12 @@ import torch
 
 from guided_case import ANNOTATED, case, figures, made, of_true_class, slow_maps
 from references import res as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.res import certain, res_distance
 from salign.losses.smoothing import convolved, gaussian
 from salign.models import Classifier
 from salign.train.module import GuidedTraining
-from salign.types import SalignError
 
 both = pytest.mark.parametrize("name", ["res_g", "res_l"])
 

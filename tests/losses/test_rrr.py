@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pixels
 import pytest
 import torch
 
-from references import cyborg
-from references import rrr as slow
+import pixels
+from references import cyborg, rrr as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, gradient_outside
-from salign.types import SalignError
 
 every_form = pytest.mark.parametrize("form", ["squared", "l1", "cosine"])
 

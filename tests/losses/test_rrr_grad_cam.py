@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pixels
 import pytest
 import torch
 
-from references import cyborg
-from references import rrr_grad_cam as slow
+import pixels
+from references import cyborg, rrr_grad_cam as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, grad_cam_outside
-from salign.types import Output, SalignError
+from salign.types import Output
 
 
 @pytest.mark.parametrize("seed", [0, 1])

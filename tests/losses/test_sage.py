@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from second_look import SIZE, Small, make_batch, maps_of
 
 from references import sage as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, jensen_shannon, kept_and_destroyed, saliency_triplet
-from salign.types import SalignError
+from second_look import SIZE, Small, make_batch, maps_of
 
 COUNTS = torch.tensor([True, True, False, True, False])
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from references import swap as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, evidence_outside, swap_consistency, swapped
 from salign.losses.swap import partners
-from salign.types import Output, SalignError
+from salign.types import Output
 from second_look import SIZE, Small, make_batch, maps_of
 
 

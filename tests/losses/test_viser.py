@@ -8,9 +8,9 @@ from torch import Tensor
 
 from guided_case import ANNOTATED, case, figures, made, slow_maps
 from references import viser as slow
+from salign.errors import SalignError
 from salign.losses import LOSSES, cross_entropy
 from salign.losses.viser import blended, smoothed_distance
-from salign.types import SalignError
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

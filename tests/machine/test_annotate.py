@@ -10,20 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from command import salign, small
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_image, read_saliency, shape_mismatch
+from salign.errors import SalignError
 from salign.explain import cam, grad_cam, rise
 from salign.machine.annotate import Ensemble, NetMaker, TeacherMaker, auto_annotate, maker_of, shape_for
 from salign.maps import min_max
 from salign.models import Classifier, SaliencyNet, load
 from salign.runs.fit import fit
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 
 @pytest.fixture

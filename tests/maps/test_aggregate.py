@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from references.aggregate import reference_overlap, reference_pixel, reference_staple
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.annotators import ceiling
 from salign.maps.aggregate import (
@@ -21,7 +21,6 @@ from salign.maps.aggregate import (
     staple,
     weighted,
 )
-from salign.types import SalignError
 
 maps = hnp.arrays(
     "float64",

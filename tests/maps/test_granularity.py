@@ -5,13 +5,12 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
+from salign.errors import SalignError
 from salign.evaluate.agreement import marked
 from salign.maps.granularity import GRAINS, coarsen
-from salign.types import SalignError
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 

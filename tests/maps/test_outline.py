@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter
 
+from salign.errors import SalignError
 from salign.maps.outline import outlines
 from salign.maps.rasterize import rasterize
-from salign.types import SalignError
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))

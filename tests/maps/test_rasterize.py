@@ -5,17 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from references.rasterize import reference_fixation_map, reference_rasterize
-from salign.maps import polygon as polygon_module
-from salign.maps import rasterize as rasterize_module
-from salign.maps import stroke as stroke_module
+from salign.errors import SalignError
+from salign.maps import polygon as polygon_module, rasterize as rasterize_module, stroke as stroke_module
 from salign.maps.rasterize import covers, fixation_map, rasterize
 from salign.maps.scan import rows_of
 from salign.maps.shapes import Box, Fixation, Polygon, Shape, Stroke
-from salign.types import SalignError
 
 SIZE = (13, 17)
 quarter = st.integers(-24, 96).map(lambda n: n / 4)

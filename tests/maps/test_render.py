@@ -11,8 +11,8 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
+from salign.errors import SalignError
 from salign.maps.render import heat, overlay, png_data_uri, thumbnail, to_picture
-from salign.types import SalignError
 
 
 def test_heat_stays_within_six_levels_of_plasma():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.maps import SaliencyMap
-from salign.types import SalignError
 
 
 @pytest.mark.parametrize(

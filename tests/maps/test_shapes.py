@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from salign.errors import SalignError
 from salign.maps.shapes import (
     FARTHEST,
     MOST_POINTS,
@@ -19,7 +19,6 @@ from salign.maps.shapes import (
     shape_from_json,
     shape_to_json,
 )
-from salign.types import SalignError
 
 number = st.floats(-FARTHEST, FARTHEST)
 point = st.tuples(number, number)

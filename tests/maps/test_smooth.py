@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.maps.smooth import pixels_per_degree, sigma_in_pixels, smooth
-from salign.types import SalignError
 
 
 def direct(values: torch.Tensor, sigma: float) -> torch.Tensor:

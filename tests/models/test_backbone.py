@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from references.cam import head_gradient_cam
+from salign.errors import SalignError
 from salign.models import Backbone
 from salign.models.backbone import Cam
-from salign.types import Output, SalignError
+from salign.types import Output
 
 K = 5
 AVERAGE = {"global_pool": "avg"}

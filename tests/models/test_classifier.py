@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.models import Classifier, Threshold
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 CLASSES = ["benign", "malignant", "none"]
 

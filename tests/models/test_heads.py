@@ -11,9 +11,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from salign.errors import SalignError
 from salign.models import Classifier, wrap
 from salign.models.heads import draw_small_head
-from salign.types import SalignError
 
 AVERAGE = {"global_pool": "avg"}
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 from references.cam import head_gradient_cam
+from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.models import Wrapped, wrap
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 K = 3
 

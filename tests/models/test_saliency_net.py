@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.models import Classifier, SaliencyNet
 from salign.models.saliency_net import CONFIG, ENCODER, UNet, UNetPlusPlus
-from salign.types import SalignError
 
 NETWORKS = {
     "test_resnet": {},

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from references import efficientnet_lite
+from salign.errors import SalignError
 from salign.models import Classifier
 from salign.models.weights import load_weights
-from salign.types import SalignError
 
 
 def network(classes: int = 3, name: str = "test_resnet") -> torch.nn.Module:
@@ -145,7 +145,7 @@ def test_a_hub_out_of_reach_gives_one_clear_message(tmp_path: Path, environment:
     code = (
         "import time, timm; time.sleep = lambda seconds: None\n"  # the hub's client waits between tries
         "from salign.models.weights import load_weights\n"
-        "from salign.types import SalignError\n"
+        "from salign.errors import SalignError\n"
         "try: load_weights(timm.create_model('test_resnet', num_classes=3), 'test_resnet', 'imagenet')\n"
         "except SalignError as error: print(error)\n"
     )

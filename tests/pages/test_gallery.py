@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from salign.errors import SalignError
 from salign.maps.render import overlay
 from salign.pages.gallery import Item, write_gallery, write_grid_png
-from salign.types import SalignError
 
 IMAGE = torch.randint(0, 256, (3, 250, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 MODEL = torch.tensor([[-4.0, 0.0], [2.0, 8.0]])

@@ -21,12 +21,12 @@ from salign.data.manifest import Manifest
 from salign.data.manifest.image_files import image_files
 from salign.data.manifest.sources import from_cvrl
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency
+from salign.errors import SalignError
 from salign.evaluate.predictions import read_predictions
 from salign.models import Classifier
 from salign.runs.folder import RunFolder
 from salign.train.callbacks import PlainFile
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 
 @pytest.fixture(autouse=True)

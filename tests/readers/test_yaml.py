@@ -5,8 +5,7 @@ import pytest
 import yaml
 
 from salign.errors import SalignError
-from salign.readers import parse_yaml, read_yaml
-from salign.readers import yaml as module
+from salign.readers import parse_yaml, read_yaml, yaml as module
 
 NINE = ",".join(["*{}"] * 9)
 

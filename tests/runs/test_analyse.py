@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from salign.data.manifest import Manifest
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.reliance import FILLS, reliance
 from salign.models import load
@@ -23,7 +24,7 @@ from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
 from salign.train import analyse as module
 from salign.train.recipe import Recipe
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 SETS = ("val", "test_iid", "test_ood")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from salign.errors import SalignError
 from salign.runs.compare import compare_runs, read_maps
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 
 def analysed(path, classes=("a", "b"), **sets):

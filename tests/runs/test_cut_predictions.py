@@ -8,13 +8,13 @@ import shutil
 import pytest
 
 from command import salign
+from salign.errors import SalignError
 from salign.evaluate import read_predictions
 from salign.experiment.report.answers import read_answers
 from salign.runs.analyse import analyse_run
 from salign.runs.compare import answers_note
 from salign.runs.folder import RunFolder
 from salign.runs.report import evaluate_run
-from salign.types import SalignError
 
 READERS = {
     "evaluate": lambda run: evaluate_run(run, resamples=0),

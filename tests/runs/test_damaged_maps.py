@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mutations import survive
+from salign.errors import SalignError
 from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 GOOD = {
     "test/ids": np.array(["a", "b"]),

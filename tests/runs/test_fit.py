@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from command import small, stopped_after
+from salign.errors import SalignError
 from salign.losses import CrossEntropy, Cyborg
 from salign.models import Classifier, load
 from salign.runs.fit import build_loss, fit
@@ -18,7 +19,6 @@ from salign.train import fit as module
 from salign.train.prepare import prepare
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.speed import SETTINGS
-from salign.types import SalignError
 
 
 def quick(digits, **changes):

@@ -10,6 +10,7 @@ import torch
 from command import salign, small, stopped_after, written
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
+from salign.errors import SalignError
 from salign.evaluate.agreement import pearson
 from salign.maps import min_max
 from salign.maps.files import write_map
@@ -25,7 +26,6 @@ from salign.runs.saliency_report import (
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
 from salign.train.saliency_recipe import SaliencyRecipe
-from salign.types import SalignError
 
 
 def content(manifest, **changes):

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.runs.folder import RunFolder, environment
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 
 @pytest.fixture

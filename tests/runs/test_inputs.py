@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from salign.errors import SalignError
 from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.train.prepare import prepare
 from salign.train.recipe import DataRecipe
-from salign.types import SalignError
 
 ROWS = """id,path,label,split,saliency
 a,a.png,cat,train,maps/a.png

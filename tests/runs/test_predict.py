@@ -14,11 +14,12 @@ from salign.data.manifest import Manifest
 from salign.data.manifest.derive import free_columns
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate import read_predictions
 from salign.models import Classifier, Threshold
 from salign.runs.predict import predict_batches, predict_folder
 from salign.train import predict as module
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 CLASSES = ("left", "right", "other")
 

@@ -17,6 +17,7 @@ from command import salign, small, written
 from salign.data.manifest import Manifest
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
 from salign.machine.annotate import maker_of
 from salign.maps import min_max
@@ -26,7 +27,6 @@ from salign.runs.compare import compare_runs, read_maps
 from salign.runs.folder import RunFolder
 from salign.train.prepare import balanced_weights, prepare
 from salign.train.recipe import DataRecipe, Recipe
-from salign.types import SalignError
 
 CLASSES = ["even", "low", "three"]
 SETS = ["val", "test_iid", "test_ood"]

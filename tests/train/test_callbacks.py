@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
+from salign.errors import SalignError
 from salign.models import Classifier
 from salign.train.callbacks import History, KeepBest, ResumePoint
-from salign.types import SalignError
 
 
 class Trained:

@@ -7,8 +7,8 @@ import torch
 
 from command import salign, small, written
 from salign import checks
+from salign.errors import SalignError
 from salign.train.trainer import choose_device
-from salign.types import SalignError
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from torch.utils.data import default_collate
 
 from command import small
 from salign.data.reading.dataset import SeededSampler
+from salign.errors import SalignError
 from salign.losses import saliency_distance
 from salign.models import Classifier
 from salign.runs.fit import fit
 from salign.train.module import learning_rate
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 
 def run(recipe, out):

@@ -10,9 +10,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from salign.data.controls import BY_SHARE, CONTROLS, keep_maps, shuffled, subset
 from salign.data.controls.pixels import inverted
 from salign.data.manifest import Manifest, ManifestError
+from salign.errors import SalignError
 from salign.train.prepare import balanced_weights, of_machines, prepare
 from salign.train.recipe import DataRecipe
-from salign.types import SalignError
 
 
 @pytest.fixture

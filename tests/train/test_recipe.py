@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
 from salign.config import merge
+from salign.errors import SalignError
 from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
 from salign.train.presets import PRESETS
 from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe
 from salign.train.saliency_recipe import SaliencyRecipe
-from salign.types import SalignError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

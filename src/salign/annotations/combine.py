@@ -20,11 +20,10 @@ from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault
 from salign.data.manifest.derive import moved, with_new_maps
 from salign.data.manifest.file_names import slug
 from salign.data.reading.image import read_saliency
-from salign.errors import nearest
+from salign.errors import SalignError, nearest
 from salign.maps.aggregate import AGGREGATES, accuracy_weights, aggregate, leave_one_out, staple, weighted
 from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
-from salign.types import SalignError
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from salign.data.manifest.image_files import SUFFIXES, image_files, same_name, stem
-from salign.types import SalignError
+from salign.errors import SalignError
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""

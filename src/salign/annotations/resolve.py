@@ -15,10 +15,11 @@ from salign.annotations.rle import Runs, at_size
 from salign.data.manifest import Fault
 from salign.data.manifest.image_files import same_name
 from salign.data.reading.image import ImageError, image_size, shape_mismatch
+from salign.errors import SalignError
 from salign.maps.rasterize import covers, fixation_map, rasterize
 from salign.maps.shapes import Fixation, Shape, bounds, scaled
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError, names_in
+from salign.types import names_in
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from salign.data.reading.image import MAX_PIXELS
-from salign.types import SalignError
+from salign.errors import SalignError
 
 MOST_RUNS = 5_000_000
 """A mask in more pieces than this is noise, not a mark."""

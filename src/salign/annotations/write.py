@@ -18,11 +18,11 @@ from salign.annotations.shape_files import shapes_file, write_shapes
 from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestError
 from salign.data.manifest.file_names import output_names, slug
 from salign.data.manifest.folder_layout import folder_layout
+from salign.errors import SalignError
 from salign.files import check_output
 from salign.maps.aggregate import AGGREGATES, aggregate
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
-from salign.types import SalignError
 
 COMBINE = (*AGGREGATES, "each")
 """What may become of several people's maps of one image."""

@@ -24,11 +24,11 @@ def benchmark(
     from rich.progress import track
     from rich.table import Table
 
+    from salign.errors import SalignError
     from salign.files import check_output, replace_text
     from salign.losses import LOSSES
     from salign.models import Classifier
     from salign.train.speed import SETTINGS, random_batch, step_seconds
-    from salign.types import SalignError
 
     if output is not None:
         check_output(output)

@@ -26,8 +26,8 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from salign.checks import choice, number, tensors
+from salign.errors import SalignError
 from salign.maps import min_max, resize, sum_to_one, varies
-from salign.types import SalignError
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """`(model (N, h, w), human (N, H, W)) -> (N,)` float64."""

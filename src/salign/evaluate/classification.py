@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from salign.checks import number
+from salign.errors import SalignError
 from salign.evaluate.ranking import (
     Array,
     Ranking,
@@ -26,7 +27,6 @@ from salign.evaluate.ranking import (
     ratio,
     yes_or_no,
 )
-from salign.types import SalignError
 
 
 def _right(predicted: ArrayLike, labels: ArrayLike) -> Array:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
-from salign.types import SalignError
 
 FLIPS = 2**14
 """The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""

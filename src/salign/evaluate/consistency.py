@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from salign.checks import number
+from salign.errors import SalignError
 from salign.evaluate.agreement import Metric, distribution, metric_of
 from salign.maps import min_max
-from salign.types import SalignError
 
 SYMMETRIC = frozenset({"cc", "spearman", "sim", "ssim"})
 """Metrics that do not change when the two maps change places."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from salign.errors import SalignError
 from salign.evaluate.ranking import finite
-from salign.types import SalignError
 
 TINY = 0.01
 """Probabilities of a class that lie within so much of each other, over all images, tell no images apart."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from salign.errors import SalignError
 from salign.evaluate.ranking import Array, finite
 from salign.evaluate.statistics import upper_tail
-from salign.types import SalignError
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
+from salign.errors import SalignError
 from salign.evaluate import classification, pad
 from salign.evaluate.constant import constant_note
 from salign.evaluate.images import Images, named, prepare, require
 from salign.evaluate.ranking import Array, Ranking
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
-from salign.types import SalignError
 
 COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "n", "note")
 TEXT = ("split", "group_column", "group", "metric", "note")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from salign.errors import SalignError
 from salign.evaluate.predictions import logits_of, probabilities_of, text_of, validate
 from salign.evaluate.ranking import Array
-from salign.types import SalignError
 
 EMPTY = "(empty)"
 """How an empty cell of a split, group or species column is named."""

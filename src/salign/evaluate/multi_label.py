@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from salign.errors import SalignError
 from salign.evaluate import classification
 from salign.evaluate.constant import constant_note
 from salign.evaluate.figures import Line, by_part, figure_lines
 from salign.evaluate.images import require
 from salign.evaluate.predictions import named_in, probabilities_of, validate
 from salign.evaluate.ranking import Array, Ranking, ratio
-from salign.types import SalignError
 
 
 def evaluate_multi_label(

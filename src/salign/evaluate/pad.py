@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from salign.checks import number
+from salign.errors import SalignError
 from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio, yes_or_no
-from salign.types import SalignError
 
 ONE_SPECIES = "all attacks"
 

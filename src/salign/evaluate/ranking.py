@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 Array = NDArray[Any]
 ROUNDING = 1e-6

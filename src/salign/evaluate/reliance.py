@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import choice, number, tensors, values
+from salign.errors import SalignError
 from salign.evaluate.classification import accuracy, auroc, one_vs_rest
 from salign.evaluate.constant import constant_note
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 COLUMNS = ("kept", "fill", "metric", "value", "images", "note")
 GROUP = 32

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from salign.errors import SalignError
 from salign.evaluate.ranking import Array
-from salign.types import SalignError
 
 _CELLS = 4_000_000
 """Counts held at once (32 MB as float64), so that memory does not grow with images times resamples."""

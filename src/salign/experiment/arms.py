@@ -8,8 +8,8 @@ from typing import Any
 
 from salign.config import merge
 from salign.data.controls import BY_SHARE, CONTROLS, find_control
+from salign.errors import SalignError
 from salign.losses import LOSSES
-from salign.types import SalignError
 
 Changes = dict[str, Any]
 """Nested recipe values."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from salign.data.shortcuts.decoy import write_decoy_digits
+from salign.errors import SalignError
 from salign.experiment.report import write_report
 from salign.experiment.report.groups import groups_of
 from salign.experiment.report.summary import findings
@@ -16,7 +17,6 @@ from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import Results, StudyFolder, read_results
 from salign.experiment.study import Study
 from salign.files import check_output, replace_text
-from salign.types import SalignError
 
 DIGITS_SEED = 2
 """The settings of the study were chosen with the digits of seed 0."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from salign.errors import install
+from salign.errors import SalignError, install
 from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
@@ -27,7 +27,6 @@ from salign.files import check_output
 from salign.runs.folder import RunFolder
 from salign.train.guidance import check_maps
 from salign.train.trainer import choose_device
-from salign.types import SalignError
 
 ATTEMPTS = 3
 """How often a cell is begun whose process or machine dies under it."""

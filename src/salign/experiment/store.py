@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from salign.errors import SalignError
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
 from salign.experiment.study import Cell, Study, expand
@@ -19,7 +20,6 @@ from salign.files import replace_text
 from salign.readers import read_json
 from salign.runs.analyse import analyse_run
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
 """Columns that say which cell."""

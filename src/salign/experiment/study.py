@@ -14,10 +14,10 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from salign.config import Section, explained, merge, read_values
+from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, times
 from salign.runs.report import set_names
 from salign.train.recipe import Recipe, found_manifest
-from salign.types import SalignError
 
 ALL_IMAGES = -1
 """`Cell.images` where no limit is set."""

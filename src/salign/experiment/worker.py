@@ -22,11 +22,11 @@ from typing import BinaryIO
 import torch
 from filelock import FileLock
 
+from salign.errors import SalignError
 from salign.experiment.store import read_cell, summarise
 from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 
 @dataclass(frozen=True)

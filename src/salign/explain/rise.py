@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import number, tensors, values
+from salign.errors import SalignError
 from salign.explain.state import Model, evaluating
-from salign.types import SalignError
 
 
 def rise(

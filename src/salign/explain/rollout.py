@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from salign.checks import tensors
+from salign.errors import SalignError
 from salign.explain.state import evaluating
-from salign.types import SalignError
 
 
 def rollout(model: nn.Module, images: Tensor) -> Tensor:

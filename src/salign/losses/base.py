@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, distributed, nn
 
 from salign.checks import tensors, values
+from salign.errors import SalignError
 from salign.maps import min_max, resize, varies
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 
 class LossTerms(NamedTuple):

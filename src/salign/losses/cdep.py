@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, tensors
+from salign.errors import SalignError
 from salign.losses.base import at_least_float32, averaged, human_maps
 from salign.losses.decomposition import decomposed
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import look_again
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Decomposes = Literal["head", "network"]
 

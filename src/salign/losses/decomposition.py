@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import tensors, values
+from salign.errors import SalignError
 from salign.losses.base import at_least_float32
 from salign.maps.tensor_ops import ROUNDING
-from salign.types import SalignError
 
 
 def decomposed(network: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from salign.checks import number, tensors
+from salign.errors import SalignError
 from salign.losses.base import LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, right, true_class
 from salign.maps import min_max
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Weights = tuple[float, float]
 """Of the answer (cross-entropy), and of the attention (distance of the maps)."""

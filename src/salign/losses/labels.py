@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from salign.checks import readable, tensors, values
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def check_answers(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from salign.types import Output, SalignError
+from salign.errors import SalignError
+from salign.types import Output
 
 
 def look_again(output: Output, images: Tensor, loss: str) -> Output:

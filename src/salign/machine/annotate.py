@@ -25,6 +25,7 @@ from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import image_size
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.agreement import pearson
 from salign.explain import grad_cam, rise
 from salign.files import check_output
@@ -35,7 +36,6 @@ from salign.models.classifier import CONFIG as CLASSIFIER
 from salign.models.saliency_net import CONFIG as NET
 from salign.models.saved import WEIGHTS
 from salign.readers import file_digest
-from salign.types import SalignError
 
 METHODS = ("cam", "grad_cam", "rise")
 """How a classifier says where."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, number, tensors, values
-from salign.types import SalignError
+from salign.errors import SalignError
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """`(N, H, W)` and `(N, H, W)` -> `(N,)`, as those of `salign.evaluate.agreement`."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from salign.checks import number
+from salign.errors import SalignError
 from salign.maps.tensor_ops import min_max, varies
-from salign.types import SalignError
 
 
 def blend(images: Tensor, others: Tensor, maps: Tensor) -> Tensor:

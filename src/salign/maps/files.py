@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.files import replacing
-from salign.types import SalignError
 
 
 def write_map(path: Path, values: np.ndarray | Tensor) -> Path:

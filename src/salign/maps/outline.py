@@ -9,8 +9,8 @@ import contourpy
 import numpy as np
 
 from salign.checks import number
+from salign.errors import SalignError
 from salign.maps.shapes import Polygon
-from salign.types import SalignError
 
 
 def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> list[Polygon]:

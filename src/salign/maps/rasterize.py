@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from salign.errors import SalignError
 from salign.maps.polygon import inside_polygon
 from salign.maps.scan import Window
 from salign.maps.shapes import FARTHEST, SMALLEST_SPREAD, Box, Fixation, Polygon, Shape, Stroke
 from salign.maps.stroke import inside_stroke
-from salign.types import SalignError
 
 _PIXELS_AT_ONCE = 1 << 22
 """Pixels that are worked on together: bounds the memory of a large image."""

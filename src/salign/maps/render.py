@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from salign.checks import tensors
-from salign.checks import values as in_range
+from salign.checks import tensors, values as in_range
+from salign.errors import SalignError
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError
 
 OPACITY = 0.55
 """How opaque the overlay is where the map is 1; the image stays readable below."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 _PROVENANCE = re.compile(r"(human|model):\S.*|mask|unknown")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 Point = tuple[float, float]
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from salign.checks import number
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:

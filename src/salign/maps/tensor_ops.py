@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import values
-from salign.types import SalignError
+from salign.errors import SalignError
 
 ROUNDING = 1e-5
 """A map whose range is below this share of its largest magnitude is constant: what is left is rounding, which scaling

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from salign.checks import choice
+from salign.errors import SalignError
 from salign.models.heads import head_parts
 from salign.models.places import Layout, layout_of, placeless, to_maps, token_grid
 from salign.models.proof import CamKind, prove_cam
-from salign.types import Output, SalignError
+from salign.types import Output
 
 Cam = Literal["proved", "none"]
 RESERVED = frozenset(

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from salign.checks import choice
-from salign.checks import images as check_images
+from salign.checks import choice, images as check_images
+from salign.errors import SalignError
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.threshold import Threshold
 from salign.models.weights import load_weights
-from salign.types import SEPARATOR, Output, SalignError
+from salign.types import SEPARATOR, Output
 
 CONFIG = "model.json"
 

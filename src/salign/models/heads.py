@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 Head = Literal["small", "timm"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from salign.checks import images as check_images
-from salign.checks import number
+from salign.checks import images as check_images, number
+from salign.errors import SalignError
 from salign.models.proof import CamKind, equal, prove_cam
 from salign.models.running import running_statistics_kept
-from salign.types import Output, SalignError
+from salign.types import Output
 
 Tail = Callable[[Tensor], Tensor]
 

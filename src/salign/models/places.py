@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 Layout = Literal["nchw", "nhwc", "tokens"]
 

@@ -15,13 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from salign.checks import choice, number
-from salign.checks import images as check_images
+from salign.checks import choice, images as check_images, number
+from salign.errors import SalignError
 from salign.models.backbone import create
 from salign.models.places import to_maps
 from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import load_weights
-from salign.types import SalignError
 
 CONFIG, ENCODER = "saliency.json", "encoder.safetensors"
 NARROWEST = 16

@@ -12,11 +12,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from salign.config import explained
+from salign.errors import SalignError
 from salign.files import replace_text, replacing
 from salign.limits import LONGEST_SIDE, MOST_PIXELS
 from salign.models.weights import differences, read_safetensors
 from salign.readers import read_json
-from salign.types import SalignError
 
 WEIGHTS = "weights.safetensors"
 MOST_BYTES = 1_000_000

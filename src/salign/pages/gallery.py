@@ -10,11 +10,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.files import replacing
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.maps.tensor_ops import min_max, resize, varies
 from salign.pages.sheet import Section, Tile, write_sheet
-from salign.types import SalignError
 
 _SIDE = 240
 _GAP = 8

@@ -18,6 +18,7 @@ from salign.data.manifest import Manifest
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
@@ -31,7 +32,7 @@ from salign.runs.compare import FOLDER, Maps
 from salign.runs.folder import RunFolder
 from salign.runs.report import set_names
 from salign.train.recipe import Recipe
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 NAMED = ("set", "id", "label", "predicted")
 """Text columns of `agreement.csv`; one per metric follows."""

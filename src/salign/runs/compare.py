@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from salign.errors import SalignError
 from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.evaluate.constant import constant_note
 from salign.evaluate.predictions import named_in, probabilities_of
@@ -21,7 +22,6 @@ from salign.maps import resize
 from salign.models import Classifier
 from salign.readers import open_file
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 FOLDER = "analysis"
 """Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""

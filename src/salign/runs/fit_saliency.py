@@ -11,6 +11,7 @@ from torch import Tensor
 
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.data.reading.dataset import SaliencyDataset
+from salign.errors import SalignError
 from salign.losses.map_losses import MAP_LOSSES, mse
 from salign.maps import min_max
 from salign.models import SaliencyNet
@@ -25,7 +26,7 @@ from salign.train.prepare import Prepared, of_machines, prepare
 from salign.train.recipe import Recipe
 from salign.train.saliency_recipe import SaliencyRecipe
 from salign.train.trainer import choose_device, run_trainer, training_options
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 Say = Callable[[str], None]
 FEWEST = 10

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from salign.errors import SalignError
 from salign.evaluate import read_predictions
 from salign.files import LEFTOVERS, check_output, replace_text
 from salign.readers import open_file, parse_json, read_text
 from salign.train.recipe import RunRecipe
 from salign.train.trainer import METRICS, RESUME
-from salign.types import SalignError
 
 LIBRARIES = (
     "salign",

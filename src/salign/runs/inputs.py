@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.readers import file_digest, read_csv
 from salign.runs.folder import RunFolder
 from salign.train.prepare import Prepared
-from salign.types import SalignError
 
 _SHOWN = 5
 _THREADS = 8

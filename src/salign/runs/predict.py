@@ -21,12 +21,13 @@ from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
 from salign.models import Classifier
-from salign.types import Batch, Output, SalignError
+from salign.types import Batch, Output
 
 Visit = Callable[[Batch, Output], None]
 AT_THRESHOLD = "predicted_at_threshold"

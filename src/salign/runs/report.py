@@ -14,6 +14,7 @@ from rich.progress import track
 from torch.utils.data import default_collate
 
 from salign.data.manifest import PROVENANCE
+from salign.errors import SalignError
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
 from salign.explain import EXPLAINERS
 from salign.files import check_output, replace_text
@@ -24,7 +25,7 @@ from salign.runs.folder import RunFolder
 from salign.runs.predict import predict_batches
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import Recipe
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 
 def report(

@@ -16,6 +16,7 @@ from salign.data.manifest.derive import MAP_FILE
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.annotators import against_annotators, ceiling, normalised
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
@@ -25,7 +26,7 @@ from salign.maps.files import write_map
 from salign.models import SaliencyNet
 from salign.runs.folder import RunFolder
 from salign.runs.predict import folder_manifests
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 NET, CENTRE, MEAN = "net", "centre", "mean_map"
 """What is measured: the net, a Gaussian in the middle of the image, and the mean of the training maps."""

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.checks import choice
+from salign.errors import SalignError
 from salign.files import replace_text, replacing
 from salign.readers import open_file
-from salign.types import SalignError
 
 
 class Saved(Protocol):

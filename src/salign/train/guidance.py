@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from salign.data.reading.dataset import SaliencyDataset
+from salign.errors import SalignError
 from salign.losses import LOSSES, Loss
 from salign.train.prepare import Prepared, class_counts, training_rows
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 
 def check_maps(recipes: Iterable[Recipe]) -> None:

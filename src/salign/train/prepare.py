@@ -14,9 +14,10 @@ from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB
 from salign.train.recipe import DataRecipe
-from salign.types import SEPARATOR, SalignError
+from salign.types import SEPARATOR
 
 _JOINED = f"If labels joined by {SEPARATOR!r} are several labels of one image, set data.multi_label: true."
 

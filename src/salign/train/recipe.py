@@ -12,12 +12,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from salign.config import Section, explained, is_none, merge, read_values
-from salign.errors import nearest
+from salign.errors import SalignError, nearest
 from salign.limits import LARGEST_BATCH, LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 from salign.losses import LOSSES
 from salign.readers import file_digest
 from salign.train.presets import PRESETS
-from salign.types import SalignError
 
 _LATER: dict[tuple[str, str], Any] = {
     ("data", "seconds_column"): None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from browsing import Server, Visitor
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

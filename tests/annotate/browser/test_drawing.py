@@ -11,11 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-import drawn
 import numpy as np
 import pytest
-from browsing import Server, Visitor, pictures
 from PIL import Image
+
+import drawn
+from browsing import Server, Visitor, pictures
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from browsing import Server, Visitor, pictures, settled
 
 pytestmark = pytest.mark.slow

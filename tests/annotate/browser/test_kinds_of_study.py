@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Server, Visitor, pictures
 from PIL import Image
+
+from browsing import Server, Visitor, pictures
 
 pytestmark = pytest.mark.slow
 

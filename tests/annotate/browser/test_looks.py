@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Server, Visitor, pictures
 
 import salign.annotate
+from browsing import Server, Visitor, pictures
 
 STATIC = Path(salign.annotate.__file__).parent / "static"
 TEXT = [

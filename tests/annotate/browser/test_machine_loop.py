@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import Server, Visitor
-from drawn import stroke
 from PIL import Image
 
+from browsing import Server, Visitor
 from command import salign, small, written
+from drawn import stroke
 from salign.data.manifest import Manifest
 from salign.data.shortcuts.decoy import write_decoy_digits
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from browsing import Server, Visitor, pictures, settled
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from salign.annotations.formats.arrays import read_arrays
 from salign.annotations.resolve import drawn
 from salign.annotations.rle import Runs
 from salign.data.manifest import ManifestError
-from salign.types import SalignError
+from salign.errors import SalignError
 
 RANDOM = np.random.default_rng(0)
 SOFT = RANDOM.random((4, 7, 9)).astype(np.float32)

@@ -19,7 +19,7 @@ import resource, sys
 from pathlib import Path
 from salign.annotations.resolve import drawn
 from salign.annotations.formats import ANNOTATION_FORMATS
-from salign.types import SalignError
+from salign.errors import SalignError
 readers = {name: one.reader for name, one in ANNOTATION_FORMATS.items()}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):

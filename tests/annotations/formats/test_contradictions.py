@@ -14,8 +14,8 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.resolve import Naming
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest, ManifestError
+from salign.errors import SalignError
 from salign.maps.shapes import Box
-from salign.types import SalignError
 from tool_files import BOX, IMAGES, KINDS, MASK, RECT, RECTANGLE, coco, cvat, drawn, labelme, result, studio, via, voc
 
 

@@ -10,8 +10,8 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.formats import fields
 from salign.annotations.formats.fields import Field, read_bytes, read_rows, size_of
 from salign.annotations.formats.notes import Notes, read_each
+from salign.errors import SalignError
 from salign.readers import parse_json
-from salign.types import SalignError
 
 
 def test_a_fault_names_its_place():

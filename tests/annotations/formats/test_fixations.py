@@ -7,9 +7,9 @@ from PIL import Image
 from mutations import survive
 from salign.annotations.formats.fixations import REFLACX, Gaze, read_fixations, read_reflacx
 from salign.data.manifest import ManifestError
+from salign.errors import SalignError
 from salign.maps.rasterize import fixation_map
 from salign.maps.shapes import Fixation, scaled
-from salign.types import SalignError
 
 TABLE = """image,subject,x,y,duration
 a.png,anna,10,20,100

@@ -12,8 +12,8 @@ from annotation_samples import MASK, SAMPLES, SIZES, put
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
 from salign.annotations.resolve import drawn
+from salign.errors import SalignError
 from salign.maps.shapes import Box, Polygon, Stroke
-from salign.types import SalignError
 
 
 @pytest.fixture

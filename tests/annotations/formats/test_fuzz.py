@@ -24,7 +24,7 @@ from salign.annotations.formats import annotation_format
 from salign.annotations.formats.notes import Notes
 from salign.annotations.resolve import Naming, drawn
 from salign.annotations.write import Output, write_annotated
-from salign.types import SalignError
+from salign.errors import SalignError
 
 COUNT = int(os.environ.get("SALIGN_FUZZ", "120"))
 MOST_MEMORY = 500e6

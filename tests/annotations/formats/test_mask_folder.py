@@ -14,7 +14,7 @@ from salign.annotations.rle import Runs
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import ManifestError
 from salign.data.reading.image import read_saliency
-from salign.types import SalignError
+from salign.errors import SalignError
 
 MASK = np.zeros((12, 20), dtype=np.uint8)
 MASK[3:7, 5:11] = 255

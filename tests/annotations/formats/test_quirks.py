@@ -18,8 +18,8 @@ from salign.annotations.resolve import Naming
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import ManifestError
 from salign.data.reading.image import read_saliency
+from salign.errors import SalignError
 from salign.maps.shapes import Box, Fixation, Polygon, Stroke
-from salign.types import SalignError
 from tool_files import (
     BOX,
     IMAGES,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from references.rle import coco_counts, cvat_counts, packed
@@ -19,7 +18,7 @@ from salign.annotations.formats.rle import (
 )
 from salign.annotations.rle import Runs, at_size, checked_size, run_counts
 from salign.data.reading.image import MAX_PIXELS
-from salign.types import SalignError
+from salign.errors import SalignError
 
 masks = st.tuples(st.integers(1, 24), st.integers(1, 24)).flatmap(lambda size: arrays(bool, size))
 

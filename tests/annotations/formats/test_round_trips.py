@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from salign.annotations.annotated import Annotated
@@ -16,9 +15,9 @@ from salign.annotations.formats import annotation_format
 from salign.annotations.formats.coco import write_coco
 from salign.annotations.resolve import drawn
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.maps.rasterize import rasterize
 from salign.maps.shapes import Box, Fixation, Polygon, Stroke, scaled
-from salign.types import SalignError
 
 SIZE = (24, 32)
 across, down = st.floats(0, 32).map(lambda x: round(x, 3)), st.floats(0, 24).map(lambda y: round(y, 3))

@@ -8,8 +8,8 @@ import pytest
 from salign.annotations.formats.fields import Field
 from salign.annotations.formats.svg import PIECES, fabric_strokes, strokes_in
 from salign.annotations.formats.xml import parse
+from salign.errors import SalignError
 from salign.maps.shapes import Stroke
-from salign.types import SalignError
 
 
 def read(inside, head='width="60" height="40"'):

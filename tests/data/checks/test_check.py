@@ -12,8 +12,7 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
-from salign.data import check_report
-from salign.data import image as image_module
+from salign.data import check_report, image as image_module
 from salign.data.checks.check import check, check_file, find_faults
 from salign.data.checks.report import print_report, write_report_html
 from salign.data.manifest import Manifest, ManifestError

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from salign.data.controls import (
     BY_SHARE,
@@ -21,8 +20,8 @@ from salign.data.controls import (
     subset,
 )
 from salign.data.manifest import Manifest
+from salign.errors import SalignError
 from salign.maps import varies
-from salign.types import SalignError
 
 annotated_rows = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=2, max_size=50)
 """Class of each image, and whether somebody looked at it."""

@@ -10,7 +10,7 @@ from PIL import Image
 from salign.data.manifest import Manifest
 from salign.data.manifest.derive import with_new_maps, with_rows
 from salign.data.reading.image import read_saliency
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 @pytest.fixture

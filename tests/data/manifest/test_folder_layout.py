@@ -11,7 +11,7 @@ from PIL import Image
 from command import salign
 from salign.data.manifest import Manifest
 from salign.data.manifest.folder_layout import folder_layout
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from salign.data.manifest.image_files import SUFFIXES, image_files, stem
 from salign.data.manifest.sources import from_folder
 from salign.data.reading.image import read_image
 from salign.data.shortcuts.plant import plant_shortcut
+from salign.errors import SalignError
 from salign.maps.shapes import Box
 from salign.runs.predict import folder_manifests
-from salign.types import SalignError
 
 PIXELS = np.random.default_rng(5).integers(0, 255, (24, 32, 3), dtype=np.uint8)
 

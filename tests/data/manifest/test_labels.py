@@ -18,7 +18,7 @@ from salign.data.reading.datamodule import class_balance
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.data.shortcuts.plant import plant_shortcut
-from salign.types import SalignError
+from salign.errors import SalignError
 
 CELLS = ["b;a", "", "c", "a;b", "b"]
 

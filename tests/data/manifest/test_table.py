@@ -10,7 +10,7 @@ from PIL import Image
 from salign.data import manifest_checks
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.root import record_root, root_option
-from salign.types import SalignError
+from salign.errors import SalignError
 
 HEADER = "id,path,label,split,saliency,group\n"
 

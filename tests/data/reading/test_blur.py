@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as F
 
 from salign.data.reading.blur import blur_outside, randomly_blurred
 from salign.data.reading.transforms import AUGMENTATIONS, build_transform
-from salign.types import SalignError
+from salign.errors import SalignError
 
 LEVELS = [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0]
 

@@ -14,7 +14,8 @@ from salign.data.reading.datamodule import SaliencyDataModule, class_balance, pr
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import ImageError
 from salign.data.reading.transforms import build_transform
-from salign.types import Batch, SalignError
+from salign.errors import SalignError
+from salign.types import Batch
 
 
 def dataset_of(folder, n, augment="none", labels=None):

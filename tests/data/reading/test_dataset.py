@@ -11,7 +11,7 @@ from salign.data.manifest import COLUMNS, Manifest, ManifestError
 from salign.data.reading.dataset import SaliencyDataset, SeededSampler
 from salign.data.reading.image import ImageError, read_image
 from salign.data.reading.transforms import build_transform
-from salign.types import SalignError
+from salign.errors import SalignError
 
 RNG = np.random.default_rng(0)
 SIZE = 16

@@ -9,8 +9,8 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.transforms.v2.functional import _geometry, _utils
 
 from salign.data.reading.transforms import AUGMENTATIONS, MapTensor, build_transform
+from salign.errors import SalignError
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError
 
 
 def blob(height=48, width=64, top=10, left=8, size=12):

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from salign.data.manifest import Manifest
 from salign.data.shortcuts.decoy import compose, write_decoy_digits
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 @pytest.fixture(scope="module", autouse=True)

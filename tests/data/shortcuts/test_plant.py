@@ -13,7 +13,7 @@ from scipy import ndimage
 from salign.data.manifest import Manifest
 from salign.data.shortcuts.marks import MOST_CLASSES, Kind, mark
 from salign.data.shortcuts.plant import free_places, plant_shortcut
-from salign.types import SalignError
+from salign.errors import SalignError
 
 KINDS = get_args(Kind)
 ALWAYS = {"train": 1.0, "test": 1.0}

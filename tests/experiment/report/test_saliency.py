@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from made_study import made, study
+from salign.errors import SalignError
 from salign.experiment.report.answers import Answers, read_answers
 from salign.experiment.report.examples import choose, examples
 from salign.experiment.report.saliency import picture, read_arm
 from salign.maps.render import heat
-from salign.types import SalignError
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 from made_study import study
+from salign.errors import SalignError
 from salign.experiment.report import tables
 from salign.experiment.report.answers import Answers, nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
 from salign.experiment.store import PLACE
-from salign.types import SalignError
 
 GRIDS = [
     {"arms": ["ce", "cyborg", "shuffled"], "seeds": 4, "images": [20, None]},

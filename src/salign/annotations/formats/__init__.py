@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from salign.errors import nearest
-from salign.types import SalignError
+from salign.errors import SalignError, nearest
 
 if TYPE_CHECKING:
     from salign.annotations.annotated import Annotated

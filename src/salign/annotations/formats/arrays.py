@@ -23,9 +23,9 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import printable, read_text, shown
 from salign.annotations.formats.notes import Notes, Reader, files_below
 from salign.annotations.formats.stored import MOST_PIXELS, Names, keep
+from salign.errors import SalignError
 from salign.maps.saliency_map import SaliencyMap
 from salign.readers import open_file
-from salign.types import SalignError
 
 MOST_BYTES = 200_000_000
 """Of one array inside of a `.npz`; a `.npy` may be larger, as it is read map by map."""

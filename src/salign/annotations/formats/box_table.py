@@ -17,8 +17,8 @@ from typing import NamedTuple
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import Field, read_rows, shown, size_said
 from salign.annotations.formats.notes import Notes, Reader
+from salign.errors import SalignError
 from salign.maps.shapes import Box, bounds
-from salign.types import SalignError
 
 IMAGE = ("image", "imageindex", "imageid", "imagename", "imagepath", "filename", "file", "path", "patientid")
 LABEL = ("label", "findinglabel", "class", "classname", "labelname", "category", "categoryname", "name", "target")

@@ -21,9 +21,9 @@ from salign.annotations.formats.fields import Field, read_json, size_of, size_sa
 from salign.annotations.formats.notes import Notes, Reader, once_each
 from salign.annotations.formats.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.annotations.rle import Runs, run_counts
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
-from salign.types import SalignError
 
 Read = TypeVar("Read")
 Mark = tuple[str | None, str | None, Shape | Runs]

@@ -12,9 +12,8 @@ from salign.annotations.formats.fields import check_separator, printable, shown
 from salign.annotations.formats.notes import Notes
 from salign.data.manifest import Fault, ManifestError
 from salign.data.manifest.text_table import read_table
-from salign.errors import nearest
+from salign.errors import SalignError, nearest
 from salign.readers import MAX_TABLE, open_file
-from salign.types import SalignError
 
 MAX_BYTES = 50_000_000
 """Larger tables are refused before they are read."""

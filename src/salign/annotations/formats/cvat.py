@@ -23,9 +23,9 @@ from salign.annotations.formats.rle import from_cvat, to_cvat
 from salign.annotations.formats.xml import attributes, elements
 from salign.annotations.rle import Runs
 from salign.data.manifest import MACHINE
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
-from salign.types import SalignError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -9,13 +9,12 @@ import numpy as np
 
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import Field
-from salign.annotations.rle import Box as PixelBox
-from salign.annotations.rle import Runs
+from salign.annotations.rle import Box as PixelBox, Runs
 from salign.data.manifest import MACHINE
 from salign.data.manifest.file_names import output_names
+from salign.errors import SalignError
 from salign.maps.rasterize import rasterize
 from salign.maps.shapes import Box, Fixation, Polygon
-from salign.types import SalignError
 
 HALF = 0.5
 """A pixel of a grey map belongs to the area from this value on: formats of areas know only in and out."""

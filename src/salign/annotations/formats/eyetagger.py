@@ -24,9 +24,9 @@ from salign.annotations.formats.notes import Notes, Reader, read_each
 from salign.annotations.formats.svg import fabric_strokes, strokes_in
 from salign.annotations.formats.xml import parse, root_of
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.maps.shapes import Shape
 from salign.readers import parse_json
-from salign.types import SalignError
 
 HALF_ALPHA = 43
 """Half of the brush's alpha, of 255."""

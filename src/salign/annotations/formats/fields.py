@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 from salign import readers
 from salign.annotations.rle import checked_size
-from salign.types import SalignError
+from salign.errors import SalignError
 
 MAX_BYTES = 500_000_000
 """Larger annotation files are refused before they are read."""

@@ -13,9 +13,8 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.formats.columns import Columns
 from salign.annotations.formats.notes import Notes, Reader
 from salign.annotations.rle import checked_size
-from salign.errors import one_of
+from salign.errors import SalignError, one_of
 from salign.maps.shapes import Fixation
-from salign.types import SalignError
 
 Position = Literal["image", "screen", "shares", "degrees"]
 Weight = Literal["duration", "count"]

@@ -22,8 +22,8 @@ from salign.annotations.formats.notes import Notes, Reader
 from salign.annotations.formats.outlines import Point, ellipse, line, turned_box
 from salign.annotations.formats.rle import from_label_studio
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.maps.shapes import Box, Polygon, Shape
-from salign.types import SalignError
 
 _WITHOUT_AREA = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation", "labels")
 """Results that say something else than where."""

@@ -23,9 +23,9 @@ from salign.annotations.formats.fields import Field, read_json, size_said
 from salign.annotations.formats.notes import Notes, Reader, beside, read_each
 from salign.annotations.formats.outlines import line
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
-from salign.types import SalignError
 
 MOST_PIXELS = 40_000_000
 """Of a picture inside of an annotation file."""

@@ -13,8 +13,7 @@ from salign.annotations.formats.notes import Notes, Reader
 from salign.annotations.formats.stored import MOST_PIXELS, Names, keep
 from salign.annotations.match import Images
 from salign.data.reading.image import FORMATS, ImageError, image_size, read_image, read_saliency
-from salign.errors import one_of
-from salign.types import SalignError
+from salign.errors import SalignError, one_of
 
 Values = Literal["grey", "nonzero"]
 LEAST = 16 / 255

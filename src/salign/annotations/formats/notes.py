@@ -15,7 +15,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import MAX_FILES
 from salign.data.manifest import Fault, ManifestError
-from salign.types import SalignError
+from salign.errors import SalignError
 
 MOST_FAULTS = 100_000
 """A file with more of them is not of the format that it is read as."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from salign.errors import SalignError
 from salign.maps.shapes import Polygon, Shape, Stroke
-from salign.types import SalignError
 
 CORNERS = 128
 """Corners of the polygon that stands for an ellipse."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from salign.annotations.rle import Box, Runs, checked_size, run_counts
-from salign.types import SalignError
+from salign.errors import SalignError
 
 _GROUPS = 7
 """Most characters of one COCO number: 35 bits hold any difference of two runs."""

@@ -12,7 +12,7 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import printable, shown
 from salign.annotations.formats.notes import Notes, once_each
 from salign.annotations.rle import Runs
-from salign.types import SalignError
+from salign.errors import SalignError
 
 MOST_PIXELS = 25_000_000
 """Of one map: what can be read and converted within a few hundred megabytes."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from salign.annotations.formats.fields import Field, number_of
 from salign.annotations.rle import checked_size
+from salign.errors import SalignError
 from salign.maps.shapes import Stroke
-from salign.types import SalignError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

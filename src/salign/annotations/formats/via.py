@@ -16,9 +16,9 @@ from salign.annotations.formats.fields import Field, read_json, read_rows, shown
 from salign.annotations.formats.notes import Notes, Reader, once_each
 from salign.annotations.formats.outlines import ellipse, line
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 from salign.readers import parse_json
-from salign.types import SalignError
 
 _COLUMNS = ("filename", "file_attributes", "region_count", "region_shape_attributes", "region_attributes")
 

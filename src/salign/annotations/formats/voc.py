@@ -15,8 +15,8 @@ from salign.annotations.formats.fields import size_said
 from salign.annotations.formats.notes import Notes, Reader, beside, read_each
 from salign.annotations.formats.xml import root_of, text_of
 from salign.annotations.rle import Runs
+from salign.errors import SalignError
 from salign.maps.shapes import Box, Shape
-from salign.types import SalignError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

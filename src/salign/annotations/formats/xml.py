@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salign.annotations.formats.fields import Field, read_bytes
-from salign.types import SalignError
+from salign.errors import SalignError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

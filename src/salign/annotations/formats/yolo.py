@@ -18,10 +18,10 @@ from salign.annotations.formats.fields import Field, read_text
 from salign.annotations.formats.notes import Notes, Reader, read_each
 from salign.annotations.rle import Runs
 from salign.data.manifest.image_files import stem
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape
 from salign.readers import read_yaml
-from salign.types import SalignError
 
 NAMES = ("classes.txt", "obj.names", "data.yaml")
 """Where the names of the classes are looked for, in the folder that is read."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from salign.data.controls.pixels import blobs, boxes, centre, dilated, inverted, shifted
 from salign.data.manifest import PROVENANCE, Manifest
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 class Control(NamedTuple):

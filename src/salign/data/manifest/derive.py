@@ -13,8 +13,8 @@ from torch import Tensor
 
 from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import slugs
+from salign.errors import SalignError
 from salign.maps.files import write_map
-from salign.types import SalignError
 
 MAP_FILE = "map_file"
 """Column that names the file in which the map of an image is written, where maps are made."""

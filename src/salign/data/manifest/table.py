@@ -23,8 +23,7 @@ from salign.data.manifest.faults import (
 from salign.data.manifest.labels import by_name, kept, ordered, single_names
 from salign.data.manifest.root import record_root, root_of
 from salign.data.manifest.text_table import TEXT, read_table, write_table
-from salign.errors import nearest
-from salign.types import SalignError
+from salign.errors import SalignError, nearest
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
 """Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from salign.errors import SalignError
 from salign.files import replacing
 from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
-from salign.types import SalignError
 
 TEXT = pd.StringDtype("pyarrow")
 _ROW = "row"

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from salign.data.reading.dataset import SaliencyDataset, SeededSampler
-from salign.types import Batch, SalignError
+from salign.errors import SalignError
+from salign.types import Batch
 
 SAMPLING = ("natural", "balanced")
 

@@ -17,8 +17,9 @@ from salign.data.manifest.text_table import TEXT
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.reading.swap import swap_outside
 from salign.data.reading.transforms import JointTransform
+from salign.errors import SalignError
 from salign.maps.tensor_ops import resize
-from salign.types import Batch, SalignError
+from salign.types import Batch
 
 MapChange = Callable[[Tensor, str], Tensor]
 """`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""

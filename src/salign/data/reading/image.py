@@ -23,8 +23,8 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.readers import open_file
-from salign.types import SalignError
 
 MAX_PIXELS = 89_478_485
 """Pictures with more pixels are refused before decoding (a decompression bomb, or a scan that must be tiled first)."""

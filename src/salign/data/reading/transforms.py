@@ -18,8 +18,8 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from salign.data.reading.blur import randomly_blurred
+from salign.errors import SalignError
 from salign.maps.tensor_ops import resize
-from salign.types import SalignError
 
 
 class MapTensor(tv_tensors.TVTensor):

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 from salign.data.manifest import Manifest
+from salign.errors import SalignError
 from salign.files import check_output
-from salign.types import SalignError
 
 CLASSES = tuple("0123456789")
 _DIGIT = 28

@@ -24,9 +24,10 @@ from salign.data.manifest.file_names import file_key
 from salign.data.manifest.image_files import stem
 from salign.data.reading.image import read_image, read_saliency
 from salign.data.shortcuts.marks import MOST_CLASSES, SIDES, Kind, mark
+from salign.errors import SalignError
 from salign.files import check_output
 from salign.maps.tensor_ops import resize
-from salign.types import SEPARATOR, SalignError
+from salign.types import SEPARATOR
 
 MARGIN = 0.02
 """Least distance between mark and human map, as a share of the image's shorter side."""

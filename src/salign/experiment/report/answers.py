@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from salign.errors import SalignError
 from salign.evaluate.classification import accuracy, auroc, balanced_accuracy, one_vs_rest
 from salign.evaluate.comparison import compare_images
 from salign.evaluate.predictions import classes_of, probabilities_of
 from salign.evaluate.ranking import Array
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 _OF_ANSWERS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
 """Metric of a study -> figure of the class numbers answered."""

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from salign.data.manifest import Manifest
+from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
 from salign.experiment.arms import times
@@ -21,7 +22,6 @@ from salign.experiment.report.tables import places
 from salign.experiment.study import Study
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 RESAMPLES = 500
 """Of the bootstrap over seeds for the data factor."""

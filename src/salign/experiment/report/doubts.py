@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
+from salign.errors import SalignError
 from salign.evaluate.constant import constant_answer
 from salign.experiment.arms import arm_changes
 from salign.experiment.report.answers import read_answers
@@ -20,7 +21,6 @@ from salign.experiment.study import Study
 from salign.runs.folder import RunFolder
 from salign.train.prepare import reduced, training_rows
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 MOST_MAPS = 500
 """Training maps that are correlated with each other, evenly spread over those that there are."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from salign.errors import SalignError
 from salign.experiment.report.answers import read_answers
 from salign.experiment.report.doubts import alike_answers
 from salign.experiment.report.examples import SIDE, examples
@@ -18,7 +19,6 @@ from salign.experiment.report.saliency import MOST_RUNS, ArmMaps, picture, read_
 from salign.experiment.report.tables import NOTHING, decimal, mean_in_words, points
 from salign.experiment.study import Study
 from salign.maps.render import thumbnail
-from salign.types import SalignError
 
 MOST_IMAGES = 12
 """Test images shown in all."""

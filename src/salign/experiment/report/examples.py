@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from salign.errors import SalignError
 from salign.experiment.report.answers import Answers
 from salign.experiment.report.saliency import ArmMaps
 from salign.maps import min_max
@@ -16,7 +17,6 @@ from salign.maps.render import overlay, to_picture
 from salign.runs.folder import RunFolder
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 SIDE = 160
 """Pixels of a picture's longer side."""

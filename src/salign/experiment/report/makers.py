@@ -15,6 +15,7 @@ from torch import Tensor
 
 from salign.data.manifest import PROVENANCE, UNKNOWN, Manifest
 from salign.data.reading.image import read_image, read_saliency
+from salign.errors import SalignError
 from salign.evaluate.agreement import agreement
 from salign.experiment.report.examples import SIDE
 from salign.experiment.report.groups import Group
@@ -28,7 +29,6 @@ from salign.maps.render import overlay, thumbnail, to_picture
 from salign.runs.folder import RunFolder
 from salign.train.prepare import reduced
 from salign.train.recipe import Recipe
-from salign.types import SalignError
 
 SHOWN = 6
 """Training images shown in all."""

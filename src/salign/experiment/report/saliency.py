@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.evaluate.consistency import answer_consistency, entropy, map_consistency, mean_map
 from salign.evaluate.ranking import Array
 from salign.maps import min_max
 from salign.maps.render import heat
 from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
-from salign.types import SalignError
 
 MOST_RUNS = 10
 """Runs of an arm whose maps are read; more would not be looked at, and pairs of runs grow with the square."""

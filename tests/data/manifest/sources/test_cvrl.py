@@ -8,7 +8,7 @@ from PIL import Image
 
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.manifest.sources import SOURCES, from_cvrl
-from salign.types import SalignError
+from salign.errors import SalignError
 
 REAL, FAKE = "/train/original_data/0_real/p1_1.png", "/train/original_data/1_fake/p1_2.png"
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from salign.data.manifest import Manifest
 from salign.data.manifest.sources import SOURCES, from_folder
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def put(path):

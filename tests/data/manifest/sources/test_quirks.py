@@ -12,7 +12,7 @@ from PIL import Image
 from salign.data.manifest import Manifest
 from salign.data.manifest.sources import from_csv, from_folder
 from salign.data.reading.image import ImageError, read_image
-from salign.types import SalignError
+from salign.errors import SalignError
 from tool_files import write_dicom
 
 # ---- medical: pictures in DICOM

@@ -8,7 +8,7 @@ from PIL import Image
 
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.manifest.sources import SOURCES, from_csv
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 @pytest.fixture

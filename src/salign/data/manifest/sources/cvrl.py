@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.errors import SalignError
 from salign.readers import MAX_TABLE, open_file
-from salign.types import SalignError
 
 Line = tuple[int, Sequence[str]]
 

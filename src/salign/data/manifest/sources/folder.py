@@ -9,7 +9,7 @@ import pandas as pd
 
 from salign.data.manifest import Manifest
 from salign.data.manifest.image_files import SUFFIXES, image_files, same_name, stem
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: str | None = None) -> Manifest:

@@ -8,7 +8,7 @@ from pathlib import Path
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.manifest.labels import from_cells, from_columns
 from salign.data.manifest.text_table import read_table
-from salign.types import SalignError
+from salign.errors import SalignError
 
 
 def from_csv(

@@ -1,0 +1,84 @@
+"""Names that are listed once and imported when they are first used: the index of a package, and tables of classes."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections import UserDict
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+def lazy_index(package: str) -> None:
+    """Let a package import its public names when they are first used; type checkers see what they are.
+
+    The last line of an `__init__.py` that lists each name once:
+
+        if TYPE_CHECKING:
+            from salign.maps.outline import outline as outline
+
+        lazy_index(__name__)
+
+    The names are those imported in that block, and those that the file assigns itself; `__all__` holds all of them.
+    Modules of the package are found as attributes, too; where a module and a public name are spelled alike, the
+    attribute is the public name.
+
+    Args:
+        package: the dotted name of the package, whose `__init__.py` is being run.
+    """
+    module = sys.modules[package]
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    blocks = [node.body for node in body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for block in blocks for node in block if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: str(node.module) for node in imports for alias in node.names if alias.asname == alias.name}
+    values = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    targets = [node.targets[0] if isinstance(node, ast.Assign) else node.target for node in values]
+    own = {target.id for target in targets if isinstance(target, ast.Name) and not target.id.startswith("_")}
+    vars(module).update(_homes=homes, __all__=sorted({*homes, *own}))
+    module.__class__ = _Index
+
+
+class _Index(ModuleType):
+    """A package whose names are imported when they are asked for."""
+
+    _homes: dict[str, str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._homes:
+            return getattr(importlib.import_module(self._homes[name]), name)
+        if not name.startswith("_") and importlib.util.find_spec(f"{self.__name__}.{name}") is not None:
+            return importlib.import_module(f"{self.__name__}.{name}")
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(self.__all__)}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Import binds each module of a package as an attribute: not over a public name of the same spelling."""
+        if not (isinstance(value, ModuleType) and name in self._homes):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        special = [name for name in vars(self) if name.startswith("__")]
+        modules = [path.stem for path in Path(str(self.__file__)).parent.iterdir() if _is_module(path)]
+        return sorted({*special, *self.__all__, *modules})
+
+
+def _is_module(path: Path) -> bool:
+    return (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
+
+
+class LazyTable(UserDict[str, T]):
+    """Name -> class, where a class may be given as `module:Class` and is then imported when it is looked up.
+
+    So the names are known at once, and what they stand for is loaded when it is needed.
+    """
+
+    def __getitem__(self, name: str) -> T:
+        content: Any = self.data[name]
+        if isinstance(content, str):
+            module, _, attribute = content.partition(":")
+            self.data[name] = content = getattr(importlib.import_module(module), attribute)
+        return cast(T, content)

@@ -1,0 +1,70 @@
+"""A package's index: names stand once, and load what they name when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from salign.index import LazyTable
+
+INIT = """
+from typing import TYPE_CHECKING
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from made_up.heavy import Heavy as Heavy, weigh as weigh
+    from made_up.scale import scale as scale
+    from made_up.heavy import UNLISTED
+
+KINDS: dict[str, int] = {"a": 1}
+_hidden = 2
+lazy_index(__name__)
+"""
+
+
+@pytest.fixture
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    folder = tmp_path / "made_up"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(INIT)
+    (folder / "heavy.py").write_text("UNLISTED = 0\nclass Heavy: pass\ndef weigh(): return 'heavy'\n")
+    (folder / "scale.py").write_text("from made_up.heavy import weigh\ndef scale(): return 'scaled ' + weigh()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("made_up")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "made_up"]:
+        del sys.modules[name]
+
+
+def test_a_name_loads_its_module_when_it_is_first_used(made_up: Any) -> None:
+    assert made_up.__all__ == ["Heavy", "KINDS", "scale", "weigh"]
+    assert "made_up.heavy" not in sys.modules
+    assert made_up.weigh() == "heavy"
+    assert "made_up.scale" not in sys.modules
+
+
+@pytest.mark.parametrize("first", ["made_up.scale", "made_up"])
+def test_a_function_spelled_like_its_module_is_the_function(made_up: Any, first: str) -> None:
+    importlib.import_module(first)
+    from made_up import scale  # type: ignore[import-not-found]
+
+    assert scale() == made_up.scale() == "scaled heavy"
+    assert importlib.import_module("made_up.scale").scale is scale
+
+
+def test_modules_are_attributes_and_what_is_not_there_is_told_with_what_is(made_up: Any) -> None:
+    assert made_up.heavy.UNLISTED == 0
+    assert {"heavy", "scale", "Heavy", "KINDS", "__name__"} <= set(dir(made_up))
+    with pytest.raises(AttributeError, match="'made_up' has no attribute 'UNLISTED'; it has Heavy, KINDS, scale"):
+        _ = made_up.UNLISTED
+
+
+def test_a_table_knows_its_names_and_loads_a_class_when_it_is_looked_up(made_up: Any) -> None:
+    table: LazyTable[Any] = LazyTable({"heavy": "made_up.heavy:Heavy", "own": int})
+    assert list(table) == ["heavy", "own"]
+    assert "made_up.heavy" not in sys.modules
+    assert table["own"] is int
+    assert [table["heavy"], table.get("nothing"), *table.values()] == [made_up.Heavy, None, made_up.Heavy, int]

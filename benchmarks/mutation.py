@@ -26,10 +26,10 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "losses": ["tests/losses", "tests/test_contracts.py", "tests/test_boundaries.py"],
-    "maps": ["tests/maps", "tests/data/test_blur.py", "tests/test_boundaries.py"],
+    "maps": ["tests/maps", "tests/data/reading/test_blur.py", "tests/test_boundaries.py"],
     "models": ["tests/models", "tests/test_boundaries.py"],
     "data": ["tests/data", "tests/cli/test_maps_combine.py"],
-    "data/sources": ["tests/data/sources", "tests/data/test_bringing.py"],
+    "data/sources": ["tests/annotations/formats", "tests/annotations/test_write.py"],
     "explain": ["tests/explain", "tests/test_boundaries.py"],
     "evaluate": ["tests/evaluate", "tests/test_boundaries.py"],
     "train": ["tests/train"],

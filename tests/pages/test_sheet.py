@@ -13,7 +13,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from salign.maps import page as pages
+from salign.pages import page as pages
 from salign.pages.sheet import SIDE, Section, Tile, write_sheet
 
 NASTY = "<script>alert('x')</script> & \"quoted\" ü.png"

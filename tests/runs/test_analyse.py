@@ -19,10 +19,10 @@ from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.reliance import FILLS, reliance
 from salign.models import load
+from salign.runs import analyse as module
 from salign.runs.analyse import NAMED, analyse_run
 from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
-from salign.train import analyse as module
 from salign.train.recipe import Recipe
 from salign.types import Batch
 

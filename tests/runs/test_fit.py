@@ -13,9 +13,9 @@ from command import small, stopped_after
 from salign.errors import SalignError
 from salign.losses import CrossEntropy, Cyborg
 from salign.models import Classifier, load
+from salign.runs import fit as module
 from salign.runs.fit import build_loss, fit
 from salign.runs.folder import RunFolder
-from salign.train import fit as module
 from salign.train.prepare import prepare
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.speed import SETTINGS

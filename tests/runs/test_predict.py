@@ -17,8 +17,8 @@ from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate import read_predictions
 from salign.models import Classifier, Threshold
+from salign.runs import predict as module
 from salign.runs.predict import predict_batches, predict_folder
-from salign.train import predict as module
 from salign.types import Batch
 
 CLASSES = ("left", "right", "other")

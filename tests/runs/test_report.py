@@ -18,10 +18,10 @@ import salign
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.explain import EXPLAINERS
+from salign.runs import report as module
 from salign.runs.analyse import analyse_run
 from salign.runs.folder import RunFolder
 from salign.runs.report import evaluate_run, explain_run, set_names
-from salign.train import report as module
 from salign.train.recipe import Recipe
 
 

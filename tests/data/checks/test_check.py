@@ -12,10 +12,11 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
-from salign.data import check_report, image as image_module
+from salign.data.checks import report as check_report
 from salign.data.checks.check import check, check_file, find_faults
 from salign.data.checks.report import print_report, write_report_html
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.reading import image as image_module
 
 HEADER = "id,path,label,split,saliency\n"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from salign.data.controls import (
+from salign.data.controls.rows import (
     BY_SHARE,
     CONTROLS,
     Control,

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from salign.data import manifest_checks
-from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError, faults as manifest_checks, map_columns
 from salign.data.manifest.root import record_root, root_option
 from salign.errors import SalignError
 

@@ -6,33 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from salign.data import dataset
+from half_maps import SIZE, half, manifest_of
 from salign.data.manifest import COLUMNS, Manifest, ManifestError
+from salign.data.reading import dataset
 from salign.data.reading.dataset import SaliencyDataset, SeededSampler
 from salign.data.reading.image import ImageError, read_image
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
-
-RNG = np.random.default_rng(0)
-SIZE = 16
-
-
-def manifest_of(folder, maps, labels=None, size=(24, 32)):
-    """Write one random picture per entry; an entry is the array of its map, or None."""
-    rows = []
-    for i, values in enumerate(maps):
-        Image.fromarray(RNG.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-        if values is not None:
-            Image.fromarray(values).save(folder / f"{i}_map.png")
-        label = "ab"[i % 2] if labels is None else labels[i]
-        rows.append((str(i), f"{i}.png", label, "train", None if values is None else f"{i}_map.png"))
-    return Manifest.of(pd.DataFrame(rows, columns=list(COLUMNS)), folder, "m.csv")
-
-
-def half(height, width):
-    values = np.zeros((height, width), np.uint8)
-    values[:, : width // 2] = 255
-    return values
 
 
 def test_samples_carry_label_map_and_row_and_keep_blank_apart_from_missing(tmp_path):

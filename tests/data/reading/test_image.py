@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from salign.data import image as module
+from salign.data.reading import image as module
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency
 from tool_files import write_dicom
 

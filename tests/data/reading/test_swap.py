@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_dataset import SIZE, half, manifest_of
 
+from half_maps import SIZE, half, manifest_of
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.swap import swap_outside
 from salign.data.reading.transforms import build_transform

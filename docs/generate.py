@@ -26,7 +26,7 @@ from salign.cli import app
 from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
 from salign.experiment.report.worse_maps import in_words
 from salign.losses import LOSSES
-from salign.train import recipe, saliency_recipe
+from salign.train import recipe
 
 REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
@@ -43,9 +43,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "train": recipe.TrainRecipe,
 }
 MAPS: dict[str, type[BaseModel]] = {
-    "model": saliency_recipe.SaliencyModelRecipe,
-    "loss": saliency_recipe.SaliencyLossRecipe,
-    "train": saliency_recipe.SaliencyTrainRecipe,
+    "model": recipe.SaliencyModelRecipe,
+    "loss": recipe.SaliencyLossRecipe,
+    "train": recipe.SaliencyTrainRecipe,
 }
 _NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make docs` -->"
 

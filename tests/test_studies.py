@@ -13,7 +13,7 @@ import pytest
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import SaliencyRecipe
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
 pytestmark = pytest.mark.slow

@@ -23,8 +23,7 @@ from salign.machine.annotate import Maker, auto_annotate, maker_of
 from salign.maps import resize
 from salign.runs.fit import fit
 from salign.runs.fit_saliency import fit_saliency
-from salign.train.recipe import Recipe
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import Recipe, SaliencyRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Make machine maps and pretrained encoders for the studies.")
 Seeds = Annotated[str, typer.Option(help="FIRST:END, the seeds FIRST to END - 1")]

@@ -61,9 +61,11 @@ MOVED = {
     "salign.train.fit": "salign.runs.fit",
     "salign.train.inputs": "salign.runs.inputs",
     "salign.train.predict": "salign.runs.predict",
+    "salign.train.presets": "salign.train.recipe.presets",
     "salign.train.report": "salign.runs.report",
     "salign.train.run": "salign.runs.folder",
     "salign.train.saliency": "salign.runs.fit_saliency",
+    "salign.train.saliency_recipe": "salign.train.recipe",
     "salign.train.saliency_report": "salign.runs.saliency_report",
 }
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""

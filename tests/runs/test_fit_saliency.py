@@ -24,8 +24,7 @@ from salign.runs.saliency_report import (
     summarise_agreement,
 )
 from salign.train.prepare import prepare
-from salign.train.recipe import Recipe
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import Recipe, SaliencyRecipe
 
 
 def content(manifest, **changes):

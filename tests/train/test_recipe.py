@@ -16,9 +16,8 @@ from salign.config import merge
 from salign.errors import SalignError
 from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
-from salign.train.presets import PRESETS
-from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, TrainRecipe
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, SaliencyRecipe, TrainRecipe
+from salign.train.recipe.presets import PRESETS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

@@ -13,8 +13,7 @@ from command import salign, small, written
 from salign.annotate.study import Study as AnnotationStudy
 from salign.errors import SalignError
 from salign.experiment.study import Study, expand
-from salign.train.recipe import Recipe
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import Recipe, SaliencyRecipe
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -110,7 +110,7 @@ def _train(
     recipe: Path, overrides: list[str] | None, out: Path, resume: bool, quiet: bool, *, preset: str | None
 ) -> Path:
     from salign.runs.fit_saliency import fit_saliency
-    from salign.train.saliency_recipe import SaliencyRecipe
+    from salign.train.recipe import SaliencyRecipe
 
     built = SaliencyRecipe.read(recipe, overrides, preset=preset)
     try:
@@ -126,7 +126,7 @@ def _train(
 def _manifest(run: Path) -> str:
     """The manifest that a net was trained with, and its root where that is another folder."""
     from salign.runs.folder import RunFolder
-    from salign.train.saliency_recipe import SaliencyRecipe
+    from salign.train.recipe import SaliencyRecipe
 
     data = SaliencyRecipe.read(RunFolder.open(run).recipe).data
     return f"{data.manifest}" + (f" --root {data.root}" if data.root is not None else "")

@@ -23,8 +23,7 @@ from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
 from salign.train.module import Training
 from salign.train.prepare import Prepared, of_machines, prepare
-from salign.train.recipe import Recipe
-from salign.train.saliency_recipe import SaliencyRecipe
+from salign.train.recipe import Recipe, SaliencyRecipe
 from salign.train.trainer import choose_device, run_trainer, training_options
 from salign.types import Batch
 

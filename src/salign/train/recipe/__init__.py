@@ -1,0 +1,29 @@
+"""A recipe and its sections, a module each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.train.recipe.data import DataRecipe as DataRecipe
+    from salign.train.recipe.loss import LossRecipe as LossRecipe, SaliencyLossRecipe as SaliencyLossRecipe
+    from salign.train.recipe.model import (
+        ModelRecipe as ModelRecipe,
+        NetworkRecipe as NetworkRecipe,
+        SaliencyModelRecipe as SaliencyModelRecipe,
+    )
+    from salign.train.recipe.recipe import (
+        Recipe as Recipe,
+        RunRecipe as RunRecipe,
+        SaliencyRecipe as SaliencyRecipe,
+        found_manifest as found_manifest,
+    )
+    from salign.train.recipe.train import (
+        SaliencyTrainRecipe as SaliencyTrainRecipe,
+        TrainOptions as TrainOptions,
+        TrainRecipe as TrainRecipe,
+    )
+
+lazy_index(__name__)

@@ -1,0 +1,155 @@
+"""A recipe: everything that decides a run, as frozen pydantic models that read and write YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from salign.config import Section, explained, merge, read_values
+from salign.errors import SalignError
+from salign.limits import LARGEST_SEED
+from salign.losses import LOSSES
+from salign.readers import file_digest
+from salign.train.recipe.data import DataRecipe
+from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
+from salign.train.recipe.model import ModelRecipe, SaliencyModelRecipe
+from salign.train.recipe.presets import PRESETS
+from salign.train.recipe.train import SaliencyTrainRecipe, TrainRecipe
+
+_LATER: dict[tuple[str, str], Any] = {
+    ("data", "seconds_column"): None,
+    ("data", "multi_label"): False,
+    ("model", "cam"): "proved",
+    ("model", "head"): "timm",
+}
+"""Keys that recipes did not always have, and what went without saying: runs from before keep names and figures."""
+
+
+class RunRecipe(Section):
+    """What the recipe of any run has, whatever is trained; a subclass adds the sections model, loss and train."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Beginning of the run folder's name: letters, digits, dot, dash, underscore."""
+    preset: str | None = None
+    """Defaults of a published setting; what the recipe says itself wins."""
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    """Of the initial weights, the order of the data, augmentation and dropout."""
+    data: DataRecipe
+
+    @classmethod
+    def build(cls, content: dict[str, Any], source: str = "recipe") -> Self:
+        """Check a nested dict, fill in preset and defaults.
+
+        Raises:
+            SalignError: every fault at once; an unknown key comes with the nearest known one.
+        """
+        preset = content.get("preset")
+        if preset is not None and preset not in cls.presets:
+            raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(cls.presets)}.")
+        try:
+            return cls.model_validate(merge(cls.presets[preset] if preset else {}, cls._in_its_time(content)))
+        except ValidationError as error:
+            raise SalignError(explained(error, cls, source)) from error
+
+    @classmethod
+    def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """A recipe that a run folder keeps has every key of `train` written out; keys that it lacks came later."""
+        train = content.get("train")
+        kinds: dict[str, Any] = {
+            section: cls.model_fields[section].annotation for section in ("data", "model", "train")
+        }
+        fields = {section: set(kind.model_fields) for section, kind in kinds.items()}
+        if not isinstance(train, dict) or fields["train"] - {key for _, key in _LATER} - set(train):
+            return content
+        usual = {section: {key: value} for (section, key), value in _LATER.items() if key in fields[section]}
+        return merge(usual, content)
+
+    @classmethod
+    def read(cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None) -> Self:
+        """Read a YAML file; `overrides` are `a.b=value` strings that win over it, `preset` is that of one with none."""
+        content = read_values(path, overrides, "recipe", "name and data")
+        recipe = cls.build({"preset": preset, **content}, str(path))
+        root = recipe.data.root and str(Path(recipe.data.root).resolve())
+        return recipe.with_values({"data": {"manifest": found_manifest(recipe.data.manifest, path), "root": root}})
+
+    def with_values(self, values: dict[str, Any]) -> Self:
+        """A copy with some nested values changed, checked again."""
+        return self.build(merge(self.model_dump(), values))
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def fingerprint(self) -> str:
+        """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
+        content = self.model_dump(mode="json")
+        content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
+        for (section, key), usual in _LATER.items():
+            if content[section].get(key) == usual:
+                content[section].pop(key, None)
+        weights = content["model"]["weights"]
+        if weights is not None and Path(weights).is_file():
+            content["model"]["weights"] = file_digest(weights)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+class Recipe(RunRecipe):
+    """One training run."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    model: ModelRecipe = ModelRecipe()
+    loss: LossRecipe = LossRecipe()
+    train: TrainRecipe = TrainRecipe()
+
+    @model_validator(mode="after")
+    def _loss_finds_its_map(self) -> Recipe:
+        if self.model.cam == "none" and _maps_needed(self.loss.name, self.loss.options):
+            others = ", ".join(name for name in LOSSES if not _maps_needed(name, {}))
+            raise ValueError(
+                f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
+                "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + others
+            )
+        return self
+
+
+def _maps_needed(loss: str, options: dict[str, Any]) -> bool:
+    return bool(LOSSES[loss](**options).needs & {"cam", "grad_cam"})
+
+
+class SaliencyRecipe(RunRecipe):
+    """Training of a net that predicts human maps; only the annotated images of the splits are used."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # MENTOR, Crum & Czajka, arXiv 2310.19545: the public notebook's pretraining. Not reproduced: its division by
+        # zero for blank maps (which stay blank here), and transforms of the image that leave the map where it was.
+        "mentor": {
+            "data": {"image_size": 256, "augment": "none"},
+            "model": {"weights": "imagenet", "decoder": "unet++"},
+            "loss": {"target": "map", "name": "mse"},
+            "train": {
+                "epochs": 11,
+                "batch_size": 4,
+                "optimizer": "adamw",
+                "lr": 1e-4,
+                "weight_decay": 0.0,
+                "schedule": "constant",
+                "select": "loss",
+            },
+        },
+    }
+    model: SaliencyModelRecipe = SaliencyModelRecipe()
+    loss: SaliencyLossRecipe = SaliencyLossRecipe()
+    train: SaliencyTrainRecipe = SaliencyTrainRecipe()
+
+
+def found_manifest(manifest: str, source: Path | str) -> str:
+    """The absolute path of a manifest that stands beside the file `source`, else in the working folder."""
+    beside = Path(source).parent / manifest
+    return str((beside if beside.exists() else Path(manifest)).resolve())

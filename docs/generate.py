@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,8 +32,8 @@ REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
-    "errors", "checks", "types", "files", "maps", "pages", "data", "annotations", "models", "losses", "explain",
-    "evaluate", "machine", "train", "runs", "experiment", "annotate",
+    "errors", "checks", "types", "class_names", "files", "maps", "pages", "data", "annotations", "models", "losses",
+    "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.Recipe,
@@ -96,14 +96,14 @@ def _api() -> str:
 
 
 def _short(thing: Any) -> str:
-    if isinstance(thing, dict):
+    if isinstance(thing, Mapping):
         return "Table of " + ", ".join(f"`{key}`" for key in thing)
     return _first_line(thing)
 
 
 def _place(name: str) -> str:
     thing = getattr(salign, name)
-    module = "salign.losses" if isinstance(thing, dict) else thing.__module__
+    module = "salign.losses" if isinstance(thing, Mapping) else thing.__module__
     return f"`{module}`"
 
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 from collections import UserDict
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -75,6 +76,10 @@ class LazyTable(UserDict[str, T]):
 
     So the names are known at once, and what they stand for is loaded when it is needed.
     """
+
+    def __init__(self, content: Mapping[str, str | T]) -> None:
+        super().__init__()
+        self.data = cast(dict[str, T], dict(content))
 
     def __getitem__(self, name: str) -> T:
         content: Any = self.data[name]

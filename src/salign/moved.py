@@ -71,7 +71,11 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
-    "salign.types": {"SalignError": "salign.errors"},
+    "salign.types": {
+        "SEPARATOR": "salign.class_names",
+        "SalignError": "salign.errors",
+        "names_in": "salign.class_names",
+    },
 }
 """Module -> the names that moved out of it, and where they are now."""
 

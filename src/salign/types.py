@@ -20,14 +20,6 @@ from salign.moved import moved_names
 if not TYPE_CHECKING:
     __getattr__ = moved_names(__name__)
 
-SEPARATOR = ";"
-"""Between the class names of an image that may have several labels, in tables."""
-
-
-def names_in(cell: object) -> list[str]:
-    """The class names in the cell of an image that may have several labels; none in an empty or a missing one."""
-    return cell.split(SEPARATOR) if isinstance(cell, str) and cell else []
-
 
 class Batch(NamedTuple):
     """Images with labels and human saliency; also one sample, where the leading `B` is absent."""

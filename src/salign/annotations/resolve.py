@@ -12,6 +12,7 @@ import torch
 from salign.annotations.annotated import Annotated
 from salign.annotations.match import Images
 from salign.annotations.rle import Runs, at_size
+from salign.class_names import names_in
 from salign.data.manifest import Fault
 from salign.data.manifest.image_files import same_name
 from salign.data.reading.image import ImageError, image_size, shape_mismatch
@@ -19,7 +20,6 @@ from salign.errors import SalignError
 from salign.maps.rasterize import covers, fixation_map, rasterize
 from salign.maps.shapes import Fixation, Shape, bounds, scaled
 from salign.maps.tensor_ops import resize
-from salign.types import names_in
 
 
 @dataclass

@@ -19,10 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from salign.class_names import names_in
 from salign.errors import SalignError
 from salign.files import replacing
 from salign.readers import read_csv, read_parquet
-from salign.types import names_in
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
 LOGIT, PROB = "logit_", "prob_"

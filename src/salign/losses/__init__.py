@@ -1,116 +1,90 @@
-"""Losses: one file each; adding one is a file, a line in `LOSSES`, and a reference test."""
+"""Losses: one file each; adding one is a file, its name here, a line in `LOSSES`, and a reference test."""
 
-from salign.losses.base import Loss, LossTerms
-from salign.losses.cdep import Cdep, decomposition_outside, parts_of_logits
-from salign.losses.cross_entropy import CrossEntropy, cross_entropy
-from salign.losses.cyborg import Cyborg, cyborg, saliency_distance
-from salign.losses.decomposition import decomposed
-from salign.losses.divisive import Divisive, agreement_inside
-from salign.losses.entropy import Droid, Fmmce, Hbcam, entropy_gap, map_entropy
-from salign.losses.evidence import Evidence, evidence_outside
-from salign.losses.gain import Gain, erase, erased_score
-from salign.losses.gain_ext import GainExt
-from salign.losses.gradia import Gradia, gradia
-from salign.losses.guided import GuidedLoss
-from salign.losses.haics import Haics, cell_cross_entropy
-from salign.losses.harmonization import Harmonization, harmonization
-from salign.losses.hint import Hint, ranking_violation
-from salign.losses.model_guidance import PPCE, Energy, L1Guidance, energy_outside, l1_distance, pixel_cross_entropy
-from salign.losses.reaction_time import ReactionTime, timed_cross_entropy
-from salign.losses.res import ResG, ResL, res_distance
-from salign.losses.rrr import RightReasons, gradient_outside
-from salign.losses.rrr_grad_cam import RightReasonsGradCam, grad_cam_outside
-from salign.losses.sage import Sage, jensen_shannon, kept_and_destroyed, saliency_triplet
-from salign.losses.swap import Swap, swap_consistency, swapped
-from salign.losses.viser import Viser, blended, smoothed_distance
+from __future__ import annotations
 
-LOSSES: dict[str, type[Loss]] = {
-    "cdep": Cdep,
-    "ce": CrossEntropy,
-    "cyborg": Cyborg,
-    "divisive": Divisive,
-    "droid": Droid,
-    "energy": Energy,
-    "evidence": Evidence,
-    "fmmce": Fmmce,
-    "gain": Gain,
-    "gain_ext": GainExt,
-    "gradia": Gradia,
-    "haics": Haics,
-    "harmonization": Harmonization,
-    "hbcam": Hbcam,
-    "hint": Hint,
-    "l1_guidance": L1Guidance,
-    "ppce": PPCE,
-    "reaction_time": ReactionTime,
-    "res_g": ResG,
-    "res_l": ResL,
-    "rrr": RightReasons,
-    "rrr_grad_cam": RightReasonsGradCam,
-    "sage": Sage,
-    "swap": Swap,
-    "viser": Viser,
-}
-"""Name in a recipe -> module."""
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LOSSES",
-    "PPCE",
-    "Cdep",
-    "CrossEntropy",
-    "Cyborg",
-    "Divisive",
-    "Droid",
-    "Energy",
-    "Evidence",
-    "Fmmce",
-    "Gain",
-    "GainExt",
-    "Gradia",
-    "GuidedLoss",
-    "Haics",
-    "Harmonization",
-    "Hbcam",
-    "Hint",
-    "L1Guidance",
-    "Loss",
-    "LossTerms",
-    "ReactionTime",
-    "ResG",
-    "ResL",
-    "RightReasons",
-    "RightReasonsGradCam",
-    "Sage",
-    "Swap",
-    "Viser",
-    "agreement_inside",
-    "blended",
-    "cell_cross_entropy",
-    "cross_entropy",
-    "cyborg",
-    "decomposed",
-    "decomposition_outside",
-    "energy_outside",
-    "entropy_gap",
-    "erase",
-    "erased_score",
-    "evidence_outside",
-    "grad_cam_outside",
-    "gradia",
-    "gradient_outside",
-    "harmonization",
-    "jensen_shannon",
-    "kept_and_destroyed",
-    "l1_distance",
-    "map_entropy",
-    "parts_of_logits",
-    "pixel_cross_entropy",
-    "ranking_violation",
-    "res_distance",
-    "saliency_distance",
-    "saliency_triplet",
-    "smoothed_distance",
-    "swap_consistency",
-    "swapped",
-    "timed_cross_entropy",
-]
+from salign.index import LazyTable, lazy_index
+
+if TYPE_CHECKING:
+    from salign.losses.base import Loss as Loss, LossTerms as LossTerms
+    from salign.losses.cdep import (
+        Cdep as Cdep,
+        decomposition_outside as decomposition_outside,
+        parts_of_logits as parts_of_logits,
+    )
+    from salign.losses.cross_entropy import CrossEntropy as CrossEntropy, cross_entropy as cross_entropy
+    from salign.losses.cyborg import Cyborg as Cyborg, cyborg as cyborg, saliency_distance as saliency_distance
+    from salign.losses.decomposition import decomposed as decomposed
+    from salign.losses.divisive import Divisive as Divisive, agreement_inside as agreement_inside
+    from salign.losses.entropy import (
+        Droid as Droid,
+        Fmmce as Fmmce,
+        Hbcam as Hbcam,
+        entropy_gap as entropy_gap,
+        map_entropy as map_entropy,
+    )
+    from salign.losses.evidence import Evidence as Evidence, evidence_outside as evidence_outside
+    from salign.losses.gain import Gain as Gain, erase as erase, erased_score as erased_score
+    from salign.losses.gain_ext import GainExt as GainExt
+    from salign.losses.gradia import Gradia as Gradia, gradia as gradia
+    from salign.losses.guided import GuidedLoss as GuidedLoss
+    from salign.losses.haics import Haics as Haics, cell_cross_entropy as cell_cross_entropy
+    from salign.losses.harmonization import Harmonization as Harmonization, harmonization as harmonization
+    from salign.losses.hint import Hint as Hint, ranking_violation as ranking_violation
+    from salign.losses.model_guidance import (
+        PPCE as PPCE,
+        Energy as Energy,
+        L1Guidance as L1Guidance,
+        energy_outside as energy_outside,
+        l1_distance as l1_distance,
+        pixel_cross_entropy as pixel_cross_entropy,
+    )
+    from salign.losses.reaction_time import ReactionTime as ReactionTime, timed_cross_entropy as timed_cross_entropy
+    from salign.losses.res import ResG as ResG, ResL as ResL, res_distance as res_distance
+    from salign.losses.rrr import RightReasons as RightReasons, gradient_outside as gradient_outside
+    from salign.losses.rrr_grad_cam import (
+        RightReasonsGradCam as RightReasonsGradCam,
+        grad_cam_outside as grad_cam_outside,
+    )
+    from salign.losses.sage import (
+        Sage as Sage,
+        jensen_shannon as jensen_shannon,
+        kept_and_destroyed as kept_and_destroyed,
+        saliency_triplet as saliency_triplet,
+    )
+    from salign.losses.swap import Swap as Swap, swap_consistency as swap_consistency, swapped as swapped
+    from salign.losses.viser import Viser as Viser, blended as blended, smoothed_distance as smoothed_distance
+
+LOSSES: LazyTable[type[Loss]] = LazyTable(
+    {
+        "cdep": "salign.losses.cdep:Cdep",
+        "ce": "salign.losses.cross_entropy:CrossEntropy",
+        "cyborg": "salign.losses.cyborg:Cyborg",
+        "divisive": "salign.losses.divisive:Divisive",
+        "droid": "salign.losses.entropy:Droid",
+        "energy": "salign.losses.model_guidance:Energy",
+        "evidence": "salign.losses.evidence:Evidence",
+        "fmmce": "salign.losses.entropy:Fmmce",
+        "gain": "salign.losses.gain:Gain",
+        "gain_ext": "salign.losses.gain_ext:GainExt",
+        "gradia": "salign.losses.gradia:Gradia",
+        "haics": "salign.losses.haics:Haics",
+        "harmonization": "salign.losses.harmonization:Harmonization",
+        "hbcam": "salign.losses.entropy:Hbcam",
+        "hint": "salign.losses.hint:Hint",
+        "l1_guidance": "salign.losses.model_guidance:L1Guidance",
+        "ppce": "salign.losses.model_guidance:PPCE",
+        "reaction_time": "salign.losses.reaction_time:ReactionTime",
+        "res_g": "salign.losses.res:ResG",
+        "res_l": "salign.losses.res:ResL",
+        "rrr": "salign.losses.rrr:RightReasons",
+        "rrr_grad_cam": "salign.losses.rrr_grad_cam:RightReasonsGradCam",
+        "sage": "salign.losses.sage:Sage",
+        "swap": "salign.losses.swap:Swap",
+        "viser": "salign.losses.viser:Viser",
+    }
+)
+"""Name in a recipe -> module, imported when it is looked up."""
+
+lazy_index(__name__)

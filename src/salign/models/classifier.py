@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.checks import choice, images as check_images
+from salign.class_names import SEPARATOR
 from salign.errors import SalignError
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
@@ -21,7 +22,7 @@ from salign.models.running import running_statistics_kept
 from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.threshold import Threshold
 from salign.models.weights import load_weights
-from salign.types import SEPARATOR, Output
+from salign.types import Output
 
 CONFIG = "model.json"
 

@@ -1,22 +1,26 @@
 """Guarded readers: whatever a file holds, it is read within the limits, or a `SalignError` names it."""
 
-from salign.readers.file import MAX_BYTES, file_digest, open_file, read_bytes, read_text
-from salign.readers.json import parse_json, read_json
-from salign.readers.table import MAX_TABLE, check_columns, read_csv, read_parquet
-from salign.readers.yaml import parse_yaml, read_yaml
+from __future__ import annotations
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_TABLE",
-    "check_columns",
-    "file_digest",
-    "open_file",
-    "parse_json",
-    "parse_yaml",
-    "read_bytes",
-    "read_csv",
-    "read_json",
-    "read_parquet",
-    "read_text",
-    "read_yaml",
-]
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.readers.file import (
+        MAX_BYTES as MAX_BYTES,
+        file_digest as file_digest,
+        open_file as open_file,
+        read_bytes as read_bytes,
+        read_text as read_text,
+    )
+    from salign.readers.json import parse_json as parse_json, read_json as read_json
+    from salign.readers.table import (
+        MAX_TABLE as MAX_TABLE,
+        check_columns as check_columns,
+        read_csv as read_csv,
+        read_parquet as read_parquet,
+    )
+    from salign.readers.yaml import parse_yaml as parse_yaml, read_yaml as read_yaml
+
+lazy_index(__name__)

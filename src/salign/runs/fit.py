@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from salign.class_names import SEPARATOR
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
@@ -23,7 +24,6 @@ from salign.train.prepare import Prepared, balanced_weights, class_counts, of_ma
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.trainer import choose_device, run_trainer, training_options
-from salign.types import SEPARATOR
 
 Say = Callable[[str], None]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from salign.class_names import SEPARATOR
 from salign.data.checks.check import find_faults
 from salign.data.controls import find_control, keep_maps, subset
 from salign.data.manifest import Fault, Manifest, ManifestError
@@ -17,7 +18,6 @@ from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB
 from salign.train.recipe import DataRecipe
-from salign.types import SEPARATOR
 
 _JOINED = f"If labels joined by {SEPARATOR!r} are several labels of one image, set data.multi_label: true."
 

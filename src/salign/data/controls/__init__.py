@@ -1,5 +1,13 @@
 """Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own."""
 
-from salign.data.controls.rows import BY_SHARE, CONTROLS, Control, find_control, keep_maps, shuffled, subset
-
-__all__ = ["BY_SHARE", "CONTROLS", "Control", "find_control", "keep_maps", "shuffled", "subset"]
+from salign.data.controls.rows import (
+    BY_SHARE as BY_SHARE,
+    CONTROLS as CONTROLS,
+    Control as Control,
+    find_control as find_control,
+    keep_maps as keep_maps,
+    shuffled as shuffled,
+    shuffled_across as shuffled_across,
+    shuffled_within as shuffled_within,
+    subset as subset,
+)

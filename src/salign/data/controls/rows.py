@@ -11,15 +11,16 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from salign.data.controls.pixels import blobs, boxes, centre, dilated, inverted, shifted
 from salign.data.manifest import PROVENANCE, Manifest
 from salign.errors import SalignError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Control(NamedTuple):
@@ -189,22 +190,30 @@ def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
     return replace(manifest, table=manifest.table.assign(saliency=maps))
 
 
+def _change_pixels(name: str, *given: Any, **options: Any) -> Tensor:
+    """Call a function of `salign.data.controls.pixels`, which loads torch, when there is a map to change."""
+    from salign.data.controls import pixels
+
+    changed: Tensor = getattr(pixels, name)(*given, **options)
+    return changed
+
+
 CONTROLS: dict[str, Control] = {
     "own": Control(),
     "shuffled": Control(rows=shuffled),
     "shuffled_within": Control(rows=shuffled_within),
     "shuffled_across": Control(rows=shuffled_across),
-    "inverted": Control(pixels=inverted),
-    "centre": Control(pixels=centre),
-    "blobs": Control(pixels=blobs),
-    "boxes": Control(pixels=boxes),
+    "inverted": Control(pixels=functools.partial(_change_pixels, "inverted")),
+    "centre": Control(pixels=functools.partial(_change_pixels, "centre")),
+    "blobs": Control(pixels=functools.partial(_change_pixels, "blobs")),
+    "boxes": Control(pixels=functools.partial(_change_pixels, "boxes")),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
 
 BY_SHARE: dict[str, Callable[[float], Control]] = {
     "shuffled": lambda share: Control(rows=functools.partial(shuffled, share=share)),
-    "dilated": lambda share: Control(pixels=functools.partial(dilated, share=share)),
-    "shifted": lambda share: Control(pixels=functools.partial(shifted, share=share)),
+    "dilated": lambda share: Control(pixels=functools.partial(_change_pixels, "dilated", share=share)),
+    "shifted": lambda share: Control(pixels=functools.partial(_change_pixels, "shifted", share=share)),
 }
 """The same for names with a share in (0, 1] behind them, written NAME@SHARE: of the annotated images in
 `shuffled@0.25`, of the sides of each image in `dilated@0.1` and `shifted@0.1`."""

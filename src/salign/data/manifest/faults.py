@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
+from salign.class_names import names_in
 from salign.data.manifest.labels import ordered, wrong_cells
-from salign.types import names_in
 
 Found = tuple[int | None, str, str]
 

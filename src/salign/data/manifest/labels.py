@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from salign.class_names import SEPARATOR, names_in
 from salign.errors import SalignError
-from salign.types import SEPARATOR, names_in
 
 NONE = "(none)"
 """How an image without a label is counted."""

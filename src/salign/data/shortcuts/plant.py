@@ -19,6 +19,7 @@ from rich.progress import track
 from scipy import ndimage
 from torch import Tensor
 
+from salign.class_names import SEPARATOR
 from salign.data.manifest import Manifest
 from salign.data.manifest.file_names import file_key
 from salign.data.manifest.image_files import stem
@@ -27,7 +28,6 @@ from salign.data.shortcuts.marks import MOST_CLASSES, SIDES, Kind, mark
 from salign.errors import SalignError
 from salign.files import check_output
 from salign.maps.tensor_ops import resize
-from salign.types import SEPARATOR
 
 MARGIN = 0.02
 """Least distance between mark and human map, as a share of the image's shorter side."""

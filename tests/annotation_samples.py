@@ -16,11 +16,12 @@ from PIL import Image
 
 from references.rle import coco_counts, cvat_counts, packed
 from salign.annotations.formats.fixations import REFLACX, Gaze
+from salign.annotations.resolve import drawn
 
 SIZES = {"lesion.png": (40, 60), "clear.png": (20, 30)}
-MASK = np.zeros((40, 60), dtype=bool)
-MASK[5:15, 8:20] = True
-MASK[9, 12] = False
+SAMPLE_MASK = np.zeros((40, 60), dtype=bool)
+SAMPLE_MASK[5:15, 8:20] = True
+SAMPLE_MASK[9, 12] = False
 """What the masks of the samples mark: a rectangle with a hole."""
 
 
@@ -44,7 +45,12 @@ def labelme() -> Sample:
         {"label": "lesion", "points": [[30.5, 5], [50, 5.25], [50, 30]], "shape_type": "polygon", "group_id": None},
         {"label": "lesion", "points": [[25, 35], [20, 30]], "shape_type": "rectangle", "flags": {}},
         {"label": "lesion", "points": [[10, 30], [10, 34]], "shape_type": "circle"},
-        {"label": "lesion", "points": corners, "shape_type": "mask", "mask": png(MASK[5:15, 8:20].astype(np.uint8))},
+        {
+            "label": "lesion",
+            "points": corners,
+            "shape_type": "mask",
+            "mask": png(SAMPLE_MASK[5:15, 8:20].astype(np.uint8)),
+        },
         {"label": "vessel", "points": [[2, 2], [20, 2], [20, 8]], "shape_type": "linestrip"},
         {"label": "vessel", "points": [[55, 20]], "shape_type": "point"},
     ]
@@ -69,7 +75,7 @@ def coco() -> Sample:
             },
             {
                 "id": 2, "image_id": 7, "category_id": 3, "iscrowd": 1, "bbox": [8, 5, 12, 10], "area": 119,
-                "segmentation": {"size": [40, 60], "counts": coco_counts(MASK)},
+                "segmentation": {"size": [40, 60], "counts": coco_counts(SAMPLE_MASK)},
             },
             {
                 "id": 3, "image_id": 7, "category_id": 3, "iscrowd": 0, "bbox": [8, 5, 12, 10], "area": 119,
@@ -86,7 +92,7 @@ COCO_STRING = "U::n0000000JSO1m05000000000000ka1"
 
 
 def cvat() -> Sample:
-    rle = ", ".join(map(str, cvat_counts(MASK, 5, 8, 10, 12)))
+    rle = ", ".join(map(str, cvat_counts(SAMPLE_MASK, 5, 8, 10, 12)))
     text = f"""<?xml version="1.0" encoding="utf-8"?>
 <annotations>
   <version>1.1</version>
@@ -133,7 +139,7 @@ def label_studio() -> Sample:
         result("rectanglelabels", lesion | {"rectanglelabels": ["lesion"]}),
         result("ellipselabels", round_ | {"ellipselabels": ["lesion"]}),
         result("keypointlabels", {"x": 90, "y": 50, "width": 5, "keypointlabels": ["vessel"]}),
-        result("brushlabels", {"format": "rle", "rle": packed(MASK), "brushlabels": ["lesion"]}),
+        result("brushlabels", {"format": "rle", "rle": packed(SAMPLE_MASK), "brushlabels": ["lesion"]}),
         result("rectangle", plain, "apart"),
         result("labels", plain | {"labels": ["vessel"]}, "apart"),
         {"id": "c", "from_name": "kind", "to_name": "image", "type": "choices", "value": {"choices": ["ill"]}},
@@ -230,7 +236,7 @@ def boxes_rsna() -> Sample:
 
 def eyetagger() -> Sample:
     alpha = np.zeros((40, 60, 4), np.uint8)
-    alpha[MASK] = (0, 255, 0, 85)
+    alpha[SAMPLE_MASK] = (0, 255, 0, 85)
     path = [["M", 10, 10], ["Q", 10, 10, 15, 12], ["L", 20, 14]]
     drawn = {"type": "path", "strokeWidth": 20, "path": path, "scaleX": 1, "angle": 0}
     canvas = {"version": "3.6.3", "objects": [drawn]}
@@ -275,20 +281,20 @@ def reflacx() -> Sample:
 
 def masks() -> Sample:
     blank = np.zeros((20, 30), np.uint8)
-    files = {"ann/lesion_mask.png": MASK.astype(np.uint8) * 255, "ann/clear_mask.png": blank}
+    files = {"ann/lesion_mask.png": SAMPLE_MASK.astype(np.uint8) * 255, "ann/clear_mask.png": blank}
     encoded = {name: base64.b64decode(png(values)) for name, values in files.items()}
     return Sample(encoded, "", {"pattern": "{annotator}/{image}_mask"})
 
 
 def arrays() -> Sample:
     stream = io.BytesIO()
-    np.savez(stream, lesion=MASK.astype(np.float32) / 2, clear=np.zeros((20, 30), bool))
+    np.savez(stream, lesion=SAMPLE_MASK.astype(np.float32) / 2, clear=np.zeros((20, 30), bool))
     return Sample({"maps.npz": stream.getvalue()}, "maps.npz", {})
 
 
 def arrays_folder() -> Sample:
     files = {}
-    for name, values in (("lesion", MASK.astype(np.uint8)), ("clear", np.zeros((20, 30), np.float32))):
+    for name, values in (("lesion", SAMPLE_MASK.astype(np.uint8)), ("clear", np.zeros((20, 30), np.float32))):
         stream = io.BytesIO()
         np.save(stream, values)
         files[f"{name}.npy"] = stream.getvalue()
@@ -332,3 +338,21 @@ def put_images(folder: Path) -> Path:
     for name, size in SIZES.items():
         Image.fromarray(np.full(size, 128, np.uint8)).save(folder / name)
     return folder
+
+
+def marked_pixels(found, *, image="lesion", label=None, annotator=None):
+    """What is marked on one image, `(40, 60)` bool."""
+    marks = [one for one in found if image in one.image]
+    marks = [one for one in marks if label in (None, one.label) and annotator in (None, one.annotator)]
+    return drawn(marks, (40, 60)) > 0
+
+
+def box_pixels(x0, y0, x1, y1):
+    marked = np.zeros((40, 60), dtype=bool)
+    marked[y0:y1, x0:x1] = True
+    return marked
+
+
+def polygon_area(points):
+    x, y = np.array(points).T
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2

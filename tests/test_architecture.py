@@ -104,3 +104,19 @@ def test_no_module_outgrows_a_reader() -> None:
 
 def test_parts_of_the_tree_are_all_known() -> None:
     assert {part_of(path) for path in modules()} == {name for name in MAY_IMPORT if "/" not in name}
+
+
+TESTS = Path(__file__).parent
+NO_SOURCE = {"test_architecture.py", "test_contracts.py", "test_docs.py"}
+"""These ask the whole tree, every member of a table, every page; `across/` holds other tests of several parts."""
+
+
+def test_every_test_module_has_the_stem_of_what_it_tests() -> None:
+    sources = {path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py")}
+    sources |= {path.parent for path in sources if path.name == "__init__"}
+    tests = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py") if path.parent.name != "browser"}
+    of_several = {path for path in tests if path.parts[0] == "across" or str(path) in NO_SOURCE}
+    stems = {test: test.with_name(test.stem.removeprefix("test_")) for test in tests - of_several}
+    strays = sorted(str(test) for test, source in stems.items() if source not in sources)
+    assert strays == [], "a test module has the folder and stem of a module of src, or stands in tests/across"
+    assert len(of_several) <= 0.1 * len(tests)

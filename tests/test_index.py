@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import salign
 from salign.index import LazyTable
 
 INIT = """
@@ -68,3 +71,27 @@ def test_a_table_knows_its_names_and_loads_a_class_when_it_is_looked_up(made_up:
     assert "made_up.heavy" not in sys.modules
     assert table["own"] is int
     assert [table["heavy"], table.get("nothing"), *table.values()] == [made_up.Heavy, None, made_up.Heavy, int]
+
+
+SUBPACKAGES = {"annotate", "data", "evaluate", "experiment", "explain", "losses", "maps", "models", "train"}
+
+
+def test_subpackages_and_public_names_are_found_without_an_import_of_their_own() -> None:
+    """In a process that has imported nothing else; torch comes with the first name that needs it, not before."""
+    program = (
+        "import json, sys, salign\n"
+        "names, light = dir(salign), 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
+        "found = [salign.config.merge({'a': 1}, {'b': 2}), salign.losses.LOSSES['ce'].__name__, salign.LOSSES['ce']"
+        " is salign.losses.LOSSES['ce'], hasattr(salign, 'nothing')]\n"
+        "print(json.dumps([names, light, found]))"
+    )
+    names, light, found = json.loads(subprocess.check_output([sys.executable, "-c", program]))
+    assert light
+    assert found == [{"a": 1, "b": 2}, "CrossEntropy", True, False]
+    assert set(names) >= SUBPACKAGES | set(salign.__all__) | {"__version__"}
+    assert [name for name in names if not name.startswith("__") and not hasattr(salign, name)] == []
+
+
+def test_a_name_that_does_not_exist_is_told_with_those_that_do() -> None:
+    with pytest.raises(AttributeError, match="module 'salign' has no attribute 'nothing'; it has Batch, Classifier"):
+        _ = salign.nothing

@@ -98,3 +98,8 @@ def write_dicom(path, pixels, photometric="MONOCHROME2", bits=12, syntax=None, d
         ds["PixelData"].is_undefined_length = True
     ds.save_as(path, enforce_file_format=True)
     return path
+
+
+def marks(found):
+    """What a test compares of what was read."""
+    return [(one.image, one.label, one.shapes) for one in found]

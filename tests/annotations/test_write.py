@@ -19,6 +19,11 @@ from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 from salign.maps.rasterize import fixation_map, rasterize
 from salign.maps.shapes import Box, Fixation, Polygon, Stroke
+from tool_files import (
+    MASK,
+    coco,
+    cvat,
+)  # fmt: skip
 
 SIZE = (20, 30)
 LEFT, RIGHT, TOP = Box(0, 0, 10, 20), Box(20, 0, 30, 20), Box(0, 0, 30, 5)
@@ -316,3 +321,28 @@ def test_options_that_cannot_be_are_refused(images):
         write_annotated([], images / "no")
     with pytest.raises(ManifestError, match="nothing is left to import"):
         write_annotated([], images)
+
+
+def test_a_mask_of_run_lengths_that_marks_nothing_is_a_fault_and_no_blank_map(read, tmp_path):
+    empty = {"segmentation": {"size": [40, 60], "counts": [2400]}}
+    outside = '<mask label="cat" rle="0, 4" left="70" top="0" width="2" height="2"/>'
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(images / "a.png")
+    for found, faults in (read("coco", coco(empty), "c.json"), read("cvat", cvat(outside), "c.xml")):
+        assert faults == []
+        with pytest.raises(ManifestError, match=r"a\.png: a mask holds no pixel of the image, which has 60 x 40"):
+            write_annotated(found, images)
+
+
+def test_a_faulty_mark_is_left_out_of_the_map_and_the_others_are_drawn(read, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(images / "a.png")
+    found, faults = read("coco", coco({"bbox": [7, 5, 13, 4]}, {"bbox": [70, 5, 3, 3]}), "c.json")
+    assert faults == []
+    brought = write_annotated(found, images, Output(leave_out=True))
+    assert np.array_equal(read_saliency(brought.manifest.saliency_path(0)).numpy(), MASK)
+    assert [str(fault) for fault in brought.left_out] == [
+        "a.png: the box from (70, 5) to (73, 8) lies outside; the image has 60 x 40 pixels"
+    ]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from annotation_samples import MASK, SAMPLES, put, put_images
+from annotation_samples import SAMPLE_MASK, SAMPLES, put, put_images
 from command import salign, small, written
 from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
 from salign.cli import maps as module
@@ -58,7 +58,7 @@ def test_every_format_becomes_maps(name, images, tmp_path):
         assert ", 1 of them blank" in printed
         assert table.loc["images/clear.png", "label"] == "well"
     if name == "masks":
-        assert np.array_equal(read_saliency(manifest.saliency_path(1)).numpy(), MASK)
+        assert np.array_equal(read_saliency(manifest.saliency_path(1)).numpy(), SAMPLE_MASK)
 
 
 def test_everything_wrong_is_said_together_and_may_be_left_out(images, tmp_path):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from mutations import survive
+from salign.annotations.formats import annotation_format
 from salign.annotations.formats.arrays import read_arrays
+from salign.annotations.formats.notes import Notes
 from salign.annotations.resolve import drawn
 from salign.annotations.rle import Runs
 from salign.data.manifest import ManifestError
@@ -265,3 +267,14 @@ def test_damaged_archives(tmp_path):
             save(stream, **content)
             good.append(stream.getvalue())
     assert survive(tmp_path / "a.npz", good, read_arrays, check) > 0
+
+
+def test_a_faulty_array_is_left_out_and_the_others_are_read(tmp_path):
+    for name, values in {"a": MASK, "b": MASK * 3.0, "c": np.full(MASK.shape, np.nan), "d": MASK[0]}.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    notes = Notes()
+    with pytest.raises(ManifestError, match="3 faults"):
+        annotation_format("arrays").read(tmp_path)
+    found = annotation_format("arrays").read(tmp_path, notes)
+    assert [one.image for one in found] == ["a"]
+    assert [fault.column for fault in notes.faults] == ["b", "c", "d"]

@@ -5,11 +5,17 @@ import pytest
 from PIL import Image
 
 from mutations import survive
+from salign.annotations.formats import annotation_format
 from salign.annotations.formats.fixations import REFLACX, Gaze, read_fixations, read_reflacx
+from salign.annotations.resolve import Naming
+from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import ManifestError
 from salign.errors import SalignError
 from salign.maps.rasterize import fixation_map
 from salign.maps.shapes import Fixation, scaled
+from tool_files import (
+    marks,
+)  # fmt: skip
 
 TABLE = """image,subject,x,y,duration
 a.png,anna,10,20,100
@@ -206,3 +212,71 @@ def test_damaged_tables(tmp_path):
         tmp_path / "f.csv", [TABLE.encode(), zoomed.encode()], lambda path: read_fixations(path, gaze=gaze), check
     )
     assert valid > 0
+
+
+def test_gaze_that_was_lost_is_told_by_row_and_the_rest_kept(read):
+    rows = [
+        "image,x,y,duration",
+        "a.png,20,10,100",
+        "a.png,NaN,10,100",
+        "a.png,,,",
+        "a.png,-1,-1,80",
+        "b.png,nan,nan,9",
+    ]
+    found, faults = read("fixations", {"f.csv": "\n".join(rows)}, "f.csv")
+    assert marks(found) == [("a.png", None, (Fixation(20, 10, 100), Fixation(-1, -1, 80)))]  # beside it: no weight
+    assert sorted({fault.split(",")[0] for fault in faults}) == ["row 3", "row 4", "row 6"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.png,-1,-1,100\na.png,90,5,100", "none of 2 fixations is on the image for any time"),
+        ("a.png,20,10,0", "none of 1 fixations is on the image for any time"),
+    ],
+)
+def test_gaze_that_never_meets_the_image_is_a_fault_and_no_blank_map(rows, message, read, tmp_path):
+    found, _ = read("fixations", {"f.csv": f"image,x,y,duration\n{rows}\nb.png,20,10,50"}, "f.csv")
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((40, 60), np.uint8)).save(images / name)
+    naming = Naming(default="photo")
+    with pytest.raises(ManifestError, match=message):
+        write_annotated(found, images, Output(sigma=3), naming=naming)
+    brought = write_annotated(found, images, Output(sigma=3, leave_out=True), naming=naming)
+    assert (brought.manifest.table["path"].tolist(), brought.blank) == (["images/b.png"], 0)
+
+
+GAZE = {
+    "semicolons and decimal commas": ("image;x;y;duration\na.png;20,5;10;100\n", {}, "separated by semicolons"),
+    "tabs in a .csv": ("image\tx\ty\tduration\na.png\t20\t10\t100\n", {}, "separated by tabs"),
+    "times that run back": (
+        "image,x,y,start,end\na.png,20,10,5,4\n",
+        {},
+        "row 2, end: expected an end after the start",
+    ),
+    "no time at all": ("image,x,y\na.png,20,10\n", {}, "expected a column duration, or start and end"),
+    "a name of a column in other letters": ("image,X,Y,Duration\na.png,20,10,9\n", {}, "no column 'x' for x"),
+    "a weight that is none": (
+        "image,x,y,duration\na.png,20,10,9\n",
+        {"weight": "time"},
+        "weight: expected duration or",
+    ),
+    "a position that is none": ("image,x,y,duration\na.png,20,10,9\n", {"position": "px"}, "position: expected"),
+    "shares without a screen": ("image,x,y,duration\na.png,.2,.1,9\n", {"position": "shares"}, "need its size"),
+    "degrees without a screen": ("image,x,y,duration\na.png,2,1,9\n", {"position": "degrees"}, "size of the screen"),
+}
+
+
+@pytest.mark.parametrize("name", GAZE)
+def test_gaze_that_is_refused(name, tmp_path):
+    content, gaze, message = GAZE[name]
+    (tmp_path / "f.csv").write_text(content)
+    with pytest.raises(SalignError, match=message):
+        annotation_format("fixations").read(tmp_path / "f.csv", gaze=Gaze(**gaze))
+
+
+def test_gaze_a_mark_at_the_beginning_and_windows_line_ends(read):
+    found, faults = read("fixations", {"f.csv": "\ufeffimage,x,y,duration\r\na.png,20,10,100\r\n"}, "f.csv")
+    assert (marks(found), faults) == ([("a.png", None, (Fixation(20, 10, 100),))], [])

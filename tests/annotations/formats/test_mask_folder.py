@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from mutations import survive
+from salign.annotations.formats import annotation_format
 from salign.annotations.formats.mask_folder import read_masks
+from salign.annotations.formats.notes import Notes
 from salign.annotations.formats.stored import MOST_PIXELS, Names
 from salign.annotations.resolve import Naming, drawn
 from salign.annotations.rle import Runs
@@ -150,3 +152,57 @@ def test_damaged_masks(tmp_path):
         assert 0 <= values.min() <= values.max() <= 1
 
     assert survive(folder / "a.png", good, lambda _: read_masks(folder), check) > 0
+
+
+@pytest.fixture
+def masks(tmp_path):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+
+    def save(name, values, **options):
+        Image.fromarray(values).save(folder / name, **options)
+        return folder
+
+    return save
+
+
+INSIDE = MASK > 0
+
+
+def masked(folder, **options):
+    notes = Notes()
+    found = annotation_format("masks").read(folder, notes, **options)
+    return {one.image: None if one.mask is None else np.asarray(one.mask.decode()) for one in found}, notes
+
+
+def test_a_webp_without_loss_needs_no_threshold_and_one_with_loss_does(masks):
+    masks("a.webp", np.stack([INSIDE.astype(np.uint8)] * 3, -1), lossless=True, exact=True)
+    found, notes = masked(masks("b.webp", np.stack([MASK] * 3, -1), quality=20), values="nonzero")
+    assert np.array_equal(found["a"], INSIDE)  # class number 1
+    assert np.array_equal(found["b"], INSIDE)
+    assert "1 masks are lossy pictures, first b.webp" in notes.remarks[0]
+
+
+def test_a_threshold_holds_for_every_mask_at_its_own_depth(masks):
+    masks("a.png", np.where(INSIDE, 128, 127).astype(np.uint8))
+    deep = np.where(INSIDE, 32896, 32639).astype(np.uint16)
+    found, notes = masked(masks("b.png", deep), threshold=128 / 255)
+    assert np.array_equal(found["a"], INSIDE)
+    assert np.array_equal(found["b"], INSIDE)
+    assert notes.remarks == []
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.5, 1.5, float("nan")])
+def test_a_threshold_is_a_share(threshold, masks):
+    with pytest.raises(SalignError, match="expected a threshold above 0 and up to 1"):
+        masked(masks("a.png", MASK), threshold=threshold)
+
+
+def test_a_faulty_mask_is_left_out_and_the_others_are_read(masks):
+    folder = masks("a.png", MASK)
+    masks("numbers.png", INSIDE.astype(np.uint8))
+    masks("red.png", np.stack([MASK, MASK * 0, MASK * 0], -1))
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    found, notes = masked(folder)
+    assert list(found) == ["a"]
+    assert sorted(fault.column for fault in notes.faults) == ["cut.png", "numbers.png", "red.png"]

@@ -464,3 +464,55 @@ def test_a_file_whose_name_differs_by_case_alone_is_named(folder):
     with pytest.raises(ManifestError) as error:
         Manifest.read(folder / "m.csv")
     assert "(No such file or directory); 'a.png' is there" in str(error.value)
+
+
+# ---- tables: findings, and manifests
+
+
+ROWS = "id,path,label,split\n1,a.png,x,train\n"
+
+MANIFESTS = {
+    "M1 a mark of the byte order": f"\ufeff{ROWS}",
+    "M2 Windows' line ends": ROWS.replace("\n", "\r\n"),
+    "M3 an empty line in between": ROWS.replace("\n1", "\n\n1"),
+    "M4 no line end at the end": ROWS.rstrip("\n"),
+    "M5 everything in quotes": '"id","path","label","split"\n"1","a.png","x","train"\n',
+    "M6 a path from the folder it lies in": ROWS.replace("a.png", "./a.png"),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifests_that_mean_the_same(name, beside_letters):
+    manifest = Manifest.read(beside_letters(MANIFESTS[name]))
+    assert manifest.table[["id", "label", "split"]].to_numpy().tolist() == [["1", "x", "train"]]
+    assert manifest.image_path(0).resolve().name == "a.png"
+
+
+MANIFEST_FAULTS = {
+    "M7 semicolons": (ROWS.replace(",", ";"), "row 1, header: semicolons part the cells"),
+    "M8 a header in capitals": (ROWS.replace("label", "Label"), "row 1, label: the column is missing"),
+    "M9 a line above the header": (f"# made in 2026\n{ROWS}", "row 2, line: the line has 4 cells, the header 1"),
+    "M10 a row that is too short": (f"{ROWS}2,b.png,y\n", "row 3, line: the line has 3 cells, the header 4"),
+    "M11 a comma in a cell without quotes": (f"{ROWS}2,b.png,y,z,test\n", "row 3, line: the line has 5 cells"),
+    "M12 backslashes between folders": (f"{ROWS}2,.\\b.png,y,test\n", "row 3, path: no such file"),
+    "M13 an address": (f"{ROWS}2,http://x/b.png,y,test\n", "row 3, path: no such file"),
+    "M14 other letters than the file": (f"{ROWS}2,B.PNG,y,test\n", "'b.png' is there"),
+    "M15 a line break in a label": (f'{ROWS}2,b.png,"y\nz",test\n', "holds a line break or another control character"),
+    "M16 a column twice": ("id,path,label,label,split\n1,a.png,x,y,train\n", "names 'label' occur twice"),
+    "M17 UTF-16": (ROWS.encode("utf-16"), "cannot be read"),
+    "M18 one file in two spellings with two labels": (
+        f"{ROWS}2,./a.png,y,test\n", "row 3, label: './a.png' is 'y' here and 'x' in row 2",
+    ),
+    "M19 one file with two slashes and two labels": (
+        f"{ROWS}2,.//a.png,y,test\n", "row 3, label: './/a.png' is 'y' here and 'x' in row 2",
+    ),
+    "M20 a split that is not told": (f"{ROWS}2,b.png,y,\n", "row 3, split: the cell is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MANIFEST_FAULTS)
+def test_manifests_that_are_refused_with_the_row(name, beside_letters):
+    text, message = MANIFEST_FAULTS[name]
+    with pytest.raises(SalignError) as caught:
+        Manifest.read(beside_letters(text))
+    assert message in str(caught.value)

@@ -145,3 +145,69 @@ def test_sequences_in_sequences_without_an_end(tmp_path):
     for read in (read_image, image_size):
         with pytest.raises(ImageError, match=r"it\.dcm: cannot be read"):
             read(path)
+
+
+# ---- medical: pictures in DICOM
+
+FOUR = np.array([[0, 1000], [2000, 4095]], np.uint16)
+COLOUR = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+TWELVE = [0, 1000 / 4095, 2000 / 4095, 1]
+
+PICTURES = {
+    "D1 twelve of sixteen bits are the full range": (FOUR, {}, TWELVE),
+    "D2 of two windows the first counts": (FOUR, {"WindowCenter": [2048, 99], "WindowWidth": [4096, 10]}, TWELVE),
+    "D3 a window of one value is a threshold": (FOUR, {"WindowCenter": 1000, "WindowWidth": 1}, [0, 1, 1, 1]),
+    "D4 one frame that says it is one": (FOUR, {"NumberOfFrames": 1}, TWELVE),
+    "D5 a value for padding is a value": (FOUR, {"PixelPaddingValue": 0}, TWELVE),
+    "D6 bits above those that are stored are none of the picture": (FOUR | np.uint16(0x8000), {}, TWELVE),
+    "D7 a window by the sigmoid": (
+        FOUR, {"WindowCenter": 2048, "WindowWidth": 4096, "VOILUTFunction": "SIGMOID"},
+        [1 / (1 + np.exp(-4 * (value - 2048) / 4096)) for value in (0, 1000, 2000, 4095)],
+    ),
+    "D8 Hounsfield units stored with an offset": (
+        np.array([[24, 1024], [1064, 1424]], np.uint16),
+        {"RescaleSlope": 1, "RescaleIntercept": -1024, "WindowCenter": 40, "WindowWidth": 400},
+        [0, (0 - 39.5) / 399 + 0.5, (40 - 39.5) / 399 + 0.5, 1],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_dicom_is_read_as_a_reader_shows_it(name, tmp_path):
+    pixels, tags, expected = PICTURES[name]
+    values = read_image(write_dicom(tmp_path / "a.dcm", pixels, bits=12, **tags))
+    assert values.numpy()[0].ravel() == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize(("planar", "expected"), [(0, COLOUR), (1, COLOUR.reshape(3, 2, 2).transpose(1, 2, 0))])
+def test_dicom_d9_colour_by_pixel_and_by_plane(planar, expected, tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", COLOUR, "RGB", bits=8, PlanarConfiguration=planar)
+    assert np.array_equal(read_image(path).numpy(), expected.transpose(2, 0, 1))
+
+
+def test_dicom_d10_an_ending_that_lies_does_no_harm_one_way_and_is_told_the_other(tmp_path):
+    path = write_dicom(tmp_path / "a.png", FOUR, bits=12)
+    assert read_image(path).numpy()[0].ravel() == pytest.approx(TWELVE, abs=1e-6)
+    Image.new("L", (3, 4), 7).save(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / "b.dcm")
+    with pytest.raises(ImageError, match=r"b\.dcm: .*it is not a DICOM file, or damaged"):
+        read_image(tmp_path / "b.dcm")
+
+
+NO_PICTURES = {
+    "D11 a window without width": ({"WindowCenter": 10, "WindowWidth": 0}, slice(None), "Window Width must be"),
+    "D12 without its preamble": ({}, slice(132, None), "it is not a DICOM file, or damaged"),
+    "D13 pixels that are cut off": ({}, slice(None, -3), "less than expected"),
+    "D14 a palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, slice(None), "PALETTE COLOR is not supported"),
+    "D15 no photometric interpretation": ({"PhotometricInterpretation": ""}, slice(None), r"\(none\) is not supported"),
+    "D16 several frames": ({"NumberOfFrames": 2}, slice(None), "it holds 2 frames; save the one you mean"),
+}
+
+
+@pytest.mark.parametrize("name", NO_PICTURES)
+def test_dicom_without_a_picture_is_refused_with_its_file(name, tmp_path):
+    tags, part, message = NO_PICTURES[name]
+    path = write_dicom(tmp_path / "a.dcm", FOUR, bits=12, **tags)
+    path.write_bytes(path.read_bytes()[part])
+    with pytest.raises(ImageError, match=rf"a\.dcm: .*{message}"):
+        read_image(path)

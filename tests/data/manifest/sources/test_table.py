@@ -133,3 +133,77 @@ def test_findings_of_real_radiographs(shared_data):
     counts = manifest.coverage().groupby("label")["images"].sum()
     assert counts["Infiltration"] == 187
     assert counts["(none)"] == 500
+
+
+# ---- tables: findings, and manifests
+
+
+FINDINGS = {"columns": {"path": "Image Index", "label": "Finding Labels"}, "separator": "|", "none": "No Finding"}
+HEAD = "Image Index,Finding Labels,split\n"
+
+LABELS = {
+    "L1 findings joined by a bar, and none": (
+        f"{HEAD}a.png,Mass|Effusion,train\nb.png,No Finding,train\n", FINDINGS, ["Effusion;Mass", ""],
+    ),
+    "L2 ones and zeros with a point, and an empty cell": (
+        "path,split,Edema,Mass\na.png,train,1.0,0.0\nb.png,train,,1\n",
+        {"labels": ["Edema", "Mass"]}, ["Edema", "Mass"],
+    ),
+    "L3 true and false in any letters": (
+        "path,split,E\na.png,train,True\nb.png,train,FALSE\n", {"labels": ["E"]}, ["E", ""],
+    ),
+    "L4 classes that are numbers": ("path,label,split\na.png,0,train\nb.png,1,train\n", {}, ["0", "1"]),
+    "L5 words that pandas takes for nothing": (
+        "path,label,split\na.png,NA,train\nb.png,None,train\n", {}, ["NA", "None"],
+    ),
+    "L6 an index without a name in front": (
+        ",path,label,split\n0,a.png,x,train\n1,b.png,y,train\n", {}, ["x", "y"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_tables(name, beside_letters):
+    text, options, expected = LABELS[name]
+    assert from_csv(beside_letters(text), **options).table["label"].fillna("").tolist() == expected
+
+
+LABEL_FAULTS = {
+    "L7 a finding and none in one cell": (
+        f"{HEAD}a.png,Mass|No Finding,train\n", FINDINGS,
+        "row 2, label: 'Mass|No Finding' names a label, and says 'No Finding', that there is none: which is it?",
+    ),
+    "L8 uncertain": (
+        "path,split,Edema\na.png,train,-1.0\n", {"labels": ["Edema"]},
+        "row 2, Edema: expected 1, or 0 or an empty cell, got '-1.0'; write which it is",
+    ),
+    "L9 a finding twice in one cell": (f"{HEAD}a.png,Mass|Mass,train\n", FINDINGS, "label: 'Mass;Mass' has a name"),
+    "L10 a bar too many": (f"{HEAD}a.png,Mass|,train\n", FINDINGS, "row 2, label: 'Mass;' has an empty name"),
+    "L11 names without the ending of the files": (
+        "path,label,split\na,x,train\n", {}, "row 2, path: no such file",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LABEL_FAULTS)
+def test_labels_of_tables_that_say_nothing_or_two_things(name, beside_letters):
+    text, options, message = LABEL_FAULTS[name]
+    with pytest.raises(SalignError) as caught:
+        from_csv(beside_letters(text), **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked"),
+    [
+        (("1", "1.0", "2"), ["label: '1' (1) and '1.0' (1)"]),  # M21: Excel
+        (("007", "7", "70"), ["label: '007' (1) and '7' (1)"]),  # M22
+        (("x\u200b", "x", "y"), ["label: 'x' (1) and 'x\\u200b' (1)"]),  # M23: what nobody sees
+        (("1", "2", "10"), []),
+        (("1a", "1 a", "a1"), ["label: '1 a' (1) and '1a' (1)"]),
+    ],
+)
+def test_names_that_may_be_one_are_asked_about(labels, asked, beside_letters):
+    rows = "".join(f"{k},{'abc'[k]}.png,{label},train\n" for k, label in enumerate(labels))
+    questions = Manifest.read(beside_letters(f"id,path,label,split\n{rows}")).questions()
+    assert [question.split(" differ by")[0] for question in questions] == asked

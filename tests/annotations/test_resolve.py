@@ -302,3 +302,24 @@ def test_an_annotation_file_in_capitals_is_read_like_any_other(read):
     assert ([one.image for one in found], faults) == (["a.png", "b.png"], [])
     with pytest.raises(SalignError, match=r"expected 1 to 1,000,000 files \*\.json, found 0"):
         read("labelme", {})
+
+
+CONTRADICTIONS = {
+    "label-studio": (studio(result("c", "choices", {"choices": ["ill", "well"]})), "ls.json"),
+    "cvat": (cvat('<tag label="ill"/>', '<tag label="well"/>'), "c.xml"),
+    "labelme": ({"a.json": labelme(flags={"ill": True, "well": True, "sure": False})}, ""),
+    "via": (via((RECT, {"kind": "x"}), attributes={"kind": {"ill": True, "well": True}}), "v.json"),
+}
+
+
+@pytest.mark.parametrize("form", CONTRADICTIONS)
+def test_classes_that_contradict_each_other_are_a_fault_unless_one_is_left_out(form, read, tmp_path):
+    found, faults = read(form, *CONTRADICTIONS[form])
+    assert faults == []
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(images / "a.png")
+    with pytest.raises(ManifestError, match=r"a\.png: has the labels ill, well: which is its class"):
+        write_annotated(found, images)
+    brought = write_annotated(found, images, naming=Naming({"ill": "ill", "well": "", "x": ""}))
+    assert brought.manifest.table["label"].tolist() == ["ill"]

@@ -15,7 +15,7 @@ from salign.errors import SalignError
 from salign.experiment.study import Study, expand
 from salign.train.recipe import Recipe, SaliencyRecipe
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
 from salign.train.recipe import SaliencyRecipe
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
+FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
 pytestmark = pytest.mark.slow
 
 

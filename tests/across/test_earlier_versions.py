@@ -22,7 +22,7 @@ from salign.runs.analyse import analyse_run
 from salign.runs.folder import RunFolder
 from salign.runs.predict import predict_batches
 
-WRITTEN = Path(__file__).parent / "fixtures" / "earlier"
+WRITTEN = Path(__file__).parents[1] / "fixtures" / "earlier"
 CLASSIFIER, NET = "classifier-514566d3", "maps-0858044f"
 CELLS = {
     ("ce", -1, 1.0): ("ce-seed0-599375ff", "ce-seed1-8262d228"),

@@ -18,7 +18,7 @@ from salign.experiment.arms import control_of
 from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
 
-FOLDER = Path(__file__).parents[1] / "recipes" / "studies"
+FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
 ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10"]
 BOXES = "boxes:energy@10"
 TIMED = {"reaction_time"}

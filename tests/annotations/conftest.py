@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from annotation_samples import SAMPLES, put
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.notes import Notes
 
@@ -23,5 +24,17 @@ def read(tmp_path):
         notes = Notes()
         found = annotation_format(form).read(tmp_path / "in" / start, notes, **options)
         return found, [str(fault) for fault in notes.faults]
+
+    return reader
+
+
+@pytest.fixture
+def read_sample(tmp_path):
+    """Write a sample and read it: the marks."""
+
+    def reader(name, **changes):
+        of, make = SAMPLES[name]
+        sample = make()
+        return annotation_format(of).read(put(sample, tmp_path), **(sample.options | changes))
 
     return reader

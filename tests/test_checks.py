@@ -212,7 +212,6 @@ def test_every_module_refuses_weights_below_zero(name: str) -> None:
         ("cyborg", {"alpha": 0.99}, True),
         ("evidence", {"weight": 0}, False),
         ("swap", {"weight": 0}, False),
-        ("swap", {"weight": 0, "map_weight": 0.1}, True),
         ("sage", {"weight": 0, "consistency": 0.1}, True),
         ("gradia", {"weight": 0}, True),
         ("gain", {}, False),

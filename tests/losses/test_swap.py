@@ -10,7 +10,7 @@ from torch import Tensor
 
 from references import swap as slow
 from salign.errors import SalignError
-from salign.losses import LOSSES, evidence_outside, swap_consistency, swapped
+from salign.losses import LOSSES, swap_consistency, swapped
 from salign.losses.swap import partners
 from salign.types import Output
 from second_look import SIZE, Small, make_batch, maps_of
@@ -133,34 +133,10 @@ def test_class_weights_weigh_the_term_too() -> None:
     assert zero.item() == pytest.approx(alone.item() * 3 / 4, rel=1e-6)
 
 
-def test_the_evidence_term_is_that_of_the_first_view_and_ramps_with_the_other() -> None:
-    batch, network = make_batch(), Small()
-    loss = LOSSES["swap"](weight=2.0, evidence_weight=3.0, ramp_epochs=1)
-    output = network(batch.images)
-    terms = loss(output, batch)
-    cams = torch.einsum("kc,bchw->bkhw", network.weight, output.features)
-    share = evidence_outside(cams, batch.saliency, batch.annotated).item()
-    assert terms.parts["evidence"].item() == pytest.approx(share, abs=1e-6)
-    expected = terms.parts["ce"].item() + 0.5 * (2 * terms.parts["saliency"].item() + 3 * share)
-    assert terms.total.item() == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_map_term_is_that_of_hint_as_a_distance() -> None:
-    batch, network = make_batch(), Small()
-    output = network(batch.images)
-    terms = LOSSES["swap"](weight=2.0, map_weight=3.0)(output, batch)
-    distance = LOSSES["hint"](form="mse")(output, batch).parts["saliency"].item()
-    assert distance > 0.05
-    assert terms.parts["map"].item() == pytest.approx(distance, abs=1e-6)
-    expected = terms.parts["ce"].item() + 2 * terms.parts["saliency"].item() + 3 * distance
-    assert terms.total.item() == pytest.approx(expected, abs=1e-5)
-
-
 def test_wrong_options_and_an_output_without_its_network_are_refused() -> None:
     for options, message in (
         ({"form": "mse"}, "form: expected ce or kl"),
-        ({"evidence_weight": -1.0}, "evidence_weight: expected a number of 0 or more"),
-        ({"map_weight": -1.0}, "map_weight: expected a number of 0 or more"),
+        ({"weight": -1.0}, "weight: expected a number of 0 or more"),
     ):
         with pytest.raises(SalignError, match=message):
             LOSSES["swap"](**options)

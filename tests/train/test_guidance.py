@@ -71,6 +71,14 @@ def test_who_asks_for_no_maps_gets_them(photos):
     assert said_of(recipe_of(photos(a=255, b=255), annotated=0)) == no_maps
 
 
+def test_an_earlier_name_of_an_added_term_is_read_with_a_note(photos):
+    recipe = recipe_of(photos(a=255, b=255), "swap").with_values({"loss": {"map_weight": 10}})
+    note = "  loss.map_weight is an earlier name of loss.also: {hint: {form: mse, weight: 10.0}}, as which it is read"
+    assert said_of(recipe) == [note]
+    again = recipe.with_values({"loss": {"map_weight": 0, "also": {"hint": {"form": "mse", "weight": 10}}}})
+    assert said_of(again) == []
+
+
 def test_blank_maps_guide_nowhere(photos):
     with pytest.raises(SalignError, match=r"the 2 maps of the training images in .*m\.csv are all blank"):
         said_of(recipe_of(photos(a=0, b=0)))

@@ -76,6 +76,7 @@ def full(manifest) -> dict[str, Any]:
             "cam_class": "true_vs_rest",
             "penalty": "l1",
             "ramp_epochs": 4,
+            "also": {"energy": {"weight": 2.0}},
         },
         "train": {
             "epochs": 7,
@@ -148,6 +149,19 @@ def test_it_is_frozen(manifest):
         ({"loss": {"name": "ce", "alpha": 0.5}}, "loss ce has no option 'alpha'"),
         ({"loss": {"name": "cyborgs"}}, f"unknown loss 'cyborgs'; there are {', '.join(LOSSES)}"),
         ({"loss": {"alpha": 1.5}}, "alpha: expected a number from 0 to 1, got 1.5"),
+        ({"loss": {"also": {"hnit": {}}}}, "also.hnit: unknown loss 'hnit'"),
+        (
+            {"loss": {"also": {"hint": {"wieght": 2}}}},
+            "also.hint: loss hint has no option 'wieght'; did you mean 'weig",
+        ),
+        ({"loss": {"also": {"hint": {"weight": "much"}}}}, "also.hint: weight: Input should be a valid number"),
+        ({"loss": {"also": {"viser": {}}}}, "loss viser cannot be added to another: its total is not cross-entropy"),
+        (
+            {"loss": {"name": "swap", "map_weight": 1, "also": {"hint": {}}}},
+            "map_weight is an earlier name of also.hint",
+        ),
+        ({"loss": {"name": "swap", "map_weight": -1}}, "weight: expected a number of 0 or more, got -1"),
+        ({"loss": {"name": "hint", "map_weight": 1}}, "loss hint has no option 'map_weight'"),
         ({"loss": {"cam_class": "guessed"}}, "cam_class"),
         ({"loss": {"ramp_epochs": "many"}}, "ramp_epochs"),
         ({"train": {"epochs": 0}}, "train.epochs: Input should be greater than or equal to 1, got 0"),
@@ -347,6 +361,7 @@ LEAVES = {
     "loss.cam_class": "true",
     "loss.penalty": "mse",
     "loss.ramp_epochs": 5,
+    "loss.also": {"energy": {"weight": 3.0}},
     "train.epochs": 8,
     "train.batch_size": 12,
     "train.optimizer": "sgd",
@@ -384,12 +399,14 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
-    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}})
+    plain = {key: value for key, value in full(manifest)["loss"].items() if key != "also"}
+    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain})
     content = recipe.model_dump(mode="json")
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
+    assert content["loss"].pop("also") == {}
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     content["data"] |= {"manifest": digest, "root": None, "workers": None}
     before = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -39,12 +39,6 @@ def evidence_outside(
     return averaged(share, counts & some)
 
 
-def evidence_of(output: Output, batch: Batch) -> Tensor:
-    """`evidence_outside` of a forward pass already made."""
-    every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
-    return evidence_outside(output.cam(every), batch.saliency, batch.annotated, multi_label=batch.multi_label)
-
-
 class Evidence(GuidedLoss):
     """`CE + weight * share of all classes' evidence outside of the human region`: this project's own loss.
 
@@ -58,4 +52,5 @@ class Evidence(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        return evidence_of(output, batch)
+        every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
+        return evidence_outside(output.cam(every), batch.saliency, batch.annotated, multi_label=batch.multi_label)

@@ -42,12 +42,6 @@ def ranking_violation(importance: Tensor, saliency: Tensor, annotated: Tensor | 
     return averaged(wrong.sum((1, 2)) / higher.sum((1, 2)).clamp(min=1), counts)
 
 
-def map_distance(output: Output, batch: Batch) -> Tensor:
-    """`saliency_distance` of the true class's Grad-CAM, of a forward pass already made."""
-    asked = true_class(batch.labels)
-    return saliency_distance(output.grad_cam(asked), batch.saliency, batch.annotated & has_class(asked))
-
-
 class Hint(GuidedLoss):
     """`CE + weight * contradiction of the ranking of cells to people's` (HINT), or its later form as a distance.
 
@@ -76,7 +70,8 @@ class Hint(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        if self.form == "mse":
-            return map_distance(output, batch)
         asked = true_class(batch.labels)
-        return ranking_violation(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        counts = batch.annotated & has_class(asked)
+        if self.form == "mse":
+            return saliency_distance(output.grad_cam(asked), batch.saliency, counts)
+        return ranking_violation(output.cam(asked), batch.saliency, counts)

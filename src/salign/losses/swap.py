@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from salign.checks import choice, number, tensors
+from salign.checks import choice, tensors
 from salign.losses.base import averaged, human_maps
 from salign.losses.cross_entropy import over_classes
-from salign.losses.evidence import evidence_of
 from salign.losses.guided import GuidedLoss
-from salign.losses.hint import map_distance
 from salign.losses.labels import check_answers
 from salign.losses.views import log_answers, look_again
 from salign.maps.blend import blend
@@ -117,11 +115,7 @@ class Swap(GuidedLoss):
         weight: of the term.
         form: "ce": the swapped image must get its label; "kl": it must get the answer to the image itself, which is
             held fixed, right or wrong.
-        evidence_weight: of a further term, that of loss `evidence` on the images themselves: the share of all classes'
-            evidence outside of the human region. 0 = without.
-        map_weight: of a further term, that of loss `hint` as a distance (`mse`), on the images themselves: of the true
-            class's Grad-CAM from the human map. 0 = without.
-        ramp_epochs: all terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy and the term.
     """
 
@@ -132,31 +126,16 @@ class Swap(GuidedLoss):
         *,
         weight: float = 1.0,
         form: Form = "ce",
-        evidence_weight: float = 0.0,
-        map_weight: float = 0.0,
         ramp_epochs: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__(weight=weight, ramp_epochs=ramp_epochs, class_weights=class_weights)
         choice("form", form, Form)
-        number("evidence_weight", evidence_weight, "[0, inf)")
-        number("map_weight", map_weight, "[0, inf)")
-        self.guided = weight + evidence_weight + map_weight > 0
-        self.form, self.evidence_weight, self.map_weight = form, evidence_weight, map_weight
-        if evidence_weight:
-            self.needs = self.needs | {"cam"}
-        if map_weight:
-            self.needs = self.needs | {"grad_cam"}
+        self.form = form
 
-    def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """Each 0 or more."""
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """Scalar, 0 or more."""
         views, counts = swapped(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
         second = look_again(output, views, "swap").logits
         first = output.logits if self.form == "kl" else None
-        value = swap_consistency(second, batch.labels, counts, first, self.class_weights)
-        found = {"saliency": (self.weight, value)}
-        if self.evidence_weight:
-            found["evidence"] = (self.evidence_weight, evidence_of(output, batch))
-        if self.map_weight:
-            found["map"] = (self.map_weight, map_distance(output, batch))
-        return found
+        return swap_consistency(second, batch.labels, counts, first, self.class_weights)

@@ -12,7 +12,7 @@ from salign.class_names import SEPARATOR
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
-from salign.losses import LOSSES, Loss
+from salign.losses import Loss
 from salign.models import Classifier
 from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
@@ -82,7 +82,7 @@ def fit(
 
 
 def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
-    """The loss, its class weights computed from the training labels."""
+    """The loss with all that is added to it, the class weights computed from the training labels."""
     weights = None
     if recipe.class_weights == "balanced":
         weights = balanced_weights(data.train.labels, len(data.classes))
@@ -90,7 +90,7 @@ def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
         weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
         if len(weights) != len(data.classes):
             raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
-    return LOSSES[recipe.name](class_weights=weights, **recipe.options)
+    return recipe.build(weights)
 
 
 def _train(

@@ -8,7 +8,7 @@ import numpy as np
 
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
-from salign.losses import LOSSES, Loss
+from salign.losses import Loss
 from salign.train.prepare import Prepared, class_counts, training_rows
 from salign.train.recipe import Recipe
 
@@ -25,7 +25,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
     for recipe in recipes:
         data = recipe.data
         key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
-        if data.annotated == 0 or key in seen or not LOSSES[recipe.loss.name](**recipe.loss.options).guided:
+        if data.annotated == 0 or key in seen or not recipe.loss.build().guided:
             continue
         seen.add(key)
         try:
@@ -37,11 +37,14 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
 
 
 def tell_guidance(loss: Loss, data: Prepared, recipe: Recipe, say: Callable[[str], None]) -> None:
-    """Say what a guided loss has to guide by.
+    """Say what a guided loss has to guide by, and what is written otherwise now.
 
     Raises:
         SalignError: no training image has a map, or all maps are blank, and nobody asked for that.
     """
+    for key, (added, options) in recipe.loss.earlier.items():
+        written = ", ".join(f"{option}: {value}" for option, value in options.items())
+        say(f"  loss.{key} is an earlier name of loss.also: {{{added}: {{{written}}}}}, as which it is read")
     if not loss.guided:
         return
     name, train = recipe.loss.name, data.train

@@ -23,7 +23,6 @@ from salign.experiment.report.page import Block, Table, Text, Tile, Tiles
 from salign.experiment.report.plots import Styles
 from salign.experiment.report.tables import NOTHING, decimal
 from salign.experiment.study import Study
-from salign.losses import LOSSES
 from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.runs.folder import RunFolder
@@ -105,7 +104,7 @@ def _trained(
 
 def _uses_maps(recipe: Recipe) -> bool:
     data = recipe.data
-    return LOSSES[recipe.loss.name].guided or bool(data.blur_outside) or data.swap_outside > 0
+    return recipe.loss.build().guided or bool(data.blur_outside) or data.swap_outside > 0
 
 
 def _of_people(rows: Manifest) -> Manifest:

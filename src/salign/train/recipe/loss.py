@@ -6,16 +6,23 @@ import typing
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from torch import Tensor
 
 from salign.config import Section
 from salign.errors import SalignError, nearest
-from salign.losses import LOSSES
+from salign.losses import LOSSES, Loss
+from salign.train.objective import Objective
 
 _FINITE = ConfigDict(allow_inf_nan=False)
+_TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("swap", "evidence_weight"): ("evidence", {}),
+    ("swap", "map_weight"): ("hint", {"form": "mse"}),
+}
+"""Loss and option of earlier versions -> the loss, with its options, whose weight it was; `also` says that now."""
 
 
 class LossRecipe(BaseModel):
-    """Which loss; keys besides `name` and `class_weights` are that loss's own options."""
+    """Which loss; keys besides those below are that loss's own options."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -23,25 +30,21 @@ class LossRecipe(BaseModel):
     """A name of salign.losses.LOSSES."""
     class_weights: Literal["none", "balanced"] | list[float] = "none"
     """Per class in the cross-entropy; "balanced" = images / (classes * images of the class)."""
+    also: dict[str, dict[str, Any]] = {}
+    """Losses whose terms are added to this one's total: name -> options, such as `hint: {form: mse, weight: 10}`."""
 
     @model_validator(mode="after")
     def _options_fit(self) -> LossRecipe:
-        if self.name not in LOSSES:
-            raise ValueError(f"unknown loss {self.name!r}; there are {', '.join(LOSSES)}")
-        known = typing.get_type_hints(LOSSES[self.name].__init__)
-        known = {key: hint for key, hint in known.items() if key not in ("return", "class_weights")}
-        given, faults = self.model_extra or {}, []
-        for key, value in given.items():
-            if key not in known:
-                faults.append(f"loss {self.name} has no option {key!r}{nearest(key, known)}")
-                continue
-            try:
-                given[key] = TypeAdapter(known[key], config=_FINITE).validate_python(value)
-            except ValidationError as error:
-                faults += [f"{key}: {fault['msg']}, got {value!r}" for fault in error.errors()]
+        given = self.model_extra or {}
+        faults = _check(self.name, given)
+        for name, options in self.also.items():
+            faults += [f"also.{name}: {fault}" for fault in _check(name, options)]
+        for key, (name, _) in self._earlier_names().items():
+            if given.get(key) and name in self.also:
+                faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
         if not faults:
             try:
-                LOSSES[self.name](**given)
+                self.build()
             except SalignError as error:
                 faults.append(str(error))
         if faults:
@@ -50,8 +53,75 @@ class LossRecipe(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keywords for the loss, `class_weights` apart."""
-        return dict(self.model_extra or {})
+        """Keywords of the loss itself, `class_weights` apart."""
+        return {key: value for key, value in (self.model_extra or {}).items() if (self.name, key) not in _TERMS}
+
+    @property
+    def earlier(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Options of earlier versions that this recipe uses -> the loss and the options that `also` has instead.
+
+        What was one loss had one ramp, so the added term follows `ramp_epochs` of the loss.
+        """
+        given = self.model_extra or {}
+        return {
+            key: (name, {**options, "weight": given[key]})
+            for key, (name, options) in self._earlier_names().items()
+            if given.get(key)
+        }
+
+    def content(self) -> dict[str, Any]:
+        """What counts in a fingerprint: a term that had an earlier name has it here, so that runs are found again."""
+        content = self.model_dump(mode="json")
+        for key, (name, options) in self._earlier_names().items():
+            added = dict(self.also.get(name, {}))
+            weight = added.pop("weight", None)
+            if weight is not None and added == options:
+                content[key] = weight
+                del content["also"][name]
+        return content
+
+    def _earlier_names(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Option of earlier versions -> the loss whose weight it was, and its other options."""
+        given = self.model_extra or {}
+        ramp = {"ramp_epochs": given["ramp_epochs"]} if "ramp_epochs" in given else {}
+        return {
+            key: (name, {**options, **ramp}) for (loss, key), (name, options) in _TERMS.items() if loss == self.name
+        }
+
+    def build(self, class_weights: Tensor | None = None) -> Loss:
+        """The loss with all that is added to it.
+
+        Args:
+            class_weights: `(K,)` for every cross-entropy in it, as computed from the training labels; None = all alike.
+
+        Raises:
+            SalignError: An option has a value that its loss refuses, or a loss cannot be added to another.
+        """
+        main = LOSSES[self.name](class_weights=class_weights, **self.options)
+        also = {
+            name: LOSSES[name](class_weights=class_weights, **options)
+            for name, options in sorted([*self.earlier.values(), *self.also.items()])
+        }
+        return Objective(main, also) if also else main
+
+
+def _check(name: str, given: dict[str, Any]) -> list[str]:
+    """Faults of a loss's name and options; the values become those of the options' own kinds."""
+    if name not in LOSSES:
+        return [f"unknown loss {name!r}; there are {', '.join(LOSSES)}"]
+    known: dict[str, Any] = typing.get_type_hints(LOSSES[name].__init__)
+    known = {key: hint for key, hint in known.items() if key not in ("return", "class_weights")}
+    known |= {key: float for (loss, key) in _TERMS if loss == name}
+    faults = []
+    for key, value in given.items():
+        if key not in known:
+            faults.append(f"loss {name} has no option {key!r}{nearest(key, known)}")
+            continue
+        try:
+            given[key] = TypeAdapter(known[key], config=_FINITE).validate_python(value)
+        except ValidationError as error:
+            faults += [f"{key}: {fault['msg']}, got {value!r}" for fault in error.errors()]
+    return faults
 
 
 class SaliencyLossRecipe(Section):

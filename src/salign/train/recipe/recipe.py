@@ -21,13 +21,13 @@ from salign.train.recipe.model import ModelRecipe, SaliencyModelRecipe
 from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainRecipe
 
-_LATER: dict[tuple[str, str], Any] = {
-    ("data", "seconds_column"): None,
-    ("data", "multi_label"): False,
-    ("model", "cam"): "proved",
-    ("model", "head"): "timm",
+_LATER: dict[str, dict[str, Any]] = {
+    "data": {"seconds_column": None, "multi_label": False},
+    "model": {"cam": "proved", "head": "timm"},
+    "loss": {"also": {}},
 }
-"""Keys that recipes did not always have, and what went without saying: runs from before keep names and figures."""
+"""Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
+figures."""
 
 
 class RunRecipe(Section):
@@ -62,13 +62,14 @@ class RunRecipe(Section):
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
         """A recipe that a run folder keeps has every key of `train` written out; keys that it lacks came later."""
         train = content.get("train")
-        kinds: dict[str, Any] = {
-            section: cls.model_fields[section].annotation for section in ("data", "model", "train")
-        }
+        kinds: dict[str, Any] = {section: cls.model_fields[section].annotation for section in (*_LATER, "train")}
         fields = {section: set(kind.model_fields) for section, kind in kinds.items()}
-        if not isinstance(train, dict) or fields["train"] - {key for _, key in _LATER} - set(train):
+        if not isinstance(train, dict) or fields["train"] - set(_LATER.get("train", {})) - set(train):
             return content
-        usual = {section: {key: value} for (section, key), value in _LATER.items() if key in fields[section]}
+        usual = {
+            section: {key: value for key, value in later.items() if key in fields[section]}
+            for section, later in _LATER.items()
+        }
         return merge(usual, content)
 
     @classmethod
@@ -89,15 +90,20 @@ class RunRecipe(Section):
 
     def fingerprint(self) -> str:
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
-        content = self.model_dump(mode="json")
+        content = self._content()
         content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
-        for (section, key), usual in _LATER.items():
-            if content[section].get(key) == usual:
-                content[section].pop(key, None)
+        for section, later in _LATER.items():
+            for key, usual in later.items():
+                if content[section].get(key) == usual:
+                    content[section].pop(key, None)
         weights = content["model"]["weights"]
         if weights is not None and Path(weights).is_file():
             content["model"]["weights"] = file_digest(weights)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def _content(self) -> dict[str, Any]:
+        """What decides the run, as JSON."""
+        return self.model_dump(mode="json")
 
 
 class Recipe(RunRecipe):
@@ -110,17 +116,20 @@ class Recipe(RunRecipe):
 
     @model_validator(mode="after")
     def _loss_finds_its_map(self) -> Recipe:
-        if self.model.cam == "none" and _maps_needed(self.loss.name, self.loss.options):
-            others = ", ".join(name for name in LOSSES if not _maps_needed(name, {}))
+        if self.model.cam == "none" and _looks_at_maps(self.loss):
+            others = ", ".join(name for name in LOSSES if not _looks_at_maps(LossRecipe(name=name)))
             raise ValueError(
                 f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
                 "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + others
             )
         return self
 
+    def _content(self) -> dict[str, Any]:
+        return super()._content() | {"loss": self.loss.content()}
 
-def _maps_needed(loss: str, options: dict[str, Any]) -> bool:
-    return bool(LOSSES[loss](**options).needs & {"cam", "grad_cam"})
+
+def _looks_at_maps(loss: LossRecipe) -> bool:
+    return bool(loss.build().needs & {"cam", "grad_cam"})
 
 
 class SaliencyRecipe(RunRecipe):

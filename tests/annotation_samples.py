@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from references.rle import coco_counts, cvat_counts, packed
+from salign.annotations.draw import drawn
 from salign.annotations.formats.fixations import REFLACX, Gaze
-from salign.annotations.resolve import drawn
 
 SIZES = {"lesion.png": (40, 60), "clear.png": (20, 30)}
 SAMPLE_MASK = np.zeros((40, 60), dtype=bool)

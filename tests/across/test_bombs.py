@@ -17,7 +17,7 @@ SIDE = 9400
 WATCHED = """
 import resource, sys
 from pathlib import Path
-from salign.annotations.resolve import drawn
+from salign.annotations.draw import drawn
 from salign.annotations.formats import ANNOTATION_FORMATS
 from salign.errors import SalignError
 readers = {name: one.reader for name, one in ANNOTATION_FORMATS.items()}

@@ -20,9 +20,10 @@ import pytest
 
 from annotation_samples import SAMPLES, put, put_images
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.notes import Notes
-from salign.annotations.resolve import Naming, drawn
+from salign.annotations.resolve import Naming
 from salign.annotations.write import Output, write_annotated
 from salign.errors import SalignError
 

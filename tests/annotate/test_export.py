@@ -394,6 +394,17 @@ def test_other_columns_of_maps_are_found_from_the_export_too(tmp_path, joined):
     assert net.machine_made.tolist() == [True]
 
 
+def test_a_column_that_says_whose_maps_are_is_no_draft(tmp_path, joined):
+    """What stands in it is who made the maps beside it; it was offered as the map of a person `net_provenance`."""
+    folder = machine_drafts(tmp_path / "set")
+    lines = ["id,path,label,split,saliency,saliency_net,saliency_net_provenance,saliency_ann",
+             "0,0.png,cat,train,,m1.png,model:net@1,m2.png"]  # fmt: skip
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    collection = open_collection(folder, mode="review")
+    (task,) = joined(collection, "Rev").tasks()
+    assert [(draft["from"], draft["answer"]) for draft in task["drafts"]] == [("model:net@1", "cat"), ("ann", "cat")]
+
+
 def test_exports_while_people_save_are_whole(opened, joined, tmp_path):
     collection = opened(annotators_per_image=8)
     stop = threading.Event()

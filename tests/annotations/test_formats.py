@@ -10,8 +10,8 @@ import pytest
 
 from annotation_samples import SAMPLE_MASK, SAMPLES, SIZES, marked_pixels, put
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
-from salign.annotations.resolve import drawn
 from salign.errors import SalignError
 
 

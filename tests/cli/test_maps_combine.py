@@ -83,7 +83,7 @@ def test_methods(study, run, method):
     made = Manifest.read(study / f"manifest-{method}.csv")
     assert made.table["id"].tolist() == list(SEEN)
     assert made.table["site"].tolist() == ["k"] * 4
-    assert made.table["provenance"].fillna("").tolist() == ["human:anna, ben, cy"] * 2 + ["human:ben", ""]
+    assert made.table["provenance"].fillna("").tolist() == ["human:anna+ben+cy"] * 2 + ["human:ben", ""]
     assert made.saliency_path(3) is None
     by_agreement = torch.stack([agreement_weights(stack(image)) for image in "ab"]).mean(0)
     for i, image in enumerate("ab"):
@@ -144,7 +144,7 @@ def test_a_machine_that_had_a_part_is_named(study, run):
     table.assign(saliency_cy_provenance=whose, masks=table["saliency"]).to_csv(study / "manifest.csv", index=False)
     run("aggregate", study / "manifest.csv")
     made = Manifest.read(study / "manifest-mean.csv")
-    said = ["model:net 1a2b with human:anna, ben", "human:anna, ben, cy", "human:ben", ""]
+    said = ["model:net 1a2b with human:anna+ben", "human:anna+ben+cy", "human:ben", ""]
     assert made.table["provenance"].fillna("").tolist() == said
     assert made.makers == (2, 1, 0)
     run(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from salign.annotate.study import Study
-from salign.data.manifest import COLUMNS, Manifest
+from salign.data.manifest import COLUMNS, Manifest, map_columns
 from salign.data.manifest.folder_layout import Layout, folder_layout
 from salign.data.manifest.image_files import SUFFIXES, image_files
 from salign.data.manifest.text_table import read_table
@@ -58,6 +58,8 @@ class Catalog:
     """By id."""
     source: str
     """Name for messages."""
+    maps: dict[str, str] = field(default_factory=dict)
+    """Columns of the manifest that hold maps, and whose; see `map_columns`."""
     layout: Layout | None = None
     """What the folders say, where no manifest does."""
 
@@ -83,7 +85,7 @@ class Catalog:
         found = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
         if not found:
             raise SalignError(f"{folder}: no image found; expected {', '.join(sorted(SUFFIXES))}")
-        return cls(root, found, str(folder), layout)
+        return cls(root, found, str(folder), layout=layout)
 
     @classmethod
     def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:
@@ -117,7 +119,7 @@ class Catalog:
                 cells,
             )
             found[picture.id] = picture
-        return cls(manifest.root, found, path.name)
+        return cls(manifest.root, found, path.name, map_columns(manifest.table))
 
     @property
     def labels(self) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from salign.annotate.catalog import Catalog, Picture
 from salign.annotate.study import Study
-from salign.data.manifest import PROVENANCE
+from salign.data.manifest import ONE_PERSON
+from salign.data.manifest.provenance import provenance_column
 from salign.errors import SalignError
 from salign.readers import read_json
 
@@ -42,17 +44,15 @@ def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
         return {}
     if study.drafts is not None:
         return _drafts_of_export(Path(study.drafts), catalog)
-    return {picture.id: _drafts_of_columns(picture) for picture in catalog.pictures.values()}
+    return {picture.id: _drafts_of_columns(picture, catalog.maps) for picture in catalog.pictures.values()}
 
 
-def _drafts_of_columns(picture: Picture) -> list[Draft]:
-    columns = [name for name in picture.cells if name == "saliency" or name.startswith("saliency_")]
-    people = [name for name in columns if name != "saliency"] or columns
-    made = picture.cells.get(PROVENANCE, "saliency")
-    return [
-        Draft(made if name == "saliency" else name.removeprefix("saliency_"), picture.label, (), name)
-        for name in people
-    ]
+def _drafts_of_columns(picture: Picture, maps: Mapping[str, str]) -> list[Draft]:
+    """The maps of one person each, or where there are none everybody's; by whom, as a column of provenance says."""
+    there = [name for name in maps if name in picture.cells]
+    people = [name for name in there if name.startswith(ONE_PERSON)] or [name for name in there if name == "saliency"]
+    whose = {name: picture.cells.get(provenance_column(name), name.removeprefix(ONE_PERSON)) for name in people}
+    return [Draft(whose[name], picture.label, (), name) for name in people]
 
 
 def _drafts_of_export(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:

@@ -20,8 +20,9 @@ from salign.annotate.export_reading import Reading
 from salign.annotate.splits import drawn_splits
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.coco import write_coco
-from salign.data.manifest import ANSWER, CONFIDENCE, PROVENANCE
-from salign.data.manifest.file_names import slugs
+from salign.data.manifest import ANSWER, CONFIDENCE, ONE_PERSON, PROVENANCE
+from salign.data.manifest.file_names import parts_of_people, slugs
+from salign.data.manifest.provenance import provenance_column, provenance_of
 from salign.data.manifest.root import ENDING, way_to
 from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.errors import SalignError
@@ -81,8 +82,8 @@ def export_files(
     reading = Reading(collection)
     done = Exported(root, answers=len(answers), unreadable=reading.unreadable, strange=strange)
     people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
-    parts = slugs([person.name for person in people], {"all"})
-    done.columns = {person.id: f"saliency_{part}" for person, part in zip(people, parts, strict=True)}
+    parts = parts_of_people(person.name for person in people)
+    done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in people}
     marking: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         for image in answer.unit.images:
@@ -94,7 +95,9 @@ def export_files(
     judged = {image for answer in answers if answer.said.review == "reject" for image in answer.unit.images}
     rows: list[dict[str, str | None]] = []
     annotated: list[Annotated] = []
-    with_maps = _map_columns(collection)
+    maps_there = collection.catalog.maps
+    people_there = {name for name in maps_there if name.startswith(ONE_PERSON)}
+    replaced = {"saliency"} | people_there | set(map(provenance_column, people_there))
     names = dict(zip(collection.catalog.pictures, slugs(list(collection.catalog.pictures)), strict=True))
     for picture in collection.catalog.pictures.values():
         cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
@@ -107,7 +110,7 @@ def export_files(
             stack = coarsen(torch.from_numpy(np.stack(maps)), collection.study.export.grain)
             whole = smooth(one_map(stack, method), collection.study.export.sigma)
             for column, values in [("saliency", whole), *_own(collection, done, group, stack)]:
-                place = "all" if column == "saliency" else column.removeprefix("saliency_")
+                place = "all" if column == "saliency" else column.removeprefix(ONE_PERSON)
                 name = f"maps/{place}/{names[picture.id]}.png"
                 write_map(folder / name, values)
                 yield name, done
@@ -119,13 +122,13 @@ def export_files(
             done.unlabelled.append(picture.id)
             continue
         free: dict[str, str | None] = {
-            name: _joined_map(images_at, reading.cell(picture, name)) if name in with_maps else value
+            name: _joined_map(images_at, reading.cell(picture, name)) if name in maps_there else value
             for name, value in picture.cells.items()
-            if not name.startswith("saliency")
+            if name not in replaced
         }
         if group or picture.id in judged:
-            names_of = "+".join(dict.fromkeys(answer.person.name for answer in group))
-            free |= {PROVENANCE: f"human:{names_of}" if group else None, CONFIDENCE: None}
+            whose = provenance_of(answer.person.name for answer in group) if group else None
+            free |= {PROVENANCE: whose, CONFIDENCE: None}
         elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
             cells["saliency"] = _joined_map(images_at, reading.cell(picture, "saliency"))
         row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
@@ -211,13 +214,6 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return done
-
-
-def _map_columns(collection: Collection) -> set[str]:
-    """Further columns with maps: a column of provenance stands beside them."""
-    beside = f"_{PROVENANCE}"
-    names = {name for picture in collection.catalog.pictures.values() for name in picture.cells}
-    return {name.removesuffix(beside) for name in names if name.endswith(beside)}
 
 
 def _own(

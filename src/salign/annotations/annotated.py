@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,17 @@ import numpy as np
 
 from salign.annotations.rle import Runs
 from salign.maps.shapes import Shape
+
+
+class Stored:
+    """A map in a file: `np.asarray` reads it, every time, so that a set of any size needs the memory of one map."""
+
+    def __init__(self, load: Callable[[], np.ndarray]) -> None:
+        """Take a function that reads the map, `(H, W)` float32 in [0, 1]."""
+        self.load = load
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.load(), dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,8 @@ class Annotated:
     """What the tool calls the marks (or the image); None where it does not say."""
     shapes: tuple[Shape, ...] = ()
     """Areas in the order they were made, or fixations."""
-    mask: np.ndarray | Runs | None = None
-    """(H, W) bool, or float32 in [0, 1], or run lengths, instead of shapes."""
+    mask: np.ndarray | Runs | Stored | None = None
+    """(H, W) bool, or float32 in [0, 1], run lengths or a file, instead of shapes."""
     annotator: str | None = None
     """Who, where the tool says it."""
     image_labels: tuple[str, ...] = ()

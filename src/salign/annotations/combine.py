@@ -15,10 +15,10 @@ from salign.annotations.formats.columns import Columns
 from salign.annotations.formats.mask_folder import read_masks
 from salign.annotations.formats.stored import Names
 from salign.annotations.match import Images
-from salign.annotations.write import provenance
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.derive import moved, with_new_maps
-from salign.data.manifest.file_names import slug
+from salign.data.manifest.file_names import parts_of_people
+from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError, nearest
 from salign.maps.aggregate import AGGREGATES, accuracy_weights, aggregate, leave_one_out, staple, weighted
@@ -84,6 +84,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
     files = Images.below(folder).paths
     root = Path(commonpath([manifest.root, folder.resolve()]))
     images = Images(manifest.table["path"])
+    parts = parts_of_people((one.annotator for one in read), manifest.table)
     cells: dict[str, dict[str, str]] = {}
     faults: list[Fault] = []
     for file, one in zip(files, read, strict=True):
@@ -92,7 +93,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
         except SalignError as error:
             faults.append(Fault(None, file, str(error)))
             continue
-        column = cells.setdefault(f"{ONE_PERSON}{slug(one.annotator)}", {})
+        column = cells.setdefault(f"{ONE_PERSON}{parts[one.annotator]}", {})
         if path in column:
             faults.append(Fault(None, file, f"a second map of {path} by the same person ({names.pattern})"))
         column[path] = relpath(folder.resolve() / file, root)
@@ -182,7 +183,7 @@ def aggregate_maps(
         ]
         if not said:
             return ""
-        whole = provenance([(own if own.startswith(MACHINE) else name, ()) for name, own in said])
+        whole = provenance_of(own if own.startswith(MACHINE) else name for name, own in said)
         of_nobody = any(own == UNKNOWN for _, own in said)
         return UNKNOWN if of_nobody and not whole.startswith(MACHINE) else whole
 

@@ -1,4 +1,4 @@
-"""What annotations say, settled against the images there are (file, size, class), and drawn as maps."""
+"""What annotations say, settled against the images there are: file, size, class."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import torch
-
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import mask_at, scaled_to
 from salign.annotations.match import Images
-from salign.annotations.rle import Runs, at_size
+from salign.annotations.rle import Runs
 from salign.class_names import names_in
 from salign.data.manifest import Fault
 from salign.data.manifest.image_files import same_name
 from salign.data.reading.image import ImageError, image_size, shape_mismatch
 from salign.errors import SalignError
-from salign.maps.rasterize import covers, fixation_map, rasterize
-from salign.maps.shapes import Fixation, Shape, bounds, scaled
-from salign.maps.tensor_ops import resize
+from salign.maps.rasterize import covers
+from salign.maps.shapes import Fixation, Shape, bounds
 
 
 @dataclass
@@ -164,10 +161,7 @@ def _fitted(one: Annotated, size: tuple[int, int]) -> Annotated:
             f"annotated at {given[1]} x {given[0]} pixels, and the image is {size[1]} x {size[0]}: not the same shape "
             f"(1 % is allowed){turned}"
         )
-    if given == size:
-        return one
-    shapes = tuple(scaled(shape, size[1] / given[1], size[0] / given[0]) for shape in one.shapes)
-    return replace(one, shapes=shapes, size=size, relative=False)
+    return scaled_to(one, size)
 
 
 def _is_of_shares(shape: Shape) -> bool:
@@ -184,7 +178,7 @@ def _touching(one: Annotated, size: tuple[int, int], name: str, faults: list[Fau
         faults.append(Fault(None, name, f"{_called(shape)} {why}; the image has {size[1]} x {size[0]} pixels"))
     looked = [shape for shape in one.shapes if isinstance(shape, Fixation)]
     unseen = looked and not any(0 <= at.x < size[1] and 0 <= at.y < size[0] and at.duration > 0 for at in looked)
-    empty = isinstance(one.mask, Runs) and not _mask(one.mask, size).any()
+    empty = isinstance(one.mask, Runs) and not mask_at(one.mask, size).any()
     if unseen:
         faults.append(Fault(None, name, f"none of {len(looked)} fixations is on the image for any time"))
     if empty:
@@ -219,39 +213,3 @@ def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
     if not said and naming.default is None:
         raise SalignError("no label says its class: take classes from a manifest or from folders, or give a default")
     return said[0] if said else str(naming.default)
-
-
-def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
-    """One map of all these marks together: the union of areas, or the fixations' Gaussians.
-
-    Args:
-        marks: as `settle` gives them: in pixels of the image.
-        size: (H, W) of the image.
-        sigma: of fixations that have no spread of their own, in pixels.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; all zeros where there are no marks.
-
-    Raises:
-        SalignError: fixations without a sigma.
-    """
-    values = np.zeros(size, dtype=np.float32)
-    fixations = [shape for one in marks for shape in one.shapes if isinstance(shape, Fixation)]
-    if fixations:
-        values = fixation_map(fixations, size, sigma)
-    for one in marks:
-        areas = [shape for shape in one.shapes if not isinstance(shape, Fixation)]
-        if areas:
-            np.maximum(values, rasterize(areas, size), out=values)
-        if one.mask is not None:
-            np.maximum(values, _mask(one.mask, size), out=values)
-    return values
-
-
-def _mask(mask: np.ndarray | Runs, size: tuple[int, int]) -> np.ndarray:
-    values = mask.decode() if isinstance(mask, Runs) else np.asarray(mask)
-    if values.dtype == np.bool_:
-        return at_size(values, size)
-    if values.shape == size:
-        return values
-    return resize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), size).clamp(0, 1).numpy()

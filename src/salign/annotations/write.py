@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.annotations.match import Images
-from salign.annotations.resolve import Marked, Naming, drawn, settle
+from salign.annotations.resolve import Marked, Naming, settle
 from salign.annotations.shape_files import shapes_file, write_shapes
-from salign.data.manifest import MACHINE, PROVENANCE, Fault, Manifest, ManifestError
-from salign.data.manifest.file_names import output_names, slug
+from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest.file_names import output_names, parts_of_people
 from salign.data.manifest.folder_layout import folder_layout
+from salign.data.manifest.provenance import MASK, PERSON, provenance_column, provenance_of
 from salign.errors import SalignError
 from salign.files import check_output
 from salign.maps.aggregate import AGGREGATES, aggregate
@@ -27,9 +29,7 @@ from salign.maps.shapes import Fixation
 COMBINE = (*AGGREGATES, "each")
 """What may become of several people's maps of one image."""
 
-_MOST_TEXT = 200
 Row = dict[str, object]
-People = Sequence[tuple[str | None, Sequence[Annotated]]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def write_annotated(
         raise ManifestError.of([*wrong, Fault(None, "annotations", "nothing is left to import")], str(top))
     people = {who for image in settled.marked for who in image.people}
     several = len(people) > 1 or (base is not None and people != {None})
-    writer = _Writer(top, place, root, output, listed.paths, several=several)
+    parts = parts_of_people(sorted(people, key=lambda who: who or ""), () if base is None else base.table)
+    writer = _Writer(top, place, root, output, listed.paths, parts if several or output.combine == "each" else {})
     cells = {image.path: writer.cells(image) for image in settled.marked}
     rows = [writer.row(image) for image in settled.marked] if base is None else _rows(base, writer.below_root)
     filled = [row for old in rows for row in _filled(old, cells)]
@@ -169,8 +170,7 @@ def _needs_sigma(one: Annotated) -> bool:
 def _rows(base: Manifest, below_root: Callable[[object], str]) -> list[Row]:
     """The rows of a manifest, with maps relative to the new root; images stay as they are named there."""
     table = base.table.drop(columns="row").fillna("")
-    maps = [name for name in table.columns if name == "saliency" or name.startswith("saliency_")]
-    moved = table.assign(**{name: [cell and below_root(cell) for cell in table[name]] for name in maps})
+    moved = table.assign(**{name: [cell and below_root(cell) for cell in table[name]] for name in map_columns(table)})
     return [{str(key): value for key, value in row.items()} for row in moved.to_dict("records")]
 
 
@@ -186,9 +186,10 @@ class _Writer:
     """Draws the maps of one image after the other, and says what the manifest has to say of them."""
 
     def __init__(
-        self, top: Path, place: Path, root: Path, output: Output, paths: Sequence[str], *, several: bool
+        self, top: Path, place: Path, root: Path, output: Output, paths: Sequence[str], parts: Mapping[str | None, str]
     ) -> None:
-        self.place, self.root, self.output, self.several = place, root, output, several
+        """Take where things are, the paths of the images, and the part of names for each person who gets own maps."""
+        self.place, self.root, self.output, self.parts = place, root, output, parts
         self.prefix = PurePosixPath(top.relative_to(root).as_posix())
         self.layout = folder_layout(paths)
         if output.split is not None and self.layout.split is not None:
@@ -216,41 +217,39 @@ class _Writer:
 
     def cells(self, image: Marked) -> list[Row]:
         """Write the maps of an image; what its row gets (its rows, for `each`)."""
-        people = list(image.people.items())
         size, sigma, name = image.size, self.output.sigma, self.name(image.path)
-        each = self.output.combine == "each"
-        own = [drawn(marks, size, sigma) for _, marks in people] if each or self.several else []
-        files = [
-            self._write(f"annotators/{slug(who)}/{name}.png", one)
-            for (who, _), one in zip(people, own, strict=len(own) > 0)
-        ]
-        if each:
-            self.blank += not any(one.any() for one in own)
+        own = {who: drawn(marks, size, sigma) for who, marks in image.people.items() if who in self.parts}
+        files = {who: self._write(f"annotators/{self.parts[who]}/{name}.png", one) for who, one in own.items()}
+        if self.output.combine == "each":
+            self.blank += not any(one.any() for one in own.values())
             return [
-                {"saliency": file, PROVENANCE: provenance([one]), "annotator": one[0] or "", "id": f"@{slug(one[0])}"}
-                for file, one in zip(files, people, strict=True)
+                {
+                    "saliency": file,
+                    PROVENANCE: _provenance(image, [who]),
+                    "annotator": who or "",
+                    "id": f"@{self.parts[who]}",
+                }
+                for who, file in files.items()
             ]
         if own and self.output.combine != "union":
-            values = aggregate(torch.from_numpy(np.stack(own)), self.output.combine).numpy()
+            whole = aggregate(torch.from_numpy(np.stack(list(own.values()))), self.output.combine).numpy()
         else:
-            values = drawn([one for _, marks in people for one in marks], size, sigma)
-        self.blank += not values.any()
-        row: Row = {"saliency": self._write(f"maps/{name}.png", values), PROVENANCE: provenance(people)}
-        return [row | {f"saliency_{slug(who)}": file for (who, _), file in zip(people, files, strict=len(files) > 0)}]
+            whole = drawn([one for marks in image.people.values() for one in marks], size, sigma)
+        self.blank += not whole.any()
+        row: Row = {"saliency": self._write(f"maps/{name}.png", whole), PROVENANCE: _provenance(image, image.people)}
+        for who, file in files.items():
+            column = f"{ONE_PERSON}{self.parts[who]}"
+            row[column] = file
+            if who and who.startswith(MACHINE):
+                row[provenance_column(column)] = who
+        return [row]
 
     def _write(self, name: str, values: np.ndarray) -> str:
         return write_map(self.place / name, values).relative_to(self.root).as_posix()
 
 
-def provenance(people: People) -> str:
-    """`human:<who>` of those who marked, `mask` if the tool does not say; `model:<which>` if a machine had a part."""
-    machines = [who.removeprefix(MACHINE) for who, _ in people if who and who.startswith(MACHINE)]
-    if machines:
-        others = [(who, marks) for who, marks in people if not (who and who.startswith(MACHINE))]
-        return f"{MACHINE}{', '.join(machines)}" + (f" with {provenance(others)}" if others else "")
-    names = [who for who, _ in people if who]
-    if not names:
-        looked = any(isinstance(shape, Fixation) for _, marks in people for one in marks for shape in one.shapes)
-        return "human:unknown" if looked else "mask"
-    text = f"human:{', '.join(names)}"
-    return text if len(text) <= _MOST_TEXT else f"human:{len(names)} annotators"
+def _provenance(image: Marked, people: Iterable[str | None]) -> str:
+    """Whose a map of these people is; of nameless ones, gaze is a person's, and areas may be of anybody."""
+    makers = list(people)
+    looked = any(isinstance(shape, Fixation) for who in makers for one in image.people[who] for shape in one.shapes)
+    return provenance_of(makers, f"{PERSON}{UNKNOWN}" if looked else MASK)

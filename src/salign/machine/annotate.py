@@ -21,6 +21,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from salign.data.manifest import CONFIDENCE, MACHINE, PROVENANCE, Manifest
+from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import image_size
@@ -134,8 +135,7 @@ class Ensemble:
             raise SalignError(f"the members of an ensemble know different classes: {sorted(known)}")
         self.makers, self.image_size = list(makers), makers[0].image_size
         self.classes: Sequence[str] = next(iter(known), ())
-        joined = "+".join(maker.name.removeprefix(MACHINE) for maker in makers)
-        self.name = f"{MACHINE}{joined}"
+        self.name = provenance_of(maker.name for maker in makers)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Ask all members."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mutations import survive
+from salign.annotations.draw import drawn
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.arrays import read_arrays
 from salign.annotations.formats.notes import Notes
-from salign.annotations.resolve import drawn
 from salign.annotations.rle import Runs
 from salign.data.manifest import ManifestError
 from salign.errors import SalignError

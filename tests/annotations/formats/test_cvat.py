@@ -9,7 +9,7 @@ import pytest
 
 from annotation_samples import SAMPLE_MASK, box_pixels, polygon_area
 from salign.annotations.annotated import Annotated
-from salign.annotations.resolve import drawn
+from salign.annotations.draw import drawn
 from salign.maps.shapes import Box, Polygon, Stroke
 from tool_files import (
     BOX,

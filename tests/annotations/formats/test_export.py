@@ -11,9 +11,9 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.coco import write_coco
-from salign.annotations.resolve import drawn
 from salign.annotations.rle import Runs
 from salign.errors import SalignError
 from salign.maps.rasterize import rasterize

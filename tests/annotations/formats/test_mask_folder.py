@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from mutations import survive
+from salign.annotations.draw import drawn
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.mask_folder import read_masks
 from salign.annotations.formats.notes import Notes
 from salign.annotations.formats.stored import MOST_PIXELS, Names
-from salign.annotations.resolve import Naming, drawn
+from salign.annotations.resolve import Naming
 from salign.annotations.rle import Runs
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import ManifestError

@@ -265,7 +265,7 @@ def test_whose_maps_are_comes_along_with_their_column(folder):
     people = said["saliency"].of_people()
     assert people.table["saliency"].notna().tolist() == [True, False, False]
     assert tuple(people.makers) == (1, 0, 0)
-    assert map_columns(manifest.table) == ["saliency", "mixed", "saliency_Ann"]
+    assert list(map_columns(manifest.table)) == ["saliency", "mixed", "saliency_Ann"]
 
 
 def test_paths_of_another_map_column_are_checked_as_those_of_maps(folder):

@@ -1,14 +1,14 @@
-"""Maps that stay in their files until they are drawn, and patterns that say what the parts of a file's path mean."""
+"""Which maps stay in their files until they are drawn, and patterns that say what the parts of a file's path mean."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from salign.annotations.annotated import Annotated
+from salign.annotations.annotated import Annotated, Stored
 from salign.annotations.formats.fields import printable, shown
 from salign.annotations.formats.notes import Notes, once_each
 from salign.annotations.rle import Runs
@@ -18,17 +18,6 @@ MOST_PIXELS = 25_000_000
 """Of one map: what can be read and converted within a few hundred megabytes."""
 
 _FEW = 10_000
-
-
-class Stored:
-    """A map in a file: `np.asarray` reads it, every time, so that a set of any size needs the memory of one map."""
-
-    def __init__(self, load: Callable[[], np.ndarray]) -> None:
-        """Take a function that reads the map, `(H, W)` float32 in [0, 1]."""
-        self.load = load
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.load(), dtype=dtype)
 
 
 class Names:
@@ -70,7 +59,7 @@ class Names:
             said["image"],
             size,
             said.get("label"),
-            mask=mask,  # type: ignore[arg-type]  # whoever draws it makes an array of it
+            mask=mask,
             annotator=said.get("annotator"),
         )
 

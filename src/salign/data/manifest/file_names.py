@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import PurePosixPath
 
-from salign.data.manifest import PROVENANCE
 from salign.data.manifest.image_files import same_name, stem
+from salign.data.manifest.provenance import ONE_PERSON, PROVENANCE
 
 _MOST = 60
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
@@ -45,37 +45,53 @@ def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]
             yield path, str(PurePosixPath(place, f"{name}{ending}"))
 
 
-def slugs(names: Sequence[str], reserved: Set[str] = frozenset()) -> list[str]:
-    """Names as parts of file names, as `slug` gives them without a picture's ending, and different even without case.
+def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterable[str] = ()) -> list[str]:
+    """Names as parts of file names and of columns, different even without case.
+
+    A name that is plain stays as it is, any other is told apart by a digest. Plain is what has letters of ASCII,
+    digits, `_`, `.` and `-`, at most 60 of them, is no name that Windows keeps for a device, and does not end as the
+    column of provenance beside a column does. The ending of a picture is left out.
 
     Args:
         names: different ones.
-        reserved: names that none may have, lower case.
+        reserved: parts that none may have, lower case.
+        known: parts that were given before: one of them may come again, and none that differs from it by case alone.
     """
     found: list[str] = []
-    taken = set(reserved)
+    taken = {part.lower(): part for part in known} | dict.fromkeys(reserved, "")
+
+    def clashes(part: str) -> bool:
+        return taken.get(part.lower(), part) != part
+
     for name in names:
-        one = slug(stem(name))
-        if one.lower() in taken:
-            one = _marked(one, name)
-        while one.lower() in taken:  # somebody is called as another one was marked
-            one += "_"
-        taken.add(one.lower())
-        found.append(one)
+        part = _slug(stem(name))
+        if clashes(part):
+            part = _marked(part, name)
+        while clashes(part):  # somebody is called as another one was marked
+            part += "_"
+        taken[part.lower()] = ""
+        found.append(part)
     return found
 
 
-def slug(who: str | None) -> str:
-    """A name as a part of file names and of columns: unchanged where it is plain, else told apart by a digest.
+def parts_of_people(people: Iterable[str | None], columns: Iterable[object] = ()) -> dict[str | None, str]:
+    """The part of file names and of columns (`saliency_<part>`) that stands for each person.
 
-    Plain is what has letters of ASCII, digits, `_`, `.` and `-`, at most 60 of them, is no name that Windows keeps for
-    a device, and does not end as the column of provenance beside a column does.
+    Args:
+        people: names, and None for whoever has none (`unknown`); none of them is called `all`, as everybody's maps are.
+        columns: those of the manifest into which they go: a person who has one there keeps it.
     """
-    name = who or "unknown"
+    names = list(dict.fromkeys(people))
+    known = [name.removeprefix(ONE_PERSON) for name in map(str, columns) if name.startswith(ONE_PERSON)]
+    return dict(zip(names, slugs([who or "unknown" for who in names], {"all"}, known), strict=True))
+
+
+def _slug(name: str) -> str:
+    name = name or "unknown"
     plain = re.sub(r"[^A-Za-z0-9_.-]+|\.\.+", "_", name).strip(".")[:_MOST]
     lower = plain.lower()
-    kept = lower.split(".")[0] in _DEVICES or lower == PROVENANCE or lower.endswith(f"_{PROVENANCE}")
-    return _marked(plain, name) if plain != name or kept else plain
+    means_else = lower.split(".")[0] in _DEVICES or lower == PROVENANCE or lower.endswith(f"_{PROVENANCE}")
+    return _marked(plain, name) if plain != name or means_else else plain
 
 
 def file_key(name: str) -> str:

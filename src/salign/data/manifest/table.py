@@ -21,6 +21,7 @@ from salign.data.manifest.faults import (
     path_faults,
 )
 from salign.data.manifest.labels import by_name, kept, ordered, single_names
+from salign.data.manifest.provenance import MACHINE, PROVENANCE, UNKNOWN, map_columns, provenance_column
 from salign.data.manifest.root import record_root, root_of
 from salign.data.manifest.text_table import TEXT, read_table, write_table
 from salign.errors import SalignError, nearest
@@ -29,15 +30,8 @@ COLUMNS = ("id", "path", "label", "split", "saliency")
 """Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;
 the others may not. Further columns are free."""
 
-PROVENANCE, CONFIDENCE = "provenance", "confidence"
-"""Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
 ANSWER = "answer"
 """Free column with what most annotators answered; the label that was known before they did stays in `label`."""
-MACHINE, UNKNOWN = "model:", "unknown"
-"""Beginning of the provenance of a map that a machine made, and that of a map of which nobody knows who made it; any
-other, none too, is taken for a person's."""
-ONE_PERSON = "saliency_"
-"""Beginning of the names of columns with the maps of one person."""
 
 _SHOWN = 50
 
@@ -278,8 +272,7 @@ class Manifest:
         if whose in self.table:
             said = self.table[whose]
         else:
-            one = column.removeprefix(ONE_PERSON)
-            said = pd.Series(f"human:{one}" if one != column else UNKNOWN, index=maps.index, dtype=TEXT)
+            said = pd.Series(map_columns([column]).get(column, UNKNOWN), index=maps.index, dtype=TEXT)
         table = self.table.assign(**{"saliency": maps, PROVENANCE: said.where(maps.notna())})
         return replace(self, table=table)
 
@@ -346,22 +339,6 @@ class Manifest:
         counts = self.coverage()
         rows = zip(counts["split"], counts["label"], counts["images"], strict=True)
         return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
-
-
-def provenance_column(column: str) -> str:
-    """The column that says whose the maps of a column are."""
-    return PROVENANCE if column == "saliency" else f"{column}_{PROVENANCE}"
-
-
-def map_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance."""
-    names = [str(name) for name in table.columns]
-    whose = {provenance_column(name) for name in names} & set(names)
-    return [
-        name
-        for name in names
-        if name not in whose and (name == "saliency" or name.startswith(ONE_PERSON) or provenance_column(name) in whose)
-    ]
 
 
 def _named(wanted: Sequence[str] | None) -> str:

@@ -1,0 +1,62 @@
+"""Marks -> maps, at any size: those of a tool, of the page, of a draft, of one person or of all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from salign.annotations.annotated import Annotated, Stored
+from salign.annotations.rle import Runs, at_size
+from salign.maps.rasterize import fixation_map, rasterize
+from salign.maps.shapes import Fixation, scaled
+from salign.maps.tensor_ops import resize
+
+
+def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
+    """One map of all these marks together: the union of areas, or the fixations' Gaussians.
+
+    Args:
+        marks: of one image; each is scaled from its own size to `size`.
+        size: (H, W) of the map.
+        sigma: of fixations that have no spread of their own, in pixels.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]; all zeros where there are no marks.
+
+    Raises:
+        SalignError: fixations without a sigma.
+    """
+    values = np.zeros(size, dtype=np.float32)
+    fitting = [scaled_to(one, size) for one in marks]
+    fixations = [shape for one in fitting for shape in one.shapes if isinstance(shape, Fixation)]
+    if fixations:
+        values = fixation_map(fixations, size, sigma)
+    for one in fitting:
+        areas = [shape for shape in one.shapes if not isinstance(shape, Fixation)]
+        if areas:
+            np.maximum(values, rasterize(areas, size), out=values)
+        if one.mask is not None:
+            np.maximum(values, mask_at(one.mask, size), out=values)
+    return values
+
+
+def scaled_to(one: Annotated, size: tuple[int, int]) -> Annotated:
+    """The marks in pixels of an image of this size (H, W); a mask is scaled when it is drawn."""
+    given = (1, 1) if one.relative else one.size or size
+    if given == size:
+        return one
+    shapes = tuple(scaled(shape, size[1] / given[1], size[0] / given[0]) for shape in one.shapes)
+    return replace(one, shapes=shapes, size=size, relative=False)
+
+
+def mask_at(mask: np.ndarray | Runs | Stored, size: tuple[int, int]) -> np.ndarray:
+    """`(H, W)` bool of a yes-or-no mask, else float32 in [0, 1]: means of areas to shrink, bilinear to grow."""
+    values = mask.decode() if isinstance(mask, Runs) else np.asarray(mask)
+    if values.dtype == np.bool_:
+        return at_size(values, size)
+    if values.shape == size:
+        return values
+    return resize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), size).clamp(0, 1).numpy()

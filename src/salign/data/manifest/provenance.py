@@ -1,0 +1,69 @@
+"""Which columns of a manifest hold maps, whose these are, and how that is written: decided here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PROVENANCE, CONFIDENCE = "provenance", "confidence"
+"""Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
+MACHINE, PERSON = "model:", "human:"
+"""Beginnings of the provenance of a map that a machine made, and of one that a person made."""
+MASK, UNKNOWN = "mask", "unknown"
+"""Provenance of a map that a tool gave without saying who made it, and of one of which nobody knows whose it is. Only
+`MACHINE` marks a machine's map; any other provenance, none too, is taken for a person's."""
+ONE_PERSON = "saliency_"
+"""Beginning of the names of columns with the maps of one person."""
+
+_MOST_TEXT = 200
+
+
+def provenance_column(column: str) -> str:
+    """The column that says whose the maps of a column are."""
+    return PROVENANCE if column == "saliency" else f"{column}_{PROVENANCE}"
+
+
+def map_columns(names: Iterable[object]) -> dict[str, str]:
+    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance.
+
+    Args:
+        names: of all columns; a table gives them, too.
+
+    Returns:
+        By column, in the order of the names, whose its maps are where no column of provenance says it: `human:ann` of
+        `saliency_ann`, "" of `saliency`, and `unknown` of any other.
+    """
+    known = list(dict.fromkeys(map(str, names)))
+    found: dict[str, str] = {}
+    for name in known:
+        if name == "saliency":
+            found[name] = ""
+        elif name.endswith(f"_{PROVENANCE}"):
+            continue  # says whose maps are; no person's column ends so (`file_names.slugs`)
+        elif name.startswith(ONE_PERSON):
+            found[name] = f"{PERSON}{name.removeprefix(ONE_PERSON)}"
+        elif provenance_column(name) in known:
+            found[name] = UNKNOWN
+    return found
+
+
+def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
+    """What the column `provenance` says of a map that these made together.
+
+    `human:ann+ben`; of more names than fit into 200 characters `human:50 annotators`. A map that a machine had a part
+    in is a machine's: `model:net@1`, `model:net@1+net@2`, `model:net@1 with human:ann`. Whoever accepts or edits a
+    machine's draft answers for the map, which is that person's then.
+
+    Args:
+        makers: the name of a person, `model:<which>` of a machine, or None where nobody says who it was.
+        unnamed: what is said of those without a name; they do not count beside people who have one.
+    """
+    known = list(dict.fromkeys(makers))
+    machines = [who.removeprefix(MACHINE) for who in known if who and who.startswith(MACHINE)]
+    people = [who for who in known if who and not who.startswith(MACHINE)]
+    said = f"{PERSON}{'+'.join(people)}" if people else unnamed
+    if len(said) > _MOST_TEXT:
+        said = f"{PERSON}{len(people)} annotators"
+    if not machines:
+        return said
+    with_people = f" with {said}" if len(machines) < len(known) else ""
+    return f"{MACHINE}{'+'.join(machines)}{with_people}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import salign
 from salign.index import LazyTable
+from salign.losses import LOSSES
 
 INIT = """
 from typing import TYPE_CHECKING
@@ -95,3 +97,9 @@ def test_subpackages_and_public_names_are_found_without_an_import_of_their_own()
 def test_a_name_that_does_not_exist_is_told_with_those_that_do() -> None:
     with pytest.raises(AttributeError, match="module 'salign' has no attribute 'nothing'; it has Batch, Classifier"):
         _ = salign.nothing
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_keywords_read_from_the_source_are_those_of_the_class(name: str) -> None:
+    fresh = LazyTable({name: f"{LOSSES[name].__module__}:{LOSSES[name].__name__}", "class": LOSSES[name]})
+    assert fresh.keywords(name) == fresh.keywords("class") == inspect.getfullargspec(LOSSES[name]).kwonlyargs

@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from salign.errors import SalignError, nearest
 from salign.readers import parse_yaml, read_yaml
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Pass(NamedTuple):
+    """Which of the passes of `validated` a validator runs in."""
+
+    torch: bool = True
+    """Whether it may import torch."""
+    files: bool = False
+    """Whether the files that are named must be there."""
+
+    @classmethod
+    def of(cls, info: ValidationInfo) -> Pass:
+        """The pass that pydantic tells a validator about; without one, everything but files is checked."""
+        return info.context if isinstance(info.context, Pass) else cls()
 
 
 class Section(BaseModel):
@@ -105,6 +121,28 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         else:
             joined[key] = value
     return joined
+
+
+def validated(model: type[_Model], content: Any, source: str, *, files: bool = False) -> _Model:
+    """Check nested values against a model, in two passes, so that most faults are told before torch is imported.
+
+    The first pass leaves out what needs torch, such as whether a loss takes the value of an option; validators ask
+    `Pass.of` what they are to check.
+
+    Args:
+        model: a pydantic model.
+        content: nested values.
+        source: the file that they come from, for the message.
+        files: whether the files that are named must be there.
+
+    Raises:
+        SalignError: every fault of the first pass that has any.
+    """
+    try:
+        model.model_validate(content, context=Pass(torch=False, files=files))
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise SalignError(explained(error, model, source)) from error
 
 
 def explained(error: ValidationError, model: Any, source: str) -> str:

@@ -32,10 +32,16 @@ def one_of(value: object, known: Iterable[object], what: str) -> None:
     Raises:
         SalignError: there is no such choice; the message names those there are, and the nearest.
     """
+    if fault := not_one_of(value, known, what):
+        raise SalignError(fault)
+
+
+def not_one_of(value: object, known: Iterable[object], what: str) -> str:
+    """The message of `one_of`, for whoever collects several faults; empty for a choice that there is."""
     choices = list(known)
     if value in choices:
-        return
+        return ""
     *most, last = map(str, choices)
     listed = f"{', '.join(most)} or {last}" if most else last
     given = f"{value[:60]!r}{nearest(value[:60], map(str, choices))}" if isinstance(value, str) else repr(value)[:60]
-    raise SalignError(f"{what}: expected {listed}, got {given}")
+    return f"{what}: expected {listed}, got {given}"

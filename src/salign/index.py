@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections import UserDict
 from collections.abc import Mapping
@@ -87,3 +88,24 @@ class LazyTable(UserDict[str, T]):
             module, _, attribute = content.partition(":")
             self.data[name] = content = getattr(importlib.import_module(module), attribute)
         return cast(T, content)
+
+    def keywords(self, name: str) -> list[str]:
+        """The names of a class's keyword arguments, in order; read from its source, so that nothing is imported."""
+        content: Any = self.data[name]
+        if isinstance(content, str):
+            return _keywords(*content.split(":"))
+        return [each.name for each in inspect.signature(content).parameters.values() if each.kind == each.KEYWORD_ONLY]
+
+
+def _keywords(module: str, name: str) -> list[str]:
+    """The keyword arguments of the `__init__` of a class, or else those of its first base."""
+    spec = importlib.util.find_spec(module)
+    body = ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8")).body
+    (definition,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    for node in definition.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return [argument.arg for argument in node.args.kwonlyargs]
+    base = ast.unparse(definition.bases[0])
+    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+    home = next((node.module for node in imports if any(alias.name == base for alias in node.names)), module)
+    return _keywords(str(home), base)

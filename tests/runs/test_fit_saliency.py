@@ -246,7 +246,7 @@ def test_the_mentor_preset_is_the_published_setting(digits):
     train = recipe.train
     assert (train.epochs, train.batch_size, train.lr, train.schedule) == (11, 4, 1e-4, "constant")
     assert (train.optimizer, train.weight_decay, train.select) == ("adamw", 0.0, "loss")
-    with pytest.raises(SalignError, match="unknown preset 'wacv2023'; there are mentor"):
+    with pytest.raises(SalignError, match="preset: expected mentor, got 'wacv2023'"):
         SaliencyRecipe.build({"name": "m", "preset": "wacv2023", "data": {"manifest": str(digits)}})
 
 

@@ -56,12 +56,12 @@ def check_manifest(
     else one in val; of several, one with a map, else the first. No row changes its split. Copies whose labels differ
     all stay and are told: which label is right is yours to say.
     """
-    from salign.data.checks.check import check_file
-    from salign.data.checks.report import print_report, write_report_html
     from salign.data.manifest import Manifest
+    from salign.data.manifest.text_table import check_manifest_file
     from salign.errors import SalignError
     from salign.files import check_output
 
+    check_manifest_file(manifest)
     if near and without_duplicates is None:
         raise SalignError("--near says which copies are left out; give --without-duplicates FILE as well")
     if quick and without_duplicates is not None:
@@ -70,6 +70,9 @@ def check_manifest(
     duplicates = manifest.with_name(f"{manifest.stem}-duplicates.csv")
     for file in (page, duplicates, *filter(None, [without_duplicates])):
         check_output(file)
+    from salign.data.checks.check import check_file
+    from salign.data.checks.report import print_report, write_report_html
+
     report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
     print_report(report)
     write_report_html(report, page)
@@ -144,14 +147,17 @@ def plant(
     Example: `salign data plant manifest.csv planted -c train=0.95 -c val=0.95 -c test=0.5`. A network that learned the
     mark loses accuracy where it stops agreeing; one that looks where people look does not.
     """
-    from typing import cast
+    from typing import cast, get_args
 
     from salign.data.manifest import Manifest
     from salign.data.shortcuts.marks import Kind
-    from salign.data.shortcuts.plant import plant_shortcut
+    from salign.errors import one_of
 
+    one_of(kind, get_args(Kind), "--kind")
     read = Manifest.read(manifest, root)
     wanted = _numbers(correlation)
+    from salign.data.shortcuts.plant import plant_shortcut
+
     done = plant_shortcut(read, out, kind=cast(Kind, kind), correlation=wanted, seed=seed, size=size, progress=True)
     typer.echo(f"{'split':<24}{'asked':>8}{'measured':>10}{'images':>8}{'clean':>7}")
     for split, asked, measured, images, clean in done.measured.itertuples(index=False):

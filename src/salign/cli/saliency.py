@@ -109,10 +109,11 @@ def predict_net(
 def _train(
     recipe: Path, overrides: list[str] | None, out: Path, resume: bool, quiet: bool, *, preset: str | None
 ) -> Path:
-    from salign.runs.fit_saliency import fit_saliency
     from salign.train.recipe import SaliencyRecipe
 
-    built = SaliencyRecipe.read(recipe, overrides, preset=preset)
+    built = SaliencyRecipe.read(recipe, overrides, preset=preset, files=True)
+    from salign.runs.fit_saliency import fit_saliency  # it imports torch; mistakes in the recipe are told before
+
     try:
         run = fit_saliency(built, out, resume=resume, progress=not quiet, say=typer.echo)
     except KeyboardInterrupt:

@@ -37,12 +37,13 @@ def train(
     Writes OUT/NAME-HASH: weights, figures of every epoch, an answer per image, and evaluation.csv. The hash is that of
     the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
-    from salign.cli.show import run_figures
-    from salign.runs.fit import fit
-    from salign.runs.fit_saliency import start_from
     from salign.train.recipe import Recipe
 
-    built = Recipe.read(recipe, overrides)
+    built = Recipe.read(recipe, overrides, files=True)
+    from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before
+    from salign.runs.fit import fit
+    from salign.runs.fit_saliency import start_from
+
     if init is not None:
         built = start_from(built, init)
     try:

@@ -24,6 +24,14 @@ _FORMULA = re.compile(r"(^|[;\t\r\n])(?='*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])
 """Where a spreadsheet would begin to read a formula: at the start of a cell, and after what some take to end one."""
 
 
+def check_manifest_file(path: Path) -> None:
+    """Refuse a manifest that is not there, or whose name says that it is neither CSV nor Parquet."""
+    if not path.exists():
+        raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
+
+
 def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
     """Read `.csv` or `.parquet`; every cell becomes text, an empty one NA, and `row` (int64) is added.
 
@@ -33,16 +41,13 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, st
     Raises:
         SalignError: the file is missing, of another kind, or cannot be read at all.
     """
-    if not path.exists():
-        raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
+    check_manifest_file(path)
     try:
         if path.suffix.lower() == ".csv":
             names, (table, rows, faults) = _header(path), _read_csv(path)
-        elif path.suffix.lower() == ".parquet":
+        else:
             table = read_parquet(path)
             names, rows, faults = table.column_names, np.arange(len(table)) + 2, []
-        else:
-            raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise SalignError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from salign.config import Section
+from salign.config import Pass, Section
+from salign.errors import SalignError
 from salign.limits import LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 
 
@@ -68,6 +70,25 @@ class DataRecipe(Section):
     """Manifest columns to report on by value (domain, sex, device)."""
     species: str | None = None
     """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
+
+    @field_validator("manifest", "root")
+    @classmethod
+    def _is_there(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and Pass.of(info).files and not Path(path).exists():
+            raise ValueError(f"there is no {'file' if info.field_name == 'manifest' else 'folder'} {path}")
+        return path
+
+    @field_validator("maps")
+    @classmethod
+    def _control_is_known(cls, maps: str) -> str:
+        if maps != "own":
+            from salign.data.controls import find_control
+
+            try:
+                find_control(maps)
+            except SalignError as error:
+                raise ValueError(str(error).removeprefix("data.maps: ")) from error
+        return maps
 
     @field_validator("image_size")
     @classmethod

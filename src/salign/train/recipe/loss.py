@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import typing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
-from salign.config import Section
-from salign.errors import SalignError, nearest
-from salign.losses import LOSSES, Loss
-from salign.train.objective import Objective
+from salign.config import Pass, Section
+from salign.errors import SalignError, nearest, not_one_of
+from salign.losses import LOSSES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from salign.losses import Loss
 
 _FINITE = ConfigDict(allow_inf_nan=False)
 _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
@@ -34,15 +37,15 @@ class LossRecipe(BaseModel):
     """Losses whose terms are added to this one's total: name -> options, such as `hint: {form: mse, weight: 10}`."""
 
     @model_validator(mode="after")
-    def _options_fit(self) -> LossRecipe:
-        given = self.model_extra or {}
-        faults = _check(self.name, given)
+    def _options_fit(self, info: ValidationInfo) -> LossRecipe:
+        given, torch = self.model_extra or {}, Pass.of(info).torch
+        faults = _check(self.name, given, values=torch)
         for name, options in self.also.items():
-            faults += [f"also.{name}: {fault}" for fault in _check(name, options)]
+            faults += [f"also.{name}: {fault}" for fault in _check(name, options, values=torch)]
         for key, (name, _) in self._earlier_names().items():
             if given.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
-        if not faults:
+        if torch and not faults and (given or self.also):
             try:
                 self.build()
             except SalignError as error:
@@ -97,6 +100,8 @@ class LossRecipe(BaseModel):
         Raises:
             SalignError: An option has a value that its loss refuses, or a loss cannot be added to another.
         """
+        from salign.train.objective import Objective
+
         main = LOSSES[self.name](class_weights=class_weights, **self.options)
         also = {
             name: LOSSES[name](class_weights=class_weights, **options)
@@ -105,22 +110,20 @@ class LossRecipe(BaseModel):
         return Objective(main, also) if also else main
 
 
-def _check(name: str, given: dict[str, Any]) -> list[str]:
-    """Faults of a loss's name and options; the values become those of the options' own kinds."""
-    if name not in LOSSES:
-        return [f"unknown loss {name!r}; there are {', '.join(LOSSES)}"]
-    known: dict[str, Any] = typing.get_type_hints(LOSSES[name].__init__)
-    known = {key: hint for key, hint in known.items() if key not in ("return", "class_weights")}
-    known |= {key: float for (loss, key) in _TERMS if loss == name}
-    faults = []
-    for key, value in given.items():
-        if key not in known:
-            faults.append(f"loss {name} has no option {key!r}{nearest(key, known)}")
-            continue
+def _check(name: str, given: dict[str, Any], *, values: bool) -> list[str]:
+    """Faults of a loss's name and options; with `values`, these become those of the options' own kinds."""
+    if fault := not_one_of(name, LOSSES, "name"):
+        return [fault]
+    earlier: dict[str, Any] = {key: float for (loss, key) in _TERMS if loss == name}
+    known = [key for key in LOSSES.keywords(name) if key != "class_weights"] + list(earlier)
+    if strange := [key for key in given if key not in known]:
+        return [f"loss {name} has no option {key!r}{nearest(key, known)}" for key in strange]
+    kinds, faults = earlier | (typing.get_type_hints(LOSSES[name].__init__) if given and values else {}), []
+    for key in given if values else ():
         try:
-            given[key] = TypeAdapter(known[key], config=_FINITE).validate_python(value)
+            given[key] = TypeAdapter(kinds[key], config=_FINITE).validate_python(given[key])
         except ValidationError as error:
-            faults += [f"{key}: {fault['msg']}, got {value!r}" for fault in error.errors()]
+            faults += [f"{key}: {fault['msg']}, got {given[key]!r}" for fault in error.errors()]
     return faults
 
 

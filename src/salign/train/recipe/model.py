@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from salign.config import Section, is_none
+from salign.config import Pass, Section, is_none
 
 
 class NetworkRecipe(Section):
@@ -27,6 +28,13 @@ class NetworkRecipe(Section):
     @classmethod
     def _none_is_no_file(cls, weights: object) -> object:
         return None if is_none(weights) else weights
+
+    @field_validator("weights")
+    @classmethod
+    def _file_is_there(cls, weights: str | None, info: ValidationInfo) -> str | None:
+        if Pass.of(info).files and weights and weights.endswith(".safetensors") and not Path(weights).exists():
+            raise ValueError(f"there is no file {weights}")
+        return weights
 
     @field_validator("args")
     @classmethod

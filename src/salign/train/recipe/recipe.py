@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from salign.config import Section, explained, merge, read_values
-from salign.errors import SalignError
+from salign.config import Pass, Section, is_none, merge, read_values, validated
+from salign.errors import one_of
 from salign.limits import LARGEST_SEED
 from salign.losses import LOSSES
 from salign.readers import file_digest
@@ -44,19 +44,23 @@ class RunRecipe(Section):
     data: DataRecipe
 
     @classmethod
-    def build(cls, content: dict[str, Any], source: str = "recipe") -> Self:
+    def build(cls, content: dict[str, Any], source: str = "recipe", *, files: bool = False) -> Self:
         """Check a nested dict, fill in preset and defaults.
+
+        Args:
+            content: nested values.
+            source: where they come from, for messages.
+            files: whether the files that it names must be there.
 
         Raises:
             SalignError: every fault at once; an unknown key comes with the nearest known one.
         """
         preset = content.get("preset")
-        if preset is not None and preset not in cls.presets:
-            raise SalignError(f"{source}: unknown preset {preset!r}; there are {', '.join(cls.presets)}.")
-        try:
-            return cls.model_validate(merge(cls.presets[preset] if preset else {}, cls._in_its_time(content)))
-        except ValidationError as error:
-            raise SalignError(explained(error, cls, source)) from error
+        if preset is not None:
+            one_of(preset, cls.presets, f"{source}: preset")
+        return validated(
+            cls, merge(cls.presets[preset] if preset else {}, cls._in_its_time(content)), source, files=files
+        )
 
     @classmethod
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
@@ -73,12 +77,30 @@ class RunRecipe(Section):
         return merge(usual, content)
 
     @classmethod
-    def read(cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None) -> Self:
-        """Read a YAML file; `overrides` are `a.b=value` strings that win over it, `preset` is that of one with none."""
-        content = read_values(path, overrides, "recipe", "name and data")
-        recipe = cls.build({"preset": preset, **content}, str(path))
-        root = recipe.data.root and str(Path(recipe.data.root).resolve())
-        return recipe.with_values({"data": {"manifest": found_manifest(recipe.data.manifest, path), "root": root}})
+    def read(
+        cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None, files: bool = False
+    ) -> Self:
+        """Read a YAML file.
+
+        Args:
+            path: the file.
+            overrides: `a.b=value` strings that win over it.
+            preset: that of a file with none.
+            files: whether the files that it names must be there, as for training; a finished run needs none.
+
+        Raises:
+            SalignError: every fault at once.
+        """
+        content = {"preset": preset, **read_values(path, overrides, "recipe", "name and data")}
+        data = content.get("data")
+        if isinstance(data, dict):
+            manifest, root = data.get("manifest"), data.get("root")
+            if isinstance(manifest, str):
+                data = data | {"manifest": found_manifest(manifest, path)}
+            if isinstance(root, str) and not is_none(root):
+                data = data | {"root": str(Path(root).resolve())}
+            content["data"] = data
+        return cls.build(content, str(path), files=files)
 
     def with_values(self, values: dict[str, Any]) -> Self:
         """A copy with some nested values changed, checked again."""
@@ -115,8 +137,8 @@ class Recipe(RunRecipe):
     train: TrainRecipe = TrainRecipe()
 
     @model_validator(mode="after")
-    def _loss_finds_its_map(self) -> Recipe:
-        if self.model.cam == "none" and _looks_at_maps(self.loss):
+    def _loss_finds_its_map(self, info: ValidationInfo) -> Recipe:
+        if self.model.cam == "none" and Pass.of(info).torch and _looks_at_maps(self.loss):
             others = ", ".join(name for name in LOSSES if not _looks_at_maps(LossRecipe(name=name)))
             raise ValueError(
                 f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 import salign
 from salign.cli import app
+from salign.experiment import study
 from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
 from salign.experiment.report.worse_maps import in_words
 from salign.losses import LOSSES
@@ -47,6 +48,7 @@ MAPS: dict[str, type[BaseModel]] = {
     "loss": recipe.SaliencyLossRecipe,
     "train": recipe.SaliencyTrainRecipe,
 }
+STUDY: dict[str, type[BaseModel]] = {"": study.Study, "grids": study.Grid, "analysis": study.Analysis}
 _NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make docs` -->"
 
 
@@ -82,7 +84,7 @@ def _first_line(thing: object) -> str:
 
 
 def _api() -> str:
-    top = [[f"`salign.{name}`", _place(name), _short(getattr(salign, name))] for name in sorted(salign.__all__)]
+    top = [[f"`salign.{name}`", _home(name), _short(getattr(salign, name))] for name in sorted(salign.__all__)]
     blocks = ["The public names, then every module with what it defines.", "## salign"]
     blocks.append(_table(["name", "defined in", "what it is"], top))
     for part in PARTS:
@@ -101,7 +103,7 @@ def _short(thing: Any) -> str:
     return _first_line(thing)
 
 
-def _place(name: str) -> str:
+def _home(name: str) -> str:
     thing = getattr(salign, name)
     module = "salign.losses" if isinstance(thing, Mapping) else thing.__module__
     return f"`{module}`"
@@ -110,23 +112,22 @@ def _place(name: str) -> str:
 def _modules(name: str) -> Iterator[ModuleType]:
     """Modules of a part that define something public, in the order of their names."""
     module = importlib.import_module(name)
-    names = [name, *(found.name for found in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."))]
-    for each in names:
-        loaded = importlib.import_module(each)
-        if _defined(loaded):
-            yield loaded
+    names = [name, *(below.name for below in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."))]
+    for module in map(importlib.import_module, names):
+        if _defined(module):
+            yield module
 
 
 def _defined(module: ModuleType) -> list[tuple[str, Any]]:
     """Public functions and classes in the order of the source."""
-    found = [
+    public = [
         (name, thing)
         for name, thing in vars(module).items()
         if not name.startswith("_")
         and (inspect.isclass(thing) or inspect.isfunction(thing))
         and thing.__module__ == module.__name__
     ]
-    return sorted(found, key=lambda pair: inspect.getsourcelines(pair[1])[1])
+    return sorted(public, key=lambda pair: inspect.getsourcelines(pair[1])[1])
 
 
 # --- Command line ------------------------------------------------------------------------------------------------
@@ -169,12 +170,12 @@ def _plain(value: Any) -> str:
 
 def _recipe() -> str:
     blocks = [
-        "Every key of a recipe. Only `name` and `data.manifest` must be given; "
-        "the [guide](../training.md) says how they work together."
+        "This page lists every key of a recipe and of a study. A recipe needs only `name` and `data.manifest`; "
+        "the [guide](../training.md) says how the keys work together."
     ]
     for section, model in SECTIONS.items():
         blocks += [f"## {section or 'top level'}", _first_line(model), _keys(section, model)]
-    blocks.append("What else may stand below `loss`: the options of the loss named, see [losses](losses.md).")
+    blocks.append("Further keys below `loss` are the options of the loss that is named, see [losses](losses.md).")
     blocks += [
         "## Nets that predict maps",
         "The recipe of `salign saliency train` has the same top level and `data`, and these sections "
@@ -182,6 +183,9 @@ def _recipe() -> str:
     ]
     for section, model in MAPS.items():
         blocks += [f"### {section} of a net", _first_line(model), _keys(section, model)]
+    blocks += ["## Studies", "`salign experiment` takes a study ([guide](../experiments.md))."]
+    for section, model in STUDY.items():
+        blocks += [f"### {section or 'top level'} of a study", _first_line(model), _keys(section, model)]
     return _page("Recipe keys", *blocks)
 
 
@@ -243,8 +247,8 @@ def _losses() -> str:
         needs = ", ".join(sorted(loss.needs)) or "the logits alone"
         blocks += [f"## {name}", f"Needs: {needs}."]
         if options:
-            said = _arguments(loss)
-            rows = [[f"`loss.{key}`", f"`{value.default}`", said[key]] for key, value in options.items()]
+            notes = _arguments(loss)
+            rows = [[f"`loss.{key}`", f"`{value.default}`", notes[key]] for key, value in options.items()]
             blocks.append(_table(["option", "default", "what it does"], rows))
     blocks.append("Every loss also takes `loss.class_weights`, see [recipe keys](recipe.md#loss).")
     return _page("Losses", *blocks)
@@ -254,7 +258,7 @@ def _arguments(thing: object) -> dict[str, str]:
     """The `Args:` of a google-style docstring."""
     text = (inspect.getdoc(thing) or "").partition("Args:\n")[2].split("\n\n")[0]
     items = re.split(r"\n(?=\w)", textwrap.dedent(text))
-    return {name.strip(): " ".join(said.split()) for name, _, said in (item.partition(":") for item in items)}
+    return {name.strip(): " ".join(note.split()) for name, _, note in (item.partition(":") for item in items)}
 
 
 def _arena() -> str:
@@ -296,13 +300,13 @@ def _csvs(pattern: str) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _worse(rows: pd.DataFrame) -> str:
     """A row per kind of maps and a column per arm: mean, and the difference to the same arm with its own maps."""
-    said = (
+    caption = (
         f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
         "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
     )
-    words = in_words(rows, differences=True)
-    first, *arms = words.columns
-    return f"{said}\n\n{_table([first, *(f'`{arm}`' for arm in arms)], words.to_numpy().tolist())}"
+    cells = in_words(rows, differences=True)
+    first, *arms = cells.columns
+    return f"{caption}\n\n{_table([first, *(f'`{arm}`' for arm in arms)], cells.to_numpy().tolist())}"
 
 
 def _seeds(rows: pd.DataFrame) -> str:

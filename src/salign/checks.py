@@ -28,7 +28,7 @@ def choice(name: str, value: object, known: Any) -> None:
     """Refuse a choice that is none.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: what came.
         known: the choices; a `Literal`, a table by name, or any names.
     """
@@ -39,7 +39,7 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
     """Refuse what is no number, or none of an interval.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: what came; a bool is no number.
         interval: as it is written: "[0, 1]", "(0, inf)"; a square bracket belongs to it, a round one does not.
         whole: whether it must be a whole number.
@@ -54,7 +54,7 @@ def device(name: str, value: object) -> None:
     """Refuse a device that is not there.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         value: what came: a `torch.device`, or the name of one, such as "cpu", "cuda", "cuda:1" or "mps".
     """
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
@@ -113,7 +113,7 @@ def values(name: str, tensor: Tensor, interval: str, hint: str = "", *, slack: f
     """Refuse a tensor in main memory of which a value is not finite or outside of an interval, as in `number`.
 
     Args:
-        name: of the argument.
+        name: name of the argument.
         tensor: any shape; one on an accelerator is taken on trust.
         interval: where its values lie.
         hint: what to do, at the end of the message.

@@ -87,7 +87,7 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
 
     Args:
         path: the file.
-        overrides: of single values.
+        overrides: single values that win over the file.
         kind: "recipe", "study" (of many runs) or "annotation study".
         keys: what it has, for the message.
 

@@ -51,7 +51,7 @@ class Collection:
             study: what is asked.
             catalog: the images.
             folder: for secret, cache and, unless `url` says otherwise, the SQLite database; made if missing.
-            url: of the database.
+            url: address of the database.
 
         Raises:
             SalignError: the study does not fit the images, or the database holds a study of another mode.

@@ -29,8 +29,8 @@ def open_collection(
         folder: the images, and the root of the manifest's paths.
         out: folder of the study; `folder/annotations` when None.
         config: YAML; when None that of the study as it was last opened, else `folder/annotate.yaml`, else defaults.
-        manifest: of the images; when None `folder/manifest.csv`, else every image below the folder.
-        url: of the database; SQLite in the study's folder when None.
+        manifest: lists the images; when None it is `folder/manifest.csv`, else every image below the folder.
+        url: address of the database; SQLite in the study's folder when None.
         begin: make a study where there is none.
         over: values of `Study` that win over the YAML, unless they are None.
 

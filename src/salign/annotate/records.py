@@ -55,7 +55,7 @@ class Annotation(BaseModel):
     started: Annotated[str, Field(max_length=40)] | None = None
     """When the image was shown, ISO 8601, by the annotator's clock."""
     version: Annotated[str, Field(max_length=40)] = ""
-    """Of the page."""
+    """Version of the page."""
 
 
 def read_name(value: Any) -> str:

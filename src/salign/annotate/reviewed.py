@@ -43,9 +43,9 @@ class Reviewed:
     machine: int
     """Images with a machine's draft."""
     taken: int
-    """Of these, accepted by everybody who saw them."""
+    """How many of these everybody who saw them accepted."""
     unasked: int
-    """Of these, judged by nobody."""
+    """How many of these nobody has judged."""
 
     @property
     def judged(self) -> int:

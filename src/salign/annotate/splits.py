@@ -16,8 +16,8 @@ def drawn_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, 
 
     Args:
         rows: each with `id` and `label`.
-        shares: of each split, adding up to 1.
-        seed: of the draw.
+        shares: share of each split, adding up to 1.
+        seed: decides the draw.
     """
     found: dict[int, str] = {}
     by_label: dict[str | None, list[int]] = defaultdict(list)

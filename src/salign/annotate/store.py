@@ -21,7 +21,7 @@ from salign.annotate.store_file import Watch
 from salign.errors import SalignError
 
 VERSION = "1"
-"""Of the tables."""
+"""Version of the tables."""
 
 _METADATA = sa.MetaData()
 log = logging.getLogger("salign.annotate")

@@ -17,108 +17,113 @@ Arm = Literal["none", "decision", "map", "both"]
 
 
 class Assisted(Section):
-    """What help is shown in mode `assisted`, and how it is drawn by lot."""
+    """The section says what help is shown in mode `assisted`, and how it is drawn by lot."""
 
     arms: list[Arm] = Field(default=["none", "decision", "map", "both"], min_length=1)
-    """The kinds of help compared."""
+    """These kinds of help are compared."""
     by: Literal["annotator", "image"] = "annotator"
-    """`annotator`: one arm for each person, all arms equally often; `image`: every person meets all arms, in random
+    """`annotator` gives each person one arm, all arms equally often; `image` gives every person all arms, in random
     order, equally often."""
     decision: str = "decision"
-    """Manifest column with the model's answer."""
+    """This column of the manifest has the model's answer."""
     map: str = "model_map"
-    """Manifest column with the model's map."""
+    """This column of the manifest has the model's map."""
 
 
 class Export(Section):
-    """How maps and splits are made when annotations are exported."""
+    """The section says how maps and splits are made when annotations are exported."""
 
     aggregate: Literal["union", "mean", "majority", "staple", "weighted"] = "mean"
-    """How the maps of several people become one."""
+    """The maps of several people become one by this method."""
     sigma: float = Field(default=0.0, ge=0)
-    """Gaussian smoothing of the maps in pixels; 0 = as drawn."""
+    """Maps are smoothed by a Gaussian of so many pixels; 0 leaves them as they were drawn."""
     grain: Literal["boundary", "area", "features"] = "features"
-    """How fine the maps are: boxes around what was marked, it with what it encloses, or as painted."""
+    """Maps are as fine as this: boxes around what was marked, the marks with what they enclose, or as painted."""
     shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2}, min_length=1)
-    """Splits and their shares, drawn by `seed` within each label, where the manifest has no splits."""
+    """These splits and their shares are drawn by `seed` within each label, where the manifest has no splits."""
 
 
 class Limits(Section):
-    """What the server takes from one client."""
+    """The section says what the server accepts from one client."""
 
     body: int = Field(default=2_000_000, ge=1000)
-    """Bytes of a request."""
+    """A request has at most so many bytes."""
     rate: float = Field(default=20.0, gt=0)
-    """Requests a second, for each token."""
+    """Each token may send so many requests a second."""
     burst: int = Field(default=60, ge=1)
-    """Requests at once, for each token."""
+    """Each token may send so many requests at once."""
     seconds: float = Field(default=15.0, gt=0)
     """A client that takes longer to send its request is cut off."""
     text: int = Field(default=2000, ge=1)
-    """Characters of a free text."""
+    """A free text has at most so many characters."""
     shapes: int = Field(default=5000, ge=1)
-    """Shapes of one annotation."""
+    """An annotation has at most so many shapes."""
 
 
 class Study(Section):
-    """What annotators see and how images are handed out."""
+    """A study says what annotators see and how images are handed out."""
 
     title: str = "Annotation"
-    """Heading of the page."""
+    """The page has this heading."""
     question: str = ""
-    """Asked of every image; empty = one that fits the mode, see `asked`."""
+    """This question is asked about every image; an empty text takes one that fits the mode, see `asked`."""
     instructions: str = ""
-    """Plain text shown before the first image; blank lines part paragraphs."""
+    """This plain text is shown before the first image; blank lines separate paragraphs."""
     consent: str = ""
-    """Plain text that an annotator must agree to; empty = nothing is asked."""
+    """An annotator must agree to this plain text; if it is empty, nobody is asked."""
     mode: Mode = "single"
-    """One image; which of a pair; judging other people's maps; answering with a model's help."""
+    """`single` shows one image, `pair` asks which of two, `review` lets people judge maps, `assisted` shows a model's
+    help."""
     classes: list[str] = []
-    """Answers, in the order of the number keys; empty = the labels of the manifest, without one only marks are made."""
+    """These are the answers, in the order of the number keys; an empty list takes the labels of the manifest, and
+    without these people only mark."""
     target: str | None = None
-    """Pair mode: which class the question asks for; None = the last."""
+    """In mode `pair` the question asks for this class; null means the last."""
     pairs: list[tuple[str, str]] | None = None
-    """Pair mode: image ids; None = drawn by `seed`, each an image of the target class with one of another."""
+    """In mode `pair` these image ids make the pairs; null lets `seed` pair each image of the target class with one of
+    another."""
     unmarked: bool = False
-    """Ask only about images that have no map in the manifest (its column `saliency`), and about gold images."""
+    """Only images that have no map in the manifest (its column `saliency`), and gold images, are shown."""
     annotators_per_image: int = Field(default=1, ge=1)
-    """How many people see an image; gold images are shown to everybody."""
+    """So many people see an image; gold images are shown to everybody."""
     least_sure_first: bool = True
-    """Review mode: drafts come by the column `confidence` of the manifest, where it has one; else in random order."""
+    """In mode `review` drafts come by the column `confidence` of the manifest, where it has one; else in random
+    order."""
     seed: int = 0
-    """Of the order, the pairs, the arms and the splits of the export."""
+    """This number decides the order, the pairs, the arms and the splits of the export."""
     gold: dict[str, str] = {}
-    """Image id (in pair mode the id of either image) -> the answer that is known to be right."""
+    """These image ids (in mode `pair` the id of either image) have an answer that is known to be right."""
     gold_feedback: bool = False
-    """Tell the annotator at once whether the answer to a gold image was right."""
+    """The page says at once whether the answer to a gold image was right."""
     gold_share: float = Field(default=0.1, gt=0, le=0.5)
-    """One in so many tasks is a gold image, until all were seen."""
+    """This share of the tasks are gold images, until all of them were seen."""
     drafts: str | None = None
-    """Review mode: a `shapes.json` as exported, beside this file; None = the maps of the manifest."""
+    """In mode `review` the drafts come from this exported `shapes.json`, beside this file; null takes the maps of the
+    manifest."""
     enough: float | None = Field(default=None, gt=0, le=1)
-    """Review mode: mean IoU of the drafts with what became of them from which on the rest need nobody; see the owner's
-    page."""
+    """In mode `review`, when the mean IoU of drafts and reviewed maps reaches this number, the remaining drafts need no
+    review; see the owner's page."""
     assisted: Assisted = Assisted()
-    """Assisted mode: which help."""
+    """The section `assisted` says which help is shown in mode `assisted`."""
     skip_reasons: list[str] = ["cannot tell", "bad image", "something else"]
-    """Offered when an image is skipped; a reason of one's own can be written too."""
+    """These reasons are offered when an image is skipped; people can write their own, too."""
     confidence: bool = False
-    """Ask how sure the annotator is, 1 to 5."""
+    """The page asks how sure the annotator is, from 1 to 5."""
     require_map: bool = True
     """An answer needs a mark, or a click on "nothing to mark"."""
     window_level: bool = False
-    """Offer window and level, for images of more than 8 bits."""
+    """The page offers window and level, for images of more than 8 bits."""
     lease_minutes: float = Field(default=60.0, gt=0)
-    """An image handed out and not answered in this time goes to somebody else."""
+    """An image that is not answered in this time goes to somebody else."""
     folders: Folders = "auto"
-    """What the folders above the images say where no manifest does: `split/class`, `class`, `split` or `none`; `auto` =
-    found out, see docs/annotate.md."""
+    """Without a manifest the folders above the images mean this: `split/class`, `class`, `split` or `none`; `auto`
+    recognises it, see docs/annotate-server.md."""
     export: Export = Export()
-    """How annotations are exported."""
+    """The section `export` says how annotations are exported."""
     limits: Limits = Limits()
-    """What the server takes from one client."""
+    """The section `limits` says what the server accepts from one client."""
     hosts: list[str] = []
-    """Further names under which browsers may reach the server, e.g. that of a proxy."""
+    """Browsers may reach the server under these further names, e.g. that of a proxy."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

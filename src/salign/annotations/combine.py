@@ -74,7 +74,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
 
     Args:
         manifest: its images are matched by name.
-        folder: of pictures.
+        folder: folder with the pictures.
         pattern: what their paths say, see `salign.annotations.formats.stored.Names`.
 
     Raises:
@@ -126,7 +126,7 @@ def aggregate_maps(
         method: one of `AGGREGATES`.
         people: as `people_of` gives them.
         weights: by column, for `weighted`.
-        sigma: of a Gaussian by which the result is smoothed, in pixels of the maps; 0 = none.
+        sigma: standard deviation of a Gaussian by which the result is smoothed, in pixels of the maps; 0 = none.
         overwrite: replace what was written before.
 
     Raises:

@@ -19,9 +19,9 @@ def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None
     """One map of all these marks together: the union of areas, or the fixations' Gaussians.
 
     Args:
-        marks: of one image; each is scaled from its own size to `size`.
+        marks: marks on one image; each is scaled from its own size to `size`.
         size: (H, W) of the map.
-        sigma: of fixations that have no spread of their own, in pixels.
+        sigma: spread of fixations that have none of their own, in pixels.
 
     Returns:
         `(H, W)` float32 in [0, 1]; all zeros where there are no marks.

@@ -78,8 +78,8 @@ def compare(
         first: `(S,)` finite figures, any unit.
         second: `(S,)` those of the other arm, from the same seeds in the same order.
         generator: source of randomness of the bootstrap, and of the sign-flip test above 14 pairs.
-        confidence: of both intervals, in (0, 1).
-        resamples: of the bootstrap.
+        confidence: level of both intervals, in (0, 1).
+        resamples: number of resamples of the bootstrap.
 
     Raises:
         SalignError: the arms are not two equally long rows of finite figures, or `confidence` is not in (0, 1).

@@ -48,7 +48,7 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike | None = None,
         labels: `(N,)` 0 or 1, bool too; 1 should score higher.
         first: `(N,)` finite scores, any scale.
         second: `(N,)` those of the other arm for the same images; None compares the first with chance, 0.5.
-        confidence: of the interval, in (0, 1).
+        confidence: level of the interval, in (0, 1).
 
     Raises:
         SalignError: labels other than 0 and 1, a score that is not finite, or lengths that differ.

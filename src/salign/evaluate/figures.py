@@ -60,7 +60,7 @@ def evaluate_predictions(
         species_column: free column naming the attack instrument species.
         group_columns: free columns to report apart.
         resamples: bootstrap resamples; 0 for no intervals.
-        confidence: of the intervals.
+        confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
         progress: whether to show a progress bar.
 
@@ -161,8 +161,9 @@ def figure_lines(
         values_of: `(R, N)` counts -> `(R,)` values of each metric.
         about: metric -> how many images it is about, and its notes; a reason for NaN comes first.
         strata: `(N,)`, within which the bootstrap draws.
-        resamples: of the bootstrap; 0 for no intervals. Those in which a figure has no meaning are left out.
-        confidence: of the intervals.
+        resamples: number of resamples of the bootstrap; 0 for no intervals. Those in which a metric has no meaning
+            are left out.
+        confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
     """
     values = {name: float(found[0]) for name, found in values_of(np.ones((1, len(strata)))).items()}

@@ -42,7 +42,7 @@ def evaluate_multi_label(
         classes: class names in the order of the logits.
         group_columns: free columns to report apart.
         resamples: bootstrap resamples; 0 for no intervals.
-        confidence: of the intervals.
+        confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
         progress: whether to show a progress bar.
 

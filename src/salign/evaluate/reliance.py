@@ -173,7 +173,8 @@ def reliance(
     Args:
         classify: images `(B, 3, H, W)` in [0, 1] -> logits `(B, K)`.
         batches: images with labels and human maps, each image once.
-        positive: of two classes the one to detect; None: AUROC is the macro mean over classes, one against the rest.
+        positive: the class to detect, of two; with None AUROC is the macro mean over classes, each against the
+            rest.
         generator: CPU generator of what is drawn; its state moves on.
         fills: as `FILLS`.
         classes: names of the K classes for the notes; None calls them by their numbers.

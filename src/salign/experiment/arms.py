@@ -17,7 +17,7 @@ BLUR_LEVELS = [2, 4, 6, 8, 10, 12, 14, 16]
 """Sigmas of Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
 
 OTHER_MAPS = frozenset(CONTROLS) - {"own", "boxes"}
-"""Of the controls of `data.maps` those after which no image keeps what was marked on it; the others make maps worse."""
+"""Controls of `data.maps` after which no image keeps what was marked on it; the other ones make maps worse."""
 
 _CE: Changes = {"loss": {"name": "ce"}}
 _VALUE = re.compile(r"@([0-9.]+(?:e-?[0-9]+)?)$")
@@ -60,7 +60,7 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`.
 
     Args:
-        name: of the arm.
+        name: name of the arm.
         guided: name of the arm that controls copy.
         own: arms that the study defines.
 

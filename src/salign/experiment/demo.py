@@ -42,7 +42,7 @@ def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = Tr
     Args:
         out: folder for the images, the study and its report.
         seeds: independent runs of each arm.
-        epochs: of each run.
+        epochs: number of epochs of each run.
         progress: show a bar.
 
     Raises:

@@ -86,7 +86,7 @@ class LocalExecutor:
 
     Args:
         processes: how many cells at a time; None = one per CUDA device, or one per CPU.
-        threads: of each process; None = CPUs divided by processes, at most as many as torch would take.
+        threads: threads of each process; None = CPUs divided by processes, at most as many as torch would take.
         devices: CUDA devices, which the processes share evenly, each seeing one; None = those that there are.
     """
 
@@ -126,7 +126,7 @@ def environments(processes: int, devices: int, environ: Mapping[str, str]) -> li
     Args:
         processes: how many.
         devices: CUDA devices that this process sees; 0 leaves the variable alone.
-        environ: of this process; an OMP_WAIT_POLICY in it is kept.
+        environ: environment of this process; an OMP_WAIT_POLICY in it is kept.
     """
     seen = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name] or map(str, range(devices))
     names = list(seen)[:devices]
@@ -216,7 +216,7 @@ class RayExecutor:
     """Tasks on a Ray cluster, or on this machine as one; a cell whose node dies is begun again elsewhere.
 
     Args:
-        address: of a running cluster, `auto` for the one this machine belongs to; None starts one here.
+        address: address of a running cluster, `auto` for the one this machine belongs to; None starts one here.
         cpus: that a cell takes.
         gpus: that a cell takes, in fractions if several are to share one, and sees; None = one where the cluster has
             any. With 0 a cell sees none.

@@ -24,11 +24,12 @@ ALL_IMAGES = -1
 Place = tuple[str, str, str, int, float, int]
 """Dataset, network, arm, images, annotated share, seed."""
 _FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
-"""Instead of `auto`, which could choose differently for two arms of a pair."""
+"""These values replace `auto`, which could choose differently for two arms of a pair."""
 MOST_SEEDS = 10_000
-"""Of a grid that gives their number."""
+"""A grid that gives the number of its seeds has at most this many."""
 _LONGEST = 240
-"""Letters of a run's name: with its hash, and as the name of its lock, it is one of a file."""
+"""A run's name has at most this many letters, so that it fits with its hash, and as the name of its lock, into a file
+name."""
 
 
 def _readable(name: str) -> str:
@@ -39,26 +40,27 @@ def _readable(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_readable)]
-"""Of an arm, a data set, a network or a test set; what a page or a table needs escaped, it escapes."""
+"""Names of arms, data sets, networks and test sets are text in one line; pages and tables escape what they must."""
 
 
 class Grid(Section):
-    """Every combination of its lists; a study is the union of its grids."""
+    """A grid is every combination of its lists; a study is the union of its grids."""
 
     arms: list[Name] = Field(min_length=1)
-    """Named arms; see `salign.experiment.arms`."""
+    """These arms are trained; see `salign.experiment.arms` for their names."""
     seeds: int | list[int] = 5
-    """So many seeds from 0 on, or these. A seed decides the initial weights, the order, the subset and the control."""
+    """A number means so many seeds from 0 on, a list names them. A seed decides the initial weights, the order, the
+    subset and the control."""
     images: list[int | None] = [None]
-    """Training images, drawn with the seed, the same for all arms; null = all."""
+    """Each arm is trained on these numbers of images, drawn with the seed, the same for all arms; null means all."""
     annotated: list[float] = [1.0]
-    """Share of the annotated training images that keep their map."""
+    """These shares of the annotated training images keep their map."""
     epochs: int | None = Field(default=None, ge=1)
-    """Instead of the recipe's: where there are fewer images, more epochs make as many steps."""
+    """This number replaces the recipe's epochs: where there are fewer images, more epochs make as many steps."""
     datasets: list[str] | None = None
-    """Some of the study's; null = all."""
+    """The grid takes these of the study's data sets; null means all."""
     networks: list[str] | None = None
-    """Some of the study's; null = all."""
+    """The grid takes these of the study's networks; null means all."""
 
     @field_validator("seeds")
     @classmethod
@@ -69,48 +71,48 @@ class Grid(Section):
 
 
 class Analysis(Section):
-    """What is measured on every trained model besides its answers."""
+    """The section says what is measured on every trained model besides its answers."""
 
     sets: list[Name] | None = None
-    """Test sets whose maps are compared with people's and whose regions are exchanged; null = all."""
+    """The maps of these test sets are compared with people's and their regions are exchanged; null means all sets."""
     images: int = Field(default=200, ge=1)
-    """At most so many images of each, the same for every run."""
+    """At most so many images of each set are analysed, the same for every run."""
 
 
 class Study(Section):
-    """Data sets x networks x arms x training images x annotated share x seeds."""
+    """A study crosses data sets, networks, arms, numbers of training images, annotated shares and seeds."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
-    """Of its folder."""
+    """The study's folder has this name."""
     title: str = ""
-    """Heading of the report."""
+    """The report has this heading."""
     question: str = ""
-    """What it asks, in a sentence or two."""
+    """The report says in a sentence or two what the study asks."""
     recipe: dict[str, Any]
-    """What all runs share: a recipe without name and seed. `{seed}` in `data.manifest` and `model.weights` is the seed
-    of the run, for maps and weights that a machine made anew for every seed."""
+    """All runs share this recipe, which has no name and no seed. `{seed}` in `data.manifest` and `model.weights` is the
+    seed of the run, for maps and weights that a machine made anew for every seed."""
     datasets: dict[Name, dict[str, Any]] = {"data": {}}
-    """Name -> recipe values."""
+    """Each data set is a name with recipe values."""
     networks: dict[Name, dict[str, Any]] = {"network": {}}
-    """Name -> recipe values."""
+    """Each network is a name with recipe values."""
     arms: dict[Name, dict[str, Any]] = {}
-    """Further arms, or other settings for a known one: name -> recipe values."""
+    """These are further arms, or other settings for a known arm: a name with recipe values."""
     baseline: Name = "ce"
-    """What every arm is compared with."""
+    """Every arm is compared with this arm."""
     guided: Name = "cyborg"
-    """The arm whose worth is in question; controls copy it and change the maps."""
+    """The worth of this arm is in question; controls copy it and change the maps."""
     controls: list[Name] = ["shuffled"]
-    """Arms that the guided one must beat too, or people's maps were not the reason."""
+    """The guided arm must beat these arms, too, or people's maps were not the reason for its gain."""
     metric: Literal["auroc", "accuracy", "balanced_accuracy"] = "auroc"
-    """Figure that counts: auroc, accuracy or balanced_accuracy."""
+    """Arms are compared by this metric."""
     target: Name = "test"
-    """Test set that counts."""
+    """Arms are compared on this test set."""
     reference: Name | None = None
-    """Test set that looks like the training data, if another."""
+    """This test set looks like the training data, if it is not the target."""
     grids: list[Grid] = Field(min_length=1)
-    """Which combinations are run."""
+    """These combinations are run."""
     analysis: Analysis = Analysis()
-    """What is measured on the maps."""
+    """The section `analysis` says what is measured on the maps."""
 
     @classmethod
     def read(cls, path: Path | str, overrides: list[str] | None = None) -> Study:

@@ -59,10 +59,10 @@ class Cdep(GuidedLoss):
     """`CE + weight * share of all logits' parts that comes from outside of the human region`.
 
     Args:
-        decomposes: "head" (default): the last layers only, for networks with a linear head on the spatial mean; or
-            "network": every layer, as published, for networks of convolutions, batch norm, ReLU, pooling and sums
-            (ResNet, DenseNet, VGG, Inception, EfficientNet-Lite). Others are refused.
-        weight: of the share.
+        decomposes: with "head" (default) only the last layers are split, for networks with a linear head on the spatial
+            mean; with "network" every layer is, as published, for networks of convolutions, batch norm, ReLU, pooling
+            and sums (ResNet, DenseNet, VGG, Inception, EfficientNet-Lite). Other networks are refused.
+        weight: the share is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -32,7 +32,7 @@ def saliency_distance(
         cam: `(B, h, w)`, raw.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        penalty: "mse" (published) or "l1".
+        penalty: the maps are compared by "mse" (published) or "l1".
 
     Returns:
         Scalar in [0, 1]; a zero that still back-propagates if no image counts.
@@ -63,8 +63,8 @@ def cyborg(
         labels: `(B,)` int64, or `(B, K)` zeros and ones where an image may have several.
         saliency: `(B, 1, H, W)` or `(B, H, W)` human maps.
         annotated: `(B,)` bool: which images have a map; None = all. The others contribute cross-entropy only.
-        alpha: share of the cross-entropy; 1 is plain cross-entropy.
-        penalty: "mse" (published) or "l1".
+        alpha: the cross-entropy has this share; 1 is plain cross-entropy.
+        penalty: the maps are compared by "mse" (published) or "l1".
         class_weights: `(K,)` for the cross-entropy.
 
     Returns:
@@ -80,11 +80,12 @@ class Cyborg(Loss):
     """The loss of *Training Better Deep Learning Models Using Human Saliency*.
 
     Args:
-        alpha: share of the cross-entropy in [0, 1]; 0.5 is published, 1 is plain cross-entropy (and costs the same).
-        cam_class: whose evidence is compared: "true" (default), "predicted" (the public WACV 2023 code), or
-            "true_vs_rest": the true class's map minus the mean of the others'. Where images may have several labels,
-            it is the mean over the true, or the predicted, classes; an image with none does not count.
-        penalty: "mse" (published) or "l1".
+        alpha: the cross-entropy has this share, in [0, 1]; 0.5 is published, 1 is plain cross-entropy and costs no
+            more.
+        cam_class: the map of this class is compared: "true" (default), "predicted" (the public WACV 2023 code), or
+            "true_vs_rest", which is the true class's map minus the mean of the others'. Where images may have several
+            labels, it is the mean over the true, or the predicted, classes; an image with none does not count.
+        penalty: the maps are compared by "mse" (published) or "l1".
         ramp_epochs: the saliency term grows linearly from zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

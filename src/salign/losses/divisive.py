@@ -51,7 +51,7 @@ class Divisive(GuidedLoss):
     labels, one that has all of them, or none, does not count.
 
     Args:
-        weight: of the term.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -54,7 +54,7 @@ class Droid(GuidedLoss):
     """`CE + weight * mean of log(1 + entropy of the true class's map)`; human saliency is not looked at (DROID).
 
     Args:
-        weight: of the term.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
@@ -72,7 +72,7 @@ class Fmmce(GuidedLoss):
     """`CE + weight * mean entropy of the true class's map`; human saliency is not looked at (FMMCE).
 
     Args:
-        weight: of the entropy.
+        weight: the entropy is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
@@ -90,7 +90,7 @@ class Hbcam(GuidedLoss):
     """`CE + weight * squared difference of the mean entropies of the true class's maps and of people's` (HBCAM).
 
     Args:
-        weight: of the squared difference.
+        weight: the squared difference is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

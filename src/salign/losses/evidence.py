@@ -43,7 +43,7 @@ class Evidence(GuidedLoss):
     """`CE + weight * share of all classes' evidence outside of the human region`: this project's own loss.
 
     Args:
-        weight: of the share.
+        weight: the share is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -22,8 +22,8 @@ def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 
     Args:
         images: `(B, 3, H, W)`.
         maps: `(B, h, w)`, any scale.
-        omega: how steep the mask is.
-        sigma0: the value of the scaled map that is half erased.
+        omega: the mask is as steep as this.
+        sigma0: where the scaled map has this value, half is erased.
 
     Returns:
         `(B, 3, H, W)`.
@@ -62,9 +62,9 @@ class Gain(GuidedLoss):
     of cross-entropy.
 
     Args:
-        weight: of the score; alpha in the paper.
-        omega: how steep the soft mask is; public code has 10 or 100.
-        sigma0: the value of the scaled map that is half erased; public code has 0.5 or 0.25.
+        weight: the score is multiplied by it; the paper calls it alpha.
+        omega: the soft mask is as steep as this; public code has 10 or 100.
+        sigma0: where the scaled map has this value, half is erased; public code has 0.5 or 0.25.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -19,10 +19,11 @@ class GainExt(GuidedLoss):
     both maps, each min-max scaled, on annotated images. A step costs two of cross-entropy.
 
     Args:
-        weight: of the distance to the human map.
-        alpha: of the score of the erased image; 0 leaves the second look out, and its cost.
-        omega: how steep the soft mask is; public code has 10 or 100.
-        sigma0: the value of the scaled map that is half erased; public code has 0.5 or 0.25.
+        weight: the distance to the human map is multiplied by it.
+        alpha: the score of the erased image is multiplied by it; with 0 there is no second
+            forward pass.
+        omega: the soft mask is as steep as this; public code has 10 or 100.
+        sigma0: where the scaled map has this value, half is erased; public code has 0.5 or 0.25.
         ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

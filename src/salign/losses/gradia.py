@@ -15,7 +15,7 @@ from salign.maps import min_max
 from salign.types import Batch, Output
 
 Weights = tuple[float, float]
-"""Of the answer (cross-entropy), and of the attention (distance of the maps)."""
+"""Weights of the answer (cross-entropy) and of the attention (distance of the maps)."""
 
 
 def overlap(cam: Tensor, human: Tensor) -> Tensor:
@@ -83,12 +83,12 @@ class Gradia(GuidedLoss):
     plain cross-entropy.
 
     Args:
-        reasonable_accurate: (task weight, map weight) of images with the right answer and reasonable attention.
-        unreasonable_accurate: of those with the right answer for unreasonable attention.
-        reasonable_inaccurate: of those with reasonable attention and yet a wrong answer.
-        unreasonable_inaccurate: of those with neither.
+        reasonable_accurate: images with the right answer and reasonable attention have this (task weight, map weight).
+        unreasonable_accurate: images with the right answer and unreasonable attention have these weights.
+        reasonable_inaccurate: images with a wrong answer and reasonable attention have these weights.
+        unreasonable_inaccurate: images with a wrong answer and unreasonable attention have these weights.
         reasonable_overlap: attention is reasonable from this intersection over union on.
-        weight: of the maps' term.
+        weight: the maps' term is multiplied by it.
         ramp_epochs: the maps' term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -14,7 +14,7 @@ class GuidedLoss(Loss):
     """`CE + weight * term`, as most guided losses are; a subclass says what its `term` is, or, of several, its `terms`.
 
     Args:
-        weight: of the term.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -50,9 +50,9 @@ class Haics(GuidedLoss):
     """`CE + weight * cross-entropy of the true class's Grad-CAM against the human map, over annotated cells` (HAICS).
 
     Args:
-        cells: which cells of an annotated image are annotated: "all" (default), or "marked": those that people marked,
-            where what they left out says nothing.
-        weight: of the cross-entropy of cells.
+        cells: "all" cells of an annotated image count (default), or only those that people "marked", where cells
+            that they left out say nothing.
+        weight: the cross-entropy of cells is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

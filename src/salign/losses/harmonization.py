@@ -78,9 +78,9 @@ class Harmonization(GuidedLoss):
     """`CE + weight * distance of the true class's input gradient to the human map at five scales`.
 
     Args:
-        colours: how the gradient becomes one map: "mean" of the signed gradients (public code: what matters is where
-            brighter is better for the class), or the mean of their "absolute" values.
-        weight: of the term; 1 is published.
+        colours: the map is the "mean" of the signed gradients over the colours (as in the public code, where it
+            matters whether a brighter pixel speaks for the class), or the mean of their "absolute" values.
+        weight: the term is multiplied by it; 1 is published.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

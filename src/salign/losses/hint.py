@@ -46,10 +46,10 @@ class Hint(GuidedLoss):
     """`CE + weight * contradiction of the ranking of cells to people's` (HINT), or its later form as a distance.
 
     Args:
-        form: "ranking" (default): of the cells of the true class's raw class activation map, so that the term is in
-            units of the logit; or "mse": mean squared difference of the true class's Grad-CAM and the human map, both
-            min-max scaled, as HINT is often restated.
-        weight: of the term.
+        form: "ranking" (default) compares the ranking of the cells of the true class's raw class activation map, so
+            the term is in units of the logit; "mse" is the mean squared difference of the true class's Grad-CAM and
+            the human map, both min-max scaled, as HINT is often restated.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

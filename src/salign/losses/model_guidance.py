@@ -74,7 +74,7 @@ class Energy(GuidedLoss):
     """`CE + weight * share of the true class's positive evidence outside of the human region` (Model Guidance).
 
     Args:
-        weight: of the share.
+        weight: the share is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
@@ -91,7 +91,7 @@ class L1Guidance(GuidedLoss):
     """`CE + weight * L1 distance of the true class's positive evidence to the human map` (Model Guidance).
 
     Args:
-        weight: of the distance.
+        weight: the distance is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
@@ -108,7 +108,7 @@ class PPCE(GuidedLoss):
     """`CE + weight * cross-entropy of the true class's positive evidence inside the human region` (Model Guidance).
 
     Args:
-        weight: of the cross-entropy of cells.
+        weight: the cross-entropy of cells is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -30,7 +30,7 @@ def timed_cross_entropy(
         logits: `(B, K)`.
         labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is wrong if it is about any class.
         seconds: `(B,)`, NaN where unknown; None = nowhere known.
-        factor: per second; published 0.1, so that a wrong answer costs its plain cross-entropy at ten seconds.
+        factor: weight per second; with 0.1, as published, a wrong answer costs its plain cross-entropy at ten seconds.
         class_weights: `(K,)` for the cross-entropy.
 
     Returns:
@@ -53,7 +53,7 @@ class ReactionTime(Loss):
 
     Args:
         factor: a wrong answer's cross-entropy is multiplied by this times the seconds; 0.1 is published.
-        alpha: share of the cross-entropy in [0, 1]; 1 looks at no map.
+        alpha: the cross-entropy has this share, in [0, 1]; with 1 no map is used.
         class_weights: `(K,)` for the cross-entropy.
     """
 

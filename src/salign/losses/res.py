@@ -81,10 +81,10 @@ class ResG(GuidedLoss):
     """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed by a Gaussian` (RES-G).
 
     Args:
-        slack: disagreement on marked cells that costs nothing (published: eta).
-        relevant: a cell counts as marked from this value of the min-max scaled map on.
-        irrelevant: a cell counts as not relevant up to this value; those between are left open.
-        weight: of the distance.
+        slack: so much disagreement on marked cells costs nothing (eta in the source).
+        relevant: cells from this value of the min-max scaled map on count as marked.
+        irrelevant: cells up to this value count as not relevant; cells between the two values are left open.
+        weight: the distance is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
@@ -130,10 +130,10 @@ class ResL(ResG):
     optimiser; it is no part of the network that is saved.
 
     Args:
-        slack: disagreement on marked cells that costs nothing (published: eta).
-        relevant: a cell counts as marked from this value of the min-max scaled map on.
-        irrelevant: a cell counts as not relevant up to this value; those between are left open.
-        weight: of the distance.
+        slack: so much disagreement on marked cells costs nothing (eta in the source).
+        relevant: cells from this value of the min-max scaled map on count as marked.
+        irrelevant: cells up to this value count as not relevant; cells between the two values are left open.
+        weight: the distance is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

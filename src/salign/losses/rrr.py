@@ -59,8 +59,9 @@ class RightReasons(GuidedLoss):
     depends on network and image: choose `weight` so that both terms are of like size.
 
     Args:
-        form: "squared" (published), "l1", or "cosine" (where the gradient lies, however large it is; in [0, 1]).
-        weight: of the term.
+        form: "squared" is published and "l1" sums absolute values; "cosine" lies in [0, 1] and depends on where the
+            gradient lies, not on its size.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -46,10 +46,10 @@ class RightReasonsGradCam(GuidedLoss):
     """`CE + weight * squared Grad-CAM of the true class in the cells where people did not look`.
 
     Args:
-        scaled: min-max scale the Grad-CAM of each image first, as the public code does: the term then sees where the
-            importance lies, and not how large it is.
-        clip: an image adds no more than this to the term, and beyond it teaches nothing; None = no bound.
-        weight: of the term.
+        scaled: the Grad-CAM of each image is min-max scaled first, as in the public code: the term then depends on
+            where the importance lies, and not on its size.
+        clip: an image adds at most this number to the term, and has no gradient above it; None = no bound.
+        weight: the term is multiplied by it.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -25,7 +25,7 @@ def kept_and_destroyed(
         images: `(B, 3, H, W)`.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; min-max scaled here.
         annotated: `(B,)` bool; None = all.
-        sigma: of the Gaussian, in pixels, above 0.
+        sigma: standard deviation of the Gaussian in pixels, above 0.
 
     Returns:
         Two times `(B, 3, H, W)`, images without a region as they were; and `(B,)` bool: which have one.
@@ -88,11 +88,11 @@ class Sage(GuidedLoss):
     embedding is the spatial mean of the last feature maps.
 
     Args:
-        weight: of the triplet term.
-        margin: by how much nearer, in squared distance of unit embeddings, the kept copy must be than the destroyed.
-        sigma: of the blur, as a share of the image's shorter side.
-        consistency: weight of the Jensen-Shannon divergence between the answers to the image and to its kept copy;
-            0 = without.
+        weight: the triplet term is multiplied by it.
+        margin: the kept copy must be nearer than the destroyed one by this squared distance of unit embeddings.
+        sigma: the blur has this standard deviation, as a share of the image's shorter side.
+        consistency: the Jensen-Shannon divergence between the answers to the image and to its kept copy has this
+            weight; 0 leaves it out.
         ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """

@@ -112,9 +112,9 @@ class Swap(GuidedLoss):
     cross-entropy; only those with a region count in the term.
 
     Args:
-        weight: of the term.
-        form: "ce": the swapped image must get its label; "kl": it must get the answer to the image itself, which is
-            held fixed, right or wrong.
+        weight: the term is multiplied by it.
+        form: with "ce" the swapped image must get its label, with "kl" the answer to the image itself, which is held
+            fixed, right or wrong.
         ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy and the term.
     """

@@ -44,7 +44,7 @@ def blended(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tens
     Args:
         ce: scalar, the cross-entropy.
         distance: scalar, the mean squared difference. Where it is zero, as without any map, the loss is plain `CE`.
-        detach: take `alpha` for a constant. In the published code it is none, and then the gradient by `MSE` is
+        detach: `alpha` is taken as a constant. In the published code it does not, and then the derivative by `MSE` is
             negative while `MSE < (sqrt(2) - 1) CE`: early in training, maps are pushed away from people's.
 
     Returns:
@@ -63,10 +63,10 @@ class Viser(Loss):
     """CYBORG with a smoothed human map and `alpha = CE / (CE + MSE)` in every step, as in VISER.
 
     Args:
-        cam_class: whose evidence is compared: "predicted" (default, published) or "true"; see `Cyborg` for several
-            labels per image.
-        detach: take alpha for a constant. Published is not to; then maps are pushed away from people's as long as the
-            squared difference is below 0.41 times the cross-entropy.
+        cam_class: the map of this class is compared: "predicted" (default, published) or "true"; see `Cyborg` for
+            several labels per image.
+        detach: alpha is taken as a constant. The published code does not detach it; then maps are pushed away from
+            people's as long as the squared difference is below 0.41 times the cross-entropy.
         class_weights: `(K,)` for the cross-entropy.
     """
 

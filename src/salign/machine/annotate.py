@@ -93,8 +93,8 @@ class TeacherMaker:
         name: `model:<what>@<hash>`.
         method: "cam", "grad_cam" or "rise".
         of: "true" or "predicted".
-        masks: of RISE.
-        seed: of RISE's masks.
+        masks: number of masks of RISE.
+        seed: decides RISE's masks.
     """
 
     def __init__(

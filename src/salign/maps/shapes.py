@@ -21,7 +21,7 @@ FARTHEST = 1e15
 """Largest magnitude of a coordinate, radius, duration or time: beyond it, arithmetic on them loses whole pixels."""
 
 SMALLEST_SPREAD = 1e-6
-"""Of a fixation's Gaussian, so that its height stays finite."""
+"""A fixation's Gaussian is no narrower, so that its height stays finite."""
 
 
 @dataclass(frozen=True, slots=True)

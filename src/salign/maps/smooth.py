@@ -45,8 +45,8 @@ def pixels_per_degree(distance: float, width: float, pixels: int) -> float:
 
     Args:
         distance: from the eye to the screen, in any unit of length.
-        width: of the screen, in the same unit.
-        pixels: of the screen's width.
+        width: width of the screen, in the same unit.
+        pixels: number of pixels across the screen.
 
     Raises:
         SalignError: one of them is not positive.

@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
         multi_label: each class is a yes or no of its own: an image may have several, or none.
         head: what the new head starts from: "small" (see `salign.models.heads.draw_small_head`), or what "timm" draws.
-        seed: of the random weights and of the new head.
+        seed: decides the random weights and of the new head.
     """
 
     mean: Tensor
@@ -128,7 +128,7 @@ class Classifier(nn.Module):
         return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def answers(self, logits: Tensor) -> list[str]:
-        """Of each image the class with the highest logit; where it may have several, those above 0 joined by `;`."""
+        """Each image's class with the highest logit; where it may have several, those above 0 joined by `;`."""
         if self.multi_label:
             return [SEPARATOR.join(sorted(compress(self.classes, above))) for above in (logits > 0).tolist()]
         return [self.classes[k] for k in logits.argmax(1).tolist()]

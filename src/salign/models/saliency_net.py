@@ -47,10 +47,10 @@ class SaliencyNet(nn.Module):
         decoder: "unet" (Ronneberger et al. 2015) or "unet++" (Zhou et al. 2018, without deep supervision).
         channels: 1 for maps; 3 to reconstruct images, the control for pretraining.
         width: channels of the deepest level of the decoder, halved with every level up.
-        weights: of the encoder: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
+        weights: weights of the encoder: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
         output_stride: pixels per cell of the deepest level, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
-        seed: of all random weights.
+        seed: decides all random weights.
 
     Raises:
         SalignError: the backbone has no pyramid, or cannot be built.

@@ -20,7 +20,7 @@ from salign.readers import read_json
 
 WEIGHTS = "weights.safetensors"
 MOST_BYTES = 1_000_000
-"""Of what says how a network is made."""
+"""A file that says how a network is made has at most so many bytes."""
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:

@@ -35,7 +35,7 @@ class Item:
     """True class; None where it is unknown."""
     predicted: str
     probability: float
-    """Of the predicted class; where there may be several, of the least sure yes or no."""
+    """Probability of the predicted class; where there may be several, of the least sure yes or no."""
     human_map: Tensor | None = None
     """`(H, W)` in [0, 1]; None where nobody looked, all zeros where somebody marked nothing."""
     made_by: str | None = None

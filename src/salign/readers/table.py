@@ -17,7 +17,7 @@ MAX_TABLE = 4 * 10**9
 """Bytes of the file of a table."""
 MAX_COLUMNS = 10_000
 MAX_ROWS = 20_000_000
-"""Of a Parquet file; a CSV has no more than its bytes allow."""
+"""A Parquet file has at most so many rows; a CSV has no more than its bytes allow."""
 MAX_UNPACKED = 2 * 10**9
 """Bytes of a Parquet file's values when every cell is written out."""
 

@@ -14,7 +14,7 @@ from salign.readers.file import read_text
 from salign.readers.json import MAX_DEPTH
 
 MAX_BYTES = 2_000_000
-"""Of a YAML file."""
+"""A YAML file has at most so many bytes."""
 MAX_VALUES = 100_000
 """Values in a YAML file, each alias counted with all that it stands for."""
 

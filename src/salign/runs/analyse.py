@@ -59,7 +59,7 @@ def analyse_run(
         images: at most so many per set, drawn at random.
         of: whose map, that of the "predicted" or of the "true" class. Where images may have several labels, it is the
             mean over those; an image with none has no map to compare.
-        seed: of the draw and of the replacements.
+        seed: decides the draw and of the replacements.
         progress: show a bar.
 
     Returns:

@@ -90,7 +90,7 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
 
     Args:
         runs: at least two, of one arm of a study, analysed with equal arguments.
-        metric: of `salign.evaluate.agreement`, map against map.
+        metric: name of a metric of `salign.evaluate.agreement`, map against map.
 
     Returns:
         A row per set that all have: set, runs, images, maps (mean over images and pairs of runs of the metric; NaN

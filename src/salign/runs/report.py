@@ -67,9 +67,9 @@ def evaluate_run(
         rule: see `salign.evaluate.choose_threshold`.
         species: column with the kind of attack; None = the recipe's.
         groups: columns to report on by value; None = the recipe's.
-        resamples: of the bootstrap.
-        confidence: of the intervals.
-        seed: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
+        confidence: level of the intervals, in (0, 1).
+        seed: decides the bootstrap.
         progress: show a bar.
 
     Returns:
@@ -145,7 +145,7 @@ def explain_run(
         method: a name of `EXPLAINERS`.
         images: at most so many.
         of: whose evidence, "predicted" or "true"; where images may have several labels, the mean over those.
-        seed: of the draw and of random masks.
+        seed: decides the draw and of random masks.
         progress: show a bar.
 
     Raises:

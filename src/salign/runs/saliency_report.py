@@ -97,8 +97,8 @@ def summarise_agreement(table: pd.DataFrame, metric: str, *, resamples: int = 20
     Args:
         table: from `evaluate_saliency`.
         metric: a column of it.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
+        seed: decides the bootstrap.
 
     Returns:
         A row per set and prior: set, images, net, prior, value, difference (net - prior), low, high (95 %).

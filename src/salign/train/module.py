@@ -37,7 +37,7 @@ class Training(LightningModule):
     Args:
         optimizer: makes the optimiser from the parameters.
         rate: factor of the learning rate as a function of the share of training done, in [0, 1).
-        seed: of dropout and its like.
+        seed: decides dropout and the like.
         channels_last: keep images and weights in that memory format.
     """
 

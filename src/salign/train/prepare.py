@@ -29,7 +29,8 @@ class Prepared:
     classes: tuple[str, ...]
     """In the order of the logits."""
     positive: str | None
-    """Of two classes the one to detect; None for more, and where images may have several labels."""
+    """The one of two classes that is to be detected; None for more classes, and where images may have several
+    labels."""
     train: SaliencyDataset
     val: SaliencyDataset
     tests: dict[str, SaliencyDataset]

@@ -55,7 +55,7 @@ class Guard:
 
         Args:
             app: what is guarded.
-            limits: of a caller.
+            limits: what one caller may do.
             study: its identity, which every call of the API but the first says.
             local_only: answer to names of this machine only.
             names: hosts it answers to besides.

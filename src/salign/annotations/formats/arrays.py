@@ -28,7 +28,7 @@ from salign.maps.saliency_map import SaliencyMap
 from salign.readers import open_file
 
 MOST_BYTES = 200_000_000
-"""Of one array inside of a `.npz`; a `.npy` may be larger, as it is read map by map."""
+"""One array inside of a `.npz` has at most so many bytes; a `.npy` may be larger, as it is read map by map."""
 MOST_DIRECTORY = 16_000_000
 """Bytes of the directory of a `.npz`: some two hundred thousand arrays."""
 

@@ -35,7 +35,7 @@ class _Columns(NamedTuple):
     label: int | None
     annotator: int | None
     places: Sequence[int]
-    """Of the four numbers."""
+    """Columns of the four numbers."""
     ends: bool
     """Whether the numbers are two corners, else a corner, width and height."""
     sides: tuple[int | None, int | None]

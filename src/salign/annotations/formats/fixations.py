@@ -62,7 +62,7 @@ class Gaze(NamedTuple):
     per_degree: float | None = None
     """Pixels, of what x and y are (of the screen, for degrees), per degree (`salign.maps.smooth.pixels_per_degree`)."""
     sigma: float | None = None
-    """Of each fixation's Gaussian, in pixels as x and y are (of the screen, for degrees)."""
+    """Spread of each fixation's Gaussian, in pixels as x and y are (of the screen, for degrees)."""
     sigma_degrees: float | None = None
     """The same in degrees of visual angle."""
     weight: Weight = "duration"

@@ -28,7 +28,7 @@ from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 
 MOST_PIXELS = 40_000_000
-"""Of a picture inside of an annotation file."""
+"""A picture inside of an annotation file has at most so many pixels."""
 
 Marked = tuple[str | None, str | None, Shape | Runs]
 """Which machine made it, its label, and the mark."""

@@ -117,7 +117,7 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
 
     Args:
         path: the file or folder.
-        suffix: of the files in the folder.
+        suffix: ending of the files in the folder.
         notes: takes what is wrong.
         read: gives the marks of a file, from its path and from its name below the folder.
 

@@ -15,7 +15,7 @@ from salign.annotations.rle import Runs
 from salign.errors import SalignError
 
 MOST_PIXELS = 25_000_000
-"""Of one map: what can be read and converted within a few hundred megabytes."""
+"""A map has at most so many pixels: what can be read and converted within a few hundred megabytes."""
 
 _FEW = 10_000
 

@@ -32,7 +32,7 @@ class _Layout(NamedTuple):
     """What a line of labels holds."""
 
     names: Sequence[str]
-    """Of the classes."""
+    """Names of the classes."""
     points: tuple[int, int] | None
     """How many key points follow the box of a pose, and how many numbers each has (`kpt_shape`)."""
 

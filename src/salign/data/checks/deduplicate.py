@@ -31,7 +31,7 @@ def groups_of(report: Report, *, near: bool) -> list[list[int]]:
     """Groups of positions with the same picture, each in order, by their first.
 
     Args:
-        report: of a check that decoded the pictures.
+        report: report of a check that decoded the pictures.
         near: join pictures that are nearly equal, too; a chain of such pairs is one group.
     """
     pairs = [(group[0], other) for group in report.same for other in group[1:]]

@@ -17,9 +17,9 @@ from salign.maps.granularity import boundary
 from salign.maps.tensor_ops import min_max, varies
 
 CENTRE_SIGMA = math.sqrt(0.22) / 2
-"""Of the centre prior, as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014) found a horizontal
-variance of 0.22, with the width as [-1, 1], to fit ten data sets of people looking at scenes. (Vertically 0.45 of that;
-on their 4:3 pictures this is 0.21 of the height, near enough to use one figure for both sides.)"""
+"""Spread of the centre prior as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014) found a
+horizontal variance of 0.22, with the width as [-1, 1], to fit ten data sets of people looking at scenes. (Vertically
+0.45 of that; on their 4:3 pictures this is 0.21 of the height, near enough to use one figure for both sides.)"""
 
 MOST_BLOBS = 3
 """A random map has one blob up to so many."""

@@ -69,7 +69,7 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
     Args:
         manifest: the training rows.
         share: in [0, 1]; 0 = no map at all.
-        seed: of the order.
+        seed: decides the order.
     """
     order = _fair_order(manifest, seed)
     kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
@@ -86,7 +86,7 @@ def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
 
     Args:
         manifest: the training rows.
-        seed: of the order and the cycle.
+        seed: decides the order and the cycle.
         share: in (0, 1]; of the annotated images, but never fewer than two of them.
 
     Raises:

@@ -25,8 +25,8 @@ def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]
     a digest.
 
     Args:
-        paths: of images, relative; those of a folder stand together, as `image_files` gives them.
-        ending: of the files, e.g. `.png`.
+        paths: paths of images, relative; those of a folder stand together, as `image_files` gives them.
+        ending: ending of the files, e.g. `.png`.
 
     Yields:
         path, and the name for it.

@@ -52,7 +52,7 @@ def folder_layout(paths: Sequence[str], said: str = "auto") -> Layout:
     that lie in no folder say that folders mean nothing.
 
     Args:
-        paths: of all images, relative to the folder.
+        paths: paths of all images, relative to the folder.
         said: one of `Folders`.
 
     Raises:

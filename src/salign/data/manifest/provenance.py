@@ -26,7 +26,7 @@ def map_columns(names: Iterable[object]) -> dict[str, str]:
     """The columns that hold maps: `saliency`, those of one person, those with a column of provenance.
 
     Args:
-        names: of all columns; a table gives them, too.
+        names: names of all columns; a table gives them, too.
 
     Returns:
         By column, in the order of the names, whose its maps are where no column of provenance says it: `human:ann` of

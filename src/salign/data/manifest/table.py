@@ -74,7 +74,7 @@ class Makers(NamedTuple):
     people: int
     machines: int
     unknown: int
-    """Of a column that nothing is said of; see `Manifest.with_maps`."""
+    """Maps of a column without provenance; see `Manifest.with_maps`."""
 
 
 @dataclass(frozen=True)

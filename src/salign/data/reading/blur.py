@@ -20,7 +20,7 @@ def blur_outside(image: Tensor, saliency: Tensor, sigma: float) -> Tensor:
     Args:
         image: `(3, H, W)` float32 in [0, 1].
         saliency: `(1, H, W)` float32, any scale. A blank or all-equal map marks no region: the image stays as it is.
-        sigma: of the Gaussian, in pixels, above 0.
+        sigma: standard deviation of the Gaussian, in pixels, above 0.
 
     Returns:
         `(3, H, W)` float32 in [0, 1].

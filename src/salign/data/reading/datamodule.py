@@ -104,7 +104,7 @@ class SaliencyDataModule(LightningDataModule):
         tests: test sets by name.
         batch_size: images per batch and process.
         workers: processes that read images per loader, or `auto`.
-        seed: of the order and the augmentation.
+        seed: decides the order and the augmentation.
         sampling: `natural` (each image once per epoch), or `balanced` (with replacement, every class equally often).
 
     Raises:

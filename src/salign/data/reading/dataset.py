@@ -177,7 +177,7 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
     Args:
         n: number of samples.
-        seed: of the run, non-negative.
+        seed: seed of the run, non-negative.
         shuffle: in random order; otherwise 0..n-1.
         weights: `(n,)` non-negative: draw n with replacement in proportion to them, instead of each once.
         rank: which process this is.

@@ -46,7 +46,7 @@ def write_decoy_digits(
         val: number of validation images.
         test: number of images in each of the two test splits.
         size: side of the canvas in pixels, at least 48.
-        seed: of everything drawn; equal arguments give equal bytes.
+        seed: decides everything drawn; equal arguments give equal bytes.
         agreement: share of decoys outside `test_ood` that name the own class; the others name another.
 
     Returns:

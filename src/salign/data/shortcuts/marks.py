@@ -39,7 +39,7 @@ def mark(kind: Kind, number: int, side: int) -> Pixels:
     Args:
         kind: `patch`: a coloured shape on black, `side` x `side`. `text`: a white tag on black, `side` high and twice
             as wide. `border`: a coloured strip, `side` / 4 thick and 5 `side` long (upright for left and right).
-        number: Of the class, below `MOST_CLASSES`.
+        number: Number of the class, below `MOST_CLASSES`.
         side: In pixels, at least 4.
 
     Returns:

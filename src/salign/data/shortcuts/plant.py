@@ -68,7 +68,7 @@ def plant_shortcut(
         kind: `patch`: a shape in a colour of its own (ring, cross, ...) anywhere; `text`: a short white tag on black
             anywhere; `border`: a coloured strip along a part of one side. The marks of all classes cover equal areas.
         correlation: For each split of the manifest, c in [0, 1].
-        seed: Of all choices; equal seeds give equal files, whatever else changes in the set.
+        seed: Decides all choices; equal seeds give equal files, whatever else changes in the set.
         size: Side of a patch, or height of a tag, as a share of the image's shorter side (a strip is a quarter as thick
             and five times as long): at 0.1, 13 pixels at 128 x 128, whatever the size of the files.
         progress: Show a bar.

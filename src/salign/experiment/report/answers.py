@@ -79,7 +79,7 @@ def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: 
         first: answers of one arm.
         second: those of the other: the same seeds in the same order, the same images.
         metric: `accuracy`, `balanced_accuracy` or `auroc` (of more than two classes: the mean of one against the rest).
-        resamples: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
 
     Raises:
         SalignError: the arms answered other images, or another metric is asked for.

@@ -24,7 +24,7 @@ from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
 
 RESAMPLES = 500
-"""Of the bootstrap over seeds for the data factor."""
+"""The bootstrap over seeds for the data factor draws so many resamples."""
 
 
 def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
@@ -106,7 +106,7 @@ def mean_line(name: str, points: dict[float, pd.Series]) -> Line | None:
     """Mean of the figures of some seeds with its 95 % t interval, in points of 100, at every place that has any.
 
     Args:
-        name: of the line.
+        name: name of the line.
         points: place on the axis -> shares, one per seed.
     """
     rows = []
@@ -124,7 +124,7 @@ def equal_images(images: Array, baseline: Array, value: float) -> float:
     Args:
         images: `(P,)` ascending.
         baseline: `(P,)` its figure there.
-        value: of the guided arm.
+        value: value of the guided arm.
 
     Returns:
         0 where the curve begins above the value, infinite where it never comes up to it.

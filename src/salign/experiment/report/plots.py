@@ -71,7 +71,7 @@ class Look(NamedTuple):
 
 
 Styles = Mapping[str, Look]
-"""Of every arm."""
+"""Arm -> its look."""
 
 
 class Interval(NamedTuple):
@@ -120,10 +120,10 @@ def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: 
 
     Args:
         intervals: from top to bottom.
-        styles: of every arm named.
-        label: of the axis.
+        styles: the look of every arm named.
+        label: label of the axis.
         title: above the plot.
-        name: of the plot; two plots on one page have different names.
+        name: name of the plot; two plots on one page have different names.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(0.75 + 0.27 * len(intervals))
@@ -149,10 +149,10 @@ def curves(
 
     Args:
         lines: see `Line`.
-        styles: of every arm named.
-        labels: of the two axes.
+        styles: the look of every arm named.
+        labels: labels of the two axes.
         title: above the plot.
-        name: of the plot; two plots on one page have different names.
+        name: name of the plot; two plots on one page have different names.
         log: whether the quantity is above zero and its axis logarithmic; else the axis begins at zero.
     """
     with rc_context(_STYLE):
@@ -183,10 +183,10 @@ def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *,
 
     Args:
         clouds: see `Cloud`.
-        styles: of every arm named.
-        labels: of the two axes.
+        styles: the look of every arm named.
+        labels: labels of the two axes.
         title: above the plot.
-        name: of the plot; two plots on one page have different names.
+        name: name of the plot; two plots on one page have different names.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)

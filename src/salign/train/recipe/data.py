@@ -13,7 +13,7 @@ from salign.limits import LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 
 
 class DataRecipe(Section):
-    """Which images, which rows, how they are prepared."""
+    """The section says which images and rows take part, and how they are prepared."""
 
     meant: ClassVar[dict[str, str]] = {
         "saliency": "`map_column` names the column with the maps, `annotated: 0` trains without any, and a loss that "
@@ -21,55 +21,61 @@ class DataRecipe(Section):
     }
 
     manifest: str
-    """CSV or Parquet; a relative path is looked for beside the recipe, then in the working folder."""
+    """This CSV or Parquet file lists the images; a relative path begins beside the recipe, else in the working
+    folder."""
     root: str | None = None
-    """Folder the manifest's paths are relative to; None = the manifest's own."""
+    """The paths in the manifest begin at this folder; null means the manifest's own root."""
     train: list[str] = ["train"]
-    """Splits to train on."""
+    """The network is trained on these splits."""
     val: list[str] = ["val"]
-    """Splits to choose the epoch and the threshold on."""
+    """The best epoch and the threshold are chosen on these splits."""
     test: dict[str, list[str]] | list[str] = ["test"]
-    """Splits to report on, each by itself; or name -> splits taken together."""
+    """Each of these splits is reported on by itself; a mapping `name: splits` takes several together."""
     classes: list[str] | None = None
-    """Classes in the order of the logits; rows of others are left out. None = all of the training splits."""
+    """The logits have this order of classes; rows of other classes are left out. Null takes all classes of the training
+    splits."""
     multi_label: bool = False
     """An image may have several labels, joined by `;` in the manifest, or none; each class is a yes or no by itself."""
     positive: str | None = None
-    """Of two classes the one to detect (the attack, the disease); None = the last."""
+    """This one of two classes is to be detected (the attack, the disease); null means the last."""
     image_size: int | tuple[int, int] = 224
-    """Side, or (height, width), that images are resized to."""
+    """Images are resized to this side, or to this (height, width)."""
     augment: Literal["none", "flip", "standard"] = "flip"
-    """Random changes to training images and maps together: `flip` mirrors every other one, `none` is the published
-    setting, and right where left and right matter, as in letters and digits."""
+    """Training images and their maps are changed at random: `flip` mirrors every other one, `standard` also rotates,
+    shifts, scales and brightens slightly, `none` is the published setting. `none` is right where left and right matter,
+    as in letters and digits."""
     limit: int | None = Field(default=None, ge=2)
-    """Train on so many images, the same share of each class, drawn with `seed`."""
+    """This many training images are drawn with `seed`, the same share of each class; null takes all."""
     map_column: str = "saliency"
-    """Manifest column with the maps of the training images, e.g. one with segmentation masks."""
+    """This column of the manifest has the maps of the training images, e.g. segmentation masks."""
     annotated: float | None = Field(default=None, ge=0, le=1)
-    """Share of the annotated training images that keep their map, of each class alike; None = all, 0 = none."""
+    """This share of the annotated training images keeps its map, of each class alike; null means all, 0 none."""
     seconds_column: str | None = None
-    """Manifest column with the seconds that people looked at each training image, for the loss reaction_time."""
+    """This column of the manifest has the seconds that people looked at each training image; the loss reaction_time
+    needs it."""
     maps: str = "own"
-    """Which map an annotated image is trained with: its "own", or a control: "shuffled", "shuffled_within" or
+    """An annotated image is trained with its "own" map or with a control: "shuffled", "shuffled_within" or
     "shuffled_across" classes, "inverted", "centre", "blobs", "boxes"; with a share "shuffled@0.25", "dilated@0.1",
     "shifted@0.1"."""
     blur_outside: list[float] = []
-    """Sigmas in pixels, published 2, 4, ..., 16: annotated training images are blurred outside of their map by one of
-    these or by none, each equally often."""
+    """Annotated training images are blurred outside of their map by one of these sigmas in pixels or by none, each
+    equally often; 2, 4, ..., 16 are published."""
     swap_outside: float = Field(default=0, ge=0, le=1)
-    """Probability that an annotated training image is shown in the surroundings of another image of its class."""
+    """With this probability an annotated training image is shown in the surroundings of another image of its class."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    """Of what `limit`, `annotated` and control maps draw: runs with other training seeds share their data."""
+    """This number decides what `limit`, `annotated` and control maps draw, so runs with other training seeds share
+    their data."""
     sampling: Literal["natural", "balanced"] = "natural"
-    """`natural`: each image once an epoch; `balanced`: with replacement, every class equally often."""
+    """`natural` shows each image once an epoch; `balanced` draws with replacement, every class equally often."""
     faults: Literal["stop", "leave_out"] = "stop"
-    """What to do with unreadable images and maps: stop with a list, or report them and train without."""
+    """Unreadable images and maps `stop` the run with a list of them, or the run reports them and trains without
+    (`leave_out`)."""
     workers: int | Literal["auto"] = "auto"
-    """Processes that read images; `auto` goes by the CPUs. Changes nothing but the time."""
+    """This many processes read images; `auto` goes by the number of CPUs. It affects nothing but the time."""
     groups: list[str] = []
-    """Manifest columns to report on by value (domain, sex, device)."""
+    """Metrics are also reported for each value of these columns of the manifest (domain, sex, device)."""
     species: str | None = None
-    """Manifest column with the kind of attack: APCER is that of the worst kind (ISO/IEC 30107-3)."""
+    """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
 
     @field_validator("manifest", "root")
     @classmethod

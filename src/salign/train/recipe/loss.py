@@ -25,16 +25,17 @@ _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
 
 
 class LossRecipe(BaseModel):
-    """Which loss; keys besides those below are that loss's own options."""
+    """The section names the loss; it takes the options of that loss besides the keys below."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
     name: str = "cyborg"
-    """A name of salign.losses.LOSSES."""
+    """The loss is one of salign.losses.LOSSES."""
     class_weights: Literal["none", "balanced"] | list[float] = "none"
-    """Per class in the cross-entropy; "balanced" = images / (classes * images of the class)."""
+    """The cross-entropy has these weights per class; "balanced" is images / (classes * images of the class)."""
     also: dict[str, dict[str, Any]] = {}
-    """Losses whose terms are added to this one's total: name -> options, such as `hint: {form: mse, weight: 10}`."""
+    """The weighted terms of these losses are added to the total: name -> options, such as `hint: {form: mse, weight:
+    10}`."""
 
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
@@ -128,9 +129,10 @@ def _check(name: str, given: dict[str, Any], *, values: bool) -> list[str]:
 
 
 class SaliencyLossRecipe(Section):
-    """What is predicted, and how the distance to it is measured."""
+    """The section says what is predicted, and how the distance to it is measured."""
 
     target: Literal["map", "image"] = "map"
-    """The human map; or the image itself, the control for pretraining that sees as many images and no person."""
+    """The net predicts the human map, or the image itself: a control for pretraining that sees as many images and no
+    map of people."""
     name: Literal["mse", "bce", "kl", "cc", "dice"] = "mse"
-    """A name of salign.losses.map_losses.MAP_LOSSES; images are always compared by mse."""
+    """The distance is one of salign.losses.map_losses.MAP_LOSSES; images are always compared by mse."""

@@ -11,18 +11,18 @@ from salign.config import Pass, Section, is_none
 
 
 class NetworkRecipe(Section):
-    """Which network of timm's, from which weights."""
+    """The section names a network of timm's and its weights."""
 
     backbone: str = "tf_efficientnet_lite0"
-    """A name of timm.list_models()."""
+    """The network is one of timm.list_models()."""
     weights: str | None = "imagenet"
-    """"imagenet", a .safetensors file, or null (or "none") for random weights."""
+    """The body starts from "imagenet", from a .safetensors file, or from random weights (null or "none")."""
     output_stride: int | None = None
-    """Pixels per cell of the class activation map where the backbone has the choice: 8, 16 or 32."""
+    """A cell of the class activation map has this many pixels, 8, 16 or 32, where the backbone has the choice."""
     args: dict[str, Any] = {}
-    """Further keywords for timm.create_model."""
+    """timm.create_model gets these further keywords."""
     cam: Literal["proved", "none"] = "proved"
-    """`proved`: a network without a map of evidence is refused; `none`: it is taken, for losses that need no map."""
+    """`proved` refuses a network without a map of evidence; `none` accepts it, for losses that need no map."""
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -46,17 +46,17 @@ class NetworkRecipe(Section):
 
 
 class ModelRecipe(NetworkRecipe):
-    """Which classifier, from which weights."""
+    """The section says which classifier is trained, and from which weights."""
 
     head: Literal["small", "timm"] = "small"
-    """What the new head starts from: `small` = weights uniform within 1 / sqrt(features), biases zero; `timm` = what
-    timm draws, as all runs did before there was this key."""
+    """The new head starts from weights that are uniform within 1 / sqrt(features) and biases of zero (`small`), or from
+    what timm draws (`timm`), as all runs did before there was this key."""
 
 
 class SaliencyModelRecipe(NetworkRecipe):
-    """Which encoder, from which weights, with which decoder; the backbone's features must form a pyramid."""
+    """The section says which encoder and decoder are trained, from which weights; the encoder must give a pyramid."""
 
     decoder: Literal["unet", "unet++"] = "unet"
-    """U-Net, or U-Net++ as in MENTOR."""
+    """The decoder is a U-Net, or a U-Net++ as in MENTOR."""
     width: int = Field(default=128, ge=16, le=4096)
-    """Channels of the deepest level of the decoder, halved with every level up."""
+    """The deepest level of the decoder has this many channels; every level up has half of them."""

@@ -36,12 +36,13 @@ class RunRecipe(Section):
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Beginning of the run folder's name: letters, digits, dot, dash, underscore."""
+    """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
     preset: str | None = None
-    """Defaults of a published setting; what the recipe says itself wins."""
+    """A published setting gives the defaults; what the recipe says itself wins."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    """Of the initial weights, the order of the data, augmentation and dropout."""
+    """This number decides the initial weights, the order of the data, augmentation and dropout."""
     data: DataRecipe
+    """The section `data` says which images and maps take part."""
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "recipe", *, files: bool = False) -> Self:
@@ -129,12 +130,15 @@ class RunRecipe(Section):
 
 
 class Recipe(RunRecipe):
-    """One training run."""
+    """A recipe describes one training run."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
     model: ModelRecipe = ModelRecipe()
+    """The section `model` says which network is trained."""
     loss: LossRecipe = LossRecipe()
+    """The section `loss` says what is minimised."""
     train: TrainRecipe = TrainRecipe()
+    """The section `train` says how it is optimised."""
 
     @model_validator(mode="after")
     def _loss_finds_its_map(self, info: ValidationInfo) -> Recipe:
@@ -176,8 +180,11 @@ class SaliencyRecipe(RunRecipe):
         },
     }
     model: SaliencyModelRecipe = SaliencyModelRecipe()
+    """The section `model` says which net is trained."""
     loss: SaliencyLossRecipe = SaliencyLossRecipe()
+    """The section `loss` says what is predicted."""
     train: SaliencyTrainRecipe = SaliencyTrainRecipe()
+    """The section `train` says how it is optimised."""
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:

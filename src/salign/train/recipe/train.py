@@ -11,32 +11,32 @@ from salign.limits import LARGEST_BATCH
 
 
 class TrainOptions(Section):
-    """How any network is optimised, on what."""
+    """The section says how a network is optimised."""
 
     epochs: int = Field(default=30, ge=1)
-    """Times each training image is seen."""
+    """Each training image is seen this many times."""
     batch_size: int = Field(default=20, ge=1, le=LARGEST_BATCH)
-    """Images per step."""
+    """Each step takes this many images."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum (published), or AdamW."""
+    """SGD has momentum and is published; AdamW is the other choice."""
     lr: float = Field(default=0.02, gt=0)
-    """Highest learning rate."""
+    """The learning rate reaches this value at its highest."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of SGD."""
+    """SGD has this momentum; AdamW ignores it."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Of either optimiser."""
+    """Both optimisers have this weight decay."""
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "cosine"
-    """Course of the learning rate; `step` is published."""
+    """The learning rate follows this course; `step` is published."""
     step_epochs: int = Field(default=12, ge=1)
-    """For schedule "step": the rate is multiplied by `step_factor` every so many epochs."""
+    """The schedule `step` multiplies the rate by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
-    """For schedule `step`: see step_epochs."""
+    """The schedule `step` multiplies the rate by this number."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """`auto`: CUDA, else MPS, else CPU."""
+    """`auto` takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the forward pass; `auto` measures here and takes the fastest."""
+    """The forward pass has this number format; `auto` measures on this machine and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Layout of images and weights; `auto` measures here and takes the fastest."""
+    """Images and weights have this layout; `auto` measures on this machine and takes the fastest."""
 
     @field_validator("device", mode="before")
     @classmethod
@@ -50,24 +50,25 @@ class TrainOptions(Section):
 
 
 class TrainRecipe(TrainOptions):
-    """How it is optimised, on what, and which epoch is kept."""
+    """The section says how the classifier is optimised, and which epoch's weights the run keeps."""
 
     select: Literal["auroc", "accuracy", "last"] = "auroc"
-    """Which epoch's weights are kept: the best on validation by this figure, or the last."""
+    """The run keeps the weights of the epoch that is best on validation by this metric, or of the last epoch."""
     ties: Literal["first", "last"] = "last"
-    """Which of several equally good epochs: where validation is too easy, the saliency term has more to teach."""
+    """The run keeps the first or the last of several equally good epochs; where validation is too easy, the saliency
+    term goes on teaching, so the last is better."""
 
 
 class SaliencyTrainRecipe(TrainOptions):
-    """How it is optimised, on what, and which epoch is kept."""
+    """The section says how the net is optimised, and which epoch's weights the run keeps."""
 
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    """AdamW (with `weight_decay: 0` it is Adam), or SGD with momentum."""
+    """AdamW is Adam if `weight_decay` is 0; SGD has momentum."""
     lr: float = Field(default=0.001, gt=0)
-    """Highest learning rate."""
+    """The learning rate reaches this value at its highest."""
     select: Literal["loss", "last"] = "loss"
-    """Which epoch's weights are kept: that of the lowest loss on validation, or the last."""
+    """The run keeps the weights of the epoch with the lowest loss on validation, or of the last epoch."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the forward pass."""
+    """The forward pass has this number format."""
     memory_format: Literal["contiguous", "channels_last"] = "channels_last"
-    """Layout of images and weights."""
+    """Images and weights have this layout."""

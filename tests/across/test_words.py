@@ -1,0 +1,110 @@
+"""Docstrings and the reference speak in sentences: a reader of one line has no line before it to complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = REPOSITORY / "src" / "salign"
+REFERENCE = REPOSITORY / "docs" / "reference"
+
+VERBS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        is are was were has have had does do did can may must cannot adds affects agrees asks begins begin compares
+        comes come consists contains costs decides depends describes differs draws ends expects fits follows gets
+        get gives goes grows grow ignores keeps keep lets lies makes make means mirrors multiplies needs need offers
+        penalises predicts reaches reads refuses replaces requires runs says say see shows show starts stays takes
+        take teaches trains wins writes become becomes count
+        """,
+    )
+)
+"""Finite verbs of the explanations, none of which is often a noun in them (as names, maps, steps are)."""
+OPENINGS = {"Of", "Which", "What", "How", "Whether", "Whose", "For", "Per"}
+"""A sentence with such a beginning completes another one, which stands nowhere."""
+
+
+def faults_of(text: str) -> list[str]:
+    """The sentences of a text that are none: no finite verb, or a beginning that completes another sentence."""
+    plain = re.sub(r"`[^`]*`", "it", text.strip())
+    sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z\"]|it\b)", plain)
+    return [
+        sentence
+        for sentence in sentences
+        if sentence.split()[0].capitalize() in OPENINGS or not VERBS & set(re.findall(r"[a-z]+", sentence.lower()))
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Of SGD.",
+        "Images per step.",
+        "Which epoch's weights are kept: the best on validation, or the last.",
+        "Each step takes this many images. Course of the learning rate.",
+        "of the term.",
+        "Per class in the cross-entropy.",
+        "`auto`: CUDA, else MPS, else CPU.",
+    ],
+)
+def test_a_fragment_is_noticed(text: str) -> None:
+    assert len(faults_of(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Momentum of SGD; AdamW ignores it.", "SGD has this momentum.", "`auto` takes CUDA, else MPS, else the CPU."],
+)
+def test_a_sentence_passes(text: str) -> None:
+    assert faults_of(text) == []
+
+
+def rows(page: str) -> list[tuple[str, str]]:
+    """First and last cell of every row of the tables of keys on a page of the reference."""
+    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    cells = [re.split(r"(?<!\\)\|", line.strip("| ")) for line in lines if line.startswith("| `")]
+    return [(row[0].strip(" `"), row[-1].strip().replace(r"\|", "|")) for row in cells]
+
+
+@pytest.mark.parametrize("page", ["recipe.md", "losses.md"])
+def test_every_key_of_recipes_and_studies_is_explained_by_sentences(page: str) -> None:
+    keys = [(key, text) for key, text in rows(page) if "." in key or page == "recipe.md"]
+    assert len(keys) > 60
+    fragments = {key: text for key, text in keys if not text or faults_of(text)}
+    assert fragments == {}
+
+
+def attribute_notes(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Class.attribute and the docstring below it ("" for none), for all annotated attributes of a module's classes."""
+    for kind in [node for node in tree.body if isinstance(node, ast.ClassDef)]:
+        for node, below in zip(kind.body, [*kind.body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                yield f"{kind.name}.{node.target.id}", text_of(below)
+
+
+def text_of(node: ast.AST | None) -> str:
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return str(node.value.value) if is_text else ""  # type: ignore[union-attr]
+
+
+def test_every_key_of_an_annotation_study_is_explained_by_sentences() -> None:
+    notes = dict(attribute_notes(ast.parse((SOURCE / "annotate" / "study.py").read_text())))
+    assert len(notes) > 40
+    assert {key: text for key, text in notes.items() if not text or faults_of(text)} == {}
+
+
+def test_no_docstring_and_no_argument_begins_with_of() -> None:
+    of = re.compile(r"\s*Of\b|.*^ +\w+: [Oo]f\b", re.DOTALL | re.MULTILINE)
+    places = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"  # type: ignore[attr-defined]
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if of.match(text_of(node))
+    ]
+    assert places == []

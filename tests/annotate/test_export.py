@@ -6,9 +6,12 @@ import csv
 import hashlib
 import io
 import json
+import sqlite3
 import threading
 import zipfile
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -17,8 +20,10 @@ from PIL import Image
 
 from annotate_page import BOX, owner_of, write_images
 from command import salign
+from salign import __version__
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
+from salign.annotate.rows import Revision
 from salign.annotate.splits import drawn_splits
 from salign.annotate.study import Export
 from salign.annotate.web.owner import INSIDE, zipped
@@ -403,6 +408,56 @@ def test_a_column_that_says_whose_maps_are_is_no_draft(tmp_path, joined):
     collection = open_collection(folder, mode="review")
     (task,) = joined(collection, "Rev").tasks()
     assert [(draft["from"], draft["answer"]) for draft in task["drafts"]] == [("model:net@1", "cat"), ("ann", "cat")]
+
+
+EARLIER = Path(__file__).parents[1] / "fixtures" / "earlier" / "annotations"
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """The study that version 0.1 kept and exported: three people, six images, of which one grew and one broke."""
+    folder = write_images(tmp_path / "photos", 6)
+    Image.fromarray(np.full((30, 40), 200, np.uint8)).save(folder / "m.png")
+    Image.new("RGB", (80, 60)).save(folder / "3.png")
+    (folder / "5.png").write_bytes(b"gone")
+    (folder / "manifest.csv").write_bytes((EARLIER / "images.csv").read_bytes())
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "study.yaml").write_bytes((EARLIER / "study.yaml").read_bytes())
+    with closing(sqlite3.connect(folder / "annotations" / "annotations.db")) as database:
+        database.executescript((EARLIER / "annotations.sql").read_text())
+    collection = open_collection(folder)
+    yield collection
+    collection.store.close()
+
+
+def test_a_study_of_version_0_1_exports_the_same_files(earlier, tmp_path):
+    out = tmp_path / "out"
+    export_to(earlier, out)
+    for name in ("manifest.csv", "annotations.csv", "left_out.csv", "differing.csv", "coco.json", "shapes.json"):
+        written = (out / name).read_text().replace(f'"salign": "{__version__}"', '"salign": "0.1.0"')
+        assert written == (EARLIER / name).read_text(), name
+    found = []
+    for path in sorted((out / "maps").rglob("*.png")):
+        values = np.asarray(Image.open(path))
+        digest = hashlib.sha256(values.astype("<u2").tobytes()).hexdigest()[:16]
+        found.append(
+            f"{path.relative_to(out / 'maps').as_posix()} {values.dtype} {values.shape[0]}x{values.shape[1]} {digest}"
+        )
+    assert found == (EARLIER / "maps.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("mode", ["single", "pair"])
+def test_what_was_saved_is_parsed_once(mode, tmp_path, joined, monkeypatch):
+    collection = open_collection(write_images(tmp_path / "set", 4), mode=mode, classes=["cat", "dog"])
+    page = joined(collection, "Ann")
+    for task in all_tasks(page):
+        said = {"answer": None, "side": 0, "shapes": [{**BOX, "image": 0}, {**STROKE, "image": 1}]}
+        page.save(task["id"], **(said if mode == "pair" else {}))
+    parsed = Counter()
+    monkeypatch.setattr(Revision, "body", property(lambda self: parsed.update([self.task]) or json.loads(self.text)))
+    done = export_to(collection, tmp_path / "out")
+    assert (done.maps, set(parsed.values())) == (4, {1})
+    assert len(parsed) == done.answers == (2 if mode == "pair" else 4)
 
 
 def test_exports_while_people_save_are_whole(opened, joined, tmp_path):

@@ -14,8 +14,10 @@ from salign.annotate import reviewed as module
 from salign.annotate.answers import answers_of
 from salign.annotate.drafts import Draft
 from salign.annotate.opening import open_collection
+from salign.annotate.quality import small_map
 from salign.annotate.reviewed import reviewed
 from salign.data.manifest import Manifest
+from salign.maps.shapes import Box
 
 DRAFT = (4, 4, 20, 20)
 """Box of every draft: 256 pixels."""
@@ -132,9 +134,9 @@ def test_the_owner_sees_it(folder, joined):
 def test_a_draft_of_shapes_is_drawn_at_the_size_of_what_it_is_compared_with(collection, size):
     """A quarter of the image, wherever its longest side of at most 128 pixels puts it."""
     height, width = size
-    box = {"kind": "box", "points": [[width / 2, 0], [width, height / 2]]}
+    box = Box(width / 2, 0, width, height / 2)
     small = (128, round(128 * width / height)) if height > width else (round(128 * height / width), 128)
-    found = module._drawn(collection, Draft("human:ann", shapes=(box,)), "0", size, small)
+    found = small_map(collection.draft_marks("0", Draft("human:ann", shapes=(box,))), size)
     expected = np.zeros(small)
     expected[: small[0] // 2, -(small[1] // 2) :] = 1
     assert found.shape == small

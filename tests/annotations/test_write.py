@@ -11,9 +11,10 @@ from PIL import Image
 
 from salign.annotations.annotated import Annotated, by_label
 from salign.annotations.draw import drawn
+from salign.annotations.read import read_marked
 from salign.annotations.resolve import Naming
 from salign.annotations.rle import Runs
-from salign.annotations.shape_files import read_marked, shapes_file
+from salign.annotations.shape_files import shapes_file
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.image import read_saliency

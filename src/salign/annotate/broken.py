@@ -36,6 +36,8 @@ Shown = TypeVar("Shown")
 class Unshown(Mistaken):
     """A file of the study cannot be read; the message is for the page."""
 
+    path = ""
+    """Of the file, relative to the root."""
     reason = ""
     """For whoever runs the study; it names no path outside of it."""
 
@@ -70,7 +72,7 @@ class Broken:
             if isinstance(cause, MemoryError) or getattr(cause, "errno", None) in _PASSING:
                 raise
             unshown = Unshown("this image cannot be shown; whoever runs the study is told")
-            unshown.reason = self._note(path, error)
+            unshown.path, unshown.reason = path, self._note(path, error)
             raise unshown from None
 
     def look(self) -> dict[str, str]:

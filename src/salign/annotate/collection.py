@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from salign.annotate.rows import Person, Plan, Saved, Task
 from salign.annotate.store import Store
 from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
+from salign.annotations.annotated import Annotated, Stored
+from salign.annotations.draw import scaled_to
 from salign.data.manifest import CONFIDENCE
 from salign.data.reading.image import image_size, read_saliency
 from salign.errors import SalignError
@@ -231,10 +234,21 @@ class Collection:
             return drafts
         decision, column = task.arm in ("decision", "both"), task.arm in ("map", "both")
         return [
-            Draft(draft.source, draft.answer if decision else None, (), draft.column if column else None)
+            replace(draft, answer=draft.answer if decision else None, column=draft.column if column else None)
             for draft in drafts
             if decision or column
         ]
+
+    def draft_marks(self, image: str, draft: Draft) -> Annotated:
+        """What a draft marks on an image; the file of one that is a picture is read when it is drawn.
+
+        Drawing raises `Unshown` where it cannot be read.
+        """
+        picture, column = self.catalog.pictures[image], draft.column
+        if column is None:
+            return Annotated(picture.path, draft.size, shapes=draft.shapes)
+        stored = Stored(lambda: self.broken.show(picture.cells[column], read_saliency).numpy())
+        return Annotated(picture.path, mask=stored)
 
     def picture(self, shown: str) -> str:
         """Path of an image by the name the page knows.
@@ -335,11 +349,14 @@ class Collection:
         return {"id": self._hidden(name), "width": width, "height": height, "window": window}
 
     def _draft_view(self, image: str, draft: Draft) -> dict[str, Any]:
-        shapes, reference = list(draft.shapes), None
-        if draft.column is not None:
+        reference = None
+        if draft.column is None:
+            size = draft.size and self.broken.show(self.catalog.pictures[image].path, image_size)
+            marks = self.draft_marks(image, draft)
+            shapes = [shape_to_json(shape) for shape in (scaled_to(marks, size) if size else marks).shapes]
+        else:
             reference = f"/api/map/{self._map_reference(image, draft.column)}"
-            if self.study.mode == "review":
-                shapes = self._outlines(image, draft.column)  # so that it can be edited
+            shapes = self._outlines(image, draft.column) if self.study.mode == "review" else []  # to be edited
         return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
 
     def _drawn_outlines(self, image: str, column: str) -> list[dict[str, Any]]:

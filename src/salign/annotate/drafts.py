@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from salign.annotate.catalog import Catalog, Picture
 from salign.annotate.study import Study
+from salign.annotations.match import Images
+from salign.annotations.shape_files import read_shapes
 from salign.data.manifest import ONE_PERSON
 from salign.data.manifest.provenance import provenance_column
 from salign.errors import SalignError
-from salign.readers import read_json
+from salign.maps.shapes import Shape
+
+log = logging.getLogger("salign.annotate")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Draft:
 
     source: str
     answer: str | None = None
-    shapes: tuple[dict[str, Any], ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    size: tuple[int, int] | None = None
+    """(H, W) in whose pixels the shapes are; None: the image's own."""
     column: str | None = None
     """Manifest column of the map, where it is a picture."""
 
@@ -35,7 +41,7 @@ def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
     if study.mode == "assisted":
         _check_help(study, catalog)
         return {
-            picture.id: [Draft("model", picture.cells.get(study.assisted.decision), (), study.assisted.map)]
+            picture.id: [Draft("model", picture.cells.get(study.assisted.decision), column=study.assisted.map)]
             if study.assisted.map in picture.cells
             else [Draft("model", picture.cells.get(study.assisted.decision))]
             for picture in catalog.pictures.values()
@@ -43,7 +49,7 @@ def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
     if study.mode != "review":
         return {}
     if study.drafts is not None:
-        return _drafts_of_export(Path(study.drafts), catalog)
+        return _drafts_of_file(Path(study.drafts), catalog)
     return {picture.id: _drafts_of_columns(picture, catalog.maps) for picture in catalog.pictures.values()}
 
 
@@ -52,19 +58,27 @@ def _drafts_of_columns(picture: Picture, maps: Mapping[str, str]) -> list[Draft]
     there = [name for name in maps if name in picture.cells]
     people = [name for name in there if name.startswith(ONE_PERSON)] or [name for name in there if name == "saliency"]
     whose = {name: picture.cells.get(provenance_column(name), name.removeprefix(ONE_PERSON)) for name in people}
-    return [Draft(whose[name], picture.label, (), name) for name in people]
+    return [Draft(whose[name], picture.label, column=name) for name in people]
 
 
-def _drafts_of_export(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
-    try:
-        entries = read_json(path)["annotations"]
-        found: dict[str, list[Draft]] = {}
-        for entry in entries:
-            if entry["image"] in catalog.pictures and entry["skipped"] is None:
-                shapes = tuple(entry["shapes"])
-                found.setdefault(entry["image"], []).append(Draft(entry["annotator"], entry["answer"], shapes))
-    except (KeyError, TypeError) as error:
-        raise SalignError(f"{path}: expected a shapes.json as exported by `salign annotate`; {error!r}") from error
+def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
+    """What a `shapes.json` says of the images of the study, matched by id, else by path as an import matches them."""
+    ids = {picture.path: name for name, picture in catalog.pictures.items()}
+    images = Images(ids)
+    found: dict[str, list[Draft]] = {}
+    strange: list[str] = []
+    for entry in read_shapes(path):
+        name = entry.image
+        if name not in catalog.pictures:
+            try:
+                name = ids[images.find(entry.marks.image)]
+            except SalignError:
+                strange.append(entry.marks.image)
+                continue
+        made = Draft(entry.marks.annotator or "unknown", entry.answer, entry.marks.shapes, entry.marks.size)
+        found.setdefault(name, []).append(made)
+    if strange:
+        log.warning("%s: %d drafts are of no image of this study, first %s", path, len(strange), ascii(strange[0]))
     return found
 
 

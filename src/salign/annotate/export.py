@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
 import torch
 
-from salign.annotate.answers import Answer, answered, answers_of, shapes_at
+from salign.annotate.answers import answer_of
+from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
-from salign.annotate.export_files import answer_rows, shape_entries, write_shapes
-from salign.annotate.export_reading import Reading
+from salign.annotate.export_files import Lines, about_study, answer_rows, shapes_line
+from salign.annotate.export_reading import Given, Reading
 from salign.annotate.splits import drawn_splits
 from salign.annotations.annotated import Annotated
+from salign.annotations.draw import scaled_to
 from salign.annotations.formats.coco import write_coco
+from salign.annotations.formats.export import outlines
+from salign.annotations.rle import Runs
+from salign.annotations.shape_files import write_shapes
 from salign.data.manifest import ANSWER, CONFIDENCE, ONE_PERSON, PROVENANCE
 from salign.data.manifest.file_names import parts_of_people, slugs
 from salign.data.manifest.provenance import provenance_column, provenance_of
@@ -76,90 +81,13 @@ def export_files(
     Yields:
         the name of the file below the folder, and what was exported so far.
     """
-    snapshot = collection.store.snapshot()
-    answers, strange = answers_of(collection, snapshot)
-    said = answered(collection, answers)
-    reading = Reading(collection)
-    done = Exported(root, answers=len(answers), unreadable=reading.unreadable, strange=strange)
-    people = sorted({answer.person.id: answer.person for answer in answers}.values(), key=lambda one: one.id)
-    parts = parts_of_people(person.name for person in people)
-    done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in people}
-    marking: dict[str, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        for image in answer.unit.images:
-            if answer.marked(image):
-                marking[image].append(answer)
-    images_at = os.path.relpath(collection.catalog.root, root)
-    maps_at = os.path.relpath(below, root)
-    method = aggregate or collection.study.export.aggregate
-    judged = {image for answer in answers if answer.said.review == "reject" for image in answer.unit.images}
-    rows: list[dict[str, str | None]] = []
-    annotated: list[Annotated] = []
-    maps_there = collection.catalog.maps
-    people_there = {name for name in maps_there if name.startswith(ONE_PERSON)}
-    replaced = {"saliency"} | people_there | set(map(provenance_column, people_there))
-    names = dict(zip(collection.catalog.pictures, slugs(list(collection.catalog.pictures)), strict=True))
-    for picture in collection.catalog.pictures.values():
-        cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(done.columns.values())}
-        if (size := reading.size(picture, marking[picture.id])) is None:
-            continue
-        made = [(answer, reading.map(answer, picture, size)) for answer in marking[picture.id]]
-        maps = [values for _, values in made if values is not None]
-        group = [answer for answer, values in made if values is not None]
-        if group:
-            stack = coarsen(torch.from_numpy(np.stack(maps)), collection.study.export.grain)
-            whole = smooth(one_map(stack, method), collection.study.export.sigma)
-            for column, values in [("saliency", whole), *_own(collection, done, group, stack)]:
-                place = "all" if column == "saliency" else column.removeprefix(ONE_PERSON)
-                name = f"maps/{place}/{names[picture.id]}.png"
-                write_map(folder / name, values)
-                yield name, done
-                cells[column] = _joined(maps_at, name)
-            annotated += _annotated(group, picture.id, _joined(images_at, picture.path), size)
-            done.maps += 1
-        label = picture.label or said[picture.id]
-        if label is None:
-            done.unlabelled.append(picture.id)
-            continue
-        free: dict[str, str | None] = {
-            name: _joined_map(images_at, reading.cell(picture, name)) if name in maps_there else value
-            for name, value in picture.cells.items()
-            if name not in replaced
-        }
-        if group or picture.id in judged:
-            whose = provenance_of(answer.person.name for answer in group) if group else None
-            free |= {PROVENANCE: whose, CONFIDENCE: None}
-        elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
-            cells["saliency"] = _joined_map(images_at, reading.cell(picture, "saliency"))
-        row = {"id": picture.id, "path": _joined(images_at, picture.path), "label": label, "split": picture.split}
-        rows.append({**row, **cells, **free, ANSWER: said[picture.id] or picture.cells.get(ANSWER)})
-    done.images = len(rows)
-    drawn = drawn_splits(rows, collection.study.export.shares, collection.study.seed)
-    for row, split in zip(rows, drawn, strict=True):
-        row["split"] = row["split"] or split
-    if rows:
-        table = pd.DataFrame(rows)
-        write_table(table, folder / "manifest.csv")
-        yield "manifest.csv", done
-        if steps := way_to(root.resolve(), below.resolve()):
-            replace_text(folder / f"manifest.csv{ENDING}", steps)
-            yield f"manifest.csv{ENDING}", done
-        done.differing = write_differing(table, folder)
-        if done.differing:
-            yield DIFFERING, done
-    left_out = [
-        {"id": name, "path": collection.catalog.pictures[name].path, "why": "no label, and no answer that most gave"}
-        for name in done.unlabelled
-    ] + [{"id": name, "path": path, "why": why} for path, (name, why) in done.unreadable.items()]
-    if left_out:
-        write_table(for_spreadsheets(pd.DataFrame(left_out)), folder / "left_out.csv")
-        yield "left_out.csv", done
-    write_table(for_spreadsheets(pd.DataFrame(answer_rows(collection, answers))), folder / "annotations.csv")
-    yield "annotations.csv", done
-    write_shapes(folder / "shapes.json", collection, shape_entries(collection, answers))
-    yield "shapes.json", done
-    write_coco(annotated, folder / "coco.json")
-    yield "coco.json", done
+    with TemporaryFile(dir=folder) as file:
+        export = _Export(collection, folder, below, root, aggregate, Lines(file))
+        for picture in collection.catalog.pictures.values():
+            for name in export.picture(picture):
+                yield name, export.done
+        for name in export.tables():
+            yield name, export.done
 
 
 def write_differing(table: pd.DataFrame, folder: Path) -> list[str]:
@@ -216,22 +144,118 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     return done
 
 
-def _own(
-    collection: Collection, done: Exported, group: Sequence[Answer], maps: torch.Tensor
-) -> Iterator[tuple[str, torch.Tensor]]:
-    for answer, values in zip(group, maps, strict=True):
-        yield done.columns[answer.person.id], smooth(values, collection.study.export.sigma)
+class _Export:
+    """Goes through the images one by one, and gathers what the tables at the end say of them."""
+
+    def __init__(
+        self, collection: Collection, folder: Path, below: Path, root: Path, aggregate: str | None, lines: Lines
+    ) -> None:
+        """Look up which answers there are; the first image is read when it is asked for."""
+        self.collection, self.folder, self.below, self.lines = collection, folder, below, lines
+        self.reading, self.settings = Reading(collection), collection.study.export
+        self.method = aggregate or self.settings.aggregate
+        reading = self.reading
+        self.done = Exported(root, answers=reading.count, unreadable=reading.unreadable, strange=reading.strange)
+        parts = parts_of_people(person.name for person in reading.people)
+        self.done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in reading.people}
+        self.images_at = os.path.relpath(collection.catalog.root, root)
+        self.maps_at = os.path.relpath(below, root)
+        pictures = collection.catalog.pictures
+        self.names = dict(zip(pictures, slugs(list(pictures)), strict=True))
+        self.rows: list[dict[str, str | None]] = []
+        self.annotated: list[Annotated] = []
+        people = {name for name in collection.catalog.maps if name.startswith(ONE_PERSON)}
+        self.replaced = {"saliency"} | people | set(map(provenance_column, people))
+
+    def picture(self, picture: Picture) -> Iterator[str]:
+        """Write the maps of an image; its row, its entries and what COCO gets of it are kept for the end."""
+        answers, size = self.reading.given(picture.id), self.reading.size(picture)
+        for one in answers:
+            self.lines.put((one.number, one.answer.task.images.index(picture.id)), shapes_line(one, picture.id, size))
+        marking = [one for one in answers if one.answer.marked(picture.id)]
+        if size is None or not self.reading.is_as_marked(picture, size, [one.marks for one in marking]):
+            return
+        drawn = [(one, self.reading.map(picture, one.marks, size)) for one in marking]
+        made = [(one, values) for one, values in drawn if values is not None]
+        cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(self.done.columns.values())}
+        if made:
+            for column, name, values in self._maps(picture, made):
+                write_map(self.folder / name, values)
+                yield name
+                cells[column] = _joined(self.maps_at, name)
+            self.done.maps += 1
+            path = _joined(self.images_at, picture.path)
+            self.annotated += [_for_coco(one, path, size, values) for one, values in made if one.marks.shapes]
+        answer = answer_of(self.collection, picture.id, [one.answer for one in answers])
+        label = picture.label or answer
+        if label is None:
+            self.done.unlabelled.append(picture.id)
+            return
+        free = self._free_cells(picture)
+        if made or any(one.answer.said.review == "reject" for one in answers):
+            whose = provenance_of(one.answer.person.name for one, _ in made) if made else None
+            free |= {PROVENANCE: whose, CONFIDENCE: None}
+        elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
+            cells["saliency"] = self._cell(picture, "saliency")
+        row = {"id": picture.id, "path": _joined(self.images_at, picture.path), "label": label, "split": picture.split}
+        self.rows.append({**row, **cells, **free, ANSWER: answer or picture.cells.get(ANSWER)})
+
+    def tables(self) -> Iterator[str]:
+        """Write what is said of all images."""
+        collection, done, rows, folder = self.collection, self.done, self.rows, self.folder
+        done.images = len(rows)
+        for row, split in zip(rows, drawn_splits(rows, self.settings.shares, collection.study.seed), strict=True):
+            row["split"] = row["split"] or split
+        if rows:
+            table = pd.DataFrame(rows)
+            write_table(table, folder / "manifest.csv")
+            yield "manifest.csv"
+            if steps := way_to(done.root.resolve(), self.below.resolve()):
+                replace_text(folder / f"manifest.csv{ENDING}", steps)
+                yield f"manifest.csv{ENDING}"
+            done.differing = write_differing(table, folder)
+            if done.differing:
+                yield DIFFERING
+        nobody = "no label, and no answer that most gave"
+        paths = {name: collection.catalog.pictures[name].path for name in done.unlabelled}
+        left_out = [{"id": name, "path": path, "why": nobody} for name, path in paths.items()]
+        left_out += [{"id": name, "path": path, "why": why} for path, (name, why) in done.unreadable.items()]
+        if left_out:
+            write_table(for_spreadsheets(pd.DataFrame(left_out)), folder / "left_out.csv")
+            yield "left_out.csv"
+        answers = pd.DataFrame(answer_rows(collection, self.reading.answers))
+        write_table(for_spreadsheets(answers), folder / "annotations.csv")
+        yield "annotations.csv"
+        write_shapes(folder / "shapes.json", self.lines, study=about_study(collection))
+        yield "shapes.json"
+        write_coco(self.annotated, folder / "coco.json")
+        yield "coco.json"
+
+    def _maps(self, picture: Picture, made: list[tuple[Given, np.ndarray]]) -> Iterator[tuple[str, str, torch.Tensor]]:
+        """Column, file and map of everybody and of each who marked an image."""
+        stack = coarsen(torch.from_numpy(np.stack([values for _, values in made])), self.settings.grain)
+        columns = [self.done.columns[one.answer.person.id] for one, _ in made]
+        for column, values in zip(["saliency", *columns], [one_map(stack, self.method), *stack], strict=True):
+            place = "all" if column == "saliency" else column.removeprefix(ONE_PERSON)
+            yield column, f"maps/{place}/{self.names[picture.id]}.png", smooth(values, self.settings.sigma)
+
+    def _free_cells(self, picture: Picture) -> dict[str, str | None]:
+        """The cells of an image that stay: all but its map and those of single people, and whose these were."""
+        maps = self.collection.catalog.maps
+        kept = {name: value for name, value in picture.cells.items() if name not in self.replaced}
+        return {name: self._cell(picture, name) if name in maps else value for name, value in kept.items()}
+
+    def _cell(self, picture: Picture, column: str) -> str | None:
+        """The path of a map that an image came with, below the new root; None where it cannot be read."""
+        path = self.reading.cell(picture, column)
+        return None if path is None else _joined(self.images_at, path)
 
 
-def _annotated(group: Sequence[Answer], image: str, path: str, size: tuple[int, int]) -> Iterator[Annotated]:
-    for answer in group:
-        if shapes := shapes_at(answer, image, size, size):
-            label = answer.said.answer if answer.said.side is None else None
-            yield Annotated(path, size, label or "marked", tuple(shapes), annotator=answer.person.name)
-
-
-def _joined_map(folder: str, name: str | None) -> str | None:
-    return None if name is None else _joined(folder, name)
+def _for_coco(one: Given, path: str, size: tuple[int, int], values: np.ndarray) -> Annotated:
+    """Marks as COCO knows them: outlines where only outlines were drawn, else what was drawn of them."""
+    label = one.answer.said.answer if one.answer.said.side is None else None
+    marks = replace(scaled_to(one.marks, size), image=path, size=size, label=label or "marked")
+    return marks if outlines(marks) is not None else replace(marks, shapes=(), mask=Runs.of(values > 0))
 
 
 def _joined(folder: str, name: str) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from salign import __version__
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
-from salign.files import replacing
-from salign.maps.shapes import shape_to_json
+from salign.annotate.export_reading import Given
+from salign.annotations.shape_files import entry_line
 
 
 def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -32,7 +30,7 @@ def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[
             "draft": _draft_name(answer),
             "arm": answer.task.arm,
             "gold": answer.unit.gold,
-            "right": collection.right(answer.task, answer.revision.body),
+            "right": collection.right(answer.task, answer.said.model_dump()),
             "position": answer.task.position,
             "revision": answer.revision.number,
             "started": answer.said.started,
@@ -43,44 +41,53 @@ def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[
     ]
 
 
-def shape_entries(collection: Collection, answers: Sequence[Answer]) -> Iterator[dict[str, Any]]:
-    """What each annotator did on each image; of a pair, an entry for each of the two."""
-    for answer in answers:
-        for image in answer.task.images:
-            picture = collection.catalog.pictures[image]
-            height, width = answer.size(image) or collection.size(image) or (None, None)
-            yield {
-                "image": image,
-                "path": picture.path,
-                "width": width,
-                "height": height,
-                "annotator": answer.person.name,
-                "unit": answer.unit.id,
-                "answer": answer.said.answer,
-                "chosen": answer.value == image if answer.said.side is not None else None,
-                "shapes": [shape_to_json(shape) for shape in answer.shapes(image)],
-                "blank": answer.marked(image) and answer.said.blank,
-                "skipped": answer.said.skipped,
-                "review": answer.said.review,
-                "confidence": answer.said.confidence,
-                "elapsed_ms": answer.said.elapsed_ms,
-                "arm": answer.task.arm,
-                "revision": answer.revision.number,
-                "started": answer.said.started,
-                "saved": _iso(answer.revision.created),
-                "page": answer.said.version,
-            }
+def shapes_line(given: Given, image: str, now: tuple[int, int] | None) -> str:
+    """The entry of an answer on an image in `shapes.json`; `now` is the image's (H, W), if it can be read."""
+    answer, marks = given.answer, given.marks
+    return entry_line(
+        image,
+        replace(marks, size=marks.size or now),
+        unit=answer.unit.id,
+        answer=answer.said.answer,
+        chosen=answer.value == image if answer.said.side is not None else None,
+        blank=answer.marked(image) and answer.said.blank,
+        skipped=answer.said.skipped,
+        review=answer.said.review,
+        confidence=answer.said.confidence,
+        elapsed_ms=answer.said.elapsed_ms,
+        arm=answer.task.arm,
+        revision=answer.revision.number,
+        started=answer.said.started,
+        saved=_iso(answer.revision.created),
+        page=answer.said.version,
+    )
 
 
-def write_shapes(path: Path, collection: Collection, entries: Iterator[dict[str, Any]]) -> None:
-    """Write `{"salign", "study", "annotations"}`, an entry a line, without holding all of them at once."""
+class Lines:
+    """Lines that come in one order and are given in another; the disk holds them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Take an empty file, which can be read and written."""
+        self._file = file
+        self._at: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def put(self, key: tuple[int, int], line: str) -> None:
+        """Keep a line."""
+        data = line.encode()
+        self._at[key] = self._file.tell(), len(data)
+        self._file.write(data)
+
+    def __iter__(self) -> Iterator[str]:
+        """All lines, in the order of their keys."""
+        for _, (start, length) in sorted(self._at.items()):
+            self._file.seek(start)
+            yield self._file.read(length).decode()
+
+
+def about_study(collection: Collection) -> dict[str, Any]:
+    """What `shapes.json` says of the study."""
     about = collection.study.model_dump(mode="json", include={"title", "question", "mode", "classes", "seed"})
-    about["question"] = collection.study.asked
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write(f'{{"salign": {json.dumps(__version__)}, "study": {json.dumps(about)}, "annotations": [')
-        for number, entry in enumerate(entries):
-            file.write((",\n" if number else "\n") + json.dumps(entry))
-        file.write("\n]}\n")
+    return about | {"question": collection.study.asked}
 
 
 def _draft_name(answer: Answer) -> str | None:

@@ -1,59 +1,113 @@
-"""What an export reads of a study's images and maps: a file that cannot be read is noted, and the export goes on."""
+"""What an export reads: the answers on one image after the other, and files; one that cannot be read is noted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from salign.annotate.answers import Answer, map_of
+from salign.annotate.answers import Answer, marks_of, read_answer, tasks_with_answers
 from salign.annotate.broken import Unshown
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
+from salign.annotate.records import shapes_of
+from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.data.reading.image import image_size, shape_mismatch
+from salign.maps.shapes import Shape
 
 Made = TypeVar("Made")
 
 
+class Given(NamedTuple):
+    """One answer on an image."""
+
+    number: int
+    """Of the answer, in the order they were handed out."""
+    answer: Answer
+    marks: Annotated
+
+
 class Reading:
-    """Files of a study as they are now."""
+    """The answers and files of a study at one moment; what was saved of an answer is parsed once."""
 
     def __init__(self, collection: Collection) -> None:
-        """Note nothing yet."""
+        """Look up which answers count, and read none."""
         self._collection = collection
+        self._snapshot = collection.store.snapshot()
+        self._tasks, self.strange = tasks_with_answers(collection, self._snapshot)
+        self._people = {person.id: person for person in self._snapshot.people}
+        self._numbers: dict[str, list[int]] = defaultdict(list)
+        for number, task in enumerate(self._tasks):
+            for image in collection.units[task.unit].images:
+                self._numbers[image].append(number)
+        self._half: dict[int, list[tuple[int, Shape]]] = {}
+        """Shapes of pairs of which one image was asked for."""
+        self.people = [self._people[key] for key in sorted({task.annotator for task in self._tasks})]
+        """Those who answered, in the order they joined."""
+        self._answers: dict[int, Answer] = {}
         self.unreadable: dict[str, tuple[str, str]] = {}
         """The image's id and why, by path of the file."""
 
-    def size(self, picture: Picture, marking: Sequence[Answer]) -> tuple[int, int] | None:
-        """(H, W) of an image; None where it cannot be read, or has another shape than when it was marked."""
-        if (size := self._made(picture, picture.path, image_size)) is None:
-            return None
-        for answer in marking:
-            if (then := answer.size(picture.id)) is not None and shape_mismatch(then, size):
-                why = f"marked at {then[1]} x {then[0]} pixels, and the image has {size[1]} x {size[0]} now"
+    @property
+    def count(self) -> int:
+        """How many answers there are."""
+        return len(self._tasks)
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Those that were read so far, in the order they were handed out."""
+        return [answer for _, answer in sorted(self._answers.items())]
+
+    def given(self, image: str) -> list[Given]:
+        """The answers on an image, in the order they were handed out; to be asked once for each image."""
+        return [self._given(number, image) for number in self._numbers[image]]
+
+    def _given(self, number: int, image: str) -> Given:
+        task, answer = self._tasks[number], self._answers.get(number)
+        if answer is None:
+            revision = self._snapshot.latest[task.id]
+            answer, sent = read_answer(self._collection, self._people[task.annotator], task, revision)
+            shapes = shapes_of(sent, len(task.images))
+            self._answers[number] = answer
+            if len(task.images) > 1:
+                self._half[number] = shapes
+        else:
+            shapes = self._half.pop(number)
+        return Given(number, answer, marks_of(self._collection, answer, image, shapes))
+
+    def size(self, picture: Picture) -> tuple[int, int] | None:
+        """(H, W) of an image; None where it cannot be read."""
+        return self._made(picture, lambda: self._shown(picture.path, image_size))
+
+    def is_as_marked(self, picture: Picture, size: tuple[int, int], marks: list[Annotated]) -> bool:
+        """Whether an image has the shape that it had when it was marked; noted if not."""
+        for one in marks:
+            if one.size is not None and shape_mismatch(one.size, size):
+                height, width = one.size
+                why = f"marked at {width} x {height} pixels, and the image has {size[1]} x {size[0]} now"
                 self.unreadable[picture.path] = picture.id, why
-                return None
-        return size
+                return False
+        return True
 
-    def map(self, answer: Answer, picture: Picture, size: tuple[int, int]) -> np.ndarray | None:
+    def map(self, picture: Picture, marks: Annotated, size: tuple[int, int]) -> np.ndarray | None:
         """The map of one annotator as it was drawn, `(H, W)` float32 in [0, 1]; None where its file cannot be read."""
-
-        def drawn(file: Path | None = None) -> np.ndarray:
-            return map_of(answer, picture.id, size, file=file).astype(np.float32)
-
-        column = answer.map_column()
-        return drawn() if column is None else self._made(picture, picture.cells[column], drawn)
+        return self._made(picture, lambda: drawn([marks], size))
 
     def cell(self, picture: Picture, column: str) -> str | None:
         """The path of a map that an image came with; None where it cannot be read."""
         path = picture.cells[column]
-        return None if self._made(picture, path, image_size) is None else path
+        return None if self._made(picture, lambda: self._shown(path, image_size)) is None else path
 
-    def _made(self, picture: Picture, path: str, make: Callable[[Path], Made]) -> Made | None:
+    def _shown(self, path: str, make: Callable[[Path], Made]) -> Made:
+        return self._collection.broken.show(path, make)
+
+    def _made(self, picture: Picture, make: Callable[[], Made]) -> Made | None:
         try:
-            return self._collection.broken.show(path, make)
+            return make()
         except Unshown as error:
-            self.unreadable[path] = picture.id, error.reason
+            self.unreadable[error.path] = picture.id, error.reason
             return None

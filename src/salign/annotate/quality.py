@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 import numpy as np
 import torch
 
-from salign.annotate.answers import Answer, majority, map_of
+from salign.annotate.answers import Answer, majority, marks_of
+from salign.annotate.collection import Collection
+from salign.annotations.annotated import Annotated
+from salign.annotations.draw import drawn
 from salign.evaluate.agreement import pearson
 from salign.evaluate.annotators import ceiling
 
@@ -113,25 +116,30 @@ def map_agreement(images: Iterable[Mapping[int, np.ndarray]]) -> MapAgreement:
     return MapAgreement(_mean(ccs), _mean(ious), _mean(ceilings), len(ccs), means)
 
 
-def compared_maps(
-    answers: Sequence[Answer], size: Callable[[str], tuple[int, int] | None], seed: int
-) -> list[dict[int, np.ndarray]]:
-    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by `seed`.
+def compared_maps(collection: Collection, answers: Sequence[Answer]) -> list[dict[int, np.ndarray]]:
+    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by the study's seed.
 
-    Images without a size are left out.
+    Images that cannot be read now are left out.
     """
     marking: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         for image in answer.unit.images:
-            if answer.map_column() is None and answer.marked(image):
+            if answer.marked(image) and (answer.accepted is None or answer.accepted.column is None):
                 marking[image].append(answer)
     several = sorted(image for image, found in marking.items() if len(found) > 1)
-    chosen = sorted(several, key=lambda image: random.Random(f"{seed} {image}").random())[:COMPARED]
+    chosen = sorted(several, key=lambda image: random.Random(f"{collection.study.seed} {image}").random())[:COMPARED]
     return [
-        {answer.person.id: map_of(answer, image, found, SIDE) for answer in marking[image]}
+        {answer.person.id: small_map(marks_of(collection, answer, image), size) for answer in marking[image]}
         for image in chosen
-        if (found := size(image)) is not None
+        if (size := collection.size(image)) is not None
     ]
+
+
+def small_map(marks: Annotated, size: tuple[int, int]) -> np.ndarray:
+    """The map of marks on an image of (H, W), `(h, w)` float32 in [0, 1] with a longest side of at most `SIDE`."""
+    factor = min(1.0, SIDE / max(size))
+    small = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+    return drawn([replace(marks, size=marks.size or size)], small)
 
 
 def agreement_with_others(answers: Sequence[Answer]) -> dict[int, float]:

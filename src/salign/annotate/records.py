@@ -116,14 +116,14 @@ def read_annotation(value: Any, limit: int) -> Annotation:
     return annotation
 
 
-def shapes_of(annotation: Annotation, images: int = 1) -> list[tuple[int, Shape]]:
+def shapes_of(shapes: Sequence[dict[str, Any]], images: int = 1) -> list[tuple[int, Shape]]:
     """The shapes of an annotation, each with the number of its image (0 unless there are two).
 
     Raises:
         Mistaken: a shape that cannot be read, that is no area, or of an image that is not there.
     """
     found: list[tuple[int, Shape]] = []
-    for number, value in enumerate(annotation.shapes):
+    for number, value in enumerate(shapes):
         place = value.get("image", None if images > 1 else 0)
         if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < images:
             raise Mistaken(f"shapes.{number}: image must be 0 to {images - 1}")
@@ -152,7 +152,7 @@ def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str
     """
     if len(annotation.shapes) > study.limits.shapes:
         raise Mistaken(f"shapes: at most {study.limits.shapes}, got {len(annotation.shapes)}")
-    shapes = shapes_of(annotation, images)
+    shapes = shapes_of(annotation.shapes, images)
     if sum(len(getattr(shape, "points", ())) for _, shape in shapes) > _MOST_POINTS:
         raise Mistaken(f"shapes: at most {_MOST_POINTS} points in all")
     if annotation.answer is not None and annotation.answer not in classes:

@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from salign.annotate.answers import Answer, fitted, map_of
+from salign.annotate.answers import Answer, marks_of
 from salign.annotate.broken import Unshown
 from salign.annotate.collection import Collection
 from salign.annotate.drafts import Draft
-from salign.annotate.quality import COMPARED, SIDE, overlap
+from salign.annotate.quality import COMPARED, overlap, small_map
 from salign.data.manifest import MACHINE
-from salign.data.reading.image import read_saliency
 from salign.evaluate.agreement import marked, pearson
-from salign.maps.rasterize import rasterize
-from salign.maps.shapes import scaled, shape_from_json
 
 FEWEST = 10
 """Verdicts without which nothing is said of whether the drafts are good enough."""
@@ -145,9 +142,12 @@ def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | N
     image = answer.unit.images[0]
     if (size := collection.size(image)) is None:
         return None
-    final = map_of(answer, image, size, SIDE).astype(np.float64)
+    draft = answer.drafts[_number(answer)]
     try:
-        before = _drawn(collection, answer.drafts[_number(answer)], image, size, final.shape)
+        before, final = (
+            small_map(marks, size).astype(np.float64)
+            for marks in (collection.draft_marks(image, draft), marks_of(collection, answer, image))
+        )
     except Unshown:
         return None
     if not (before.any() and final.any()):
@@ -156,15 +156,3 @@ def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | N
     areas = [marked(torch.from_numpy(one)[None])[0].numpy() for one in (before, final)]
     correlation = float(pearson(torch.from_numpy(before)[None], torch.from_numpy(final)[None]))
     return overlap(*areas), 0.0 if math.isnan(correlation) else correlation
-
-
-def _drawn(
-    collection: Collection, draft: Draft, image: str, size: tuple[int, int], small: tuple[int, ...]
-) -> np.ndarray:
-    """The map of a draft, `small` as the map it is compared with."""
-    shape = (small[0], small[1])
-    if draft.column is not None:
-        values = collection.broken.show(collection.catalog.pictures[image].cells[draft.column], read_saliency)
-        return fitted(values.numpy(), shape).astype(np.float64)
-    shapes = [scaled(shape_from_json(one), shape[1] / size[1], shape[0] / size[0]) for one in draft.shapes]
-    return rasterize(shapes, shape).astype(np.float64)

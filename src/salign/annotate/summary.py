@@ -60,7 +60,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
     for answer in given:
         by_unit[answer.unit.id].append(answer)
 
-    maps = map_agreement(compared_maps(given, collection.size, collection.study.seed))
+    maps = map_agreement(compared_maps(collection, given))
     first = {task: revision.body for task, revision in collection.store.first_answers().items()}
     gold = _gold(collection, answers, first)
     same = agreement_with_others(given)

@@ -1,27 +1,46 @@
-"""`shapes.json` beside a manifest: the marks behind the maps, as they were drawn, by image and annotator.
+"""`shapes.json` beside a manifest: the marks behind its maps as they were drawn, by image and annotator.
 
-`{"annotations": [{"image": id, "annotator": ..., "answer": class, "label": ..., "skipped": null, "size": [H, W],
-"shapes": [...]}, ...]}`. Only images whose marks are all shapes are in it; of masks, the map is all there is.
+`{"salign": version, "study": {...}, "annotations": [...]}`, an entry a line with the keys of `KEYS`. The annotation
+server and `salign maps import` write the same; what version 0.1 of either wrote is read too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from salign import __version__
 from salign.annotations.annotated import Annotated
-from salign.annotations.formats.fields import Field, read_json, size_of
-from salign.annotations.resolve import Marked
-from salign.annotations.rle import Runs, checked_size
-from salign.data.manifest import PROVENANCE, Manifest
-from salign.data.reading.image import image_size, read_saliency
-from salign.files import replace_text
+from salign.annotations.formats.fields import Field, read_json, size_of, size_said
+from salign.files import replacing
 from salign.maps.shapes import shape_from_json, shape_to_json
 
-_HALF = 0.5
+KEYS = (
+    "image", "path", "width", "height", "annotator", "unit", "answer", "label", "chosen", "shapes", "blank", "skipped",
+    "review", "confidence", "elapsed_ms", "arm", "revision", "started", "saved", "page",
+)  # fmt: skip
+"""Keys of an entry in their order: the image's id and its path below the folder of the images; the size in whose pixels
+the shapes are; who, and (server) in which unit; the class, (import) what the tool calls the marks, and (pairs) whether
+this image was chosen; the shapes, and whether there was nothing to mark; why it was skipped, or null. The rest is the
+server's."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one annotator said of one image."""
+
+    image: str
+    """The image's id."""
+    marks: Annotated
+    """By the image's path, where it is said, else by its id."""
+    answer: str | None
+    """The class."""
+    locates: bool
+    """Whether it says where: it has shapes, or there was nothing to mark."""
+    in_map: bool
+    """Its marks are in a map alone: a draft was accepted that is a picture."""
 
 
 def shapes_file(manifest: Path) -> Path:
@@ -29,84 +48,93 @@ def shapes_file(manifest: Path) -> Path:
     return manifest.with_name("shapes.json" if manifest.stem == "manifest" else f"{manifest.stem}-shapes.json")
 
 
-def write_shapes(path: Path, marked: Mapping[str, Marked], *, keep: bool = False) -> Path | None:
-    """Write the shapes of images by id.
+def entry_line(image: str, one: Annotated, **more: object) -> str:
+    """One entry as it stands in the file: the marks of one annotator on an image, and further keys of `KEYS`."""
+    height, width = one.size or (None, None)
+    shapes = [shape_to_json(shape) for shape in one.shapes]
+    own = {"image": image, "path": one.image, "width": width, "height": height, "annotator": one.annotator}
+    return _line({**own, "shapes": shapes, **more})
+
+
+def write_shapes(path: Path, lines: Iterable[str], **about: object) -> Path:
+    """Write a file of entries, as `entry_line` gives them, whole or not at all and without holding all of them.
 
     Args:
         path: the file.
-        marked: images by id.
-        keep: keep what a file that is there says of other images.
-
-    Returns:
-        The file; None where there are no shapes to write.
+        lines: the entries.
+        about: what stands before them, such as the `study`.
     """
-    entries = [entry for name, image in marked.items() for entry in _entries(name, image)]
-    if keep and path.is_file():
-        old = read_json(path)["annotations"].each()
-        entries = [entry.value for entry in old if entry["image"].text() not in marked] + entries
-    if not entries and not path.is_file():
-        return None
-    replace_text(path, json.dumps({"annotations": entries}))
+    head = ", ".join(
+        f"{json.dumps(key)}: {json.dumps(value)}" for key, value in {"salign": __version__, **about}.items()
+    )
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(f'{{{head}, "annotations": [')
+        for number, line in enumerate(lines):
+            file.write((",\n" if number else "\n") + line)
+        file.write("\n]}\n")
     return path
 
 
-def _entries(name: str, image: Marked) -> list[dict[str, object]]:
-    marks = [(who, one) for who, ones in image.people.items() for one in ones]
-    if any(one.mask is not None for _, one in marks):
-        return []
-    return [
-        {
-            "image": name,
-            "annotator": who,
-            "answer": image.label,
-            "label": one.label,
-            "skipped": None,
-            "size": list(image.size),
-            "shapes": [shape_to_json(shape) for shape in one.shapes],
-        }
-        for who, one in marks
-    ]
+def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, keep: bool) -> None:
+    """Write the entries of some images, by id; without any, there is no file.
+
+    Args:
+        path: the file.
+        lines: the entries of each image; none where its map is all there is.
+        keep: what a file that is there says of other images, and of its study, stays.
+    """
+    entries: list[str] = []
+    about: dict[str, object] = {}
+    if keep and path.is_file():
+        content = read_json(path)
+        about = {key: field.value for key, field in content.items() if key not in ("salign", "annotations")}
+        old = content["annotations"].each()
+        entries = [_line(entry.value | _sides(entry)) for entry in old if entry["image"].text() not in lines]
+    entries += [line for group in lines.values() for line in group]
+    if entries or about:
+        write_shapes(path, entries, **about)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotated]:
-    """The marks of a manifest, for an export: shapes where the file of shapes has them, else the map as a mask.
-
-    A map counts from one half of its range on. Rows without a map give nothing; a blank map gives an `Annotated`
-    without marks. The label is the row's class; of a machine's map the annotator is its provenance, `model:...`.
+def read_shapes(path: Path) -> list[Entry]:
+    """The entries of a file that were not skipped.
 
     Raises:
-        SalignError: a file is damaged, or a map cannot be read.
+        SalignError: the file is damaged; its place is named.
     """
-    drawn: dict[str, list[Field]] = {}
-    if shapes is not None:
-        for entry in read_json(shapes)["annotations"].each():
-            skipped = entry.get("skipped")
-            if skipped is None:
-                drawn.setdefault(entry["image"].text(), []).append(entry)
-    found: list[Annotated] = []
-    machines = manifest.machine_made
-    for i in range(len(manifest)):
-        file, path = manifest.saliency_path(i), str(manifest.table["path"].iloc[i])
-        if file is None:
-            continue
-        label = str(manifest.table["label"].iloc[i])
-        if entries := drawn.get(manifest.image_id(i)):
-            found += [_annotated(entry, path, label, manifest, i) for entry in entries]
-            continue
-        values = read_saliency(file, where=manifest.where(i, "saliency")).numpy()
-        mask = Runs.of(np.asarray(values >= _HALF))
-        who = str(manifest.table[PROVENANCE].iat[i]) if machines[i] else None
-        found.append(Annotated(path, mask.size, label, mask=mask if mask.pixels else None, annotator=who))
-    return found
+    return [_entry(entry) for entry in read_json(path)["annotations"].each() if entry.get("skipped") is None]
 
 
-def _annotated(entry: Field, path: str, label: str, manifest: Manifest, i: int) -> Annotated:
-    given, who = entry.get("size"), entry.get("annotator")
-    if given is None:
-        size = image_size(manifest.image_path(i), where=manifest.where(i))
-    else:
-        sides = given.each()
-        size = size_of(*sides) if len(sides) == 2 else given.fail("[height, width]")
-    checked_size(*size)
+def _entry(entry: Field) -> Entry:
+    image, path, who, answer = entry["image"].text(), entry.get("path"), entry.get("annotator"), entry.get("answer")
     shapes = tuple(shape.make(shape_from_json, shape.value) for shape in entry["shapes"].each())
-    return Annotated(path, size, label, shapes, annotator=who.name() if who else None)
+    blank = entry.value.get("blank", not shapes)  # imports of version 0.1 did not say it apart
+    review = entry.value.get("review")
+    height, width = _sides(entry).values()
+    size = None if height is None or width is None else (height, width)
+    name = path.text() if path else image
+    return Entry(
+        image,
+        Annotated(name, size, shapes=shapes, annotator=who.name() if who else None),
+        answer.text() if answer else None,
+        locates=review != "reject" and (bool(shapes) or blank is True),
+        in_map=review == "accept" and not shapes and blank is not True,
+    )
+
+
+def _sides(entry: Field) -> dict[str, int | None]:
+    """Height and width; an import of version 0.1 said `"size": [height, width]`."""
+    if (size := entry.get("size")) is not None:
+        sides = size.each()
+        said: tuple[int, int] | None = size_of(*sides) if len(sides) == 2 else size.fail("[height, width]")
+    else:
+        said = size_said(entry.get("height"), entry.get("width"))
+    height, width = said or (None, None)
+    return {"height": height, "width": width}
+
+
+def _line(entry: Mapping[str, object]) -> str:
+    """An entry with its keys in order; any that are not ours come last."""
+    known = {key: entry[key] for key in KEYS if key in entry}
+    return json.dumps(known | {key: value for key, value in entry.items() if key not in known and key != "size"})

@@ -15,7 +15,7 @@ from salign.annotations.annotated import Annotated
 from salign.annotations.draw import drawn
 from salign.annotations.match import Images
 from salign.annotations.resolve import Marked, Naming, settle
-from salign.annotations.shape_files import shapes_file, write_shapes
+from salign.annotations.shape_files import entry_line, merge_shapes, shapes_file
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import output_names, parts_of_people
 from salign.data.manifest.folder_layout import folder_layout
@@ -143,7 +143,8 @@ def write_annotated(
     table = pd.DataFrame([row | {"path": writer.below_root(row["path"])} for row in filled]).fillna("")
     manifest = Manifest.of(table, root, target.name)
     ids = {str(row["path"]): str(row["id"]) for row in rows}
-    write_shapes(shapes_file(target), {ids[image.path]: image for image in settled.marked}, keep=base is not None)
+    lines = {ids[image.path]: _lines(ids[image.path], image) for image in settled.marked}
+    merge_shapes(shapes_file(target), lines, keep=base is not None)
     manifest.write(target)
     unnamed = tuple(path for path in listed.paths if path not in ids)
     return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
@@ -161,6 +162,24 @@ def _places(images: Path | str | None, output: Output, base: Manifest | None) ->
         raise SalignError("give the folder of the images (--images), or a manifest that lists them (--manifest)")
     place = Path(output.out).resolve() if output.out is not None else top if base is not None else top.parent
     return top, place, Path(commonpath([top, place]))
+
+
+def _lines(name: str, image: Marked) -> list[str]:
+    """The entries of an image in the file of shapes; none where a mask is among its marks: the map is all there is."""
+    marks = [one for ones in image.people.values() for one in ones]
+    if any(one.mask is not None for one in marks):
+        return []
+    return [
+        entry_line(
+            name,
+            replace(one, image=image.path, size=image.size),
+            answer=image.label,
+            label=one.label,
+            blank=not one.shapes,
+            skipped=None,
+        )
+        for one in marks
+    ]
 
 
 def _needs_sigma(one: Annotated) -> bool:

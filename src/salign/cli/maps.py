@@ -194,7 +194,8 @@ def export_maps(
     """
     from salign.annotations.formats import annotation_format
     from salign.annotations.formats.export import machine
-    from salign.annotations.shape_files import read_marked, shapes_file
+    from salign.annotations.read import read_marked
+    from salign.annotations.shape_files import shapes_file
     from salign.data.manifest import Manifest
     from salign.errors import SalignError
     from salign.files import check_output

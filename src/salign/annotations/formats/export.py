@@ -80,13 +80,18 @@ def areas(one: Annotated) -> list[Polygon | Box | Runs]:
     if one.mask is not None:
         mask = one.mask if isinstance(one.mask, Runs) else Runs.of(np.asarray(one.mask) >= HALF)
         return [mask] if mask.pixels else []
-    outlines = [shape for shape in one.shapes if isinstance(shape, Polygon | Box) and not shape.erase]
-    if len(outlines) == len(one.shapes):
-        return [*outlines]
+    if (drawn := outlines(one)) is not None:
+        return [*drawn]
     if any(isinstance(shape, Fixation) for shape in one.shapes):
         raise SalignError(f"{one.image}: fixations have no area, and this format knows areas only")
     mask = Runs.of(rasterize(one.shapes, size_needed(one)))
     return [mask] if mask.pixels else []
+
+
+def outlines(one: Annotated) -> list[Polygon | Box] | None:
+    """The shapes of marks of which each is an outline, without any that erases; None for others."""
+    found = [shape for shape in one.shapes if isinstance(shape, Polygon | Box) and not shape.erase]
+    return found if len(found) == len(one.shapes) else None
 
 
 def boxed(mask: np.ndarray) -> tuple[np.ndarray, PixelBox]:

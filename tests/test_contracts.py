@@ -105,6 +105,22 @@ def test_without_annotation_what_concerns_saliency_is_exactly_zero(name: str, la
 
 
 @every_loss
+@both_labels
+def test_soft_targets_change_the_cross_entropy_and_no_term_of_maps(name: str, labels: Tensor) -> None:
+    batch = make_batch(SOME, labels=labels)
+    certain = labels if labels.dim() == 2 else nn.functional.one_hot(labels, K).float()
+    soft = 0.7 * certain + 0.1
+    classifier, loss = make_classifier().eval(), LOSSES[name]()
+    plain, same, other = (
+        terms_of(loss, classifier, batch._replace(targets=targets)) for targets in (None, certain, soft)
+    )
+    assert same.total.item() == pytest.approx(plain.total.item(), rel=1e-5)
+    assert other.parts["ce"].item() != pytest.approx(plain.parts["ce"].item(), rel=1e-3)
+    for part in plain.parts.keys() - {"ce", "share"}:  # the share of `viser` follows from the cross-entropy
+        assert other.parts[part].item() == pytest.approx(plain.parts[part].item(), abs=1e-6)
+
+
+@every_loss
 @pytest.mark.parametrize("annotated", [SOME, NONE], ids=["some", "none"])
 def test_maps_nobody_drew_are_not_looked_at(name: str, annotated: list[bool]) -> None:
     """Whatever lies in the place of a missing map changes neither loss nor gradient."""

@@ -36,6 +36,9 @@ class Batch(NamedTuple):
     """`(B,)` int64: row of the manifest the image came from."""
     seconds: Tensor | None = None
     """`(B,)` float32: how long people looked at the image, NaN where unknown; None = unknown of all."""
+    targets: Tensor | None = None
+    """`(B, K)` float32 in [0, 1]: how probable each class is, for the cross-entropy; None = the labels are certain.
+    Whatever else asks for an image's class, as map terms do, goes by the label."""
 
     @property
     def multi_label(self) -> bool:

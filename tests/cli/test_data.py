@@ -96,6 +96,14 @@ def test_import_of_several_labels_can_be_checked_as_printed(images):
     assert Manifest.read(images / "j2.csv", multi_label=True).table["label"].fillna("").tolist() == ["a;b", ""]
 
 
+def test_targets_are_counted_from_answers(tmp_path):
+    answers, out = tmp_path / "annotations.csv", tmp_path / "soft.csv"
+    answers.write_text("images,annotator,answer\na,Ann,cat\na,Bob,dog\na,Cy,dog\na,Di,dog\nb,Ann,cat\n")
+    printed = run("targets", answers, out)
+    assert out.read_text().splitlines() == ["id,cat,dog", "a,0.25,0.75", "b,1.0,0.0"]
+    assert printed.startswith(f"wrote {out}: 2 images, of 1 of which people disagree about cat, dog.")
+
+
 def test_decoy_writes_the_embedded_set(tmp_path):
     printed = run("decoy", tmp_path / "d", "--train", "20", "--val", "10", "--test", "10", "--size", "48")
     assert len(Manifest.read(tmp_path / "d" / "manifest.csv")) == 50

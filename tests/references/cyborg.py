@@ -22,6 +22,16 @@ def cross_entropy(logits: np.ndarray, labels: list[int], weights: list[float] | 
     return total / counted
 
 
+def soft_cross_entropy(logits: np.ndarray, targets: list[list[float]], weights: list[float] | None = None) -> float:
+    """The same where each image is of every class with a probability; it counts with the mean weight of its classes."""
+    total = counted = 0.0
+    for row, probable in zip(logits, targets, strict=True):
+        for value, share, weight in zip(row, probable, weights or [1.0] * len(row), strict=True):
+            total += -weight * share * log(exp(value) / sum(exp(other) for other in row))
+            counted += weight * share
+    return total / counted
+
+
 def scaled(values: np.ndarray) -> np.ndarray:
     """Min-max of one map; one without shape becomes zeros (the published code: NaN)."""
     low, high = values.min(), values.max()

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torch.utils.data import default_collate
 
 from salign.data.manifest import Manifest
+from salign.data.reading.datamodule import collate
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
@@ -24,7 +24,6 @@ from salign.runs.analyse import NAMED, analyse_run
 from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
-from salign.types import Batch
 
 SETS = ("val", "test_iid", "test_ood")
 
@@ -45,7 +44,7 @@ def one_by_one(run, digits, name, images, seed, of):
     dataset = SaliencyDataset(manifest.take(rows), classifier.classes, build_transform(64))
     seen = []
     for k in range(len(dataset)):
-        batch = Batch(*default_collate([dataset[k]]))
+        batch = collate([dataset[k]])
         with torch.inference_mode():
             output = classifier(batch.images)
             seen.append((batch, output, output.cam(batch.labels if of == "true" else output.logits.argmax(1))))

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import default_collate
 
 from salign.data.manifest import Manifest
 from salign.data.manifest.derive import free_columns
+from salign.data.reading.datamodule import collate
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
@@ -19,7 +19,6 @@ from salign.evaluate import read_predictions
 from salign.models import Classifier, Threshold
 from salign.runs import predict as module
 from salign.runs.predict import predict_batches, predict_folder
-from salign.types import Batch
 
 CLASSES = ("left", "right", "other")
 
@@ -177,7 +176,7 @@ def test_batches_carry_labels_splits_and_free_columns_in_order(classifier, folde
     assert rows["sex"].fillna("-").tolist() == ["f", "m", "-"]
     assert [len(batch.labels) for batch in seen] == [2, 1]
     assert not classifier.training
-    whole = Batch(*default_collate([dataset[i] for i in range(3)]))
+    whole = collate([dataset[i] for i in range(3)])
     with torch.inference_mode():
         expected = classifier(whole.images).logits
     np.testing.assert_allclose(rows[[f"logit_{name}" for name in CLASSES]], expected, atol=1e-5)

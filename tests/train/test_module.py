@@ -10,9 +10,9 @@ import pytest
 import torch
 from sklearn import metrics
 from torch.nn import functional
-from torch.utils.data import default_collate
 
 from command import small
+from salign.data.reading.datamodule import collate
 from salign.data.reading.dataset import SeededSampler
 from salign.errors import SalignError
 from salign.losses import saliency_distance
@@ -21,7 +21,6 @@ from salign.runs.fit import fit
 from salign.train.module import learning_rate
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.types import Batch
 
 
 def run(recipe, out):
@@ -64,7 +63,7 @@ def batches(dataset, recipe, epoch):
     sampler.set_epoch(epoch)
     keys = list(sampler)
     for start in range(0, len(keys), recipe.train.batch_size):
-        yield Batch(*default_collate([dataset[key] for key in keys[start : start + recipe.train.batch_size]]))
+        yield collate([dataset[key] for key in keys[start : start + recipe.train.batch_size]])
 
 
 def plain_loop(recipe, dataset, classes, losses):
@@ -112,7 +111,7 @@ def test_a_plain_loop_ends_with_the_same_weights_and_figures(recipe, finished):
 def test_validation_figures_are_those_of_scikit_learn_on_the_answers(recipe, finished):
     data = prepare(recipe.data)
     model = Classifier.load(finished.path)
-    batch = Batch(*default_collate([data.val[i] for i in range(len(data.val))]))
+    batch = collate([data.val[i] for i in range(len(data.val))])
     with torch.inference_mode():
         logits = model(batch.images).logits
     labels, probabilities = batch.labels.numpy(), logits.double().softmax(1).numpy()

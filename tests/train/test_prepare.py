@@ -62,6 +62,20 @@ def test_training_alone_is_given_the_seconds(folder):
         ready(folder, train=["train", "val"], seconds_column="took")
 
 
+def test_training_alone_is_given_soft_targets(folder):
+    (folder / "soft.csv").write_text("id,z,y,x\nn6,0.5,0.25,0.25\nn1,0,0,1\nn8,1,0,0\n")
+    data = ready(folder, targets=str(folder / "soft.csv"), limit=6, seed=4)
+    soft = {"n6": [0.25, 0.25, 0.5], "n1": [1, 0, 0]}
+    expected = [soft.get(name, [float(k == int(name[1:]) % 3) for k in range(3)]) for name in ids(data.train)]
+    assert {"n6", "n1"} & set(ids(data.train))
+    assert [data.train[i].targets.tolist() for i in range(6)] == expected
+    assert data.train.take([4, 1])[0].targets.tolist() == expected[4]
+    assert data.val[0].targets is None
+    (folder / "soft.csv").write_text("id,z,y\nn6,0.5,0.5\n")
+    with pytest.raises(ManifestError, match="x: the column is missing"):
+        ready(folder, targets=str(folder / "soft.csv"))
+
+
 def test_chosen_classes_order_the_logits_and_leave_others_out(folder):
     data = ready(folder, classes=["z", "x"])
     assert (data.classes, data.positive) == (("z", "x"), "x")

@@ -25,6 +25,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def manifest(tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text("id,path,label,split,saliency\n")
+    path.with_name("targets.csv").write_text("id,x,y\n")
     return path
 
 
@@ -59,6 +60,7 @@ def full(manifest) -> dict[str, Any]:
             "groups": ["sex"],
             "species": "kind",
             "seconds_column": "took",
+            "targets": str(manifest.with_name("targets.csv")),
         },
         "model": {
             "backbone": "resnet18",
@@ -355,6 +357,7 @@ LEAVES = {
     "data.groups": ["age"],
     "data.species": None,
     "data.seconds_column": None,
+    "data.targets": None,
     "model.backbone": "resnet34",
     "model.weights": "imagenet",
     "model.output_stride": 8,
@@ -409,6 +412,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     content = recipe.model_dump(mode="json")
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
+    assert content["data"].pop("targets") is None
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
     assert content["loss"].pop("also") == {}

@@ -230,6 +230,30 @@ def import_set(
     typer.echo(f"wrote {target} ({len(made)} images): look at it with `salign data check {target}{apart}`")
 
 
+@app.command("targets")
+def targets(
+    answers: Annotated[Path, typer.Argument(help="Table with a row per answer: annotations.csv of an export")],
+    out: Annotated[Path, typer.Argument(help="Where the soft targets go, .csv or .parquet")],
+) -> None:
+    """Make soft targets of the answers of people who disagree, for `data.targets` of a recipe.
+
+    Of each image, the table has the share of people who gave each answer.
+    """
+    from salign.data.manifest.targets import count_answers
+    from salign.data.manifest.text_table import write_table
+    from salign.files import check_output
+
+    check_output(out)
+    table = count_answers(answers)
+    write_table(table, out)
+    classes = [name for name in table.columns if name != "id"]
+    torn = int((table[classes].max(axis=1) < 1).sum())
+    typer.echo(
+        f"wrote {out}: {len(table)} images, of {torn} of which people disagree about {', '.join(classes)}. "
+        f"Train with them: data.targets: {out}"
+    )
+
+
 @app.command("decoy")
 def decoy(
     folder: Annotated[Path, typer.Argument(help="Where the set goes")],

@@ -5,12 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from salign.checks import tensors
 from salign.losses.base import Loss, LossTerms, over_processes
 from salign.losses.labels import check_answers
 from salign.types import Batch, Output
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, targets: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of `logits` `(B, K)` and `labels` `(B,)`, in float32.
 
     With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class. Unlike
@@ -20,23 +23,32 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     Where images may have several labels, `(B, K)` zeros and ones, each class is a yes or no of its own: it is the mean
     over images and classes of the binary cross-entropy, the mean over classes weighted by `class_weights`.
 
+    With `targets` `(B, K)`, how probable each class is, the labels are not looked at: an image adds the sum over
+    classes of `target * cross-entropy of that class`, and counts with the mean weight of its classes.
+
     Raises:
         SalignError: labels, logits and weights that do not belong together, or a class that there is not.
     """
-    return cross_entropies(logits, labels, class_weights).mean()
+    return cross_entropies(logits, labels, class_weights, targets).mean()
 
 
-def cross_entropies(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def cross_entropies(
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, targets: Tensor | None = None
+) -> Tensor:
     """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
     check_answers(logits, labels, class_weights)
+    tensors(logits=(logits, "float (B, K)"), targets=(targets, "float (B, K) or None"))
     if labels.dim() == 2:
         logits = logits.float()
-        each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
+        probable = (labels if targets is None else targets).to(logits.dtype)
+        each = functional.binary_cross_entropy_with_logits(logits, probable, reduction="none")
         return over_classes(each, class_weights)
-    each = functional.cross_entropy(logits.float(), labels, weight=class_weights, reduction="none")
+    told = labels if targets is None else targets.to(logits.float().dtype)
+    each = functional.cross_entropy(logits.float(), told, weight=class_weights, reduction="none")
     if class_weights is None:
         return each
-    total, processes = over_processes(class_weights[labels].sum())
+    weights = class_weights[labels] if targets is None else targets @ class_weights
+    total, processes = over_processes(weights.sum())
     return each * (len(labels) * processes / total)
 
 
@@ -54,5 +66,5 @@ class CrossEntropy(Loss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
-        loss = cross_entropy(output.logits, batch.labels, self.class_weights)
+        loss = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         return LossTerms(loss, {"ce": loss.detach()})

@@ -111,7 +111,7 @@ class Cyborg(Loss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
-        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         if self.alpha == 1:
             return LossTerms(ce, {"ce": ce.detach()})
         asked = asked_classes(output.logits, batch.labels, self.cam_class)

@@ -40,6 +40,7 @@ def gradia(
     weights: Tensor,
     reasonable_overlap: float = 0.5,
     class_weights: Tensor | None = None,
+    targets: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The two terms of GRADIA: weighted cross-entropy, and weighted L1 distance of Grad-CAM to the human map.
 
@@ -56,6 +57,7 @@ def gradia(
         weights: `(2, 2, 2)`: [reasonable?, accurate?] -> (task weight, map weight).
         reasonable_overlap: attention is reasonable from this intersection over union on.
         class_weights: `(K,)` for the cross-entropy.
+        targets: `(B, K)` for the cross-entropy: how probable each class is; None = the labels are certain.
 
     Returns:
         Two scalars; the second is a zero that back-propagates if no image has a map.
@@ -64,7 +66,7 @@ def gradia(
         logits=(logits, "float (B, K)"), grad_cam=(grad_cam, "float (B, h, w)"), weights=(weights, "float (2, 2, 2)")
     )
     number("reasonable_overlap", reasonable_overlap, "[0, 1]")
-    ce = cross_entropies(logits, labels, class_weights)
+    ce = cross_entropies(logits, labels, class_weights, targets)
     human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     accurate = right(logits, labels)
     reasonable = overlap(grad_cam, human) >= reasonable_overlap
@@ -137,8 +139,9 @@ class Gradia(GuidedLoss):
             weights=self.weights,
             reasonable_overlap=self.reasonable_overlap,
             class_weights=self.class_weights,
+            targets=batch.targets,
         )
-        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         return LossTerms(
             answers + self.weight * self.ramp * attention, {"ce": ce.detach(), "saliency": attention.detach()}
         )

@@ -41,7 +41,7 @@ class GuidedLoss(Loss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
-        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         total, parts = ce, {"ce": ce.detach()}
         for name, (weight, value) in self.terms(output, batch).items():
             total, parts[name] = total + weight * self.ramp * value, value.detach()

@@ -20,6 +20,7 @@ def timed_cross_entropy(
     *,
     factor: float = 0.1,
     class_weights: Tensor | None = None,
+    targets: Tensor | None = None,
 ) -> Tensor:
     """Mean of `CE_i`, times `factor * seconds_i` where the answer is wrong (public code, dulayjm/CYBORG-Loss-RT-mod).
 
@@ -32,13 +33,14 @@ def timed_cross_entropy(
         seconds: `(B,)`, NaN where unknown; None = nowhere known.
         factor: weight per second; with 0.1, as published, a wrong answer costs its plain cross-entropy at ten seconds.
         class_weights: `(K,)` for the cross-entropy.
+        targets: `(B, K)` for the cross-entropy: how probable each class is; None = the labels are certain.
 
     Returns:
         Scalar.
     """
     number("factor", factor, "[0, inf)")
     tensors(logits=(logits, "float (B, K)"), seconds=(seconds, "float (B,) or None"))
-    ce = cross_entropies(logits, labels, class_weights)
+    ce = cross_entropies(logits, labels, class_weights, targets)
     if seconds is None:
         return ce.mean()
     timed = ~right(logits, labels) & seconds.isfinite()
@@ -68,9 +70,14 @@ class ReactionTime(Loss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the part `ce` is the plain cross-entropy."""
-        ce = cross_entropy(output.logits, batch.labels, self.class_weights)
+        ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         timed = timed_cross_entropy(
-            output.logits, batch.labels, batch.seconds, factor=self.factor, class_weights=self.class_weights
+            output.logits,
+            batch.labels,
+            batch.seconds,
+            factor=self.factor,
+            class_weights=self.class_weights,
+            targets=batch.targets,
         )
         asked = true_class(batch.labels)
         distance = saliency_distance(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))

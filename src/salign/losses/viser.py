@@ -81,7 +81,7 @@ class Viser(Loss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
-        ce = together(cross_entropy(output.logits, batch.labels, self.class_weights))
+        ce = together(cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets))
         asked = asked_classes(output.logits, batch.labels, self.cam_class)
         counts = batch.annotated & has_class(asked)
         distance = together(smoothed_distance(output.cam(asked), batch.saliency, counts))

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.progress import track
-from torch.utils.data import default_collate
 
 from salign.data.manifest import PROVENANCE
+from salign.data.reading.datamodule import collate
 from salign.errors import SalignError
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
 from salign.explain import EXPLAINERS
@@ -25,7 +25,6 @@ from salign.runs.folder import RunFolder
 from salign.runs.predict import predict_batches
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import Recipe
-from salign.types import Batch
 
 
 def report(
@@ -171,7 +170,7 @@ def explain_run(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])
     items, machines = [], dataset.manifest.machine_made
     for position in track(chosen.tolist(), f"explaining {split}", disable=not progress, transient=True):
-        batch = Batch(*default_collate([dataset[position]]))
+        batch = collate([dataset[position]])
         with torch.inference_mode():
             logits = classifier(batch.images).logits
         asked = predicted_class(logits, multi_label=classifier.multi_label)

@@ -45,6 +45,9 @@ def tell_guidance(loss: Loss, data: Prepared, recipe: Recipe, say: Callable[[str
     for key, (added, options) in recipe.loss.earlier.items():
         written = ", ".join(f"{option}: {value}" for option, value in options.items())
         say(f"  loss.{key} is an earlier name of loss.also: {{{added}: {{{written}}}}}, as which it is read")
+    if data.train.targets is not None:
+        soft = int((data.train.targets.max(1) < 1).sum())
+        say(f"  data.targets: the class of {soft} of {len(data.train)} training images is not certain")
     if not loss.guided:
         return
     name, train = recipe.loss.name, data.train

@@ -13,6 +13,7 @@ from salign.data.checks.check import find_faults
 from salign.data.controls import find_control, keep_maps, subset
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
+from salign.data.manifest.targets import read_targets
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
@@ -99,7 +100,7 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     (_, control), rows = find_control(data.maps), reduced(rows, data)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
-    return SaliencyDataset(
+    dataset = SaliencyDataset(
         rows,
         classes,
         build_transform(data.image_size, data.augment, data.blur_outside),
@@ -108,6 +109,10 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
         swap_outside=data.swap_outside,
         seconds_column=data.seconds_column,
     )
+    if data.targets is not None:
+        ids = rows.table["id"].tolist()
+        dataset.targets = read_targets(data.targets, ids, dataset.labels.numpy(), classes)
+    return dataset
 
 
 def training_rows(data: DataRecipe) -> Manifest:

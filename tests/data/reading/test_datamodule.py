@@ -37,7 +37,7 @@ def module(dataset, **options):
 def stacked(loader):
     batches = list(loader)
     assert all(isinstance(batch, Batch) for batch in batches)
-    return Batch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    return Batch(*(None if parts[0] is None else torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
 def test_validation_gives_every_sample_in_order(tmp_path):

@@ -22,6 +22,8 @@ _ROW = "row"
 
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?='*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
 """Where a spreadsheet would begin to read a formula: at the start of a cell, and after what some take to end one."""
+_GUARDED = re.compile(_FORMULA.pattern.replace("(?=", "'(?="))
+"""The same with the apostrophe that `for_spreadsheets` puts in front."""
 
 
 def check_manifest_file(path: Path) -> None:
@@ -86,6 +88,11 @@ def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
         return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
 
     return table.map(harmless).rename(columns=harmless)
+
+
+def from_spreadsheet(cell: str) -> str:
+    """What a cell was before `for_spreadsheets`."""
+    return _GUARDED.sub(r"\1", cell)
 
 
 def _header(path: Path) -> list[str]:

@@ -47,9 +47,15 @@ class _Batches(Dataset[Any]):
 
     def __getitems__(self, keys: Sequence[Any]) -> Batch | SalignError:
         try:
-            return default_collate([self.samples[key] for key in keys])
+            return collate([self.samples[key] for key in keys])
         except SalignError as error:
             return error
+
+
+def collate(samples: Sequence[Batch]) -> Batch:
+    """Samples to a batch; a field that is None in all of them stays so."""
+    fields: Any = (None if field[0] is None else default_collate(list(field)) for field in zip(*samples, strict=True))
+    return Batch(*fields)
 
 
 class BatchLoader(DataLoader[Any]):

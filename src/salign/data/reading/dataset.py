@@ -47,9 +47,14 @@ class SaliencyDataset(Dataset[Batch]):
         seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
             time is known.
 
+    Attributes:
+        targets: `(N, K)` float32, how probable each class is of each image; None = the labels are certain.
+
     Raises:
         ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
     """
+
+    targets: np.ndarray | None = None
 
     def __init__(
         self,
@@ -77,15 +82,11 @@ class SaliencyDataset(Dataset[Batch]):
 
     def take(self, positions: Sequence[int] | np.ndarray) -> SaliencyDataset:
         """The samples at these positions, in this order."""
-        return SaliencyDataset(
-            self.manifest.take(positions),
-            self.classes,
-            self.transform,
-            stretch_maps=self.stretch_maps,
-            map_change=self.map_change,
-            swap_outside=self.swap_outside,
-            seconds_column=self.seconds_column,
-        )
+        other = copy.copy(self)
+        other.manifest = self.manifest.take(positions)
+        other._labels, other._seconds = self._labels[positions], self._seconds[positions]
+        other.targets = None if self.targets is None else self.targets[positions]
+        return other
 
     def with_transform(self, transform: Transform) -> SaliencyDataset:
         """The same samples, transformed otherwise."""
@@ -130,6 +131,7 @@ class SaliencyDataset(Dataset[Batch]):
             annotated=torch.tensor(saliency is not None),
             index=torch.tensor(i),
             seconds=torch.tensor(self._seconds[i]),
+            targets=None if self.targets is None else torch.from_numpy(self.targets[i]),
         )
 
     def _label(self, i: int) -> Tensor:

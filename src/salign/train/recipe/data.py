@@ -50,6 +50,9 @@ class DataRecipe(Section):
     """This column of the manifest has the maps of the training images, e.g. segmentation masks."""
     annotated: float | None = Field(default=None, ge=0, le=1)
     """This share of the annotated training images keeps its map, of each class alike; null means all, 0 none."""
+    targets: str | None = None
+    """This CSV or Parquet file says how probable each class is, for the cross-entropy: it has a column `id` and one per
+    class. An image that is not in it has its label for certain. A relative path begins where the manifest's does."""
     seconds_column: str | None = None
     """This column of the manifest has the seconds that people looked at each training image; the loss reaction_time
     needs it."""
@@ -77,11 +80,11 @@ class DataRecipe(Section):
     species: str | None = None
     """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
 
-    @field_validator("manifest", "root")
+    @field_validator("manifest", "targets", "root")
     @classmethod
     def _is_there(cls, path: str | None, info: ValidationInfo) -> str | None:
         if path is not None and Pass.of(info).files and not Path(path).exists():
-            raise ValueError(f"there is no {'file' if info.field_name == 'manifest' else 'folder'} {path}")
+            raise ValueError(f"there is no {'folder' if info.field_name == 'root' else 'file'} {path}")
         return path
 
     @field_validator("maps")

@@ -22,7 +22,7 @@ from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainRecipe
 
 _LATER: dict[str, dict[str, Any]] = {
-    "data": {"seconds_column": None, "multi_label": False},
+    "data": {"seconds_column": None, "multi_label": False, "targets": None},
     "model": {"cam": "proved", "head": "timm"},
     "loss": {"also": {}},
 }
@@ -95,9 +95,10 @@ class RunRecipe(Section):
         content = {"preset": preset, **read_values(path, overrides, "recipe", "name and data")}
         data = content.get("data")
         if isinstance(data, dict):
-            manifest, root = data.get("manifest"), data.get("root")
-            if isinstance(manifest, str):
-                data = data | {"manifest": found_manifest(manifest, path)}
+            root = data.get("root")
+            for key in ("manifest", "targets"):
+                if isinstance(data.get(key), str) and not is_none(data[key]):
+                    data = data | {key: found_manifest(data[key], path)}
             if isinstance(root, str) and not is_none(root):
                 data = data | {"root": str(Path(root).resolve())}
             content["data"] = data
@@ -119,6 +120,8 @@ class RunRecipe(Section):
             for key, usual in later.items():
                 if content[section].get(key) == usual:
                     content[section].pop(key, None)
+        if self.data.targets is not None:
+            content["data"]["targets"] = file_digest(self.data.targets)
         weights = content["model"]["weights"]
         if weights is not None and Path(weights).is_file():
             content["model"]["weights"] = file_digest(weights)

@@ -1,0 +1,132 @@
+"""Soft targets: how probable each class is, from a table, or counted from the answers of several people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from salign.data.manifest.table import ANSWER, Fault, ManifestError
+from salign.data.manifest.text_table import from_spreadsheet, read_table
+from salign.errors import SalignError
+
+ROUNDING = 1e-3
+"""By how much the probabilities of an image may miss a sum of 1, as they do where they were rounded."""
+_IDS = ("id", "images")
+"""Columns with the id of the image in a table of answers, the first that there is."""
+
+
+def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Read the probabilities of the classes for each of some images.
+
+    The table has a column `id` and a column per class, named as the class; further columns and images are not looked
+    at. An image that is not in the table has its label for certain. Probabilities of an image whose classes exclude
+    each other are divided by their sum, which is 1 but for `ROUNDING`.
+
+    Args:
+        path: CSV or Parquet.
+        ids: `N` ids of images.
+        labels: `(N,)` class numbers; or `(N, K)` zeros and ones where an image may have several labels, so that each
+            class is a probability by itself.
+        classes: `K` names in the order of the logits.
+
+    Returns:
+        `(N, K)` float32 in [0, 1].
+
+    Raises:
+        SalignError: a column is missing, an id comes twice, a cell is no number from 0 to 1, or a sum is not 1: every
+            row is named. Or none of the images is in the table.
+    """
+    table, wrong = read_table(Path(path))
+    header = [name for name in table.columns if name != "row"]
+    faults = [Fault(*fault) for fault in wrong] + [
+        Fault(1, name, f"the column is missing; the header has {', '.join(header)}")
+        for name in ("id", *classes)
+        if name not in header
+    ]
+    if faults:
+        raise ManifestError.of(faults, str(path))
+    given = table[list(classes)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    faults = _wrong_ids(table) + _wrong_numbers(table, given, classes)
+    sums = given.sum(1)
+    if labels.ndim == 1:
+        faults += [
+            Fault(
+                int(table["row"].iloc[i]),
+                "id",
+                f"the probabilities of {table['id'].iloc[i]!r} sum to {sums[i]:.4g}, not 1",
+            )
+            for i in np.flatnonzero(np.abs(sums - 1) > ROUNDING)
+        ]
+        given = given / np.where(sums > 0, sums, 1)[:, None]
+    if faults:
+        raise ManifestError.of(faults, str(path))
+    found = pd.Index(table["id"].to_numpy(dtype=object)).get_indexer(pd.Index(np.asarray(ids, dtype=object)))
+    if not (found >= 0).any():
+        raise SalignError(
+            f"{path}: none of the {len(ids)} training images is in it; expected ids such as {ids[0]!r}, got "
+            f"{table['id'].head(1).tolist()}."
+        )
+    certain = np.eye(len(classes))[labels] if labels.ndim == 1 else labels
+    return np.where((found >= 0)[:, None], given[found], certain).astype(np.float32)
+
+
+def count_answers(path: Path | str) -> pd.DataFrame:
+    """Make soft targets of what several people answered about the same images: the share of them who gave each answer.
+
+    Args:
+        path: a table of answers, such as `annotations.csv` of an export of annotations: a row per answer, with the
+            columns `answer`, `id` (or `images`), and, if there is one, `annotator`. A row without an answer does not
+            count; of a person who answered about an image more than once, each answer counts for a share.
+
+    Returns:
+        A row per image in the order of their ids: `id`, and a column per answer; the cells of a row sum to 1.
+
+    Raises:
+        SalignError: the table has no such columns, or no answer.
+    """
+    table, wrong = read_table(Path(path))
+    if wrong:
+        raise ManifestError.of([Fault(*fault) for fault in wrong], str(path))
+    name = next((name for name in _IDS if name in table.columns), None)
+    if name is None or ANSWER not in table.columns:
+        raise SalignError(
+            f"{path}: expected a row per answer with the columns id (or images) and {ANSWER}, as annotations.csv of "
+            f"`salign annotate` has; got {', '.join(column for column in table.columns if column != 'row')}."
+        )
+    table = table[table[name].notna() & table[ANSWER].notna()]
+    if table.empty:
+        raise SalignError(f"{path}: no row has an answer, so there is nothing to count.")
+    people = table["annotator"].fillna("") if "annotator" in table.columns else table["row"]
+    votes = pd.DataFrame(
+        {
+            "id": table[name].map(from_spreadsheet),
+            "answer": table[ANSWER].map(from_spreadsheet),
+            "person": people.astype(str),
+        }
+    )
+    votes["share"] = 1 / votes.groupby(["id", "person"])["answer"].transform("size")
+    each = votes.pivot_table(index="id", columns="answer", values="share", aggfunc="sum", fill_value=0.0)
+    shares = each.div(each.sum(axis=1), axis=0)
+    if "id" in shares.columns:
+        raise SalignError(f"{path}: 'id' is an answer, and cannot be a class, whose column has its name; rename it.")
+    return shares.rename_axis(columns=None).reset_index()
+
+
+def _wrong_ids(table: pd.DataFrame) -> list[Fault]:
+    missing, twice = table["id"].isna(), table["id"].duplicated() & table["id"].notna()
+    return [Fault(int(row), "id", "the cell is empty") for row in table["row"][missing]] + [
+        Fault(int(row), "id", f"{name!r} comes twice; an image has one row")
+        for row, name in zip(table["row"][twice], table["id"][twice], strict=True)
+    ]
+
+
+def _wrong_numbers(table: pd.DataFrame, given: np.ndarray, classes: Sequence[str]) -> list[Fault]:
+    faults = []
+    for i, k in zip(*np.nonzero(~((given >= 0) & (given <= 1))), strict=True):
+        cell = table[classes[k]].iloc[i]
+        came = "the cell is empty" if pd.isna(cell) else f"got {cell!r}"
+        faults.append(Fault(int(table["row"].iloc[i]), classes[k], f"expected a probability from 0 to 1; {came}"))
+    return faults

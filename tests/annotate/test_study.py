@@ -77,7 +77,7 @@ def test_a_folder_needs_images_and_gold_names_them(tmp_path):
     with pytest.raises(SalignError, match="no such folder"):
         open_collection(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SalignError, match="no image found"):
+    with pytest.raises(SalignError, match="found no image"):
         open_collection(tmp_path / "empty")
     folder = write_images(tmp_path / "set", 2)
     with pytest.raises(SalignError, match=r"no image is called x\.png"):

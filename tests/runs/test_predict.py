@@ -153,7 +153,7 @@ def test_where_there_is_nothing(classifier, tmp_path):
         predict_folder(classifier, tmp_path / "gone", tmp_path / "o.csv")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.txt").write_text("a")
-    with pytest.raises(SalignError, match=r"no readable image there; expected files ending in .*\.png"):
+    with pytest.raises(SalignError, match=r"found no image; expected files that end in .*\.png"):
         predict_folder(classifier, tmp_path / "empty", tmp_path / "o.csv")
     assert not (tmp_path / "o.csv").exists()
 

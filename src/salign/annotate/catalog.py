@@ -13,7 +13,7 @@ import pandas as pd
 from salign.annotate.study import Study
 from salign.data.manifest import COLUMNS, Manifest, map_columns
 from salign.data.manifest.folder_layout import Layout, folder_layout
-from salign.data.manifest.image_files import SUFFIXES, image_files
+from salign.data.manifest.image_files import image_files, no_image
 from salign.data.manifest.text_table import read_table
 from salign.errors import SalignError
 
@@ -84,7 +84,7 @@ class Catalog:
         layout = folder_layout(names, folders)
         found = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
         if not found:
-            raise SalignError(f"{folder}: no image found; expected {', '.join(sorted(SUFFIXES))}")
+            raise no_image(folder)
         return cls(root, found, str(folder), layout=layout)
 
     @classmethod

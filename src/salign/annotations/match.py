@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from salign.data.manifest.image_files import SUFFIXES, image_files, same_name, stem
+from salign.data.manifest.image_files import image_files, no_image, same_name, stem
 from salign.errors import SalignError
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -58,7 +58,7 @@ class Images:
             raise SalignError(f"no such folder: {folder}")
         found = list(image_files(folder, skip=skip))
         if not found:
-            raise SalignError(f"{folder}: found no image ({', '.join(sorted(SUFFIXES))})")
+            raise no_image(folder)
         return cls(found, by_name=by_name)
 
     def find(self, name: str) -> str:

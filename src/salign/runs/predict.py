@@ -16,7 +16,7 @@ from salign.data.checks.check import find_faults
 from salign.data.manifest import Fault, Manifest
 from salign.data.manifest.derive import MAP_FILE, free_columns
 from salign.data.manifest.file_names import output_names
-from salign.data.manifest.image_files import SUFFIXES, image_files
+from salign.data.manifest.image_files import image_files, no_image
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
@@ -149,7 +149,7 @@ def predict_folder(
                     writer.write(rows)
                     done += len(rows)
         if not done:
-            raise SalignError(_no_image(images))
+            raise no_image(images)
     return done, left_out
 
 
@@ -176,11 +176,7 @@ def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifes
         yield _unlabelled(chunk, root, first=count)
         count += len(chunk)
     if not count:
-        raise SalignError(_no_image(images))
-
-
-def _no_image(images: Path) -> str:
-    return f"{images}: no readable image there; expected files ending in {', '.join(sorted(SUFFIXES))}."
+        raise no_image(images)
 
 
 def _columns(prefix: str, classes: Sequence[str], values: torch.Tensor) -> dict[str, list[float]]:

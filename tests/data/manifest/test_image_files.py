@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from salign.annotations.match import Images
 from salign.data.manifest import Manifest
 from salign.data.manifest.derive import MAP_FILE
 from salign.data.manifest.file_names import output_names, slugs
-from salign.data.manifest.image_files import SUFFIXES, image_files, stem
+from salign.data.manifest.image_files import SUFFIXES, files_below, image_files, stem
 from salign.data.manifest.sources import from_folder
 from salign.data.reading.image import read_image
 from salign.data.shortcuts.plant import plant_shortcut
@@ -49,6 +50,9 @@ def photos(tmp_path):
     picture(photos / "train" / "real" / "x.jfif", "JPEG")
     picture(photos / "train" / "real" / "y.gif")
     picture(photos / "train" / "real" / "z.jpe", "JPEG")
+    (photos / "train" / "real" / "s.DICOM").write_bytes(b"\0" * 128 + b"DICM")
+    (photos / "__MACOSX").mkdir()
+    picture(photos / "__MACOSX" / "0.png")
     for name in (".DS_Store", "train/real/._0.png", "train/real/Thumbs.db"):
         (photos / name).write_bytes(b"0")
     (photos / "train" / "loop").symlink_to(photos)
@@ -59,16 +63,59 @@ def photos(tmp_path):
 
 
 FAKE = ["0.png", "1.png", "2.png", "noext", "w.ppm"]
-REAL = ["0.png", "1.png", "2.png", "x.jfif", "y.gif", "z.jpe"]
+REAL = ["0.png", "1.png", "2.png", "s.DICOM", "x.jfif", "y.gif", "z.jpe"]
 ALL = [f"train/fake/{name}" for name in FAKE] + [f"train/real/{name}" for name in REAL]
 
 
-def test_import_predict_annotate_and_match_see_the_same_images(photos):
-    assert list(image_files(photos)) == ALL
-    assert from_folder(photos).table["path"].tolist() == ALL
-    assert [path for one in folder_manifests(photos) for path in one.table["path"]] == ALL
-    assert list(Catalog.of_folder(photos).pictures) == ALL
-    assert Images.below(photos).paths == ALL
+SEEN = {
+    "the walker": lambda photos: list(image_files(photos)),
+    "data import": lambda photos: from_folder(photos).table["path"].tolist(),
+    "predict": lambda photos: [path for part in folder_manifests(photos) for path in part.table["path"]],
+    "annotate": lambda photos: list(Catalog.of_folder(photos).pictures),
+    "maps import, of images and of masks": lambda photos: Images.below(photos).paths,
+}
+"""Command -> the images of a folder that it sees."""
+
+
+@pytest.mark.parametrize("command", SEEN)
+def test_every_command_sees_the_same_images(photos, command):
+    assert SEEN[command](photos) == ALL
+
+
+def test_files_of_a_tool_follow_the_same_rule(photos, tmp_path, caplog):
+    """The endings differ; hidden files, links and what is no regular file are treated as among images."""
+    (tmp_path / "outside.json").write_text("{}")
+    for name in ("b.json", "train/real/a.JSON", ".hidden.json", "__MACOSX/c.json", "train/.git/d.json"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_text("{}")
+    (photos / "out.json").symlink_to(tmp_path / "outside.json")
+    (photos / "inner.json").symlink_to(photos / "b.json")
+    os.mkfifo(photos / "pipe.json")
+    found = [path.relative_to(photos).as_posix() for path in files_below(photos, ".json")]
+    assert found == ["b.json", "inner.json", "train/real/a.JSON"]
+    for part in (
+        "1 links to folders ('train/loop')",
+        "2 links that leave the folder ('out.json', 'train/real/out.png')",
+    ):
+        assert part in caplog.text
+    assert "1 files that are no regular ones ('pipe.json')" in caplog.text
+    assert "HEIC" not in caplog.text
+
+
+def test_a_folder_that_may_not_be_opened_is_named(photos, caplog, monkeypatch):
+    """Root may open any folder, so the system's answer is made up."""
+    opened = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "fake":
+            raise PermissionError(13, "Permission denied")
+        return opened(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert list(image_files(photos)) == [f"train/real/{name}" for name in REAL]
+    assert "1 folders that cannot be read ('train/fake')" in caplog.text
+    with pytest.raises(SalignError, match="fake: the folder cannot be read: Permission denied"):
+        list(image_files(photos / "train" / "fake"))
 
 
 def test_what_is_passed_over_is_counted_and_named(photos, caplog):

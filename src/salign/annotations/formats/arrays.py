@@ -21,7 +21,7 @@ import torch
 
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import printable, read_text, shown
-from salign.annotations.formats.notes import Notes, Reader, files_below
+from salign.annotations.formats.notes import Notes, Reader, files_of
 from salign.annotations.formats.stored import MOST_PIXELS, Names, keep
 from salign.errors import SalignError
 from salign.maps.saliency_map import SaliencyMap
@@ -103,7 +103,7 @@ Map = tuple[str, str | None, Callable[[], np.ndarray]]
 
 
 def _of_folder(folder: Path) -> Iterator[Map]:
-    for file in files_below(folder, ".npy"):
+    for file in files_of(folder, ".npy"):
         yield file.relative_to(folder).with_suffix("").as_posix(), None, partial(_mapped, file, 2)
 
 

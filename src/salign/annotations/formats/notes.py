@@ -15,6 +15,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import MAX_FILES
 from salign.data.manifest import Fault, ManifestError
+from salign.data.manifest.image_files import files_below
 from salign.errors import SalignError
 
 MOST_FAULTS = 100_000
@@ -127,21 +128,20 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
     if not path.is_dir():
         return read(path, path.name)
     found: list[tuple[str, list[Annotated]]] = []
-    for file in files_below(path, suffix):
+    for file in files_of(path, suffix):
         where = file.relative_to(path).as_posix()
         with notes.noting(where):
             found.append((where, [replace(one, source=where) for one in read(file, where)]))
     return once_each(found, "file", notes)
 
 
-def files_below(folder: Path, suffix: str) -> list[Path]:
-    """Every visible file of a folder and the folders below with this ending, in small letters or capitals.
+def files_of(folder: Path, suffix: str) -> list[Path]:
+    """Every file of a folder and the folders below with this ending; see `data.manifest.image_files.files_below`.
 
     Raises:
         SalignError: there is none, or more than `MAX_FILES`.
     """
-    base = folder.resolve()
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == suffix and _wanted(file, folder, base))
+    files = files_below(folder, suffix)
     if not files or len(files) > MAX_FILES:
         raise SalignError(f"{folder}: expected 1 to {MAX_FILES:,} files *{suffix}, found {len(files)}")
     return files
@@ -184,9 +184,3 @@ def beside(where: str, image: str) -> str:
     said = PurePosixPath(image.replace("\\", "/"))
     folder = PurePosixPath(where).parent
     return image if folder == PurePosixPath(".") else normpath(folder / said)
-
-
-def _wanted(file: Path, folder: Path, base: Path) -> bool:
-    """A visible file that does not lead out of the folder through a link."""
-    visible = not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return visible and file.is_file() and file.resolve().is_relative_to(base)

@@ -1,8 +1,9 @@
-"""Which files of a folder are images, and under which name two of them are one: a single rule for all commands.
+"""Which files of a folder are looked at, and under which name two of them are one: a single rule for all commands.
 
 An image is a visible file with an ending of `SUFFIXES`, or one without an ending that begins as an image does (as
-DICOM files often lie about). Links to folders are not followed, and a link that leaves the folder is no image: a link
-to a folder above would show every image again under a wrong class. Whatever is passed over is counted and named.
+DICOM files often lie about). A tool's files are the visible ones with its ending. Links to folders are not followed,
+and a link that leaves the folder is not looked at: a link to a folder above would show every image again under a wrong
+class. Whatever is passed over is counted and named.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+
+from salign.errors import SalignError
 
 log = logging.getLogger("salign.data")
 
@@ -39,6 +42,38 @@ def image_files(
         skip: folders not to look into; nothing is said of them.
         closed: asked of every folder further down: True = do not look into it.
     """
+    return _walk(folder, _is_no_image, skip=skip, closed=closed)
+
+
+def files_below(folder: Path, suffix: str) -> list[Path]:
+    """Every file of a folder and the folders below with this ending, in small letters or capitals, sorted.
+
+    Files with other endings are those of somebody else, and nothing is said of them.
+
+    Args:
+        folder: where to look.
+        suffix: the ending, in small letters, with its dot.
+    """
+
+    def other(path: Path) -> str | None:
+        return None if path.suffix.lower() == suffix else ""
+
+    return sorted(folder / name for name in _walk(folder, other))
+
+
+def no_image(folder: Path | str) -> SalignError:
+    """The error for a folder without any image."""
+    return SalignError(f"{folder}: found no image; expected files that end in {', '.join(sorted(SUFFIXES))}")
+
+
+def _walk(
+    folder: Path,
+    unwanted: Callable[[Path], str | None],
+    *,
+    skip: Iterable[Path] = (),
+    closed: Callable[[Path], bool] | None = None,
+) -> Iterator[str]:
+    """Go through a folder and the folders below; `unwanted` says why a file is none, "" = and nothing is said of it."""
     root = folder.resolve()
     skipped = {path.resolve() for path in skip}
     passed: dict[str, list[str]] = {}
@@ -46,19 +81,26 @@ def image_files(
     while waiting:
         here = waiting.pop()
         further: list[Path] = []
-        visible = [path for path in sorted(here.iterdir()) if not _is_hidden(path.name)]
+        try:
+            visible = [path for path in sorted(here.iterdir()) if not _is_hidden(path.name)]
+        except OSError as error:
+            if here == root:
+                raise SalignError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+            passed.setdefault("folders that cannot be read", []).append(here.relative_to(root).as_posix())
+            continue
         if not visible and here != root:
             passed.setdefault("empty folders", []).append(here.relative_to(root).as_posix())
         for path in visible:
             name = path.relative_to(root).as_posix()
             if path in skipped:
                 continue
-            if reason := _passed_over(path, root):
-                passed.setdefault(reason, []).append(name)
-            elif path.is_dir():
+            reason = _passed_over(path, root)
+            if reason is None and path.is_dir():
                 further += [] if closed is not None and closed(path) else [path]
-            else:
+            elif reason is None and (reason := unwanted(path)) is None:
                 yield name
+            elif reason:
+                passed.setdefault(reason, []).append(name)
         waiting += reversed(further)
     if passed:
         log.warning("%s: %s", folder, _said(passed))
@@ -91,6 +133,11 @@ def _passed_over(path: Path, root: Path) -> str | None:
         path.name.encode()
     except UnicodeEncodeError:
         return "names that are not UTF-8"
+    return None
+
+
+def _is_no_image(path: Path) -> str | None:
+    """Why a regular file is no image; None if it is one."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return None
@@ -113,4 +160,4 @@ def _said(passed: dict[str, list[str]]) -> str:
         f"{len(names)} {reason} ({', '.join(map(ascii, names[:_NAMED]))}{', ...' * (len(names) > _NAMED)})"
         for reason, names in sorted(passed.items())
     ]
-    return f"passed over, as no image that can be read: {'; '.join(kinds)}"
+    return f"passed over: {'; '.join(kinds)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from salign.data.manifest import Manifest
-from salign.data.manifest.image_files import SUFFIXES, image_files, same_name, stem
+from salign.data.manifest.image_files import image_files, no_image, same_name, stem
 from salign.errors import SalignError
 
 
@@ -34,13 +34,12 @@ def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: st
     images = _by_name(folder, skip=top)
     depth = 2 if split is None else 1
     shallow = [path for name, path in images.items() if name.count("/") < depth]
-    if shallow or not images:
+    if not images:
+        raise no_image(folder)
+    if shallow:
         layout = "<split>/<class>/image" if split is None else "<class>/image"
-        found = (
-            f"found {shallow[0].relative_to(folder)}" if shallow else f"found no image ({', '.join(sorted(SUFFIXES))})"
-        )
         hint = "; with <class>/image, give the name of the split" if split is None else ""
-        raise SalignError(f"{folder}: expected {layout}, {found}{hint}.")
+        raise SalignError(f"{folder}: expected {layout}, found {shallow[0].relative_to(folder)}{hint}.")
     paired = _by_name(top) if top is not None else {}
     lonely = sorted(set(paired) - set(images))
     if lonely:

@@ -33,6 +33,7 @@ from salign.data.reading.datamodule import SaliencyDataModule
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
+from salign.train.tasks import Classification
 
 
 class Kind(NamedTuple):
@@ -96,7 +97,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> list[dict[s
     classifier = Classifier(options.network, CLASSES, image_size=options.size).to(options.device)
     noise = random_batch(options.batch, 2, classifier.image_size)
     on_device = noise.each(lambda part: part.to(options.device))
-    setting = next(iter(fastest(classifier, Cyborg(), on_device, SETTINGS)))
+    setting = next(iter(fastest(Classification(classifier, Cyborg()), on_device, SETTINGS)))
     step = make_step(classifier, setting)
     loaders = {count: make_loader(manifest, options.size, options.batch, count) for count in options.workers}
 

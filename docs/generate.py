@@ -37,7 +37,7 @@ PARTS = (
     "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
-    "": recipe.Recipe,
+    "": recipe.ClassifyRecipe,
     "data": recipe.DataRecipe,
     "model": recipe.ModelRecipe,
     "loss": recipe.LossRecipe,

@@ -13,7 +13,7 @@ from command import salign, small, written
 from salign.annotate.study import Study as AnnotationStudy
 from salign.errors import SalignError
 from salign.experiment.study import Study, expand
-from salign.train.recipe import Recipe, SaliencyRecipe
+from salign.train.recipe import MapsRecipe, Recipe
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -44,7 +44,7 @@ def complaint(read, *arguments, **options):
 
 
 @pytest.mark.parametrize("word", ["none", "None", "null", "~", ""])
-@pytest.mark.parametrize("read", [Recipe.read, SaliencyRecipe.read])
+@pytest.mark.parametrize("read", [Recipe.read, MapsRecipe.read])
 def test_no_weights_are_none_however_they_are_written(read, word, files):
     plain = yaml.safe_load(files["recipe"].read_text())
     plain = {"name": "n", "data": plain["data"], "model": {"backbone": "test_resnet", "weights": None}}

@@ -22,8 +22,7 @@ from salign.evaluate.agreement import pearson
 from salign.machine.annotate import Maker, auto_annotate, maker_of
 from salign.maps import resize
 from salign.runs.fit import fit
-from salign.runs.fit_saliency import fit_saliency
-from salign.train.recipe import Recipe, SaliencyRecipe
+from salign.train.recipe import MapsRecipe, Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Make machine maps and pretrained encoders for the studies.")
 Seeds = Annotated[str, typer.Option(help="FIRST:END, the seeds FIRST to END - 1")]
@@ -78,7 +77,7 @@ def _columns(
     asked = whole.select(["train"])
     if label is not None:
         asked = asked.take((asked.table["label"] == label).to_numpy().nonzero()[0])
-    net = maker_of(fit_saliency(SaliencyRecipe.read(recipe, changes), folder, resume=True, progress=False).path)
+    net = maker_of(fit(MapsRecipe.read(recipe, changes), folder, resume=True, progress=False).path)
     makers: dict[str, Maker] = {"machine": net}
     if teacher is not None:
         taught = fit(Recipe.read(teacher, [*changes, f"data.seed={seed}"]), folder, resume=True, progress=False)
@@ -135,8 +134,8 @@ def encoders(
             target = out / f"{seed}" / f"{kind}.safetensors"
             if target.exists():
                 continue
-            asked = SaliencyRecipe.read(recipe, [*changes, f"seed={seed}", f"data.seed={seed}"])
-            run = fit_saliency(asked, out / f"{seed}" / "runs", resume=True, progress=False)
+            asked = MapsRecipe.read(recipe, [*changes, f"seed={seed}", f"data.seed={seed}"])
+            run = fit(asked, out / f"{seed}" / "runs", resume=True, progress=False)
             (run.path / "encoder.safetensors").replace(target)
             typer.echo(f"wrote {target}")
 

@@ -116,7 +116,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         below = joined.get(key)
         if isinstance(value, dict) and isinstance(below, dict):
             if key == "loss" and value.get("name", below.get("name")) != below.get("name"):
-                below = {"class_weights": below.get("class_weights", "none")}  # another loss has other options
+                below = {k: v for k, v in below.items() if k == "class_weights"}  # another loss has other options
             joined[key] = merge(below, value)
         else:
             joined[key] = value

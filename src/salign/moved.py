@@ -64,8 +64,8 @@ MOVED = {
     "salign.train.presets": "salign.train.recipe.presets",
     "salign.train.report": "salign.runs.report",
     "salign.train.run": "salign.runs.folder",
-    "salign.train.saliency": "salign.runs.fit_saliency",
-    "salign.train.saliency_recipe": "salign.train.recipe",
+    "salign.train.saliency": "salign.runs.earlier",
+    "salign.train.saliency_recipe": "salign.runs.earlier",
     "salign.train.saliency_report": "salign.runs.saliency_report",
 }
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""

@@ -13,7 +13,7 @@ import pytest
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
-from salign.train.recipe import SaliencyRecipe
+from salign.train.recipe import MapsRecipe
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_arms_start_from_the_encoders(name: str, plain: dict[str, str | None], e
         "reconstruction": f"{encoders}/image.safetensors",
         "shuffled_maps": f"{encoders}/shuffled.safetensors",
     }
-    net = SaliencyRecipe.read(FOLDER.parent / f"{name}.yaml", [f"data.manifest={digits}"])
+    net = MapsRecipe.read(FOLDER.parent / f"{name}.yaml", [f"data.manifest={digits}"])
     assert net.model.backbone == study.recipe["model"]["backbone"]
     assert net.model.weights == study.recipe["model"]["weights"]
 

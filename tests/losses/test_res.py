@@ -14,7 +14,8 @@ from salign.losses import LOSSES
 from salign.losses.res import certain, res_distance
 from salign.losses.smoothing import convolved, gaussian
 from salign.models import Classifier
-from salign.train.module import GuidedTraining
+from salign.train.module import Training
+from salign.train.tasks import Classification
 
 both = pytest.mark.parametrize("name", ["res_g", "res_l"])
 
@@ -101,8 +102,11 @@ def test_bad_options_are_refused() -> None:
 def test_the_optimiser_trains_the_smoothing_of_res_l_alone_and_the_network_never_holds_it(name: str) -> None:
     classifier = Classifier("test_resnet", ["a", "b", "c"], image_size=64, output_stride=8)
     keys, loss = set(classifier.state_dict()), LOSSES[name]()
-    module = GuidedTraining(
-        classifier, loss, optimizer=lambda weights: torch.optim.SGD(weights, lr=0.1), rate=lambda done: 1.0, seed=0
+    module = Training(
+        Classification(classifier, loss),
+        optimizer=lambda weights: torch.optim.SGD(weights, lr=0.1),
+        rate=lambda done: 1.0,
+        seed=0,
     )
     module.trainer = SimpleNamespace(estimated_stepping_batches=3)
     optimizer = module.configure_optimizers()["optimizer"]

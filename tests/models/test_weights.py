@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from references import efficientnet_lite
 from salign.errors import SalignError
-from salign.models import Classifier
+from salign.models import Classifier, SaliencyNet
 from salign.models.weights import load_weights
 
 
@@ -46,6 +46,23 @@ def test_a_saved_classifier_is_a_file_of_weights(tmp_path: Path) -> None:
     started = Classifier("test_resnet", ["c", "d"], image_size=64, seed=2, weights=str(path))
     assert all(torch.equal(value, started.state_dict()[key]) for key, value in trained.state_dict().items())
     assert started.origin.endswith(f"from {path}")
+
+
+def test_a_run_folder_stands_for_the_weights_in_it(tmp_path: Path) -> None:
+    """A classifier's own, and of a net that draws maps its encoder; another backbone is named."""
+    net = SaliencyNet("test_resnet", image_size=64, width=32, seed=3)
+    net.save(tmp_path / "net")
+    begun = Classifier("test_resnet", ["a", "b"], image_size=64, weights=str(tmp_path / "net"))
+    encoder = net.encoder.state_dict()
+    assert all(torch.equal(value, begun.backbone.net.state_dict()[key]) for key, value in encoder.items())
+    begun.save(tmp_path / "classifier")
+    again = SaliencyNet("test_resnet", image_size=64, width=32, weights=str(tmp_path / "classifier"))
+    assert all(torch.equal(value, again.encoder.state_dict()[key]) for key, value in encoder.items())
+    for folder in ("net", "classifier"):
+        with pytest.raises(SalignError, match="was trained with test_resnet, and the recipe asks for test_vit"):
+            load_weights(network(name="test_vit"), "test_vit", str(tmp_path / folder))
+    with pytest.raises(SalignError, match=r"neither saliency\.json nor model\.json there"):
+        load_weights(network(), "test_resnet", str(tmp_path))
 
 
 def test_a_classifier_of_another_class_count_is_left_out_and_said(file: Path) -> None:

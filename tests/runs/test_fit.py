@@ -14,11 +14,12 @@ from salign.errors import SalignError
 from salign.losses import CrossEntropy, Cyborg
 from salign.models import Classifier, load
 from salign.runs import fit as module
-from salign.runs.fit import build_loss, fit
+from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.prepare import prepare
 from salign.train.recipe import LossRecipe, Recipe
 from salign.train.speed import SETTINGS
+from salign.train.tasks.classification import build_loss
 
 
 def quick(digits, **changes):
@@ -108,7 +109,7 @@ def test_resuming_keeps_the_number_format_it_began_with(digits, tmp_path, monkey
 def test_auto_takes_the_fastest_of_what_is_allowed_and_says_so(digits, tmp_path, monkeypatch, asked):
     offered = []
 
-    def measured(classifier, loss, batch, settings):
+    def measured(task, batch, settings):
         offered.extend(settings)
         return {setting: 0.001 * (k + 1) for k, setting in enumerate(reversed(offered))}
 

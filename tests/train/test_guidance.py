@@ -12,10 +12,11 @@ from salign.errors import SalignError
 from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import Study
-from salign.runs.fit import build_loss, fit
+from salign.runs.fit import fit
 from salign.train.guidance import check_maps, tell_guidance
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
+from salign.train.tasks.classification import build_loss
 
 UNMAPPED = (
     r"^loss cyborg guides by human maps, and none of the 4 training images has one in the column 'saliency' of "

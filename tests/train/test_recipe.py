@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from salign.config import merge
 from salign.errors import SalignError
 from salign.experiment.study import Study, expand
-from salign.train.recipe import DataRecipe, LossRecipe, ModelRecipe, Recipe, SaliencyRecipe, TrainRecipe
+from salign.train.recipe import ClassifyRecipe, DataRecipe, LossRecipe, MapsRecipe, ModelRecipe, Recipe, TrainRecipe
 from salign.train.recipe.presets import PRESETS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -30,11 +30,12 @@ def manifest(tmp_path):
 
 
 def full(manifest) -> dict[str, Any]:
-    """Every key that a recipe has, with a value other than its default but for two: model.cam, which this loss needs,
-    and data.multi_label, with which others here do not go."""
+    """Every key that a recipe has, with a value other than its default but for three: the task, whose loss this is,
+    model.cam, which this loss needs, and data.multi_label, with which others here do not go."""
     return {
         "name": "all-keys_1.0",
         "preset": "wacv2023",
+        "task": "classify",
         "seed": 3,
         "data": {
             "manifest": str(manifest),
@@ -126,6 +127,28 @@ def test_yaml_round_trip_keeps_every_value(manifest):
     assert again == recipe
     assert again.loss.options == {"alpha": 0.3, "cam_class": "true_vs_rest", "penalty": "l1", "ramp_epochs": 4}
     assert again.fingerprint() == recipe.fingerprint()
+
+
+def test_the_task_decides_which_sections_there_are(manifest):
+    """Recipes of nets that draw maps did not name it before: what only they have tells them."""
+    content = {"name": "n", "data": {"manifest": str(manifest)}}
+    for told in (
+        {"task": "maps"},
+        {"model": {"width": 64}},
+        {"model": {"decoder": "unet"}},
+        {"loss": {"target": "map"}},
+    ):
+        recipe = Recipe.build(content | told)
+        assert (type(recipe), recipe.task, recipe.train.lr, recipe.loss.name) == (MapsRecipe, "maps", 0.001, "mse")
+    assert type(Recipe.build(content)) is type(Recipe.build(content | {"task": "classify"})) is ClassifyRecipe
+    named, unnamed = Recipe.build(content | {"task": "maps"}), MapsRecipe.build(content)
+    assert named == unnamed
+    assert named.fingerprint() == unnamed.fingerprint() != Recipe.build(content).fingerprint()
+    refused(content | {"task": "draw"}, "task: Input should be 'classify' or 'maps', got 'draw'")
+    refused(content | {"task": "maps", "loss": {"name": "cyborg"}}, "loss.name: Input should be 'mse', 'bce'")
+    refused(content | {"task": "classify", "model": {"decoder": "unet"}}, "model.decoder: unknown key")
+    with pytest.raises(SalignError, match="task: Input should be 'maps', got 'classify'"):
+        MapsRecipe.build(content | {"task": "classify"})
 
 
 def test_it_is_frozen(manifest):
@@ -236,7 +259,7 @@ def test_what_the_recipe_says_wins_over_the_preset(manifest):
     recipe = Recipe.build(content | {"train": {"epochs": 3}, "loss": {"alpha": 0.9}})
     assert (recipe.train.epochs, recipe.train.lr) == (3, 0.005)
     assert recipe.loss.options == {"alpha": 0.9, "cam_class": "predicted", "penalty": "mse"}
-    assert PRESETS["wacv2023"]["train"]["epochs"] == 50
+    assert PRESETS["classify"]["wacv2023"]["train"]["epochs"] == 50
 
 
 def test_what_a_recipe_leaves_out_is_as_it_was_measured_and_the_published_setting_keeps_its_own(manifest):
@@ -410,6 +433,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key != "also"}
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain})
     content = recipe.model_dump(mode="json")
+    assert content.pop("task") == "classify"
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None
@@ -472,7 +496,7 @@ def test_the_recipes_here_keep_the_fingerprints_of_their_figures(name, manifest)
         cells = [cell.recipe.fingerprint() for cell in expand(Study.build(content))]
         found = hashlib.sha256(" ".join(cells).encode()).hexdigest()[:8]
     else:
-        found = (SaliencyRecipe if "width" in content["model"] else Recipe).build(content).fingerprint()
+        found = Recipe.build(content).fingerprint()
     assert found == FINGERPRINTS[name]
 
 

@@ -10,6 +10,7 @@ from salign.losses import LOSSES
 from salign.models import Classifier
 from salign.train import speed
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch, step_seconds
+from salign.train.tasks import Classification
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_measuring_leaves_model_and_random_stream_alone(classifier, loss, settin
     classifier.eval()
     state = torch.get_rng_state()
     module = LOSSES[loss]()
-    assert step_seconds(classifier, module, random_batch(4, 3, (32, 32)), setting, repeats=1) > 0
+    assert step_seconds(Classification(classifier, module), random_batch(4, 3, (32, 32)), setting, repeats=1) > 0
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
     assert all(weight.grad is None for weight in [*classifier.parameters(), *module.parameters()])
@@ -46,21 +47,21 @@ def test_measuring_leaves_model_and_random_stream_alone(classifier, loss, settin
 def test_the_median_without_the_first_step(classifier, clock):
     batch = random_batch(2, 3, (32, 32))
     clock(9.0, 0.1, 0.5, 0.2)
-    assert step_seconds(classifier, LOSSES["ce"](), batch, SETTINGS[0], repeats=3) == 0.2
+    assert step_seconds(Classification(classifier, LOSSES["ce"]()), batch, SETTINGS[0], repeats=3) == 0.2
     clock(9.0, 0.1, 0.5, 0.2)
-    assert step_seconds(classifier, LOSSES["ce"](), batch, SETTINGS[0], repeats=3, give_up=8.0) == 9.0
+    assert step_seconds(Classification(classifier, LOSSES["ce"]()), batch, SETTINGS[0], repeats=3, give_up=8.0) == 9.0
 
 
 def test_the_fastest_comes_first_and_a_hopeless_one_costs_one_step(classifier, monkeypatch):
     times = dict(zip(SETTINGS, (2.0, 1.0, 5.0), strict=True))
     limits = []
 
-    def measured(classifier, loss, batch, setting, *, repeats=3, give_up=math.inf):
+    def measured(task, batch, setting, *, repeats=3, give_up=math.inf):
         limits.append(give_up)
         return times[setting]
 
     monkeypatch.setattr(speed, "step_seconds", measured)
-    found = fastest(classifier, LOSSES["ce"](), random_batch(2, 3, (32, 32)), SETTINGS)
+    found = fastest(Classification(classifier, LOSSES["ce"]()), random_batch(2, 3, (32, 32)), SETTINGS)
     assert list(found.items()) == [(SETTINGS[1], 1.0), (SETTINGS[0], 2.0), (SETTINGS[2], 5.0)]
     assert limits == [math.inf, 6.0, 3.0]
 

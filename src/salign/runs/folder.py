@@ -19,7 +19,7 @@ from salign.errors import SalignError
 from salign.evaluate import read_predictions
 from salign.files import LEFTOVERS, check_output, replace_text
 from salign.readers import open_file, parse_json, read_text
-from salign.train.recipe import RunRecipe
+from salign.train.recipe import Recipe
 from salign.train.trainer import METRICS, RESUME
 
 LIBRARIES = (
@@ -60,7 +60,7 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of(cls, recipe: RunRecipe, out: Path | str) -> RunFolder:
+    def of(cls, recipe: Recipe, out: Path | str) -> RunFolder:
         """The folder of this recipe below `out`: readable name and fingerprint."""
         return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
 
@@ -169,7 +169,7 @@ class RunFolder:
         check_output(self.path, folder=True)
         return True
 
-    def start(self, recipe: RunRecipe) -> None:
+    def start(self, recipe: Recipe) -> None:
         """Make the folder and write what is known before training."""
         replace_text(self.recipe, recipe.to_yaml())
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))

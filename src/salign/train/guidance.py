@@ -10,7 +10,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
 from salign.losses import Loss
 from salign.train.prepare import Prepared, class_counts, training_rows
-from salign.train.recipe import Recipe
+from salign.train.recipe import ClassifyRecipe, Recipe
 
 
 def check_maps(recipes: Iterable[Recipe]) -> None:
@@ -22,7 +22,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
         SalignError: the training images of such a recipe have no map.
     """
     seen = set()
-    for recipe in recipes:
+    for recipe in (each for each in recipes if isinstance(each, ClassifyRecipe)):
         data = recipe.data
         key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
         if data.annotated == 0 or key in seen or not recipe.loss.build().guided:
@@ -36,7 +36,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
             raise _without_maps(recipe, len(rows))
 
 
-def tell_guidance(loss: Loss, data: Prepared, recipe: Recipe, say: Callable[[str], None]) -> None:
+def tell_guidance(loss: Loss, data: Prepared, recipe: ClassifyRecipe, say: Callable[[str], None]) -> None:
     """Say what a guided loss has to guide by, and what is written otherwise now.
 
     Raises:
@@ -69,7 +69,7 @@ def tell_guidance(loss: Loss, data: Prepared, recipe: Recipe, say: Callable[[str
         say("  data.seconds_column names no column with seconds: loss reaction_time is CYBORG here")
 
 
-def _without_maps(recipe: Recipe, images: int) -> SalignError:
+def _without_maps(recipe: ClassifyRecipe, images: int) -> SalignError:
     data = recipe.data
     return SalignError(
         f"loss {recipe.loss.name} guides by human maps, and none of the {images} training images has one in the "

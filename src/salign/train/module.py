@@ -1,4 +1,4 @@
-"""One training step and one validation pass, as a Lightning module; everything it needs is handed in."""
+"""The training loop as a Lightning module: the same for everything that is learned."""
 
 from __future__ import annotations
 
@@ -11,30 +11,22 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassAUROC,
-    MultilabelAUROC,
-    MultilabelExactMatch,
-)
 
 from salign.checks import choice
-from salign.losses import Loss
 from salign.losses.base import going_back
-from salign.losses.cross_entropy import cross_entropy
-from salign.models import Classifier
+from salign.train.tasks import Task
 from salign.types import Batch
 
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 
 
 class Training(LightningModule):
-    """What every training here shares: one rate per step, and an epoch's randomness drawn from (seed, epoch) alone.
+    """The one loop of every training: one rate per step, and an epoch's randomness drawn from (seed, epoch) alone.
 
     So resuming changes nothing, whatever dropout or stochastic depth drew before.
 
     Args:
+        task: what is learned.
         optimizer: makes the optimiser from the parameters.
         rate: factor of the learning rate as a function of the share of training done, in [0, 1).
         seed: decides dropout and the like.
@@ -43,6 +35,7 @@ class Training(LightningModule):
 
     def __init__(
         self,
+        task: Task,
         *,
         optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
         rate: Callable[[float], float],
@@ -50,13 +43,9 @@ class Training(LightningModule):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.task = task
+        task.lay_out(torch.channels_last if channels_last else torch.contiguous_format)
         self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
-
-    def on_train_epoch_start(self) -> None:
-        """Start the epoch's own random stream."""
-        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
-        torch.manual_seed(int(stream.generate_state(1)[0]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, with a learning rate that is a function of the step alone."""
@@ -65,47 +54,18 @@ class Training(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def log_step(self, total: Tensor, parts: dict[str, Tensor], images: int) -> None:
-        """Log a training step: the loss and its parts, means over the epoch."""
-        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=images, sync_dist=True)
-        self.log("loss", total.detach(), prog_bar=True, logger=False)
-
-
-class GuidedTraining(Training):
-    """Trains a classifier with any member of `LOSSES`.
-
-    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy). Where
-    images may have several labels, an answer is right if it is right about every class.
-
-    Args:
-        classifier: the network.
-        loss: a member of `LOSSES`.
-        options: see `Training`.
-    """
-
-    def __init__(self, classifier: Classifier, loss: Loss, **options: Any) -> None:
-        super().__init__(**options)
-        self.classifier = classifier.to(memory_format=self.format)
-        self.loss = loss
-        classes = len(classifier.classes)
-        self.figures = MetricCollection(
-            {"auroc": MultilabelAUROC(classes), "accuracy": MultilabelExactMatch(classes)}
-            if classifier.multi_label
-            else {"auroc": MulticlassAUROC(classes), "accuracy": MulticlassAccuracy(classes, average="micro")}
-        )
-
     def on_train_epoch_start(self) -> None:
-        """Tell the loss where it is, too."""
-        super().on_train_epoch_start()
-        self.loss.epoch = self.current_epoch
+        """Start the epoch's own random stream."""
+        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(stream.generate_state(1)[0]))
+        self.task.begin_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """One forward pass, the loss and its parts."""
-        batch = self.loss.prepare(batch)
-        output = self.classifier(batch.images.contiguous(memory_format=self.format))
-        total, parts = self.loss(output, batch)
-        self.log_step(total, parts, len(batch.labels))
+        """The loss and its parts, whose means over the epoch are logged."""
+        total, parts = self.task(batch)
+        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -114,17 +74,13 @@ class GuidedTraining(Training):
             super().backward(loss, *args, **kwargs)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Collect answers; the saliency term is for training only."""
-        logits = self.classifier(batch.images.contiguous(memory_format=self.format)).logits.float()
-        loss = cross_entropy(logits, batch.labels)
+        """The loss on validation; what the metrics need is collected."""
+        loss = self.task.validate(batch)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        self.figures.update(self.classifier.probabilities(logits), batch.labels.long())
 
     def on_validation_epoch_end(self) -> None:
-        """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""
-        figures = self.figures.compute()
-        self.figures.reset()
-        self.log_dict({f"val/{name}": value for name, value in figures.items()}, prog_bar=True)
+        """Metrics of the whole validation set."""
+        self.log_dict({f"val/{name}": value for name, value in self.task.metrics().items()}, prog_bar=True)
 
 
 def learning_rate(

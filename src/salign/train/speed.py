@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from salign.losses import Loss
 from salign.losses.base import going_back
-from salign.models import Classifier
+from salign.train.tasks import Task
 from salign.types import Batch
 
 
@@ -38,19 +37,17 @@ SETTINGS = (
 
 
 def step_seconds(
-    classifier: Classifier,
-    loss: Loss,
+    task: Task,
     batch: Batch,
     setting: Setting,
     *,
     repeats: int = 3,
     give_up: float = math.inf,
 ) -> float:
-    """Median seconds of forward, loss and backward; the classifier and the loss themselves are left untouched.
+    """Median seconds of forward, loss and backward; the task itself is left untouched.
 
     Args:
-        classifier: on the device to measure.
-        loss: on the same device.
+        task: on the device to measure.
         batch: on the same device.
         setting: what to measure.
         repeats: timed steps, after one that is not.
@@ -60,16 +57,15 @@ def step_seconds(
         SalignError: the loss cannot train this network.
     """
     layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
-    trial, loss = copy.deepcopy(classifier).train().to(memory_format=layout), copy.deepcopy(loss)
-    placed = batch._replace(images=batch.images.contiguous(memory_format=layout))
-    device = placed.images.device
+    trial = copy.deepcopy(task).train()
+    trial.lay_out(layout)
+    device = batch.images.device
     seconds = []
     with torch.random.fork_rng():
         for _ in range(repeats + 1):
             started = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=setting.precision == "bfloat16"):
-                ready = loss.prepare(placed)
-                total = loss(trial(ready.images), ready).total
+                total = trial(batch).total
             with going_back():
                 total.backward()
             trial.zero_grad(set_to_none=True)
@@ -97,10 +93,10 @@ def random_batch(
     return batch.each(lambda values: values.to(device))
 
 
-def fastest(classifier: Classifier, loss: Loss, batch: Batch, settings: Iterable[Setting]) -> dict[Setting, float]:
+def fastest(task: Task, batch: Batch, settings: Iterable[Setting]) -> dict[Setting, float]:
     """Seconds per step of each setting, fastest first; one that is hopelessly slow is measured by a single step."""
     measured: dict[Setting, float] = {}
     for setting in settings:
         give_up = 3 * min(measured.values(), default=math.inf)
-        measured[setting] = step_seconds(classifier, loss, batch, setting, give_up=give_up)
+        measured[setting] = step_seconds(task, batch, setting, give_up=give_up)
     return dict(sorted(measured.items(), key=lambda item: item[1]))

@@ -27,7 +27,7 @@ from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.runs.folder import RunFolder
 from salign.train.prepare import reduced
-from salign.train.recipe import Recipe
+from salign.train.recipe import ClassifyRecipe, Recipe
 
 SHOWN = 6
 """Training images shown in all."""
@@ -104,7 +104,8 @@ def _trained(
 
 def _uses_maps(recipe: Recipe) -> bool:
     data = recipe.data
-    return recipe.loss.build().guided or bool(data.blur_outside) or data.swap_outside > 0
+    guided = isinstance(recipe, ClassifyRecipe) and recipe.loss.build().guided
+    return guided or bool(data.blur_outside) or data.swap_outside > 0
 
 
 def _of_people(rows: Manifest) -> Manifest:

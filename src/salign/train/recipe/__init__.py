@@ -15,9 +15,9 @@ if TYPE_CHECKING:
         SaliencyModelRecipe as SaliencyModelRecipe,
     )
     from salign.train.recipe.recipe import (
+        ClassifyRecipe as ClassifyRecipe,
+        MapsRecipe as MapsRecipe,
         Recipe as Recipe,
-        RunRecipe as RunRecipe,
-        SaliencyRecipe as SaliencyRecipe,
         found_manifest as found_manifest,
     )
     from salign.train.recipe.train import (

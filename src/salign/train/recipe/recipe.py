@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import yaml
 from pydantic import Field, ValidationInfo, model_validator
@@ -17,9 +17,9 @@ from salign.losses import LOSSES
 from salign.readers import file_digest
 from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
-from salign.train.recipe.model import ModelRecipe, SaliencyModelRecipe
+from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
 from salign.train.recipe.presets import PRESETS
-from salign.train.recipe.train import SaliencyTrainRecipe, TrainRecipe
+from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
 
 _LATER: dict[str, dict[str, Any]] = {
     "data": {"seconds_column": None, "multi_label": False, "targets": None},
@@ -30,8 +30,8 @@ _LATER: dict[str, dict[str, Any]] = {
 figures."""
 
 
-class RunRecipe(Section):
-    """What the recipe of any run has, whatever is trained; a subclass adds the sections model, loss and train."""
+class Recipe(Section):
+    """A recipe describes one training run; its task decides which keys the sections model, loss and train have."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
@@ -39,10 +39,18 @@ class RunRecipe(Section):
     """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
     preset: str | None = None
     """A published setting gives the defaults; what the recipe says itself wins."""
+    task: Literal["classify", "maps"] = "classify"
+    """`classify` trains a classifier, `maps` a net that draws the map that a person would draw."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
+    model: NetworkRecipe
+    """The section `model` says which network is trained."""
+    loss: LossRecipe | SaliencyLossRecipe
+    """The section `loss` says what is minimised."""
+    train: TrainOptions
+    """The section `train` says how it is optimised."""
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "recipe", *, files: bool = False) -> Self:
@@ -56,12 +64,23 @@ class RunRecipe(Section):
         Raises:
             SalignError: every fault at once; an unknown key comes with the nearest known one.
         """
+        kind = cls._kind_of(content)
         preset = content.get("preset")
         if preset is not None:
-            one_of(preset, cls.presets, f"{source}: preset")
+            one_of(preset, kind.presets, f"{source}: preset")
         return validated(
-            cls, merge(cls.presets[preset] if preset else {}, cls._in_its_time(content)), source, files=files
+            kind, merge(kind.presets[preset] if preset else {}, kind._in_its_time(content)), source, files=files
         )
+
+    @classmethod
+    def _kind_of(cls, content: dict[str, Any]) -> type[Self]:
+        """The class of the recipe's task. Recipes of nets that draw maps did not always name it."""
+        if cls is not Recipe:
+            return cls
+        given = [section for section in (content.get("model"), content.get("loss")) if isinstance(section, dict)]
+        keys = {key for section in given for key in section}
+        task = content.get("task", "maps" if keys & {"decoder", "width", "target"} else "classify")
+        return cast(type[Self], MapsRecipe if task == "maps" else ClassifyRecipe)
 
     @classmethod
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +134,7 @@ class RunRecipe(Section):
     def fingerprint(self) -> str:
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self._content()
+        del content["task"]  # the keys of the sections tell it
         content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
         for section, later in _LATER.items():
             for key, usual in later.items():
@@ -132,10 +152,10 @@ class RunRecipe(Section):
         return self.model_dump(mode="json")
 
 
-class Recipe(RunRecipe):
-    """A recipe describes one training run."""
+class ClassifyRecipe(Recipe):
+    """A recipe of task `classify` trains a classifier."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS["classify"]
     model: ModelRecipe = ModelRecipe()
     """The section `model` says which network is trained."""
     loss: LossRecipe = LossRecipe()
@@ -144,7 +164,7 @@ class Recipe(RunRecipe):
     """The section `train` says how it is optimised."""
 
     @model_validator(mode="after")
-    def _loss_finds_its_map(self, info: ValidationInfo) -> Recipe:
+    def _loss_finds_its_map(self, info: ValidationInfo) -> ClassifyRecipe:
         if self.model.cam == "none" and Pass.of(info).torch and _looks_at_maps(self.loss):
             others = ", ".join(name for name in LOSSES if not _looks_at_maps(LossRecipe(name=name)))
             raise ValueError(
@@ -161,27 +181,11 @@ def _looks_at_maps(loss: LossRecipe) -> bool:
     return bool(loss.build().needs & {"cam", "grad_cam"})
 
 
-class SaliencyRecipe(RunRecipe):
-    """Training of a net that predicts human maps; only the annotated images of the splits are used."""
+class MapsRecipe(Recipe):
+    """A recipe of task `maps` trains a net that draws maps; only the annotated images of the splits are used."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # MENTOR, Crum & Czajka, arXiv 2310.19545: the public notebook's pretraining. Not reproduced: its division by
-        # zero for blank maps (which stay blank here), and transforms of the image that leave the map where it was.
-        "mentor": {
-            "data": {"image_size": 256, "augment": "none"},
-            "model": {"weights": "imagenet", "decoder": "unet++"},
-            "loss": {"target": "map", "name": "mse"},
-            "train": {
-                "epochs": 11,
-                "batch_size": 4,
-                "optimizer": "adamw",
-                "lr": 1e-4,
-                "weight_decay": 0.0,
-                "schedule": "constant",
-                "select": "loss",
-            },
-        },
-    }
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS["maps"]
+    task: Literal["maps"] = "maps"
     model: SaliencyModelRecipe = SaliencyModelRecipe()
     """The section `model` says which net is trained."""
     loss: SaliencyLossRecipe = SaliencyLossRecipe()

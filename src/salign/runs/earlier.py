@@ -1,0 +1,25 @@
+"""Names of version 0.1 for nets that draw maps; they go with version 0.3.
+
+Such a net is trained by `fit` with a recipe whose task is `maps`, and a classifier starts from one by `model.weights`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from salign.runs.fit import fit
+from salign.runs.folder import RunFolder
+from salign.train.recipe import MapsRecipe, Recipe
+
+SaliencyRecipe = MapsRecipe
+
+
+def fit_saliency(recipe: MapsRecipe, out: Path | str = "runs", **options: Any) -> RunFolder:
+    """See `salign.fit`."""
+    return fit(recipe, out, **options)
+
+
+def start_from(recipe: Recipe, run: Path | str) -> Recipe:
+    """The recipe, with `model.weights: run`."""
+    return recipe.with_values({"model": {"weights": str(RunFolder.open(run).path.resolve())}})

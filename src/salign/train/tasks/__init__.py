@@ -1,0 +1,22 @@
+"""What may be learned: each task in a file, and its line in `TASKS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salign.index import LazyTable, lazy_index
+
+if TYPE_CHECKING:
+    from salign.train.tasks.base import Task as Task
+    from salign.train.tasks.classification import Classification as Classification
+    from salign.train.tasks.map_drawing import MapDrawing as MapDrawing
+
+TASKS: LazyTable[type[Task]] = LazyTable(
+    {
+        "classify": "salign.train.tasks.classification:Classification",
+        "maps": "salign.train.tasks.map_drawing:MapDrawing",
+    }
+)
+"""`task` of a recipe -> what it trains, imported when it is looked up."""
+
+lazy_index(__name__)

@@ -2,11 +2,11 @@
 
     python benchmarks/mutation.py train evaluate --sample 60 --seed 0 --out /tmp/mutants
 
-mutmut (`[tool.mutmut]` in pyproject.toml) makes the changes and runs the tests that reach each. What it cannot do by
-itself is done here: draw a sample, and take each package's own tests alone, in a copy of the tracked files. Writes
-`OUT/PACKAGE.json` (mutant: status) and `OUT/PACKAGE.diff` (those that lived, and those that ran out of time: mutmut's
-limit leaves out what a fixture takes that trains a network, so these are to be tried by hand). `mutmut run`, in a clone
-of the repository, tries all of them; that takes days.
+mutmut (`[tool.mutmut]` in pyproject.toml) makes the changes and runs the tests that reach each. This program adds what
+mutmut cannot do by itself: it draws a sample, and it runs the tests of each package alone, in a copy of the tracked
+files. It writes `OUT/PACKAGE.json` (mutant: status) and `OUT/PACKAGE.diff` (mutants that survived or ran out of
+time; mutmut's limit does not count the time of a fixture that trains a network, so try these by hand). `mutmut
+run`, in a clone of the repository, tries all mutants; that takes days.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ PACKAGES = sorted(
 )
 ALSO = {package: ["test_checks.py"] for package in ("maps", "models", "explain", "evaluate")}
 ALSO["losses"] = ["test_contracts.py", "test_checks.py"]
-"""What tests a package beside the folder of its name; slow tests are left out."""
+"""Test modules of a package outside of the folder of its name."""
 
 
-def tests_of(package: str) -> list[Path]:
-    """The test modules of a package, relative to the repository."""
-    return [*sorted(Path("tests", package).glob("test_*.py")), *(Path("tests", name) for name in ALSO.get(package, []))]
+def tests_of(package: str) -> list[str]:
+    """The test modules of a package, relative to the repository; those marked slow are left out later."""
+    inside = sorted(Path("tests", package).glob("test_*.py"))
+    return [*map(str, inside), *(f"tests/{name}" for name in ALSO.get(package, []))]
 
 
 def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> None:
@@ -49,51 +50,54 @@ def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> N
 
     files = sorted(path for path in Path("src/salign", package).glob("*.py") if only in path.name)
     config().only_mutate = [str(path) for path in files]
-    config().pytest_add_cli_args_test_selection = [str(test) for test in tests_of(package)]
+    config().pytest_add_cli_args_test_selection = tests_of(package)
     names = [
         get_mutant_name(path, name)
         for path in files
         for name in mutate_file_contents(str(path), path.read_text()).mutant_names
     ]
-    made = mutmut.get_mutant_runner
+    get_runner = mutmut.get_mutant_runner
 
-    def runner(children: int) -> Any:
-        one = made(children)
-        one.run_clean_tests = lambda tests: 0  # that they pass has been seen when they were timed
-        return one
+    def get_quick_runner(children: int) -> Any:
+        runner = get_runner(children)
+        runner.run_clean_tests = lambda tests: 0  # they passed already, when they were timed
+        return runner
 
-    mutmut.get_mutant_runner = runner
-    drawn = [names[i] for i in np.sort(np.random.default_rng(seed).permutation(len(names))[:sample])]
-    mutmut._run(drawn, max_children=1)
-    found, _ = mutmut.collect_source_file_mutation_data(mutant_names=drawn)
-    statuses = {name: status_by_exit_code[code] for _, name, code in found}
-    place = out / package.replace("/", "-")
-    place.with_suffix(".json").write_text(json.dumps({"of": len(names), "mutants": statuses}, indent=1))
-    lived = [name for name, status in statuses.items() if status in ("survived", "no tests", "timeout")]
-    diffs = [f"# {name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}" for name in lived]
-    place.with_suffix(".diff").write_text("\n".join(diffs))
-    print(f"{package}: of {len(drawn)} drawn from {len(names)} {len(lived)} not killed: {place}.diff", file=sys.stderr)
+    mutmut.get_mutant_runner = get_quick_runner
+    sampled = [names[i] for i in np.sort(np.random.default_rng(seed).permutation(len(names))[:sample])]
+    mutmut._run(sampled, max_children=1)
+    results, _ = mutmut.collect_source_file_mutation_data(mutant_names=sampled)
+    statuses = {name: status_by_exit_code[code] for _, name, code in results}
+    target = out / package.replace("/", "-")
+    target.with_suffix(".json").write_text(json.dumps({"of": len(names), "mutants": statuses}, indent=1))
+    survivors = [name for name, status in statuses.items() if status in ("survived", "no tests", "timeout")]
+    diffs = [f"# {name}: {statuses[name]}\n{mutmut.get_diff_for_mutant(name)}" for name in survivors]
+    target.with_suffix(".diff").write_text("\n".join(diffs))
+    print(
+        f"{package}: {len(survivors)} of {len(sampled)} sampled mutants survived ({len(names)} in all): {target}.diff",
+        file=sys.stderr,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", nargs="+", choices=PACKAGES, metavar="PACKAGE", help=", ".join(PACKAGES))
     parser.add_argument("--sample", type=int, default=60, help="mutants per package")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--only", default="", help="files whose name contains this")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    asked = parser.parse_args()
-    asked.out = asked.out.resolve()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    arguments.out = arguments.out.resolve()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for package in asked.packages:
+    for package in arguments.packages:
         with tempfile.TemporaryDirectory() as folder:
             for name in tracked.stdout.splitlines():
                 (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, Path(folder) / name)
             if (pid := os.fork()) == 0:  # mutmut reads its configuration once and keeps state: a process each
                 os.chdir(folder)
-                run_package(package, asked.sample, asked.seed, asked.out, asked.only)
+                run_package(package, arguments.sample, arguments.seed, arguments.out, arguments.only)
                 os._exit(0)
             os.waitpid(pid, 0)
 

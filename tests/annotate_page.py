@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from processes import Program, write_to
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
@@ -80,40 +77,29 @@ class Running:
 
     def __init__(self, *arguments: object) -> None:
         """Start it with these arguments and wait until it says where it is."""
-        command = [sys.executable, "-c", "from salign.cli import main; main()", "annotate", *map(str, arguments)]
-        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read to the end
-        quiet = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [*command, "--no-open"], stdout=subprocess.PIPE, stderr=self.log, text=True, env=quiet
-        )
-        assert self.process.stdout is not None
-        self.said: list[str] = []
-        for line in self.process.stdout:
-            self.said.append(line.rstrip("\n"))
-            if "Ctrl-C" in line:
-                break
-        else:
-            raise AssertionError(f"it did not start: {self.said}\n{self.stderr()}")
+        self.process = Program("annotate", *arguments, "--no-open")
+        self.said = self.process.said_until("Ctrl-C")
         links = [line.partition(": ") for line in self.said]
         self.links = {who: address for who, _, address in links if address.startswith("http")}
         self.port = urlsplit(next(iter(self.links.values()))).port
 
     def stderr(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
+        return self.process.err.read_text()
 
     def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; the exit code, and what is printed last."""
+        """Press Ctrl-C; the exit code, and what is printed after it started."""
         self.process.send_signal(signal.SIGINT)
-        rest, _ = self.process.communicate(timeout=20)
-        return self.process.returncode, rest
+        printed, _ = self.process.communicate(20)
+        return self.process.wait(), "".join(printed.splitlines(keepends=True)[len(self.said) :])
 
 
-def serve(folder: Path, url: str | None, port: int, files: int | None = None) -> None:
+def serve(folder: Path, url: str | None, port: int, files: int | None = None, log: Path | None = None) -> None:
     """Serve a study in this process until it is killed: what `Running` does, without the seconds to import.
 
-    With `files` the process may have no more files open than that.
+    With `files` the process may have no more files open than that; with `log` what it prints is written there.
     """
+    if log is not None:
+        write_to(log, log)
     if files is not None:
         import resource
 

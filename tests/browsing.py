@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-COMMAND = "import typer; from salign.cli.annotate import annotate; typer.run(annotate)"
+from processes import Program
 
 
 class Server:
@@ -23,32 +21,18 @@ class Server:
     def __init__(self, folder: Path, *options: str, port: str = "0", **study: Any) -> None:
         self.folder = folder
         (folder / "annotate.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
-        self.log = (folder.parent / f"{folder.name}.log").open("w+")
         self.options = options
         self.start(port)
 
     def start(self, port: str) -> None:
-        command = [sys.executable, "-c", COMMAND, str(self.folder), "--no-open", "--port", port, *self.options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-        assert self.process.stdout is not None
-        self.links = {}
-        for line in self.process.stdout:
-            who, _, address = line.strip().partition(": ")
-            if address.startswith("http"):
-                self.links[who] = address
-            if "Ctrl-C" in line:
-                break
-        else:
-            raise AssertionError(f"the server did not start:\n{Path(self.log.name).read_text()}")
-        self.url = next(iter(self.links.values())).split("/", 3)
-        self.url = "/".join(self.url[:3])
+        self.process = Program("annotate", self.folder, "--no-open", "--port", port, *self.options)
+        told = [line.partition(": ") for line in self.process.said_until("Ctrl-C")]
+        self.links = {who: address for who, _, address in told if address.startswith("http")}
+        self.url = "/".join(next(iter(self.links.values())).split("/", 3)[:3])
 
     def stop(self) -> None:
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
-        self.log.close()
 
 
 class Visitor:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import runpy
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -26,11 +29,23 @@ class Ended(NamedTuple):
 
 def salign(*arguments: object, code: int = 0) -> Ended:
     """Run `salign arguments` and insist on the exit code; anything but SystemExit is a traceback and fails the test."""
+    return _captured(main, ["salign", *map(str, arguments)], code)
+
+
+def script(path: Path, *arguments: object) -> str:
+    """What a script of this repository prints, run as `python path arguments`."""
+    folder = str(path.parent)
+    with mock.patch.object(sys, "path", [folder, *sys.path]):
+        return _captured(
+            lambda: runpy.run_path(str(path), run_name="__main__"), [str(path), *map(str, arguments)], 0
+        ).out
+
+
+def _captured(run: Callable[[], object], argv: list[str], code: int) -> Ended:
     out, err, ended = io.StringIO(), io.StringIO(), 0
-    argv = ["salign", *(str(argument) for argument in arguments)]
     with mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            main()
+            run()
         except SystemExit as stop:
             ended = int(stop.code or 0)
     done = Ended(ended, out.getvalue(), err.getvalue())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 import yaml
 
 import made_study
+from command import script
 from salign.experiment.arms import control_of
 from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
@@ -26,10 +25,7 @@ TIMED = {"reaction_time"}
 
 
 def arena(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, FOLDER / "arena.py", *map(str, arguments)], check=True, capture_output=True, text=True
-    )
-    return done.stdout
+    return script(FOLDER / "arena.py", *arguments)
 
 
 def losses_of(study: Study) -> dict[str, set[Any]]:

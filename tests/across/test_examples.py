@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from processes import Program
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 
 def run(example: Path, folder: Path) -> str:
     """What the example prints, run in an empty folder."""
-    done = subprocess.run([sys.executable, str(example)], cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    program = Program(example, folder=folder)
+    out, err = program.communicate()
+    assert program.returncode == 0, err
+    return out
 
 
 def test_there_are_examples() -> None:

@@ -6,45 +6,31 @@ import hashlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from command import small, written
+from processes import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9 and SIGINT are POSIX signals")]
 
 EPOCHS = 16
 
 
-def heed_ctrl_c():
-    """A shell starts what it puts into the background deaf to SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Training:
     """`salign train` in a process of its own, and what its run folder shows from outside."""
 
     def __init__(self, recipe, out, *options):
-        command = [sys.executable, "-c", "from salign.cli import main; main()", "train", recipe, "--quiet"]
         self.started, self.out = time.time(), out
-        self.process = subprocess.Popen(
-            [*map(str, command), "--out", str(out), *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            preexec_fn=heed_ctrl_c,
-        )
+        self.process = Program("train", recipe, "--quiet", "--out", out, *options)
 
     @property
     def run(self):
         return next(iter(self.out.iterdir()))
 
     def ended(self, code=0):
-        out, err = self.process.communicate(timeout=300)
+        out, err = self.process.communicate()
         assert self.process.returncode == code, out + err
         assert "Traceback" not in err
         return out, err
@@ -66,7 +52,7 @@ class Training:
 
     def kill(self):
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         assert self.process.returncode == -signal.SIGKILL, "it ended before it could be killed"
 
 

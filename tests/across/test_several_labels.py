@@ -49,7 +49,9 @@ def tagged(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(tagged: Path, digits: Path, **data: object) -> dict:
     places = {"manifest": str(tagged), "root": str(digits.parent), "classes": None, "multi_label": True}
-    return small(tagged, name="tags", data={**places, **data}, loss={"alpha": 0.8}, train={"epochs": 10})
+    return small(
+        tagged, name="tags", data={**places, **data}, loss={"alpha": 0.8}, train={"epochs": 5, "batch_size": 10}
+    )
 
 
 @pytest.fixture(scope="module")

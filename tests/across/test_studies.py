@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from command import script
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def prepared(out: Path, *arguments: str) -> pd.DataFrame:
-    subprocess.run([sys.executable, FOLDER / "prepare.py", *arguments, out], check=True, capture_output=True)
+    script(FOLDER / "prepare.py", *arguments, out)
     return Manifest.read(out / "manifest.csv").table
 
 
@@ -48,7 +47,7 @@ def test_digits(tmp_path: Path) -> None:
 
 
 def made_by_machines(*arguments: object) -> None:
-    subprocess.run([sys.executable, FOLDER / "machines.py", *map(str, arguments)], check=True, capture_output=True)
+    script(FOLDER / "machines.py", *arguments)
 
 
 def quick_recipe(name: str, manifest: Path, out: Path) -> Path:

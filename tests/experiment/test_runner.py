@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from command import salign, small, written
+from processes import Program
 from salign.errors import SalignError
 from salign.experiment import runner
 from salign.experiment.report import write_report
@@ -96,12 +97,11 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
 ) -> None:
     study, folder = undisturbed
     path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
-    command = [sys.executable, "-c", "from salign.cli import main; main()", "experiment", path, "--quiet"]
     again = StudyFolder.of(study, tmp_path)
     kills, chance = 0, random.Random(3)
     while kills < 5:
         begun = time.time()
-        process = subprocess.Popen([*map(str, command), "--out", str(tmp_path)], start_new_session=True)
+        process = Program("experiment", path, "--quiet", "--out", tmp_path, session=True)
         while process.poll() is None and time.time() < begun + 120:
             if kills > 2 or any(path.stat().st_mtime > begun for path in again.runs.glob("*/metrics.csv")):
                 break  # still starting, or at work
@@ -124,15 +124,12 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
 def test_workers_end_with_the_process_that_began_them(digits: Path, tmp_path: Path, how: signal.Signals) -> None:
     study = study_of(digits)
     path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
-    command = [sys.executable, "-c", "from salign.cli import main; main()", "experiment", str(path), "--quiet"]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path)], start_new_session=True, stderr=subprocess.PIPE, text=True
-    )
+    process = Program("experiment", path, "--quiet", "--out", tmp_path, session=True)
     while not list(StudyFolder.of(study, tmp_path).runs.glob("*/recipe.yaml")):
         time.sleep(0.1)
     assert len(alive_in_session(process.pid)) >= 2
     process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(60)
     assert process.returncode == (130 if how == signal.SIGTERM else -signal.SIGKILL)
     assert ("stopped. Go on with: salign experiment" in said) == (how == signal.SIGTERM)
     deadline = time.monotonic() + 20
@@ -159,9 +156,7 @@ def test_a_script_without_a_main_guard_whose_processes_are_killed_runs_its_study
     folder = StudyFolder.of(study, tmp_path)
     path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
     (tmp_path / "script.py").write_text(SCRIPT)
-    script = subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py"), str(path), str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    script = Program(tmp_path / "script.py", path, tmp_path)
     while len(list(folder.runs.glob("*/metrics.csv"))) < 2:
         assert script.poll() is None
         time.sleep(0.05)
@@ -169,7 +164,7 @@ def test_a_script_without_a_main_guard_whose_processes_are_killed_runs_its_study
     assert len(family) == 2
     family[0].terminate()
     family[1].kill()
-    said, _ = script.communicate(timeout=300)
+    said, _ = script.communicate()
     assert said.splitlines() == ["[]"]
     assert read_results(study, folder).missing == 0
     assert not any(one.is_running() for one in family)

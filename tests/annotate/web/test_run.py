@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -24,6 +23,7 @@ from PIL import Image
 
 from annotate_page import BOX, Running, serve, write_images
 from command import salign, small, written
+from processes import FORKED
 from salign.annotate.opening import open_collection
 from salign.annotate.records import read_annotation
 from salign.cli.annotate import _command
@@ -45,13 +45,6 @@ def client(port: int, token: str | None = None) -> httpx.Client:
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return httpx.Client(base_url=base, headers=headers, timeout=20)
-
-
-def servers() -> Any:
-    """Where servers start without the seconds to import; what is imported is settled by the first one of a session."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["salign.annotate.web.run", "salign.annotate.opening"])
-    return context
 
 
 def free_port() -> int:
@@ -150,12 +143,11 @@ def test_slow_clients_are_cut_off_while_others_are_served(tmp_path):
 
 
 @pytest.mark.slow
-def test_more_idle_connections_than_open_files_hold_up_nobody(tmp_path, capfd):
+def test_more_idle_connections_than_open_files_hold_up_nobody(tmp_path):
     """A page that was there before is served all the while, one that comes now at once; the log says it once."""
     folder, port = write_images(tmp_path / "photos", 3), free_port()
     open_collection(folder, classes=["a"]).store.close()
-    context = servers()
-    server = context.Process(target=serve, args=(folder, None, port, 400), daemon=True)
+    server = FORKED.Process(target=serve, args=(folder, None, port, 400, tmp_path / "log"), daemon=True)
     server.start()
     idle: list[socket.socket] = []
     with client(port) as page:
@@ -169,7 +161,7 @@ def test_more_idle_connections_than_open_files_hold_up_nobody(tmp_path, capfd):
     server.join()
     for connection in idle:
         connection.close()
-    said = capfd.readouterr().err
+    said = (tmp_path / "log").read_text()
     assert "Traceback" not in said
     assert said.count("refused: more than") == 1
 
@@ -218,10 +210,9 @@ def test_killed_twenty_times_nothing_acknowledged_is_lost_and_nothing_is_doubled
     limits = {"rate": 10_000, "burst": 10_000}
     open_collection(folder, url=url, classes=["a", "b"], annotators_per_image=6, limits=limits).store.close()
     port, stop = free_port(), threading.Event()
-    context = servers()
 
     def start() -> Any:
-        process = context.Process(target=serve, args=(folder, url, port), daemon=True)
+        process = FORKED.Process(target=serve, args=(folder, url, port), daemon=True)
         process.start()
         return process
 

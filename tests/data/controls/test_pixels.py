@@ -126,15 +126,12 @@ def test_dilation_by_hand():
 def offsets(before, after):
     """All moves `(down, right)` that make `after` of `before` with zeros behind, by looking at every pixel."""
     height, width = before.shape
-    found = []
-    for down, right in itertools.product(range(1 - height, height), range(1 - width, width)):
-        moved = np.zeros_like(before)
-        for row, column in np.argwhere(before):
-            if 0 <= row + down < height and 0 <= column + right < width:
-                moved[row + down, column + right] = before[row, column]
-        if np.array_equal(moved, after):
-            found.append((down, right))
-    return found
+    around = np.pad(before, ((height, height), (width, width)))
+    return [
+        (down, right)
+        for down, right in itertools.product(range(1 - height, height), range(1 - width, width))
+        if np.array_equal(around[height - down : 2 * height - down, width - right : 2 * width - right], after)
+    ]
 
 
 @given(st.integers(0, 99), st.text(max_size=5), st.floats(0.02, 0.45))

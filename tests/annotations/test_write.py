@@ -20,7 +20,7 @@ from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 from salign.maps.rasterize import fixation_map, rasterize
-from salign.maps.shapes import Box, Fixation, Polygon, Stroke
+from salign.maps.shapes import Box, Fixation
 from tool_files import (
     MASK,
     coco,
@@ -259,34 +259,6 @@ def test_images_that_differ_in_their_suffix_only_keep_it(images):
     brought = write_annotated([marked("a.png", LEFT), marked("a.bmp", TOP)], images)
     assert brought.manifest.table["id"].tolist() == ["a.bmp", "a.png"]
     assert brought.manifest.table["saliency"].tolist() == ["maps/a.bmp.png", "maps/a.png.png"]
-
-
-def test_shapes_come_back_from_the_file_and_masks_from_the_maps(images):
-    shapes = (Polygon(((1, 1), (9, 2), (5, 15)), times=(1.0, 2.0, 3.0)), Stroke(((3, 3), (20, 9)), (2, 3)))
-    mask = rasterize([Box(3, 3, 9, 9)], SIZE)
-    annotated = [Annotated("a.png", SIZE, "cat", shapes, annotator="ann"), Annotated("b.png", SIZE, "cat", mask=mask)]
-    brought = write_annotated(annotated, images)
-    found = read_marked(brought.manifest, shapes_file(brought.path))
-    assert found[0] == Annotated("images/a.png", SIZE, "cat", shapes, annotator="ann")
-    assert np.array_equal(found[1].mask.decode(), mask)
-    assert [one.mask is None for one in read_marked(brought.manifest)] == [False, False]
-
-
-def test_a_map_is_read_back_as_a_mask_a_blank_one_as_looked_at_and_of_a_machine_by_its_name(images):
-    left = np.zeros(SIZE, np.uint8)
-    left[:, :10], left[:, 10:20] = 128, 127  # from one half of the range on
-    for name, values in (("left", left), ("blank", np.zeros(SIZE, np.uint8))):
-        Image.fromarray(values).save(images / f"{name}.png")
-    (images / "m.csv").write_text(
-        "id,path,label,split,saliency,provenance\n1,a.png,cat,train,left.png,model:net@1\n"
-        "2,b.png,dog,train,blank.png,human:ann\n3,sub/c.png,cat,train,,\n"
-    )
-    found = read_marked(Manifest.read(images / "m.csv"))
-    assert [(one.image, one.label, one.size, one.annotator) for one in found] == [
-        ("a.png", "cat", SIZE, "model:net@1"), ("b.png", "dog", SIZE, None),
-    ]  # fmt: skip
-    assert np.array_equal(found[0].mask.decode(), left == 128)
-    assert found[1].mask is None
 
 
 def test_a_machines_marks_beside_a_persons_are_no_persons_maps(images):

@@ -14,7 +14,7 @@ from salign.annotations.shape_files import read_shapes
 from salign.data.manifest import ONE_PERSON
 from salign.data.manifest.provenance import provenance_column
 from salign.errors import SalignError
-from salign.maps.shapes import Shape
+from salign.maps.shapes import Fixation, Shape
 
 log = logging.getLogger("salign.annotate")
 
@@ -75,6 +75,8 @@ def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
             except SalignError:
                 strange.append(entry.marks.image)
                 continue
+        if any(isinstance(shape, Fixation) for shape in entry.marks.shapes):
+            raise SalignError(f"{path}: the marks on {entry.image!r} are gaze; drafts are areas that can be judged")
         made = Draft(entry.marks.annotator or "unknown", entry.answer, entry.marks.shapes, entry.marks.size)
         found.setdefault(name, []).append(made)
     if strange:

@@ -25,7 +25,8 @@ from timing import environment, ratio, take_turns
 
 from salign.data.manifest import Manifest
 from salign.explain import rise
-from salign.machine.annotate import Maker, NetMaker, TeacherMaker, auto_annotate
+from salign.machine.annotate import auto_annotate
+from salign.machine.makers import Maker, NetMaker, TeacherMaker
 from salign.models import Classifier, SaliencyNet
 
 SIZE, BATCH = 224, 16

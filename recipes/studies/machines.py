@@ -19,7 +19,8 @@ from salign.data.controls import keep_maps
 from salign.data.manifest import PROVENANCE, Manifest
 from salign.data.reading.image import read_saliency
 from salign.evaluate.agreement import pearson
-from salign.machine.annotate import Maker, auto_annotate, maker_of
+from salign.machine.annotate import auto_annotate
+from salign.machine.makers import Maker, maker_of
 from salign.maps import resize
 from salign.runs.fit import fit
 from salign.train.recipe import MapsRecipe, Recipe

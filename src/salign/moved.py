@@ -71,6 +71,14 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
+    "salign.annotate.auto": {
+        "Ensemble": "salign.machine.makers",
+        "NetMaker": "salign.machine.makers",
+        "TeacherMaker": "salign.machine.makers",
+        "maker_of": "salign.machine.makers",
+    },
+    "salign.data.settling": {"drawn": "salign.annotations.draw"},
+    "salign.data.shape_files": {"read_marked": "salign.annotations.read"},
     "salign.types": {
         "SEPARATOR": "salign.class_names",
         "SalignError": "salign.errors",
@@ -97,6 +105,8 @@ class _Alias(Loader):
         """Give it everything that the module has under its new name."""
         content = vars(importlib.import_module(self.home))
         vars(module).update({name: thing for name, thing in content.items() if not name.startswith("__")})
+        if module.__name__ in MOVED_NAMES:
+            vars(module)["__getattr__"] = moved_names(module.__name__)
 
 
 class _Finder(MetaPathFinder):

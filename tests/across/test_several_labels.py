@@ -19,7 +19,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS
-from salign.machine.annotate import maker_of
+from salign.machine.makers import maker_of
 from salign.maps import min_max
 from salign.models import load
 from salign.runs.analyse import analyse_run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import shutil
 
 import numpy as np
@@ -17,10 +15,9 @@ from command import salign, small
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_image, read_saliency, shape_mismatch
 from salign.errors import SalignError
-from salign.explain import cam, grad_cam, rise
-from salign.machine.annotate import Ensemble, NetMaker, TeacherMaker, auto_annotate, maker_of, shape_for
-from salign.maps import min_max
-from salign.models import Classifier, SaliencyNet, load
+from salign.machine.annotate import auto_annotate, shape_for
+from salign.machine.makers import NetMaker, maker_of
+from salign.models import SaliencyNet, load
 from salign.runs.fit import fit
 from salign.train.recipe import Recipe
 
@@ -39,11 +36,6 @@ def manifest(digits, tmp_path):
 
 def net(seed=0):
     return SaliencyNet("test_resnet", image_size=64, width=16, seed=seed)
-
-
-@pytest.fixture
-def images(manifest):
-    return torch.stack([read_image(manifest.image_path(k)).float() / 255 for k in range(6)])
 
 
 def test_empty_cells_are_filled_and_peoples_maps_stay(manifest):
@@ -84,52 +76,6 @@ def test_less_sure_maps_go_to_people_least_sure_first(manifest):
     assert int(done.manifest.machine_made.sum()) == 160 - len(held)
 
 
-@pytest.mark.parametrize("method", ["cam", "grad_cam", "rise"])
-def test_a_teacher_explains_the_true_class_or_what_it_takes_for_it(method, images):
-    teacher = Classifier("test_resnet", ["1", "7", "8"], image_size=64, output_stride=8, seed=2).eval()
-    labels = torch.tensor([2, 0, -1, 1, -1, 2])
-    probabilities = teacher(images).logits.softmax(1).detach()
-    wanted = torch.where(labels >= 0, labels, probabilities.argmax(1))
-    maps, sure = TeacherMaker(teacher, "model:t", method=method, masks=20, seed=3)(images, labels)
-    if method == "rise":
-        raw = rise(teacher, images, wanted, masks=20, generator=torch.Generator().manual_seed(3))
-    else:
-        raw = {"cam": cam, "grad_cam": grad_cam}[method](teacher, images, wanted)
-    torch.testing.assert_close(maps, min_max(raw), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(sure, probabilities.gather(1, wanted[:, None])[:, 0])
-    _, told = TeacherMaker(teacher, "model:t", method="cam", of="predicted")(images, labels)
-    torch.testing.assert_close(told, probabilities.amax(1))
-
-
-def test_an_ensemble_is_the_mean_and_as_sure_as_its_members_agree(images):
-    members = [net(seed) for seed in range(3)]
-    both = Ensemble([NetMaker(one, f"model:{k}@{k}") for k, one in enumerate(members)])
-    assert both.name == "model:0@0+1@1+2@2"
-    maps, sure = both(images, torch.full((6,), -1))
-    each = np.stack([one.eval().predict(images).numpy() for one in members]).astype(np.float64)
-    np.testing.assert_allclose(maps, each.mean(0), atol=1e-5)
-    pairs = [
-        [np.corrcoef(each[a, k].ravel(), each[b, k].ravel())[0, 1] for a, b in itertools.combinations(range(3), 2)]
-        for k in range(6)
-    ]
-    np.testing.assert_allclose(sure, np.clip(np.mean(pairs, axis=1), 0, None), atol=1e-4)
-    same = Ensemble([NetMaker(members[0], "model:a"), NetMaker(members[0], "model:b")])
-    np.testing.assert_allclose(same(images, torch.zeros(6).long())[1], 1, atol=1e-6)
-
-
-def test_a_run_says_what_it_is_and_the_hash_of_its_weights(tmp_path):
-    net().save(tmp_path / "net")
-    Classifier("test_resnet", ["a", "b"], image_size=64).save(tmp_path / "classifier")
-    digest = {
-        name: hashlib.sha256((tmp_path / name / "weights.safetensors").read_bytes()).hexdigest()[:8]
-        for name in ("net", "classifier")
-    }
-    assert maker_of(tmp_path / "net").name == f"model:test_resnet@{digest['net']}"
-    assert maker_of(tmp_path / "classifier", method="rise").name == f"model:test_resnet-rise@{digest['classifier']}"
-    with pytest.raises(SalignError, match="expected a run of"):
-        maker_of(tmp_path)
-
-
 @given(st.tuples(st.integers(2, 6000), st.integers(2, 6000)), st.sampled_from([64, 224, 512]))
 def test_a_map_has_the_shape_of_its_image_and_the_grain_of_what_its_maker_saw(size, longest):
     height, width = shape_for(size, longest)
@@ -160,9 +106,10 @@ def test_what_cannot_be_done_is_refused(manifest, tmp_path):
         auto_annotate(manifest, maker, manifest.root / "m", splits=["val"])
     with pytest.raises(SalignError, match="no row has split 'trian'"):
         auto_annotate(manifest, maker, manifest.root / "m", splits=["trian"])
-    other = NetMaker(SaliencyNet("test_resnet", image_size=96, width=16), "model:b")
-    with pytest.raises(SalignError, match="one image size"):
-        Ensemble([maker, other])
+    for option, value in (("device", "cuda:7"), ("device", "gpu"), ("below", 1.5), ("batch_size", 0)):
+        with pytest.raises(SalignError, match=f"^{option}: expected"):
+            auto_annotate(manifest, maker, manifest.root / "m", **{option: value})
+    assert not (manifest.root / "m").exists()
 
 
 def test_the_command_marks_and_everything_afterwards_says_so(manifest, tmp_path):

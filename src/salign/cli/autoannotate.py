@@ -41,13 +41,13 @@ def autoannotate(
     import torch
 
     from salign.data.manifest import Manifest
-    from salign.errors import SalignError
+    from salign.errors import one_of
     from salign.files import check_output
-    from salign.machine.annotate import METHODS, Ensemble, auto_annotate, maker_of
+    from salign.machine.annotate import auto_annotate
+    from salign.machine.makers import CLASSES, METHODS, Ensemble, maker_of
 
-    for option, value, choices in (("--method", method, METHODS), ("--of", of, ("true", "predicted"))):
-        if value not in choices:
-            raise SalignError(f"{option}: unknown {value!r}; there are {', '.join(choices)}.")
+    one_of(method, METHODS, "--method")
+    one_of(of, CLASSES, "--of")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     read = Manifest.read(manifest, root)
     folder = out or read.root / "machine"

@@ -10,9 +10,8 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,158 +19,21 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from salign.data.manifest import CONFIDENCE, MACHINE, PROVENANCE, Manifest
-from salign.data.manifest.provenance import provenance_of
+from salign import checks
+from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import image_size
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
-from salign.evaluate.agreement import pearson
-from salign.explain import grad_cam, rise
 from salign.files import check_output
-from salign.maps import min_max, resize
+from salign.limits import LARGEST_BATCH
+from salign.machine.makers import Maker
+from salign.maps import resize
 from salign.maps.files import write_map
-from salign.models import Classifier, SaliencyNet
-from salign.models.classifier import CONFIG as CLASSIFIER
-from salign.models.saliency_net import CONFIG as NET
-from salign.models.saved import WEIGHTS
-from salign.readers import file_digest
 
-METHODS = ("cam", "grad_cam", "rise")
-"""How a classifier says where."""
 _WAITING = 64
 """Maps that may wait to be written, so that memory does not grow where the disk is slow."""
-
-
-class Maker(Protocol):
-    """Something that marks images."""
-
-    name: str
-    """`model:<what>@<hash>`."""
-    image_size: tuple[int, int]
-    """(H, W) it takes."""
-    classes: Sequence[str]
-    """Class names it knows; empty where it needs none."""
-
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mark a batch.
-
-        Args:
-            images: `(B, 3, H, W)` in [0, 1].
-            labels: `(B,)` int64 in `classes`, -1 where unknown.
-
-        Returns:
-            Maps `(B, h, w)` in [0, 1], and how sure it is of each `(B,)` in [0, 1].
-        """
-        ...
-
-
-class NetMaker:
-    """A net that learned from people. How sure: the mean of its map, weighted by the map itself."""
-
-    classes: Sequence[str] = ()
-
-    def __init__(self, net: SaliencyNet, name: str) -> None:
-        self.net, self.name, self.image_size = net.eval(), name, net.image_size
-
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict maps; labels are not used."""
-        maps = self.net.predict(images)
-        mass = maps.sum((1, 2))
-        return maps, maps.square().sum((1, 2)) / mass.clamp(min=torch.finfo(mass.dtype).tiny)
-
-
-class TeacherMaker:
-    """A guided classifier (Teaching AI to Teach, arXiv 2306.05527): its map of the class, scaled to [0, 1].
-
-    The class is that of the label where `of` is "true" and the label is known, else the predicted one. How sure: the
-    probability of that class.
-
-    Args:
-        classifier: the teacher.
-        name: `model:<what>@<hash>`.
-        method: "cam", "grad_cam" or "rise".
-        of: "true" or "predicted".
-        masks: number of masks of RISE.
-        seed: decides RISE's masks.
-    """
-
-    def __init__(
-        self, classifier: Classifier, name: str, *, method: str, of: str = "true", masks: int = 1000, seed: int = 0
-    ) -> None:
-        self.classifier, self.name, self.method, self.of = classifier.eval(), name, method, of
-        self.image_size = classifier.image_size
-        self.classes: Sequence[str] = classifier.classes
-        self.masks, self.seed = masks, seed
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Explain one class of every image; CAMs cost the one forward pass that answers."""
-        output = self.classifier(images)
-        probabilities = output.logits.float().softmax(1)
-        wanted = probabilities.argmax(1)
-        if self.of == "true":
-            wanted = torch.where(labels >= 0, labels, wanted)
-        if self.method == "rise":
-            generator = torch.Generator().manual_seed(self.seed)  # the same masks for all images
-            maps = rise(self.classifier, images, wanted, masks=self.masks, generator=generator)
-        elif self.method == "grad_cam":
-            maps = grad_cam(self.classifier, images, wanted)
-        else:
-            maps = output.cam(wanted)
-        return min_max(maps.float()), probabilities.gather(1, wanted[:, None])[:, 0]
-
-
-class Ensemble:
-    """Several makers: the mean of their maps. How sure: the mean correlation between two members' maps, at least 0."""
-
-    def __init__(self, makers: Sequence[Maker]) -> None:
-        sizes = {maker.image_size for maker in makers}
-        if len(makers) < 2 or len(sizes) > 1:
-            raise SalignError(f"an ensemble has two or more members of one image size; got sizes {sorted(sizes)}")
-        known = {tuple(maker.classes) for maker in makers if maker.classes}
-        if len(known) > 1:
-            raise SalignError(f"the members of an ensemble know different classes: {sorted(known)}")
-        self.makers, self.image_size = list(makers), makers[0].image_size
-        self.classes: Sequence[str] = next(iter(known), ())
-        self.name = provenance_of(maker.name for maker in makers)
-
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask all members."""
-        maps = torch.stack([resize(maker(images, labels)[0], self.image_size) for maker in self.makers])
-        pairs = [pearson(one, two).nan_to_num(0.0) for one, two in combinations(maps, 2)]
-        return maps.mean(0), torch.stack(pairs).mean(0).clamp(min=0).float()
-
-
-def maker_of(
-    run: Path | str, *, method: str = "cam", of: str = "true", masks: int = 1000, seed: int = 0, device: str = "cpu"
-) -> Maker:
-    """What a run folder can mark with: the net of `salign saliency train`, or the classifier of `salign train`.
-
-    Raises:
-        SalignError: neither is there, or a classifier of images that may have several labels.
-    """
-    folder = Path(run)
-    if (folder / NET).is_file():
-        net = SaliencyNet.load(folder).to(device)
-        return NetMaker(net, _name(folder, net.config["backbone"]))
-    if (folder / CLASSIFIER).is_file():
-        teacher = Classifier.load(folder).to(device)
-        if teacher.multi_label:
-            raise SalignError(
-                f"{folder}: images may have several labels there (data.multi_label), and a teacher marks the evidence "
-                "for one class. Train a net that marks without classes: salign saliency train."
-            )
-        name = _name(folder, f"{teacher.config['backbone']}-{method}")
-        return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
-    raise SalignError(
-        f"{folder}: neither {NET} nor {CLASSIFIER} there; expected a run of salign saliency train or train."
-    )
-
-
-def _name(folder: Path, what: str) -> str:
-    return f"{MACHINE}{what}@{file_digest(folder / WEIGHTS)[:8]}"
 
 
 @dataclass(frozen=True)
@@ -214,8 +76,12 @@ def auto_annotate(
         progress: show a bar.
 
     Raises:
-        SalignError: nothing to mark, the folder is not inside of the root or not empty, or an image cannot be read.
+        SalignError: nothing to mark, the folder is not inside of the root or not empty, an image cannot be read, a
+            device that is not here, or a number that cannot be.
     """
+    checks.device("device", device)
+    checks.number("below", below, "[0, 1]")
+    checks.number("batch_size", batch_size, f"[1, {LARGEST_BATCH}]", whole=True)
     out = out.resolve()
     if not out.is_relative_to(manifest.root):
         raise SalignError(f"{out}: maps of a manifest lie inside of its root {manifest.root}; choose a folder there.")

@@ -97,6 +97,7 @@ def salign_step(classifier: Classifier, batch: Batch, loss_name: str, setting: S
     net = copy.deepcopy(classifier).to(memory_format=setting.layout)
     placed = batch._replace(images=batch.images.contiguous(memory_format=setting.layout))
     loss = LOSSES[loss_name]()
+    loss.teacher = lambda images: classifier(images).logits  # a network of the same size
     return net, make_step(net, lambda net: loss(net(placed.images), placed).total, setting.dtype)
 
 

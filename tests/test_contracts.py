@@ -13,12 +13,12 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from salign.errors import SalignError
-from salign.losses import LOSSES as NAMED, Cdep, Loss, LossTerms
+from salign.losses import LOSSES as NAMED, Cdep, Distill, Loss, LossTerms
 from salign.models import Classifier, wrap
 from salign.types import Batch, Output
 
 B, K, SIZE = 6, 3, 64
-KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head"}
+KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head", "teacher"}
 
 ONE = torch.arange(B) % K
 SEVERAL = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]]).float()
@@ -34,7 +34,15 @@ class CdepOfNetwork(Cdep):
         super().__init__(decomposes="network", class_weights=class_weights)
 
 
-LOSSES: dict[str, type[Loss]] = {**NAMED, "cdep of network": CdepOfNetwork}
+class DistillOfColours(Distill):
+    """`distill` with a teacher: it answers by the mean of each colour."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        self.teacher = lambda images: 20 * images.mean((2, 3))
+
+
+LOSSES: dict[str, type[Loss]] = {**NAMED, "cdep of network": CdepOfNetwork, "distill": DistillOfColours}
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 both_labels = pytest.mark.parametrize("labels", [ONE, SEVERAL], ids=["one", "several"])
@@ -278,6 +286,7 @@ def test_an_output_of_another_kind_of_head_will_do(name: str, labels: Tensor) ->
 
 
 ANSWERS = {
+    "distill": "the divergence of sigmoids, not of a softmax",
     "evidence": "what is added to all logits changes several answers, and not the one",
     "gain": "the score is a sigmoid, not a softmax",
     "gain_ext": "as gain",

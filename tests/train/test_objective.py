@@ -15,12 +15,14 @@ from salign.train.recipe import LossRecipe
 from second_look import Small, make_batch
 
 ADDABLE = {
-    "cdep", "divisive", "droid", "energy", "evidence", "fmmce", "gain", "gain_ext", "haics", "harmonization", "hbcam",
-    "hint", "l1_guidance", "ppce", "res_g", "res_l", "rrr", "rrr_grad_cam", "sage", "swap",
+    "cdep", "distill", "divisive", "droid", "energy", "evidence", "fmmce", "gain", "gain_ext", "haics", "harmonization",
+    "hbcam", "hint", "l1_guidance", "ppce", "res_g", "res_l", "rrr", "rrr_grad_cam", "sage", "swap",
 }  # fmt: skip
 
 
 def terms_of(loss: Any) -> LossTerms:
+    for part in loss.modules():
+        part.teacher = lambda images: images.mean((2, 3))
     batch = loss.prepare(make_batch())
     return loss(Small()(batch.images), batch)
 
@@ -110,7 +112,7 @@ def test_the_earlier_options_of_swap_are_the_same_to_the_last_bit() -> None:
         objective = recipe.build()
         objective.epoch = 1
         assert torch.equal(objective(output, batch).total, expected)
-        assert recipe.content() == {**old, "class_weights": "none", "also": {}}
+        assert recipe.content() == {**old, "class_weights": "none", "also": {}, "teacher": None}
 
 
 def test_a_weight_of_zero_adds_nothing_as_ever() -> None:

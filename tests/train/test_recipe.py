@@ -78,7 +78,8 @@ def full(manifest) -> dict[str, Any]:
             "cam_class": "true_vs_rest",
             "penalty": "l1",
             "ramp_epochs": 4,
-            "also": {"energy": {"weight": 2.0}},
+            "also": {"energy": {"weight": 2.0}, "distill": {}},
+            "teacher": str(manifest.parent / "teacher"),
         },
         "train": {
             "epochs": 7,
@@ -173,6 +174,14 @@ def test_it_is_frozen(manifest):
         ({"loss": {"name": "ce", "alpha": 0.5}}, "loss ce has no option 'alpha'"),
         ({"loss": {"name": "cyborgs"}}, "swap or viser, got 'cyborgs'; did you mean 'cyborg'?"),
         ({"loss": {"alpha": 1.5}}, "alpha: expected a number from 0 to 1, got 1.5"),
+        (
+            {"loss": {"name": "distill"}},
+            "loss: it has a term that needs a teacher; name a finished run: loss.teacher: RUN",
+        ),
+        (
+            {"loss": {"teacher": "runs/x"}},
+            "loss: no term of it learns from a teacher; add one, as by also: {distill: {}}",
+        ),
         ({"loss": {"also": {"hnit": {}}}}, "got 'hnit'; did you mean 'hint'?"),
         (
             {"loss": {"also": {"hint": {"wieght": 2}}}},
@@ -393,6 +402,7 @@ LEAVES = {
     "loss.penalty": "mse",
     "loss.ramp_epochs": 5,
     "loss.also": {"energy": {"weight": 3.0}},
+    "loss.teacher": "another",
     "train.epochs": 8,
     "train.batch_size": 12,
     "train.optimizer": "sgd",
@@ -430,7 +440,7 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
-    plain = {key: value for key, value in full(manifest)["loss"].items() if key != "also"}
+    plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain})
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
@@ -440,6 +450,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
     assert content["loss"].pop("also") == {}
+    assert content["loss"].pop("teacher") is None
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     content["data"] |= {"manifest": digest, "root": None, "workers": None}
     before = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

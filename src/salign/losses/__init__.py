@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from salign.losses.cross_entropy import CrossEntropy as CrossEntropy, cross_entropy as cross_entropy
     from salign.losses.cyborg import Cyborg as Cyborg, cyborg as cyborg, saliency_distance as saliency_distance
     from salign.losses.decomposition import decomposed as decomposed
+    from salign.losses.distill import Distill as Distill, distillation as distillation
     from salign.losses.divisive import Divisive as Divisive, agreement_inside as agreement_inside
     from salign.losses.entropy import (
         Droid as Droid,
@@ -61,6 +62,7 @@ LOSSES: LazyTable[type[Loss]] = LazyTable(
         "cdep": "salign.losses.cdep:Cdep",
         "ce": "salign.losses.cross_entropy:CrossEntropy",
         "cyborg": "salign.losses.cyborg:Cyborg",
+        "distill": "salign.losses.distill:Distill",
         "divisive": "salign.losses.divisive:Divisive",
         "droid": "salign.losses.entropy:Droid",
         "energy": "salign.losses.model_guidance:Energy",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
@@ -14,6 +14,9 @@ from salign.checks import tensors, values
 from salign.errors import SalignError
 from salign.maps import min_max, resize, varies
 from salign.types import Batch, Output
+
+Teacher = Callable[[Tensor], Tensor]
+"""`(B, 3, H, W)` images in [0, 1] -> `(B, K)` logits of a network that was trained before."""
 
 
 class LossTerms(NamedTuple):
@@ -38,6 +41,8 @@ class Loss(nn.Module, ABC):
     of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
     """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
 
+    teacher: Teacher | None = None
+    """What a loss learns from that needs a `teacher`; given before training. No part of the loss's own weights."""
     class_weights: Tensor | None
     """`(K,)` for the cross-entropy, or None."""
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from salign.config import Pass, Section
 from salign.errors import SalignError, nearest, not_one_of
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from salign.losses import Loss
+    from salign.losses.base import Teacher
 
 _FINITE = ConfigDict(allow_inf_nan=False)
 _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
@@ -36,6 +46,16 @@ class LossRecipe(BaseModel):
     also: dict[str, dict[str, Any]] = {}
     """The weighted terms of these losses are added to the total: name -> options, such as `hint: {form: mse, weight:
     10}`."""
+    teacher: str | None = None
+    """A loss that learns from a teacher, as `distill` does, takes this finished run for it: its folder."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _is_there(cls, folder: str | None, info: ValidationInfo) -> str | None:
+        found = folder is None or folder.startswith("stage:") or (Path(folder) / "model.json").exists()
+        if Pass.of(info).files and not found:
+            raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
+        return folder
 
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
@@ -46,11 +66,16 @@ class LossRecipe(BaseModel):
         for key, (name, _) in self._earlier_names().items():
             if given.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
-        if torch and not faults and (given or self.also):
+        if torch and not faults:
             try:
-                self.build()
+                taught = "teacher" in self.build().needs
             except SalignError as error:
                 faults.append(str(error))
+            else:
+                if taught and self.teacher is None:
+                    faults.append("it has a term that needs a teacher; name a finished run: loss.teacher: RUN")
+                if self.teacher is not None and not taught:
+                    faults.append("no term of it learns from a teacher; add one, as by also: {distill: {}}")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -92,11 +117,12 @@ class LossRecipe(BaseModel):
             key: (name, {**options, **ramp}) for (loss, key), (name, options) in _TERMS.items() if loss == self.name
         }
 
-    def build(self, class_weights: Tensor | None = None) -> Loss:
+    def build(self, class_weights: Tensor | None = None, teacher: Teacher | None = None) -> Loss:
         """The loss with all that is added to it.
 
         Args:
             class_weights: `(K,)` for every cross-entropy in it, as computed from the training labels; None = all alike.
+            teacher: what its terms learn from that need a teacher.
 
         Raises:
             SalignError: An option has a value that its loss refuses, or a loss cannot be added to another.
@@ -108,6 +134,8 @@ class LossRecipe(BaseModel):
             name: LOSSES[name](class_weights=class_weights, **options)
             for name, options in sorted([*self.earlier.values(), *self.also.items()])
         }
+        for loss in (main, *also.values()):
+            loss.teacher = teacher
         return Objective(main, also) if also else main
 
 

@@ -21,10 +21,12 @@ from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelR
 from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
 
+_MAPS = {"cam", "grad_cam"}
+"""What losses ask for that look at a map of evidence."""
 _LATER: dict[str, dict[str, Any]] = {
     "data": {"seconds_column": None, "multi_label": False, "targets": None},
     "model": {"cam": "proved", "head": "timm"},
-    "loss": {"also": {}},
+    "loss": {"also": {}, "teacher": None},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""
@@ -121,6 +123,13 @@ class Recipe(Section):
             if isinstance(root, str) and not is_none(root):
                 data = data | {"root": str(Path(root).resolve())}
             content["data"] = data
+        loss = content.get("loss")
+        if (
+            isinstance(loss, dict)
+            and isinstance(teacher := loss.get("teacher"), str)
+            and not teacher.startswith("stage:")
+        ):
+            content["loss"] = loss | {"teacher": found_manifest(teacher, path)}
         return cls.build(content, str(path), files=files)
 
     def with_values(self, values: dict[str, Any]) -> Self:
@@ -165,8 +174,8 @@ class ClassifyRecipe(Recipe):
 
     @model_validator(mode="after")
     def _loss_finds_its_map(self, info: ValidationInfo) -> ClassifyRecipe:
-        if self.model.cam == "none" and Pass.of(info).torch and _looks_at_maps(self.loss):
-            others = ", ".join(name for name in LOSSES if not _looks_at_maps(LossRecipe(name=name)))
+        if self.model.cam == "none" and Pass.of(info).torch and self.loss.build().needs & _MAPS:
+            others = ", ".join(name for name in LOSSES if not LOSSES[name].needs & _MAPS)
             raise ValueError(
                 f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
                 "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + others
@@ -174,11 +183,10 @@ class ClassifyRecipe(Recipe):
         return self
 
     def _content(self) -> dict[str, Any]:
-        return super()._content() | {"loss": self.loss.content()}
-
-
-def _looks_at_maps(loss: LossRecipe) -> bool:
-    return bool(loss.build().needs & {"cam", "grad_cam"})
+        loss = self.loss.content()
+        if self.loss.teacher is not None and (weights := Path(self.loss.teacher) / "weights.safetensors").is_file():
+            loss["teacher"] = file_digest(weights)
+        return super()._content() | {"loss": loss}
 
 
 class MapsRecipe(Recipe):

@@ -23,6 +23,7 @@ from salign.train.guidance import tell_guidance
 from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines
 from salign.train.recipe import ClassifyRecipe, LossRecipe
 from salign.train.tasks.base import Say, Selection, Task
+from salign.train.teacher import load_teacher
 from salign.types import Batch
 
 
@@ -113,7 +114,10 @@ def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
         weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
         if len(weights) != len(data.classes):
             raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
-    return recipe.build(weights)
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = load_teacher(recipe.teacher, data.classes, multi_label=data.train.manifest.multi_label)
+    return recipe.build(weights, teacher)
 
 
 def _tell_data(data: Prepared, recipe: ClassifyRecipe, say: Say) -> None:

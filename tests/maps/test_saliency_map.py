@@ -65,10 +65,3 @@ def test_unknown_provenance_is_refused(provenance):
 @pytest.mark.parametrize("provenance", ["human:reader 3", "model:rise", "mask", "unknown"])
 def test_known_provenance_is_kept(provenance):
     assert SaliencyMap(torch.zeros(2, 2), provenance).provenance == provenance
-
-
-def test_blank_constant_and_shaped_maps_are_told_apart():
-    blank, flat = SaliencyMap(torch.zeros(2, 2)), SaliencyMap(torch.full((2, 2), 0.5))
-    shaped = SaliencyMap(torch.tensor([[0.0, 0.5]]))
-    assert [m.is_blank for m in (blank, flat, shaped)] == [True, False, False]
-    assert [m.is_constant for m in (blank, flat, shaped)] == [True, True, False]

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from salign.errors import SalignError
 from salign.maps.render import overlay
-from salign.pages.gallery import Item, write_gallery, write_grid_png
+from salign.pages.gallery import Item, write_gallery
 
 IMAGE = torch.randint(0, 256, (3, 250, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 MODEL = torch.tensor([[-4.0, 0.0], [2.0, 8.0]])
@@ -67,8 +67,6 @@ def test_a_machines_map_is_not_called_peoples(tmp_path: Path) -> None:
     assert "human map" not in pages["machine"]
     assert "image, human or machine's map, model map." in pages["both"].replace("&#39;", "'")
     assert "image, human map, model map." in pages["people"]
-    heads = [np.asarray(Image.open(write_grid_png(tmp_path / "g.png", [one])))[:26] for one in (machine, person)]
-    assert (heads[0] != heads[1]).any(), "the sheet names it too"
 
 
 def test_pictures_are_image_human_map_and_scaled_model_map(tmp_path: Path) -> None:
@@ -93,32 +91,9 @@ def test_small_images_are_enlarged_and_flat_maps_are_said() -> None:
     assert item().model_note == ""
 
 
-def test_the_grid_holds_a_row_per_item_and_marks_mistakes(tmp_path: Path) -> None:
-    right = np.asarray(Image.open(write_grid_png(tmp_path / "r.png", [item()])))
-    wrong = np.asarray(Image.open(write_grid_png(tmp_path / "w.png", [item(predicted="dog")])))
-    both = np.asarray(Image.open(write_grid_png(tmp_path / "both.png", [item(), item(predicted="dog")])))
-    head = 26
-    assert len(both) - head == len(right) + len(wrong) - 2 * head
-    assert {page.shape[1] for page in (right, wrong, both)} == {8 + 3 * (240 + 8)}
-    reddish = [((page[-30:, :, 0] > 180) & (page[-30:, :, 1] < 60)).any() for page in (right, wrong)]
-    assert reddish == [False, True]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["both.png", "r.png", "w.png"]
-
-
-def test_the_lines_of_a_caption_stand_below_one_another(tmp_path: Path) -> None:
-    sheet = Image.open(write_grid_png(tmp_path / "g.png", [item(id=f"{'a' * 60} {'b' * 60}")]))
-    below = Image.new("RGB", (752, 2 * 18 + 2 * 8), "white")
-    pen = ImageDraw.Draw(below)
-    for top, line in ((4, f"true cat, predicted cat (91%). {'a' * 60}"), (22, "b" * 60)):
-        pen.text((8, top), line, fill=(30, 30, 30), font=ImageFont.load_default(size=13))
-    assert (np.asarray(sheet)[26 + 200 :] == np.asarray(below)).all()
-
-
 def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SalignError, match="at least one image"):
         write_gallery(tmp_path / "g.html", [], title="g")
-    with pytest.raises(SalignError, match="at least one image"):
-        write_grid_png(tmp_path / "g.png", [])
 
 
 def test_on_real_pictures(shared_data: Path, tmp_path: Path) -> None:

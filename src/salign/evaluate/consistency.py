@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from salign.checks import number
 from salign.errors import SalignError
 from salign.evaluate.agreement import Metric, distribution, metric_of
 from salign.maps import min_max
@@ -73,29 +72,6 @@ def answer_consistency(predicted: ArrayLike) -> float:
     table = _answers(predicted)
     _, codes = np.unique(table, return_inverse=True)
     return _agreeing_pairs(_votes(codes.reshape(table.shape), int(codes.max(initial=-1)) + 1))
-
-
-def fleiss_kappa(predicted: ArrayLike, classes: int) -> float:
-    """Agreement of the answers beyond what their frequencies alone would give (Fleiss 1971).
-
-    Args:
-        predicted: `(R, N)` class numbers in [0, classes): runs are the raters.
-        classes: how many there are.
-
-    Returns:
-        1 for equal answers, 0 for chance, below 0 for less; NaN for fewer than two runs, no images, or one class given
-        to all.
-
-    Raises:
-        SalignError: a class number outside [0, classes).
-    """
-    number("classes", classes, "[1, inf)", whole=True)
-    table = _answers(predicted)
-    if table.size and not 0 <= table.min() <= table.max() < classes:
-        raise SalignError(f"expected class numbers from 0 to {classes - 1}; got {table.min()} to {table.max()}")
-    votes = _votes(table, classes)
-    expected = float(((votes.sum(0) / max(1, votes.sum())) ** 2).sum())
-    return (_agreeing_pairs(votes) - expected) / (1 - expected) if expected < 1 else math.nan
 
 
 def mean_map(maps: ArrayLike) -> Tensor:

@@ -69,13 +69,3 @@ class SaliencyMap:
                 "'fully salient' is unknown. Convert it to floating point in [0, 1]"
             )
         return cls(torch.from_numpy(np.ascontiguousarray(values)), provenance)
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether somebody looked and marked nothing (all zeros)."""
-        return not bool(self.values.any())
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all values are equal (a blank map is constant too): such a map has no shape to learn from."""
-        return bool(self.values.min() == self.values.max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from salign.errors import SalignError
-from salign.files import replacing
-from salign.maps.render import overlay, thumbnail, to_picture
+from salign.maps.render import overlay, to_picture
 from salign.maps.tensor_ops import min_max, resize, varies
 from salign.pages.sheet import Section, Tile, write_sheet
 
 _SIDE = 240
-_GAP = 8
-_LINE = 18
-_PAPER, _FIELD, _INK, _ALARM = (255, 255, 255), (225, 225, 225), (30, 30, 30), (190, 30, 30)
+_FIELD, _INK = (225, 225, 225), (30, 30, 30)
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,8 @@ def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro:
     Raises:
         SalignError: there is nothing to show.
     """
-    _some(items)
+    if not items:
+        raise SalignError("a gallery needs at least one image; got none. Choose another split or filter.")
     kinds = (
         ("Mistakes", [item for item in items if item.wrong]),
         ("Right answers", [item for item in items if item.label is not None and not item.wrong]),
@@ -106,30 +103,6 @@ def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro:
         if members
     ]
     return write_sheet(path, title, sections, intro=intro)
-
-
-def write_grid_png(path: str | Path, items: Sequence[Item]) -> Path:
-    """Write one PNG with a row per item: image, human map, model map, and the caption below, red for a mistake.
-
-    Raises:
-        SalignError: there is nothing to show.
-    """
-    _some(items)
-    path = Path(path)
-    rows = [_row(item) for item in items]
-    width = max(row.width for row in rows)
-    head = _LINE + _GAP
-    sheet = Image.new("RGB", (width, head + sum(row.height for row in rows)), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    for k, name in enumerate(("image", _middle(items), "model map")):
-        pen.text((_GAP + k * (_SIDE + _GAP), _GAP // 2), name, fill=_INK, font=_font())
-    top = head
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    with replacing(path) as partial:
-        sheet.save(partial, "PNG")
-    return path
 
 
 def _middle(items: Sequence[Item]) -> str:
@@ -159,11 +132,6 @@ def _absent(size: tuple[int, int], text: str) -> Image.Image:
     return field
 
 
-def _some(items: Sequence[Item]) -> None:
-    if not items:
-        raise SalignError("a gallery needs at least one image; got none. Choose another split or filter.")
-
-
 def _notes(item: Item) -> str:
     return "; ".join(note for note in (item.human_note, item.model_note) if note)
 
@@ -171,22 +139,3 @@ def _notes(item: Item) -> str:
 def _tile(item: Item) -> Tile:
     note = " · ".join(part for part in (item.id, _notes(item)) if part)
     return Tile(item.pictures(), item.caption, note, flagged=item.wrong)
-
-
-def _row(item: Item) -> Image.Image:
-    pictures = [thumbnail(picture, _SIDE) for picture in item.pictures()]
-    mark = "MISTAKE: " if item.wrong else ""
-    text = f"{mark}{item.caption}. {item.id}" + (f" ({_notes(item)})" if _notes(item) else "")
-    lines = textwrap.wrap(text, 100) or [""]
-    height = max(picture.height for picture in pictures)
-    row = Image.new("RGB", (3 * (_SIDE + _GAP) + _GAP, height + _LINE * len(lines) + 2 * _GAP), _PAPER)
-    for k, picture in enumerate(pictures):
-        row.paste(picture, (_GAP + k * (_SIDE + _GAP), 0))
-    pen = ImageDraw.Draw(row)
-    for k, line in enumerate(lines):
-        pen.text((_GAP, height + _GAP // 2 + k * _LINE), line, fill=_ALARM if item.wrong else _INK, font=_font())
-    return row
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=13)

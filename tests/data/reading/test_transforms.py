@@ -42,44 +42,36 @@ def test_map_and_image_stay_together_under_every_augmentation(name):
 
 
 OPERATIONS = {
-    "resize": v2.Resize((30, 20)),
-    "resize_shorter_edge": v2.Resize(24),
-    "resize_shorter_edge_limited": v2.Resize(24, max_size=28),
-    "horizontal_flip": v2.RandomHorizontalFlip(1.0),
-    "vertical_flip": v2.RandomVerticalFlip(1.0),
-    "crop": v2.RandomCrop((40, 50)),
-    "center_crop": v2.CenterCrop((40, 50)),
-    "pad": v2.Pad((3, 5), fill=0),
-    "pad_reflect": v2.Pad((3, 5), padding_mode="reflect"),
-    "resized_crop": v2.RandomResizedCrop((40, 40), scale=(0.6, 1.0)),
-    "affine": v2.RandomAffine(20, translate=(0.1, 0.1), scale=(0.8, 1.2), shear=5, interpolation=2),
-    "rotate": v2.RandomRotation(40, interpolation=2, expand=True),
-    "perspective": v2.RandomPerspective(0.3, p=1.0),
-    "elastic": v2.ElasticTransform(20.0),
+    "horizontal_flip": (v2.RandomHorizontalFlip(1.0), 0.0),
+    "affine": (v2.RandomAffine(20, translate=(0.1, 0.1), scale=(0.8, 1.2), shear=5, interpolation=2), 1e-6),
+    "rotate": (v2.RandomRotation(40, interpolation=0, expand=True), 1e-6),
+    "perspective": (v2.RandomPerspective(0.3, p=1.0, interpolation=0), 1e-6),
+    "crop": (v2.RandomCrop((40, 50)), 0.0),
 }
+"""Operation, and how far a grey image and its own values as a map may be apart after it."""
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_every_geometric_operation_moves_the_map_as_the_image(name):
+def test_a_geometric_operation_moves_the_map_as_the_image(name):
+    """Those that `AUGMENTATIONS` uses are as soft for the map as for the image; the others go to the nearest pixel."""
+    operation, tolerance = OPERATIONS[name]
     torch.manual_seed(3)
-    image, values = blob()
-    moved, saliency = OPERATIONS[name](tv_tensors.Image(image), MapTensor(values))
+    values = torch.zeros(1, 48, 64)
+    values[:, 12:36, 14:50] = torch.rand(24, 36)  # off the edge, where an image is blended with what fills it
+    moved, saliency = operation(tv_tensors.Image(values.expand(3, -1, -1)), MapTensor(values))
     assert isinstance(saliency, MapTensor)
-    assert saliency.shape[-2:] == moved.shape[-2:]
-    assert (moved.mean(0) - saliency[0]).abs().mean() < 0.02
-    assert name.startswith("center") or not (moved.shape == image.shape and torch.equal(saliency, values))
+    torch.testing.assert_close(saliency.as_subclass(Tensor), moved.as_subclass(Tensor)[:1], rtol=0, atol=tolerance)
+    assert not torch.equal(saliency.as_subclass(Tensor), values)
 
 
-def test_no_geometric_operation_of_torchvision_is_left_to_pass_a_map_through():
+def test_no_geometric_operation_of_torchvision_lets_a_map_pass_through():
     geometric = {function for function in _utils._KERNEL_REGISTRY if function.__module__ == _geometry.__name__}
-    missing = {function.__name__ for function in geometric if MapTensor not in _utils._KERNEL_REGISTRY[function]}
     assert len(geometric) > 10
-    assert missing == set()
-
-
-def test_crops_that_give_several_maps_are_refused():
-    with pytest.raises(SalignError, match="five_crop"):
-        v2.FiveCrop((8, 8))(MapTensor(torch.zeros(1, 16, 16)))
+    for function in geometric - {F.five_crop, F.ten_crop}:
+        _utils._get_kernel(function, MapTensor)  # which raises where there is none
+    for crops in (v2.FiveCrop((8, 8)), v2.TenCrop((8, 8))):
+        with pytest.raises(TypeError, match="not supported"):
+            crops(MapTensor(torch.zeros(1, 16, 16)))
 
 
 def test_colour_operations_leave_the_map_alone():
@@ -96,8 +88,6 @@ def test_the_map_shrinks_by_area_so_that_a_single_pixel_survives():
     _, small = build_transform(7)(torch.zeros(3, 224, 224), values)
     torch.testing.assert_close(small, resize(values, (7, 7)), rtol=0, atol=0)
     assert small.max() > 0
-    kernel = F.resize(MapTensor(values), [7, 7]).as_subclass(Tensor)
-    torch.testing.assert_close(kernel, small, rtol=0, atol=0)
 
 
 def test_bytes_become_floats_as_an_antialiased_resize_of_floats_would():
@@ -124,7 +114,7 @@ def test_a_missing_map_does_not_change_what_happens_to_the_image():
     assert torch.equal(with_map, without)
 
 
-@pytest.mark.parametrize(("size", "augment", "complaint"), [(1, "none", "at least 2"), (8, "flipp", "none, flip")])
+@pytest.mark.parametrize(("size", "augment", "complaint"), [(1, "none", "at least 2"), (8, "flipp", "none, flip or")])
 def test_bad_arguments_are_refused(size, augment, complaint):
     with pytest.raises(SalignError, match=complaint):
         build_transform(size, augment)

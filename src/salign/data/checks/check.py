@@ -19,9 +19,6 @@ from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.manifest.labels import sets_named
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 
-ASPECT_TOLERANCE = 0.01
-"""How far the shape of a map (width over height) may be from that of its image, relatively; then it is resized."""
-
 _CHUNK = 512
 _USED = {
     "train": "there is nothing to train on, unless data.train names other splits",

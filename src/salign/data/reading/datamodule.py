@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from salign.data.reading.dataset import SaliencyDataset, SeededSampler
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.types import Batch
 
 SAMPLING = ("natural", "balanced")
@@ -98,7 +98,7 @@ def predict_loader(dataset: SaliencyDataset, batch_size: int, workers: int | str
 
 
 class SaliencyDataModule(LightningDataModule):
-    """Loaders for training, validation and any number of test sets.
+    """Loaders for training and validation.
 
     Worker processes are kept between epochs; memory is pinned only where there is a CUDA device; sampling knows the
     rank, so give the trainer `use_distributed_sampler=False`. The last batch of an epoch is dropped in training only,
@@ -107,7 +107,6 @@ class SaliencyDataModule(LightningDataModule):
     Args:
         train: training set; every image has a label.
         val: validation set; every image has a label.
-        tests: test sets by name.
         batch_size: images per batch and process.
         workers: processes that read images per loader, or `auto`.
         seed: decides the order and the augmentation.
@@ -122,19 +121,17 @@ class SaliencyDataModule(LightningDataModule):
         *,
         train: SaliencyDataset,
         val: SaliencyDataset,
-        tests: dict[str, SaliencyDataset] | None = None,
         batch_size: int,
         workers: int | str = "auto",
         seed: int,
         sampling: str = "natural",
     ) -> None:
         super().__init__()
-        if sampling not in SAMPLING:
-            raise SalignError(f"unknown sampling {sampling!r}; there are {', '.join(SAMPLING)}")
+        one_of(sampling, SAMPLING, "sampling")
         for name, dataset in (("training", train), ("validation", val)):
             if not len(dataset) or bool((dataset.labels < 0).any()):
                 raise SalignError(f"the {name} set needs at least one image, and a label for every image")
-        self.train, self.val, self.tests = train, val, dict(tests or {})
+        self.train, self.val = train, val
         self.batch_size, self.workers, self.seed, self.sampling = batch_size, workers, seed, sampling
 
     def train_dataloader(self) -> BatchLoader:
@@ -147,13 +144,6 @@ class SaliencyDataModule(LightningDataModule):
     def val_dataloader(self) -> BatchLoader:
         """Batches of the validation set, in order."""
         return _loader(self.val, self._sampler(self.val, shuffle=False), self.batch_size, self.workers, False)
-
-    def test_dataloader(self) -> list[BatchLoader]:
-        """One loader per test set, in the order of `tests`."""
-        return [
-            _loader(test, self._sampler(test, shuffle=False), self.batch_size, self.workers, False)
-            for test in self.tests.values()
-        ]
 
     def _sampler(self, dataset: SaliencyDataset, *, shuffle: bool, weights: Tensor | None = None) -> SeededSampler:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

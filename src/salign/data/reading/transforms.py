@@ -1,7 +1,7 @@
 """Transforms that move an image and its saliency map together.
 
-A map travels as a `MapTensor` through torchvision's v2 transforms. Every geometric operation has a kernel of its own
-here, because torchvision hands a tensor class it does not know through untouched: the image would turn, the map stay.
+A map travels as a `MapTensor` through torchvision's v2 transforms: a mask with soft values. A tensor class that is none
+of torchvision's own would be handed through untouched: the image would turn, and the map stay.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from salign.data.reading.blur import randomly_blurred
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.maps.tensor_ops import resize
 
 
-class MapTensor(tv_tensors.TVTensor):
-    """A saliency map `(..., H, W)` floating point, known to torchvision's v2 transforms.
+class MapTensor(tv_tensors.Mask):
+    """A saliency map `(..., H, W)` floating point, which torchvision's v2 transforms move with its image.
 
-    It resizes softly (area to shrink, bilinear to grow), moves bilinearly, and is 0 where an operation uncovers nothing
-    that anybody looked at. Operations on colour leave it as it is.
+    Every geometric operation treats it as a mask; of those that move pixels by fractions, the ones that `AUGMENTATIONS`
+    uses interpolate bilinearly. It is 0 where an operation uncovers what nobody looked at, and operations on colour
+    leave it as it is.
     """
 
     def __new__(cls, data: Tensor) -> MapTensor:
@@ -34,78 +35,13 @@ class MapTensor(tv_tensors.TVTensor):
         return data.as_subclass(cls)
 
 
-def _kernel(functional: Callable[..., Any]) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register a function on plain tensors as what `functional` does to a `MapTensor`."""
-
-    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def kernel(inpt: MapTensor, *args: Any, **kwargs: Any) -> MapTensor:
-            return MapTensor(function(inpt.as_subclass(Tensor), *args, **kwargs))
-
-        v2.functional.register_kernel(functional, MapTensor)(kernel)
-        return function
-
-    return register
-
-
-for _functional, _plain in (
-    (F.horizontal_flip, F.horizontal_flip_image),
-    (F.vertical_flip, F.vertical_flip_image),
-    (F.crop, F.crop_image),
-    (F.center_crop, F.center_crop_image),
-):
-    _kernel(_functional)(_plain)
-
-
-@_kernel(F.resize)
-def _resize(maps: Tensor, size: int | Sequence[int] | None, *_: Any, max_size: int | None = None, **__: Any) -> Tensor:
-    if not isinstance(size, Sequence) or len(size) != 2:  # one number: the shorter edge; ask torchvision
-        like = maps.new_empty((1, *maps.shape[-2:]), device="meta")
-        return resize(maps, tuple(F.resize_image(like, size, max_size=max_size).shape[-2:]))
-    return resize(maps, (size[0], size[1]))
-
-
-@_kernel(F.resized_crop)
-def _resized_crop(
-    maps: Tensor, top: int, left: int, height: int, width: int, size: Sequence[int], *_: Any, **__: Any
-) -> Tensor:
-    return _resize(F.crop_image(maps, top, left, height, width), size)
-
-
-@_kernel(F.pad)
-def _pad(maps: Tensor, padding: Any, fill: Any = None, padding_mode: str = "constant") -> Tensor:
-    return F.pad_image(maps, padding, fill=0, padding_mode=padding_mode)
-
-
-@_kernel(F.affine)
+@v2.functional.register_kernel(F.affine, MapTensor)
 def _affine(
     maps: Tensor, angle: float, translate: Any, scale: float, shear: Any, *_: Any, center: Any = None, **__: Any
-) -> Tensor:
-    return F.affine_image(maps, angle, translate, scale, shear, InterpolationMode.BILINEAR, center=center)
-
-
-@_kernel(F.rotate)
-def _rotate(
-    maps: Tensor, angle: float, interpolation: Any = None, expand: bool = False, center: Any = None, fill: Any = None
-) -> Tensor:
-    return F.rotate_image(maps, angle, InterpolationMode.BILINEAR, expand=expand, center=center)
-
-
-@_kernel(F.perspective)
-def _perspective(
-    maps: Tensor, startpoints: Any, endpoints: Any, *_: Any, coefficients: Any = None, **__: Any
-) -> Tensor:
-    return F.perspective_image(maps, startpoints, endpoints, InterpolationMode.BILINEAR, coefficients=coefficients)
-
-
-@_kernel(F.elastic)
-def _elastic(maps: Tensor, displacement: Tensor, *_: Any, **__: Any) -> Tensor:
-    return F.elastic_image(maps, displacement, InterpolationMode.BILINEAR)
-
-
-@_kernel(F.ten_crop)
-@_kernel(F.five_crop)
-def _refuse(maps: Tensor, *_: Any, **__: Any) -> Tensor:
-    raise SalignError("five_crop and ten_crop give several maps per image, which no dataset here expects; use crop")
+) -> MapTensor:
+    """Masks are moved to the nearest pixel; a map is not of classes, and moves as softly as its image."""
+    plain = maps.as_subclass(Tensor)
+    return MapTensor(F.affine_image(plain, angle, translate, scale, shear, InterpolationMode.BILINEAR, center=center))
 
 
 AUGMENTATIONS: dict[str, Callable[[], list[v2.Transform]]] = {
@@ -178,8 +114,7 @@ def build_transform(
     size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if min(size) < 2:
         raise SalignError(f"image_size is at least 2 pixels; got {image_size}")
-    if augment not in AUGMENTATIONS:
-        raise SalignError(f"unknown augmentation {augment!r}; there are {', '.join(AUGMENTATIONS)}")
+    one_of(augment, AUGMENTATIONS, "augment")
     if not all(0 < sigma < math.inf for sigma in blur):
         raise SalignError(f"blur_outside: sigmas are above 0 pixels; got {', '.join(map(str, blur))}")
     return JointTransform(size, augment, tuple(blur))

@@ -117,7 +117,7 @@ def ours(manifest: Manifest, chosen: ImageSet, arm: str, epochs: int, seed: int)
             }
         )
         run = salign.fit(recipe, name, progress=False, say=lambda line: None)
-        answers = pd.read_csv(run.predictions("test"))
+        answers = pd.read_csv(run.predictions_file("test"))
     return float(auroc(answers[f"prob_{chosen.positive}"], answers["label"] == chosen.positive))
 
 

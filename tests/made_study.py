@@ -44,12 +44,12 @@ def made(out: Path, manifest: Path, of: Study, quality: Mapping[str, float] = QU
         run = folder.run(cell)
         generator = np.random.default_rng([cell.seed, cell.images + 1, sum(map(ord, cell.arm))])
         run.path.mkdir(parents=True, exist_ok=True)
-        run.recipe.write_text(cell.recipe.to_yaml())
+        run.recipe_file.write_text(cell.recipe.to_yaml())
         arrays: dict[str, Any] = {}
         figures: dict[str, dict[str, float]] = {}
         for name, rows in sets.items():
             share = 0.95 if name == "test_iid" else _share(cell, quality)
-            right = answers(run.predictions(name), rows, share, generator)
+            right = answers(run.predictions_file(name), rows, share, generator)
             arrays |= maps(name, rows, right, cell, generator)
             noise = generator.normal(0, 0.02)
             figures[name] = {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from salign.maps import SaliencyMap as SaliencyMap
     from salign.models import Classifier as Classifier, load as load
     from salign.runs.fit import fit as fit
+    from salign.runs.run import Run as Run
     from salign.train.recipe import Recipe as Recipe
     from salign.types import Batch as Batch, Output as Output
 

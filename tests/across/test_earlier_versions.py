@@ -19,8 +19,8 @@ from salign.data.reading.transforms import build_transform
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import Study, expand
 from salign.runs.analyse import analyse_run
-from salign.runs.folder import RunFolder
 from salign.runs.predict import predict_batches
+from salign.runs.run import Run
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "earlier"
 CLASSIFIER, NET = "classifier-514566d3", "maps-0858044f"
@@ -84,7 +84,7 @@ def test_figures_of_a_run_are_computed_again_as_they_were(earlier):
 
 
 def test_a_classifier_answers_as_it_did(earlier):
-    run = RunFolder.open(earlier / "runs" / CLASSIFIER)
+    run = Run.open(earlier / "runs" / CLASSIFIER)
     classifier = salign.load(run.path)
     manifest = salign.Manifest.read(earlier / "data" / "manifest.csv").select(["far"])
     dataset = SaliencyDataset(manifest, classifier.classes, build_transform(32))
@@ -94,7 +94,7 @@ def test_a_classifier_answers_as_it_did(earlier):
 
 
 def test_an_analysis_comes_out_as_it_did(earlier):
-    run, written = RunFolder.open(earlier / "runs" / CLASSIFIER), WRITTEN / "runs" / CLASSIFIER / "analysis"
+    run, written = Run.open(earlier / "runs" / CLASSIFIER), WRITTEN / "runs" / CLASSIFIER / "analysis"
     (run.path / "analysis" / "done").unlink()
     analyse_run(run, images=8)
     assert (run.path / "analysis" / "done").read_bytes() == (written / "done").read_bytes()

@@ -24,7 +24,7 @@ from salign.maps import min_max
 from salign.models import load
 from salign.runs.analyse import analyse_run
 from salign.runs.compare import compare_runs, read_maps
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 from salign.train.prepare import balanced_weights, prepare
 from salign.train.recipe import DataRecipe, Recipe
 
@@ -55,29 +55,29 @@ def recipe(tagged: Path, digits: Path, **data: object) -> dict:
 
 
 @pytest.fixture(scope="module")
-def run(tagged: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def run(tagged: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("runs")
     said = salign("train", written(folder / "tags.yaml", recipe(tagged, digits)), "--out", folder / "runs", "--quiet")
     assert "training: 200 images (100 even, 100 low, 80 three), 200 with a saliency map" in said.out
     (path,) = (folder / "runs").iterdir()
-    return RunFolder.open(path)
+    return Run.open(path)
 
 
-def answers(run: RunFolder, name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+def answers(run: Run, name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     """The table; labels, predicted and probabilities `(N, K)`."""
-    table = pd.read_csv(run.predictions(name), dtype=str, keep_default_na=False)
+    table = pd.read_csv(run.predictions_file(name), dtype=str, keep_default_na=False)
     named = [np.array([[k in cell.split(";") for k in CLASSES] for cell in table[c]]) for c in ("label", "predicted")]
     return table, *named, table[[f"prob_{name}" for name in CLASSES]].astype(float).to_numpy()
 
 
-def test_it_learns_what_the_colour_says(run: RunFolder) -> None:
+def test_it_learns_what_the_colour_says(run: Run) -> None:
     figures = pd.read_csv(run.evaluation).query("group_column.isna()").set_index(["split", "metric"])["value"]
     for name in SETS:
         assert figures[name, "auroc_macro"] > 0.9
         assert figures[name, "accuracy_macro"] > 0.75
 
 
-def test_the_tables_say_what_the_manifest_and_the_logits_say(run: RunFolder, tagged: Path) -> None:
+def test_the_tables_say_what_the_manifest_and_the_logits_say(run: Run, tagged: Path) -> None:
     whole = pd.read_csv(tagged, dtype=str, keep_default_na=False).set_index("id")
     for name in SETS:
         table, labels, predicted, probabilities = answers(run, name)
@@ -89,7 +89,7 @@ def test_the_tables_say_what_the_manifest_and_the_logits_say(run: RunFolder, tag
         assert (table["label"] == "").sum() == sum(not one for one in expected) > 0
 
 
-def test_figures_are_those_of_scikit_learn_on_the_saved_answers(run: RunFolder) -> None:
+def test_figures_are_those_of_scikit_learn_on_the_saved_answers(run: Run) -> None:
     figures = pd.read_csv(run.evaluation)
     whole = figures[figures["group_column"].isna()].set_index(["split", "metric"])
     for name in SETS:
@@ -109,7 +109,7 @@ def test_figures_are_those_of_scikit_learn_on_the_saved_answers(run: RunFolder) 
     assert by_decoy["note"].str.contains("not even, low, three").all()
 
 
-def test_the_epoch_that_is_kept_is_the_one_whose_figures_are_best(run: RunFolder) -> None:
+def test_the_epoch_that_is_kept_is_the_one_whose_figures_are_best(run: Run) -> None:
     epochs = pd.read_csv(run.metrics)
     best = epochs[epochs["val/auroc"] == epochs["val/auroc"].max()].iloc[-1]
     _, labels, predicted, probabilities = answers(run, "val")
@@ -118,7 +118,7 @@ def test_the_epoch_that_is_kept_is_the_one_whose_figures_are_best(run: RunFolder
     assert best["val/loss"] == pytest.approx(metrics.log_loss(labels.ravel(), probabilities.ravel()), abs=1e-5)
 
 
-def test_evaluate_gives_the_same_again_and_refuses_what_asks_for_one_class(run: RunFolder) -> None:
+def test_evaluate_gives_the_same_again_and_refuses_what_asks_for_one_class(run: Run) -> None:
     before = run.evaluation.read_bytes()
     assert "accuracy_macro" in salign("evaluate", run.path).out
     assert run.evaluation.read_bytes() == before
@@ -129,7 +129,7 @@ def test_evaluate_gives_the_same_again_and_refuses_what_asks_for_one_class(run: 
     assert run.evaluation.read_bytes() == before
 
 
-def test_predict_answers_as_training_did(run: RunFolder, digits: Path, tmp_path: Path) -> None:
+def test_predict_answers_as_training_did(run: Run, digits: Path, tmp_path: Path) -> None:
     """And maps are the mean over what is predicted; zeros where that is nothing."""
     out, maps = tmp_path / "out.csv", tmp_path / "maps"
     salign("predict", run.path, digits.parent / "images" / "val", "--out", out, "--maps", maps, "--workers", 0)
@@ -148,7 +148,7 @@ def test_predict_answers_as_training_did(run: RunFolder, digits: Path, tmp_path:
     np.testing.assert_allclose(drawn[several], 255 * min_max(cams.mean(0)[None])[0], atol=0.51)
 
 
-def test_explain_shows_several_and_what_cannot_says_so(run: RunFolder) -> None:
+def test_explain_shows_several_and_what_cannot_says_so(run: Run) -> None:
     page = Path(salign("explain", run.path, "--images", 30).out.split("wrote ")[1].split(". Next")[0]).read_text()
     table, _, _, _ = answers(run, "test_iid")
     shown = [f"true {row.label or 'none'}, predicted {row.predicted or 'none'} (" for row in table.itertuples()]
@@ -159,10 +159,10 @@ def test_explain_shows_several_and_what_cannot_says_so(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("of", ["predicted", "true"])
-def test_analyse_compares_the_mean_map_of_the_images_classes(run: RunFolder, tmp_path: Path, of: str) -> None:
-    copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy"))
+def test_analyse_compares_the_mean_map_of_the_images_classes(run: Run, tmp_path: Path, of: str) -> None:
+    copy = Run(shutil.copytree(run.path, tmp_path / "copy"))
     found = analyse_run(copy, sets=["val"], images=25, of=of)
-    content = Recipe.read(run.recipe).data
+    content = Recipe.read(run.recipe_file).data
     manifest = Manifest.read(content.manifest, content.root, multi_label=True)
     table, labels, predicted, _ = answers(run, "val")
     order = np.random.default_rng(0).permutation(len(table))[:25]
@@ -234,7 +234,9 @@ def test_balanced_weights_go_by_labels() -> None:
     assert torch.equal(balanced_weights(one_hot, 3), balanced_weights(one_hot.argmax(1), 3))
 
 
-def test_the_recipe_is_kept_whole(run: RunFolder) -> None:
-    assert Recipe.read(run.recipe).data.multi_label
+def test_the_recipe_is_kept_whole(run: Run) -> None:
+    assert Recipe.read(run.recipe_file).data.multi_label
     assert load(run.path).multi_label
-    assert Manifest.read(Recipe.read(run.recipe).data.manifest, Recipe.read(run.recipe).data.root, multi_label=True)
+    assert Manifest.read(
+        Recipe.read(run.recipe_file).data.manifest, Recipe.read(run.recipe_file).data.root, multi_label=True
+    )

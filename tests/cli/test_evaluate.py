@@ -8,7 +8,7 @@ import pytest
 
 from command import salign
 from salign.cli.show import run_figures
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_run_from_before_the_threshold_was_kept_shows_the_rounded_one(run, cap
     config = json.loads((run / "model.json").read_text())
     chosen = config.pop("threshold")["probability"]
     (run / "model.json").write_text(json.dumps(config))
-    run_figures(RunFolder(run))
+    run_figures(Run(run))
     said = capsys.readouterr().out
     assert f"threshold {chosen:.4g} fixed beforehand" in said
     assert repr(chosen) not in said

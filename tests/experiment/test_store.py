@@ -12,13 +12,13 @@ from salign.evaluate.agreement import METRICS
 from salign.evaluate.tables import read_figures
 from salign.experiment import store
 from salign.experiment.store import cell_file, read_cell, summarise
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 WHOLE = {"seconds": 1.5, "figures": {"test": {"auroc": 0.75, "agreement/cc": float("nan")}}}
 
 
 def with_cell(folder, content):
-    run = RunFolder(folder)
+    run = Run(folder)
     cell_file(run).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return run
 
@@ -27,7 +27,7 @@ def test_a_whole_cell_is_read(tmp_path):
     found = read_cell(with_cell(tmp_path, WHOLE))
     assert (found.seconds, found.figures["test"]["auroc"]) == (1.5, 0.75)
     assert math.isnan(found.figures["test"]["agreement/cc"])
-    assert read_cell(RunFolder(tmp_path / "other")) is None
+    assert read_cell(Run(tmp_path / "other")) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def quoted(name):
 
 def test_a_cell_keeps_the_figures_of_every_set_under_its_name(tmp_path, monkeypatch):
     """Groups are not the whole set, also where a column or a group is called NA."""
-    run = RunFolder(tmp_path)
+    run = Run(tmp_path)
     rows = [(name, "", "", "accuracy", k / 100, "", "", 9, "") for k, name in enumerate(ODD)]
     rows += [(name, "NA", "NA", "accuracy", 0.99, "", "", 3, "") for name in ODD]
     rows += [

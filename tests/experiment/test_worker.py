@@ -20,7 +20,7 @@ from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results,
 from salign.experiment.study import expand
 from salign.experiment.worker import Outcome, Task, run_task
 from salign.files import replace_text
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 
 @contextmanager
@@ -94,6 +94,7 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
         trained.append((recipe, out, resume, progress, say))
         begun.set()
         assert go_on.wait(60)
+        return Run.of(recipe, out)
 
     def summed_up(run, seconds, **options):
         summed.append(options)
@@ -131,7 +132,7 @@ def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypat
     asked = []
     tables = {"agreement": agreement, "reliance": relied}
     monkeypatch.setattr(store, "analyse_run", lambda run, **options: asked.append(options) or tables)
-    run = RunFolder.of(cell.recipe, tmp_path)
+    run = Run.of(cell.recipe, tmp_path)
     run.path.mkdir()
     run.evaluation.write_text(
         "split,group_column,group,metric,value,low,high,n,note\n"

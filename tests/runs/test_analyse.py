@@ -22,7 +22,7 @@ from salign.models import load
 from salign.runs import analyse as module
 from salign.runs.analyse import NAMED, analyse_run
 from salign.runs.compare import read_maps
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 from salign.train.recipe import Recipe
 
 SETS = ("val", "test_iid", "test_ood")
@@ -31,13 +31,13 @@ SETS = ("val", "test_iid", "test_ood")
 @pytest.fixture
 def run(trained, tmp_path):
     """A copy of the finished run that may be changed."""
-    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    return Run(shutil.copytree(trained, tmp_path / "run"))
 
 
 def one_by_one(run, digits, name, images, seed, of):
     """The images drawn, in the order drawn, each read, shown to the model and compared by itself."""
     classifier = load(run.path)
-    table = pd.read_csv(run.predictions(name), dtype=str)
+    table = pd.read_csv(run.predictions_file(name), dtype=str)
     order = np.random.default_rng(seed).permutation(len(table))[:images]
     manifest = Manifest.read(digits)
     rows = [int(np.flatnonzero(manifest.table["id"] == table["id"][k])[0]) for k in order]
@@ -108,7 +108,7 @@ def test_reliance_is_measured_on_the_same_images(run, digits):
 
 
 def test_all_runs_of_a_study_see_the_same_images(run, trained, tmp_path):
-    other = RunFolder(shutil.copytree(trained, tmp_path / "other"))
+    other = Run(shutil.copytree(trained, tmp_path / "other"))
     analyse_run(run, images=10)
     analyse_run(other, sets=["test_ood", "test_ood"], images=10)
     first, second = read_maps(run), read_maps(other)
@@ -122,7 +122,7 @@ def test_the_same_question_is_answered_from_what_is_there(run, monkeypatch):
     first = analyse_run(run, images=5, sets=["val"])
     done = run.path / "analysis" / "done"
     assert json.loads(done.read_text()) == {"sets": ["val"], "images": 5, "of": "predicted", "seed": 0}
-    monkeypatch.setattr(module, "load", lambda path: pytest.fail("the network was loaded again"))
+    monkeypatch.setattr(Run, "model", lambda run: pytest.fail("the network was loaded again"))
     again = analyse_run(run, images=5, sets=["val"])
     for kind, table in first.items():
         pd.testing.assert_frame_equal(again[kind], table, check_exact=True)
@@ -156,9 +156,9 @@ def with_manifest(run, digits, change, root=None):
     """Let the run's recipe point to a changed copy of its manifest."""
     table = change(pd.read_csv(digits, dtype=str))
     table.to_csv(run.path / "manifest.csv", index=False)
-    content = yaml.safe_load(run.recipe.read_text())
+    content = yaml.safe_load(run.recipe_file.read_text())
     content["data"] |= {"manifest": str(run.path / "manifest.csv"), "root": str(root or digits.parent)}
-    run.recipe.write_text(yaml.safe_dump(content))
+    run.recipe_file.write_text(yaml.safe_dump(content))
 
 
 def test_images_without_a_marked_map_give_maps_and_nothing_else(run, digits):
@@ -201,9 +201,9 @@ def test_mistakes_say_what_there_is(run, digits):
         with pytest.raises(SalignError, match=message):
             analyse_run(run, **options)
     assert not (run.path / "analysis").exists()
-    with_manifest(run, digits, lambda table: table[table["split"] != "test_ood"])
+    with_manifest(run, digits, lambda table: table[(table["split"] != "test_ood") | (table["label"] == "1")])
     with pytest.raises(SalignError, match=r"has no image 'test_ood_.*no longer the manifest of this run"):
-        analyse_run(run)
+        analyse_run(Run(run.path))
 
 
 @pytest.mark.parametrize(("named", "number"), [(None, 1), ("1", 0), ("7", 1)])
@@ -214,21 +214,22 @@ def test_the_class_to_detect_is_that_of_the_recipe(run, monkeypatch, named, numb
     monkeypatch.setattr(
         module, "reliance", lambda *given, **options: asked.append(options) or measured(*given, **options)
     )
-    run.recipe.write_text(Recipe.read(run.recipe).with_values({"data": {"positive": named}}).to_yaml())
+    run.recipe_file.write_text(Recipe.read(run.recipe_file).with_values({"data": {"positive": named}}).to_yaml())
     analyse_run(run, sets=["test_ood"], images=4)
     assert [options["positive"] for options in asked] == [number]
 
 
 def test_of_three_classes_none_is_the_one_to_detect(run, monkeypatch):
     ids, asked = run.read_predictions("test_ood", ["1", "7"]), []
-    classifier = SimpleNamespace(classes=["1", "4", "7"], to=lambda device: classifier)
+    classifier = SimpleNamespace(to=lambda device: classifier)
 
     def analysed(*given, positive, **options):
         asked.append(positive)
         raise SalignError("enough seen")
 
-    monkeypatch.setattr(module, "load", lambda path: classifier)
-    monkeypatch.setattr(RunFolder, "read_predictions", lambda *given, **options: ids)
+    monkeypatch.setattr(Run, "model", lambda run: classifier)
+    monkeypatch.setattr(Run, "classes", ("1", "4", "7"))
+    monkeypatch.setattr(Run, "read_predictions", lambda *given, **options: ids)
     monkeypatch.setattr(module, "_analyse_set", analysed)
     with pytest.raises(SalignError, match="enough seen"):
         analyse_run(run, sets=["test_ood"], images=4)

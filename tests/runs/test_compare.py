@@ -12,7 +12,7 @@ import pytest
 from mutations import survive
 from salign.errors import SalignError
 from salign.runs.compare import compare_runs, read_maps
-from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 
 def analysed(path, classes=("a", "b"), **sets):
@@ -32,7 +32,7 @@ def analysed(path, classes=("a", "b"), **sets):
         }
     np.savez(path / "analysis" / "maps.npz", **arrays)
     (path / "analysis" / "done").touch()
-    return RunFolder(path)
+    return Run(path)
 
 
 def answer(path, ids, classes, predicted):
@@ -130,7 +130,7 @@ def run(tmp_path):
     folder.mkdir()
     (folder / "done").write_text("")
     np.savez_compressed(folder / "maps.npz", **GOOD)
-    return RunFolder(tmp_path)
+    return Run(tmp_path)
 
 
 def test_they_come_back(run):

@@ -38,7 +38,7 @@ def test_a_finished_folder_holds_what_it_promises(trained, digits):
     wanted = {"recipe.yaml", "environment.json", "metrics.csv", "model.json", "weights.safetensors", "evaluation.csv"}
     wanted |= {"done", "predictions/val.csv", "predictions/test_iid.csv", "predictions/test_ood.csv"}
     assert wanted == {name for name in names if not name.startswith("tensorboard")}
-    recipe = Recipe.read(folder.recipe)
+    recipe = Recipe.read(folder.recipe_file)
     assert recipe == Recipe.build(small(digits))
     assert folder.path.name == f"small-{recipe.fingerprint()}"
     metrics = pd.read_csv(folder.metrics)
@@ -99,7 +99,7 @@ def test_resuming_keeps_the_number_format_it_began_with(digits, tmp_path, monkey
     go_on()
     order.reverse()
     finished, said = run(recipe, tmp_path, resume=True)
-    resolved = Recipe.read(finished.recipe).train
+    resolved = Recipe.read(finished.recipe_file).train
     assert (resolved.precision, resolved.memory_format) == SETTINGS[0]
     assert "measured" not in said
     assert finished.path == RunFolder.of(recipe, tmp_path).path
@@ -116,7 +116,7 @@ def test_auto_takes_the_fastest_of_what_is_allowed_and_says_so(digits, tmp_path,
     monkeypatch.setattr(module, "fastest", measured)
     finished, said = run(quick(digits, train={"precision": asked, "memory_format": "auto"}), tmp_path)
     assert offered == [setting for setting in SETTINGS if asked in ("auto", setting.precision)]
-    resolved = Recipe.read(finished.recipe).train
+    resolved = Recipe.read(finished.recipe_file).train
     assert (resolved.precision, resolved.memory_format) == offered[-1]
     assert f"{offered[-1]} 1 ms" in said
 

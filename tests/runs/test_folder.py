@@ -16,8 +16,9 @@ from salign.experiment.report.answers import read_answers
 from salign.files import replace_text
 from salign.runs.analyse import analyse_run
 from salign.runs.compare import answers_note
+from salign.runs.evaluate import evaluate_run
 from salign.runs.folder import RunFolder, environment
-from salign.runs.report import evaluate_run
+from salign.runs.run import Run
 from salign.train.recipe import Recipe
 
 
@@ -45,7 +46,7 @@ def test_it_is_open_to_reading_only_when_done(recipe, tmp_path):
     run.finish()
     assert RunFolder.open(run.path) == run
     assert not run.resume.exists()
-    assert Recipe.read(run.recipe) == recipe
+    assert Recipe.read(run.recipe_file) == recipe
 
 
 def test_nothing_half_written_is_left_in_a_finished_run(recipe, tmp_path):
@@ -54,7 +55,7 @@ def test_nothing_half_written_is_left_in_a_finished_run(recipe, tmp_path):
     run.start(recipe)
     for name in (".weights.safetensors.123.partial", ".resume.ckpt.9.partial", ".metrics.csv.77.partial"):
         (run.path / name).write_bytes(b"half")
-    run.predictions("val").parent.mkdir()
+    run.predictions_file("val").parent.mkdir()
     (run.path / "predictions" / ".val.csv.99.partial").write_bytes(b"half")
     run.finish()
     assert sorted(path.name for path in run.path.rglob("*")) == [
@@ -103,12 +104,12 @@ READERS = {
 @pytest.fixture
 def run(trained, tmp_path):
     """A copy of a finished run, without what it was trained with."""
-    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    return Run(shutil.copytree(trained, tmp_path / "run"))
 
 
-def cut(run: RunFolder, lines: int, letters: int = 0) -> str:
+def cut(run: Run, lines: int, letters: int = 0) -> str:
     """Leave so many lines of the file and so many letters of the next; give what the whole file was."""
-    path = run.predictions("test_ood")
+    path = run.predictions_file("test_ood")
     whole = path.read_text()
     rows = whole.splitlines(keepends=True)
     path.write_text("".join(rows[:lines]) + rows[lines][:letters] if lines < len(rows) else whole[:-letters])
@@ -124,7 +125,7 @@ def test_what_a_run_notes_is_the_rows_of_its_files(trained):
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("lines", [1, 5, -1])
 def test_a_cut_at_the_end_of_a_line(reader, lines, run, monkeypatch):
-    rows = len(run.predictions("test_ood").read_text().splitlines()) - 1
+    rows = len(run.predictions_file("test_ood").read_text().splitlines()) - 1
     cut(run, lines if lines > 0 else rows)
     left = lines - 1 if lines > 0 else rows - 1
     monkeypatch.setattr("salign.runs.analyse._analyse_set", lambda *_, **__: pytest.fail("it was worked on first"))
@@ -135,9 +136,9 @@ def test_a_cut_at_the_end_of_a_line(reader, lines, run, monkeypatch):
 @pytest.mark.parametrize("reader", READERS)
 def test_a_cut_within_the_last_line_that_leaves_a_row_as_good_as_any(reader, run):
     """The last cell is text of the manifest, or a number whose last digits are gone; the newline is."""
-    rows = len(run.predictions("test_ood").read_text().splitlines()) - 1
+    rows = len(run.predictions_file("test_ood").read_text().splitlines()) - 1
     cut(run, rows + 1, letters=1)
-    assert len(read_predictions(run.predictions("test_ood"))) == rows
+    assert len(read_predictions(run.predictions_file("test_ood"))) == rows
     with pytest.raises(SalignError, match=rf"test_ood.csv is damaged: its last line, row {rows + 1}, has no end"):
         READERS[reader](run)
 
@@ -151,10 +152,10 @@ def test_a_cut_within_a_line_that_leaves_no_row(letters, run):
 
 
 def test_an_empty_file_and_none(run):
-    run.predictions("test_ood").write_text("")
+    run.predictions_file("test_ood").write_text("")
     with pytest.raises(SalignError, match=r"test_ood\.csv"):
         run.read_predictions("test_ood")
-    run.predictions("test_ood").unlink()
+    run.predictions_file("test_ood").unlink()
     with pytest.raises(SalignError, match="no such file"):
         run.read_predictions("test_ood")
 
@@ -165,7 +166,7 @@ def test_the_commands_say_so_and_keep_what_they_had_written(run):
     for command in ("evaluate", "analyse"):
         said = salign(command, run.path, code=2).err
         assert said.count("\n") == 1
-        assert f"{run.predictions('test_ood')} is damaged: 4 rows of " in said
+        assert f"{run.predictions_file('test_ood')} is damaged: 4 rows of " in said
         assert f"delete {run.path} and train again" in said
     assert run.evaluation.read_bytes() == before
 

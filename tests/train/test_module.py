@@ -124,7 +124,7 @@ def test_validation_figures_are_those_of_scikit_learn_on_the_answers(recipe, fin
 def test_validation_of_many_classes_is_the_mean_one_against_the_rest(digits, tmp_path):
     recipe = Recipe.build(small(digits, data={"classes": None, "test": []}, train={"epochs": 1}))
     done = run(recipe, tmp_path)
-    table = pd.read_csv(done.predictions("val"), dtype={"label": str, "predicted": str})
+    table = pd.read_csv(done.predictions_file("val"), dtype={"label": str, "predicted": str})
     probabilities = table[[f"prob_{k}" for k in range(10)]].to_numpy()
     last = pd.read_csv(done.metrics).iloc[-1]
     expected = metrics.roc_auc_score(table["label"], probabilities, multi_class="ovr", labels=list("0123456789"))
@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_bytes_whoever_reads_the_images(recipe, fin
     assert again.path.name == finished.path.name
     assert weights(again) == weights(finished)
     assert again.metrics.read_bytes() == finished.metrics.read_bytes()
-    assert again.predictions("test_iid").read_bytes() == finished.predictions("test_iid").read_bytes()
+    assert again.predictions_file("test_iid").read_bytes() == finished.predictions_file("test_iid").read_bytes()
     assert again.evaluation.read_bytes() == finished.evaluation.read_bytes()
 
 

@@ -31,9 +31,9 @@ def analyse(
 
     from salign.runs.analyse import analyse_run
     from salign.runs.compare import answers_note, compare_runs, read_maps
-    from salign.runs.folder import RunFolder
+    from salign.runs.run import Run
 
-    folders = [RunFolder.open(run) for run in runs]
+    folders = [Run.open(run) for run in runs]
     console = Console()
     for folder in folders:
         found = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, progress=True)

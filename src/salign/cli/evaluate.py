@@ -31,10 +31,10 @@ def evaluate(
     choose anything.
     """
     from salign.cli.show import run_figures
-    from salign.runs.folder import RunFolder
-    from salign.runs.report import evaluate_run
+    from salign.runs.evaluate import evaluate_run
+    from salign.runs.run import Run
 
-    folder = RunFolder.open(run)
+    folder = Run.open(run)
     evaluate_run(
         folder,
         rule=threshold,

@@ -24,8 +24,8 @@ def explain(
 
     Writes RUN/explain/SET_METHOD.html, one file that opens without a network.
     """
-    from salign.runs.folder import RunFolder
-    from salign.runs.report import explain_run
+    from salign.runs.explain import explain_run
+    from salign.runs.run import Run
 
-    page = explain_run(RunFolder.open(run), split=split, method=method, images=images, of=of, seed=seed, progress=True)
+    page = explain_run(Run.open(run), split=split, method=method, images=images, of=of, seed=seed, progress=True)
     typer.echo(f"wrote {page}. Next: open it in a browser")

@@ -129,7 +129,7 @@ def _manifest(run: Path) -> str:
     from salign.runs.folder import RunFolder
     from salign.train.recipe import MapsRecipe
 
-    data = MapsRecipe.read(RunFolder.open(run).recipe).data
+    data = MapsRecipe.read(RunFolder.open(run).recipe_file).data
     return f"{data.manifest}" + (f" --root {data.root}" if data.root is not None else "")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from salign.data.manifest import Manifest
     from salign.experiment.store import Results
     from salign.experiment.study import Study
-    from salign.runs.folder import RunFolder
+    from salign.runs.run import Run
 
 MAIN = (
     "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "accuracy_macro", "balanced_accuracy", "eer", "apcer",
@@ -26,15 +26,13 @@ GROUPED = ("auroc", "auroc_macro", "accuracy", "apcer", "bpcer")
 """Figures shown by group."""
 
 
-def run_figures(run: RunFolder) -> None:
+def run_figures(run: Run) -> None:
     """Print a run's figures, a column per set and a line per main figure, then groups with fewer; and its threshold."""
     from rich.console import Console
 
-    from salign.evaluate.figures import TEXT
-    from salign.evaluate.tables import read_figures
     from salign.models import Classifier, Threshold
 
-    figures = read_figures(run.evaluation, TEXT)
+    figures = run.figures()
     console = Console()
     whole = figures[figures["group_column"] == ""]
     for title, part, wanted in (

@@ -13,13 +13,12 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from salign.errors import SalignError
-from salign.evaluate.figures import TEXT
-from salign.evaluate.tables import read_figures
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
 from salign.readers import read_json
 from salign.runs.analyse import analyse_run
 from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
 """Columns that say which cell."""
@@ -80,7 +79,7 @@ class FoundInCell(BaseModel):
 _MOST_BYTES = 10_000_000
 
 
-def summarise(run: RunFolder, seconds: float, *, sets: list[str] | None, images: int) -> None:
+def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) -> None:
     """Analyse a finished run and write its `cell.json`."""
     tables = analyse_run(run, sets=sets, images=images)
     figures: dict[str, dict[str, float]] = {}
@@ -88,7 +87,7 @@ def summarise(run: RunFolder, seconds: float, *, sets: list[str] | None, images:
     def note(name: str, metric: str, value: float) -> None:
         figures.setdefault(name, {})[metric] = float(value)
 
-    evaluation = read_figures(run.evaluation, TEXT)
+    evaluation = run.figures()
     whole = evaluation[(evaluation["group_column"] == "") & evaluation["metric"].isin(list(ANSWERS))]
     for name, metric, value in zip(whole["split"], whole["metric"], whole["value"], strict=True):
         note(name, ANSWERS[metric], value)

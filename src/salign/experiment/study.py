@@ -16,7 +16,6 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from salign.config import Section, explained, merge, read_values
 from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, times
-from salign.runs.report import set_names
 from salign.train.recipe import Recipe, found_manifest
 
 ALL_IMAGES = -1
@@ -210,7 +209,7 @@ def _check_sets(study: Study, cells: list[Cell]) -> None:
     Raises:
         SalignError: every fault at once.
     """
-    offered = dict.fromkeys((cell.dataset, *set_names(cell.recipe)) for cell in cells)
+    offered = dict.fromkeys((cell.dataset, *cell.recipe.data.sets) for cell in cells)
     said = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
     asked = [("target", study.target), *(("analysis.sets", name) for name in study.analysis.sets or ())]
     faults = [f"{key} {name!r}" for key, name in asked if not all(name in sets for _, *sets in offered)]

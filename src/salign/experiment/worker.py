@@ -59,8 +59,8 @@ def run_task(task: Task) -> Outcome:
             return Outcome(task, None)
         begun = time.perf_counter()
         try:
-            fit(task.recipe, task.out, resume=True, progress=False, say=logging.getLogger(__name__).info)
-            summarise(run, time.perf_counter() - begun, sets=task.sets, images=task.images)
+            trained = fit(task.recipe, task.out, resume=True, progress=False, say=logging.getLogger(__name__).info)
+            summarise(trained, time.perf_counter() - begun, sets=task.sets, images=task.images)
         except Exception as error:  # one cell out of memory must not end the others
             return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
     lock.unlink(missing_ok=True)

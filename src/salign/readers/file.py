@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
+import time
 from io import BufferedReader
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from salign.errors import SalignError
 MAX_BYTES = 500_000_000
 """A larger file is refused before it is read, unless its reader says otherwise."""
 
+_RACY_SECONDS = 2
+"""File systems note times this coarsely, some of them."""
 _OTHERS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -83,6 +87,25 @@ def _check_kind(path: Path | str, state: os.stat_result) -> None:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+def known_digest(path: Path | str) -> str:
+    """The `file_digest` of a file, which is read once: a later call reads it again only if it has changed since.
+
+    A file that was changed in the last seconds is always read: another change may leave its size and time as they are.
+    """
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return file_digest(path)  # which says what is wrong
+    if abs(time.time() - state.st_mtime) < _RACY_SECONDS:
+        return file_digest(path)
+    return _digest_of(str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_of(path: str, *state: int) -> str:
+    return file_digest(path)
 
 
 def file_digest(path: Path | str) -> str:

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from salign.data.manifest import Manifest
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
-from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
@@ -26,12 +24,10 @@ from salign.evaluate.tables import read_figures
 from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
-from salign.models import Classifier, load
+from salign.models import Classifier
 from salign.readers import read_text
 from salign.runs.compare import FOLDER, Maps
-from salign.runs.folder import RunFolder
-from salign.runs.report import set_names
-from salign.train.recipe import Recipe
+from salign.runs.run import Run
 from salign.types import Batch
 
 NAMED = ("set", "id", "label", "predicted")
@@ -39,7 +35,7 @@ NAMED = ("set", "id", "label", "predicted")
 
 
 def analyse_run(
-    run: RunFolder,
+    run: Run,
     *,
     sets: Sequence[str] | None = None,
     images: int = 200,
@@ -70,8 +66,7 @@ def analyse_run(
     Raises:
         SalignError: an unknown set or class, or the manifest is no longer that of the run.
     """
-    recipe = Recipe.read(run.recipe)
-    known = set_names(recipe)
+    known = run.sets
     names = list(dict.fromkeys(known if sets is None else sets))
     for option, value, choices in (*(("set", name, known) for name in names), ("of", of, ["predicted", "true"])):
         if value not in choices:
@@ -86,24 +81,21 @@ def analyse_run(
     check_output(folder, folder=True)
     done.unlink(missing_ok=True)
 
-    device = "cuda" if recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
-    classifier = load(run.path).to(device)
-    manifest = Manifest.read(recipe.data.manifest, recipe.data.root, multi_label=recipe.data.multi_label)
-    if manifest.multi_label:
-        manifest = manifest.select(classes=classifier.classes)
-    positive = classifier.classes.index(recipe.data.positive or classifier.classes[-1])
+    device = "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
+    classifier = run.model().to(device)
+    positive = None
+    if len(run.classes) == 2 and not run.multi_label:
+        positive = run.classes.index(run.recipe.data.positive or run.classes[-1])
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
-    several, classes = manifest.multi_label, classifier.classes
-    ids = {name: run.read_predictions(name, classes, multi_label=several)["id"] for name in names}
+    drawn = {name: draw_images(run, name, images, seed) for name in names}
     for name in names:
-        drawn = _drawn(manifest, ids[name], run.predictions(name), images, seed).of_people()
         agreed, relied, maps = _analyse_set(
             classifier,
-            SaliencyDataset(drawn, classifier.classes, build_transform(recipe.data.image_size)),
-            positive=positive if len(classifier.classes) == 2 and not manifest.multi_label else None,
+            drawn[name],
+            positive=positive,
             of=of,
-            workers=recipe.data.workers,
+            workers=run.recipe.data.workers,
             seed=seed,
             progress=f"analysing {name}" if progress else None,
         )
@@ -202,17 +194,23 @@ def _see(
     )
 
 
-def _drawn(manifest: Manifest, ids: pd.Series, predictions: Path, images: int, seed: int) -> Manifest:
-    """Rows of the images with these ids, which a file of predictions gave, in random order, at most so many."""
+def draw_images(run: Run, name: str, images: int, seed: int) -> SaliencyDataset:
+    """Draw at most so many of the images of a set that the run answered, in random order, with people's maps alone.
+
+    Raises:
+        SalignError: the manifest no longer has an image that the run answered.
+    """
+    dataset, ids = run.data(name), run.predictions(name)["id"]
     chosen = ids.iloc[np.random.default_rng(seed).permutation(len(ids))[:images]]
+    manifest = dataset.manifest
     positions = pd.Index(manifest.table["id"].astype(str)).get_indexer(pd.Index(chosen))
     if (positions < 0).any():
         gone = chosen.iloc[int((positions < 0).argmax())]
         raise SalignError(
-            f"{manifest.source} has no image {gone!r}, which {predictions} was made from: it is no longer the manifest "
-            "of this run. Bring it back, or train again."
+            f"{manifest.source} has no image {gone!r}, which {run.predictions_file(name)} was made from: it is no "
+            "longer the manifest of this run. Bring it back, or train again."
         )
-    return manifest.take(positions)
+    return SaliencyDataset(manifest.take(positions).of_people(), dataset.classes, dataset.transform)
 
 
 def _read(folder: Path) -> dict[str, pd.DataFrame]:

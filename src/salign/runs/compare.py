@@ -19,9 +19,9 @@ from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.evaluate.constant import constant_note
 from salign.evaluate.predictions import named_in, probabilities_of
 from salign.maps import resize
-from salign.models import Classifier
 from salign.readers import open_file
 from salign.runs.folder import RunFolder
+from salign.runs.run import Run
 
 FOLDER = "analysis"
 """Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""
@@ -85,7 +85,7 @@ def _check(maps: Maps) -> None:
         raise ValueError(f"human: unexpected {maps.human.dtype} of shape {maps.human.shape}")
 
 
-def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFrame:
+def compare_runs(runs: Sequence[Run], *, metric: str = "cc") -> pd.DataFrame:
     """Say how far analysed runs look at the same places and give the same answers.
 
     Args:
@@ -102,12 +102,11 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
     if len(runs) < 2:
         raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
     read = [read_maps(run) for run in runs]
-    classes = {str(run.path): Classifier.describe(run.path)["classes"] for run in runs}
     rows = []
     for name in [name for name in read[0] if all(name in one for one in read)]:
         found = [one[name] for one in read]
         for run, one in zip(runs, found, strict=True):
-            if classes[str(run.path)] != classes[str(runs[0].path)] or list(one.ids) != list(found[0].ids):
+            if run.classes != runs[0].classes or list(one.ids) != list(found[0].ids):
                 raise SalignError(
                     f"{run.path} and {runs[0].path} were not analysed on the same images and classes of {name}; "
                     "compare runs of one data set, analysed with the same --images and --seed."
@@ -123,15 +122,13 @@ def compare_runs(runs: Sequence[RunFolder], *, metric: str = "cc") -> pd.DataFra
     return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers", "note"])
 
 
-def answers_note(run: RunFolder, name: str) -> str:
+def answers_note(run: Run, name: str) -> str:
     """One sentence where a run answers alike to all images of a set; else nothing. See `salign.evaluate.constant`.
 
     Raises:
         SalignError: the predictions of that set are missing or damaged.
     """
-    described = Classifier.describe(run.path)
-    classes, several = described["classes"], described.get("multi_label", False)
-    table = run.read_predictions(name, classes, multi_label=several)
+    table, classes = run.predictions(name), run.classes
     return constant_note(
-        probabilities_of(table, classes), named_in(table, "label", classes), classes, multi_label=several
+        probabilities_of(table, classes), named_in(table, "label", classes), classes, multi_label=run.multi_label
     )

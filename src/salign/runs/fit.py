@@ -9,10 +9,9 @@ import pandas as pd
 
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.files import replace_text
-from salign.models import Classifier, SaliencyNet
-from salign.runs.folder import RunFolder
+from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.inputs import check_inputs, note_inputs
-from salign.runs.report import report
+from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
 from salign.train.module import Training
@@ -27,7 +26,7 @@ Say = Callable[[str], None]
 
 def fit(
     recipe: Recipe, out: Path | str = "runs", *, resume: bool = False, progress: bool = True, say: Say = print
-) -> RunFolder:
+) -> Run:
     """Train, keep the best epoch, and measure it on validation and test images; everything lands in one folder.
 
     A classifier's folder has predictions and `evaluation.csv`. That of a net that draws maps has `agreement.csv` (a row
@@ -41,13 +40,13 @@ def fit(
         say: receives lines for the user.
 
     Returns:
-        The run folder. A run that is already done is not repeated.
+        The run. One that is already done is not repeated.
 
     Raises:
         SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
             began with other images or maps.
     """
-    run = RunFolder.of(recipe, out)
+    run = Run.of(recipe, out)
     if not run.begin(resume, say):
         return run
     device = choose_device(recipe.train.device)
@@ -64,11 +63,12 @@ def fit(
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(resolved, run, data, task, device, progress)
-    run.finish(_measure(resolved, run, data, device, progress))
+    run.remember(resolved, data)
+    run.finish(_measure(run, device, progress))
     return run
 
 
-def _train(recipe: Recipe, run: RunFolder, data: Prepared, task: Task, device: str, progress: bool) -> None:
+def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool) -> None:
     options = recipe.train
     module = Training(task, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
@@ -83,19 +83,21 @@ def _train(recipe: Recipe, run: RunFolder, data: Prepared, task: Task, device: s
     run_trainer(module, loaders, keep, run.path, options, device, progress=progress)
 
 
-def _measure(recipe: Recipe, run: RunFolder, data: Prepared, device: str, progress: bool) -> dict[str, int] | None:
+def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:
     """Report on the network that was kept; the number of predictions of every set, where there are any."""
-    if not isinstance(recipe, MapsRecipe):
-        return report(run, Classifier.load(run.path).to(device), data, recipe, progress=progress)
-    if recipe.loss.target == "map":
-        evaluate_saliency(run, SaliencyNet.load(run.path).to(device), data.train, data.tests, progress=progress)
-    return None
+    if isinstance(run.recipe, MapsRecipe):
+        if run.recipe.loss.target == "map":
+            evaluate_saliency(run, run.model().to(device), progress=progress)
+        return None
+    rows = predict_sets(run, run.model().to(device), progress=progress)
+    evaluate_run(run, seed=run.recipe.seed, progress=progress)
+    return rows
 
 
-def _resolve(recipe: Recipe, run: RunFolder, task: Task, classes: int, device: str, say: Say) -> Recipe:
+def _resolve(recipe: Recipe, run: Run, task: Task, classes: int, device: str, say: Say) -> Recipe:
     """Replace `auto` by what is fastest here; a run that was cut off keeps what it began with."""
-    if run.recipe.exists():
-        begun = Recipe.read(run.recipe).train
+    if run.recipe_file.exists():
+        begun = Recipe.read(run.recipe_file).train
         return recipe.with_values({"train": {"precision": begun.precision, "memory_format": begun.memory_format}})
     allowed = [
         setting

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 import torch
@@ -60,12 +61,12 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def of(cls, recipe: Recipe, out: Path | str) -> RunFolder:
+    def of(cls, recipe: Recipe, out: Path | str) -> Self:
         """The folder of this recipe below `out`: readable name and fingerprint."""
         return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
 
     @property
-    def recipe(self) -> Path:
+    def recipe_file(self) -> Path:
         """The resolved recipe."""
         return self.path / "recipe.yaml"
 
@@ -74,7 +75,7 @@ class RunFolder:
         """A row per epoch."""
         return self.path / METRICS
 
-    def predictions(self, name: str) -> Path:
+    def predictions_file(self, name: str) -> Path:
         """A row per image of the set `name` (`val`, or a test set)."""
         return self.path / "predictions" / f"{name}.csv"
 
@@ -89,7 +90,7 @@ class RunFolder:
         Raises:
             SalignError: the file is missing, damaged, or not as long as it was written.
         """
-        path = self.predictions(name)
+        path = self.predictions_file(name)
         table = read_predictions(path, classes, multi_label=multi_label)
         with open_file(path, limit=None) as file:
             file.seek(-1, os.SEEK_END)
@@ -134,14 +135,14 @@ class RunFolder:
         return (self.path / "done").exists()
 
     @classmethod
-    def open(cls, path: Path | str) -> RunFolder:
+    def open(cls, path: Path | str) -> Self:
         """An existing, finished run.
 
         Raises:
             SalignError: no run there, it has not finished, or a folder in it that is written to leads elsewhere.
         """
         run = cls(Path(path))
-        if not run.recipe.is_file():
+        if not run.recipe_file.is_file():
             raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
         if links := [name for name in ("analysis", "explain") if (run.path / name).is_symlink()]:
             raise SalignError(
@@ -171,7 +172,7 @@ class RunFolder:
 
     def start(self, recipe: Recipe) -> None:
         """Make the folder and write what is known before training."""
-        replace_text(self.recipe, recipe.to_yaml())
+        replace_text(self.recipe_file, recipe.to_yaml())
         replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
     def finish(self, predicted: Mapping[str, int] | None = None) -> None:

@@ -22,7 +22,7 @@ from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
-from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of
+from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of, text_of
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
@@ -80,11 +80,11 @@ def predict_batches(
             bar.advance(task, len(rows))
             yield pd.DataFrame(
                 {
-                    **{name: rows[name].to_numpy() for name in ("id", "path", "split", "label")},
+                    **{name: text_of(rows, name).to_numpy() for name in ("id", "path", "split", "label")},
                     "predicted": classifier.answers(logits),
                     **_columns(LOGIT, classifier.classes, logits),
                     **_columns(PROB, classifier.classes, classifier.probabilities(logits.double())),
-                    **{name: rows[name].to_numpy() for name in free},
+                    **{name: text_of(rows, name).to_numpy() for name in free},
                 }
             )
 

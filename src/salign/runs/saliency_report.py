@@ -24,8 +24,8 @@ from salign.files import check_output, replace_text
 from salign.maps import min_max
 from salign.maps.files import write_map
 from salign.models import SaliencyNet
-from salign.runs.folder import RunFolder
 from salign.runs.predict import folder_manifests
+from salign.runs.run import Run
 from salign.types import Batch
 
 NET, CENTRE, MEAN = "net", "centre", "mean_map"
@@ -46,31 +46,22 @@ def predict_maps(
         yield batch, net.predict(batch.images.to(device, memory_format=torch.channels_last)).cpu()
 
 
-def evaluate_saliency(
-    run: RunFolder,
-    net: SaliencyNet,
-    train: SaliencyDataset,
-    sets: dict[str, SaliencyDataset],
-    *,
-    progress: bool = False,
-) -> pd.DataFrame:
+def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> pd.DataFrame:
     """Compare predicted with human maps, beside two predictors that see no image; write `agreement.csv`.
 
     Images whose map is blank or constant have no place to agree on and do not count.
 
     Args:
-        run: where the table goes.
+        run: says which images; the maps it trained on make the mean map.
         net: on the device to use.
-        train: its maps make the mean map.
-        sets: annotated images by the name of their set.
         progress: show a bar.
 
     Returns:
         Columns set, id, predictor (`net`, `centre`, `mean_map`) and one per metric of `salign.evaluate.agreement`.
     """
-    priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(train, net.image_size)}
+    priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(run.data("train"), net.image_size)}
     rows: list[pd.DataFrame] = []
-    for name, dataset in sets.items():
+    for name, dataset in run.prepared.tests.items():
         batches = predict_maps(net, dataset)
         shown = track(batches, f"measuring {name}", transient=True, disable=not progress, total=-(-len(dataset) // 16))
         for batch, predicted in shown:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -18,8 +20,11 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB
+from salign.readers import known_digest
 from salign.train.recipe import DataRecipe
 
+_READ: WeakValueDictionary[tuple[object, ...], Manifest] = WeakValueDictionary()
+"""Manifests that are in use in this process, by their content and how they were read."""
 _JOINED = f"If labels joined by {SEPARATOR!r} are several labels of one image, set data.multi_label: true."
 
 
@@ -40,19 +45,29 @@ class Prepared:
     questions: tuple[str, ...] = ()
     """Names that differ by case or spaces alone, of which only the owner knows whether they are one."""
 
+    @property
+    def sets(self) -> dict[str, SaliencyDataset]:
+        """What is predicted and reported: `val`, then the test sets."""
+        return {"val": self.val, **self.tests}
 
-def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
+
+def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progress: bool = False) -> Prepared:
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
     `annotated`, then the control. Validation and test images keep their own maps, whichever column training takes:
     agreement is measured against people.
 
+    Args:
+        data: the section of the recipe.
+        left_out: the faults of the rows that a finished run left out; nothing is looked for again then.
+        progress: show a bar.
+
     Raises:
         SalignError: anything missing, unknown, unreadable or empty; every faulty row is named.
     """
-    manifest = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
-    tests = data.test if isinstance(data.test, dict) else {name: [name] for name in data.test}
+    manifest = read_manifest(data)
+    tests = data.tests
     classes = tuple(data.classes or manifest.select(data.train).classes)
     positive = None if data.multi_label else _positive(data.positive, classes)
     find_control(data.maps)
@@ -61,13 +76,14 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
     others = sorted({*data.val, *(split for names in tests.values() for split in names)})
     used = manifest.select(sorted({*data.train, *others}), data.classes)
     trained = used.select(data.train).with_maps(data.map_column)
-    parts = [used] if data.map_column == "saliency" else [trained, used.select(others)]
-    decode = data.faults == "leave_out"
-    found = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
-    faults = sorted(found, key=lambda fault: fault.row or 0)
-    if faults and data.faults == "stop":
-        raise ManifestError.of(faults, data.manifest)
-    used, trained = _without(used, faults), _without(trained, faults)
+    if left_out is None:
+        parts = [used] if data.map_column == "saliency" else [trained, used.select(others)]
+        decode = data.faults == "leave_out"
+        found = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
+        left_out = sorted(found, key=lambda fault: fault.row or 0)
+        if left_out and data.faults == "stop":
+            raise ManifestError.of(left_out, data.manifest)
+    used, trained = without(used, left_out), without(trained, left_out)
     plain = build_transform(data.image_size)
     prepared = Prepared(
         classes=classes,
@@ -75,7 +91,7 @@ def prepare(data: DataRecipe, *, progress: bool = False) -> Prepared:
         train=_training_set(trained, classes, data),
         val=SaliencyDataset(used.select(data.val), classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
-        left_out=tuple(faults),
+        left_out=tuple(left_out),
         questions=tuple(manifest.questions()),
     )
     for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
@@ -115,14 +131,22 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     return dataset
 
 
+def read_manifest(data: DataRecipe) -> Manifest:
+    """The manifest of a recipe. Runs on one manifest share it for as long as one of them holds it."""
+    key = data.manifest, data.root, data.multi_label, known_digest(data.manifest)
+    manifest = _READ.get(key)
+    if manifest is None:
+        manifest = _READ[key] = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
+    return manifest
+
+
 def training_rows(data: DataRecipe) -> Manifest:
     """The rows that a recipe trains on, with the maps of its column, before `reduced` and the control.
 
     Raises:
         SalignError: the manifest cannot be read, or has no such split, class or column.
     """
-    manifest = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
-    return manifest.select(data.train, data.classes).with_maps(data.map_column)
+    return read_manifest(data).select(data.train, data.classes).with_maps(data.map_column)
 
 
 def reduced(rows: Manifest, data: DataRecipe) -> Manifest:
@@ -142,7 +166,8 @@ def of_machines(dataset: SaliencyDataset) -> str:
     return f" ({', '.join(said)})" if said else ""
 
 
-def _without(manifest: Manifest, faults: list[Fault]) -> Manifest:
+def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
+    """The rows of a manifest that have none of these faults."""
     faulty = {fault.row for fault in faults}
     return manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
 

@@ -60,7 +60,8 @@ def read_answers(runs: Sequence[str | Path], place: str) -> Answers:
         first = first or here
         if here != first:
             raise SalignError(
-                f"{run.predictions(place)} speaks of other images than the runs before it; were all trained on one set?"
+                f"{run.predictions_file(place)} speaks of other images than the runs before it; were all trained on "
+                "one set?"
             )
         found.append(probabilities_of(table, classes).astype(np.float32))
     if first is None or classes is None:

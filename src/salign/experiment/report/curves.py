@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
@@ -20,8 +19,7 @@ from salign.experiment.report.page import Block, Plots, Text
 from salign.experiment.report.plots import Line, Styles, curves
 from salign.experiment.report.tables import places
 from salign.experiment.study import Study
-from salign.runs.folder import RunFolder
-from salign.train.recipe import Recipe
+from salign.runs.run import Run
 
 RESAMPLES = 500
 """The bootstrap over seeds for the data factor draws so many resamples."""
@@ -217,8 +215,7 @@ def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | No
     for arm in group.arms:
         for path in group.paths(runs, arm, condition).values():
             try:
-                data = Recipe.read(RunFolder(Path(path)).recipe).data
-                return float(len(Manifest.read(data.manifest, data.root).select(data.train, data.classes)))
+                return float(len(Run(Path(path)).training_rows))
             except SalignError:
                 return None
     return None

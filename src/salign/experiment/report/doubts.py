@@ -18,9 +18,7 @@ from salign.experiment.report.answers import read_answers
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import decimal
 from salign.experiment.study import Study
-from salign.runs.folder import RunFolder
-from salign.train.prepare import reduced, training_rows
-from salign.train.recipe import Recipe
+from salign.runs.run import Run
 
 MOST_MAPS = 500
 """Training maps that are correlated with each other, evenly spread over those that there are."""
@@ -48,7 +46,7 @@ class Alike(NamedTuple):
 
 
 def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Alike]:
-    """Find the arms of a group that have runs which answer alike to all images of a set.
+    """Find the arms of a group that have runs which answer alike to all images of a set; looked for once.
 
     A run whose balanced accuracy was noted is read only where that can come of one answer to all: it is then 0, or 1
     over the number of classes.
@@ -61,7 +59,9 @@ def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Ali
     Raises:
         SalignError: the predictions of a run are gone or not valid.
     """
-    found: dict[str, Alike] = {}
+    if place in group.alike:
+        return group.alike[place]
+    found = group.alike[place] = {}
     for arm in group.arms:
         paths = group.paths(runs, arm)
         noted = group.scores(arm, place, "balanced_accuracy")
@@ -99,8 +99,7 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
         if not maps.startswith("shuffled") or not paths:
             continue
         try:
-            data = Recipe.read(RunFolder(Path(paths[min(paths)])).recipe).data
-            rows = reduced(training_rows(data), data)
+            rows = Run(Path(paths[min(paths)])).training_rows
             mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
             spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
             value = shuffled_correlation(rows.take(mapped[spread]))

@@ -14,9 +14,7 @@ from salign.experiment.report.answers import Answers
 from salign.experiment.report.saliency import ArmMaps
 from salign.maps import min_max
 from salign.maps.render import overlay, to_picture
-from salign.runs.folder import RunFolder
-from salign.train.prepare import prepare
-from salign.train.recipe import Recipe
+from salign.runs.run import Run
 
 SIDE = 160
 """Pixels of a picture's longer side."""
@@ -75,8 +73,7 @@ def examples(
     chosen = choose(first, second, next(iter(maps.values())).ids, most)
     if not chosen:
         return []
-    data = prepare(Recipe.read(RunFolder(Path(run)).recipe).data)
-    dataset = {"val": data.val, **data.tests}[place]
+    dataset = Run(Path(run)).data(place)
     rows = {str(name): row for row, name in enumerate(dataset.manifest.table["id"])}
     found, machines = [], dataset.manifest.machine_made
     for k in chosen:

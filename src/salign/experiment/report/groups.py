@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
 from salign.experiment.arms import controls_among
 from salign.experiment.study import ALL_IMAGES, Study
+
+if TYPE_CHECKING:
+    from salign.experiment.report.doubts import Alike
 
 UNNAMED = ("data", "network")
 """What a study calls its only data set or network that it gives no name."""
@@ -53,6 +56,8 @@ class Group:
     """Conditions under which each arm has finished runs."""
     compared: dict[tuple[str, str, str, str], Comparison | None] = field(default_factory=dict)
     """What `compare` found so far."""
+    alike: dict[str, dict[str, Alike]] = field(default_factory=dict)
+    """What `alike_answers` found so far, by set and arm."""
 
     def scores(self, arm: str, place: str, metric: str, condition: Condition | None = None) -> pd.Series:
         """Figures of an arm on the set `place`, by seed; empty where there are none. By default as reported."""

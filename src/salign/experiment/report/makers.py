@@ -25,8 +25,7 @@ from salign.experiment.report.tables import NOTHING, decimal
 from salign.experiment.study import Study
 from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
-from salign.runs.folder import RunFolder
-from salign.train.prepare import reduced
+from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe, Recipe
 
 SHOWN = 6
@@ -42,14 +41,23 @@ class Trained:
     """What one arm is trained with."""
 
     arm: str
-    maps: str
-    """Column, and what is done to the maps where they are a control."""
-    own: bool
-    """Images keep the map of their row: it is no control."""
+    run: Run
+    """That with the lowest seed."""
     rows: Manifest
     """The training rows with the maps of the arm."""
     people: Manifest
     """The same rows with people's maps, where the set has them, used or not."""
+
+    @property
+    def own(self) -> bool:
+        """Whether images keep the map of their row: it is no control."""
+        return self.run.recipe.data.maps == "own"
+
+    @property
+    def maps(self) -> str:
+        """Column, and what is done to the maps where they are a control."""
+        data = self.run.recipe.data
+        return data.map_column if self.own else f"{data.map_column}, {data.maps}"
 
     @property
     def both(self) -> np.ndarray:
@@ -59,8 +67,7 @@ class Trained:
 
 def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
     """Counts, agreement and pictures; nothing where no arm is trained with a machine's map."""
-    read: dict[tuple[str, str | None], Manifest] = {}
-    found = [(group, *_trained(group, runs, read)) for group in groups]
+    found = [(group, *_trained(group, runs)) for group in groups]
     told = [(group, arms, lost) for group, arms, lost in found if any(one.rows.machine_made.any() for one in arms)]
     blocks: list[Block] = []
     for group, arms, lost in told:
@@ -73,32 +80,21 @@ def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFram
     return blocks
 
 
-def _trained(
-    group: Group, runs: pd.DataFrame, read: dict[tuple[str, str | None], Manifest]
-) -> tuple[list[Trained], list[str]]:
+def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]]:
     """What the arms with maps are trained with, and the arms of which that cannot be told any more."""
     found, lost = [], []
     for arm in group.arms:
         paths = group.paths(runs, arm)
         if not paths:
             continue
+        run = Run(Path(paths[min(paths)]))
         try:
-            recipe = Recipe.read(RunFolder(Path(paths[min(paths)])).recipe)
-            if not _uses_maps(recipe):
-                continue
-            data = recipe.data
-            place = data.manifest, data.root
-            if place not in read:
-                read[place] = Manifest.read(*place)
-            chosen = read[place].select(data.train, data.classes)
-            rows = reduced(chosen.with_maps(data.map_column), data)
+            if _uses_maps(run.recipe):
+                ids = pd.Index(run.manifest.table["id"])
+                people = run.manifest.take(ids.get_indexer(pd.Index(run.training_rows.table["id"])))
+                found.append(Trained(arm, run, run.training_rows, _of_people(people)))
         except (SalignError, OSError):
             lost.append(arm)
-            continue
-        by_id = pd.Series(np.arange(len(chosen)), index=chosen.table["id"].to_numpy(dtype=object))
-        people = _of_people(chosen.take(by_id.loc[rows.table["id"].to_numpy(dtype=object)].to_numpy()))
-        own = data.maps == "own"
-        found.append(Trained(arm, data.map_column if own else f"{data.map_column}, {data.maps}", own, rows, people))
     return found, lost
 
 

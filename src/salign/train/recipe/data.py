@@ -80,6 +80,16 @@ class DataRecipe(Section):
     species: str | None = None
     """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
 
+    @property
+    def tests(self) -> dict[str, list[str]]:
+        """The test sets by name, each with its splits."""
+        return self.test if isinstance(self.test, dict) else {name: [name] for name in self.test}
+
+    @property
+    def sets(self) -> dict[str, list[str]]:
+        """The sets that a run predicts and reports on: `val`, then the test sets, each with its splits."""
+        return {"val": self.val, **self.tests}
+
     @field_validator("manifest", "targets", "root")
     @classmethod
     def _is_there(cls, path: str | None, info: ValidationInfo) -> str | None:

@@ -14,7 +14,7 @@ from salign.config import Pass, Section, is_none, merge, read_values, validated
 from salign.errors import one_of
 from salign.limits import LARGEST_SEED
 from salign.losses import LOSSES
-from salign.readers import file_digest
+from salign.readers import known_digest
 from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
@@ -144,16 +144,16 @@ class Recipe(Section):
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self._content()
         del content["task"]  # the keys of the sections tell it
-        content["data"] |= {"manifest": file_digest(self.data.manifest), "root": None, "workers": None}
+        content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
         for section, later in _LATER.items():
             for key, usual in later.items():
                 if content[section].get(key) == usual:
                     content[section].pop(key, None)
         if self.data.targets is not None:
-            content["data"]["targets"] = file_digest(self.data.targets)
+            content["data"]["targets"] = known_digest(self.data.targets)
         weights = content["model"]["weights"]
         if weights is not None and Path(weights).is_file():
-            content["model"]["weights"] = file_digest(weights)
+            content["model"]["weights"] = known_digest(weights)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def _content(self) -> dict[str, Any]:

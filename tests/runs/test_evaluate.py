@@ -1,3 +1,5 @@
+"""Predictions and figures of a run, computed again from its files: thresholds, groups, kinds of attack."""
+
 from __future__ import annotations
 
 import csv
@@ -11,28 +13,24 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn import metrics
 
 import salign
-from salign.data.manifest import Manifest
 from salign.errors import SalignError
-from salign.explain import EXPLAINERS
-from salign.runs import report as module
-from salign.runs.analyse import analyse_run
-from salign.runs.folder import RunFolder
-from salign.runs.report import evaluate_run, explain_run, set_names
+from salign.runs import evaluate as module
+from salign.runs.evaluate import evaluate_run
+from salign.runs.run import Run
 from salign.train.recipe import Recipe
 
 
 @pytest.fixture
 def run(trained, tmp_path):
     """A copy of the finished run that may be changed."""
-    return RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    return Run(shutil.copytree(trained, tmp_path / "run"))
 
 
 def table(run, name):
-    return pd.read_csv(run.predictions(name), dtype={"label": str, "predicted": str, "decoy": str})
+    return pd.read_csv(run.predictions_file(name), dtype={"label": str, "predicted": str, "decoy": str})
 
 
 def value(figures, split, metric, group=""):
@@ -61,17 +59,15 @@ def test_every_set_is_predicted_and_a_bar_says_which(run, monkeypatch, shown):
         return iter([two, two, two])
 
     monkeypatch.setattr(module, "predict_batches", predicted)
-    monkeypatch.setattr(module, "evaluate_run", lambda run, **options: asked.append(options))
-    change(run, workers=3)
-    recipe = Recipe.read(run.recipe).with_values({"seed": 7})
-    data = SimpleNamespace(val="images of val", tests={"far": "images of far"})
-    assert module.report(run, "net", data, recipe, progress=shown) == {"val": 6, "far": 6}
+    recipe = run.recipe.with_values({"data": {"test": ["far"], "workers": 3}})
+    data = SimpleNamespace(train="train", sets={"val": "images of val", "far": "images of far"})
+    run.remember(recipe, data)
+    assert module.predict_sets(run, "net", progress=shown) == {"val": 6, "far": 6}
     assert asked == [
         ("net", "images of val", 3, "predicting val" if shown else None),
         ("net", "images of far", 3, "predicting far" if shown else None),
-        {"seed": 7, "progress": shown},
     ]
-    assert pd.read_csv(run.predictions("far")).to_numpy().tolist() == [["a", "far"], ["b", "far"]] * 3
+    assert pd.read_csv(run.predictions_file("far")).to_numpy().tolist() == [["a", "far"], ["b", "far"]] * 3
 
 
 def answer(run, name, scores, **columns):
@@ -81,13 +77,13 @@ def answer(run, name, scores, **columns):
     made = pd.DataFrame({"id": [f"{name}{k}" for k in range(len(rows))], "label": [label for label, _ in rows]})
     made = made.assign(path=made["id"] + ".png", split=name, predicted=np.where(seven >= 0.5, "7", "1"))
     made = made.assign(logit_1=np.log(1 - seven), logit_7=np.log(seven), prob_1=1 - seven, prob_7=seven, **columns)
-    made.to_csv(run.predictions(name), index=False)
+    made.to_csv(run.predictions_file(name), index=False)
     (run.path / "done").write_text("")  # it notes how many rows were written
 
 
 def change(run, **data):
     """Write other values into the recipe's section `data`."""
-    run.recipe.write_text(Recipe.read(run.recipe).with_values({"data": data}).to_yaml())
+    run.recipe_file.write_text(Recipe.read(run.recipe_file).with_values({"data": data}).to_yaml())
 
 
 @pytest.fixture
@@ -171,96 +167,11 @@ def test_the_same_seed_gives_the_same_file(run):
 
 def test_damaged_predictions_leave_the_figures_as_they_were(run):
     before = run.evaluation.read_bytes()
-    path = run.predictions("test_ood")
+    path = run.predictions_file("test_ood")
     path.write_text(re.sub(r"(?m)^((?:[^,]+,){3})7,", r"\g<1>8,", path.read_text(), count=1))
     with pytest.raises(SalignError, match=r"test_ood\.csv.*\n.*row \d+.*'8' is none of the classes"):
         evaluate_run(run)
     assert run.evaluation.read_bytes() == before
-
-
-def test_the_sets_are_those_of_the_recipe(run):
-    assert set_names(Recipe.read(run.recipe)) == ["val", "test_iid", "test_ood"]
-
-
-@pytest.mark.parametrize("method", ["cam", "grad_cam"])
-def test_a_gallery_shows_the_images_drawn(run, method):
-    page = explain_run(run, method=method, images=3, seed=1)
-    assert page == run.path / "explain" / f"test_iid_{method}.html"
-    text = page.read_text("utf-8")
-    rows = table(run, "test_iid")
-    shown = [name for name in rows["id"] if name in text]
-    chosen = np.sort(np.random.default_rng(1).permutation(len(rows))[:3])
-    assert shown == rows["id"].iloc[chosen].tolist()
-    assert len(re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]{100,}", text)) >= 3 * len(shown)
-    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)  # opens offline
-
-
-def test_machine_maps_are_shown_as_such_and_nothing_is_measured_against_them(run, digits, tmp_path):
-    """Of the images of test_ood the first half keep people's maps; the others a machine made, of test_iid all."""
-    place = shutil.copytree(digits.parent, tmp_path / "set")
-    read = Manifest.read(place / digits.name)
-    ood = (read.table["split"] == "test_ood").astype(bool)
-    machine = (read.table["split"] == "test_iid").astype(bool) | (ood & (ood.cumsum() > ood.sum() // 2))
-    by = np.where(machine, "model:net@1", "human:ann")
-    path = Manifest.of(read.table.drop(columns="row").assign(provenance=by), place).write(place / "machine.csv")
-    recipe = Recipe.read(run.recipe).with_values({"data": {"manifest": str(path)}})
-    run.recipe.write_text(recipe.to_yaml())
-    rows = table(run, "test_ood")
-    taken = rows["id"].isin(read.table["id"][machine]).sum()
-    assert 0 < taken < len(rows)
-    texts = {name: explain_run(run, split=name, images=100).read_text("utf-8") for name in ("val", "test_ood")}
-    assert texts["test_ood"].count("was made by model:net@1") == taken
-    assert "made by" not in texts["val"]
-    found = analyse_run(run, sets=["test_iid", "test_ood"], images=100)
-    assert found["agreement"]["set"].value_counts().to_dict() == {"test_ood": len(rows) - taken}
-    assert not set(found["agreement"]["id"]) & set(read.table["id"][machine])
-    assert set(found["reliance"].query("kept == 'inside'")["images"]) == {len(rows) - taken}
-
-
-def test_the_probability_shown_is_that_of_the_table(run):
-    text = explain_run(run, split="val", images=100).read_text("utf-8")
-    rows = table(run, "val")
-    for row in rows.itertuples():
-        assert row.id in text
-        shown = max(row.prob_1, row.prob_7)
-        assert f"{shown:.2f}" in text or f"{100 * shown:.0f}" in text
-
-
-def test_evidence_for_the_true_class_differs_where_the_answer_is_wrong(run):
-    rows = table(run, "test_ood")
-    assert (rows["label"] != rows["predicted"]).any()
-    pages = {of: explain_run(run, split="test_ood", of=of, images=100).read_text() for of in ("predicted", "true")}
-    assert "for the true class" in pages["true"]
-    pictures = {of: re.findall(r"base64,([A-Za-z0-9+/=]+)", page) for of, page in pages.items()}
-    differ = sum(first != second for first, second in zip(pictures["predicted"], pictures["true"], strict=True))
-    assert differ == (rows["label"] != rows["predicted"]).sum()
-
-
-@pytest.mark.parametrize(("of", "column"), [("predicted", "predicted"), ("true", "label")])
-def test_the_class_explained_is_the_one_that_was_asked_for(run, monkeypatch, of, column):
-    explained = []
-
-    def recorded(classifier, images, classes, **_):
-        explained.extend(classifier.classes[number] for number in classes.tolist())
-        return torch.zeros(len(images), 2, 2)
-
-    monkeypatch.setitem(EXPLAINERS, "cam", recorded)
-    explain_run(run, split="test_ood", of=of, images=100)
-    rows = table(run, "test_ood")
-    assert explained == rows[column].tolist() != rows[{"label": "predicted", "predicted": "label"}[column]].tolist()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"split": "train"}, "unknown set 'train'; there are val, test_iid, test_ood"),
-        ({"method": "lime"}, "unknown method 'lime'; there are cam, grad_cam, rise"),
-        ({"of": "both"}, "unknown of 'both'; there are predicted, true"),
-    ],
-)
-def test_what_is_unknown_is_named(run, options, message):
-    with pytest.raises(SalignError, match=message):
-        explain_run(run, **options)
 
 
 def half_way(scores, attack):
@@ -285,7 +196,7 @@ def test_model_json_keeps_the_threshold_of_validation_to_the_last_bit(run, posit
         answer(run, name, {"1": generator.uniform(0.2, 0.6, 31) + shift, "7": generator.uniform(0.4, 0.8, 23) + shift})
     change(run, positive=positive, groups=[])
     evaluate_run(run, resamples=0)
-    with run.predictions("val").open() as file:
+    with run.predictions_file("val").open() as file:
         rows = list(csv.DictReader(file))
     expected = half_way([float(row[f"prob_{positive}"]) for row in rows], [row["label"] == positive for row in rows])
     kept = salign.load(run.path).threshold

@@ -1,0 +1,109 @@
+"""What a run answers, and how well: predictions and figures, written into its folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from salign.errors import SalignError
+from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
+from salign.files import check_output, replace_text
+from salign.models import Classifier, Threshold
+from salign.runs.predict import predict_batches
+from salign.runs.run import Run
+
+
+def predict_sets(run: Run, classifier: Classifier, *, progress: bool = False) -> dict[str, int]:
+    """Predict validation and test images into `predictions/`; give the rows of each set.
+
+    Args:
+        run: says which images.
+        classifier: on the device to use.
+        progress: show bars.
+    """
+    rows = {}
+    for name in run.sets:
+        shown = f"predicting {name}" if progress else None
+        chunks = predict_batches(classifier, run.data(name), workers=run.recipe.data.workers, progress=shown)
+        table = pd.concat(list(chunks)).assign(split=name)
+        run.write_predictions(name, table)
+        rows[name] = len(table)
+    return rows
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    rule: str = "eer",
+    species: str | None = None,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Compute every figure from the saved predictions and write `evaluation.csv`.
+
+    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept in
+    `model.json`, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
+    class is predicted above a probability of one half.
+
+    Args:
+        run: its `predictions/` are read.
+        rule: see `salign.evaluate.choose_threshold`.
+        species: column with the kind of attack; None = the recipe's.
+        groups: columns to report on by value; None = the recipe's.
+        resamples: number of resamples of the bootstrap.
+        confidence: level of the intervals, in (0, 1).
+        seed: decides the bootstrap.
+        progress: show a bar.
+
+    Returns:
+        The table written.
+
+    Raises:
+        SalignError: a rule or a kind of attack, where images may have several labels.
+    """
+    check_output(run.evaluation)
+    data, classes, several = run.recipe.data, run.classes, run.multi_label
+    species = species or data.species
+    groups = data.groups if groups is None else groups
+    if several and (species or rule != "eer"):
+        raise SalignError(
+            f"{run.path}: images may have several labels (data.multi_label), so that there is no positive class: leave "
+            "threshold and species out."
+        )
+    positive = (data.positive or classes[-1]) if len(classes) == 2 and not several else None
+    tables = {name: run.predictions(name) for name in run.sets}
+    chosen = None
+    if positive is not None:
+        probability = choose_threshold(tables["val"], classes, positive, rule, species_column=species)
+        chosen = Threshold(positive=positive, probability=probability, rule=rule)
+    figures_of: Callable[..., pd.DataFrame] = evaluate_multi_label
+    if not several:
+        figures_of = functools.partial(
+            evaluate_predictions,
+            positive=positive,
+            threshold=chosen.probability if chosen else None,
+            species_column=species,
+        )
+    parts = [
+        figures_of(
+            table,
+            classes,
+            group_columns=groups,
+            resamples=resamples,
+            confidence=confidence,
+            generator=np.random.default_rng(seed),
+            progress=progress,
+        )
+        for table in tables.values()
+    ]
+    figures = pd.concat(parts, ignore_index=True)
+    replace_text(run.evaluation, figures.to_csv(index=False))
+    if chosen is not None:
+        Classifier.keep_threshold(run.path, chosen)
+    return figures

@@ -93,8 +93,9 @@ class Recipe(Section):
         if not isinstance(train, dict) or fields["train"] - set(_LATER.get("train", {})) - set(train):
             return content
         usual = {
-            section: {key: value for key, value in later.items() if key in fields[section]}
+            section: known
             for section, later in _LATER.items()
+            if (known := {key: value for key, value in later.items() if key in fields[section]})
         }
         return merge(usual, content)
 

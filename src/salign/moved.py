@@ -62,7 +62,7 @@ MOVED = {
     "salign.train.inputs": "salign.runs.inputs",
     "salign.train.predict": "salign.runs.predict",
     "salign.train.presets": "salign.train.recipe.presets",
-    "salign.train.report": "salign.runs.evaluate",
+    "salign.train.report": "salign.runs.earlier",
     "salign.train.run": "salign.runs.folder",
     "salign.train.saliency": "salign.runs.earlier",
     "salign.train.saliency_recipe": "salign.runs.earlier",

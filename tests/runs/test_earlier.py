@@ -9,6 +9,8 @@ import pytest
 
 import salign
 from command import small
+from salign.runs.evaluate import evaluate_run
+from salign.runs.explain import explain_run
 from salign.train.recipe import MapsRecipe, Recipe
 
 
@@ -26,3 +28,10 @@ def test_the_old_names_are_the_new_ones(digits, trained, monkeypatch):
     old.fit_saliency("recipe", "out", resume=True)
     assert asked == [(("recipe", "out"), {"resume": True})]
     assert salign.fit is not old.fit_saliency
+
+
+def test_the_module_of_figures_and_pictures_is_found(monkeypatch):
+    monkeypatch.delitem(sys.modules, "salign.train.report", raising=False)
+    with pytest.warns(DeprecationWarning, match=r"salign\.train\.report is salign\.runs\.earlier now"):
+        old = importlib.import_module("salign.train.report")
+    assert (old.evaluate_run, old.explain_run) == (evaluate_run, explain_run)

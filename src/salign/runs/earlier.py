@@ -1,6 +1,7 @@
-"""Names of version 0.1 for nets that draw maps; they go with version 0.3.
+"""Names of version 0.1 whose modules are no more; they go with version 0.3.
 
-Such a net is trained by `fit` with a recipe whose task is `maps`, and a classifier starts from one by `model.weights`.
+Figures of a run are computed by `evaluate`, its pictures by `explain`. A net that draws maps is trained by `fit` with a
+recipe whose task is `maps`, and a classifier starts from one by `model.weights`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from salign.runs.evaluate import evaluate_run as evaluate_run
+from salign.runs.explain import explain_run as explain_run
 from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.recipe import MapsRecipe, Recipe

@@ -186,7 +186,7 @@ class ClassifyRecipe(Recipe):
     def _content(self) -> dict[str, Any]:
         loss = self.loss.content()
         if self.loss.teacher is not None and (weights := Path(self.loss.teacher) / "weights.safetensors").is_file():
-            loss["teacher"] = file_digest(weights)
+            loss["teacher"] = known_digest(weights)
         return super()._content() | {"loss": loss}
 
 

@@ -46,8 +46,8 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
     """
     kind = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool) or not isinstance(value, kind) or not _interval(interval).holds(float(value)):
-        said = f"a {'whole ' * whole}number {_interval(interval).words}"
-        raise SalignError(f"{name}: expected {said}, got {_shown(value)}.")
+        expected = f"a {'whole ' * whole}number {_interval(interval).words}"
+        raise SalignError(f"{name}: expected {expected}, got {_shown(value)}.")
 
 
 def device(name: str, value: object) -> None:
@@ -59,38 +59,38 @@ def device(name: str, value: object) -> None:
     """
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     there += ["mps"] * torch.backends.mps.is_available()
-    said = str(value)
-    if said not in there and not (said == "cuda" and "cuda:0" in there):
-        raise SalignError(f"{name}: expected a device that is here ({', '.join(there)}), got {said[:60]!r}.")
+    text = str(value)
+    if text not in there and not (text == "cuda" and "cuda:0" in there):
+        raise SalignError(f"{name}: expected a device that is here ({', '.join(there)}), got {text[:60]!r}.")
 
 
-def tensors(**given: tuple[object, str]) -> None:
+def tensors(**arguments: tuple[object, str]) -> None:
     """Check kind and shape of several tensors, whose like letters must stand for like numbers.
 
     Args:
-        given: what came by the name of its argument, and what was expected: "float (B, 3, H, W)", "int64 (B,)",
+        arguments: what came by the name of its argument, and what was expected: "float (B, 3, H, W)", "int64 (B,)",
             "bool (B,)", "real (B, 1, *, *) or (B, *, *)" (any numbers but complex ones; sides of any length); with
             " or None" where it may be left out.
     """
     if _traced():
         return
     sides: dict[str, tuple[int, str]] = {}
-    for name, (value, text) in given.items():
-        wanted = _expected(text)
-        if value is None and wanted.optional:
+    for name, (value, text) in arguments.items():
+        expected = _expected(text)
+        if value is None and expected.optional:
             continue
-        if not isinstance(value, Tensor) or not _is_of(value, wanted.kind):
-            raise SalignError(f"{name}: expected {wanted.words}, got {_shown(value)}{_remedy(value, wanted.kind)}.")
-        letters = wanted.sides.get(value.dim())
+        if not isinstance(value, Tensor) or not _is_of(value, expected.kind):
+            raise SalignError(f"{name}: expected {expected.words}, got {_shown(value)}{_remedy(value, expected.kind)}.")
+        letters = expected.sides.get(value.dim())
         if letters is None:
-            raise SalignError(f"{name}: expected {wanted.words}, got {_shown(value)}.")
+            raise SalignError(f"{name}: expected {expected.words}, got {_shown(value)}.")
         for side, letter in zip(value.shape, letters, strict=True):
             if letter == "*":
                 continue
             size, whose = sides.setdefault(letter, (int(letter) if letter.isdigit() else side, name))
             if side != size:
-                told = "" if letter.isdigit() else f" with {letter} = {size} as of {whose}"
-                raise SalignError(f"{name}: expected {wanted.words}{told}, got {_shown(value)}.")
+                reason = "" if letter.isdigit() else f" with {letter} = {size} as of {whose}"
+                raise SalignError(f"{name}: expected {expected.words}{reason}, got {_shown(value)}.")
 
 
 def images(value: object, reader: object) -> None:
@@ -179,8 +179,8 @@ def _expected(text: str) -> _Expected:
     for shape in re.findall(r"\((.*?)\)", shapes):
         letters = tuple(part.strip() for part in shape.split(",") if part.strip())
         sides[len(letters)] = letters
-    named = {"float": "a tensor of floating point", "real": "a tensor"}.get(kind, f"a tensor of {kind}")
-    return _Expected(kind, sides, shapes.endswith(" or None"), f"{named} {shapes}")
+    noun = {"float": "a tensor of floating point", "real": "a tensor"}.get(kind, f"a tensor of {kind}")
+    return _Expected(kind, sides, shapes.endswith(" or None"), f"{noun} {shapes}")
 
 
 def _is_of(value: Tensor, kind: str) -> bool:

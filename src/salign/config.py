@@ -45,12 +45,12 @@ class Section(BaseModel):
     def _none_is_null(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        given = {
+        annotations = {
             key: cls.model_fields[key].annotation
             for key, value in values.items()
             if is_none(value) and key in cls.model_fields
         }
-        return values | {key: None for key, kind in given.items() if _may_be_null_and_no_text(kind)}
+        return values | {key: None for key, kind in annotations.items() if _may_be_null_and_no_text(kind)}
 
 
 def is_none(value: object) -> bool:
@@ -97,12 +97,12 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
     content = read_yaml(path, kind)
     if not isinstance(content, dict):
         raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")
-    found = next((name for name, one in _KINDS.items() if one.keys & set(content)), kind)
-    if found != kind:
-        command = _KINDS[found].command.format(path=path)
+    other_kind = next((name for name, candidate in _KINDS.items() if candidate.keys & set(content)), kind)
+    if other_kind != kind:
+        command = _KINDS[other_kind].command.format(path=path)
         raise SalignError(
-            f"{path}: expected a {kind} with {keys}, got a{'n' * (found[0] == 'a')} {found}, as it has "
-            f"{', '.join(sorted(_KINDS[found].keys & set(content)))}. It is for: {command}"
+            f"{path}: expected a {kind} with {keys}, got a{'n' * (other_kind[0] == 'a')} {other_kind}, as it has "
+            f"{', '.join(sorted(_KINDS[other_kind].keys & set(content)))}. It is for: {command}"
         )
     for override in overrides or []:
         content = merge(content, _parse_override(override))
@@ -162,27 +162,27 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _explain(fault: Any, model: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "the file"
-    said = fault["msg"].removeprefix("Value error, ")
+    key_path = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         section, key = _section_at(fault["loc"][:-1], model), str(fault["loc"][-1])
         if hint := getattr(section, "meant", {}).get(key):
-            return f"{place}: unknown key; {hint}"
-        known = list(getattr(section, "model_fields", ()))
-        return f"{place}: unknown key{nearest(key, known) or '; there are ' + ', '.join(known)}"
+            return f"{key_path}: unknown key; {hint}"
+        keys = list(getattr(section, "model_fields", ()))
+        return f"{key_path}: unknown key{nearest(key, keys) or '; there are ' + ', '.join(keys)}"
     if fault["type"] in ("missing", "value_error"):
-        return f"{place}: {said}"
-    given = fault["input"]
-    if fault["type"] == "string_type" and isinstance(given, bool | int | float):
-        return f"{place}: expected text, got {json.dumps(given)}; if it is a name, quote it: '{json.dumps(given)}'"
-    shown = repr(given)
-    return f"{place}: {said}, got {shown if len(shown) <= 200 else shown[:200] + '...'}"
+        return f"{key_path}: {message}"
+    value = fault["input"]
+    if fault["type"] == "string_type" and isinstance(value, bool | int | float):
+        return f"{key_path}: expected text, got {json.dumps(value)}; if it is a name, quote it: '{json.dumps(value)}'"
+    text = repr(value)
+    return f"{key_path}: {message}, got {text if len(text) <= 200 else text[:200] + '...'}"
 
 
-def _section_at(place: tuple[str | int, ...], model: Any) -> Any:
+def _section_at(location: tuple[str | int, ...], model: Any) -> Any:
     """The section of a `model` at some place."""
     section = model
-    for part in place:
+    for part in location:
         if part in getattr(section, "model_fields", ()):
             annotation = section.model_fields[part].annotation
             sections = (inner for inner in typing.get_args(annotation) if hasattr(inner, "model_fields"))

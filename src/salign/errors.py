@@ -10,9 +10,9 @@ class SalignError(Exception):
     """A mistake the user can mend; the message says what was expected, what came and what to do."""
 
 
-def nearest(key: str, known: Iterable[str]) -> str:
+def nearest(key: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown key: what was probably meant, or nothing."""
-    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -21,27 +21,27 @@ def install(extra: str) -> str:
     return f"install it in your clone of salign: pip install -e '.[{extra}]'"
 
 
-def one_of(value: object, known: Iterable[object], what: str) -> None:
+def one_of(value: object, choices: Iterable[object], what: str) -> None:
     """Refuse a choice that is none.
 
     Args:
         value: what was given.
-        known: what there is to choose from: names, or numbers.
+        choices: what there is to choose from: names, or numbers.
         what: what is chosen, for the message, e.g. `--empty` or `penalty`.
 
     Raises:
         SalignError: there is no such choice; the message names those there are, and the nearest.
     """
-    if fault := not_one_of(value, known, what):
+    if fault := not_one_of(value, choices, what):
         raise SalignError(fault)
 
 
-def not_one_of(value: object, known: Iterable[object], what: str) -> str:
+def not_one_of(value: object, options: Iterable[object], what: str) -> str:
     """The message of `one_of`, for whoever collects several faults; empty for a choice that there is."""
-    choices = list(known)
+    choices = list(options)
     if value in choices:
         return ""
     *most, last = map(str, choices)
     listed = f"{', '.join(most)} or {last}" if most else last
-    given = f"{value[:60]!r}{nearest(value[:60], map(str, choices))}" if isinstance(value, str) else repr(value)[:60]
-    return f"{what}: expected {listed}, got {given}"
+    text = f"{value[:60]!r}{nearest(value[:60], map(str, choices))}" if isinstance(value, str) else repr(value)[:60]
+    return f"{what}: expected {listed}, got {text}"

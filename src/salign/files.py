@@ -29,16 +29,16 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         SalignError: there is something of another kind, at `path` or above it, or the system lets nobody write there.
     """
     try:
-        place, kind = _nearest(path)
-        if place == path and not folder and not stat.S_ISDIR(kind):
+        existing, kind = _nearest(path)
+        if existing == path and not folder and not stat.S_ISDIR(kind):
             if not stat.S_ISREG(kind):
                 _refuse(path, "it is neither a file nor a folder, and a file is needed")
-            place = path.parent  # what replaces it is written beside it
+            existing = path.parent  # what replaces it is written beside it
         elif not stat.S_ISDIR(kind):
-            _refuse(path, f"{'it' if place == path else place} is not a folder, and one is needed")
-        elif place == path and not folder:
+            _refuse(path, f"{'it' if existing == path else existing} is not a folder, and one is needed")
+        elif existing == path and not folder:
             _refuse(path, "it is a folder, and a file is needed")
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         _refuse(path, error.strerror or str(error))
@@ -46,14 +46,14 @@ def check_output(path: Path, *, folder: bool = False) -> None:
 
 def _nearest(path: Path) -> tuple[Path, int]:
     """What there is of a path and the folders above it, and the mode of that."""
-    for place in (path, *path.parents):
+    for existing in (path, *path.parents):
         try:
-            return place, place.stat().st_mode
+            return existing, existing.stat().st_mode
         except NotADirectoryError:
             continue
         except FileNotFoundError:
-            if place.is_symlink():
-                _refuse(path, f"{'it' if place == path else place} is a link to something that is not there")
+            if existing.is_symlink():
+                _refuse(path, f"{'it' if existing == path else existing} is a link to something that is not there")
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 

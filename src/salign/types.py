@@ -166,10 +166,10 @@ def _by_gradient(output: Output, classes: Tensor, combine: Callable[[Tensor, Ten
         leaf = features.float() if training and features.requires_grad else _leaf(features)
         logits = output.head(leaf)
         classes = classes.clone()  # one made in inference mode could not be saved for the backward pass
-        asked = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
-        (gradient,) = torch.autograd.grad(asked.sum(), leaf, create_graph=training)
-        found = combine(gradient, leaf)
-    return found if training else found.detach()
+        answers = logits * classes if classes.is_floating_point() else logits.gather(1, classes[:, None])
+        (gradient,) = torch.autograd.grad(answers.sum(), leaf, create_graph=training)
+        maps = combine(gradient, leaf)
+    return maps if training else maps.detach()
 
 
 def _leaf(features: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class Runs:
         Raises:
             SalignError: it has more than `MOST_RUNS` runs.
         """
+        # A run ends where the next pixel differs. Runs begin outside, so a mask that begins inside has a run of length
+        # 0 first.
         flat = mask.ravel(order="F" if columns else "C")
         differs = flat[1:] != flat[:-1]
         if (count := np.count_nonzero(differs)) > MOST_RUNS:
@@ -68,6 +70,7 @@ class Runs:
     def decode(self) -> np.ndarray:
         """`(H, W)` bool; what sticks out of the image is cut off."""
         top, left, height, width = self.box or (0, 0, *self.size)
+        # Every second run is inside. Then the box, which may stick out of the image, is laid into the image.
         inside = np.arange(len(self.counts)) % 2 == 1
         flat = np.repeat(inside, self.counts)
         part = flat.reshape((width, height)).T if self.columns else flat.reshape((height, width))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from salign import __version__
 from salign.annotations.annotated import Annotated
-from salign.annotations.formats.fields import Field, read_json, size_of, size_said
+from salign.annotations.formats.fields import Field, read_json, read_size, size_of
 from salign.files import replacing
 from salign.maps.shapes import shape_from_json, shape_to_json
 
@@ -129,7 +129,7 @@ def _sides(entry: Field) -> dict[str, int | None]:
         sides = size.each()
         said: tuple[int, int] | None = size_of(*sides) if len(sides) == 2 else size.fail("[height, width]")
     else:
-        said = size_said(entry.get("height"), entry.get("width"))
+        said = read_size(entry.get("height"), entry.get("width"))
     height, width = said or (None, None)
     return {"height": height, "width": width}
 

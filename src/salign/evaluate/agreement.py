@@ -50,14 +50,14 @@ _SMALLEST = 6
 
 def pearson(model: Tensor, human: Tensor) -> Tensor:
     """CC, Pearson's correlation over the pixels, in [-1, 1] (B19)."""
-    scaled, people, told = _pair(model, human)
-    return _or_nan(_correlation(scaled, people), told & varies(scaled))
+    scaled, people, shaped = _pair(model, human)
+    return _or_nan(_correlation(scaled, people), shaped & varies(scaled))
 
 
 def spearman(model: Tensor, human: Tensor) -> Tensor:
     """Pearson's correlation of the ranks, equal values sharing their mean rank, in [-1, 1] (Fel et al. 2022 use it)."""
-    scaled, people, told = _pair(model, human)
-    return _or_nan(_correlation(_ranks(scaled), _ranks(people)), told & varies(scaled))
+    scaled, people, shaped = _pair(model, human)
+    return _or_nan(_correlation(_ranks(scaled), _ranks(people)), shaped & varies(scaled))
 
 
 def similarity(model: Tensor, human: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ def similarity(model: Tensor, human: Tensor) -> Tensor:
 
     The human map is divided by its sum and keeps its own zero; B19 shift its minimum to 0 first.
     """
-    scaled, people, told = _pair(model, human)
-    return _or_nan(torch.minimum(distribution(scaled), sum_to_one(people)).sum((1, 2)), told)
+    scaled, people, shaped = _pair(model, human)
+    return _or_nan(torch.minimum(distribution(scaled), sum_to_one(people)).sum((1, 2)), shaped)
 
 
 def kl(model: Tensor, human: Tensor) -> Tensor:
@@ -75,9 +75,9 @@ def kl(model: Tensor, human: Tensor) -> Tensor:
     `sum_i human_i * log(EPSILON + human_i / (EPSILON + model_i))` (B19). Lower is better. Dear where people
     marked what the model map sets to 0.
     """
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     expected = sum_to_one(people)
-    return _or_nan((expected * (EPSILON + expected / (EPSILON + distribution(scaled))).log()).sum((1, 2)), told)
+    return _or_nan((expected * (EPSILON + expected / (EPSILON + distribution(scaled))).log()).sum((1, 2)), shaped)
 
 
 def nss(model: Tensor, human: Tensor) -> Tensor:
@@ -85,10 +85,10 @@ def nss(model: Tensor, human: Tensor) -> Tensor:
 
     In standard deviations of the map (Peters et al. 2005), dividing by the number of pixels; 0 is chance.
     """
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     inside, mean = marked(people), scaled.mean((1, 2))
     spread = (scaled - mean[:, None, None]).square().mean((1, 2)).sqrt()
-    return _or_nan(((scaled * inside).sum((1, 2)) / inside.sum((1, 2)) - mean) / spread, told & varies(scaled))
+    return _or_nan(((scaled * inside).sum((1, 2)) / inside.sum((1, 2)) - mean) / spread, shaped & varies(scaled))
 
 
 def auc_judd(model: Tensor, human: Tensor) -> Tensor:
@@ -97,12 +97,12 @@ def auc_judd(model: Tensor, human: Tensor) -> Tensor:
     The exact area, ties counting half (Mann-Whitney U): what the random jitter of the original code aims at. That code
     puts a threshold at the n marked pixels only, and so adds up to 1 / 2n.
     """
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     inside = marked(people)
     positives = inside.sum((1, 2)).double()
     negatives = people.shape[1] * people.shape[2] - positives
     won = (_ranks(scaled) * inside).sum((1, 2)) - positives * (positives + 1) / 2
-    return _or_nan(won / (positives * negatives), told)
+    return _or_nan(won / (positives * negatives), shaped)
 
 
 def iou(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
@@ -128,16 +128,16 @@ def dice(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
     """Dice coefficient of the same two regions as in `iou`; they are equally large: the share of one in the other."""
     if share is not None:
         number("share", share, "(0, 1]")
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     if share is None:
-        chosen = marked(people).double()
-        size = chosen.sum((1, 2)).long()
+        region = marked(people).double()
+        size = region.sum((1, 2)).long()
     else:
         size = torch.full(
             (len(people),), max(1, round(share * people.shape[1] * people.shape[2])), device=people.device
         )
-        chosen = _top(people, size)
-    return _or_nan((_top(scaled, size) * chosen).sum((1, 2)) / size, told)
+        region = _top(people, size)
+    return _or_nan((_top(scaled, size) * region).sum((1, 2)) / size, shaped)
 
 
 def energy(model: Tensor, human: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ def energy(model: Tensor, human: Tensor) -> Tensor:
     Wang et al. 2020 (Score-CAM), with the marked pixels for the bounding box. A uniform map scores the
     share of the area that is marked.
     """
-    scaled, people, told = _pair(model, human)
-    return _or_nan((distribution(scaled) * marked(people)).sum((1, 2)), told)
+    scaled, people, shaped = _pair(model, human)
+    return _or_nan((distribution(scaled) * marked(people)).sum((1, 2)), shaped)
 
 
 def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tensor:
@@ -161,12 +161,12 @@ def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tens
         tolerance: how far from the nearest marked pixel still hits, as a share of the map's diagonal.
     """
     number("tolerance", tolerance, "[0, 1]")
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     radius = tolerance * math.hypot(*people.shape[1:])
     near = [torch.from_numpy(distance_transform_edt(~inside) <= radius) for inside in marked(people).cpu().numpy()]
     hit = torch.stack(near).to(scaled.device) if near else marked(people)
     peaks = scaled == scaled.amax((1, 2), keepdim=True)
-    return _or_nan((peaks & hit).sum((1, 2)) / peaks.sum((1, 2)).double(), told)
+    return _or_nan((peaks & hit).sum((1, 2)) / peaks.sum((1, 2)).double(), shaped)
 
 
 def ssim(model: Tensor, human: Tensor) -> Tensor:
@@ -174,13 +174,13 @@ def ssim(model: Tensor, human: Tensor) -> Tensor:
 
     Gaussian window of sigma 1.5 pixels; NaN for maps below 6 x 6 pixels, which the window does not fit.
     """
-    scaled, people, told = _pair(model, human)
+    scaled, people, shaped = _pair(model, human)
     if min(people.shape[1:]) < _SMALLEST or not len(people):
         return torch.full((len(people),), math.nan, dtype=torch.float64, device=people.device)
     pair = scaled.float()[:, None], min_max(people).float()[:, None]
-    found = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
-    assert isinstance(found, Tensor)
-    return _or_nan(found.double(), told)
+    values = structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
+    assert isinstance(values, Tensor)
+    return _or_nan(values.double(), shaped)
 
 
 METRICS: dict[str, Metric] = {
@@ -231,15 +231,15 @@ def agreement(model: Tensor, human: Tensor, metrics: Iterable[str] | None = None
     Raises:
         SalignError: an unknown metric, shapes that do not go together, or values that are not finite or negative.
     """
-    chosen = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
+    functions = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
     _check(model, human)
     block = max(1, _PIXELS // (human.shape[1] * human.shape[2]))
-    parts: dict[str, list[Tensor]] = {name: [] for name in chosen}
-    for some, people in zip(model.split(block), human.split(block), strict=True):
-        scaled, people, _ = _pair(some, people)  # once for all: for the metrics, size and scale are then right
-        for name, metric in chosen.items():
+    parts: dict[str, list[Tensor]] = {name: [] for name in functions}
+    for maps, people in zip(model.split(block), human.split(block), strict=True):
+        scaled, people, _ = _pair(maps, people)  # once for all: for the metrics, size and scale are then right
+        for name, metric in functions.items():
             parts[name].append(metric(scaled, people))
-    return {name: torch.cat(found) for name, found in parts.items()}
+    return {name: torch.cat(values) for name, values in parts.items()}
 
 
 def metric_of(metric: str | Metric) -> Metric:
@@ -313,11 +313,11 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
 def _ranks(maps: Tensor) -> Tensor:
     """Ranks from 1 within each of `(N, H, W)` maps, float64; equal values share the mean of their ranks."""
     values, order = maps.flatten(1).sort()
-    place = torch.arange(values.shape[1], device=values.device).expand_as(values)
+    position = torch.arange(values.shape[1], device=values.device).expand_as(values)
     rises = values[:, 1:] != values[:, :-1]
     edge = torch.ones_like(values[:, :1], dtype=torch.bool)
-    first = place.where(torch.cat([edge, rises], 1), 0).cummax(1).values
-    last = place.where(torch.cat([rises, edge], 1), values.shape[1]).flip(1).cummin(1).values.flip(1)
+    first = position.where(torch.cat([edge, rises], 1), 0).cummax(1).values
+    last = position.where(torch.cat([rises, edge], 1), values.shape[1]).flip(1).cummin(1).values.flip(1)
     ranks = torch.empty_like(values, dtype=torch.float64).scatter_(1, order, (first + last).double() / 2 + 1)
     return ranks.view(maps.shape)
 
@@ -327,5 +327,5 @@ def _top(maps: Tensor, size: Tensor) -> Tensor:
     values = maps.flatten(1).sort(descending=True).values
     last = values.gather(1, (size[:, None] - 1).clamp(min=0))[..., None]
     above, tied = maps > last, maps == last
-    left = (size - above.sum((1, 2))) / tied.sum((1, 2)).double()
-    return above + tied * left[:, None, None]
+    share = (size - above.sum((1, 2))) / tied.sum((1, 2)).double()
+    return above + tied * share[:, None, None]

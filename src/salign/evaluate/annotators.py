@@ -42,8 +42,8 @@ def ceiling(humans: Tensor, metric: str | Metric) -> float:
     if len(humans) < 2:
         return math.nan
     people = humans.double()
-    others = (people.sum(0) - people) / (len(people) - 1)
-    return float(metric_of(metric)(others, people).nanmean())
+    rest = (people.sum(0) - people) / (len(people) - 1)
+    return float(metric_of(metric)(rest, people).nanmean())
 
 
 def normalised(against: Iterable[float], ceilings: Iterable[float]) -> float:

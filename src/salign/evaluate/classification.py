@@ -67,9 +67,9 @@ def average_precision(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike
 def average_precision_of(ranking: Ranking) -> Array:
     """`(R,)` average precisions from one sort; see `average_precision`."""
     positives, negatives = ranking.missed[:, -1:], ranking.passed[:, -1:]
-    found = positives - ranking.missed[:, :-1]
-    called = found + negatives - ranking.passed[:, :-1]
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    hits = positives - ranking.missed[:, :-1]
+    called = hits + negatives - ranking.passed[:, :-1]
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     gained = (ranking.positives * precision).sum(1)
     return ratio(gained, np.where(negatives > 0, positives, 0)[:, 0])
 
@@ -77,28 +77,28 @@ def average_precision_of(ranking: Ranking) -> Array:
 def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Share of the `(N,)` images whose predicted class number is the label."""
     right = _right(predicted, labels)
-    drawn = counts(weights, len(right))
-    return as_asked(ratio(drawn @ right, drawn.sum(1)), weights)
+    times = counts(weights, len(right))
+    return as_asked(ratio(times @ right, times.sum(1)), weights)
 
 
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean over the classes present among the labels of the share recognised; NaN with fewer than two classes."""
     truth, right = np.asarray(labels), _right(predicted, labels)
-    drawn = counts(weights, len(right))
+    times = counts(weights, len(right))
     members = truth[:, None] == np.unique(truth)
     if members.shape[1] < 2:
-        return as_asked(np.full(len(drawn), np.nan), weights)
-    return as_asked(ratio(drawn @ (members & right[:, None]), drawn @ members).mean(1), weights)
+        return as_asked(np.full(len(times), np.nan), weights)
+    return as_asked(ratio(times @ (members & right[:, None]), times @ members).mean(1), weights)
 
 
 def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean squared distance of the `(N,)` probability of the positive class from 0 or 1 (Brier 1950, in [0, 1])."""
-    given, truth = probabilities_in(probabilities, 1), yes_or_no(positive, "positive")
-    if given.shape != truth.shape:
-        raise SalignError(f"expected (N,) probabilities and (N,) labels; got {given.shape} and {truth.shape}")
-    squared = (given - truth) ** 2
-    drawn = counts(weights, len(squared))
-    return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
+    probability, truth = probabilities_in(probabilities, 1), yes_or_no(positive, "positive")
+    if probability.shape != truth.shape:
+        raise SalignError(f"expected (N,) probabilities and (N,) labels; got {probability.shape} and {truth.shape}")
+    squared = (probability - truth) ** 2
+    times = counts(weights, len(squared))
+    return as_asked(ratio(times @ squared, times.sum(1)), weights)
 
 
 def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -106,8 +106,8 @@ def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
     table = probabilities_in(probabilities, 2)
     truth = class_numbers(labels, "labels", *table.shape)
     squared = ((table - (truth[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
-    drawn = counts(weights, len(table))
-    return as_asked(ratio(drawn @ squared, drawn.sum(1)), weights)
+    times = counts(weights, len(table))
+    return as_asked(ratio(times @ squared, times.sum(1)), weights)
 
 
 def ece(
@@ -123,9 +123,9 @@ def ece(
     table = probabilities_in(probabilities, 2)
     confidence, right = table.max(1), table.argmax(1) == class_numbers(labels, "labels", *table.shape)
     member = np.minimum((confidence * bins).astype(int), bins - 1)[:, None] == np.arange(bins)
-    drawn = counts(weights, len(table))
-    gaps = np.abs(drawn @ (member * (right - confidence)[:, None])).sum(1)
-    return as_asked(ratio(gaps, drawn.sum(1)), weights)
+    times = counts(weights, len(table))
+    gaps = np.abs(times @ (member * (right - confidence)[:, None])).sum(1)
+    return as_asked(ratio(gaps, times.sum(1)), weights)
 
 
 def one_vs_rest(

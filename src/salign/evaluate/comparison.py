@@ -85,21 +85,21 @@ def compare(
         SalignError: the arms are not two equally long rows of finite figures, or `confidence` is not in (0, 1).
     """
     tail = upper_tail(confidence)
-    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if one.ndim != 1 or one.shape != two.shape or not len(one):
-        raise SalignError(f"expected two arms (S,), one figure per seed, S >= 1; got {one.shape} and {two.shape}")
-    if not (np.isfinite(one).all() and np.isfinite(two).all()):
+    ours, theirs = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if ours.ndim != 1 or ours.shape != theirs.shape or not len(ours):
+        raise SalignError(f"expected two arms (S,), one figure per seed, S >= 1; got {ours.shape} and {theirs.shape}")
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         raise SalignError("an arm holds a figure that is not finite; leave that seed out of both arms, and say so")
-    unit = np.ldexp(1.0, int(np.frexp(max(np.abs(one).max(), np.abs(two).max()))[1]) - 44)
-    n, means = len(one), (float(one.mean()), float(two.mean()))
-    differences, one, two = (np.round(values / unit) * unit for values in (one - two, one, two))
+    unit = np.ldexp(1.0, int(np.frexp(max(np.abs(ours).max(), np.abs(theirs).max()))[1]) - 44)
+    n, means = len(ours), (float(ours.mean()), float(theirs.mean()))
+    differences, ours, theirs = (np.round(values / unit) * unit for values in (ours - theirs, ours, theirs))
     mean = float(differences.mean())
-    improvement = float(((one[:, None] > two) + (one[:, None] == two) / 2).mean())
+    improvement = float(((ours[:, None] > theirs) + (ours[:, None] == theirs) / 2).mean())
     if n == 1:
         return Comparison(n, *[*means, mean, *[math.nan] * 10, improvement])
-    sd, spreads = float(differences.std(ddof=1)), (float(one.std(ddof=1)), float(two.std(ddof=1)))
+    sd, spreads = float(differences.std(ddof=1)), (float(ours.std(ddof=1)), float(theirs.std(ddof=1)))
     reach = float(stats.t.ppf(tail, n - 1)) * sd / math.sqrt(n)
-    draws = [drawn @ differences / n for drawn in bootstrap_counts(np.zeros(n), resamples, generator)]
+    draws = [times @ differences / n for times in bootstrap_counts(np.zeros(n), resamples, generator)]
     boot_low, boot_high = percentile_interval(np.concatenate(draws), confidence)
     limit = float(mean == 0)
 
@@ -135,8 +135,8 @@ def _signed_rank(differences: Array) -> float:
     if len(nonzero) < 2 or 2 ** len(nonzero) > FLIPS:
         return float(stats.wilcoxon(differences).pvalue)
     ranks = np.sign(nonzero) * stats.rankdata(np.abs(nonzero))  # multiples of one half: sums are exact
-    found = stats.permutation_test((ranks,), np.sum, permutation_type="samples", vectorized=True, n_resamples=FLIPS)
-    return float(found.pvalue)
+    test = stats.permutation_test((ranks,), np.sum, permutation_type="samples", vectorized=True, n_resamples=FLIPS)
+    return float(test.pvalue)
 
 
 def compare_images(
@@ -172,17 +172,17 @@ def compare_images(
     Raises:
         SalignError: the shapes do not fit, or what the statistic refuses.
     """
-    one, two, truth = np.asarray(first), np.asarray(second), np.asarray(labels)
-    if one.ndim < 2 or one.shape != two.shape or not len(one) or truth.shape != one.shape[1:2]:
+    ours, theirs, truth = np.asarray(first), np.asarray(second), np.asarray(labels)
+    if ours.ndim < 2 or ours.shape != theirs.shape or not len(ours) or truth.shape != ours.shape[1:2]:
         raise SalignError(
-            f"expected two arms (S, N) and labels (N,), S >= 1; got {one.shape}, {two.shape} and {truth.shape}"
+            f"expected two arms (S, N) and labels (N,), S >= 1; got {ours.shape}, {theirs.shape} and {truth.shape}"
         )
-    seeds = np.concatenate(list(bootstrap_counts(np.zeros(len(one)), resamples, generator))) / len(one)
+    seeds = np.concatenate(list(bootstrap_counts(np.zeros(len(ours)), resamples, generator))) / len(ours)
     differences: list[Array] = []
-    for drawn in bootstrap_counts(truth, resamples, generator):
-        per_seed = [statistic(a, truth, drawn) - statistic(b, truth, drawn) for a, b in zip(one, two, strict=True)]
+    for times in bootstrap_counts(truth, resamples, generator):
+        per_seed = [statistic(a, truth, times) - statistic(b, truth, times) for a, b in zip(ours, theirs, strict=True)]
         start = sum(map(len, differences))
-        differences.append((seeds[start : start + len(drawn)] * np.stack(per_seed, axis=1)).sum(1))
+        differences.append((seeds[start : start + len(times)] * np.stack(per_seed, axis=1)).sum(1))
     return percentile_interval(np.concatenate(differences), confidence)
 
 
@@ -235,16 +235,16 @@ def words(comparison: Comparison, metric: str, points: bool = True) -> str:
         points: the figure is a share; show hundredths with one decimal. Otherwise its own unit with three.
     """
 
-    def shown(value: float) -> str:
+    def format_value(value: float) -> str:
         return f"{100 * value:+z.1f}" if points else f"{value:+z.3f}"
 
-    said = f"{metric} {shown(comparison.difference)}{' points' if points else ''}"
+    text = f"{metric} {format_value(comparison.difference)}{' points' if points else ''}"
     if comparison.n == 1:
-        return f"{said}, 1 seed: nothing can be said about chance"
+        return f"{text}, 1 seed: nothing can be said about chance"
     if comparison.low == comparison.high:
         verdict = "the same in every seed"
     elif comparison.low > 0:
         verdict = "above zero"
     else:
         verdict = "below zero" if comparison.high < 0 else "not told from zero"
-    return f"{said} [{shown(comparison.low)}, {shown(comparison.high)}], {comparison.n} seeds: {verdict}"
+    return f"{text} [{format_value(comparison.low)}, {format_value(comparison.high)}], {comparison.n} seeds: {verdict}"

@@ -54,9 +54,9 @@ def map_consistency(maps: Sequence[ArrayLike] | np.ndarray | Tensor, metric: str
                     f"{tuple(second.shape)}. Analyse all runs with the same settings"
                 )
             for human, model in ((first, second), (second, first))[: 1 + both_ways]:
-                found = compare(model, human)
-                total += found.nan_to_num(0).cpu()
-                pairs += (~found.isnan()).cpu()
+                values = compare(model, human)
+                total += values.nan_to_num(0).cpu()
+                pairs += (~values.isnan()).cpu()
     return torch.where(pairs > 0, total / pairs, math.nan)
 
 
@@ -125,8 +125,8 @@ def _answers(predicted: ArrayLike) -> np.ndarray:
 def _votes(predicted: np.ndarray, classes: int) -> np.ndarray:
     """`(R, N)` class numbers -> `(N, classes)`: how many runs gave each answer."""
     images = predicted.shape[1]
-    places = predicted + classes * np.arange(images)
-    return np.bincount(places.ravel(), minlength=images * classes).reshape(images, classes)
+    cells = predicted + classes * np.arange(images)
+    return np.bincount(cells.ravel(), minlength=images * classes).reshape(images, classes)
 
 
 def _agreeing_pairs(votes: np.ndarray) -> float:

@@ -31,16 +31,16 @@ class Constant(NamedTuple):
 
     def words(self, classes: Sequence[str]) -> str:
         """Say it, such as `all 40 images are called cat, with probabilities that differ by at most 0.0012`."""
-        named = ", ".join(classes[k] for k in self.answer) or "none of the classes"
+        names = ", ".join(classes[k] for k in self.answer) or "none of the classes"
         return (
-            f"all {self.images} images are called {named}, with probabilities that differ by at most {self.spread:.2g}"
+            f"all {self.images} images are called {names}, with probabilities that differ by at most {self.spread:.2g}"
         )
 
     def said(self, classes: Sequence[str]) -> str:
         """`words`, and what they forbid to conclude."""
-        told = "tells no images apart" if self.blind else "may tell images apart by a threshold only"
+        verdict = "tells no images apart" if self.blind else "may tell images apart by a threshold only"
         return (
-            f"{self.words(classes)}: the classifier {told}, and neither its accuracy nor answers that stay or agree "
+            f"{self.words(classes)}: the classifier {verdict}, and neither its accuracy nor answers that stay or agree "
             "speak for it"
         )
 

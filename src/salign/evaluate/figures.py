@@ -129,9 +129,9 @@ def by_part(
         progress: whether to show a progress bar.
     """
     rows: list[tuple[object, ...]] = []
-    wanted = list(_parts(table, group_columns))
-    for place, positions in track(wanted, "figures", disable=not progress, transient=True):
-        rows += [(*place, *line) for line in lines_of(positions)]
+    parts = list(_parts(table, group_columns))
+    for part, positions in track(parts, "figures", disable=not progress, transient=True):
+        rows += [(*part, *line) for line in lines_of(positions)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -166,14 +166,14 @@ def figure_lines(
         confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
     """
-    values = {name: float(found[0]) for name, found in values_of(np.ones((1, len(strata)))).items()}
+    values = {name: float(estimates[0]) for name, estimates in values_of(np.ones((1, len(strata)))).items()}
     _, sizes = np.unique(strata, return_counts=True)
     lone = bool(sizes.max() == 1)
-    drawn: dict[str, list[Array]] = {name: [] for name in values}
+    resampled_values: dict[str, list[Array]] = {name: [] for name in values}
     if resamples and not lone:
         for weights in bootstrap_counts(strata, resamples, generator):
-            for name, found in values_of(weights).items():
-                drawn[name].append(found)
+            for name, estimates in values_of(weights).items():
+                resampled_values[name].append(estimates)
     lines = []
     for name, value in values.items():
         n, notes = about(name)
@@ -183,11 +183,11 @@ def figure_lines(
         elif lone:
             notes.append("no interval: one image of each kind cannot be resampled")
         elif resamples:
-            resampled = np.concatenate(drawn[name])
-            kept = resampled[~np.isnan(resampled)]
-            low, high = percentile_interval(kept, confidence)
-            if len(kept) < len(resampled):
-                notes.append(f"interval without {len(resampled) - len(kept)} resamples that lack one kind of image")
+            resampled = np.concatenate(resampled_values[name])
+            defined = resampled[~np.isnan(resampled)]
+            low, high = percentile_interval(defined, confidence)
+            if len(defined) < len(resampled):
+                notes.append(f"interval without {len(resampled) - len(defined)} resamples that lack one kind of image")
             if low == high:
                 notes.append("all resamples agree: the interval cannot speak of answers that did not occur here")
             elif sizes.min() == 1:
@@ -269,15 +269,15 @@ def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int
 
 def _many_class(images: Images, weights: Array) -> dict[str, Array]:
     labels, present = images.labels, np.unique(images.labels)
-    found: dict[str, list[Array]] = {"auroc_macro": [], "auroc_logit_macro": [], "ap_macro": [], "eer_macro": []}
+    metrics: dict[str, list[Array]] = {"auroc_macro": [], "auroc_logit_macro": [], "ap_macro": [], "eer_macro": []}
     for k in present:  # as `one_vs_rest`, with one sort for all
         ranking = Ranking.of(images.probabilities[:, k], labels == k, weights)
-        found["auroc_macro"].append(classification.auroc_of(ranking))
-        found["auroc_logit_macro"].append(classification.auroc(images.logits[:, k], labels == k, weights))
-        found["ap_macro"].append(classification.average_precision_of(ranking))
-        found["eer_macro"].append(pad.eer_of(ranking))
+        metrics["auroc_macro"].append(classification.auroc_of(ranking))
+        metrics["auroc_logit_macro"].append(classification.auroc(images.logits[:, k], labels == k, weights))
+        metrics["ap_macro"].append(classification.average_precision_of(ranking))
+        metrics["eer_macro"].append(pad.eer_of(ranking))
     return {
-        **{name: np.mean(per_class, axis=0) for name, per_class in found.items()},
+        **{name: np.mean(per_class, axis=0) for name, per_class in metrics.items()},
         "brier_macro": classification.brier_macro(images.probabilities, labels, weights),
         "accuracy": classification.accuracy(images.predicted, labels, weights),
         "balanced_accuracy": classification.balanced_accuracy(images.predicted, labels, weights),

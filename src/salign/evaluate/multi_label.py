@@ -95,8 +95,8 @@ def _values(
 
 def _mean(per_class: Array) -> Array:
     """`(K, R)` -> `(R,)`: mean over the classes that have a value."""
-    some = ~np.isnan(per_class)
-    return ratio(np.where(some, per_class, 0.0).sum(0), some.sum(0).astype(float))
+    defined = ~np.isnan(per_class)
+    return ratio(np.where(defined, per_class, 0.0).sum(0), defined.sum(0).astype(float))
 
 
 def _about(labels: Array, probabilities: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:

@@ -30,9 +30,9 @@ def apcer_per_species(
     mean of Res_i). Without `species` all attacks are one.
     """
     called = _called(scores, threshold)
-    drawn = counts(weights, len(called))
+    times = counts(weights, len(called))
     return {
-        name: as_asked(ratio(drawn[:, members] @ ~called[members], drawn[:, members].sum(1)), weights)
+        name: as_asked(ratio(times[:, members] @ ~called[members], times[:, members].sum(1)), weights)
         for name, members in _members(attack, species, len(called)).items()
     }
 
@@ -55,8 +55,8 @@ def bpcer(scores: ArrayLike, attack: ArrayLike, threshold: float, weights: Array
     """Bona fide presentation classification error rate: share of the bona fide scoring at or above `threshold`."""
     called = _called(scores, threshold)
     genuine = ~_attacks(attack, len(called))
-    drawn = counts(weights, len(called))[:, genuine]
-    return as_asked(ratio(drawn @ called[genuine], drawn.sum(1)), weights)
+    times = counts(weights, len(called))[:, genuine]
+    return as_asked(ratio(times @ called[genuine], times.sum(1)), weights)
 
 
 def acer(
@@ -87,13 +87,13 @@ def bpcer_at_apcer(
     values = finite(scores, "score")
     genuine = ~_attacks(attack, len(values))
     thresholds = _thresholds_at_apcer(values, attack, target, species, weights)
-    drawn = counts(weights, len(values))[:, genuine]
+    times = counts(weights, len(values))[:, genuine]
     order = np.argsort(values[genuine], kind="stable")
-    below = np.zeros((len(drawn), len(order) + 1))
-    np.cumsum(drawn[:, order], axis=1, out=below[:, 1:])
-    place = np.searchsorted(values[genuine][order], thresholds, side="left")
+    below = np.zeros((len(times), len(order) + 1))
+    np.cumsum(times[:, order], axis=1, out=below[:, 1:])
+    position = np.searchsorted(values[genuine][order], thresholds, side="left")
     total = below[:, -1]
-    called = total - below[np.arange(len(drawn)), place]
+    called = total - below[np.arange(len(times)), position]
     return as_asked(np.where(np.isnan(thresholds), np.nan, ratio(called, total)), weights)
 
 
@@ -172,11 +172,11 @@ def _thresholds_at_apcer(
 ) -> Array:
     """`(R,)`: the lowest over species of the first attack score that may not be missed; NaN without attacks."""
     number("target", target, "[0, 1)")
-    drawn = counts(weights, len(values))
-    lowest = np.full(len(drawn), np.nan)
+    times = counts(weights, len(values))
+    lowest = np.full(len(times), np.nan)
     for members in _members(attack, species, len(values)).values():
         order = members[np.argsort(values[members], kind="stable")]
-        let_through = np.cumsum(drawn[:, order], axis=1)
+        let_through = np.cumsum(times[:, order], axis=1)
         allowed = target * let_through[:, -1:] + 1e-9  # 0.29 * 100 is 28.999999999999996
         first = np.argmax(let_through > allowed, axis=1)
         edges = np.where(let_through[:, -1] > 0, values[order][first], np.nan)

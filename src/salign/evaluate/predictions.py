@@ -90,8 +90,8 @@ def validate(
         raise SalignError(f"expected two or more different class names; got {names}")
     absent = [name for name in columns_for(classes) if name not in table.columns]
     if absent:
-        known = ", ".join(classes_of(table)) or "none"
-        raise SalignError(f"{source}: column(s) {', '.join(absent)} missing; the classes in this table are: {known}")
+        listed = ", ".join(classes_of(table)) or "none"
+        raise SalignError(f"{source}: column(s) {', '.join(absent)} missing; the classes in this table are: {listed}")
     ids, predicted, labels = (text_of(table, name) for name in ("id", "predicted", "label"))
     faults: list[tuple[int, str]] = []
 
@@ -118,11 +118,11 @@ def validate(
     else:
         off = np.abs(probabilities.sum(1) - 1) + np.maximum(-probabilities.min(1, initial=0), 0) > _TOLERANCE
         flag(sound & off, lambda i: f"prob: {probabilities[i].tolist()} are no probabilities that sum to 1")
-        chosen = np.array([names.index(name) if name in names else -1 for name in predicted], dtype=np.int64)
-        flag(chosen < 0, lambda i: f"predicted: {predicted.iloc[i]!r} is none of the classes")
-        beaten = probabilities[np.arange(len(table)), chosen] < probabilities.max(1, initial=0) - _TOLERANCE
+        answers = np.array([names.index(name) if name in names else -1 for name in predicted], dtype=np.int64)
+        flag(answers < 0, lambda i: f"predicted: {predicted.iloc[i]!r} is none of the classes")
+        beaten = probabilities[np.arange(len(table)), answers] < probabilities.max(1, initial=0) - _TOLERANCE
         flag(
-            sound & ~off & (chosen >= 0) & beaten,
+            sound & ~off & (answers >= 0) & beaten,
             lambda i: f"predicted: {predicted.iloc[i]!r} has not the highest prob",
         )
         flag(~labels.isin([*names, ""]), lambda i: f"label: {labels.iloc[i]!r} is none of the classes")
@@ -132,8 +132,8 @@ def validate(
         faults.sort(key=lambda fault: fault[0])
         lines = [f"  row {position + 2} ({ids.iloc[position]}), {message}" for position, message in faults[:_SHOWN]]
         more = [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-        known = ", ".join(classes)
-        raise SalignError("\n".join([f"{source}: {len(faults)} fault(s) (classes: {known}):", *lines, *more]))
+        listed = ", ".join(classes)
+        raise SalignError("\n".join([f"{source}: {len(faults)} fault(s) (classes: {listed}):", *lines, *more]))
 
 
 def _strange(cells: pd.Series, classes: Sequence[str]) -> np.ndarray:

@@ -29,9 +29,9 @@ def finite(values: ArrayLike, what: str) -> Array:
     array = np.asarray(values, dtype=np.float64)
     wrong = ~np.isfinite(array)
     if wrong.any():
-        place = np.argwhere(wrong)[0]
+        first = np.argwhere(wrong)[0]
         raise SalignError(
-            f"{what} of image {place[0]} (counted from 0) is {array[tuple(place)]}, and {int(wrong.sum())} value(s) are"
+            f"{what} of image {first[0]} (counted from 0) is {array[tuple(first)]}, and {int(wrong.sum())} value(s) are"
             " not finite in all; expected finite numbers. Find out why the model gave them before evaluating."
         )
     return array
@@ -144,16 +144,16 @@ class Ranking:
         values, truth = finite(scores, "score"), yes_or_no(positive, "positive")
         if values.ndim != 1 or truth.shape != values.shape:
             raise SalignError(f"expected (N,) scores and (N,) labels; got {values.shape} and {truth.shape}")
-        drawn = counts(weights, len(values))
+        times = counts(weights, len(values))
         distinct, group = np.unique(values, return_inverse=True)
         parts = []
         for kind in (truth, ~truth):
             members = np.flatnonzero(kind)
             members = members[np.argsort(group[members], kind="stable")]
-            at_score = np.zeros((len(drawn), len(distinct)))
+            at_score = np.zeros((len(times), len(distinct)))
             if len(members):
                 present, starts = np.unique(group[members], return_index=True)
-                picked = drawn[:, members]
+                picked = times[:, members]
                 at_score[:, present] = (
                     picked if len(present) == len(members) else np.add.reduceat(picked, starts, axis=1)
                 )

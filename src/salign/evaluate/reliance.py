@@ -79,8 +79,8 @@ def surroundings(images: Tensor, regions: Tensor) -> Tensor:
         regions: `(B, 1, H, W)` in [0, 1].
     """
     _check(images, regions)
-    known = 1 - regions
-    return _holes_filled(images * known, known)
+    visible = 1 - regions
+    return _holes_filled(images * visible, visible)
 
 
 def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
@@ -117,9 +117,9 @@ def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Te
 def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
     """Gaussian noise with the mean and standard deviation of each image and colour, cut to [0, 1]; colours stay."""
     _check(images, regions)
-    drawn = torch.randn(images.shape, generator=generator).to(images)
+    draws = torch.randn(images.shape, generator=generator).to(images)
     mean, deviation = images.mean((-2, -1), keepdim=True), images.std((-2, -1), keepdim=True, correction=0)
-    return (mean + deviation * drawn).clamp(0, 1)
+    return (mean + deviation * draws).clamp(0, 1)
 
 
 def grey(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
@@ -152,8 +152,8 @@ def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Side) -> Tensor
     choice("keep", keep, Side)
     _check(images, regions)
     tensors(images=(images, "float (B, 3, H, W)"), fill=(fill, "float (B, 3, H, W)"))
-    kept = regions if keep == "inside" else 1 - regions
-    return kept * images + (1 - kept) * fill
+    weight = regions if keep == "inside" else 1 - regions
+    return weight * images + (1 - weight) * fill
 
 
 def reliance(
@@ -203,10 +203,10 @@ def reliance(
         number("positive", positive, f"[0, {untouched.shape[1]})", whole=True)
     names = classes or [f"class {k}" for k in range(untouched.shape[1])]
     unchanging, rows = _alike(untouched, truth, names), []
-    for (kept, fill), logits in joined.items():
+    for (side, fill), logits in joined.items():
         alike = {"accuracy": _alike(logits, truth, names), "flipped": unchanging}
         for metric, value, note in _figures(logits, truth, untouched, positive):
-            rows.append((kept, fill, metric, value, len(truth), note or alike.get(metric, "")))
+            rows.append((side, fill, metric, value, len(truth), note or alike.get(metric, "")))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -243,10 +243,10 @@ def _figures(
         area = one_vs_rest(auroc, probabilities, labels.numpy())
     else:
         area = auroc(probabilities[:, positive], (labels == positive).numpy())
-    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    strongest = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     yield "accuracy", float(accuracy(predicted.numpy(), labels.numpy())), ""
     yield "auroc", float(area), _ONE_SIDE if np.isnan(area) else ""
-    yield "margin", float((logits.gather(1, labels[:, None])[:, 0] - others).mean()), ""
+    yield "margin", float((logits.gather(1, labels[:, None])[:, 0] - strongest).mean()), ""
     yield "flipped", float((predicted != untouched.argmax(1)).double().mean()), ""
 
 
@@ -283,18 +283,18 @@ def _groups(batches: Iterable[Batch]) -> Iterator[_Group]:
         yield held
 
 
-def _holes_filled(colours: Tensor, known: Tensor) -> Tensor:
+def _holes_filled(colours: Tensor, visible: Tensor) -> Tensor:
     """`(B, 3, H, W)` colours times `(B, 1, H, W)` how far they are known, in [0, 1] -> colours everywhere."""
-    height, width = known.shape[-2:]
+    height, width = visible.shape[-2:]
     if height == width == 1:
-        return torch.where(known > 0, colours, 0.5)
-    coarse, share = (functional.avg_pool2d(part, 2, ceil_mode=True) for part in (colours, known))
+        return torch.where(visible > 0, colours, 0.5)
+    coarse, share = (functional.avg_pool2d(part, 2, ceil_mode=True) for part in (colours, visible))
     trusted = torch.where(share > 0, 1.0, 0.0)
     below = _holes_filled(coarse / torch.where(share > 0, share, 1.0), trusted)
-    return colours + (1 - known) * functional.interpolate(below, size=(height, width), mode="bilinear")
+    return colours + (1 - visible) * functional.interpolate(below, size=(height, width), mode="bilinear")
 
 
 def _gaussian(side: int, sigma: float) -> Tensor:
     """`(side, side)`: row i weighs all places of a line by their distance from i; each row sums to 1."""
-    place = torch.arange(side, dtype=torch.float32)
-    return (-(((place[:, None] - place) / sigma) ** 2) / 2).softmax(1)
+    positions = torch.arange(side, dtype=torch.float32)
+    return (-(((positions[:, None] - positions) / sigma) ** 2) / 2).softmax(1)

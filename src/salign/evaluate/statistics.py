@@ -39,12 +39,12 @@ def bootstrap_counts(strata: ArrayLike, resamples: int, generator: np.random.Gen
     block = max(1, _CELLS // len(codes))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        drawn = np.zeros((rows, len(codes)))
+        counts = np.zeros((rows, len(codes)))
         for positions in members:
             size = len(positions)
             picks = generator.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
-            drawn[:, positions] = np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size)
-        yield drawn
+            counts[:, positions] = np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size)
+        yield counts
 
 
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:

@@ -85,8 +85,8 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
             return VALUED[family](base, float(value[1]))
     controls = [control for control in CONTROLS if control != "own"] + [f"{control}@SHARE" for control in BY_SHARE]
     valued = [f"{family}@VALUE" for family in VALUED]
-    known = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
-    raise SalignError(f"no arm is called {name!r}; there are {known}; a study defines others under `arms`.")
+    names = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
+    raise SalignError(f"no arm is called {name!r}; there are {names}; a study defines others under `arms`.")
 
 
 def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[str, str] | None:

@@ -64,6 +64,6 @@ def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = Tr
         raise SalignError(f"{len(failed)} runs failed; {failed[0].task.recipe.name}: {failed[0].error}")
     results = read_results(study, folder)
     page = write_report(study, results.figures, results.runs, folder.path, progress=progress)
-    found = findings(study, groups_of(study, results.figures), results.runs)
-    verdict = [sentence for one in found for sentence in one.sentences]
+    conclusions = findings(study, groups_of(study, results.figures), results.runs)
+    verdict = [sentence for finding in conclusions for sentence in finding.sentences]
     return Demo(study, source, results, verdict, page)

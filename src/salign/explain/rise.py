@@ -70,8 +70,8 @@ def rise(
             part = slice(start, start + at_once)
             visible = enlarge(cells[part].to(images.device), shifts[part].to(images.device), (height, width))
             scores = [
-                _scores(model, some, wanted, visible, fill)
-                for some, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True)
+                _scores(model, pictures, targets, visible, fill)
+                for pictures, targets in zip(images.split(batch_size), classes.split(batch_size), strict=True)
             ]
             total += torch.cat(scores) @ visible.flatten(1)
     return (total / (keep * masks)).unflatten(1, (height, width))
@@ -100,7 +100,7 @@ def enlarge(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
 def _scores(model: Model, images: Tensor, classes: Tensor, visible: Tensor, fill: float) -> Tensor:
     """`(b, n)` probability of each image's class behind each of `n` masks."""
     pictures = fill + visible[None, :, None] * (images[:, None] - fill)
-    wanted = classes.repeat_interleave(len(visible))
+    targets = classes.repeat_interleave(len(visible))
     logits = model(pictures.flatten(0, 1)).logits.float()
-    values("classes", wanted, f"[0, {logits.shape[1] - 1}]")
-    return logits.softmax(1).gather(1, wanted[:, None]).unflatten(0, (len(images), len(visible)))[..., 0]
+    values("classes", targets, f"[0, {logits.shape[1] - 1}]")
+    return logits.softmax(1).gather(1, targets[:, None]).unflatten(0, (len(images), len(visible)))[..., 0]

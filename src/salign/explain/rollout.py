@@ -60,10 +60,10 @@ def attention_of(net: nn.Module) -> Iterator[list[Tensor]]:
 
     Fused kernels never hold the attention, so they are switched off meanwhile.
     """
-    found: list[Tensor] = []
+    attention: list[Tensor] = []
 
     def look(dropout: nn.Module, args: tuple[Tensor, ...], result: Tensor) -> None:
-        found.append(args[0].detach())
+        attention.append(args[0].detach())
 
     parts: list[Any] = [part for part in net.modules() if hasattr(part, "attn_drop")]
     fused = [(part, part.fused_attn) for part in parts if hasattr(part, "fused_attn")]
@@ -71,7 +71,7 @@ def attention_of(net: nn.Module) -> Iterator[list[Tensor]]:
     try:
         for part, _ in fused:
             part.fused_attn = False
-        yield found
+        yield attention
     finally:
         for part, was in fused:
             part.fused_attn = was

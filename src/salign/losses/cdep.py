@@ -85,12 +85,15 @@ class Cdep(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
+        # From the pixels through every layer: a second forward pass on images that know their part outside of the
+        # region.
         if self.decomposes == "network":
             region, counts = human_maps(batch.saliency, batch.annotated, images=(batch.images, "float (B, 3, H, W)"))
             outside, inside = decomposed(
                 lambda images: look_again(output, images, "cdep").logits, batch.images, 1 - region
             )
             return part_outside(at_least_float32(outside), at_least_float32(inside), counts)
+        # From the last feature maps: there the logit is a sum over cells, so the maps of all classes are its parts.
         if output.weight is None:
             raise SalignError(
                 "cdep needs a network whose logits are sums over places: a linear head on the spatial mean, as ResNet, "

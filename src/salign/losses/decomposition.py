@@ -64,12 +64,16 @@ class _Split(Tensor):
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
+        # 1. An operation with a rule: the rule works on whole and part. An operation in place changes its argument
+        # instead.
         if function in _RULES:
             in_place = kwargs.pop("inplace", False) or function is Tensor.add_
-            made = _RULES[function](function, *args, **kwargs)
+            split = _RULES[function](function, *args, **kwargs)
             if in_place:
-                args[0].whole, args[0].part, args[0].region = made.whole, made.part, made.region
-            return args[0] if in_place else made
+                args[0].whole, args[0].part, args[0].region = split.whole, split.part, split.region
+            return args[0] if in_place else split
+        # 2. An operation without a rule may answer a question (a shape, a device), but may not give values: these would
+        # be values of a part that nobody has computed.
         with torch._C.DisableTorchFunctionSubclass():
             answer = function(*args, **kwargs)
         if isinstance(answer, Tensor):
@@ -110,6 +114,8 @@ def _to_the_image(function: Any, image: Any, constant: Any) -> _Split:
 
 
 def _affine(whole: Tensor, part: Tensor, rest: Tensor, bias: Tensor) -> _Split:
+    # The bias belongs to neither side, so each gets a share of it in proportion to its size, pixel by pixel; where both
+    # vanish, half.
     both = part.abs() + rest.abs()
     vanish = both <= ROUNDING * bias.abs()
     share = torch.where(vanish, 0.5, part.abs() / torch.where(vanish, 1.0, both))
@@ -120,6 +126,8 @@ def _weighted(
     function: Any, split: _Split, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
 ) -> _Split:
     whole, part = (function(x, weight, b, *args, **kwargs) for x, b in ((split.whole, bias), (split.part, None)))
+    # The layer is linear but for its bias: it is applied to the part without one, and the bias is shared out
+    # afterwards.
     if bias is None:
         return _Split.of(whole, part)
     bias = bias.view(-1, *[1] * (part.dim() - 2))
@@ -138,9 +146,10 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> _Split:
     whole = function(split.whole, mean, variance, weight, bias, training, momentum, eps)
+    # The statistics are those of the whole, as in the network itself. With them batch norm is `scale * x + shift`.
     if training or mean is None or variance is None:
-        places = [0, *range(2, whole.dim())]
-        variance, mean = torch.var_mean(at_least_float32(split.whole), places, correction=0)
+        axes = [0, *range(2, whole.dim())]
+        variance, mean = torch.var_mean(at_least_float32(split.whole), axes, correction=0)
     scale = (variance + eps).rsqrt() * (1 if weight is None else weight)
     shift = (0 if bias is None else bias) - mean * scale
     scale, shift = (values.view(-1, *[1] * (whole.dim() - 2)) for values in (scale, shift))
@@ -148,13 +157,15 @@ def _batch_norm(
 
 
 def _max_pool(function: Any, split: _Split, *args: Any, **kwargs: Any) -> _Split:
-    whole, place = function(split.whole, *args, **{**kwargs, "return_indices": True})
-    return _Split.of(whole, split.part.flatten(2).gather(2, place.flatten(2)).view_as(whole))
+    # The maximum is chosen by the whole; the part takes its own value from the same position.
+    whole, position = function(split.whole, *args, **{**kwargs, "return_indices": True})
+    return _Split.of(whole, split.part.flatten(2).gather(2, position.flatten(2)).view_as(whole))
 
 
 def _dropout(function: Any, split: _Split, *args: Any, **kwargs: Any) -> _Split:
-    kept = function(torch.ones_like(split.whole), *args, **kwargs)
-    return _Split.of(split.whole * kept, split.part * kept)
+    # Dropout of ones is the mask that it draws; both sides are multiplied by the same one.
+    mask = function(torch.ones_like(split.whole), *args, **kwargs)
+    return _Split.of(split.whole * mask, split.part * mask)
 
 
 _ALIKE = (

@@ -27,8 +27,8 @@ def map_entropy(maps: Tensor) -> Tensor:
     """
     tensors(maps=(maps, "float (B, h, w)"))
     shares = sum_to_one(min_max(maps))
-    some = shares > 0
-    entropy = -(shares * torch.where(some, shares, 1.0).log()).sum((1, 2))
+    positive = shares > 0
+    entropy = -(shares * torch.where(positive, shares, 1.0).log()).sum((1, 2))
     return torch.where(varies(maps), entropy, math.log(maps.shape[1] * maps.shape[2]))
 
 
@@ -64,8 +64,8 @@ class Droid(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        return averaged(map_entropy(output.cam(asked)).log1p(), has_class(asked))
+        classes = true_class(batch.labels)
+        return averaged(map_entropy(output.cam(classes)).log1p(), has_class(classes))
 
 
 class Fmmce(GuidedLoss):
@@ -82,8 +82,8 @@ class Fmmce(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, log(h w)]."""
-        asked = true_class(batch.labels)
-        return averaged(map_entropy(output.cam(asked)), has_class(asked))
+        classes = true_class(batch.labels)
+        return averaged(map_entropy(output.cam(classes)), has_class(classes))
 
 
 class Hbcam(GuidedLoss):
@@ -99,5 +99,5 @@ class Hbcam(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        return entropy_gap(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        classes = true_class(batch.labels)
+        return entropy_gap(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))

@@ -34,9 +34,9 @@ def evidence_outside(
     human, counts = human_maps(saliency, annotated, cams=(cams, "float (B, K, h, w)"))
     energy = (cams if multi_label else cams - cams.mean(1, keepdim=True)).square().sum(1)
     total = energy.sum((1, 2))
-    some = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence
-    share = ((1 - human) * energy).sum((1, 2)) / torch.where(some, total, 1.0)
-    return averaged(share, counts & some)
+    present = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence
+    share = ((1 - human) * energy).sum((1, 2)) / torch.where(present, total, 1.0)
+    return averaged(share, counts & present)
 
 
 class Evidence(GuidedLoss):

@@ -48,11 +48,11 @@ class GainExt(GuidedLoss):
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Each in [0, 1]."""
-        asked = true_class(batch.labels)
-        maps = output.grad_cam(asked)
-        counts = batch.annotated & has_class(asked)
-        found = {"saliency": (self.weight, saliency_distance(maps, batch.saliency, counts))}
+        classes = true_class(batch.labels)
+        maps = output.grad_cam(classes)
+        counts = batch.annotated & has_class(classes)
+        parts = {"saliency": (self.weight, saliency_distance(maps, batch.saliency, counts))}
         if self.alpha:
             score = mined(output, batch, maps, "gain_ext", omega=self.omega, sigma0=self.sigma0)
-            found["mining"] = (self.alpha, score)
-        return found
+            parts["mining"] = (self.alpha, score)
+        return parts

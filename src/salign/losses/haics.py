@@ -42,8 +42,8 @@ def cell_cross_entropy(
     human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     model = min_max(grad_cam).clamp(SURE, 1 - SURE)
     surprise = -(human * model.log() + (1 - human) * (1 - model).log())
-    said = torch.ones_like(human) if cells == "all" else (human > 0).float()
-    return averaged((said * surprise).sum((1, 2)) / said.sum((1, 2)).clamp(min=1), counts)
+    weight = torch.ones_like(human) if cells == "all" else (human > 0).float()
+    return averaged((weight * surprise).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1), counts)
 
 
 class Haics(GuidedLoss):
@@ -73,6 +73,6 @@ class Haics(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        counts = batch.annotated & has_class(asked)
-        return cell_cross_entropy(output.grad_cam(asked), batch.saliency, counts, cells=self.cells)
+        classes = true_class(batch.labels)
+        counts = batch.annotated & has_class(classes)
+        return cell_cross_entropy(output.grad_cam(classes), batch.saliency, counts, cells=self.cells)

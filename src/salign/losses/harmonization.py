@@ -54,24 +54,24 @@ def positive_deviation(maps: Tensor) -> Tensor:
 
     A map without shape becomes zeros, with zero gradient.
     """
-    some = varies(maps)[:, None, None]
+    shaped = varies(maps)[:, None, None]
     scale = maps.detach().abs().amax((1, 2), keepdim=True)  # of which nothing depends, so squares need not vanish
-    centred = maps / torch.where(some, scale, 1.0)
+    centred = maps / torch.where(shaped, scale, 1.0)
     centred = centred - centred.mean((1, 2), keepdim=True)
-    variance = torch.where(some, centred.square().mean((1, 2), keepdim=True), 1.0)
-    return torch.where(some, centred / variance.sqrt(), 0.0).relu()
+    variance = torch.where(shaped, centred.square().mean((1, 2), keepdim=True), 1.0)
+    return torch.where(shaped, centred / variance.sqrt(), 0.0).relu()
 
 
 def pyramid(maps: Tensor, levels: int = LEVELS) -> list[Tensor]:
     """`(B, H, W)` -> `levels` maps, each blurred and half as high and wide as the one before; zeros beyond the edge."""
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=maps.dtype, device=maps.device) / 16
     across, down = row.view(1, 1, 1, 5), row.view(1, 1, 5, 1)
-    found = [maps[:, None]]
+    levels_so_far = [maps[:, None]]
     with torch.autocast(maps.device.type, enabled=False):
         for _ in range(levels - 1):
-            halved = functional.conv2d(found[-1], across, stride=(1, 2), padding=(0, 2))
-            found.append(functional.conv2d(halved, down, stride=(2, 1), padding=(2, 0)))
-    return [level[:, 0] for level in found]
+            halved = functional.conv2d(levels_so_far[-1], across, stride=(1, 2), padding=(0, 2))
+            levels_so_far.append(functional.conv2d(halved, down, stride=(2, 1), padding=(2, 0)))
+    return [level[:, 0] for level in levels_so_far]
 
 
 class Harmonization(GuidedLoss):
@@ -101,7 +101,7 @@ class Harmonization(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        answers = of_class(at_least_float32(output.logits), asked)
+        classes = true_class(batch.labels)
+        answers = of_class(at_least_float32(output.logits), classes)
         gradient = input_gradient(answers, batch, "harmonization")
-        return harmonization(gradient, batch.saliency, batch.annotated & has_class(asked), colours=self.colours)
+        return harmonization(gradient, batch.saliency, batch.annotated & has_class(classes), colours=self.colours)

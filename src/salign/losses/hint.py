@@ -70,8 +70,8 @@ class Hint(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        counts = batch.annotated & has_class(asked)
+        classes = true_class(batch.labels)
+        counts = batch.annotated & has_class(classes)
         if self.form == "mse":
-            return saliency_distance(output.grad_cam(asked), batch.saliency, counts)
-        return ranking_violation(output.cam(asked), batch.saliency, counts)
+            return saliency_distance(output.grad_cam(classes), batch.saliency, counts)
+        return ranking_violation(output.cam(classes), batch.saliency, counts)

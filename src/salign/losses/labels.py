@@ -48,23 +48,23 @@ def predicted_class(logits: Tensor, *, multi_label: bool) -> Tensor:
     return mean_over(logits > 0) if multi_label else logits.argmax(1)
 
 
-def mean_over(chosen: Tensor) -> Tensor:
+def mean_over(members: Tensor) -> Tensor:
     """`(B, K)` bool, or zeros and ones -> float32: 1/n for each of an image's n classes, zeros where it has none."""
-    return chosen.float() / chosen.sum(1, keepdim=True).clamp(min=1)
+    return members.float() / members.sum(1, keepdim=True).clamp(min=1)
 
 
-def has_class(asked: Tensor) -> Tensor:
-    """`(B,)` bool: whether an image is asked for the evidence of any class; `asked` as `Output.cam` takes it."""
-    if asked.is_floating_point():
-        return (asked != 0).any(1)
-    return torch.ones_like(asked, dtype=torch.bool)
+def has_class(classes: Tensor) -> Tensor:
+    """`(B,)` bool: whether an image is asked for the evidence of any class; `classes` as `Output.cam` takes it."""
+    if classes.is_floating_point():
+        return (classes != 0).any(1)
+    return torch.ones_like(classes, dtype=torch.bool)
 
 
-def of_class(values: Tensor, asked: Tensor) -> Tensor:
+def of_class(values: Tensor, classes: Tensor) -> Tensor:
     """`(B, K)` values of all classes -> `(B,)`: of the class asked for, or the mean of those."""
-    if asked.is_floating_point():
-        return (values * asked).sum(1)
-    return values.gather(1, asked[:, None])[:, 0]
+    if classes.is_floating_point():
+        return (values * classes).sum(1)
+    return values.gather(1, classes[:, None])[:, 0]
 
 
 def right(logits: Tensor, labels: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = Non
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     positive = cam.relu()
     total = positive.sum((1, 2))
-    some = total > ROUNDING * cam.abs().sum((1, 2))
-    inside = (human * positive).sum((1, 2)) / torch.where(some, total, 1.0)
-    return averaged(1 - inside, counts & some)
+    present = total > ROUNDING * cam.abs().sum((1, 2))
+    inside = (human * positive).sum((1, 2)) / torch.where(present, total, 1.0)
+    return averaged(1 - inside, counts & present)
 
 
 def l1_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
@@ -66,8 +66,8 @@ def _to_one(cam: Tensor) -> Tensor:
     """ReLU, then each map divided by its maximum; zeros where nothing is positive."""
     positive = cam.relu()
     highest = positive.amax((1, 2), keepdim=True)
-    some = highest > ROUNDING * cam.abs().amax((1, 2), keepdim=True)
-    return torch.where(some, positive / torch.where(some, highest, 1.0), 0.0)
+    present = highest > ROUNDING * cam.abs().amax((1, 2), keepdim=True)
+    return torch.where(present, positive / torch.where(present, highest, 1.0), 0.0)
 
 
 class Energy(GuidedLoss):
@@ -83,8 +83,8 @@ class Energy(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        asked = true_class(batch.labels)
-        return energy_outside(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        classes = true_class(batch.labels)
+        return energy_outside(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))
 
 
 class L1Guidance(GuidedLoss):
@@ -100,8 +100,8 @@ class L1Guidance(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""
-        asked = true_class(batch.labels)
-        return l1_distance(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        classes = true_class(batch.labels)
+        return l1_distance(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))
 
 
 class PPCE(GuidedLoss):
@@ -117,5 +117,5 @@ class PPCE(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        return pixel_cross_entropy(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        classes = true_class(batch.labels)
+        return pixel_cross_entropy(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))

@@ -61,11 +61,11 @@ def res_distance(
     check_thresholds(slack, relevant, irrelevant)
     human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
     model = min_max(grad_cam)
-    said = certain(human, relevant=relevant, irrelevant=irrelevant).to(model.dtype)
-    tried = torch.linspace(0, 1, TRIED, device=model.device, dtype=model.dtype).view(1, -1, 1, 1)
-    wrong = (torch.tanh(STEEPNESS * (model[:, None] - tried)) - said[:, None]).abs() * said[:, None].abs()
-    mean = wrong.sum((2, 3)) / said.abs().sum((1, 2)).clamp(min=1)[:, None]
-    imputed = convolved(said, kernel)
+    marks = certain(human, relevant=relevant, irrelevant=irrelevant).to(model.dtype)
+    thresholds = torch.linspace(0, 1, TRIED, device=model.device, dtype=model.dtype).view(1, -1, 1, 1)
+    wrong = (torch.tanh(STEEPNESS * (model[:, None] - thresholds)) - marks[:, None]).abs() * marks[:, None].abs()
+    mean = wrong.sum((2, 3)) / marks.abs().sum((1, 2)).clamp(min=1)[:, None]
+    imputed = convolved(marks, kernel)
     imputed = (imputed if bias is None else imputed + bias).relu()
     return averaged((mean.amin(1) - slack).relu() + (model - imputed).abs().mean((1, 2)), counts)
 
@@ -110,11 +110,11 @@ class ResG(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
+        classes = true_class(batch.labels)
         return res_distance(
-            output.grad_cam(asked),
+            output.grad_cam(classes),
             batch.saliency,
-            batch.annotated & has_class(asked),
+            batch.annotated & has_class(classes),
             kernel=self.kernel,
             bias=self.bias,
             slack=self.slack,

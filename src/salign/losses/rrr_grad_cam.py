@@ -71,8 +71,8 @@ class RightReasonsGradCam(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, not negative."""
-        asked = true_class(batch.labels)
-        grad_cam = output.grad_cam(asked)
+        classes = true_class(batch.labels)
+        grad_cam = output.grad_cam(classes)
         if self.scaled:
             grad_cam = min_max(grad_cam)
-        return grad_cam_outside(grad_cam, batch.saliency, batch.annotated & has_class(asked), clip=self.clip)
+        return grad_cam_outside(grad_cam, batch.saliency, batch.annotated & has_class(classes), clip=self.clip)

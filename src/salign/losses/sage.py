@@ -56,7 +56,7 @@ def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Te
         destroyed=(destroyed, "float (B, C)"),
         counts=(counts, "bool (B,)"),
     )
-    anchor, kept, destroyed = (functional.normalize(one, dim=1) for one in (anchor, kept, destroyed))
+    anchor, kept, destroyed = (functional.normalize(embedding, dim=1) for embedding in (anchor, kept, destroyed))
     nearer = (anchor - kept).square().sum(1) - (anchor - destroyed).square().sum(1)
     return averaged((nearer + margin).relu(), counts)
 
@@ -74,9 +74,12 @@ def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, multi_label
         Scalar: mean over the images that count; a zero that back-propagates where none does.
     """
     tensors(first=(first, "float (B, K)"), second=(second, "float (B, K)"), counts=(counts, "bool (B,)"))
-    one, other = log_answers(first, multi_label=multi_label), log_answers(second, multi_label=multi_label)
-    middle = torch.logaddexp(one, other) - math.log(2)
-    apart = [functional.kl_div(middle, each, reduction="none", log_target=True).sum(2).mean(1) for each in (one, other)]
+    first_log, second_log = log_answers(first, multi_label=multi_label), log_answers(second, multi_label=multi_label)
+    middle = torch.logaddexp(first_log, second_log) - math.log(2)
+    apart = [
+        functional.kl_div(middle, answer, reduction="none", log_target=True).sum(2).mean(1)
+        for answer in (first_log, second_log)
+    ]
     return averaged((apart[0] + apart[1]) / 2, counts)
 
 
@@ -123,14 +126,14 @@ class Sage(GuidedLoss):
         copies = look_again(output, torch.cat([kept, destroyed]), "sage")
         near, far = embeddings(copies.features).chunk(2)
         triplet = saliency_triplet(embeddings(output.features), near, far, counts, margin=self.margin)
-        found = {"saliency": (self.weight, triplet)}
+        parts = {"saliency": (self.weight, triplet)}
         if self.consistency:
             answers = copies.logits[: len(kept)]
-            found["consistency"] = (
+            parts["consistency"] = (
                 self.consistency,
                 jensen_shannon(output.logits, answers, counts, multi_label=batch.multi_label),
             )
-        return found
+        return parts
 
 
 def embeddings(features: Tensor) -> Tensor:

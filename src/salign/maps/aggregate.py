@@ -149,8 +149,8 @@ def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, t
         number("prior", prior, "(0, 1)")
     share = float(marks.double().mean()) if prior is None else prior
     if share in (0, 1):  # nobody marked anything, or everybody everything: there is nothing to estimate
-        unknown, known = torch.full((len(marks),), math.nan).double(), torch.ones(len(marks)).double()
-        rates = (unknown, known) if share == 0 else (known, unknown)
+        unknown, certain = torch.full((len(marks),), math.nan).double(), torch.ones(len(marks)).double()
+        rates = (unknown, certain) if share == 0 else (certain, unknown)
         return Staple(marks[0].to(maps), *rates, 0, True)
     patterns, counts, where = _patterns(marks.flatten(1))
     sensitivity = specificity = torch.full((len(marks),), 0.99999, dtype=torch.float64)
@@ -197,9 +197,9 @@ def _checked(maps: Tensor) -> Tensor:
 def _patterns(marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`(A, N)` bool -> its different columns `(A, U)`, how often each occurs `(U,)`, and which one each is `(N,)`."""
     codes = torch.zeros(marks.shape[1], dtype=torch.int64)
-    for place, row in enumerate(marks.cpu()):
+    for annotator, row in enumerate(marks.cpu()):
         codes = 2 * codes + row
-        if place % 32 == 31:  # numbered anew before they outgrow 64 bits
+        if annotator % 32 == 31:  # numbered anew before they outgrow 64 bits
             codes = codes.unique(return_inverse=True)[1]
     _, where, counts = codes.unique(return_inverse=True, return_counts=True)
     first = torch.empty(len(counts), dtype=torch.int64)

@@ -87,8 +87,8 @@ def _each(maps: Tensor, change: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     _check(maps)
     values = maps.detach().cpu().numpy()
     changed = np.zeros(values.shape, dtype=bool)
-    for place in np.ndindex(values.shape[:-2]):
-        top = values[place].max(initial=0)
+    for index in np.ndindex(values.shape[:-2]):
+        top = values[index].max(initial=0)
         if top > 0:
-            changed[place] = change((values[place] >= top / 2) & (values[place] > 0))
+            changed[index] = change((values[index] >= top / 2) & (values[index] > 0))
     return torch.from_numpy(changed).to(maps)

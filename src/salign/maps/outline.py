@@ -44,10 +44,10 @@ def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> l
     areas = []
     for ring, cuts in zip(points, offsets, strict=True):
         rings = [_points(ring[a:b]) for a, b in itertools.pairwise(cuts)]
-        outer, *holes = [one for one in rings if len(one) >= 3]
+        outer, *holes = [corners for corners in rings if len(corners) >= 3]
         areas.append((_area(outer), [Polygon(outer), *(Polygon(hole, erase=True) for hole in holes)]))
-    kept = [area for area in areas if area[0] >= smallest * np.size(values)]
-    ordered = sorted(kept, key=lambda area: -area[0])  # what lies in a hole comes after the hole
+    large = [area for area in areas if area[0] >= smallest * np.size(values)]
+    ordered = sorted(large, key=lambda area: -area[0])  # what lies in a hole comes after the hole
     return [polygon for _, polygons in ordered for polygon in polygons]
 
 

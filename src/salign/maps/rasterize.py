@@ -73,6 +73,8 @@ def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: fl
     height, width = _checked(size)
     if sigma is not None and not SMALLEST_SPREAD <= sigma <= FARTHEST:
         raise SalignError(f"expected sigma > 0 px, got {sigma}")
+    # A Gaussian is the product of a profile across and a profile down. So the sum over many fixations is one matrix
+    # product, (H, fixations) x (fixations, W), 256 fixations at a time; no (H, W) picture is made for each of them.
     rows = [_gaussian(shape, size, sigma) for shape in fixations]
     total = np.zeros((height, width))
     for start in range(0, len(rows), 256):
@@ -116,6 +118,8 @@ def _windows(shape: Shape, size: tuple[int, int]) -> Iterator[Window]:
             low, high = (points - radii).min(0), (points + radii).max(0)
         case _:
             raise SalignError("a fixation has no area to rasterize; use fixation_map(fixations, size, sigma)")
+    # Pixel k has its centre at k + 0.5, so the first centre at or beyond x is that of pixel ceil(x - 0.5). One pixel
+    # more on each side makes up for rounding here; the exact test follows in `_inside`.
     left, top = np.clip(np.ceil(low - 0.5) - 1, 0, None).clip(max=size[::-1]).astype(int)
     right, bottom = np.clip(np.floor(high - 0.5) + 2, 0, None).clip(max=size[::-1]).astype(int)
     if left < right:

@@ -154,9 +154,9 @@ def create(name: str, classes: int, output_stride: int | None, args: dict[str, A
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise SalignError(f"unknown backbone {name!r}; timm has no such network. Nearest: {', '.join(near) or 'none'}.")
-    if taken := sorted(RESERVED & set(args)):
+    if reserved := sorted(RESERVED & set(args)):
         raise SalignError(
-            f"model.args: {', '.join(taken)} is not for args. Use model.weights, classes or output_stride."
+            f"model.args: {', '.join(reserved)} is not for args. Use model.weights, classes or output_stride."
         )
     if args.get("in_chans") not in (None, 3):
         raise SalignError(
@@ -180,7 +180,7 @@ def _probing(net: Any) -> Iterator[torch.Generator]:
     """Evaluation mode and a random classifier without bias: one initialised with zeros would prove anything."""
     was_training = net.training
     parameters = [parameter for part in head_parts(net) for parameter in part.parameters()]
-    kept = [parameter.detach().clone() for parameter in parameters]
+    saved = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(0)
     net.eval()
     try:
@@ -191,7 +191,7 @@ def _probing(net: Any) -> Iterator[torch.Generator]:
                 parameter.data.normal_(generator=generator)
         yield generator
     finally:
-        for parameter, value in zip(parameters, kept, strict=True):
+        for parameter, value in zip(parameters, saved, strict=True):
             parameter.data.copy_(value)
         net.train(was_training)
 
@@ -214,15 +214,15 @@ def _answer(backbone: Backbone, raw: Tensor, classes: int, args: dict[str, Any] 
     Raises:
         SalignError: its head does not give them, for instance since a keyword took the pooling away.
     """
-    made = _made(backbone, args)
+    description = _made(backbone, args)
     try:
         logits = backbone.net.forward_head(raw)
     except Exception as error:  # as above
-        raise SalignError(f"{made}: its head does not take its features: {error}{_hint(args)}") from error
+        raise SalignError(f"{description}: its head does not take its features: {error}{_hint(args)}") from error
     if not isinstance(logits, Tensor) or logits.shape != (2, classes):
         came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise SalignError(
-            f"{made}: expected {classes} logits of each image, (2, {classes}) of two, got {came}{_hint(args)}"
+            f"{description}: expected {classes} logits of each image, (2, {classes}) of two, got {came}{_hint(args)}"
         )
     return logits
 

@@ -75,10 +75,10 @@ class Wrapped(nn.Module):
 
         Where the network changes its features in place (ReLU), they are what it made of them.
         """
-        seen: list[Any] = []
+        outputs: list[Any] = []
 
         def look(module: nn.Module, args: object, result: object) -> object:
-            seen.append(result if instead is None else instead)
+            outputs.append(result if instead is None else instead)
             return instead
 
         hook = self.net.get_submodule(self.layer).register_forward_hook(look)
@@ -86,11 +86,13 @@ class Wrapped(nn.Module):
             logits = self.net(images)
         finally:
             hook.remove()
-        if len(seen) != 1:
-            raise SalignError(f"features: {self.layer} ran {len(seen)} times in one pass; name a layer that runs once.")
-        if not isinstance(seen[0], Tensor) or seen[0].dim() != 4:
+        if len(outputs) != 1:
             raise SalignError(
-                f"features: expected maps (B, C, h, w) from {self.layer}, got {_described(seen[0])}. Name the last "
+                f"features: {self.layer} ran {len(outputs)} times in one pass; name a layer that runs once."
+            )
+        if not isinstance(outputs[0], Tensor) or outputs[0].dim() != 4:
+            raise SalignError(
+                f"features: expected maps (B, C, h, w) from {self.layer}, got {_described(outputs[0])}. Name the last "
                 "layer that gives maps. Tokens of a ViT are none, and where a class token is read none explain the "
                 "answer: take Classifier with a ViT of timm and args = {global_pool: avg}."
             )
@@ -99,7 +101,7 @@ class Wrapped(nn.Module):
                 f"expected logits (B, K) from the network, got {_described(logits)}. Wrap a module that gives "
                 "nothing else (auxiliary heads switched off)."
             )
-        return logits, seen[0]
+        return logits, outputs[0]
 
 
 def wrap(
@@ -131,20 +133,20 @@ def wrap(
         SalignError: no such layer, not maps, or an answer that is not made from these maps in a way that is known.
     """
     for option, name in (("features", features), ("head", head)):
-        known = [path for path, _ in net.named_modules() if path]
-        if name is not None and name not in known:
-            near = ", ".join(difflib.get_close_matches(name, known, n=3)) or "none"
+        layers = [path for path, _ in net.named_modules() if path]
+        if name is not None and name not in layers:
+            near = ", ".join(difflib.get_close_matches(name, layers, n=3)) or "none"
             raise SalignError(f"{option}: the network has no layer {name!r}. Nearest: {near}.")
     for option, numbers in (("mean", mean), ("std", std)):
         if len(numbers) != 3:
             raise SalignError(f"{option}: expected three numbers, one per channel, got {numbers!r}.")
-    for each in std:
-        number("std", each, "(0, inf)")
+    for value in std:
+        number("std", value, "(0, inf)")
     if head is None and tail is None:
         raise SalignError("expected head, the name of a layer, or tail, a function from maps to logits; got neither.")
     head = _without_dropout(net, head)
     anchor = next(net.parameters())
-    wrapped = Wrapped(net, features, head, *(torch.tensor(each).view(1, 3, 1, 1).to(anchor) for each in (mean, std)))
+    wrapped = Wrapped(net, features, head, *(torch.tensor(part).view(1, 3, 1, 1).to(anchor) for part in (mean, std)))
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     parts = [net.get_submodule(head)] if head else []
     with torch.no_grad(), _probing(net, parts) as generator:
@@ -170,10 +172,10 @@ def wrap(
             if kind is not None:
                 wrapped.cam_kind = kind
                 return wrapped
-    tried = "tail" if tail else f"{head} on " + ", or on ".join(POOLINGS)
+    attempts = "tail" if tail else f"{head} on " + ", or on ".join(POOLINGS)
     raise SalignError(
-        f"what the network makes of {features} is not {tried}: random maps get other answers. Give tail=, a function "
-        "from the maps to the logits that does just what the network does after that layer."
+        f"what the network makes of {features} is not {attempts}: random maps get other answers. Give tail=, a "
+        "function from the maps to the logits that does just what the network does after that layer."
     )
 
 
@@ -199,16 +201,16 @@ def _tried(wrapped: Wrapped, parts: list[nn.Module], maps: Tensor, expected: Ten
 def _probing(net: nn.Module, parts: list[nn.Module]) -> Iterator[torch.Generator]:
     """Evaluation mode, and random matrices in `parts`: one initialised with zeros would prove anything."""
     modes = [(module, module.training) for module in net.modules()]
-    kept = [(weight, weight.detach().clone()) for part in parts for weight in part.parameters() if weight.dim() > 1]
+    saved = [(weight, weight.detach().clone()) for part in parts for weight in part.parameters() if weight.dim() > 1]
     generator = torch.Generator().manual_seed(0)
     try:
         for module, _ in modes:
             module.training = False
-        for weight, value in kept:
+        for weight, value in saved:
             weight.data.copy_(torch.randn(value.shape, generator=generator))
         yield generator
     finally:
-        for weight, value in kept:
+        for weight, value in saved:
             weight.data.copy_(value)
         for module, training in modes:
             module.training = training

@@ -27,7 +27,9 @@ def placeless(net: Any) -> int:
     declared = getattr(net, "num_prefix_tokens", None)
     if declared is not None:
         return int(declared)
-    learned = [each for name, each in net.named_parameters() if name.rpartition(".")[2].startswith("cls_token")]
+    learned = [
+        parameter for name, parameter in net.named_parameters() if name.rpartition(".")[2].startswith("cls_token")
+    ]
     return int(learned[-1].shape[1]) if learned else 0
 
 

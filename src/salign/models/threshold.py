@@ -48,4 +48,4 @@ class Threshold(BaseModel):
         """`(B, 2)` probabilities -> the class that each image is called by."""
         positive = list(classes).index(self.positive)
         called = (probabilities[:, positive] >= self.probability).tolist()
-        return [classes[positive if one else 1 - positive] for one in called]
+        return [classes[positive if is_positive else 1 - positive] for is_positive in called]

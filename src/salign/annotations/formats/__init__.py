@@ -33,8 +33,8 @@ class Format(NamedTuple):
     @property
     def reader(self) -> Reader[...]:
         """`read_...(path, **options) -> list[Annotated]`."""
-        found: Reader[...] = self._function("read")
-        return found
+        function: Reader[...] = self._function("read")
+        return function
 
     @property
     def writer(self) -> Callable[[Sequence[Annotated], Path], Path]:
@@ -44,8 +44,8 @@ class Format(NamedTuple):
             SalignError: the format is not exported.
         """
         if not self.exports:
-            known = ", ".join(name for name, one in ANNOTATION_FORMATS.items() if one.exports)
-            raise SalignError(f"{self.module} is read, not written; exports are {known}")
+            names = ", ".join(name for name, kind in ANNOTATION_FORMATS.items() if kind.exports)
+            raise SalignError(f"{self.module} is read, not written; exports are {names}")
         return self._function("write")
 
     @property
@@ -65,14 +65,14 @@ class Format(NamedTuple):
         Raises:
             SalignError: the format has no such option, a file cannot be opened, or what the reader refuses.
         """
-        given = {name: value for name, value in options.items() if value is not None}
-        if strange := sorted(given.keys() - set(self.options)):
+        arguments = {name: value for name, value in options.items() if value is not None}
+        if strange := sorted(arguments.keys() - set(self.options)):
             has = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
             raise SalignError(f"{self.module} has no option {', '.join(strange)}; {has}")
         try:
             if notes is None:
-                return self.reader(Path(path), **given)
-            return self.reader.noting(Path(path), notes, **given)
+                return self.reader(Path(path), **arguments)
+            return self.reader.noting(Path(path), notes, **arguments)
         except OSError as error:  # a file that may not be read, or a name too long to be one
             raise SalignError(f"{path} cannot be read: {str(error)[:300]}") from error
 

@@ -85,8 +85,8 @@ def read_arrays(
         kind = "got a file of another kind" if path.exists() else "there is none"
         raise SalignError(f"{path}: expected a folder of .npy, a .npy or a .npz; {kind}")
 
-    def read(one: Map) -> list[Annotated]:
-        name, who, raw = one
+    def read(entry: Map) -> list[Annotated]:
+        name, who, raw = entry
 
         def load() -> np.ndarray:
             return _as_map(raw(), scale=scale)
@@ -94,8 +94,10 @@ def read_arrays(
         marked = names.annotated(name, *keep(load(), load))
         return [marked if who is None else replace(marked, annotator=who)]
 
-    found = [(f"{one[0][:200]}, map {k}", notes.each(one[0][:200], [one], read)[0]) for k, one in enumerate(maps, 1)]
-    return names.once_each(found, "map", notes)
+    entries = [
+        (f"{entry[0][:200]}, map {k}", notes.each(entry[0][:200], [entry], read)[0]) for k, entry in enumerate(maps, 1)
+    ]
+    return names.once_each(entries, "map", notes)
 
 
 Map = tuple[str, str | None, Callable[[], np.ndarray]]
@@ -132,13 +134,13 @@ def _of_archive(path: Path) -> Iterator[Map]:
         return
     if not {_STACK, _IDS} <= keys <= {_STACK, _IDS, _PEOPLE}:
         raise SalignError(f"{path}: expected the arrays {_STACK}, {_IDS} and perhaps {_PEOPLE}, got {sorted(keys)[:9]}")
-    stack, named = _member(path, f"{_STACK}.npy"), _texts(path, _IDS)
-    people: Sequence[str | None] = _texts(path, _PEOPLE) if _PEOPLE in keys else [None] * len(named)
-    if stack.ndim != 3 or not len(stack) == len(named) == len(people):
+    stack, ids = _member(path, f"{_STACK}.npy"), _texts(path, _IDS)
+    people: Sequence[str | None] = _texts(path, _PEOPLE) if _PEOPLE in keys else [None] * len(ids)
+    if stack.ndim != 3 or not len(stack) == len(ids) == len(people):
         raise SalignError(
-            f"{path}: expected maps (N, H, W) and N ids, got {stack.shape} and {len(named)} (annotators: {len(people)})"
+            f"{path}: expected maps (N, H, W) and N ids, got {stack.shape} and {len(ids)} (annotators: {len(people)})"
         )
-    for number, (name, who) in enumerate(zip(named, people, strict=True)):
+    for number, (name, who) in enumerate(zip(ids, people, strict=True)):
         yield name, who, partial(stack.__getitem__, number)
 
 
@@ -201,8 +203,8 @@ def _mapped(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _slice(path: Path, number: int) -> np.ndarray:
-    found: np.ndarray = _mapped(path, 3)[number]
-    return found
+    values: np.ndarray = _mapped(path, 3)[number]
+    return values
 
 
 def _layout(file: IO[bytes], size: int) -> Layout:

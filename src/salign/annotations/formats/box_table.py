@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.formats.fields import Field, read_rows, shown, size_said
+from salign.annotations.formats.fields import Field, read_rows, read_size, shown
 from salign.annotations.formats.notes import Notes, Reader
 from salign.errors import SalignError
 from salign.maps.shapes import Box, bounds
@@ -34,7 +34,7 @@ class _Columns(NamedTuple):
     image: int
     label: int | None
     annotator: int | None
-    places: Sequence[int]
+    corners: Sequence[int]
     """Columns of the four numbers."""
     ends: bool
     """Whether the numbers are two corners, else a corner, width and height."""
@@ -46,14 +46,14 @@ class _Columns(NamedTuple):
         plain = ["".join(c for c in cell.lower() if c.isalnum()) for cell in header]
         image, label, annotator = (_column(plain, names) for names in (IMAGE, LABEL, ANNOTATOR))
         ends = next(([plain.index(name) for name in names] for names in CORNERS if set(names) <= set(plain)), None)
-        places = ends or [place for names in CORNER if (place := _column(plain, names)) is not None]
-        if image is None or len(places) < 4:
+        corners = ends or [column for names in CORNER if (column := _column(plain, names)) is not None]
+        if image is None or len(corners) < 4:
             raise SalignError(
                 f"{path}: expected a column for the image ({', '.join(IMAGE)}) and x, y, width, height or "
                 f"xmin, ymin, xmax, ymax; the header has {', '.join(map(shown, header[:12]))}"
             )
         sides = (_column(plain, ("height",)), _column(plain, ("width",))) if ends else (None, None)
-        return cls(image, label, annotator, places, ends is not None, sides)
+        return cls(image, label, annotator, corners, ends is not None, sides)
 
 
 @Reader
@@ -69,27 +69,27 @@ def read_box_table(path: Path, notes: Notes) -> list[Annotated]:
     columns = _Columns.of(rows[0][1], path)
     numbered = [(f"row {number}", cells) for number, cells in rows[1:]]
     read, _ = notes.each(path.name, numbered, lambda row: [_row(*row, columns)])
-    shares = [one for one in read if one.shapes and all(0 <= number <= 1 for number in bounds(one.shapes[0]))]
+    shares = [entry for entry in read if entry.shapes and all(0 <= number <= 1 for number in bounds(entry.shapes[0]))]
     if not shares:
         return read
-    if len(shares) == sum(1 for one in read if one.shapes):
+    if len(shares) == sum(1 for entry in read if entry.shapes):
         notes.remarks.append(f"{path.name}: all numbers are from 0 to 1, and are taken as shares of width and height")
-        return [replace(one, size=None, relative=True) for one in read]
+        return [replace(entry, size=None, relative=True) for entry in read]
     return read  # a single such row is a fault once it meets its image
 
 
 def _row(where: str, cells: Sequence[str], columns: _Columns) -> Annotated:
     row = [Field(cell, where) for cell in cells]
-    needed = max(place for place in (columns.image, columns.label, columns.annotator, *columns.places) if place)
+    needed = max(column for column in (columns.image, columns.label, columns.annotator, *columns.corners) if column)
     if len(row) <= needed:
         raise SalignError(f"{where}: {len(row)} cells, and the header needs {needed + 1}")
     height, width = (row[side] if side is not None and side < len(row) else None for side in columns.sides)
     label, who = (
-        row[place].text() if place is not None and row[place].value else None
-        for place in (columns.label, columns.annotator)
+        row[column].text() if column is not None and row[column].value else None
+        for column in (columns.label, columns.annotator)
     )
-    shapes = _box([row[place] for place in columns.places], ends=columns.ends)
-    return Annotated(row[columns.image].text(), size_said(height, width), label, shapes, annotator=who)
+    shapes = _box([row[column] for column in columns.corners], ends=columns.ends)
+    return Annotated(row[columns.image].text(), read_size(height, width), label, shapes, annotator=who)
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> int | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from salign.annotations.annotated import Annotated, by_maker
 from salign.annotations.formats.export import areas, by_image, label_order, machine, machine_named, size_needed
-from salign.annotations.formats.fields import Field, read_json, size_of, size_said
+from salign.annotations.formats.fields import Field, read_json, read_size, size_of
 from salign.annotations.formats.notes import Notes, Reader, once_each
 from salign.annotations.formats.rle import from_coco_string, to_coco_counts, to_coco_string
 from salign.annotations.rle import Runs, run_counts
@@ -40,23 +40,23 @@ def read_coco(path: Path, notes: Notes) -> list[Annotated]:
         SalignError: the file is damaged.
     """
     content, where = read_json(path), path.name
-    names = _by_id(content["categories"], notes, where, lambda one: one["name"].name())
+    names = _by_id(content["categories"], notes, where, lambda item: item["name"].name())
     images = _by_id(content["images"], notes, where, _image)
     marks: dict[str, list[Mark]] = {}
     spoilt: set[str | None] = set()
-    for one in content["annotations"].each():
+    for item in content["annotations"].each():
         key = None
         with notes.noting(where):
-            key = _id(one["image_id"])
-            category = _id(one["category_id"])
+            key = _id(item["image_id"])
+            category = _id(item["category_id"])
             if key not in images:
-                raise SalignError(f"{one.where}: there is no image with the id {key}")
+                raise SalignError(f"{item.where}: there is no image with the id {key}")
             if category not in names:
-                raise SalignError(f"{one.where}: there is no category with the id {category}")
+                raise SalignError(f"{item.where}: there is no category with the id {category}")
             image, label = images[key], names[category]
             if image is not None and label is not None:
-                maker = _maker(one)
-                marks.setdefault(key, []).extend((maker, label, mark) for mark in _marks(one, image[1]))
+                maker = _maker(item)
+                marks.setdefault(key, []).extend((maker, label, mark) for mark in _marks(item, image[1]))
                 continue
         spoilt.add(key)
     entries = (
@@ -69,53 +69,57 @@ def read_coco(path: Path, notes: Notes) -> list[Annotated]:
 
 def _by_id(listed: Field, notes: Notes, where: str, read: Callable[[Field], Read]) -> dict[str, Read | None]:
     """What is listed, by id; None for what is faulty, so that nothing else is said of those that refer to it."""
-    found: dict[str, Read | None] = {}
-    for one in listed.each():
+    content: dict[str, Read | None] = {}
+    for item in listed.each():
         with notes.noting(where):
-            key = _id(one["id"])
-            new = key not in found
-            known = found.get(key)
-            found[key] = None  # until nothing is wrong with it
+            key = _id(item["id"])
+            new = key not in content
+            earlier = content.get(key)
+            content[key] = None  # until nothing is wrong with it
             if new:
-                found[key] = read(one)
-            elif known is not None:
-                if read(one) != known:
-                    raise SalignError(f"{one.where}: the id {key} is used twice")
-                found[key] = known
-    return found
+                content[key] = read(item)
+            elif earlier is not None:
+                if read(item) != earlier:
+                    raise SalignError(f"{item.where}: the id {key} is used twice")
+                content[key] = earlier
+    return content
 
 
 def _image(image: Field) -> tuple[str, Size | None]:
-    return image["file_name"].text(), size_said(image.get("height"), image.get("width"))
+    return image["file_name"].text(), read_size(image.get("height"), image.get("width"))
 
 
 def _id(field: Field) -> str:
     return field.name()
 
 
-def _maker(one: Field) -> str | None:
-    said = one.get("attributes")
-    return machine_named(said.get("provenance")) if said is not None and isinstance(said.value, dict) else None
+def _maker(item: Field) -> str | None:
+    attributes = item.get("attributes")
+    return (
+        machine_named(attributes.get("provenance"))
+        if attributes is not None and isinstance(attributes.value, dict)
+        else None
+    )
 
 
-def _marks(one: Field, size: Size | None) -> list[Shape | Runs]:
-    segmentation = one.get("segmentation")
+def _marks(item: Field, size: Size | None) -> list[Shape | Runs]:
+    segmentation = item.get("segmentation")
     if segmentation is None or _says_nothing(segmentation.value):
-        corners = one["bbox"].numbers()
+        corners = item["bbox"].numbers()
         if len(corners) != 4 or min(corners[2:]) < 0:
-            one["bbox"].fail("[x, y, width, height]")
+            item["bbox"].fail("[x, y, width, height]")
         x, y, width, height = corners
         return [Box(x, y, x + width, y + height)]
     if isinstance(segmentation.value, list):
         return [_polygon(outline) for outline in segmentation.each() if outline.value != []]
     counts, sides = segmentation["counts"], segmentation["size"].each()
-    given = size_of(*sides) if len(sides) == 2 else segmentation["size"].fail("[height, width]")
-    if size not in (None, given):
+    stored = size_of(*sides) if len(sides) == 2 else segmentation["size"].fail("[height, width]")
+    if size not in (None, stored):
         segmentation["size"].fail(f"the image's [height, width], which are {size[0]} and {size[1]}")
     if isinstance(counts.value, str):
-        return [counts.make(from_coco_string, counts.value, given)]
+        return [counts.make(from_coco_string, counts.value, stored)]
     counts.each()
-    return [counts.make(Runs, given, counts.make(run_counts, counts.value), columns=True)]
+    return [counts.make(Runs, stored, counts.make(run_counts, counts.value), columns=True)]
 
 
 def _says_nothing(segmentation: object) -> bool:
@@ -151,15 +155,15 @@ def write_coco(annotated: Sequence[Annotated], out: Path, *, compressed: bool = 
     for number, (image, marks) in enumerate(by_image(annotated).items(), 1):
         height, width = size_needed(marks[0])
         images.append({"id": number, "file_name": image, "height": height, "width": width})
-        for one in marks:
-            for area in areas(one):
-                entry = _written(area, (height, width), compressed) | {
+        for annotation in marks:
+            for area in areas(annotation):
+                entry = _annotation_entry(area, (height, width), compressed) | {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": labels[one.label or "unnamed"],
+                    "category_id": labels[annotation.label or "unnamed"],
                     "iscrowd": 0,
                 }
-                if (made_by := machine(one)) is not None:
+                if (made_by := machine(annotation)) is not None:
                     entry["attributes"] = {"provenance": made_by}
                 annotations.append(entry)
     categories = [{"id": number, "name": label} for label, number in labels.items()]
@@ -168,7 +172,7 @@ def write_coco(annotated: Sequence[Annotated], out: Path, *, compressed: bool = 
     return target
 
 
-def _written(area: Polygon | Box | Runs, size: tuple[int, int], compressed: bool) -> dict[str, object]:
+def _annotation_entry(area: Polygon | Box | Runs, size: tuple[int, int], compressed: bool) -> dict[str, object]:
     if isinstance(area, Runs):
         counts: object = to_coco_string(area) if compressed else to_coco_counts(area)
         mask = area.decode()

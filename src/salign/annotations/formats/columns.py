@@ -36,14 +36,14 @@ class Columns:
 
     @classmethod
     def read(
-        cls, path: Path, needed: Sequence[str], known: Sequence[str] = (), names: Mapping[str, str] | None = None
+        cls, path: Path, needed: Sequence[str], optional: Sequence[str] = (), names: Mapping[str, str] | None = None
     ) -> Columns:
         """Read a CSV.
 
         Args:
             path: the table, up to `MAX_BYTES`.
             needed: columns it must have.
-            known: columns it may have.
+            optional: columns it may have.
             names: ours to theirs, where these differ.
 
         Raises:
@@ -62,15 +62,15 @@ class Columns:
         table, faults = read_table(path)
         there = [str(name) for name in table.columns if name != "row"]
         check_separator(path, there)
-        ours, names = dict.fromkeys([*needed, *known]), names or {}
+        ours, names = dict.fromkeys([*needed, *optional]), names or {}
         if unknown := [name for name in names if name not in ours]:
             hint = nearest(unknown[0], ours) or f"; there are {', '.join(ours)}"
             raise SalignError(f"{path}: no column of ours is called {unknown[0]!r}{hint}")
         theirs = {name: names.get(name, name) for name in ours if name in names or name in there}
         for name in dict.fromkeys([*needed, *theirs]):
             if theirs.get(name) not in there:
-                wanted, known_there = theirs.get(name, name), ", ".join(there)[:500]
-                raise SalignError(f"{path}: no column {wanted!r} for {name}; there are {known_there}")
+                name_there, known_there = theirs.get(name, name), ", ".join(there)[:500]
+                raise SalignError(f"{path}: no column {name_there!r} for {name}; there are {known_there}")
         if not len(table) and not faults:
             raise SalignError(f"{path}: there is no row below the header")
         return cls(table, theirs, [Fault(*fault) for fault in faults], path)
@@ -84,19 +84,19 @@ class Columns:
         cells = self.table[self.theirs[ours]]
         values = np.empty(len(cells))
         for start in range(0, len(cells), _AT_ONCE):
-            some = cells.iloc[start : start + _AT_ONCE].astype(object)
-            numbers = pd.to_numeric(some, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+            chunk = cells.iloc[start : start + _AT_ONCE].astype(object)
+            numbers = pd.to_numeric(chunk, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
             values[start : start + _AT_ONCE] = numbers
         wrong = ~((least <= values) & (values <= FAR))
         self.refuse(wrong, ours, f"expected a number from {least:g} to {FAR:g}")
         return np.where(wrong, 1, values)
 
-    def names(self, ours: str, given: str | None) -> list[str] | list[str | None]:
-        """A column of names; `given` for each row where there is no such column."""
+    def names(self, ours: str, default: str | None) -> list[str] | list[str | None]:
+        """A column of names; `default` for each row where there is no such column."""
         if not self.has(ours):
-            return [given] * len(self.table)
-        codes, found = pd.factorize(self.table[self.theirs[ours]].fillna(""))
-        different = [str(name) for name in found]
+            return [default] * len(self.table)
+        codes, values = pd.factorize(self.table[self.theirs[ours]].fillna(""))
+        different = [str(name) for name in values]
         bad = np.array([not printable(name) for name in different], dtype=bool)
         self.refuse(bad[codes], ours, "expected a name")
         return [different[code] for code in codes]

@@ -47,7 +47,7 @@ def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[A
     Raises:
         SalignError: the file is damaged, or of another version (a video).
     """
-    found: list[tuple[str, list[Annotated]]] = []
+    entries: list[tuple[str, list[Annotated]]] = []
     assigned: dict[str, str | None] = {}
     top = ""
     for element in elements(path):
@@ -61,10 +61,10 @@ def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[A
         elif element.tag == "image":
             with notes.noting(path.name):
                 annotator = _annotator(element, assigned)
-                found.append((f"image {len(found) + 1}", _image(element, path.name, notes, width, annotator)))
+                entries.append((f"image {len(entries) + 1}", _image(element, path.name, notes, width, annotator)))
     if top != "annotations":
         raise SalignError(f"{path}: the outermost element is <annotations>, got <{top[:40]}>")
-    return once_each(found, "entry", notes, file=path.name, key=lambda one: (one.image, one.annotator))
+    return once_each(entries, "entry", notes, file=path.name, key=lambda entry: (entry.image, entry.annotator))
 
 
 def _annotator(image: Element, assigned: Mapping[str, str | None]) -> str | None:
@@ -79,62 +79,62 @@ def _image(element: Element, source: str, notes: Notes, width: float | None, ann
     tags = tuple(attributes(tag, f"{source}: {name}")["label"].text() for tag in element.iter("tag"))
 
     def marked(child: Element) -> list[tuple[str | None, str | None, Shape | Runs]]:
-        drawn = attributes(child, f"{source}: {name}")
+        fields = attributes(child, f"{source}: {name}")
         if child.tag not in _SHAPES:
             raise SalignError(f"{source}: {name}: <{child.tag[:40]}> is not read; {', '.join(_SHAPES)} are")
-        maker, label = _AUTO if child.get("source") == "auto" else None, drawn["label"].text()
-        return [(maker, label, mark) for mark in drawn.make(_SHAPES[child.tag], drawn, size, width)]
+        maker, label = _AUTO if child.get("source") == "auto" else None, fields["label"].text()
+        return [(maker, label, mark) for mark in fields.make(_SHAPES[child.tag], fields, size, width)]
 
     children = [child for child in element if child.tag not in _IGNORED]
     marks, whole = notes.each(source, children, marked)
     return by_maker(marks, name, size, annotator=annotator, image_labels=tags, whole=whole)
 
 
-def _points(drawn: Field) -> list[Point]:
-    text = drawn["points"].value
+def _points(fields: Field) -> list[Point]:
+    text = fields["points"].value
     pairs = [pair.split(",") for pair in text.split(";")]
     if any(len(pair) != 2 for pair in pairs):
-        drawn["points"].fail("points x,y;x,y;...")
-    return [(Field(x, "x", drawn).number(), Field(y, "y", drawn).number()) for x, y in pairs]
+        fields["points"].fail("points x,y;x,y;...")
+    return [(Field(x, "x", fields).number(), Field(y, "y", fields).number()) for x, y in pairs]
 
 
-def _turn(drawn: Field) -> float:
-    given = drawn.get("rotation")
-    return math.radians(given.number()) if given else 0.0
+def _turn(fields: Field) -> float:
+    rotation = fields.get("rotation")
+    return math.radians(rotation.number()) if rotation else 0.0
 
 
 Size = tuple[int, int]
 
 
-def _polygon(drawn: Field, size: Size, width: float | None) -> list[Shape]:
-    return [Polygon(tuple(_points(drawn)))]
+def _polygon(fields: Field, size: Size, width: float | None) -> list[Shape]:
+    return [Polygon(tuple(_points(fields)))]
 
 
-def _box(drawn: Field, size: Size, width: float | None) -> list[Shape]:
-    x0, y0, x1, y1 = (drawn[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
-    if turn := _turn(drawn):  # about the middle
+def _box(fields: Field, size: Size, width: float | None) -> list[Shape]:
+    x0, y0, x1, y1 = (fields[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
+    if turn := _turn(fields):  # about the middle
         x, y, across, down = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
         c, s = math.cos(turn), math.sin(turn)
         return [turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)]
     return [Box(x0, y0, x1, y1)]
 
 
-def _ellipse(drawn: Field, size: Size, width: float | None) -> list[Shape]:
-    x, y = drawn["cx"].number(), drawn["cy"].number()
-    return [ellipse(x, y, drawn["rx"].number(0), drawn["ry"].number(0), _turn(drawn))]
+def _ellipse(fields: Field, size: Size, width: float | None) -> list[Shape]:
+    x, y = fields["cx"].number(), fields["cy"].number()
+    return [ellipse(x, y, fields["rx"].number(0), fields["ry"].number(0), _turn(fields))]
 
 
-def _polyline(drawn: Field, size: Size, width: float | None) -> list[Shape]:
-    return [line(_points(drawn), width)]
+def _polyline(fields: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line(_points(fields), width)]
 
 
-def _dots(drawn: Field, size: Size, width: float | None) -> list[Shape]:
-    return [line([point], width) for point in _points(drawn)]
+def _dots(fields: Field, size: Size, width: float | None) -> list[Shape]:
+    return [line([point], width) for point in _points(fields)]
 
 
-def _mask(drawn: Field, size: Size, width: float | None) -> list[Runs]:
-    top, left, height, across = (drawn[key].whole() for key in ("top", "left", "height", "width"))
-    return [from_cvat(drawn["rle"].value, size, (top, left, height, across))]
+def _mask(fields: Field, size: Size, width: float | None) -> list[Runs]:
+    top, left, height, across = (fields[key].whole() for key in ("top", "left", "height", "width"))
+    return [from_cvat(fields["rle"].value, size, (top, left, height, across))]
 
 
 _SHAPES: dict[str, Callable[[Field, Size, float | None], Sequence[Shape | Runs]]] = {
@@ -159,16 +159,16 @@ def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
     for number, (image, marks) in enumerate(by_image(annotated).items()):
         height, width = size_needed(marks[0])
         lines.append(f'  <image id="{number}" name={quoteattr(image)} width="{width}" height="{height}">')
-        lines += [_written(one, area) for one in marks for area in areas(one)]
+        lines += [_element_text(annotation, area) for annotation in marks for area in areas(annotation)]
         lines.append("  </image>")
     target = out if out.suffix else out.with_suffix(".xml")
     replace_text(target, "\n".join([*lines, "</annotations>", ""]))
     return target
 
 
-def _written(one: Annotated, area: Polygon | Box | Runs) -> str:
-    source = "manual" if machine(one) is None else "auto"
-    common = f'label={quoteattr(one.label or "unnamed")} source="{source}" occluded="0" z_order="0"'
+def _element_text(annotation: Annotated, area: Polygon | Box | Runs) -> str:
+    source = "manual" if machine(annotation) is None else "auto"
+    common = f'label={quoteattr(annotation.label or "unnamed")} source="{source}" occluded="0" z_order="0"'
     if isinstance(area, Polygon):
         points = ";".join(f"{x!r},{y!r}" for x, y in area.points)
         return f'    <polygon {common} points="{points}"></polygon>'
@@ -176,5 +176,5 @@ def _written(one: Annotated, area: Polygon | Box | Runs) -> str:
         corners = f'xtl="{area.x0!r}" ytl="{area.y0!r}" xbr="{area.x1!r}" ybr="{area.y1!r}"'
         return f"    <box {common} {corners}></box>"
     text, (top, left, height, width) = to_cvat(area.decode())
-    place = f'left="{left}" top="{top}" width="{width}" height="{height}"'
-    return f'    <mask {common} rle="{text}" {place}></mask>'
+    position = f'left="{left}" top="{top}" width="{width}" height="{height}"'
+    return f'    <mask {common} rle="{text}" {position}></mask>'

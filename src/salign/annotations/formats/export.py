@@ -20,33 +20,35 @@ HALF = 0.5
 """A pixel of a grey map belongs to the area from this value on: formats of areas know only in and out."""
 
 
-def machine(one: Annotated) -> str | None:
+def machine(annotation: Annotated) -> str | None:
     """The machine that made a map, `model:<which>`; None where a person did."""
-    return one.annotator if one.annotator is not None and one.annotator.startswith(MACHINE) else None
+    return (
+        annotation.annotator if annotation.annotator is not None and annotation.annotator.startswith(MACHINE) else None
+    )
 
 
-def machine_named(said: Field | None) -> str | None:
+def machine_named(remark: Field | None) -> str | None:
     """The machine that an export of salign names in a field for remarks; None for anything else."""
-    return said.name() if said is not None and str(said.value).startswith(MACHINE) else None
+    return remark.name() if remark is not None and str(remark.value).startswith(MACHINE) else None
 
 
 def by_image(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
     """Marks by the name of their image, in the order in which the images first occur."""
-    found: dict[str, list[Annotated]] = {}
-    for one in annotated:
-        found.setdefault(one.image, []).append(one)
-    return found
+    groups: dict[str, list[Annotated]] = {}
+    for annotation in annotated:
+        groups.setdefault(annotation.image, []).append(annotation)
+    return groups
 
 
-def size_needed(one: Annotated) -> tuple[int, int]:
+def size_needed(annotation: Annotated) -> tuple[int, int]:
     """(H, W) of the image.
 
     Raises:
         SalignError: it is not known.
     """
-    if one.size is None:
-        raise SalignError(f"{one.image}: its size is not known; an export needs it")
-    return one.size
+    if annotation.size is None:
+        raise SalignError(f"{annotation.image}: its size is not known; an export needs it")
+    return annotation.size
 
 
 def inside(image: str) -> str:
@@ -71,27 +73,27 @@ def files_of(images: Iterable[str], ending: str) -> dict[str, str]:
     return dict(output_names(ordered, ending))
 
 
-def areas(one: Annotated) -> list[Polygon | Box | Runs]:
+def areas(annotation: Annotated) -> list[Polygon | Box | Runs]:
     """Outlines where only outlines were drawn, else one mask; nothing for a blank.
 
     Raises:
         SalignError: fixations, which have no area.
     """
-    if one.mask is not None:
-        mask = one.mask if isinstance(one.mask, Runs) else Runs.of(np.asarray(one.mask) >= HALF)
+    if annotation.mask is not None:
+        mask = annotation.mask if isinstance(annotation.mask, Runs) else Runs.of(np.asarray(annotation.mask) >= HALF)
         return [mask] if mask.pixels else []
-    if (drawn := outlines(one)) is not None:
-        return [*drawn]
-    if any(isinstance(shape, Fixation) for shape in one.shapes):
-        raise SalignError(f"{one.image}: fixations have no area, and this format knows areas only")
-    mask = Runs.of(rasterize(one.shapes, size_needed(one)))
+    if (shapes := outlines(annotation)) is not None:
+        return [*shapes]
+    if any(isinstance(shape, Fixation) for shape in annotation.shapes):
+        raise SalignError(f"{annotation.image}: fixations have no area, and this format knows areas only")
+    mask = Runs.of(rasterize(annotation.shapes, size_needed(annotation)))
     return [mask] if mask.pixels else []
 
 
-def outlines(one: Annotated) -> list[Polygon | Box] | None:
+def outlines(annotation: Annotated) -> list[Polygon | Box] | None:
     """The shapes of marks of which each is an outline, without any that erases; None for others."""
-    found = [shape for shape in one.shapes if isinstance(shape, Polygon | Box) and not shape.erase]
-    return found if len(found) == len(one.shapes) else None
+    shapes = [shape for shape in annotation.shapes if isinstance(shape, Polygon | Box) and not shape.erase]
+    return shapes if len(shapes) == len(annotation.shapes) else None
 
 
 def boxed(mask: np.ndarray) -> tuple[np.ndarray, PixelBox]:
@@ -104,4 +106,4 @@ def boxed(mask: np.ndarray) -> tuple[np.ndarray, PixelBox]:
 
 def label_order(annotated: Iterable[Annotated]) -> list[str]:
     """Labels, sorted; marks without one count as `unnamed`."""
-    return sorted({one.label or "unnamed" for one in annotated})
+    return sorted({annotation.label or "unnamed" for annotation in annotated})

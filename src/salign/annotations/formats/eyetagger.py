@@ -72,8 +72,8 @@ def _entry(entry: Field) -> list[Annotated]:
     if text.startswith("<"):
         shapes, size = strokes_in(parse(text.encode("utf-8", "replace"), stored.where), stored.where)
         return [Annotated(image, size, shapes=tuple(shapes), annotator=annotator)]
-    drawn: Sequence[Shape] = fabric_strokes(Field(parse_json(text, stored.where), "annotation", entry))
-    return [Annotated(image, shapes=tuple(drawn), annotator=annotator)]
+    strokes: Sequence[Shape] = fabric_strokes(Field(parse_json(text, stored.where), "annotation", entry))
+    return [Annotated(image, shapes=tuple(strokes), annotator=annotator)]
 
 
 def _painted(text: str) -> Runs:

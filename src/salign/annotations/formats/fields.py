@@ -46,11 +46,11 @@ class Field:
         raise SalignError(f"{self.where}: expected {expected}, got {shown(self.value)}")
 
     def __getitem__(self, key: str) -> Field:
-        found = self.get(key)
-        if found is None:
+        field = self.get(key)
+        if field is None:
             keys = ", ".join(map(shown, list(self.value)[:8])) or "nothing"
             raise SalignError(f"{self.where}: the key {key!r} is missing; there is {keys}")
-        return found
+        return field
 
     def get(self, key: str) -> Field | None:
         """The value under a key; None where there is none or it is null."""
@@ -128,13 +128,13 @@ def size_of(height: Field, width: Field) -> tuple[int, int]:
     return height.make(checked_size, height.whole(0), width.whole(0))
 
 
-def size_said(height: Field | None, width: Field | None) -> tuple[int, int] | None:
+def read_size(height: Field | None, width: Field | None) -> tuple[int, int] | None:
     """(H, W) as `size_of`; None where it is not said, which tools also write as 0 and as nothing at all."""
-    said = [side for side in (height, width) if side is not None and side.value != "" and side.number(0) != 0]
-    if not said:
+    sides = [side for side in (height, width) if side is not None and side.value != "" and side.number(0) != 0]
+    if not sides:
         return None
-    if height is None or width is None or len(said) == 1:
-        said[0].fail("height and width, or neither of them")
+    if height is None or width is None or len(sides) == 1:
+        sides[0].fail("height and width, or neither of them")
     return size_of(height, width)
 
 
@@ -193,9 +193,11 @@ def read_json(path: Path) -> Field:
 
 def check_separator(path: Path, header: Sequence[str]) -> None:
     """Refuse a table whose cells are separated by something else than commas, by the look of its header."""
-    found = next((name for mark, name in _OTHERS.items() if len(header) == 1 and mark in header[0]), None)
-    if found is not None:
-        raise SalignError(f"{path}: its cells are separated by {found}; save it with commas, and numbers with points")
+    separator = next((name for mark, name in _OTHERS.items() if len(header) == 1 and mark in header[0]), None)
+    if separator is not None:
+        raise SalignError(
+            f"{path}: its cells are separated by {separator}; save it with commas, and numbers with points"
+        )
 
 
 _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -111,18 +111,18 @@ def read_fixations(
     weights = np.ones(len(sheet.rows)) if gaze.weight == "count" else _durations(sheet, gaze)
     starts = sheet.numbers("start") * (1000 if gaze.seconds else 1) if sheet.has("start") else None
     images, subjects = sheet.names("image", image), sheet.names("subject", subject)
-    found: dict[tuple[str, str | None], list[Fixation]] = {}
-    spread, shown = None, None
+    groups: dict[tuple[str, str | None], list[Fixation]] = {}
+    spread, shown_part = None, None
     for i in sheet.sound(notes).tolist():
         name, who = images[i], subjects[i]
         times = None if starts is None else (float(starts[i]),)
-        spread, shown = _again(view.spreads, i, spread), _again(view.shown, i, shown)
+        spread, shown_part = _again(view.spreads, i, spread), _again(view.shown, i, shown_part)
         x, y = view.points[i].tolist()
-        fixation = Fixation(x, y, float(weights[i]), False, times, spread, shown)  # type: ignore[arg-type]
-        found.setdefault((name or "", None if gaze.pooled else who), []).append(fixation)
+        fixation = Fixation(x, y, float(weights[i]), False, times, spread, shown_part)  # type: ignore[arg-type]
+        groups.setdefault((name or "", None if gaze.pooled else who), []).append(fixation)
     return [
         Annotated(name, shapes=tuple(fixations), annotator=who, relative=view.relative)
-        for (name, who), fixations in found.items()
+        for (name, who), fixations in groups.items()
     ]
 
 
@@ -160,7 +160,7 @@ def read_reflacx(
     widths, heights = sheet.numbers("image_size_x", 1), sheet.numbers("image_size_y", 1)
     sheet.refuse(np.array([not _plain(name) for name in names], dtype=bool), "id", "expected letters and digits")
     gaze = Gaze(sigma_degrees=sigma_degrees, seconds=True)
-    root, found = metadata.parent if folder is None else Path(folder), list[Annotated]()
+    root, readings = metadata.parent if folder is None else Path(folder), list[Annotated]()
     for i in sheet.sound(notes).tolist():
         if str(discarded[i]).lower() == "true":
             continue
@@ -170,9 +170,9 @@ def read_reflacx(
             table = root / name / "fixations.csv"
             if not table.resolve().is_relative_to(root.resolve()):
                 raise SalignError(f"{table} is a link that leaves {root}")
-            for one in read_fixations.noting(table, notes, columns=REFLACX, gaze=gaze, image=image):
-                found.append(replace(one, size=size, annotator=name))
-    return found
+            for reading in read_fixations.noting(table, notes, columns=REFLACX, gaze=gaze, image=image):
+                readings.append(replace(reading, size=size, annotator=name))
+    return readings
 
 
 def _plain(name: str | None) -> bool:
@@ -182,15 +182,15 @@ def _plain(name: str | None) -> bool:
 def _durations(sheet: Columns, gaze: Gaze) -> np.ndarray:
     """`(rows,)` in milliseconds."""
     if sheet.has("duration"):
-        taken = sheet.numbers("duration", 0)
+        durations = sheet.numbers("duration", 0)
     elif sheet.has("start", "end"):
-        taken = sheet.numbers("end") - sheet.numbers("start")
-        sheet.refuse(taken < 0, "end", "expected an end after the start")
+        durations = sheet.numbers("end") - sheet.numbers("start")
+        sheet.refuse(durations < 0, "end", "expected an end after the start")
     else:
         raise SalignError(
             f"{sheet.path}: expected a column duration, or start and end; or let each fixation count the same"
         )
-    return taken.clip(min=0) * (1000 if gaze.seconds else 1)
+    return durations.clip(min=0) * (1000 if gaze.seconds else 1)
 
 
 class _View(NamedTuple):
@@ -213,7 +213,7 @@ def _view(sheet: Columns, gaze: Gaze, notes: Notes) -> _View:
             raise SalignError(f"{sheet.path}: positions in shares of the screen need its size, screen=WIDTHxHEIGHT")
         x, y = x * gaze.screen[1], y * gaze.screen[0]
     visible, stood = sheet.corners("image", 1e-3), sheet.corners("screen", 1)
-    shown = visible
+    shown_part = visible
     across = down = np.ones(len(x))
     relative = False
     if gaze.position == "degrees":
@@ -229,7 +229,7 @@ def _view(sheet: Columns, gaze: Gaze, notes: Notes) -> _View:
         across, down = ((visible[:, k + 2] - visible[:, k]) / (stood[:, k + 2] - stood[:, k]) for k in (0, 1))
         x, y = visible[:, 0] + (x - stood[:, 0]) * across, visible[:, 1] + (y - stood[:, 1]) * down
     spreads = _spreads(sheet, gaze, np.broadcast_to(across, len(x)), np.broadcast_to(down, len(x)), relative)
-    return _View(np.column_stack([x, y]), spreads, None if relative else shown, relative)
+    return _View(np.column_stack([x, y]), spreads, None if relative else shown_part, relative)
 
 
 def _are_shares(sheet: Columns, x: np.ndarray, y: np.ndarray, gaze: Gaze, notes: Notes) -> bool:

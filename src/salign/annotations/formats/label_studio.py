@@ -53,15 +53,17 @@ def read_label_studio(
         if field.get("annotations") is None:
             raise SalignError(f"{field.where}: has no annotations; export as JSON, not JSON-MIN")
         name = _image(field, image)
-        done = (one for one in field["annotations"].each() if not _cancelled(one))
-        return notes.each(path.name, done, lambda one: _annotation(one, name, path.name, notes, width, attribute))[0]
+        finished = (annotation for annotation in field["annotations"].each() if not _cancelled(annotation))
+        return notes.each(
+            path.name, finished, lambda annotation: _annotation(annotation, name, path.name, notes, width, attribute)
+        )[0]
 
     return notes.each(path.name, read_json(path).each(), task)[0]
 
 
 def _cancelled(annotation: Field) -> bool:
-    said = annotation.get("was_cancelled")
-    return said is not None and said.value is True
+    field = annotation.get("was_cancelled")
+    return field is not None and field.value is True
 
 
 def _annotation(
@@ -76,9 +78,9 @@ def _annotation(
     for result, kind in zip(results, kinds, strict=True):
         if kind == "labels" and (own := _own(result)) is not None:
             apart[own] = result["value"]["labels"]
-        asked = result.get("from_name") if attribute else None
+        question = result.get("from_name") if attribute else None
         about_all = kind == "choices" and _own(result) not in regions  # others are a region's attribute
-        if about_all and (attribute is None or (asked is not None and asked.value == attribute)):
+        if about_all and (attribute is None or (question is not None and question.value == attribute)):
             choices += [choice.name() for choice in result["value"]["choices"].each()]
     sizes: set[Size] = set()
 
@@ -87,12 +89,12 @@ def _annotation(
         sizes.add(size)
         return _marks(result, size, width, apart)
 
-    found, whole = notes.each(where, marking, marks)
+    pairs, whole = notes.each(where, marking, marks)
     if len(sizes) > 1:
         raise SalignError(f"{annotation.where}: the marks are on images of different sizes; import pages apart")
     size = next(iter(sizes), None)
     who = _annotator(annotation)
-    return by_label(found, name, size, annotator=who, image_labels=tuple(dict.fromkeys(choices)), whole=whole)
+    return by_label(pairs, name, size, annotator=who, image_labels=tuple(dict.fromkeys(choices)), whole=whole)
 
 
 def _own(result: Field) -> str | None:
@@ -176,8 +178,8 @@ def _ellipse(value: Field, size: Size, width: float | None) -> Shape:
 
 def _keypoint(value: Field, size: Size, width: float | None) -> Shape:
     own = value.get("width")  # the tool draws it as a radius
-    given = 2 * own.number(0) / 100 * size[1] if own and width is None else width
-    return line([_at(value, size)], given)
+    diameter = 2 * own.number(0) / 100 * size[1] if own and width is None else width
+    return line([_at(value, size)], diameter)
 
 
 def _brush(value: Field, size: Size, width: float | None) -> Runs:
@@ -193,8 +195,8 @@ def _brush(value: Field, size: Size, width: float | None) -> Runs:
 
 
 def _turn(value: Field) -> float:
-    given = value.get("rotation")
-    return math.radians(given.number()) if given else 0.0
+    rotation = value.get("rotation")
+    return math.radians(rotation.number()) if rotation else 0.0
 
 
 _SHAPES: dict[str, Callable[[Field, Size, float | None], Shape | Runs]] = {

@@ -19,7 +19,7 @@ from PIL import Image
 
 from salign.annotations.annotated import Annotated, by_maker
 from salign.annotations.formats.export import areas, boxed, by_image, files_of, machine, machine_named, size_needed
-from salign.annotations.formats.fields import Field, read_json, size_said
+from salign.annotations.formats.fields import Field, read_json, read_size
 from salign.annotations.formats.notes import Notes, Reader, beside, read_each
 from salign.annotations.formats.outlines import line
 from salign.annotations.rle import Runs
@@ -51,11 +51,11 @@ def read_labelme(path: Path, notes: Notes, *, width: float | None = None) -> lis
 
 def _read(path: Path, where: str, notes: Notes, width: float | None) -> list[Annotated]:
     content = read_json(path)
-    size = size_said(content.get("imageHeight"), content.get("imageWidth"))
+    size = read_size(content.get("imageHeight"), content.get("imageWidth"))
     marks, whole = notes.each(where, content["shapes"].each(), lambda shape: [_marked(shape, size, width)])
     flags = content.get("flags")
-    chosen = [key for key, flag in flags.items() if flag.value is True] if flags and flags.value else []
-    labels = tuple(Field(key, "flags", content).text() for key in chosen)
+    set_flags = [key for key, flag in flags.items() if flag.value is True] if flags and flags.value else []
+    labels = tuple(Field(key, "flags", content).text() for key in set_flags)
     image = beside(where, content["imagePath"].text())
     return by_maker(marks, image, size, image_labels=labels, whole=whole)
 
@@ -146,7 +146,7 @@ def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
     for image, marks in groups.items():
         name = PurePosixPath(files[image])
         size = size_needed(marks[0])
-        shapes = [_written(one, area) for one in marks for area in areas(one)]
+        shapes = [_shape_entry(annotation, area) for annotation in marks for area in areas(annotation)]
         content: dict[str, object] = {
             "version": "5.5.0",
             "flags": {},
@@ -160,9 +160,9 @@ def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
     return out
 
 
-def _written(one: Annotated, area: Polygon | Box | Runs) -> dict[str, object]:
-    entry: dict[str, object] = {"label": one.label or "unnamed", "group_id": None, "flags": {}}
-    entry["description"] = machine(one) or ""
+def _shape_entry(annotation: Annotated, area: Polygon | Box | Runs) -> dict[str, object]:
+    entry: dict[str, object] = {"label": annotation.label or "unnamed", "group_id": None, "flags": {}}
+    entry["description"] = machine(annotation) or ""
     if isinstance(area, Polygon):
         return entry | {"shape_type": "polygon", "points": area.points, "mask": None}
     if isinstance(area, Box):

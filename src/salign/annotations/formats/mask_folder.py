@@ -65,13 +65,13 @@ def read_masks(
         return [names.annotated(str(PurePosixPath(name).with_suffix("")), *keep(load(), load))]
 
     entries = [(name, notes.each(name, [name], read)[0]) for name in Images.below(path).paths]
-    found = names.once_each(entries, "mask", notes)
+    masks = names.once_each(entries, "mask", notes)
     if lossy:
         notes.remarks.append(
             f"{len(lossy)} masks are lossy pictures, first {lossy[0]}, whose black is not all 0: a pixel is marked "
             f"from {HALF:g} of the full range on; --threshold says another share"
         )
-    return found
+    return masks
 
 
 def _is_lossy(file: Path) -> bool:

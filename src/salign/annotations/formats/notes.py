@@ -64,11 +64,11 @@ class Notes:
         self, where: str, entries: Iterable[Entry], read: Callable[[Entry], Iterable[Read]]
     ) -> tuple[list[Read], bool]:
         """What `read` makes of each entry, the faulty ones left out; and whether none was faulty."""
-        before, found = len(self.faults), list[Read]()
+        before, results = len(self.faults), list[Read]()
         for entry in entries:
             with self.noting(where):
-                found += read(entry)
-        return found, len(self.faults) == before
+                results += read(entry)
+        return results, len(self.faults) == before
 
     def check(self, source: str) -> None:
         """Raise all faults together.
@@ -99,11 +99,11 @@ class Reader(Generic[Options]):
             SalignError: what is wrong with the whole.
         """
         notes = Notes()
-        found = self.noting(Path(path), notes, *args, **options)
+        annotations = self.noting(Path(path), notes, *args, **options)
         notes.check(str(path))
         for remark in notes.remarks:
             warnings.warn(remark, stacklevel=2)
-        return found
+        return annotations
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -127,12 +127,12 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
     """
     if not path.is_dir():
         return read(path, path.name)
-    found: list[tuple[str, list[Annotated]]] = []
+    entries: list[tuple[str, list[Annotated]]] = []
     for file in files_of(path, suffix):
         where = file.relative_to(path).as_posix()
         with notes.noting(where):
-            found.append((where, [replace(one, source=where) for one in read(file, where)]))
-    return once_each(found, "file", notes)
+            entries.append((where, [replace(annotation, source=where) for annotation in read(file, where)]))
+    return once_each(entries, "file", notes)
 
 
 def files_of(folder: Path, suffix: str) -> list[Path]:
@@ -153,7 +153,7 @@ def once_each(
     notes: Notes,
     *,
     file: str | None = None,
-    key: Callable[[Annotated], Hashable] = lambda one: one.image,
+    key: Callable[[Annotated], Hashable] = lambda annotation: annotation.image,
 ) -> list[Annotated]:
     """The marks of all entries; two entries of one image are a fault, and both are left out: one bears a wrong name.
 
@@ -164,23 +164,23 @@ def once_each(
         file: in which the entries are, where they are no files.
         key: what only one entry may have.
     """
-    found: dict[int, list[Annotated]] = {}
-    places: list[str] = []
+    unique: dict[int, list[Annotated]] = {}
+    names: list[str] = []
     first: dict[Hashable, int] = {}
-    for number, (place, marks) in enumerate(entries):
-        places.append(place)
-        found[number] = marks
-        for mine, image in {key(one): one.image for one in marks}.items():
+    for number, (name, marks) in enumerate(entries):
+        names.append(name)
+        unique[number] = marks
+        for mine, image in {key(annotation): annotation.image for annotation in marks}.items():
             if (other := first.setdefault(mine, number)) != number:
-                found.pop(other, None)
-                found.pop(number, None)
-                where = f"{file}: {place}" if file else place
-                notes.add(Fault(None, where, f"is of {image}, and so is {places[other]}; each image has one {what}"))
-    return [one for marks in found.values() for one in marks]
+                unique.pop(other, None)
+                unique.pop(number, None)
+                where = f"{file}: {name}" if file else name
+                notes.add(Fault(None, where, f"is of {image}, and so is {names[other]}; each image has one {what}"))
+    return [annotation for marks in unique.values() for annotation in marks]
 
 
 def beside(where: str, image: str) -> str:
     """The path of an image that a file says, which may be relative to the folder of that file, as a path below ours."""
-    said = PurePosixPath(image.replace("\\", "/"))
+    path = PurePosixPath(image.replace("\\", "/"))
     folder = PurePosixPath(where).parent
-    return image if folder == PurePosixPath(".") else normpath(folder / said)
+    return image if folder == PurePosixPath(".") else normpath(folder / path)

@@ -28,19 +28,24 @@ def from_coco_string(text: str, size: tuple[int, int]) -> Runs:
         SalignError: a character that cannot occur, a number that is cut off or too long, or runs that do not add up.
     """
     checked_size(*size)
+    # 1. Each character is a group: five bits of a number, and bit 32 says that the number goes on.
     groups = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64) - 48
     if not groups.size:
         raise SalignError("the run lengths are empty")
     if groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
         raise SalignError("damaged: COCO run lengths use the characters 0 to o, and end with a whole number")
+    # 2. A group without bit 32 ends a number; so the first and last group of every number are known.
     last = np.flatnonzero(groups & 32 == 0)
     first = np.concatenate([[0], last[:-1] + 1])
     lengths = last - first + 1
     if lengths.max() > _GROUPS:
         raise SalignError(f"a COCO run length has up to {_GROUPS} characters; one has {lengths.max()}")
-    place = 5 * (np.arange(groups.size) - np.repeat(first, lengths))
-    values = np.add.reduceat((groups & 31) << place, first)
+    # 3. The lowest five bits come first. The highest bit of the last group is the sign: two's complement.
+    shift = 5 * (np.arange(groups.size) - np.repeat(first, lengths))
+    values = np.add.reduceat((groups & 31) << shift, first)
     values -= np.where(groups[last] & 16, np.int64(1) << (5 * lengths), 0)
+    # 4. From the fourth on a number is the difference to the one before the last. So the numbers at odd places are
+    # summed up, and those at even places from the third on.
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return Runs(size, values, columns=True)
@@ -49,14 +54,16 @@ def from_coco_string(text: str, size: tuple[int, int]) -> Runs:
 def to_coco_string(runs: Runs) -> str:
     """The inverse of `from_coco_string`; other runs than COCO's are turned into them first."""
     counts = _coco(runs).counts.astype(np.int64)
+    # Differences first, then groups of five bits, lowest first. The last group is the one after which only the sign is
+    # left.
     counts[3:] -= counts[1:-2].copy()
     out = bytearray()
     for value in counts.tolist():
         while True:
             bits, value = value & 31, value >> 5
-            done = value == (-1 if bits & 16 else 0)
-            out.append(48 + bits + (0 if done else 32))
-            if done:
+            last = value == (-1 if bits & 16 else 0)
+            out.append(48 + bits + (0 if last else 32))
+            if last:
                 break
     return out.decode("ascii")
 
@@ -111,18 +118,20 @@ def from_label_studio(data: bytes, size: tuple[int, int]) -> Runs:
             f"got {total} of {word}"
         )
     mask = np.zeros(height * width, dtype=bool)
-    done = 0
-    while done < total:
+    begin = 0
+    while begin < total:
+        # A block has one value that repeats, or one value after the other. Only every fourth value is an alpha:
+        # `inside` are the pixels whose alpha lies in this block, and the alphas begin at value 3 - begin % 4 of it.
         repeated = bits.take(1)
-        end = done + 1 + bits.take(sizes[bits.take(2)])
+        end = begin + 1 + bits.take(sizes[bits.take(2)])
         if end > total:
             raise SalignError(f"the packed mask goes on after its {total} values")
-        inside = slice(done // 4, end // 4)  # pixels whose alpha, the last of four values, is in this block
+        inside = slice(begin // 4, end // 4)  # pixels whose alpha, the last of four values, is in this block
         if repeated:
             mask[inside] = bits.take(_WORD) >= 128
         else:
-            mask[inside] = bits.words(end - done)[3 - done % 4 :: 4] >= 128
-        done = end
+            mask[inside] = bits.words(end - begin)[3 - begin % 4 :: 4] >= 128
+        begin = end
     return Runs.of(mask.reshape(height, width))
 
 
@@ -141,6 +150,7 @@ class _Bits:
     def words(self, count: int) -> np.ndarray:
         """The next `count` bytes, `(count,)` uint8, wherever in a byte they begin."""
         start, end = self._advance(_WORD * count)
+        # Where the bytes do not begin at the edge of a byte, each is put together from two neighbours.
         raw = np.frombuffer(self.data[start // 8 : -(-end // 8)], dtype=np.uint8).astype(np.uint16)
         shift = start % 8
         return raw if not shift else (raw[:-1] << shift | raw[1:] >> (8 - shift)) & 255

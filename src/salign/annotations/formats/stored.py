@@ -48,19 +48,19 @@ class Names:
         Raises:
             SalignError: the path is not of the pattern.
         """
-        found = self._regex.fullmatch(path)
-        if found is None:
+        match = self._regex.fullmatch(path)
+        if match is None:
             raise SalignError(f"expected a name like {self.pattern}")
-        said = found.groupdict()
-        for text in said.values():
+        names = match.groupdict()
+        for text in names.values():
             if not printable(text):
                 raise SalignError(f"expected printable names, got {shown(text)}")
         return Annotated(
-            said["image"],
+            names["image"],
             size,
-            said.get("label"),
+            names.get("label"),
             mask=mask,
-            annotator=said.get("annotator"),
+            annotator=names.get("annotator"),
         )
 
     def once_each(self, entries: Iterable[tuple[str, list[Annotated]]], what: str, notes: Notes) -> list[Annotated]:
@@ -72,8 +72,10 @@ class Names:
             notes: takes the faults.
         """
         if "*" in self.pattern:
-            return [one for _, marks in entries for one in marks]
-        return once_each(entries, what, notes, key=lambda one: (one.image, one.annotator, one.label))
+            return [annotation for _, marks in entries for annotation in marks]
+        return once_each(
+            entries, what, notes, key=lambda annotation: (annotation.image, annotation.annotator, annotation.label)
+        )
 
 
 _PARTS = {

@@ -37,7 +37,7 @@ def strokes_in(root: Element, where: str) -> tuple[list[Stroke], tuple[int, int]
     """
     if _name(root) != "svg":
         raise SalignError(f"{where}: the outermost element is <svg>, got <{_name(root)[:40]}>")
-    found: list[Stroke] = []
+    strokes: list[Stroke] = []
     budget = MOST_COMMANDS
     for element, moved in _paths(root, np.eye(3), where, 0):
         field = Field(dict(element.attrib), f"{where}: <path>")
@@ -45,10 +45,10 @@ def strokes_in(root: Element, where: str) -> tuple[list[Stroke], tuple[int, int]
         budget -= len(commands)
         if budget < 0:
             raise SalignError(f"{where}: more than {MOST_COMMANDS:,} path commands")
-        found += field.make(_strokes, commands, _stroke_width(field), moved)
+        strokes += field.make(_strokes, commands, _stroke_width(field), moved)
     sides = [number_of(root.get(side, "").removesuffix("px")) for side in ("height", "width")]
     whole = all(side == side and 1 <= side < 1e9 and side == int(side) for side in sides)
-    return found, checked_size(int(sides[0]), int(sides[1])) if whole else None
+    return strokes, checked_size(int(sides[0]), int(sides[1])) if whole else None
 
 
 def fabric_strokes(canvas: Field) -> list[Stroke]:
@@ -57,19 +57,19 @@ def fabric_strokes(canvas: Field) -> list[Stroke]:
     Raises:
         SalignError: an object that is not a path, or one that was moved, scaled or turned afterwards.
     """
-    found: list[Stroke] = []
-    for drawn in canvas["objects"].each():
-        if str(drawn["type"].value).lower() != "path":
-            drawn["type"].fail("'path', as free drawing gives")
+    strokes: list[Stroke] = []
+    for item in canvas["objects"].each():
+        if str(item["type"].value).lower() != "path":
+            item["type"].fail("'path', as free drawing gives")
         for key, plain in (("scaleX", 1), ("scaleY", 1), ("angle", 0), ("skewX", 0), ("skewY", 0)):
-            if (given := drawn.get(key)) is not None and given.number() != plain:
-                given.fail(f"{plain}: a path as it was drawn")
+            if (setting := item.get(key)) is not None and setting.number() != plain:
+                setting.fail(f"{plain}: a path as it was drawn")
         commands: list[Command] = []
-        for part in drawn["path"].each():
+        for part in item["path"].each():
             letter, *numbers = part.each() or [part]
             commands.append((_letter(letter.value, len(numbers), part), [number.number() for number in numbers]))
-        found += drawn.make(_strokes, commands, drawn["strokeWidth"].number(0), np.eye(3))
-    return found
+        strokes += item.make(_strokes, commands, item["strokeWidth"].number(0), np.eye(3))
+    return strokes
 
 
 def _name(element: Element) -> str:
@@ -116,8 +116,8 @@ def _stroke_width(field: Field) -> float:
     style = field.get("style")
     if (own := field.get("stroke-width")) is not None:
         return Field(str(own.value).removesuffix("px"), "stroke-width", field).number(0)
-    found = re.search(r"stroke-width:\s*([^;]+?)(?:px)?\s*(?:;|$)", style.value) if style else None
-    return Field(found[1], "style: stroke-width", field).number(0) if found else 1.0
+    match = re.search(r"stroke-width:\s*([^;]+?)(?:px)?\s*(?:;|$)", style.value) if style else None
+    return Field(match[1], "style: stroke-width", field).number(0) if match else 1.0
 
 
 def _letter(value: object, count: int, field: Field) -> str:
@@ -166,11 +166,11 @@ def _strokes(commands: Sequence[Command], width: float, moved: np.ndarray) -> li
         else:
             pen += _bezier(np.array([pen[-1], *np.reshape(numbers, (-1, 2))]))
     radius = width / 2 * math.sqrt(float(moved[0, 0] * moved[1, 1]))
-    found = []
+    strokes = []
     for pen in lines:
         points = np.stack(pen) @ moved[:2, :2].T + moved[:2, 2]
-        found.append(Stroke(tuple(map(tuple, points.tolist())), (radius,) * len(points)))
-    return found
+        strokes.append(Stroke(tuple(map(tuple, points.tolist())), (radius,) * len(points)))
+    return strokes
 
 
 def _bezier(controls: np.ndarray) -> list[np.ndarray]:

@@ -46,22 +46,22 @@ def read_via(path: Path, notes: Notes, *, attribute: str | None = None, width: f
         SalignError: the file is damaged, or it is not clear which attribute is the label.
     """
     files = _from_csv(path, notes) if path.suffix.lower() == ".csv" else _from_json(path, notes)
-    named = attribute or _only_attribute(files, path)
+    key = attribute or _only_attribute(files, path)
 
     def marked(region: tuple[Field, Field]) -> list[tuple[str | None, Shape | Runs]]:
         shape, attributes = region
-        drawn = _shape(shape, width)
-        labels: list[str | None] = [*_labels(attributes, named)]
-        return [(label, drawn) for label in labels or [None]]
+        mark = _shape(shape, width)
+        labels: list[str | None] = [*_labels(attributes, key)]
+        return [(label, mark) for label in labels or [None]]
 
-    found: list[tuple[str, list[Annotated]]] = []
+    entries: list[tuple[str, list[Annotated]]] = []
     for number, file in enumerate(files, 1):
         with notes.noting(path.name):
-            labels = tuple(_labels(file.attributes, named)) if file.attributes else ()
+            labels = tuple(_labels(file.attributes, key)) if file.attributes else ()
             marks, whole = notes.each(path.name, file.regions, marked)
-            one = by_label(marks, file.name, image_labels=labels, whole=whole and file.whole)
-            found.append((f"file {number}", one))
-    return once_each(found, "entry", notes, file=path.name)
+            annotations = by_label(marks, file.name, image_labels=labels, whole=whole and file.whole)
+            entries.append((f"file {number}", annotations))
+    return once_each(entries, "entry", notes, file=path.name)
 
 
 def _from_json(path: Path, notes: Notes) -> list[_File]:

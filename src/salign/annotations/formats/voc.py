@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salign.annotations.annotated import Annotated, by_label
-from salign.annotations.formats.fields import size_said
+from salign.annotations.formats.fields import read_size
 from salign.annotations.formats.notes import Notes, Reader, beside, read_each
 from salign.annotations.formats.xml import root_of, text_of
 from salign.annotations.rle import Runs
@@ -39,7 +39,7 @@ def _read(path: Path, where: str, notes: Notes) -> list[Annotated]:
     sides = root.find("size")
     size = None
     if sides is not None:
-        size = size_said(*(text_of(sides, side, path.name) for side in ("height", "width")))
+        size = read_size(*(text_of(sides, side, path.name) for side in ("height", "width")))
     name = text_of(root, "filename", path.name).text()
     things = enumerate(root.findall("object"), 1)
     marks, whole = notes.each(where, things, lambda thing: [_mark(thing[1], f"object {thing[0]}")])

@@ -69,7 +69,7 @@ def attributes(element: Element, where: str) -> Field:
 
 def text_of(element: Element, name: str, where: str) -> Field:
     """The text of a child that must be there."""
-    found = element.findtext(name)
-    if found is None:
+    text = element.findtext(name)
+    if text is None:
         raise SalignError(f"{where}: <{element.tag[:40]}> has no <{name}>")
-    return Field(found.strip(), f"{where}: <{name}>")
+    return Field(text.strip(), f"{where}: <{name}>")

@@ -67,14 +67,14 @@ def _layout(files: Sequence[Path], there: Sequence[Path], folder: Path) -> _Layo
     """Names from all of `files`, which must agree, and the key points of the YAML among them or in the folder."""
     if not files:
         raise SalignError(f"{folder}: found none of {', '.join(NAMES)}; give the file with the names as --classes")
-    said = [(file, _names(file)) for file in files]
-    for file, names in said:
-        if names != said[0][1]:
+    lists = [(file, _names(file)) for file in files]
+    for file, names in lists:
+        if names != lists[0][1]:
             raise SalignError(
-                f"{said[0][0]} and {file} name other classes, or in another order; give the right one as --classes"
+                f"{lists[0][0]} and {file} name other classes, or in another order; give the right one as --classes"
             )
     shaped = [file for file in (*files, *there) if file.suffix.lower() in _YAML]
-    return _Layout(said[0][1], _points(shaped[0]) if shaped else None)
+    return _Layout(lists[0][1], _points(shaped[0]) if shaped else None)
 
 
 def _names(path: Path) -> list[str]:
@@ -94,12 +94,12 @@ def _numbered(names: dict[Any, Any], number: int) -> Field:
 
 
 def _points(path: Path) -> tuple[int, int] | None:
-    said = _content(path).get("kpt_shape")
-    if said is None:
+    field = _content(path).get("kpt_shape")
+    if field is None:
         return None
-    numbers = said.each()
+    numbers = field.each()
     if len(numbers) != 2:
-        said.fail("[number of key points, 2 or 3]")
+        field.fail("[number of key points, 2 or 3]")
     return numbers[0].whole(1, 10_000), numbers[1].whole(2, 3)
 
 
@@ -156,10 +156,10 @@ def write_yolo(annotated: Sequence[Annotated], out: Path) -> Path:
     for image, marks in groups.items():
         height, width = size_needed(marks[0])
         lines = []
-        for one in marks:
-            for area in areas(one):
+        for annotation in marks:
+            for area in areas(annotation):
                 shares = (f"{value:.17g}" for value in _shares(area, height, width))
-                lines.append(" ".join([str(names.index(one.label or "unnamed")), *shares]))
+                lines.append(" ".join([str(names.index(annotation.label or "unnamed")), *shares]))
         target = out / files[image]
         if target.name in NAMES:
             raise SalignError(f"{image}: an image of this name cannot be exported, its labels would be {target.name}")

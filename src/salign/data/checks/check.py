@@ -62,7 +62,7 @@ class Report:
 
     def maps(self, state: MapState) -> list[int]:
         """Positions whose map is in this state."""
-        return [position for position, one in enumerate(self.examined) if one.saliency == state]
+        return [position for position, picture in enumerate(self.examined) if picture.saliency == state]
 
     def differing(self, column: str) -> list[NearPair]:
         """Pairs of the same picture where `column` differs: `split` = it leaks, `label` = the labels contradict.
@@ -78,8 +78,8 @@ class Report:
         table = pd.DataFrame(
             {
                 "label": self.manifest.table["label"].to_numpy(dtype=object),
-                "state": [one.saliency for one in self.examined],
-                "marked": [one.marked if one.saliency == "shaped" else None for one in self.examined],
+                "state": [picture.saliency for picture in self.examined],
+                "marked": [picture.marked if picture.saliency == "shaped" else None for picture in self.examined],
             }
         )
         state = table["state"]
@@ -96,9 +96,9 @@ class Report:
     @property
     def lacking(self) -> list[str]:
         """What a training run needs and the splits do not give, with what follows; split names as recipes have them."""
-        known = set(self.manifest.splits)
-        missing = [split for split in _USED if split not in known]
-        if known - {"train", "val"} and "test" in missing:
+        splits = set(self.manifest.splits)
+        missing = [split for split in _USED if split not in splits]
+        if splits - {"train", "val"} and "test" in missing:
             missing.remove("test")  # one of the others is what is measured on
         return [f"no row is of the split {split!r}: {_USED[split]}" for split in missing]
 
@@ -151,11 +151,11 @@ def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, kno
     """
     examined: list[Examined] = []
     correlation = MeanCorrelation()
-    for one, values in _examine_all(manifest, decode, progress):
-        examined.append(one)
+    for picture, values in _examine_all(manifest, decode, progress):
+        examined.append(picture)
         correlation.add(values)
-    faults = [*known, *(fault for one in examined for fault in one.faults)]
-    prints = [one.print for one in examined]
+    faults = [*known, *(fault for picture in examined for fault in picture.faults)]
+    prints = [picture.print for picture in examined]
     return Report(
         manifest,
         tuple(sorted(faults, key=lambda fault: fault.row or 0)),
@@ -174,7 +174,7 @@ def find_faults(manifest: Manifest, *, decode: bool = False, progress: bool = Fa
         decode: Decode every pixel; without, only headers are read.
         progress: Show a bar.
     """
-    return [fault for one, _ in _examine_all(manifest, decode, progress) for fault in one.faults]
+    return [fault for picture, _ in _examine_all(manifest, decode, progress) for fault in picture.faults]
 
 
 def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[tuple[Examined, np.ndarray | None]]:
@@ -183,8 +183,8 @@ def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[t
         task = bar.add_task("reading images and maps", total=len(manifest))
         for start in range(0, len(manifest), _CHUNK):
             positions = range(start, min(start + _CHUNK, len(manifest)))
-            for one in pool.map(lambda position: _examine(manifest, position, decode), positions):
-                yield one
+            for picture in pool.map(lambda position: _examine(manifest, position, decode), positions):
+                yield picture
                 bar.advance(task)
 
 
@@ -194,17 +194,17 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined,
     path, map_path = manifest.image_path(position), manifest.saliency_path(position)
     faults: list[Fault] = []
     size: tuple[int, int] | None = None
-    seen: Fingerprint | None = None
+    print: Fingerprint | None = None
     try:
         if decode:
             image = read_image(path, where=path.name)
-            size, seen = (image.shape[1], image.shape[2]), fingerprint(image)
+            size, print = (image.shape[1], image.shape[2]), fingerprint(image)
         else:
             size = image_size(path, where=path.name)
     except ImageError as error:
         faults.append(Fault(row, "path", str(error)))
     if map_path is None:
-        return Examined(tuple(faults), "none", 0.0, seen), None
+        return Examined(tuple(faults), "none", 0.0, print), None
     state: MapState = "unread"
     marked, shape = 0.0, None
     try:
@@ -221,4 +221,4 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined,
             faults.append(Fault(row, "saliency", f"{map_path.name}: {wrong}"))
     except ImageError as error:
         faults.append(Fault(row, "saliency", str(error)))
-    return Examined(tuple(faults), state, marked, seen), shape
+    return Examined(tuple(faults), state, marked, print), shape

@@ -64,8 +64,8 @@ def without_duplicates(report: Report, *, near: bool = False) -> Kept:
             contradicting.append([numbers[i] for i in group])
         else:
             out |= set(group) - {min(group, key=worth)}
-    kept = [row for i, row in enumerate(numbers) if i not in out]
-    return Kept(kept, [numbers[i] for i in sorted(out)], contradicting)
+    rows = [row for i, row in enumerate(numbers) if i not in out]
+    return Kept(rows, [numbers[i] for i in sorted(out)], contradicting)
 
 
 def duplicate_table(report: Report) -> pd.DataFrame:

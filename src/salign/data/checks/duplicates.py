@@ -57,10 +57,14 @@ class NearPair(NamedTuple):
 
 def fingerprint(image: Tensor) -> Fingerprint:
     """Reduce `(3, H, W)`, uint8 or floating point in [0, 1], to a `Fingerprint`; colour counts in the digest only."""
+    # 1. The digest of the pixels finds exact copies. Three equal channels count as one, which saves two thirds of the
+    # work; shape and type go into the digest, too, so that equal bytes of different pictures differ.
     grey = image.stride(0) == 0 or bool((image[0] == image[1]).all() and (image[0] == image[2]).all())
     pixels = image[:1] if grey else image
     digest = hashlib.blake2b(repr((tuple(image.shape), image.dtype)).encode(), digest_size=16)
     digest.update(pixels.contiguous().numpy().data)
+    # 2. Two views, the whole picture and its centre, are reduced to 32 x 32 grey values. A picture with hardly any
+    # contrast would be like every other such picture, so it gets no code.
     top = 1.0 if image.is_floating_point() else 255.0
     height, width = image.shape[1:]
     rows, columns = round(height * _CROP), round(width * _CROP)
@@ -68,6 +72,7 @@ def fingerprint(image: Tensor) -> Fingerprint:
     grids = [_grid(view) / top for view in views]
     if grids[0].std() < FLAT:
         return Fingerprint(digest.digest(), None, b"")
+    # 3. Each view gets a code to find candidates by, and a thumbnail to confirm them by.
     codes = (_code(grids[0]), _code(grids[1]))
     return Fingerprint(digest.digest(), codes, b"".join(_thumbnail(grid) for grid in grids))
 
@@ -75,9 +80,9 @@ def fingerprint(image: Tensor) -> Fingerprint:
 def exact_groups(fingerprints: Sequence[Fingerprint | None]) -> list[tuple[int, ...]]:
     """Groups of two or more positions with equal pixels, in order of their first; None = a picture not read."""
     groups: dict[bytes, list[int]] = {}
-    for position, one in enumerate(fingerprints):
-        if one is not None:
-            groups.setdefault(one.digest, []).append(position)
+    for position, print_ in enumerate(fingerprints):
+        if print_ is not None:
+            groups.setdefault(print_.digest, []).append(position)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
@@ -91,16 +96,23 @@ def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000
         fingerprints: One per position; None = a picture not read.
         limit: Keep this many, the most similar, so that a set of a thousand video frames cannot fill the memory.
     """
-    known = [(position, one) for position, one in enumerate(fingerprints) if one is not None and one.codes is not None]
-    if len(known) < 2:
+    prints = [
+        (position, print_)
+        for position, print_ in enumerate(fingerprints)
+        if print_ is not None and print_.codes is not None
+    ]
+    if len(prints) < 2:
         return []
-    positions = np.array([position for position, _ in known])
-    codes = np.array([one.codes for _, one in known], dtype=np.uint64)
-    stacked = np.frombuffer(b"".join(one.thumbnails for _, one in known), dtype=np.int8)
-    thumbnails = stacked.reshape(len(known), 2, _THUMBNAIL**2)
+    # 1. The fingerprints become arrays; `equal` numbers the digests, so that exact copies can be left out.
+    positions = np.array([position for position, _ in prints])
+    codes = np.array([print_.codes for _, print_ in prints], dtype=np.uint64)
+    stacked = np.frombuffer(b"".join(print_.thumbnails for _, print_ in prints), dtype=np.int8)
+    thumbnails = stacked.reshape(len(prints), 2, _THUMBNAIL**2)
     numbers: dict[bytes, int] = {}
-    equal = np.array([numbers.setdefault(one.digest, len(numbers)) for _, one in known])
+    equal = np.array([numbers.setdefault(print_.digest, len(numbers)) for _, print_ in prints])
 
+    # 2. Candidates come in chunks. Each is confirmed by the correlation of thumbnails, and only the `limit` most
+    # similar stay, so that memory is bounded whatever the set is.
     norms = np.maximum(np.sqrt(np.square(thumbnails, dtype=np.float32).sum(-1)), 1)
     firsts, seconds, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     for first, second in _candidates(codes):
@@ -113,6 +125,7 @@ def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000
         if len(best) > limit:
             most = np.argpartition(-best, limit)[:limit]
             firsts, seconds, best = firsts[most], seconds[most], best[most]
+    # 3. The most similar pairs come first; equal ones in the order of their positions.
     order = np.lexsort((seconds, firsts, -best))
     pairs = zip(positions[firsts[order]], positions[seconds[order]], best[order], strict=True)
     return [NearPair(int(first), int(second), float(value)) for first, second, value in pairs]
@@ -123,11 +136,11 @@ def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArr
     for view in (0, 1):
         for band in range(_BANDS):
             shift = np.uint64(16 * band)
-            asked, held = (((codes[:, column] >> shift) & np.uint64(0xFFFF)).astype(np.int64) for column in (0, view))
-            order = np.argsort(held, kind="stable")
-            starts = np.concatenate([[0], np.cumsum(np.bincount(held, minlength=1 << 16))])
+            query, stored = (((codes[:, column] >> shift) & np.uint64(0xFFFF)).astype(np.int64) for column in (0, view))
+            order = np.argsort(stored, kind="stable")
+            starts = np.concatenate([[0], np.cumsum(np.bincount(stored, minlength=1 << 16))])
             for flip in _FLIPS:
-                lower, upper = starts[asked ^ flip], starts[(asked ^ flip) + 1]
+                lower, upper = starts[query ^ flip], starts[(query ^ flip) + 1]
                 for first, slot in _ranges(lower, upper):
                     second = order[slot]
                     differ = codes[first, 0] ^ codes[second, view]
@@ -167,14 +180,15 @@ def _similarity(
     second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Correlation of whole with whole; where that is too low, the best of whole with centre and centre with whole."""
+    # Most candidates are settled by whole against whole. Only those that are not yet alike enough are compared again.
     best = np.full(len(first), -1, dtype=np.float32)
     open_ = np.arange(len(first))
     for left, right in ((0, 0), (0, 1), (1, 0)):
         for start in range(0, len(open_), 1 << 13):
-            some = open_[start : start + (1 << 13)]
-            a, b = thumbnails[first[some], left], thumbnails[second[some], right]
+            chunk = open_[start : start + (1 << 13)]
+            a, b = thumbnails[first[chunk], left], thumbnails[second[chunk], right]
             dot = np.einsum("ij,ij->i", a.astype(np.float32), b.astype(np.float32))
-            best[some] = np.maximum(best[some], dot / (norms[first[some], left] * norms[second[some], right]))
+            best[chunk] = np.maximum(best[chunk], dot / (norms[first[chunk], left] * norms[second[chunk], right]))
         open_ = np.flatnonzero(best < SIMILARITY)
     return best
 
@@ -197,6 +211,8 @@ def _code(grid: npt.NDArray[np.float32]) -> int:
 
 def _thumbnail(grid: npt.NDArray[np.float32]) -> bytes:
     """16 x 16 block means with mean 0 and standard deviation 31, rounded, +-4 deviations kept."""
+    # Standardised values make brightness and contrast irrelevant; 31 per deviation uses the range of int8 up to 4
+    # deviations.
     step = _GRID // _THUMBNAIL
     small = grid.reshape(_THUMBNAIL, step, _THUMBNAIL, step).mean((1, 3))
     deviation = max(float(small.std()), 1e-6)

@@ -33,12 +33,12 @@ def shuffled_correlation(manifest: Manifest) -> float:
     Raises:
         ImageError: a map cannot be read.
     """
-    found = MeanCorrelation()
+    correlation = MeanCorrelation()
     for i in range(len(manifest)):
         path = manifest.saliency_path(i)
         if path is not None:
-            found.add(standardised(read_saliency(path, where=manifest.where(i, "saliency"))))
-    return found.mean
+            correlation.add(standardised(read_saliency(path, where=manifest.where(i, "saliency"))))
+    return correlation.mean
 
 
 class MeanCorrelation:
@@ -55,10 +55,10 @@ class MeanCorrelation:
         self.maps = 0
         """How many maps with a shape were added."""
 
-    def add(self, one: np.ndarray | None) -> None:
+    def add(self, shape: np.ndarray | None) -> None:
         """Count a map as `standardised` gives it; None, a map without a shape, does not count."""
-        if one is not None:
-            self._total += one
+        if shape is not None:
+            self._total += shape
             self.maps += 1
 
     @property

@@ -89,7 +89,7 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
     ]
     within = sum(len(group) - 1 for group in report.same) + len(report.near)
     lines.append((False, f"{_count(within, 'pair')} of equal or near-equal pictures in all"))
-    plain = sum(one.print is not None and one.print.codes is None for one in report.examined)
+    plain = sum(picture.print is not None and picture.print.codes is None for picture in report.examined)
     if plain:
         lines.append((False, f"{_count(plain, 'picture')} too plain to be compared with others (only pixel for pixel)"))
     machine = report.manifest.machine_made
@@ -97,8 +97,10 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
         people, machines, unknown = report.manifest.makers
         measured = sorted(set(report.manifest.table["split"][machine]) - {"train"})
         where = f"; outside of train in {', '.join(measured)}: measure against people alone" if measured else ""
-        others = f", {unknown} of unknown origin" if unknown else ""
-        lines.append((bool(measured), f"{_count(people, 'map')} of people and {machines} of machines{others}{where}"))
+        unknown_note = f", {unknown} of unknown origin" if unknown else ""
+        lines.append(
+            (bool(measured), f"{_count(people, 'map')} of people and {machines} of machines{unknown_note}{where}")
+        )
     unread = report.maps("unread")
     blank, constant = report.maps("blank"), report.maps("constant")
     if len(unread) < len(report.examined) - len(report.maps("none")):
@@ -107,8 +109,8 @@ def _findings(report: Report) -> list[tuple[bool, str]]:
             lines.append((True, f"{_count(len(constant), 'map')} of one value everywhere: no shape to learn from"))
     if not np.isnan(report.shuffled):
         alike = report.shuffled >= ALIKE
-        told = ": shuffled maps are hardly a control here, take blobs or inverted (data.maps)" if alike else ""
-        lines.append((alike, f"maps of two images correlate {report.shuffled:.2f} on average{told}"))
+        advice = ": shuffled maps are hardly a control here, take blobs or inverted (data.maps)" if alike else ""
+        lines.append((alike, f"maps of two images correlate {report.shuffled:.2f} on average{advice}"))
     return lines
 
 
@@ -130,8 +132,8 @@ def _coverage(report: Report) -> list[dict[str, Any]]:
     ]
     machine = report.manifest.machine_made
     if machine.any():
-        made = report.manifest.table[machine].groupby(["split", "label"]).size().to_dict()
-        rows = [{**row, "by machines": made.get((row["split"], row["label"]), 0)} for row in rows]
+        by_machines = report.manifest.table[machine].groupby(["split", "label"]).size().to_dict()
+        rows = [{**row, "by machines": by_machines.get((row["split"], row["label"]), 0)} for row in rows]
     return rows
 
 
@@ -195,9 +197,9 @@ def _sample_sections(report: Report) -> list[Section]:
     for label in report.manifest.classes:
         readable = [int(p) for p in np.flatnonzero(labels == label) if not report.examined[p].faults]
         shaped = [p for p in readable if report.examined[p].saliency in ("shaped", "unread")]
-        chosen = _spread(shaped, SAMPLES) or _spread(readable, SAMPLES)
+        positions = _spread(shaped, SAMPLES) or _spread(readable, SAMPLES)
         text = "" if shaped else "No map with a shape in this class."
-        sections.append(Section(f"Class {label}", text, [_tile(report, position) for position in chosen]))
+        sections.append(Section(f"Class {label}", text, [_tile(report, position) for position in positions]))
     return sections
 
 
@@ -209,8 +211,8 @@ def _spread(positions: Sequence[int], count: int) -> list[int]:
 
 
 def _first(tiles: Iterable[Tile], of: Sequence[object]) -> str:
-    shown = len(list(tiles))
-    return f", {shown} shown" if shown < len(of) else ""
+    number = len(list(tiles))
+    return f", {number} shown" if number < len(of) else ""
 
 
 def _tile(report: Report, position: int) -> Tile:
@@ -219,9 +221,9 @@ def _tile(report: Report, position: int) -> Tile:
     pictures = [thumbnail(to_picture(image), SIDE)]
     if path is not None:
         pictures.append(thumbnail(overlay(image, read_saliency(path)), SIDE))
-    one = report.examined[position]
+    picture = report.examined[position]
     note = {"none": "no map", "blank": "blank map", "constant": "constant map", "unread": "map"}
-    quiet = note.get(one.saliency, f"{one.marked:.1%} marked")
+    quiet = note.get(picture.saliency, f"{picture.marked:.1%} marked")
     whose = ", by a machine" if report.manifest.machine_made[position] else ""
     return Tile(pictures, _where(report, position), f"{_name(report, position)}, {quiet}{whose}")
 

@@ -121,8 +121,8 @@ def _moved(saliency: Tensor, down: int, right: int) -> Tensor:
     moved = torch.zeros_like(saliency)
     height, width = saliency.shape
     if abs(down) < height and abs(right) < width:
-        kept = saliency[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
-        moved[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)] = kept
+        visible = saliency[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+        moved[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)] = visible
     return moved
 
 

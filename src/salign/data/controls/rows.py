@@ -47,15 +47,15 @@ def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
     labels = _strata(manifest)
     names, counts = np.unique(labels, return_counts=True)
     shares = counts * images / len(labels)
-    taken = np.floor(shares).astype(int)
-    taken[np.argsort(taken - shares, kind="stable")[: images - taken.sum()]] += 1
-    if taken.min() < 1:
-        raise SalignError(f"{manifest.source}: {images} images leave class {str(names[taken.argmin()])!r} without any.")
+    sizes = np.floor(shares).astype(int)
+    sizes[np.argsort(sizes - shares, kind="stable")[: images - sizes.sum()]] += 1
+    if sizes.min() < 1:
+        raise SalignError(f"{manifest.source}: {images} images leave class {str(names[sizes.argmin()])!r} without any.")
     generator = np.random.default_rng(seed)
-    chosen = [
-        generator.permutation(np.flatnonzero(labels == name))[:count] for name, count in zip(names, taken, strict=True)
+    positions = [
+        generator.permutation(np.flatnonzero(labels == name))[:count] for name, count in zip(names, sizes, strict=True)
     ]
-    return manifest.take(np.sort(np.concatenate(chosen)))
+    return manifest.take(np.sort(np.concatenate(positions)))
 
 
 def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
@@ -72,9 +72,9 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
         seed: decides the order.
     """
     order = _fair_order(manifest, seed)
-    kept = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
+    number = max(1, math.floor(share * len(order) + 0.5)) if share > 0 else 0
     maps = manifest.table["saliency"].copy()
-    maps.iloc[order[kept:]] = pd.NA
+    maps.iloc[order[number:]] = pd.NA
     return _with_maps(manifest, maps)
 
 
@@ -148,9 +148,9 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
     for name in generator.permutation(names):
         takes, gives = labels[takers] == name, labels[givers] == name
         same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
-        others = generator.permutation(free)[: len(same)]
-        same = generator.permutation(same)[: len(others)]
-        givers[same], givers[others] = givers[others], givers[same]
+        partners = generator.permutation(free)[: len(same)]
+        same = generator.permutation(same)[: len(partners)]
+        givers[same], givers[partners] = givers[partners], givers[same]
     return _moved(manifest, takers, givers)
 
 
@@ -169,11 +169,11 @@ def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
     """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
     order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
     labels = _strata(manifest)[order]
-    place = np.empty(len(order))
+    rank = np.empty(len(order))
     for name in np.unique(labels):
         here = np.flatnonzero(labels == name)
-        place[here] = (np.arange(len(here)) + 0.5) / len(here)
-    return order[np.argsort(place, kind="stable")]
+        rank[here] = (np.arange(len(here)) + 0.5) / len(here)
+    return order[np.argsort(rank, kind="stable")]
 
 
 def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
@@ -190,11 +190,11 @@ def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
     return replace(manifest, table=manifest.table.assign(saliency=maps))
 
 
-def _change_pixels(name: str, *given: Any, **options: Any) -> Tensor:
+def _change_pixels(name: str, *arguments: Any, **options: Any) -> Tensor:
     """Call a function of `salign.data.controls.pixels`, which loads torch, when there is a map to change."""
     from salign.data.controls import pixels
 
-    changed: Tensor = getattr(pixels, name)(*given, **options)
+    changed: Tensor = getattr(pixels, name)(*arguments, **options)
     return changed
 
 
@@ -240,8 +240,8 @@ def find_control(text: str) -> tuple[str, Control]:
             if share == 1 and name in CONTROLS:
                 return name, CONTROLS[name]
             return f"{name}@{share:.12g}", BY_SHARE[name](share)
-    known = [*CONTROLS, *(f"{one}@SHARE" for one in BY_SHARE)]
+    names = [*CONTROLS, *(f"{family}@SHARE" for family in BY_SHARE)]
     raise SalignError(
-        f"data.maps: unknown {text!r}; there are {', '.join(known)}, where SHARE is above 0 and at most 1, as in "
+        f"data.maps: unknown {text!r}; there are {', '.join(names)}, where SHARE is above 0 and at most 1, as in "
         "shuffled@0.25."
     )

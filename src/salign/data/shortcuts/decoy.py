@@ -106,9 +106,9 @@ def compose(digit: np.ndarray, decoy: int, size: int, rng: np.random.Generator) 
     image = rng.integers(0, 64, (size, size, 1)).repeat(3, axis=2)
     ink = image[top : top + _DIGIT, left : left + _DIGIT]
     np.maximum(ink, digit[..., None], out=ink)
-    places = np.arange(size - side + 1)
-    clear_rows = (places + side <= top) | (places >= top + _DIGIT)
-    clear_columns = (places + side <= left) | (places >= left + _DIGIT)
+    starts = np.arange(size - side + 1)
+    clear_rows = (starts + side <= top) | (starts >= top + _DIGIT)
+    clear_columns = (starts + side <= left) | (starts >= left + _DIGIT)
     free = np.argwhere(clear_rows[:, None] | clear_columns)
     row, column = free[rng.integers(len(free))]
     image[row : row + side, column : column + side] = COLOURS[decoy]

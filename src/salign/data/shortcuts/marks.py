@@ -58,9 +58,9 @@ def _colour(number: int) -> Pixels:
 def _patch(number: int, side: int) -> Pixels:
     centres = (np.arange(side) + 0.5) / side * 2 - 1
     rank = _SHAPES[number](centres[None, :], centres[:, None]) + np.zeros((side, side))
-    chosen = np.argsort(rank, axis=None, kind="stable")[: round(_SHARE * side * side)]
+    inside = np.argsort(rank, axis=None, kind="stable")[: round(_SHARE * side * side)]
     pixels = np.zeros((side * side, 3), dtype=np.uint8)
-    pixels[chosen] = _colour(number)
+    pixels[inside] = _colour(number)
     return pixels.reshape(side, side, 3)
 
 

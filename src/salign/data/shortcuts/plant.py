@@ -86,19 +86,19 @@ def plant_shortcut(
         for position in track(range(len(manifest)), "planting", disable=not progress, transient=True):
             record = manifest.table.iloc[position]
             rng = np.random.default_rng([seed, *str(record["id"]).encode()])
-            named = _named_class(classes, str(record["label"]), correlation[str(record["split"])], rng)
+            name = _named_class(classes, str(record["label"]), correlation[str(record["split"])], rng)
             image = _eight_bit(read_image(manifest.image_path(position), where=manifest.where(position)))
-            drawn = mark(kind, classes.index(named), max(4, round(size * min(image.shape[:2]))))
-            places = free_places(_free(manifest, position, image.shape[:2]), drawn.shape[:2])
+            pixels = mark(kind, classes.index(name), max(4, round(size * min(image.shape[:2]))))
+            corners = free_places(_free(manifest, position, image.shape[:2]), pixels.shape[:2])
             if kind == "border":
-                places = _along(places, SIDES[classes.index(named) % 4])
-            spots = np.argwhere(places)
+                corners = _along(corners, SIDES[classes.index(name) % 4])
+            spots = np.argwhere(corners)
             if len(spots):
                 top, left = spots[rng.integers(len(spots))]
-                image[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+                image[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
             else:
                 clean.append(manifest.where(position))
-            shortcuts.append(named if len(spots) else "")
+            shortcuts.append(name if len(spots) else "")
             _save(image, out / names[position])
             _copy_map(manifest, position, out)
     except OSError as error:
@@ -118,8 +118,13 @@ def free_places(free: Mask, size: tuple[int, int]) -> Mask:
     height, width = size
     if height > free.shape[0] or width > free.shape[1]:
         return np.zeros((0, 0), dtype=bool)
-    taken = np.pad(np.cumsum(np.cumsum(~free, axis=0), axis=1), ((1, 0), (1, 0)))
-    inside = taken[height:, width:] - taken[:-height, width:] - taken[height:, :-width] + taken[:-height, :-width]
+    occupied = np.pad(np.cumsum(np.cumsum(~free, axis=0), axis=1), ((1, 0), (1, 0)))
+    inside = (
+        occupied[height:, width:]
+        - occupied[:-height, width:]
+        - occupied[height:, :-width]
+        + occupied[:-height, :-width]
+    )
     return inside == 0
 
 
@@ -184,15 +189,15 @@ def _free(manifest: Manifest, position: int, size: tuple[int, int]) -> Mask:
     return np.asarray(ndimage.distance_transform_edt(~marked) > MARGIN * min(size))
 
 
-def _along(places: Mask, side: str) -> Mask:
-    kept = np.zeros_like(places)
-    if places.size:
+def _along(corners: Mask, side: str) -> Mask:
+    edge = np.zeros_like(corners)
+    if corners.size:
         line = -1 if side in ("bottom", "right") else 0
         if side in ("top", "bottom"):
-            kept[line] = places[line]
+            edge[line] = corners[line]
         else:
-            kept[:, line] = places[:, line]
-    return kept
+            edge[:, line] = corners[:, line]
+    return edge
 
 
 def _save(image: Pixels, path: Path) -> None:
@@ -216,11 +221,11 @@ def _measure(planted: Manifest, correlation: Mapping[str, float]) -> pd.DataFram
         {
             "split": split,
             "asked": correlation[split],
-            "measured": float(agrees[chosen & marked].mean()) if (chosen & marked).any() else float("nan"),
-            "images": int(chosen.sum()),
-            "clean": int((chosen & ~marked).sum()),
+            "measured": float(agrees[in_split & marked].mean()) if (in_split & marked).any() else float("nan"),
+            "images": int(in_split.sum()),
+            "clean": int((in_split & ~marked).sum()),
         }
         for split in planted.splits
-        for chosen in [table["split"] == split]
+        for in_split in [table["split"] == split]
     ]
     return pd.DataFrame(rows)

@@ -297,6 +297,18 @@ def test_a_column_that_says_whose_maps_are_is_no_column_of_maps(images):
     assert brought.manifest.with_maps("saliency_ann").machine_made.tolist() == [True]
 
 
+def test_nothing_that_was_said_of_a_map_is_left_to_the_one_that_replaces_it(images):
+    (images / "net.png").write_bytes((images / "a.png").read_bytes())
+    header = "id,path,label,split,saliency,provenance,confidence,saliency_ann,saliency_ann_provenance\n"
+    rows = "1,a.png,cat,train,net.png,model:x@1,0.9,net.png,model:y@2\n2,b.png,cat,train,net.png,model:x@1,0.8,,\n"
+    (images / "m.csv").write_text(header + rows)
+    into = Output(target=images / "m.csv", overwrite=True)
+    base = Manifest.read(images / "m.csv")
+    table = write_annotated([marked("a.png", LEFT)], None, into, base=base, annotator="ann").manifest.table.fillna("")
+    said = table[["provenance", "confidence", "saliency_ann_provenance"]].to_numpy().tolist()
+    assert said == [["human:ann", "", "human:ann"], ["model:x@1", "0.8", ""]]
+
+
 def test_marks_are_grouped_by_label():
     runs = Runs.of(np.eye(4, dtype=bool))
     found = by_label([("x", LEFT), ("y", TOP), ("x", RIGHT), ("y", runs)], "a", (4, 4), annotator="ann")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os.path import commonpath, normpath
-from pathlib import Path, PurePosixPath
+from os.path import commonpath, normpath, relpath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from salign.annotations.draw import drawn
 from salign.annotations.match import Images
 from salign.annotations.resolve import Marked, Naming, settle
 from salign.annotations.shape_files import entry_line, merge_shapes, shapes_file
-from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest import CONFIDENCE, MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError
+from salign.data.manifest.derive import moved
 from salign.data.manifest.file_names import output_names, parts_of_people
 from salign.data.manifest.folder_layout import folder_layout
 from salign.data.manifest.provenance import MASK, PERSON, provenance_column, provenance_of
@@ -135,18 +136,20 @@ def write_annotated(
         raise ManifestError.of([*wrong, Fault(None, "annotations", "nothing is left to import")], str(top))
     people = {who for image in settled.marked for who in image.people}
     several = len(people) > 1 or (base is not None and people != {None})
-    parts = parts_of_people(sorted(people, key=lambda who: who or ""), () if base is None else base.table)
-    writer = _Writer(top, place, root, output, listed.paths, parts if several or output.combine == "each" else {})
-    cells = {image.path: writer.cells(image) for image in settled.marked}
-    rows = [writer.row(image) for image in settled.marked] if base is None else _rows(base, writer.below_root)
-    filled = [row for old in rows for row in _filled(old, cells)]
-    table = pd.DataFrame([row | {"path": writer.below_root(row["path"])} for row in filled]).fillna("")
+    columns = [] if base is None else [str(name) for name in base.table]
+    parts = parts_of_people(sorted(people, key=lambda who: who or ""), columns)
+    own = parts if several or output.combine == "each" else {}
+    writer = _Writer(top, place, root, output, listed.paths, own, columns)
+    cells = {writer.below_root(image.path): writer.cells(image) for image in settled.marked}
+    old = [writer.row(image) for image in settled.marked] if base is None else _rows(base, root)
+    table = pd.DataFrame([row for each in old for row in _filled(each, cells)]).fillna("")
     manifest = Manifest.of(table, root, target.name)
-    ids = {str(row["path"]): str(row["id"]) for row in rows}
-    lines = {ids[image.path]: _lines(ids[image.path], image) for image in settled.marked}
+    ids = {str(row["path"]): str(row["id"]) for row in old}
+    marked = {ids[writer.below_root(image.path)]: image for image in settled.marked}
+    lines = {name: _lines(name, image) for name, image in marked.items()}
     merge_shapes(shapes_file(target), lines, keep=base is not None)
     manifest.write(target)
-    unnamed = tuple(path for path in listed.paths if path not in ids)
+    unnamed = tuple(path for path in listed.paths if writer.below_root(path) not in ids)
     return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
 
 
@@ -186,30 +189,40 @@ def _needs_sigma(one: Annotated) -> bool:
     return any(isinstance(shape, Fixation) and shape.spread is None for shape in one.shapes)
 
 
-def _rows(base: Manifest, below_root: Callable[[object], str]) -> list[Row]:
-    """The rows of a manifest, with maps relative to the new root; images stay as they are named there."""
-    table = base.table.drop(columns="row").fillna("")
-    moved = table.assign(**{name: [cell and below_root(cell) for cell in table[name]] for name in map_columns(table)})
-    return [{str(key): value for key, value in row.items()} for row in moved.to_dict("records")]
+def _rows(base: Manifest, root: Path) -> list[Row]:
+    """The rows of a manifest, with paths below the new root."""
+    records = moved(base, root).drop(columns="row").to_dict("records")
+    return [{str(key): value for key, value in record.items()} for record in records]
 
 
 def _filled(row: Row, cells: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """A row with its new cells; several rows where everybody gets one."""
+    """A row with its new cells; several rows where everybody gets one. How sure a machine was of the old map goes."""
     new = cells.get(str(row["path"]))
     if new is None:
         return [row]
-    return [row | cell | {"id": f"{row['id']}{cell.get('id', '')}"} for cell in new]
+    unsaid = {CONFIDENCE: ""} if CONFIDENCE in row else {}
+    return [row | unsaid | cell | {"id": f"{row['id']}{cell.get('id', '')}"} for cell in new]
 
 
 class _Writer:
     """Draws the maps of one image after the other, and says what the manifest has to say of them."""
 
     def __init__(
-        self, top: Path, place: Path, root: Path, output: Output, paths: Sequence[str], parts: Mapping[str | None, str]
+        self,
+        top: Path,
+        place: Path,
+        root: Path,
+        output: Output,
+        paths: Sequence[str],
+        parts: Mapping[str | None, str],
+        columns: Collection[str],
     ) -> None:
-        """Take where things are, the paths of the images, and the part of names for each person who gets own maps."""
-        self.place, self.root, self.output, self.parts = place, root, output, parts
-        self.prefix = PurePosixPath(top.relative_to(root).as_posix())
+        """Take where things are, the paths of the images, and the part of names for each person who gets own maps.
+
+        `columns` are those that the manifest has already.
+        """
+        self.place, self.root, self.output, self.parts, self.columns = place, root, output, parts, columns
+        self.top = top
         self.layout = folder_layout(paths)
         if output.split is not None and self.layout.split is not None:
             known = ", ".join(sorted({str(self.layout.split_of(path)) for path in paths}))
@@ -217,8 +230,9 @@ class _Writer:
         self.names = dict(output_names(sorted(paths, key=lambda path: path.rpartition("/")[::2]), ""))
         self.blank = 0
 
-    def below_root(self, path: object) -> str:
-        return str(self.prefix / str(path))
+    def below_root(self, path: str) -> str:
+        """The path of an image below the root of the manifest."""
+        return relpath(self.top / path, self.root)
 
     def name(self, path: str) -> str:
         """The path without its suffix, where no other image has the same."""
@@ -228,7 +242,7 @@ class _Writer:
         split = self.layout.split_of(image.path) or self.output.split or "train"
         return {
             "id": self.name(image.path),
-            "path": image.path,
+            "path": self.below_root(image.path),
             "label": image.label,
             "split": split,
             "saliency": "",
@@ -259,8 +273,8 @@ class _Writer:
         for who, file in files.items():
             column = f"{ONE_PERSON}{self.parts[who]}"
             row[column] = file
-            if who and who.startswith(MACHINE):
-                row[provenance_column(column)] = who
+            if provenance_column(column) in self.columns or (who and who.startswith(MACHINE)):
+                row[provenance_column(column)] = _provenance(image, [who])
         return [row]
 
     def _write(self, name: str, values: np.ndarray) -> str:

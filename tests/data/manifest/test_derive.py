@@ -69,3 +69,14 @@ def test_new_maps_never_lie_where_the_old_ones_do(both, tmp_path):
     assert made.table["saliency"].tolist() == ["ne/c.png", "ne/a.png"]
     assert [float(read_saliency(made.saliency_path(i)).mean()) for i in (0, 1)] == pytest.approx([0.5, 0.5], abs=1e-4)
     assert (tmp_path / "new" / "m.png").read_bytes() == before
+
+
+def test_new_maps_of_other_makers_have_no_confidence_of_the_old_ones(both, tmp_path):
+    _, manifest = both
+    manifest = Manifest.of(manifest.table.assign(confidence="0.9"), manifest.root, manifest.source)
+    grey = lambda i: torch.full((8, 8), 0.5)  # noqa: E731
+    combined = with_new_maps(manifest, tmp_path / "combined.csv", grey, lambda i: "human:ann+ben")
+    assert combined.table["provenance"].tolist() == ["human:ann+ben"] * 2
+    assert "confidence" not in combined.table
+    coarser = with_new_maps(manifest, tmp_path / "coarser.csv", grey)
+    assert coarser.table["confidence"].tolist() == ["0.9", "0.9"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from salign.data.manifest import PROVENANCE, Fault, Manifest, ManifestError, map_columns
+from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import slugs
 from salign.errors import SalignError
 from salign.maps.files import write_map
@@ -40,7 +40,7 @@ def with_new_maps(
         manifest: the old one; its other columns stay.
         target: the new one; maps go into the folder beside it that has its name.
         change: position of an image -> its new map `(H, W)` in [0, 1]; None = no map.
-        whose: position -> cell of the column `provenance`; None leaves the column as it is.
+        whose: position -> cell of the column `provenance`, and there is no `confidence` any more; None leaves both.
         overwrite: replace what was written before.
 
     Returns:
@@ -81,6 +81,7 @@ def with_new_maps(
     table = moved(manifest, root).drop(columns="row").assign(saliency=names)
     if whose is not None:
         table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
+        table = table.drop(columns=CONFIDENCE, errors="ignore")  # a machine was sure of the old maps, not of these
     made = Manifest.of(table, root, target.name)
     made.write(target)
     return made

@@ -42,6 +42,7 @@ ONLY_IN = {
     "matplotlib": {"experiment"},
     "defusedxml": {"annotations/formats/xml.py"},
     "fastapi": {"annotate/web/"},
+    "itsdangerous": {"annotate/access.py"},
     "mlxtend": {"data/shortcuts/decoy.py"},
     "pydicom": {"data/reading/dicom.py"},
     "ray": {"experiment/runner.py"},

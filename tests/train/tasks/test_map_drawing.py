@@ -31,7 +31,7 @@ def content(manifest, **changes):
     made = {
         "name": "maps",
         "data": {"manifest": str(manifest), "test": ["test_ood"], "image_size": 64, "augment": "none", "workers": 0},
-        "model": {"backbone": "test_resnet", "weights": None, "width": 32},
+        "model": {"backbone": "test_resnet", "weights": None, "width": 16},
         "train": {"epochs": 3, "batch_size": 10, "lr": 0.003, "device": "cpu"},
     }
     for section, values in changes.items():
@@ -41,6 +41,15 @@ def content(manifest, **changes):
 
 def build(manifest, **changes):
     return MapsRecipe.build(content(manifest, **changes))
+
+
+@pytest.fixture(scope="module")
+def few(digits, tmp_path_factory):
+    """What a recipe's `data` says of twenty digits of each split, at half their size."""
+    table = Manifest.read(digits).table.drop(columns="row")
+    path = tmp_path_factory.mktemp("few") / "few.csv"
+    Manifest.of(table.groupby("split", observed=True).head(20), digits.parent).write(path)
+    return {"manifest": str(path), "root": str(digits.parent), "image_size": 32}
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +170,8 @@ def test_a_classifier_starts_from_every_tensor_of_the_encoder(run, digits, tmp_p
     assert all(torch.equal(begun[key], value) for key, value in encoder.items())
 
 
-def test_stopped_and_resumed_it_ends_the_same(digits, tmp_path, monkeypatch):
-    recipe = build(digits, data={"limit": 40}, train={"epochs": 2})
+def test_stopped_and_resumed_it_ends_the_same(digits, few, tmp_path, monkeypatch):
+    recipe = build(digits, data=few, train={"epochs": 2})
     whole = fit(recipe, tmp_path / "whole", progress=False)
     go_on = stopped_after(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
@@ -175,8 +184,8 @@ def test_stopped_and_resumed_it_ends_the_same(digits, tmp_path, monkeypatch):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
-def test_reconstruction_sees_the_images_and_no_map(digits, tmp_path):
-    recipe = build(digits, data={"limit": 40, "test": ["test_ood"]}, loss={"target": "image"}, train={"epochs": 1})
+def test_reconstruction_sees_the_images_and_no_map(digits, few, tmp_path):
+    recipe = build(digits, data=few, loss={"target": "image"}, train={"epochs": 1})
     run = fit(recipe, tmp_path, progress=False)
     assert SaliencyNet.load(run.path).head.out_channels == 3
     assert not (run.path / "agreement.csv").exists()
@@ -198,7 +207,9 @@ def test_where_validation_has_no_map_a_fifth_is_held_out_and_it_says_so(digits, 
     table = Manifest.read(digits).table
     table = table.assign(saliency=table["saliency"].where(table["split"] != "val")).drop(columns="row")
     Manifest.of(table, digits.parent).write(tmp_path / "few.csv")
-    recipe = build(tmp_path / "few.csv", data={"root": str(digits.parent), "limit": 50}, train={"epochs": 1})
+    recipe = build(
+        tmp_path / "few.csv", data={"root": str(digits.parent), "limit": 50, "image_size": 32}, train={"epochs": 1}
+    )
     said = []
     run = fit(recipe, tmp_path, progress=False, say=said.append)
     assert "no validation image has a map: 10 of the 50 annotated training images are held out instead" in said
@@ -215,7 +226,7 @@ def test_a_net_is_measured_against_people_alone(digits, tmp_path):
     machine = half | (table["split"] == "test_ood").astype(bool)
     mixed = table.assign(provenance=np.where(machine, "model:net@1", "human:ann"))
     Manifest.of(mixed, digits.parent).write(tmp_path / "mixed.csv")
-    data = {"root": str(digits.parent), "test": ["test_ood", "test_iid"]}
+    data = {"root": str(digits.parent), "test": ["test_ood", "test_iid"], "image_size": 32}
     said = []
     run = fit(build(tmp_path / "mixed.csv", data=data, train={"epochs": 1}), tmp_path, progress=False, say=said.append)
     assert "no validation image has a map: 20 of the 200 annotated training images are held out instead" in said
@@ -242,8 +253,8 @@ def test_the_mentor_preset_is_the_published_setting(digits):
         MapsRecipe.build({"name": "m", "preset": "wacv2023", "data": {"manifest": str(digits)}})
 
 
-def test_pretraining_is_the_published_setting_unless_the_recipe_says_otherwise(digits, tmp_path):
-    recipe = written(tmp_path / "m.yaml", content(digits, train={"epochs": 1}, data={"limit": 20}))
+def test_pretraining_is_the_published_setting_unless_the_recipe_says_otherwise(digits, few, tmp_path):
+    recipe = written(tmp_path / "m.yaml", content(digits, train={"epochs": 1}, data=few))
     done = salign("pretrain", recipe, "--out", tmp_path, "--quiet")
     assert "with a unet++ decoder" in done.out
     (run,) = tmp_path.glob("maps-*")

@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# One thread for each process: small networks gain more from processes than from threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+# One thread for each process: small networks gain more from processes than from threads. A module stays in one process,
+# which shares its trained runs and servers; those that take longest begin first (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 \
+	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick check docs clean
+.PHONY: help demo test quick quick-tests check docs clean
 
 help:
 	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
@@ -31,8 +33,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-quick: check
+quick-tests: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"
+
+# Types are checked beside the tests: on one processor, mypy takes a minute.
+quick: $(VENV)/.installed-dev
+	$(MAKE) --jobs 2 check quick-tests
 
 test: quick
 	$(PYTEST) -m slow

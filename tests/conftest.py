@@ -7,7 +7,27 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+REPOSITORY = TESTS.parent
+LONGEST = (
+    "experiment/test_runner.py",
+    "across/test_studies.py",
+    "test_docs.py",
+    "across/test_resume.py",
+    "experiment/test_demo.py",
+    "annotate/web/test_run.py",
+    "annotate/browser/test_drawing.py",
+    "across/test_any_network.py",
+    "test_contracts.py",
+    "train/tasks/test_map_drawing.py",
+    "experiment/report/test_report.py",
+)
+"""Test modules that take the longest: they begin first, so that no process ends alone with one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from command import salign
 from made_study import made
 from salign.errors import SalignError
 from salign.experiment import demo
-from salign.experiment.demo import run_demo
+from salign.experiment.demo import Demo, run_demo
 from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
@@ -80,24 +80,28 @@ def test_digits_that_are_there_are_kept_and_runs_that_failed_are_told(
     assert len(played["page"]) == 2
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A real demonstration, as short as can be."""
+    return run_demo(tmp_path_factory.mktemp("demo"), seeds=1, epochs=1, progress=False)
+
+
 @pytest.mark.slow
-def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(tmp_path: Path) -> None:
-    first = run_demo(tmp_path, seeds=1, epochs=1, progress=False)
-    runs = [Path(path) for path in first.results.runs["path"]]
-    assert first.results.runs["arm"].tolist() == ["ce", "cyborg", "shuffled"]
+def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(shown: Demo) -> None:
+    runs = [Path(path) for path in shown.results.runs["path"]]
+    assert shown.results.runs["arm"].tolist() == ["ce", "cyborg", "shuffled"]
     assert all(len(pd.read_csv(run / "predictions" / "test_ood.csv")) == 400 for run in runs)
     stamps = {path: path.stat().st_mtime_ns for run in runs for path in run.rglob("*") if path.is_file()}
-    page = first.page.read_bytes()
-    ended = salign("demo", "--out", tmp_path, "--seeds", 1, "--epochs", 1)
-    assert f"wrote {first.page}" in ended.out
+    page = shown.page.read_bytes()
+    ended = salign("demo", "--out", shown.source.parent, "--seeds", 1, "--epochs", 1)
+    assert f"wrote {shown.page}" in ended.out
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    assert first.page.read_bytes() == page
-    assert any("one seed" in sentence.lower() or "chance" in sentence.lower() for sentence in first.verdict)
+    assert shown.page.read_bytes() == page
+    assert any("one seed" in sentence.lower() or "chance" in sentence.lower() for sentence in shown.verdict)
 
 
 @pytest.mark.slow
-def test_the_study_it_leaves_is_the_one_it_ran(tmp_path: Path) -> None:
-    shown = run_demo(tmp_path, seeds=1, epochs=1, progress=False)
+def test_the_study_it_leaves_is_the_one_it_ran(shown: Demo) -> None:
     assert expand(Study.read(shown.source)) == expand(shown.study)
-    ended = salign("experiment", shown.source, "--out", tmp_path, "--list")
+    ended = salign("experiment", shown.source, "--out", shown.source.parent, "--list")
     assert "runs are left" not in ended.out

@@ -28,6 +28,7 @@ from salign.experiment.report.tables import NOTHING, difference_in_words, mean_i
 from salign.experiment.report.worse_maps import in_words
 from salign.losses import LOSSES
 from salign.train import recipe
+from salign.train.steps import STEPS
 
 REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
@@ -176,6 +177,13 @@ def _recipe() -> str:
     for section, model in SECTIONS.items():
         blocks += [f"## {section or 'top level'}", _first_line(model), _keys(section, model)]
     blocks.append("Further keys below `loss` are the options of the loss that is named, see [losses](losses.md).")
+    blocks += ["## Steps", "`steps` of a recipe lists things that happen to each training batch before the loss."]
+    for name, step in STEPS.items():
+        notes = _arguments(step)
+        options = [
+            [f"`{key}`", f"`{value.default}`", notes[key]] for key, value in inspect.signature(step).parameters.items()
+        ]
+        blocks += [f"### {name}", _first_line(step), _table(["option", "default", "what it does"], options)]
     blocks += [
         "## Nets that predict maps",
         "The recipe of `salign saliency train` has the same top level and `data`, and these sections "

@@ -21,6 +21,10 @@ if not TYPE_CHECKING:
     __getattr__ = moved_names(__name__)
 
 
+DRAWS = 232_792_560
+"""The least number that all from 1 to 20 divide, so that `draw % n` is as likely to be each of n choices."""
+
+
 class Batch(NamedTuple):
     """Images with labels and human saliency; also one sample, where the leading `B` is absent."""
 
@@ -39,6 +43,10 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
     """`(B, K)` float32 in [0, 1]: how probable each class is, for the cross-entropy; None = the labels are certain.
     Whatever else asks for an image's class, as map terms do, goes by the label."""
+    draw: Tensor | None = None
+    """`(B,)` int64 in [0, `DRAWS`): a number drawn for each image, the source of what is random in a step."""
+    partner: Tensor | None = None
+    """`(B, 3, H, W)` float32 in [0, 1]: another image of the same class, NaN where none was drawn."""
 
     @property
     def multi_label(self) -> bool:

@@ -228,22 +228,6 @@ def test_the_seed_of_the_data_decides_blobs_and_a_control_map_fits_its_image(fol
     assert np.corrcoef(ready(folder, maps="inverted").train[1].saliency.flatten(), expected.flatten())[0, 1] > 0.999
 
 
-def test_only_annotated_training_images_are_blurred(folder):
-    plain, data = ready(folder), ready(folder, blur_outside=[2.0, 8.0])
-    for one, other, changes in (
-        (plain.train, data.train, True),
-        (plain.val, data.val, False),
-        (plain.tests["test"], data.tests["test"], False),
-    ):
-        for i in range(4):
-            before, after = one[i, 0], [other[i, seed] for seed in range(8)]
-            assert all(torch.equal(before.saliency, sample.saliency) for sample in after)
-            differ = [not torch.equal(before.images, sample.images) for sample in after]
-            assert any(differ) == (changes and bool(before.annotated))
-    with pytest.raises(SalignError, match="blur_outside"):
-        ready(folder, blur_outside=[0])
-
-
 def test_only_training_is_augmented(folder):
     data = ready(folder, augment="standard")
     for dataset, varies in ((data.train, True), (data.val, False), (data.tests["test"], False)):

@@ -33,6 +33,7 @@ def full(manifest) -> dict[str, Any]:
     """Every key that a recipe has, with a value other than its default but for three: the task, whose loss this is,
     model.cam, which this loss needs, and data.multi_label, with which others here do not go."""
     return {
+        "steps": [],
         "name": "all-keys_1.0",
         "preset": "wacv2023",
         "task": "classify",
@@ -444,6 +445,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain})
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
+    assert content.pop("steps") == []
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None
@@ -605,3 +607,14 @@ def reach(content, path):
     for key in path:
         content = content[key]
     return content
+
+
+def test_short_keys_and_steps_are_one_list(manifest):
+    content = {"name": "n", "data": {"manifest": str(manifest), "blur_outside": [4], "swap_outside": 0.5}}
+    short, plain = Recipe.build(content), Recipe.build({**content, "data": {"manifest": str(manifest)}})
+    said = [(step.name, step.options) for step in short.all_steps()]
+    assert said == [("blur", {"sigmas": (4.0,)}), ("swap", {"probability": 0.5})]
+    long = plain.with_values({"steps": [{"name": "swap"}, {"name": "blur", "sigmas": [4]}]})
+    assert [step.name for step in long.all_steps()] == ["swap", "blur"]
+    assert len({recipe.fingerprint() for recipe in (short, long, plain)}) == 3
+    assert plain.with_values({"steps": []}).fingerprint() == plain.fingerprint()

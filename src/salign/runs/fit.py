@@ -18,6 +18,7 @@ from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import MapsRecipe, Recipe
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
+from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
 from salign.train.trainer import choose_device, run_trainer, training_options
 
@@ -70,9 +71,12 @@ def fit(
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool) -> None:
     options = recipe.train
-    module = Training(task, **training_options(options, recipe.seed))
+    steps = [step.build() for step in recipe.all_steps()]
+    for step in steps:
+        step.remember(len(data.train))
+    module = Training(task, steps, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
-        train=data.train,
+        train=for_steps(data.train, steps),
         val=data.val,
         batch_size=options.batch_size,
         workers=recipe.data.workers,

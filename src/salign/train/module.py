@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from salign.checks import choice
 from salign.losses.base import going_back
+from salign.train.steps import Step
 from salign.train.tasks import Task
 from salign.types import Batch
 
@@ -27,6 +28,7 @@ class Training(LightningModule):
 
     Args:
         task: what is learned.
+        steps: what happens to each training batch first, in order.
         optimizer: makes the optimiser from the parameters.
         rate: factor of the learning rate as a function of the share of training done, in [0, 1).
         seed: decides dropout and the like.
@@ -36,6 +38,7 @@ class Training(LightningModule):
     def __init__(
         self,
         task: Task,
+        steps: Iterable[Step] = (),
         *,
         optimizer: Callable[[list[Tensor]], torch.optim.Optimizer],
         rate: Callable[[float], float],
@@ -44,6 +47,7 @@ class Training(LightningModule):
     ) -> None:
         super().__init__()
         self.task = task
+        self.steps = nn.ModuleList(steps)
         task.lay_out(torch.channels_last if channels_last else torch.contiguous_format)
         self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
 
@@ -62,6 +66,8 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss and its parts, whose means over the epoch are logged."""
+        for step in self.steps:
+            batch = step(batch, self.task.network, self.current_epoch)
         total, parts = self.task(batch)
         named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)

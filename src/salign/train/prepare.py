@@ -119,10 +119,9 @@ def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) ->
     dataset = SaliencyDataset(
         rows,
         classes,
-        build_transform(data.image_size, data.augment, data.blur_outside),
+        build_transform(data.image_size, data.augment),
         stretch_maps=control.rows is not None,
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
-        swap_outside=data.swap_outside,
         seconds_column=data.seconds_column,
     )
     if data.targets is not None:

@@ -86,13 +86,14 @@ def test_a_manifest_counts_each_name(manifest: Path) -> None:
 
 def test_a_dataset_gives_zeros_and_ones(manifest: Path) -> None:
     read = Manifest.read(manifest, multi_label=True)
-    dataset = SaliencyDataset(read, ["c", "a", "b"], build_transform(8), swap_outside=1.0)
+    dataset = SaliencyDataset(read, ["c", "a", "b"], build_transform(8))
+    dataset.partners = 1.0
     assert dataset.labels.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 1]]
     assert dataset.labels.dtype == dataset[0].labels.dtype == torch.float32
     assert torch.equal(dataset.take([3, 2])[1].labels, dataset.labels[2])
-    # the surroundings come from the only other image of a and b: the first row is dark in its own, light in the other's
-    assert dataset[0, 5].images.min() == 0
-    assert dataset[0, 5].images.max() == pytest.approx(150 / 255)
+    # the partner is the only other image of a and b, which is lighter
+    assert dataset[0, 5].images.max() == 0
+    assert dataset[0, 5].partner.max() == pytest.approx(150 / 255)
     with pytest.raises(ManifestError, match="row 4, label: unknown class 'c'"):
         SaliencyDataset(read, ["a", "b"], build_transform(8))
 

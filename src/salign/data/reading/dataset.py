@@ -15,11 +15,10 @@ from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.labels import multi_hot
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
-from salign.data.reading.swap import swap_outside
 from salign.data.reading.transforms import JointTransform
 from salign.errors import SalignError
 from salign.maps.tensor_ops import resize
-from salign.types import Batch
+from salign.types import DRAWS, Batch
 
 MapChange = Callable[[Tensor, str], Tensor]
 """`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""
@@ -42,19 +41,22 @@ class SaliencyDataset(Dataset[Batch]):
         transform: see `Transform`; `build_transform` makes one.
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
         map_change: what is trained with instead of a map that was read; None = the map itself.
-        swap_outside: probability that an annotated image is shown in the surroundings of another image of its class,
-            or of the same labels where it may have several.
         seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
             time is known.
 
     Attributes:
         targets: `(N, K)` float32, how probable each class is of each image; None = the labels are certain.
+        draws: whether a sample has a number drawn at random, after all that the transform draws.
+        partners: the probability that an annotated sample has another image of its class beside it, or of the same
+            labels where it may have several.
 
     Raises:
         ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
     """
 
     targets: np.ndarray | None = None
+    draws: bool = False
+    partners: float = 0.0
 
     def __init__(
         self,
@@ -64,11 +66,9 @@ class SaliencyDataset(Dataset[Batch]):
         *,
         stretch_maps: bool = False,
         map_change: MapChange | None = None,
-        swap_outside: float = 0.0,
         seconds_column: str | None = None,
     ) -> None:
         self.manifest = manifest
-        self.swap_outside = swap_outside
         self.stretch_maps = stretch_maps
         self.map_change = map_change
         self.classes = tuple(classes)
@@ -122,8 +122,10 @@ class SaliencyDataset(Dataset[Batch]):
 
     def _sample(self, i: int) -> Batch:
         image, saliency = self.transform(*self._read(i))
-        if self.swap_outside and saliency is not None and float(torch.rand(())) < self.swap_outside:
-            image = swap_outside(image, self._partner(i), saliency)
+        draw = torch.randint(DRAWS, ()) if self.draws else None
+        partner = torch.full_like(image, torch.nan) if self.partners else None
+        if self.partners and saliency is not None and float(torch.rand(())) < self.partners:
+            partner = self._partner(i)
         return Batch(
             images=image,
             labels=self._label(i),
@@ -132,6 +134,8 @@ class SaliencyDataset(Dataset[Batch]):
             index=torch.tensor(i),
             seconds=torch.tensor(self._seconds[i]),
             targets=None if self.targets is None else torch.from_numpy(self.targets[i]),
+            draw=draw,
+            partner=partner,
         )
 
     def _label(self, i: int) -> Tensor:

@@ -6,8 +6,7 @@ of torchvision's own would be handed through untouched: the image would turn, an
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from salign.data.reading.blur import randomly_blurred
 from salign.errors import SalignError, one_of
 from salign.maps.tensor_ops import resize
 
@@ -64,9 +62,6 @@ class JointTransform:
     """(H, W) that comes out."""
     augment: str = "none"
     """A name of `AUGMENTATIONS`."""
-    blur: tuple[float, ...] = ()
-    """Sigmas in pixels of the size that comes out: see `data.reading.blur`. Drawn and applied last, so that all other
-    draws are those of a run without."""
     _steps: v2.Compose | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,26 +90,21 @@ class JointTransform:
             picture, moved = self._steps(picture, moved)
         plain = picture.as_subclass(Tensor).clamp(0, 1)  # interpolation can overshoot by a rounding error
         marked = None if moved is None else moved.as_subclass(Tensor).clamp(0, 1)
-        return randomly_blurred(plain, marked, self.blur) if self.blur else plain, marked
+        return plain, marked
 
 
-def build_transform(
-    image_size: int | tuple[int, int], augment: str = "none", blur: Sequence[float] = ()
-) -> JointTransform:
+def build_transform(image_size: int | tuple[int, int], augment: str = "none") -> JointTransform:
     """Make the transform of a dataset: stretched to `image_size` as in the published code, then augmented.
 
     Args:
         image_size: (H, W), or one number for both, in pixels.
         augment: a name of `AUGMENTATIONS`; `none` for validation, test and the published setting.
-        blur: sigmas in pixels, for training with `salign.data.reading.blur`; empty = never.
 
     Raises:
-        SalignError: unknown augmentation, a size below 2 pixels, or a sigma that is not above 0.
+        SalignError: unknown augmentation, or a size below 2 pixels.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if min(size) < 2:
         raise SalignError(f"image_size is at least 2 pixels; got {image_size}")
     one_of(augment, AUGMENTATIONS, "augment")
-    if not all(0 < sigma < math.inf for sigma in blur):
-        raise SalignError(f"blur_outside: sigmas are above 0 pixels; got {', '.join(map(str, blur))}")
-    return JointTransform(size, augment, tuple(blur))
+    return JointTransform(size, augment)

@@ -27,6 +27,7 @@ from salign.maps import min_max
 from salign.maps.render import overlay, thumbnail, to_picture
 from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe, Recipe
+from salign.train.steps import STEPS
 
 SHOWN = 6
 """Training images shown in all."""
@@ -99,9 +100,8 @@ def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]
 
 
 def _uses_maps(recipe: Recipe) -> bool:
-    data = recipe.data
     guided = isinstance(recipe, ClassifyRecipe) and recipe.loss.build().guided
-    return guided or bool(data.blur_outside) or data.swap_outside > 0
+    return guided or any(STEPS[step.name].guided for step in recipe.all_steps())
 
 
 def _of_people(rows: Manifest) -> Manifest:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Recipe as Recipe,
         found_manifest as found_manifest,
     )
+    from salign.train.recipe.steps import StepRecipe as StepRecipe
     from salign.train.recipe.train import (
         SaliencyTrainRecipe as SaliencyTrainRecipe,
         TrainOptions as TrainOptions,

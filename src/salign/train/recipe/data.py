@@ -109,6 +109,13 @@ class DataRecipe(Section):
                 raise ValueError(str(error).removeprefix("data.maps: ")) from error
         return maps
 
+    @field_validator("blur_outside")
+    @classmethod
+    def _sigmas_fit(cls, sigmas: list[float]) -> list[float]:
+        if not all(sigma > 0 for sigma in sigmas):
+            raise ValueError(f"sigmas are above 0 pixels; got {', '.join(map(str, sigmas))}")
+        return sigmas
+
     @field_validator("image_size")
     @classmethod
     def _size_fits(cls, size: int | tuple[int, int]) -> int | tuple[int, int]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    TypeAdapter,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from salign.config import Pass, Section
-from salign.errors import SalignError, nearest, not_one_of
+from salign.errors import SalignError
 from salign.losses import LOSSES
+from salign.train.recipe.options import option_faults
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from salign.losses import Loss
     from salign.losses.base import Teacher
 
-_FINITE = ConfigDict(allow_inf_nan=False)
 _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("swap", "evidence_weight"): ("evidence", {}),
     ("swap", "map_weight"): ("hint", {"form": "mse"}),
@@ -60,9 +57,9 @@ class LossRecipe(BaseModel):
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
         given, torch = self.model_extra or {}, Pass.of(info).torch
-        faults = _check(self.name, given, values=torch)
+        faults = _faults(self.name, given, values=torch)
         for name, options in self.also.items():
-            faults += [f"also.{name}: {fault}" for fault in _check(name, options, values=torch)]
+            faults += [f"also.{name}: {fault}" for fault in _faults(name, options, values=torch)]
         for key, (name, _) in self._earlier_names().items():
             if given.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
@@ -139,21 +136,9 @@ class LossRecipe(BaseModel):
         return Objective(main, also) if also else main
 
 
-def _check(name: str, given: dict[str, Any], *, values: bool) -> list[str]:
-    """Faults of a loss's name and options; with `values`, these become those of the options' own kinds."""
-    if fault := not_one_of(name, LOSSES, "name"):
-        return [fault]
-    earlier: dict[str, Any] = {key: float for (loss, key) in _TERMS if loss == name}
-    known = [key for key in LOSSES.keywords(name) if key != "class_weights"] + list(earlier)
-    if strange := [key for key in given if key not in known]:
-        return [f"loss {name} has no option {key!r}{nearest(key, known)}" for key in strange]
-    kinds, faults = earlier | (typing.get_type_hints(LOSSES[name].__init__) if given and values else {}), []
-    for key in given if values else ():
-        try:
-            given[key] = TypeAdapter(kinds[key], config=_FINITE).validate_python(given[key])
-        except ValidationError as error:
-            faults += [f"{key}: {fault['msg']}, got {given[key]!r}" for fault in error.errors()]
-    return faults
+def _faults(name: str, given: dict[str, Any], *, values: bool) -> list[str]:
+    earlier = {key: float for (loss, key) in _TERMS if loss == name}
+    return option_faults("loss", LOSSES, name, given, values=values, further=earlier)
 
 
 class SaliencyLossRecipe(Section):

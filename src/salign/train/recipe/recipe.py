@@ -19,6 +19,7 @@ from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
 from salign.train.recipe.presets import PRESETS
+from salign.train.recipe.steps import StepRecipe
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
 
 _MAPS = {"cam", "grad_cam"}
@@ -53,6 +54,25 @@ class Recipe(Section):
     """The section `loss` says what is minimised."""
     train: TrainOptions
     """The section `train` says how it is optimised."""
+    steps: list[StepRecipe] = []
+    """These things happen to each training batch before the loss, in this order; an entry is `name: STEP` and the
+    options of that step. Those of `data.blur_outside` and `data.swap_outside` come first."""
+
+    @model_validator(mode="after")
+    def _each_step_once(self) -> Self:
+        short = {"blur": "blur_outside", "swap": "swap_outside"}
+        for step in self.steps:
+            if (key := short.get(step.name)) and getattr(self.data, key):
+                raise ValueError(f"data.{key} is short for the step {step.name}, which steps has, too; leave one out")
+        return self
+
+    def all_steps(self) -> list[StepRecipe]:
+        """What happens to a training batch: `data.blur_outside` and `data.swap_outside` are short for two steps."""
+        short = [
+            {"name": "blur", "sigmas": self.data.blur_outside} if self.data.blur_outside else None,
+            {"name": "swap", "probability": self.data.swap_outside} if self.data.swap_outside else None,
+        ]
+        return [*map(StepRecipe.model_validate, filter(None, short)), *self.steps]
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "recipe", *, files: bool = False) -> Self:
@@ -145,6 +165,8 @@ class Recipe(Section):
         """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
         content = self._content()
         del content["task"]  # the keys of the sections tell it
+        if not self.steps:
+            del content["steps"]
         content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
         for section, later in _LATER.items():
             for key, usual in later.items():

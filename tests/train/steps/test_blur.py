@@ -6,9 +6,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torchvision.transforms.v2 import functional as F
 
-from salign.data.reading.blur import blur_outside, randomly_blurred
-from salign.data.reading.transforms import AUGMENTATIONS, build_transform
 from salign.errors import SalignError
+from salign.train.steps import STEPS, blur_outside
+from salign.types import DRAWS, Batch
 
 LEVELS = [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0]
 
@@ -64,40 +64,37 @@ def test_a_gaussian_wider_than_the_image_averages_it():
     assert torch.equal(got[:, 4, 6], image[:, 4, 6])
 
 
+def batch_of(draws, annotated=True):
+    """As many times the same picture and map as there are draws."""
+    count = len(draws)
+    looked = torch.full((count,), annotated)
+    images, maps = picture().expand(count, -1, -1, -1), marked().expand(count, -1, -1, -1)
+    return Batch(images, torch.zeros(count).long(), maps, looked, torch.arange(count), draw=torch.tensor(draws))
+
+
 def test_the_image_as_it_is_and_each_level_come_equally_often():
-    image, saliency, sigmas = picture(8, 8), torch.zeros(1, 8, 8), [1.0, 2.0, 4.0]
-    saliency[0, 3, 3] = 1
-    shown = [image, *(blur_outside(image, saliency, sigma) for sigma in sigmas)]
-    torch.manual_seed(0)
-    counts = [0] * 4
-    for _ in range(1200):
-        got = randomly_blurred(image, saliency, sigmas)
-        counts[[torch.equal(got, one) for one in shown].index(True)] += 1
-    assert all(abs(count - 300) < 60 for count in counts)  # four standard deviations
+    sigmas = (1.0, 2.0, 4.0)
+    draws = torch.randint(DRAWS, (400,), generator=torch.Generator().manual_seed(0)).tolist()
+    shown = STEPS["blur"](sigmas=sigmas)(batch_of(draws), None, 0).images
+    levels = [picture(), *(blur_outside(picture(), marked(), sigma) for sigma in sigmas)]
+    found = [[torch.equal(image, level) for level in levels].index(True) for image in shown]
+    assert found == [draw % 4 for draw in draws]
+    assert all(abs(found.count(k) - 100) < 35 for k in range(4))  # four standard deviations
 
 
-@pytest.mark.parametrize("augment", sorted(AUGMENTATIONS))
-def test_other_draws_are_those_of_a_run_without_and_the_map_stays(augment):
-    image, saliency = (picture() * 255).byte(), marked()
-    plain, blurring = build_transform(32, augment), build_transform(32, augment, LEVELS)
-    changed = 0
-    for seed in range(20):
-        torch.manual_seed(seed)
-        as_it_is, moved = plain(image, saliency)
-        torch.manual_seed(seed)
-        blurred, same = blurring(image, saliency)
-        assert torch.equal(moved, same)
-        inside = (moved[0] - moved.max()).abs() < 1e-6
-        torch.testing.assert_close(blurred[:, inside], as_it_is[:, inside], rtol=0, atol=1e-6)
-        changed += not torch.equal(blurred, as_it_is)
-        for nothing in (None, torch.zeros(1, 40, 56)):
-            torch.manual_seed(seed)
-            untouched, _ = blurring(image, nothing)
-            assert torch.equal(untouched, as_it_is)
-    assert 13 <= changed <= 20  # eight in nine
+def test_every_choice_of_up_to_twenty_is_as_likely():
+    assert [n for n in range(1, 21) if DRAWS % n] == []
+
+
+def test_an_image_that_nobody_looked_at_stays_and_the_batch_is_left_alone():
+    batch = batch_of([1, 2])
+    before = batch.images.clone()
+    assert not torch.equal(STEPS["blur"]()(batch, None, 0).images, before)
+    assert torch.equal(batch.images, before)
+    assert torch.equal(STEPS["blur"]()(batch_of([1, 2], annotated=False), None, 0).images, before)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_sigma_that_is_none_is_refused(sigma):
-    with pytest.raises(SalignError, match="blur_outside: sigmas are above 0 pixels; got 2"):
-        build_transform(32, blur=[2.0, sigma])
+    with pytest.raises(SalignError, match="blur: sigmas are above 0 pixels; got 2"):
+        STEPS["blur"](sigmas=[2.0, sigma])

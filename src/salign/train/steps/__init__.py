@@ -1,0 +1,22 @@
+"""What may happen to a training batch before the loss: each step in a file, and its line in `STEPS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salign.index import LazyTable, lazy_index
+
+if TYPE_CHECKING:
+    from salign.train.steps.base import Step as Step, for_steps as for_steps
+    from salign.train.steps.blur import Blur as Blur, blur_outside as blur_outside
+    from salign.train.steps.swap import Swap as Swap
+
+STEPS: LazyTable[type[Step]] = LazyTable(
+    {
+        "blur": "salign.train.steps.blur:Blur",
+        "swap": "salign.train.steps.swap:Swap",
+    }
+)
+"""`name` of an entry of `steps` in a recipe -> what it does, imported when it is looked up."""
+
+lazy_index(__name__)

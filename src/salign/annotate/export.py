@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ import torch
 from salign.annotate.answers import answer_of
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
-from salign.annotate.export_files import Lines, about_study, answer_rows, shapes_line
+from salign.annotate.export_files import about_study, answer_rows, shapes_line
 from salign.annotate.export_reading import Given, Reading
 from salign.annotate.splits import drawn_splits
 from salign.annotations.annotated import Annotated
@@ -81,13 +80,12 @@ def export_files(
     Yields:
         the name of the file below the folder, and what was exported so far.
     """
-    with TemporaryFile(dir=folder) as file:
-        export = _Export(collection, folder, below, root, aggregate, Lines(file))
-        for picture in collection.catalog.pictures.values():
-            for name in export.picture(picture):
-                yield name, export.done
-        for name in export.tables():
+    export = _Export(collection, folder, below, root, aggregate)
+    for picture in collection.catalog.pictures.values():
+        for name in export.picture(picture):
             yield name, export.done
+    for name in export.tables():
+        yield name, export.done
 
 
 def write_differing(table: pd.DataFrame, folder: Path) -> list[str]:
@@ -147,15 +145,13 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
 class _Export:
     """Goes through the images one by one, and gathers what the tables at the end say of them."""
 
-    def __init__(
-        self, collection: Collection, folder: Path, below: Path, root: Path, aggregate: str | None, lines: Lines
-    ) -> None:
+    def __init__(self, collection: Collection, folder: Path, below: Path, root: Path, aggregate: str | None) -> None:
         """Look up which answers there are; the first image is read when it is asked for."""
-        self.collection, self.folder, self.below, self.lines = collection, folder, below, lines
+        self.collection, self.folder, self.below = collection, folder, below
         self.reading, self.settings = Reading(collection), collection.study.export
         self.method = aggregate or self.settings.aggregate
         reading = self.reading
-        self.done = Exported(root, answers=reading.count, unreadable=reading.unreadable, strange=reading.strange)
+        self.done = Exported(root, answers=len(reading.tasks), unreadable=reading.unreadable, strange=reading.strange)
         parts = parts_of_people(person.name for person in reading.people)
         self.done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in reading.people}
         self.images_at = os.path.relpath(collection.catalog.root, root)
@@ -163,6 +159,8 @@ class _Export:
         pictures = collection.catalog.pictures
         self.names = dict(zip(pictures, slugs(list(pictures)), strict=True))
         self.rows: list[dict[str, str | None]] = []
+        self.lines: dict[tuple[int, int], str] = {}
+        """Entries of `shapes.json` by the number of the answer and that of the image in its task."""
         self.annotated: list[Annotated] = []
         people = {name for name in collection.catalog.maps if name.startswith(ONE_PERSON)}
         self.replaced = {"saliency"} | people | set(map(provenance_column, people))
@@ -171,7 +169,8 @@ class _Export:
         """Write the maps of an image; its row, its entries and what COCO gets of it are kept for the end."""
         answers, size = self.reading.given(picture.id), self.reading.size(picture)
         for one in answers:
-            self.lines.put((one.number, one.answer.task.images.index(picture.id)), shapes_line(one, picture.id, size))
+            key = one.number, one.answer.task.images.index(picture.id)
+            self.lines[key] = shapes_line(one, picture.id, size)
         marking = [one for one in answers if one.answer.marked(picture.id)]
         if size is None or not self.reading.is_as_marked(picture, size, [one.marks for one in marking]):
             return
@@ -226,7 +225,8 @@ class _Export:
         answers = pd.DataFrame(answer_rows(collection, self.reading.answers))
         write_table(for_spreadsheets(answers), folder / "annotations.csv")
         yield "annotations.csv"
-        write_shapes(folder / "shapes.json", self.lines, study=about_study(collection))
+        lines = (line for _, line in sorted(self.lines.items()))
+        write_shapes(folder / "shapes.json", lines, study=about_study(collection))
         yield "shapes.json"
         write_coco(self.annotated, folder / "coco.json")
         yield "coco.json"

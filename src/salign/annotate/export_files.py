@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
@@ -61,27 +61,6 @@ def shapes_line(given: Given, image: str, now: tuple[int, int] | None) -> str:
         saved=_iso(answer.revision.created),
         page=answer.said.version,
     )
-
-
-class Lines:
-    """Lines that come in one order and are given in another; the disk holds them."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        """Take an empty file, which can be read and written."""
-        self._file = file
-        self._at: dict[tuple[int, int], tuple[int, int]] = {}
-
-    def put(self, key: tuple[int, int], line: str) -> None:
-        """Keep a line."""
-        data = line.encode()
-        self._at[key] = self._file.tell(), len(data)
-        self._file.write(data)
-
-    def __iter__(self) -> Iterator[str]:
-        """All lines, in the order of their keys."""
-        for _, (start, length) in sorted(self._at.items()):
-            self._file.seek(start)
-            yield self._file.read(length).decode()
 
 
 def about_study(collection: Collection) -> dict[str, Any]:

@@ -38,24 +38,19 @@ class Reading:
         """Look up which answers count, and read none."""
         self._collection = collection
         self._snapshot = collection.store.snapshot()
-        self._tasks, self.strange = tasks_with_answers(collection, self._snapshot)
+        self.tasks, self.strange = tasks_with_answers(collection, self._snapshot)
         self._people = {person.id: person for person in self._snapshot.people}
         self._numbers: dict[str, list[int]] = defaultdict(list)
-        for number, task in enumerate(self._tasks):
+        for number, task in enumerate(self.tasks):
             for image in collection.units[task.unit].images:
                 self._numbers[image].append(number)
         self._half: dict[int, list[tuple[int, Shape]]] = {}
         """Shapes of pairs of which one image was asked for."""
-        self.people = [self._people[key] for key in sorted({task.annotator for task in self._tasks})]
+        self.people = [self._people[key] for key in sorted({task.annotator for task in self.tasks})]
         """Those who answered, in the order they joined."""
         self._answers: dict[int, Answer] = {}
         self.unreadable: dict[str, tuple[str, str]] = {}
         """The image's id and why, by path of the file."""
-
-    @property
-    def count(self) -> int:
-        """How many answers there are."""
-        return len(self._tasks)
 
     @property
     def answers(self) -> list[Answer]:
@@ -67,7 +62,7 @@ class Reading:
         return [self._given(number, image) for number in self._numbers[image]]
 
     def _given(self, number: int, image: str) -> Given:
-        task, answer = self._tasks[number], self._answers.get(number)
+        task, answer = self.tasks[number], self._answers.get(number)
         if answer is None:
             revision = self._snapshot.latest[task.id]
             answer, sent = read_answer(self._collection, self._people[task.annotator], task, revision)

@@ -44,7 +44,12 @@ def test_the_tables_show_what_was_written(run):
 def test_several_runs_are_compared(run, trained, tmp_path):
     twin = shutil.copytree(trained, tmp_path / "twin")
     ended = salign("analyse", run, twin, "--sets", "val", "--images", 6)
-    assert lines(ended.out)[-1] == ["val", "2", "6", "1.000", "1.000"]
+    *_, consistency, val, iid, ood = lines(ended.out)
+    assert consistency == ["val", "2", "6", "1.000", "1.000"]
+    for row, name in ((val, "val"), (iid, "test_iid"), (ood, "test_ood")):
+        figures = pd.read_csv(run / "evaluation.csv").query("split == @name and metric == 'auroc' and group.isna()")
+        area = f"{figures['value'].item():.3f}"
+        assert row == [f"{name} ({figures['n'].item()})", "twin", area, area, "+0.000 [+0.000, +0.000]", "1.000"]
     assert [line for line in ended.out.splitlines() if line in ("run", "twin")] == ["run", "twin"]
     assert re.findall(r"wrote (\S+)\.", ended.out) == [str(one / "analysis") for one in (run, twin)]
 

@@ -8,10 +8,14 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
 from mutations import survive
+from references.comparison import delong_variance
 from salign.errors import SalignError
-from salign.runs.compare import compare_runs, read_maps
+from salign.runs.compare import compare_aurocs, compare_runs, read_maps
 from salign.runs.run import Run
 
 
@@ -183,3 +187,53 @@ def test_maps_that_unpack_to_more_than_the_memory_are_not_unpacked(run):
 def test_mutated_files(run):
     path = run.path / "analysis/maps.npz"
     survive(path, [path.read_bytes()], lambda _: list(read_maps(run).values()), lambda found: None)
+
+
+def scored(path, recipe, labels, scores, order=slice(None)):
+    """A run whose sets are alike: label and probability of class b of each image; an empty label is unknown."""
+    table = pd.DataFrame({"id": [f"i{k}" for k in range(len(labels))], "path": "p", "split": "test", "label": labels})
+    table["predicted"] = np.where(np.array(scores) >= 0.5, "b", "a")
+    table = table.assign(logit_a=0.0, logit_b=0.0, prob_a=1 - np.array(scores), prob_b=scores)
+    (path / "predictions").mkdir(parents=True)
+    for name in ("val", "test"):
+        table.iloc[order].to_csv(path / "predictions" / f"{name}.csv", index=False)
+    (path / "model.json").write_text(
+        json.dumps({"backbone": "test_resnet", "classes": ["a", "b"], "image_size": [8, 8]})
+    )
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return Run(path)
+
+
+@pytest.mark.parametrize("positive", ["a", "b", None])
+def test_two_areas_on_one_test_set_are_compared_by_delong(tmp_path, positive):
+    labels = ["a", "b", "", "b", "a", "a", "b", "b", "a"]
+    first, second = [0.1, 0.9, 0.5, 0.4, 0.3, 0.45, 0.8, 0.3, 0.2], [0.6, 0.55, 0.1, 0.4, 0.3, 0.7, 0.65, 0.2, 0.2]
+    recipe = {"name": "x", "data": {"manifest": "m.csv", "positive": positive}}
+    one = scored(tmp_path / "one", recipe, labels, first)
+    two = scored(tmp_path / "two", recipe, labels, second, order=slice(None, None, -1))
+    found = compare_aurocs([one, two])
+    assert found[["set", "run", "reference", "images"]].to_numpy().tolist() == [
+        ["val", "two", "one", 8],
+        ["test", "two", "one", 8],
+    ]
+    known = [k for k, label in enumerate(labels) if label]
+    truth = [labels[k] == (positive or "b") for k in known]
+    sign = -1 if positive == "a" else 1
+    new, old = ([sign * scores[k] for k in known] for scores in (second, first))
+    areas = roc_auc_score(truth, new), roc_auc_score(truth, old)
+    error = delong_variance(truth, new, old) ** 0.5
+    row = found.iloc[1]
+    assert (row["auc_first"], row["auc_second"]) == pytest.approx(areas)
+    assert row["difference"] == pytest.approx(areas[0] - areas[1])
+    assert (row["low"], row["high"]) == pytest.approx(
+        tuple(areas[0] - areas[1] + k * 1.959964 * error for k in (-1, 1))
+    )
+    assert row["p"] == pytest.approx(2 * norm.sf(abs(areas[0] - areas[1]) / error))
+
+
+def test_areas_on_other_images_are_not_compared(tmp_path):
+    recipe = {"name": "x", "data": {"manifest": "m.csv"}}
+    one = scored(tmp_path / "one", recipe, ["a", "b", "b"], [0.1, 0.9, 0.2])
+    two = scored(tmp_path / "two", recipe, ["a", "a", "b"], [0.1, 0.9, 0.2])
+    with pytest.raises(SalignError, match="did not answer the same images of val"):
+        compare_aurocs([one, two])

@@ -30,7 +30,7 @@ def analyse(
     from rich.console import Console
 
     from salign.runs.analyse import analyse_run
-    from salign.runs.compare import answers_note, compare_runs, read_maps
+    from salign.runs.compare import answers_note, compare_aurocs, compare_runs, read_maps
     from salign.runs.run import Run
 
     folders = [Run.open(run) for run in runs]
@@ -50,6 +50,8 @@ def analyse(
                 typer.secho(f"{name}: {note}", fg="yellow")
     if len(folders) > 1:
         console.print(_consistency_table(compare_runs(folders)))
+        if len(areas := compare_aurocs(folders)):
+            console.print(_auroc_table(areas))
     for folder in folders:
         typer.echo(f"wrote {folder.path / 'analysis'}. Next: salign explain {folder.path}")
 
@@ -94,6 +96,21 @@ def _consistency_table(consistency: pd.DataFrame) -> Table:
         table.add_column(heading, justify="left" if heading == "set" else "right")
     for name, runs, images, maps, answers, _ in consistency.itertuples(index=False):
         table.add_row(name, str(runs), str(images), _cell(maps), _cell(answers))
+    return table
+
+
+def _auroc_table(areas: pd.DataFrame) -> Table:
+    """A line per set and run."""
+    from rich.table import Table
+
+    reference = areas["reference"].iloc[0]
+    table = Table(title="area under the ROC curve on the same images, by DeLong's test")
+    for heading in ("set (images)", "run", "AUROC", f"AUROC of {reference}", "difference [95 %]", "p"):
+        table.add_column(heading, justify="left" if heading in ("set (images)", "run") else "right")
+    for row in areas.itertuples(index=False):
+        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        numbers = (_cell(row.auc_first), _cell(row.auc_second), difference, _cell(row.p))
+        table.add_row(f"{row.set} ({row.images})", row.run, *numbers)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import tokenize
 import zipfile
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from salign.errors import SalignError
 from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.evaluate.constant import constant_note
-from salign.evaluate.predictions import named_in, probabilities_of
+from salign.evaluate.delong import delong
+from salign.evaluate.predictions import PROB, named_in, probabilities_of
 from salign.maps import resize
 from salign.readers import open_file
 from salign.runs.folder import RunFolder
@@ -120,6 +122,41 @@ def compare_runs(runs: Sequence[Run], *, metric: str = "cc") -> pd.DataFrame:
         note = "; ".join(f"{run}: {note}" for run, note in notes.items() if note)
         rows.append((name, len(runs), maps.shape[1], alike, equal, note))
     return pd.DataFrame(rows, columns=["set", "runs", "images", "maps", "answers", "note"])
+
+
+def compare_aurocs(runs: Sequence[Run]) -> pd.DataFrame:
+    """Compare the area under the ROC curve of every run with that of the first, on the same images, by DeLong's test.
+
+    It speaks of other images, not of other trainings: several seeds are compared in a study. Images without a label do
+    not count.
+
+    Args:
+        runs: two or more that tell the same two classes apart; with more classes, or several labels per image, there is
+            no one area, and the table is empty.
+
+    Returns:
+        A row per set and run after the first: set, run, reference (names of the run folders; the reference is the first
+        run), images, and the fields of `salign.evaluate.delong.DeLong`, run - reference.
+
+    Raises:
+        SalignError: two runs have other classes, or predicted other images.
+    """
+    rows: list[dict[str, object]] = []
+    reference = runs[0]
+    if len(reference.classes) != 2 or reference.multi_label:
+        return pd.DataFrame(rows)
+    positive = reference.recipe.data.positive or reference.classes[-1]
+    for run in runs[1:]:
+        for name in [name for name in reference.sets if name in run.sets]:
+            one, two = (each.predictions(name).set_index("id").sort_index() for each in (run, reference))
+            if run.classes != reference.classes or not one["label"].equals(two["label"]):
+                raise SalignError(f"{run.path} and {reference.path} did not answer the same images of {name}.")
+            labelled = one["label"] != ""
+            scores = (each.loc[labelled, PROB + positive] for each in (one, two))
+            found = delong(one.loc[labelled, "label"] == positive, *scores)
+            named = {"set": name, "run": run.path.name, "reference": reference.path.name, "images": int(labelled.sum())}
+            rows.append(named | dataclasses.asdict(found))
+    return pd.DataFrame(rows)
 
 
 def answers_note(run: Run, name: str) -> str:

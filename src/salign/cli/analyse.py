@@ -107,10 +107,10 @@ def _auroc_table(areas: pd.DataFrame) -> Table:
     table = Table(title="area under the ROC curve on the same images, by DeLong's test")
     for heading in ("set (images)", "run", "AUROC", f"AUROC of {reference}", "difference [95 %]", "p"):
         table.add_column(heading, justify="left" if heading in ("set (images)", "run") else "right")
-    for row in areas.itertuples(index=False):
-        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-        numbers = (_cell(row.auc_first), _cell(row.auc_second), difference, _cell(row.p))
-        table.add_row(f"{row.set} ({row.images})", row.run, *numbers)
+    for row in areas.to_dict("records"):
+        difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        numbers = (_cell(row["auc_first"]), _cell(row["auc_second"]), difference, _cell(row["p"]))
+        table.add_row(f"{row['set']} ({row['images']})", row["run"], *numbers)
     return table
 
 

@@ -152,8 +152,8 @@ def compare_aurocs(runs: Sequence[Run]) -> pd.DataFrame:
             if run.classes != reference.classes or not one["label"].equals(two["label"]):
                 raise SalignError(f"{run.path} and {reference.path} did not answer the same images of {name}.")
             labelled = one["label"] != ""
-            scores = (each.loc[labelled, PROB + positive] for each in (one, two))
-            found = delong(one.loc[labelled, "label"] == positive, *scores)
+            new, old = (each.loc[labelled, PROB + positive] for each in (one, two))
+            found = delong(one.loc[labelled, "label"] == positive, new, old)
             named = {"set": name, "run": run.path.name, "reference": reference.path.name, "images": int(labelled.sum())}
             rows.append(named | dataclasses.asdict(found))
     return pd.DataFrame(rows)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "data": FOUNDATION | {"maps", "pages"},
     "annotations": FOUNDATION | {"maps", "data"},
     "machine": FOUNDATION | {"maps", "data", "models", "explain", "evaluate"},
-    "train": TRAINED_WITH,
+    "train": TRAINED_WITH | {"machine"},
     "runs": TRAINED_WITH | {"pages", "machine", "train"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},

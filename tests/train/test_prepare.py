@@ -11,6 +11,7 @@ from salign.data.controls import BY_SHARE, CONTROLS, keep_maps, shuffled, subset
 from salign.data.controls.pixels import inverted
 from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
+from salign.models import SaliencyNet
 from salign.train.prepare import balanced_weights, of_machines, prepare
 from salign.train.recipe import DataRecipe
 
@@ -216,6 +217,35 @@ def test_rows_then_limit_then_annotated_then_control(folder):
     few = ready(folder, annotated=0.25)
     assert few.val.annotated.tolist() == ready(folder).val.annotated.tolist()
     assert few.tests["test"].annotated.tolist() == ready(folder).tests["test"].annotated.tolist()
+
+
+def test_maps_that_are_kept_before_the_limit_do_not_depend_on_it(folder):
+    rows = Manifest.read(folder / "manifest.csv").select(["train", "other"])
+    kept = keep_maps(rows, 0.5, 4)
+    data = ready(folder, train=["train", "other"], limit=9, annotated=0.5, annotated_before_limit=True, seed=4)
+    assert data.train.manifest.table.equals(subset(kept, 9, 4).table)
+
+
+def test_validation_keeps_the_share_of_its_maps_that_is_asked_for_and_test_keeps_all(folder):
+    data = ready(folder, annotated_val=0.5, seed=4)
+    val = Manifest.read(folder / "manifest.csv").select(["val"])
+    assert data.val.manifest.table.equals(keep_maps(val, 0.5, 4).table)
+    assert int(data.val.annotated.sum()) == 1
+    assert data.tests["test"].annotated.tolist() == ready(folder).tests["test"].annotated.tolist()
+
+
+def test_a_machine_draws_what_people_left_and_controls_take_its_maps_too(folder, tmp_path):
+    SaliencyNet("test_resnet", image_size=32, width=16).save(tmp_path / "net")
+    keys = {"annotated": 0.5, "seed": 4, "drawn": {"by": str(tmp_path / "net")}}
+    people, drawn = ready(folder, annotated=0.5, seed=4).train, ready(folder, **keys).train
+    own = people.annotated.numpy()
+    assert 0 < own.sum() < len(own) == int(drawn.annotated.sum())
+    assert np.array_equal(drawn.manifest.machine_made, ~own)
+    shuffled_all = ready(folder, **keys, maps="shuffled").train.manifest
+    assert shuffled_all.table.equals(shuffled(drawn.manifest, 4).table)
+    assert int(ready(folder, **keys).val.annotated.sum()) == 2
+    with pytest.raises(SalignError, match=r"neither saliency[.]json nor model[.]json there"):
+        ready(folder, drawn={"by": str(tmp_path / "gone")})
 
 
 def test_the_seed_of_the_data_decides_blobs_and_a_control_map_fits_its_image(folder):

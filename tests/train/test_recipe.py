@@ -38,6 +38,7 @@ def full(manifest) -> dict[str, Any]:
         "preset": "wacv2023",
         "task": "classify",
         "seed": 3,
+        "stages": {},
         "data": {
             "manifest": str(manifest),
             "root": str(manifest.parent),
@@ -52,6 +53,16 @@ def full(manifest) -> dict[str, Any]:
             "limit": 50,
             "map_column": "mask",
             "annotated": 0.5,
+            "annotated_before_limit": True,
+            "annotated_val": 0.25,
+            "drawn": {
+                "by": str(manifest.parent / "net"),
+                "images": "all",
+                "label": "y",
+                "method": "rise",
+                "of": "predicted",
+                "masks": 10,
+            },
             "maps": "shuffled",
             "blur_outside": [2.0, 4.0],
             "swap_outside": 0.25,
@@ -209,7 +220,7 @@ def test_it_is_frozen(manifest):
         ({"seed": -1}, "seed"),
         ({"loss": "ce"}, "loss"),
         ({1: 2}, "1: Keys should be strings"),
-        ({"preset": "wacv"}, "preset: expected wacv2023, got 'wacv'; did you mean 'wacv2023'?"),
+        ({"preset": "wacv"}, "preset: expected wacv2023 or mentor, got 'wacv'; did you mean 'wacv2023'?"),
     ],
 )
 def test_a_mistake_is_named_where_it_stands(manifest, change, message):
@@ -381,6 +392,9 @@ LEAVES = {
     "data.limit": 51,
     "data.map_column": "saliency",
     "data.annotated": None,
+    "data.annotated_before_limit": False,
+    "data.annotated_val": None,
+    "data.drawn": None,
     "data.maps": "own",
     "data.blur_outside": [4.0, 2.0],
     "data.swap_outside": 0.75,
@@ -446,6 +460,10 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
     assert content.pop("steps") == []
+    assert content.pop("stages") == {}
+    assert content["data"].pop("annotated_before_limit") is False
+    assert content["data"].pop("annotated_val") is None
+    assert content["data"].pop("drawn") is None
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None

@@ -65,4 +65,4 @@ def test_a_relative_folder_is_looked_for_beside_the_recipe(tmp_path: Path) -> No
         Recipe.read(path, files=True)
     saved(tmp_path / "runs" / "t")
     assert Recipe.read(path, files=True).loss.teacher == str(tmp_path / "runs" / "t")
-    assert Recipe.read(path, ["loss.teacher=stage:first"]).loss.teacher == "stage:first"
+    assert Recipe.read(path, ["loss.teacher=stage:first", "stages.first={}"]).loss.teacher == "stage:first"

@@ -95,7 +95,10 @@ def auto_annotate(
     positions = np.flatnonzero(empty.to_numpy(dtype=bool))
     if not len(positions):
         raise SalignError(f"{manifest.source}: every image asked for has a map already; nothing to mark.")
-    made = _make(manifest.take(positions), maker, out, batch_size, workers, device, progress)
+    made = draw_maps(
+        manifest.take(positions), maker, out, batch_size=batch_size, workers=workers, device=device, progress=progress
+    )
+    made["saliency"] = [Path(path).relative_to(manifest.root).as_posix() for path in made["saliency"]]
     filled = _filled(manifest, positions, made)
     sure = np.ones(len(manifest), dtype=bool)
     sure[positions] = made["confidence"].to_numpy() >= below
@@ -110,10 +113,21 @@ def auto_annotate(
     return Marked(filled, drafts, len(positions), made["confidence"].to_numpy(dtype=np.float64))
 
 
-def _make(
-    rows: Manifest, maker: Maker, out: Path, batch_size: int, workers: int | str, device: str, progress: bool
+def draw_maps(
+    rows: Manifest,
+    maker: Maker,
+    out: Path,
+    *,
+    batch_size: int = 16,
+    workers: int | str = "auto",
+    device: str = "cpu",
+    progress: bool = False,
 ) -> pd.DataFrame:
-    """Write the maps; columns saliency (path below the root), provenance and confidence, in the order of the rows."""
+    """Mark every row and write the maps into `out`, at constant memory; see `auto_annotate`.
+
+    Returns:
+        Columns saliency (path of the map), provenance and confidence, in the order of the rows.
+    """
     dataset = SaliencyDataset(rows, rows.classes, build_transform(maker.image_size))
     known = torch.tensor([maker.classes.index(name) if name in maker.classes else -1 for name in rows.classes])
     names, confidences, waiting = list[str](), list[float](), list[Future[Any]]()
@@ -123,7 +137,7 @@ def _make(
             maps, confidence = maker(batch.images.to(device), known[batch.labels].to(device))
             for position, values in zip(batch.index.tolist(), maps.cpu(), strict=True):
                 path = out / _file_name(rows, position)
-                names.append(path.relative_to(rows.root).as_posix())
+                names.append(str(path))
                 waiting.append(pool.submit(_write, path, values, rows.image_path(position), max(maker.image_size)))
             confidences += [round(value, 4) for value in confidence.tolist()]  # as the manifest says it
             while len(waiting) > _WAITING:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from salign.data.reading.datamodule import SaliencyDataModule
+from salign.errors import SalignError
 from salign.files import replace_text
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.inputs import check_inputs, note_inputs
@@ -16,7 +19,7 @@ from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
-from salign.train.recipe import MapsRecipe, Recipe
+from salign.train.recipe import MapsRecipe, Recipe, bound, named_runs, references, resolved
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
@@ -26,30 +29,81 @@ Say = Callable[[str], None]
 
 
 def fit(
-    recipe: Recipe, out: Path | str = "runs", *, resume: bool = False, progress: bool = True, say: Say = print
+    recipe: Recipe,
+    out: Path | str = "runs",
+    *,
+    stages: Path | str | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    say: Say = print,
 ) -> Run:
     """Train, keep the best epoch, and measure it on validation and test images; everything lands in one folder.
 
     A classifier's folder has predictions and `evaluation.csv`. That of a net that draws maps has `agreement.csv` (a row
     per image and predictor) and `encoder.safetensors`, from which a classifier can start.
 
+    A recipe with stages is trained stage by stage. Each is a run folder of its own, found by its content: a stage that
+    another recipe trained is not trained again, and one that another process is at is waited for.
+
     Args:
         recipe: the whole description of the run.
         out: folder that run folders go into.
+        stages: folder that the run folders of stages go into; None = `out`.
         resume: go on with a run that was cut off; its weights end as if it had not been.
         progress: show bars.
         say: receives lines for the user.
 
     Returns:
-        The run. One that is already done is not repeated.
+        The run of the last stage. One that is already done is not repeated.
 
     Raises:
         SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
-            began with other images or maps.
+            began with other images or maps. What is wrong with any stage is told before the first is trained.
     """
-    run = Run.of(recipe, out)
+    chain = resolved(recipe)
+    runs = {name: Run.of(stage, stages or out if name else out) for name, stage in chain.items()}
+    if len(chain) > 1 and not runs[""].done:
+        for name, stage in chain.items():
+            if not runs[name].done:
+                _check(stage, f"stages.{name}: " if name else "")
+    values: dict[str, str] = {}
+    for name, stage in chain.items():
+        if not name:
+            break
+        if runs[name].done:
+            say(f"stage {name}: found in {runs[name].path}")
+        elif not runs[""].done:
+            say(f"stage {name}: trained in {runs[name].path}")
+            with locked(runs[name]):
+                _fit(bound(stage, values), runs[name], resume=resume, progress=progress, say=say)
+        values[stage.fingerprint()] = str(runs[name].path.resolve())
+    _fit(bound(chain[""], values), runs[""], resume=resume, progress=progress, say=say)
+    return runs[""]
+
+
+def _check(recipe: Recipe, place: str) -> None:
+    """Find what would stop a stage: its images are read as for training, but nothing that earlier stages make.
+
+    Raises:
+        SalignError: the fault, with the name of the stage.
+    """
+    try:
+        choose_device(recipe.train.device)
+        kind = TASKS[recipe.task]
+        given = kind.rows(recipe, prepare(recipe.data.model_copy(update={"drawn": None})), lambda line: None)
+        named = {key for key, _ in references(recipe)}
+        if named <= {"model.weights"}:
+            weights = {"model": {"weights": None}} if named else {}
+            kind.build(recipe.with_values(weights), given, lambda line: None)
+    except SalignError as error:
+        raise SalignError(f"{place}{error}") from error
+
+
+def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) -> None:
     if not run.begin(resume, say):
-        return run
+        return
+    for named in named_runs(recipe):
+        Run.open(named)
     device = choose_device(recipe.train.device)
     given = prepare(recipe.data, progress=progress)
     check_inputs(run, given)
@@ -58,15 +112,24 @@ def fit(
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
     task = kind.build(recipe, data, say)
-    resolved = _resolve(recipe, run, task, len(data.classes), device, say)
-    run.start(resolved)
+    final = _resolve(recipe, run, task, len(data.classes), device, say)
+    run.start(final)
     note_inputs(run, given)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-    _train(resolved, run, data, task, device, progress)
-    run.remember(resolved, data)
+    _train(final, run, data, task, device, progress)
+    run.remember(final, data)
     run.finish(_measure(run, device, progress))
-    return run
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keep other processes from a run folder; one that is at it is waited for."""
+    lock = run.path.with_name(f".{run.path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # the system lets go of it when its process ends, however that happens
+        yield
+    lock.unlink(missing_ok=True)
 
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool) -> None:

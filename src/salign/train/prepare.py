@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import torch
@@ -20,6 +21,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB
+from salign.machine.drawn import with_drawn_maps
 from salign.readers import known_digest
 from salign.train.recipe import DataRecipe
 
@@ -55,8 +57,8 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
-    `annotated`, then the control. Validation and test images keep their own maps, whichever column training takes:
-    agreement is measured against people.
+    `annotated`, then what a machine draws, then the control. Validation and test images keep their own maps, whichever
+    column training takes: agreement is measured against people.
 
     Args:
         data: the section of the recipe.
@@ -85,11 +87,14 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
             raise ManifestError.of(left_out, data.manifest)
     used, trained = without(used, left_out), without(trained, left_out)
     plain = build_transform(data.image_size)
+    val = used.select(data.val)
+    if data.annotated_val is not None:
+        val = keep_maps(val, data.annotated_val, data.seed)
     prepared = Prepared(
         classes=classes,
         positive=positive,
-        train=_training_set(trained, classes, data),
-        val=SaliencyDataset(used.select(data.val), classes, plain),
+        train=_training_set(trained, classes, data, progress),
+        val=SaliencyDataset(val, classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(left_out),
         questions=tuple(manifest.questions()),
@@ -111,9 +116,11 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
     return prepared
 
 
-def _training_set(rows: Manifest, classes: tuple[str, ...], data: DataRecipe) -> SaliencyDataset:
+def _training_set(
+    rows: Manifest, classes: tuple[str, ...], data: DataRecipe, progress: bool = False
+) -> SaliencyDataset:
     """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
-    (_, control), rows = find_control(data.maps), reduced(rows, data)
+    (_, control), rows = find_control(data.maps), reduced(rows, data, progress=progress)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
     dataset = SaliencyDataset(
@@ -148,12 +155,22 @@ def training_rows(data: DataRecipe) -> Manifest:
     return read_manifest(data).select(data.train, data.classes).with_maps(data.map_column)
 
 
-def reduced(rows: Manifest, data: DataRecipe) -> Manifest:
-    """Take the training rows that `limit` leaves, with the maps that `annotated` leaves."""
+def reduced(rows: Manifest, data: DataRecipe, *, progress: bool = False) -> Manifest:
+    """Take the training rows that `limit` leaves, with the maps that `annotated` leaves and those that a machine draws.
+
+    Raises:
+        SalignError: there are too few rows, or the run that draws is not there.
+    """
+    if data.annotated is not None and data.annotated_before_limit:
+        rows = keep_maps(rows, data.annotated, data.seed)
     if data.limit is not None:
         rows = subset(rows, data.limit, data.seed)
-    if data.annotated is not None:
+    if data.annotated is not None and not data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
+    if data.drawn is not None:
+        runs = [data.drawn.by] if isinstance(data.drawn.by, str) else data.drawn.by
+        options = data.drawn.model_dump(exclude={"by"})
+        rows = with_drawn_maps(rows, [Path(run) for run in runs], **options, seed=data.seed, progress=progress)
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from salign.index import lazy_index
 
 if TYPE_CHECKING:
-    from salign.train.recipe.data import DataRecipe as DataRecipe
+    from salign.train.recipe.data import DataRecipe as DataRecipe, DrawnRecipe as DrawnRecipe
     from salign.train.recipe.loss import LossRecipe as LossRecipe, SaliencyLossRecipe as SaliencyLossRecipe
     from salign.train.recipe.model import (
         ModelRecipe as ModelRecipe,
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
         MapsRecipe as MapsRecipe,
         Recipe as Recipe,
         found_manifest as found_manifest,
+    )
+    from salign.train.recipe.stages import (
+        bound as bound,
+        named_runs as named_runs,
+        references as references,
+        resolved as resolved,
+        stages_of as stages_of,
     )
     from salign.train.recipe.steps import StepRecipe as StepRecipe
     from salign.train.recipe.train import (

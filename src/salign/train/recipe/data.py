@@ -12,6 +12,25 @@ from salign.errors import SalignError
 from salign.limits import LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 
 
+class DrawnRecipe(Section):
+    """A machine draws maps for the training images; each says in its provenance which model it is from."""
+
+    by: str | list[str]
+    """This finished run, or `stage:NAME`, draws: a net that draws maps, or a classifier that marks its evidence. The
+    mean of several is taken."""
+    images: Literal["rest", "all"] = "rest"
+    """`rest` draws for the images without a map after `annotated`; `all` draws for every image, and people's maps are
+    not used."""
+    label: str | None = None
+    """Maps are drawn for the images of this class alone; null means all."""
+    method: Literal["cam", "grad_cam", "rise"] = "cam"
+    """A classifier marks its evidence in this way; a net needs none."""
+    of: Literal["true", "predicted"] = "true"
+    """A classifier marks the evidence for the true or for the predicted class."""
+    masks: int = Field(default=1000, ge=1)
+    """`rise` takes this many masks, which `data.seed` draws."""
+
+
 class DataRecipe(Section):
     """The section says which images and rows take part, and how they are prepared."""
 
@@ -50,6 +69,14 @@ class DataRecipe(Section):
     """This column of the manifest has the maps of the training images, e.g. segmentation masks."""
     annotated: float | None = Field(default=None, ge=0, le=1)
     """This share of the annotated training images keeps its map, of each class alike; null means all, 0 none."""
+    annotated_before_limit: bool = False
+    """Whether `annotated` draws among all training images, and `limit` after it: what keeps its map does not depend on
+    `limit` then."""
+    annotated_val: float | None = Field(default=None, ge=0, le=1)
+    """This share of the annotated validation images keeps its map; null means all. A net that draws maps is chosen by
+    them, so that few maps should be few there, too."""
+    drawn: DrawnRecipe | None = None
+    """A machine draws maps for the training images; null means that people's are all there are."""
     targets: str | None = None
     """This CSV or Parquet file says how probable each class is, for the cross-entropy: it has a column `id` and one per
     class. An image that is not in it has its label for certain. A relative path begins where the manifest's does."""

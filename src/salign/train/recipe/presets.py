@@ -29,6 +29,11 @@ _CLASSIFY: dict[str, dict[str, Any]] = {
         },
     },
 }
+_CLASSIFY["mentor"] = {
+    # The published second step: a classifier starts from the encoder that learned people's maps; see below.
+    "stages": {"maps": {"task": "maps", "preset": "mentor"}},
+    "model": {"weights": "stage:maps"},
+}
 _MAPS: dict[str, dict[str, Any]] = {
     # MENTOR, Crum & Czajka, arXiv 2310.19545: the public notebook's pretraining. Not reproduced: its division by
     # zero for blank maps (which stay blank here), and transforms of the image that leave the map where it was.

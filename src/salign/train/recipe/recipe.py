@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -19,13 +20,21 @@ from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
 from salign.train.recipe.presets import PRESETS
+from salign.train.recipe.stages import STAGE, changed, names_content, references, resolved, stages_of
 from salign.train.recipe.steps import StepRecipe
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
 
 _MAPS = {"cam", "grad_cam"}
 """What losses ask for that look at a map of evidence."""
 _LATER: dict[str, dict[str, Any]] = {
-    "data": {"seconds_column": None, "multi_label": False, "targets": None},
+    "data": {
+        "seconds_column": None,
+        "multi_label": False,
+        "targets": None,
+        "annotated_before_limit": False,
+        "annotated_val": None,
+        "drawn": None,
+    },
     "model": {"cam": "proved", "head": "timm"},
     "loss": {"also": {}, "teacher": None},
 }
@@ -46,6 +55,9 @@ class Recipe(Section):
     """`classify` trains a classifier, `maps` a net that draws the map that a person would draw."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
+    stages: dict[str, dict[str, Any]] = {}
+    """These are trained first, in this order: a name, and what is different from this recipe. `stage:NAME` refers to
+    one in `model.weights`, `data.drawn.by` and the teacher of a loss."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
@@ -86,16 +98,23 @@ class Recipe(Section):
         Raises:
             SalignError: every fault at once; an unknown key comes with the nearest known one.
         """
-        kind = cls._kind_of(content)
+        recipe = cls.alone(content, source, files=files)
+        if recipe.stages or references(recipe):
+            stages_of(recipe, source, files=files)
+        return recipe
+
+    @classmethod
+    def alone(cls, content: dict[str, Any], source: str, *, files: bool = False) -> Self:
+        """As `build`, but the stages are not looked at."""
+        kind = cls.kind_of(content)
         preset = content.get("preset")
         if preset is not None:
             one_of(preset, kind.presets, f"{source}: preset")
-        return validated(
-            kind, merge(kind.presets[preset] if preset else {}, kind._in_its_time(content)), source, files=files
-        )
+        given = merge(kind.presets[preset] if preset else {}, kind._in_its_time(content))
+        return validated(kind, given, source, files=files)
 
     @classmethod
-    def _kind_of(cls, content: dict[str, Any]) -> type[Self]:
+    def kind_of(cls, content: dict[str, Any]) -> type[Self]:
         """The class of the recipe's task. Recipes of nets that draw maps did not always name it."""
         if cls is not Recipe:
             return cls
@@ -134,23 +153,8 @@ class Recipe(Section):
         Raises:
             SalignError: every fault at once.
         """
-        content = {"preset": preset, **read_values(path, overrides, "recipe", "name and data")}
-        data = content.get("data")
-        if isinstance(data, dict):
-            root = data.get("root")
-            for key in ("manifest", "targets"):
-                if isinstance(data.get(key), str) and not is_none(data[key]):
-                    data = data | {key: found_manifest(data[key], path)}
-            if isinstance(root, str) and not is_none(root):
-                data = data | {"root": str(Path(root).resolve())}
-            content["data"] = data
-        loss = content.get("loss")
-        if (
-            isinstance(loss, dict)
-            and isinstance(teacher := loss.get("teacher"), str)
-            and not teacher.startswith("stage:")
-        ):
-            content["loss"] = loss | {"teacher": found_manifest(teacher, path)}
+        values = read_values(path, overrides, "recipe", "name and data")
+        content = {"preset": preset, **changed(values, functools.partial(_found, path))}
         return cls.build(content, str(path), files=files)
 
     def with_values(self, values: dict[str, Any]) -> Self:
@@ -162,9 +166,15 @@ class Recipe(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     def fingerprint(self) -> str:
-        """8 hex digits of the content: the manifest counts by its bytes, not by where this machine keeps it."""
+        """8 hex digits of the content.
+
+        Manifests, weights and runs that are referred to count by their bytes, not by where this machine keeps them; a
+        stage counts by its own fingerprint.
+        """
+        if self.stages:
+            return resolved(self)[""].fingerprint()
         content = self._content()
-        del content["task"]  # the keys of the sections tell it
+        del content["task"], content["stages"]  # the keys of the sections tell the task
         if not self.steps:
             del content["steps"]
         content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
@@ -172,11 +182,7 @@ class Recipe(Section):
             for key, usual in later.items():
                 if content[section].get(key) == usual:
                     content[section].pop(key, None)
-        if self.data.targets is not None:
-            content["data"]["targets"] = known_digest(self.data.targets)
-        weights = content["model"]["weights"]
-        if weights is not None and Path(weights).is_file():
-            content["model"]["weights"] = known_digest(weights)
+        content = changed(content, _by_bytes)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def _content(self) -> dict[str, Any]:
@@ -206,10 +212,7 @@ class ClassifyRecipe(Recipe):
         return self
 
     def _content(self) -> dict[str, Any]:
-        loss = self.loss.content()
-        if self.loss.teacher is not None and (weights := Path(self.loss.teacher) / "weights.safetensors").is_file():
-            loss["teacher"] = known_digest(weights)
-        return super()._content() | {"loss": loss}
+        return super()._content() | {"loss": self.loss.content()}
 
 
 class MapsRecipe(Recipe):
@@ -223,6 +226,26 @@ class MapsRecipe(Recipe):
     """The section `loss` says what is predicted."""
     train: SaliencyTrainRecipe = SaliencyTrainRecipe()
     """The section `train` says how it is optimised."""
+
+
+def _by_bytes(place: str, text: str) -> str:
+    """The digest of a file or of a run's weights, where a value names one; any other value is itself."""
+    if not names_content(place):
+        return text
+    files = [Path(text), Path(text) / "encoder.safetensors", Path(text) / "weights.safetensors"]
+    if place != "model.weights":
+        del files[1]  # a network starts from the encoder alone
+    return next((known_digest(file) for file in files if file.is_file()), text)
+
+
+def _found(source: Path | str, place: str, text: str) -> str:
+    """The absolute path of what a recipe in the file `source` names; any other value is itself."""
+    key = place.rpartition(".")[2]
+    if is_none(text) or text.startswith(STAGE):
+        return text
+    if key in ("manifest", "targets", "teacher", "by"):
+        return found_manifest(text, source)
+    return str(Path(text).resolve()) if key == "root" else text
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:

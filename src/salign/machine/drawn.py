@@ -1,0 +1,99 @@
+"""Maps that a run draws for the images of another: made once, and kept beside the run that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
+from salign.files import replace_text
+from salign.machine.annotate import draw_maps
+from salign.machine.makers import Ensemble, maker_of
+from salign.readers import read_csv
+
+FOLDER = "maps"
+"""Folder of a run that the maps it drew lie in."""
+_TABLE = "maps.csv"
+
+
+def with_drawn_maps(
+    rows: Manifest,
+    runs: Sequence[Path],
+    *,
+    images: str = "rest",
+    label: str | None = None,
+    method: str = "cam",
+    of: str = "true",
+    masks: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Manifest:
+    """The rows with maps that a machine drew; those drawn before for the same images are taken again.
+
+    Args:
+        rows: with the maps of people that are kept.
+        runs: finished runs of nets that draw maps, or of classifiers; the mean of several is taken.
+        images: "rest" draws for rows without a map, "all" for every row, and people's maps are left out.
+        label: draw for rows of this class alone; None = all.
+        method: how a classifier marks its evidence; see `TeacherMaker`.
+        of: whose evidence it marks; see `TeacherMaker`.
+        masks: number of masks of RISE.
+        seed: decides RISE's masks.
+        progress: show a bar.
+
+    Raises:
+        SalignError: a run that cannot draw, or an image that cannot be read.
+    """
+    table, text = rows.table, rows.table["saliency"].dtype
+    wanted = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
+    if label is not None:
+        wanted &= table["label"] == label
+    positions = np.flatnonzero(wanted.to_numpy(dtype=bool))
+    people = table["saliency"].isna() | (images == "all")
+    bare = table.assign(saliency=table["saliency"].mask(people))
+    if PROVENANCE in table:
+        bare[PROVENANCE] = table[PROVENANCE].mask(people)
+    if not len(positions):
+        return Manifest(bare, rows.root, rows.source, rows.multi_label)
+    asked = Manifest(bare, rows.root, rows.source, rows.multi_label).take(positions)
+    options: dict[str, Any] = {"method": method, "of": of, "masks": masks, "seed": seed}
+    made = _drawn(asked, [Path(run) for run in runs], options, progress)
+    for column in ("saliency", PROVENANCE):
+        cells = bare[column] if column in bare else pd.Series(pd.NA, index=bare.index, dtype=text)
+        new = made[column].astype(text).set_axis(positions).reindex(bare.index)
+        bare[column] = cells.where(new.isna(), new)
+    return Manifest(bare, rows.root, rows.source, rows.multi_label)
+
+
+def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], progress: bool) -> pd.DataFrame:
+    """The maps of these rows, from the folder that holds them or drawn into it; another process at it is waited for."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    makers = [maker_of(run, **options, device=device) for run in runs]
+    maker = makers[0] if len(makers) == 1 else Ensemble(makers)
+    states = [rows.image_path(i).stat() for i in range(len(rows))]
+    content = {
+        "maker": maker.name,
+        **(options if any(maker.classes for maker in makers) else {}),
+        "images": rows.table[["row", "path", "label"]].astype(str).to_numpy().tolist(),
+        "states": [(state.st_size, state.st_mtime_ns) for state in states],
+    }
+    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    folder = runs[0].resolve() / FOLDER / key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{key}.lock")):
+        if not (folder / _TABLE).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+            made = draw_maps(rows, maker, folder, device=device, progress=progress)
+            made["saliency"] = [Path(path).name for path in made["saliency"]]
+            replace_text(folder / _TABLE, made.to_csv(index=False))
+    made = read_csv(folder / _TABLE, dtype={"saliency": str, PROVENANCE: str, CONFIDENCE: float})
+    return made.assign(saliency=[str(folder / name) for name in made["saliency"]])

@@ -1,0 +1,139 @@
+"""Stages: what a recipe trains first, and what its sections take from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salign.config import merge
+from salign.errors import SalignError, nearest
+
+if TYPE_CHECKING:
+    from salign.train.recipe.recipe import Recipe
+
+STAGE = "stage:"
+"""What a value that refers to a stage begins with."""
+_IMAGES = (
+    "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
+    "seed", "faults", "workers",
+)  # fmt: skip
+"""Keys of `data` that a stage takes from the recipe around it."""
+
+
+def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) -> dict[str, Recipe]:
+    """The recipes of the stages that the last one needs, in order, and the last one under "".
+
+    A stage takes from the recipe around it the seed, which images there are and how they are read, the backbone and the
+    device; all else is its own. A stage that nothing refers to is left out.
+
+    Args:
+        recipe: with or without stages.
+        source: where it comes from, for messages.
+        files: whether the files that stages name must be there.
+
+    Raises:
+        SalignError: a stage does not hold, or a value refers to one that is not there, comes later or is of no use.
+    """
+    from salign.train.recipe.recipe import Recipe
+
+    content = recipe.model_dump(mode="json")
+    around = {
+        "seed": content["seed"],
+        "data": {"test": []} | {key: content["data"][key] for key in _IMAGES},
+        "model": {key: content["model"][key] for key in ("backbone", "args")},
+        "train": {"device": content["train"]["device"]},
+    }
+    found: dict[str, Recipe] = {}
+    for name, values in recipe.stages.items():
+        place = f"{source}: stages.{name}"
+        if "stages" in values:
+            raise SalignError(f"{place}: a stage has no stages; write them one after the other.")
+        usual = Recipe.kind_of(values).presets.get(str(values.get("preset")), {})
+        found[name] = Recipe.alone(merge(merge({"name": name, **around}, usual), values), place, files=files)
+    found[""] = recipe.model_copy(update={"stages": {}})
+    for number, (name, stage) in enumerate(found.items()):
+        earlier = dict(list(found.items())[:number])
+        for key, other in references(stage):
+            place = f"{source}: {f'stages.{name}.' if name else ''}{key}"
+            if other not in earlier:
+                hint = nearest(other, list(earlier)) or ("; there are " + ", ".join(earlier) if earlier else "")
+                raise SalignError(f"{place}: no stage {other!r} comes before{hint}.")
+            if wrong := _misfit(key, stage, earlier[other]):
+                raise SalignError(f"{place}: stage {other!r} {wrong}.")
+    needed, last = {""}, list(found)
+    for name in reversed(last):
+        needed |= {other for _, other in references(found[name])} if name in needed else set()
+    return {name: found[name] for name in last if name in needed}
+
+
+def resolved(recipe: Recipe) -> dict[str, Recipe]:
+    """As `stages_of`, each without stages of its own and with fingerprints in place of names: `stage:0a1b2c3d`."""
+    prints: dict[str, str] = {}
+    found: dict[str, Recipe] = {}
+    for name, stage in stages_of(recipe).items():
+        found[name] = bound(stage, {other: STAGE + digest for other, digest in prints.items()})
+        prints[name] = found[name].fingerprint() if name else ""
+    return found
+
+
+def references(recipe: Recipe) -> list[tuple[str, str]]:
+    """Where a recipe refers to a stage, and the name of that stage."""
+    found: list[tuple[str, str]] = []
+
+    def note(place: str, text: str) -> str:
+        if text.startswith(STAGE):
+            found.append((place, text.removeprefix(STAGE)))
+        return text
+
+    changed(recipe.model_dump(mode="json", exclude={"stages"}), note)
+    return found
+
+
+def named_runs(recipe: Recipe) -> list[Path]:
+    """The run folders that a recipe without stages takes weights, maps or answers from."""
+    found: list[Path] = []
+
+    def note(place: str, text: str) -> str:
+        if names_content(place) and (Path(text) / "recipe.yaml").is_file():
+            found.append(Path(text))
+        return text
+
+    changed(recipe.model_dump(mode="json"), note)
+    return found
+
+
+def names_content(place: str) -> bool:
+    """Whether a value at this place names a file or a run, which counts by its bytes."""
+    return place.rpartition(".")[2] in ("weights", "by", "teacher", "targets")
+
+
+def bound(recipe: Recipe, values: dict[str, str]) -> Recipe:
+    """The recipe with what `values` says in place of each stage that it refers to."""
+
+    def put(place: str, text: str) -> str:
+        return values[text.removeprefix(STAGE)] if text.startswith(STAGE) else text
+
+    return type(recipe).model_validate(changed(recipe.model_dump(mode="json"), put)) if references(recipe) else recipe
+
+
+def changed(values: Any, change: Callable[[str, str], str], place: str = "") -> Any:
+    """Nested values with every text replaced by `change(place, text)`, where the place is like `data.drawn.by`."""
+    if isinstance(values, dict):
+        return {key: changed(value, change, f"{place}.{key}" if place else str(key)) for key, value in values.items()}
+    if isinstance(values, list):
+        return [changed(value, change, place) for value in values]
+    return change(place, values) if isinstance(values, str) else values
+
+
+def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
+    """Why a stage cannot serve where a recipe refers to it."""
+    if key == "model.weights" and stage.model.backbone != recipe.model.backbone:
+        return f"trains {stage.model.backbone}, and this is for {recipe.model.backbone}"
+    if key == "data.drawn.by" and getattr(stage.loss, "target", "map") == "image":
+        return "gives back images (loss.target: image) and draws no maps"
+    if key == "data.drawn.by" and stage.task == "classify" and stage.data.multi_label:
+        return "is a classifier of images with several labels, and a classifier draws the evidence for one class"
+    if key.endswith(".teacher") and stage.task != "classify":
+        return "draws maps, and a teacher classifies"
+    return None

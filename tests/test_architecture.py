@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"checks", "class_names", "config", "errors", "files", "index", "limits", "readers", "types"}
+FOUNDATION = {"checks", "class_names", "config", "errors", "files", "index", "limits", "moved", "readers", "types"}
 TRAINED_WITH = FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"}
 MAY_IMPORT = {
     "checks": {"errors"},
@@ -121,3 +123,22 @@ def test_every_test_module_has_the_stem_of_what_it_tests() -> None:
     strays = sorted(str(test) for test, source in stems.items() if source not in sources)
     assert strays == [], "a test module has the folder and stem of a module of src, or stands in tests/across"
     assert len(of_several) <= 0.1 * len(tests)
+
+
+@pytest.mark.parametrize(
+    ("modules", "library"),
+    [
+        (
+            "errors files config readers limits class_names index data.manifest train.recipe.Recipe losses.LOSSES",
+            "torch",
+        ),
+        ("errors files config index", "pandas"),
+        ("data.reading.read_image losses.Cyborg models evaluate.auroc maps.SaliencyMap", "lightning"),
+    ],
+)
+def test_what_is_light_stays_light(modules: str, library: str) -> None:
+    """In a process of its own: what of salign may be used before a heavy library is imported."""
+    uses = "; ".join(f"salign.{module}" for module in modules.split())
+    program = f"import sys, salign; {uses}; print({library!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

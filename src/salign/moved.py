@@ -71,6 +71,7 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
+    "salign.data.checks.report": {"print_report": "salign.cli.show"},
     "salign.annotate.auto": {
         "Ensemble": "salign.machine.makers",
         "NetMaker": "salign.machine.makers",

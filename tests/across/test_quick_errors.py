@@ -14,6 +14,7 @@ FILES = {
     "recipe.yaml": "name: a\ndata: {manifest: gone.csv, maps: shufled}\nloss: {name: cyborg, alhpa: 1}\n",
     "named.yaml": "name: a\ndata: {manifest: empty.csv}\nloss: {name: cyborgs}\ntrain: {epochs: 0}\n",
     "preset.yaml": "name: a\npreset: wacv\ndata: {manifest: empty.csv}\n",
+    "study.yaml": "name: s\nrecipe: {}\ngrids: [{arms: [ce], seedz: 3}]\n",
     "empty.csv": "",
 }
 COMMANDS = {
@@ -24,6 +25,10 @@ COMMANDS = {
     "train named.yaml": "got 'cyborgs'; did you mean 'cyborg'?",
     "train preset.yaml": "preset: expected wacv2023, got 'wacv'; did you mean 'wacv2023'?",
     "saliency train gone.yaml": "no such file: gone.yaml",
+    "experiment gone.yaml": "no such file: gone.yaml",
+    "experiment study.yaml": "grids.0.seedz: unknown key; did you mean 'seeds'?",
+    "report gone.yaml": "no such file: gone.yaml",
+    "data import pickle photos": "layout: expected folder, csv or cvrl, got 'pickle'",
     "data check gone.csv": "no manifest at gone.csv",
     "data check empty.csv --near": "--near says which copies are left out",
     "data plant empty.csv out -c train=1": "empty.csv is empty; expected a header line",

@@ -113,7 +113,7 @@ def test_decoy_writes_the_embedded_set(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["import", "zip", "x"], "folder, csv, cvrl"),
+        (["import", "zip", "x"], "folder, csv or cvrl"),
         (["import", "cvrl", "x.csv"], "--images is needed"),
         (["plant", "MANIFEST", "out", "-c", "train"], "NAME=VALUE"),
         (["plant", "MANIFEST", "out", "-c", "train=high"], "SPLIT=NUMBER"),

@@ -207,7 +207,7 @@ def test_nothing_is_replaced_unasked_and_what_people_made_never(study, run):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["aggregate", "--method", "median"], "no way to aggregate is called 'median'"),
+        (["aggregate", "--method", "median"], "got 'median'"),
         (["aggregate", "--column", "saliency_dee"], "no column 'saliency_dee'; did you mean"),
         (["aggregate", "--weight", "anna=1"], "weights are for --method weighted"),
         (["aggregate", "--method", "weighted", "--weight", "dee=1"], "WHO one of anna, ben, cy"),

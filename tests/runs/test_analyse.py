@@ -193,8 +193,8 @@ def test_images_without_a_marked_map_give_maps_and_nothing_else(run, digits):
 
 def test_mistakes_say_what_there_is(run, digits):
     for options, message in (
-        ({"sets": ["train"]}, "unknown set 'train'; there are val, test_iid, test_ood"),
-        ({"of": "both"}, "unknown of 'both'; there are predicted, true"),
+        ({"sets": ["train"]}, "set: expected val, test_iid or test_ood, got 'train'"),
+        ({"of": "both"}, "of: expected predicted or true, got 'both'"),
         ({"images": 0}, "at least one image and one set"),
         ({"sets": []}, "at least one image and one set"),
     ):

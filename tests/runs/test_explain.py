@@ -100,9 +100,9 @@ def test_the_class_explained_is_the_one_that_was_asked_for(run, monkeypatch, of,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "train"}, "unknown set 'train'; there are val, test_iid, test_ood"),
-        ({"method": "lime"}, "unknown method 'lime'; there are cam, grad_cam, rise"),
-        ({"of": "both"}, "unknown of 'both'; there are predicted, true"),
+        ({"split": "train"}, "set: expected val, test_iid or test_ood, got 'train'"),
+        ({"method": "lime"}, "method: expected cam, grad_cam or rise, got 'lime'"),
+        ({"of": "both"}, "of: expected predicted or true, got 'both'"),
     ],
 )
 def test_what_is_unknown_is_named(run, options, message):

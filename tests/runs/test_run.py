@@ -50,7 +50,7 @@ def test_a_run_gives_its_images_model_and_predictions(trained, digits):
 
 
 def test_a_set_that_is_not_there_is_named_beside_those_that_are(trained):
-    with pytest.raises(SalignError, match="has no set 'test'; there are train, val, test_iid, test_ood"):
+    with pytest.raises(SalignError, match="set: expected train, val, test_iid or test_ood, got 'test'"):
         Run.open(trained).data("test")
 
 

@@ -20,7 +20,7 @@ from salign.data.manifest.derive import moved, with_new_maps
 from salign.data.manifest.file_names import parts_of_people
 from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.image import read_saliency
-from salign.errors import SalignError, nearest
+from salign.errors import SalignError, nearest, one_of
 from salign.maps.aggregate import AGGREGATES, accuracy_weights, aggregate, leave_one_out, staple, weighted
 from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
@@ -133,9 +133,7 @@ def aggregate_maps(
         ManifestError: maps that cannot be read, or of two sizes for one image, with their rows.
         SalignError: no such method, or something is in the way.
     """
-    if method not in AGGREGATES:
-        hint = nearest(method, AGGREGATES)
-        raise SalignError(f"no way to aggregate is called {method!r}; there are {', '.join(AGGREGATES)}{hint}")
+    one_of(method, AGGREGATES, "way to aggregate")
     smooth(torch.zeros(1, 1), sigma)  # refuses it now, not once for each image
     sources = [manifest.with_maps(person.column) for person in people]
 

@@ -70,8 +70,9 @@ def check_manifest(
     duplicates = manifest.with_name(f"{manifest.stem}-duplicates.csv")
     for file in (page, duplicates, *filter(None, [without_duplicates])):
         check_output(file)
+    from salign.cli.show import print_report
     from salign.data.checks.check import check_file
-    from salign.data.checks.report import print_report, write_report_html
+    from salign.data.checks.report import write_report_html
 
     report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
     print_report(report)
@@ -205,9 +206,10 @@ def import_set(
     from salign.cli.show import coverage_table, pairs
     from salign.data.manifest.root import root_option
     from salign.data.manifest.sources import SOURCES
-    from salign.errors import SalignError
+    from salign.errors import SalignError, one_of
     from salign.files import check_output
 
+    one_of(source, SOURCES, "layout")
     if out is not None:
         check_output(out)
     if source == "folder":
@@ -215,12 +217,10 @@ def import_set(
     elif source == "csv":
         several = {"labels": label or [], "separator": separator, "none": no_label}
         made = SOURCES[source](path, images, columns=pairs(column or []), split=split, **several)
-    elif source == "cvrl":
+    else:
         if images is None:
             raise SalignError("cvrl: --images is needed, the folder that the paths in the CSV are appended to")
         made = SOURCES[source](path, images, maps, splits=pairs(rename) if rename else None)
-    else:
-        raise SalignError(f"no layout is called {source!r}; there are {', '.join(SOURCES)}")
     target = made.write(out or made.root / "manifest.csv")
     coverage_table(made)
     apart = root_option(target, made.root)

@@ -45,12 +45,13 @@ def experiment(
     """
     import signal
 
-    from salign.cli.show import study_table
-    from salign.experiment.runner import LocalExecutor, RayExecutor, run_study
-    from salign.experiment.store import StudyFolder, read_results
     from salign.experiment.study import Study
 
     read = Study.read(study, overrides)
+    from salign.cli.show import study_table  # what follows imports torch; mistakes in the study are told before
+    from salign.experiment.runner import LocalExecutor, RayExecutor, run_study
+    from salign.experiment.store import StudyFolder, read_results
+
     folder = StudyFolder.of(read, out)
     again = " ".join(["salign experiment", str(study), *(f"--set {value}" for value in overrides or [])])
     if not show:

@@ -22,11 +22,12 @@ def report(
     as table.csv, table.tex and table.md, pairs.csv (arms against the baseline and their controls) and sets.csv (all
     test sets).
     """
-    from salign.experiment.report import write_report
-    from salign.experiment.store import StudyFolder, read_results
     from salign.experiment.study import Study
 
     read = Study.read(study, overrides)
+    from salign.experiment.report import write_report  # what follows imports torch; mistakes are told before
+    from salign.experiment.store import StudyFolder, read_results
+
     folder = StudyFolder.of(read, out)
     results = read_results(read, folder)
     page = write_report(read, results.figures, results.runs, folder.path, missing=results.missing, progress=not quiet)

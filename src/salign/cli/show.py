@@ -8,8 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
 
+    from salign.data.checks.check import Report
     from salign.data.manifest import Manifest
     from salign.experiment.store import Results
     from salign.experiment.study import Study
@@ -89,6 +91,31 @@ def study_table(study: Study, results: Results) -> None:
         cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
         table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)
     Console().print(table)
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print what was found in a set: coverage, faults and findings; a line each where nothing is wrong."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from salign.data.checks.report import SHOWN, coverage, findings
+
+    console = console or Console()
+    table = Table("split", "label", title=f"{report.manifest.source}: {len(report.manifest)} images")
+    rows = coverage(report)
+    figures = [column for column in rows[0] if column not in ("split", "label")]
+    for column in figures:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(escape(row["split"]), escape(row["label"]), *(str(row[column]) for column in figures))
+    console.print(table)
+    for fault in report.faults[:SHOWN]:
+        console.print(f"[red]{escape(str(fault))}[/red]")
+    if len(report.faults) > SHOWN:
+        console.print(f"[red]and {len(report.faults) - SHOWN} more[/red]")
+    for bad, line in findings(report):
+        console.print(f"[{'red' if bad else 'green'}]{'✗' if bad else '✓'}[/] {escape(line)}", highlight=False)
 
 
 def coverage_table(manifest: Manifest) -> None:

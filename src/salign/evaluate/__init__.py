@@ -3,69 +3,57 @@
 What needs maps or a model is imported by its module: `agreement`, `annotators`, `consistency`, `reliance`.
 """
 
-from salign.evaluate.classification import (
-    accuracy,
-    auroc,
-    average_precision,
-    balanced_accuracy,
-    brier,
-    brier_macro,
-    ece,
-    one_vs_rest,
-)
-from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed
-from salign.evaluate.constant import Constant, constant_answer
-from salign.evaluate.delong import DeLong, delong
-from salign.evaluate.figures import choose_threshold, evaluate_predictions
-from salign.evaluate.multi_label import evaluate_multi_label
-from salign.evaluate.pad import (
-    acer,
-    apcer,
-    apcer_per_species,
-    bpcer,
-    bpcer_at_apcer,
-    eer,
-    reached_apcer,
-    threshold_at_apcer,
-    threshold_at_eer,
-)
-from salign.evaluate.predictions import PredictionsWriter, columns_for, read_predictions, validate
-from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from __future__ import annotations
 
-__all__ = [
-    "Comparison",
-    "Constant",
-    "DeLong",
-    "PredictionsWriter",
-    "accuracy",
-    "acer",
-    "apcer",
-    "apcer_per_species",
-    "auroc",
-    "average_precision",
-    "balanced_accuracy",
-    "bootstrap_counts",
-    "bpcer",
-    "bpcer_at_apcer",
-    "brier",
-    "brier_macro",
-    "choose_threshold",
-    "columns_for",
-    "compare",
-    "compare_images",
-    "constant_answer",
-    "delong",
-    "ece",
-    "eer",
-    "evaluate_multi_label",
-    "evaluate_predictions",
-    "holm",
-    "one_vs_rest",
-    "percentile_interval",
-    "reached_apcer",
-    "read_predictions",
-    "seeds_needed",
-    "threshold_at_apcer",
-    "threshold_at_eer",
-    "validate",
-]
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.evaluate.classification import (
+        accuracy as accuracy,
+        auroc as auroc,
+        average_precision as average_precision,
+        balanced_accuracy as balanced_accuracy,
+        brier as brier,
+        brier_macro as brier_macro,
+        ece as ece,
+        one_vs_rest as one_vs_rest,
+    )
+    from salign.evaluate.comparison import (
+        Comparison as Comparison,
+        compare as compare,
+        compare_images as compare_images,
+        holm as holm,
+        seeds_needed as seeds_needed,
+    )
+    from salign.evaluate.constant import Constant as Constant, constant_answer as constant_answer
+    from salign.evaluate.delong import DeLong as DeLong, delong as delong
+    from salign.evaluate.figures import (
+        choose_threshold as choose_threshold,
+        evaluate_predictions as evaluate_predictions,
+    )
+    from salign.evaluate.multi_label import evaluate_multi_label as evaluate_multi_label
+    from salign.evaluate.pad import (
+        acer as acer,
+        apcer as apcer,
+        apcer_per_species as apcer_per_species,
+        bpcer as bpcer,
+        bpcer_at_apcer as bpcer_at_apcer,
+        eer as eer,
+        reached_apcer as reached_apcer,
+        threshold_at_apcer as threshold_at_apcer,
+        threshold_at_eer as threshold_at_eer,
+    )
+    from salign.evaluate.predictions import (
+        PredictionsWriter as PredictionsWriter,
+        columns_for as columns_for,
+        read_predictions as read_predictions,
+        validate as validate,
+    )
+    from salign.evaluate.statistics import (
+        bootstrap_counts as bootstrap_counts,
+        percentile_interval as percentile_interval,
+    )
+
+lazy_index(__name__)

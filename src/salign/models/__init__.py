@@ -1,11 +1,16 @@
 """Networks that answer and show their evidence in one forward pass, and networks that predict human maps."""
 
-from salign.models.backbone import Backbone
-from salign.models.classifier import Classifier
-from salign.models.own import Wrapped, wrap
-from salign.models.saliency_net import SaliencyNet
-from salign.models.threshold import Threshold
+from __future__ import annotations
 
-load = Classifier.load
+from typing import TYPE_CHECKING
 
-__all__ = ["Backbone", "Classifier", "SaliencyNet", "Threshold", "Wrapped", "load", "wrap"]
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.models.backbone import Backbone as Backbone
+    from salign.models.classifier import Classifier as Classifier, load as load
+    from salign.models.own import Wrapped as Wrapped, wrap as wrap
+    from salign.models.saliency_net import SaliencyNet as SaliencyNet
+    from salign.models.threshold import Threshold as Threshold
+
+lazy_index(__name__)

@@ -194,3 +194,6 @@ def _with_threshold(config: dict[str, Any], threshold: Threshold | None) -> dict
         return config
     threshold.fits(config["classes"], multi_label=config.get("multi_label", False))
     return config | {"threshold": threshold.model_dump()}
+
+
+load = Classifier.load

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
@@ -69,8 +69,7 @@ def analyse_run(
     known = run.sets
     names = list(dict.fromkeys(known if sets is None else sets))
     for option, value, choices in (*(("set", name, known) for name in names), ("of", of, ["predicted", "true"])):
-        if value not in choices:
-            raise SalignError(f"unknown {option} {value!r}; there are {', '.join(choices)}.")
+        one_of(value, choices, option)
     if images < 1 or not names:
         raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
     folder = run.path / FOLDER

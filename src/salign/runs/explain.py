@@ -12,7 +12,7 @@ from rich.progress import track
 
 from salign.data.manifest import PROVENANCE
 from salign.data.reading.datamodule import collate
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.explain import EXPLAINERS
 from salign.files import check_output
 from salign.losses.labels import predicted_class, true_class
@@ -52,8 +52,7 @@ def explain_run(
         ("method", method, EXPLAINERS),
         ("of", of, ("predicted", "true")),
     ):
-        if value not in known:
-            raise SalignError(f"unknown {option} {value!r}; there are {', '.join(known)}.")
+        one_of(value, known, option)
     if run.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
     page = run.path / "explain" / f"{split}_{method}.html"

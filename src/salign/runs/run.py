@@ -9,7 +9,7 @@ import pandas as pd
 
 from salign.data.manifest import Fault, Manifest
 from salign.data.reading.dataset import SaliencyDataset
-from salign.errors import SalignError
+from salign.errors import one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
 from salign.files import replace_text
@@ -68,8 +68,7 @@ class Run(RunFolder):
             SalignError: there is no such set, or the manifest is gone or no longer holds it.
         """
         sets = {"train": self.prepared.train, **self.prepared.sets}
-        if name not in sets:
-            raise SalignError(f"{self.path} has no set {name!r}; there are {', '.join(sets)}.")
+        one_of(name, sets, f"{self.path}: set")
         return sets[name]
 
     def model(self) -> Any:

@@ -12,9 +12,10 @@ from PIL import Image
 from rich.console import Console
 from scipy import ndimage
 
+from salign.cli.show import print_report
 from salign.data.checks import report as check_report
 from salign.data.checks.check import check, check_file, find_faults
-from salign.data.checks.report import print_report, write_report_html
+from salign.data.checks.report import write_report_html
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading import image as image_module
 

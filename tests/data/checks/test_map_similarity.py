@@ -13,9 +13,9 @@ from PIL import Image
 from rich.console import Console
 from tests.references.map_similarity import cells, correlation, mean_correlation
 
+from salign.cli.show import print_report
 from salign.data.checks.check import check_file
 from salign.data.checks.map_similarity import MeanCorrelation, shuffled_correlation, standardised
-from salign.data.checks.report import print_report
 from salign.data.controls import shuffled
 from salign.data.manifest import Manifest
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from salign.errors import SalignError, nearest
+from salign.errors import SalignError, one_of
 
 if TYPE_CHECKING:
     from salign.annotations.annotated import Annotated
@@ -105,9 +105,7 @@ def annotation_format(name: str) -> Format:
     Raises:
         SalignError: there is none; the message names those there are.
     """
-    if name not in ANNOTATION_FORMATS:
-        hint = nearest(name, ANNOTATION_FORMATS)
-        raise SalignError(f"no format is called {name!r}; there are {', '.join(ANNOTATION_FORMATS)}{hint}")
+    one_of(name, ANNOTATION_FORMATS, "format of annotations")
     return ANNOTATION_FORMATS[name]
 
 

@@ -1,49 +1,30 @@
-"""A `Report` in words on the terminal, and as a sheet of pictures by which people judge their data."""
+"""A `Report` in words, and as a sheet of pictures by which people judge their data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from salign.data.checks.check import Report
 from salign.data.checks.duplicates import NearPair
 from salign.data.checks.map_similarity import ALIKE
 from salign.data.reading.image import read_image, read_saliency
 from salign.maps.render import overlay, thumbnail, to_picture
+from salign.moved import moved_names
 from salign.pages.sheet import SIDE, Section, Tile, write_sheet
 
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
+
 SHOWN = 24
-"""Tiles per section and faults printed; the rest is counted."""
+"""Tiles per section, and faults that are printed; the rest is counted."""
 SAMPLES = 4
 """Images shown per class."""
-
-
-def print_report(report: Report, console: Console | None = None) -> None:
-    """Print coverage, faults and findings; a line each where nothing is wrong."""
-    console = console or Console()
-    manifest = report.manifest
-    table = Table("split", "label", title=f"{manifest.source}: {len(manifest)} images")
-    rows = _coverage(report)
-    figures = [column for column in rows[0] if column not in ("split", "label")]
-    for column in figures:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(escape(row["split"]), escape(row["label"]), *(str(row[column]) for column in figures))
-    console.print(table)
-    for fault in report.faults[:SHOWN]:
-        console.print(f"[red]{escape(str(fault))}[/red]")
-    if len(report.faults) > SHOWN:
-        console.print(f"[red]and {len(report.faults) - SHOWN} more[/red]")
-    for bad, line in _findings(report):
-        console.print(f"[{'red' if bad else 'green'}]{'✗' if bad else '✓'}[/] {escape(line)}", highlight=False)
 
 
 def write_report_html(report: Report, path: Path | str) -> Path:
@@ -60,12 +41,12 @@ def write_report_html(report: Report, path: Path | str) -> Path:
             "Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
         ),
         *_map_sections(report),
-        Section("Images and maps", table=_coverage(report)),
+        Section("Images and maps", table=coverage(report)),
         Section("Maps per class", _MAPS_TEXT, table=_map_rows(report)),
         *_sample_sections(report),
     ]
-    findings = "\n".join(f"{'✗' if bad else '✓'} {line}" for bad, line in _findings(report))
-    return write_sheet(path, f"Data check: {report.manifest.source}", sections, intro=findings)
+    lines = "\n".join(f"{'✗' if bad else '✓'} {line}" for bad, line in findings(report))
+    return write_sheet(path, f"Data check: {report.manifest.source}", sections, intro=lines)
 
 
 _MAPS_TEXT = (
@@ -74,8 +55,8 @@ _MAPS_TEXT = (
 )
 
 
-def _findings(report: Report) -> list[tuple[bool, str]]:
-    """(whether it is bad, one line)."""
+def findings(report: Report) -> list[tuple[bool, str]]:
+    """What a person should know of a set, as pairs: whether it is bad, and a line that says it."""
     leaks, conflicts = report.differing("split"), report.differing("label")
     broken = len({fault.row for fault in report.faults})
     questions = report.manifest.questions()
@@ -125,7 +106,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _coverage(report: Report) -> list[dict[str, Any]]:
+def coverage(report: Report) -> list[dict[str, Any]]:
+    """Rows of a table: how many images of each split and label there are, and how many have a map."""
     rows: list[dict[str, Any]] = [
         {"split": split, "label": label, "images": images, "with map": mapped, "share": f"{share:.0%}"}
         for split, label, images, mapped, share in report.manifest.coverage().itertuples(index=False)

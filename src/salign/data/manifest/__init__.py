@@ -1,18 +1,26 @@
 """The manifest: which images there are, their labels, splits and maps."""
 
-from salign.data.manifest.provenance import CONFIDENCE, MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, map_columns
-from salign.data.manifest.table import ANSWER, COLUMNS, Fault, Manifest, ManifestError
+from __future__ import annotations
 
-__all__ = [
-    "ANSWER",
-    "COLUMNS",
-    "CONFIDENCE",
-    "MACHINE",
-    "ONE_PERSON",
-    "PROVENANCE",
-    "UNKNOWN",
-    "Fault",
-    "Manifest",
-    "ManifestError",
-    "map_columns",
-]
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.data.manifest.provenance import (
+        CONFIDENCE as CONFIDENCE,
+        MACHINE as MACHINE,
+        ONE_PERSON as ONE_PERSON,
+        PROVENANCE as PROVENANCE,
+        UNKNOWN as UNKNOWN,
+        map_columns as map_columns,
+    )
+    from salign.data.manifest.table import (
+        ANSWER as ANSWER,
+        COLUMNS as COLUMNS,
+        Fault as Fault,
+        Manifest as Manifest,
+        ManifestError as ManifestError,
+    )
+
+lazy_index(__name__)

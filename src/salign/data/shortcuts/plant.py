@@ -25,7 +25,7 @@ from salign.data.manifest.file_names import file_key
 from salign.data.manifest.image_files import stem
 from salign.data.reading.image import read_image, read_saliency
 from salign.data.shortcuts.marks import MOST_CLASSES, SIDES, Kind, mark
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.files import check_output
 from salign.maps.tensor_ops import resize
 
@@ -129,8 +129,7 @@ def free_places(free: Mask, size: tuple[int, int]) -> Mask:
 
 
 def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, float], size: float) -> None:
-    if kind not in get_args(Kind):
-        raise SalignError(f"no shortcut is called {kind!r}; there are {', '.join(get_args(Kind))}")
+    one_of(kind, get_args(Kind), "kind of shortcut")
     if set(correlation) != set(manifest.splits):
         raise SalignError(
             f"a correlation is needed for each split of {manifest.source} ({', '.join(manifest.splits)}) and no other; "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.evaluate.classification import accuracy, auroc, balanced_accuracy, one_vs_rest
 from salign.evaluate.comparison import compare_images
 from salign.evaluate.predictions import classes_of, probabilities_of
@@ -92,9 +92,7 @@ def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: 
     if metric in _OF_ANSWERS:
         one, two = one.argmax(2), two.argmax(2)
         return compare_images(one, two, labels, _OF_ANSWERS[metric], generator=generator, resamples=resamples)
-    if metric != "auroc":
-        known = ", ".join([*_OF_ANSWERS, "auroc"])
-        raise SalignError(f"no interval over images is known for {metric!r}; there are {known}")
+    one_of(metric, [*_OF_ANSWERS, "auroc"], "metric with an interval over images")
     if len(first.classes) == 2:
         return compare_images(one[..., 1], two[..., 1], labels, auroc, generator=generator, resamples=resamples)
     each = partial(one_vs_rest, auroc)

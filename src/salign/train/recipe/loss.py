@@ -63,7 +63,7 @@ class LossRecipe(BaseModel):
         for key, (name, _) in self._earlier_names().items():
             if given.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
-        if torch and not faults:
+        if torch and not faults and self.model_fields_set:  # of a loss that a recipe says nothing of all is known
             try:
                 taught = "teacher" in self.build().needs
             except SalignError as error:

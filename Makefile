@@ -8,12 +8,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick quick-tests check docs clean
+.PHONY: help demo test quick quick-tests all-tests check docs clean
 
 help:
 	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
 	@echo "make test   install into .venv, then run every check and test (about 15 min on 2 cores)"
-	@echo "make quick  the same without the slow tests"
+	@echo "make quick  the same without the slow tests (about 4 min)"
 	@echo "make docs   write the generated pages of docs/"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -36,12 +36,12 @@ check: $(VENV)/.installed-dev
 quick-tests: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"
 
-# Types are checked beside the tests: on one processor, mypy takes a minute.
-quick: $(VENV)/.installed-dev
-	$(MAKE) --jobs 2 check quick-tests
+all-tests: $(VENV)/.installed-dev
+	$(PYTEST)
 
-test: quick
-	$(PYTEST) -m slow
+# Types are checked beside the tests: mypy takes one processor for most of a minute.
+quick test: $(VENV)/.installed-dev
+	$(MAKE) --jobs 2 check $(if $(filter quick,$@),quick,all)-tests
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

@@ -207,29 +207,31 @@ def test_two_nodes_of_a_cluster_one_killed_give_the_same_figures(
 
     study, folder = undisturbed
     again = StudyFolder.of(study, tmp_path)
+    over = threading.Event()
+
+    def kill_the_second_at_work() -> None:
+        while not over.wait(0.05):
+            if len(list(again.runs.glob("*/metrics.csv"))) >= 2:
+                raylet.kill()
+                return
+
+    killer = threading.Thread(target=kill_the_second_at_work)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
-        killer = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import os, sys, time, pathlib\n"
-                "while len(list(pathlib.Path(sys.argv[2]).glob('*/metrics.csv'))) < 2: time.sleep(0.05)\n"
-                "os.kill(int(sys.argv[1]), 9)",
-                str(second.all_processes["raylet"][0].process.pid),
-                str(again.runs),
-            ]
-        )
+        raylet = second.all_processes["raylet"][0].process
+        killer.start()
         executor = RayExecutor(cluster.address)
         assert sum(node["Alive"] for node in ray.nodes()) == 2
         assert run_study(study, again, executor, progress=False) == []
-        assert killer.wait() == 0
+        killer.join(1)
         deadline = time.monotonic() + 60
         while sum(node["Alive"] for node in ray.nodes()) == 2 and time.monotonic() < deadline:
             time.sleep(0.5)
         assert sum(node["Alive"] for node in ray.nodes()) == 1
+        assert not killer.is_alive()
     finally:
+        over.set()
         ray.shutdown()
         cluster.shutdown()
     pd.testing.assert_frame_equal(figures(read_results(study, again)), figures(read_results(study, folder)))

@@ -105,6 +105,7 @@ def full(manifest) -> dict[str, Any]:
             "step_factor": 0.5,
             "select": "last",
             "ties": "first",
+            "trainable": "head",
             "device": "cpu",
             "precision": "bfloat16",
             "memory_format": "channels_last",
@@ -429,6 +430,7 @@ LEAVES = {
     "train.step_factor": 0.4,
     "train.select": "auroc",
     "train.ties": "last",
+    "train.trainable": "last_block",
     "train.device": "auto",
     "train.precision": "float32",
     "train.memory_format": "contiguous",
@@ -456,9 +458,11 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
-    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain})
+    train = {key: value for key, value in full(manifest)["train"].items() if key != "trainable"}
+    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain, "train": train})
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
+    assert content["train"].pop("trainable") == "all"
     assert content.pop("steps") == []
     assert content.pop("stages") == {}
     assert content["data"].pop("annotated_before_limit") is False

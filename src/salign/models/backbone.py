@@ -134,7 +134,10 @@ class Backbone(nn.Module):
             raw = self.net.forward_features(images)
             maps = self._to_maps(raw, (images.shape[2], images.shape[3]))
             return Output(self.net.forward_head(raw), maps, self._no_map)
-        features = self.features(images)
+        return self.from_features(self.features(images))
+
+    def from_features(self, features: Tensor) -> Output:
+        """`(B, C, h, w)` feature maps -> Output, by the head alone; a network with a proved map."""
         weight = self.net.get_classifier().weight if self.cam_kind == "linear" else None
         return Output(self.head(features), features, self.head, weight)
 

@@ -117,7 +117,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     note_inputs(run, given)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-    _train(final, run, data, task, device, progress)
+    _train(final, run, data, task, device, progress, say)
     run.remember(final, data)
     run.finish(_measure(run, device, progress))
 
@@ -132,17 +132,20 @@ def locked(run: Run) -> Iterator[None]:
     lock.unlink(missing_ok=True)
 
 
-def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool) -> None:
+def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:
     options = recipe.train
     steps = [step.build() for step in recipe.all_steps()]
     for step in steps:
         step.remember(len(data.train))
+    workers = recipe.data.workers
+    cache = run.path.parent / ".features"
+    train, val = task.cache(data.train, data.val, steps, cache, say, device=device, workers=workers)
     module = Training(task, steps, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
-        train=for_steps(data.train, steps),
-        val=data.val,
+        train=for_steps(train, steps),
+        val=val,
         batch_size=options.batch_size,
-        workers=recipe.data.workers,
+        workers=workers if train is data.train else 0,  # features need no other process
         seed=recipe.seed,
         sampling=recipe.data.sampling,
     )

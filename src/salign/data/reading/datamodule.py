@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
-from salign.data.reading.dataset import SaliencyDataset, SeededSampler
+from salign.data.reading.dataset import SaliencyDataset, SeededSampler, collate as collate
 from salign.errors import SalignError, one_of
 from salign.types import Batch
 
@@ -47,15 +47,9 @@ class _Batches(Dataset[Any]):
 
     def __getitems__(self, keys: Sequence[Any]) -> Batch | SalignError:
         try:
-            return collate([self.samples[key] for key in keys])
+            return self.samples.batch(keys)
         except SalignError as error:
             return error
-
-
-def collate(samples: Sequence[Batch]) -> Batch:
-    """Samples to a batch; a field that is None in all of them stays so."""
-    fields: Any = (None if field[0] is None else default_collate(list(field)) for field in zip(*samples, strict=True))
-    return Batch(*fields)
 
 
 class BatchLoader(DataLoader[Any]):

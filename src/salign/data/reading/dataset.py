@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.labels import multi_hot
@@ -103,6 +104,11 @@ class SaliencyDataset(Dataset[Batch]):
         return torch.from_numpy(self._labels.astype(np.float32 if self.manifest.multi_label else np.int64))
 
     @property
+    def seconds(self) -> np.ndarray:
+        """`(N,)` float32: how long people looked at each image, NaN where unknown."""
+        return self._seconds
+
+    @property
     def annotated(self) -> Tensor:
         """`(N,)` bool: whether a map is there, blank or not."""
         return torch.from_numpy(self.manifest.table["saliency"].notna().to_numpy(dtype=bool, copy=True))
@@ -119,6 +125,10 @@ class SaliencyDataset(Dataset[Batch]):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return self._sample(position)
+
+    def batch(self, keys: Sequence[int | tuple[int, int]]) -> Batch:
+        """Several samples, with the leading dimension; each key as for one."""
+        return collate([self[key] for key in keys])
 
     def _sample(self, i: int) -> Batch:
         image, saliency = self.transform(*self._read(i))
@@ -173,6 +183,12 @@ class SaliencyDataset(Dataset[Batch]):
         if self.map_change is not None:
             values = self.map_change(values, self.manifest.image_id(i))
         return image, values[None]
+
+
+def collate(samples: Sequence[Batch]) -> Batch:
+    """Samples to a batch; a field that is None in all of them stays so."""
+    fields: Any = (None if field[0] is None else default_collate(list(field)) for field in zip(*samples, strict=True))
+    return Batch(*fields)
 
 
 class SeededSampler(Sampler[tuple[int, int]]):

@@ -57,6 +57,9 @@ class TrainRecipe(TrainOptions):
     ties: Literal["first", "last"] = "last"
     """The run keeps the first or the last of several equally good epochs; where validation is too easy, the saliency
     term goes on teaching, so the last is better."""
+    trainable: Literal["all", "last_block", "head"] = "all"
+    """This part of the weights is trained: all, the last block and the head, or the head alone. The rest keeps its
+    weights and batch statistics. Features are computed once where only the head is trained and images stay the same."""
 
 
 class SaliencyTrainRecipe(TrainOptions):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from salign.data.reading.dataset import SaliencyDataset
 from salign.losses import LossTerms
 from salign.train.prepare import Prepared
+from salign.train.steps import Step
 from salign.types import Batch
 
 Say = Callable[[str], None]
@@ -59,6 +62,20 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def selection(cls, recipe: Any) -> Selection:
         """Which epoch is kept."""
+
+    def cache(
+        self,
+        train: SaliencyDataset,
+        val: SaliencyDataset,
+        steps: Sequence[Step],
+        folder: Path,
+        say: Say,
+        *,
+        device: str,
+        workers: int | str,
+    ) -> tuple[SaliencyDataset, SaliencyDataset]:
+        """What the network is given: what is the same in every epoch may be computed once, into `folder`."""
+        return train, val
 
     @abstractmethod
     def forward(self, batch: Batch) -> LossTerms:

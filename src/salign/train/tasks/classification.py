@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -15,13 +17,17 @@ from torchmetrics.classification import (
 )
 
 from salign.class_names import SEPARATOR
+from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
 from salign.losses import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropy
 from salign.models import Classifier
+from salign.train.features import HeadOnly, cached
+from salign.train.frozen import Trainable, freeze, stay_frozen
 from salign.train.guidance import tell_guidance
 from salign.train.prepare import Prepared, balanced_weights, class_counts, of_machines
 from salign.train.recipe import ClassifyRecipe, LossRecipe
+from salign.train.steps import Step
 from salign.train.tasks.base import Say, Selection, Task
 from salign.train.teacher import load_teacher
 from salign.types import Batch
@@ -36,12 +42,16 @@ class Classification(Task):
     Args:
         classifier: the network.
         loss: a member of `LOSSES`.
+        trainable: which weights learn: "all", "last_block" (and the head), or "head".
     """
 
-    network: Classifier
+    network: Classifier | HeadOnly
 
-    def __init__(self, classifier: Classifier, loss: Loss) -> None:
+    def __init__(self, classifier: Classifier, loss: Loss, trainable: Trainable = "all") -> None:
         super().__init__()
+        self.trainable = trainable
+        self.frozen = () if trainable == "all" else freeze(classifier.backbone.net, trainable)
+        stay_frozen(self.frozen)
         self.network, self.loss, self.image_size = classifier, loss, classifier.image_size
         classes = len(classifier.classes)
         self.collected = MetricCollection(
@@ -68,7 +78,7 @@ class Classification(Task):
             seed=recipe.seed,
         )
         _tell_network(classifier, recipe, say)
-        return cls(classifier, loss)
+        return cls(classifier, loss, recipe.train.trainable)
 
     @classmethod
     def rows(cls, recipe: ClassifyRecipe, data: Prepared, say: Say) -> Prepared:
@@ -81,6 +91,43 @@ class Classification(Task):
         """The best of validation by a metric, or the last."""
         options = recipe.train
         return Selection(None if options.select == "last" else f"val/{options.select}", options.ties, lowest=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As for every module, but what does not learn stays in evaluation mode."""
+        super().train(mode)
+        stay_frozen(self.frozen)
+        return self
+
+    def cache(
+        self,
+        train: SaliencyDataset,
+        val: SaliencyDataset,
+        steps: Sequence[Step],
+        folder: Path,
+        say: Say,
+        *,
+        device: str,
+        workers: int | str,
+    ) -> tuple[SaliencyDataset, SaliencyDataset]:
+        """Features instead of images, where only the head learns and nothing else asks for the images."""
+        classifier = self.network
+        if self.trainable != "head" or not isinstance(classifier, Classifier):
+            return train, val
+        looks = ", ".join(sorted(self.loss.needs & {"second_view", "input_gradient", "teacher"}))
+        reasons = {
+            "data.augment changes the images": getattr(train.transform, "augment", "none") != "none",
+            "steps change the images": bool(steps),
+            f"the loss needs the images ({looks})": bool(looks),
+            "model.cam is none": classifier.backbone.cam_kind == "none",
+        }
+        if reason := next((words for words, holds in reasons.items() if holds), None):
+            say(f"  features are computed anew in each epoch: {reason}")
+            return train, val
+        say(f"  only the head learns: the features of each image are computed once, into {folder}")
+        train = cached(classifier, train, folder, maps=self.loss.guided, device=device, workers=workers)
+        val = cached(classifier, val, folder, maps=False, device=device, workers=workers)
+        self.network = HeadOnly(classifier.to(device))
+        return train, val
 
     def begin_epoch(self, epoch: int) -> None:
         """Tell the loss."""

@@ -1,0 +1,63 @@
+"""Which weights of a classifier learn: all of them, the last block and the head, or the head alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from torch import nn
+
+from salign.checks import choice
+from salign.errors import SalignError
+from salign.models.heads import head_parts
+
+Trainable = Literal["all", "last_block", "head"]
+
+
+def freeze(net: Any, trainable: Trainable) -> tuple[nn.Module, ...]:
+    """Take the gradient from the weights of a timm network that are not to learn.
+
+    The last block is the last that timm lists in `feature_info`; what the network applies after it learns, too.
+
+    Args:
+        net: the network.
+        trainable: "all", "last_block" (and the head) or "head".
+
+    Returns:
+        The modules that learn nothing. They stay in evaluation mode, so that batch norm neither learns from the images
+        nor normalises by the batch; see `stay_frozen`.
+
+    Raises:
+        SalignError: timm does not say which the last block is.
+    """
+    choice("trainable", trainable, Trainable)
+    if trainable == "all":
+        return ()
+    learns = {weight for part in head_parts(net) for weight in part.parameters()}
+    if trainable == "last_block":
+        block = _last_block(net)
+        names = [name for name, _ in net.named_parameters()]
+        first = next(number for number, name in enumerate(names) if name.startswith(f"{block}."))
+        learns |= set(list(net.parameters())[first:])
+    for weight in net.parameters():
+        weight.requires_grad_(weight in learns)
+    return tuple(part for part in net.modules() if (own := list(part.parameters())) and not learns & set(own))
+
+
+def stay_frozen(parts: Iterable[nn.Module]) -> None:
+    """Put frozen modules back into evaluation mode, after the network was put into training mode."""
+    for part in parts:
+        part.eval()
+
+
+def _last_block(net: Any) -> str:
+    """The name of the module that timm takes the last feature maps from."""
+    listed = [entry["module"] for entry in getattr(net, "feature_info", None) or ()]
+    known = {name.rpartition(".")[0] for name, _ in net.named_parameters()}
+    block = next((name for name in reversed(listed) if any(f"{each}.".startswith(f"{name}.") for each in known)), None)
+    if block is None:
+        raise SalignError(
+            f"train.trainable: timm does not say which the last block of {type(net).__name__} is. Take head or all, or "
+            "a backbone that says it (resnet, efficientnet, convnext, swin, vit)."
+        )
+    return str(block)

@@ -64,11 +64,9 @@ def write_shapes(path: Path, lines: Iterable[str], **about: object) -> Path:
         lines: the entries.
         about: what stands before them, such as the `study`.
     """
-    head = ", ".join(
-        f"{json.dumps(key)}: {json.dumps(value)}" for key, value in {"salign": __version__, **about}.items()
-    )
+    head = json.dumps({"salign": __version__, **about}).removesuffix("}")
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write(f'{{{head}, "annotations": [')
+        file.write(f'{head}, "annotations": [')
         for number, line in enumerate(lines):
             file.write((",\n" if number else "\n") + line)
         file.write("\n]}\n")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from salign.errors import SalignError, nearest
+from salign.moved import moved_names
 from salign.readers import parse_yaml, read_yaml
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -142,10 +146,10 @@ def validated(model: type[_Model], content: Any, source: str, *, files: bool = F
         model.model_validate(content, context=Pass(torch=False, files=files))
         return model.model_validate(content)
     except ValidationError as error:
-        raise SalignError(explained(error, model, source)) from error
+        raise SalignError(explain_faults(error, model, source)) from error
 
 
-def explained(error: ValidationError, model: Any, source: str) -> str:
+def explain_faults(error: ValidationError, model: Any, source: str) -> str:
     """Everything that pydantic found wrong with a `model`, a line each: where, what, and what was probably meant."""
     lines = [f"  {_explain(fault, model)}" for fault in error.errors()]
     return "\n".join([f"{source}: {len(lines)} fault(s)", *lines])

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+from salign.moved import MOVED_NAMES, moved_names
+
 T = TypeVar("T")
 
 
@@ -55,6 +57,8 @@ class _Index(ModuleType):
             return getattr(importlib.import_module(self._homes[name]), name)
         if not name.startswith("_") and importlib.util.find_spec(f"{self.__name__}.{name}") is not None:
             return importlib.import_module(f"{self.__name__}.{name}")
+        if name in MOVED_NAMES.get(self.__name__, {}):
+            return moved_names(self.__name__)(name)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(self.__all__)}")
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -54,6 +54,7 @@ MOVED = {
     "salign.data.tables": "salign.data.manifest.text_table",
     "salign.data.transforms": "salign.data.reading.transforms",
     "salign.explain.gallery": "salign.pages.gallery",
+    "salign.models.places": "salign.models.layout",
     "salign.maps.page": "salign.pages.page",
     "salign.maps.sheet": "salign.pages.sheet",
     "salign.train.analyse": "salign.runs.analyse",
@@ -80,13 +81,24 @@ MOVED_NAMES = {
     },
     "salign.data.settling": {"drawn": "salign.annotations.draw"},
     "salign.data.shape_files": {"read_marked": "salign.annotations.read"},
+    "salign.config": {"explained": "salign.config:explain_faults"},
+    "salign.data.deduplicating": {"Kept": "salign.data.checks.deduplicate:Deduplication"},
+    "salign.evaluate.annotators": {"normalised": "salign.evaluate.annotators:normalise"},
+    "salign.evaluate.comparison": {"words": "salign.evaluate.comparison:describe"},
+    "salign.evaluate.ranking": {"as_asked": "salign.evaluate.ranking:match_weights"},
+    "salign.losses": {
+        "blended": "salign.losses.viser:blend_terms",
+        "decomposed": "salign.losses.decomposition:decompose",
+        "kept_and_destroyed": "salign.losses.sage:keep_and_destroy",
+    },
+    "salign.models.running": {"running_statistics_kept": "salign.models.running:keep_running_statistics"},
     "salign.types": {
         "SEPARATOR": "salign.class_names",
         "SalignError": "salign.errors",
         "names_in": "salign.class_names",
     },
 }
-"""Module -> the names that moved out of it, and where they are now."""
+"""Module -> the names that it had, and where they are now: `module`, or `module:name` for another name."""
 
 
 class _Alias(Loader):
@@ -129,11 +141,11 @@ def moved_names(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module out of which names moved: it finds them, with a DeprecationWarning."""
 
     def get(name: str) -> Any:
-        home = MOVED_NAMES[module].get(name)
-        if home is None:
+        if name not in MOVED_NAMES[module]:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        message = f"{module}.{name} is {home}.{name} now; the old name goes with version 0.3"
+        home, _, new = MOVED_NAMES[module][name].partition(":")
+        message = f"{module}.{name} is {home}.{new or name} now; the old name goes with version 0.3"
         warnings.warn(message, DeprecationWarning, 2)
-        return getattr(importlib.import_module(home), name)
+        return getattr(importlib.import_module(home), new or name)
 
     return get

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, iou
-from salign.evaluate.annotators import against_annotators, ceiling, normalised
+from salign.evaluate.annotators import against_annotators, ceiling, normalise
 from salign.maps import resize
 
 
@@ -50,18 +50,18 @@ def test_ceiling_is_one_for_equal_people_and_falls_with_their_noise() -> None:
 
 
 def test_the_share_of_the_ceiling_is_a_ratio_of_means_over_the_images_that_have_both() -> None:
-    assert normalised([0.2, 0.4], [0.5, 1.0]) == pytest.approx(0.6 / 1.5)
-    assert normalised([0.2, math.nan, 0.9], [0.5, 1.0, math.nan]) == pytest.approx(0.4)
-    assert math.isnan(normalised([0.3], [-0.1]))
-    assert math.isnan(normalised([], []))
+    assert normalise([0.2, 0.4], [0.5, 1.0]) == pytest.approx(0.6 / 1.5)
+    assert normalise([0.2, math.nan, 0.9], [0.5, 1.0, math.nan]) == pytest.approx(0.4)
+    assert math.isnan(normalise([0.3], [-0.1]))
+    assert math.isnan(normalise([], []))
 
 
 def test_a_model_that_knows_the_shared_core_reaches_the_ceiling_of_noisy_people() -> None:
     core, humans = people(4, 1, 0.0)[0], people(4, 8, 1.0)
-    share = normalised([against_annotators(core, humans, "spearman")], [ceiling(humans, "spearman")])
+    share = normalise([against_annotators(core, humans, "spearman")], [ceiling(humans, "spearman")])
     assert 1.0 < share < 1.3  # above 1, since the mean of seven people is still noisy
     noise = torch.rand(12, 12, generator=torch.Generator().manual_seed(5))
-    assert normalised([against_annotators(noise, humans, "spearman")], [ceiling(humans, "spearman")]) < 0.2
+    assert normalise([against_annotators(noise, humans, "spearman")], [ceiling(humans, "spearman")]) < 0.2
 
 
 def test_an_unknown_metric_is_refused() -> None:

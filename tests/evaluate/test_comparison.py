@@ -14,7 +14,7 @@ from scipy import stats
 from references import comparison as slow
 from salign.errors import SalignError
 from salign.evaluate import accuracy, auroc, one_vs_rest
-from salign.evaluate.comparison import Comparison, compare, compare_images, holm, seeds_needed, words
+from salign.evaluate.comparison import Comparison, compare, compare_images, describe, holm, seeds_needed
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -331,4 +331,4 @@ def comparison(**changes: float) -> Comparison:
     ],
 )  # fmt: skip
 def test_words(changes: dict, points: bool, said: str) -> None:
-    assert words(comparison(**changes), "accuracy", points) == said
+    assert describe(comparison(**changes), "accuracy", points) == said

@@ -18,7 +18,9 @@ def test_one_class_for_every_image_is_a_constant_answer_whose_scores_may_still_d
     assert found.images == 3
     assert found.spread == pytest.approx(0.35)
     assert not found.blind
-    assert found.words(["cat", "dog"]) == "all 3 images are called cat, with probabilities that differ by at most 0.35"
+    assert (
+        found.describe(["cat", "dog"]) == "all 3 images are called cat, with probabilities that differ by at most 0.35"
+    )
 
 
 def test_probabilities_that_hardly_differ_tell_no_images_apart() -> None:
@@ -61,11 +63,11 @@ def test_where_images_may_have_several_labels_the_answer_is_a_set_of_classes() -
     found = constant_answer([[0.9, 0.8, 0.1], [0.6, 0.7, 0.2]], [[1, 0, 0], [0, 0, 0]], multi_label=True)
     assert found is not None
     assert found.answer == (0, 1)
-    assert found.words(["a", "b", "c"]).startswith("all 2 images are called a, b, with")
+    assert found.describe(["a", "b", "c"]).startswith("all 2 images are called a, b, with")
     nothing = constant_answer([[0.1, 0.2], [0.3, 0.4]], multi_label=True)
     assert nothing is not None
     assert nothing.answer == ()
-    assert nothing.words(["a", "b"]).startswith("all 2 images are called none of the classes, with")
+    assert nothing.describe(["a", "b"]).startswith("all 2 images are called none of the classes, with")
 
 
 @pytest.mark.parametrize(

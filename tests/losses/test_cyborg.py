@@ -14,7 +14,7 @@ from torch import Tensor
 from references import cyborg as slow
 from salign.errors import SalignError
 from salign.losses import Cyborg, cross_entropy, cyborg, saliency_distance
-from salign.losses.cyborg import asked_classes
+from salign.losses.cyborg import choose_classes
 from salign.maps import min_max
 from salign.types import Batch, Output
 
@@ -237,9 +237,9 @@ class TestModule:
 
     def test_predicted_class_is_a_choice_not_a_path_for_gradients(self) -> None:
         logits = torch.tensor([[1.0, 3.0], [2.0, 0.0]])
-        assert asked_classes(logits, torch.tensor([0, 0]), "predicted").tolist() == [1, 0]
-        assert asked_classes(logits, torch.tensor([0, 1]), "true").tolist() == [0, 1]
-        assert asked_classes(logits, torch.tensor([0, 1]), "true_vs_rest").tolist() == [[1.0, -1.0], [-1.0, 1.0]]
+        assert choose_classes(logits, torch.tensor([0, 0]), "predicted").tolist() == [1, 0]
+        assert choose_classes(logits, torch.tensor([0, 1]), "true").tolist() == [0, 1]
+        assert choose_classes(logits, torch.tensor([0, 1]), "true_vs_rest").tolist() == [[1.0, -1.0], [-1.0, 1.0]]
 
     @pytest.mark.parametrize(("ramp", "shares"), [(0, [1, 1, 1, 1]), (1, [0.5, 1, 1, 1]), (3, [0.25, 0.5, 0.75, 1.0])])
     def test_ramp_grows_to_the_full_weight(self, ramp: int, shares: list[float]) -> None:

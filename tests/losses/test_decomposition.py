@@ -14,7 +14,7 @@ from torchvision.models import googlenet
 import pixels
 from references import decomposition as slow
 from salign.errors import SalignError
-from salign.losses import LOSSES, decomposed
+from salign.losses import LOSSES, decompose
 from salign.models import Classifier, wrap
 
 NETWORKS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -41,7 +41,7 @@ def small() -> nn.Sequential:
 def test_equals_the_rules_in_loops(hard: bool) -> None:
     network, images, region = small(), random_region(2, 3, 8, 8) * 4 - 2, random_region(2, 8, 8, seed=1)
     region = region.round() if hard else region
-    part, rest = decomposed(network, images, region)
+    part, rest = decompose(network, images, region)
     weights = [parameter.detach().numpy() for parameter in network.parameters()]
     for image, share, *found in zip(images.numpy(), region.numpy(), part, rest, strict=True):
         pair = (image * share, image * (1 - share))
@@ -58,7 +58,7 @@ def test_gradcheck() -> None:
 
     def both(images: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
         put = dict(zip(names, weights, strict=True))
-        return decomposed(lambda x: torch.func.functional_call(network, put, (x,)), images, region)
+        return decompose(lambda x: torch.func.functional_call(network, put, (x,)), images, region)
 
     assert torch.autograd.gradcheck(both, leaves)
 
@@ -75,9 +75,7 @@ def test_the_parts_add_up_to_the_logits_and_reach_every_layer(name: str, trainin
             nn.init.normal_(module.bias, 0, 0.1, generator=generator)
             nn.init.normal_(module.weight, 1, 0.1, generator=generator)
     images = torch.rand(4, 3, size, size, generator=generator)
-    part, rest = decomposed(
-        lambda x: classifier.again(x).logits, images, torch.rand(4, size, size, generator=generator)
-    )
+    part, rest = decompose(lambda x: classifier.again(x).logits, images, torch.rand(4, size, size, generator=generator))
     assert torch.allclose(part + rest, classifier.again(images).logits, rtol=1e-5, atol=1e-5)
     assert min(part.abs().max(), rest.abs().max()) > 1e-4
     part.square().sum().backward()
@@ -90,19 +88,19 @@ def test_a_wrapped_network_is_decomposed_too() -> None:
     net = googlenet(num_classes=3, aux_logits=False, init_weights=False)
     network = wrap(net, features="inception5b", head="fc", image_size=64, mean=(0.4, 0.5, 0.6)).eval()
     images = random_region(2, 3, 64, 64).float()
-    part, rest = decomposed(lambda x: network(x).logits, images, random_region(2, 64, 64, seed=1).float())
+    part, rest = decompose(lambda x: network(x).logits, images, random_region(2, 64, 64, seed=1).float())
     assert torch.allclose(part + rest, network(images).logits, atol=1e-5)
 
 
 def test_nothing_of_the_image_lies_outside_of_all_of_it() -> None:
     images, everywhere = random_region(2, 3, 8, 8) * 4 - 2, torch.ones(2, 8, 8).double()
-    part, rest = decomposed(small(), images, everywhere)
+    part, rest = decompose(small(), images, everywhere)
     assert torch.allclose(part, small()(images))
     assert rest.abs().max() < 1e-12
-    part, rest = decomposed(small(), images, 0 * everywhere)
+    part, rest = decompose(small(), images, 0 * everywhere)
     assert torch.allclose(rest, small()(images))
     assert part.abs().max() < 1e-12
-    part, rest = decomposed(small(), 0 * images, everywhere)  # nothing anywhere: the biases are left, half and half
+    part, rest = decompose(small(), 0 * images, everywhere)  # nothing anywhere: the biases are left, half and half
     assert torch.allclose(part + rest, small()(0 * images))
     assert part.abs().min() > 1e-3
 
@@ -110,7 +108,7 @@ def test_nothing_of_the_image_lies_outside_of_all_of_it() -> None:
 def test_without_kinks_and_biases_it_is_the_network_of_the_region_alone() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 3, bias=False))
     images, region = random_region(2, 3, 8, 8), random_region(2, 8, 8, seed=1)
-    part, rest = decomposed(network.double(), images, region)
+    part, rest = decompose(network.double(), images, region)
     assert torch.allclose(part, network(images * region[:, None]))
     assert torch.allclose(rest, network(images * (1 - region[:, None])))
 
@@ -130,8 +128,8 @@ def test_batch_norm_is_the_convolution_that_its_statistics_make(training: bool, 
         weight, bias = (norm.weight, norm.bias) if affine else (torch.ones(3), torch.zeros(3))
         same.weight[:] = (weight / (variance + norm.eps).sqrt()).view(3, 1, 1, 1)
         same.bias[:] = bias - mean * same.weight.flatten()
-    found = decomposed(lambda x: norm(x).flatten(1), images, region)
-    expected = decomposed(lambda x: same(x).flatten(1), images, region)
+    found = decompose(lambda x: norm(x).flatten(1), images, region)
+    expected = decompose(lambda x: same(x).flatten(1), images, region)
     for mine, theirs in zip(found, expected, strict=True):
         assert torch.allclose(mine, theirs)
 
@@ -139,7 +137,7 @@ def test_batch_norm_is_the_convolution_that_its_statistics_make(training: bool, 
 def test_the_image_is_normalised_before_it_is_cut() -> None:
     """So black pixels, too, belong to the region by its share."""
     images, region = torch.zeros(1, 3, 4, 4), random_region(1, 4, 4).float()
-    part, _ = decomposed(lambda x: ((x - 0.5) / 0.25).mean((2, 3)), images, region)
+    part, _ = decompose(lambda x: ((x - 0.5) / 0.25).mean((2, 3)), images, region)
     assert torch.allclose(part, (-2 * region).mean().expand(1, 3))
 
 
@@ -152,14 +150,14 @@ def test_changes_in_place_are_seen_where_they_are_seen_in_the_network() -> None:
         return kept.flatten(1)
 
     images, region = random_region(2, 3, 4, 4) - 0.5, random_region(2, 4, 4, seed=1)
-    part, rest = decomposed(network, images.clone(), region)
+    part, rest = decompose(network, images.clone(), region)
     assert torch.allclose(part + rest, network(images.clone()))
     assert torch.allclose(part, network(images * region[:, None]))
 
 
 def test_dropout_takes_the_same_places_from_both() -> None:
     images, region = random_region(2, 3, 8, 8) + 1, torch.full((2, 8, 8), 0.25)
-    part, rest = decomposed(lambda x: functional.dropout(x, 0.5).flatten(1), images, region)
+    part, rest = decompose(lambda x: functional.dropout(x, 0.5).flatten(1), images, region)
     assert torch.equal(part == 0, rest == 0)
     assert 0.3 < (part == 0).float().mean() < 0.7
     assert torch.allclose(part * 3, rest)
@@ -177,7 +175,7 @@ def test_dropout_takes_the_same_places_from_both() -> None:
 )
 def test_what_has_no_rule_is_refused_by_name(name: str, network: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(SalignError, match=f"splits `{name}`.* Take such a backbone .*decomposes: head"):
-        decomposed(network, torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4))
+        decompose(network, torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4))
 
 
 def test_the_loss_penalises_what_comes_from_outside_of_the_region() -> None:
@@ -188,7 +186,7 @@ def test_the_loss_penalises_what_comes_from_outside_of_the_region() -> None:
     batch = pixels.random_batch()._replace(images=images, saliency=left)
     loss = LOSSES["cdep"](decomposes="network", weight=5.0)
     output = classifier(images)
-    outside, inside = decomposed(lambda x: classifier.again(x).logits, images, 1 - left[:, 0])
+    outside, inside = decompose(lambda x: classifier.again(x).logits, images, 1 - left[:, 0])
     expected = torch.stack([outside, inside]).softmax(0)[0][pixels.ANNOTATED].mean()
     assert loss(output, batch).parts["saliency"].item() == pytest.approx(expected.item(), abs=1e-6)
     optimiser, shares = torch.optim.SGD(classifier.parameters(), lr=0.05), []

@@ -12,7 +12,7 @@ from references import res as slow
 from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.losses.res import certain, res_distance
-from salign.losses.smoothing import convolved, gaussian
+from salign.losses.smoothing import convolve, gaussian
 from salign.models import Classifier
 from salign.train.module import Training
 from salign.train.tasks import Classification
@@ -77,7 +77,7 @@ def test_open_cells_are_met_by_the_smoothing_alone() -> None:
 
 
 def test_convolution_keeps_a_constant_map_up_to_its_edges() -> None:
-    assert torch.allclose(convolved(torch.full((2, 3, 5), 0.7), gaussian()), torch.tensor(0.7))
+    assert torch.allclose(convolve(torch.full((2, 3, 5), 0.7), gaussian()), torch.tensor(0.7))
 
 
 @both

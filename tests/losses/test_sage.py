@@ -10,7 +10,7 @@ import torch
 
 from references import sage as slow
 from salign.errors import SalignError
-from salign.losses import LOSSES, jensen_shannon, kept_and_destroyed, saliency_triplet
+from salign.losses import LOSSES, jensen_shannon, keep_and_destroy, saliency_triplet
 from second_look import SIZE, Small, make_batch, maps_of
 
 COUNTS = torch.tensor([True, True, False, True, False])
@@ -66,7 +66,7 @@ def test_the_copies_keep_and_destroy_the_region_and_leave_images_without_one() -
     batch = make_batch()
     region = torch.zeros(5, SIZE, SIZE)
     region[:4, 2:6, 2:6] = 0.5
-    kept, destroyed, counts = kept_and_destroyed(batch.images, region, batch.annotated, sigma=2.0)
+    kept, destroyed, counts = keep_and_destroy(batch.images, region, batch.annotated, sigma=2.0)
     assert counts.tolist() == [True, True, False, True, False]
     for i in (0, 1, 3):
         assert torch.equal(kept[i, :, 2:6, 2:6], batch.images[i, :, 2:6, 2:6])

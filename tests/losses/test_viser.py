@@ -10,7 +10,7 @@ from guided_case import ANNOTATED, case, figures, made, slow_maps
 from references import viser as slow
 from salign.errors import SalignError
 from salign.losses import LOSSES, cross_entropy
-from salign.losses.viser import blended, smoothed_distance
+from salign.losses.viser import blend_terms, smoothed_distance
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -25,7 +25,7 @@ def test_gradcheck() -> None:
     ce = torch.tensor(0.7).double().requires_grad_()
 
     def total(cams: Tensor, ce: Tensor) -> Tensor:
-        return blended(ce, smoothed_distance(cams, human))[0]
+        return blend_terms(ce, smoothed_distance(cams, human))[0]
 
     assert torch.autograd.gradcheck(total, (cams.double().requires_grad_(), ce))
 
@@ -44,11 +44,11 @@ def test_alpha_pushes_maps_away_while_the_answer_is_much_worse_than_the_map(apar
     """Unless it is detached: the gradient by the distance changes its sign at sqrt(2) - 1 times the cross-entropy."""
     ce = torch.tensor(1.0)
     attached, detached = torch.tensor([apart] * 2).requires_grad_().unbind()
-    (by_attached,) = torch.autograd.grad(blended(ce, attached)[0], attached)
-    (by_detached,) = torch.autograd.grad(blended(ce, detached, detach=True)[0], detached)
+    (by_attached,) = torch.autograd.grad(blend_terms(ce, attached)[0], attached)
+    (by_detached,) = torch.autograd.grad(blend_terms(ce, detached, detach=True)[0], detached)
     assert by_attached.item() * sign > 0.01
     assert by_detached.item() == pytest.approx(apart / (1 + apart), rel=1e-5)
-    assert blended(ce, attached)[0].item() == pytest.approx(slow.blended(1.0, apart), rel=1e-6)
+    assert blend_terms(ce, attached)[0].item() == pytest.approx(slow.blend_terms(1.0, apart), rel=1e-6)
 
 
 @pytest.mark.parametrize("cam_class", ["true", "predicted"])
@@ -61,7 +61,7 @@ def test_the_module_takes_the_class_asked_for(cam_class: str) -> None:
     terms = LOSSES["viser"](cam_class=cam_class)(output, batch)
     total, ce, term = figures(terms)
     assert term == pytest.approx(apart, abs=1e-6)
-    assert total == pytest.approx(slow.blended(ce, apart), rel=1e-5)
+    assert total == pytest.approx(slow.blend_terms(ce, apart), rel=1e-5)
     assert terms.parts["share"].item() == pytest.approx(apart / (ce + apart), rel=1e-4)
     with pytest.raises(SalignError, match="cam_class: expected true or predicted, got 'all'"):
         LOSSES["viser"](cam_class="all")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from salign.config import Section, explained, read_values
+from salign.config import Section, explain_faults, read_values
 from salign.data.manifest.folder_layout import Folders
 from salign.errors import SalignError
 
@@ -166,7 +166,7 @@ class Study(Section):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise SalignError(explained(error, cls, source)) from error
+            raise SalignError(explain_faults(error, cls, source)) from error
 
     @property
     def asked(self) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from salign.checks import tensors
 from salign.evaluate.agreement import Metric, metric_of
+from salign.moved import moved_names
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
 
 
 def against_annotators(model: Tensor, humans: Tensor, metric: str | Metric) -> float:
@@ -46,7 +51,7 @@ def ceiling(humans: Tensor, metric: str | Metric) -> float:
     return float(metric_of(metric)(rest, people).nanmean())
 
 
-def normalised(against: Iterable[float], ceilings: Iterable[float]) -> float:
+def normalise(against: Iterable[float], ceilings: Iterable[float]) -> float:
     """Agreement as a share of what people reach among themselves: 1 is as good as they are (used by Fel et al. 2022).
 
     The mean over images divided by the mean ceiling of the same images; a mean of ratios would be ruled by the images

@@ -19,10 +19,10 @@ from salign.errors import SalignError
 from salign.evaluate.ranking import (
     Array,
     Ranking,
-    as_asked,
     class_numbers,
     counts,
     finite,
+    match_weights,
     probabilities_in,
     ratio,
     yes_or_no,
@@ -47,7 +47,7 @@ def auroc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = No
         positive: `(N,)` bool.
         weights: `(R, N)` counts, or None.
     """
-    return as_asked(auroc_of(Ranking.of(scores, positive, weights)), weights)
+    return match_weights(auroc_of(Ranking.of(scores, positive, weights)), weights)
 
 
 def auroc_of(ranking: Ranking) -> Array:
@@ -61,7 +61,7 @@ def average_precision(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike
 
     NaN without positives, and also without negatives, where it would be 1 whatever the model says.
     """
-    return as_asked(average_precision_of(Ranking.of(scores, positive, weights)), weights)
+    return match_weights(average_precision_of(Ranking.of(scores, positive, weights)), weights)
 
 
 def average_precision_of(ranking: Ranking) -> Array:
@@ -78,7 +78,7 @@ def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None 
     """Share of the `(N,)` images whose predicted class number is the label."""
     right = _right(predicted, labels)
     times = counts(weights, len(right))
-    return as_asked(ratio(times @ right, times.sum(1)), weights)
+    return match_weights(ratio(times @ right, times.sum(1)), weights)
 
 
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -87,8 +87,8 @@ def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLik
     times = counts(weights, len(right))
     members = truth[:, None] == np.unique(truth)
     if members.shape[1] < 2:
-        return as_asked(np.full(len(times), np.nan), weights)
-    return as_asked(ratio(times @ (members & right[:, None]), times @ members).mean(1), weights)
+        return match_weights(np.full(len(times), np.nan), weights)
+    return match_weights(ratio(times @ (members & right[:, None]), times @ members).mean(1), weights)
 
 
 def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -98,7 +98,7 @@ def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | No
         raise SalignError(f"expected (N,) probabilities and (N,) labels; got {probability.shape} and {truth.shape}")
     squared = (probability - truth) ** 2
     times = counts(weights, len(squared))
-    return as_asked(ratio(times @ squared, times.sum(1)), weights)
+    return match_weights(ratio(times @ squared, times.sum(1)), weights)
 
 
 def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -107,7 +107,7 @@ def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
     truth = class_numbers(labels, "labels", *table.shape)
     squared = ((table - (truth[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
     times = counts(weights, len(table))
-    return as_asked(ratio(times @ squared, times.sum(1)), weights)
+    return match_weights(ratio(times @ squared, times.sum(1)), weights)
 
 
 def ece(
@@ -125,7 +125,7 @@ def ece(
     member = np.minimum((confidence * bins).astype(int), bins - 1)[:, None] == np.arange(bins)
     times = counts(weights, len(table))
     gaps = np.abs(times @ (member * (right - confidence)[:, None])).sum(1)
-    return as_asked(ratio(gaps, times.sum(1)), weights)
+    return match_weights(ratio(gaps, times.sum(1)), weights)
 
 
 def one_vs_rest(
@@ -147,5 +147,5 @@ def one_vs_rest(
     truth = class_numbers(labels, "labels", *table.shape)
     present = np.unique(truth)
     if len(present) < 2:
-        return as_asked(np.full(len(counts(weights, len(truth))), np.nan), weights)
+        return match_weights(np.full(len(counts(weights, len(truth))), np.nan), weights)
     return np.mean([figure(table[:, k], truth == k, weights) for k in present], axis=0)

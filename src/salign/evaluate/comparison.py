@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,10 @@ from scipy import stats
 from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
+from salign.moved import moved_names
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
 
 FLIPS = 2**14
 """The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""
@@ -226,7 +231,7 @@ def seeds_needed(sd_of_differences: float, half_width: float, confidence: float 
     return n
 
 
-def words(comparison: Comparison, metric: str, points: bool = True) -> str:
+def describe(comparison: Comparison, metric: str, points: bool = True) -> str:
     """Say a comparison in a line, such as `accuracy +22.4 points [+4.0, +40.9], 10 seeds: above zero`.
 
     Args:

@@ -29,19 +29,19 @@ class Constant(NamedTuple):
         """Whether the probabilities tell no images apart either (`TINY`); else a threshold may still part them."""
         return self.spread < TINY
 
-    def words(self, classes: Sequence[str]) -> str:
+    def describe(self, classes: Sequence[str]) -> str:
         """Say it, such as `all 40 images are called cat, with probabilities that differ by at most 0.0012`."""
         names = ", ".join(classes[k] for k in self.answer) or "none of the classes"
         return (
             f"all {self.images} images are called {names}, with probabilities that differ by at most {self.spread:.2g}"
         )
 
-    def said(self, classes: Sequence[str]) -> str:
-        """`words`, and what they forbid to conclude."""
+    def warning(self, classes: Sequence[str]) -> str:
+        """The sentence of `describe`, and what must not be concluded from such answers."""
         verdict = "tells no images apart" if self.blind else "may tell images apart by a threshold only"
         return (
-            f"{self.words(classes)}: the classifier {verdict}, and neither its accuracy nor answers that stay or agree "
-            "speak for it"
+            f"{self.describe(classes)}: the classifier {verdict}, and neither its accuracy nor answers that stay or "
+            "agree speak for it"
         )
 
 
@@ -50,7 +50,7 @@ def constant_note(
 ) -> str:
     """One sentence on a classifier that answers alike to everything; empty where `constant_answer` finds none."""
     constant = constant_answer(probabilities, labels, multi_label=multi_label)
-    return constant.said(classes) if constant else ""
+    return constant.warning(classes) if constant else ""
 
 
 def constant_answer(

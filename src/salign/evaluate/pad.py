@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from salign.checks import number
 from salign.errors import SalignError
-from salign.evaluate.ranking import Array, Ranking, as_asked, counts, finite, ratio, yes_or_no
+from salign.evaluate.ranking import Array, Ranking, counts, finite, match_weights, ratio, yes_or_no
 
 ONE_SPECIES = "all attacks"
 
@@ -32,7 +32,7 @@ def apcer_per_species(
     called = _called(scores, threshold)
     times = counts(weights, len(called))
     return {
-        name: as_asked(ratio(times[:, members] @ ~called[members], times[:, members].sum(1)), weights)
+        name: match_weights(ratio(times[:, members] @ ~called[members], times[:, members].sum(1)), weights)
         for name, members in _members(attack, species, len(called)).items()
     }
 
@@ -47,7 +47,7 @@ def apcer(
     """Take the worst species' APCER, as the standard wants it reported; NaN without attacks."""
     rates = list(apcer_per_species(scores, attack, threshold, species, weights).values())
     if not rates:
-        return as_asked(np.full(1 if weights is None else len(np.asarray(weights)), np.nan), weights)
+        return match_weights(np.full(1 if weights is None else len(np.asarray(weights)), np.nan), weights)
     return np.max(rates, axis=0)
 
 
@@ -56,7 +56,7 @@ def bpcer(scores: ArrayLike, attack: ArrayLike, threshold: float, weights: Array
     called = _called(scores, threshold)
     genuine = ~_attacks(attack, len(called))
     times = counts(weights, len(called))[:, genuine]
-    return as_asked(ratio(times @ called[genuine], times.sum(1)), weights)
+    return match_weights(ratio(times @ called[genuine], times.sum(1)), weights)
 
 
 def acer(
@@ -94,7 +94,7 @@ def bpcer_at_apcer(
     position = np.searchsorted(values[genuine][order], thresholds, side="left")
     total = below[:, -1]
     called = total - below[np.arange(len(times)), position]
-    return as_asked(np.where(np.isnan(thresholds), np.nan, ratio(called, total)), weights)
+    return match_weights(np.where(np.isnan(thresholds), np.nan, ratio(called, total)), weights)
 
 
 def reached_apcer(scores: ArrayLike, attack: ArrayLike, target: float, species: ArrayLike | None = None) -> float:
@@ -108,7 +108,7 @@ def eer(scores: ArrayLike, attack: ArrayLike, weights: ArrayLike | None = None) 
 
     Of equally near thresholds the highest is taken. Nothing is interpolated.
     """
-    return as_asked(eer_of(Ranking.of(scores, attack, weights)), weights)
+    return match_weights(eer_of(Ranking.of(scores, attack, weights)), weights)
 
 
 def eer_of(ranking: Ranking) -> Array:

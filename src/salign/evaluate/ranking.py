@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from salign.errors import SalignError
+from salign.moved import moved_names
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
 
 Array = NDArray[Any]
 ROUNDING = 1e-6
@@ -104,7 +108,7 @@ def counts(weights: ArrayLike | None, images: int) -> Array:
     return array
 
 
-def as_asked(values: Array, weights: ArrayLike | None) -> Array:
+def match_weights(values: Array, weights: ArrayLike | None) -> Array:
     """`(R,)` values for given weights, or the one number when there were none."""
     return values if weights is not None else values[0]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from salign.config import Section, explained, merge, read_values
+from salign.config import Section, explain_faults, merge, read_values
 from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, times
 from salign.train.recipe import Recipe, found_manifest
@@ -137,7 +137,7 @@ class Study(Section):
         try:
             study = cls.model_validate(content)
         except ValidationError as error:
-            raise SalignError(explained(error, cls, source)) from error
+            raise SalignError(explain_faults(error, cls, source)) from error
         for grid in study.grids:
             for key, given, known in (
                 ("datasets", grid.datasets, study.datasets),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from salign.losses.cross_entropy import CrossEntropy as CrossEntropy, cross_entropy as cross_entropy
     from salign.losses.cyborg import Cyborg as Cyborg, cyborg as cyborg, saliency_distance as saliency_distance
-    from salign.losses.decomposition import decomposed as decomposed
+    from salign.losses.decomposition import decompose as decompose
     from salign.losses.distill import Distill as Distill, distillation as distillation
     from salign.losses.divisive import Divisive as Divisive, agreement_inside as agreement_inside
     from salign.losses.entropy import (
@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from salign.losses.sage import (
         Sage as Sage,
         jensen_shannon as jensen_shannon,
-        kept_and_destroyed as kept_and_destroyed,
+        keep_and_destroy as keep_and_destroy,
         saliency_triplet as saliency_triplet,
     )
     from salign.losses.swap import Swap as Swap, swap_consistency as swap_consistency, swapped as swapped
-    from salign.losses.viser import Viser as Viser, blended as blended, smoothed_distance as smoothed_distance
+    from salign.losses.viser import Viser as Viser, blend_terms as blend_terms, smoothed_distance as smoothed_distance
 
 LOSSES: LazyTable[type[Loss]] = LazyTable(
     {

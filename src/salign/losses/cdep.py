@@ -10,7 +10,7 @@ from torch import Tensor
 from salign.checks import choice, tensors
 from salign.errors import SalignError
 from salign.losses.base import at_least_float32, averaged, human_maps
-from salign.losses.decomposition import decomposed
+from salign.losses.decomposition import decompose
 from salign.losses.guided import GuidedLoss
 from salign.losses.views import look_again
 from salign.types import Batch, Output
@@ -32,7 +32,7 @@ def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
 def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
     """`mean over classes of softmax([outside, inside])_0`, the penalty of Rieger et al. 2020 (arXiv 1909.13584).
 
-    There the two parts come from a contextual decomposition of the whole network, as of `decomposed`. Here it starts at
+    There the two parts come from a contextual decomposition of the whole network, as of `decompose`. Here it starts at
     the last feature maps, from which on the network is linear and the decomposition exact; what earlier layers mixed
     between the places stays mixed. The bias belongs to no place and is left out. The region is soft where the human map
     is.
@@ -89,7 +89,7 @@ class Cdep(GuidedLoss):
         # region.
         if self.decomposes == "network":
             region, counts = human_maps(batch.saliency, batch.annotated, images=(batch.images, "float (B, 3, H, W)"))
-            outside, inside = decomposed(
+            outside, inside = decompose(
                 lambda images: look_again(output, images, "cdep").logits, batch.images, 1 - region
             )
             return part_outside(at_least_float32(outside), at_least_float32(inside), counts)

@@ -114,14 +114,14 @@ class Cyborg(Loss):
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         if self.alpha == 1:
             return LossTerms(ce, {"ce": ce.detach()})
-        asked = asked_classes(output.logits, batch.labels, self.cam_class)
+        asked = choose_classes(output.logits, batch.labels, self.cam_class)
         counts = batch.annotated & has_class(asked)
         distance = saliency_distance(output.cam(asked), batch.saliency, counts, penalty=self.penalty)
         weight = (1 - self.alpha) * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
         return LossTerms(self.alpha * ce + weight * distance, {"ce": ce.detach(), "saliency": distance.detach()})
 
 
-def asked_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:
+def choose_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:
     """What to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients for "true_vs_rest" and for several labels.
 
     An image without a class to ask for has zeros; from one with every label, no rest is taken away.

@@ -15,7 +15,7 @@ from salign.losses.base import at_least_float32
 from salign.maps.tensor_ops import ROUNDING
 
 
-def decomposed(network: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """Split the logits of `network` into the part of a region of the image and the rest; their sum is the logits.
 
     Rules of Singh et al. 2019 (arXiv 1806.05337), Rieger et al. 2020 (arXiv 1909.13584) and their public code, for what

@@ -11,7 +11,7 @@ from salign.checks import number, tensors
 from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
-from salign.losses.smoothing import convolved, gaussian
+from salign.losses.smoothing import convolve, gaussian
 from salign.maps import min_max
 from salign.types import Batch, Output
 
@@ -65,7 +65,7 @@ def res_distance(
     thresholds = torch.linspace(0, 1, TRIED, device=model.device, dtype=model.dtype).view(1, -1, 1, 1)
     wrong = (torch.tanh(STEEPNESS * (model[:, None] - thresholds)) - marks[:, None]).abs() * marks[:, None].abs()
     mean = wrong.sum((2, 3)) / marks.abs().sum((1, 2)).clamp(min=1)[:, None]
-    imputed = convolved(marks, kernel)
+    imputed = convolve(marks, kernel)
     imputed = (imputed if bias is None else imputed + bias).relu()
     return averaged((mean.amin(1) - slack).relu() + (model - imputed).abs().mean((1, 2)), counts)
 

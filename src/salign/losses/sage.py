@@ -16,7 +16,7 @@ from salign.maps.blend import blend, blurred
 from salign.types import Batch, Output
 
 
-def kept_and_destroyed(
+def keep_and_destroy(
     images: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Blur each image where its human map is low, and where it is high.
@@ -122,7 +122,7 @@ class Sage(GuidedLoss):
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """The triplet in [0, 4 + margin], the divergence in [0, ln 2]."""
         sigma = self.sigma * min(batch.images.shape[2:])
-        kept, destroyed, counts = kept_and_destroyed(batch.images, batch.saliency, batch.annotated, sigma=sigma)
+        kept, destroyed, counts = keep_and_destroy(batch.images, batch.saliency, batch.annotated, sigma=sigma)
         copies = look_again(output, torch.cat([kept, destroyed]), "sage")
         near, far = embeddings(copies.features).chunk(2)
         triplet = saliency_triplet(embeddings(output.features), near, far, counts, margin=self.margin)

@@ -13,7 +13,7 @@ def gaussian() -> Tensor:
     return side[:, None] * side
 
 
-def convolved(maps: Tensor, kernel: Tensor) -> Tensor:
+def convolve(maps: Tensor, kernel: Tensor) -> Tensor:
     """`(B, h, w)` maps with a `(3, 3)` kernel, edges repeated outwards; float32 even under autocast."""
     with torch.autocast(maps.device.type, enabled=False):
         padded = functional.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")

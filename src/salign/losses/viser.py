@@ -10,9 +10,9 @@ from torch import Tensor
 from salign.checks import choice, tensors
 from salign.losses.base import Loss, LossTerms, averaged, human_maps, together
 from salign.losses.cross_entropy import cross_entropy
-from salign.losses.cyborg import asked_classes
+from salign.losses.cyborg import choose_classes
 from salign.losses.labels import has_class
-from salign.losses.smoothing import convolved, gaussian
+from salign.losses.smoothing import convolve, gaussian
 from salign.maps import min_max
 from salign.types import Batch, Output
 
@@ -34,11 +34,11 @@ def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = 
         Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
-    people = min_max(convolved(human, gaussian().to(human.device)))
+    people = min_max(convolve(human, gaussian().to(human.device)))
     return averaged((min_max(cam) - people).square().mean((1, 2)), counts)
 
 
-def blended(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tensor, Tensor]:
+def blend_terms(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tensor, Tensor]:
     """`alpha CE + (1 - alpha) MSE` with `alpha = CE / (CE + MSE + 1e-8)`, as in VISER (arXiv 2603.17859, its code).
 
     Args:
@@ -82,8 +82,8 @@ class Viser(Loss):
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
         ce = together(cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets))
-        asked = asked_classes(output.logits, batch.labels, self.cam_class)
+        asked = choose_classes(output.logits, batch.labels, self.cam_class)
         counts = batch.annotated & has_class(asked)
         distance = together(smoothed_distance(output.cam(asked), batch.saliency, counts))
-        total, share = blended(ce, distance, detach=self.detach)
+        total, share = blend_terms(ce, distance, detach=self.detach)
         return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach(), "share": share})

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from salign.checks import choice
 from salign.errors import SalignError
 from salign.models.heads import head_parts
-from salign.models.places import Layout, layout_of, placeless, to_maps, token_grid
+from salign.models.layout import Layout, count_prefix_tokens, layout_of, to_maps, token_grid
 from salign.models.proof import CamKind, prove_cam
 from salign.types import Output
 
@@ -77,7 +77,7 @@ class Backbone(nn.Module):
         self.net = create(name, classes, output_stride, dict(args or {}))
         if not hasattr(self.net, "get_classifier"):
             raise SalignError(f"{name} is an encoder without a classifier. {_INSTEAD}.")
-        self.prefix: int = placeless(self.net)
+        self.prefix: int = count_prefix_tokens(self.net)
         with _probing(self.net) as generator, torch.no_grad():
             # Of the network's own features only the shape is used: with random weights they may vanish.
             shape = _raw_shape(self, torch.rand(2, 3, *image_size, generator=generator), args)

@@ -18,7 +18,7 @@ from salign.class_names import SEPARATOR
 from salign.errors import SalignError
 from salign.models.backbone import Backbone, Cam
 from salign.models.heads import Head, draw_small_head
-from salign.models.running import running_statistics_kept
+from salign.models.running import keep_running_statistics
 from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.threshold import Threshold
 from salign.models.weights import load_weights
@@ -120,7 +120,7 @@ class Classifier(nn.Module):
 
     def again(self, images: Tensor) -> Output:
         """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
-        with running_statistics_kept(self):
+        with keep_running_statistics(self):
             return self(images)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from salign.checks import images as check_images, number
 from salign.errors import SalignError
 from salign.models.proof import CamKind, equal, prove_cam
-from salign.models.running import running_statistics_kept
+from salign.models.running import keep_running_statistics
 from salign.types import Output
 
 Tail = Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ class Wrapped(nn.Module):
 
     def again(self, images: Tensor) -> Output:
         """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
-        with running_statistics_kept(self):
+        with keep_running_statistics(self):
             return self(images)
 
     def head(self, features: Tensor) -> Tensor:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from salign.moved import moved_names
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_names(__name__)
+
 
 @contextmanager
-def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+def keep_running_statistics(network: nn.Module) -> Iterator[None]:
     """In training mode, normalise by the batch at hand as ever, but leave running means and variances as they are.
 
     They stand for the images in evaluation, which are not changed.

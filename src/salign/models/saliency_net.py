@@ -18,7 +18,7 @@ from torch.nn import functional
 from salign.checks import choice, images as check_images, number
 from salign.errors import SalignError
 from salign.models.backbone import create
-from salign.models.places import to_maps
+from salign.models.layout import to_maps
 from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
 from salign.models.weights import ENCODER, load_weights
 

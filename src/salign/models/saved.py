@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from salign.config import explained
+from salign.config import explain_faults
 from salign.errors import SalignError
 from salign.files import replace_text, replacing
 from salign.limits import LONGEST_SIDE, MOST_PIXELS
@@ -86,7 +86,7 @@ def read_config(path: Path, schema: type[NetworkConfig], command: str) -> dict[s
     try:
         checked = schema.model_validate(config).model_dump(exclude_unset=True)
     except ValidationError as error:
-        raise SalignError(f"{path} is damaged: {explained(error, schema, path.name)}") from error
+        raise SalignError(f"{path} is damaged: {explain_faults(error, schema, path.name)}") from error
     return checked | {"image_size": tuple(checked["image_size"])}
 
 

@@ -18,7 +18,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, agreement
-from salign.evaluate.annotators import against_annotators, ceiling, normalised
+from salign.evaluate.annotators import against_annotators, ceiling, normalise
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
 from salign.files import check_output, replace_text
 from salign.maps import min_max
@@ -164,7 +164,7 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
     found = []
     for name, part in pd.DataFrame(rows).groupby("set", sort=False):
         means = part[["people", NET, CENTRE, "ceiling"]].mean().to_dict()
-        share = normalised(part[NET], part["ceiling"])
+        share = normalise(part[NET], part["ceiling"])
         found.append({"set": name, "images": len(part), **means, "share": share})
     return pd.DataFrame(found)
 

@@ -86,14 +86,14 @@ _PARTS = {
 }
 
 
-class Kept(NamedTuple):
+class StoredMap(NamedTuple):
     """What is kept of a map that was read: its size, and the map where it is not blank."""
 
     size: tuple[int, int]
     mask: Runs | Stored | None
 
 
-def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> Kept:
+def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> StoredMap:
     """Keep a yes-or-no map as run lengths, if these are few; any other as what reads it again; a blank one as nothing.
 
     Args:
@@ -103,7 +103,7 @@ def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> Kept:
     size = (values.shape[0], values.shape[1])
     marked = values > 0
     if not marked.any():
-        return Kept(size, None)
+        return StoredMap(size, None)
     runs = int((marked[:, 1:] != marked[:, :-1]).sum()) + size[0]
     small = runs <= max(_FEW, marked.size // 32)
-    return Kept(size, Runs.of(marked) if small and (values == marked).all() else Stored(load))
+    return StoredMap(size, Runs.of(marked) if small and (values == marked).all() else Stored(load))

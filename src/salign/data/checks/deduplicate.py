@@ -16,7 +16,7 @@ _LEAST_MEASURED = ("train", "val")
 """Splits from which a copy is left out first; any other is one that is measured on."""
 
 
-class Kept(NamedTuple):
+class Deduplication(NamedTuple):
     """What is left when one of each picture is kept."""
 
     rows: list[int]
@@ -40,7 +40,7 @@ def groups_of(report: Report, *, near: bool) -> list[list[int]]:
     return _joined(len(report.manifest), pairs)
 
 
-def without_duplicates(report: Report, *, near: bool = False) -> Kept:
+def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
     """Keep one row of each group.
 
     Of the copies that one is kept which is in a split that is measured on (any but `train` and `val`), else in `val`;
@@ -65,7 +65,7 @@ def without_duplicates(report: Report, *, near: bool = False) -> Kept:
         else:
             out |= set(group) - {min(group, key=worth)}
     rows = [row for i, row in enumerate(numbers) if i not in out]
-    return Kept(rows, [numbers[i] for i in sorted(out)], contradicting)
+    return Deduplication(rows, [numbers[i] for i in sorted(out)], contradicting)
 
 
 def duplicate_table(report: Report) -> pd.DataFrame:

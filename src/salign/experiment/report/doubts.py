@@ -70,7 +70,7 @@ def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Ali
         for path in asked.values():
             answers = read_answers([path], place)
             constant = constant_answer(answers.probabilities[0], answers.labels)
-            constants += [(constant, constant.words(answers.classes))] if constant else []
+            constants += [(constant, constant.describe(answers.classes))] if constant else []
         if constants:
             blind = sum(constant.blind for constant, _ in constants)
             found[arm] = Alike(len(constants), len(paths), blind, constants[0][1])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from salign.errors import SalignError
-from salign.models.places import layout_of, placeless, token_grid
+from salign.models.layout import layout_of, count_prefix_tokens, token_grid
 
 
 class Learned(nn.Module):
@@ -24,9 +24,9 @@ class Learned(nn.Module):
 
 
 def test_tokens_that_stand_for_no_place_are_those_declared_or_learned() -> None:
-    assert placeless(SimpleNamespace(num_prefix_tokens=5)) == 5
-    assert placeless(Learned(1, 2)) == 2
-    assert placeless(Learned()) == 0
+    assert count_prefix_tokens(SimpleNamespace(num_prefix_tokens=5)) == 5
+    assert count_prefix_tokens(Learned(1, 2)) == 2
+    assert count_prefix_tokens(Learned()) == 0
 
 
 def test_three_dimensions_are_tokens() -> None:

@@ -18,7 +18,7 @@ def layout_of(net: Any, raw: tuple[int, ...]) -> Layout:
     return "nhwc" if _channels_last(net) else "nchw"
 
 
-def placeless(net: Any) -> int:
+def count_prefix_tokens(net: Any) -> int:
     """How many of a network's first tokens stand for no place (class, register), whatever `net` gives besides.
 
     timm declares it for most networks; else it is the length of the class token that the network learns (PiT, VOLO,

@@ -20,8 +20,8 @@ VERBS = frozenset(
         is are was were has have had does do did can may must cannot adds affects agrees asks begins begin compares
         comes come consists contains costs decides depends describes differs draws ends expects fits follows gets
         get gives goes grows grow ignores keeps keep lets lies makes make means mirrors multiplies needs need offers
-        penalises predicts reaches reads refuses replaces requires runs says say see shows show starts stays takes
-        take teaches trains wins writes become becomes count
+        penalises predicts reaches reads refers refuses replaces requires runs says say see shows show starts stays
+        takes take teaches trains wins writes become becomes count
         """,
     )
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from salign.losses.smoothing import convolved, gaussian
+from salign.losses.smoothing import convolve, gaussian
 
 
 def test_the_kernel_is_the_binomial_one() -> None:
@@ -22,7 +22,7 @@ def test_every_cell_is_the_weighted_sum_of_its_neighbours_and_edges_repeat() -> 
                     for right in (-1, 0, 1):
                         there = min(max(row + down, 0), 3), min(max(column + right, 0), 4)
                         expected[image, row, column] += kernel[down + 1, right + 1] * maps[image][there]
-    torch.testing.assert_close(convolved(maps, kernel), expected)
+    torch.testing.assert_close(convolve(maps, kernel), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(convolved(maps, kernel), convolved(maps, kernel).float())
-        torch.testing.assert_close(convolved(maps, kernel), expected)
+        assert torch.equal(convolve(maps, kernel), convolve(maps, kernel).float())
+        torch.testing.assert_close(convolve(maps, kernel), expected)

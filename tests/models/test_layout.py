@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from salign.errors import SalignError
-from salign.models.layout import layout_of, count_prefix_tokens, token_grid
+from salign.models.layout import count_prefix_tokens, layout_of, token_grid
 
 
 class Learned(nn.Module):

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from salign.models.running import running_statistics_kept
+from salign.models.running import keep_running_statistics
 
 
 def test_the_batch_is_normalised_and_running_statistics_stay() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4, track_running_stats=False)).train()
     images = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with running_statistics_kept(network):
+    with keep_running_statistics(network):
         inside = network(images)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     torch.testing.assert_close(network(images), inside)
@@ -23,6 +23,6 @@ def test_the_batch_is_normalised_and_running_statistics_stay() -> None:
 
 def test_an_error_inside_leaves_the_layers_as_they_were() -> None:
     layer = nn.BatchNorm2d(2)
-    with pytest.raises(ZeroDivisionError), running_statistics_kept(layer):
+    with pytest.raises(ZeroDivisionError), keep_running_statistics(layer):
         _ = 1 / 0
     assert layer.track_running_stats

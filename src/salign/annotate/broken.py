@@ -37,7 +37,7 @@ class Unshown(Mistaken):
     """A file of the study cannot be read; the message is for the page."""
 
     path = ""
-    """Of the file, relative to the root."""
+    """Path of the file, relative to the root."""
     reason = ""
     """For whoever runs the study; it names no path outside of it."""
 

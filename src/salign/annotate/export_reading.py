@@ -26,7 +26,7 @@ class Given(NamedTuple):
     """One answer on an image."""
 
     number: int
-    """Of the answer, in the order they were handed out."""
+    """Number of the answer, in the order in which they were handed out."""
     answer: Answer
     marks: Annotated
 

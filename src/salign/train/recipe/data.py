@@ -70,8 +70,8 @@ class DataRecipe(Section):
     annotated: float | None = Field(default=None, ge=0, le=1)
     """This share of the annotated training images keeps its map, of each class alike; null means all, 0 none."""
     annotated_before_limit: bool = False
-    """Whether `annotated` draws among all training images, and `limit` after it: what keeps its map does not depend on
-    `limit` then."""
+    """With true, `annotated` draws among all training images and `limit` draws after it, so it does not depend on
+    `limit` which images keep their map."""
     annotated_val: float | None = Field(default=None, ge=0, le=1)
     """This share of the annotated validation images keeps its map; null means all. A net that draws maps is chosen by
     them, so that few maps should be few there, too."""

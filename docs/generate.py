@@ -256,7 +256,7 @@ def _losses() -> str:
         blocks += [f"## {name}", f"Needs: {needs}."]
         if options:
             notes = _arguments(loss)
-            rows = [[f"`loss.{key}`", f"`{value.default}`", notes[key]] for key, value in options.items()]
+            rows = [[f"`loss.{key}`", f"`{value.default}`", notes.get(key, "")] for key, value in options.items()]
             blocks.append(_table(["option", "default", "what it does"], rows))
     blocks.append("Every loss also takes `loss.class_weights`, see [recipe keys](recipe.md#loss).")
     return _page("Losses", *blocks)

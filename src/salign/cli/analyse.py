@@ -27,6 +27,10 @@ def analyse(
 
     Writes RUN/analysis: agreement.csv, reliance.csv, maps.npz.
     """
+    from salign.runs.folder import RunFolder
+
+    for run in runs:
+        RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from rich.console import Console
 
     from salign.runs.analyse import analyse_run

@@ -30,6 +30,9 @@ def evaluate(
     Writes RUN/evaluation.csv anew, and the threshold into RUN/model.json. It is fixed on validation; test images never
     choose anything.
     """
+    from salign.runs.folder import RunFolder
+
+    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from salign.cli.show import run_figures
     from salign.runs.evaluate import evaluate_run
     from salign.runs.run import Run

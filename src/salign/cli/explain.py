@@ -24,6 +24,9 @@ def explain(
 
     Writes RUN/explain/SET_METHOD.html, one file that opens without a network.
     """
+    from salign.runs.folder import RunFolder
+
+    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from salign.runs.explain import explain_run
     from salign.runs.run import Run
 

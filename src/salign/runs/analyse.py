@@ -68,8 +68,9 @@ def analyse_run(
     """
     known = run.sets
     names = list(dict.fromkeys(known if sets is None else sets))
-    for option, value, choices in (*(("set", name, known) for name in names), ("of", of, ["predicted", "true"])):
-        one_of(value, choices, option)
+    for name in names:
+        one_of(name, known, "set")
+    one_of(of, ("predicted", "true"), "of")
     if images < 1 or not names:
         raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
     folder = run.path / FOLDER

@@ -10,18 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import pandas as pd
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from salign.errors import SalignError
-from salign.evaluate import read_predictions
 from salign.files import LEFTOVERS, check_output, replace_text
 from salign.readers import open_file, parse_json, read_text
-from salign.train.recipe import Recipe
-from salign.train.trainer import METRICS, RESUME
+from salign.train.files import METRICS, RESUME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from salign.train.recipe import Recipe
 
 LIBRARIES = (
     "salign",
@@ -90,6 +91,8 @@ class RunFolder:
         Raises:
             SalignError: the file is missing, damaged, or not as long as it was written.
         """
+        from salign.evaluate import read_predictions
+
         path = self.predictions_file(name)
         table = read_predictions(path, classes, multi_label=multi_label)
         with open_file(path, limit=None) as file:
@@ -190,6 +193,8 @@ class RunFolder:
 
 def environment() -> dict[str, object]:
     """What a run ran on: versions, machine, threads."""
+    import torch
+
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),

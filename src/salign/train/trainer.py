@@ -19,13 +19,9 @@ from lightning_utilities.core.imports import RequirementCache
 
 from salign import checks
 from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
+from salign.train.files import METRICS, RESUME
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
-
-METRICS = "metrics.csv"
-"""A row of figures per epoch."""
-RESUME = "resume.ckpt"
-"""Everything needed to go on after the last finished epoch."""
 
 
 def run_trainer(

@@ -25,7 +25,7 @@ TIMED = {"reaction_time"}
 
 
 def arena(*arguments: object) -> str:
-    return script(FOLDER / "arena.py", *arguments)
+    return script(FOLDER.parents[1] / "examples" / "studies" / "arena.py", *arguments)
 
 
 def losses_of(study: Study) -> dict[str, set[Any]]:

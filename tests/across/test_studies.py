@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +11,14 @@ from command import script
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
 from salign.train.prepare import prepare
-from salign.train.recipe import MapsRecipe
+from salign.train.recipe import resolved
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
 pytestmark = pytest.mark.slow
 
 
 def prepared(out: Path, *arguments: str) -> pd.DataFrame:
-    script(FOLDER / "prepare.py", *arguments, out)
+    script(FOLDER.parents[1] / "examples" / "studies" / "prepare.py", *arguments, out)
     return Manifest.read(out / "manifest.csv").table
 
 
@@ -45,93 +44,57 @@ def test_digits(tmp_path: Path) -> None:
     cells_are_sound("arena_maps", tmp_path / "digits")
 
 
-def made_by_machines(*arguments: object) -> None:
-    script(FOLDER / "machines.py", *arguments)
-
-
-def quick_recipe(name: str, manifest: Path, out: Path) -> Path:
-    """The recipe of that name for a manifest elsewhere, at one epoch."""
-    text = (FOLDER.parent / f"{name}.yaml").read_text()
-    text = re.sub(r"epochs: \d+", "epochs: 1", text)
-    out.write_text(re.sub(r"manifest: .*", f"manifest: {manifest}", text))
-    return out
-
-
-def test_digits_machine(tmp_path: Path) -> None:
-    """A net and a guided teacher mark what a tenth of the people do not; each map says whose it is."""
-    prepared(tmp_path / "digits", "digits")
-    manifest = tmp_path / "digits" / "manifest.csv"
-    net = quick_recipe("digits_maps", manifest, tmp_path / "net.yaml")
-    teacher = quick_recipe("digits_teacher", manifest, tmp_path / "teacher.yaml")
-    made_by_machines("maps", manifest, net, "--teacher", teacher, "--masks", 2)
-    read = Manifest.read(tmp_path / "digits" / "machine-0.csv")
-    train = read.table[read.table["split"] == "train"]
-    columns = ["people10", "machine10", "mixed10", "taught_cam10", "taught_rise10"]
-    assert train[columns].notna().sum().tolist() == [100, 1000, 1000, 1000, 1000]
-    known = train["people10"].notna()
-    assert (train["people10"] == train["saliency"])[known].all()
-    for column in ("mixed10", "taught_cam10", "taught_rise10"):
-        assert (train[column] == train["saliency"])[known].all()
-        makers = read.select(["train"]).with_maps(column).makers
-        assert (makers.people, makers.machines, makers.unknown) == (100, 900, 0)
-    assert (train["mixed10"] == train["machine10"])[~known].all()
-    assert read.table[read.table["split"] != "train"][columns].isna().all(axis=None)
-    for share in (5, 25):  # the study has them, too
-        for column in ("people", "mixed"):
-            read.table[f"{column}{share}"] = read.table[f"{column}10"]
-    Manifest.of(read.table.drop(columns="row"), read.root).write(tmp_path / "digits" / "machine-0.csv")
-    cells_are_sound("digits_machine", tmp_path / "digits", "machine-{seed}.csv")
-    cells_are_sound("digits_machine_swap", tmp_path / "digits", "machine-{seed}.csv")
-
-
-def test_busi_mentor(shared_data: Path, tmp_path: Path) -> None:
-    """Three encoders per seed."""
-    table = prepared(tmp_path / "busi", "busi-plain", str(shared_data / "busi_ultrasound"))
-    assert table["split"].value_counts().loc[["train", "test"]].tolist() == [385, 189]
-    recipe = quick_recipe("busi_mentor", tmp_path / "busi" / "manifest.csv", tmp_path / "net.yaml")
-    made_by_machines("encoders", recipe, tmp_path / "encoders")
-    encoders = {path.stem: path.read_bytes() for path in (tmp_path / "encoders" / "0").glob("*.safetensors")}
-    assert sorted(encoders) == ["image", "maps", "shuffled"]
-    assert len(set(encoders.values())) == 3
-
-
 @pytest.mark.parametrize(
-    ("name", "plain", "encoders"),
+    ("name", "stages"),
     [
-        ("busi_mentor", {"ce": None}, "data/busi/encoders/3"),
-        ("busi_mentor_imagenet", {"ce": "imagenet", "nothing": None}, "data/busi/imagenet/3"),
+        (
+            "digits_machine",
+            {
+                "ce": [], "cyborg": [], "people10": [], "mixed10": ["net10"], "machine10": ["net10"],
+                "mixed10_shuffled": ["net10"], "taught_cam10": ["teacher10"], "taught_rise10": ["teacher10"],
+                "people5": [], "mixed5": ["net5"], "people25": [], "mixed25": ["net25"],
+            },
+        ),
+        (
+            "digits_machine_swap",
+            {"ce": [], "all": [], "people10": [], "mixed10": ["net10"], "machine10": ["net10"], "shuffled": ["net10"]},
+        ),
+        (
+            "busi_machine",
+            {"ce": [], "cyborg": [], "people10": [], "mixed10": ["net10"], "mixed10_shuffled": ["net10"]},
+        ),
+        ("cxr_machine", {"ce": [], "cyborg": [], "mixed100": ["net"], "mixed100_shuffled": ["net"]}),
+        (
+            "busi_mentor",
+            {"ce": [], "longer": [], "mentor": ["maps"], "reconstruction": ["image"], "shuffled_maps": ["shuffled"]},
+        ),
+        (
+            "busi_mentor_imagenet",
+            {
+                "ce": [], "nothing": [], "longer": [], "mentor": ["maps"], "reconstruction": ["image"],
+                "shuffled_maps": ["shuffled"],
+            },
+        ),
     ],
-)
-def test_arms_start_from_the_encoders(name: str, plain: dict[str, str | None], encoders: str, digits: Path) -> None:
-    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={digits}"])
-    weights = {cell.arm: cell.recipe.model.weights for cell in expand(study) if cell.seed == 3}
-    assert weights == {
-        **plain,
-        "longer": plain["ce"],
-        "mentor": f"{encoders}/maps.safetensors",
-        "reconstruction": f"{encoders}/image.safetensors",
-        "shuffled_maps": f"{encoders}/shuffled.safetensors",
-    }
-    net = MapsRecipe.read(FOLDER.parent / f"{name}.yaml", [f"data.manifest={digits}"])
-    assert net.model.backbone == study.recipe["model"]["backbone"]
-    assert net.model.weights == study.recipe["model"]["weights"]
-
-
-@pytest.mark.parametrize(
-    ("study", "data", "source", "net", "options"),
-    [
-        ("busi_machine", "busi", "busi_ultrasound", "busi_maps", []),
-        ("cxr_machine", "cxr-fewshot", "cxr_pneumonia", "cxr_maps", ["--share", 1, "--label", "pneumonia"]),
-    ],
-)
-def test_machines_on_real_sets(
-    study: str, data: str, source: str, net: str, options: list[object], shared_data: Path, tmp_path: Path
+)  # fmt: skip
+def test_the_arms_of_a_study_share_stages_that_follow_their_seed(
+    name: str, stages: dict[str, list[str]], digits: Path
 ) -> None:
-    prepared(tmp_path / "set", data, str(shared_data / source))
-    recipe = quick_recipe(net, tmp_path / "set" / "manifest.csv", tmp_path / "net.yaml")
-    recipe.write_text(re.sub(r"image_size: \d+", "image_size: 32", recipe.read_text()))
-    made_by_machines("maps", tmp_path / "set" / "manifest.csv", recipe, *options)
-    cells_are_sound(study, tmp_path / "set", "machine-{seed}.csv")
+    """Nets keep the maps that people keep, and see all images whatever the limit of the classifiers."""
+    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={digits}"])
+    cells = [cell for cell in expand(study) if cell.seed in (0, 1)]
+    found = {(cell.arm, cell.seed): resolved(cell.recipe) for cell in cells}
+    assert {arm: [stage for stage in chain if stage] for (arm, _), chain in found.items()} == stages
+    prints: dict[str, set[str]] = {}
+    for (_, seed), chain in found.items():
+        for stage, recipe in chain.items():
+            if stage:
+                assert (recipe.seed, recipe.data.seed, recipe.data.limit) == (seed, seed, None)
+                assert (recipe.train.precision, recipe.train.memory_format) == ("float32", "channels_last")
+                share = {"5": 0.05, "10": 0.1, "25": 0.25}.get(stage.removeprefix("net").removeprefix("teacher"))
+                assert recipe.data.annotated == share
+                prints.setdefault(stage, set()).add(recipe.fingerprint())
+    assert all(len(each) == 2 for each in prints.values())
 
 
 def test_busi(shared_data: Path, tmp_path: Path) -> None:

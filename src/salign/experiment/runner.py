@@ -72,7 +72,9 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         shown = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))
         options = study.analysis
         failed = []
-        for outcome in executor.run(Task(recipe, folder.runs, options.sets, options.images) for recipe in left):
+        for outcome in executor.run(
+            Task(recipe, folder.runs, options.sets, options.images, folder.stages) for recipe in left
+        ):
             if outcome.error is not None:
                 failed.append(outcome)
             bar.advance(shown)

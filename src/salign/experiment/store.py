@@ -45,6 +45,11 @@ class StudyFolder:
         """Folder of the run folders."""
         return self.path / "runs"
 
+    @property
+    def stages(self) -> Path:
+        """Folder of the run folders of stages, which the studies beside this one share."""
+        return self.path.parent / "stages"
+
     def run(self, cell: Cell) -> RunFolder:
         """The run folder of a cell."""
         return RunFolder.of(cell.recipe, self.runs)

@@ -193,6 +193,10 @@ def expand(study: Study) -> list[Cell]:
         content = json.dumps(values, sort_keys=True)
         name = names.setdefault(content, _name(study, *place))
         recipe = Recipe.build({**values, "name": name}, f"study {study.name}, {name}")
+        if recipe.task != "classify":
+            raise SalignError(
+                f"study {study.name}, {name}: a study compares classifiers; train a net as a stage of one."
+            )
         if recipe.data.multi_label:
             raise SalignError(
                 f"study {study.name}, {name}: studies compare answers of one class per image, and data.multi_label "
@@ -247,7 +251,8 @@ def _values(
         values = merge(values, {"train": {"epochs": epochs}})
     if annotated != 1:
         values = merge(values, {"data": {"annotated": annotated}})
-    return _with_seed(values, seed)
+    values = _with_seed(values, seed)
+    return values | {"stages": {name: merge(_FIXED, stage) for name, stage in (values.get("stages") or {}).items()}}
 
 
 def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:

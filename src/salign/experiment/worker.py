@@ -38,6 +38,8 @@ class Task:
     """Folder of run folders; on a cluster one that all machines see."""
     sets: list[str] | None
     images: int
+    stages: Path | None = None
+    """Folder of the run folders of stages; None = `out`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def run_task(task: Task) -> Outcome:
             return Outcome(task, None)
         begun = time.perf_counter()
         try:
-            trained = fit(task.recipe, task.out, resume=True, progress=False, say=logging.getLogger(__name__).info)
+            say = logging.getLogger(__name__).info
+            trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
             summarise(trained, time.perf_counter() - begun, sets=task.sets, images=task.images)
         except Exception as error:  # one cell out of memory must not end the others
             return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
     for recipe in (each for each in recipes if isinstance(each, ClassifyRecipe)):
         data = recipe.data
         key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
-        if data.annotated == 0 or key in seen or not recipe.loss.build().guided:
+        if data.annotated == 0 or data.drawn is not None or key in seen or not recipe.loss.build().guided:
             continue
         seen.add(key)
         try:

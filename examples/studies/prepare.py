@@ -1,13 +1,13 @@
 """Bring the image sets of the studies into the form the studies expect.
 
-    python recipes/studies/prepare.py digits data/digits
-    python recipes/studies/prepare.py busi SET data/busi_planted
-    python recipes/studies/prepare.py cxr-view SET data/cxr_view
-    python recipes/studies/prepare.py cxr-source SET data/cxr_source
-    python recipes/studies/prepare.py magnetic SET data/magnetic_tile
-    python recipes/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
-    python recipes/studies/prepare.py busi-plain SET data/busi
-    python recipes/studies/prepare.py osie SET data/osie
+    python examples/studies/prepare.py digits data/digits
+    python examples/studies/prepare.py busi SET data/busi_planted
+    python examples/studies/prepare.py cxr-view SET data/cxr_view
+    python examples/studies/prepare.py cxr-source SET data/cxr_source
+    python examples/studies/prepare.py magnetic SET data/magnetic_tile
+    python examples/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
+    python examples/studies/prepare.py busi-plain SET data/busi
+    python examples/studies/prepare.py osie SET data/osie
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
 copied, so the folder written can be moved to another machine; nothing in SET is changed.
@@ -33,7 +33,7 @@ from salign.data.manifest import Manifest
 from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.data.shortcuts.plant import plant_shortcut
 
-app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in this folder.")
+app = typer.Typer(no_args_is_help=True, help="Prepare the image sets of the studies in recipes/studies.")
 Set = Annotated[Path, typer.Argument(help="Folder of the set, with index.csv")]
 Out = Annotated[Path, typer.Argument(help="Folder to write; new or empty")]
 

@@ -1,8 +1,8 @@
 """Between the studies of the arena: which setting each loss gets, and the tables of the docs.
 
-    python recipes/studies/arena.py chosen recipes/studies/arena_tuning.yaml
-    python recipes/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
-    python recipes/studies/arena.py maps recipes/studies/arena_maps.yaml docs/arena/maps/digits.csv
+    python examples/studies/arena.py chosen recipes/studies/arena_tuning.yaml
+    python examples/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
+    python examples/studies/arena.py maps recipes/studies/arena_maps.yaml docs/arena/maps/digits.csv
 
 What competes for one place carries its name up to the "@": `energy@1`, `energy@10`, `energy@100`. The one that did best
 on the validation images of the tuning study is written as an arm for the next.

@@ -39,38 +39,38 @@ class Answers:
         return self.probabilities[:, np.arange(len(self.labels)), self.labels].mean(0)
 
 
-def read_answers(runs: Sequence[str | Path], place: str) -> Answers:
+def read_answers(runs: Sequence[str | Path], test_set: str) -> Answers:
     """Read the predictions of several runs for one set, one file at a time.
 
     Args:
         runs: run folders.
-        place: name of the set.
+        test_set: name of the set.
 
     Raises:
         SalignError: a file is missing or not valid, or speaks of other images than the first.
     """
-    found: list[Array] = []
+    tables: list[Array] = []
     first: tuple[list[str], list[str]] | None = None
     classes: tuple[str, ...] | None = None
     for folder in runs:
         run = RunFolder(Path(folder))
-        table = run.read_predictions(place, classes).sort_values("id")
+        table = run.read_predictions(test_set, classes).sort_values("id")
         classes = classes or classes_of(table)
         here = table["id"].tolist(), table["label"].tolist()
         first = first or here
         if here != first:
             raise SalignError(
-                f"{run.predictions_file(place)} speaks of other images than the runs before it; were all trained on "
+                f"{run.predictions_file(test_set)} speaks of other images than the runs before it; were all trained on "
                 "one set?"
             )
-        found.append(probabilities_of(table, classes).astype(np.float32))
+        tables.append(probabilities_of(table, classes).astype(np.float32))
     if first is None or classes is None:
-        raise SalignError(f"expected runs to read the answers to {place} of; got none")
+        raise SalignError(f"expected runs to read the answers to {test_set} of; got none")
     numbers = {name: k for k, name in enumerate(classes)}
     labels = np.array([numbers.get(label, -1) for label in first[1]])
     labelled = labels >= 0
-    ids = tuple(name for name, kept in zip(first[0], labelled, strict=True) if kept)
-    return Answers(ids, classes, labels[labelled], np.stack(found)[:, labelled])
+    ids = tuple(name for name, is_labelled in zip(first[0], labelled, strict=True) if is_labelled)
+    return Answers(ids, classes, labels[labelled], np.stack(tables)[:, labelled])
 
 
 def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: int = 1000) -> tuple[float, float]:
@@ -88,12 +88,12 @@ def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: 
     if first.ids != second.ids:
         raise SalignError("two arms answered different images; were both tested on one set?")
     generator = np.random.default_rng(0)
-    one, two, labels = first.probabilities, second.probabilities, first.labels
+    ours, theirs, labels = first.probabilities, second.probabilities, first.labels
     if metric in _OF_ANSWERS:
-        one, two = one.argmax(2), two.argmax(2)
-        return compare_images(one, two, labels, _OF_ANSWERS[metric], generator=generator, resamples=resamples)
+        ours, theirs = ours.argmax(2), theirs.argmax(2)
+        return compare_images(ours, theirs, labels, _OF_ANSWERS[metric], generator=generator, resamples=resamples)
     one_of(metric, [*_OF_ANSWERS, "auroc"], "metric with an interval over images")
     if len(first.classes) == 2:
-        return compare_images(one[..., 1], two[..., 1], labels, auroc, generator=generator, resamples=resamples)
-    each = partial(one_vs_rest, auroc)
-    return compare_images(one, two, labels, each, generator=generator, resamples=resamples)
+        return compare_images(ours[..., 1], theirs[..., 1], labels, auroc, generator=generator, resamples=resamples)
+    statistic = partial(one_vs_rest, auroc)
+    return compare_images(ours, theirs, labels, statistic, generator=generator, resamples=resamples)

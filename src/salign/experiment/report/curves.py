@@ -29,28 +29,30 @@ def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
     """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
-        share = max((one.annotated for found in group.ran.values() for one in found), default=1.0)
-        sizes = {one.images for found in group.ran.values() for one in found if one.annotated == share}
+        share = max((condition.annotated for found in group.ran.values() for condition in found), default=1.0)
+        sizes = {
+            condition.images for found in group.ran.values() for condition in found if condition.annotated == share
+        }
         if len(sizes) < 2:
             continue
         axis = {size: _count(group, runs, Condition(size, share)) if np.isinf(size) else size for size in sizes}
-        known = {n: Condition(size, share) for size, n in axis.items() if n is not None}
+        conditions = {n: Condition(size, share) for size, n in axis.items() if n is not None}
         svgs = []
-        for role, place in reversed(places(study)):
+        for role, test_set in reversed(places(study)):
             lines = [
                 found
                 for arm in group.arms
-                if (found := line(group, arm, place, study.metric, known, factor=times(arm)))
+                if (found := line(group, arm, test_set, study.metric, conditions, factor=times(arm)))
             ]
-            labels = ("training images", f"{study.metric} on {place}, points")
+            labels = ("training images", f"{study.metric} on {test_set}, points")
             if lines:
                 svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=f"images-{number}-{role}"))
         if svgs:
             blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
-        said = _factors(study, group, known)
+        sentences = _factors(study, group, conditions)
         if None in axis.values():
-            said.append("Runs with all images are left out: their manifest is not there any more to count them.")
-        blocks.append(Text(said, heading(groups, group) if said else ""))
+            sentences.append("Runs with all images are left out: their manifest is not there any more to count them.")
+        blocks.append(Text(sentences, heading(groups, group) if sentences else ""))
     return blocks
 
 
@@ -84,20 +86,20 @@ class Factor(NamedTuple):
 
 
 def line(
-    group: Group, arm: str, place: str, metric: str, points: dict[float, Condition], *, factor: float = 1
+    group: Group, arm: str, test_set: str, metric: str, points: dict[float, Condition], *, factor: float = 1
 ) -> Line | None:
     """Mean over the seeds with its 95 % t interval, in points of 100, at every condition that has runs.
 
     Args:
         group: whose runs.
         arm: its name.
-        place: name of the set.
+        test_set: name of the set.
         metric: name of the figure.
         points: place on the axis -> condition.
         factor: what the arm's places are multiplied by.
     """
-    found = {x * factor: group.scores(arm, place, metric, condition) for x, condition in points.items()}
-    return mean_line(arm, found)
+    scores = {x * factor: group.scores(arm, test_set, metric, condition) for x, condition in points.items()}
+    return mean_line(arm, scores)
 
 
 def mean_line(name: str, points: dict[float, pd.Series]) -> Line | None:
@@ -146,17 +148,17 @@ def factors(images: Array, baseline: Array, guided: Array, generator: np.random.
         guided: `(S, P)`.
         generator: source of randomness of the bootstrap over seeds.
     """
-    found = [equal_images(images, baseline.mean(0), value) for value in guided.mean(0)]
+    equals = [equal_images(images, baseline.mean(0), value) for value in guided.mean(0)]
     if len(baseline) < 2:
-        return [Factor(float(n), equal, np.nan, np.nan) for n, equal in zip(images, found, strict=True)]
-    drawn = np.concatenate(list(bootstrap_counts(np.zeros(len(baseline)), RESAMPLES, generator))) / len(baseline)
-    curves, values = drawn @ baseline, drawn @ guided
+        return [Factor(float(n), equal, np.nan, np.nan) for n, equal in zip(images, equals, strict=True)]
+    weights = np.concatenate(list(bootstrap_counts(np.zeros(len(baseline)), RESAMPLES, generator))) / len(baseline)
+    curves, values = weights @ baseline, weights @ guided
     lines = []
     for p, n in enumerate(images):
         equal = np.array(
             [equal_images(images, curve, value) for curve, value in zip(curves, values[:, p], strict=True)]
         )
-        lines.append(Factor(float(n), found[p], *np.sort(equal)[[int(0.025 * RESAMPLES), int(0.975 * RESAMPLES)]]))
+        lines.append(Factor(float(n), equals[p], *np.sort(equal)[[int(0.025 * RESAMPLES), int(0.975 * RESAMPLES)]]))
     return lines
 
 
@@ -186,17 +188,17 @@ def _end(value: float, images: Array) -> str:
 def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[str]:
     """Over the numbers of images that both arms have runs with, and the seeds that all of these have."""
     shared = {
-        n: one
-        for n, one in sorted(axis.items())
-        if one in group.ran.get(study.baseline, set()) & group.ran.get(study.guided, set())
+        n: condition
+        for n, condition in sorted(axis.items())
+        if condition in group.ran.get(study.baseline, set()) & group.ran.get(study.guided, set())
     }
-    found = [
-        [group.scores(arm, study.target, study.metric, one) for one in shared.values()]
+    columns_of = [
+        [group.scores(arm, study.target, study.metric, condition) for condition in shared.values()]
         for arm in (study.baseline, study.guided)
     ]
     if len(shared) < 2:
         return []
-    baseline, guided = (pd.concat(columns, axis=1, join="inner") for columns in found)
+    baseline, guided = (pd.concat(columns, axis=1, join="inner") for columns in columns_of)
     seeds = baseline.index.intersection(guided.index).sort_values()
     if not len(seeds):
         return []
@@ -207,7 +209,7 @@ def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[s
         f"By {study.metric} on {study.target}, {many}: where the curve of {study.baseline}, taken as linear in log n "
         "between the points, first comes up to the value. In brackets: 95 % bootstrap interval over seeds."
     )
-    return [rule, *(factor_in_words(one, images, study.guided, study.baseline) for one in equal)]
+    return [rule, *(factor_in_words(condition, images, study.guided, study.baseline) for condition in equal)]
 
 
 def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | None:

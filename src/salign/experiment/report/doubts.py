@@ -45,7 +45,7 @@ class Alike(NamedTuple):
         return 2 * (self.blind if metric == "auroc" else self.runs) >= self.of
 
 
-def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Alike]:
+def alike_answers(group: Group, runs: pd.DataFrame, test_set: str) -> dict[str, Alike]:
     """Find the arms of a group that have runs which answer alike to all images of a set; looked for once.
 
     A run whose balanced accuracy was noted is read only where that can come of one answer to all: it is then 0, or 1
@@ -54,38 +54,40 @@ def alike_answers(group: Group, runs: pd.DataFrame, place: str) -> dict[str, Ali
     Args:
         group: whose arms, under the conditions they are reported under.
         runs: columns dataset, network, arm, images, annotated, seed, path.
-        place: name of the set.
+        test_set: name of the set.
 
     Raises:
         SalignError: the predictions of a run are gone or not valid.
     """
-    if place in group.alike:
-        return group.alike[place]
-    found = group.alike[place] = {}
+    if test_set in group.alike:
+        return group.alike[test_set]
+    alike = group.alike[test_set] = {}
     for arm in group.arms:
         paths = group.paths(runs, arm)
-        noted = group.scores(arm, place, "balanced_accuracy")
-        asked = {seed: path for seed, path in paths.items() if seed not in noted or _of_one_answer(noted[seed])}
+        noted = group.scores(arm, test_set, "balanced_accuracy")
+        paths_to_read = {seed: path for seed, path in paths.items() if seed not in noted or _of_one_answer(noted[seed])}
         constants = []
-        for path in asked.values():
-            answers = read_answers([path], place)
+        for path in paths_to_read.values():
+            answers = read_answers([path], test_set)
             constant = constant_answer(answers.probabilities[0], answers.labels)
             constants += [(constant, constant.describe(answers.classes))] if constant else []
         if constants:
             blind = sum(constant.blind for constant, _ in constants)
-            found[arm] = Alike(len(constants), len(paths), blind, constants[0][1])
-    return found
+            alike[arm] = Alike(len(constants), len(paths), blind, constants[0][1])
+    return alike
 
 
-def alike_in_words(found: Mapping[str, Mapping[str, Alike]]) -> str:
+def alike_in_words(by_set: Mapping[str, Mapping[str, Alike]]) -> str:
     """Name the runs that answer alike to all images, by set and arm; nothing where there are none."""
-    said = []
-    for place, arms in found.items():
-        told = "; ".join(f"{one.share} of {arm} ({one.first})" for arm, one in arms.items())
-        said += [f"Runs that give all images of {place} the same answer: {told}."] if told else []
-    if said:
-        said.append("Their accuracy says how frequent that class is, and that nothing changes them is no strength.")
-    return " ".join(said)
+    sentences = []
+    for test_set, arms in by_set.items():
+        runs = "; ".join(f"{alike.share} of {arm} ({alike.first})" for arm, alike in arms.items())
+        sentences += [f"Runs that give all images of {test_set} the same answer: {runs}."] if runs else []
+    if sentences:
+        sentences.append(
+            "Their accuracy says how frequent that class is, and that nothing changes them is no strength."
+        )
+    return " ".join(sentences)
 
 
 def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
@@ -107,12 +109,12 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
             return "How alike the maps of two images are cannot be said: they are not where they were any more."
         if math.isnan(value):
             return ""
-        told = (
+        verdict = (
             "shuffled maps mark nearly the same places and are hardly a control here. Take blobs or inverted."
             if value >= ALIKE
             else "another image's map marks other places."
         )
-        return f"Maps of two training images correlate {decimal(value)} on average: {told}"
+        return f"Maps of two training images correlate {decimal(value)} on average: {verdict}"
     return ""
 
 

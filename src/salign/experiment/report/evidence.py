@@ -29,13 +29,13 @@ _THAT_ANSWER_ALIKE = " Runs that answer alike: to all images of the set, so that
 
 def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
     """Each run's agreement with people against its figure on the target set."""
-    svgs, said = [], []
+    svgs, sentences = [], []
     for number, group in enumerate(groups):
         for metric, words in AGREEMENT.items():
             clouds = []
             for arm in group.arms:
-                found = [group.scores(arm, study.target, name) for name in (f"agreement/{metric}", study.metric)]
-                both = pd.concat(found, axis=1, join="inner")
+                scores = [group.scores(arm, study.target, name) for name in (f"agreement/{metric}", study.metric)]
+                both = pd.concat(scores, axis=1, join="inner")
                 if len(both):
                     clouds.append(Cloud(arm, both.iloc[:, 0].to_numpy(), 100 * both.iloc[:, 1].to_numpy()))
             if not clouds:
@@ -44,14 +44,14 @@ def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles:
             svgs.append(
                 scatter(clouds, styles, labels, title=heading(groups, group), name=f"agreement-{number}-{metric}")
             )
-            said.append(f"{group.title}, {words}: {_spearman(clouds)}")
+            sentences.append(f"{group.title}, {words}: {_spearman(clouds)}")
     if not svgs:
         return []
     caption = (
         f"A point per run: how far its maps agree with people's on {study.target} (mean over images), and how well it "
         "answers there. An order over arms alone says that arms differ, not that one follows from the other."
     )
-    return [Plots(caption, svgs), Text(said)]
+    return [Plots(caption, svgs), Text(sentences)]
 
 
 def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
@@ -69,8 +69,8 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
             rows.append({"arm": arm, "runs": str(len(maps.maps))} | _consistency(study, group, arm, maps))
             people = [("people", picture(maps.human))] if maps.human is not None else []
             grid = [(f"seed {seed}", picture(one)) for seed, one in zip(paths, maps.averages, strict=False)]
-            left = f"; the first {MOST_RUNS} of {len(paths)} runs" if len(paths) > MOST_RUNS else ""
-            tiles.append(Tile(f"{arm}{left}", [*people, *grid]))
+            note = f"; the first {MOST_RUNS} of {len(paths)} runs" if len(paths) > MOST_RUNS else ""
+            tiles.append(Tile(f"{arm}{note}", [*people, *grid]))
         if rows:
             same = [f"{one.share} of {arm}" for arm, one in alike_answers(group, runs, study.target).items()]
             caption = (
@@ -100,12 +100,12 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
             whole = group.scores(arm, study.target, "reliance/all//accuracy")
             for fill in sorted({name.split("/")[2] for name in names}):
                 row = {"arm": arm, "replaced by": fill, "untouched": _mean(whole)}
-                for kept, title in (("inside", "kept"), ("outside", "removed")):
-                    found = group.scores(arm, study.target, f"reliance/{kept}/{fill}/accuracy")
-                    flipped = group.scores(arm, study.target, f"reliance/{kept}/{fill}/flipped")
+                for side, title in (("inside", "kept"), ("outside", "removed")):
+                    scores = group.scores(arm, study.target, f"reliance/{side}/{fill}/accuracy")
+                    flipped = group.scores(arm, study.target, f"reliance/{side}/{fill}/flipped")
                     row |= {
-                        f"region {title}": _mean(found),
-                        f"{title}: lost": points((whole - found).mean()),
+                        f"region {title}": _mean(scores),
+                        f"{title}: lost": points((whole - scores).mean()),
                         f"{title}: flipped %": points(flipped.mean()),
                     }
                 if alike:
@@ -133,8 +133,10 @@ def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: S
         try:
             blocks.append(_gallery(study, group, runs, most))
         except (SalignError, OSError):
-            said = f"{group.title}: no pictures. The images, or the maps of a run, are not where they were any more."
-            blocks.append(Text([said]))
+            sentence = (
+                f"{group.title}: no pictures. The images, or the maps of a run, are not where they were any more."
+            )
+            blocks.append(Text([sentence]))
     return blocks
 
 
@@ -151,7 +153,7 @@ def _gallery(study: Study, group: Group, runs: pd.DataFrame, most: int) -> Tiles
         Tile(
             f"{one.id}, {one.label}: probability of this class {one.first:.2f} with {study.guided}, {one.second:.2f} "
             f"with {study.baseline}",
-            [(name, thumbnail(shown, SIDE)) for name, shown in one.pictures],
+            [(name, thumbnail(drawing, SIDE)) for name, drawing in one.pictures],
         )
         for one in found
     ]
@@ -180,12 +182,12 @@ def _spearman(clouds: Sequence[Cloud]) -> str:
     x, y = (np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in ("x", "y"))
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return f"{len(x)} runs, too few or too equal to rank."
-    said = f"Spearman's rho over {len(x)} runs {stats.spearmanr(x, y).statistic:+.2f}"
+    text = f"Spearman's rho over {len(x)} runs {stats.spearmanr(x, y).statistic:+.2f}"
     ranks = [[stats.rankdata(values) - (len(values) + 1) / 2 for values in (cloud.x, cloud.y)] for cloud in clouds]
-    one, two = (np.concatenate([pair[k] for pair in ranks]) for k in (0, 1))
-    if len(clouds) > 1 and np.ptp(one) > 0 and np.ptp(two) > 0:
-        said += f", within arms {np.corrcoef(one, two)[0, 1]:+.2f}"
-    return f"{said}."
+    first, second = (np.concatenate([pair[k] for pair in ranks]) for k in (0, 1))
+    if len(clouds) > 1 and np.ptp(first) > 0 and np.ptp(second) > 0:
+        text += f", within arms {np.corrcoef(first, second)[0, 1]:+.2f}"
+    return f"{text}."
 
 
 def _mean(values: pd.Series) -> str:

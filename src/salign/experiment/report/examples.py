@@ -55,13 +55,13 @@ def choose(first: Answers, second: Answers, among: tuple[str, ...], most: int) -
 
 
 def examples(
-    run: str, place: str, first: Answers, second: Answers, maps: Mapping[str, ArmMaps], *, most: int
+    run: str, test_set: str, first: Answers, second: Answers, maps: Mapping[str, ArmMaps], *, most: int
 ) -> list[Example]:
     """Read the images that differ most, and lay the maps over them.
 
     Args:
         run: a run folder, whose recipe says where the images are.
-        place: name of the set.
+        test_set: name of the set.
         first: answers of the guided arm.
         second: those of the baseline.
         maps: those of each arm to show.
@@ -70,13 +70,13 @@ def examples(
     Raises:
         SalignError: the images are not there any more, or others.
     """
-    chosen = choose(first, second, next(iter(maps.values())).ids, most)
-    if not chosen:
+    positions = choose(first, second, next(iter(maps.values())).ids, most)
+    if not positions:
         return []
-    dataset = Run(Path(run)).data(place)
+    dataset = Run(Path(run)).data(test_set)
     rows = {str(name): row for row, name in enumerate(dataset.manifest.table["id"])}
-    found, machines = [], dataset.manifest.machine_made
-    for k in chosen:
+    results, machines = [], dataset.manifest.machine_made
+    for k in positions:
         name = first.ids[k]
         if name not in rows:
             raise SalignError(f"{name} is not in the data any more")
@@ -85,7 +85,9 @@ def examples(
         if bool(sample.annotated):
             made_by = "a machine" if machines[rows[name]] else "people"
             pictures.append((made_by, overlay(sample.images, min_max(sample.saliency[0]))))
-        pictures += [(arm, overlay(sample.images, min_max(one.of(name).float()))) for arm, one in maps.items()]
+        pictures += [
+            (arm, overlay(sample.images, min_max(arm_maps.of(name).float()))) for arm, arm_maps in maps.items()
+        ]
         label = first.classes[first.labels[k]]
-        found.append(Example(name, label, float(first.truth[k]), float(second.truth[k]), pictures))
-    return found
+        results.append(Example(name, label, float(first.truth[k]), float(second.truth[k]), pictures))
+    return results

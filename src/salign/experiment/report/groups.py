@@ -59,22 +59,22 @@ class Group:
     alike: dict[str, dict[str, Alike]] = field(default_factory=dict)
     """What `alike_answers` found so far, by set and arm."""
 
-    def scores(self, arm: str, place: str, metric: str, condition: Condition | None = None) -> pd.Series:
-        """Figures of an arm on the set `place`, by seed; empty where there are none. By default as reported."""
-        chosen = condition or self.conditions.get(arm)
-        row = None if chosen is None else self.places.get((arm, *chosen, place, metric))
+    def scores(self, arm: str, test_set: str, metric: str, condition: Condition | None = None) -> pd.Series:
+        """Figures of an arm on the set `test_set`, by seed; empty where there are none. By default as reported."""
+        key = condition or self.conditions.get(arm)
+        row = None if key is None else self.places.get((arm, *key, test_set, metric))
         return pd.Series(dtype=np.float64) if row is None else self.values.iloc[row].dropna()
 
     def shared(self, first: str, second: str) -> Condition | None:
         """The largest condition under which both arms have runs."""
         return max(self.ran.get(first, set()) & self.ran.get(second, set()), default=None)
 
-    def pair(self, first: str, second: str, place: str, metric: str) -> tuple[Array, Array]:
+    def pair(self, first: str, second: str, test_set: str, metric: str) -> tuple[Array, Array]:
         """`(S,)` and `(S,)`: figures of two arms under the condition they share, for the seeds that both have."""
         condition = self.shared(first, second)
         if condition is None:
             return np.empty(0), np.empty(0)
-        return by_seed(*(self.scores(arm, place, metric, condition) for arm in (first, second)))
+        return by_seed(*(self.scores(arm, test_set, metric, condition) for arm in (first, second)))
 
     def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
         """Run folder of each seed of an arm, ascending; `runs` has a row per finished cell. By default as reported."""
@@ -84,29 +84,29 @@ class Group:
         rows = runs[here & (runs["images"] == number) & (runs["annotated"] == annotated)].sort_values("seed")
         return {int(seed): str(path) for seed, path in zip(rows["seed"], rows["path"], strict=True)}
 
-    def compare(self, first: str, second: str, place: str, metric: str) -> Comparison | None:
+    def compare(self, first: str, second: str, test_set: str, metric: str) -> Comparison | None:
         """Compare two arms on one set; None without a seed that both have. Equal figures give an equal answer."""
-        asked = first, second, place, metric
-        if asked not in self.compared:
-            self.compared[asked] = compared(*self.pair(*asked))
-        return self.compared[asked]
+        key = first, second, test_set, metric
+        if key not in self.compared:
+            self.compared[key] = compared(*self.pair(*key))
+        return self.compared[key]
 
 
 def controls_of(study: Study, group: Group, arm: str) -> list[str]:
     """An arm's own controls in the group: of the guided arm those that the study names first, then who copies it."""
-    named = [name for name in study.controls if name in group.arms] if arm == study.guided else []
-    return list(dict.fromkeys([*named, *controls_among(group.arms, arm, guided=study.guided, own=study.arms)]))
+    first = [name for name in study.controls if name in group.arms] if arm == study.guided else []
+    return list(dict.fromkeys([*first, *controls_among(group.arms, arm, guided=study.guided, own=study.arms)]))
 
 
-def by_seed(one: pd.Series, two: pd.Series) -> tuple[Array, Array]:
+def by_seed(first: pd.Series, second: pd.Series) -> tuple[Array, Array]:
     """`(S,)` and `(S,)`: two columns of figures by seed, for the seeds that both have."""
-    seeds = one.index.intersection(two.index).sort_values()
-    return one.loc[seeds].to_numpy(), two.loc[seeds].to_numpy()
+    seeds = first.index.intersection(second.index).sort_values()
+    return first.loc[seeds].to_numpy(), second.loc[seeds].to_numpy()
 
 
-def compared(one: Array, two: Array) -> Comparison | None:
+def compared(first: Array, second: Array) -> Comparison | None:
     """Compare two columns of figures, paired; None without any. Equal figures give an equal answer."""
-    return compare(one, two, generator=np.random.default_rng(0)) if len(one) else None
+    return compare(first, second, generator=np.random.default_rng(0)) if len(first) else None
 
 
 def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
@@ -117,8 +117,8 @@ def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
         results: columns dataset, network, arm, images, annotated, seed, set, metric, value.
     """
     table = results.assign(images=results["images"].astype(np.float64).replace(ALL_IMAGES, np.inf))
-    found = table.groupby(["dataset", "network"], sort=True, observed=True)
-    return [_group(study, str(dataset), str(network), rows) for (dataset, network), rows in found]
+    grouped = table.groupby(["dataset", "network"], sort=True, observed=True)
+    return [_group(study, str(dataset), str(network), rows) for (dataset, network), rows in grouped]
 
 
 def arm_order(study: Study, arms: Iterable[str]) -> tuple[str, ...]:
@@ -145,5 +145,5 @@ def _group(study: Study, dataset: str, network: str, rows: pd.DataFrame) -> Grou
     keys = ["arm", "images", "annotated", "set", "metric"]
     values = rows.pivot(index=keys, columns="seed", values="value").sort_index(axis=1)
     title = ", ".join(name for name in (dataset, network) if name not in UNNAMED) or study.name
-    places = {(str(key[0]), key[1], key[2], str(key[3]), str(key[4])): row for row, key in enumerate(values.index)}
-    return Group(dataset, network, title, arms, conditions, values.reset_index(drop=True), places, ran)
+    rows_of = {(str(key[0]), key[1], key[2], str(key[3]), str(key[4])): row for row, key in enumerate(values.index)}
+    return Group(dataset, network, title, arms, conditions, values.reset_index(drop=True), rows_of, ran)

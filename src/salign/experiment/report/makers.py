@@ -68,12 +68,14 @@ class Trained:
 
 def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
     """Counts, agreement and pictures; nothing where no arm is trained with a machine's map."""
-    found = [(group, *_trained(group, runs)) for group in groups]
-    told = [(group, arms, lost) for group, arms, lost in found if any(one.rows.machine_made.any() for one in arms)]
+    trained = [(group, *_trained(group, runs)) for group in groups]
+    with_machines = [
+        (group, arms, lost) for group, arms, lost in trained if any(arm.rows.machine_made.any() for arm in arms)
+    ]
     blocks: list[Block] = []
-    for group, arms, lost in told:
+    for group, arms, lost in with_machines:
         try:
-            blocks += [_table(group, arms), *_tiles(group, arms, max(2, SHOWN // len(told)))]
+            blocks += [_table(group, arms), *_tiles(group, arms, max(2, SHOWN // len(with_machines)))]
         except (SalignError, OSError):
             blocks.append(Text([f"{group.title}: images or maps are not where they were any more."]))
         if lost:
@@ -83,7 +85,7 @@ def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFram
 
 def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]]:
     """What the arms with maps are trained with, and the arms of which that cannot be told any more."""
-    found, lost = [], []
+    trained, lost = [], []
     for arm in group.arms:
         paths = group.paths(runs, arm)
         if not paths:
@@ -93,10 +95,10 @@ def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]
             if _uses_maps(run.recipe):
                 ids = pd.Index(run.manifest.table["id"])
                 people = run.manifest.take(ids.get_indexer(pd.Index(run.training_rows.table["id"])))
-                found.append(Trained(arm, run, run.training_rows, _of_people(people)))
+                trained.append(Trained(arm, run, run.training_rows, _of_people(people)))
         except (SalignError, OSError):
             lost.append(arm)
-    return found, lost
+    return trained, lost
 
 
 def _uses_maps(recipe: Recipe) -> bool:
@@ -116,14 +118,14 @@ def _of_people(rows: Manifest) -> Manifest:
 
 def _table(group: Group, arms: Sequence[Trained]) -> Table:
     lines = []
-    for one in arms:
-        makers = one.rows.makers
-        cc, iou, images = _agreement(one)
+    for arm in arms:
+        makers = arm.rows.makers
+        cc, iou, images = _agreement(arm)
         lines.append(
             {
-                "arm": one.arm,
-                "maps": one.maps,
-                "training images": str(len(one.rows)),
+                "arm": arm.arm,
+                "maps": arm.maps,
+                "training images": str(len(arm.rows)),
                 "by people": str(makers.people),
                 "by machines": str(makers.machines),
                 "unknown": str(makers.unknown),
@@ -133,9 +135,9 @@ def _table(group: Group, arms: Sequence[Trained]) -> Table:
             }
         )
     frame = pd.DataFrame(lines)
-    if not any(one.rows.makers.unknown for one in arms):
+    if not any(arm.rows.makers.unknown for arm in arms):
         frame = frame.drop(columns="unknown")
-    neither = "" if any(len(one.both) for one in arms) else " Here no image has both, and nothing can be compared."
+    neither = "" if any(len(arm.both) for arm in arms) else " Here no image has both, and nothing can be compared."
     caption = (
         f"{group.title}: who made the maps that an arm is trained with, of the run with the lowest seed; maps: the "
         "column of the manifest, and what a control does to them. Compared: images for which there is a map of a "
@@ -146,43 +148,44 @@ def _table(group: Group, arms: Sequence[Trained]) -> Table:
     return Table(caption, frame, names=2)
 
 
-def _agreement(one: Trained) -> tuple[float, float, int]:
+def _agreement(arm: Trained) -> tuple[float, float, int]:
     """Mean CC and IoU of a machine's maps with people's, and of how many images; maps without a shape say nothing."""
-    both = one.both if one.own else one.both[:0]
-    found: dict[str, list[float]] = {"cc": [], "iou": []}
+    both = arm.both if arm.own else arm.both[:0]
+    values_of: dict[str, list[float]] = {"cc": [], "iou": []}
     for i in both[_spread(len(both), COMPARED)].tolist():
-        machine, person = (_map(rows, i)[None] for rows in (one.rows, one.people))
-        values = {name: float(value) for name, value in agreement(machine, person, found).items()}
+        machine, person = (_map(rows, i)[None] for rows in (arm.rows, arm.people))
+        values = {name: float(value) for name, value in agreement(machine, person, values_of).items()}
         if all(map(math.isfinite, values.values())):
             for name, value in values.items():
-                found[name].append(value)
-    if not found["cc"]:
+                values_of[name].append(value)
+    if not values_of["cc"]:
         return math.nan, math.nan, 0
-    return fmean(found["cc"]), fmean(found["iou"]), len(found["cc"])
+    return fmean(values_of["cc"]), fmean(values_of["iou"]), len(values_of["cc"])
 
 
 def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
     """Images with machine maps of as many arms as possible, and a person's, evenly spread over classes and manifest."""
-    shown: dict[str, Trained] = {}
-    for one in arms:
-        if one.own and one.rows.machine_made.any():
-            shown.setdefault(one.maps, one)
-    if not shown:
+    with_machines: dict[str, Trained] = {}
+    for arm in arms:
+        if arm.own and arm.rows.machine_made.any():
+            with_machines.setdefault(arm.maps, arm)
+    if not with_machines:
         return []
     kinds: dict[str, Trained] = {}
-    for one in shown.values():
-        kinds.setdefault(_kind(one), one)
-    several = sorted(shown.values(), key=lambda one: one is not kinds[_kind(one)])[:MACHINES]
-    places = [{str(name): i for i, name in enumerate(one.rows.table["id"])} for one in several]
-    made = [one.rows.machine_made for one in several]
+    for arm in with_machines.values():
+        kinds.setdefault(_kind(arm), arm)
+    several = sorted(with_machines.values(), key=lambda arm: arm is not kinds[_kind(arm)])[:MACHINES]
+    rows_by_id = [{str(name): i for i, name in enumerate(arm.rows.table["id"])} for arm in several]
+    by_machine = [arm.rows.machine_made for arm in several]
     first = several[0]
     person = first.people.table["saliency"].notna().to_numpy(dtype=bool)
     names = [str(name) for name in first.rows.table["id"]]
     score = [
-        2 * sum(name in place and bool(by[place[name]]) for place, by in zip(places, made, strict=True)) + person[i]
+        2 * sum(name in row_of and bool(by[row_of[name]]) for row_of, by in zip(rows_by_id, by_machine, strict=True))
+        + person[i]
         for i, name in enumerate(names)
     ]
-    own = np.flatnonzero(made[0]).tolist()
+    own = np.flatnonzero(by_machine[0]).tolist()
     highest = max(score[i] for i in own)
     labels = first.rows.table["label"]
     best = sorted(
@@ -194,11 +197,11 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
         pictures = [("image", to_picture(image))]
         if person[i]:
             pictures.append(("people", _laid_over(image, _map(first.people, i))))
-        for one, place, machine in zip(several, places, made, strict=True):
-            k = place.get(names[i])
+        for arm, row_of, machine in zip(several, rows_by_id, by_machine, strict=True):
+            k = row_of.get(names[i])
             if k is not None and machine[k]:
-                by = str(one.rows.table[PROVENANCE].iat[k])
-                pictures.append((f"{one.arm}: {by}", _laid_over(image, _map(one.rows, k))))
+                by = str(arm.rows.table[PROVENANCE].iat[k])
+                pictures.append((f"{arm.arm}: {by}", _laid_over(image, _map(arm.rows, k))))
         small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
         tiles.append(Tile(f"{names[i]}, {labels.iat[i]}", small))
     if not person[best].any():
@@ -210,23 +213,23 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
     return [Tiles(caption, tiles)]
 
 
-def _people_alone(one: Trained, most: int) -> list[Tile]:
+def _people_alone(arm: Trained, most: int) -> list[Tile]:
     """Images with a person's map, where none has a machine's besides: what the machine's are to be held against."""
-    labels = one.rows.table["label"]
-    mapped = np.flatnonzero(one.people.table["saliency"].notna().to_numpy(dtype=bool)).tolist()
-    chosen = sorted(mapped, key=lambda i: (str(labels.iat[i]), i))
+    labels = arm.rows.table["label"]
+    mapped = np.flatnonzero(arm.people.table["saliency"].notna().to_numpy(dtype=bool)).tolist()
+    ordered = sorted(mapped, key=lambda i: (str(labels.iat[i]), i))
     tiles = []
-    for i in (chosen[k] for k in _spread(len(chosen), most)) if chosen else ():
-        image = read_image(one.rows.image_path(i), where=one.rows.where(i))
-        pictures = [("image", to_picture(image)), ("people", _laid_over(image, _map(one.people, i)))]
+    for i in (ordered[k] for k in _spread(len(ordered), most)) if ordered else ():
+        image = read_image(arm.rows.image_path(i), where=arm.rows.where(i))
+        pictures = [("image", to_picture(image)), ("people", _laid_over(image, _map(arm.people, i)))]
         small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
-        tiles.append(Tile(f"{one.rows.image_id(i)}, {labels.iat[i]}", small))
+        tiles.append(Tile(f"{arm.rows.image_id(i)}, {labels.iat[i]}", small))
     return tiles
 
 
-def _kind(one: Trained) -> str:
+def _kind(arm: Trained) -> str:
     """What marked most of an arm's images, without the hash of its weights: machines of different kinds come first."""
-    names = one.rows.table[PROVENANCE][one.rows.machine_made].str.partition("@")[0]
+    names = arm.rows.table[PROVENANCE][arm.rows.machine_made].str.partition("@")[0]
     return str(names.mode().iat[0])
 
 

@@ -111,8 +111,8 @@ class Cloud:
 
 def looks(arms: Sequence[str]) -> dict[str, Look]:
     """Give every arm its colour and marker; the first, the baseline, is grey."""
-    others = [Look(_COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]) for k in range(len(arms) - 1)]
-    return dict(zip(arms, [Look("#808890", "o"), *others], strict=False))
+    rest = [Look(_COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]) for k in range(len(arms) - 1)]
+    return dict(zip(arms, [Look("#808890", "o"), *rest], strict=False))
 
 
 def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: str = "", name: str) -> str:
@@ -127,17 +127,22 @@ def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: 
     """
     with rc_context(_STYLE):
         figure, axes = _axes(0.75 + 0.27 * len(intervals))
-        for row, one in enumerate(intervals):
-            look = styles[one.name]
-            axes.plot([one.low, one.high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([one.value], [row], color=look.colour, marker=look.marker)
+        for row, interval in enumerate(intervals):
+            look = styles[interval.name]
+            axes.plot(
+                [interval.low, interval.high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt"
+            )
+            axes.plot([interval.value], [row], color=look.colour, marker=look.marker)
         axes.axvline(0, color=_INK, linewidth=0.9)
-        axes.set_yticks(range(len(intervals)), [_short(one.name) for one in intervals])
+        axes.set_yticks(range(len(intervals)), [_short(interval.name) for interval in intervals])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
         axes.set_xlabel(textwrap.fill(label, 44))
-        lines = [f"{one.name} {one.value:+.1f}{_span(one.low, one.high, '+.1f')}" for one in intervals]
+        lines = [
+            f"{interval.name} {interval.value:+.1f}{_span(interval.low, interval.high, '+.1f')}"
+            for interval in intervals
+        ]
         axes.set_title(title)
         return _svg(figure, name, f"{title}: {label}. {'; '.join(lines)}.")
 
@@ -157,10 +162,10 @@ def curves(
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
-        drawn: dict[str, Artist] = {}
+        artists: dict[str, Artist] = {}
         for line in lines:
             look = styles[line.name]
-            (drawn[line.name],) = axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5)
+            (artists[line.name],) = axes.plot(line.x, line.value, color=look.colour, marker=look.marker, linewidth=1.5)
             axes.fill_between(line.x, line.low, line.high, color=look.colour, alpha=0.15, linewidth=0)
         ticks = sorted({float(x) for line in lines for x in line.x})
         if log:
@@ -174,7 +179,7 @@ def curves(
             f"{line.name}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(line.x, line.value, strict=True))
             for line in lines
         ]
-        _labelled(figure, axes, drawn, labels, title)
+        _labelled(figure, axes, artists, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 
 
@@ -190,15 +195,15 @@ def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *,
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
-        drawn: dict[str, Artist] = {}
+        artists: dict[str, Artist] = {}
         for cloud in clouds:
             look = styles[cloud.name]
-            drawn[cloud.name] = axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22)
+            artists[cloud.name] = axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22)
         spoken = [
             f"{cloud.name}: {len(cloud.x)} runs, on average {np.mean(cloud.x):.2f} and {np.mean(cloud.y):.1f}"
             for cloud in clouds
         ]
-        _labelled(figure, axes, drawn, labels, title)
+        _labelled(figure, axes, artists, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} against {labels[0]}, a point per run. {'; '.join(spoken)}.")
 
 
@@ -207,19 +212,19 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _labelled(figure: Figure, axes: Axes, drawn: Mapping[str, Artist], labels: tuple[str, str], title: str) -> None:
+def _labelled(figure: Figure, axes: Axes, artists: Mapping[str, Artist], labels: tuple[str, str], title: str) -> None:
     """Name the axes and the plot, with a legend above it, where it hides nothing and takes nothing from the plot.
 
-    The legend is told what is `drawn` under which name: found by their labels, a name like `_x` would be left out.
+    The legend is told what is `artists` under which name: found by their labels, a name like `_x` would be left out.
     """
     axes.set_xlabel(textwrap.fill(labels[0], 64))
     axes.set_ylabel(textwrap.fill(labels[1], 40))
     axes.set_title(title)
-    names = [_short(name) for name in drawn]
+    names = [_short(name) for name in artists]
     widest = 40 + 5.5 * max(map(_width, names))  # points: the mark and the gaps, and a letter of the legend
-    columns = max(1, min(3, len(drawn), int(72 * WIDTH / widest)))
-    figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(drawn) // columns) - 3))
-    figure.legend(list(drawn.values()), names, loc="outside upper left", ncols=columns, fontsize=9)
+    columns = max(1, min(3, len(artists), int(72 * WIDTH / widest)))
+    figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(artists) // columns) - 3))
+    figure.legend(list(artists.values()), names, loc="outside upper left", ncols=columns, fontsize=9)
 
 
 def _short(name: str) -> str:
@@ -237,12 +242,12 @@ def _span(low: float, high: float, form: str) -> str:
 
 def _spread(ticks: list[float]) -> list[float]:
     """Leave out ticks of a logarithmic axis that would be written over the one before."""
-    kept: list[float] = []
+    legible: list[float] = []
     reach = np.log(ticks[-1] / ticks[0]) or 1.0
     for tick in ticks:
-        if not kept or np.log(tick / kept[-1]) > 0.09 * reach:
-            kept.append(tick)
-    return kept
+        if not legible or np.log(tick / legible[-1]) > 0.09 * reach:
+            legible.append(tick)
+    return legible
 
 
 def _svg(figure: Figure, name: str, spoken: str) -> str:
@@ -261,6 +266,6 @@ def _svg(figure: Figure, name: str, spoken: str) -> str:
     view = re.search(r'viewBox="[^"]*"', text)
     head = f'<svg class="plot" role="img" aria-label="{escape(spoken.removeprefix(": "))}" {view[0] if view else ""}>'
     text = re.sub(r"^<svg[^>]*>", lambda _: head, text)
-    for drawn, variable in _VARIABLES.items():
-        text = text.replace(drawn, variable)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, variable)
     return text.strip()

@@ -108,7 +108,7 @@ def _write_figures(path: Path, results: pd.DataFrame) -> None:
     keys = [*PLACE, "set", "metric"]
     names = {name: results[name].astype("category") for name in keys if not is_numeric_dtype(results[name])}
     ordered = results.assign(
-        **{name: one.cat.set_categories(sorted(one.cat.categories)) for name, one in names.items()}
+        **{name: column.cat.set_categories(sorted(column.cat.categories)) for name, column in names.items()}
     )
     table = pa.Table.from_pandas(ordered.sort_values(keys)[[*keys, "value"]], preserve_index=False)
     with replacing(path) as partial:
@@ -116,10 +116,13 @@ def _write_figures(path: Path, results: pd.DataFrame) -> None:
 
 
 def _summary(study: Study, groups: Sequence[Group], runs: pd.DataFrame, missing: int) -> list[Block]:
-    found = findings(study, groups, runs)
+    results = findings(study, groups, runs)
     return [
-        Text(headline(study, found, len(runs), missing)),
-        *(Text(one.sentences, one.title, f"{study.guided} − {study.baseline}: {one.target}") for one in found),
+        Text(headline(study, results, len(runs), missing)),
+        *(
+            Text(finding.sentences, finding.title, f"{study.guided} − {study.baseline}: {finding.target}")
+            for finding in results
+        ),
     ]
 
 
@@ -139,25 +142,25 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame, sets: pd.D
             )
         )
     for group in groups:
-        here, each = (
+        here, sets_here = (
             rows[(rows["dataset"] == group.dataset) & (rows["network"] == group.network)] for rows in (table, sets)
         )
         blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"])))
-        others = other_sets(study, each)
-        if len(others):
-            blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", others))
+        rest = other_sets(study, sets_here)
+        if len(rest):
+            blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", rest))
     return blocks
 
 
 def _below(groups: Sequence[Group], table: pd.DataFrame) -> str:
     """Name the differences that stay significant, and their direction."""
     titles = {(group.dataset, group.network): heading(groups, group) for group in groups}
-    found = []
+    names = []
     for row in table[table["p_holm"] < 0.05].to_dict("records"):
         where = titles[row["dataset"], row["network"]]
         side = "better" if row["target_difference"] > 0 else "worse"
-        found.append(f"{row['arm']}{f' ({where})' if where else ''}, {side}")
-    return "; ".join(found) or "none"
+        names.append(f"{row['arm']}{f' ({where})' if where else ''}, {side}")
+    return "; ".join(names) or "none"
 
 
 def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[Block]:
@@ -165,15 +168,15 @@ def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[B
     rows = []
     for row in pairs.to_dict("records"):
         intervals = [(row[f"{kind}low"], row[f"{kind}high"]) for kind in ("", "boot_", "nested_")]
-        first, *others = [difference_in_words(row["difference"], *ends) for ends in intervals]
+        first, *rest = [difference_in_words(row["difference"], *ends) for ends in intervals]
         rows.append(
             {
                 "pair": f"{row['first']} − {row['second']}",
                 "data": titles[row["dataset"], row["network"]],
                 "seeds": str(row["seeds"]),
                 "difference, t interval": first,
-                "bootstrap: seeds": others[0].partition(" ")[2],
-                "bootstrap: seeds and images": others[1].partition(" ")[2],
+                "bootstrap: seeds": rest[0].partition(" ")[2],
+                "bootstrap: seeds and images": rest[1].partition(" ")[2],
                 "effect d_z": "–" if np.isnan(row["effect"]) else f"{row['effect']:.2f}",
                 "p, sign flips": p_in_words(row["permutation_p"]),
             }
@@ -190,14 +193,14 @@ def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[B
 def _differences(study: Study, groups: Sequence[Group], styles: Styles) -> list[Block]:
     svgs = []
     for number, group in enumerate(groups):
-        for role, place in reversed(places(study)):
-            found = [(arm, group.compare(arm, study.baseline, place, study.metric)) for arm in group.arms]
+        for role, test_set in reversed(places(study)):
+            comparisons = [(arm, group.compare(arm, study.baseline, test_set, study.metric)) for arm in group.arms]
             lines = [
-                Interval(arm, *(100 * value for value in (one.difference, one.low, one.high)))
-                for arm, one in found
-                if one is not None and arm != study.baseline
+                Interval(arm, *(100 * value for value in (comparison.difference, comparison.low, comparison.high)))
+                for arm, comparison in comparisons
+                if comparison is not None and arm != study.baseline
             ]
-            label = f"{study.metric} on {place} minus {study.baseline}'s, points"
+            label = f"{study.metric} on {test_set} minus {study.baseline}'s, points"
             if lines:
                 svgs.append(forest(lines, styles, label, title=heading(groups, group), name=f"forest-{number}-{role}"))
     caption = (
@@ -234,18 +237,18 @@ def _arm_in_words(study: Study, arm: str) -> str:
 
 
 def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    pairs: list[tuple[str, Any]] = []
     for key, value in values.items():
-        found += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
-    return found
+        pairs += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
+    return pairs
 
 
 def _without_folders(value: Any) -> Any:
     """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
     if isinstance(value, dict):
-        return {key: _without_folders(one) for key, one in value.items()}
+        return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_folders(one) for one in value]
+        return [_without_folders(item) for item in value]
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -60,38 +60,38 @@ class ArmMaps:
         return mean_map(self.maps[:, self.ids.index(name)])
 
 
-def read_arm(runs: Sequence[str | Path], place: str) -> ArmMaps:
+def read_arm(runs: Sequence[str | Path], test_set: str) -> ArmMaps:
     """Read the maps of at most `MOST_RUNS` runs for one set.
 
     Args:
         runs: run folders.
-        place: name of the set.
+        test_set: name of the set.
 
     Raises:
         SalignError: a run was not analysed, not on this set, or on other images than the first.
     """
-    found = []
+    analysed = []
     for folder in runs[:MOST_RUNS]:
         try:
             sets = read_maps(RunFolder(Path(folder)))
         except SalignError as error:
             raise SalignError(f"{Path(folder).name} has not been analysed; salign analyse does it.") from error
-        if place not in sets:
-            raise SalignError(f"{Path(folder).name} was not analysed on {place}; there are {', '.join(sets)}.")
-        found.append(sets[place])
-    if not found:
-        raise SalignError(f"expected runs to read the maps of {place} of; got none")
-    first = found[0]
-    for folder, one in zip(runs, found, strict=False):
-        if one.maps.shape != first.maps.shape or list(one.ids) != list(first.ids):
+        if test_set not in sets:
+            raise SalignError(f"{Path(folder).name} was not analysed on {test_set}; there are {', '.join(sets)}.")
+        analysed.append(sets[test_set])
+    if not analysed:
+        raise SalignError(f"expected runs to read the maps of {test_set} of; got none")
+    first = analysed[0]
+    for folder, maps_of_run in zip(runs, analysed, strict=False):
+        if maps_of_run.maps.shape != first.maps.shape or list(maps_of_run.ids) != list(first.ids):
             raise SalignError(
-                f"{Path(folder).name} was analysed on other images of {place}, or has maps of another size."
+                f"{Path(folder).name} was analysed on other images of {test_set}, or has maps of another size."
             )
     human = torch.from_numpy(first.human)
     return ArmMaps(
         tuple(str(name) for name in first.ids),
-        torch.from_numpy(np.stack([one.maps for one in found])).float(),
-        np.stack([one.predicted for one in found]),
+        torch.from_numpy(np.stack([maps_of_run.maps for maps_of_run in analysed])).float(),
+        np.stack([maps_of_run.predicted for maps_of_run in analysed]),
         human if bool(human.isfinite().all()) else None,
     )
 

@@ -32,11 +32,11 @@ class Finding:
     sentences: list[str] = field(default_factory=list)
 
 
-def standing(found: Comparison | None) -> str:
+def standing(comparison: Comparison | None) -> str:
     """Where the interval of a difference lies."""
-    if found is None or found.n < 2:
+    if comparison is None or comparison.n < 2:
         return UNKNOWN
-    return ABOVE if found.low > 0 else BELOW if found.high < 0 else OPEN
+    return ABOVE if comparison.low > 0 else BELOW if comparison.high < 0 else OPEN
 
 
 def findings(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[Finding]:
@@ -51,27 +51,27 @@ def findings(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[
     return [_finding(study, group, runs) for group in groups]
 
 
-def headline(study: Study, found: Sequence[Finding], finished: int, missing: int) -> list[str]:
+def headline(study: Study, results: Sequence[Finding], finished: int, missing: int) -> list[str]:
     """The sentences at the top: the answer over all groups, and what limits it."""
-    said = []
+    sentences = []
     if missing:
         total = finished + missing
-        said.append(f"{missing} of {total} cells are missing: everything below is provisional.")
-    if not found:
-        return [*said, "No cell is finished, so there is nothing to report yet."]
-    gain = [one for one in found if one.target == ABOVE]
-    loss = [one for one in found if one.target == BELOW]
-    unknown = sum(one.target == UNKNOWN for one in found)
-    why = [one for one in gain if one.controls]
-    where = f"on {study.target}" + (f", in {len(found)} pairs of data set and network" if len(found) > 1 else "")
+        sentences.append(f"{missing} of {total} cells are missing: everything below is provisional.")
+    if not results:
+        return [*sentences, "No cell is finished, so there is nothing to report yet."]
+    gain = [finding for finding in results if finding.target == ABOVE]
+    loss = [finding for finding in results if finding.target == BELOW]
+    unknown = sum(finding.target == UNKNOWN for finding in results)
+    why = [finding for finding in gain if finding.controls]
+    where = f"on {study.target}" + (f", in {len(results)} pairs of data set and network" if len(results) > 1 else "")
     answer = f"{study.guided} against {study.baseline} {where}: "
-    if len(found) == 1:
-        (one,) = found
+    if len(results) == 1:
+        (finding,) = results
         answer += {
             ABOVE: "better, with the interval of the difference above zero"
             + (
                 ", and better than every control."
-                if one.controls
+                if finding.controls
                 else ", but not shown to be better than every control."
             )
             if study.controls
@@ -79,106 +79,113 @@ def headline(study: Study, found: Sequence[Finding], finished: int, missing: int
             BELOW: "worse, with the interval of the difference below zero.",
             OPEN: "no difference shown; its interval holds zero.",
             UNKNOWN: "not answered; an interval needs two seeds or more of both.",
-        }[one.target]
+        }[finding.target]
     else:
         answer += f"better in {len(gain)}, worse in {len(loss)} (95 % interval of the difference beyond zero)"
         answer += f", not answered in {unknown}" if unknown else ""
         answer += f". Better than every control as well: {len(why)}." if study.controls else "."
-    doubtful = [f"{arm} ({one.title})" if len(found) > 1 else arm for one in found for arm in one.constant]
+    doubtful = [
+        f"{arm} ({finding.title})" if len(results) > 1 else arm for finding in results for arm in finding.constant
+    ]
     doubt = f"Half or more of the runs answer alike to every image, which is no classifier: {', '.join(doubtful)}."
-    return [*said, answer, *([doubt] if doubtful else [])]
+    return [*sentences, answer, *([doubt] if doubtful else [])]
 
 
 def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     guided, metric = study.guided, study.metric
-    alike = {place: alike_answers(group, runs, place) for _, place in places(study)}
-    constant = {arm for found in alike.values() for arm, one in found.items() if one.mostly(metric)}
+    alike = {test_set: alike_answers(group, runs, test_set) for _, test_set in places(study)}
+    constant = {arm for found in alike.values() for arm, arm_alike in found.items() if arm_alike.mostly(metric)}
     gain = group.compare(guided, study.baseline, study.target, metric)
     against = {name: group.compare(guided, name, study.target, metric) for name in study.controls}
     beaten = bool(against) and all(standing(found) == ABOVE for found in against.values())
-    said = [_gain(study, gain), alike_in_words(alike)]
-    said += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
-    said += [shuffled_in_words(study, group, runs)]
+    sentences = [_gain(study, gain), alike_in_words(alike)]
+    sentences += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
+    sentences += [shuffled_in_words(study, group, runs)]
     if study.reference is not None:
-        said += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]
-    said += [_others(study, group), _best(study, group, constant), _use(study, group, alike[study.target])]
+        sentences += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]
+    sentences += [_others(study, group), _best(study, group, constant), _use(study, group, alike[study.target])]
     pair = tuple(arm for arm in (guided, study.baseline) if arm in constant)
-    return Finding(group.title, standing(gain), beaten, pair, [sentence for sentence in said if sentence])
+    return Finding(group.title, standing(gain), beaten, pair, [sentence for sentence in sentences if sentence])
 
 
-def _gain(study: Study, found: Comparison | None) -> str:
-    if found is None:
+def _gain(study: Study, comparison: Comparison | None) -> str:
+    if comparison is None:
         return (
             f"{study.guided} and {study.baseline} have no finished seed in common that {study.target} was tested with."
         )
-    said = (
-        f"{study.guided} reaches {study.metric} {points(found.first)} on {study.target}, {study.baseline} "
-        f"{points(found.second)} ({_seeds(found)}): {_difference(found)}. "
+    text = (
+        f"{study.guided} reaches {study.metric} {points(comparison.first)} on {study.target}, {study.baseline} "
+        f"{points(comparison.second)} ({_seeds(comparison)}): {_difference(comparison)}. "
     )
     needed = ""
-    if standing(found) == OPEN and found.sd > 0 and found.difference:
-        seeds = seeds_needed(found.sd, abs(found.difference))
-        needed = f" A difference of this size would need about {seeds} seeds to be told from zero." * (seeds > found.n)
+    if standing(comparison) == OPEN and comparison.sd > 0 and comparison.difference:
+        seeds = seeds_needed(comparison.sd, abs(comparison.difference))
+        needed = f" A difference of this size would need about {seeds} seeds to be told from zero." * (
+            seeds > comparison.n
+        )
     return (
-        said
+        text
         + {
             ABOVE: "The interval lies above zero: the gain is more than what chance does between seeds.",
             BELOW: "The interval lies below zero: here guidance makes it worse.",
             OPEN: f"The interval holds zero: these seeds show no difference.{needed}",
             UNKNOWN: "One seed says nothing about chance.",
-        }[standing(found)]
+        }[standing(comparison)]
     )
 
 
-def _control(study: Study, group: Group, name: str, found: Comparison | None, gain: str) -> str:
+def _control(study: Study, group: Group, name: str, comparison: Comparison | None, gain: str) -> str:
     """A control with other maps says whether the maps are the reason; any other arm, which of the two does better."""
-    told = "maps" in study.arms.get(name, {}).get("data", {})
-    other_maps = told or control_of(name, guided=study.guided, own=study.arms) is not None
-    if found is None:
+    sets_maps = "maps" in study.arms.get(name, {}).get("data", {})
+    other_maps = sets_maps or control_of(name, guided=study.guided, own=study.arms) is not None
+    if comparison is None:
         doubt = ": whether people's maps are the reason is open" if other_maps else ""
         return f"The control {name} has no finished seed to compare with{doubt}."
-    said = f"Against the control {name}: {_difference(found)} ({_seeds(found)}). "
+    text = f"Against the control {name}: {_difference(comparison)} ({_seeds(comparison)}). "
     own = group.compare(name, study.baseline, study.target, study.metric)
     too = " too" if gain == ABOVE else ""
     gained = f"The control gains over {study.baseline}{too} ({_difference(own)})" if own else ""
     not_the_maps = ": the gain cannot be put down to the maps" if other_maps and gain == ABOVE else ""
-    if standing(found) == UNKNOWN:
-        return said + "One seed says nothing about chance."
-    if standing(found) == ABOVE:
+    if standing(comparison) == UNKNOWN:
+        return text + "One seed says nothing about chance."
+    if standing(comparison) == ABOVE:
         reason = "it matters that the maps are the images' own" if other_maps else "it is better than that"
-        return f"{said}The interval lies above zero: {reason}."
-    if standing(found) == BELOW:
+        return f"{text}The interval lies above zero: {reason}."
+    if standing(comparison) == BELOW:
         reason = ": what was marked is not the reason for any gain" if other_maps else ""
-        return f"{said}The control does better{reason}."
+        return f"{text}The control does better{reason}."
     if standing(own) == ABOVE:
-        return f"{said}{gained}, and these seeds do not show {study.guided} above it{not_the_maps}."
+        return f"{text}{gained}, and these seeds do not show {study.guided} above it{not_the_maps}."
     if gain == ABOVE:
-        return f"{said}The control does as well as far as these seeds tell{not_the_maps}."
-    return said + "The interval holds zero."
+        return f"{text}The control does as well as far as these seeds tell{not_the_maps}."
+    return text + "The interval holds zero."
 
 
-def _cost(study: Study, found: Comparison | None, gain: str) -> str:
-    if found is None:
+def _cost(study: Study, comparison: Comparison | None, gain: str) -> str:
+    if comparison is None:
         return ""
-    said = f"In distribution ({study.reference}): {_difference(found)} ({_seeds(found)}). "
+    text = f"In distribution ({study.reference}): {_difference(comparison)} ({_seeds(comparison)}). "
     return (
-        said
+        text
         + {
             ABOVE: "It gains there too." if gain == ABOVE else f"It gains there, which is not shown on {study.target}.",
             BELOW: "That is what guidance costs on images like those of training.",
             OPEN: "No cost that these seeds can show.",
             UNKNOWN: "One seed says nothing about chance.",
-        }[standing(found)]
+        }[standing(comparison)]
     )
 
 
 def _others(study: Study, group: Group) -> str:
     """Every other arm against its own controls."""
-    asked = study.target, study.metric
+    target = study.target, study.metric
     pairs = [(arm, name) for arm in group.arms if arm != study.guided for name in controls_of(study, group, arm)]
-    found = [(arm, name, one) for arm, name in pairs if (one := group.compare(arm, name, *asked))]
-    told = [f"{arm} − {name}: {_difference(one)} ({_seeds(one)}, {standing(one)})" for arm, name, one in found]
-    return f"Other arms against their own controls: {'; '.join(told)}." if told else ""
+    comparisons = [(arm, name, comparison) for arm, name in pairs if (comparison := group.compare(arm, name, *target))]
+    sentences = [
+        f"{arm} − {name}: {_difference(comparison)} ({_seeds(comparison)}, {standing(comparison)})"
+        for arm, name, comparison in comparisons
+    ]
+    return f"Other arms against their own controls: {'; '.join(sentences)}." if sentences else ""
 
 
 def _best(study: Study, group: Group, constant: Collection[str]) -> str:
@@ -189,18 +196,18 @@ def _best(study: Study, group: Group, constant: Collection[str]) -> str:
     """
     gains = {}
     for arm in group.arms:
-        one, two = group.pair(arm, study.guided, study.target, study.metric)
-        if len(one) and arm not in {study.guided, study.baseline, *study.controls, *constant}:
-            gains[arm] = float((one - two).mean())
+        ours, theirs = group.pair(arm, study.guided, study.target, study.metric)
+        if len(ours) and arm not in {study.guided, study.baseline, *study.controls, *constant}:
+            gains[arm] = float((ours - theirs).mean())
     arm = max(gains, key=lambda name: (gains[name], name), default="")
-    found = group.compare(arm, study.guided, study.target, study.metric) if gains.get(arm, 0) > 0 else None
-    if found is None:
+    comparison = group.compare(arm, study.guided, study.target, study.metric) if gains.get(arm, 0) > 0 else None
+    if comparison is None:
         return ""
     words = group.shared(arm, study.guided)
     under = f" with {words.words}" if words and words.words else ""
-    said = f"The arm {arm} does better than {study.guided}{under}: {_difference(found)} ({standing(found)})"
+    text = f"The arm {arm} does better than {study.guided}{under}: {_difference(comparison)} ({standing(comparison)})"
     there = study.reference and group.compare(arm, study.guided, study.reference, study.metric)
-    return f"{said}; on {study.reference} {_difference(there)} ({standing(there)})." if there else f"{said}."
+    return f"{text}; on {study.reference} {_difference(there)} ({standing(there)})." if there else f"{text}."
 
 
 def _use(study: Study, group: Group, alike: Mapping[str, Alike]) -> str:
@@ -209,16 +216,18 @@ def _use(study: Study, group: Group, alike: Mapping[str, Alike]) -> str:
     shares = [(arm, group.scores(arm, study.target, metric)) for arm in (study.guided, study.baseline)]
     if any(values.empty for _, values in shares):
         return ""
-    told = " and ".join(f"{points(values.mean())} % of the answers of {arm}" for arm, values in shares)
-    said = f"With everything outside the human region exchanged for another image's, {told} change."
+    shares_in_words = " and ".join(f"{points(values.mean())} % of the answers of {arm}" for arm, values in shares)
+    text = f"With everything outside the human region exchanged for another image's, {shares_in_words} change."
     same = [f"{alike[arm].share} runs of {arm}" for arm, _ in shares if arm in alike]
-    return f"{said} But {' and '.join(same)} answer alike to everything, which nothing can change." if same else said
+    return f"{text} But {' and '.join(same)} answer alike to everything, which nothing can change." if same else text
 
 
-def _difference(found: Comparison) -> str:
-    unit = "" if found.n > 1 else " points"
-    return f"{difference_in_words(found.difference, found.low, found.high)}{unit}".replace(" [", " points [", 1)
+def _difference(comparison: Comparison) -> str:
+    unit = "" if comparison.n > 1 else " points"
+    return f"{difference_in_words(comparison.difference, comparison.low, comparison.high)}{unit}".replace(
+        " [", " points [", 1
+    )
 
 
-def _seeds(found: Comparison) -> str:
-    return f"{found.n} seed{'s' if found.n > 1 else ''}"
+def _seeds(comparison: Comparison) -> str:
+    return f"{comparison.n} seed{'s' if comparison.n > 1 else ''}"

@@ -88,12 +88,12 @@ def sets_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
     """
     rows: list[dict[str, object]] = []
     for group in groups:
-        for place in sorted({place for *_, place, metric in group.places if metric == study.metric}):
+        for test_set in sorted({test_set for *_, test_set, metric in group.places if metric == study.metric}):
             for arm in group.arms:
-                values = group.scores(arm, place, study.metric)
-                row = _whose(group, arm) | {"set": place, "seeds": len(values)}
+                values = group.scores(arm, test_set, study.metric)
+                row = _whose(group, arm) | {"set": test_set, "seeds": len(values)}
                 row |= {"mean": values.mean(), "sd": values.std(ddof=1)}
-                rows.append(row | _to_baseline(study, group, arm, place))
+                rows.append(row | _to_baseline(study, group, arm, test_set))
     return pd.DataFrame(rows)
 
 
@@ -123,11 +123,11 @@ def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     for row in table.to_dict("records"):
         line = {"data set": row["dataset"], "network": row["network"]}
         line |= {"arm": _with_condition(row), "seeds": str(row["seeds"])}
-        for role, place in places(study):
-            line[place] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
-        for role, place in places(study):
+        for role, test_set in places(study):
+            line[test_set] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
+        for role, test_set in places(study):
             ends = (row[f"{role}_{name}"] for name in ("difference", "low", "high"))
-            line[f"{place} − {study.baseline}"] = difference_in_words(*ends)
+            line[f"{test_set} − {study.baseline}"] = difference_in_words(*ends)
         line["p"], line["p (Holm)"] = p_in_words(row["p"]), p_in_words(row["p_holm"])
         line["P(better)"] = NOTHING if math.isnan(row["improvement"]) else f"{row['improvement']:.2f}"
         lines.append(line)
@@ -136,8 +136,8 @@ def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 def places(study: Study) -> list[tuple[str, str]]:
     """The role in the table and the name of the reference set, if there is one, and of the target set."""
-    found = [("reference", study.reference), ("target", study.target)]
-    return [(role, place) for role, place in found if place is not None]
+    roles = [("reference", study.reference), ("target", study.target)]
+    return [(role, test_set) for role, test_set in roles if test_set is not None]
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -148,7 +148,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def to_latex(table: pd.DataFrame) -> str:
     """A table of text as a LaTeX tabular with the rules of the booktabs package; everything is escaped."""
-    head, *rows = _escaped(table, lambda cell: _IN_LATEX.sub(lambda found: _LATEX[found[0]], cell))
+    head, *rows = _escaped(table, lambda cell: _IN_LATEX.sub(lambda match: _LATEX[match[0]], cell))
     lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}", ""])
@@ -202,23 +202,23 @@ def _with_condition(row: Mapping[Hashable, Any]) -> str:
     return f"{row['arm']} ({condition})" if condition else str(row["arm"])
 
 
-def _to_baseline(study: Study, group: Group, arm: str, place: str) -> dict[str, float]:
-    found = None if arm == study.baseline else group.compare(arm, study.baseline, place, study.metric)
-    return {name: getattr(found, name, math.nan) for name in ("difference", "low", "high")}
+def _to_baseline(study: Study, group: Group, arm: str, test_set: str) -> dict[str, float]:
+    comparison = None if arm == study.baseline else group.compare(arm, study.baseline, test_set, study.metric)
+    return {name: getattr(comparison, name, math.nan) for name in ("difference", "low", "high")}
 
 
 def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
     row = _whose(group, arm)
     row["seeds"] = len(group.scores(arm, study.target, study.metric))
     nan = float("nan")
-    for role, place in places(study):
-        values = group.scores(arm, place, study.metric)
+    for role, test_set in places(study):
+        values = group.scores(arm, test_set, study.metric)
         row |= {f"{role}_mean": values.mean() if len(values) else nan, f"{role}_sd": values.std(ddof=1)}
-    for role, place in places(study):
-        row |= {f"{role}_{name}": value for name, value in _to_baseline(study, group, arm, place).items()}
-    found = None if arm == study.baseline else group.compare(arm, study.baseline, study.target, study.metric)
-    if found is not None:
-        row["seeds"] = found.n
-    row |= {"p": found.paired_t_p if found else nan}
-    row["improvement"] = found.improvement if found and found.n > 1 else nan
+    for role, test_set in places(study):
+        row |= {f"{role}_{name}": value for name, value in _to_baseline(study, group, arm, test_set).items()}
+    comparison = None if arm == study.baseline else group.compare(arm, study.baseline, study.target, study.metric)
+    if comparison is not None:
+        row["seeds"] = comparison.n
+    row |= {"p": comparison.paired_t_p if comparison else nan}
+    row["improvement"] = comparison.improvement if comparison and comparison.n > 1 else nan
     return row

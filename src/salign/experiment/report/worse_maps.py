@@ -30,8 +30,8 @@ def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
     """A table per group, and curves over how bad the maps are; nothing unless an arm has two kinds of worse maps."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
-        tried = tried_maps(study, group)
-        if not any(len(found) > 2 for found in tried.values()):
+        kinds = tried_maps(study, group)
+        if not any(len(found) > 2 for found in kinds.values()):
             continue
         caption = (
             f"{study.metric} on {study.target} in points of 100, mean ± standard deviation over seeds. Controls as in "
@@ -41,7 +41,7 @@ def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
         blocks.append(Table(titled, in_words(maps_table(study, group))))
         svgs = []
         for kind, label in _AXES.items():
-            if lines := _lines(study, group, tried, kind):
+            if lines := _lines(study, group, kinds, kind):
                 labels = (label, f"{study.metric} on {study.target}, points")
                 where = {"title": heading(groups, group), "name": f"{kind}-{number}"}
                 svgs.append(curves(lines, styles, labels, **where, log=False))
@@ -55,26 +55,30 @@ def tried_maps(study: Study, group: Group) -> dict[str, dict[str, tuple[str, Con
 
     Maps are `OWN`, a control as in `data.maps`, or, for instance, "5 % of the maps". All have as many images.
     """
-    found: dict[str, dict[str, tuple[str, Condition]]] = {}
+    tried: dict[str, dict[str, tuple[str, Condition]]] = {}
     for name in group.arms:
         control = control_of(name, guided=study.guided, own=study.arms)
         if control is not None and control[1] in group.arms:
-            found.setdefault(control[1], {})[control[0]] = (name, group.conditions[control[1]])
+            tried.setdefault(control[1], {})[control[0]] = (name, group.conditions[control[1]])
     for arm in group.arms:
         all_of_them = group.conditions[arm]
-        fewer = [one for one in group.ran[arm] if one.images == all_of_them.images and one < all_of_them]
-        for one in sorted(fewer, reverse=True):
-            found.setdefault(arm, {})[one._replace(images=np.inf).words] = (arm, one)
+        fewer = [
+            condition
+            for condition in group.ran[arm]
+            if condition.images == all_of_them.images and condition < all_of_them
+        ]
+        for condition in sorted(fewer, reverse=True):
+            tried.setdefault(arm, {})[condition._replace(images=np.inf).words] = (arm, condition)
     order = {kind: rank for rank, kind in enumerate(dict.fromkeys([*BY_SHARE, *CONTROLS]))}
 
-    def place(maps: str) -> tuple[int, float]:
+    def rank_of(maps: str) -> tuple[int, float]:
         kind, share = _kind(maps)
         return order.get(kind, len(order)), share
 
     return {
-        arm: {OWN: (arm, group.conditions[arm])} | {maps: found[arm][maps] for maps in sorted(found[arm], key=place)}
+        arm: {OWN: (arm, group.conditions[arm])} | {maps: tried[arm][maps] for maps in sorted(tried[arm], key=rank_of)}
         for arm in group.arms
-        if arm in found
+        if arm in tried
     }
 
 
@@ -86,14 +90,14 @@ def maps_table(study: Study, group: Group) -> pd.DataFrame:
         paired by seed, with its 95 % t interval: difference, low, high; all shares. NaN where there is nothing to say.
     """
     rows: list[dict[str, object]] = []
-    for arm, found in tried_maps(study, group).items():
-        own = _scores(study, group, found[OWN])
-        for maps, where in found.items():
+    for arm, tried in tried_maps(study, group).items():
+        own = _scores(study, group, tried[OWN])
+        for maps, where in tried.items():
             scores = _scores(study, group, where)
             row: dict[str, object] = {"arm": arm, "maps": maps, "seeds": len(scores)}
             row |= {"mean": scores.mean(), "sd": scores.std(ddof=1)}
-            one = None if maps == OWN else compared(*by_seed(scores, own))
-            rows.append(row | {name: getattr(one, name, np.nan) for name in ("difference", "low", "high")})
+            comparison = None if maps == OWN else compared(*by_seed(scores, own))
+            rows.append(row | {name: getattr(comparison, name, np.nan) for name in ("difference", "low", "high")})
     return pd.DataFrame(rows)
 
 
@@ -112,14 +116,14 @@ def in_words(table: pd.DataFrame, *, differences: bool = False) -> pd.DataFrame:
     return wide.fillna(NOTHING).reset_index().rename_axis(columns=None)
 
 
-def _lines(study: Study, group: Group, tried: dict[str, dict[str, tuple[str, Condition]]], kind: str) -> list[Line]:
+def _lines(study: Study, group: Group, kinds: dict[str, dict[str, tuple[str, Condition]]], kind: str) -> list[Line]:
     """A line for every arm that has its own maps and two more steps of this kind."""
     lines = []
-    for arm, found in tried.items():
-        steps = {0.0: OWN} | {100 * share: maps for maps in found for done, share in [_kind(maps)] if done == kind}
+    for arm, tried in kinds.items():
+        steps = {0.0: OWN} | {100 * share: maps for maps in tried for degree, share in [_kind(maps)] if degree == kind}
         if len(steps) > 2:
-            drawn = mean_line(arm, {x: _scores(study, group, found[maps]) for x, maps in steps.items()})
-            lines += [drawn] if drawn else []
+            line = mean_line(arm, {x: _scores(study, group, tried[maps]) for x, maps in steps.items()})
+            lines += [line] if line else []
     return lines
 
 

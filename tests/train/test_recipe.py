@@ -106,6 +106,7 @@ def full(manifest) -> dict[str, Any]:
             "select": "last",
             "ties": "first",
             "trainable": "head",
+            "snapshots": {"even": 3},
             "device": "cpu",
             "precision": "bfloat16",
             "memory_format": "channels_last",
@@ -431,6 +432,7 @@ LEAVES = {
     "train.select": "auroc",
     "train.ties": "last",
     "train.trainable": "last_block",
+    "train.snapshots": [0, 4],
     "train.device": "auto",
     "train.precision": "float32",
     "train.memory_format": "contiguous",
@@ -458,11 +460,12 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
-    train = {key: value for key, value in full(manifest)["train"].items() if key != "trainable"}
+    train = {key: value for key, value in full(manifest)["train"].items() if key not in ("trainable", "snapshots")}
     recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain, "train": train})
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
     assert content["train"].pop("trainable") == "all"
+    assert content["train"].pop("snapshots") is None
     assert content.pop("steps") == []
     assert content.pop("stages") == {}
     assert content["data"].pop("annotated_before_limit") is False

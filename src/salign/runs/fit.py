@@ -12,11 +12,13 @@ from filelock import FileLock
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
+from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
+from salign.train.history import KeepHistory, KeepSnapshots, snapshot_epochs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import MapsRecipe, Recipe, bound, named_runs, references, resolved
@@ -118,6 +120,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(final, run, data, task, device, progress, say)
+    write_curves(run.path)
     run.remember(final, data)
     run.finish(_measure(run, device, progress))
 
@@ -150,7 +153,12 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
         sampling=recipe.data.sampling,
     )
     keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
-    run_trainer(module, loaders, keep, run.path, options, device, progress=progress)
+    table = data.val.manifest.table
+    further = [
+        KeepHistory(run.path, data.classes, table["id"].tolist(), table["label"].astype(object).tolist()),
+        KeepSnapshots(run.path, task.network, snapshot_epochs(options.snapshots, options.epochs)),
+    ]
+    run_trainer(module, loaders, keep, run.path, options, device, further=further, progress=progress)
 
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:

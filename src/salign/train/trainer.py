@@ -6,7 +6,7 @@ import functools
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ def run_trainer(
     options: TrainOptions,
     device: str,
     *,
+    further: Sequence[Callback] = (),
     progress: bool = True,
 ) -> None:
     """Train to the end, or on from where the folder says that it was cut off.
@@ -43,10 +44,17 @@ def run_trainer(
         folder: gets `METRICS`, the point to resume from, and TensorBoard logs where that is installed.
         options: section `train` of the recipe, precision and memory format resolved.
         device: "cpu", "cuda" or "mps".
+        further: what else is kept of every epoch.
         progress: show a bar.
     """
     resume = folder / RESUME
-    callbacks: list[Callback] = [keep, History(folder / METRICS), ResumePoint(resume), *([Bar()] if progress else [])]
+    callbacks: list[Callback] = [
+        keep,
+        *further,
+        History(folder / METRICS),
+        ResumePoint(resume),
+        *([Bar()] if progress else []),
+    ]
     with _lightning_quiet():
         trainer = Trainer(
             accelerator=device,

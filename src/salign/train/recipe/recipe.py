@@ -37,7 +37,7 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "model": {"cam": "proved", "head": "timm"},
     "loss": {"also": {}, "teacher": None},
-    "train": {"trainable": "all"},
+    "train": {"trainable": "all", "snapshots": None},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""

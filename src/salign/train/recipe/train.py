@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -31,6 +31,9 @@ class TrainOptions(Section):
     """The schedule `step` multiplies the rate by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
     """The schedule `step` multiplies the rate by this number."""
+    snapshots: list[int] | dict[Literal["even", "log"], Annotated[int, Field(ge=1)]] | None = None
+    """The run keeps the weights after these epochs, counted from 0; `{even: 10}` or `{log: 10}` choose ten of them, the
+    last included, at even or at growing distances."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -89,6 +89,10 @@ class Task(nn.Module, ABC):
         """Metrics of all validation batches since it was last called."""
         return {}
 
+    def answers(self) -> Tensor | None:
+        """`(N, K)` probabilities of the validation images, in order, since it was last asked; None = no classes."""
+        return None
+
     def begin_epoch(self, epoch: int) -> None:
         """Tell the task how many epochs are finished."""
 

@@ -1,0 +1,46 @@
+"""How a run went, epoch by epoch: the page `curves.html` in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from salign.pages.chart import line_chart
+from salign.pages.sheet import Section, Tile, write_sheet
+from salign.readers import read_csv
+from salign.train.history import HISTORY, correct_answers, learned_and_forgotten, read_history
+from salign.train.trainer import METRICS
+
+CURVES = "curves.html"
+
+
+def write_curves(run: Path | str) -> Path:
+    """Draw the loss, the metrics of validation, and what was learned and forgotten between each epoch and the last.
+
+    Args:
+        run: the folder of a run whose training is over.
+
+    Returns:
+        The page written.
+    """
+    folder = Path(run)
+    metrics = read_csv(folder / METRICS)
+    charts = {
+        "Loss": {"training": metrics["train/loss"].tolist(), "validation": metrics["val/loss"].tolist()},
+        "Validation": {
+            name: metrics[f"val/{name}"].tolist() for name in ("auroc", "accuracy") if f"val/{name}" in metrics
+        },
+    }
+    table = metrics
+    if (folder / HISTORY).exists():
+        learned, forgotten = learned_and_forgotten(correct_answers(read_history(folder)))
+        shares = {"learned": learned.tolist(), "forgotten": forgotten.tolist()}
+        charts["Validation images answered otherwise at the end"] = shares
+        table = table.assign(**shares)
+    drawn = {title: lines for title, lines in charts.items() if np.isfinite([*lines.values()]).any()}
+    tiles = [Tile([line_chart(lines)], title) for title, lines in drawn.items()]
+    text = "Learned: wrong at the epoch and right at the end. Forgotten: right at the epoch and wrong at the end."
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    sections = [Section("Curves", text, tiles), Section("Every epoch", table=rows)]
+    return write_sheet(folder / CURVES, f"Training of {folder.name}", sections)

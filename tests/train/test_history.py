@@ -1,0 +1,118 @@
+"""What is kept of every epoch: predictions, whole after a crash, and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from salign.errors import SalignError
+from salign.models import Classifier
+from salign.train.history import (
+    KeepHistory,
+    KeepSnapshots,
+    correct_answers,
+    learned_and_forgotten,
+    read_history,
+    snapshot,
+    snapshot_epochs,
+)
+
+
+def test_accuracy_at_the_end_is_that_of_any_epoch_with_what_was_learned_and_without_what_was_forgotten() -> None:
+    correct = torch.rand(7, 40, generator=torch.Generator().manual_seed(0)) < 0.6
+    learned, forgotten = learned_and_forgotten(correct)
+    for epoch in range(7):
+        wrong, lost = [], []
+        for image in range(40):
+            wrong.append(not correct[epoch, image] and bool(correct[-1, image]))
+            lost.append(bool(correct[epoch, image]) and not correct[-1, image])
+        assert learned[epoch].item() == pytest.approx(sum(wrong) / 40)
+        assert forgotten[epoch].item() == pytest.approx(sum(lost) / 40)
+    accuracy = correct.double().mean(1)
+    torch.testing.assert_close(accuracy + learned - forgotten, accuracy[-1].expand(7))
+
+
+@pytest.mark.parametrize(
+    ("asked", "epochs", "expected"),
+    [
+        (None, 10, []),
+        ([5, 0, 5, 12], 10, [0, 5]),
+        ({"even": 5}, 10, [1, 3, 5, 7, 9]),
+        ({"even": 1}, 10, [9]),
+        ({"log": 4}, 1000, [0, 9, 99, 999]),
+        ({"log": 9}, 3, [0, 1, 2]),
+        ({"even": 9}, 3, [0, 1, 2]),
+    ],
+)
+def test_snapshots_are_spaced_as_asked(asked: Any, epochs: int, expected: list[int]) -> None:
+    assert snapshot_epochs(asked, epochs) == expected
+
+
+ANSWERS = torch.rand(3, 4, 2, generator=torch.Generator().manual_seed(1)).softmax(2)
+IDS, LABELS = ["a", "b", "c", "d"], ["cat", "dog", "dog", "cat"]
+
+
+def run_epochs(keep: KeepHistory, epochs: list[int]) -> None:
+    for epoch in epochs:
+        trainer: Any = SimpleNamespace(current_epoch=epoch, max_epochs=3)
+        module: Any = SimpleNamespace(task=SimpleNamespace(answers=lambda epoch=epoch: ANSWERS[epoch]))
+        keep.on_train_epoch_end(trainer, module)
+
+
+def made(folder: Path) -> KeepHistory:
+    return KeepHistory(folder, ("cat", "dog"), IDS, LABELS)
+
+
+def test_every_epoch_is_in_the_file_and_a_resumed_training_writes_the_same(tmp_path: Path) -> None:
+    with pytest.raises(SalignError, match=r"has no history.parquet"):
+        read_history(tmp_path)
+    run_epochs(made(tmp_path), [0, 1, 2])
+    table = read_history(tmp_path)
+    assert table["epoch"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert table["id"].tolist() == IDS * 3
+    for k, name in enumerate(("prob_cat", "prob_dog")):
+        assert table[name].dtype == np.float16
+        assert table[name].tolist() == ANSWERS[:, :, k].flatten().half().tolist()
+    expected = [
+        [bool(row[0] > row[1]) == (label == "cat") for row, label in zip(epoch, LABELS, strict=True)]
+        for epoch in ANSWERS
+    ]
+    assert correct_answers(table).tolist() == expected
+    cut, again = made(tmp_path / "again"), made(tmp_path / "again")
+    run_epochs(cut, [0, 1])
+    assert not (tmp_path / "again").exists()
+    again.load_state_dict(cut.state_dict())
+    run_epochs(again, [2])
+    pd.testing.assert_frame_equal(read_history(tmp_path / "again"), table)
+
+
+def test_several_labels_are_right_if_all_are() -> None:
+    table = pd.DataFrame(
+        {"epoch": [0, 0, 0], "id": ["a", "b", "c"], "label": ["cat;dog", None, "dog"],
+         "prob_cat": np.float16([0.9, 0.2, 0.6]), "prob_dog": np.float16([0.7, 0.1, 0.6])}
+    )  # fmt: skip
+    assert correct_answers(table).tolist() == [[True, True, False]]
+
+
+def test_a_thousand_images_and_thirty_epochs_are_below_a_megabyte(tmp_path: Path) -> None:
+    keep = KeepHistory(tmp_path, [str(k) for k in range(10)], [f"images/{k}" for k in range(1000)], ["3"] * 1000)
+    keep.epochs = [torch.rand(1000, 10).softmax(1).half() for _ in range(30)]
+    keep._write()
+    assert keep.path.stat().st_size < 1_000_000
+
+
+def test_the_weights_after_the_chosen_epochs_are_networks(tmp_path: Path) -> None:
+    network = Classifier("test_resnet", ("a", "b"), image_size=32)
+    keep = KeepSnapshots(tmp_path, network, [1])
+    for epoch in (0, 1, 2):
+        trainer: Any = SimpleNamespace(current_epoch=epoch)
+        network.backbone.net.fc.bias.data.fill_(epoch)
+        keep.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert Classifier.load(snapshot(tmp_path, 1)).backbone.net.fc.bias.tolist() == [1.0, 1.0]
+    assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["epoch_0001"]

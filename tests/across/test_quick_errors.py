@@ -23,7 +23,7 @@ COMMANDS = {
     "train recipe.yaml": "3 fault(s)",
     "train recipe.yaml --set loss.nam=cyborg": "loss cyborg has no option 'nam'",
     "train named.yaml": "got 'cyborgs'; did you mean 'cyborg'?",
-    "train preset.yaml": "preset: expected wacv2023, got 'wacv'; did you mean 'wacv2023'?",
+    "train preset.yaml": "preset: expected wacv2023 or mentor, got 'wacv'; did you mean 'wacv2023'?",
     "saliency train gone.yaml": "no such file: gone.yaml",
     "experiment gone.yaml": "no such file: gone.yaml",
     "experiment study.yaml": "grids.0.seedz: unknown key; did you mean 'seeds'?",

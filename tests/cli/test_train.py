@@ -76,3 +76,12 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(digits, tmp_path, monkeypatc
     recipe = written(tmp_path / "r.yaml", small(digits))
     options = ["--resume"] if stop else []
     assert "--resume" in salign("train", recipe, "--out", tmp_path / "runs", *options, code=130).err
+
+
+def test_a_recipe_of_a_net_that_draws_maps_is_trained_too(digits, tmp_path):
+    content = small(digits, task="maps", model={"output_stride": None, "width": 16}, train={"epochs": 1})
+    del content["loss"]
+    done = salign("train", written(tmp_path / "n.yaml", content), "--out", tmp_path / "runs", "--quiet")
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    assert done.last == f"wrote {run}. Next: salign saliency evaluate {run}"
+    assert (run / "agreement.csv").exists()

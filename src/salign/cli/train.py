@@ -51,5 +51,8 @@ def train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
+    if built.task == "maps":
+        typer.echo(f"wrote {run.path}. Next: salign saliency evaluate {run.path}")
+        return
     run_figures(run)
     typer.echo(f"wrote {run.path}. Next: salign explain {run.path}")

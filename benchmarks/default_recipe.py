@@ -44,7 +44,7 @@ from torchvision.transforms import v2
 import salign
 from salign.data.manifest import Manifest
 from salign.evaluate.classification import auroc
-from salign.evaluate.comparison import compare, words
+from salign.evaluate.comparison import compare, describe
 from salign.models.weights import load_weights
 
 NETWORK = "tf_efficientnet_lite0"
@@ -218,7 +218,7 @@ def compared(runs: dict[tuple[str, int, str], float]) -> list[dict[str, Any]]:
         if seeds:
             first, second = ([runs[name, seed, which] for seed in seeds] for which in (arm, book))
             found = compare(first, second, generator=np.random.default_rng(0))
-            rows.append({"set": name, "arm": arm, "book": book, "words": words(found, "AUROC"), **vars(found)})
+            rows.append({"set": name, "arm": arm, "book": book, "words": describe(found, "AUROC"), **vars(found)})
     return rows
 
 

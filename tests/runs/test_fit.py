@@ -193,3 +193,52 @@ def test_the_user_is_told_what_is_trained_on_what(digits, tmp_path):
     assert "class activation map of 2 x 2 cells" in said
     assert "output_stride" in said
     assert "training images are mirrored at random; where left and right matter, set data.augment: none" in said
+
+
+def staged(digits, **changes):
+    """A net learns a third of the maps and draws the rest; the classifier starts from one that gave back the images."""
+    net = {"task": "maps", "model": {"weights": None, "width": 16}, "train": {"epochs": 2, "batch_size": 20}}
+    stages = {"net": net | {"data": {"annotated": 0.3}}, "image": net | {"loss": {"target": "image"}}}
+    data = {"annotated": 0.3, "drawn": {"by": "stage:net"}, "test": ["test_iid"]}
+    model = {"weights": "stage:image", "output_stride": None}
+    return small(digits, **{"stages": stages, "data": data, "model": model, "train": {"epochs": 1}, **changes})
+
+
+@pytest.mark.slow
+def test_stages_are_trained_once_go_on_where_they_were_cut_off_and_the_last_learns_from_them(
+    digits, tmp_path, monkeypatch
+):
+    recipe = Recipe.build(staged(digits))
+    last, said = run(recipe, tmp_path)
+    assert last.path == tmp_path / f"small-{recipe.fingerprint()}"
+    net, image = (next(tmp_path.glob(f"{name}-*")) for name in ("net", "image"))
+    assert f"stage net: trained in {net}" in said
+    assert "training: 40 images (20 1, 20 7), 40 with a saliency map (28 of them made by a machine)" in said
+    assert f"tensors from {image / 'encoder.safetensors'}; new classifier" in said
+    assert (last.recipe.data.drawn.by, last.recipe.model.weights) == (str(net), str(image))
+    assert int(last.training_rows.machine_made.sum()) == 28
+
+    other, said = run(Recipe.build(staged(digits, loss={"name": "ce"})), tmp_path)
+    assert other.path != last.path
+    assert f"stage net: found in {net}" in said
+    assert f"stage image: found in {image}" in said
+    assert len(list((net / "maps").glob("*/maps.csv"))) == 1, "the same maps serve both"
+
+    go_on = stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut")
+    go_on()
+    with pytest.raises(SalignError, match=r"net-\w+ holds a run that was cut off\. Go on with --resume"):
+        run(recipe, tmp_path / "cut")
+    resumed, _ = run(recipe, tmp_path / "cut", resume=True)
+    assert (resumed.path / "weights.safetensors").read_bytes() == (last.path / "weights.safetensors").read_bytes()
+
+
+def test_what_is_wrong_with_any_stage_is_told_before_the_first_is_trained(digits, tmp_path):
+    wrong = staged(digits)
+    wrong["stages"]["image"] = {**wrong["stages"]["image"], "data": {"val": ["nowhere"]}}
+    with pytest.raises(SalignError, match=r"^stages\.image: .*nowhere"):
+        run(Recipe.build(wrong), tmp_path)
+    with pytest.raises(SalignError, match="somewhere"):
+        run(Recipe.build(staged(digits, data={"test": ["somewhere"], "drawn": {"by": "stage:net"}})), tmp_path)
+    assert not list(tmp_path.rglob("weights.safetensors"))

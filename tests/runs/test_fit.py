@@ -195,6 +195,29 @@ def test_the_user_is_told_what_is_trained_on_what(digits, tmp_path):
     assert "training images are mirrored at random; where left and right matter, set data.augment: none" in said
 
 
+@pytest.mark.slow
+def test_a_training_that_version_0_1_began_goes_on_to_the_same_weights(digits, tmp_path, monkeypatch):
+    """Its point to resume from named the network and the loss without their task."""
+    recipe = quick(digits, train={"epochs": 2})
+    whole, _ = run(recipe, tmp_path / "whole")
+    go_on = stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut")
+    go_on()
+    point = RunFolder.of(recipe, tmp_path / "cut").resume
+    content = torch.load(point, weights_only=True)
+    old = {"task.network.": "classifier.", "task.loss.": "loss."}
+    for new, name in old.items():
+        content["state_dict"] = {
+            name + key.removeprefix(new) if key.startswith(new) else key: value
+            for key, value in content["state_dict"].items()
+        }
+    assert {key.partition(".")[0] for key in content["state_dict"]} == {"classifier"}
+    torch.save(content, point)
+    resumed, _ = run(recipe, tmp_path / "cut", resume=True)
+    assert (resumed.path / "weights.safetensors").read_bytes() == (whole.path / "weights.safetensors").read_bytes()
+
+
 def staged(digits, **changes):
     """A net learns a third of the maps and draws the rest; the classifier starts from one that gave back the images."""
     net = {"task": "maps", "model": {"weights": None, "width": 16}, "train": {"epochs": 2, "batch_size": 20}}

@@ -58,6 +58,12 @@ class Training(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with a training that version 0.1 began, where the parts of the task had other names."""
+        names = {"classifier": "task.network", "net": "task.network", "loss": "task.loss"}
+        state = {key.partition(".")[::2]: value for key, value in checkpoint["state_dict"].items()}
+        checkpoint["state_dict"] = {f"{names.get(part, part)}.{rest}": value for (part, rest), value in state.items()}
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch's own random stream."""
         stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])

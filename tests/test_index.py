@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,21 @@ def test_subpackages_and_public_names_are_found_without_an_import_of_their_own()
     assert found == [{"a": 1, "b": 2}, "CrossEntropy", True, False]
     assert set(names) >= SUBPACKAGES | set(salign.__all__) | {"__version__"}
     assert [name for name in names if not name.startswith("__") and not hasattr(salign, name)] == []
+
+
+def test_the_package_can_be_imported_from_a_zip(tmp_path: Path) -> None:
+    source = Path(salign.__path__[0])
+    with zipfile.ZipFile(tmp_path / "salign.zip", "w") as file:
+        for path in source.rglob("*.py"):
+            file.write(path, Path("salign") / path.relative_to(source))
+    program = (
+        "import salign; from salign.losses import LOSSES\n"
+        "print(salign.__file__, salign.__version__, 'moved' in dir(salign), *LOSSES.keywords('cyborg'))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "salign.zip")}
+    got = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True, cwd=tmp_path).split()
+    expected = [str(tmp_path / "salign.zip" / "salign" / "__init__.py"), salign.__version__, "True"]
+    assert got == expected + LOSSES.keywords("cyborg")
 
 
 def test_a_name_that_does_not_exist_is_told_with_those_that_do() -> None:

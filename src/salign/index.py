@@ -6,10 +6,12 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import pkgutil
 import sys
 from collections import UserDict
 from collections.abc import Mapping
-from pathlib import Path
+from importlib.abc import InspectLoader
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -36,7 +38,7 @@ def lazy_index(package: str) -> None:
         package: the dotted name of the package, whose `__init__.py` is being run.
     """
     module = sys.modules[package]
-    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    body = _body(module.__spec__)
     blocks = [node.body for node in body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     imports = [node for block in blocks for node in block if isinstance(node, ast.ImportFrom)]
     homes = {alias.name: str(node.module) for node in imports for alias in node.names if alias.asname == alias.name}
@@ -58,7 +60,7 @@ class _Index(ModuleType):
         if not name.startswith("_") and importlib.util.find_spec(f"{self.__name__}.{name}") is not None:
             return importlib.import_module(f"{self.__name__}.{name}")
         if name in MOVED_NAMES.get(self.__name__, {}):
-            return moved_names(self.__name__)(name)
+            return moved_names(self.__name__, stacklevel=3)(name)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(self.__all__)}")
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -68,12 +70,17 @@ class _Index(ModuleType):
 
     def __dir__(self) -> list[str]:
         special = [name for name in vars(self) if name.startswith("__")]
-        modules = [path.stem for path in Path(str(self.__file__)).parent.iterdir() if _is_module(path)]
+        modules = [module.name for module in pkgutil.iter_modules(self.__path__)]
         return sorted({*special, *self.__all__, *modules})
 
 
-def _is_module(path: Path) -> bool:
-    return (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
+def _body(spec: ModuleSpec | None) -> list[ast.stmt]:
+    """The statements of a module, wherever its loader has them: in a folder or in a zip."""
+    loader = cast(InspectLoader | None, spec and spec.loader)  # that of a zip is one, though not by its class
+    source = loader.get_source(spec.name) if spec and loader else None
+    if source is None:
+        raise ImportError(f"{spec and spec.name}: its names are read from its source, and there is none")
+    return ast.parse(source).body
 
 
 class LazyTable(UserDict[str, T]):
@@ -103,8 +110,7 @@ class LazyTable(UserDict[str, T]):
 
 def _keywords(module: str, name: str) -> list[str]:
     """The keyword arguments of the `__init__` of a class, or else those of its first base."""
-    spec = importlib.util.find_spec(module)
-    body = ast.parse(Path(str(spec and spec.origin)).read_text(encoding="utf-8")).body
+    body = _body(importlib.util.find_spec(module))
     (definition,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
     for node in definition.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":

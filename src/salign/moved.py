@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -72,26 +73,36 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
-    "salign.data.checks.report": {"print_report": "salign.cli.show"},
     "salign.annotate.auto": {
         "Ensemble": "salign.machine.makers",
+        "METHODS": "salign.machine.makers",
         "NetMaker": "salign.machine.makers",
         "TeacherMaker": "salign.machine.makers",
         "maker_of": "salign.machine.makers",
     },
+    "salign.data.check_report": {"print_report": "salign.cli.show"},
+    "salign.data.manifest": {"Makers": "salign.data.manifest.table"},
     "salign.data.settling": {"drawn": "salign.annotations.draw"},
     "salign.data.shape_files": {"read_marked": "salign.annotations.read"},
+    "salign.data.sources": {
+        "SOURCES": "salign.data.manifest.sources",
+        "from_csv": "salign.data.manifest.sources",
+        "from_cvrl": "salign.data.manifest.sources",
+        "from_folder": "salign.data.manifest.sources",
+    },
     "salign.config": {"explained": "salign.config:explain_faults"},
     "salign.data.deduplicating": {"Kept": "salign.data.checks.deduplicate:Deduplication"},
     "salign.evaluate.annotators": {"normalised": "salign.evaluate.annotators:normalise"},
     "salign.evaluate.comparison": {"words": "salign.evaluate.comparison:describe"},
     "salign.evaluate.ranking": {"as_asked": "salign.evaluate.ranking:match_weights"},
+    "salign.explain": {"Item": "salign.pages.gallery", "write_gallery": "salign.pages.gallery"},
     "salign.losses": {
         "blended": "salign.losses.viser:blend_terms",
         "decomposed": "salign.losses.decomposition:decompose",
         "kept_and_destroyed": "salign.losses.sage:keep_and_destroy",
     },
     "salign.models.running": {"running_statistics_kept": "salign.models.running:keep_running_statistics"},
+    "salign.train.run": {"RunFolder": "salign.runs.run:Run"},
     "salign.types": {
         "SEPARATOR": "salign.class_names",
         "SalignError": "salign.errors",
@@ -107,18 +118,17 @@ class _Alias(Loader):
     def __init__(self, home: str) -> None:
         self.home = home
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """An empty module under the old name, a package so that modules below it are looked for, too."""
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Say so; the module is made as any other is."""
         warnings.warn(f"{spec.name} is {self.home} now; the old name goes with version 0.3", DeprecationWarning, 2)
-        module = ModuleType(spec.name)
-        module.__path__ = []
-        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give it everything that the module has under its new name."""
-        content = vars(importlib.import_module(self.home))
-        vars(module).update({name: thing for name, thing in content.items() if not name.startswith("__")})
-        if module.__name__ in MOVED_NAMES:
+        """Give it everything that the module has under its new name, but for what moved elsewhere."""
+        elsewhere = MOVED_NAMES.get(module.__name__, {})
+        for name, thing in vars(importlib.import_module(self.home)).items():
+            if not name.startswith("__") and name not in elsewhere:
+                vars(module)[name] = thing
+        if elsewhere:
             vars(module)["__getattr__"] = moved_names(module.__name__)
 
 
@@ -129,7 +139,10 @@ class _Finder(MetaPathFinder):
         """Where a module of `MOVED`, or one below it, is now; None for any other."""
         parent, _, stem = name.rpartition(".")
         home = MOVED.get(name) or (f"{MOVED[parent]}.{stem}" if parent in MOVED else None)
-        return None if home is None else ModuleSpec(name, _Alias(home))
+        found = None if home is None else importlib.util.find_spec(home)
+        if home is None or found is None:
+            return None
+        return ModuleSpec(name, _Alias(home), is_package=found.submodule_search_locations is not None)
 
 
 def find_moved_modules() -> None:
@@ -137,15 +150,20 @@ def find_moved_modules() -> None:
     sys.meta_path.append(_Finder())
 
 
-def moved_names(module: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a module out of which names moved: it finds them, with a DeprecationWarning."""
+def moved_names(module: str, stacklevel: int = 2) -> Callable[[str], Any]:
+    """The `__getattr__` of a module out of which names moved: it finds them, with a DeprecationWarning.
+
+    Args:
+        module: its name.
+        stacklevel: how many calls above the warning the user's line is; 2 where this is the `__getattr__` itself.
+    """
 
     def get(name: str) -> Any:
         if name not in MOVED_NAMES[module]:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, new = MOVED_NAMES[module][name].partition(":")
         message = f"{module}.{name} is {home}.{new or name} now; the old name goes with version 0.3"
-        warnings.warn(message, DeprecationWarning, 2)
+        warnings.warn(message, DeprecationWarning, stacklevel)
         return getattr(importlib.import_module(home), new or name)
 
     return get

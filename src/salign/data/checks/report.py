@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +15,7 @@ from salign.data.checks.duplicates import NearPair
 from salign.data.checks.map_similarity import ALIKE
 from salign.data.reading.image import read_image, read_saliency
 from salign.maps.render import overlay, thumbnail, to_picture
-from salign.moved import moved_names
 from salign.pages.sheet import SIDE, Section, Tile, write_sheet
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
 
 SHOWN = 24
 """Tiles per section, and faults that are printed; the rest is counted."""

@@ -194,6 +194,26 @@ def test_a_pipe_and_a_name_that_is_no_utf_8_are_passed_over(tmp_path, caplog):
     assert "1 names that are not UTF-8" in caplog.text
 
 
+def test_a_link_to_itself_and_a_file_that_cannot_be_looked_at_are_passed_over(tmp_path, caplog, monkeypatch):
+    """Root may look at any file, so the system's answer is made up."""
+    looked_at = Path.is_file
+
+    def is_file(path):
+        if path.name == "closed.png":
+            raise PermissionError(13, "Permission denied")
+        return looked_at(path)
+
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "closed.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert list(image_files(tmp_path)) == ["a.png"]
+    assert "1 files that cannot be looked at ('closed.png')" in caplog.text
+    assert "1 files that are no regular ones ('loop.png')" in caplog.text
+    with pytest.raises(SalignError, match=r"loop\.png: the folder cannot be read"):
+        list(image_files(tmp_path / "loop.png"))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

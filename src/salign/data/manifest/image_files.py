@@ -9,6 +9,7 @@ class. Whatever is passed over is counted and named.
 from __future__ import annotations
 
 import logging
+import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -74,8 +75,8 @@ def _walk(
     closed: Callable[[Path], bool] | None = None,
 ) -> Iterator[str]:
     """Go through a folder and the folders below; `unwanted` says why a file is none, "" = and nothing is said of it."""
-    root = folder.resolve()
-    skipped = {path.resolve() for path in skip}
+    root = _real(folder)
+    skipped = {_real(path) for path in skip}
     passed: dict[str, list[str]] = {}
     waiting = [root]
     while waiting:
@@ -94,7 +95,10 @@ def _walk(
             name = path.relative_to(root).as_posix()
             if path in skipped:
                 continue
-            reason = _passed_over(path, root)
+            try:
+                reason = _passed_over(path, root)
+            except OSError:
+                reason = "files that cannot be looked at"
             if reason is None and path.is_dir():
                 further += [] if closed is not None and closed(path) else [path]
             elif reason is None and (reason := unwanted(path)) is None:
@@ -121,9 +125,14 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
+def _real(path: Path) -> Path:
+    """A path without links; one through a link to itself stays as it is, where `Path.resolve` fails."""
+    return Path(os.path.realpath(path))
+
+
 def _passed_over(path: Path, root: Path) -> str | None:
     """Why a visible file or folder is not looked at; None if it is."""
-    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
+    if path.is_symlink() and (path.is_dir() or not _real(path).is_relative_to(root)):
         return "links to folders" if path.is_dir() else "links that leave the folder"
     if path.is_dir():
         return None

@@ -14,7 +14,7 @@ from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
 from salign.annotate.reviewed import reviewed
 from salign.annotations.annotated import Annotated
-from salign.annotations.shape_files import entry_line, shapes_file, write_shapes
+from salign.annotations.shape_files import entry_line, shapes_file, write_entries
 from salign.annotations.write import write_annotated
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
@@ -57,7 +57,7 @@ def test_a_draft_of_an_image_that_grew_is_shown_and_drawn_where_it_was_made(tmp_
     lines = [
         entry_line(f"{k}.png", Annotated(f"{k}.png", SIZE, shapes=(Box(4, 2, 14, 12),)), answer="cat") for k in (0, 1)
     ]
-    drafts = write_shapes(tmp_path / "shapes.json", lines)
+    drafts = write_entries(tmp_path / "shapes.json", lines)
     Image.open(folder / "0.png").resize((80, 60)).save(folder / "0.png")
     Image.new("RGB", (30, 40)).save(folder / "1.png")
     collection = review(folder, drafts)
@@ -79,11 +79,11 @@ def test_drafts_of_other_images_are_counted_and_of_all_others_refused(tmp_path, 
     folder = write_images(tmp_path / "set", 1)
     lines = [entry_line(name, Annotated(name, SIZE, shapes=(Box(1, 1, 3, 3),))) for name in ("0.png", "x.png", "y.png")]
     with caplog.at_level(logging.WARNING, "salign.annotate"):
-        collection = review(folder, write_shapes(tmp_path / "shapes.json", lines))
+        collection = review(folder, write_entries(tmp_path / "shapes.json", lines))
     assert list(collection.drafts) == ["0.png"]
     assert "2 drafts are of no image of this study, first 'x.png'" in caplog.text
     with pytest.raises(SalignError, match="nothing to hand out in mode review"):
-        review(folder, write_shapes(tmp_path / "other.json", lines[1:]), out=tmp_path / "other")
+        review(folder, write_entries(tmp_path / "other.json", lines[1:]), out=tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from salign.annotate.opening import open_collection
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats import annotation_format
 from salign.annotations.read import read_marked
-from salign.annotations.shape_files import entry_line, shapes_file, write_shapes
+from salign.annotations.shape_files import entry_line, shapes_file, write_entries
 from salign.annotations.write import write_annotated
 from salign.data.manifest import Manifest
 from salign.maps.rasterize import rasterize
@@ -70,7 +70,7 @@ def test_marks_are_in_the_pixels_in_which_they_were_made(images):
         entry_line("1", Annotated("a.png", (10, 15), shapes=(box,))),
         entry_line("2", Annotated("b.png", shapes=(box,))),
     ]
-    path = write_shapes(images / "shapes.json", lines)
+    path = write_entries(images / "shapes.json", lines)
     found = read_marked(Manifest.read(images / "m.csv"), path)
     assert [(one.size, one.shapes) for one in found] == [((10, 15), (box,)), (SIZE, (box,)), (SIZE, ())]
     assert found[2].mask.pixels == 600, "no entry: its map"
@@ -85,7 +85,7 @@ def test_who_said_nothing_of_where_is_not_taken_for_one_who_saw_nothing(images):
 
     def found(**other):
         line = entry_line("1", Annotated("a.png", SIZE, annotator="ben"), **other)
-        return read_marked(manifest, write_shapes(images / "shapes.json", [marked, line]))
+        return read_marked(manifest, write_entries(images / "shapes.json", [marked, line]))
 
     assert [(one.annotator, len(one.shapes)) for one in found(blank=False)] == [("ann", 1)]
     assert [(one.annotator, len(one.shapes)) for one in found(blank=True)] == [("ann", 1), ("ben", 0)]

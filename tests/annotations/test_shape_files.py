@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.shape_files import KEYS, entry_line, merge_shapes, read_shapes, shapes_file, write_shapes
+from salign.annotations.shape_files import KEYS, entry_line, merge_shapes, read_shapes, shapes_file, write_entries
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
@@ -64,7 +64,7 @@ def test_what_an_export_of_version_0_1_wrote_is_read():
     ],
 )
 def test_an_entry_without_shapes_says_where_only_if_there_was_nothing_to_mark(more, locates, in_map, tmp_path):
-    path = write_shapes(tmp_path / "shapes.json", [entry_line("a", Annotated("a.png", SIZE), skipped=None, **more)])
+    path = write_entries(tmp_path / "shapes.json", [entry_line("a", Annotated("a.png", SIZE), skipped=None, **more)])
     (entry,) = read_shapes(path)
     assert (entry.locates, entry.in_map) == (locates, in_map)
 
@@ -72,7 +72,7 @@ def test_an_entry_without_shapes_says_where_only_if_there_was_nothing_to_mark(mo
 def test_an_entry_has_its_keys_in_order_and_every_line_is_one(tmp_path):
     one = Annotated("sub/a.png", SIZE, shapes=(Box(1, 2, 3, 4),), annotator="Zoë")
     line = entry_line("a", one, skipped=None, answer="cat", blank=False, unit="u")
-    path = write_shapes(tmp_path / "shapes.json", [line, line], study={"title": "x"})
+    path = write_entries(tmp_path / "shapes.json", [line, line], about={"study": {"title": "x"}})
     content = json.loads(path.read_text())
     assert list(content) == ["salign", "study", "annotations"]
     assert content["annotations"][0] == content["annotations"][1] == {

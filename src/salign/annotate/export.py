@@ -23,7 +23,7 @@ from salign.annotations.draw import scaled_to
 from salign.annotations.formats.coco import write_coco
 from salign.annotations.formats.export import outlines
 from salign.annotations.rle import Runs
-from salign.annotations.shape_files import write_shapes
+from salign.annotations.shape_files import write_entries
 from salign.data.manifest import ANSWER, CONFIDENCE, ONE_PERSON, PROVENANCE
 from salign.data.manifest.file_names import parts_of_people, slugs
 from salign.data.manifest.provenance import provenance_column, provenance_of
@@ -226,7 +226,7 @@ class _Export:
         write_table(for_spreadsheets(answers), folder / "annotations.csv")
         yield "annotations.csv"
         lines = (line for _, line in sorted(self.lines.items()))
-        write_shapes(folder / "shapes.json", lines, study=about_study(collection))
+        write_entries(folder / "shapes.json", lines, about={"study": about_study(collection)})
         yield "shapes.json"
         write_coco(self.annotated, folder / "coco.json")
         yield "coco.json"

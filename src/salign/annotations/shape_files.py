@@ -56,15 +56,15 @@ def entry_line(image: str, one: Annotated, **more: object) -> str:
     return _line({**own, "shapes": shapes, **more})
 
 
-def write_shapes(path: Path, lines: Iterable[str], **about: object) -> Path:
+def write_entries(path: Path, lines: Iterable[str], *, about: Mapping[str, object] | None = None) -> Path:
     """Write a file of entries, as `entry_line` gives them, whole or not at all and without holding all of them.
 
     Args:
         path: the file.
         lines: the entries.
-        about: what stands before them, such as the `study`.
+        about: what stands before them by its key, such as `study`.
     """
-    head = json.dumps({"salign": __version__, **about}).removesuffix("}")
+    head = json.dumps({"salign": __version__, **(about or {})}).removesuffix("}")
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write(f'{head}, "annotations": [')
         for number, line in enumerate(lines):
@@ -90,7 +90,7 @@ def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, keep: bool) 
         entries = [_line(entry.value | _sides(entry)) for entry in old if entry["image"].text() not in lines]
     entries += [line for group in lines.values() for line in group]
     if entries or about:
-        write_shapes(path, entries, **about)
+        write_entries(path, entries, about=about)
     else:
         path.unlink(missing_ok=True)
 

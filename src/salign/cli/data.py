@@ -234,6 +234,10 @@ def import_set(
 def targets(
     answers: Annotated[Path, typer.Argument(help="Table with a row per answer: annotations.csv of an export")],
     out: Annotated[Path, typer.Argument(help="Where the soft targets go, .csv or .parquet")],
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="A class; all of them, again and again, where nobody may have chosen some"),
+    ] = None,
 ) -> None:
     """Make soft targets of the answers of people who disagree, for `data.targets` of a recipe.
 
@@ -244,12 +248,12 @@ def targets(
     from salign.files import check_output
 
     check_output(out)
-    table = count_answers(answers)
+    table = count_answers(answers, classes or ())
     write_table(table, out)
-    classes = [name for name in table.columns if name != "id"]
-    torn = int((table[classes].max(axis=1) < 1).sum())
+    names = [name for name in table.columns if name != "id"]
+    torn = int((table[names].max(axis=1) < 1).sum())
     typer.echo(
-        f"wrote {out}: {len(table)} images, of {torn} of which people disagree about {', '.join(classes)}. "
+        f"wrote {out}: {len(table)} images, of {torn} of which people disagree about {', '.join(names)}. "
         f"Train with them: data.targets: {out}"
     )
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from references import targets as slow
+from salign.cli import app
 from salign.data.manifest.targets import count_answers, read_targets
 from salign.data.manifest.text_table import for_spreadsheets
 from salign.errors import SalignError
@@ -101,8 +103,33 @@ def test_without_names_every_row_is_somebody_elses(tmp_path: Path) -> None:
         ("id,label\na,cat\n", "expected a row per answer with the columns id .or images. and answer"),
         ("id,answer\na,\n", "no row has an answer"),
         ("id,answer\na,id\n", "'id' is an answer"),
+        ("unit,images,answer\nc,c,x\npair-0,a b,b\n", "row 3: .* which image of a pair was chosen, 'b' of 'a b'"),
+        ("images,answer\na b,b\nc d,c\n", "row 2: .* which image of a pair was chosen, 'b' of 'a b'"),
+        ("unit,images,answer,review\na,a,edit,edit\nb,b,accept,accept\n", "whether the draft of a map is accepted"),
     ],
 )
 def test_a_table_without_answers_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SalignError, match=message):
         count_answers(written(tmp_path / "a.csv", text))
+
+
+def test_an_image_whose_name_has_a_space_is_no_pair_and_a_review_may_ask_for_classes(tmp_path: Path) -> None:
+    text = "unit,images,answer,review\ncat 1.png,cat 1.png,cat,accept\ncat 2.png,cat 2.png,cat,reject\nc,c,edit,edit\n"
+    got = count_answers(written(tmp_path / "a.csv", text))
+    assert got.to_dict("list") == {"id": ["cat 1.png", "cat 2.png"], "cat": [1, 1]}
+
+
+def test_a_class_that_nobody_chose_has_no_share_and_an_answer_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "id,answer\na,cat\na,dog\nb,dog\n")
+    got = count_answers(path, ["owl", "dog", "cat"])
+    assert got.to_dict("split")["data"] == [["a", 0, 0.5, 0.5], ["b", 0, 1, 0]]
+    assert list(got.columns) == ["id", "owl", "dog", "cat"]
+    options = ["--class", "owl", "--class", "dog", "--class", "cat"]
+    done = CliRunner().invoke(app, ["data", "targets", str(path), str(tmp_path / "t.csv"), *options])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_allclose(
+        read_targets(tmp_path / "t.csv", ["b", "a"], np.array([0, 0]), ["cat", "owl", "dog"]),
+        [[0, 0, 1], [0.5, 0, 0.5]],
+    )
+    with pytest.raises(SalignError, match="the answers 'cat' are not among the classes owl, dog"):
+        count_answers(path, ["owl", "dog"])

@@ -73,19 +73,23 @@ def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, class
     return np.where((found >= 0)[:, None], given[found], certain).astype(np.float32)
 
 
-def count_answers(path: Path | str) -> pd.DataFrame:
+def count_answers(path: Path | str, classes: Sequence[str] = ()) -> pd.DataFrame:
     """Make soft targets of what several people answered about the same images: the share of them who gave each answer.
 
     Args:
         path: a table of answers, such as `annotations.csv` of an export of annotations: a row per answer, with the
             columns `answer`, `id` (or `images`), and, if there is one, `annotator`. A row without an answer does not
-            count; of a person who answered about an image more than once, each answer counts for a share.
+            count, nor does one of a review that has the verdict in place of a class. Of a person who
+            answered about an image more than once, each answer counts for a share.
+        classes: the classes in the order of their columns, for where nobody may have chosen some of them; without
+            any, they are the answers that occur, sorted.
 
     Returns:
-        A row per image in the order of their ids: `id`, and a column per answer; the cells of a row sum to 1.
+        A row per image in the order of their ids: `id`, and a column per class; the cells of a row sum to 1.
 
     Raises:
-        SalignError: the table has no such columns, or no answer.
+        SalignError: the table has no such columns, or no answer. Or an answer chooses an image of a pair, or is not
+            among `classes`.
     """
     table, wrong = read_table(Path(path))
     if wrong:
@@ -99,6 +103,14 @@ def count_answers(path: Path | str) -> pd.DataFrame:
     table = table[table[name].notna() & table[ANSWER].notna()]
     if table.empty:
         raise SalignError(f"{path}: no row has an answer, so there is nothing to count.")
+    if "review" in table.columns:
+        table = table[table["review"].isna() | (table["review"] != table[ANSWER])]
+    if table.empty:
+        raise SalignError(
+            f"{path}: every answer says whether the draft of a map is accepted, edited or rejected, and none which "
+            "class an image has, so there are no soft targets in them; the study of a review has to ask for classes."
+        )
+    _refuse_pairs(table, name, path)
     people = table["annotator"].fillna("") if "annotator" in table.columns else table["row"]
     votes = pd.DataFrame(
         {
@@ -110,9 +122,32 @@ def count_answers(path: Path | str) -> pd.DataFrame:
     votes["share"] = 1 / votes.groupby(["id", "person"])["answer"].transform("size")
     each = votes.pivot_table(index="id", columns="answer", values="share", aggfunc="sum", fill_value=0.0)
     shares = each.div(each.sum(axis=1), axis=0)
+    if strange := [answer for answer in shares.columns if classes and answer not in classes]:
+        raise SalignError(
+            f"{path}: the answers {', '.join(map(repr, strange))} are not among the classes {', '.join(classes)}; "
+            "name every class."
+        )
+    shares = shares.reindex(columns=list(dict.fromkeys(classes or shares.columns)), fill_value=0.0)
     if "id" in shares.columns:
         raise SalignError(f"{path}: 'id' is an answer, and cannot be a class, whose column has its name; rename it.")
     return shares.rename_axis(columns=None).reset_index()
+
+
+def _refuse_pairs(table: pd.DataFrame, name: str, path: Path | str) -> None:
+    """Refuse answers that choose one of two images."""
+    if name == "id":
+        return
+    if "unit" in table.columns:  # that of a single image has its id
+        pairs = table["unit"].notna() & (table["unit"] != table[name])
+    else:  # where every answer is one of the names of its row; "cat" of "cat 1.png" may be a class
+        cells = zip(table[name], table[ANSWER], strict=True)
+        pairs = pd.Series(all(" " in cell and answer in cell.split(" ") for cell, answer in cells), table.index)
+    if pairs.any():
+        first = table[pairs].iloc[0]
+        raise SalignError(
+            f"{path} row {first['row']}: the answer says which image of a pair was chosen, {first[ANSWER]!r} of "
+            f"{first[name]!r}, not which class an image has, so there is no soft target in it."
+        )
 
 
 def _wrong_ids(table: pd.DataFrame) -> list[Fault]:

@@ -38,6 +38,7 @@ WRITES = {
     ("maps", "export"): "the file; labelme, yolo: the folder",
     ("data", "check"): "writes a page of pictures",
     ("data", "plant"): "New folder for the copy",
+    ("data", "targets"): "Where the soft targets go",
     ("data", "import"): "Where the manifest goes",
     ("data", "decoy"): "Where the set goes",
 }
@@ -125,7 +126,7 @@ def raising(error):
 
 
 def test_a_mistake_is_one_message_and_a_defect_is_not_hidden(monkeypatch, tmp_path):
-    page = "salign.runs.run.Run.open"
+    page = "salign.runs.folder.RunFolder.open"
     monkeypatch.setattr(page, raising(SalignError("expected a, got b; do c")))
     assert salign("evaluate", tmp_path, code=2).err.strip() == "error: expected a, got b; do c"
     monkeypatch.setattr(page, raising(OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "a.csv"))))

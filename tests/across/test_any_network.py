@@ -20,7 +20,19 @@ B, SIZE, CLASSES = 4, 64, ("a", "b", "c")
 SWIN = {"img_size": SIZE, "window_size": 4, "embed_dim": 16, "depths": (1, 1), "num_heads": (2, 2)}
 VIT = {"img_size": SIZE, "depth": 2}
 THROUGH = "cdep, decomposes: network"
-ALL: dict[str, Callable[[], Loss]] = {**LOSSES, THROUGH: lambda: LOSSES["cdep"](decomposes="network")}
+
+
+def taught() -> Loss:
+    loss = LOSSES["distill"]()
+    loss.teacher = lambda images: images.mean((2, 3))
+    return loss
+
+
+ALL: dict[str, Callable[[], Loss]] = {
+    **LOSSES,
+    "distill": taught,
+    THROUGH: lambda: LOSSES["cdep"](decomposes="network"),
+}
 
 
 class Own(nn.Module):

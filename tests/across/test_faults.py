@@ -131,7 +131,7 @@ def test_a_missing_image_and_a_missing_map(project):
 
 def test_a_missing_manifest_or_recipe(project):
     project.manifest.unlink()
-    project.refused("no such file", "manifest.csv")
+    project.refused("there is no file", "manifest.csv")
     project.recipe.unlink()
     project.refused("recipe.yaml")
 

@@ -43,6 +43,7 @@ OUTPUTS = {
     ("data check", "--html"): (FILE, "data check {manifest} --html {out}"),
     ("data check", "--without-duplicates"): (FILE, "data check {manifest} --html {free} --without-duplicates {out}"),
     ("data plant", "OUT"): (FOLDER, "data plant {manifest} {out} " + "-c train=1 -c val=1 -c test_iid=1 -c test_ood=1"),
+    ("data targets", "OUT"): (FILE, "data targets {answers} {out}"),
     ("data import", "--out"): (FILE, "data import folder {images} --out {out}"),
     ("data decoy", "FOLDER"): (FOLDER, "data decoy {out} --train 10 --val 10 --test 10"),
 }
@@ -59,7 +60,8 @@ INPUTS = {
     ("maps aggregate", "--maps"), ("maps aggregate", "--answers"), ("maps aggregate", "--root"),
     ("maps granularity", "MANIFEST"), ("maps granularity", "--root"), ("data check", "MANIFEST"),
     ("data check", "--root"), ("data plant", "MANIFEST"),
-    ("data plant", "--root"), ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"),
+    ("data plant", "--root"), ("data targets", "ANSWERS"),
+    ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"),
 }  # fmt: skip
 """All that are read: of a manifest that is merged into, too, which is there."""
 
@@ -96,6 +98,8 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
     del study["recipe"]["name"]
     few = tmp_path / "few.csv"
     few.write_text("id,path,label,split,saliency\na,a.png,1,train,\n")
+    answers = tmp_path / "answers.csv"
+    answers.write_text("id,answer\na,1\na,7\n")
     shutil.copy(digits.parent / "images" / "train" / "00000.png", tmp_path / "a.png")
     open_collection(digits.parent / "images", out=tmp_path / "kept", classes=["1", "7"]).store.close()
     return {
@@ -105,6 +109,7 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
         "run": trained,
         "manifest": digits,
         "few": few,
+        "answers": answers,
         "images": digits.parent / "images",
         "maps": digits.parent / "maps",
         "kept": tmp_path / "kept",

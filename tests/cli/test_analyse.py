@@ -87,8 +87,8 @@ def test_where_nobody_marked_anything(run, digits):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--sets", "train"], "there are val, test_iid, test_ood"),
-        (["--of", "both"], "there are predicted, true"),
+        (["--sets", "train"], "expected val, test_iid or test_ood"),
+        (["--of", "both"], "expected predicted or true"),
         (["--images", "0"], "--images"),
     ],
 )

@@ -57,9 +57,9 @@ def test_the_same_seed_gives_the_same_page(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "train"], "there are val, test_iid, test_ood"),
-        (["--method", "lime"], "there are cam, grad_cam, rise"),
-        (["--of", "both"], "there are predicted, true"),
+        (["--set", "train"], "expected val, test_iid or test_ood"),
+        (["--method", "lime"], "expected cam, grad_cam or rise"),
+        (["--of", "both"], "expected predicted or true"),
     ],
 )
 def test_mistakes_name_the_choices(run, options, message):

@@ -177,10 +177,20 @@ def test_what_an_arm_copies_it_copies_whole() -> None:
 
 def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
     controls = [name for name in CONTROLS if name != "own"] + [f"{name}@0.25" for name in BY_SHARE]
-    arms = [*PLAIN, "blur@2", "alpha@0.9", "maps:decoy", *controls, "evidence@3", "shuffled:evidence@3"]
+    arms = [
+        *(name for name in PLAIN if name != "distill"),
+        "blur@2",
+        "alpha@0.9",
+        "maps:decoy",
+        *controls,
+        "evidence@3",
+        "shuffled:evidence@3",
+    ]
     arms += [f"{name}@0.5:evidence@3" for name in BY_SHARE]
     cells = expand(Study.build(content(digits, grids=[{"arms": arms, "seeds": 1}])))
     assert [cell.arm for cell in cells] == arms
+    with pytest.raises(SalignError, match=r"name a finished run: loss\.teacher: RUN"):
+        expand(Study.build(content(digits, grids=[{"arms": ["distill"], "seeds": 1}])))
 
 
 @pytest.mark.parametrize(
@@ -265,3 +275,23 @@ def test_names_that_are_cut_short_keep_their_runs_apart(digits: Path, tmp_path: 
     arms = {"x" * 250 + end: {"train": {"epochs": epochs}} for end, epochs in (("a", 3), ("b", 4))}
     cells = expand(Study.build(content(digits, arms=arms, grids=[{"arms": list(arms), "seeds": 1}])))
     assert len({StudyFolder(tmp_path).run(cell).path for cell in cells}) == 2
+
+
+def test_what_a_study_names_is_found_beside_it_from_any_folder(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("run", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("")
+    (tmp_path / "run" / "weights.safetensors").write_text("weights")
+    (tmp_path / "soft.csv").write_text("id,1,7\n")
+    arms = {"mine": {"data": {"drawn": {"by": "run"}}}, "soft": {"data": {"targets": "soft.csv"}}}
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump(content(digits, arms=arms, grids=[{"arms": ["mine", "soft"], "seeds": 1}]))
+    )
+    prints = []
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        monkeypatch.chdir(folder)
+        prints.append([cell.recipe.fingerprint() for cell in expand(Study.read(tmp_path / "study.yaml"))])
+    assert prints[0] == prints[1]
+    assert len(set(prints[0])) == 2

@@ -90,8 +90,8 @@ def cell(digits):
 def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp_path, monkeypatch):
     begun, go_on, trained, summed = threading.Event(), threading.Event(), [], []
 
-    def fit(recipe, out, *, resume, progress, say):
-        trained.append((recipe, out, resume, progress, say))
+    def fit(recipe, out, *, stages, resume, progress, say):
+        trained.append((recipe, out, stages, resume, progress, say))
         begun.set()
         assert go_on.wait(60)
         return Run.of(recipe, out)
@@ -113,7 +113,7 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
     for thread in both:
         thread.join(60)
     quietly = logging.getLogger("salign.experiment.worker").info
-    assert trained == [(cell.recipe, tmp_path, True, False, quietly)]
+    assert trained == [(cell.recipe, tmp_path, None, True, False, quietly)]
     assert summed == [{"sets": ["test_ood"], "images": 7}]
     assert [outcome.error for outcome in outcomes] == [None, None]
 
@@ -195,5 +195,5 @@ def test_only_what_is_not_finished_is_run_and_what_failed_is_given_back(digits, 
                 yield Outcome(task, "broken" if number == 1 else None)
 
     failed = runner.run_study(plan, folder, Recorded(), progress=False)
-    assert asked == [Task(cell.recipe, folder.runs, ["test_iid"], 7) for cell in cells[3:]]
+    assert asked == [Task(cell.recipe, folder.runs, ["test_iid"], 7, tmp_path / "stages") for cell in cells[3:]]
     assert failed == [Outcome(asked[1], "broken")]

@@ -48,7 +48,7 @@ def test_alpha_pushes_maps_away_while_the_answer_is_much_worse_than_the_map(apar
     (by_detached,) = torch.autograd.grad(blend_terms(ce, detached, detach=True)[0], detached)
     assert by_attached.item() * sign > 0.01
     assert by_detached.item() == pytest.approx(apart / (1 + apart), rel=1e-5)
-    assert blend_terms(ce, attached)[0].item() == pytest.approx(slow.blend_terms(1.0, apart), rel=1e-6)
+    assert blend_terms(ce, attached)[0].item() == pytest.approx(slow.blended(1.0, apart), rel=1e-6)
 
 
 @pytest.mark.parametrize("cam_class", ["true", "predicted"])
@@ -61,7 +61,7 @@ def test_the_module_takes_the_class_asked_for(cam_class: str) -> None:
     terms = LOSSES["viser"](cam_class=cam_class)(output, batch)
     total, ce, term = figures(terms)
     assert term == pytest.approx(apart, abs=1e-6)
-    assert total == pytest.approx(slow.blend_terms(ce, apart), rel=1e-5)
+    assert total == pytest.approx(slow.blended(ce, apart), rel=1e-5)
     assert terms.parts["share"].item() == pytest.approx(apart / (ce + apart), rel=1e-4)
     with pytest.raises(SalignError, match="cam_class: expected true or predicted, got 'all'"):
         LOSSES["viser"](cam_class="all")

@@ -17,7 +17,7 @@ from salign.runs import fit as module
 from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.prepare import prepare
-from salign.train.recipe import LossRecipe, Recipe
+from salign.train.recipe import LossRecipe, Recipe, resolved
 from salign.train.speed import SETTINGS
 from salign.train.tasks.classification import build_loss
 
@@ -265,3 +265,22 @@ def test_what_is_wrong_with_any_stage_is_told_before_the_first_is_trained(digits
     with pytest.raises(SalignError, match="somewhere"):
         run(Recipe.build(staged(digits, data={"test": ["somewhere"], "drawn": {"by": "stage:net"}})), tmp_path)
     assert not list(tmp_path.rglob("weights.safetensors"))
+
+
+def test_what_is_wrong_with_the_last_stage_is_told_before_the_first_is_trained(digits, tmp_path):
+    stages = {"teacher": {"loss": {"name": "ce"}, "model": {"weights": None}, "train": {"epochs": 1}}}
+    loss = {"name": "distill", "teacher": "stage:teacher", "class_weights": [1, 2, 3]}
+    with pytest.raises(SalignError, match=r"loss\.class_weights: expected 2 numbers, got 3"):
+        run(quick(digits, stages=stages, loss=loss, model={"weights": None}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_net_may_learn_from_maps_that_an_earlier_stage_draws(digits, tmp_path):
+    """Nobody's map is needed for it: what it learns from does not exist before the first stage is over."""
+    teacher = {"loss": {"name": "ce"}, "model": {"weights": None}, "train": {"epochs": 1}}
+    net = {"task": "maps", "model": {"weights": None, "width": 16}, "train": {"epochs": 1}}
+    net |= {"data": {"annotated": 0, "drawn": {"by": "stage:teacher", "images": "all"}}}
+    recipe = quick(digits, stages={"teacher": teacher, "net": net}, model={"weights": "stage:net"})
+    for name, stage in resolved(recipe).items():
+        module._check(stage, name)
+    assert list(resolved(recipe)) == ["teacher", "net", ""]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import salign
@@ -154,3 +155,15 @@ def test_rows_that_training_left_out_stay_left_out(run, digits, tmp_path):
         assert later.data(name).manifest.table["id"].tolist() == dataset.manifest.table["id"].tolist()
     assert not set(table["id"][gone]) & set(later.training_rows.table["id"])
     assert len(later.training_rows) == len(before.train)
+
+
+def test_sets_that_are_measured_need_nothing_that_training_alone_took(run, tmp_path):
+    recipe = yaml.safe_load(run.recipe_file.read_text())
+    recipe["data"] |= {"drawn": {"by": str(tmp_path / "gone")}, "targets": str(tmp_path / "gone.csv")}
+    expected = run.data("val")[3]
+    run.recipe_file.write_text(yaml.safe_dump(recipe))
+    got = Run(run.path).data("val")[3]
+    assert torch.equal(got.images, expected.images)
+    assert torch.equal(got.saliency, expected.saliency)
+    with pytest.raises(SalignError, match="gone"):
+        Run(run.path).data("train")

@@ -135,3 +135,15 @@ def test_nothing_is_cached_where_more_than_the_head_learns(
 ) -> None:
     given = make_task("ce", trainable).cache(data, data, [], tmp_path, print, device="cpu", workers=0)
     assert given == (data, data)
+
+
+def test_dropout_of_the_head_is_off_in_validation(tmp_path: Path, data: SaliencyDataset) -> None:
+    args = {"zero_init_last": False, "drop_rate": 0.5}
+    classifier = Classifier("test_resnet", ("a", "b"), image_size=SIZE, args=args, seed=1)
+    head = HeadOnly(classifier)
+    with torch.inference_mode():
+        features = classifier.eval()(data[0].images[None]).features.repeat(64, 1, 1, 1)
+        head.train()
+        assert head(features).logits.std(0).max() > 1e-3
+        head.eval()
+        assert head(features).logits.std(0).max() < 1e-6

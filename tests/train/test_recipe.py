@@ -646,3 +646,19 @@ def test_short_keys_and_steps_are_one_list(manifest):
     assert [step.name for step in long.all_steps()] == ["swap", "blur"]
     assert len({recipe.fingerprint() for recipe in (short, long, plain)}) == 3
     assert plain.with_values({"steps": []}).fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"snapshots": {}}}, "expected one of even and log with a number"),
+        ({"train": {"snapshots": {"even": 2, "log": 2}}}, "expected one of even and log with a number"),
+        ({"train": {"snapshots": [0, 30], "epochs": 30}}, r"the last of 30 is 29; got \[30\]"),
+        ({"steps": [{"name": "swap"}, {"name": "swap"}]}, "the step swap stands twice in steps"),
+    ],
+)
+def test_what_steps_and_snapshots_cannot_be_is_told(tmp_path, changes, message):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("id,path,label,split,saliency\n")
+    with pytest.raises(SalignError, match=message):
+        Recipe.build({"name": "x", "data": {"manifest": str(manifest)}, **changes})

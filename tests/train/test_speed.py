@@ -36,6 +36,7 @@ def test_measuring_leaves_model_and_random_stream_alone(classifier, loss, settin
     classifier.eval()
     state = torch.get_rng_state()
     module = LOSSES[loss]()
+    module.teacher = lambda images: images.mean((2, 3))  # for those that have one
     assert step_seconds(Classification(classifier, module), random_batch(4, 3, (32, 32)), setting, repeats=1) > 0
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())

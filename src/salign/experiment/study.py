@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 from salign.config import Section, explain_faults, merge, read_values
 from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, times
-from salign.train.recipe import Recipe, found_manifest
+from salign.train.recipe import Recipe, found_files
 
 ALL_IMAGES = -1
 """`Cell.images` where no limit is set."""
@@ -121,10 +121,11 @@ class Study(Section):
             SalignError: every fault at once.
         """
         content = read_values(path, overrides, "study", "name, recipe and grids")
-        for values in (content.get("recipe"), *(content.get("datasets") or {}).values()):
-            data = values.get("data") if isinstance(values, dict) else None
-            if isinstance(data, dict) and "manifest" in data:
-                data["manifest"] = found_manifest(str(data["manifest"]), path)
+        if isinstance(content.get("recipe"), dict):
+            content["recipe"] = found_files(content["recipe"], path)
+        for section in ("datasets", "networks", "arms"):
+            if isinstance(content.get(section), dict):
+                content[section] = {name: found_files(values, path) for name, values in content[section].items()}
         return cls.build(content, str(path))
 
     @classmethod

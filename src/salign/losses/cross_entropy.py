@@ -47,7 +47,7 @@ def cross_entropies(
     each = functional.cross_entropy(logits.float(), told, weight=class_weights, reduction="none")
     if class_weights is None:
         return each
-    weights = class_weights[labels] if targets is None else targets @ class_weights
+    weights = class_weights[labels] if targets is None else (targets * class_weights).sum(1)
     total, processes = over_processes(weights.sum())
     return each * (len(labels) * processes / total)
 

@@ -14,11 +14,12 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
+from salign.class_names import names_in
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.files import replace_text
 from salign.machine.annotate import draw_maps
 from salign.machine.makers import Ensemble, maker_of
-from salign.readers import read_csv
+from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
 """Folder of a run that the maps it drew lie in."""
@@ -56,7 +57,7 @@ def with_drawn_maps(
     table, text = rows.table, rows.table["saliency"].dtype
     wanted = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
     if label is not None:
-        wanted &= table["label"] == label
+        wanted &= table["label"].map(lambda cell: label in names_in(cell) if rows.multi_label else cell == label)
     positions = np.flatnonzero(wanted.to_numpy(dtype=bool))
     people = table["saliency"].isna() | (images == "all")
     bare = table.assign(saliency=table["saliency"].mask(people))
@@ -79,12 +80,11 @@ def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], progress: 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     makers = [maker_of(run, **options, device=device) for run in runs]
     maker = makers[0] if len(makers) == 1 else Ensemble(makers)
-    states = [rows.image_path(i).stat() for i in range(len(rows))]
     content = {
         "maker": maker.name,
         **(options if any(maker.classes for maker in makers) else {}),
         "images": rows.table[["row", "path", "label"]].astype(str).to_numpy().tolist(),
-        "states": [(state.st_size, state.st_mtime_ns) for state in states],
+        "content": [known_digest(rows.image_path(i)) for i in range(len(rows))],
     }
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
     folder = runs[0].resolve() / FOLDER / key

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -21,7 +22,7 @@ from salign.train.callbacks import KeepBest
 from salign.train.history import KeepHistory, KeepSnapshots, snapshot_epochs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
-from salign.train.recipe import MapsRecipe, Recipe, bound, named_runs, references, resolved
+from salign.train.recipe import ClassifyRecipe, MapsRecipe, Recipe, bound, named_runs, references, resolved
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
@@ -91,12 +92,17 @@ def _check(recipe: Recipe, place: str) -> None:
     """
     try:
         choose_device(recipe.train.device)
-        kind = TASKS[recipe.task]
-        given = kind.rows(recipe, prepare(recipe.data.model_copy(update={"drawn": None})), lambda line: None)
-        named = {key for key, _ in references(recipe)}
-        if named <= {"model.weights"}:
-            weights = {"model": {"weights": None}} if named else {}
-            kind.build(recipe.with_values(weights), given, lambda line: None)
+        kind, drawn = TASKS[recipe.task], recipe.data.drawn is not None
+        known = recipe.data.model_copy(update={"drawn": None})
+        given = prepare(known)
+        if not (drawn and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
+            given = kind.rows(recipe, given, lambda line: None)
+        changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if drawn else known}
+        if "model.weights" in {key for key, _ in references(recipe)}:
+            changes["model"] = recipe.model.model_copy(update={"weights": None})
+        if isinstance(recipe, ClassifyRecipe):
+            changes["loss"] = recipe.loss.model_copy(update={"teacher": None})
+        kind.build(recipe.model_copy(update=changes), given, lambda line: None)
     except SalignError as error:
         raise SalignError(f"{place}{error}") from error
 
@@ -132,7 +138,8 @@ def locked(run: Run) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # the system lets go of it when its process ends, however that happens
         yield
-    lock.unlink(missing_ok=True)
+    with suppress(OSError):  # Windows keeps a file that the next process has opened
+        lock.unlink()
 
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:

@@ -69,8 +69,13 @@ def _files(data: Prepared) -> dict[str, Path]:
     for dataset in (data.train, data.val, *data.tests.values()):
         manifest = dataset.manifest
         for names in (manifest.table["path"], manifest.table["saliency"].dropna()):
-            found |= {str(name): manifest.root / str(name) for name in names}
+            found |= {_lasting(str(name)): manifest.root / str(name) for name in names}
     return found
+
+
+def _lasting(name: str) -> str:
+    """A name that stays when the folder of the run moves: that of a map which a machine drew for the run is whole."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _state(path: Path) -> tuple[int, int]:

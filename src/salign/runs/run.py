@@ -53,6 +53,12 @@ class Run(RunFolder):
         return TASKS[self.recipe.task].rows(self.recipe, data, lambda _: None)
 
     @cached_property
+    def _measured(self) -> Prepared:
+        """As `prepared`, for the sets that are measured: what drew or weighed for training alone may be gone."""
+        data = self.recipe.data.model_copy(update={"drawn": None, "targets": None})
+        return prepare(data, left_out=self._left_out())
+
+    @cached_property
     def training_rows(self) -> Manifest:
         """The rows it trained on with the maps of its column, before a control changed them.
 
@@ -67,9 +73,10 @@ class Run(RunFolder):
         Raises:
             SalignError: there is no such set, or the manifest is gone or no longer holds it.
         """
-        sets = {"train": self.prepared.train, **self.prepared.sets}
-        one_of(name, sets, f"{self.path}: set")
-        return sets[name]
+        one_of(name, ["train", *self.sets], f"{self.path}: set")
+        if name == "train" or isinstance(self.recipe, MapsRecipe) or "prepared" in vars(self):
+            return {"train": self.prepared.train, **self.prepared.sets}[name]
+        return self._measured.sets[name]
 
     def model(self) -> Any:
         """The network of the best epoch, in evaluation mode, on the CPU; read anew at every call.

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,12 @@ class HeadOnly(nn.Module):
     def classifier(self) -> Classifier:
         """The whole classifier."""
         return self._classifier[0]
+
+    def train(self, mode: bool = True) -> Self:
+        """As for every module; the classifier follows, whose head may have dropout."""
+        super().train(mode)
+        self.classifier.train(mode)
+        return self
 
     def forward(self, features: Tensor) -> Output:
         """`(B, C, h, w)` -> Output."""

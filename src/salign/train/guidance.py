@@ -46,7 +46,7 @@ def tell_guidance(loss: Loss, data: Prepared, recipe: ClassifyRecipe, say: Calla
         written = ", ".join(f"{option}: {value}" for option, value in options.items())
         say(f"  loss.{key} is an earlier name of loss.also: {{{added}: {{{written}}}}}, as which it is read")
     if data.train.targets is not None:
-        soft = int((data.train.targets.max(1) < 1).sum())
+        soft = int(((data.train.targets > 0) & (data.train.targets < 1)).any(1).sum())
         say(f"  data.targets: the class of {soft} of {len(data.train)} training images is not certain")
     if not loss.guided:
         return

@@ -101,10 +101,10 @@ class KeepHistory(Callback):
     Until then they are a part of the point to resume from.
 
     Args:
-        folder: where the file goes.
+        folder: the file goes there.
         classes: in the order of the logits.
-        ids: of the validation images in their order.
-        labels: of the same images, as the manifest has them.
+        ids: the validation images in their order.
+        labels: those of the same images, as the manifest has them.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], ids: Sequence[str], labels: Sequence[str | None]) -> None:
@@ -147,7 +147,7 @@ class KeepSnapshots(Callback):
     """Saves the network after some epochs, each into a folder of its own that `salign.load` reads.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         network: what is saved.
         epochs: counted from 0, as in the metrics.
     """

@@ -19,7 +19,7 @@ from salign.data.manifest.derive import free_columns
 from salign.data.manifest.targets import read_targets
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
-from salign.errors import SalignError
+from salign.errors import SalignError, one_of
 from salign.evaluate.predictions import LOGIT, PROB
 from salign.machine.drawn import with_drawn_maps
 from salign.readers import known_digest
@@ -73,6 +73,8 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
     classes = tuple(data.classes or manifest.select(data.train).classes)
     positive = None if data.multi_label else _positive(data.positive, classes)
     find_control(data.maps)
+    if data.drawn is not None and data.drawn.label is not None:
+        one_of(data.drawn.label, classes, "data.drawn.label")
     _check_names(data, manifest, list(tests))
 
     others = sorted({*data.val, *(split for names in tests.values() for split in names)})

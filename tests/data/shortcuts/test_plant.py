@@ -205,7 +205,7 @@ def test_names_never_collide(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "halo"}, "patch, text, border"),
+        ({"kind": "halo"}, "patch, text or border"),
         ({"correlation": {"train": 1.0}}, "train"),
         ({"correlation": {"train": 1.0, "test": 1.5}}, r"\[0, 1\]"),
         ({"size": 0.5}, "0.2"),

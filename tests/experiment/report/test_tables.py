@@ -192,7 +192,7 @@ def test_auroc_over_images_is_that_of_either_class(results):
         for a in (first, second)
     ]
     assert low < ranks[0] - ranks[1] < high
-    with pytest.raises(SalignError, match="there are accuracy, balanced_accuracy, auroc"):
+    with pytest.raises(SalignError, match="expected accuracy, balanced_accuracy or auroc"):
         nested_interval(first, second, "ece")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from command import small
+from command import small, written
 from salign.errors import SalignError
 from salign.train.recipe import MapsRecipe, Recipe, named_runs, resolved, stages_of
 
@@ -111,3 +111,24 @@ def test_a_run_counts_by_its_weights_wherever_it_lies(manifest, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_is_told_with_its_stage(manifest, changes, message):
     refused(staged(manifest, **changes), message)
+
+
+def test_only_where_a_run_may_stand_does_the_word_stage_refer_to_one(manifest):
+    tumours = ["stage: II", "stage: III"]
+    recipe = Recipe.build(small(manifest, data={"classes": tumours, "positive": "stage: III"}))
+    assert (recipe.data.classes, recipe.data.positive, list(stages_of(recipe))) == (tumours, "stage: III", [""])
+
+
+def test_only_keys_that_name_files_get_their_paths(manifest, tmp_path):
+    content = small(manifest, data={"test": {"root": ["far"], "targets": ["near"]}})
+    path = written(tmp_path / "recipe.yaml", content)
+    assert Recipe.read(path).data.test == {"root": ["far"], "targets": ["near"]}
+
+
+def test_a_stage_of_another_backbone_has_none_of_the_keywords_of_this_one(manifest):
+    args = {"zero_init_last": False}
+    stages = {"near": NET, "far": {"model": {"backbone": "test_efficientnet", "weights": None}}}
+    model = {"args": args, "weights": "stage:near"}
+    loss = {"name": "distill", "teacher": "stage:far"}
+    near, far, last = stages_of(Recipe.build(small(manifest, stages=stages, model=model, loss=loss))).values()
+    assert (near.model.args, far.model.args, last.model.args) == (args, {}, args)

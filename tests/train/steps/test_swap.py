@@ -74,3 +74,7 @@ def test_what_steps_show_is_to_the_last_bit_what_reading_showed_before_there_wer
             other, _ = dataset.transform(dataset._read(others[int(torch.randint(len(others), ()))])[0], None)
             image = blend(image, other, saliency)
         assert torch.equal(shown(dataset, i, seed, steps), image)
+
+
+def test_a_probability_of_nought_changes_nothing(plain):
+    assert torch.equal(shown(plain, 0, 5, [STEPS["swap"](probability=0.0)]), plain[0, 5].images)

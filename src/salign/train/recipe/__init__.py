@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ClassifyRecipe as ClassifyRecipe,
         MapsRecipe as MapsRecipe,
         Recipe as Recipe,
+        found_files as found_files,
         found_manifest as found_manifest,
     )
     from salign.train.recipe.stages import (

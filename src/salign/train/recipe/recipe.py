@@ -74,6 +74,9 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _each_step_once(self) -> Self:
         short = {"blur": "blur_outside", "swap": "swap_outside"}
+        names = [step.name for step in self.steps]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the step {twice[0]} stands twice in steps; leave one out")
         for step in self.steps:
             if (key := short.get(step.name)) and getattr(self.data, key):
                 raise ValueError(f"data.{key} is short for the step {step.name}, which steps has, too; leave one out")
@@ -155,7 +158,7 @@ class Recipe(Section):
             SalignError: every fault at once.
         """
         values = read_values(path, overrides, "recipe", "name and data")
-        content = {"preset": preset, **changed(values, functools.partial(_found, path))}
+        content = {"preset": preset, **found_files(values, path)}
         return cls.build(content, str(path), files=files)
 
     def with_values(self, values: dict[str, Any]) -> Self:
@@ -239,14 +242,20 @@ def _by_bytes(place: str, text: str) -> str:
     return next((known_digest(file) for file in files if file.is_file()), text)
 
 
+def found_files(values: Any, source: Path | str) -> Any:
+    """The values of a recipe, or of a part of one, in the file `source`, with absolute paths of what they name."""
+    return changed(values, functools.partial(_found, source))
+
+
 def _found(source: Path | str, place: str, text: str) -> str:
     """The absolute path of what a recipe in the file `source` names; any other value is itself."""
-    key = place.rpartition(".")[2]
+    parts = place.split(".")
+    key = ".".join(parts[2:] if parts[0] == "stages" else parts)
     if is_none(text) or text.startswith(STAGE):
         return text
-    if key in ("manifest", "targets", "teacher", "by"):
+    if key in ("data.manifest", "data.targets", "data.drawn.by", "loss.teacher"):
         return found_manifest(text, source)
-    return str(Path(text).resolve()) if key == "root" else text
+    return str(Path(text).resolve()) if key == "data.root" else text
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STAGE = "stage:"
 """What a value that refers to a stage begins with."""
+_REFERENCES = ("model.weights", "data.drawn.by", "loss.teacher")
+"""Where a recipe may refer to a stage, or to a finished run."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
     "seed", "faults", "workers",
@@ -50,7 +52,11 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
         if "stages" in values:
             raise SalignError(f"{place}: a stage has no stages; write them one after the other.")
         usual = Recipe.kind_of(values).presets.get(str(values.get("preset")), {})
-        found[name] = Recipe.alone(merge(merge({"name": name, **around}, usual), values), place, files=files)
+        own = merge(usual, values)
+        shared = around
+        if (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
+            shared = around | {"model": {}}  # the keywords of one network are not those of another
+        found[name] = Recipe.alone(merge({"name": name, **shared}, own), place, files=files)
     found[""] = recipe.model_copy(update={"stages": {}})
     for number, (name, stage) in enumerate(found.items()):
         earlier = dict(list(found.items())[:number])
@@ -82,7 +88,7 @@ def references(recipe: Recipe) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
 
     def note(place: str, text: str) -> str:
-        if text.startswith(STAGE):
+        if text.startswith(STAGE) and place in _REFERENCES:
             found.append((place, text.removeprefix(STAGE)))
         return text
 
@@ -105,14 +111,14 @@ def named_runs(recipe: Recipe) -> list[Path]:
 
 def names_content(place: str) -> bool:
     """Whether a value at this place names a file or a run, which counts by its bytes."""
-    return place.rpartition(".")[2] in ("weights", "by", "teacher", "targets")
+    return place in (*_REFERENCES, "data.targets")
 
 
 def bound(recipe: Recipe, values: dict[str, str]) -> Recipe:
     """The recipe with what `values` says in place of each stage that it refers to."""
 
     def put(place: str, text: str) -> str:
-        return values[text.removeprefix(STAGE)] if text.startswith(STAGE) else text
+        return values[text.removeprefix(STAGE)] if text.startswith(STAGE) and place in _REFERENCES else text
 
     return type(recipe).model_validate(changed(recipe.model_dump(mode="json"), put)) if references(recipe) else recipe
 

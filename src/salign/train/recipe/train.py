@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from salign.config import Section
 from salign.limits import LARGEST_BATCH
@@ -40,6 +40,17 @@ class TrainOptions(Section):
     """The forward pass has this number format; `auto` measures on this machine and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Images and weights have this layout; `auto` measures on this machine and takes the fastest."""
+
+    @model_validator(mode="after")
+    def _snapshots_fit(self) -> Self:
+        if isinstance(self.snapshots, dict) and len(self.snapshots) != 1:
+            raise ValueError(f"snapshots: expected one of even and log with a number, got {self.snapshots}")
+        if isinstance(self.snapshots, list) and (beyond := [e for e in self.snapshots if not 0 <= e < self.epochs]):
+            raise ValueError(
+                f"snapshots: epochs are counted from 0, so that the last of {self.epochs} is {self.epochs - 1}; got "
+                f"{beyond}"
+            )
+        return self
 
     @field_validator("device", mode="before")
     @classmethod

@@ -33,7 +33,8 @@ class Swap(Step):
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
         """The batch with some of its images in other surroundings."""
-        assert batch.partner is not None
+        if batch.partner is None:  # a probability of 0
+            return batch
         drawn = batch.partner.isfinite().flatten(1).all(1).view(-1, 1, 1, 1)
         swapped = blend(batch.images, batch.partner, batch.saliency)
         return batch._replace(images=torch.where(drawn, swapped, batch.images), partner=None)

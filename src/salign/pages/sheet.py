@@ -36,6 +36,8 @@ class Section:
     tiles: Sequence[Tile] = ()
     table: Sequence[Mapping[str, Any]] | None = None
     """One mapping per row; the columns are the keys of the first. Numbers are set flush right."""
+    large: bool = field(default=False, kw_only=True)
+    """The pictures are shown at their own size, as charts are."""
     flagged: bool = field(default=False, kw_only=True)
     """Reports a fault: marked in the list at the top and in its heading."""
 

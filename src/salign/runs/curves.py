@@ -41,6 +41,6 @@ def write_curves(run: Path | str) -> Path:
     drawn = {title: lines for title, lines in charts.items() if np.isfinite([*lines.values()]).any()}
     tiles = [Tile([line_chart(lines)], title) for title, lines in drawn.items()]
     text = "Learned: wrong at the epoch and right at the end. Forgotten: right at the epoch and wrong at the end."
-    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    sections = [Section("Curves", text, tiles), Section("Every epoch", table=rows)]
+    rows = [{str(key): float(f"{value:.4g}") for key, value in row.items()} for row in table.to_dict("records")]
+    sections = [Section("Curves", text, tiles, large=True), Section("Every epoch", table=rows)]
     return write_sheet(folder / CURVES, f"Training of {folder.name}", sections)

@@ -104,10 +104,10 @@ def test_ten_times_killed_ends_with_the_same_bytes(recipe, uninterrupted, tmp_pa
     for moment in [*moments, "reporting"]:
         training = Training(recipe, tmp_path, "--resume")
         if moment == "starting":
-            time.sleep(draw.uniform(0, 1))
+            time.sleep(draw.uniform(0, 0.5))
         elif moment == "training":
             assert training.wait_for(lambda names: "environment.json" in names)
-            time.sleep(draw.uniform(0, 2) * seconds_per_epoch(uninterrupted))
+            time.sleep(draw.uniform(0, 1) * seconds_per_epoch(uninterrupted))
         elif moment == "writing":
             assert training.wait_for(lambda names: any(name.startswith(HALF_WRITTEN) for name in names))
         else:

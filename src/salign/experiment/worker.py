@@ -20,11 +20,10 @@ from types import FrameType
 from typing import BinaryIO
 
 import torch
-from filelock import FileLock
 
 from salign.errors import SalignError
 from salign.experiment.store import read_cell, summarise
-from salign.runs.fit import fit
+from salign.runs.fit import fit, locked
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
 
@@ -54,19 +53,14 @@ class Outcome:
 def run_task(task: Task) -> Outcome:
     """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for."""
     run = RunFolder.of(task.recipe, task.out)
-    lock = run.path.with_name(f".{run.path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # the system lets go of it when its process ends, however that happens
-        if read_cell(run) is not None:
-            return Outcome(task, None)
-        begun = time.perf_counter()
-        try:
-            say = logging.getLogger(__name__).info
-            trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
-            summarise(trained, time.perf_counter() - begun, sets=task.sets, images=task.images)
-        except Exception as error:  # one cell out of memory must not end the others
-            return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
-    lock.unlink(missing_ok=True)
+    try:
+        with locked(run):
+            if read_cell(run) is None:
+                begun, say = time.perf_counter(), logging.getLogger(__name__).info
+                trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
+                summarise(trained, time.perf_counter() - begun, sets=task.sets, images=task.images)
+    except Exception as error:  # one cell out of memory must not end the others
+        return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
     return Outcome(task, None)
 
 

@@ -15,6 +15,7 @@ from salign.errors import SalignError
 from salign.files import replace_text
 from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
+from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
@@ -132,7 +133,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
 
 
 @contextmanager
-def locked(run: Run) -> Iterator[None]:
+def locked(run: RunFolder) -> Iterator[None]:
     """Keep other processes from a run folder; one that is at it is waited for."""
     lock = run.path.with_name(f".{run.path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)

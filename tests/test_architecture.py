@@ -48,7 +48,7 @@ ONLY_IN = {
     "mlxtend": {"data/shortcuts/decoy.py"},
     "pydicom": {"data/reading/dicom.py"},
     "ray": {"experiment/runner.py"},
-    "sqlalchemy": {"annotate/store.py"},
+    "sqlalchemy": {"annotate/store"},
     "timm": {"models"},
 }
 LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}

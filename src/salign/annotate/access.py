@@ -19,6 +19,8 @@ from salign.errors import SalignError
 from salign.readers import read_bytes
 
 OWNER = "owner"
+INVITE = "invite-"
+"""What stands before the number of an invite in its token."""
 _TOKEN = "token "
 """Before the name in what a token signs, and not in the token: links of earlier versions go on working."""
 
@@ -66,17 +68,22 @@ def read_secret(path: Path) -> bytes:
 
 
 def token_of(secret: bytes, who: int | str) -> str:
-    """The token of an annotator (its number) or of the owner (`OWNER`)."""
+    """The token of an annotator (its number), of an invite (`INVITE` and its number) or of the owner (`OWNER`)."""
     return _signer(secret).sign(f"{_TOKEN}{who}").decode().removeprefix(_TOKEN)
 
 
 def bearer(secret: bytes, token: str) -> int | str | None:
-    """Whose token this is: an annotator's number, `OWNER`, or None for a forged one."""
+    """Whose token this is: an annotator's number, `INVITE` and a number, `OWNER`, or None for a forged one."""
     try:
         who = _signer(secret).unsign(f"{_TOKEN}{token}".encode("utf-8", "replace")).decode().removeprefix(_TOKEN)
     except BadSignature:
         return None
-    return OWNER if who == OWNER else int(who)
+    return int(who) if who.isdecimal() else who
+
+
+def invite_of(who: int | str | None) -> int | None:
+    """The number of an invite, where a token is that of one."""
+    return int(who.removeprefix(INVITE)) if isinstance(who, str) and who.startswith(INVITE) else None
 
 
 def hidden(secret: bytes, name: str) -> str:

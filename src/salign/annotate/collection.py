@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from salign.annotate import access, assign
+from salign.annotate import access
 from salign.annotate.broken import Broken, Unshown
-from salign.annotate.catalog import Catalog, Unit, target_of
+from salign.annotate.catalog import Catalog, target_of
 from salign.annotate.drafts import Draft, find_drafts
+from salign.annotate.handout import HandOut
 from salign.annotate.pictures import PictureCache, default_window
 from salign.annotate.records import Annotation, Mistaken, check_annotation
 from salign.annotate.rows import Person, Plan, Saved, Task
-from salign.annotate.store import Store
+from salign.annotate.store import Comments, Links, Store
 from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
 from salign.annotations.annotated import Annotated, Stored
 from salign.annotations.draw import scaled_to
-from salign.data.manifest import CONFIDENCE
 from salign.data.reading.image import image_size, read_saliency
 from salign.errors import SalignError
 from salign.maps.outline import outlines
@@ -67,11 +68,12 @@ class Collection:
             self.units = {name: unit for name, unit in self.units.items() if self.drafts.get(name)}
         if not self.units:
             raise SalignError(f"{catalog.source}: nothing to hand out in mode {study.mode}")
-        self._sureness = self._confidences() if study.mode == "review" and study.least_sure_first else {}
+        self._handout = HandOut(study, catalog, self.units.values())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.secret = access.read_secret(folder / "secret")
         self.cache = PictureCache(folder / ".cache")
         self.store = Store(url or database_in(folder))
+        self.links, self.comments = Links(self.store), Comments(self.store)
         mode = self.store.remember("mode", study.mode)
         if mode != study.mode:
             raise SalignError(
@@ -85,9 +87,6 @@ class Collection:
             for draft in drafts
             if draft.column is not None
         }
-        self._gold = [unit.id for unit in self.units.values() if unit.gold is not None]
-        self._plain = [unit.id for unit in self.units.values() if unit.gold is None]
-        self._order = lru_cache(maxsize=256)(self._drawn_order)
         self._window = lru_cache(maxsize=4096)(default_window)
         self._outlines = lru_cache(maxsize=64)(self._drawn_outlines)
 
@@ -132,24 +131,25 @@ class Collection:
         """As `next_tasks`; None where a task cannot be shown, which is noted then."""
         offered: list[str] = []
         left = 0
-        broken = self.broken.units()
+        broken, most = self.broken.units(), self._most_images(person)
 
         def plan(mine: list[Task], taken: dict[str, int]) -> list[Plan]:
             nonlocal left
-            offered[:] = [task.unit for task in mine if self._still_wanted(task, taken) and task.unit not in broken]
-            holding = {str(task.id) for task in mine if task.state == "open"} & set(have)
-            count = min(AHEAD + len(holding), MOST_OPEN) - len(offered)
-            made = self._plans(person.id, mine, taken, broken, max(0, count))
+            offered[:] = [
+                task.unit for task in mine if self._handout.still_wanted(task, taken) and task.unit not in broken
+            ]
+            holding = {str(task.id) for task in mine if task.waits} & set(have)
+            count = min(min(AHEAD + len(holding), MOST_OPEN) - len(offered), most - len(mine))
+            made = self._handout.plans(person.id, mine, taken, broken, max(0, count))
             offered.extend(new.unit for new in made)
             seen = {task.unit for task in mine} | {new.unit for new in made} | broken
-            wanted = self.study.annotators_per_image
-            left = sum(unit not in seen and taken.get(unit, 0) < wanted for unit in self._plain or self._gold)
+            left = max(0, min(self._handout.left(seen, taken), most - len(mine) - len(made)))
             return made
 
         tasks = self.store.hand_out(person.id, self.study.lease_minutes * 60, plan)
         known = [task for task in tasks if task.unit in self.units]
-        done = sum(task.state != "open" for task in known)
-        given = [task for task in known if task.state == "open" and task.unit in offered and str(task.id) not in have]
+        done = sum(not task.waits for task in known)
+        given = [task for task in known if task.waits and task.unit in offered and str(task.id) not in have]
         try:
             views = [self.task_view(task) for task in given[:AHEAD]]
         except Unshown:
@@ -176,11 +176,12 @@ class Collection:
             "decision": drafts[0].answer if task.arm is not None and drafts else None,
             "saved": None if latest is None else latest.body,
             "revision": task.revision,
+            "comment": self.comments.why_back(task.id) if task.state == "returned" else None,
         }
 
     def finished(self, person: Person) -> list[dict[str, Any]]:
         """What the annotator has answered or skipped, in the order it was handed out."""
-        tasks = [task for task in self.store.tasks(person.id) if task.state != "open" and task.unit in self.units]
+        tasks = [task for task in self.store.tasks(person.id) if not task.waits and task.unit in self.units]
         bodies = {task: revision.body for task, revision in self.store.latest(person.id).items()}
         return [
             {
@@ -281,66 +282,13 @@ class Collection:
         """The class that pair mode asks for."""
         return target_of(self.study, self.catalog)
 
-    def _still_wanted(self, task: Task, taken: dict[str, int]) -> bool:
-        if task.state != "open" or task.unit not in self.units:
-            return False
-        free = task.gold or taken.get(task.unit, 0) < self.study.annotators_per_image
-        return free or task.leased > time.time()
-
-    def _plans(
-        self, annotator: int, mine: list[Task], taken: dict[str, int], broken: Set[str], count: int
-    ) -> list[Plan]:
-        made: list[Plan] = []
-        seen = {task.unit for task in mine} | broken
-        for position in range(len(mine), len(mine) + count):
-            free = self._free(annotator, taken, seen, 1)
-            if not free:
-                break
-            if self._gold_due(annotator, position):
-                ordered = self._order(annotator, True)
-                free = assign.choose(ordered, {}, seen, per_unit=1, count=1) or free
-            unit = self.units[free[0]]
-            seen.add(unit.id)
-            made.append(self._plan(annotator, position, unit))
-        return made
-
-    def _plan(self, annotator: int, position: int, unit: Unit) -> Plan:
-        study, arm, images = self.study, None, list(unit.images)
-        if study.mode == "assisted":
-            by_person = study.assisted.by == "annotator"
-            number, owner = (annotator - 1, "study") if by_person else (position, str(annotator))
-            arm = assign.arm_of(study.assisted.arms, number, owner=owner, seed=study.seed)
-        if study.mode == "pair":
-            images = assign.sides(images, annotator=annotator, seed=study.seed)
-        return Plan(unit.id, images, arm, unit.gold is not None)
-
-    def _gold_due(self, annotator: int, position: int) -> bool:
-        study = self.study
-        return bool(self._gold) and assign.gold_is_due(
-            position, annotator=annotator, seed=study.seed, share=study.gold_share
-        )
-
-    def _free(self, annotator: int, taken: dict[str, int], seen: set[str], count: int) -> list[str]:
-        ordered = self._order(annotator, not self._plain)
-        return assign.choose(ordered, taken, seen, per_unit=self.study.annotators_per_image, count=count)
-
-    def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
-        units = self._gold if gold else self._plain
-        return assign.order(units, annotator=annotator, seed=self.study.seed, first=self._sureness)
-
-    def _confidences(self) -> dict[str, float]:
-        """How sure a machine was of its draft of each unit, where the manifest says so."""
-        found = {}
-        for unit in self.units.values():
-            cell = self.catalog.pictures[unit.images[0]].cells.get(CONFIDENCE)
-            if cell is not None:
-                try:
-                    found[unit.id] = float(cell)
-                except ValueError:
-                    raise SalignError(
-                        f"{self.catalog.source}: the {CONFIDENCE} of {unit.images[0]!r} is no number: {cell!r}"
-                    ) from None
-        return found
+    def _most_images(self, person: Person) -> int:
+        """How many images an annotator may get in all, as the invite says by which they joined."""
+        invite = None if person.invite is None else self.links.invite(person.invite)
+        if invite is None:
+            return sys.maxsize
+        over = invite.until is not None and time.time() >= invite.until
+        return 0 if over else sys.maxsize if invite.images is None else invite.images
 
     def _image_view(self, name: str) -> dict[str, Any]:
         path = self.catalog.pictures[name].path

@@ -1,4 +1,4 @@
-"""What the store keeps: annotators, tasks and revisions."""
+"""What the store keeps: annotators and invites, tasks, revisions and comments."""
 
 from __future__ import annotations
 
@@ -20,6 +20,44 @@ class Person:
     created: float
     """Seconds since 1970, as all times here."""
     consented: float | None
+    invite: int | None = None
+    """By which invite this annotator joined."""
+    stopped: float | None = None
+    """Since when the link works no more."""
+
+
+@dataclass(frozen=True)
+class Invite:
+    """A link that several people join by."""
+
+    id: int
+    name: str
+    """Says whom it is for; unique."""
+    people: int | None
+    """At most so many people join by it."""
+    images: int | None
+    """Each of them gets at most so many images."""
+    until: float | None
+    """After this time nobody joins, and those who joined get no new image."""
+    created: float
+    stopped: float | None
+    """Since when nobody joins by it."""
+    joined: int
+    """Annotators who joined by it."""
+
+    def closed(self, now: float) -> str | None:
+        """Why nobody can join by it at this time; None while people can."""
+        if self.stopped is not None:
+            return "it was stopped"
+        if self.until is not None and now >= self.until:
+            return "its time is over"
+        if self.people is not None and self.joined >= self.people:
+            return f"{self.joined} people have joined, and it is for no more"
+        return None
+
+
+TAKEN = ("done", "returned")
+"""States of a task that nobody else needs to do."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +76,15 @@ class Task:
     leased: float
     """Until when it is kept for the annotator."""
     state: str
-    """`open`, `done` or `skipped`."""
+    """`open`, `done`, `skipped`, or `returned`: the owner sent it back, and what was saved counts until it is saved
+    again."""
     revision: int
     """Number of the revision that counts; 0 = nothing was saved."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for the annotator."""
+        return self.state in ("open", "returned")
 
 
 @dataclass(frozen=True)
@@ -74,6 +118,19 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class Comment:
+    """What the owner wrote beside an answer; none is ever changed or deleted."""
+
+    task: int
+    revision: int
+    """The save that the owner had before the eyes."""
+    text: str
+    back: bool
+    """The task was sent back with it."""
+    created: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """What became of a save."""
 
@@ -92,3 +149,5 @@ class Snapshot:
     tasks: list[Task]
     latest: dict[int, Revision]
     """By task id; tasks without a save are absent."""
+    comments: list[Comment]
+    """Oldest first."""

@@ -157,7 +157,7 @@ def _person(
         "answered": len(given),
         "skipped": len(own) - len(given),
         "blank": sum(answer.said.blank for answer in given),
-        "open": sum(task.annotator == person.id and task.state == "open" for task in snapshot.tasks),
+        "open": sum(task.annotator == person.id and task.waits for task in snapshot.tasks),
         "median_seconds": _told(quantile([answer.seconds for answer in given], 0.5)),
         "gold_right": right,
         "gold_seen": seen,

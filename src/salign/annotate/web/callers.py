@@ -20,7 +20,7 @@ def bearer_of(secret: bytes, header: str) -> int | str | None:
 
 
 def caller(request: Request) -> int | str | None:
-    """Whose token came with a request: an annotator's number, `OWNER`, None without a token.
+    """Whose token came with a request, as `access.bearer` gives it; None without a token.
 
     Raises:
         Refusal: the token is forged or malformed.
@@ -42,11 +42,13 @@ async def annotator(request: Request) -> Person:
     """
     who = caller(request)
     store = request.app.state.collection.store
-    person = store.known.get(who) if isinstance(who, int) else None
+    person = store.known_person(who) if isinstance(who, int) else None
     if person is None and isinstance(who, int):
         person = await run_in_threadpool(store.person, who)
     if person is None:
         raise Refusal(401, "open the link that you were given, or give your name first")
+    if person.stopped is not None:
+        raise Refusal(401, "this link was stopped; ask whoever runs the study")
     return person
 
 

@@ -19,7 +19,7 @@ _ONCE = (b"host", b"authorization", b"origin", b"content-length", b"x-salign", b
 _SELDOM, _LINES = Seldom(log), access.Rates(1.0, 1000)
 SESSION = "/api/session"
 """What a page asks first: which study this is."""
-_LITTLE = 10_000  # bytes that somebody without a token may send: a name
+_LITTLE = 10_000  # bytes that somebody may send who has no token, or that of an invite: a name
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -89,7 +89,8 @@ class Guard:
         try:
             who = self._known(headers.get("authorization", ""))
             self._check(scope, headers, who)
-            most = min(self._limits.body, _LITTLE) if who is None else self._limits.body
+            known = who is not None and access.invite_of(who) is None
+            most = self._limits.body if known else min(self._limits.body, _LITTLE)
             body = await self._body(headers, receive, most)
             await self._app(scope, _replayed(body, receive), guarded_send)
         except Refusal as refusal:

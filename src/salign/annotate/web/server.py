@@ -19,6 +19,7 @@ from salign.annotate.broken import Unshown
 from salign.annotate.collection import Collection, NoConsent, Unknown
 from salign.annotate.pictures import Encoded
 from salign.annotate.records import Mistaken, read_annotation, read_key, read_name
+from salign.annotate.store import Changed, LinkClosed
 from salign.annotate.store_file import Gone
 from salign.annotate.web.callers import Annotator, Body, bearer_of, caller
 from salign.annotate.web.guard import SESSION, Guard, Refusal, refused
@@ -28,7 +29,7 @@ _READERS = 8
 """Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
 
 _FRESH = {"cache-control": "no-cache"}
-_STATUS = {Unknown: 404, NoConsent: 403, Unshown: 410}
+_STATUS = {Unknown: 404, NoConsent: 403, LinkClosed: 403, Changed: 409, Unshown: 410}
 
 STATIC = Path(__file__).parents[1] / "static"
 
@@ -124,10 +125,14 @@ def _add_joining(app: FastAPI) -> None:
         person = study.store.person(who) if isinstance(who, int) else None
         if person is not None:
             study.store.change_person(person.id, shown=name)
+        elif (invite := access.invite_of(who)) is not None:
+            person = study.links.join(invite, name)
         elif request.app.state.open_mode:
             person = study.store.add_person(name)
         else:
             raise Refusal(401, "open the link that you were given; a name alone is not enough here")
+        if person.stopped is not None:
+            raise Refusal(403, "this name was stopped; ask whoever runs the study")
         if body.get("consent") is True:
             study.store.change_person(person.id, consented=time.time())
         return {"token": access.token_of(study.secret, person.id), "annotator": {"id": person.id, "name": name}}

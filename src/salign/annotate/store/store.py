@@ -16,64 +16,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from salign.annotate.records import Mistaken
-from salign.annotate.rows import Person, Plan, Revision, Saved, Snapshot, Task
+from salign.annotate.rows import TAKEN, Comment, Person, Plan, Revision, Saved, Snapshot, Task
+from salign.annotate.store.tables import ABOUT, COMMENTS, PEOPLE, REVISIONS, TASKS, prepare_tables, remember
 from salign.annotate.store_file import Watch
 from salign.errors import SalignError
 
-VERSION = "1"
-"""Version of the tables."""
-
-_METADATA = sa.MetaData()
 log = logging.getLogger("salign.annotate")
 
-_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_ABOUT = sa.Table("about", _METADATA, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text))
-_PEOPLE = sa.Table(
-    "annotators",
-    _METADATA,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("shown", sa.Text, nullable=False),
-    sa.Column("created", sa.Double, nullable=False),
-    sa.Column("consented", sa.Double),
-)
-_TASKS = sa.Table(
-    "tasks",
-    _METADATA,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("unit", sa.Text, nullable=False),
-    sa.Column("annotator", _ID, sa.ForeignKey("annotators.id"), nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("images", sa.Text, nullable=False),
-    sa.Column("arm", sa.Text),
-    sa.Column("gold", sa.Boolean, nullable=False),
-    sa.Column("leased", sa.Double, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.UniqueConstraint("unit", "annotator"),
-    sa.UniqueConstraint("annotator", "position"),
-    sa.Index("tasks_taken", "unit", "state", "leased"),
-)
-_REVISIONS = sa.Table(
-    "revisions",
-    _METADATA,
-    sa.Column("id", _ID, primary_key=True),
-    sa.Column("task", _ID, sa.ForeignKey("tasks.id"), nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("base", sa.Integer, nullable=False),
-    sa.Column("side", sa.Boolean, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("created", sa.Double, nullable=False),
-    sa.UniqueConstraint("task", "number"),
-)
-
-_COUNTING = sa.select(_REVISIONS).join(
-    _TASKS, (_REVISIONS.c.task == _TASKS.c.id) & (_REVISIONS.c.number == _TASKS.c.revision)
+_COUNTING = sa.select(REVISIONS).join(
+    TASKS, (REVISIONS.c.task == TASKS.c.id) & (REVISIONS.c.number == TASKS.c.revision)
 )
 
 _LOCK = 7_364_128  # of Postgres: one hand-out at a time
 _FIRST = 10**14  # numbers of tasks have 15 digits, drawn at random
+_FRESH = 5.0  # seconds for which an annotator is known: a link that another process stops works no longer than that
 
 
 class KeyReused(Mistaken):
@@ -94,8 +50,7 @@ class Store:
         """
         self._url = _url_of(place)
         self._sqlite = self._url.get_backend_name() == "sqlite"
-        self.known: dict[int, Person] = {}
-        """Annotators looked up before: each request names one."""
+        self._known: dict[int, tuple[float, Person]] = {}  # each request names an annotator
         self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
         self._watch: Watch | None = None
         try:
@@ -108,12 +63,11 @@ class Store:
             else:
                 self._engine = sa.create_engine(self._url, pool_size=20, max_overflow=40, pool_pre_ping=True)
                 sa.event.listen(self._engine, "connect", _prepare_postgres)
-            with self._writing() as connection:
+            with self.writing() as connection:
                 if not self._sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-                _METADATA.create_all(connection)
-                found = self._remember(connection, "version", VERSION)
-                self.study = self._remember(connection, "study", secrets.token_hex(16))
+                prepare_tables(connection)
+                self.study = remember(connection, "study", secrets.token_hex(16))
                 """Names the study: a browser keeps apart by it what belongs to which, and every save says it."""
                 if not self._sqlite and connection.execute(sa.text("SHOW fsync")).scalar() != "on":
                     log.warning(
@@ -121,8 +75,6 @@ class Store:
                     )
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise SalignError(f"cannot open the database {self.shown_url}: {error}") from error
-        if found != VERSION:
-            raise SalignError(f"{self.shown_url}: tables of version {found}, this salign has {VERSION}")
         if self._sqlite and self._url.database:
             self._watch = Watch(Path(self._url.database))
 
@@ -139,44 +91,50 @@ class Store:
 
     def remember(self, key: str, value: str) -> str:
         """Note a fact about the study; from the first task on, what is noted stands. Gives the one that stands."""
-        with self._writing() as connection:
-            stands = self._remember(connection, key, value)
-            if stands == value or connection.execute(sa.select(_TASKS.c.id).limit(1)).first() is not None:
+        with self.writing() as connection:
+            stands = remember(connection, key, value)
+            if stands == value or connection.execute(sa.select(TASKS.c.id).limit(1)).first() is not None:
                 return stands
-            connection.execute(_ABOUT.update().where(_ABOUT.c.key == key).values(value=value))
+            connection.execute(ABOUT.update().where(ABOUT.c.key == key).values(value=value))
             return value
 
     def add_person(self, name: str) -> Person:
         """The annotator of that name, made where there is none; letters may be composed in another way."""
-        name = unicodedata.normalize("NFC", name)
-        with self._writing() as connection:
-            self._serialise(connection)
-            people = connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings().all()
-            same = (person for person in people if unicodedata.normalize("NFC", person["name"]) == name)
-            if (found := next(same, None)) is None:
-                values = {"name": name, "shown": name, "created": time.time()}
-                connection.execute(_PEOPLE.insert().values(values))
-                found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.name == name)).mappings().one()
-            return Person(**found)
+        with self.writing() as connection:
+            self.serialise(connection)
+            return find_person(connection, name) or make_person(connection, name)
 
     def change_person(self, person: int, *, shown: str | None = None, consented: float | None = None) -> None:
         """Change what an annotator is called, or note when consent was given (the first time stays)."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             if shown is not None:
-                connection.execute(_PEOPLE.update().where(_PEOPLE.c.id == person).values(shown=shown))
+                connection.execute(PEOPLE.update().where(PEOPLE.c.id == person).values(shown=shown))
             if consented is not None:
-                first = sa.and_(_PEOPLE.c.id == person, _PEOPLE.c.consented.is_(None))
-                connection.execute(_PEOPLE.update().where(first).values(consented=consented))
-        self.known.pop(person, None)
+                first = sa.and_(PEOPLE.c.id == person, PEOPLE.c.consented.is_(None))
+                connection.execute(PEOPLE.update().where(first).values(consented=consented))
+        self._known.pop(person, None)
+
+    def known_person(self, number: int) -> Person | None:
+        """The annotator of that number, if it was looked up a moment ago; reads nothing."""
+        found = self._known.get(number)
+        return found[1] if found is not None and time.monotonic() - found[0] < _FRESH else None
 
     def person(self, number: int) -> Person | None:
         """The annotator of that number."""
-        with self._reading() as connection:
-            found = connection.execute(sa.select(_PEOPLE).where(_PEOPLE.c.id == number)).mappings().first()
+        with self.reading() as connection:
+            found = connection.execute(sa.select(PEOPLE).where(PEOPLE.c.id == number)).mappings().first()
         if found is None:
             return None
-        self.known[number] = Person(**found)
-        return self.known[number]
+        person = Person(**found)
+        self._known[number] = time.monotonic(), person
+        return person
+
+    def stop_person(self, person: int, stopped: bool) -> None:
+        """Let the link of an annotator work no more, or again."""
+        with self.writing() as connection:
+            now = time.time() if stopped else None
+            connection.execute(PEOPLE.update().where(PEOPLE.c.id == person).values(stopped=now))
+        self._known.pop(person, None)
 
     def hand_out(
         self,
@@ -195,14 +153,14 @@ class Store:
             All tasks of the annotator, in order.
         """
         now = time.time()
-        with self._writing() as connection:
-            self._serialise(connection)
+        with self.writing() as connection:
+            self.serialise(connection)
             mine = self._tasks(connection, annotator)
             counts = (
-                sa.select(_TASKS.c.unit, sa.func.count())
-                .where(_TASKS.c.annotator != annotator)
-                .where((_TASKS.c.state == "done") | ((_TASKS.c.state == "open") & (_TASKS.c.leased > now)))
-                .group_by(_TASKS.c.unit)
+                sa.select(TASKS.c.unit, sa.func.count())
+                .where(TASKS.c.annotator != annotator)
+                .where(TASKS.c.state.in_(TAKEN) | ((TASKS.c.state == "open") & (TASKS.c.leased > now)))
+                .group_by(TASKS.c.unit)
             )
             taken = {unit: int(count) for unit, count in connection.execute(counts)}
             rows = [
@@ -220,22 +178,22 @@ class Store:
                 }
                 for number, new in enumerate(plan(mine, taken))
             ]
-            renewed = (_TASKS.c.annotator == annotator) & (_TASKS.c.state == "open")
-            connection.execute(_TASKS.update().where(renewed).values(leased=now + lease))
+            renewed = (TASKS.c.annotator == annotator) & (TASKS.c.state == "open")
+            connection.execute(TASKS.update().where(renewed).values(leased=now + lease))
             if rows:
-                connection.execute(_TASKS.insert(), rows)
+                connection.execute(TASKS.insert(), rows)
                 mine = self._tasks(connection, annotator)
             return mine
 
     def tasks(self, annotator: int) -> list[Task]:
         """All tasks of an annotator, in the order they were handed out."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return self._tasks(connection, annotator)
 
     def task(self, number: int, annotator: int) -> Task | None:
         """A task, if it is this annotator's."""
-        wanted = sa.select(_TASKS).where((_TASKS.c.id == number) & (_TASKS.c.annotator == annotator))
-        with self._reading() as connection:
+        wanted = sa.select(TASKS).where((TASKS.c.id == number) & (TASKS.c.annotator == annotator))
+        with self.reading() as connection:
             found = connection.execute(wanted).mappings().first()
             return None if found is None else _task(found)
 
@@ -253,59 +211,61 @@ class Store:
         """
         text = json.dumps(body, sort_keys=True)
         try:
-            with self._writing() as connection:
-                row = _TASKS.c.id == task.id
-                latest = connection.execute(sa.select(_TASKS.c.revision).where(row).with_for_update()).scalar_one()
+            with self.writing() as connection:
+                row = TASKS.c.id == task.id
+                latest = connection.execute(sa.select(TASKS.c.revision).where(row).with_for_update()).scalar_one()
                 if (earlier := self._earlier(connection, key, task, text, latest)) is not None:
                     return earlier
-                of_task = _REVISIONS.c.task == task.id
-                highest = connection.execute(sa.select(sa.func.max(_REVISIONS.c.number)).where(of_task)).scalar()
+                of_task = REVISIONS.c.task == task.id
+                highest = connection.execute(sa.select(sa.func.max(REVISIONS.c.number)).where(of_task)).scalar()
                 number, side = int(highest or 0) + 1, base != latest
                 values = {"task": task.id, "number": number, "key": key, "base": base, "side": side, "body": text}
-                connection.execute(_REVISIONS.insert().values(**values, created=time.time()))
+                connection.execute(REVISIONS.insert().values(**values, created=time.time()))
                 if not side:
                     latest, state = number, "skipped" if body.get("skipped") is not None else "done"
-                    connection.execute(_TASKS.update().where(row).values(revision=number, state=state))
+                    connection.execute(TASKS.update().where(row).values(revision=number, state=state))
         except sa.exc.IntegrityError:  # the same key at the same moment, for another task
             raise KeyReused(f"the key {key} was used for another save") from None
         return Saved(number, latest, side, again=False)
 
     def revisions(self, task: int) -> list[Revision]:
         """Every revision of a task, side revisions too, oldest first."""
-        wanted = sa.select(_REVISIONS).where(_REVISIONS.c.task == task).order_by(_REVISIONS.c.number)
-        with self._reading() as connection:
+        wanted = sa.select(REVISIONS).where(REVISIONS.c.task == task).order_by(REVISIONS.c.number)
+        with self.reading() as connection:
             return [_revision(row) for row in connection.execute(wanted).mappings()]
 
     def latest(self, annotator: int, task: int | None = None) -> dict[int, Revision]:
         """The revisions of an annotator that count, by task id; of one task only, if that is given."""
-        wanted = _COUNTING.where(_TASKS.c.annotator == annotator)
-        wanted = wanted if task is None else wanted.where(_TASKS.c.id == task)
-        with self._reading() as connection:
+        wanted = _COUNTING.where(TASKS.c.annotator == annotator)
+        wanted = wanted if task is None else wanted.where(TASKS.c.id == task)
+        with self.reading() as connection:
             return {row["task"]: _revision(row) for row in connection.execute(wanted).mappings()}
 
     def first_answers(self) -> dict[int, Revision]:
         """What was saved first of each gold task, by task id: before any feedback."""
-        wanted = sa.select(_REVISIONS).join(_TASKS, _REVISIONS.c.task == _TASKS.c.id)
-        with self._reading() as connection:
-            rows = connection.execute(wanted.where(_TASKS.c.gold & (_REVISIONS.c.number == 1))).mappings()
+        wanted = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id)
+        with self.reading() as connection:
+            rows = connection.execute(wanted.where(TASKS.c.gold & (REVISIONS.c.number == 1))).mappings()
             return {row["task"]: _revision(row) for row in rows}
 
     def snapshot(self) -> Snapshot:
         """Everything that counts, as of one moment, while others go on saving."""
-        in_order = sa.select(_TASKS).order_by(_TASKS.c.annotator, _TASKS.c.position)
-        with self._reading() as connection:
-            people = [Person(**row) for row in connection.execute(sa.select(_PEOPLE).order_by(_PEOPLE.c.id)).mappings()]
+        in_order = sa.select(TASKS).order_by(TASKS.c.annotator, TASKS.c.position)
+        with self.reading() as connection:
+            people = [Person(**row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()]
             tasks = [_task(row) for row in connection.execute(in_order).mappings()]
             latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
-        return Snapshot(people, tasks, latest)
+            said = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
+            comments = [_comment(row) for row in said]
+        return Snapshot(people, tasks, latest, comments)
 
     def anything(self) -> bool:
         """Whether something was saved."""
-        with self._reading() as connection:
-            return connection.execute(sa.select(_REVISIONS.c.id).limit(1)).first() is not None
+        with self.reading() as connection:
+            return connection.execute(sa.select(REVISIONS.c.id).limit(1)).first() is not None
 
     def _earlier(self, connection: sa.Connection, key: str, task: Task, text: str, latest: int) -> Saved | None:
-        found = connection.execute(sa.select(_REVISIONS).where(_REVISIONS.c.key == key)).mappings().first()
+        found = connection.execute(sa.select(REVISIONS).where(REVISIONS.c.key == key)).mappings().first()
         if found is None:
             return None
         if found["task"] != task.id or found["body"] != text:
@@ -313,23 +273,17 @@ class Store:
         return Saved(found["number"], found["number"] if not found["side"] else latest, found["side"], again=True)
 
     def _tasks(self, connection: sa.Connection, annotator: int) -> list[Task]:
-        wanted = sa.select(_TASKS).where(_TASKS.c.annotator == annotator).order_by(_TASKS.c.position)
+        wanted = sa.select(TASKS).where(TASKS.c.annotator == annotator).order_by(TASKS.c.position)
         return [_task(row) for row in connection.execute(wanted).mappings()]
 
-    def _remember(self, connection: sa.Connection, key: str, value: str) -> str:
-        found = connection.execute(sa.select(_ABOUT.c.value).where(_ABOUT.c.key == key)).scalar()
-        if found is None:
-            connection.execute(_ABOUT.insert().values(key=key, value=value))
-            return value
-        return str(found)
-
-    def _serialise(self, connection: sa.Connection) -> None:
+    def serialise(self, connection: sa.Connection) -> None:
         """Nobody else makes tasks or people until this transaction ends."""
         if not self._sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes: whole, or not at all."""
         if not self._sqlite:
             with self._engine.begin() as connection:
                 yield connection
@@ -341,7 +295,8 @@ class Store:
             self._look()  # nothing is acknowledged that went to files which are not there any more
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that reads the state of one moment."""
         self._look()
         level = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._engine.execution_options(**level).begin() as connection:
@@ -351,6 +306,21 @@ class Store:
         """Insist that the files of the database are those that were opened."""
         if self._watch is not None:
             self._watch.check()
+
+
+def find_person(connection: sa.Connection, name: str) -> Person | None:
+    """The annotator of that name, however its letters are composed."""
+    name = unicodedata.normalize("NFC", name)
+    people = connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()
+    return next((Person(**row) for row in people if unicodedata.normalize("NFC", row["name"]) == name), None)
+
+
+def make_person(connection: sa.Connection, name: str, invite: int | None = None) -> Person:
+    """A new annotator, who came by an invite or by a link of their own."""
+    name = unicodedata.normalize("NFC", name)
+    values = {"name": name, "shown": name, "created": time.time(), "invite": invite}
+    connection.execute(PEOPLE.insert().values(values))
+    return Person(**connection.execute(sa.select(PEOPLE).where(PEOPLE.c.name == name)).mappings().one())
 
 
 def _url_of(place: str | Path) -> sa.URL:
@@ -372,6 +342,10 @@ def _task(row: sa.RowMapping) -> Task:
 
 def _revision(row: sa.RowMapping) -> Revision:
     return Revision(row["task"], row["number"], row["base"], row["side"], row["body"], row["created"])
+
+
+def _comment(row: sa.RowMapping) -> Comment:
+    return Comment(row["task"], row["revision"], row["text"], row["back"], row["created"])
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

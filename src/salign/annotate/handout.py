@@ -1,0 +1,107 @@
+"""What is handed out next: units that need somebody, gold among them, arms and sides by lot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Set
+from functools import lru_cache
+
+from salign.annotate import assign
+from salign.annotate.catalog import Catalog, Unit
+from salign.annotate.rows import Plan, Task
+from salign.annotate.study import Study
+from salign.data.manifest import CONFIDENCE
+from salign.errors import SalignError
+
+
+class HandOut:
+    """Chooses tasks for annotators by the settings of a study; it holds nothing of who got what."""
+
+    def __init__(self, study: Study, catalog: Catalog, units: Iterable[Unit]) -> None:
+        """Know which units there are.
+
+        Raises:
+            SalignError: the manifest says of a draft how sure the machine was, and it is no number.
+        """
+        self._study = study
+        self._units = {unit.id: unit for unit in units}
+        self._gold = [unit.id for unit in self._units.values() if unit.gold is not None]
+        self._plain = [unit.id for unit in self._units.values() if unit.gold is None]
+        self._sureness = self._confidences(catalog) if study.mode == "review" and study.least_sure_first else {}
+        self._order = lru_cache(maxsize=256)(self._drawn_order)
+
+    def plans(
+        self, annotator: int, mine: list[Task], taken: dict[str, int], broken: Set[str], count: int
+    ) -> list[Plan]:
+        """At most `count` new tasks for an annotator.
+
+        Args:
+            annotator: its number.
+            mine: its tasks so far.
+            taken: how many others have answered a unit or hold it; absent = 0.
+            broken: units that cannot be shown.
+            count: how many are asked for.
+        """
+        made: list[Plan] = []
+        seen = {task.unit for task in mine} | broken
+        for position in range(len(mine), len(mine) + count):
+            free = self._free(annotator, taken, seen, 1)
+            if not free:
+                break
+            if self._gold_due(annotator, position):
+                ordered = self._order(annotator, True)
+                free = assign.choose(ordered, {}, seen, per_unit=1, count=1) or free
+            unit = self._units[free[0]]
+            seen.add(unit.id)
+            made.append(self._plan(annotator, position, unit))
+        return made
+
+    def still_wanted(self, task: Task, taken: dict[str, int]) -> bool:
+        """Whether a task waits for its annotator; an open one only while nobody else has taken the seat."""
+        if not task.waits or task.unit not in self._units:
+            return False
+        free = task.gold or taken.get(task.unit, 0) < self._study.annotators_per_image
+        return free or task.state == "returned" or task.leased > time.time()
+
+    def left(self, seen: Set[str], taken: dict[str, int]) -> int:
+        """How many units an annotator could still get who has seen these."""
+        wanted = self._study.annotators_per_image
+        return sum(unit not in seen and taken.get(unit, 0) < wanted for unit in self._plain or self._gold)
+
+    def _plan(self, annotator: int, position: int, unit: Unit) -> Plan:
+        study, arm, images = self._study, None, list(unit.images)
+        if study.mode == "assisted":
+            by_person = study.assisted.by == "annotator"
+            number, owner = (annotator - 1, "study") if by_person else (position, str(annotator))
+            arm = assign.arm_of(study.assisted.arms, number, owner=owner, seed=study.seed)
+        if study.mode == "pair":
+            images = assign.sides(images, annotator=annotator, seed=study.seed)
+        return Plan(unit.id, images, arm, unit.gold is not None)
+
+    def _gold_due(self, annotator: int, position: int) -> bool:
+        study = self._study
+        return bool(self._gold) and assign.gold_is_due(
+            position, annotator=annotator, seed=study.seed, share=study.gold_share
+        )
+
+    def _free(self, annotator: int, taken: dict[str, int], seen: set[str], count: int) -> list[str]:
+        ordered = self._order(annotator, not self._plain)
+        return assign.choose(ordered, taken, seen, per_unit=self._study.annotators_per_image, count=count)
+
+    def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
+        units = self._gold if gold else self._plain
+        return assign.order(units, annotator=annotator, seed=self._study.seed, first=self._sureness)
+
+    def _confidences(self, catalog: Catalog) -> dict[str, float]:
+        """How sure a machine was of its draft of each unit, where the manifest says so."""
+        found = {}
+        for unit in self._units.values():
+            cell = catalog.pictures[unit.images[0]].cells.get(CONFIDENCE)
+            if cell is not None:
+                try:
+                    found[unit.id] = float(cell)
+                except ValueError:
+                    raise SalignError(
+                        f"{catalog.source}: the {CONFIDENCE} of {unit.images[0]!r} is no number: {cell!r}"
+                    ) from None
+        return found

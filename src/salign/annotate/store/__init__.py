@@ -1,0 +1,12 @@
+"""salign.annotate.store: the database of a study, who gets in by which link, and comments of the owner."""
+
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.annotate.store.comments import Changed as Changed, Comments as Comments
+    from salign.annotate.store.links import LinkClosed as LinkClosed, Links as Links
+    from salign.annotate.store.store import KeyReused as KeyReused, Store as Store
+
+lazy_index(__name__)

@@ -1,0 +1,51 @@
+"""What the owner of a study writes beside an answer, and answers that go back to the annotator."""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+
+from salign.annotate.records import Mistaken
+from salign.annotate.store.store import Store
+from salign.annotate.store.tables import COMMENTS, TASKS
+
+
+class Changed(Mistaken):
+    """The answer is another one now than the one that was looked at."""
+
+
+class Comments:
+    """The comments on the answers of a study; none is ever changed or deleted."""
+
+    def __init__(self, store: Store) -> None:
+        """Keep them in `store`."""
+        self._store = store
+
+    def add(self, task: int, revision: int, text: str, back: bool) -> None:
+        """Keep a comment; with `back` the annotator gets the task again, and reads it. What was saved stays.
+
+        Args:
+            task: number of the task.
+            revision: the save that was looked at.
+            text: the comment.
+            back: send it back.
+
+        Raises:
+            Changed: another save counts by now; nothing was stored.
+        """
+        with self._store.writing() as connection:
+            row = TASKS.c.id == task
+            latest = connection.execute(sa.select(TASKS.c.revision).where(row).with_for_update()).scalar()
+            if latest != revision or not revision:
+                raise Changed("the annotator has changed this answer meanwhile: look at it again")
+            values = {"task": task, "revision": revision, "text": text, "back": back, "created": time.time()}
+            connection.execute(COMMENTS.insert().values(values))
+            if back:
+                connection.execute(TASKS.update().where(row).values(state="returned"))
+
+    def why_back(self, task: int) -> str:
+        """What the owner wrote when a task was last sent back; empty where it never was."""
+        wanted = sa.select(COMMENTS.c.text).where((COMMENTS.c.task == task) & COMMENTS.c.back)
+        with self._store.reading() as connection:
+            return str(connection.execute(wanted.order_by(COMMENTS.c.id.desc())).scalar() or "")

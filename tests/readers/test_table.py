@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from salign.errors import SalignError
-from salign.readers import read_csv, read_parquet
+from salign.readers import read_csv, read_parquet, read_row_groups
 
 
 def parquet(path, **columns):
@@ -51,6 +51,15 @@ def test_parquet_comes_back_as_it_was(tmp_path):
     found = read_parquet(tmp_path / "a.parquet")
     assert found.to_pydict() == table.to_pydict()
     assert found.schema.types == table.schema.types
+
+
+def test_row_groups_come_one_after_the_other_each_within_the_limits(tmp_path):
+    table = pa.table({"id": ["a", "b", "c", "d", "e"], "n": [1, 2, 3, 4, 5]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    found = [rows.to_pydict() for rows in read_row_groups(tmp_path / "a.parquet")]
+    assert found == [{"id": ["a", "b"], "n": [1, 2]}, {"id": ["c", "d"], "n": [3, 4]}, {"id": ["e"], "n": [5]}]
+    with pytest.raises(SalignError, match=r"20\.0 GB when unpacked"):
+        list(read_row_groups(parquet(tmp_path / "large.parquet", id=many("x" * 2_000_000, 10_000))))
 
 
 def test_csv(tmp_path):

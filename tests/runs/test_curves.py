@@ -11,6 +11,7 @@ import pytest
 from salign.errors import SalignError
 from salign.pages.chart import line_chart
 from salign.runs.curves import write_curves
+from salign.runs.run import Run
 
 
 def test_the_page_says_what_was_learned_and_forgotten(tmp_path: Path) -> None:
@@ -18,7 +19,9 @@ def test_the_page_says_what_was_learned_and_forgotten(tmp_path: Path) -> None:
     pd.DataFrame({**metrics, "val/auroc": [0.5, 0.75], "val/accuracy": [0.5, 0.25]}).to_csv(
         tmp_path / "metrics.csv", index=False
     )
-    page = write_curves(tmp_path).read_text()
+    run = Run(tmp_path)
+    vars(run)["_described"] = {"multi_label": False}
+    page = write_curves(run).read_text()
     assert page.count("<img") == 2
     assert "forgotten</th>" not in page
     right = [[True, True, False, False], [False, False, True, False]]  # one learned, two forgotten
@@ -26,7 +29,7 @@ def test_the_page_says_what_was_learned_and_forgotten(tmp_path: Path) -> None:
     pd.DataFrame(
         {"epoch": [0] * 4 + [1] * 4, "id": list("abcd") * 2, "label": "x", "prob_x": sure, "prob_y": 1 - sure}
     ).to_parquet(tmp_path / "history.parquet", index=False)
-    write_curves(tmp_path)
+    write_curves(run)
     page = (tmp_path / "curves.html").read_text()
     assert page.count("<img") == 3
     for figure in ("0.25", "0.5", "0.75"):

@@ -17,10 +17,12 @@ from salign.train.history import (
     KeepHistory,
     KeepSnapshots,
     correct_answers,
+    join_history,
     learned_and_forgotten,
     read_history,
     snapshot,
     snapshot_epochs,
+    snapshots,
 )
 
 
@@ -60,7 +62,7 @@ IDS, LABELS = ["a", "b", "c", "d"], ["cat", "dog", "dog", "cat"]
 
 def run_epochs(keep: KeepHistory, epochs: list[int]) -> None:
     for epoch in epochs:
-        trainer: Any = SimpleNamespace(current_epoch=epoch, max_epochs=3)
+        trainer: Any = SimpleNamespace(current_epoch=epoch)
         module: Any = SimpleNamespace(task=SimpleNamespace(answers=lambda epoch=epoch: ANSWERS[epoch]))
         keep.on_train_epoch_end(trainer, module)
 
@@ -69,13 +71,16 @@ def made(folder: Path) -> KeepHistory:
     return KeepHistory(folder, ("cat", "dog"), IDS, LABELS)
 
 
-def test_every_epoch_is_in_the_file_and_a_resumed_training_writes_the_same(tmp_path: Path) -> None:
+def test_every_epoch_is_in_the_file_and_a_training_cut_off_anywhere_writes_the_same(tmp_path: Path) -> None:
     with pytest.raises(SalignError, match=r"has no history.parquet"):
         read_history(tmp_path)
     run_epochs(made(tmp_path), [0, 1, 2])
+    join_history(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.parquet"]
     table = read_history(tmp_path)
     assert table["epoch"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert table["id"].tolist() == IDS * 3
+    assert table["label"].tolist() == LABELS * 3
     for k, name in enumerate(("prob_cat", "prob_dog")):
         assert table[name].dtype == np.float16
         assert table[name].tolist() == ANSWERS[:, :, k].flatten().half().tolist()
@@ -83,28 +88,56 @@ def test_every_epoch_is_in_the_file_and_a_resumed_training_writes_the_same(tmp_p
         [bool(row[0] > row[1]) == (label == "cat") for row, label in zip(epoch, LABELS, strict=True)]
         for epoch in ANSWERS
     ]
-    assert correct_answers(table).tolist() == expected
-    cut, again = made(tmp_path / "again"), made(tmp_path / "again")
-    run_epochs(cut, [0, 1])
-    assert not (tmp_path / "again").exists()
-    again.load_state_dict(cut.state_dict())
-    run_epochs(again, [2])
-    pd.testing.assert_frame_equal(read_history(tmp_path / "again"), table)
+    assert correct_answers(tmp_path, multi_label=False).tolist() == expected
+    whole = (tmp_path / "history.parquet").read_bytes()
+    for run, joined in (("stopped", False), ("joined", True)):  # the last epoch is repeated after it was written
+        folder = tmp_path / run
+        run_epochs(made(folder), [0, 1, 2])
+        (folder / "history" / ".0123456789abcdef.7.partial").write_bytes(b"half of an epoch")
+        if joined:
+            join_history(folder)
+        run_epochs(made(folder), [2])
+        join_history(folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"history.parquet": whole}
 
 
-def test_several_labels_are_right_if_all_are() -> None:
+def test_nothing_is_held_in_memory_or_in_the_point_to_resume_from(tmp_path: Path) -> None:
+    keep = made(tmp_path)
+    run_epochs(keep, [0])
+    before = {key: len(value) for key, value in vars(keep).items() if isinstance(value, list | tuple)}
+    run_epochs(keep, [1, 2])
+    assert {key: len(value) for key, value in vars(keep).items() if isinstance(value, list | tuple)} == before
+    assert keep.state_dict() == {}
+
+
+def test_a_training_that_an_earlier_version_began_gets_no_history(tmp_path: Path) -> None:
+    run_epochs(made(tmp_path), [1, 2])
+    join_history(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_labels_are_right_if_all_are_whatever_the_labels_look_like(tmp_path: Path) -> None:
     table = pd.DataFrame(
         {"epoch": [0, 0, 0], "id": ["a", "b", "c"], "label": ["cat;dog", None, "dog"],
-         "prob_cat": np.float16([0.9, 0.2, 0.6]), "prob_dog": np.float16([0.7, 0.1, 0.6])}
+         "prob_cat": np.float16([0.9, 0.2, 0.6]), "prob_dog": np.float16([0.7, 0.1, 0.65])}
     )  # fmt: skip
-    assert correct_answers(table).tolist() == [[True, True, False]]
+    table.to_parquet(tmp_path / "history.parquet", index=False)
+    assert correct_answers(tmp_path, multi_label=True).tolist() == [[True, True, False]]
+    table["label"] = "dog"  # each image has one label here, and might have several
+    table.to_parquet(tmp_path / "history.parquet", index=False)
+    assert correct_answers(tmp_path, multi_label=True).tolist() == [[False, False, False]]
+    assert correct_answers(tmp_path, multi_label=False).tolist() == [[False, False, True]]
 
 
 def test_a_thousand_images_and_thirty_epochs_are_below_a_megabyte(tmp_path: Path) -> None:
     keep = KeepHistory(tmp_path, [str(k) for k in range(10)], [f"images/{k}" for k in range(1000)], ["3"] * 1000)
-    keep.epochs = [torch.rand(1000, 10).softmax(1).half() for _ in range(30)]
-    keep._write()
-    assert keep.path.stat().st_size < 1_000_000
+    for epoch in range(30):
+        answers = torch.rand(1000, 10).softmax(1)
+        trainer: Any = SimpleNamespace(current_epoch=epoch)
+        module: Any = SimpleNamespace(task=SimpleNamespace(answers=lambda answers=answers: answers))
+        keep.on_train_epoch_end(trainer, module)
+    join_history(tmp_path)
+    assert (tmp_path / "history.parquet").stat().st_size < 1_000_000
 
 
 def test_the_weights_after_the_chosen_epochs_are_networks(tmp_path: Path) -> None:
@@ -116,3 +149,4 @@ def test_the_weights_after_the_chosen_epochs_are_networks(tmp_path: Path) -> Non
         keep.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
     assert Classifier.load(snapshot(tmp_path, 1)).backbone.net.fc.bias.tolist() == [1.0, 1.0]
     assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["epoch_0001"]
+    assert snapshots(tmp_path) == [1]

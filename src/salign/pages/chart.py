@@ -14,11 +14,12 @@ _MOST = 10
 """Matplotlib has so many colours that are told apart."""
 
 
-def line_chart(lines: Mapping[str, Sequence[float]]) -> Image.Image:
-    """Draw lines over the epochs 0, 1, ..., with their names; values that are not finite leave a gap.
+def line_chart(lines: Mapping[str, Sequence[float]], epochs: Sequence[int] | None = None) -> Image.Image:
+    """Draw lines over epochs, with their names; values that are not finite leave a gap.
 
     Args:
         lines: name -> a value per epoch.
+        epochs: which epochs the values are of; 0, 1, ... when None.
 
     Returns:
         `(480, 270)` pixels, RGB.
@@ -34,7 +35,9 @@ def line_chart(lines: Mapping[str, Sequence[float]]) -> Image.Image:
     figure = Figure(figsize=(4.8, 2.7), dpi=100, layout="constrained")
     axes = figure.subplots()
     for name, line in lines.items():
-        axes.plot(range(len(line)), line, marker="." if len(line) < 40 else None, label=name)
+        axes.plot(
+            range(len(line)) if epochs is None else epochs, line, marker="." if len(line) < 40 else None, label=name
+        )
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

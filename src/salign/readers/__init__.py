@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         check_columns as check_columns,
         read_csv as read_csv,
         read_parquet as read_parquet,
+        read_row_groups as read_row_groups,
     )
     from salign.readers.yaml import parse_yaml as parse_yaml, read_yaml as read_yaml
 

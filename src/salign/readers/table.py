@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +53,26 @@ def read_parquet(path: Path | str) -> pa.Table:
         SalignError: the file is no regular one or too large, it is no Parquet, or its table is larger than
             `MAX_COLUMNS`, `MAX_ROWS` or `MAX_UNPACKED` allow.
     """
+    with _opened(path) as file:
+        return _unpacked(file, path)
+
+
+def read_row_groups(path: Path | str) -> Iterator[pa.Table]:
+    """Read a Parquet file of any size one row group after the other; each may be as large as `read_parquet` allows.
+
+    Raises:
+        SalignError: as `read_parquet`.
+    """
+    with _opened(path, limit=None) as file:
+        for group in range(pa_parquet.read_metadata(file).num_row_groups):
+            yield _unpacked(file, path, [group])
+
+
+@contextmanager
+def _opened(path: Path | str, limit: int | None = MAX_TABLE) -> Iterator[Any]:
     try:
-        with open_file(path, limit=MAX_TABLE) as file:
-            return _unpacked(file, path)
+        with open_file(path, limit=limit) as file:
+            yield file
     except (OSError, ValueError, pa.ArrowException, MemoryError, OverflowError) as error:
         raise SalignError(f"{path} cannot be read as PARQUET: {str(error)[:300]}") from error
 
@@ -64,13 +83,16 @@ def check_columns(path: Path | str, columns: int) -> None:
         raise SalignError(f"{path}: {columns:,} columns; a table has at most {MAX_COLUMNS:,}")
 
 
-def _unpacked(file: Any, path: Path | str) -> pa.Table:
+def _unpacked(file: Any, path: Path | str, groups: Sequence[int] | None = None) -> pa.Table:
+    """The rows of these row groups; None = all."""
     about = pa_parquet.read_metadata(file)
     check_columns(path, about.num_columns)
-    if about.num_rows > MAX_ROWS:
-        raise SalignError(f"{path}: {about.num_rows:,} rows; a table has at most {MAX_ROWS:,}")
-    stored = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
-    _check_unpacked(path, max(stored, about.num_rows * about.num_columns))
+    groups = range(about.num_row_groups) if groups is None else groups
+    rows = sum(about.row_group(group).num_rows for group in groups)
+    if rows > MAX_ROWS:
+        raise SalignError(f"{path}: {rows:,} rows; a table has at most {MAX_ROWS:,}")
+    stored = sum(about.row_group(group).total_byte_size for group in groups)
+    _check_unpacked(path, max(stored, rows * about.num_columns))
     schema = about.schema.to_arrow_schema()
     if nested := [field.name for field in schema if pa.types.is_nested(field.type)]:
         raise SalignError(
@@ -79,7 +101,7 @@ def _unpacked(file: Any, path: Path | str) -> pa.Table:
     texts = [field.name for field in schema if field.type in _TEXTS]
     # The pandas metadata is left out: it is JSON that pandas parses without a guard.
     schema = schema.remove_metadata()
-    table = pa_parquet.ParquetFile(file, read_dictionary=texts).read(use_threads=False)
+    table = pa_parquet.ParquetFile(file, read_dictionary=texts).read_row_groups(list(groups), use_threads=False)
     _check_unpacked(path, sum(_size(table[number]) for number in range(table.num_columns)))
     return table.replace_schema_metadata(None).cast(schema)
 

@@ -20,7 +20,7 @@ from salign.runs.inputs import check_inputs, note_inputs
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
-from salign.train.history import KeepHistory, KeepSnapshots, snapshot_epochs
+from salign.train.history import KeepHistory, KeepSnapshots, join_history, snapshot_epochs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import ClassifyRecipe, MapsRecipe, Recipe, bound, named_runs, references, resolved
@@ -127,8 +127,8 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(final, run, data, task, device, progress, say)
-    write_curves(run.path)
     run.remember(final, data)
+    write_curves(run, progress=progress)
     run.finish(_measure(run, device, progress))
 
 
@@ -167,6 +167,7 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
         KeepSnapshots(run.path, task.network, snapshot_epochs(options.snapshots, options.epochs)),
     ]
     run_trainer(module, loaders, keep, run.path, options, device, further=further, progress=progress)
+    join_history(run.path)
 
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from pyarrow.parquet import ParquetWriter
 from torch import Tensor
 
 from salign.checks import tensors
+from salign.data.manifest.labels import multi_hot
 from salign.errors import SalignError
 from salign.evaluate.predictions import PROB
 from salign.files import replacing
-from salign.readers import read_parquet
+from salign.readers import read_parquet, read_row_groups
 from salign.train.callbacks import Saved
 
 HISTORY = "history.parquet"
 """The predictions of the validation images in every epoch."""
+_PARTS = "history"
+"""The folder with a file for each epoch, while the training lasts."""
 SNAPSHOTS = "snapshots"
 """The folder with the weights of some epochs."""
 Spacing = list[int] | dict[Literal["even", "log"], int]
@@ -53,29 +59,46 @@ def read_history(run: Path | str) -> pd.DataFrame:
     Raises:
         SalignError: the run has no history, as those of earlier versions.
     """
+    return read_parquet(_whole(run)).to_pandas()
+
+
+def correct_answers(run: Path | str, *, multi_label: bool) -> Tensor:
+    """Whether each validation image is answered right in each epoch; the history is read an epoch at a time.
+
+    Args:
+        run: the folder of the run.
+        multi_label: images may have several labels: the classes above a probability of one half must be all of them
+            and no other. Else the class with the highest probability must be the label.
+
+    Returns:
+        `(E, N)` bool for `E` epochs and `N` images.
+
+    Raises:
+        SalignError: the run has no history.
+    """
+    epochs: dict[int, list[np.ndarray]] = {}
+    for rows in read_row_groups(_whole(run)):
+        for epoch, part in rows.to_pandas().groupby("epoch"):
+            epochs.setdefault(int(str(epoch)), []).append(_correct(part, multi_label))
+    return torch.from_numpy(np.stack([np.concatenate(parts) for parts in epochs.values()]))
+
+
+def _correct(rows: pd.DataFrame, multi_label: bool) -> np.ndarray:
+    """`(N,)` bool of the rows of a history."""
+    classes = [name.removeprefix(PROB) for name in map(str, rows) if name.startswith(PROB)]
+    probable = rows[[PROB + name for name in classes]].to_numpy(np.float32)
+    if multi_label:
+        labels, _ = multi_hot(rows["label"], classes)
+        right: np.ndarray = ((probable > 0.5) == labels).all(1)
+        return right
+    return np.asarray(classes, dtype=object)[probable.argmax(1)] == rows["label"].to_numpy(dtype=object)
+
+
+def _whole(run: Path | str) -> Path:
     path = Path(run) / HISTORY
     if not path.exists():
         raise SalignError(f"{path.parent} has no {HISTORY}: an earlier version trained it, or it has not finished.")
-    return read_parquet(path).to_pandas()
-
-
-def correct_answers(history: pd.DataFrame) -> Tensor:
-    """`(E, N)` bool: whether the class with the highest probability is the label, per epoch and image of a history.
-
-    Where images may have several labels, the classes from a probability of one half on are all labels and no other.
-    """
-    classes = [name.removeprefix(PROB) for name in history.columns if name.startswith(PROB)]
-    values = history[[PROB + name for name in classes]].to_numpy(np.float32)
-    labels = history["label"].fillna("").astype(str).to_numpy(dtype=object)
-    several = not set(labels) <= set(classes)
-    if several:
-        said = [
-            ";".join(sorted(name for name, value in zip(classes, row, strict=True) if value > 0.5)) for row in values
-        ]
-    else:
-        said = [classes[k] for k in values.argmax(1)]
-    right = np.asarray(said, dtype=object) == labels
-    return torch.from_numpy(right.reshape(history["epoch"].nunique(), -1))
+    return path
 
 
 def snapshot_epochs(asked: Spacing | None, epochs: int) -> list[int]:
@@ -96,51 +119,58 @@ def snapshot_epochs(asked: Spacing | None, epochs: int) -> list[int]:
 
 
 class KeepHistory(Callback):
-    """Collects the probabilities of the validation images, and writes them when the last epoch is over.
+    """Writes the probabilities of the validation images after each epoch, so that none are held in memory.
 
-    Until then they are a part of the point to resume from.
+    Each epoch is a file of its own until `join_history` is called: what a training that was cut off has written is
+    whole, and the epoch that is repeated when it goes on replaces its file by the same.
 
     Args:
-        folder: the file goes there.
+        folder: the folder of the run.
         classes: in the order of the logits.
         ids: the validation images in their order.
         labels: those of the same images, as the manifest has them.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], ids: Sequence[str], labels: Sequence[str | None]) -> None:
-        self.path, self.classes, self.ids, self.labels = folder / HISTORY, tuple(classes), list(ids), list(labels)
-        self.epochs: list[Tensor] = []
+        self.folder, self.classes, self.ids, self.labels = folder, tuple(classes), list(ids), list(labels)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take what validation collected."""
+        """Write what validation collected."""
         answers: Tensor | None = pl_module.task.answers()  # type: ignore[operator, union-attr]
-        if answers is None or len(self.epochs) != trainer.current_epoch:  # begun by a version that kept no history
+        if answers is None:
             return
-        self.epochs.append(answers.half())
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            self._write()
-
-    def _write(self) -> None:
-        count = len(self.epochs)
-        values = torch.cat(self.epochs).numpy()
+        values = answers.half().numpy()
         table = pd.DataFrame(
             {
-                "epoch": np.repeat(np.arange(count, dtype=np.int32), len(self.ids)),
-                "id": self.ids * count,
-                "label": self.labels * count,
+                "epoch": np.full(len(self.ids), trainer.current_epoch, dtype=np.int32),
+                "id": self.ids,
+                "label": self.labels,
                 **{PROB + name: values[:, k] for k, name in enumerate(self.classes)},
             }
         )
-        with replacing(self.path) as partial:
+        with replacing(_part(self.folder, trainer.current_epoch)) as partial:
             table.to_parquet(partial, index=False, compression="zstd")
 
-    def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
-        return {"epochs": self.epochs}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.epochs = list(state_dict["epochs"])
+def join_history(run: Path) -> None:
+    """Make one file of the epochs of a training that is over, a row group for each; no more than one is in memory.
+
+    A training that an earlier version began lacks its first epochs; it gets no history. Asked again after it was cut
+    off, this ends the same.
+    """
+    parts = run / _PARTS
+    if _part(run, 0).exists() and not (run / HISTORY).exists():
+        with replacing(run / HISTORY) as partial, ExitStack() as stack:
+            writer: ParquetWriter | None = None
+            for part in sorted(parts.glob("*.parquet")):
+                rows = read_parquet(part)
+                writer = writer or stack.enter_context(ParquetWriter(partial, rows.schema, compression="zstd"))
+                writer.write_table(rows)
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def _part(run: Path, epoch: int) -> Path:
+    return run / _PARTS / f"{epoch:06d}.parquet"
 
 
 class KeepSnapshots(Callback):
@@ -164,3 +194,8 @@ class KeepSnapshots(Callback):
 def snapshot(run: Path | str, epoch: int) -> Path:
     """The folder with the network after an epoch of a run, where it was kept."""
     return Path(run) / SNAPSHOTS / f"epoch_{epoch:04d}"
+
+
+def snapshots(run: Path | str) -> list[int]:
+    """The epochs of a run, counted from 0, after which its network was kept."""
+    return sorted(int(folder.name.removeprefix("epoch_")) for folder in (Path(run) / SNAPSHOTS).glob("epoch_*"))

@@ -37,6 +37,7 @@ WRITES = {
     ("maps", "granularity"): "The new manifest",
     ("maps", "export"): "the file; labelme, yolo: the folder",
     ("data", "check"): "writes a page of pictures",
+    ("data", "split"): "printed before anything is written",
     ("data", "plant"): "New folder for the copy",
     ("data", "targets"): "Where the soft targets go",
     ("data", "import"): "Where the manifest goes",

@@ -16,6 +16,8 @@ FILES = {
     "preset.yaml": "name: a\npreset: wacv\ndata: {manifest: empty.csv}\n",
     "study.yaml": "name: s\nrecipe: {}\ngrids: [{arms: [ce], seedz: 3}]\n",
     "empty.csv": "",
+    "unsplit.csv": "id,path,label,patient\na,named.yaml,x,p\n",
+    "whole.csv": "id,path,label,split\na,named.yaml,x,train\n",
 }
 COMMANDS = {
     "train gone.yaml": "no such file: gone.yaml",
@@ -34,6 +36,10 @@ COMMANDS = {
     "analyse gone": "gone is no run folder: expected recipe.yaml in it",
     "data check gone.csv": "no manifest at gone.csv",
     "data check empty.csv --near": "--near says which copies are left out",
+    "data split gone.csv": "no manifest at gone.csv",
+    "data split unsplit.csv --shares 70/15/15": "such as 0.7/0.15/0.15 for train, val and test",
+    "data split unsplit.csv --group patiend": "no column 'patiend' to keep rows together by; did you mean 'patient'",
+    "data split whole.csv": "every row has a split already (train 1), and none is moved unasked",
     "data plant empty.csv out -c train=1": "empty.csv is empty; expected a header line",
     "data plant empty.csv out -c train=1 --kind tet": "--kind: expected patch, text or border, got 'tet'",
     "data plant gone.csv out -c train=1": "no manifest at gone.csv",

@@ -134,3 +134,34 @@ def test_help_imports_nothing_heavy():
     names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in top if isinstance(node, ast.ImportFrom)}
     assert names <= {"__future__", "pathlib", "typing", "typer", "salign.errors", "salign.limits"}
+
+
+def test_split(images):
+    """Copies stay together; rows that have a split are moved when that is asked for alone, and into a new file."""
+    flat = images / "flat"
+    for k in range(20):
+        pixels = np.random.default_rng(k // 2).integers(0, 256, (40, 40), dtype=np.uint8)  # each picture twice
+        (flat / "ab"[k // 10]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(flat / "ab"[k // 10] / f"{k}.png")
+    manifest = flat / "manifest.csv"
+    run("import", "folder", flat, "--split", "all")
+    before = manifest.read_bytes()
+    with pytest.raises(SalignError, match=r"every row has a split already .all 20."):
+        run("split", manifest)
+    printed = run("split", manifest, "--move", "all", "--shares", "0.6/0.2/0.2", "--dry-run")
+    assert "20 pictures in 10 groups of equal or nearly equal ones stay together" in printed
+    assert not (flat / "manifest-split.csv").exists()
+    printed = run("split", manifest, "--move", "all", "--shares", "0.6/0.2/0.2")
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line[:1] == "│"]
+    assert cells == [["a", "6", "2", "2", "10"], ["b", "6", "2", "2", "10"]]
+    assert manifest.read_bytes() == before
+    table = Manifest.read(flat / "manifest-split.csv").table
+    split = table.assign(picture=table["id"].str.rpartition("/")[2].astype(int) // 2).groupby("picture")["split"]
+    assert split.nunique().tolist() == [1] * 10
+    with pytest.raises(SalignError, match=r"manifest-split.csv is there; give another --out"):
+        run("split", manifest, "--move", "all")
+
+    table.drop(columns=["row", "split"]).to_csv(manifest, index=False)  # nobody has split it: in place
+    last = run("split", manifest, "--no-duplicates").splitlines()[-1]
+    assert last == f"wrote {manifest}: look at it with `salign data check {manifest}`"
+    assert Manifest.read(manifest).table["split"].value_counts().to_dict() == {"train": 14, "val": 3, "test": 3}

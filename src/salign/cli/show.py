@@ -125,6 +125,23 @@ def coverage_table(manifest: Manifest) -> None:
         typer.echo(f"{split:<24}{label:<24}{count:>8}{mapped:>10}{share:>8.0%}")
 
 
+def split_table(manifest: Manifest) -> None:
+    """Print how many images of each class are in each split."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts = manifest.coverage().pivot(index="label", columns="split", values="images").fillna(0).astype(int)
+    known = [name for name in ("train", "val", "test") if name in counts]
+    counts = counts[[*known, *(name for name in counts if name not in known)]]
+    table = Table("class", title=f"{len(manifest)} images")
+    for name in (*counts, "all"):
+        table.add_column(escape(name), justify="right")
+    for label, row in counts.iterrows():
+        table.add_row(escape(str(label)), *map(str, row), str(row.sum()))
+    Console().print(table)
+
+
 def pairs(given: list[str]) -> dict[str, str]:
     """`NAME=VALUE` options -> values by name.
 

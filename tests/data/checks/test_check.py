@@ -73,8 +73,12 @@ def test_a_sound_set_is_sound(sound):
     table = report.map_table().set_index("label")
     assert table.loc["a", ["images", "with_map", "blank", "constant"]].tolist() == [3, 2, 0, 0]
     assert table.loc["a", "marked"] == pytest.approx(400 / 64**2)
-    (wrong,) = [line for line in printed(report).splitlines() if "✗" in line]
+    wrong, *few = [line for line in printed(report).splitlines() if "✗" in line]
     assert wrong.startswith("✗ no row is of the split 'val': the best epoch cannot be chosen")
+    assert few == [
+        "✗ split train: 2 of a, 2 of b; too few to learn from (5 are the least, 50 are better)",
+        "✗ split test: 1 of a, 1 of b; too few for a figure to say anything (5 are the least, 50 are better)",
+    ]
 
 
 def test_what_machines_made_is_counted_apart_and_measured_where_it_is_strong(sound):
@@ -253,6 +257,18 @@ def test_a_set_without_a_split_that_training_needs_is_told_what_follows(tmp_path
     assert printed(report).count("no row is of the split") == len(missing)
 
 
+def test_classes_of_five_images_in_each_split_are_not_too_small(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "id,path,label,split\n"
+        + "".join(
+            f"{k},{save(tmp_path, f'{k}.png', scene(k))},{'ab'[k % 2]},{('train', 'val', 'test')[k // 2 % 3]}\n"
+            for k in range(29)
+        )
+    )
+    report = check_file(tmp_path / "m.csv", progress=False)
+    assert report.small == ["split test: 4 of b; too few for a figure to say anything (5 are the least, 50 are better)"]
+
+
 def test_a_set_whose_names_differ_by_case_alone_is_not_called_usable(sound):
     assert "all rows can be used" in printed(check_file(sound, progress=False))
     sound.write_text(sound.read_text().replace(",a,", ",A,", 1))
@@ -287,6 +303,9 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
     report = check_file(sound, progress=False)
     lines = [
         "✗ 1 row that cannot be used",
+        "✗ split train: 3 of a, 3 of b; too few to learn from (5 are the least, 50 are better)",
+        "✗ split val: 0 of a, 2 of b; too few for a figure to say anything (5 are the least, 50 are better)",
+        "✗ split test: 1 of b, 3 of a; too few for a figure to say anything (5 are the least, 50 are better)",
         "✗ 2 pairs of pictures in two splits: 1 equal, 1 nearly equal",
         "✗ 1 pair of pictures with two labels: 0 equal, 1 nearly equal",
         "✓ 2 pairs of equal or near-equal pictures in all",
@@ -303,11 +322,11 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
     names = ("split", "label", "images", "with map", "share", "by machines")
     cells = [tuple(cell.strip() for cell in re.split("[│┃]", line)[1:-1]) for line in told if line[:1] in "│┃"]
     assert cells == [names, *(tuple(map(str, row)) for row in counted)]
-    assert " ".join(told[-11:-9]) == (
+    assert " ".join(told[-14:-12]) == (
         "row 10, path: text.png: the file is damaged or of another kind; expected PNG, JPEG, TIFF, BMP, WEBP, GIF, "
         "PPM, JPEG2000, AVIF or DICOM"
     )
-    assert told[-9:] == lines
+    assert told[-12:] == lines
 
     made = []
     monkeypatch.setattr(check_report, "write_sheet", lambda *given, **named: made.append((given, named)))
@@ -333,7 +352,7 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
         "",
     ]
     faults, coverage, maps = (one.table for one in sections if one.table is not None)
-    message = " ".join(told[-11:-9]).partition("path: ")[2]
+    message = " ".join(told[-14:-12]).partition("path: ")[2]
     assert faults == [{"row": 10, "column": "path", "fault": message}]
     assert coverage == [dict(zip(names, row, strict=True)) for row in counted]
     assert maps == [

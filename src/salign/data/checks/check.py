@@ -22,10 +22,15 @@ from salign.data.reading.image import ImageError, image_size, read_image, read_s
 _CHUNK = 512
 _USED = {
     "train": "there is nothing to train on, unless data.train names other splits",
-    "val": "the best epoch cannot be chosen, unless data.val names other splits; give it some training images",
-    "test": "nothing is left to measure on, for val chooses the epoch; give it images of its own",
+    "val": "the best epoch cannot be chosen, unless data.val names other splits; give it some training images "
+    "(salign data split, with --move train)",
+    "test": "nothing is left to measure on, for val chooses the epoch; give it images of its own (salign data split, "
+    "with --move train)",
 }
 """Splits that a recipe uses unless it names others, and what their absence means."""
+FEW = 5
+"""A class with fewer images in a split is too small there to learn it, or to say how well it is known."""
+_NAMED = 5
 
 MapState = Literal["none", "unread", "blank", "constant", "shaped"]
 
@@ -101,6 +106,20 @@ class Report:
         if splits - {"train", "val"} and "test" in missing:
             missing.remove("test")  # one of the others is what is measured on
         return [f"no row is of the split {split!r}: {_USED[split]}" for split in missing]
+
+    @property
+    def small(self) -> list[str]:
+        """For each of the splits train, val and test, the classes with fewer than `FEW` images, with what follows."""
+        table, lines = self.manifest.table, []
+        for split in filter(self.manifest.splits.__contains__, _USED):
+            counts = table["label"][table["split"] == split].value_counts()
+            few = [(label, int(counts.get(label, 0))) for label in self.manifest.classes]
+            few = sorted((pair for pair in few if pair[1] < FEW), key=lambda pair: pair[1])
+            if few:
+                listed = [f"{count} of {label}" for label, count in few[:_NAMED]] + ["..."] * (len(few) > _NAMED)
+                use = "to learn from" if split == "train" else "for a figure to say anything"
+                lines.append(f"split {split}: {', '.join(listed)}; too few {use} ({FEW} are the least, 50 are better)")
+        return lines
 
     @property
     def sound(self) -> bool:

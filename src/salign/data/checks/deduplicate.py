@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from salign.data.checks.check import Report
+from salign.data.checks.check import Report, check
+from salign.data.manifest import Manifest, ManifestError
+from salign.data.manifest.split import joined
 
 _LEAST_MEASURED = ("train", "val")
 """Splits from which a copy is left out first; any other is one that is measured on."""
@@ -37,7 +36,19 @@ def groups_of(report: Report, *, near: bool) -> list[list[int]]:
     pairs = [(group[0], other) for group in report.same for other in group[1:]]
     if near:
         pairs += [(pair.first, pair.second) for pair in report.near]
-    return _joined(len(report.manifest), pairs)
+    return joined(len(report.manifest), pairs)
+
+
+def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[int]]:
+    """Groups of positions with equal or nearly equal pictures, in rows that may have no split yet.
+
+    Raises:
+        ManifestError: images or maps that cannot be read; every one is named.
+    """
+    report = check(manifest, progress=progress)
+    if report.faults:
+        raise ManifestError.of(report.faults, manifest.source)
+    return groups_of(report, near=True)
 
 
 def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
@@ -99,14 +110,3 @@ def duplicate_table(report: Report) -> pd.DataFrame:
 
 def _said(cells: pd.Series, group: Sequence[int]) -> str:
     return "same" if cells.iloc[list(group)].nunique() == 1 else "differ"
-
-
-def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Positions that pairs join, directly or through others, as groups of two or more."""
-    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-    links = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    _, numbers = connected_components(links, directed=False)
-    groups: dict[int, list[int]] = {}
-    for i in np.unique(ends).tolist():
-        groups.setdefault(int(numbers[i]), []).append(i)
-    return list(groups.values())

@@ -60,7 +60,7 @@ def findings(report: Report) -> list[tuple[bool, str]]:
     lines = [
         (broken > 0, f"{_count(broken, 'row')} that cannot be used" if broken else fine),
         *((True, question) for question in questions),
-        *((True, line) for line in report.lacking),
+        *((True, line) for line in [*report.lacking, *report.small]),
         _pairs_line(leaks, "in two splits"),
         _pairs_line(conflicts, "with two labels"),
     ]

@@ -33,6 +33,9 @@ the others may not. Further columns are free."""
 ANSWER = "answer"
 """Free column with what most annotators answered; the label that was known before they did stays in `label`."""
 
+NO_SPLIT = "(none)"
+"""What stands in `split` of a row that has none, where rows may have none (`Manifest.read(..., unsplit=True)`)."""
+
 _SHOWN = 50
 
 
@@ -94,13 +97,16 @@ class Manifest:
     """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
 
     @classmethod
-    def read(cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False) -> Manifest:
+    def read(
+        cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False, unsplit: bool = False
+    ) -> Manifest:
         """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
 
         Args:
             path: the manifest.
             root: folder its paths are relative to; when None what is recorded beside the manifest, else its own folder.
             multi_label: an image may have several labels, joined by `;`, or none: an empty cell.
+            unsplit: rows may have no split, or the table no such column; `NO_SPLIT` then stands there.
 
         Raises:
             ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
@@ -108,6 +114,9 @@ class Manifest:
                 splits with spaces around them, names of one cell that are empty or come twice.
         """
         manifest, found = cls.unchecked(path, root, multi_label=multi_label)
+        if unsplit:
+            splits = manifest.table["split"] if "split" in manifest.table else pd.Series(pd.NA, manifest.table.index)
+            manifest = manifest.with_splits(splits.astype(TEXT).fillna(NO_SPLIT))
         found += manifest.faults()
         if found:
             raise ManifestError.of(found, str(path), manifest._hint(found))
@@ -220,6 +229,11 @@ class Manifest:
     def take(self, positions: Sequence[int] | np.ndarray) -> Manifest:
         """Pick the rows at these positions, in this order."""
         return replace(self, table=self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True))
+
+    def with_splits(self, splits: Sequence[str] | pd.Series) -> Manifest:
+        """The same rows with these splits, one for each row."""
+        values = pd.Series(list(splits), index=self.table.index, dtype=TEXT)
+        return replace(self, table=self.table.assign(split=values))
 
     def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
         """Pick the rows of these splits and classes (None = all).

@@ -1,0 +1,178 @@
+"""Divide images among splits: every class by the same shares, and what belongs together in one split."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from salign.class_names import names_in
+from salign.data.manifest.labels import NONE
+from salign.data.manifest.table import NO_SPLIT, Manifest
+from salign.errors import SalignError, nearest
+
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+"""Shares of the images that each split gets unless others are asked for."""
+_SHARE = re.compile(r"([^=/]+)=\s*(\d*\.?\d+)\s*", re.ASCII)
+
+
+def read_shares(text: str) -> dict[str, float]:
+    """Shares as they are typed: `0.7/0.15/0.15` for train, val and test, or `train=0.8/val=0.2`.
+
+    Raises:
+        SalignError: another form, a name that occurs twice, or shares that do not add up to 1.
+    """
+    parts = text.split("/")
+    if "=" not in text and len(parts) <= len(SHARES):
+        parts = [f"{name}={part}" for name, part in zip(SHARES, parts, strict=False)]
+    found = [match for part in parts if (match := _SHARE.fullmatch(part))]
+    shares = {match[1].strip(): float(match[2]) for match in found}
+    if len(shares) < len(parts) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise SalignError(
+            "expected shares that add up to 1, such as 0.7/0.15/0.15 for train, val and test, or train=0.8/val=0.2; "
+            f"got {text!r}"
+        )
+    return {name: share for name, share in shares.items() if share}
+
+
+def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Positions that pairs join, directly or through others, as groups of two or more, each in order, by their first.
+
+    Args:
+        count: how many positions there are.
+        pairs: positions that belong together.
+    """
+    ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    _, numbers = connected_components(links, directed=False)
+    groups: dict[int, list[int]] = {}
+    for i in np.unique(ends).tolist():
+        groups.setdefault(int(numbers[i]), []).append(i)
+    return list(groups.values())
+
+
+def groups_of_rows(
+    manifest: Manifest, columns: Sequence[str] = (), alike: Sequence[Sequence[int]] = ()
+) -> list[list[int]]:
+    """Positions that belong together, as groups that hold every position once: rows of one image always do.
+
+    Args:
+        manifest: the rows.
+        columns: rows with the same cell in one of these columns belong together, such as those of one patient; an
+            empty cell says nothing.
+        alike: groups of positions that belong together for another reason, such as near-duplicates.
+
+    Raises:
+        SalignError: there is no such column.
+    """
+    known = [str(name) for name in manifest.table.columns if name != "row"]
+    if strange := [name for name in columns if name not in known]:
+        hint = nearest(strange[0], known) or f"; there are {', '.join(known)}"
+        raise SalignError(f"{manifest.source}: no column {strange[0]!r} to keep rows together by{hint}")
+    together = [
+        list(group)
+        for column in ("path", *columns)
+        for group in manifest.table.groupby(column, sort=False).indices.values()
+    ]
+    pairs = [(group[0], other) for group in [*together, *alike] for other in group[1:]]
+    groups = joined(len(manifest), pairs)
+    alone = sorted(set(range(len(manifest))).difference(*groups))
+    return [*groups, *([i] for i in alone)]
+
+
+def divide(
+    manifest: Manifest,
+    groups: Sequence[Sequence[int]],
+    shares: Mapping[str, float] | None = None,
+    *,
+    seed: int = 0,
+    move: Sequence[str] = (),
+) -> Manifest:
+    """Give a split to every row that has none.
+
+    Iterative stratification (Sechidis, Tsoumakas & Vlahavas, ECML 2011, algorithm 1), with groups instead of images:
+    the rarest label comes first, the largest of its groups first, equal ones in an order drawn with the seed; each goes
+    to the split that still wants most rows of that label, and of equal ones most rows at all. A label that has a group
+    for each split is in every split. Where rows of a group have a split already, the others follow most of them.
+
+    Args:
+        manifest: rows without a split have `NO_SPLIT`, as `Manifest.read(..., unsplit=True)` gives them.
+        groups: positions that stay together; see `groups_of_rows`.
+        shares: split -> share of the rows, which add up to 1; `SHARES` when None.
+        seed: decides the order.
+        move: rows of these splits are divided anew, too.
+
+    Raises:
+        SalignError: no row has such a split, or there is nothing to divide.
+    """
+    shares = dict(shares or SHARES)
+    splits = manifest.table["split"].tolist()
+    if unknown := sorted(set(move) - set(splits)):
+        raise SalignError(f"{manifest.source}: no row has split {', '.join(unknown)}; there are {_listed(splits)}")
+    splits = [NO_SPLIT if split in move else split for split in splits]
+    if NO_SPLIT not in splits:
+        raise SalignError(
+            f"{manifest.source}: every row has a split already ({_listed(splits)}), and none is moved unasked. Rows "
+            "that may move are named by --move SPLIT, e.g. --move train"
+        )
+    cells = manifest.table["label"].tolist()
+    labels = [names_in(cell) or [NONE] for cell in cells] if manifest.multi_label else [[cell] for cell in cells]
+    free: list[list[int]] = []
+    for group in groups:
+        known = Counter(splits[i] for i in group if splits[i] != NO_SPLIT)
+        if known:
+            for i in group:
+                splits[i] = known.most_common(1)[0][0] if splits[i] == NO_SPLIT else splits[i]
+        else:
+            free.append(list(group))
+    counts = [Counter(label for i in group for label in labels[i]) for group in free]
+    for k, split in enumerate(_assigned(counts, [len(group) for group in free], shares, seed)):
+        for i in free[k]:
+            splits[i] = split
+    return manifest.with_splits(splits)
+
+
+def _assigned(
+    counts: Sequence[Counter[str]], sizes: Sequence[int], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """The split of each group, from how often each label occurs in it and how many rows it has."""
+    holders: dict[str, list[int]] = {}
+    for k in np.random.default_rng(seed).permutation(len(counts)).tolist():
+        for label in counts[k]:
+            holders.setdefault(label, []).append(k)
+    wanted = {
+        label: _wanted(sum(counts[k][label] for k in having), shares, everywhere=len(having) >= len(shares))
+        for label, having in holders.items()
+    }
+    room = {split: share * sum(sizes) for split, share in shares.items()}
+    assigned: dict[int, str] = {}
+    while holders:
+        left = {label: sum(counts[k][label] for k in having) for label, having in holders.items()}
+        label = min(left, key=lambda name: (left[name], name))
+        for k in sorted(holders[label], key=lambda k: -counts[k][label]):
+            split = max(shares, key=lambda name: (round(wanted[label][name], 9), round(room[name], 9)))
+            assigned[k] = split
+            room[split] -= sizes[k]
+            for name, count in counts[k].items():
+                wanted[name][split] -= count
+        holders = {name: rest for name, having in holders.items() if (rest := [k for k in having if k not in assigned])}
+    return [assigned[k] for k in range(len(counts))]
+
+
+def _wanted(rows: int, shares: Mapping[str, float], *, everywhere: bool) -> dict[str, float]:
+    """How many rows of a label each split wants; at least one where the label is to be `everywhere`."""
+    wanted = {split: share * rows for split, share in shares.items()}
+    few = [split for split, number in wanted.items() if everywhere and number < 1]
+    rest = sum(number for split, number in wanted.items() if split not in few)
+    return {
+        split: 1.0 if split in few else number * (rows - len(few)) / rest if rest else number
+        for split, number in wanted.items()
+    }
+
+
+def _listed(splits: Sequence[str]) -> str:
+    return ", ".join(f"{split} {count}" for split, count in Counter(splits).items())

@@ -16,7 +16,7 @@ from processes import Program, write_to
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
-from salign.annotate.web.run import Place, listen, run
+from salign.annotate.web.run import Address, listen, run
 from salign.annotate.web.server import create_app
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
@@ -78,8 +78,8 @@ class Running:
     def __init__(self, *arguments: object) -> None:
         """Start it with these arguments and wait until it says where it is."""
         self.process = Program("annotate", *arguments, "--no-open")
-        self.said = self.process.said_until("Ctrl-C")
-        links = [line.partition(": ") for line in self.said]
+        self.annotation = self.process.said_until("Ctrl-C")
+        links = [line.partition(": ") for line in self.annotation]
         self.links = {who: address for who, _, address in links if address.startswith("http")}
         self.port = urlsplit(next(iter(self.links.values()))).port
 
@@ -90,7 +90,7 @@ class Running:
         """Press Ctrl-C; the exit code, and what is printed after it started."""
         self.process.send_signal(signal.SIGINT)
         printed, _ = self.process.communicate(20)
-        return self.process.wait(), "".join(printed.splitlines(keepends=True)[len(self.said) :])
+        return self.process.wait(), "".join(printed.splitlines(keepends=True)[len(self.annotation) :])
 
 
 def serve(folder: Path, url: str | None, port: int, files: int | None = None, log: Path | None = None) -> None:
@@ -105,4 +105,4 @@ def serve(folder: Path, url: str | None, port: int, files: int | None = None, lo
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     collection = open_collection(folder, url=url)
-    run(collection, listen("127.0.0.1", port), Place())
+    run(collection, listen("127.0.0.1", port), Address())

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from salign.errors import SalignError, nearest
-from salign.moved import moved_names
 from salign.readers import parse_yaml, read_yaml
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

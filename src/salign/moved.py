@@ -8,13 +8,14 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
 MOVED = {
     "salign.annotate.auto": "salign.machine.annotate",
     "salign.annotate.routes_owner": "salign.annotate.web.owner",
+    "salign.annotate.seldom": "salign.annotate.limited_log",
     "salign.annotate.server": "salign.annotate.web.server",
     "salign.annotate.server_callers": "salign.annotate.web.callers",
     "salign.annotate.server_guard": "salign.annotate.web.guard",
@@ -73,6 +74,16 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
+    "salign.annotate.seldom": {"Seldom": "salign.annotate.limited_log:LimitedLog"},
+    "salign.annotate.server_run": {"Place": "salign.annotate.web.run:Address"},
+    "salign.annotate.export": {"Exported": "salign.annotate.export:ExportResult"},
+    "salign.annotate.export_reading": {"Given": "salign.annotate.export_reading:ImageAnswer"},
+    "salign.annotate.quality": {"compared_maps": "salign.annotate.quality:sample_maps"},
+    "salign.annotate.reviewed": {
+        "Reviewed": "salign.annotate.reviewed:Review",
+        "reviewed": "salign.annotate.reviewed:summarise_review",
+    },
+    "salign.annotate.splits": {"drawn_splits": "salign.annotate.splits:draw_splits"},
     "salign.annotate.auto": {
         "Ensemble": "salign.machine.makers",
         "METHODS": "salign.machine.makers",
@@ -82,7 +93,12 @@ MOVED_NAMES = {
     },
     "salign.data.check_report": {"print_report": "salign.cli.show"},
     "salign.data.manifest": {"Makers": "salign.data.manifest.table"},
-    "salign.data.settling": {"drawn": "salign.annotations.draw"},
+    "salign.data.bringing": {"Brought": "salign.annotations.write:ImportResult"},
+    "salign.data.settling": {
+        "Marked": "salign.annotations.resolve:MarkedImage",
+        "Settled": "salign.annotations.resolve:Resolution",
+        "drawn": "salign.annotations.draw:draw_marks",
+    },
     "salign.data.shape_files": {"read_marked": "salign.annotations.read"},
     "salign.data.sources": {
         "SOURCES": "salign.data.manifest.sources",
@@ -132,22 +148,36 @@ class _Alias(Loader):
             vars(module)["__getattr__"] = moved_names(module.__name__)
 
 
+class _WithOldNames(SourceFileLoader):
+    """Loads a module out of which names moved; it is asked for them only where they are not its own."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module; those of its old names that it has no more are looked for elsewhere."""
+        super().exec_module(module)
+        vars(module).setdefault("__getattr__", moved_names(module.__name__))
+
+
 class _Finder(MetaPathFinder):
-    """Asked last, for modules that are nowhere else."""
+    """Finds modules that moved, and those out of which names moved."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Where a module of `MOVED`, or one below it, is now; None for any other."""
+        """Say how a module of `MOVED`, one below it, or one of `MOVED_NAMES` is loaded; None for any other."""
+        if name in MOVED_NAMES and name not in MOVED:
+            spec = PathFinder.find_spec(name, path, target)
+            if spec is not None and isinstance(spec.loader, SourceFileLoader) and not spec.loader.is_package(name):
+                spec.loader = _WithOldNames(spec.loader.name, spec.loader.path)
+            return spec
         parent, _, stem = name.rpartition(".")
         home = MOVED.get(name) or (f"{MOVED[parent]}.{stem}" if parent in MOVED else None)
-        found = None if home is None else importlib.util.find_spec(home)
-        if home is None or found is None:
+        spec = None if home is None else importlib.util.find_spec(home)
+        if home is None or spec is None:
             return None
-        return ModuleSpec(name, _Alias(home), is_package=found.submodule_search_locations is not None)
+        return ModuleSpec(name, _Alias(home), is_package=spec.submodule_search_locations is not None)
 
 
 def find_moved_modules() -> None:
     """Let imports find the old names; called once, by `salign` itself."""
-    sys.meta_path.append(_Finder())
+    sys.meta_path.insert(0, _Finder())
 
 
 def moved_names(module: str, stacklevel: int = 2) -> Callable[[str], Any]:

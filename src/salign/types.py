@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.checks import tensors, values
-from salign.moved import moved_names
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
-
 
 DRAWS = 232_792_560
 """The least number that all from 1 to 20 divide, so that `draw % n` is as likely to be each of n choices."""

@@ -12,7 +12,7 @@ from annotate_page import join, write_images
 from salign.annotate.answers import answers_of
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
-from salign.annotate.reviewed import reviewed
+from salign.annotate.reviewed import summarise_review
 from salign.annotations.annotated import Annotated
 from salign.annotations.shape_files import entry_line, shapes_file, write_entries
 from salign.annotations.write import write_annotated
@@ -46,7 +46,7 @@ def test_drafts_of_an_import_are_found_by_the_paths_of_their_images(tmp_path):
         assert draft["shapes"][0]["points"] in ([[1, 2], [9, 9]], [[5, 5], [9, 9]])
         page.save(tasks[0]["id"], shapes=[], review="accept", draft=0)
     answers, _ = answers_of(collection, collection.store.snapshot())
-    assert (reviewed(collection, answers).accepted, reviewed(collection, answers).machine) == (2, 0)
+    assert (summarise_review(collection, answers).accepted, summarise_review(collection, answers).machine) == (2, 0)
     export_to(collection, tmp_path / "out")
     manifest = Manifest.read(tmp_path / "out" / "manifest.csv")
     assert [read_saliency(manifest.saliency_path(k)).sum().item() for k in range(2)] == [8 * 7, 4 * 4]

@@ -24,7 +24,7 @@ from salign import __version__
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
 from salign.annotate.rows import Revision
-from salign.annotate.splits import drawn_splits
+from salign.annotate.splits import draw_splits
 from salign.annotate.study import Export
 from salign.annotate.web.owner import INSIDE, zipped
 from salign.data.manifest import Manifest
@@ -496,7 +496,7 @@ class TestSplits:
     def test_shares_hold_within_each_label(self):
         shares = {"train": 0.6, "val": 0.2, "test": 0.2}
         rows = self.rows(100) + self.rows(10, "b") + self.rows(3, "c") + self.rows(1, "d")
-        found = list(zip(rows, drawn_splits(rows, shares, 0), strict=True))
+        found = list(zip(rows, draw_splits(rows, shares, 0), strict=True))
         counts = {label: Counter(split for row, split in found if row["label"] == label) for label in "abcd"}
         assert counts["a"] == {"train": 60, "val": 20, "test": 20}
         assert counts["b"] == {"train": 6, "val": 2, "test": 2}
@@ -506,10 +506,10 @@ class TestSplits:
     def test_the_seed_decides_and_the_order_does_not(self):
         shares = {"train": 0.5, "test": 0.5}
         rows = self.rows(40)
-        first = dict(zip((row["id"] for row in rows), drawn_splits(rows, shares, 0), strict=True))
+        first = dict(zip((row["id"] for row in rows), draw_splits(rows, shares, 0), strict=True))
         turned = rows[::-1]
-        assert dict(zip((row["id"] for row in turned), drawn_splits(turned, shares, 0), strict=True)) == first
-        assert drawn_splits(rows, shares, 1) != drawn_splits(rows, shares, 0)
+        assert dict(zip((row["id"] for row in turned), draw_splits(turned, shares, 0), strict=True)) == first
+        assert draw_splits(rows, shares, 1) != draw_splits(rows, shares, 0)
 
 
 FOLDERS = {

@@ -17,8 +17,8 @@ import yaml
 from annotate_page import BOX, owner_of, write_images
 from command import salign
 from salign.annotate import access
+from salign.annotate.limited_log import LimitedLog
 from salign.annotate.opening import open_collection
-from salign.annotate.seldom import Seldom
 from salign.annotate.store import Store
 from salign.annotate.web.server import create_app
 from salign.errors import SalignError
@@ -247,7 +247,7 @@ class TestFloods:
 
     def test_a_log_says_the_same_once_a_minute_with_how_often(self, caplog):
         now = [0.0]
-        seldom = Seldom(logging.getLogger("salign.annotate"), clock=lambda: now[0])
+        seldom = LimitedLog(logging.getLogger("salign.annotate"), clock=lambda: now[0])
         for now[0] in (0.0, 1.0, 59.0, 60.5, 61.0):
             seldom.warning("kind", "full of %s", "it")
         seldom.warning("other", "else")

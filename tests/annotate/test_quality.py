@@ -95,7 +95,7 @@ def test_without_two_maps_nothing_is_said():
 def said(person, unit, value="a", *, side=None, seconds=5.0, blank=False, skipped=False):
     told = SimpleNamespace(side=side, blank=blank)
     who, what = SimpleNamespace(id=person), SimpleNamespace(id=unit)
-    return SimpleNamespace(person=who, unit=what, value=value, said=told, seconds=seconds, skipped=skipped)
+    return SimpleNamespace(person=who, unit=what, value=value, annotation=told, seconds=seconds, skipped=skipped)
 
 
 def of(person, count=20, units=20, **all_alike):

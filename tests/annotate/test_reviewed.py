@@ -10,12 +10,12 @@ from PIL import Image
 
 from annotate_page import owner_of, write_images
 from command import salign
-from salign.annotate import reviewed as module
+from salign.annotate import summarise_review as module
 from salign.annotate.answers import answers_of
 from salign.annotate.drafts import Draft
 from salign.annotate.opening import open_collection
 from salign.annotate.quality import small_map
-from salign.annotate.reviewed import reviewed
+from salign.annotate.reviewed import summarise_review
 from salign.data.manifest import Manifest
 from salign.maps.shapes import Box
 
@@ -71,7 +71,7 @@ IOU = {"2": 128 / 256, "5": 128 / 384, "6": 1.0}
 
 
 def found(collection):
-    return reviewed(collection, answers_of(collection, collection.store.snapshot())[0])
+    return summarise_review(collection, answers_of(collection, collection.store.snapshot())[0])
 
 
 def test_agreement_is_that_of_the_draft_with_what_came_of_it(collection, joined):

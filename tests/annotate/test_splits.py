@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from salign.annotate.splits import drawn_splits
+from salign.annotate.splits import draw_splits
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -15,7 +15,7 @@ def rows(**labels: int) -> list[dict[str, str]]:
 
 def counts(images: list[dict[str, str]], shares: dict[str, float], seed: int = 0) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
-    for row, split in zip(images, drawn_splits(images, shares, seed), strict=True):
+    for row, split in zip(images, draw_splits(images, shares, seed), strict=True):
         found.setdefault(row["label"], Counter())[split] += 1
     return {label: dict(number) for label, number in found.items()}
 
@@ -38,7 +38,7 @@ def test_every_split_with_a_share_gets_an_image_where_there_are_enough() -> None
 
 def test_seed_and_id_decide_and_the_order_of_rows_does_not() -> None:
     images = rows(a=20, b=20)
-    drawn = dict(zip((row["id"] for row in images), drawn_splits(images, SHARES, 3), strict=True))
+    drawn = dict(zip((row["id"] for row in images), draw_splits(images, SHARES, 3), strict=True))
     backwards = images[::-1]
-    assert dict(zip((row["id"] for row in backwards), drawn_splits(backwards, SHARES, 3), strict=True)) == drawn
-    assert drawn_splits(images, SHARES, 4) != drawn_splits(images, SHARES, 3)
+    assert dict(zip((row["id"] for row in backwards), draw_splits(backwards, SHARES, 3), strict=True)) == drawn
+    assert draw_splits(images, SHARES, 4) != draw_splits(images, SHARES, 3)

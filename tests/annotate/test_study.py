@@ -9,7 +9,7 @@ from salign.annotate import access
 from salign.annotate.opening import open_collection
 from salign.annotate.records import Mistaken, read_annotation
 from salign.annotate.study import Study
-from salign.annotate.web.run import Place, links, listen
+from salign.annotate.web.run import Address, links, listen
 from salign.errors import SalignError
 
 
@@ -23,9 +23,13 @@ def test_a_study_reads_what_it_writes(tmp_path):
 
 
 def test_without_a_question_the_one_that_fits_the_mode_is_asked():
-    assert Study().asked == Study(mode="pair").asked == "Which class is it? Mark what supports your answer."
-    assert Study(mode="review").asked == "Is this map right? Accept it, edit it, or reject it."
-    assert Study(mode="review", question="Is it?").asked == "Is it?"
+    assert (
+        Study().shown_question
+        == Study(mode="pair").shown_question
+        == "Which class is it? Mark what supports your answer."
+    )
+    assert Study(mode="review").shown_question == "Is this map right? Accept it, edit it, or reject it."
+    assert Study(mode="review", question="Is it?").shown_question == "Is it?"
 
 
 @pytest.mark.parametrize(("content", "words"), [
@@ -174,22 +178,22 @@ def test_which_addresses_only_this_machine_reaches(host, local):
 class TestPlace:
     def test_of_a_proxy(self, photos):
         collection = open_collection(photos, classes=["a"])
-        place = Place(public="https://lab.example/")
+        place = Address(public="https://lab.example/")
         assert not place.is_open(collection)
         assert "lab.example" in place.names
         with listen("127.0.0.1", 0) as listening:
             (ann, owner) = links(collection, listening, place, ["Ann"])
             assert ann[1].startswith("https://lab.example/#token=1.")
             assert owner[1].startswith("https://lab.example/owner#token=owner.")
-            assert [who for who, _ in links(collection, listening, Place(), [])] == ["owner", "annotators"]
+            assert [who for who, _ in links(collection, listening, Address(), [])] == ["owner", "annotators"]
 
     def test_with_names_of_a_proxy_in_the_study_nobody_joins_without_a_link(self, photos):
-        assert not Place().is_open(open_collection(photos, classes=["a"], hosts=["lab.example"]))
+        assert not Address().is_open(open_collection(photos, classes=["a"], hosts=["lab.example"]))
 
     @pytest.mark.parametrize("public", ["lab.example", "ftp://lab.example", "https://", "https://a/b", "https://a b"])
     def test_what_is_no_address_is_refused(self, public):
         with pytest.raises(SalignError, match="--public"):
-            Place(public=public)
+            Address(public=public)
 
     def test_a_port_that_is_taken_is_said(self):
         with listen("127.0.0.1", 0) as listening, pytest.raises(SalignError, match="another --port"):

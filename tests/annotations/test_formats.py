@@ -10,7 +10,7 @@ import pytest
 
 from annotation_samples import SAMPLE_MASK, SAMPLES, SIZES, marked_pixels, put
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import ANNOTATION_FORMATS, annotation_format
 from salign.errors import SalignError
 
@@ -195,7 +195,7 @@ def test_a_turned_shape_lies_as_it_was_seen(name, tmp_path):
     form, (file, content), middle, inside = CASES[name]
     (tmp_path / file).write_text(content)
     (found,) = annotation_format(form).read(tmp_path / file)
-    marked = drawn([Annotated("", shapes=found.shapes)], SIZE) > 0
+    marked = draw_marks([Annotated("", shapes=found.shapes)], SIZE) > 0
     expected = turned(middle, inside, TURN)
     for other in (-TURN, 0, TURN + 90, 90 - TURN):  # what would be taken for it is far from it
         assert overlap(expected, turned(middle, inside, other)) < 0.75

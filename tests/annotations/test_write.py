@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from salign.annotations.annotated import Annotated, by_label
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.read import read_marked
 from salign.annotations.resolve import Naming
 from salign.annotations.rle import Runs
@@ -321,8 +321,8 @@ def test_marks_are_grouped_by_label():
 
 def test_a_grey_mask_is_drawn_as_it_is():
     soft = np.linspace(0, 1, 600, dtype=np.float32).reshape(SIZE)
-    assert np.array_equal(drawn([Annotated("a", SIZE, mask=soft)], SIZE), soft)
-    small = drawn([Annotated("a", SIZE, mask=soft)], (10, 15))
+    assert np.array_equal(draw_marks([Annotated("a", SIZE, mask=soft)], SIZE), soft)
+    small = draw_marks([Annotated("a", SIZE, mask=soft)], (10, 15))
     assert np.allclose(small, soft.reshape(10, 2, 15, 2).mean((1, 3)), atol=1e-6)
 
 

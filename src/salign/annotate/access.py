@@ -61,10 +61,10 @@ def read_secret(path: Path) -> bytes:
             f"{path}: others on this machine may read the secret; run `chmod 600 {path}`, or delete the file to make "
             "all links invalid and get new ones"
         )
-    found = read_bytes(path)
-    if len(found) != 32:
-        raise SalignError(f"{path}: expected 32 bytes, got {len(found)}; delete the file to get new links")
-    return found
+    secret = read_bytes(path)
+    if len(secret) != 32:
+        raise SalignError(f"{path}: expected 32 bytes, got {len(secret)}; delete the file to get new links")
+    return secret
 
 
 def token_of(secret: bytes, who: int | str) -> str:
@@ -156,11 +156,11 @@ def host_allowed(header: str, *, local_only: bool, names: Collection[str]) -> bo
 def network_of(address: str) -> str:
     """Whose address it is: an IPv6 address stands for its /64, all of which one host may use."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, 64), strict=False))
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
+        return str(ipaddress.ip_network((ip, 64), strict=False))
     return address
 
 

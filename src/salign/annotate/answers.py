@@ -23,7 +23,7 @@ class Answer:
     unit: Unit
     task: Task
     revision: Revision
-    said: Annotation
+    annotation: Annotation
     """Without its shapes; `marks_of` reads them when they are needed."""
     painted: frozenset[int]
     """Which images of the task have marks."""
@@ -33,40 +33,40 @@ class Answer:
     @property
     def skipped(self) -> bool:
         """There is a reason instead of an answer."""
-        return self.said.skipped is not None
+        return self.annotation.skipped is not None
 
     @property
     def value(self) -> str | None:
         """The class; of a pair the id of the image chosen; in a review the verdict, where no class was given."""
-        said = self.said
+        annotation = self.annotation
         if self.skipped:
             return None
-        if said.side is not None:
-            return self.task.images[said.side]
-        return said.answer if said.answer is not None else said.review
+        if annotation.side is not None:
+            return self.task.images[annotation.side]
+        return annotation.answer if annotation.answer is not None else annotation.review
 
     @property
     def seconds(self) -> float:
         """Time to answer."""
-        return self.said.elapsed_ms / 1000
+        return self.annotation.elapsed_ms / 1000
 
     @property
     def accepted(self) -> Draft | None:
         """The draft that was accepted as it is; the map is the annotator's then."""
-        said = self.said
-        if said.review != "accept" or said.draft is None or said.draft >= len(self.drafts):
+        annotation = self.annotation
+        if annotation.review != "accept" or annotation.draft is None or annotation.draft >= len(self.drafts):
             return None
-        return self.drafts[said.draft]
+        return self.drafts[annotation.draft]
 
     def marked(self, image: str) -> bool:
         """Whether this answer says where on the image: marks, or that there is nothing to mark."""
-        said = self.said
-        if self.skipped or said.review == "reject":
+        annotation = self.annotation
+        if self.skipped or annotation.review == "reject":
             return False
         if (draft := self.accepted) is not None:
             return bool(draft.shapes) or draft.column is not None
-        if said.blank:
-            return said.side is None or self.task.images[said.side] == image
+        if annotation.blank:
+            return annotation.side is None or self.task.images[annotation.side] == image
         return image in self.task.images and self.task.images.index(image) in self.painted
 
 
@@ -84,8 +84,8 @@ def read_answer(
     body = revision.body
     shapes = body.pop("shapes")
     painted = frozenset(int(shape.get("image", 0)) for shape in shapes if not shape.get("erase"))
-    said, drafts = Annotation.model_validate(body), tuple(collection.drafts_of(task))
-    return Answer(person, collection.units[task.unit], task, revision, said, painted, drafts), shapes
+    annotation, drafts = Annotation.model_validate(body), tuple(collection.drafts_of(task))
+    return Answer(person, collection.units[task.unit], task, revision, annotation, painted, drafts), shapes
 
 
 def answers_of(collection: Collection, snapshot: Snapshot) -> tuple[list[Answer], int]:
@@ -97,7 +97,7 @@ def answers_of(collection: Collection, snapshot: Snapshot) -> tuple[list[Answer]
 
 
 def marks_of(
-    collection: Collection, answer: Answer, image: str, drawn: Sequence[tuple[int, Shape]] | None = None
+    collection: Collection, answer: Answer, image: str, pairs: Sequence[tuple[int, Shape]] | None = None
 ) -> Annotated:
     """What an answer marks on an image; of an accepted draft its marks.
 
@@ -105,7 +105,7 @@ def marks_of(
         collection: the study.
         answer: one with a task on the image.
         image: id.
-        drawn: the shapes of the answer with the numbers of their images, as `shapes_of` gives them; when None, they are
+        pairs: the shapes of the answer with the numbers of their images, as `shapes_of` gives them; when None, they are
             read from what was saved.
 
     Returns:
@@ -114,15 +114,15 @@ def marks_of(
     person, task = answer.person, answer.task
     if (draft := answer.accepted) is not None:
         return replace(collection.draft_marks(image, draft), annotator=person.name)
-    if drawn is None:
+    if pairs is None:
         _, sent = read_answer(collection, person, task, answer.revision)
-        drawn = shapes_of(sent, len(task.images))
-    place = task.images.index(image)
-    sizes = answer.said.sizes
+        pairs = shapes_of(sent, len(task.images))
+    number_here = task.images.index(image)
+    sizes = answer.annotation.sizes
     return Annotated(
         collection.catalog.pictures[image].path,
-        None if sizes is None else (sizes[place][0], sizes[place][1]),
-        shapes=tuple(shape for number, shape in drawn if number == place),
+        None if sizes is None else (sizes[number_here][0], sizes[number_here][1]),
+        shapes=tuple(shape for number, shape in pairs if number == number_here),
         annotator=person.name,
     )
 
@@ -139,11 +139,15 @@ def answer_of(collection: Collection, image: str, answers: Iterable[Answer]) -> 
 
     Of a pair, the image that was chosen is of the class asked for, and the other one of the other class.
     """
-    given = [answer for answer in answers if answer.value is not None]
-    said = [answer.said.answer for answer in given if answer.said.side is None and answer.said.answer is not None]
+    valid = [answer for answer in answers if answer.value is not None]
+    votes = [
+        answer.annotation.answer
+        for answer in valid
+        if answer.annotation.side is None and answer.annotation.answer is not None
+    ]
     target = collection.target()
-    others = [name for name in collection.classes if name != target]
-    if target is not None and len(others) == 1:
-        paired = [answer for answer in given if answer.said.side is not None]
-        said += [target if image == answer.value else others[0] for answer in paired]
-    return majority(said)
+    alternatives = [name for name in collection.classes if name != target]
+    if target is not None and len(alternatives) == 1:
+        paired = [answer for answer in valid if answer.annotation.side is not None]
+        votes += [target if image == answer.value else alternatives[0] for answer in paired]
+    return majority(votes)

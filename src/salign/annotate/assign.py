@@ -24,19 +24,19 @@ def order(units: Iterable[str], *, annotator: int, seed: int, first: Mapping[str
 
 
 def choose(
-    ordered: Sequence[str], taken: Mapping[str, int], seen: Collection[str], *, per_unit: int, count: int
+    ordered: Sequence[str], people: Mapping[str, int], seen: Collection[str], *, per_unit: int, count: int
 ) -> list[str]:
     """The next units for an annotator: the least annotated first, among equals in the order given.
 
     Args:
         ordered: all units that are not gold, as by `order`.
-        taken: how many annotators have answered a unit or hold it; absent = 0.
+        people: how many annotators have answered a unit or hold it; absent = 0.
         seen: units this annotator had already, whatever became of them.
         per_unit: annotators wanted for each unit.
         count: at most so many.
     """
-    free = (unit for unit in ordered if unit not in seen and taken.get(unit, 0) < per_unit)
-    return heapq.nsmallest(count, free, key=lambda unit: taken.get(unit, 0))  # stable
+    free = (unit for unit in ordered if unit not in seen and people.get(unit, 0) < per_unit)
+    return heapq.nsmallest(count, free, key=lambda unit: people.get(unit, 0))  # stable
 
 
 def gold_is_due(position: int, *, annotator: int, seed: int, share: float) -> bool:
@@ -50,9 +50,9 @@ def gold_is_due(position: int, *, annotator: int, seed: int, share: float) -> bo
 
 def arm_of(arms: Sequence[str], number: int, *, owner: object, seed: int) -> str:
     """The arm of the `number`-th thing of an owner: in every run of len(arms) each arm occurs once, in random order."""
-    block, place = divmod(number, len(arms))
+    block, position = divmod(number, len(arms))
     order = sorted(range(len(arms)), key=lambda arm: draw("arm", seed, owner, block, arm))
-    return arms[order[place]]
+    return arms[order[position]]
 
 
 def sides(images: Sequence[str], *, annotator: int, seed: int) -> list[str]:

@@ -52,7 +52,7 @@ class Broken:
         for unit in units:
             for image in unit.images:
                 cells = catalog.pictures[image].cells
-                maps = [cells[one.column] for one in drafts.get(image, ()) if one.column in cells]
+                maps = [cells[draft.column] for draft in drafts.get(image, ()) if draft.column in cells]
                 for path in (catalog.pictures[image].path, *maps):
                     self._users[path].append(unit.id)
         self._found: dict[str, tuple[_State, str]] = {}

@@ -82,10 +82,10 @@ class Catalog:
             raise SalignError(f"no such folder: {folder}")
         names = list(image_files(root, skip=() if without is None else (without,), closed=_is_marked))
         layout = folder_layout(names, folders)
-        found = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
-        if not found:
+        pictures = {name: Picture(name, name, layout.label_of(name), layout.split_of(name)) for name in names}
+        if not pictures:
             raise no_image(folder)
-        return cls(root, found, str(folder), layout=layout)
+        return cls(root, pictures, str(folder), layout=layout)
 
     @classmethod
     def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:
@@ -101,25 +101,25 @@ class Catalog:
             raise SalignError(f"{path} row {faults[0][0]}: {faults[0][2]}")
         if "path" not in table:
             raise SalignError(f"{path}: expected a column path; the header has {', '.join(map(str, table.columns))}")
-        given = [column for column in COLUMNS if column in table]
+        columns = [column for column in COLUMNS if column in table]
         filled = table.assign(
             **{column: table["path"] if column == "id" else "-" for column in COLUMNS[:4] if column not in table}
         )
         filled = filled if "saliency" in filled else filled.assign(saliency="")
         manifest = Manifest.of(filled, root if root is not None else path.parent, path.name, absent=True)
         free = [str(name) for name in manifest.table.columns if name not in (*COLUMNS[:4], "row")]
-        found = {}
+        pictures = {}
         for row in manifest.table.to_dict("records"):
             cells = {name: str(row[name]) for name in free if not pd.isna(row[name])}
             picture = Picture(
                 str(row["id"]),
                 str(row["path"]),
-                str(row["label"]) if "label" in given else None,
-                str(row["split"]) if "split" in given else None,
+                str(row["label"]) if "label" in columns else None,
+                str(row["split"]) if "split" in columns else None,
                 cells,
             )
-            found[picture.id] = picture
-        return cls(manifest.root, found, path.name, map_columns(manifest.table))
+            pictures[picture.id] = picture
+        return cls(manifest.root, pictures, path.name, map_columns(manifest.table))
 
     @property
     def labels(self) -> list[str]:
@@ -160,24 +160,24 @@ class Catalog:
         if study.mode != "pair":
             return [Unit(name, (name,), study.gold.get(name)) for name in names]
         target = target_of(study, self)
-        pairs = study.pairs if study.pairs is not None else self._drawn_pairs(names, study, target)
+        pairs = study.pairs if study.pairs is not None else self._draw_pairs(names, study, target)
         return [_pair(first, second, study.gold, target) for first, second in pairs]
 
-    def _drawn_pairs(self, names: list[str], study: Study, target: str | None) -> list[tuple[str, str]]:
+    def _draw_pairs(self, names: list[str], study: Study, target: str | None) -> list[tuple[str, str]]:
         lot = random.Random(f"pairs {study.seed}")
         if len(self.labels) < 2:
             lot.shuffle(names)
             return list(zip(names[::2], names[1::2], strict=False))
-        asked = [name for name in names if self.pictures[name].label == target]
-        others = [name for name in names if self.pictures[name].label != target]
-        lot.shuffle(asked)
-        lot.shuffle(others)
-        if not asked or not others:
+        positives = [name for name in names if self.pictures[name].label == target]
+        negatives = [name for name in names if self.pictures[name].label != target]
+        lot.shuffle(positives)
+        lot.shuffle(negatives)
+        if not positives or not negatives:
             raise SalignError(f"{self.source}: pairs need images of {target!r} and of another label")
-        left = abs(len(asked) - len(others))
+        left = abs(len(positives) - len(negatives))
         if left:
             log.warning("%d images have no partner for a pair and are not shown", left)
-        return list(zip(asked, others, strict=False))
+        return list(zip(positives, negatives, strict=False))
 
 
 def target_of(study: Study, catalog: Catalog) -> str | None:

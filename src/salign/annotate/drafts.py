@@ -65,7 +65,7 @@ def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
     """What a `shapes.json` says of the images of the study, matched by id, else by path as an import matches them."""
     ids = {picture.path: name for name, picture in catalog.pictures.items()}
     images = Images(ids)
-    found: dict[str, list[Draft]] = {}
+    drafts: dict[str, list[Draft]] = {}
     strange: list[str] = []
     for entry in read_shapes(path):
         name = entry.image
@@ -77,11 +77,11 @@ def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
                 continue
         if any(isinstance(shape, Fixation) for shape in entry.marks.shapes):
             raise SalignError(f"{path}: the marks on {entry.image!r} are gaze; drafts are areas that can be judged")
-        made = Draft(entry.marks.annotator or "unknown", entry.answer, entry.marks.shapes, entry.marks.size)
-        found.setdefault(name, []).append(made)
+        draft = Draft(entry.marks.annotator or "unknown", entry.answer, entry.marks.shapes, entry.marks.size)
+        drafts.setdefault(name, []).append(draft)
     if strange:
         log.warning("%s: %d drafts are of no image of this study, first %s", path, len(strange), ascii(strange[0]))
-    return found
+    return drafts
 
 
 def _check_help(study: Study, catalog: Catalog) -> None:

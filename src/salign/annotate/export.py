@@ -16,8 +16,8 @@ from salign.annotate.answers import answer_of
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
 from salign.annotate.export_files import about_study, answer_rows, shapes_line
-from salign.annotate.export_reading import Given, Reading
-from salign.annotate.splits import drawn_splits
+from salign.annotate.export_reading import ImageAnswer, Reading
+from salign.annotate.splits import draw_splits
 from salign.annotations.annotated import Annotated
 from salign.annotations.draw import scaled_to
 from salign.annotations.formats.coco import write_coco
@@ -41,7 +41,7 @@ DIFFERING = "differing.csv"
 
 
 @dataclass
-class Exported:
+class ExportResult:
     """What an export holds; complete when all its files were written."""
 
     root: Path
@@ -67,7 +67,7 @@ class Exported:
 
 def export_files(
     collection: Collection, folder: Path, *, below: Path, root: Path, aggregate: str | None = None
-) -> Iterator[tuple[str, Exported]]:
+) -> Iterator[tuple[str, ExportResult]]:
     """Write an export file by file; each is whole when its name is given, and may be taken away then.
 
     Args:
@@ -113,7 +113,7 @@ def differing_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table[answers.notna() & (answers != table["label"])][["id", "path", "label", ANSWER]]
 
 
-def export_to(collection: Collection, out: Path, aggregate: str | None = None) -> Exported:
+def export_to(collection: Collection, out: Path, aggregate: str | None = None) -> ExportResult:
     """Export to a folder: a new one, or one that holds an export already, which is replaced when all is written.
 
     Raises:
@@ -127,7 +127,7 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     check_output(partial, folder=True)
     partial.mkdir(parents=True)
     try:
-        done = Exported(root)
+        done = ExportResult(root)
         for _, done in export_files(collection, partial, below=out, root=root, aggregate=aggregate):  # noqa: B007
             pass
         if not done.answers:
@@ -151,7 +151,9 @@ class _Export:
         self.reading, self.settings = Reading(collection), collection.study.export
         self.method = aggregate or self.settings.aggregate
         reading = self.reading
-        self.done = Exported(root, answers=len(reading.tasks), unreadable=reading.unreadable, strange=reading.strange)
+        self.done = ExportResult(
+            root, answers=len(reading.tasks), unreadable=reading.unreadable, strange=reading.strange
+        )
         parts = parts_of_people(person.name for person in reading.people)
         self.done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in reading.people}
         self.images_at = os.path.relpath(collection.catalog.root, root)
@@ -168,31 +170,31 @@ class _Export:
     def picture(self, picture: Picture) -> Iterator[str]:
         """Write the maps of an image; its row, its entries and what COCO gets of it are kept for the end."""
         answers, size = self.reading.given(picture.id), self.reading.size(picture)
-        for one in answers:
-            key = one.number, one.answer.task.images.index(picture.id)
-            self.lines[key] = shapes_line(one, picture.id, size)
-        marking = [one for one in answers if one.answer.marked(picture.id)]
-        if size is None or not self.reading.is_as_marked(picture, size, [one.marks for one in marking]):
+        for entry in answers:
+            key = entry.number, entry.answer.task.images.index(picture.id)
+            self.lines[key] = shapes_line(entry, picture.id, size)
+        marking = [entry for entry in answers if entry.answer.marked(picture.id)]
+        if size is None or not self.reading.is_as_marked(picture, size, [entry.marks for entry in marking]):
             return
-        drawn = [(one, self.reading.map(picture, one.marks, size)) for one in marking]
-        made = [(one, values) for one, values in drawn if values is not None]
+        maps = [(entry, self.reading.map(picture, entry.marks, size)) for entry in marking]
+        readable = [(entry, values) for entry, values in maps if values is not None]
         cells: dict[str, str | None] = {"saliency": None, **dict.fromkeys(self.done.columns.values())}
-        if made:
-            for column, name, values in self._maps(picture, made):
+        if readable:
+            for column, name, values in self._maps(picture, readable):
                 write_map(self.folder / name, values)
                 yield name
                 cells[column] = _joined(self.maps_at, name)
             self.done.maps += 1
             path = _joined(self.images_at, picture.path)
-            self.annotated += [_for_coco(one, path, size, values) for one, values in made if one.marks.shapes]
-        answer = answer_of(self.collection, picture.id, [one.answer for one in answers])
+            self.annotated += [_for_coco(entry, path, size, values) for entry, values in readable if entry.marks.shapes]
+        answer = answer_of(self.collection, picture.id, [entry.answer for entry in answers])
         label = picture.label or answer
         if label is None:
             self.done.unlabelled.append(picture.id)
             return
         free = self._free_cells(picture)
-        if made or any(one.answer.said.review == "reject" for one in answers):
-            whose = provenance_of(one.answer.person.name for one, _ in made) if made else None
+        if readable or any(entry.answer.annotation.review == "reject" for entry in answers):
+            whose = provenance_of(entry.answer.person.name for entry, _ in readable) if readable else None
             free |= {PROVENANCE: whose, CONFIDENCE: None}
         elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
             cells["saliency"] = self._cell(picture, "saliency")
@@ -203,7 +205,7 @@ class _Export:
         """Write what is said of all images."""
         collection, done, rows, folder = self.collection, self.done, self.rows, self.folder
         done.images = len(rows)
-        for row, split in zip(rows, drawn_splits(rows, self.settings.shares, collection.study.seed), strict=True):
+        for row, split in zip(rows, draw_splits(rows, self.settings.shares, collection.study.seed), strict=True):
             row["split"] = row["split"] or split
         if rows:
             table = pd.DataFrame(rows)
@@ -231,19 +233,21 @@ class _Export:
         write_coco(self.annotated, folder / "coco.json")
         yield "coco.json"
 
-    def _maps(self, picture: Picture, made: list[tuple[Given, np.ndarray]]) -> Iterator[tuple[str, str, torch.Tensor]]:
+    def _maps(
+        self, picture: Picture, readable: list[tuple[ImageAnswer, np.ndarray]]
+    ) -> Iterator[tuple[str, str, torch.Tensor]]:
         """Column, file and map of everybody and of each who marked an image."""
-        stack = coarsen(torch.from_numpy(np.stack([values for _, values in made])), self.settings.grain)
-        columns = [self.done.columns[one.answer.person.id] for one, _ in made]
+        stack = coarsen(torch.from_numpy(np.stack([values for _, values in readable])), self.settings.grain)
+        columns = [self.done.columns[entry.answer.person.id] for entry, _ in readable]
         for column, values in zip(["saliency", *columns], [one_map(stack, self.method), *stack], strict=True):
-            place = "all" if column == "saliency" else column.removeprefix(ONE_PERSON)
-            yield column, f"maps/{place}/{self.names[picture.id]}.png", smooth(values, self.settings.sigma)
+            folder = "all" if column == "saliency" else column.removeprefix(ONE_PERSON)
+            yield column, f"maps/{folder}/{self.names[picture.id]}.png", smooth(values, self.settings.sigma)
 
     def _free_cells(self, picture: Picture) -> dict[str, str | None]:
         """The cells of an image that stay: all but its map and those of single people, and whose these were."""
         maps = self.collection.catalog.maps
-        kept = {name: value for name, value in picture.cells.items() if name not in self.replaced}
-        return {name: self._cell(picture, name) if name in maps else value for name, value in kept.items()}
+        cells = {name: value for name, value in picture.cells.items() if name not in self.replaced}
+        return {name: self._cell(picture, name) if name in maps else value for name, value in cells.items()}
 
     def _cell(self, picture: Picture, column: str) -> str | None:
         """The path of a map that an image came with, below the new root; None where it cannot be read."""
@@ -251,10 +255,10 @@ class _Export:
         return None if path is None else _joined(self.images_at, path)
 
 
-def _for_coco(one: Given, path: str, size: tuple[int, int], values: np.ndarray) -> Annotated:
+def _for_coco(entry: ImageAnswer, path: str, size: tuple[int, int], values: np.ndarray) -> Annotated:
     """Marks as COCO knows them: outlines where only outlines were drawn, else what was drawn of them."""
-    label = one.answer.said.answer if one.answer.said.side is None else None
-    marks = replace(scaled_to(one.marks, size), image=path, size=size, label=label or "marked")
+    label = entry.answer.annotation.answer if entry.answer.annotation.side is None else None
+    marks = replace(scaled_to(entry.marks, size), image=path, size=size, label=label or "marked")
     return marks if outlines(marks) is not None else replace(marks, shapes=(), mask=Runs.of(values > 0))
 
 

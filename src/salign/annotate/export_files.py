@@ -9,7 +9,7 @@ from typing import Any
 
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
-from salign.annotate.export_reading import Given
+from salign.annotate.export_reading import ImageAnswer
 from salign.annotations.shape_files import entry_line
 
 
@@ -21,56 +21,56 @@ def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[
             "images": " ".join(answer.task.images),
             "annotator": answer.person.name,
             "answer": answer.value,
-            "confidence": answer.said.confidence,
+            "confidence": answer.annotation.confidence,
             "seconds": round(answer.seconds, 3),
             "marks": len(answer.painted),
-            "blank": answer.said.blank,
-            "skipped": answer.said.skipped,
-            "review": answer.said.review,
+            "blank": answer.annotation.blank,
+            "skipped": answer.annotation.skipped,
+            "review": answer.annotation.review,
             "draft": _draft_name(answer),
             "arm": answer.task.arm,
             "gold": answer.unit.gold,
-            "right": collection.right(answer.task, answer.said.model_dump()),
+            "right": collection.right(answer.task, answer.annotation.model_dump()),
             "position": answer.task.position,
             "revision": answer.revision.number,
-            "started": answer.said.started,
+            "started": answer.annotation.started,
             "saved": _iso(answer.revision.created),
-            "page": answer.said.version,
+            "page": answer.annotation.version,
         }
         for answer in answers
     ]
 
 
-def shapes_line(given: Given, image: str, now: tuple[int, int] | None) -> str:
+def shapes_line(entry: ImageAnswer, image: str, now: tuple[int, int] | None) -> str:
     """The entry of an answer on an image in `shapes.json`; `now` is the image's (H, W), if it can be read."""
-    answer, marks = given.answer, given.marks
+    answer, marks = entry.answer, entry.marks
     return entry_line(
         image,
         replace(marks, size=marks.size or now),
         unit=answer.unit.id,
-        answer=answer.said.answer,
-        chosen=answer.value == image if answer.said.side is not None else None,
-        blank=answer.marked(image) and answer.said.blank,
-        skipped=answer.said.skipped,
-        review=answer.said.review,
-        confidence=answer.said.confidence,
-        elapsed_ms=answer.said.elapsed_ms,
+        answer=answer.annotation.answer,
+        chosen=answer.value == image if answer.annotation.side is not None else None,
+        blank=answer.marked(image) and answer.annotation.blank,
+        skipped=answer.annotation.skipped,
+        review=answer.annotation.review,
+        confidence=answer.annotation.confidence,
+        elapsed_ms=answer.annotation.elapsed_ms,
         arm=answer.task.arm,
         revision=answer.revision.number,
-        started=answer.said.started,
+        started=answer.annotation.started,
         saved=_iso(answer.revision.created),
-        page=answer.said.version,
+        page=answer.annotation.version,
     )
 
 
 def about_study(collection: Collection) -> dict[str, Any]:
     """What `shapes.json` says of the study."""
     about = collection.study.model_dump(mode="json", include={"title", "question", "mode", "classes", "seed"})
-    return about | {"question": collection.study.asked}
+    return about | {"question": collection.study.shown_question}
 
 
 def _draft_name(answer: Answer) -> str | None:
-    number = answer.said.draft
+    number = answer.annotation.draft
     return answer.drafts[number].source if number is not None and number < len(answer.drafts) else None
 
 

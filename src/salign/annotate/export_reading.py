@@ -15,14 +15,14 @@ from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
 from salign.annotate.records import shapes_of
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.data.reading.image import image_size, shape_mismatch
 from salign.maps.shapes import Shape
 
 Made = TypeVar("Made")
 
 
-class Given(NamedTuple):
+class ImageAnswer(NamedTuple):
     """One answer on an image."""
 
     number: int
@@ -57,11 +57,11 @@ class Reading:
         """Those that were read so far, in the order they were handed out."""
         return [answer for _, answer in sorted(self._answers.items())]
 
-    def given(self, image: str) -> list[Given]:
+    def given(self, image: str) -> list[ImageAnswer]:
         """The answers on an image, in the order they were handed out; to be asked once for each image."""
         return [self._given(number, image) for number in self._numbers[image]]
 
-    def _given(self, number: int, image: str) -> Given:
+    def _given(self, number: int, image: str) -> ImageAnswer:
         task, answer = self.tasks[number], self._answers.get(number)
         if answer is None:
             revision = self._snapshot.latest[task.id]
@@ -72,7 +72,7 @@ class Reading:
                 self._half[number] = shapes
         else:
             shapes = self._half.pop(number)
-        return Given(number, answer, marks_of(self._collection, answer, image, shapes))
+        return ImageAnswer(number, answer, marks_of(self._collection, answer, image, shapes))
 
     def size(self, picture: Picture) -> tuple[int, int] | None:
         """(H, W) of an image; None where it cannot be read."""
@@ -80,9 +80,9 @@ class Reading:
 
     def is_as_marked(self, picture: Picture, size: tuple[int, int], marks: list[Annotated]) -> bool:
         """Whether an image has the shape that it had when it was marked; noted if not."""
-        for one in marks:
-            if one.size is not None and shape_mismatch(one.size, size):
-                height, width = one.size
+        for mark in marks:
+            if mark.size is not None and shape_mismatch(mark.size, size):
+                height, width = mark.size
                 why = f"marked at {width} x {height} pixels, and the image has {size[1]} x {size[0]} now"
                 self.unreadable[picture.path] = picture.id, why
                 return False
@@ -90,7 +90,7 @@ class Reading:
 
     def map(self, picture: Picture, marks: Annotated, size: tuple[int, int]) -> np.ndarray | None:
         """The map of one annotator as it was drawn, `(H, W)` float32 in [0, 1]; None where its file cannot be read."""
-        return self._made(picture, lambda: drawn([marks], size))
+        return self._made(picture, lambda: draw_marks([marks], size))
 
     def cell(self, picture: Picture, column: str) -> str | None:
         """The path of a map that an image came with; None where it cannot be read."""

@@ -40,13 +40,13 @@ def open_collection(
     root = Path(folder).resolve()
     if not root.is_dir():
         raise SalignError(f"no such folder: {folder}")
-    place = Path(out).resolve() if out is not None else root / "annotations"
-    kept = place / "study.yaml"
-    if not begin and url is None and not database_in(place).is_file():
-        raise SalignError(f"{place}: no study is kept here; say where it is (--out), or where its answers are (--db)")
-    check_output(place, folder=True)
+    home = Path(out).resolve() if out is not None else root / "annotations"
+    settings = home / "study.yaml"
+    if not begin and url is None and not database_in(home).is_file():
+        raise SalignError(f"{home}: no study is kept here; say where it is (--out), or where its answers are (--db)")
+    check_output(home, folder=True)
     if config is None:
-        config = next((path for path in (kept, root / "annotate.yaml") if path.is_file()), None)
+        config = next((path for path in (settings, root / "annotate.yaml") if path.is_file()), None)
     if config is None:
         study = Study.build({key: value for key, value in over.items() if value is not None}, "options")
     else:
@@ -57,15 +57,15 @@ def open_collection(
     if manifest is None and (root / "manifest.csv").is_file():
         manifest = root / "manifest.csv"
     catalog = (
-        Catalog.of_folder(root, _folders(study, config == kept), without=place)
+        Catalog.of_folder(root, _folders(study, config == settings), without=home)
         if manifest is None
         else Catalog.of_manifest(manifest, root)
     )
     try:
-        collection = Collection(study, catalog, place, url)
-        replace_text(kept, study.to_yaml())  # last: what does not fit together is not kept
+        collection = Collection(study, catalog, home, url)
+        replace_text(settings, study.to_yaml())  # last: what does not fit together is not kept
     except OSError as error:
-        raise SalignError(f"{place}: a study cannot be kept here: {error.strerror or error}") from error
+        raise SalignError(f"{home}: a study cannot be kept here: {error.strerror or error}") from error
     return collection
 
 

@@ -38,9 +38,9 @@ class Encoded(NamedTuple):
     """Changes whenever the file or the version asked for does."""
 
 
-def rung(asked: int, width: int) -> int:
-    """Width to send of an image of `width` pixels when `asked` are needed: the next of `LADDER`, never enlarged."""
-    return min(next((step for step in LADDER if step >= asked), LADDER[-1]), width)
+def rung(least: int, width: int) -> int:
+    """Width to send of an image of `width` pixels when `least` are needed: the next of `LADDER`, never enlarged."""
+    return min(next((step for step in LADDER if step >= least), LADDER[-1]), width)
 
 
 def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> tuple[bytes, str]:
@@ -111,31 +111,31 @@ class PictureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._written = sum(size for _, size, _ in self._kept())
 
-    def image(self, path: Path, asked: int, window: tuple[float, float] | None = None) -> Encoded:
-        """An image at most as wide as the rung for `asked`; see `encode_image`."""
+    def image(self, path: Path, least: int, window: tuple[float, float] | None = None) -> Encoded:
+        """An image at most as wide as the rung for `least`; see `encode_image`."""
         if window is not None:
             window = (round(window[0], 4), round(window[1], 4))
-        width = rung(asked, image_size(path)[1])
+        width = rung(least, image_size(path)[1])
         return self._get(path, f"{width} {window}", lambda: encode_image(path, width, window))
 
-    def map(self, path: Path, asked: int) -> Encoded:
-        """A heat map at most as wide as the rung for `asked`."""
-        width = rung(asked, LADDER[-1])
+    def map(self, path: Path, least: int) -> Encoded:
+        """A heat map at most as wide as the rung for `least`."""
+        width = rung(least, LADDER[-1])
         return self._get(path, f"map {width}", lambda: encode_map(path, width))
 
     def _get(self, path: Path, version: str, make: Callable[[], tuple[bytes, str]]) -> Encoded:
         state = path.stat()
         named = f"{path}\0{state.st_mtime_ns}\0{state.st_size}\0{version}\0{_QUALITY}"
         tag = hashlib.blake2b(named.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
-        found = self._find(tag)
-        if found is None:
+        picture = self._find(tag)
+        if picture is None:
             with self._making[int(tag[:2], 16)]:
-                found = self._find(tag)  # somebody else may have made it meanwhile
-                if found is None:
+                picture = self._find(tag)  # somebody else may have made it meanwhile
+                if picture is None:
                     with self._decoding:
-                        found = make()
-                    self._keep(tag, *found)
-        return Encoded(*found, tag)
+                        picture = make()
+                    self._keep(tag, *picture)
+        return Encoded(*picture, tag)
 
     def _find(self, tag: str) -> tuple[bytes, str] | None:
         with self._lock:

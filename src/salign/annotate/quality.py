@@ -15,7 +15,7 @@ import torch
 from salign.annotate.answers import Answer, majority, marks_of
 from salign.annotate.collection import Collection
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.evaluate.agreement import pearson
 from salign.evaluate.annotators import ceiling
 
@@ -105,18 +105,18 @@ def map_agreement(images: Iterable[Mapping[int, np.ndarray]]) -> MapAgreement:
             continue
         stack = torch.stack([torch.from_numpy(maps[person].astype(np.float64)) for person in people])
         pairs = [(a, b) for a in range(len(people)) for b in range(a + 1, len(people))]
-        found = pearson(stack[[a for a, _ in pairs]], stack[[b for _, b in pairs]]).tolist()
-        ccs.append(fmean(found))
+        correlations = pearson(stack[[a for a, _ in pairs]], stack[[b for _, b in pairs]]).tolist()
+        ccs.append(fmean(correlations))
         ious.append(fmean(overlap(stack[a].numpy(), stack[b].numpy()) for a, b in pairs))
         ceilings.append(ceiling(stack, "cc"))
-        for (a, b), value in zip(pairs, found, strict=True):
+        for (a, b), value in zip(pairs, correlations, strict=True):
             by_person[people[a]].append(value)
             by_person[people[b]].append(value)
     means = {person: fmean(values) for person, values in by_person.items()}
     return MapAgreement(_mean(ccs), _mean(ious), _mean(ceilings), len(ccs), means)
 
 
-def compared_maps(collection: Collection, answers: Sequence[Answer]) -> list[dict[int, np.ndarray]]:
+def sample_maps(collection: Collection, answers: Sequence[Answer]) -> list[dict[int, np.ndarray]]:
     """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by the study's seed.
 
     Images that cannot be read now are left out.
@@ -126,7 +126,7 @@ def compared_maps(collection: Collection, answers: Sequence[Answer]) -> list[dic
         for image in answer.unit.images:
             if answer.marked(image) and (answer.accepted is None or answer.accepted.column is None):
                 marking[image].append(answer)
-    several = sorted(image for image, found in marking.items() if len(found) > 1)
+    several = sorted(image for image, group in marking.items() if len(group) > 1)
     chosen = sorted(several, key=lambda image: random.Random(f"{collection.study.seed} {image}").random())[:COMPARED]
     return [
         {answer.person.id: small_map(marks_of(collection, answer, image), size) for answer in marking[image]}
@@ -139,7 +139,7 @@ def small_map(marks: Annotated, size: tuple[int, int]) -> np.ndarray:
     """The map of marks on an image of (H, W), `(h, w)` float32 in [0, 1] with a longest side of at most `SIDE`."""
     factor = min(1.0, SIDE / max(size))
     small = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
-    return drawn([replace(marks, size=marks.size or size)], small)
+    return draw_marks([replace(marks, size=marks.size or size)], small)
 
 
 def agreement_with_others(answers: Sequence[Answer]) -> dict[int, float]:
@@ -178,16 +178,16 @@ def suspicions(
         by_person[answer.person.id].append(answer)
     reasons: dict[int, list[str]] = {}
     for person, own in by_person.items():
-        others = [answer for answer in answers if answer.person.id != person]
-        found = [_low_gold(gold.get(person, (0, 0)), limits)]
-        given = [answer for answer in own if not answer.skipped]
-        if len(given) >= limits.least:
-            found += [_fast(given, others, limits), _constant(given, others, limits), _blank(given, others, limits)]
-            found += [
+        rest = [answer for answer in answers if answer.person.id != person]
+        checks = [_low_gold(gold.get(person, (0, 0)), limits)]
+        valid = [answer for answer in own if not answer.skipped]
+        if len(valid) >= limits.least:
+            checks += [_fast(valid, rest, limits), _constant(valid, rest, limits), _blank(valid, rest, limits)]
+            checks += [
                 _apart("answers", person, same_answers, limits),
                 _apart("maps", person, same_maps, limits),
             ]
-        if kept := [reason for reason in found if reason]:
+        if kept := [reason for reason in checks if reason]:
             reasons[person] = kept
     return reasons
 
@@ -198,51 +198,51 @@ def _low_gold(score: tuple[int, int], limits: Suspicion) -> str:
     return f"{right} of {seen} gold images right" if low else ""
 
 
-def _fast(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
-    times = [answer.seconds for answer in others if not answer.skipped]
+def _fast(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) -> str:
+    times = [answer.seconds for answer in rest if not answer.skipped]
     if len(times) < limits.least:
         return ""
-    own, usual = median(answer.seconds for answer in given), median(times)
+    own, usual = median(answer.seconds for answer in valid), median(times)
     return f"{own:.1f} s for an image; the others take {usual:.1f} s" if own < limits.speed * usual else ""
 
 
-def _constant(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
-    values = Counter(answer.value for answer in given if answer.said.side is None)
-    sides = Counter(answer.said.side for answer in given if answer.said.side is not None)
+def _constant(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) -> str:
+    values = Counter(answer.value for answer in valid if answer.annotation.side is None)
+    sides = Counter(answer.annotation.side for answer in valid if answer.annotation.side is not None)
     if sides:  # left and right are drawn for each annotator: always the same side is never the images
         side, count = sides.most_common(1)[0]
-        said = "left" if side == 0 else "right"
-        return f"chose {said} {count} of {sides.total()} times" if count >= limits.same * sides.total() else ""
+        side_name = "left" if side == 0 else "right"
+        return f"chose {side_name} {count} of {sides.total()} times" if count >= limits.same * sides.total() else ""
     if not values:
         return ""
     value, count = values.most_common(1)[0]
-    units = {answer.unit.id for answer in given}
-    usual = [answer.value for answer in others if answer.unit.id in units and answer.value is not None]
+    units = {answer.unit.id for answer in valid}
+    usual = [answer.value for answer in rest if answer.unit.id in units and answer.value is not None]
     one_sided = bool(usual) and Counter(usual).most_common(1)[0][1] >= limits.same * len(usual)
-    told = value is not None and count >= limits.same * values.total() and usual and not one_sided
-    return f"answered {value!r} {count} of {values.total()} times" if told else ""
+    suspicious = value is not None and count >= limits.same * values.total() and usual and not one_sided
+    return f"answered {value!r} {count} of {values.total()} times" if suspicious else ""
 
 
-def _blank(given: Sequence[Answer], others: Sequence[Answer], limits: Suspicion) -> str:
-    blank = [answer for answer in given if answer.said.blank]
-    if len(blank) <= limits.blank * len(given):
+def _blank(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) -> str:
+    blank = [answer for answer in valid if answer.annotation.blank]
+    if len(blank) <= limits.blank * len(valid):
         return ""
     units = {answer.unit.id for answer in blank}
-    same = [answer.said.blank for answer in others if answer.unit.id in units and not answer.skipped]
-    told = bool(same) and fmean(same) < 0.5
-    return f"nothing to mark in {len(blank)} of {len(given)}; the others marked most of these" if told else ""
+    same = [answer.annotation.blank for answer in rest if answer.unit.id in units and not answer.skipped]
+    suspicious = bool(same) and fmean(same) < 0.5
+    return f"nothing to mark in {len(blank)} of {len(valid)}; the others marked most of these" if suspicious else ""
 
 
-def _apart(what: str, person: int, found: Mapping[int, float], limits: Suspicion) -> str:
-    rest = [value for other, value in found.items() if other != person]
-    if person not in found or not rest or found[person] >= limits.agreement * median(rest):
+def _apart(what: str, person: int, agreements: Mapping[int, float], limits: Suspicion) -> str:
+    rest = [value for other, value in agreements.items() if other != person]
+    if person not in agreements or not rest or agreements[person] >= limits.agreement * median(rest):
         return ""
-    return f"{what} agree with the others' to {found[person]:.2f}; theirs to {median(rest):.2f}"
+    return f"{what} agree with the others' to {agreements[person]:.2f}; theirs to {median(rest):.2f}"
 
 
 def _mean(values: Sequence[float]) -> float:
-    kept = [value for value in values if not math.isnan(value)]
-    return fmean(kept) if kept else math.nan
+    numbers = [value for value in values if not math.isnan(value)]
+    return fmean(numbers) if numbers else math.nan
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -108,8 +108,8 @@ def read_annotation(value: Any, limit: int) -> Annotation:
         annotation = Annotation.model_validate(value)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(part)[:40] for part in fault["loc"])
-        raise Mistaken(f"{place}: {fault['msg'][:200]}") from None
+        key = ".".join(str(part)[:40] for part in fault["loc"])
+        raise Mistaken(f"{key}: {fault['msg'][:200]}") from None
     for name in ("answer", "skipped"):
         if len(getattr(annotation, name) or "") > limit:
             raise Mistaken(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")
@@ -122,10 +122,10 @@ def shapes_of(shapes: Sequence[dict[str, Any]], images: int = 1) -> list[tuple[i
     Raises:
         Mistaken: a shape that cannot be read, that is no area, or of an image that is not there.
     """
-    found: list[tuple[int, Shape]] = []
+    pairs: list[tuple[int, Shape]] = []
     for number, value in enumerate(shapes):
-        place = value.get("image", None if images > 1 else 0)
-        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < images:
+        image = value.get("image", None if images > 1 else 0)
+        if isinstance(image, bool) or not isinstance(image, int) or not 0 <= image < images:
             raise Mistaken(f"shapes.{number}: image must be 0 to {images - 1}")
         try:
             shape = shape_from_json({key: part for key, part in value.items() if key != "image"})
@@ -133,8 +133,8 @@ def shapes_of(shapes: Sequence[dict[str, Any]], images: int = 1) -> list[tuple[i
             raise Mistaken(f"shapes.{number}: {error}") from None
         if isinstance(shape, Fixation):
             raise Mistaken(f"shapes.{number}: a fixation is no area that can be painted")
-        found.append((place, shape))
-    return found
+        pairs.append((image, shape))
+    return pairs
 
 
 def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str], images: int, drafts: int) -> None:

@@ -26,7 +26,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class Review:
     """Verdicts on drafts, and what they are worth."""
 
     accepted: int
@@ -65,19 +65,19 @@ class Reviewed:
         """For the page of the owner."""
         names = ("accepted", "edited", "rejected", "machine", "taken", "unasked", "judged", "saved")
         figures = {name: None if math.isnan(value) else value for name, value in (("iou", self.iou), ("cc", self.cc))}
-        told = {"target": target, "enough": self.enough(target), "fewest": FEWEST}
-        return {name: getattr(self, name) for name in names} | figures | told
+        verdict = {"target": target, "enough": self.enough(target), "fewest": FEWEST}
+        return {name: getattr(self, name) for name in names} | figures | verdict
 
     def sentences(self, target: float | None) -> list[str]:
         """For the terminal."""
         if not self.judged:
             return []
-        said = [
+        lines = [
             f"drafts: {self.accepted} accepted, {self.edited} edited, {self.rejected} rejected; mean agreement with "
             f"what came of them: IoU {self.iou:.2f}, correlation {self.cc:.2f} (accepted 1, rejected 0)"
         ]
         if self.machine:
-            said.append(
+            lines.append(
                 f"maps nobody had to draw: {self.saved} of {self.machine} ({self.taken} accepted, {self.unasked} not "
                 "asked about)"
             )
@@ -85,30 +85,32 @@ class Reviewed:
             met = self.enough(target)
             few = f"not known before {FEWEST} verdicts"
             verdict = few if met is None else "yes: the rest can stay the machine's" if met else "no: go on"
-            said.append(f"good enough (mean IoU of {target:g} or more): {verdict}")
-        return said
+            lines.append(f"good enough (mean IoU of {target:g} or more): {verdict}")
+        return lines
 
 
-def reviewed(collection: Collection, answers: Sequence[Answer]) -> Reviewed:
+def summarise_review(collection: Collection, answers: Sequence[Answer]) -> Review:
     """Sum up the verdicts of a review; of more than `COMPARED` edits so many are compared, drawn by the seed."""
-    judged = [answer for answer in answers if answer.said.review and not answer.skipped and _number(answer) >= 0]
-    count = Counter(answer.said.review for answer in judged)
+    judged = [answer for answer in answers if answer.annotation.review and not answer.skipped and _number(answer) >= 0]
+    count = Counter(answer.annotation.review for answer in judged)
     by_image: dict[str, list[Answer]] = defaultdict(list)
     for answer in judged:
         by_image[answer.unit.images[0]].append(answer)
     machine = [image for image, drafts in collection.drafts.items() if any(map(_by_machine, drafts))]
     edits = sorted(
-        (answer for answer in judged if answer.said.review == "edit"),
+        (answer for answer in judged if answer.annotation.review == "edit"),
         key=lambda answer: random.Random(f"{collection.study.seed} {answer.unit.id} {answer.person.id}").random(),
     )
-    found = [one for answer in edits[:COMPARED] if (one := _compared(collection, answer)) is not None]
+    comparisons = [pair for answer in edits[:COMPARED] if (pair := _compared(collection, answer)) is not None]
 
     def mean(k: int) -> float:
         if not judged:
             return math.nan
-        return (count["accept"] + (count["edit"] * fmean(one[k] for one in found) if found else 0.0)) / len(judged)
+        return (
+            count["accept"] + (count["edit"] * fmean(pair[k] for pair in comparisons) if comparisons else 0.0)
+        ) / len(judged)
 
-    return Reviewed(
+    return Review(
         accepted=count["accept"],
         edited=count["edit"],
         rejected=count["reject"],
@@ -122,7 +124,7 @@ def reviewed(collection: Collection, answers: Sequence[Answer]) -> Reviewed:
 
 def _number(answer: Answer) -> int:
     """Which draft was judged; -1 where it is not there any more."""
-    number = answer.said.draft
+    number = answer.annotation.draft
     return number if number is not None and number < len(answer.drafts) else -1
 
 
@@ -131,7 +133,7 @@ def _by_machine(draft: Draft) -> bool:
 
 
 def _taken(answer: Answer) -> bool:
-    return answer.said.review == "accept" and _by_machine(answer.drafts[_number(answer)])
+    return answer.annotation.review == "accept" and _by_machine(answer.drafts[_number(answer)])
 
 
 def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | None:
@@ -153,6 +155,6 @@ def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | N
     if not (before.any() and final.any()):
         same = float(not before.any() and not final.any())
         return same, same
-    areas = [marked(torch.from_numpy(one)[None])[0].numpy() for one in (before, final)]
+    areas = [marked(torch.from_numpy(values)[None])[0].numpy() for values in (before, final)]
     correlation = float(pearson(torch.from_numpy(before)[None], torch.from_numpy(final)[None]))
     return overlap(*areas), 0.0 if math.isnan(correlation) else correlation

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from salign.annotate.assign import draw
 
 
-def drawn_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, float], seed: int) -> list[str]:
+def draw_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, float], seed: int) -> list[str]:
     """A split for each row.
 
     Within each label the shares hold up to rounding (largest remainder), and every split with a share gets an image
@@ -19,7 +19,7 @@ def drawn_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, 
         shares: share of each split, adding up to 1.
         seed: decides the draw.
     """
-    found: dict[int, str] = {}
+    splits: dict[int, str] = {}
     by_label: dict[str | None, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         by_label[row["label"]].append(number)
@@ -27,9 +27,9 @@ def drawn_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, 
         numbers.sort(key=lambda number: (draw("split", seed, rows[number]["id"]), rows[number]["id"]))
         begun = 0
         for split, count in _counts(len(numbers), shares).items():
-            found.update(dict.fromkeys(numbers[begun : begun + count], split))
+            splits.update(dict.fromkeys(numbers[begun : begun + count], split))
             begun += count
-    return [found[number] for number in range(len(rows))]
+    return [splits[number] for number in range(len(rows))]
 
 
 def _counts(total: int, shares: Mapping[str, float]) -> dict[str, int]:

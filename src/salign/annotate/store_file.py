@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from urllib.parse import unquote
 
-from salign.annotate.seldom import Seldom
+from salign.annotate.limited_log import LimitedLog
 from salign.errors import SalignError
 from salign.readers import open_file
 
-_SAID = Seldom(logging.getLogger("salign.annotate"))
+_LIMITED = LimitedLog(logging.getLogger("salign.annotate"))
 _BEGINNING = b"SQLite format 3\0"
 
 
@@ -62,7 +62,7 @@ class Watch:
             Gone: a file is missing, or another one lies there.
         """
         if self._look() != self._known:
-            _SAID.warning(
+            _LIMITED.warning(
                 "gone",
                 "refused: %s, or the -wal file beside it, was deleted, moved or replaced while the server runs; "
                 "nothing is stored until the same files are back, or the server is stopped and started again",
@@ -74,12 +74,12 @@ class Watch:
             )
 
     def _look(self) -> list[tuple[int, int] | None]:
-        found: list[tuple[int, int] | None] = []
+        states: list[tuple[int, int] | None] = []
         for file in self._files:
             try:
                 state = file.stat()
             except OSError:
-                found.append(None)
+                states.append(None)
             else:
-                found.append((state.st_dev, state.st_ino))
-        return found
+                states.append((state.st_dev, state.st_ino))
+        return states

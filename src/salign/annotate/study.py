@@ -169,7 +169,7 @@ class Study(Section):
             raise SalignError(explain_faults(error, cls, source)) from error
 
     @property
-    def asked(self) -> str:
+    def shown_question(self) -> str:
         """The question, or the one that fits the mode."""
         if self.mode == "review":
             return self.question or "Is this map right? Accept it, edit it, or reject it."

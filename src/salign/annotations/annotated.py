@@ -64,14 +64,14 @@ def by_label(
     Where marks were left out as faulty (not `whole`), no mark does not mean that nothing was marked.
     """
     shapes: dict[str | None, list[Shape]] = {}
-    found: list[Annotated] = []
+    annotations: list[Annotated] = []
     for label, mark in marks:
         if isinstance(mark, Runs):
-            found.append(Annotated(image, size, label, mask=mark, **more))
+            annotations.append(Annotated(image, size, label, mask=mark, **more))
         else:
             shapes.setdefault(label, []).append(mark)
-    found = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + found
-    return found or [Annotated(image, size, **more)] * whole
+    annotations = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + annotations
+    return annotations or [Annotated(image, size, **more)] * whole
 
 
 def by_maker(
@@ -87,4 +87,4 @@ def by_maker(
     for maker, label, mark in marks:
         groups.setdefault(maker or annotator, []).append((label, mark))
     makers = (groups or {annotator: []}).items()
-    return [one for who, theirs in makers for one in by_label(theirs, image, size, annotator=who, **more)]
+    return [mark_group for who, theirs in makers for mark_group in by_label(theirs, image, size, annotator=who, **more)]

@@ -84,16 +84,16 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
     files = Images.below(folder).paths
     root = Path(commonpath([manifest.root, folder.resolve()]))
     images = Images(manifest.table["path"])
-    parts = parts_of_people((one.annotator for one in read), manifest.table)
+    parts = parts_of_people((annotation.annotator for annotation in read), manifest.table)
     cells: dict[str, dict[str, str]] = {}
     faults: list[Fault] = []
-    for file, one in zip(files, read, strict=True):
+    for file, annotation in zip(files, read, strict=True):
         try:
-            path = images.find(one.image)
+            path = images.find(annotation.image)
         except SalignError as error:
             faults.append(Fault(None, file, str(error)))
             continue
-        column = cells.setdefault(f"{ONE_PERSON}{parts[one.annotator]}", {})
+        column = cells.setdefault(f"{ONE_PERSON}{parts[annotation.annotator]}", {})
         if path in column:
             faults.append(Fault(None, file, f"a second map of {path} by the same person ({names.pattern})"))
         column[path] = relpath(folder.resolve() / file, root)
@@ -138,35 +138,35 @@ def aggregate_maps(
     sources = [manifest.with_maps(person.column) for person in people]
 
     def maps_of(i: int) -> tuple[list[int], Tensor] | None:
-        there = [k for k, source in enumerate(sources) if source.saliency_path(i) is not None]
-        return (there, _stack([sources[k] for k in there], i)) if there else None
+        present = [k for k, source in enumerate(sources) if source.saliency_path(i) is not None]
+        return (present, _stack([sources[k] for k in present], i)) if present else None
 
     if weights is not None and (without := [person.name for person in people if person.column not in weights]):
         raise SalignError(f"expected a weight for everybody; there is none for {', '.join(without)}")
     if method == "weighted":
         if weights is None:
             for i in range(len(manifest)):
-                if (found := maps_of(i)) is not None:
-                    _note_agreement([people[k] for k in found[0]], found[1])
+                if (several := maps_of(i)) is not None:
+                    _note_agreement([people[k] for k in several[0]], several[1])
         for person in people:
             own = 0.0 if not person.agreements else max(0.0, person.agreement)
             person.weight = own if weights is None else weights[person.column]
 
     def change(i: int) -> Tensor | None:
-        if (found := maps_of(i)) is None:
+        if (several := maps_of(i)) is None:
             return None
-        there, maps = [people[k] for k in found[0]], found[1]
-        for person in there:
+        present, maps = [people[k] for k in several[0]], several[1]
+        for person in present:
             person.maps += 1
         if method == "weighted":
             if weights is not None:
-                _note_agreement(there, maps)
-            return smooth(weighted(maps, [person.weight or 0.0 for person in there]), sigma)
-        _note_agreement(there, maps)
+                _note_agreement(present, maps)
+            return smooth(weighted(maps, [person.weight or 0.0 for person in present]), sigma)
+        _note_agreement(present, maps)
         if method == "staple":
             estimate = staple(maps)
             for person, sensitivity, specificity in zip(
-                there, estimate.sensitivity.tolist(), estimate.specificity.tolist(), strict=True
+                present, estimate.sensitivity.tolist(), estimate.specificity.tolist(), strict=True
             ):
                 person.sensitivities.append(sensitivity)
                 person.specificities.append(specificity)
@@ -174,15 +174,15 @@ def aggregate_maps(
         return smooth(aggregate(maps, method), sigma)
 
     def whose(i: int) -> str:
-        said = [
+        sources_of_image = [
             (person.name, str(source.table[PROVENANCE].iat[i]))
             for person, source in zip(people, sources, strict=True)
             if source.saliency_path(i) is not None
         ]
-        if not said:
+        if not sources_of_image:
             return ""
-        whole = provenance_of(own if own.startswith(MACHINE) else name for name, own in said)
-        of_nobody = any(own == UNKNOWN for _, own in said)
+        whole = provenance_of(own if own.startswith(MACHINE) else name for name, own in sources_of_image)
+        of_nobody = any(own == UNKNOWN for _, own in sources_of_image)
         return UNKNOWN if of_nobody and not whole.startswith(MACHINE) else whole
 
     return with_new_maps(manifest, target, change, whose, overwrite=overwrite)
@@ -221,19 +221,19 @@ def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) ->
     cells = sheet.table[sheet.theirs["right"]].fillna("").str.strip().str.lower()
     sheet.refuse(~cells.isin(["true", "false", ""]).to_numpy(dtype=bool), "right", "expected true, false or nothing")
     sheet.check()
-    wanted = {person.column: _keys(person.name) for person in people}
-    right, answered = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
+    keys_of = {person.column: _keys(person.name) for person in people}
+    right, answered = dict.fromkeys(keys_of, 0), dict.fromkeys(keys_of, 0)
     met: dict[str, str] = {}
     for name, cell in zip(names, cells, strict=True):
-        mine = [column for column, keys in wanted.items() if _plain(str(name)) in keys]
+        mine = [column for column, keys in keys_of.items() if _plain(str(name)) in keys]
         if len(mine) == 1:
             met[mine[0]] = str(name)
             right[mine[0]] += cell == "true"
             answered[mine[0]] += cell != ""
-    if missing := [column for column in wanted if column not in met]:
+    if missing := [column for column in keys_of if column not in met]:
         raise SalignError(f"{answers}: no answers of the person behind the column {missing[0]!r}")
     return dict(
-        zip(wanted, accuracy_weights(list(right.values()), list(answered.values()), classes).tolist(), strict=True)
+        zip(keys_of, accuracy_weights(list(right.values()), list(answered.values()), classes).tolist(), strict=True)
     )
 
 
@@ -260,7 +260,7 @@ def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:
 def _stack(sources: Sequence[Manifest], i: int) -> Tensor:
     """`(A, H, W)` float32: the maps of one image."""
     maps = [read_saliency(source.root / str(source.saliency_path(i)), where=source.where(i)) for source in sources]
-    sizes = sorted({(one.shape[0], one.shape[1]) for one in maps})
+    sizes = sorted({(values.shape[0], values.shape[1]) for values in maps})
     if len(sizes) > 1:
         listed = ", ".join(f"{width} x {height}" for height, width in sizes)
         raise SalignError(f"{sources[0].where(i)}: expected maps of one size, got {listed}")

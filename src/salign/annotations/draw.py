@@ -15,7 +15,7 @@ from salign.maps.shapes import Fixation, scaled
 from salign.maps.tensor_ops import resize
 
 
-def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
+def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
     """One map of all these marks together: the union of areas, or the fixations' Gaussians.
 
     Args:
@@ -30,26 +30,26 @@ def drawn(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None
         SalignError: fixations without a sigma.
     """
     values = np.zeros(size, dtype=np.float32)
-    fitting = [scaled_to(one, size) for one in marks]
-    fixations = [shape for one in fitting for shape in one.shapes if isinstance(shape, Fixation)]
+    fitting = [scaled_to(mark, size) for mark in marks]
+    fixations = [shape for mark in fitting for shape in mark.shapes if isinstance(shape, Fixation)]
     if fixations:
         values = fixation_map(fixations, size, sigma)
-    for one in fitting:
-        areas = [shape for shape in one.shapes if not isinstance(shape, Fixation)]
+    for mark in fitting:
+        areas = [shape for shape in mark.shapes if not isinstance(shape, Fixation)]
         if areas:
             np.maximum(values, rasterize(areas, size), out=values)
-        if one.mask is not None:
-            np.maximum(values, mask_at(one.mask, size), out=values)
+        if mark.mask is not None:
+            np.maximum(values, mask_at(mark.mask, size), out=values)
     return values
 
 
-def scaled_to(one: Annotated, size: tuple[int, int]) -> Annotated:
+def scaled_to(mark: Annotated, size: tuple[int, int]) -> Annotated:
     """The marks in pixels of an image of this size (H, W); a mask is scaled when it is drawn."""
-    given = (1, 1) if one.relative else one.size or size
-    if given == size:
-        return one
-    shapes = tuple(scaled(shape, size[1] / given[1], size[0] / given[0]) for shape in one.shapes)
-    return replace(one, shapes=shapes, size=size, relative=False)
+    own = (1, 1) if mark.relative else mark.size or size
+    if own == size:
+        return mark
+    shapes = tuple(scaled(shape, size[1] / own[1], size[0] / own[0]) for shape in mark.shapes)
+    return replace(mark, shapes=shapes, size=size, relative=False)
 
 
 def mask_at(mask: np.ndarray | Runs | Stored, size: tuple[int, int]) -> np.ndarray:

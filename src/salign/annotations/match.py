@@ -56,10 +56,10 @@ class Images:
         """
         if not folder.is_dir():
             raise SalignError(f"no such folder: {folder}")
-        found = list(image_files(folder, skip=skip))
-        if not found:
+        paths = list(image_files(folder, skip=skip))
+        if not paths:
             raise no_image(folder)
-        return cls(found, by_name=by_name)
+        return cls(paths, by_name=by_name)
 
     def find(self, name: str) -> str:
         """The relative path of the image that a tool calls `name`.
@@ -72,13 +72,15 @@ class Images:
             raise SalignError("expected the name of an image")
         uploaded = _UPLOADED.sub("", last)
         elsewhere: list[str] = []
-        for wanted, given in [(last, folders), (uploaded, [])][: 1 if uploaded == last else 2]:
-            for group in (self._named.get(wanted), self._stems.get(wanted), self._stems.get(stem(wanted))):
-                fitting = [path for path in group or [] if self.by_name or not _contradicts(_parts(path)[:-1], given)]
+        for name_part, folders_there in [(last, folders), (uploaded, [])][: 1 if uploaded == last else 2]:
+            for group in (self._named.get(name_part), self._stems.get(name_part), self._stems.get(stem(name_part))):
+                fitting = [
+                    path for path in group or [] if self.by_name or not _contradicts(_parts(path)[:-1], folders_there)
+                ]
                 if elsewhere:  # the whole name is there, in another folder: another ending needs the same folder
-                    fitting = [path for path in fitting if _shared(_parts(path)[:-1], given)]
+                    fitting = [path for path in fitting if _shared(_parts(path)[:-1], folders_there)]
                 if fitting:
-                    return _nearest(fitting, given)
+                    return _nearest(fitting, folders_there)
                 elsewhere = elsewhere or group or []
         if elsewhere:
             raise SalignError(

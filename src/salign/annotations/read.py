@@ -25,25 +25,27 @@ def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotate
     Raises:
         SalignError: a file is damaged, or a map cannot be read.
     """
-    said: dict[str, list[Entry]] = {}
+    entries_of: dict[str, list[Entry]] = {}
     for entry in read_shapes(shapes) if shapes is not None else ():
         if entry.locates or entry.in_map:
-            said.setdefault(entry.image, []).append(entry)
-    found: list[Annotated] = []
+            entries_of.setdefault(entry.image, []).append(entry)
+    annotated: list[Annotated] = []
     machines = manifest.machine_made
     for i in range(len(manifest)):
         file, path = manifest.saliency_path(i), str(manifest.table["path"].iloc[i])
         if file is None:
             continue
-        label, entries = str(manifest.table["label"].iloc[i]), said.get(manifest.image_id(i), [])
+        label, entries = str(manifest.table["label"].iloc[i]), entries_of.get(manifest.image_id(i), [])
         if entries and not any(entry.in_map for entry in entries):
             size = None
             if any(entry.marks.size is None for entry in entries):
                 size = image_size(manifest.image_path(i), where=manifest.where(i))
-            found += [replace(entry.marks, image=path, size=entry.marks.size or size, label=label) for entry in entries]
+            annotated += [
+                replace(entry.marks, image=path, size=entry.marks.size or size, label=label) for entry in entries
+            ]
             continue
         values = read_saliency(file, where=manifest.where(i, "saliency")).numpy()
         mask = Runs.of(np.asarray(values >= _HALF))
         who = str(manifest.table[PROVENANCE].iat[i]) if machines[i] else None
-        found.append(Annotated(path, mask.size, label, mask=mask if mask.pixels else None, annotator=who))
-    return found
+        annotated.append(Annotated(path, mask.size, label, mask=mask if mask.pixels else None, annotator=who))
+    return annotated

@@ -20,7 +20,7 @@ from salign.maps.shapes import Fixation, Shape, bounds
 
 
 @dataclass
-class Marked:
+class MarkedImage:
     """One image with everybody's marks on it, in its own pixels."""
 
     path: str
@@ -33,10 +33,10 @@ class Marked:
 
 
 @dataclass
-class Settled:
+class Resolution:
     """Images with their marks; what is wrong; and what was scaled."""
 
-    marked: list[Marked]
+    marked: list[MarkedImage]
     faults: list[Fault]
     resized: list[str]
     """Images annotated at another size of the same shape; their marks were scaled."""
@@ -54,7 +54,7 @@ class Naming:
     """Class of images for which the annotations say none (a blank one has no mark with a label)."""
 
 
-def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming: Naming) -> Settled:
+def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming: Naming) -> Resolution:
     """Match, check and name.
 
     Faults are: labels that are not known, names without an image or with several, two names of one image, images that
@@ -69,44 +69,44 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
         naming: how labels become classes.
     """
     faults: list[Fault] = []
-    found: dict[str, Marked] = {}
+    marked: dict[str, MarkedImage] = {}
     names: dict[str, str] = {}
     resized: list[str] = []
-    for name, marks in _by_name(_named(annotated, naming, faults)).items():
-        where = _place(name, marks)
+    for name, marks in _group_by_name(_rename_labels(annotated, naming, faults)).items():
+        where = _describe_image(name, marks)
         try:
-            path = _found(name, marks, images)
+            path = _find_image(name, marks, images)
             if names.setdefault(path, name) != name:
-                found.pop(path, None)
+                marked.pop(path, None)
                 raise SalignError(f"is the image {path}, and so is {names[path]!r}; rename one of the files")
             size = image_size(folder / path, where=path)
-            fitting = [_fitted(one, size) for one in marks]
+            fitting = [_fit_to_image(mark, size) for mark in marks]
             label = _class(path, fitting, naming)
         except (ImageError, SalignError) as error:
             faults.append(Fault(None, where, str(error)))
             continue
-        if any(one.size not in (None, size) for one in marks):
+        if any(mark.size not in (None, size) for mark in marks):
             resized.append(path)
-        kept = [touching for one in fitting if (touching := _touching(one, size, where, faults)) is not None]
-        if not kept:
+        valid = [touching for mark in fitting if (touching := _drop_outside(mark, size, where, faults)) is not None]
+        if not valid:
             continue
-        image = found.setdefault(path, Marked(path, size, label))
-        for one in kept:
-            image.people.setdefault(one.annotator, []).append(one)
-    return Settled([image for _, image in sorted(found.items())], faults, resized)
+        image = marked.setdefault(path, MarkedImage(path, size, label))
+        for mark in valid:
+            image.people.setdefault(mark.annotator, []).append(mark)
+    return Resolution([image for _, image in sorted(marked.items())], faults, resized)
 
 
-def _place(name: str, marks: Sequence[Annotated]) -> str:
+def _describe_image(name: str, marks: Sequence[Annotated]) -> str:
     """The file of annotations, where the image has one of its own, and the name of the image."""
-    sources = {one.source for one in marks}
+    sources = {mark.source for mark in marks}
     source = sources.pop() if len(sources) == 1 else None
     return name if source is None else f"{source}: {name}"
 
 
-def _found(name: str, marks: Sequence[Annotated], images: Images) -> str:
+def _find_image(name: str, marks: Sequence[Annotated], images: Images) -> str:
     """The image that is called `name`, if no file that says so bears the name of another one."""
     path = images.find(name)
-    for source in sorted({one.source for one in marks if one.source is not None}):
+    for source in sorted({mark.source for mark in marks if mark.source is not None}):
         other = _bearing(source, images)
         if other not in (None, path):
             raise SalignError(f"the image that it names is {path}, and its own name is that of {other}; rename one")
@@ -121,95 +121,95 @@ def _bearing(source: str, images: Images) -> str | None:
         return None
 
 
-def _by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
-    found: dict[str, list[Annotated]] = {}
-    for one in annotated:
-        found.setdefault(same_name(one.image).replace("\\", "/").removeprefix("./"), []).append(one)
-    return found
+def _group_by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
+    groups: dict[str, list[Annotated]] = {}
+    for mark in annotated:
+        groups.setdefault(same_name(mark.image).replace("\\", "/").removeprefix("./"), []).append(mark)
+    return groups
 
 
-def _named(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) -> list[Annotated]:
+def _rename_labels(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) -> list[Annotated]:
     """With our labels; marks to leave out are taken away, and the image stays as looked at."""
     if naming.labels is None:
         return list(annotated)
-    kept: list[Annotated] = []
+    renamed: list[Annotated] = []
     strange: dict[str, list[str]] = {}
-    for one in annotated:
-        unknown = {label for label in (one.label, *one.image_labels) if label is not None} - naming.labels.keys()
+    for mark in annotated:
+        unknown = {label for label in (mark.label, *mark.image_labels) if label is not None} - naming.labels.keys()
         if unknown:
             for label in unknown:
-                strange.setdefault(label, []).append(one.image)
+                strange.setdefault(label, []).append(mark.image)
             continue
-        ours = one.label and (naming.labels[one.label] or None)
-        whole = tuple(name for name in map(naming.labels.__getitem__, one.image_labels) if name)
-        bare = replace(one, shapes=(), mask=None) if one.label is not None and ours is None else one
-        kept.append(replace(bare, label=ours, image_labels=whole))
+        ours = mark.label and (naming.labels[mark.label] or None)
+        whole = tuple(name for name in map(naming.labels.__getitem__, mark.image_labels) if name)
+        bare = replace(mark, shapes=(), mask=None) if mark.label is not None and ours is None else mark
+        renamed.append(replace(bare, label=ours, image_labels=whole))
     for name, where in sorted(strange.items()):
         message = f"{len(where)} times, first on {where[0]}; name it ({name}=CLASS), or leave it out ({name}=)"
         faults.append(Fault(None, f"unknown label {name!r}", message))
-    return kept
+    return renamed
 
 
-def _fitted(one: Annotated, size: tuple[int, int]) -> Annotated:
+def _fit_to_image(mark: Annotated, size: tuple[int, int]) -> Annotated:
     """The marks in pixels of an image of this size (H, W)."""
-    if not one.relative and (tiny := next(filter(_is_of_shares, one.shapes), None)) is not None:
-        raise SalignError(f"{_called(tiny)} is within 0 and 1, as shares of width and height are; expected pixels")
-    given = (1, 1) if one.relative else one.size or size
-    if not one.relative and shape_mismatch(given, size):
-        turned = "; the tool saw the picture without its EXIF turn" if given == size[::-1] else ""
+    if not mark.relative and (tiny := next(filter(_is_of_shares, mark.shapes), None)) is not None:
+        raise SalignError(f"{_describe(tiny)} is within 0 and 1, as shares of width and height are; expected pixels")
+    own = (1, 1) if mark.relative else mark.size or size
+    if not mark.relative and shape_mismatch(own, size):
+        turned = "; the tool saw the picture without its EXIF turn" if own == size[::-1] else ""
         raise SalignError(
-            f"annotated at {given[1]} x {given[0]} pixels, and the image is {size[1]} x {size[0]}: not the same shape "
+            f"annotated at {own[1]} x {own[0]} pixels, and the image is {size[1]} x {size[0]}: not the same shape "
             f"(1 % is allowed){turned}"
         )
-    return scaled_to(one, size)
+    return scaled_to(mark, size)
 
 
 def _is_of_shares(shape: Shape) -> bool:
     return not isinstance(shape, Fixation) and all(0 <= number <= 1 for number in bounds(shape))
 
 
-def _touching(one: Annotated, size: tuple[int, int], name: str, faults: list[Fault]) -> Annotated | None:
+def _drop_outside(mark: Annotated, size: tuple[int, int], name: str, faults: list[Fault]) -> Annotated | None:
     """Without the marks that cover no pixel of the image, which are faults; None where only such were there."""
-    missed = [shape for shape in one.shapes if not _touches(shape, size)]
+    missed = [shape for shape in mark.shapes if not _touches(shape, size)]
     for shape in missed:
         x0, y0, x1, y1 = bounds(shape)
         within = x0 < size[1] and y0 < size[0] and x1 > 0 and y1 > 0
         why = "is too thin: it holds the centre of no pixel" if within else "lies outside"
-        faults.append(Fault(None, name, f"{_called(shape)} {why}; the image has {size[1]} x {size[0]} pixels"))
-    looked = [shape for shape in one.shapes if isinstance(shape, Fixation)]
+        faults.append(Fault(None, name, f"{_describe(shape)} {why}; the image has {size[1]} x {size[0]} pixels"))
+    looked = [shape for shape in mark.shapes if isinstance(shape, Fixation)]
     unseen = looked and not any(0 <= at.x < size[1] and 0 <= at.y < size[0] and at.duration > 0 for at in looked)
-    empty = isinstance(one.mask, Runs) and not mask_at(one.mask, size).any()
+    empty = isinstance(mark.mask, Runs) and not mask_at(mark.mask, size).any()
     if unseen:
         faults.append(Fault(None, name, f"none of {len(looked)} fixations is on the image for any time"))
     if empty:
         faults.append(Fault(None, name, f"a mask holds no pixel of the image, which has {size[1]} x {size[0]}"))
-    kept = tuple(shape for shape in one.shapes if shape not in missed)
-    return None if unseen or empty or (missed and not kept) else replace(one, shapes=kept) if missed else one
+    shapes = tuple(shape for shape in mark.shapes if shape not in missed)
+    return None if unseen or empty or (missed and not shapes) else replace(mark, shapes=shapes) if missed else mark
 
 
 def _touches(shape: Shape, size: tuple[int, int]) -> bool:
     return isinstance(shape, Fixation) or shape.erase or covers(shape, size)
 
 
-def _called(shape: Shape) -> str:
+def _describe(shape: Shape) -> str:
     x0, y0, x1, y1 = bounds(shape)
     return f"the {type(shape).__name__.lower()} from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g})"
 
 
 def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
-    whole = sorted({name for one in marks for name in one.image_labels})
-    said = whole or sorted({one.label for one in marks if one.label})
+    whole = sorted({name for mark in marks for name in mark.image_labels})
+    labels = whole or sorted({mark.label for mark in marks if mark.label})
     if naming.classes is not None:
         known, own = set(naming.classes.values()), naming.classes[path]
-        other = [label for label in said if label in known and label not in names_in(own)]
+        other = [label for label in labels if label in known and label not in names_in(own)]
         if other:
             raise SalignError(f"annotated as {', '.join(map(repr, other))}, and its class is {own!r}")
         return own
-    if len(said) > 1:
+    if len(labels) > 1:
         raise SalignError(
-            f"has the labels {', '.join(said)}: which is its class? Map them to one, leave some out, or take the "
+            f"has the labels {', '.join(labels)}: which is its class? Map them to one, leave some out, or take the "
             "classes from a manifest or from folders"
         )
-    if not said and naming.default is None:
+    if not labels and naming.default is None:
         raise SalignError("no label says its class: take classes from a manifest or from folders, or give a default")
-    return said[0] if said else str(naming.default)
+    return labels[0] if labels else str(naming.default)

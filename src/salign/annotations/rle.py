@@ -119,6 +119,6 @@ def run_counts(values: Sequence[object]) -> np.ndarray:
     """
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PIXELS:
-            shown = repr(value)[:40] if not isinstance(value, int) else "one out of range"
-            raise SalignError(f"run lengths are whole numbers from 0 to {MAX_PIXELS:,}; got {shown}")
+            text = repr(value)[:40] if not isinstance(value, int) else "one out of range"
+            raise SalignError(f"run lengths are whole numbers from 0 to {MAX_PIXELS:,}; got {text}")
     return np.array(values, dtype=np.int64)

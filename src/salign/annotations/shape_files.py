@@ -48,11 +48,11 @@ def shapes_file(manifest: Path) -> Path:
     return manifest.with_name("shapes.json" if manifest.stem == "manifest" else f"{manifest.stem}-shapes.json")
 
 
-def entry_line(image: str, one: Annotated, **more: object) -> str:
+def entry_line(image: str, mark: Annotated, **more: object) -> str:
     """One entry as it stands in the file: the marks of one annotator on an image, and further keys of `KEYS`."""
-    height, width = one.size or (None, None)
-    shapes = [shape_to_json(shape) for shape in one.shapes]
-    own = {"image": image, "path": one.image, "width": width, "height": height, "annotator": one.annotator}
+    height, width = mark.size or (None, None)
+    shapes = [shape_to_json(shape) for shape in mark.shapes]
+    own = {"image": image, "path": mark.image, "width": width, "height": height, "annotator": mark.annotator}
     return _line({**own, "shapes": shapes, **more})
 
 
@@ -125,10 +125,10 @@ def _sides(entry: Field) -> dict[str, int | None]:
     """Height and width; an import of version 0.1 said `"size": [height, width]`."""
     if (size := entry.get("size")) is not None:
         sides = size.each()
-        said: tuple[int, int] | None = size_of(*sides) if len(sides) == 2 else size.fail("[height, width]")
+        pair: tuple[int, int] | None = size_of(*sides) if len(sides) == 2 else size.fail("[height, width]")
     else:
-        said = read_size(entry.get("height"), entry.get("width"))
-    height, width = said or (None, None)
+        pair = read_size(entry.get("height"), entry.get("width"))
+    height, width = pair or (None, None)
     return {"height": height, "width": width}
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.match import Images
-from salign.annotations.resolve import Marked, Naming, settle
+from salign.annotations.resolve import MarkedImage, Naming, settle
 from salign.annotations.shape_files import entry_line, merge_shapes, shapes_file
 from salign.data.manifest import CONFIDENCE, MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError
 from salign.data.manifest.derive import moved
@@ -59,7 +59,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportResult:
     """What an import wrote."""
 
     path: Path
@@ -87,7 +87,7 @@ def write_annotated(
     annotator: str | None = None,
     by_name: bool = False,
     faults: Sequence[Fault] = (),
-) -> Brought:
+) -> ImportResult:
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
     An image with an annotation that marks nothing gets a blank map; one that no annotation names gets none. Marks of
@@ -110,23 +110,23 @@ def write_annotated(
         SalignError: an option that cannot be, or a manifest is in the way.
     """
     output, naming = output or Output(), naming or Naming()
-    top, place, root = _places(images, output, base)
+    top, folder, root = _places(images, output, base)
     target = Path(output.target).resolve() if output.target is not None else root / "manifest.csv"
     if target.exists() and not output.overwrite:
         raise SalignError(
             f"{target} is there: merge into it (--manifest), have it replaced (--overwrite), or choose another --out"
         )
     check_output(target)
-    check_output(place / "maps", folder=True)
+    check_output(folder / "maps", folder=True)
     if base is None:
-        listed = Images.below(top, skip=(place / "maps", place / "annotators"), by_name=by_name)
+        listed = Images.below(top, skip=(folder / "maps", folder / "annotators"), by_name=by_name)
     else:
         naming = replace(naming, classes=dict(zip(base.table["path"], map(str, base.table["label"]), strict=True)))
         within = top if images is None else Path(images).resolve()
         inside = (path for path in base.table["path"] if (top / path).resolve().is_relative_to(within))
         listed = Images(inside, by_name=by_name)
-    signed = [one if one.annotator or annotator is None else replace(one, annotator=annotator) for one in annotated]
-    if output.sigma is None and any(_needs_sigma(one) for one in signed):
+    signed = [mark if mark.annotator or annotator is None else replace(mark, annotator=annotator) for mark in annotated]
+    if output.sigma is None and any(_needs_sigma(mark) for mark in signed):
         raise SalignError("fixations become maps by a Gaussian: give its sigma in pixels of the image (--sigma)")
     settled = settle(signed, listed, top, naming)
     wrong = (*faults, *settled.faults)
@@ -139,7 +139,7 @@ def write_annotated(
     columns = [] if base is None else [str(name) for name in base.table]
     parts = parts_of_people(sorted(people, key=lambda who: who or ""), columns)
     own = parts if several or output.combine == "each" else {}
-    writer = _Writer(top, place, root, output, listed.paths, own, columns)
+    writer = _Writer(top, folder, root, output, listed.paths, own, columns)
     cells = {writer.below_root(image.path): writer.cells(image) for image in settled.marked}
     old = [writer.row(image) for image in settled.marked] if base is None else _rows(base, root)
     table = pd.DataFrame([row for each in old for row in _filled(each, cells)]).fillna("")
@@ -150,7 +150,7 @@ def write_annotated(
     merge_shapes(shapes_file(target), lines, keep=base is not None)
     manifest.write(target)
     unnamed = tuple(path for path in listed.paths if writer.below_root(path) not in ids)
-    return Brought(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
+    return ImportResult(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
 
 
 def _places(images: Path | str | None, output: Output, base: Manifest | None) -> tuple[Path, Path, Path]:
@@ -163,30 +163,30 @@ def _places(images: Path | str | None, output: Output, base: Manifest | None) ->
         top = Path(images).resolve()
     else:
         raise SalignError("give the folder of the images (--images), or a manifest that lists them (--manifest)")
-    place = Path(output.out).resolve() if output.out is not None else top if base is not None else top.parent
-    return top, place, Path(commonpath([top, place]))
+    folder = Path(output.out).resolve() if output.out is not None else top if base is not None else top.parent
+    return top, folder, Path(commonpath([top, folder]))
 
 
-def _lines(name: str, image: Marked) -> list[str]:
+def _lines(name: str, image: MarkedImage) -> list[str]:
     """The entries of an image in the file of shapes; none where a mask is among its marks: the map is all there is."""
-    marks = [one for ones in image.people.values() for one in ones]
-    if any(one.mask is not None for one in marks):
+    marks = [mark for ones in image.people.values() for mark in ones]
+    if any(mark.mask is not None for mark in marks):
         return []
     return [
         entry_line(
             name,
-            replace(one, image=image.path, size=image.size),
+            replace(mark, image=image.path, size=image.size),
             answer=image.label,
-            label=one.label,
-            blank=not one.shapes,
+            label=mark.label,
+            blank=not mark.shapes,
             skipped=None,
         )
-        for one in marks
+        for mark in marks
     ]
 
 
-def _needs_sigma(one: Annotated) -> bool:
-    return any(isinstance(shape, Fixation) and shape.spread is None for shape in one.shapes)
+def _needs_sigma(mark: Annotated) -> bool:
+    return any(isinstance(shape, Fixation) and shape.spread is None for shape in mark.shapes)
 
 
 def _rows(base: Manifest, root: Path) -> list[Row]:
@@ -210,7 +210,7 @@ class _Writer:
     def __init__(
         self,
         top: Path,
-        place: Path,
+        folder: Path,
         root: Path,
         output: Output,
         paths: Sequence[str],
@@ -221,7 +221,7 @@ class _Writer:
 
         `columns` are those that the manifest has already.
         """
-        self.place, self.root, self.output, self.parts, self.columns = place, root, output, parts, columns
+        self.folder, self.root, self.output, self.parts, self.columns = folder, root, output, parts, columns
         self.top = top
         self.layout = folder_layout(paths)
         if output.split is not None and self.layout.split is not None:
@@ -238,7 +238,7 @@ class _Writer:
         """The path without its suffix, where no other image has the same."""
         return normpath(self.names[path])
 
-    def row(self, image: Marked) -> Row:
+    def row(self, image: MarkedImage) -> Row:
         split = self.layout.split_of(image.path) or self.output.split or "train"
         return {
             "id": self.name(image.path),
@@ -248,13 +248,13 @@ class _Writer:
             "saliency": "",
         }
 
-    def cells(self, image: Marked) -> list[Row]:
+    def cells(self, image: MarkedImage) -> list[Row]:
         """Write the maps of an image; what its row gets (its rows, for `each`)."""
         size, sigma, name = image.size, self.output.sigma, self.name(image.path)
-        own = {who: drawn(marks, size, sigma) for who, marks in image.people.items() if who in self.parts}
-        files = {who: self._write(f"annotators/{self.parts[who]}/{name}.png", one) for who, one in own.items()}
+        own = {who: draw_marks(marks, size, sigma) for who, marks in image.people.items() if who in self.parts}
+        files = {who: self._write(f"annotators/{self.parts[who]}/{name}.png", values) for who, values in own.items()}
         if self.output.combine == "each":
-            self.blank += not any(one.any() for one in own.values())
+            self.blank += not any(values.any() for values in own.values())
             return [
                 {
                     "saliency": file,
@@ -267,7 +267,7 @@ class _Writer:
         if own and self.output.combine != "union":
             whole = aggregate(torch.from_numpy(np.stack(list(own.values()))), self.output.combine).numpy()
         else:
-            whole = drawn([one for marks in image.people.values() for one in marks], size, sigma)
+            whole = draw_marks([values for marks in image.people.values() for values in marks], size, sigma)
         self.blank += not whole.any()
         row: Row = {"saliency": self._write(f"maps/{name}.png", whole), PROVENANCE: _provenance(image, image.people)}
         for who, file in files.items():
@@ -278,11 +278,11 @@ class _Writer:
         return [row]
 
     def _write(self, name: str, values: np.ndarray) -> str:
-        return write_map(self.place / name, values).relative_to(self.root).as_posix()
+        return write_map(self.folder / name, values).relative_to(self.root).as_posix()
 
 
-def _provenance(image: Marked, people: Iterable[str | None]) -> str:
+def _provenance(image: MarkedImage, people: Iterable[str | None]) -> str:
     """Whose a map of these people is; of nameless ones, gaze is a person's, and areas may be of anybody."""
     makers = list(people)
-    looked = any(isinstance(shape, Fixation) for who in makers for one in image.people[who] for shape in one.shapes)
+    looked = any(isinstance(shape, Fixation) for who in makers for mark in image.people[who] for shape in mark.shapes)
     return provenance_of(makers, f"{PERSON}{UNKNOWN}" if looked else MASK)

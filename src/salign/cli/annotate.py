@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from salign.annotate.collection import Collection
-    from salign.annotate.web.run import Place
+    from salign.annotate.web.run import Address
     from salign.data.manifest import Manifest
 
 
@@ -102,12 +102,12 @@ def annotate(
         _export(opened(), export, into)
         return
     from salign.annotate.records import read_name
-    from salign.annotate.web.run import Place, listen
+    from salign.annotate.web.run import Address, listen
 
-    place, names = Place(host, public), [read_name(name) for name in annotator or []]
+    address, names = Address(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
     with listen(host, port) as listening:  # every option is looked at before the study is begun or changed
-        _serve(again, opened(), place, listening, names, browser)
+        _serve(again, opened(), address, listening, names, browser)
 
 
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
@@ -129,7 +129,7 @@ def _tell_folders(collection: Collection) -> None:
 
 
 def _serve(
-    again: str, collection: Collection, place: Place, listening: socket, names: list[str], browser: bool
+    again: str, collection: Collection, address: Address, listening: socket, names: list[str], browser: bool
 ) -> None:
     import logging
     import webbrowser
@@ -141,13 +141,13 @@ def _serve(
         first = "; ".join(list(broken.values())[:3])
         typer.echo(f"left out until they are mended, {len(broken)} files that cannot be read: {first}")
     typer.echo(f"{len(collection.units)} to annotate; answers: {', '.join(collection.classes) or 'none, only marks'}")
-    addresses = links(collection, listening, place, names)
-    for who, address in addresses:
-        typer.echo(f"{who}: {address}")
+    urls = links(collection, listening, address, names)
+    for who, url in urls:
+        typer.echo(f"{who}: {url}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
-    if browser and place.is_open(collection):  # elsewhere a link would stand in the list of processes
-        webbrowser.open(addresses[-1][1])
-    run(collection, listening, place)
+    if browser and address.is_open(collection):  # elsewhere a link would stand in the list of processes
+        webbrowser.open(urls[-1][1])
+    run(collection, listening, address)
     into = " (and --into the manifest that the drafts come from)" if collection.study.mode == "review" else ""
     typer.echo(f"stopped. Next: {again} --export DIR{into}, or the same command to go on")
 
@@ -155,7 +155,7 @@ def _serve(
 def _export(collection: Collection, out: Path, into: Path | None) -> None:
     from salign.annotate.answers import answers_of
     from salign.annotate.export import export_to, write_differing
-    from salign.annotate.reviewed import reviewed
+    from salign.annotate.reviewed import summarise_review
     from salign.data.manifest.root import root_option
 
     done = export_to(collection, out)
@@ -182,7 +182,7 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
             f"answered otherwise than labelled: {len(differing)} images, first {differing[0]}; all are in "
             f"{out / 'differing.csv'}. Labels stay as they were, answers stand in the column answer"
         )
-    for sentence in reviewed(collection, answers).sentences(collection.study.enough):
+    for sentence in summarise_review(collection, answers).sentences(collection.study.enough):
         typer.echo(sentence)
     apart = root_option(manifest, root)
     use = f"data.manifest={manifest}" + apart.replace(" --root ", " and data.root=")

@@ -11,7 +11,7 @@ from salign.cli import maps_combine
 from salign.cli.show import coverage_table, pairs
 
 if TYPE_CHECKING:
-    from salign.annotations.write import Brought
+    from salign.annotations.write import ImportResult
     from salign.data.manifest import Manifest
 
 app = typer.Typer(
@@ -289,7 +289,7 @@ def _value(key: str, text: str) -> Any:
         raise SalignError(f"--gaze {key}={text}: expected {forms.get(key, 'a number')}") from error
 
 
-def _report(brought: Brought) -> None:
+def _report(brought: ImportResult) -> None:
     from salign.data.manifest.root import root_option
 
     for fault in brought.left_out:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from salign.checks import tensors
 from salign.evaluate.agreement import Metric, metric_of
-from salign.moved import moved_names
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
 
 
 def against_annotators(model: Tensor, humans: Tensor, metric: str | Metric) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,10 +17,6 @@ from scipy import stats
 from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
-from salign.moved import moved_names
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
 
 FLIPS = 2**14
 """The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""

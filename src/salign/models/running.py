@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from salign.moved import moved_names
-
-if not TYPE_CHECKING:
-    __getattr__ = moved_names(__name__)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def free_port() -> int:
 def test_the_command_serves_this_machine_stops_and_goes_on(tmp_path):
     folder = write_images(tmp_path / "photos", 3)
     server = Running(folder, "--class", "cat", "--class", "dog", "--question", "Cat?", "--port", 0)
-    assert server.said[0] == "3 to annotate; answers: cat, dog"
+    assert server.annotation[0] == "3 to annotate; answers: cat, dog"
     assert set(server.links) == {"owner", "annotators"}
     with client(server.port) as page:
         assert page.get("/").status_code == 200

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mutations import survive
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.arrays import read_arrays
 from salign.annotations.formats.notes import Notes
@@ -23,7 +23,7 @@ MASK = SOFT[0] > 0.5
 
 
 def as_drawn(found, size=(7, 9)):
-    return {(one.image, one.annotator): drawn([one], size) for one in found}
+    return {(one.image, one.annotator): draw_marks([one], size) for one in found}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_yes_or_no_maps_are_kept_small(tmp_path):
     np.save(tmp_path / "a.npy", checked)
     found = read_arrays(tmp_path)
     assert not isinstance(found[0].mask, Runs)
-    np.testing.assert_array_equal(drawn(found, (200, 200)), checked)
+    np.testing.assert_array_equal(draw_marks(found, (200, 200)), checked)
 
 
 def test_a_stack_with_ids(tmp_path):
@@ -190,7 +190,7 @@ def test_a_stack_of_any_size_is_read_map_by_map(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 60e6
     tracemalloc.stop()
     assert [one.image for one in found if one.mask is not None] == ["image 7"]
-    assert drawn([found[7]], (1000, 1000)).sum() == 0.25 * 500_000
+    assert draw_marks([found[7]], (1000, 1000)).sum() == 0.25 * 500_000
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_other_mistakes(tmp_path):
 
 def check(found):
     for one in found:
-        values = drawn([one], one.size)
+        values = draw_marks([one], one.size)
         assert 0 <= values.min() <= values.max() <= 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from annotation_samples import SAMPLE_MASK, box_pixels, polygon_area
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.maps.shapes import Box, Polygon, Stroke
 from tool_files import (
     BOX,
@@ -25,7 +25,7 @@ def test_cvat(read_sample):
     assert polygon == Polygon(((30.5, 5), (50, 5.25), (50, 30)))
     assert plain == Box(20, 30, 25, 35)
     expected = box_pixels(33, 29, 37, 39)  # 10 x 4 about (35, 34), turned by a quarter
-    assert np.array_equal(drawn([Annotated("", shapes=(turned,))], (40, 60)) > 0, expected)
+    assert np.array_equal(draw_marks([Annotated("", shapes=(turned,))], (40, 60)) > 0, expected)
     assert polygon_area(ellipse.points) == pytest.approx(math.pi * 6 * 3, rel=1e-9)
     far = max(ellipse.points, key=lambda point: math.dist(point, (10, 30)))
     assert math.dist(far, (10, 30)) == pytest.approx(6, rel=1e-3)

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.coco import write_coco
 from salign.annotations.rle import Runs
@@ -59,7 +59,7 @@ def again(name, annotated, target):
 
 
 def pixels(annotated, name):
-    return drawn([one for one in annotated if name in one.image], SIZE) > 0
+    return draw_marks([one for one in annotated if name in one.image], SIZE) > 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -144,7 +144,7 @@ def test_pycocotools_reads_what_is_written(tmp_path_factory, shapes, mask):
         for image, one in zip(coco.loadImgs(sorted(coco.imgs)), annotated, strict=True):
             found = coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]]))
             theirs = np.any([coco.annToMask(each) for each in found], axis=0)
-            expected = drawn([one], SIZE) > 0
+            expected = draw_marks([one], SIZE) > 0
             assert np.array_equal(theirs, expected)
             assert found[0]["area"] == expected.sum()
             rows, columns = np.flatnonzero(expected.any(1)), np.flatnonzero(expected.any(0))

@@ -10,7 +10,7 @@ import pytest
 from annotation_samples import SAMPLE_MASK, box_pixels, polygon_area
 from references.rle import packed
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.maps.shapes import Box, Polygon, Stroke
 from tool_files import (
     RECTANGLE,
@@ -29,7 +29,7 @@ def test_label_studio(read_sample):
     polygon, turned, ellipse = next(one.shapes for one in found if one.label == "lesion" and one.shapes)
     assert polygon == Polygon(((30, 5), (48, 5), (48, 30)))
     expected = box_pixels(22, 20, 30, 26)  # 6 x 8 with its corner at (30, 20), turned clockwise by a quarter about it
-    assert np.array_equal(drawn([Annotated("", shapes=(turned,))], (40, 60)) > 0, expected)
+    assert np.array_equal(draw_marks([Annotated("", shapes=(turned,))], (40, 60)) > 0, expected)
     assert polygon_area(ellipse.points) == pytest.approx(math.pi * 6 * 3, rel=1e-9)
     assert [np.array_equal(one.mask.decode(), SAMPLE_MASK) for one in found if one.mask is not None] == [True]
     assert [one.shapes for one in found if one.label == "vessel"] == [(Stroke(((54, 20),), (3,)), Box(0, 0, 3, 2))]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mutations import survive
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.mask_folder import read_masks
 from salign.annotations.formats.notes import Notes
@@ -45,8 +45,8 @@ def test_masks_grey_maps_and_blank_ones(save):
     assert isinstance(found["a"].mask, Runs)
     assert all(one.size == (12, 20) and one.annotator is None for one in found.values())
     np.testing.assert_array_equal(found["a"].mask.decode(), MASK > 0)
-    np.testing.assert_allclose(drawn([found["b"]], (12, 20)), GREY / 255, atol=1e-6)
-    np.testing.assert_allclose(drawn([found["sub/c"]], (12, 20)), GREY / 255, atol=1e-6)
+    np.testing.assert_allclose(draw_marks([found["b"]], (12, 20)), GREY / 255, atol=1e-6)
+    np.testing.assert_allclose(draw_marks([found["sub/c"]], (12, 20)), GREY / 255, atol=1e-6)
     assert found["d"].mask is None
 
 
@@ -149,7 +149,7 @@ def test_damaged_masks(tmp_path):
 
     def check(found):
         (one,) = found
-        values = drawn(found, one.size)
+        values = draw_marks(found, one.size)
         assert 0 <= values.min() <= values.max() <= 1
 
     assert survive(folder / "a.png", good, lambda _: read_masks(folder), check) > 0

@@ -25,10 +25,10 @@ def caller(request: Request) -> int | str | None:
     Raises:
         Refusal: the token is forged or malformed.
     """
-    given = request.headers.get("authorization")
-    if given is None:
+    header = request.headers.get("authorization")
+    if header is None:
         return None
-    who = bearer_of(request.app.state.collection.secret, given)
+    who = bearer_of(request.app.state.collection.secret, header)
     if who is None:
         raise Refusal(401, "this link is not valid; ask for a new one")
     return who

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from salign.annotate import access
-from salign.annotate.seldom import Seldom
+from salign.annotate.limited_log import LimitedLog
 from salign.annotate.study import Limits
 
 log = logging.getLogger("salign.annotate")
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 _ONCE = (b"host", b"authorization", b"origin", b"content-length", b"x-salign", b"x-salign-study")
-_SELDOM, _LINES = Seldom(log), access.Rates(1.0, 1000)
+_LIMITED, _LINES = LimitedLog(log), access.Rates(1.0, 1000)
 SESSION = "/api/session"
 """What a page asks first: which study this is."""
 _LITTLE = 10_000  # bytes that somebody may send who has no token, or that of an invite: a name
@@ -79,10 +79,10 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                given = {name for name, _ in message["headers"]}
+                names = {name for name, _ in message["headers"]}
                 fixed = access.HEADERS | ({"cache-control": "no-store"} if _of_api(scope) else {})
                 added = [(name.encode(), value.encode()) for name, value in fixed.items()]
-                message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in given)]
+                message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in names)]
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -103,8 +103,8 @@ class Guard:
                 await _reply(Refusal(500, "the server failed; what was not acknowledged is not stored"), guarded_send)
 
     def _check(self, scope: Message, headers: dict[str, str], who: int | str | None) -> None:
-        given = [name for name, _ in scope["headers"]]
-        if any(given.count(name) > 1 for name in _ONCE):  # else one part of the server reads this one, another that
+        names = [name for name, _ in scope["headers"]]
+        if any(names.count(name) > 1 for name in _ONCE):  # else one part of the server reads this one, another that
             raise Refusal(400, "a header that counts came twice")
         host = headers.get("host", "")
         if not access.host_allowed(host, local_only=self._local_only, names=self._names):
@@ -148,11 +148,11 @@ class Guard:
 
 def refused(scope: Message, refusal: Refusal) -> None:
     """Write one line about a refused request; tokens and bodies are not in it. Of a flood only a part is written."""
-    said = (scope["method"], scope["path"][:200], _client(scope), refusal.status, refusal)
+    details = (scope["method"], scope["path"][:200], _client(scope), refusal.status, refusal)
     if _LINES.wait(""):
-        _SELDOM.warning("flood", "refused: more requests than can be listed; now %s %r from %s: %d %s", *said)
+        _LIMITED.warning("flood", "refused: more requests than can be listed; now %s %r from %s: %d %s", *details)
     else:
-        log.warning("refused: %s %r from %s: %d %s", *said)
+        log.warning("refused: %s %r from %s: %d %s", *details)
 
 
 def _client(scope: Message) -> str:
@@ -164,13 +164,13 @@ def _of_api(scope: Message) -> bool:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    given = False
+    done = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal done
+        if done:
             return await receive()
-        given = True
+        done = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

@@ -45,11 +45,11 @@ coco.json        the same for tools that read COCO
 def add_owner_routes(app: FastAPI, collection: Collection) -> None:
     """Add `/api/owner/...` to the application."""
     router, summary = APIRouter(prefix="/api/owner", dependencies=[Depends(owner)]), Summary(collection)
-    one, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # so that no thread that saves is taken up
+    limiter, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # so that no thread that saves is taken up
 
     @router.get("/summary")
     async def summarised(request: Request) -> dict[str, Any]:
-        return await run_sync(summary.get, limiter=one)
+        return await run_sync(summary.get, limiter=limiter)
 
     @router.post("/export")
     def exported(request: Request, body: Body) -> Response:
@@ -62,13 +62,13 @@ def add_owner_routes(app: FastAPI, collection: Collection) -> None:
 
         async def pieces() -> AsyncIterator[bytes]:
             async with turn:
-                made = zipped(collection, aggregate)
+                archive = zipped(collection, aggregate)
                 try:
-                    while (piece := await run_sync(next, made, None, limiter=one)) is not None:
+                    while (piece := await run_sync(next, archive, None, limiter=limiter)) is not None:
                         yield piece
                 finally:
                     with CancelScope(shield=True):
-                        await run_sync(made.close, limiter=one)
+                        await run_sync(archive.close, limiter=limiter)
 
         return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
 
@@ -89,8 +89,8 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        taken, self._parts = b"".join(self._parts), []
-        return taken
+        content, self._parts = b"".join(self._parts), []
+        return content
 
 
 def zipped(collection: Collection, aggregate: str | None = None) -> Generator[bytes]:

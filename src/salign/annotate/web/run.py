@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from salign.annotate import access
 from salign.annotate.collection import Collection
-from salign.annotate.seldom import Seldom
+from salign.annotate.limited_log import LimitedLog
 from salign.annotate.web.server import create_app
 from salign.errors import SalignError
 
@@ -27,7 +27,7 @@ _AT_ONCE = 64
 """Connections taken in one go, and that wait to be taken; each needs an open file before it can be closed."""
 
 _log = logging.getLogger("salign.annotate")
-_SELDOM = Seldom(_log)
+_LIMITED = LimitedLog(_log)
 
 
 class ImpatientProtocol(H11Protocol):
@@ -46,7 +46,7 @@ class ImpatientProtocol(H11Protocol):
         """Begin to wait."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
-            _SELDOM.warning("full", "refused: more than %d connections; those that wait longest are closed", self.most)
+            _LIMITED.warning("full", "refused: more than %d connections; those that wait longest are closed", self.most)
             (self._one_too_many() or self).transport.abort()
         self._wait()
 
@@ -70,17 +70,20 @@ class ImpatientProtocol(H11Protocol):
     def _one_too_many(self) -> ImpatientProtocol | None:
         """The connection that can best be spared: no request of it is being answered, and its headers are not there."""
         idle = [
-            one
-            for one in self.connections
-            if isinstance(one, ImpatientProtocol)
-            and one is not self
-            and one.conn.their_state is h11.IDLE
-            and not one.transport.is_closing()
+            connection
+            for connection in self.connections
+            if isinstance(connection, ImpatientProtocol)
+            and connection is not self
+            and connection.conn.their_state is h11.IDLE
+            and not connection.transport.is_closing()
         ]
         if not idle:
             return None
-        crowd = Counter(one._address for one in idle).most_common(1)[0][0]
-        return min((one for one in idle if one._address == crowd), key=lambda one: (one.cycle is not None, one._begun))
+        crowd = Counter(connection._address for connection in idle).most_common(1)[0][0]
+        return min(
+            (connection for connection in idle if connection._address == crowd),
+            key=lambda connection: (connection.cycle is not None, connection._begun),
+        )
 
     def _wait(self) -> None:
         self._begun = self.loop.time()
@@ -93,7 +96,7 @@ class ImpatientProtocol(H11Protocol):
 
     def _give_up(self) -> None:
         client = self.client[0] if self.client else "unknown"
-        _SELDOM.warning("slow", "refused: a request from %s whose headers took longer than %g s", client, self.seconds)
+        _LIMITED.warning("slow", "refused: a request from %s whose headers took longer than %g s", client, self.seconds)
         self.transport.abort()
 
 
@@ -119,7 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @dataclass(frozen=True)
-class Place:
+class Address:
     """Where a server is reached."""
 
     host: str = "127.0.0.1"
@@ -151,24 +154,26 @@ class Place:
         """Beginning of all links."""
         if self.public is not None:
             return self.public.rstrip("/")
-        shown = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+        host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def _public_host(self) -> str:
         return (self.public or "").partition("://")[2].rstrip("/")
 
 
-def links(collection: Collection, listening: socket.socket, place: Place, names: list[str]) -> list[tuple[str, str]]:
+def links(
+    collection: Collection, listening: socket.socket, address: Address, names: list[str]
+) -> list[tuple[str, str]]:
     """Who opens which address: those of the annotators named, the owner's, and where no link is needed the page's."""
-    base = place.base(listening.getsockname()[1])
-    found = []
+    base = address.base(listening.getsockname()[1])
+    pairs = []
     for name in names:
         token = access.token_of(collection.secret, collection.store.add_person(name).id)
-        found.append((name, f"{base}/#token={token}"))
-    if place.is_open(collection):
-        return [*found, ("owner", f"{base}/owner"), ("annotators", f"{base}/")]
-    return [*found, ("owner", f"{base}/owner#token={access.token_of(collection.secret, access.OWNER)}")]
+        pairs.append((name, f"{base}/#token={token}"))
+    if address.is_open(collection):
+        return [*pairs, ("owner", f"{base}/owner"), ("annotators", f"{base}/")]
+    return [*pairs, ("owner", f"{base}/owner#token={access.token_of(collection.secret, access.OWNER)}")]
 
 
 def most_connections() -> int:
@@ -178,9 +183,9 @@ def most_connections() -> int:
     except ImportError:  # Windows, which has no such limit
         return MOST_CONNECTIONS
     allowed, ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + _SPARE
-    if resource.RLIM_INFINITY != allowed < wanted:
-        raised = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
+    needed = MOST_CONNECTIONS + _SPARE
+    if resource.RLIM_INFINITY != allowed < needed:
+        raised = needed if ceiling == resource.RLIM_INFINITY else min(needed, ceiling)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, ceiling))
         allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -188,9 +193,9 @@ def most_connections() -> int:
     return MOST_CONNECTIONS
 
 
-def run(collection: Collection, listening: socket.socket, place: Place) -> None:
+def run(collection: Collection, listening: socket.socket, address: Address) -> None:
     """Serve until Ctrl-C."""
-    app = create_app(collection, open_mode=place.is_open(collection), names=place.names)
+    app = create_app(collection, open_mode=address.is_open(collection), names=address.names)
     limits = {"seconds": collection.study.limits.seconds, "most": most_connections()}
     protocol = type("Protocol", (ImpatientProtocol,), limits)
     config = uvicorn.Config(

@@ -64,8 +64,8 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
 class _Files(StaticFiles):
     """The page's own files: a browser asks each time whether it has the latest."""
 
-    def file_response(self, *given: Any, **more: Any) -> Response:
-        reply = super().file_response(*given, **more)
+    def file_response(self, *positional: Any, **more: Any) -> Response:
+        reply = super().file_response(*positional, **more)
         reply.headers.update(_FRESH)
         return reply
 
@@ -178,13 +178,13 @@ def _add_pictures(app: FastAPI) -> None:
         study: Collection = request.app.state.collection
         width, low, high = (_number(request, key) for key in ("w", "low", "high"))
         window = (low if low is not None else 0.0, high if high is not None else 1.0)
-        asked = None if low is None and high is None else window
+        chosen_window = None if low is None and high is None else window
         path = study.picture(name)
 
-        def made() -> Encoded:
-            return study.broken.show(path, lambda file: study.cache.image(file, int(width or 1024), asked))
+        def read() -> Encoded:
+            return study.broken.show(path, lambda file: study.cache.image(file, int(width or 1024), chosen_window))
 
-        return _encoded(request, await run_sync(made, limiter=threads))
+        return _encoded(request, await run_sync(read, limiter=threads))
 
     @app.get("/api/map/{reference}")
     async def heat_map(request: Request, person: Annotator, reference: str) -> Response:
@@ -192,10 +192,10 @@ def _add_pictures(app: FastAPI) -> None:
         width = _number(request, "w")
         path = study.heat_map(reference)
 
-        def made() -> Encoded:
+        def read() -> Encoded:
             return study.broken.show(path, lambda file: study.cache.map(file, int(width or 1024)))
 
-        return _encoded(request, await run_sync(made, limiter=threads))
+        return _encoded(request, await run_sync(read, limiter=threads))
 
 
 def _number(request: Request, key: str) -> float | None:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.formats.fields import printable, read_text, shown
+from salign.annotations.formats.fields import printable, quote, read_text
 from salign.annotations.formats.notes import Notes, Reader, files_of
 from salign.annotations.formats.stored import MOST_PIXELS, Names, keep
 from salign.errors import SalignError
@@ -214,19 +214,19 @@ def _layout(file: IO[bytes], size: int) -> Layout:
         raise ValueError(f"it is of format {version}; expected 1.0 or 2.0")
     shape, fortran, dtype = _HEADERS[version](file)
     if dtype.kind not in "biufU" or dtype.subdtype is not None or dtype.itemsize > 4 * 4096 or dtype.itemsize == 0:
-        raise ValueError(f"it holds {shown(str(dtype))}; expected numbers")
+        raise ValueError(f"it holds {quote(str(dtype))}; expected numbers")
     if any(not isinstance(side, int) or isinstance(side, bool) or side < 1 for side in shape) or len(shape) > 3:
-        raise ValueError(f"expected a map (H, W) or a stack (N, H, W), got {shown(str(shape))}")
+        raise ValueError(f"expected a map (H, W) or a stack (N, H, W), got {quote(str(shape))}")
     pixels, count = 1, 1
     for side in shape:
         count *= side
     for side in shape[-2:]:
         pixels *= side
     if dtype.kind != "U" and pixels > MOST_PIXELS:
-        raise ValueError(f"maps up to {MOST_PIXELS:,} pixels are read, got {shown(str(shape))}")
+        raise ValueError(f"maps up to {MOST_PIXELS:,} pixels are read, got {quote(str(shape))}")
     offset = file.tell()
     if offset + count * dtype.itemsize != size:
-        raise ValueError(f"its header says {shown(count * dtype.itemsize)} bytes, and there are {size - offset}")
+        raise ValueError(f"its header says {quote(count * dtype.itemsize)} bytes, and there are {size - offset}")
     return Layout(tuple(shape), bool(fortran), dtype, offset)
 
 
@@ -258,5 +258,5 @@ def _explained(path: Path, member: str | None = None) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        inside = f", {shown(member)}" if member else ""
+        inside = f", {quote(member)}" if member else ""
         raise SalignError(f"{path}{inside} cannot be read: {str(error)[:300]}") from error

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.formats.fields import Field, read_rows, read_size, shown
+from salign.annotations.formats.fields import Field, quote, read_rows, read_size
 from salign.annotations.formats.notes import Notes, Reader
 from salign.errors import SalignError
 from salign.maps.shapes import Box, bounds
@@ -50,7 +50,7 @@ class _Columns(NamedTuple):
         if image is None or len(corners) < 4:
             raise SalignError(
                 f"{path}: expected a column for the image ({', '.join(IMAGE)}) and x, y, width, height or "
-                f"xmin, ymin, xmax, ymax; the header has {', '.join(map(shown, header[:12]))}"
+                f"xmin, ymin, xmax, ymax; the header has {', '.join(map(quote, header[:12]))}"
             )
         sides = (_column(plain, ("height",)), _column(plain, ("width",))) if ends else (None, None)
         return cls(image, label, annotator, corners, ends is not None, sides)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from salign.annotations.formats.fields import check_separator, printable, shown
+from salign.annotations.formats.fields import check_separator, printable, quote
 from salign.annotations.formats.notes import Notes
 from salign.data.manifest import Fault, ManifestError
 from salign.data.manifest.text_table import read_table
@@ -118,7 +118,7 @@ class Columns:
         theirs = self.theirs[ours]
         self.wrong |= wrong
         for i in np.flatnonzero(wrong)[:_FAULTS]:
-            self.faults.append(Fault(int(self.rows[i]), theirs, f"{message}, got {shown(self.table[theirs].iloc[i])}"))
+            self.faults.append(Fault(int(self.rows[i]), theirs, f"{message}, got {quote(self.table[theirs].iloc[i])}"))
         if (more := int(wrong.sum()) - _FAULTS) > 0:
             self.faults.append(Fault(None, theirs, f"{message}, in {more:,} more rows"))
 

@@ -43,12 +43,12 @@ class Field:
 
     def fail(self, expected: str) -> NoReturn:
         """Raise the error that says what was expected here and what there is."""
-        raise SalignError(f"{self.where}: expected {expected}, got {shown(self.value)}")
+        raise SalignError(f"{self.where}: expected {expected}, got {quote(self.value)}")
 
     def __getitem__(self, key: str) -> Field:
         field = self.get(key)
         if field is None:
-            keys = ", ".join(map(shown, list(self.value)[:8])) or "nothing"
+            keys = ", ".join(map(quote, list(self.value)[:8])) or "nothing"
             raise SalignError(f"{self.where}: the key {key!r} is missing; there is {keys}")
         return field
 
@@ -138,7 +138,7 @@ def read_size(height: Field | None, width: Field | None) -> tuple[int, int] | No
     return size_of(height, width)
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value in a message, short whatever it is."""
     if isinstance(value, str):
         return ascii(value[:40]) + ("..." if len(value) > 40 else "")

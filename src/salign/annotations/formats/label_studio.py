@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from salign.annotations.annotated import Annotated, by_label
-from salign.annotations.formats.fields import Field, read_json, shown, size_of
+from salign.annotations.formats.fields import Field, quote, read_json, size_of
 from salign.annotations.formats.notes import Notes, Reader
 from salign.annotations.formats.outlines import Point, ellipse, line, turned_box
 from salign.annotations.formats.rle import from_label_studio
@@ -110,7 +110,7 @@ def _image(task: Field, key: str | None) -> str:
     if key is None:
         values = [name for name, value in data.items() if isinstance(value.value, str) and _suffixed(value.value)]
         if len(values) != 1:
-            names = ", ".join(shown(name) for name, _ in data.items())
+            names = ", ".join(quote(name) for name, _ in data.items())
             raise SalignError(f"{data.where}: which of {names} is the image? Say it with --image-key")
         key = values[0]
     address = data[key].text()
@@ -118,7 +118,7 @@ def _image(task: Field, key: str | None) -> str:
         parts = urllib.parse.urlsplit(address) if "?" in address or "://" in address else None
         local = urllib.parse.parse_qs(parts.query).get("d") if parts else None
     except ValueError as error:
-        raise SalignError(f"{data[key].where}: {shown(address)} is no address: {error}") from error
+        raise SalignError(f"{data[key].where}: {quote(address)} is no address: {error}") from error
     name = local[0] if local else urllib.parse.unquote(parts.path if parts else address)
     return Field(name, key, data).text()
 

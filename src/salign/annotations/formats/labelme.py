@@ -30,7 +30,7 @@ from salign.maps.shapes import Box, Polygon, Shape, Stroke
 MOST_PIXELS = 40_000_000
 """A picture inside of an annotation file has at most so many pixels."""
 
-Marked = tuple[str | None, str | None, Shape | Runs]
+MarkedImage = tuple[str | None, str | None, Shape | Runs]
 """Which machine made it, its label, and the mark."""
 
 
@@ -60,7 +60,7 @@ def _read(path: Path, where: str, notes: Notes, width: float | None) -> list[Ann
     return by_maker(marks, image, size, image_labels=labels, whole=whole)
 
 
-def _marked(shape: Field, size: tuple[int, int] | None, width: float | None) -> Marked:
+def _marked(shape: Field, size: tuple[int, int] | None, width: float | None) -> MarkedImage:
     return machine_named(shape.get("description")), shape["label"].name(), _mark(shape, size, width)
 
 

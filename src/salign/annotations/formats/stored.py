@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from salign.annotations.annotated import Annotated, Stored
-from salign.annotations.formats.fields import printable, shown
+from salign.annotations.formats.fields import printable, quote
 from salign.annotations.formats.notes import Notes, once_each
 from salign.annotations.rle import Runs
 from salign.errors import SalignError
@@ -38,7 +38,7 @@ class Names:
         if unknown or "{image}" not in parts or len(set(parts)) < len(parts) or len(pieces) > 20:
             raise SalignError(
                 f"expected a pattern with {{image}} and, if needed, {{annotator}}, {{label}} and *, e.g. "
-                f"{{annotator}}/{{image}}; got {shown(pattern)}"
+                f"{{annotator}}/{{image}}; got {quote(pattern)}"
             )
         self._regex = re.compile("".join(_PARTS.get(piece, re.escape(piece)) for piece in pieces))
 
@@ -54,7 +54,7 @@ class Names:
         names = match.groupdict()
         for text in names.values():
             if not printable(text):
-                raise SalignError(f"expected printable names, got {shown(text)}")
+                raise SalignError(f"expected printable names, got {quote(text)}")
         return Annotated(
             names["image"],
             size,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salign.annotations.annotated import Annotated, by_label
-from salign.annotations.formats.fields import Field, read_json, read_rows, shown
+from salign.annotations.formats.fields import Field, quote, read_json, read_rows
 from salign.annotations.formats.notes import Notes, Reader, once_each
 from salign.annotations.formats.outlines import ellipse, line
 from salign.annotations.rle import Runs
@@ -120,7 +120,7 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
 def _only_attribute(files: list[_File], path: Path) -> str | None:
     names = {name for file in files for _, attributes in file.regions for name, _ in attributes.items()}
     if len(names) > 1:
-        listed = ", ".join(sorted(map(shown, names))[:10])
+        listed = ", ".join(sorted(map(quote, names))[:10])
         raise SalignError(f"{path}: the regions have the attributes {listed}; say with --attribute which is the label")
     return next(iter(names), None)
 

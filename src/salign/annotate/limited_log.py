@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Seldom:
+class LimitedLog:
     """Writes warnings of a kind at most once in so many seconds; those left out are counted in the next one."""
 
     def __init__(self, log: logging.Logger, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:

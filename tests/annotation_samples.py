@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from references.rle import coco_counts, cvat_counts, packed
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats.fixations import REFLACX, Gaze
 
 SIZES = {"lesion.png": (40, 60), "clear.png": (20, 30)}
@@ -344,7 +344,7 @@ def marked_pixels(found, *, image="lesion", label=None, annotator=None):
     """What is marked on one image, `(40, 60)` bool."""
     marks = [one for one in found if image in one.image]
     marks = [one for one in marks if label in (None, one.label) and annotator in (None, one.annotator)]
-    return drawn(marks, (40, 60)) > 0
+    return draw_marks(marks, (40, 60)) > 0
 
 
 def box_pixels(x0, y0, x1, y1):

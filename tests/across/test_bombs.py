@@ -17,7 +17,7 @@ SIDE = 9400
 WATCHED = """
 import resource, sys
 from pathlib import Path
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import ANNOTATION_FORMATS
 from salign.errors import SalignError
 readers = {name: one.reader for name, one in ANNOTATION_FORMATS.items()}
@@ -25,7 +25,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         for one in readers[path.name.split("+")[0]](path):
-            one.mask.decode() if one.mask is not None else drawn([one], (64, 64))
+            one.mask.decode() if one.mask is not None else draw_marks([one], (64, 64))
         said = "read"
     except SalignError as error:
         said = str(error).replace("\\n", " ")[-160:]

@@ -20,7 +20,7 @@ import pytest
 
 from annotation_samples import SAMPLES, put, put_images
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import drawn
+from salign.annotations.draw import draw_marks
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.notes import Notes
 from salign.annotations.resolve import Naming
@@ -174,7 +174,7 @@ def check(found: list[Annotated]) -> None:
         assert one.image
         assert one.size is None or min(one.size) >= 1
         if not one.relative and (one.mask is None or one.size == (40, 60)):
-            assert 0 <= drawn([one], (40, 60)).max() <= 1
+            assert 0 <= draw_marks([one], (40, 60)).max() <= 1
 
 
 def bring(found: list[Annotated], images: Path, out: Path) -> None:

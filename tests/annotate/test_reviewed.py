@@ -10,7 +10,7 @@ from PIL import Image
 
 from annotate_page import owner_of, write_images
 from command import salign
-from salign.annotate import summarise_review as module
+from salign.annotate import reviewed as module
 from salign.annotate.answers import answers_of
 from salign.annotate.drafts import Draft
 from salign.annotate.opening import open_collection

@@ -98,7 +98,7 @@ class Collection:
         return {
             "study": self.store.study,
             "title": study.title,
-            "question": study.asked,
+            "question": study.shown_question,
             "instructions": study.instructions,
             "consent": study.consent,
             "consented": person.consented is not None,
@@ -123,35 +123,35 @@ class Collection:
         """
         if self.study.consent and person.consented is None:
             raise NoConsent("agree to take part first: open this page again")
-        while (found := self._handed_out(person, have)) is None:
+        while (reply := self._hand_out(person, have)) is None:
             pass  # each time one file more is known that cannot be shown
-        return found
+        return reply
 
-    def _handed_out(self, person: Person, have: Sequence[str]) -> dict[str, Any] | None:
+    def _hand_out(self, person: Person, have: Sequence[str]) -> dict[str, Any] | None:
         """As `next_tasks`; None where a task cannot be shown, which is noted then."""
         offered: list[str] = []
         left = 0
         broken, most = self.broken.units(), self._most_images(person)
 
-        def plan(mine: list[Task], taken: dict[str, int]) -> list[Plan]:
+        def plan(mine: list[Task], people: dict[str, int]) -> list[Plan]:
             nonlocal left
             offered[:] = [
-                task.unit for task in mine if self._handout.still_wanted(task, taken) and task.unit not in broken
+                task.unit for task in mine if self._handout.still_wanted(task, people) and task.unit not in broken
             ]
             holding = {str(task.id) for task in mine if task.waits} & set(have)
             count = min(min(AHEAD + len(holding), MOST_OPEN) - len(offered), most - len(mine))
-            made = self._handout.plans(person.id, mine, taken, broken, max(0, count))
-            offered.extend(new.unit for new in made)
-            seen = {task.unit for task in mine} | {new.unit for new in made} | broken
-            left = max(0, min(self._handout.left(seen, taken), most - len(mine) - len(made)))
-            return made
+            plans = self._handout.plans(person.id, mine, people, broken, max(0, count))
+            offered.extend(new.unit for new in plans)
+            seen = {task.unit for task in mine} | {new.unit for new in plans} | broken
+            left = max(0, min(self._handout.left(seen, people), most - len(mine) - len(plans)))
+            return plans
 
         tasks = self.store.hand_out(person.id, self.study.lease_minutes * 60, plan)
         known = [task for task in tasks if task.unit in self.units]
         done = sum(not task.waits for task in known)
-        given = [task for task in known if task.waits and task.unit in offered and str(task.id) not in have]
+        news = [task for task in known if task.waits and task.unit in offered and str(task.id) not in have]
         try:
-            views = [self.task_view(task) for task in given[:AHEAD]]
+            views = [self.task_view(task) for task in news[:AHEAD]]
         except Unshown:
             return None
         return {
@@ -200,10 +200,10 @@ class Collection:
             Unknown: there is none of that number.
         """
         known = number.isascii() and number.isdigit() and len(number) < 16
-        found = self.store.task(int(number), person.id) if known else None
-        if found is None or found.unit not in self.units:
+        task = self.store.task(int(number), person.id) if known else None
+        if task is None or task.unit not in self.units:
             raise Unknown("there is no such task of yours")
-        return found
+        return task
 
     def save(self, person: Person, key: str, annotation: Annotation) -> tuple[Saved, dict[str, Any] | None]:
         """Keep an annotation; gives what became of it, and feedback on a gold image.
@@ -251,15 +251,15 @@ class Collection:
         stored = Stored(lambda: self.broken.show(picture.cells[column], read_saliency).numpy())
         return Annotated(picture.path, mask=stored)
 
-    def picture(self, shown: str) -> str:
+    def picture(self, reference: str) -> str:
         """Path of an image by the name the page knows.
 
         Raises:
             Unknown: no image has that name.
         """
-        if shown not in self._shown:
+        if reference not in self._shown:
             raise Unknown("there is no such image")
-        return self.catalog.pictures[self._shown[shown]].path
+        return self.catalog.pictures[self._shown[reference]].path
 
     def heat_map(self, reference: str) -> str:
         """Path of a map by the reference the page knows.
@@ -313,7 +313,7 @@ class Collection:
         values = self.broken.show(picture.cells[column], read_saliency).numpy()
         height, width = self.broken.show(picture.path, image_size)
         across, down = width / values.shape[1], height / values.shape[0]
-        return [shape_to_json(scaled(one, across, down)) for one in outlines(values, smallest=SPECK)]
+        return [shape_to_json(scaled(shape, across, down)) for shape in outlines(values, smallest=SPECK)]
 
     def _map_reference(self, image: str, column: str | None) -> str:
         return self._hidden(f"map\0{column}\0{image}")

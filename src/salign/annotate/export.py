@@ -169,7 +169,7 @@ class _Export:
 
     def picture(self, picture: Picture) -> Iterator[str]:
         """Write the maps of an image; its row, its entries and what COCO gets of it are kept for the end."""
-        answers, size = self.reading.given(picture.id), self.reading.size(picture)
+        answers, size = self.reading.answers_on(picture.id), self.reading.size(picture)
         for entry in answers:
             key = entry.number, entry.answer.task.images.index(picture.id)
             self.lines[key] = shapes_line(entry, picture.id, size)

@@ -57,7 +57,7 @@ class Reading:
         """Those that were read so far, in the order they were handed out."""
         return [answer for _, answer in sorted(self._answers.items())]
 
-    def given(self, image: str) -> list[ImageAnswer]:
+    def answers_on(self, image: str) -> list[ImageAnswer]:
         """The answers on an image, in the order they were handed out; to be asked once for each image."""
         return [self._given(number, image) for number in self._numbers[image]]
 

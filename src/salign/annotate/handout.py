@@ -31,21 +31,21 @@ class HandOut:
         self._order = lru_cache(maxsize=256)(self._drawn_order)
 
     def plans(
-        self, annotator: int, mine: list[Task], taken: dict[str, int], broken: Set[str], count: int
+        self, annotator: int, mine: list[Task], people: dict[str, int], broken: Set[str], count: int
     ) -> list[Plan]:
         """At most `count` new tasks for an annotator.
 
         Args:
             annotator: its number.
             mine: its tasks so far.
-            taken: how many others have answered a unit or hold it; absent = 0.
+            people: how many others have answered a unit or hold it; absent = 0.
             broken: units that cannot be shown.
             count: how many are asked for.
         """
-        made: list[Plan] = []
+        plans: list[Plan] = []
         seen = {task.unit for task in mine} | broken
         for position in range(len(mine), len(mine) + count):
-            free = self._free(annotator, taken, seen, 1)
+            free = self._free(annotator, people, seen, 1)
             if not free:
                 break
             if self._gold_due(annotator, position):
@@ -53,20 +53,20 @@ class HandOut:
                 free = assign.choose(ordered, {}, seen, per_unit=1, count=1) or free
             unit = self._units[free[0]]
             seen.add(unit.id)
-            made.append(self._plan(annotator, position, unit))
-        return made
+            plans.append(self._plan(annotator, position, unit))
+        return plans
 
-    def still_wanted(self, task: Task, taken: dict[str, int]) -> bool:
+    def still_wanted(self, task: Task, people: dict[str, int]) -> bool:
         """Whether a task waits for its annotator; an open one only while nobody else has taken the seat."""
         if not task.waits or task.unit not in self._units:
             return False
-        free = task.gold or taken.get(task.unit, 0) < self._study.annotators_per_image
+        free = task.gold or people.get(task.unit, 0) < self._study.annotators_per_image
         return free or task.state == "returned" or task.leased > time.time()
 
-    def left(self, seen: Set[str], taken: dict[str, int]) -> int:
+    def left(self, seen: Set[str], people: dict[str, int]) -> int:
         """How many units an annotator could still get who has seen these."""
-        wanted = self._study.annotators_per_image
-        return sum(unit not in seen and taken.get(unit, 0) < wanted for unit in self._plain or self._gold)
+        per_unit = self._study.annotators_per_image
+        return sum(unit not in seen and people.get(unit, 0) < per_unit for unit in self._plain or self._gold)
 
     def _plan(self, annotator: int, position: int, unit: Unit) -> Plan:
         study, arm, images = self._study, None, list(unit.images)
@@ -84,9 +84,9 @@ class HandOut:
             position, annotator=annotator, seed=study.seed, share=study.gold_share
         )
 
-    def _free(self, annotator: int, taken: dict[str, int], seen: set[str], count: int) -> list[str]:
+    def _free(self, annotator: int, people: dict[str, int], seen: set[str], count: int) -> list[str]:
         ordered = self._order(annotator, not self._plain)
-        return assign.choose(ordered, taken, seen, per_unit=self._study.annotators_per_image, count=count)
+        return assign.choose(ordered, people, seen, per_unit=self._study.annotators_per_image, count=count)
 
     def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
         units = self._gold if gold else self._plain
@@ -94,14 +94,14 @@ class HandOut:
 
     def _confidences(self, catalog: Catalog) -> dict[str, float]:
         """How sure a machine was of its draft of each unit, where the manifest says so."""
-        found = {}
+        confidences = {}
         for unit in self._units.values():
             cell = catalog.pictures[unit.images[0]].cells.get(CONFIDENCE)
             if cell is not None:
                 try:
-                    found[unit.id] = float(cell)
+                    confidences[unit.id] = float(cell)
                 except ValueError:
                     raise SalignError(
                         f"{catalog.source}: the {CONFIDENCE} of {unit.images[0]!r} is no number: {cell!r}"
                     ) from None
-        return found
+        return confidences

@@ -187,8 +187,8 @@ def suspicions(
                 _apart("answers", person, same_answers, limits),
                 _apart("maps", person, same_maps, limits),
             ]
-        if kept := [reason for reason in checks if reason]:
-            reasons[person] = kept
+        if faults := [reason for reason in checks if reason]:
+            reasons[person] = faults
     return reasons
 
 

@@ -17,13 +17,13 @@ from salign.annotate.collection import Collection
 from salign.annotate.quality import (
     COMPARED,
     agreement_with_others,
-    compared_maps,
     krippendorff,
     map_agreement,
     quantile,
+    sample_maps,
     suspicions,
 )
-from salign.annotate.reviewed import reviewed
+from salign.annotate.reviewed import summarise_review
 from salign.annotate.rows import Person, Snapshot
 
 LISTED = 500
@@ -55,19 +55,19 @@ def summarise(collection: Collection) -> dict[str, Any]:
     """Coverage, times, agreement, annotators and images, as the page for the owner shows them."""
     snapshot, study = collection.store.snapshot(), collection.study
     answers, _ = answers_of(collection, snapshot)
-    given = [answer for answer in answers if not answer.skipped]
+    valid = [answer for answer in answers if not answer.skipped]
     by_unit: dict[str, list[Answer]] = defaultdict(list)
-    for answer in given:
+    for answer in valid:
         by_unit[answer.unit.id].append(answer)
 
-    maps = map_agreement(compared_maps(collection, given))
+    maps = map_agreement(sample_maps(collection, valid))
     first = {task: revision.body for task, revision in collection.store.first_answers().items()}
     gold = _gold(collection, answers, first)
-    same = agreement_with_others(given)
+    same = agreement_with_others(valid)
     doubts = suspicions(answers, gold, same, maps.by_person)
     values = [[_coded(answer) for answer in group if answer.value is not None] for group in by_unit.values()]
     rows = [_person(person, snapshot, answers, gold, same, maps.by_person, doubts) for person in snapshot.people]
-    seconds = [answer.seconds for answer in given]
+    seconds = [answer.seconds for answer in valid]
     return {
         "title": collection.study.title,
         "mode": collection.study.mode,
@@ -89,8 +89,8 @@ def summarise(collection: Collection) -> dict[str, Any]:
             for row in rows
             for reason in row["suspicious"]
         ],
-        "arms": _arms(collection, given, first) if collection.study.mode == "assisted" else None,
-        "review": reviewed(collection, answers).view(study.enough) if study.mode == "review" else None,
+        "arms": _arms(collection, valid, first) if collection.study.mode == "assisted" else None,
+        "review": summarise_review(collection, answers).view(study.enough) if study.mode == "review" else None,
         "broken": [{"path": path, "reason": reason} for path, reason in sorted(collection.broken.reasons().items())],
         "images": _images(collection, by_unit, answers),
         "when": _iso(time.time()),
@@ -99,27 +99,27 @@ def summarise(collection: Collection) -> dict[str, Any]:
 
 def _coded(answer: Answer) -> str:
     """An answer as alpha compares it; of pairs, whether it is the one of the two that a lot calls the first."""
-    if answer.said.side is None:
+    if answer.annotation.side is None:
         return str(answer.value)
     first = answer.value == answer.unit.images[0]
     return "first" if first == (draw("alpha", answer.unit.id) < 0.5) else "second"
 
 
 def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers: Sequence[Answer]) -> dict[str, Any]:
-    wanted = collection.study.annotators_per_image
+    per_unit = collection.study.annotators_per_image
     broken = collection.broken.units()
-    shown = [unit for unit in collection.units.values() if unit.id not in broken or unit.id in by_unit]
-    plain = [unit for unit in shown if unit.gold is None] or shown
+    visible = [unit for unit in collection.units.values() if unit.id not in broken or unit.id in by_unit]
+    plain = [unit for unit in visible if unit.gold is None] or visible
     counts = [len(by_unit.get(unit.id, ())) for unit in plain]
     tally = Counter(counts)
     return {
         "images": len(plain),
-        "wanted": len(plain) * wanted,
-        "answered": sum(min(count, wanted) for count in counts),
-        "complete": sum(count >= wanted for count in counts),
+        "wanted": len(plain) * per_unit,
+        "answered": sum(min(count, per_unit) for count in counts),
+        "complete": sum(count >= per_unit for count in counts),
         "untouched": tally[0],
         "skipped": sum(answer.skipped for answer in answers),
-        "gold": len(shown) - len(plain),
+        "gold": len(visible) - len(plain),
         "by_count": [{"annotators": count, "images": tally[count]} for count in sorted(tally)],
     }
 
@@ -128,12 +128,12 @@ def _gold(
     collection: Collection, answers: Sequence[Answer], first: dict[int, dict[str, Any]]
 ) -> dict[int, tuple[int, int]]:
     """(right, seen) by annotator; the first answer counts, since feedback may have told the right one."""
-    found: dict[int, list[bool]] = defaultdict(list)
+    verdicts: dict[int, list[bool]] = defaultdict(list)
     for answer in answers:
         right = collection.right(answer.task, first[answer.task.id]) if answer.task.id in first else None
         if right is not None:
-            found[answer.person.id].append(right)
-    return {person: (sum(values), len(values)) for person, values in found.items()}
+            verdicts[answer.person.id].append(right)
+    return {person: (sum(values), len(values)) for person, values in verdicts.items()}
 
 
 def _person(
@@ -146,21 +146,21 @@ def _person(
     doubts: dict[int, list[str]],
 ) -> dict[str, Any]:
     own = [answer for answer in answers if answer.person.id == person.id]
-    given = [answer for answer in own if not answer.skipped]
-    sure = [answer.said.confidence for answer in given if answer.said.confidence is not None]
-    right, seen = gold.get(person.id, (0, 0))
+    valid = [answer for answer in own if not answer.skipped]
+    sure = [answer.annotation.confidence for answer in valid if answer.annotation.confidence is not None]
+    right, total = gold.get(person.id, (0, 0))
     arms = {task.arm for task in snapshot.tasks if task.annotator == person.id}
     return {
         "id": person.id,
         "name": person.name,
         "shown": person.shown,
-        "answered": len(given),
-        "skipped": len(own) - len(given),
-        "blank": sum(answer.said.blank for answer in given),
+        "answered": len(valid),
+        "skipped": len(own) - len(valid),
+        "blank": sum(answer.annotation.blank for answer in valid),
         "open": sum(task.annotator == person.id and task.waits for task in snapshot.tasks),
-        "median_seconds": _told(quantile([answer.seconds for answer in given], 0.5)),
+        "median_seconds": _told(quantile([answer.seconds for answer in valid], 0.5)),
         "gold_right": right,
-        "gold_seen": seen,
+        "gold_seen": total,
         "agreement": same.get(person.id),
         "map_agreement": maps.get(person.id),
         "confidence": fmean(sure) if sure else None,
@@ -171,18 +171,18 @@ def _person(
     }
 
 
-def _arms(collection: Collection, given: Sequence[Answer], first: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+def _arms(collection: Collection, valid: Sequence[Answer], first: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for arm in collection.study.assisted.arms:
-        own = [answer for answer in given if answer.task.arm == arm]
+        own = [answer for answer in valid if answer.task.arm == arm]
         judged = [collection.right(answer.task, first[answer.task.id]) for answer in own if answer.task.id in first]
-        seen = [right for right in judged if right is not None]
+        verdicts = [right for right in judged if right is not None]
         rows.append(
             {
                 "arm": arm,
                 "answered": len(own),
-                "gold_right": sum(seen),
-                "gold_seen": len(seen),
+                "gold_right": sum(verdicts),
+                "gold_seen": len(verdicts),
                 "median_seconds": _told(quantile([answer.seconds for answer in own], 0.5)),
             }
         )

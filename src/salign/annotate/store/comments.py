@@ -46,6 +46,6 @@ class Comments:
 
     def why_back(self, task: int) -> str:
         """What the owner wrote when a task was last sent back; empty where it never was."""
-        wanted = sa.select(COMMENTS.c.text).where((COMMENTS.c.task == task) & COMMENTS.c.back)
+        query = sa.select(COMMENTS.c.text).where((COMMENTS.c.task == task) & COMMENTS.c.back)
         with self._store.reading() as connection:
-            return str(connection.execute(wanted.order_by(COMMENTS.c.id.desc())).scalar() or "")
+            return str(connection.execute(query.order_by(COMMENTS.c.id.desc())).scalar() or "")

@@ -79,12 +79,12 @@ class Links:
             return make_person(connection, name, number)
 
 
-def _invites(connection: sa.Connection, *wanted: Any) -> list[Invite]:
+def _invites(connection: sa.Connection, *conditions: Any) -> list[Invite]:
     joined = sa.select(PEOPLE.c.invite, sa.func.count().label("joined")).group_by(PEOPLE.c.invite).subquery()
     rows = (
         sa.select(INVITES, sa.func.coalesce(joined.c.joined, 0).label("joined"))
         .outerjoin(joined, joined.c.invite == INVITES.c.id)
-        .where(*wanted)
+        .where(*conditions)
         .order_by(INVITES.c.id)
     )
     return [Invite(**row) for row in connection.execute(rows).mappings()]

@@ -39,16 +39,16 @@ class KeyReused(Mistaken):
 class Store:
     """A database; methods are safe to call from many threads and from several processes."""
 
-    def __init__(self, place: str | Path) -> None:
+    def __init__(self, address: str | Path) -> None:
         """Open or make the tables.
 
         Args:
-            place: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE`, or the file of a SQLite database.
+            address: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE`, or the file of a SQLite database.
 
         Raises:
             SalignError: it cannot be opened, or holds tables of another version.
         """
-        self._url = _url_of(place)
+        self._url = _url_of(address)
         self._sqlite = self._url.get_backend_name() == "sqlite"
         self._known: dict[int, tuple[float, Person]] = {}  # each request names an annotator
         self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
@@ -116,16 +116,16 @@ class Store:
 
     def known_person(self, number: int) -> Person | None:
         """The annotator of that number, if it was looked up a moment ago; reads nothing."""
-        found = self._known.get(number)
-        return found[1] if found is not None and time.monotonic() - found[0] < _FRESH else None
+        entry = self._known.get(number)
+        return entry[1] if entry is not None and time.monotonic() - entry[0] < _FRESH else None
 
     def person(self, number: int) -> Person | None:
         """The annotator of that number."""
         with self.reading() as connection:
-            found = connection.execute(sa.select(PEOPLE).where(PEOPLE.c.id == number)).mappings().first()
-        if found is None:
+            row = connection.execute(sa.select(PEOPLE).where(PEOPLE.c.id == number)).mappings().first()
+        if row is None:
             return None
-        person = Person(**found)
+        person = Person(**row)
         self._known[number] = time.monotonic(), person
         return person
 
@@ -162,7 +162,7 @@ class Store:
                 .where(TASKS.c.state.in_(TAKEN) | ((TASKS.c.state == "open") & (TASKS.c.leased > now)))
                 .group_by(TASKS.c.unit)
             )
-            taken = {unit: int(count) for unit, count in connection.execute(counts)}
+            people = {unit: int(count) for unit, count in connection.execute(counts)}
             rows = [
                 {
                     "id": _FIRST + secrets.randbelow(9 * _FIRST),  # after a backup was restored none comes twice
@@ -176,7 +176,7 @@ class Store:
                     "state": "open",
                     "revision": 0,
                 }
-                for number, new in enumerate(plan(mine, taken))
+                for number, new in enumerate(plan(mine, people))
             ]
             renewed = (TASKS.c.annotator == annotator) & (TASKS.c.state == "open")
             connection.execute(TASKS.update().where(renewed).values(leased=now + lease))
@@ -192,10 +192,10 @@ class Store:
 
     def task(self, number: int, annotator: int) -> Task | None:
         """A task, if it is this annotator's."""
-        wanted = sa.select(TASKS).where((TASKS.c.id == number) & (TASKS.c.annotator == annotator))
+        query = sa.select(TASKS).where((TASKS.c.id == number) & (TASKS.c.annotator == annotator))
         with self.reading() as connection:
-            found = connection.execute(wanted).mappings().first()
-            return None if found is None else _task(found)
+            row = connection.execute(query).mappings().first()
+            return None if row is None else _task(row)
 
     def save(self, key: str, task: Task, base: int, body: dict[str, Any]) -> Saved:
         """Keep a revision; when this returns, it is on disk.
@@ -230,22 +230,22 @@ class Store:
 
     def revisions(self, task: int) -> list[Revision]:
         """Every revision of a task, side revisions too, oldest first."""
-        wanted = sa.select(REVISIONS).where(REVISIONS.c.task == task).order_by(REVISIONS.c.number)
+        query = sa.select(REVISIONS).where(REVISIONS.c.task == task).order_by(REVISIONS.c.number)
         with self.reading() as connection:
-            return [_revision(row) for row in connection.execute(wanted).mappings()]
+            return [_revision(row) for row in connection.execute(query).mappings()]
 
     def latest(self, annotator: int, task: int | None = None) -> dict[int, Revision]:
         """The revisions of an annotator that count, by task id; of one task only, if that is given."""
-        wanted = _COUNTING.where(TASKS.c.annotator == annotator)
-        wanted = wanted if task is None else wanted.where(TASKS.c.id == task)
+        query = _COUNTING.where(TASKS.c.annotator == annotator)
+        query = query if task is None else query.where(TASKS.c.id == task)
         with self.reading() as connection:
-            return {row["task"]: _revision(row) for row in connection.execute(wanted).mappings()}
+            return {row["task"]: _revision(row) for row in connection.execute(query).mappings()}
 
     def first_answers(self) -> dict[int, Revision]:
         """What was saved first of each gold task, by task id: before any feedback."""
-        wanted = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id)
+        query = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id)
         with self.reading() as connection:
-            rows = connection.execute(wanted.where(TASKS.c.gold & (REVISIONS.c.number == 1))).mappings()
+            rows = connection.execute(query.where(TASKS.c.gold & (REVISIONS.c.number == 1))).mappings()
             return {row["task"]: _revision(row) for row in rows}
 
     def snapshot(self) -> Snapshot:
@@ -255,8 +255,8 @@ class Store:
             people = [Person(**row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()]
             tasks = [_task(row) for row in connection.execute(in_order).mappings()]
             latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
-            said = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
-            comments = [_comment(row) for row in said]
+            rows = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
+            comments = [_comment(row) for row in rows]
         return Snapshot(people, tasks, latest, comments)
 
     def anything(self) -> bool:
@@ -265,16 +265,16 @@ class Store:
             return connection.execute(sa.select(REVISIONS.c.id).limit(1)).first() is not None
 
     def _earlier(self, connection: sa.Connection, key: str, task: Task, text: str, latest: int) -> Saved | None:
-        found = connection.execute(sa.select(REVISIONS).where(REVISIONS.c.key == key)).mappings().first()
-        if found is None:
+        row = connection.execute(sa.select(REVISIONS).where(REVISIONS.c.key == key)).mappings().first()
+        if row is None:
             return None
-        if found["task"] != task.id or found["body"] != text:
+        if row["task"] != task.id or row["body"] != text:
             raise KeyReused(f"the key {key} was used for another save")
-        return Saved(found["number"], found["number"] if not found["side"] else latest, found["side"], again=True)
+        return Saved(row["number"], row["number"] if not row["side"] else latest, row["side"], again=True)
 
     def _tasks(self, connection: sa.Connection, annotator: int) -> list[Task]:
-        wanted = sa.select(TASKS).where(TASKS.c.annotator == annotator).order_by(TASKS.c.position)
-        return [_task(row) for row in connection.execute(wanted).mappings()]
+        query = sa.select(TASKS).where(TASKS.c.annotator == annotator).order_by(TASKS.c.position)
+        return [_task(row) for row in connection.execute(query).mappings()]
 
     def serialise(self, connection: sa.Connection) -> None:
         """Nobody else makes tasks or people until this transaction ends."""
@@ -323,11 +323,11 @@ def make_person(connection: sa.Connection, name: str, invite: int | None = None)
     return Person(**connection.execute(sa.select(PEOPLE).where(PEOPLE.c.name == name)).mappings().one())
 
 
-def _url_of(place: str | Path) -> sa.URL:
-    if isinstance(place, Path):  # whose name may hold what means something in a URL
-        return sa.URL.create("sqlite", database=str(place))
+def _url_of(address: str | Path) -> sa.URL:
+    if isinstance(address, Path):  # whose name may hold what means something in a URL
+        return sa.URL.create("sqlite", database=str(address))
     try:
-        url = sa.make_url(place)
+        url = sa.make_url(address)
     except (sa.exc.ArgumentError, ValueError):  # whose words hold the password
         url = None
     kind = "" if url is None else url.get_backend_name()

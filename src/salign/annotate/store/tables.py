@@ -87,23 +87,23 @@ def prepare_tables(connection: sa.Connection) -> None:
         SalignError: the tables are of a version that this salign does not know.
     """
     _METADATA.create_all(connection)
-    found = remember(connection, "version", VERSION)
-    if found in _ADDED:
-        for column in _ADDED[found]:
+    version = remember(connection, "version", VERSION)
+    if version in _ADDED:
+        for column in _ADDED[version]:
             kind = column.type.compile(connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}")
         connection.execute(ABOUT.update().where(ABOUT.c.key == "version").values(value=VERSION))
-    elif found != VERSION:
+    elif version != VERSION:
         raise SalignError(
-            f"{connection.engine.url.database}: its tables are of version {found}, and this salign knows them up to "
+            f"{connection.engine.url.database}: its tables are of version {version}, and this salign knows them up to "
             f"{VERSION}; open the study with the salign that made it, or a later one"
         )
 
 
 def remember(connection: sa.Connection, key: str, value: str) -> str:
     """Note a fact about the study unless one of that name is noted; gives the one that stands."""
-    found = connection.execute(sa.select(ABOUT.c.value).where(ABOUT.c.key == key)).scalar()
-    if found is not None:
-        return str(found)
+    stored = connection.execute(sa.select(ABOUT.c.value).where(ABOUT.c.key == key)).scalar()
+    if stored is not None:
+        return str(stored)
     connection.execute(ABOUT.insert().values(key=key, value=value))
     return value

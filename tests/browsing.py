@@ -65,7 +65,9 @@ class Visitor:
         self.page.goto(self.server.url + path)
         self.page.fill("#name", name)
         self.page.click("#join-form button")
-        self.page.click("#welcome-form button.primary")
+        self.page.wait_for_selector("#welcome:not([hidden]), #work:not([hidden])")
+        if self.page.is_visible("#welcome"):
+            self.page.click("#welcome-form button.primary")
         self.painted()
         return self.page
 

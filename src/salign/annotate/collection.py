@@ -33,6 +33,8 @@ AHEAD = 2
 """Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
 MOST_OPEN = 4
 """Tasks an annotator holds at once."""
+TOOLS = ("brush", "eraser", "polygon", "box", "ellipse", "select")
+"""What people mark with, by the names that the page knows; the first is in hand at the start."""
 SPECK = 5e-4
 """Share of an image below which what a machine marked is not worth an outline of its own to edit."""
 
@@ -104,7 +106,7 @@ class Collection:
             "consented": person.consented is not None,
             "mode": study.mode,
             "classes": list(self.classes),
-            "tools": ["brush", "eraser", "polygon", "box"],
+            "tools": TOOLS,
             "confidence": study.confidence,
             "require_map": study.require_map,
             "skip_reasons": study.skip_reasons,
@@ -186,6 +188,7 @@ class Collection:
         return [
             {
                 "id": str(task.id),
+                "images": [self._hidden(name) for name in task.images],
                 "revision": task.revision,
                 "answer": bodies[task.id]["answer"],
                 "skipped": bodies[task.id]["skipped"],

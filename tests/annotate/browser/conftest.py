@@ -8,10 +8,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+import salign.annotate
 from browsing import Server, Visitor
+
+STATIC = Path(salign.annotate.__file__).parent / "static"
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -54,6 +58,24 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def script(browser: Any) -> Iterator[Callable[..., Any]]:
+    """`script(module, function, argument)` calls a function of a file of the page: `(module, argument) => value`."""
+    page = browser.new_page()
+    page.route(
+        "**/*", lambda route: route.fulfill(path=STATIC / urlsplit(route.request.url).path.removeprefix("/static/"))
+    )
+    page.route("http://page.test/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    page.goto("http://page.test/")
+
+    def call(module: str, function: str, argument: Any = None) -> Any:
+        source = f"async ([path, argument]) => ({function})(await import(path), argument)"
+        return page.evaluate(source, [f"/static/{module}", argument])
+
+    yield call
+    page.close()
 
 
 @pytest.fixture

@@ -349,3 +349,42 @@ def test_what_is_shown_is_what_is_kept(server: Server, visit: Callable[..., Visi
     assert drawn.iou(shown(), wanted) > 0.98
     press(visitor, "Control+z", "Control+z", "Control+Shift+z", "Control+Shift+z", "0")
     assert drawn.iou(shown(), wanted) > 0.98
+
+
+def test_finished_marks_are_edited_and_hidden(server: Server, visit: Callable[..., Visitor]) -> None:
+    """A box is moved, pulled at a corner and deleted by mouse, then by keys alone; undo brings each step back."""
+    visitor = visit(server)
+    page = visitor.join("editor")
+    hand = Mouse(visitor)
+    hand.tool("box")
+    (ax, ay), (bx, by) = edges = hand.snap([(80.0, 60.0), (160.0, 120.0)])
+    hand.line(edges)
+    hand.tool("select")
+    hand.line([(100.0, 80.0), (120.0, 110.0)])
+    (box,) = visitor.shapes()
+    assert np.allclose(box["points"], [[ax + 20, ay + 30], [bx + 20, by + 30]], atol=1)
+    hand.line([tuple(box["points"][1]), (220.0, 200.0)])
+    (pulled,) = visitor.shapes()
+    assert pulled["points"][0] == box["points"][0]
+    assert np.allclose(pulled["points"][1], [220, 200], atol=2)
+    opacity = "() => getComputedStyle(salign.work.stage.layers.marks.canvas).opacity"
+    page.keyboard.down("h")
+    assert page.evaluate(opacity) == "0"
+    page.keyboard.up("h")
+    assert page.evaluate(opacity) == "0.5"
+    press(visitor, "Delete")
+    assert visitor.shapes() == []
+    press(visitor, "Control+z", "Control+z")
+    assert visitor.shapes() == [box]
+    press(visitor, "b", "j", "Shift+ArrowRight", "Shift+ArrowDown")
+    assert page.inner_text("#live") == "Mark 1 of 1: box"
+    assert visitor.shapes()[0]["points"] == [[x + 1, y + 1] for x, y in box["points"]]
+    page.reload()
+    visitor.painted()
+    assert visitor.shapes()[0]["points"] == [[x + 1, y + 1] for x, y in box["points"]]
+    press(visitor, "Control+z", "Control+z", "Control+z", "1")
+    assert np.allclose(visitor.shapes()[0]["points"], edges, atol=0.01)
+    visitor.next(lambda: press(visitor, "Enter"))
+    visitor.sent()
+    ((_, mask, _),) = exported(server, "editor")
+    assert drawn.iou(mask, drawn.box(edges, SIZE)) >= 0.98

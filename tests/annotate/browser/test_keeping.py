@@ -208,7 +208,9 @@ def test_going_back_changes_what_was_saved(server: Server, visit: Callable[..., 
     assert [(task["answer"], task["revision"]) for task in answered(visitor)] == [("fake", 2)]
     visitor.page.click("#earlier-open")
     visitor.page.wait_for_selector("#earlier[open]")
-    assert "fake" in visitor.page.inner_text("#earlier-list")
+    assert "1: fake" in visitor.page.inner_text("#earlier-list")
+    alpha = "document.querySelector('#earlier-list canvas').getContext('2d').getImageData(80, 80, 1, 1).data[3]"
+    visitor.page.wait_for_function(f"() => {alpha} === 255")
     assert visitor.next(lambda: visitor.page.click("#earlier-list button")) == first
     assert len(visitor.shapes()) == 2
 

@@ -61,14 +61,15 @@ def test_open_tasks_stay_the_same_until_saved(opened, joined):
 
 def test_going_back_shows_what_was_saved_and_changes_it(opened, joined):
     page = joined(opened(), "Ann")
-    task = page.tasks()[0]["id"]
+    handed = page.tasks()[0]
+    task, image = handed["id"], handed["images"][0]["id"]
     assert page.save(task) == {"revision": 1, "stored": True, "feedback": None}
     again = page.call("GET", f"/api/task/{task}")
     assert (again["revision"], again["saved"]["answer"], again["saved"]["shapes"]) == (1, "cat", [BOX])
     assert page.save(task, answer="dog", base=1)["revision"] == 2
     assert page.save(task, answer=None, shapes=[], skipped="bad image", base=2)["revision"] == 3
     assert page.call("GET", "/api/tasks")["tasks"] == [
-        {"id": task, "revision": 3, "answer": None, "skipped": "bad image"}
+        {"id": task, "images": [image], "revision": 3, "answer": None, "skipped": "bad image"}
     ]
 
 

@@ -2,7 +2,8 @@
 
 import { ApiError, Offline, call } from "./api.js";
 import { adopt, get, put } from "./db.js";
-import { $, make, paragraphs, say, view } from "./dom.js";
+import { $, paragraphs, say, view } from "./dom.js";
+import { listEarlier } from "./earlier.js";
 import { startHelp } from "./help.js";
 import { forget, lastStudy, recall, remember, settle } from "./here.js";
 import { startOutbox } from "./outbox.js";
@@ -121,6 +122,7 @@ async function welcome() {
   $("consent").replaceChildren(...paragraphs(study.consent));
   $("consent-box").hidden = $("agree").disabled = !study.consent;
   if ((await get("kv", agreed)) === study.consent && (study.consented || !study.consent)) return begin();
+  if (!study.consent && !study.instructions.trim()) return begin(); // nothing to read, nothing to choose
   view("welcome");
   $("welcome-title").focus();
   $("welcome-form").onsubmit = async (event) => {
@@ -142,7 +144,7 @@ async function begin() {
   work = new Work(study, session, queue, { done, back: () => goTo((gone ?? tasks.trail.length) - 1), prefetch, broken });
   Object.assign(globalThis, { salign: { work, tasks, queue } }); // to look inside from the console
   for (const id of ["progress", "status", "earlier-open"]) $(id).hidden = false;
-  $("earlier-open").onclick = listEarlier;
+  $("earlier-open").onclick = () => listEarlier(session, tasks, queue, goTo);
   $("return").onclick = () => showCurrent();
   $("again").onclick = () => (moved ? location.reload() : more());
   queue.addEventListener("change", progress);
@@ -249,26 +251,6 @@ async function goTo(place) {
   } catch (error) {
     return say(error instanceof Offline ? "That one cannot be fetched without a network." : error.message, "assertive");
   }
-}
-
-async function listEarlier() {
-  const rows = new Map();
-  try {
-    const { tasks: stored } = await call("/api/tasks", { token: session.token });
-    for (const task of stored) rows.set(task.id, task);
-  } catch {
-    say("Without a network only the latest can be opened.");
-  }
-  for (const { who, body } of queue.entries) if (who === session.who) rows.set(body.task, { answer: body.answer, skipped: body.skipped });
-  const items = tasks.trail.map((id, place) => {
-    const { answer, skipped } = rows.get(id) ?? {};
-    const text = skipped ? `skipped: ${skipped}` : (answer ?? "answered");
-    return make("li", {}, make("button", { type: "button", className: "link", textContent: `Image ${place + 1} – ${text}`, onclick: () => ($("earlier").close(), goTo(place)) }));
-  });
-  $("earlier-list").replaceChildren(...items.reverse());
-  $("earlier-list").reversed = true;
-  $("earlier-none").hidden = items.length > 0;
-  $("earlier").showModal();
 }
 
 function progress() {

@@ -33,6 +33,13 @@ export function say(text, how = "polite") {
   fading[id] = setTimeout(() => ($(id).textContent = ""), SHOWN[id]);
 }
 
+/** A button that acts while it is held, by pointer or by Space and Enter. @param {(on: boolean) => void} act */
+export function hold(button, act) {
+  const begin = (event) => (event.key === undefined || event.key === " " || event.key === "Enter") && act(true);
+  for (const name of ["pointerdown", "keydown"]) button.addEventListener(name, begin);
+  for (const name of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) button.addEventListener(name, () => act(false));
+}
+
 /** Only one of the page's sections is shown. */
 export function view(id) {
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;

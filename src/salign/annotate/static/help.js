@@ -14,12 +14,15 @@ export const KEYS = [
     ["A · E · R", "in a review: accept, edit, reject the map"],
   ]],
   ["Marking", [
-    ["B · X · P · D", "brush · eraser · polygon · box"],
+    ["B · X · P · D · O", "brush · eraser · polygon · box · ellipse"],
+    ["T", "select a mark: drag it or its points; arrow keys move it, Delete removes it"],
+    ["J", "select the next mark"],
     ["[ · ]", "smaller or larger brush"],
     ["Ctrl + Z · Ctrl + Shift + Z", "undo · redo"],
     ["F", "finish the polygon (or double-click, or click its first point)"],
     ["Backspace", "take back the polygon's last point"],
     ["Esc", "give up what is begun; leave cursor mode"],
+    ["H", "held: hide marks and map"],
     ["M · V", "show or hide the marks · the map"],
   ]],
   ["Looking", [
@@ -31,7 +34,7 @@ export const KEYS = [
   ["Drawing without a mouse: cursor mode", [
     ["C", "turn it on: a cross appears on the image; C or Esc leaves"],
     ["arrow keys", "move the cross; with Shift by one pixel, with Alt in large steps"],
-    ["Space or Enter", "brush and eraser: begin and end a stroke · polygon: place a point · box: one corner, then the other"],
+    ["Space or Enter", "brush and eraser: begin and end a stroke · polygon: place a point · box and ellipse: one corner, then the other · select: take and let go"],
     ["F", "finish the polygon"],
   ]],
 ];

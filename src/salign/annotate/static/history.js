@@ -2,7 +2,8 @@
  * Every change of the marks, in order, and how many of them hold: undo and redo without limit.
  *
  * @typedef {object} Shape as the server takes it: kind, points, erase, and radii, times, image where they apply
- * @typedef {{do: "add", shape: Shape} | {do: "clear"} | {do: "load", shapes: Shape[]} | {do: "blank", value: boolean}} Change
+ * @typedef {{do: "add", shape: Shape} | {do: "replace", at: number, shapes: Shape[]} | {do: "clear"} |
+ *   {do: "load", shapes: Shape[]} | {do: "blank", value: boolean}} Change `replace` puts shapes where the one at `at` was
  */
 
 export class History {
@@ -44,6 +45,7 @@ export class History {
       else {
         blank = false;
         if (change.do === "add") shapes.push(change.shape);
+        else if (change.do === "replace") shapes.splice(change.at, 1, ...change.shapes);
         else shapes = change.do === "load" ? [...change.shapes] : [];
       }
     }

@@ -6,11 +6,15 @@
 
 import { say } from "./dom.js";
 import { singleKeys } from "./help.js";
+import { TOOLS } from "./canvas/toolbox.js";
 import { twice } from "./canvas/tools.js";
 
 const STEP = 10; // CSS pixels
 const LEAP = 60;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** Image pixels that an arrow key goes. */
+const stepOf = ({ shiftKey, altKey }, { scale }) => (shiftKey ? 1 : (altKey ? LEAP : STEP) / scale);
 
 /** The cross that the arrow keys move. */
 export class Cursor {
@@ -43,7 +47,7 @@ export class Cursor {
   move(dx, dy, event) {
     const { stage, tool } = this.work;
     const { view } = stage;
-    const step = event.shiftKey ? 1 : (event.altKey ? LEAP : STEP) / view.scale;
+    const step = stepOf(event, view);
     const grid = (value, by) => (by && event.shiftKey ? Math.round(value + by) : value + by * step); // onto whole pixels
     [this.x, this.y] = [grid(this.x, dx), grid(this.y, dy)];
     this.#hold(view);
@@ -124,10 +128,12 @@ export function listenToKeys(work) {
     if (event.ctrlKey || event.metaKey) return null;
     if (event.key in ARROWS) {
       const [dx, dy] = ARROWS[event.key];
-      return cursor.on ? () => cursor.move(dx, dy, event) : () => work.pan(-40 * dx, -40 * dy);
+      if (cursor.on) return () => cursor.move(dx, dy, event);
+      const step = stepOf(event, work.stage.view);
+      return tool.chosen ? () => tool.nudge(step * dx, step * dy) : () => work.looking.pan(-40 * dx, -40 * dy);
     }
     if (event.key === "Backspace" && tool.back && tool.busy) return () => tool.back();
-    if (event.key === " ") return cursor.on ? () => !event.repeat && cursor.press() : () => work.holdSpace(true);
+    if (event.key === " ") return cursor.on ? () => !event.repeat && cursor.press() : () => work.looking.holdSpace(true);
     if (event.key === "Enter" && cursor.on) return () => !event.repeat && cursor.press();
     return null;
   };
@@ -143,28 +149,34 @@ export function listenToKeys(work) {
     event.preventDefault();
     act();
   });
-  document.addEventListener("keyup", (event) => event.key === " " && work.holdSpace(false));
+  const release = (key) => {
+    if (key === " " || key === null) work.looking.holdSpace(false);
+    if (key === "h" || key === null) work.looking.peek(false);
+  };
+  document.addEventListener("keyup", (event) => release(event.key.toLowerCase()));
+  addEventListener("blur", () => release(null));
 }
 
 /** Key -> what it does; null where it means nothing now. */
 const LETTERS = {
-  b: (work) => () => work.use("brush"),
-  x: (work) => () => work.use("eraser"),
-  p: (work) => () => work.use("polygon"),
-  d: (work) => () => work.use("box"),
+  ...Object.fromEntries(Object.entries(TOOLS).map(([name, { key }]) => [key.toLowerCase(), (work) => () => work.use(name)])),
   "[": (work) => () => work.grow(1 / 1.2),
   "]": (work) => () => work.grow(1.2),
-  "+": (work) => () => work.zoom(1.25),
-  "=": (work) => () => work.zoom(1.25),
-  "-": (work) => () => work.zoom(0.8),
-  0: (work) => () => work.fit(),
+  "+": (work) => () => work.looking.zoom(1.25),
+  "=": (work) => () => work.looking.zoom(1.25),
+  "-": (work) => () => work.looking.zoom(0.8),
+  0: (work) => () => work.looking.fit(),
   n: (work) => () => work.toggleBlank(),
   s: (work) => () => work.askSkip(),
   g: (work) => () => work.goBack(),
   f: (work) => () => work.finish(),
   c: (work) => () => work.cursor.toggle(),
-  m: (work) => () => work.hide("hideMarks"),
-  v: (work) => () => work.hide("hideMap"),
+  h: (work) => () => work.looking.peek(true),
+  m: (work) => () => work.looking.hide("hideMarks"),
+  v: (work) => () => work.looking.hide("hideMap"),
+  j: (work) => () => work.nextMark(),
+  delete: (work) => work.tool.remove && (() => work.tool.remove()),
+  backspace: (work) => work.tool.remove && (() => work.tool.remove()),
   w: (work) => (work.stages.length > 1 ? () => work.other() : null),
   a: (work) => (work.study.mode === "review" ? () => work.verdict("accept") : null),
   e: (work) => (work.study.mode === "review" ? () => work.verdict("edit") : null),

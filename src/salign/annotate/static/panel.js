@@ -1,11 +1,11 @@
 /** Sliders, tool buttons and view buttons; how things look is remembered in this browser. */
 
+import { TOOLS } from "./canvas/toolbox.js";
 import { $, choices, choose } from "./dom.js";
 import { recall, remember } from "./here.js";
 
 const LOOK = "look";
 const PLAIN = { opacity: 50, heat: 55, brightness: 100, contrast: 100 };
-const NAMES = { brush: ["Brush", "B"], eraser: ["Eraser", "X"], polygon: ["Polygon", "P"], box: ["Box", "D"] };
 const SMALLEST = 0.001; // brush radius as a share of the image's longer side
 const LARGEST = 0.25;
 
@@ -17,22 +17,20 @@ export class Panel {
     this.look = { ...PLAIN, size: 0.02, ...JSON.parse(recall(LOOK) ?? "{}") };
     /** Grey levels of deep images, [low, high] in [0, 1]; null is as the image comes. @type {number[] | null} */
     this.window = null;
-    const tools = study.tools.filter((name) => name in NAMES);
-    choices($("tool-buttons"), "tool", tools.map((name) => ({ value: name, text: NAMES[name][0], key: NAMES[name][1], icon: name })), act.tool);
+    this.tools = study.tools.filter((name) => name in TOOLS);
+    const buttons = this.tools.map((name) => ({ value: name, text: TOOLS[name].text, key: TOOLS[name].key, icon: name }));
+    choices($("tool-buttons"), "tool", buttons, act.tool);
     for (const name of Object.keys(PLAIN)) $(name).oninput = () => this.set(name, Number($(name).value));
     $("size").oninput = () => this.setSize(SMALLEST * (LARGEST / SMALLEST) ** (Number($("size").value) / 100));
     $("low").oninput = $("high").oninput = (event) => this.#level(event.target.id);
     $("plain").onclick = () => this.reset();
     $("window").hidden = !study.window_level;
-    this.tools = tools;
     this.show();
   }
 
   chosen(tool) {
     choose($("tool-buttons"), tool);
-    $("size-row").hidden = tool !== "brush" && tool !== "eraser";
-    $("finish").hidden = tool !== "polygon";
-    $("box-hint").hidden = tool !== "box";
+    for (const part of $("slot").children) part.hidden = !part.dataset.for.split(" ").includes(tool);
   }
 
   set(name, value) {
@@ -90,9 +88,11 @@ export class Panel {
   /** Put the looks on a stage's layers. @param {import("./canvas/stage.js").Stage} stage */
   dress(stage) {
     const { opacity, heat, brightness, contrast } = this.look;
-    const { picture, marks, heat: map } = stage.layers;
+    const { picture, marks, edges, heat: map } = stage.layers;
+    const bare = this.peeking;
     picture.canvas.style.filter = brightness === 100 && contrast === 100 ? "" : `brightness(${brightness}%) contrast(${contrast}%)`;
-    marks.canvas.style.opacity = String(this.hideMarks ? 0 : opacity / 100);
-    map.canvas.style.opacity = String(this.hideMap ? 0 : heat / 100);
+    marks.canvas.style.opacity = String(bare || this.hideMarks ? 0 : opacity / 100);
+    edges.canvas.style.opacity = String(bare || this.hideMarks ? 0 : 1);
+    map.canvas.style.opacity = String(bare || this.hideMap ? 0 : heat / 100);
   }
 }

@@ -2,8 +2,11 @@
 
 import { request } from "./api.js";
 import { get, keys, put, remove } from "./db.js";
+import { make } from "./dom.js";
 
 export const LADDER = [256, 512, 1024, 2048, 4096]; // widths the server makes
+
+const SMALL = 160; // pixels of a thumbnail's side
 
 /** The smallest width on the ladder that is enough. */
 export function rung(wanted, full) {
@@ -38,6 +41,25 @@ async function load(url, token) {
     await put("blobs", blob, url);
   }
   return createImageBitmap(blob);
+}
+
+/** A small picture of an image, on a canvas; blank until it is there. @param {string} id of the image */
+export function thumbnail(id, token) {
+  const canvas = make("canvas", { width: SMALL, height: SMALL, "aria-hidden": "true" });
+  const draw = async () => {
+    const blob = await (await request(address({ id }, LADDER[0]), { token })).blob();
+    const bitmap = await createImageBitmap(blob);
+    const scale = SMALL / Math.max(bitmap.width, bitmap.height);
+    const [across, down] = [bitmap.width * scale, bitmap.height * scale];
+    canvas.getContext("2d").drawImage(bitmap, (SMALL - across) / 2, (SMALL - down) / 2, across, down);
+    bitmap.close();
+  };
+  const watch = new IntersectionObserver(async (seen) => {
+    if (!seen.some((one) => one.isIntersecting)) return;
+    await draw().then(() => watch.disconnect(), () => {}); // without a network it is tried again when it comes into sight
+  });
+  watch.observe(canvas);
+  return canvas;
 }
 
 /** Forget every picture whose address does not begin with one of these. @param {string[]} beginnings */

@@ -2,7 +2,8 @@
 
 export const TOLERANCE = 0.2; // pixels of the original image; rounding adds at most 0.01
 
-const round = (value) => Math.round(value * 100) / 100;
+/** To hundredths of a pixel, as shapes are kept. */
+export const round = (value) => Math.round(value * 100) / 100;
 
 /**
  * Ramer-Douglas-Peucker on centre and radius together.

@@ -3,12 +3,13 @@
 import { uuid } from "./api.js";
 import { listen } from "./canvas/pointer.js";
 import { Stage } from "./canvas/stage.js";
-import { TOOLS } from "./canvas/tools.js";
+import { TOOLS } from "./canvas/toolbox.js";
 import { Clock } from "./clock.js";
-import { $, say } from "./dom.js";
+import { $, hold, say } from "./dom.js";
 import * as drafts from "./draft.js";
 import { History } from "./history.js";
 import { Cursor, listenToKeys } from "./keyboard.js";
+import { Looking } from "./looking.js";
 import { LETTERS, answers, body, build, head, missing, overlaid, show } from "./modes.js";
 import { Panel } from "./panel.js";
 import { Shower } from "./shower.js";
@@ -34,8 +35,8 @@ export class Work {
     this.panel = new Panel(study, {
       tool: (name) => this.use(name),
       size: () => this.stage && this.#resized(),
-      look: () => this.stages.forEach((stage) => this.panel.dress(stage)),
-      fit: () => this.fit(),
+      look: () => this.looking.dress(),
+      fit: () => this.looking.fit(),
       window: () => this.shower.relevel(),
     });
     build(study, {
@@ -45,6 +46,7 @@ export class Work {
       draft: (index) => this.put({ draft: index, review: null }),
     });
     this.cursor = new Cursor(this);
+    this.looking = new Looking(this);
     listenToKeys(this);
     this.#wire();
   }
@@ -53,9 +55,11 @@ export class Work {
     const acts = {
       undo: () => this.undo(), redo: () => this.redo(), finish: () => this.finish(), blank: () => this.toggleBlank(),
       clear: () => this.clear(), save: () => this.save(), skip: () => this.askSkip(), back: () => this.goBack(),
-      "zoom-in": () => this.zoom(1.25), "zoom-out": () => this.zoom(0.8), "zoom-fit": () => this.fit(),
+      "zoom-in": () => this.looking.zoom(1.25), "zoom-out": () => this.looking.zoom(0.8),
+      "zoom-fit": () => this.looking.fit(), remove: () => this.tool.remove(),
     };
     for (const [id, act] of Object.entries(acts)) $(id).onclick = act;
+    hold($("peek"), (on) => this.looking.peek(on));
     $("looks").open = innerWidth >= 1100 && innerHeight >= 760;
     document.addEventListener("mousedown", (event) => {
       // a press of the mouse leaves the keys with the image
@@ -81,7 +85,7 @@ export class Work {
     this.#arrange(task);
     this.active = true;
     $("panel").scrollTop = 0;
-    this.use(this.toolName || this.panel.tools[0]);
+    this.use(this.marking ?? this.panel.tools[0]);
     if (this.head.pending) this.#resume(this.head.pending);
     this.refresh();
     await this.shower.show(task, bitmaps);
@@ -116,19 +120,20 @@ export class Work {
       $("stages").replaceChildren(...this.stages.map((stage) => stage.element));
       $("stages").classList.toggle("pair", pair);
     }
+    for (const stage of this.stages) stage.tools.select?.choose(null);
     this.#point(this.stages[0]);
   }
 
   #stage(letter) {
     const stage = new Stage(letter ? `Image ${letter}` : "Image", letter);
-    stage.tools = Object.fromEntries(this.panel.tools.map((name) => [name, new TOOLS[name](stage, this.#desk)]));
+    stage.tools = Object.fromEntries(this.panel.tools.map((name) => [name, new TOOLS[name].make(stage, this.#desk)]));
     stage.drawOverlay = (context) => this.#overlay(context, stage);
     stage.onView = () => this.shower.viewed(stage);
     this.panel.dress(stage);
     listen(stage, {
       tool: () => stage.tools[this.toolName],
       at: (stamp) => this.clock.at(stamp),
-      panning: () => this.space,
+      panning: () => this.looking.panning,
       touched: () => this.#point(stage),
       hover: (_, point) => {
         this.hovering = point && { stage, ...point };
@@ -151,6 +156,7 @@ export class Work {
       const index = this.stages.indexOf(stage);
       this.change({ do: "add", shape: this.stages.length > 1 ? { ...shape, image: index } : shape }, drawn);
     },
+    replace: (stage, shape, shapes) => this.change({ do: "replace", at: this.state.shapes.indexOf(shape), shapes }),
   };
 
   // --- Answers ------------------------------------------------------------------------------------------------------
@@ -220,6 +226,7 @@ export class Work {
 
   escape() {
     if (this.tool.busy) this.tool.cancel();
+    else if (this.tool.chosen) this.tool.choose(null);
     else this.cursor.toggle(false);
     this.cursor.drawing = false;
   }
@@ -241,12 +248,13 @@ export class Work {
     this.shower.overlay(overlaid(this.study, this.task, this.head));
   }
 
-  // --- Tools and looking ----------------------------------------------------------------------------------------------
+  // --- Tools ----------------------------------------------------------------------------------------------------------
 
   use(name) {
     if (!this.panel.tools.includes(name)) return;
     if (this.tool?.busy && !this.tool.finish?.()) this.tool.cancel();
     this.toolName = name;
+    if (name !== "select") this.marking = name; // a new image has nothing to select
     this.tool = this.stage.tools[name];
     this.panel.chosen(name);
     this.#desk.changed();
@@ -263,32 +271,10 @@ export class Work {
     say(`Brush ${2 * this.panel.radius(this.stage.view.width, this.stage.view.height)} pixels wide`);
   }
 
-  zoom(factor) {
-    this.stage.view.zoom(factor);
-    this.stage.changedView();
-  }
-
-  fit() {
-    for (const stage of this.stages) {
-      stage.view.fit();
-      stage.changedView();
-    }
-  }
-
-  pan(dx, dy) {
-    this.stage.view.pan(dx, dy);
-    this.stage.changedView();
-  }
-
-  holdSpace(on) {
-    this.space = on;
-    for (const stage of this.stages) stage.element.classList.toggle("pannable", on);
-  }
-
-  hide(what) {
-    this.panel[what] = !this.panel[what];
-    this.stages.forEach((stage) => this.panel.dress(stage));
-    say(`${what === "hideMarks" ? "Marks" : "Map"} ${this.panel[what] ? "hidden" : "shown"}.`);
+  /** Take hold of the next mark. */
+  nextMark() {
+    this.use("select");
+    this.tool.next?.();
   }
 
   /** In a pair: to the other image. */

@@ -3,8 +3,10 @@
 /** @type {WeakMap<object, {path: Path2D, box: number[]}>} */
 const made = new WeakMap();
 const TURN = 2 * Math.PI;
+const [DARK, LINE] = [2.5, 1.25]; // CSS pixels from what is painted to the end of its dark and of its bright edge
 
-function boxOf(points, margin = 0) {
+/** Left, top, right, bottom of points with a margin. */
+export function boxOf(points, margin = 0) {
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (const [x, y] of points) {
     box[0] = Math.min(box[0], x - margin);
@@ -63,6 +65,9 @@ export function outline(shape) {
   return found;
 }
 
+/** How the inside of a shape's outline is told. */
+export const ruleOf = (shape) => (shape.kind === "polygon" ? "evenodd" : "nonzero");
+
 /** Fill a path, or take it away. The context is in image coordinates. */
 export function fill(context, path, erase, rule = "nonzero") {
   context.globalCompositeOperation = erase ? "destination-out" : "source-over";
@@ -75,6 +80,34 @@ export function paint(context, shapes, visible) {
   for (const shape of shapes) {
     const { path, box } = outline(shape);
     const off = box[0] > visible[2] || box[1] > visible[3] || box[2] < visible[0] || box[3] < visible[1];
-    if (!off) fill(context, path, shape.erase, shape.kind === "polygon" ? "evenodd" : "nonzero");
+    if (!off) fill(context, path, shape.erase, ruleOf(shape));
   }
+}
+
+/**
+ * Draw lines around what is painted on a canvas, in its colour and a dark one: they are seen on any image.
+ * @param {CanvasRenderingContext2D} context of another canvas, as large @param {HTMLCanvasElement} marks
+ * @param {number} unit pixels of the canvas for one of CSS @param {number[] | null} part the box to draw again; all if null
+ */
+export function edge(context, marks, unit, part) {
+  const { width, height } = marks;
+  const rim = 2 * DARK * unit;
+  const [left, top, right, bottom] = part ? [part[0] - rim, part[1] - rim, part[2] + rim, part[3] + rim] : [0, 0, width, height];
+  const ring = (reach) => {
+    for (const [dx, dy] of [[reach, 0], [-reach, 0], [0, reach], [0, -reach]]) context.drawImage(marks, dx, dy);
+  };
+  context.save();
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  context.clip();
+  context.clearRect(0, 0, width, height);
+  ring(DARK * unit);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = "#000c";
+  context.fillRect(0, 0, width, height);
+  context.globalCompositeOperation = "source-over";
+  ring(LINE * unit);
+  context.globalCompositeOperation = "destination-out";
+  context.drawImage(marks, 0, 0);
+  context.restore();
 }

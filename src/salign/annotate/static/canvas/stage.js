@@ -1,14 +1,14 @@
 /**
- * One image with its marks: four canvases on top of each other, all of the screen's resolution, whatever the image's.
+ * One image with its marks: five canvases on top of each other, all of the screen's resolution, whatever the image's.
  *
- * picture, heat (somebody's map), marks, overlay (cursor and what is being placed). A frame redraws only what changed;
- * a stroke being painted only adds its newest stretch to the marks.
+ * picture, heat (somebody's map), marks, edges (of the marks), overlay (cursor and what is being placed). A frame
+ * redraws only what changed; a stroke being painted only adds its newest stretch to the marks, and edges around it.
  */
 
-import { fill, paint, trail } from "./paint.js";
+import { boxOf, edge, fill, paint, trail } from "./paint.js";
 import { View } from "./view.js";
 
-const LAYERS = ["picture", "heat", "marks", "overlay"];
+const LAYERS = ["picture", "heat", "marks", "edges", "overlay"];
 const SMOOTH_BELOW = 4; // screen pixels per bitmap pixel; above, pixels are shown as squares
 
 export class Stage {
@@ -35,6 +35,8 @@ export class Stage {
     this.onDrawn = () => {};
     this.onView = () => {};
     this.dirty = new Set();
+    /** The part of the image whose edges are to be drawn again; null for all of it. @type {number[] | null} */
+    this.touched = null;
     this.frame = 0;
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(this.element);
@@ -69,7 +71,7 @@ export class Stage {
 
   setShapes(shapes) {
     this.shapes = shapes;
-    this.invalidate("marks");
+    this.invalidate("marks", "overlay");
   }
 
   /** Paint the newest stretch of a stroke, from point `from` on. */
@@ -78,6 +80,8 @@ export class Stage {
     this.#toImage(context);
     context.fillStyle = this.colour("--mark");
     fill(context, trail(points, radii, from), erase);
+    const since = Math.max(0, from - 1);
+    this.#touch(boxOf(points.slice(since), Math.max(...radii.slice(since))));
   }
 
   /** Show the brush; an element of its own, so that following the pointer redraws no canvas. @param {number[] | null} at x, y, radius */
@@ -96,9 +100,21 @@ export class Stage {
     this.onView(this);
   }
 
+  /** Draw layers again with the next frame; with the marks, all of their edges. */
   invalidate(...layers) {
     for (const layer of layers) this.dirty.add(layer);
+    if (layers.includes("marks")) {
+      this.dirty.add("edges");
+      this.touched = null;
+    }
     this.frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  /** Draw the edges in a box of the image again. */
+  #touch([left, top, right, bottom]) {
+    const before = this.touched ?? [left, top, right, bottom];
+    if (!this.dirty.has("edges") || this.touched) this.touched = boxOf([[left, top], [right, bottom], before.slice(0, 2), before.slice(2)]);
+    this.invalidate("edges");
   }
 
   colour(name) {
@@ -136,6 +152,11 @@ export class Stage {
     context.setTransform(scale * this.density, 0, 0, scale * this.density, x * this.density, y * this.density);
   }
 
+  /** A box of the image on the canvases. */
+  #onCanvas([left, top, right, bottom]) {
+    return [...this.view.toScreen(left, top), ...this.view.toScreen(right, bottom)].map((at) => at * this.density);
+  }
+
   #clear(context) {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalCompositeOperation = "source-over";
@@ -144,11 +165,16 @@ export class Stage {
 
   #draw() {
     this.frame = 0;
-    const dirty = [...this.dirty];
+    const dirty = LAYERS.filter((name) => this.dirty.has(name));
     this.dirty.clear();
     const visible = this.view.visible();
     for (const name of dirty) {
       const context = this.layers[name];
+      if (name === "edges") {
+        edge(context, this.layers.marks.canvas, this.density, this.touched && this.#onCanvas(this.touched));
+        this.touched = null;
+        continue;
+      }
       this.#clear(context);
       if (name === "overlay") {
         context.setTransform(this.density, 0, 0, this.density, 0, 0);

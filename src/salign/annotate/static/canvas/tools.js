@@ -1,16 +1,16 @@
 /**
- * Brush, eraser, polygon, box: each turns points into a shape. The same calls serve mouse, pen, touch and keyboard.
+ * Brush, eraser, polygon, box, ellipse: each turns points into a shape. The same calls serve mouse, pen, touch and keyboard.
  *
  * @typedef {{x: number, y: number, pressure: number, at: number}} Point image pixels; pressure 1 is the brush as set; ms
- * @typedef {object} Desk what a tool works on: `radius` in image pixels, `commit(shape)`, `changed()` to draw again
+ * @typedef {object} Desk what a tool works on: `radius` in image pixels, `commit(shape)`, `replace(shape, shapes)`,
+ *   `changed()` to draw again
  */
 
-import { simplify } from "../simplify.js";
+import { round, simplify } from "../simplify.js";
 
 const NEAR = 12; // CSS pixels within which a click closes a polygon
-const round = (value) => Math.round(value * 100) / 100;
 
-class Tool {
+export class Tool {
   /** @param {import("./stage.js").Stage} stage @param {Desk} desk */
   constructor(stage, desk) {
     Object.assign(this, { stage, desk, points: [], times: [] });
@@ -106,15 +106,49 @@ export class Box extends Tool {
       [round(Math.min(ax, bx)), round(Math.min(ay, by))],
       [round(Math.max(ax, bx)), round(Math.max(ay, by))],
     ];
-    this.desk.commit(this.stage, { kind: "box", points, erase: false, times }, false);
+    this.desk.commit(this.stage, this.shape(points, times), false);
+  }
+
+  /** @param {number[][]} points top left and bottom right corner */
+  shape(points, times) {
+    return { kind: "box", points, erase: false, times };
   }
 
   overlay(context) {
-    if (this.busy) strand(context, this.stage, corners(this.points), true);
+    if (this.busy) strand(context, this.stage, this.rim(this.points), true);
+  }
+
+  /** What is shown between two corners. */
+  rim([[ax, ay], [bx, by]]) {
+    return [[ax, ay], [bx, ay], [bx, by], [ax, by]];
   }
 }
 
-const corners = ([[ax, ay], [bx, by]]) => [[ax, ay], [bx, ay], [bx, by], [ax, by]];
+/** The ellipse in a box; as there is no such shape, it becomes a polygon. */
+export class Ellipse extends Box {
+  shape(points, [first, last]) {
+    const rim = this.rim(points);
+    return { kind: "polygon", points: rim, erase: false, times: rim.map((_, i) => (i ? last : first)) };
+  }
+
+  rim(points) {
+    return ellipse(points);
+  }
+}
+
+const OFF = 0.05; // image pixels between an ellipse and its polygon
+const [FEWEST, MOST] = [32, 256]; // points of that polygon
+
+/** Points of the ellipse between two corners, clockwise from the right. @returns {number[][]} */
+export function ellipse([[ax, ay], [bx, by]]) {
+  const [across, down] = [Math.abs(bx - ax) / 2, Math.abs(by - ay) / 2];
+  const needed = Math.PI / Math.acos(1 - Math.min(1, OFF / Math.max(across, down))); // the chord's sagitta is OFF then
+  const count = Math.min(MOST, Math.max(FEWEST, Math.ceil(needed)));
+  return Array.from({ length: count }, (_, i) => {
+    const turn = (2 * Math.PI * i) / count;
+    return [round((ax + bx) / 2 + across * Math.cos(turn)), round((ay + by) / 2 + down * Math.sin(turn))];
+  });
+}
 
 export class Polygon extends Tool {
   /** A click places a point; one near the first closes. */
@@ -164,14 +198,14 @@ export class Polygon extends Tool {
 }
 
 /** A line that is seen on any image: dark under bright. */
-function strand(context, stage, points, closed) {
+export function strand(context, stage, points, closed) {
   context.beginPath();
   points.forEach((point) => context.lineTo(...stage.view.toScreen(...point)));
   if (closed) context.closePath();
   twice(context);
 }
 
-function dot(context, [x, y], radius) {
+export function dot(context, [x, y], radius) {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   twice(context);
@@ -185,5 +219,3 @@ export function twice(context) {
     context.stroke();
   }
 }
-
-export const TOOLS = { brush: Brush, eraser: Eraser, polygon: Polygon, box: Box };

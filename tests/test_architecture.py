@@ -41,7 +41,7 @@ MAY_IMPORT = {
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},
-    "matplotlib": {"experiment", "pages/chart.py"},
+    "matplotlib": {"pages/plots.py"},
     "defusedxml": {"annotations/formats/xml.py"},
     "fastapi": {"annotate/web/"},
     "itsdangerous": {"annotate/access.py"},

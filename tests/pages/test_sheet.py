@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from jinja2 import UndefinedError
 from PIL import Image
 
 from salign.pages import page as pages
-from salign.pages.sheet import SIDE, Section, Tile, write_sheet
+from salign.pages.sheet import SIDE, Folded, Plots, Section, Table, Text, Tile, Tiles, write_sheet
 
 NASTY = "<script>alert('x')</script> & \"quoted\" ü.png"
 
@@ -43,16 +43,23 @@ def read(path) -> Page:
 
 
 def test_everything_given_is_escaped(tmp_path):
-    tile = Tile([Image.new("RGB", (4, 4))], NASTY, note=NASTY)
-    page = read(write_sheet(tmp_path / "a.html", NASTY, [Section(NASTY, NASTY, [tile], [{NASTY: NASTY}])], intro=NASTY))
+    blocks = [
+        Text([NASTY], NASTY, NASTY),
+        Table(NASTY, pd.DataFrame({NASTY: [NASTY]})),
+        Tiles(NASTY, [Tile(NASTY, [(NASTY, Image.new("RGB", (4, 4)))], note=NASTY)]),
+        Folded(NASTY, NASTY),
+    ]
+    page = read(write_sheet(tmp_path / "a.html", NASTY, [Section(NASTY, blocks)], intro=NASTY))
     assert "script" not in page.tags
-    assert page.text.count(NASTY) == 9  # title, h1, intro, h2, text, th, td, caption, note
-    assert page.all("img", "alt") == [f"{NASTY} (1 of 1)"]
+    # title, h1, intro, h2; h3, badge, p; caption, th, td; caption, name, tile's caption and note; summary, text
+    assert page.text.count(NASTY) == 16
+    assert page.all("img", "alt") == [f"{NASTY}: {NASTY}"]
 
 
 def test_the_page_needs_no_other_file(tmp_path):
-    pictures = [Image.new("RGB", (5, 5)), Image.new("L", (5, 5))]
-    page = read(write_sheet(tmp_path / "a.html", "t", [Section("a", tiles=[Tile(pictures, "c")]), Section("b")]))
+    tile = Tile("c", [("x", Image.new("RGB", (5, 5))), ("y", Image.new("L", (5, 5)))])
+    sections = [Section("a", [Tiles("", [tile])]), Section("b", [Text(["p"])]), Section("nothing", [])]
+    page = read(write_sheet(tmp_path / "a.html", "t", sections))
     assert not {"script", "link", "iframe"} & set(page.tags)
     assert len(page.all("img", "src")) == 2
     assert all(source.startswith("data:image/png;base64,") for source in page.all("img", "src"))
@@ -62,34 +69,37 @@ def test_the_page_needs_no_other_file(tmp_path):
 
 def test_pictures_arrive_small_and_unchanged(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
-    tile = Tile([Image.fromarray(pixels), Image.new("RGB", (4 * SIDE, SIDE))], "c")
-    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", tiles=[tile])]))
+    tile = Tile("c", [("small", Image.fromarray(pixels)), ("large", Image.new("RGB", (4 * SIDE, SIDE)))])
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", [Tiles("", [tile])])]))
     small, large = [Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) for source in page.all("img", "src")]
     assert np.array_equal(np.asarray(small), pixels)
     assert large.size == (SIDE, SIDE // 4)
 
 
 def test_faults_are_marked_in_words_and_in_the_list(tmp_path):
-    tiles = [Tile([], "sound"), Tile([], "broken", flagged=True)]
-    page = read(write_sheet(tmp_path / "a.html", "t", [Section("Corrupt", tiles=tiles, flagged=True), Section("Fine")]))
-    assert page.all("figure", "class") == ["flagged"]
+    tiles = Tiles("", [Tile("sound", []), Tile("broken", [], flagged=True)])
+    sections = [Section("Corrupt", [tiles], flagged=True), Section("Fine", [Text(["p"])])]
+    page = read(write_sheet(tmp_path / "a.html", "t", sections))
+    assert page.all("figure", "class") == ["tile", "tile flagged"]
     assert page.all("a", "class") == ["fault"]
     assert "⚠ Corrupt" in page.text
     assert "⚠ Fine" not in page.text
 
 
 def test_tables_set_numbers_flush_right(tmp_path):
-    table = [{"label": "benign", "images": np.int64(3)}, {"label": "malignant", "images": 12}]
-    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", table=table)]))
-    assert page.all("td", "class") == ["number", "number"]
-    assert page.all("th", "class") == ["number"]
+    frame = pd.DataFrame([{"label": "benign", "of": "a", "images": 3}, {"label": "malignant", "of": "b", "images": 12}])
+    page = read(write_sheet(tmp_path / "a.html", "t", [Section("s", [Table("", frame)])]))
+    assert page.all("th", "class") == ["first name", "name", ""]
+    assert page.all("td", "class") == 2 * ["first name", "name", ""]
+    given = read(write_sheet(tmp_path / "a.html", "t", [Section("s", [Table("", frame, names=1)])]))
+    assert given.all("th", "class") == ["first name", "", ""]
     assert all(word in page.text for word in ("label", "images", "benign", "malignant", "12"))
 
 
-def test_an_unknown_column_is_an_error_not_an_empty_cell(tmp_path):
-    with pytest.raises(UndefinedError, match="'b'"):
-        write_sheet(tmp_path / "a.html", "t", [Section("s", table=[{"b": 1}, {"c": 1}])])
-    assert list(tmp_path.iterdir()) == []
+def test_plots_stand_as_they_are_drawn(tmp_path):
+    svg = '<svg class="plot" role="img" aria-label="a line"></svg>'
+    page = write_sheet(tmp_path / "a.html", "t", [Section("s", [Plots("c", [svg, svg])])]).read_text("utf-8")
+    assert page.count(svg) == 2
 
 
 def test_a_failed_write_leaves_the_older_sheet(tmp_path, monkeypatch):
@@ -100,7 +110,7 @@ def test_a_failed_write_leaves_the_older_sheet(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pages, "png_data_uri", full)
     with pytest.raises(OSError, match="No space"):
-        write_sheet(path, "second", [Section("s", tiles=[Tile([Image.new("RGB", (4, 4))], "c")])])
+        write_sheet(path, "second", [Section("s", [Tiles("", [Tile("c", [("x", Image.new("RGB", (4, 4)))])])])])
     assert "first" in read(path).text
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.html"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from salign.errors import SalignError
 from salign.maps.render import overlay, to_picture
 from salign.maps.tensor_ops import min_max, resize, varies
-from salign.pages.sheet import Section, Tile, write_sheet
+from salign.pages.sheet import Section, Tile, Tiles, write_sheet
 
 _SIDE = 240
 _FIELD, _INK = (225, 225, 225), (30, 30, 30)
@@ -97,7 +97,8 @@ def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro:
     )
     sections = [
         Section(
-            f"{name} ({len(members)})", f"Left to right: image, {_middle(members)}, model map.", [*map(_tile, members)]
+            f"{name} ({len(members)})",
+            [Tiles(f"Left to right: image, {_middle(members)}, model map.", [*map(_tile, members)])],
         )
         for name, members in kinds
         if members
@@ -138,4 +139,5 @@ def _notes(item: Item) -> str:
 
 def _tile(item: Item) -> Tile:
     note = " · ".join(part for part in (item.id, _notes(item)) if part)
-    return Tile(item.pictures(), item.caption, note, flagged=item.wrong)
+    names = ("image", "map", "model map")
+    return Tile(item.caption, [*zip(names, item.pictures(), strict=True)], note, flagged=item.wrong)

@@ -1,57 +1,109 @@
-"""A sheet of pictures and tables as one HTML file that opens offline: no script, no link, no other file."""
+"""A page of texts, tables, plots and pictures: one HTML file that opens offline, without script, link or other file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+import pandas as pd
 from PIL import Image
 
 from salign.pages.page import write_html
 
 SIDE = 240
-"""Pixels of a picture's longer side on the sheet; larger ones are shrunk, so that the file stays small."""
+"""Pixels of the longer side of a picture in `Tiles`; larger ones are shrunk, so that the file stays small."""
+
+
+@dataclass
+class Text:
+    """Paragraphs, with a heading of their own if they have a title."""
+
+    kind: ClassVar[str] = "text"
+    paragraphs: Sequence[str]
+    title: str = ""
+    badge: str = ""
+    """A word or two in a frame beside the title."""
+
+
+@dataclass
+class Table:
+    """A table; a text above it says what it holds."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    frame: pd.DataFrame
+    names: int | None = None
+    """How many columns from the left hold names, which are set flush left; None = those that hold no numbers."""
+
+
+@dataclass
+class Plots:
+    """SVG texts of `salign.pages.plots`, side by side if there is room."""
+
+    kind: ClassVar[str] = "plots"
+    caption: str
+    svgs: Sequence[str]
 
 
 @dataclass
 class Tile:
-    """Pictures that belong together (an image and its overlay, two duplicates), with a caption below."""
+    """Pictures that belong together (an image and its overlay, two duplicates), with a caption."""
 
-    pictures: list[Image.Image]
     caption: str
+    pictures: Sequence[tuple[str, Image.Image]]
+    """What each shows, and the picture."""
     note: str = ""
     """A second, quieter line."""
     flagged: bool = False
-    """Framed and marked as a fault."""
+    """The tile is framed and marked as a fault."""
+
+
+@dataclass
+class Tiles:
+    """Rows of pictures."""
+
+    kind: ClassVar[str] = "tiles"
+    caption: str
+    tiles: Sequence[Tile]
+    cells: bool = False
+    """The pictures are maps of a few cells, which the page enlarges."""
+
+
+@dataclass
+class Folded:
+    """Lines that are shown when asked for."""
+
+    kind: ClassVar[str] = "folded"
+    title: str
+    text: str
+
+
+Block = Text | Table | Plots | Tiles | Folded
 
 
 @dataclass
 class Section:
-    """A heading with a text, a table and tiles, each of which may be left out."""
+    """A heading and what is below it."""
 
     title: str
-    text: str = ""
-    tiles: Sequence[Tile] = ()
-    table: Sequence[Mapping[str, Any]] | None = None
-    """One mapping per row; the columns are the keys of the first. Numbers are set flush right."""
-    large: bool = field(default=False, kw_only=True)
-    """The pictures are shown at their own size, as charts are."""
-    flagged: bool = field(default=False, kw_only=True)
-    """Reports a fault: marked in the list at the top and in its heading."""
+    blocks: Sequence[Block]
+    flagged: bool = False
+    """The section reports a fault: it is marked in the list at the top and in its heading."""
 
 
 def write_sheet(path: Path | str, title: str, sections: Sequence[Section], *, intro: str = "") -> Path:
-    """Write the sheet; everything given is escaped, so file names and labels may hold anything.
+    """Write the page; everything given is escaped but the SVG, which `salign.pages.plots` escapes.
 
     Args:
         path: The HTML file; its folder is made, an older file is replaced in one step.
         title: Heading of the page.
-        sections: In the order shown; put faults first.
+        sections: In the order shown; those without blocks are left out.
         intro: A sentence below the heading.
 
     Returns:
         The path written.
     """
-    return write_html(Path(path), "salign.pages", "sheet.html", title=title, sections=sections, intro=intro, side=SIDE)
+    filled = [section for section in sections if section.blocks]
+    return write_html(Path(path), "salign.pages", "sheet.html", title=title, sections=filled, intro=intro, side=SIDE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from salign.evaluate.agreement import LABELS
-from salign.pages.chart import line_chart
-from salign.pages.sheet import Section, Tile, write_sheet
+from salign.pages.plots import traces
+from salign.pages.sheet import Plots, Section, Table, write_sheet
 from salign.readers import read_csv
 from salign.runs.run import Run
 from salign.runs.snapshots import snapshot_agreement
@@ -31,28 +32,40 @@ def write_curves(run: Run, *, progress: bool = False) -> Path:
     Returns:
         The page written.
     """
-    folder = run.path
-    metrics = read_csv(folder / METRICS)
+    return write_sheet(run.path / CURVES, f"Training of {run.path.name}", training_sections(run, progress=progress))
+
+
+def training_sections(run: Run, *, progress: bool = False) -> list[Section]:
+    """The curves of `write_curves`, and the figures of every epoch; epochs count from 1."""
+    metrics = read_csv(run.path / METRICS)
+    table = metrics.assign(epoch=metrics["epoch"] + 1)
+    names = {f"val/{name}": name for name in ("auroc", "accuracy") if f"val/{name}" in metrics}
     charts = {
-        "Loss": {"training": metrics["train/loss"].tolist(), "validation": metrics["val/loss"].tolist()},
-        "Validation": {
-            name: metrics[f"val/{name}"].tolist() for name in ("auroc", "accuracy") if f"val/{name}" in metrics
-        },
+        ("Loss", "loss"): table.rename(columns={"train/loss": "training", "val/loss": "validation"})[
+            ["epoch", "training", "validation"]
+        ],
+        ("Validation", "value"): table.rename(columns=names)[["epoch", *names.values()]],
     }
-    table = metrics
-    if (folder / HISTORY).exists():
-        learned, forgotten = learned_and_forgotten(correct_answers(folder, multi_label=run.multi_label))
-        shares = {"learned": learned.tolist(), "forgotten": forgotten.tolist()}
-        charts["Validation images answered otherwise at the end"] = shares
-        table = table.assign(**shares)
-    drawn = {title: lines for title, lines in charts.items() if np.isfinite([*lines.values()]).any()}
-    tiles = [Tile([line_chart(lines)], title) for title, lines in drawn.items()]
-    if snapshots(folder) and isinstance(run.recipe, ClassifyRecipe):
+    if (run.path / HISTORY).exists():
+        shares = learned_and_forgotten(correct_answers(run.path, multi_label=run.multi_label))
+        table = table.assign(**dict(zip(("learned", "forgotten"), (share.numpy() for share in shares), strict=True)))
+        title = "Validation images answered otherwise at the end"
+        charts[title, "share of the images"] = table[["epoch", "learned", "forgotten"]]
+    if snapshots(run.path) and isinstance(run.recipe, ClassifyRecipe):
         agreed = snapshot_agreement(run, progress=progress)
-        lines = {LABELS[name]: agreed[name].tolist() for name in ("cc", "energy")}
-        if np.isfinite([*lines.values()]).any():
-            tiles.append(Tile([line_chart(lines, agreed["epoch"].tolist())], "Agreement with people's maps"))
-    text = "Learned: wrong at the epoch and right at the end. Forgotten: right at the epoch and wrong at the end."
-    rows = [{str(key): float(f"{value:.4g}") for key, value in row.items()} for row in table.to_dict("records")]
-    sections = [Section("Curves", text, tiles, large=True), Section("Every epoch", table=rows)]
-    return write_sheet(folder / CURVES, f"Training of {folder.name}", sections)
+        named = agreed.assign(epoch=agreed["epoch"] + 1).rename(columns=LABELS)
+        charts["Agreement with people's maps", "value"] = named[["epoch", LABELS["cc"], LABELS["energy"]]]
+    svgs = [
+        _drawn(chart, title, axis, f"training-{number}")
+        for number, ((title, axis), chart) in enumerate(charts.items())
+        if np.isfinite(chart.drop(columns="epoch").to_numpy(dtype=float)).any()
+    ]
+    caption = "Learned: wrong at the epoch and right at the end. Forgotten: right at the epoch and wrong at the end."
+    rows = table.map(lambda value: float(f"{value:.4g}")).astype({"epoch": int})
+    return [Section("Training", [Plots(caption, svgs)]), Section("Every epoch", [Table("", rows)])]
+
+
+def _drawn(chart: pd.DataFrame, title: str, axis: str, name: str) -> str:
+    epochs = chart["epoch"].to_numpy()
+    lines = {line: (epochs, chart[line].to_numpy(dtype=float)) for line in chart.columns if line != "epoch"}
+    return traces(lines, ("epoch", axis), title=title, name=name)

@@ -339,7 +339,8 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
         *bad, "Blank maps", "Images and maps", "Maps per class", "Class a", "Class b",
     ]  # fmt: skip
     assert [one.title for one in sections if one.flagged] == bad
-    assert [one.text for one in sections] == [
+    blocks = [block for one in sections for block in one.blocks]
+    assert [block.caption for block in blocks] == [
         "",
         "2 pairs. A score on the second split is then too good.",
         "1 pair. Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
@@ -351,7 +352,7 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
         "",
         "",
     ]
-    faults, coverage, maps = (one.table for one in sections if one.table is not None)
+    faults, coverage, maps = (block.frame.to_dict("records") for block in blocks if block.kind == "table")
     message = " ".join(told[-14:-12]).partition("path: ")[2]
     assert faults == [{"row": 10, "column": "path", "fault": message}]
     assert coverage == [dict(zip(names, row, strict=True)) for row in counted]
@@ -359,8 +360,9 @@ def test_the_whole_of_what_is_said(sound, monkeypatch):
         {"label": "a", "images": 6, "with map": 4, "blank": 1, "constant": 0, "marked": "9.8%"},
         {"label": "b", "images": 6, "with map": 3, "blank": 0, "constant": 1, "marked": "9.8%"},
     ]
+    tiled = [block for block in blocks if block.kind == "tiles"]
     near = ("train · b · row 3 ↔ test · a · row 9", "1.png ↔ large.jpg, correlation 1.000", False, [64, 96])
-    assert [(t.caption, t.note, t.flagged, [p.width for p in t.pictures]) for one in sections for t in one.tiles] == [
+    assert [(t.caption, t.note, t.flagged, [p.width for _, p in t.pictures]) for one in tiled for t in one.tiles] == [
         ("train · a · row 2 ↔ test · a · row 8", "0.png ↔ again.bmp, pixel for pixel", True, [64, 64]), near,
         near,
         ("train · b · row 12", "9.png, constant map", False, [64, 64]),

@@ -16,7 +16,7 @@ from salign.experiment.report.curves import (
     over_images,
 )
 from salign.experiment.report.groups import Condition, groups_of
-from salign.experiment.report.plots import looks
+from salign.pages.plots import looks
 
 IMAGES = np.array([50.0, 100.0, 200.0, 400.0])
 

@@ -11,9 +11,9 @@ from salign.errors import SalignError
 from salign.experiment.report import evidence
 from salign.experiment.report.evidence import _spearman, reliance
 from salign.experiment.report.groups import groups_of
-from salign.experiment.report.page import Text
-from salign.experiment.report.plots import Cloud
 from salign.experiment.store import PLACE
+from salign.pages.plots import Cloud
+from salign.pages.sheet import Text
 
 RELIED = {
     # arm: whole, then accuracy and flipped with the region kept, and with the region removed; of seeds 0 and 1

@@ -98,7 +98,7 @@ def test_the_page_has_these_sections_and_its_tables_these_columns(written):
 
 def test_what_a_table_or_a_figure_holds_is_said_above_it(written):
     page = written.read_text("utf-8")
-    assert [unescape(one) for one in re.findall(r"<figcaption>(.*?)</figcaption>", page)] == [
+    assert [unescape(one) for one in re.findall(r'class="caption">(.*?)<', page)] == [
         "small",
         "Every arm on test_ood against ce and against its own controls: those that differ from it in their maps alone, "
         "and of cyborg those that the study names. The t interval speaks of other seeds; the last of the intervals "

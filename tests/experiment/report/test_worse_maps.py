@@ -6,8 +6,8 @@ from scipy import stats
 
 from made_study import QUALITY, made, study
 from salign.experiment.report.groups import groups_of
-from salign.experiment.report.plots import looks
 from salign.experiment.report.worse_maps import OWN, in_words, maps_table, tried_maps, worse_maps
+from salign.pages.plots import looks
 
 WORSE = ["boxes", "shifted@0.1", "shuffled@0.25", "shuffled", "shuffled@0.5"]
 SHARES = {"energy@10": 0.9, "shuffled:energy@10": 0.5, "boxes": 0.7, "shifted@0.1": 0.65}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
@@ -15,7 +16,7 @@ from salign.data.checks.duplicates import NearPair
 from salign.data.checks.map_similarity import ALIKE
 from salign.data.reading.image import read_image, read_saliency
 from salign.maps.render import overlay, thumbnail, to_picture
-from salign.pages.sheet import SIDE, Section, Tile, write_sheet
+from salign.pages.sheet import SIDE, Section, Table, Tile, Tiles, write_sheet
 
 SHOWN = 24
 """Tiles per section, and faults that are printed; the rest is counted."""
@@ -37,8 +38,8 @@ def write_report_html(report: Report, path: Path | str) -> Path:
             "Equal pictures: one label is wrong. Alike only: see whether they differ in what matters.",
         ),
         *_map_sections(report),
-        Section("Images and maps", table=coverage(report)),
-        Section("Maps per class", _MAPS_TEXT, table=_map_rows(report)),
+        Section("Images and maps", [Table("", pd.DataFrame(coverage(report)))]),
+        Section("Maps per class", [Table(_MAPS_TEXT, pd.DataFrame(_map_rows(report)))]),
         *_sample_sections(report),
     ]
     lines = "\n".join(f"{'✗' if bad else '✓'} {line}" for bad, line in findings(report))
@@ -134,7 +135,7 @@ def _fault_section(report: Report) -> list[Section]:
         return []
     rows = [{"row": fault.row or "", "column": fault.column, "fault": fault.message} for fault in report.faults[:500]]
     text = f"{_count(len(report.faults), 'fault')}; the first {len(rows)} are listed." if len(rows) > SHOWN else ""
-    return [Section("Rows that cannot be used", text, table=rows, flagged=True)]
+    return [Section("Rows that cannot be used", [Table(text, pd.DataFrame(rows))], flagged=True)]
 
 
 def _pair_section(report: Report, column: str, title: str, consequence: str) -> list[Section]:
@@ -143,15 +144,16 @@ def _pair_section(report: Report, column: str, title: str, consequence: str) -> 
         return []
     tiles = [
         Tile(
-            [_image(report, pair.first), _image(report, pair.second)],
             f"{_where(report, pair.first)} ↔ {_where(report, pair.second)}",
+            [(side, _image(report, k)) for side, k in (("first", pair.first), ("second", pair.second))],
             f"{_name(report, pair.first)} ↔ {_name(report, pair.second)}, "
             + ("pixel for pixel" if pair.similarity == 1 else f"correlation {pair.similarity:.3f}"),
             flagged=pair.similarity == 1,
         )
         for pair in pairs[:SHOWN]
     ]
-    return [Section(title, f"{_count(len(pairs), 'pair')}{_first(tiles, pairs)}. {consequence}", tiles, flagged=True)]
+    text = f"{_count(len(pairs), 'pair')}{_first(tiles, pairs)}. {consequence}"
+    return [Section(title, [Tiles(text, tiles)], flagged=True)]
 
 
 def _map_sections(report: Report) -> list[Section]:
@@ -165,7 +167,7 @@ def _map_sections(report: Report) -> list[Section]:
             readable = [position for position in positions if not report.examined[position].faults]
             tiles = [_tile(report, position) for position in _spread(readable, SHOWN if state == "constant" else 6)]
             text = f"{_count(len(positions), 'map')}{_first(tiles, positions)}. {text}"
-            sections.append(Section(title, text, tiles, flagged=state == "constant"))
+            sections.append(Section(title, [Tiles(text, tiles)], flagged=state == "constant"))
     return sections
 
 
@@ -177,7 +179,7 @@ def _sample_sections(report: Report) -> list[Section]:
         shaped = [p for p in readable if report.examined[p].saliency in ("shaped", "unread")]
         positions = _spread(shaped, SAMPLES) or _spread(readable, SAMPLES)
         text = "" if shaped else "No map with a shape in this class."
-        sections.append(Section(f"Class {label}", text, [_tile(report, position) for position in positions]))
+        sections.append(Section(f"Class {label}", [Tiles(text, [_tile(report, position) for position in positions])]))
     return sections
 
 
@@ -196,14 +198,14 @@ def _first(tiles: Iterable[Tile], of: Sequence[object]) -> str:
 def _tile(report: Report, position: int) -> Tile:
     """The image, and beside it the image with the map laid over."""
     image, path = _tensor(report, position), report.manifest.saliency_path(position)
-    pictures = [thumbnail(to_picture(image), SIDE)]
+    pictures = [("image", thumbnail(to_picture(image), SIDE))]
     if path is not None:
-        pictures.append(thumbnail(overlay(image, read_saliency(path)), SIDE))
+        pictures.append(("map", thumbnail(overlay(image, read_saliency(path)), SIDE)))
     picture = report.examined[position]
     note = {"none": "no map", "blank": "blank map", "constant": "constant map", "unread": "map"}
     quiet = note.get(picture.saliency, f"{picture.marked:.1%} marked")
     whose = ", by a machine" if report.manifest.machine_made[position] else ""
-    return Tile(pictures, _where(report, position), f"{_name(report, position)}, {quiet}{whose}")
+    return Tile(_where(report, position), pictures, f"{_name(report, position)}, {quiet}{whose}")
 
 
 def _image(report: Report, position: int) -> Image.Image:

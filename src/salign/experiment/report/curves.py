@@ -15,10 +15,10 @@ from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
 from salign.experiment.arms import times
 from salign.experiment.report.groups import Condition, Group, heading
-from salign.experiment.report.page import Block, Plots, Text
-from salign.experiment.report.plots import Line, Styles, curves
 from salign.experiment.report.tables import places
 from salign.experiment.study import Study
+from salign.pages.plots import Line, Styles, curves
+from salign.pages.sheet import Block, Plots, Text
 from salign.runs.run import Run
 
 RESAMPLES = 500

@@ -11,14 +11,13 @@ from scipy import stats
 from salign.errors import SalignError
 from salign.experiment.report.answers import read_answers
 from salign.experiment.report.doubts import alike_answers
-from salign.experiment.report.examples import SIDE, examples
+from salign.experiment.report.examples import examples
 from salign.experiment.report.groups import Group, heading
-from salign.experiment.report.page import Block, Plots, Table, Text, Tile, Tiles
-from salign.experiment.report.plots import Cloud, Styles, scatter
 from salign.experiment.report.saliency import MOST_RUNS, ArmMaps, picture, read_arm
 from salign.experiment.report.tables import NOTHING, decimal, mean_in_words, points
 from salign.experiment.study import Study
-from salign.maps.render import thumbnail
+from salign.pages.plots import Cloud, Styles, scatter
+from salign.pages.sheet import Block, Plots, Table, Text, Tile, Tiles
 
 MOST_IMAGES = 12
 """Test images shown in all."""
@@ -78,12 +77,12 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
                 "all pairs of runs. Answers alike: share of equal answers over all pairs. Entropy: 0 = one cell, 1 = "
                 "everywhere the same. Energy and CC: agreement with people, mean ± sd over runs."
             ) + f" Runs that give all images one answer, and so agree by that alone: {', '.join(same)}." * bool(same)
-            blocks.append(Table(caption, pd.DataFrame(rows)))
+            blocks.append(Table(caption, pd.DataFrame(rows), names=1))
             caption = (
                 f"{group.title}: average map of the test images for the class answered, a picture per run, beside the "
                 "average of people's maps; each stretched to the full range of colours, dark blue to yellow."
             )
-            blocks.append(Tiles(caption, tiles, small=True))
+            blocks.append(Tiles(caption, tiles, cells=True))
         if absent:
             blocks.append(Text(absent))
     return blocks
@@ -153,7 +152,7 @@ def _gallery(study: Study, group: Group, runs: pd.DataFrame, most: int) -> Tiles
         Tile(
             f"{one.id}, {one.label}: probability of this class {one.first:.2f} with {study.guided}, {one.second:.2f} "
             f"with {study.baseline}",
-            [(name, thumbnail(drawing, SIDE)) for name, drawing in one.pictures],
+            one.pictures,
         )
         for one in found
     ]

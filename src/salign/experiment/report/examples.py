@@ -16,9 +16,6 @@ from salign.maps import min_max
 from salign.maps.render import overlay, to_picture
 from salign.runs.run import Run
 
-SIDE = 160
-"""Pixels of a picture's longer side."""
-
 
 @dataclass(frozen=True)
 class Example:

@@ -17,14 +17,13 @@ from salign.data.manifest import PROVENANCE, UNKNOWN, Manifest
 from salign.data.reading.image import read_image, read_saliency
 from salign.errors import SalignError
 from salign.evaluate.agreement import agreement
-from salign.experiment.report.examples import SIDE
 from salign.experiment.report.groups import Group
-from salign.experiment.report.page import Block, Table, Text, Tile, Tiles
-from salign.experiment.report.plots import Styles
 from salign.experiment.report.tables import NOTHING, decimal
 from salign.experiment.study import Study
 from salign.maps import min_max
-from salign.maps.render import overlay, thumbnail, to_picture
+from salign.maps.render import overlay, to_picture
+from salign.pages.plots import Styles
+from salign.pages.sheet import Block, Table, Text, Tile, Tiles
 from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe, Recipe
 from salign.train.steps import STEPS
@@ -202,8 +201,7 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
             if k is not None and machine[k]:
                 by = str(arm.rows.table[PROVENANCE].iat[k])
                 pictures.append((f"{arm.arm}: {by}", _laid_over(image, _map(arm.rows, k))))
-        small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
-        tiles.append(Tile(f"{names[i]}, {labels.iat[i]}", small))
+        tiles.append(Tile(f"{names[i]}, {labels.iat[i]}", pictures))
     if not person[best].any():
         tiles += _people_alone(first, max(2, most // 2))
     caption = (
@@ -222,8 +220,7 @@ def _people_alone(arm: Trained, most: int) -> list[Tile]:
     for i in (ordered[k] for k in _spread(len(ordered), most)) if ordered else ():
         image = read_image(arm.rows.image_path(i), where=arm.rows.where(i))
         pictures = [("image", to_picture(image)), ("people", _laid_over(image, _map(arm.people, i)))]
-        small = [(name, thumbnail(picture, SIDE)) for name, picture in pictures]
-        tiles.append(Tile(f"{arm.rows.image_id(i)}, {labels.iat[i]}", small))
+        tiles.append(Tile(f"{arm.rows.image_id(i)}, {labels.iat[i]}", pictures))
     return tiles
 
 

@@ -19,8 +19,6 @@ from salign.data.manifest.text_table import for_spreadsheets
 from salign.experiment.arms import arm_changes, times
 from salign.experiment.report import curves, evidence, makers
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
-from salign.experiment.report.page import Block, Folded, Plots, Section, Table, Text, write_page
-from salign.experiment.report.plots import Interval, Styles, forest, looks
 from salign.experiment.report.summary import findings, headline
 from salign.experiment.report.tables import (
     difference_in_words,
@@ -38,6 +36,8 @@ from salign.experiment.report.worse_maps import worse_maps
 from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import check_output, replace_text, replacing
+from salign.pages.plots import Interval, Styles, forest, looks
+from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text, write_sheet
 
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
@@ -100,7 +100,7 @@ def write_report(
     words = shown(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))
-    return write_page(out / "report.html", study.title or study.name, study.question, sections)
+    return write_sheet(out / "report.html", study.title or study.name, sections, intro=study.question)
 
 
 def _write_figures(path: Path, results: pd.DataFrame) -> None:
@@ -145,10 +145,10 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame, sets: pd.D
         here, sets_here = (
             rows[(rows["dataset"] == group.dataset) & (rows["network"] == group.network)] for rows in (table, sets)
         )
-        blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"])))
+        blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"]), names=1))
         rest = other_sets(study, sets_here)
         if len(rest):
-            blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", rest))
+            blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", rest, names=1))
     return blocks
 
 

@@ -12,10 +12,10 @@ from salign.data.controls import BY_SHARE, CONTROLS
 from salign.experiment.arms import control_of
 from salign.experiment.report.curves import mean_line
 from salign.experiment.report.groups import Condition, Group, by_seed, compared, heading
-from salign.experiment.report.page import Block, Plots, Table
-from salign.experiment.report.plots import Line, Styles, curves
 from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
 from salign.experiment.study import Study
+from salign.pages.plots import Line, Styles, curves
+from salign.pages.sheet import Block, Plots, Table
 
 OWN = "own"
 """Name of people's own maps, all of them, unchanged."""
@@ -38,7 +38,7 @@ def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
             "data.maps; % of the maps: so many keep theirs, the others have none."
         )
         titled = f"{group.title}. {caption}" if heading(groups, group) else caption
-        blocks.append(Table(titled, in_words(maps_table(study, group))))
+        blocks.append(Table(titled, in_words(maps_table(study, group)), names=1))
         svgs = []
         for kind, label in _AXES.items():
             if lines := _lines(study, group, kinds, kind):

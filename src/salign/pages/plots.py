@@ -17,10 +17,12 @@ from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
-from salign.evaluate.ranking import Array
+from salign.errors import SalignError
 
+Array = NDArray[Any]
 WIDTH = 5.4
 """Inches, 389 units of the SVG: on a narrow phone the letters keep their size, on a desk plots stand side by side."""
 
@@ -179,6 +181,53 @@ def curves(
             f"{line.name}: " + ", ".join(f"{y:.1f} at {x:g}" for x, y in zip(line.x, line.value, strict=True))
             for line in lines
         ]
+        _labelled(figure, axes, artists, labels, title)
+        return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
+
+
+def traces(
+    lines: Mapping[str, tuple[Array, Array]],
+    labels: tuple[str, str],
+    *,
+    title: str = "",
+    name: str,
+    square: bool = False,
+    diagonal: bool = False,
+) -> str:
+    """Draw lines that have no interval: figures over epochs, or a ROC curve.
+
+    Args:
+        lines: name -> `(P,)` and `(P,)`, the places on the two axes; values that are not finite leave a gap.
+        labels: labels of the two axes.
+        title: above the plot.
+        name: name of the plot; two plots on one page have different names.
+        square: both axes go from 0 to 1.
+        diagonal: draw what chance, or a perfect calibration, would be.
+
+    Raises:
+        SalignError: there is no finite value, or there are more lines than colours.
+    """
+    finite = {line: np.isfinite(y) for line, (_, y) in lines.items()}
+    if not 1 <= len(lines) <= len(_COLOURS) or not any(known.any() for known in finite.values()):
+        raise SalignError(f"a plot has 1 to {len(_COLOURS)} lines with finite values, got {len(lines)}.")
+    with rc_context(_STYLE):
+        figure, axes = _axes(3.0)
+        artists: dict[str, Artist] = {}
+        for colour, (line, (x, y)) in zip(_COLOURS, lines.items(), strict=False):
+            marker = "." if len(x) < 40 else None
+            (artists[line],) = axes.plot(x, y, color=colour, marker=marker, linewidth=1.5)
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.9, linestyle=(0, (4, 4)))
+        if square:
+            axes.set_xlim(-0.01, 1.01)
+            axes.set_ylim(-0.01, 1.01)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        spoken = []
+        for line, (x, y) in lines.items():
+            if (known := finite[line]).any():
+                (x0, *_, x1), (y0, *_, y1) = ([*values[known], values[known][-1]] for values in (x, y))
+                spoken.append(f"{line}: {y0:.3g} at {x0:.3g}, {y1:.3g} at {x1:.3g}")
         _labelled(figure, axes, artists, labels, title)
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from salign.experiment.report.plots import Cloud, Interval, Line, curves, forest, looks, scatter
+from salign.errors import SalignError
+from salign.pages.plots import Cloud, Interval, Line, curves, forest, looks, scatter, traces
 
 ARMS = ["ce", "cyborg", "shuffled", 'a <b> & "c"', "a$x$", "_y$"]
 STYLES = looks(ARMS)
@@ -52,6 +53,22 @@ def test_a_forest_draws_every_interval_on_one_scale():
     np.testing.assert_allclose(drawn, scale * np.array([4.0, 40.9, -10.0, 6.0, 0.0]) + offset, atol=1e-3)
     assert scale > 0
     assert first[0][1] < second[0][1]  # the first arm is above the second
+
+
+def test_a_trace_goes_through_its_points_and_leaves_a_gap():
+    x, y = np.array([0.0, 0.3, 0.6, 1.0]), np.array([0.0, 0.5, np.nan, 1.0])
+    svg = traces({"up": (x, y)}, ("false positives", "found"), name="t", square=True, diagonal=True)
+    (line,) = strokes(svg, "#0072b2")
+    (diagonal,) = strokes(svg, "var(--ink)")
+    assert line[1][1] == pytest.approx((diagonal[0][1] + diagonal[1][1]) / 2, abs=0.01)  # y 0.5 is half way up
+    assert line[1][0] == pytest.approx(diagonal[0][0] + 0.3 * (diagonal[1][0] - diagonal[0][0]), abs=0.01)
+    assert 'aria-label="found over false positives. up: 0 at 0, 1 at 1."' in svg
+
+
+@pytest.mark.parametrize("lines", [{}, {"a": [np.nan]}, {str(k): [1.0] for k in range(13)}])
+def test_traces_of_nothing_or_too_much_are_refused(lines):
+    with pytest.raises(SalignError, match="a plot has 1 to 12 lines"):
+        traces({name: (np.arange(len(y)), np.array(y)) for name, y in lines.items()}, ("x", "y"), name="n")
 
 
 @pytest.mark.parametrize("arms", [3, 12, 33])

@@ -18,6 +18,7 @@ from salign.errors import SalignError
 WRITES = {
     ("demo",): "Folder for the images, the study and its report",
     ("train",): "Writes OUT/NAME-HASH",
+    ("runs",): "some levels down",
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
     ("explain",): "Writes RUN/explain/SET_METHOD.html",

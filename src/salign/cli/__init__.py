@@ -23,6 +23,7 @@ from salign.cli import (
     maps,
     predict,
     report,
+    runs,
     saliency,
     train,
 )
@@ -45,6 +46,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     "Training": {"train": train.train, "saliency": saliency.app, "pretrain": saliency.pretrain},
     "One model": {
+        "runs": runs.runs,
         "evaluate": evaluate.evaluate,
         "predict": predict.predict,
         "explain": explain.explain,

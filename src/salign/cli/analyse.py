@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.cli.arguments import RunsArgument
 from salign.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def analyse(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are also compared with each other.")],
+    runs: RunsArgument,
     sets: Annotated[
         list[str] | None, typer.Option(help="Set to analyse, val or a test set; may be repeated; default: all.")
     ] = None,
@@ -25,7 +25,7 @@ def analyse(
 ) -> None:
     """Measure where runs look (their maps against people's) and what they use (answers without the human region).
 
-    Writes RUN/analysis: agreement.csv, reliance.csv, maps.npz.
+    Several runs are also compared with each other. Writes RUN/analysis: agreement.csv, reliance.csv, maps.npz.
     """
     from salign.runs.folder import RunFolder
 

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
+from salign.cli.arguments import RunsArgument
 from salign.limits import LARGEST_BATCH
 
 
 def autoannotate(
     manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; its maps are kept, empty cells filled.")],
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run of salign saliency train or salign train; several make an ensemble.")
-    ],
+    runs: RunsArgument,
     out: Annotated[
         Path | None, typer.Option(help="New folder for the maps, inside of the manifest's root (default: ROOT/machine)")
     ] = None,

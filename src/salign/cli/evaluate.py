@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from salign.cli.arguments import RunArgument
 from salign.limits import LARGEST_SEED
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    run: RunArgument,
     group: Annotated[
         list[str] | None, typer.Option(help="Manifest column to report on by value; may be repeated.")
     ] = None,

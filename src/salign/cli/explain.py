@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from salign.cli.arguments import RunArgument
 from salign.limits import LARGEST_SEED
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    run: RunArgument,
     split: Annotated[
         str | None, typer.Option("--set", help="Which set: val or a test set; default: the first test set.")
     ] = None,

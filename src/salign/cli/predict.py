@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from salign.cli.arguments import RunArgument
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder written by salign train.")],
+    run: RunArgument,
     images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
     out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
     maps: Annotated[

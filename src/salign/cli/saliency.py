@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.cli.arguments import RunArgument
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def pretrain(
 
 @app.command("evaluate")
 def evaluate_net(
-    run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
+    run: RunArgument,
     people: Annotated[
         Path | None,
         typer.Option(help="Manifest with a row per image and person (salign maps import ... --annotators each)."),
@@ -86,7 +87,7 @@ def evaluate_net(
 
 @app.command("predict")
 def predict_net(
-    run: Annotated[Path, typer.Argument(help="Run folder written by salign saliency train.")],
+    run: RunArgument,
     images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps: 16-bit PNG, named like the images.")] = Path("maps"),
     batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 16,

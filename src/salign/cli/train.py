@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.cli.arguments import run_path
+
 
 def _losses(asked: bool) -> None:
     if asked:
@@ -24,7 +26,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
     init: Annotated[
         Path | None,
-        typer.Option(help="Start from the encoder of this run of salign saliency train, instead of model.weights."),
+        typer.Option(
+            parser=run_path,
+            metavar="RUN",
+            help="Start from the encoder of this run of salign saliency train, instead of model.weights.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,

@@ -7,6 +7,7 @@ import logging
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from salign.errors import SalignError
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
 from salign.readers import read_json
-from salign.runs.analyse import analyse_run
 from salign.runs.folder import RunFolder
-from salign.runs.run import Run
+
+if TYPE_CHECKING:
+    from salign.runs.run import Run
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
 """Columns that say which cell."""
@@ -86,6 +88,8 @@ _MOST_BYTES = 10_000_000
 
 def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) -> None:
     """Analyse a finished run and write its `cell.json`."""
+    from salign.runs.analyse import analyse_run  # loads torch, which reading results does without
+
     tables = analyse_run(run, sets=sets, images=images)
     figures: dict[str, dict[str, float]] = {}
 

@@ -178,11 +178,7 @@ def expand(study: Study) -> list[Cell]:
         SalignError: an unknown arm, a recipe that does not hold or allows several labels, `ce_times` without a number
             of images, one place with different epochs, or a test set that is asked for and not there.
     """
-    places: dict[Place, int | None] = {}
-    for grid in study.grids:
-        for place in _places(grid, study):
-            if places.setdefault(place, grid.epochs) != grid.epochs:
-                raise SalignError(f"study {study.name}: {place} stands in two grids with different epochs.")
+    places = places_of(study)
     rank = {arm: number for number, arm in enumerate(dict.fromkeys(arm for grid in study.grids for arm in grid.arms))}
     for arm in (study.baseline, study.guided, *study.controls):
         arm_changes(arm, guided=study.guided, own=study.arms)
@@ -206,6 +202,20 @@ def expand(study: Study) -> list[Cell]:
         cells.append(Cell(*place, recipe=recipe))
     _check_sets(study, cells)
     return cells
+
+
+def places_of(study: Study) -> dict[Place, int | None]:
+    """Every combination that the grids name, once, with the epochs of its grid; no recipe is built.
+
+    Raises:
+        SalignError: one place stands in two grids with different epochs.
+    """
+    places: dict[Place, int | None] = {}
+    for grid in study.grids:
+        for place in _places(grid, study):
+            if places.setdefault(place, grid.epochs) != grid.epochs:
+                raise SalignError(f"study {study.name}: {place} stands in two grids with different epochs.")
+    return places
 
 
 def _check_sets(study: Study, cells: list[Cell]) -> None:

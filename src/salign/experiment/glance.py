@@ -1,0 +1,54 @@
+"""A study at a glance: how far it is and its main figure, from small files alone, without its recipes and torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from salign.experiment.store import StudyFolder, read_cell
+from salign.experiment.study import Study, places_of
+from salign.runs.find import folders_called
+from salign.runs.folder import RunFolder
+
+_SEED = re.compile(r"-seed\d+-[0-9a-f]{8}$")
+"""What the name of a cell's run folder ends with."""
+
+
+class Glance(NamedTuple):
+    """What the folder of a study shows at a glance."""
+
+    study: Study
+    arms: dict[str, list[float]]
+    """Name of the runs without seed and hash -> the figure that counts, of each finished run."""
+    done: int
+    """Finished runs."""
+    cells: int
+    """Runs that the study asks for."""
+    page: Path | None
+    """The report, where one was written."""
+
+
+def glance(folder: Path) -> Glance:
+    """Look into a study's folder.
+
+    Raises:
+        SalignError: there is no `study.yaml` in it, or it does not hold.
+    """
+    study = Study.read(folder / "study.yaml")
+    arms: dict[str, list[float]] = {}
+    done = 0
+    for path in sorted(StudyFolder(folder).runs.glob("*-seed*")):
+        if (found := read_cell(RunFolder(path))) is not None:
+            done += 1
+            arms.setdefault(_SEED.sub("", path.name), []).append(
+                found.figures.get(study.target, {}).get(study.metric, float("nan"))
+            )
+    page = folder / "report.html"
+    return Glance(study, arms, done, len(places_of(study)), page if page.is_file() else None)
+
+
+def studies_below(folder: Path) -> Iterator[Path]:
+    """Folders of studies that were begun, some levels down."""
+    return (runs.parent for runs in folders_called("runs", folder) if (runs.parent / "study.yaml").is_file())

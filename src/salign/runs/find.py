@@ -1,0 +1,80 @@
+"""Runs by what people call them: a folder, `last`, a name, or the beginning of a name that only one run has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from salign.errors import SalignError
+from salign.runs.folder import RunFolder
+
+LAST = "last"
+"""What the run that ended last is called."""
+_DEEPEST = 4
+"""Folders named `runs` are looked for so many levels down: `FOLDER/studies/NAME/runs` is one."""
+_SHOWN = 10
+
+
+def find_run(name: str, folder: Path | str = ".") -> Path:
+    """The run folder that is meant.
+
+    Args:
+        name: path of a folder; `last`; the name of a run, or its beginning.
+        folder: where folders called `runs` are looked for, some levels down.
+
+    Raises:
+        SalignError: no run or several are meant; the message names them.
+    """
+    path = Path(name)
+    if path.exists() or len(path.parts) != 1:
+        return path
+    runs = runs_below(folder)
+    if name == LAST:
+        if done := [run for run in runs if run.done]:
+            return done[0].path
+        raise SalignError(f"there is no finished run below {folder}/runs or a study; `salign train` makes one")
+    meant = [run for run in runs if run.path.name == name] or [run for run in runs if run.path.name.startswith(name)]
+    if not meant:
+        known = f"runs here are {_named(runs)}" if runs else "there is no run here; `salign train` makes one"
+        raise SalignError(f"{name} is no run folder: expected recipe.yaml in it, or the name of a run; {known}")
+    if len(meant) > 1:
+        raise SalignError(f"{len(meant)} runs are called {name}...: {_named(meant)}. Give more of the name, or a path")
+    return meant[0].path
+
+
+def runs_below(folder: Path | str) -> list[RunFolder]:
+    """Every run in folders called `runs`, finished or not, the latest first."""
+    found = [
+        RunFolder(path)
+        for place in folders_called("runs", Path(folder))
+        for path in place.iterdir()
+        if (path / "recipe.yaml").is_file()
+    ]
+    return sorted(found, key=lambda run: (-when(run).timestamp(), str(run.path)))
+
+
+def when(run: RunFolder) -> datetime:
+    """When a run ended, or, of one that has not, when it wrote its last epoch."""
+    files = (run.path / "done", run.metrics, run.recipe_file)
+    return datetime.fromtimestamp(next(file for file in files if file.exists()).stat().st_mtime)
+
+
+def folders_called(name: str, folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+    """Folders of this name below a folder, or the folder itself; none is looked for inside of another, or of a link."""
+    if folder.name == name:
+        yield folder
+        return
+    try:
+        below = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    for path in below:
+        if not path.name.startswith(".") and depth:
+            yield from folders_called(name, path, depth - 1)
+
+
+def _named(runs: list[RunFolder]) -> str:
+    listed = [f"{run.path.name} ({when(run):%Y-%m-%d %H:%M})" for run in runs[:_SHOWN]]
+    return ", ".join(listed) + ", ..." * (len(runs) > _SHOWN)

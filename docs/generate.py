@@ -25,7 +25,7 @@ import salign
 from salign.cli import app
 from salign.experiment import study
 from salign.experiment.report.tables import NOTHING, difference_in_words, mean_in_words
-from salign.experiment.report.worse_maps import in_words
+from salign.experiment.report.worse_maps import describe_maps
 from salign.losses import LOSSES
 from salign.train import recipe
 from salign.train.steps import STEPS
@@ -312,7 +312,7 @@ def _worse(rows: pd.DataFrame) -> str:
         f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
         "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
     )
-    cells = in_words(rows, differences=True)
+    cells = describe_maps(rows, differences=True)
     first, *arms = cells.columns
     return f"{caption}\n\n{_table([first, *(f'`{arm}`' for arm in arms)], cells.to_numpy().tolist())}"
 

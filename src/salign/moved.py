@@ -85,6 +85,7 @@ MOVED_NAMES = {
     },
     "salign.annotate.splits": {"drawn_splits": "salign.annotate.splits:draw_splits"},
     "salign.annotate.auto": {
+        "Marked": "salign.machine.annotate:AutoAnnotation",
         "Ensemble": "salign.machine.makers",
         "METHODS": "salign.machine.makers",
         "NetMaker": "salign.machine.makers",
@@ -92,6 +93,12 @@ MOVED_NAMES = {
         "maker_of": "salign.machine.makers",
     },
     "salign.data.check_report": {"print_report": "salign.cli.show"},
+    "salign.data.labels": {
+        "kept": "salign.data.manifest.labels:keep_classes",
+        "ordered": "salign.data.manifest.labels:sort_names",
+        "sets_named": "salign.data.manifest.labels:name_sets",
+    },
+    "salign.data.rewriting": {"moved": "salign.data.manifest.derive:move_root"},
     "salign.data.manifest": {"Makers": "salign.data.manifest.table"},
     "salign.data.bringing": {"Brought": "salign.annotations.write:ImportResult"},
     "salign.data.settling": {
@@ -111,11 +118,17 @@ MOVED_NAMES = {
     "salign.evaluate.annotators": {"normalised": "salign.evaluate.annotators:normalise"},
     "salign.evaluate.comparison": {"words": "salign.evaluate.comparison:describe"},
     "salign.evaluate.ranking": {"as_asked": "salign.evaluate.ranking:match_weights"},
+    "salign.experiment.report.tables": {
+        "places": "salign.experiment.report.tables:set_roles",
+        "shown": "salign.experiment.report.tables:describe_main_table",
+    },
+    "salign.experiment.report.worse_maps": {"in_words": "salign.experiment.report.worse_maps:describe_maps"},
     "salign.explain": {"Item": "salign.pages.gallery", "write_gallery": "salign.pages.gallery"},
     "salign.losses": {
         "blended": "salign.losses.viser:blend_terms",
         "decomposed": "salign.losses.decomposition:decompose",
         "kept_and_destroyed": "salign.losses.sage:keep_and_destroy",
+        "swapped": "salign.losses.swap:swap_regions",
     },
     "salign.models.running": {"running_statistics_kept": "salign.models.running:keep_running_statistics"},
     "salign.train.run": {"RunFolder": "salign.runs.run:Run"},

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from references import swap as slow
 from salign.errors import SalignError
-from salign.losses import LOSSES, swap_consistency, swapped
+from salign.losses import LOSSES, swap_consistency, swap_regions
 from salign.losses.swap import partners
 from salign.types import Output
 from second_look import SIZE, Small, make_batch, maps_of
@@ -71,7 +71,7 @@ def test_the_region_stays_and_an_image_without_a_region_is_as_it_was() -> None:
     batch = make_batch()
     region = torch.zeros(5, 1, SIZE, SIZE)
     region[:, :, :4, 2:6] = 0.6
-    views, counts = swapped(batch.images, batch.labels, region, batch.annotated, batch.index)
+    views, counts = swap_regions(batch.images, batch.labels, region, batch.annotated, batch.index)
     others = batch.images[partners(batch.labels, batch.index)]
     assert counts.tolist() == [True, True, False, True, True]
     assert torch.equal(views[2], batch.images[2])

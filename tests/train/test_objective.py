@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from salign.errors import SalignError
-from salign.losses import LOSSES, LossTerms, evidence_outside, saliency_distance, swap_consistency, swapped
+from salign.losses import LOSSES, LossTerms, evidence_outside, saliency_distance, swap_consistency, swap_regions
 from salign.losses.cross_entropy import CrossEntropy, cross_entropy
 from salign.train.objective import Objective, adds_up
 from salign.train.recipe import LossRecipe
@@ -99,7 +99,7 @@ def test_the_earlier_options_of_swap_are_the_same_to_the_last_bit() -> None:
     }  # fmt: skip
     batch, network = make_batch(), Small()
     output = network(batch.images)
-    views, counts = swapped(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
+    views, counts = swap_regions(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
     cams = output.cam(torch.arange(3).expand(5, -1))
     ramp = 2 / 3
     expected = cross_entropy(output.logits, batch.labels)

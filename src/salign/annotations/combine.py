@@ -16,7 +16,7 @@ from salign.annotations.formats.mask_folder import read_masks
 from salign.annotations.formats.stored import Names
 from salign.annotations.match import Images
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
-from salign.data.manifest.derive import moved, with_new_maps
+from salign.data.manifest.derive import move_root, with_new_maps
 from salign.data.manifest.file_names import parts_of_people
 from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.image import read_saliency
@@ -99,7 +99,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
         column[path] = relpath(folder.resolve() / file, root)
     if faults:
         raise ManifestError.of(faults, str(folder))
-    table = moved(manifest, root)
+    table = move_root(manifest, root)
     own = {name: manifest.table["path"].map(column).fillna("") for name, column in sorted(cells.items())}
     return Manifest.of(table.assign(**own), root, manifest.source)
 

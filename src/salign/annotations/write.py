@@ -17,7 +17,7 @@ from salign.annotations.match import Images
 from salign.annotations.resolve import MarkedImage, Naming, settle
 from salign.annotations.shape_files import entry_line, merge_shapes, shapes_file
 from salign.data.manifest import CONFIDENCE, MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError
-from salign.data.manifest.derive import moved
+from salign.data.manifest.derive import move_root
 from salign.data.manifest.file_names import output_names, parts_of_people
 from salign.data.manifest.folder_layout import folder_layout
 from salign.data.manifest.provenance import MASK, PERSON, provenance_column, provenance_of
@@ -191,7 +191,7 @@ def _needs_sigma(mark: Annotated) -> bool:
 
 def _rows(base: Manifest, root: Path) -> list[Row]:
     """The rows of a manifest, with paths below the new root."""
-    records = moved(base, root).drop(columns="row").to_dict("records")
+    records = move_root(base, root).drop(columns="row").to_dict("records")
     return [{str(key): value for key, value in record.items()} for record in records]
 
 

@@ -72,8 +72,8 @@ _UNWRITABLE = {
 }  # fmt: skip
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         typer.echo(f"salign {__version__}")
         raise typer.Exit
 

@@ -40,14 +40,14 @@ def analyse(
     folders = [Run.open(run) for run in runs]
     console = Console()
     for folder in folders:
-        found = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, progress=True)
+        tables = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, progress=True)
         if len(folders) > 1:
             console.print(folder.path.name, style="bold", highlight=False)
-        if found["agreement"].empty:
+        if tables["agreement"].empty:
             console.print("no image of these sets has a human map with something marked: only maps were written")
         else:
-            console.print(_agreement_table(found["agreement"]))
-            for name, part in found["reliance"].groupby("set", sort=False):
+            console.print(_agreement_table(tables["agreement"]))
+            for name, part in tables["reliance"].groupby("set", sort=False):
                 console.print(_reliance_table(f"what the answers on {name} rely on", part))
         for name in read_maps(folder):
             if note := answers_note(folder, name):

@@ -114,8 +114,8 @@ def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
     """What opens the same study again: the settings are kept in it, where it lies and its images are not."""
     import shlex
 
-    given = [part for name, value in options.items() if value is not None for part in (name, str(value))]
-    return shlex.join(["salign", "annotate", str(folder), *given])
+    words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    return shlex.join(["salign", "annotate", str(folder), *words])
 
 
 def _tell_folders(collection: Collection) -> None:
@@ -123,9 +123,11 @@ def _tell_folders(collection: Collection) -> None:
     if layout is None or str(layout) == "none":
         return
     pictures = collection.catalog.pictures.values()
-    known = {"splits": {one.split for one in pictures}, "classes": {one.label for one in pictures}}
-    said = "; ".join(f"{what} {', '.join(sorted(filter(None, names)))}" for what, names in known.items() if any(names))
-    typer.echo(f"folders say {layout}: {said}. If they do not, give --folders none")
+    known = {"splits": {picture.split for picture in pictures}, "classes": {picture.label for picture in pictures}}
+    summary = "; ".join(
+        f"{what} {', '.join(sorted(filter(None, names)))}" for what, names in known.items() if any(names)
+    )
+    typer.echo(f"folders say {layout}: {summary}. If they do not, give --folders none")
 
 
 def _serve(
@@ -199,6 +201,6 @@ def _merge(manifest: Path, root: Path, into: Path) -> Manifest:
 
     whole = with_rows(Manifest.read(into), Manifest.read(manifest, root), manifest)
     people, machines, unknown = whole.makers
-    others = f", {unknown} of unknown origin" if unknown else ""
-    typer.echo(f"{manifest}: {len(whole)} images, {people} maps of people and {machines} of machines{others}")
+    rest = f", {unknown} of unknown origin" if unknown else ""
+    typer.echo(f"{manifest}: {len(whole)} images, {people} maps of people and {machines} of machines{rest}")
     return whole

@@ -66,10 +66,11 @@ def autoannotate(
         progress=True,
     )
     done.manifest.write(target)
-    people, kept, unknown = done.manifest.makers
-    others = f" ({unknown} of unknown origin)" if unknown else ""
+    people, machines, unknown = done.manifest.makers
+    rest = f" ({unknown} of unknown origin)" if unknown else ""
     typer.echo(
-        f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {kept} of machines{others}"
+        f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {machines} of machines"
+        f"{rest}"
     )
     low, half, high = np.quantile(done.sureness, [0, 0.5, 1])
     typer.echo(f"sure of them (0 to 1): from {low:.2f} to {high:.2f}, half of them less than {half:.2f}")

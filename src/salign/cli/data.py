@@ -84,9 +84,9 @@ def check_manifest(
     if without_duplicates is not None:
         whole = Manifest.read(manifest, root, multi_label=multi_label)
         _write_without(report, whole, manifest, without_duplicates, near=near)
-    asked = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
+    condition = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
     typer.echo(
-        f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}{asked}"
+        f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}{condition}"
     )
 
 
@@ -193,13 +193,15 @@ def _write_without(report: Report, whole: Manifest, source: Path, target: Path, 
 
     if target.resolve() == source.resolve():
         raise SalignError(f"{target} is the manifest that is checked; give another name")
-    kept = without_duplicates(report, near=near)
+    result = without_duplicates(report, near=near)
     rows = {row: i for i, row in enumerate(whole.table["row"].tolist())}
-    splits = Counter(str(whole.table["split"].iat[rows[row]]) for row in kept.left_out)
-    whole.take([rows[row] for row in kept.rows]).write(target)
-    said = ", ".join(f"{count} of {split}" for split, count in sorted(splits.items())) or "none"
-    typer.echo(f"wrote {target}{root_option(target, whole.root)}: {len(kept.rows)} rows; left out as copies: {said}")
-    for group in kept.contradicting:
+    splits = Counter(str(whole.table["split"].iat[rows[row]]) for row in result.left_out)
+    whole.take([rows[row] for row in result.rows]).write(target)
+    counts = ", ".join(f"{count} of {split}" for split, count in sorted(splits.items())) or "none"
+    typer.echo(
+        f"wrote {target}{root_option(target, whole.root)}: {len(result.rows)} rows; left out as copies: {counts}"
+    )
+    for group in result.contradicting:
         typer.echo(
             f"  rows {', '.join(map(str, group))} are one picture with different labels, and all stay: mend them"
         )
@@ -237,13 +239,15 @@ def plant(
 
     one_of(kind, get_args(Kind), "--kind")
     read = Manifest.read(manifest, root)
-    wanted = _numbers(correlation)
+    correlations = _numbers(correlation)
     from salign.data.shortcuts.plant import plant_shortcut
 
-    done = plant_shortcut(read, out, kind=cast(Kind, kind), correlation=wanted, seed=seed, size=size, progress=True)
+    done = plant_shortcut(
+        read, out, kind=cast(Kind, kind), correlation=correlations, seed=seed, size=size, progress=True
+    )
     typer.echo(f"{'split':<24}{'asked':>8}{'measured':>10}{'images':>8}{'clean':>7}")
-    for split, asked, measured, images, clean in done.measured.itertuples(index=False):
-        typer.echo(f"{split:<24}{asked:>8.3f}{measured:>10.3f}{images:>8}{clean:>7}")
+    for split, target, measured, images, clean in done.measured.itertuples(index=False):
+        typer.echo(f"{split:<24}{target:>8.3f}{measured:>10.3f}{images:>8}{clean:>7}")
     for where in done.clean[:10]:
         typer.echo(f"no room off the human map, left clean: {where}")
     if len(done.clean) > 10:
@@ -294,21 +298,21 @@ def import_set(
     if out is not None:
         check_output(out)
     if source == "folder":
-        made = SOURCES[source](path, maps, split=split)
+        manifest = SOURCES[source](path, maps, split=split)
     elif source == "csv":
         several = {"labels": label or [], "separator": separator, "none": no_label}
-        made = SOURCES[source](path, images, columns=pairs(column or []), split=split, **several)
+        manifest = SOURCES[source](path, images, columns=pairs(column or []), split=split, **several)
     else:
         if images is None:
             raise SalignError("cvrl: --images is needed, the folder that the paths in the CSV are appended to")
-        made = SOURCES[source](path, images, maps, splits=pairs(rename) if rename else None)
-    target = made.write(out or made.root / "manifest.csv")
-    coverage_table(made)
-    apart = root_option(target, made.root)
-    if made.multi_label:
+        manifest = SOURCES[source](path, images, maps, splits=pairs(rename) if rename else None)
+    target = manifest.write(out or manifest.root / "manifest.csv")
+    coverage_table(manifest)
+    apart = root_option(target, manifest.root)
+    if manifest.multi_label:
         apart += " --multi-label"
         typer.echo("images may have several labels: train with data.multi_label: true")
-    typer.echo(f"wrote {target} ({len(made)} images): look at it with `salign data check {target}{apart}`")
+    typer.echo(f"wrote {target} ({len(manifest)} images): look at it with `salign data check {target}{apart}`")
 
 
 @app.command("targets")
@@ -361,12 +365,12 @@ def decoy(
     typer.echo(f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {manifest}`")
 
 
-def _numbers(given: list[str]) -> dict[str, float]:
+def _numbers(texts: list[str]) -> dict[str, float]:
     from salign.cli.show import pairs
     from salign.errors import SalignError
 
-    found = pairs(given)
+    values = pairs(texts)
     try:
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in values.items()}
     except ValueError as error:
         raise SalignError(f"expected SPLIT=NUMBER, e.g. train=0.95; {error}") from error

@@ -23,12 +23,12 @@ def demo(
     from salign.experiment.demo import run_demo
 
     typer.echo(f"training 3 arms x {seeds} seeds on 1,000 embedded digits ...")
-    shown = run_demo(out, seeds=seeds, epochs=epochs)
-    study_table(shown.study, shown.results)
-    for sentence in shown.verdict:
+    result = run_demo(out, seeds=seeds, epochs=epochs)
+    study_table(result.study, result.results)
+    for sentence in result.verdict:
         typer.echo(sentence)
-    typer.echo(f"wrote {shown.page}: open it in a browser; the runs lie in {shown.page.parent / 'runs'}.")
+    typer.echo(f"wrote {result.page}: open it in a browser; the runs lie in {result.page.parent / 'runs'}.")
     typer.echo(
-        f"Next: change {shown.source} and run it with `salign experiment {shown.source} --out {out}`; then your own "
+        f"Next: change {result.source} and run it with `salign experiment {result.source} --out {out}`; then your own "
         "images: salign data import --help"
     )

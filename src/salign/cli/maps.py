@@ -25,9 +25,9 @@ def formats() -> None:
     """List the formats that are read and written, with the options each one takes."""
     from salign.annotations.formats import ANNOTATION_FORMATS
 
-    for name, one in ANNOTATION_FORMATS.items():
-        options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in one.options if _FLAGS.get(option, option))
-        typer.echo(f"{name:<14}{'import, export' if one.exports else 'import':<16}{one.reads}")
+    for name, tool in ANNOTATION_FORMATS.items():
+        options = ", ".join(f"--{_FLAGS.get(option, option)}" for option in tool.options if _FLAGS.get(option, option))
+        typer.echo(f"{name:<14}{'import, export' if tool.exports else 'import':<16}{tool.reads}")
         if options:
             typer.echo(f"{'':<30}takes {options}")
 
@@ -143,11 +143,11 @@ def import_maps(
     elif gaze:
         options |= {key: _value(key, text) for key, text in pairs(gaze).items()}
     notes = Notes()
-    found = chosen.read(path, notes, **options)
+    annotations = chosen.read(path, notes, **options)
     for remark in notes.remarks:
         typer.echo(f"note: {remark}")
     if empty == "missing":
-        found = [one for one in found if one.shapes or one.mask is not None]
+        annotations = [annotation for annotation in annotations if annotation.shapes or annotation.mask is not None]
     base = _base(manifest, images, classes_from, split)
     merged = manifest is not None and out is None
     if manifest is None and base is not None and out is None and images is not None:
@@ -164,7 +164,7 @@ def import_maps(
     naming = Naming(pairs(labels) if labels else None, default=label)
     _report(
         write_annotated(
-            found,
+            annotations,
             images,
             output,
             base=base,
@@ -205,14 +205,14 @@ def export_maps(
     check_output(out, folder=chosen.exports == "folder")
     beside = shapes_file(manifest)
     known = shapes or (beside if beside.is_file() and column == "saliency" else None)
-    found = read_marked(Manifest.read(manifest, root).with_maps(column), known)
-    if not found:
+    annotations = read_marked(Manifest.read(manifest, root).with_maps(column), known)
+    if not annotations:
         raise SalignError(f"{manifest}: no row has a map in the column {column!r}; there is nothing to export")
-    written = writer(found, out)
-    machines = len({one.image for one in found if machine(one) is not None})
+    written = writer(annotations, out)
+    machines = len({annotation.image for annotation in annotations if machine(annotation) is not None})
     lost = ", which this format cannot say" if name == "yolo" else ""
-    said = f"; the maps of {machines} were made by a machine{lost}" if machines else ""
-    typer.echo(f"wrote {len({one.image for one in found})} images to {written}{said}")
+    origin = f"; the maps of {machines} were made by a machine{lost}" if machines else ""
+    typer.echo(f"wrote {len({annotation.image for annotation in annotations})} images to {written}{origin}")
 
 
 app.command("aggregate")(maps_combine.aggregate)
@@ -254,18 +254,18 @@ def _base(manifest: Path | None, images: Path | None, classes_from: str | None, 
         return None
     if layout.split is not None and split is not None:
         raise SalignError(f"{images}: its folders say {layout}; leave --split out, or give --classes-from annotations")
-    found = from_folder(images, split=None if layout.split is not None else split or "train")
-    classes = ", ".join(found.classes[:_NAMED]) + ", ..." * (len(found.classes) > _NAMED)
+    base = from_folder(images, split=None if layout.split is not None else split or "train")
+    classes = ", ".join(base.classes[:_NAMED]) + ", ..." * (len(base.classes) > _NAMED)
     typer.echo(f"folders say {layout}: classes are {classes}. If they do not, give --classes-from annotations")
-    return found
+    return base
 
 
-def _gaze(given: list[str], sigma: float | None, *, pooled: bool) -> Any:
+def _gaze(texts: list[str], sigma: float | None, *, pooled: bool) -> Any:
     from salign.annotations.formats.fixations import Gaze
     from salign.errors import one_of
 
     values: dict[str, Any] = {"pooled": pooled, "sigma": sigma}
-    for key, text in pairs(given).items():
+    for key, text in pairs(texts).items():
         one_of(key, Gaze._fields, "a key of --gaze")
         values[key] = _value(key, text)
     return Gaze(**values)
@@ -289,19 +289,19 @@ def _value(key: str, text: str) -> Any:
         raise SalignError(f"--gaze {key}={text}: expected {forms.get(key, 'a number')}") from error
 
 
-def _report(brought: ImportResult) -> None:
+def _report(result: ImportResult) -> None:
     from salign.data.manifest.root import root_option
 
-    for fault in brought.left_out:
+    for fault in result.left_out:
         typer.echo(f"left out: {fault}")
-    if brought.resized:
-        count, first = len(brought.resized), brought.resized[0]
+    if result.resized:
+        count, first = len(result.resized), result.resized[0]
         typer.echo(f"scaled: {count} images were annotated at another size of the same shape, first {first}")
-    if brought.unnamed:
-        count, first = len(brought.unnamed), brought.unnamed[0]
+    if result.unnamed:
+        count, first = len(result.unnamed), result.unnamed[0]
         typer.echo(f"not in the manifest, since no annotation names them: {count} images, first {first}")
-    coverage_table(brought.manifest)
-    apart = root_option(brought.path, brought.manifest.root)
-    blank = f", {brought.blank} of them blank" if brought.blank else ""
-    check = f"salign data check {brought.path}{apart}"
-    typer.echo(f"wrote {brought.maps} maps{blank}, and {brought.path}: look at them with `{check}`")
+    coverage_table(result.manifest)
+    apart = root_option(result.path, result.manifest.root)
+    blank = f", {result.blank} of them blank" if result.blank else ""
+    check = f"salign data check {result.path}{apart}"
+    typer.echo(f"wrote {result.maps} maps{blank}, and {result.path}: look at them with `{check}`")

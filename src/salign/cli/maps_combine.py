@@ -74,7 +74,7 @@ def aggregate(
     elif answers is not None:
         weights = weights_by_answers(answers, people, max(2, len(read.classes)))
     target = _target(manifest, out, method)
-    made = aggregate_maps(read, target, method, people, weights=weights, sigma=sigma, overwrite=overwrite)
+    combined = aggregate_maps(read, target, method, people, weights=weights, sigma=sigma, overwrite=overwrite)
     rates = ["sensitivity", "specificity"] if method == "staple" else ["weight"] if method == "weighted" else []
     typer.echo(f"{'person':<32}{'maps':>8}{'agreement':>12}" + "".join(f"{name:>13}" for name in rates))
     for person in people:
@@ -87,7 +87,7 @@ def aggregate(
         typer.echo(line + "".join(f"{figures[name]:>13.3f}" for name in rates))
     ceiling = mean_of(value for person in people for value in person.agreements)
     typer.echo(f"{'all (leave one out, soft Dice)':<40}{ceiling:>12.3f}")
-    _report(made, target)
+    _report(combined, target)
 
 
 def granularity(
@@ -130,27 +130,27 @@ def _target(manifest: Path, out: Path | None, name: str) -> Path:
     return target
 
 
-def _weights(given: list[str], columns: dict[str, str]) -> dict[str, float]:
+def _weights(texts: list[str], columns: dict[str, str]) -> dict[str, float]:
     from salign.errors import SalignError, nearest
 
-    found: dict[str, float] = {}
-    for pair in given:
+    weights: dict[str, float] = {}
+    for pair in texts:
         name, _, text = pair.rpartition("=")
         if name not in columns:
             raise SalignError(
                 f"--weight {pair}: expected WHO=NUMBER, WHO one of {', '.join(columns)}{nearest(name, columns)}"
             )
         try:
-            found[columns[name]] = float(text)
+            weights[columns[name]] = float(text)
         except ValueError as error:
             raise SalignError(f"--weight {pair}: {text!r} is no number") from error
-    return found
+    return weights
 
 
-def _report(made: Manifest, target: Path) -> None:
+def _report(manifest: Manifest, target: Path) -> None:
     from salign.data.manifest.root import root_option
 
-    count = int(made.table["saliency"].notna().sum())
-    apart = root_option(target, made.root)
+    count = int(manifest.table["saliency"].notna().sum())
+    apart = root_option(target, manifest.root)
     check = f"salign data check {target}{apart}"
-    typer.echo(f"wrote {count} maps for {len(made)} images, and {target}: look at them with `{check}`")
+    typer.echo(f"wrote {count} maps for {len(manifest)} images, and {target}: look at them with `{check}`")

@@ -37,16 +37,16 @@ def run_figures(run: Run) -> None:
     figures = run.figures()
     console = Console()
     whole = figures[figures["group_column"] == ""]
-    for title, part, wanted in (
+    for title, part, metrics in (
         ("value, and bootstrap interval over images", whole, MAIN),
         ("by group", figures.drop(whole.index), GROUPED),
     ):
         if len(part):
-            console.print(_table(title, part, wanted))
+            console.print(_table(title, part, metrics))
     undefined = whole[whole["value"].isna() & whole["metric"].isin(MAIN)]
     rounded = whole[whole["metric"] == "bpcer"]["note"].head(1)
-    if kept := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
-        typer.echo(f"threshold: {Threshold(**kept)}")
+    if threshold := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
+        typer.echo(f"threshold: {Threshold(**threshold)}")
         rounded = rounded.head(0)
     noted = whole[(whole["metric"] == "accuracy") & (whole["note"] != "")]
     for split, note in zip(noted["split"], noted["note"], strict=True):
@@ -66,9 +66,11 @@ def losses_table() -> None:
 
     table = Table("loss.name", "what it is", "options, below `loss`", show_lines=True)
     for name, loss in LOSSES.items():
-        options = [one for one in inspect.signature(loss).parameters.values() if one.name != "class_weights"]
-        said = (inspect.getdoc(loss) or "").partition("\n\n")[0]
-        table.add_row(name, " ".join(said.split()), "\n".join(f"{one.name}: {one.default}" for one in options))
+        options = [option for option in inspect.signature(loss).parameters.values() if option.name != "class_weights"]
+        summary = (inspect.getdoc(loss) or "").partition("\n\n")[0]
+        table.add_row(
+            name, " ".join(summary.split()), "\n".join(f"{option.name}: {option.default}" for option in options)
+        )
     Console().print(table)
 
 
@@ -80,13 +82,13 @@ def study_table(study: Study, results: Results) -> None:
     from salign.experiment.store import PLACE
 
     sets = list(dict.fromkeys(name for name in (study.reference, study.target) if name))
-    place = [name for name in PLACE if name != "seed" and (name == "arm" or results.runs[name].nunique() > 1)]
+    keys = [name for name in PLACE if name != "seed" and (name == "arm" or results.runs[name].nunique() > 1)]
     table = Table(title=f"{study.name}: {study.metric}, mean ± sd over runs")
-    for name in (*place, "runs", *sets):
+    for name in (*keys, "runs", *sets):
         table.add_column(name, justify="left" if name in ("dataset", "network", "arm") else "right")
-    wanted = results.figures[(results.figures["metric"] == study.metric) & results.figures["set"].isin(sets)]
-    for key, runs in results.runs.groupby(place, sort=False, observed=True):
-        chosen = wanted[(wanted[place] == list(key)).all(axis=1)]
+    figures = results.figures[(results.figures["metric"] == study.metric) & results.figures["set"].isin(sets)]
+    for key, runs in results.runs.groupby(keys, sort=False, observed=True):
+        chosen = figures[(figures[keys] == list(key)).all(axis=1)]
         values = [chosen[chosen["set"] == name]["value"] for name in sets]
         cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
         table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)
@@ -142,7 +144,7 @@ def split_table(manifest: Manifest) -> None:
     Console().print(table)
 
 
-def pairs(given: list[str]) -> dict[str, str]:
+def pairs(texts: list[str]) -> dict[str, str]:
     """`NAME=VALUE` options -> values by name.
 
     Raises:
@@ -150,13 +152,13 @@ def pairs(given: list[str]) -> dict[str, str]:
     """
     from salign.errors import SalignError
 
-    wrong = [pair for pair in given if "=" not in pair]
+    wrong = [pair for pair in texts if "=" not in pair]
     if wrong:
         raise SalignError(f"expected NAME=VALUE, got {', '.join(wrong)}")
-    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in given)}
+    return {name.strip(): value.strip() for name, value in (pair.split("=", 1) for pair in texts)}
 
 
-def _table(title: str, figures: pd.DataFrame, wanted: tuple[str, ...]) -> Table:
+def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table:
     """One with the sets as columns; or, for groups, which may be many, as lines."""
     from rich.table import Table
 
@@ -165,9 +167,9 @@ def _table(title: str, figures: pd.DataFrame, wanted: tuple[str, ...]) -> Table:
         split, column, group = key
         name = f"{split}, {column} {group} ({part['n'].max()})" if column else f"{split} ({part['n'].max()})"
         for metric, *numbers in part[["metric", "value", "low", "high"]].itertuples(index=False):
-            if metric in wanted:
+            if metric in columns:
                 cells.setdefault(name, {})[metric] = _cell(*numbers)
-    metrics = [metric for metric in wanted if any(metric in row for row in cells.values())]
+    metrics = [metric for metric in columns if any(metric in row for row in cells.values())]
     by_group = bool((figures["group_column"] != "").any())
     table = Table(title=title)
     for heading in ("", *(metrics if by_group else cells)):

@@ -10,8 +10,8 @@ import typer
 from salign.cli.arguments import run_path
 
 
-def _losses(asked: bool) -> None:
-    if asked:
+def _losses(value: bool) -> None:
+    if value:
         from salign.cli.show import losses_table
 
         losses_table()

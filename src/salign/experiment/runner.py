@@ -69,7 +69,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     folder.start(study)
     columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True, disable=not progress) as bar:
-        shown = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))
+        bar_task = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))
         options = study.analysis
         failed = []
         for outcome in executor.run(
@@ -77,7 +77,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         ):
             if outcome.error is not None:
                 failed.append(outcome)
-            bar.advance(shown)
+            bar.advance(bar_task)
     return failed
 
 
@@ -117,7 +117,7 @@ class LocalExecutor:
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in done)
+                yield from (job.result() for job in done)
 
 
 def environments(processes: int, devices: int, environ: Mapping[str, str]) -> list[dict[str, str]]:

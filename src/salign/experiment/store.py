@@ -139,16 +139,16 @@ def read_results(study: Study, folder: StudyFolder) -> Results:
     missing = 0
     for cell in expand(study):
         run = folder.run(cell)
-        found = read_cell(run)
-        if found is None:
+        result = read_cell(run)
+        if result is None:
             missing += 1
             continue
-        for name, metrics in found.figures.items():
+        for name, metrics in result.figures.items():
             for metric, value in metrics.items():
                 cell_codes.append(len(runs))
                 name_codes.append(names.setdefault((name, metric), len(names)))
                 values.append(value)
-        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], found.seconds))
+        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], result.seconds))
     table = pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"])
     table = table.astype(dict.fromkeys(("dataset", "network", "arm"), "category"))
     named = pd.DataFrame(list(names), columns=["set", "metric"], dtype="category")

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         keep_and_destroy as keep_and_destroy,
         saliency_triplet as saliency_triplet,
     )
-    from salign.losses.swap import Swap as Swap, swap_consistency as swap_consistency, swapped as swapped
+    from salign.losses.swap import Swap as Swap, swap_consistency as swap_consistency, swap_regions as swap_regions
     from salign.losses.viser import Viser as Viser, blend_terms as blend_terms, smoothed_distance as smoothed_distance
 
 LOSSES: LazyTable[type[Loss]] = LazyTable(

@@ -127,8 +127,8 @@ def human_maps(saliency: Tensor, annotated: Tensor | None, **compared: tuple[Ten
     Raises:
         SalignError: a tensor of another kind or shape, or a map that is negative or not finite.
     """
-    told = {"saliency": (saliency, "real (B, 1, *, *) or (B, *, *)"), "annotated": (annotated, "bool (B,) or None")}
-    tensors(**compared, **told)
+    expected = {"saliency": (saliency, "real (B, 1, *, *) or (B, *, *)"), "annotated": (annotated, "bool (B,) or None")}
+    tensors(**compared, **expected)
     maps = (saliency[:, 0] if saliency.dim() == 4 else saliency).float()
     _not_negative(maps, annotated)
     size = next(iter(compared.values()))[0].shape[-2:]

@@ -43,8 +43,8 @@ def cross_entropies(
         probable = (labels if targets is None else targets).to(logits.dtype)
         each = functional.binary_cross_entropy_with_logits(logits, probable, reduction="none")
         return over_classes(each, class_weights)
-    told = labels if targets is None else targets.to(logits.float().dtype)
-    each = functional.cross_entropy(logits.float(), told, weight=class_weights, reduction="none")
+    answers = labels if targets is None else targets.to(logits.float().dtype)
+    each = functional.cross_entropy(logits.float(), answers, weight=class_weights, reduction="none")
     if class_weights is None:
         return each
     weights = class_weights[labels] if targets is None else (targets * class_weights).sum(1)

@@ -114,9 +114,9 @@ class Cyborg(Loss):
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         if self.alpha == 1:
             return LossTerms(ce, {"ce": ce.detach()})
-        asked = choose_classes(output.logits, batch.labels, self.cam_class)
-        counts = batch.annotated & has_class(asked)
-        distance = saliency_distance(output.cam(asked), batch.saliency, counts, penalty=self.penalty)
+        classes = choose_classes(output.logits, batch.labels, self.cam_class)
+        counts = batch.annotated & has_class(classes)
+        distance = saliency_distance(output.cam(classes), batch.saliency, counts, penalty=self.penalty)
         weight = (1 - self.alpha) * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
         return LossTerms(self.alpha * ce + weight * distance, {"ce": ce.detach(), "saliency": distance.detach()})
 

@@ -31,8 +31,8 @@ def distillation(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, 
     tensors(student=(student, "float (B, K)"), teacher=(teacher, "float (B, K)"))
     number("temperature", temperature, "(0, inf)")
     own = log_answers(student / temperature, multi_label=multi_label)
-    told = log_answers(teacher.detach() / temperature, multi_label=multi_label)
-    apart = functional.kl_div(own, told, reduction="none", log_target=True).sum(2)
+    target = log_answers(teacher.detach() / temperature, multi_label=multi_label)
+    apart = functional.kl_div(own, target, reduction="none", log_target=True).sum(2)
     return temperature**2 * apart.mean()
 
 
@@ -66,8 +66,8 @@ class Distill(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, 0 or more."""
-        told = taught(self.teacher, batch.images, "distill")
-        return distillation(output.logits, told, temperature=self.temperature, multi_label=batch.multi_label)
+        target = taught(self.teacher, batch.images, "distill")
+        return distillation(output.logits, target, temperature=self.temperature, multi_label=batch.multi_label)
 
 
 def taught(teacher: Teacher | None, images: Tensor, loss: str) -> Tensor:

@@ -129,13 +129,13 @@ class Gradia(GuidedLoss):
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the parts are the plain cross-entropy and the weighted distance."""
-        asked = true_class(batch.labels)
+        classes = true_class(batch.labels)
         answers, attention = gradia(
             output.logits,
-            output.grad_cam(asked),
+            output.grad_cam(classes),
             batch.labels,
             batch.saliency,
-            batch.annotated & has_class(asked),
+            batch.annotated & has_class(classes),
             weights=self.weights,
             reasonable_overlap=self.reasonable_overlap,
             class_weights=self.class_weights,

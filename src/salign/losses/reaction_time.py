@@ -79,7 +79,7 @@ class ReactionTime(Loss):
             class_weights=self.class_weights,
             targets=batch.targets,
         )
-        asked = true_class(batch.labels)
-        distance = saliency_distance(output.cam(asked), batch.saliency, batch.annotated & has_class(asked))
+        classes = true_class(batch.labels)
+        distance = saliency_distance(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))
         total = self.alpha * timed + (1 - self.alpha) * distance
         return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach()})

@@ -43,12 +43,12 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
     largest = (labels[:, None] == labels).sum(1).amax()
     low, high = largest.clamp(max=batch // 2), (batch - largest).clamp(min=batch // 2)
     further = low + index.sum() % (high - low + 1)
-    found = torch.empty_like(order)
-    found[order] = order[(torch.arange(batch, device=order.device) + further) % batch]
-    return found
+    partner = torch.empty_like(order)
+    partner[order] = order[(torch.arange(batch, device=order.device) + further) % batch]
+    return partner
 
 
-def swapped(
+def swap_regions(
     images: Tensor, labels: Tensor, saliency: Tensor, annotated: Tensor | None, index: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Each image's region in the surroundings of its partner: `H * image + (1 - H) * partner`, as data.swap mixes them.
@@ -94,8 +94,8 @@ def swap_consistency(
     multi_label = labels.dim() == 2
     answers = log_answers(second, multi_label=multi_label)
     if first is None:
-        told = labels.long() if multi_label else labels[:, None]
-        apart = -answers.gather(2, told[:, :, None])[:, :, 0]
+        target = labels.long() if multi_label else labels[:, None]
+        apart = -answers.gather(2, target[:, :, None])[:, :, 0]
     else:
         before = log_answers(first.detach(), multi_label=multi_label)
         apart = functional.kl_div(answers, before, reduction="none", log_target=True).sum(2)
@@ -135,7 +135,7 @@ class Swap(GuidedLoss):
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar, 0 or more."""
-        views, counts = swapped(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
+        views, counts = swap_regions(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
         second = look_again(output, views, "swap").logits
         first = output.logits if self.form == "kl" else None
         return swap_consistency(second, batch.labels, counts, first, self.class_weights)

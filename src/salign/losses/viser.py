@@ -82,8 +82,8 @@ class Viser(Loss):
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
         ce = together(cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets))
-        asked = choose_classes(output.logits, batch.labels, self.cam_class)
-        counts = batch.annotated & has_class(asked)
-        distance = together(smoothed_distance(output.cam(asked), batch.saliency, counts))
+        classes = choose_classes(output.logits, batch.labels, self.cam_class)
+        counts = batch.annotated & has_class(classes)
+        distance = together(smoothed_distance(output.cam(classes), batch.saliency, counts))
         total, share = blend_terms(ce, distance, detach=self.detach)
         return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach(), "share": share})

@@ -37,7 +37,7 @@ _WAITING = 64
 
 
 @dataclass(frozen=True)
-class Marked:
+class AutoAnnotation:
     """What `auto_annotate` made."""
 
     manifest: Manifest
@@ -61,7 +61,7 @@ def auto_annotate(
     workers: int | str = "auto",
     device: str = "cpu",
     progress: bool = False,
-) -> Marked:
+) -> AutoAnnotation:
     """Mark every image that has no map, at constant memory and about the rate of the bare forward pass.
 
     Args:
@@ -95,13 +95,13 @@ def auto_annotate(
     positions = np.flatnonzero(empty.to_numpy(dtype=bool))
     if not len(positions):
         raise SalignError(f"{manifest.source}: every image asked for has a map already; nothing to mark.")
-    made = draw_maps(
+    drawings = draw_maps(
         manifest.take(positions), maker, out, batch_size=batch_size, workers=workers, device=device, progress=progress
     )
-    made["saliency"] = [Path(path).relative_to(manifest.root).as_posix() for path in made["saliency"]]
-    filled = _filled(manifest, positions, made)
+    drawings["saliency"] = [Path(path).relative_to(manifest.root).as_posix() for path in drawings["saliency"]]
+    filled = _filled(manifest, positions, drawings)
     sure = np.ones(len(manifest), dtype=bool)
-    sure[positions] = made["confidence"].to_numpy() >= below
+    sure[positions] = drawings["confidence"].to_numpy() >= below
     unsure = np.flatnonzero(~sure)
     drafts = None
     if len(unsure):
@@ -110,7 +110,7 @@ def auto_annotate(
         table = filled.table.copy()
         table.loc[~sure, ["saliency", PROVENANCE]] = pd.NA
         filled = Manifest(table, filled.root, filled.source)
-    return Marked(filled, drafts, len(positions), made["confidence"].to_numpy(dtype=np.float64))
+    return AutoAnnotation(filled, drafts, len(positions), drawings["confidence"].to_numpy(dtype=np.float64))
 
 
 def draw_maps(
@@ -143,8 +143,8 @@ def draw_maps(
             while len(waiting) > _WAITING:
                 waiting.pop(0).result()
             bar.advance(task, len(batch.labels))
-        for one in waiting:
-            one.result()
+        for job in waiting:
+            job.result()
     return pd.DataFrame({"saliency": names, PROVENANCE: maker.name, CONFIDENCE: confidences})
 
 
@@ -172,15 +172,15 @@ def shape_for(image: tuple[int, int], longest: int) -> tuple[int, int]:
     return image
 
 
-def _filled(manifest: Manifest, positions: np.ndarray, made: pd.DataFrame) -> Manifest:
+def _filled(manifest: Manifest, positions: np.ndarray, maps: pd.DataFrame) -> Manifest:
     """The manifest with the cells of what was made, at these positions."""
     table, text = manifest.table, manifest.table["saliency"].dtype
     here = np.zeros(len(table), dtype=bool)
     here[positions] = True
-    said = made.assign(**{CONFIDENCE: made[CONFIDENCE].map("{:.4f}".format)})
+    columns = maps.assign(**{CONFIDENCE: maps[CONFIDENCE].map("{:.4f}".format)})
     changed = {}
     for column in ("saliency", PROVENANCE, CONFIDENCE):
         before = table[column] if column in table else pd.Series(pd.NA, index=table.index, dtype=text)
-        new = said[column].astype(text).set_axis(positions).reindex(table.index)
+        new = columns[column].astype(text).set_axis(positions).reindex(table.index)
         changed[column] = before.where(~here, new)
     return Manifest(table.assign(**changed), manifest.root, manifest.source)

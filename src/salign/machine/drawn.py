@@ -55,22 +55,22 @@ def with_drawn_maps(
         SalignError: a run that cannot draw, or an image that cannot be read.
     """
     table, text = rows.table, rows.table["saliency"].dtype
-    wanted = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
+    missing = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
     if label is not None:
-        wanted &= table["label"].map(lambda cell: label in names_in(cell) if rows.multi_label else cell == label)
-    positions = np.flatnonzero(wanted.to_numpy(dtype=bool))
+        missing &= table["label"].map(lambda cell: label in names_in(cell) if rows.multi_label else cell == label)
+    positions = np.flatnonzero(missing.to_numpy(dtype=bool))
     people = table["saliency"].isna() | (images == "all")
     bare = table.assign(saliency=table["saliency"].mask(people))
     if PROVENANCE in table:
         bare[PROVENANCE] = table[PROVENANCE].mask(people)
     if not len(positions):
         return Manifest(bare, rows.root, rows.source, rows.multi_label)
-    asked = Manifest(bare, rows.root, rows.source, rows.multi_label).take(positions)
+    undrawn = Manifest(bare, rows.root, rows.source, rows.multi_label).take(positions)
     options: dict[str, Any] = {"method": method, "of": of, "masks": masks, "seed": seed}
-    made = _drawn(asked, [Path(run) for run in runs], options, progress)
+    maps = _drawn(undrawn, [Path(run) for run in runs], options, progress)
     for column in ("saliency", PROVENANCE):
         cells = bare[column] if column in bare else pd.Series(pd.NA, index=bare.index, dtype=text)
-        new = made[column].astype(text).set_axis(positions).reindex(bare.index)
+        new = maps[column].astype(text).set_axis(positions).reindex(bare.index)
         bare[column] = cells.where(new.isna(), new)
     return Manifest(bare, rows.root, rows.source, rows.multi_label)
 
@@ -92,8 +92,8 @@ def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], progress: 
     with FileLock(folder.with_name(f".{key}.lock")):
         if not (folder / _TABLE).exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
-            made = draw_maps(rows, maker, folder, device=device, progress=progress)
-            made["saliency"] = [Path(path).name for path in made["saliency"]]
-            replace_text(folder / _TABLE, made.to_csv(index=False))
-    made = read_csv(folder / _TABLE, dtype={"saliency": str, PROVENANCE: str, CONFIDENCE: float})
-    return made.assign(saliency=[str(folder / name) for name in made["saliency"]])
+            maps = draw_maps(rows, maker, folder, device=device, progress=progress)
+            maps["saliency"] = [Path(path).name for path in maps["saliency"]]
+            replace_text(folder / _TABLE, maps.to_csv(index=False))
+    maps = read_csv(folder / _TABLE, dtype={"saliency": str, PROVENANCE: str, CONFIDENCE: float})
+    return maps.assign(saliency=[str(folder / name) for name in maps["saliency"]])

@@ -103,17 +103,17 @@ class TeacherMaker:
         """Explain one class of every image; CAMs cost the one forward pass that answers."""
         output = self.classifier(images)
         probabilities = output.logits.float().softmax(1)
-        wanted = probabilities.argmax(1)
+        classes = probabilities.argmax(1)
         if self.of == "true":
-            wanted = torch.where(labels >= 0, labels, wanted)
+            classes = torch.where(labels >= 0, labels, classes)
         if self.method == "rise":
             generator = torch.Generator().manual_seed(self.seed)  # the same masks for all images
-            maps = rise(self.classifier, images, wanted, masks=self.masks, generator=generator)
+            maps = rise(self.classifier, images, classes, masks=self.masks, generator=generator)
         elif self.method == "grad_cam":
-            maps = grad_cam(self.classifier, images, wanted)
+            maps = grad_cam(self.classifier, images, classes)
         else:
-            maps = output.cam(wanted)
-        return min_max(maps.float()), probabilities.gather(1, wanted[:, None])[:, 0]
+            maps = output.cam(classes)
+        return min_max(maps.float()), probabilities.gather(1, classes[:, None])[:, 0]
 
 
 class Ensemble:
@@ -133,7 +133,7 @@ class Ensemble:
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Ask all members."""
         maps = torch.stack([resize(maker(images, labels)[0], self.image_size) for maker in self.makers])
-        pairs = [pearson(one, two).nan_to_num(0.0) for one, two in combinations(maps, 2)]
+        pairs = [pearson(first, two).nan_to_num(0.0) for first, two in combinations(maps, 2)]
         return maps.mean(0), torch.stack(pairs).mean(0).clamp(min=0).float()
 
 

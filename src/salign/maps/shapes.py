@@ -270,8 +270,8 @@ def _points(value: object, what: str, *, least: int, most: int = MOST_POINTS) ->
 
 def _numbers(value: object, what: str, count: int) -> tuple[float, ...]:
     if not isinstance(value, list | tuple) or len(value) != count:
-        found = len(value) if isinstance(value, list | tuple) else _short(value)
-        raise SalignError(f"{what}: expected {count} numbers, one per point, got {found}")
+        got = len(value) if isinstance(value, list | tuple) else _short(value)
+        raise SalignError(f"{what}: expected {count} numbers, one per point, got {got}")
     for number in value:
         # The bounds are ordered so that a whole number too large for a float is refused before it becomes one.
         if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:

@@ -153,12 +153,12 @@ def _pyramid(encoder: Any, name: str, image_size: tuple[int, int]) -> list[tuple
     try:
         with torch.no_grad():
             final, levels = encoder.forward_intermediates(torch.zeros(2, 3, *image_size), output_fmt="NCHW")
-            found = levels if final.dim() == 3 else [*levels[:-1], to_maps(encoder, final)]
+            pyramid = levels if final.dim() == 3 else [*levels[:-1], to_maps(encoder, final)]
     except (AttributeError, AssertionError, RuntimeError) as error:
         raise SalignError(f"{name} does not give the features of its stages at {image_size}: {error}") from error
     finally:
         encoder.train(was_training)
-    shapes = [(level.shape[1], level.shape[2], level.shape[3]) for level in found]
+    shapes = [(level.shape[1], level.shape[2], level.shape[3]) for level in pyramid]
     if len({shape[1:] for shape in shapes}) < 2:
         raise SalignError(
             f"{name}: all its features are {shapes[0][1]} x {shapes[0][2]} cells, which form no pyramid for a decoder. "

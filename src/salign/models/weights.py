@@ -63,17 +63,17 @@ def weights_file(path: Path, backbone: str | None = None) -> Path:
     """
     if not path.is_dir():
         return path
-    found = next((name for name in _DESCRIPTIONS if (path / name).is_file()), None)
-    if found is None:
+    description = next((name for name in _DESCRIPTIONS if (path / name).is_file()), None)
+    if description is None:
         raise SalignError(f"{path}: neither {' nor '.join(_DESCRIPTIONS)} there; expected a run of salign train.")
-    trained = read_json(path / found)
+    trained = read_json(path / description)
     theirs = trained.get("backbone") if isinstance(trained, dict) else None
     if backbone is not None and theirs != backbone:
         raise SalignError(
             f"{path} was trained with {theirs}, and the recipe asks for {backbone}; set model.backbone to {theirs}, or "
             "train such a network with the other."
         )
-    return path / _DESCRIPTIONS[found]
+    return path / _DESCRIPTIONS[description]
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -108,10 +108,10 @@ def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro:
 
 def _middle(items: Sequence[Item]) -> str:
     """What the picture in the middle shows."""
-    made = [item.made_by is not None for item in items if item.human_map is not None]
-    if not any(made):
+    by_machine = [item.made_by is not None for item in items if item.human_map is not None]
+    if not any(by_machine):
         return "human map"
-    return "machine's map" if all(made) else "human or machine's map"
+    return "machine's map" if all(by_machine) else "human or machine's map"
 
 
 def _enlarged(image: Tensor) -> Tensor:

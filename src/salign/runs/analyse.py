@@ -74,9 +74,9 @@ def analyse_run(
     if images < 1 or not names:
         raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
     folder = run.path / FOLDER
-    asked = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
+    settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
     done = folder / "done"
-    if done.is_file() and read_text(done) == asked:
+    if done.is_file() and read_text(done) == settings:
         return _read(folder)
     check_output(folder, folder=True)
     done.unlink(missing_ok=True)
@@ -88,11 +88,11 @@ def analyse_run(
         positive = run.classes.index(run.recipe.data.positive or run.classes[-1])
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
-    drawn = {name: draw_images(run, name, images, seed) for name in names}
+    images_of = {name: draw_images(run, name, images, seed) for name in names}
     for name in names:
         agreed, relied, maps = _analyse_set(
             classifier,
-            drawn[name],
+            images_of[name],
             positive=positive,
             of=of,
             workers=run.recipe.data.workers,
@@ -107,7 +107,7 @@ def analyse_run(
         replace_text(folder / f"{kind}.csv", pd.concat(filled)[columns].to_csv(index=False))
     with replacing(folder / "maps.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
-    replace_text(done, asked)
+    replace_text(done, settings)
     return _read(folder)
 
 
@@ -146,11 +146,11 @@ def _analyse_set(
             with torch.inference_mode():
                 output = classifier(batch.images.to(device))
                 predicted = predicted_class(output.logits, multi_label=batch.multi_label)
-                asked = predicted if of == "predicted" else true_class(batch.labels.to(device))
-                raw = output.cam(asked)
+                classes = predicted if of == "predicted" else true_class(batch.labels.to(device))
+                raw = output.cam(classes)
             answers = np.array(classifier.answers(output.logits), dtype=str)
             codes = answers if batch.multi_label else predicted.cpu().numpy()
-            seen.append(_see(batch, raw.cpu(), has_class(asked).cpu(), codes, answers, dataset))
+            seen.append(_see(batch, raw.cpu(), has_class(classes).cpu(), codes, answers, dataset))
             yield batch
 
     relied = reliance(
@@ -161,17 +161,17 @@ def _analyse_set(
         classes=classifier.classes,
     )
     maps, human, annotated = (
-        torch.cat([getattr(one, field) for one in seen]) for field in ("maps", "human", "annotated")
+        torch.cat([getattr(part, field) for part in seen]) for field in ("maps", "human", "annotated")
     )
     people = mean_map(human) if len(human) else torch.full(maps.shape[1:], torch.nan)
-    kept = Maps(
-        np.concatenate([one.ids for one in seen]),
+    all_maps = Maps(
+        np.concatenate([part.ids for part in seen]),
         maps.numpy().astype(np.float16),
         people.numpy().astype(np.float32),
         annotated.numpy(),
-        np.concatenate([one.predicted for one in seen]),
+        np.concatenate([part.predicted for part in seen]),
     )
-    return pd.concat([one.rows for one in seen]), relied, kept
+    return pd.concat([part.rows for part in seen]), relied, all_maps
 
 
 def _see(
@@ -183,14 +183,14 @@ def _see(
     people = batch.saliency[annotated, 0]
     rows = dataset.manifest.table.iloc[batch.index.numpy()]
     named = rows[["id", "label"]].assign(predicted=answers)[compared.numpy()]
-    found = agreement(raw[compared], batch.saliency[compared, 0])
+    figures = agreement(raw[compared], batch.saliency[compared, 0])
     return _Seen(
         rows["id"].to_numpy(dtype=str),
         min_max(raw),
         resize(people, (raw.shape[1], raw.shape[2])),
         annotated,
         codes,
-        named.assign(**{name: values.numpy() for name, values in found.items()}),
+        named.assign(**{name: values.numpy() for name, values in figures.items()}),
     )
 
 

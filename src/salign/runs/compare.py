@@ -67,14 +67,14 @@ def read_maps(run: RunFolder) -> dict[str, Maps]:
             if sum(member.file_size for member in file.zip.infolist()) > _MOST_BYTES:
                 raise ValueError(f"more than {_MOST_BYTES:,} bytes when unpacked")
             names = dict.fromkeys(key.rpartition("/")[0] for key in file.files)
-            found = {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
-        for maps in found.values():
+            maps_of = {name: Maps(*(file[f"{name}/{field}"] for field in Maps._fields)) for name in names}
+        for maps in maps_of.values():
             _check(maps)
     except _BROKEN as error:
         raise SalignError(
             f"{path} is damaged ({str(error)[:200]}): delete {path.parent} and run salign analyse {run.path} again."
         ) from error
-    return found
+    return maps_of
 
 
 def _check(maps: Maps) -> None:
@@ -105,19 +105,19 @@ def compare_runs(runs: Sequence[Run], *, metric: str = "cc") -> pd.DataFrame:
         raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
     read = [read_maps(run) for run in runs]
     rows = []
-    for name in [name for name in read[0] if all(name in one for one in read)]:
-        found = [one[name] for one in read]
-        for run, one in zip(runs, found, strict=True):
-            if run.classes != runs[0].classes or list(one.ids) != list(found[0].ids):
+    for name in [name for name in read[0] if all(name in maps_of for maps_of in read)]:
+        several = [maps_of[name] for maps_of in read]
+        for run, own in zip(runs, several, strict=True):
+            if run.classes != runs[0].classes or list(own.ids) != list(several[0].ids):
                 raise SalignError(
                     f"{run.path} and {runs[0].path} were not analysed on the same images and classes of {name}; "
                     "compare runs of one data set, analysed with the same --images and --seed."
                 )
-        size = tuple(min(one.maps.shape[axis] for one in found) for axis in (1, 2))
-        maps = torch.stack([resize(torch.from_numpy(one.maps).float(), (size[0], size[1])) for one in found])
-        _, answers = np.unique(np.stack([one.predicted for one in found]), return_inverse=True)
+        size = tuple(min(own.maps.shape[axis] for own in several) for axis in (1, 2))
+        maps = torch.stack([resize(torch.from_numpy(own.maps).float(), (size[0], size[1])) for own in several])
+        _, answers = np.unique(np.stack([own.predicted for own in several]), return_inverse=True)
         alike = float(map_consistency(maps, metric=metric).nanmean())
-        equal = float(answer_consistency(answers.reshape(len(found), -1)))
+        equal = float(answer_consistency(answers.reshape(len(several), -1)))
         notes = {run.path.name: answers_note(run, name) for run in runs}
         note = "; ".join(f"{run}: {note}" for run, note in notes.items() if note)
         rows.append((name, len(runs), maps.shape[1], alike, equal, note))
@@ -148,14 +148,14 @@ def compare_aurocs(runs: Sequence[Run]) -> pd.DataFrame:
     positive = reference.recipe.data.positive or reference.classes[-1]
     for run in runs[1:]:
         for name in [name for name in reference.sets if name in run.sets]:
-            one, two = (each.predictions(name).set_index("id").sort_index() for each in (run, reference))
-            if run.classes != reference.classes or not one["label"].equals(two["label"]):
+            first, second = (each.predictions(name).set_index("id").sort_index() for each in (run, reference))
+            if run.classes != reference.classes or not first["label"].equals(second["label"]):
                 raise SalignError(f"{run.path} and {reference.path} did not answer the same images of {name}.")
-            labelled = one["label"] != ""
-            new, old = (each.loc[labelled, PROB + positive] for each in (one, two))
-            found = delong(one.loc[labelled, "label"] == positive, new, old)
+            labelled = first["label"] != ""
+            new, old = (each.loc[labelled, PROB + positive] for each in (first, second))
+            comparison = delong(first.loc[labelled, "label"] == positive, new, old)
             named = {"set": name, "run": run.path.name, "reference": reference.path.name, "images": int(labelled.sum())}
-            rows.append(named | dataclasses.asdict(found))
+            rows.append(named | dataclasses.asdict(comparison))
     return pd.DataFrame(rows)
 
 

@@ -26,8 +26,8 @@ def predict_sets(run: Run, classifier: Classifier, *, progress: bool = False) ->
     """
     rows = {}
     for name in run.sets:
-        shown = f"predicting {name}" if progress else None
-        chunks = predict_batches(classifier, run.data(name), workers=run.recipe.data.workers, progress=shown)
+        title = f"predicting {name}" if progress else None
+        chunks = predict_batches(classifier, run.data(name), workers=run.recipe.data.workers, progress=title)
         table = pd.concat(list(chunks)).assign(split=name)
         run.write_predictions(name, table)
         rows[name] = len(table)

@@ -65,8 +65,8 @@ def explain_run(
         batch = collate([dataset[position]])
         with torch.inference_mode():
             logits = classifier(batch.images).logits
-        asked = predicted_class(logits, multi_label=classifier.multi_label)
-        asked = (true_class(batch.labels) if of == "true" else asked).clone()
+        classes = predicted_class(logits, multi_label=classifier.multi_label)
+        classes = (true_class(batch.labels) if of == "true" else classes).clone()
         options = {"generator": torch.Generator().manual_seed(seed)} if method == "rise" else {}
         items.append(
             Item(
@@ -74,7 +74,7 @@ def explain_run(
                 image=batch.images[0],
                 human_map=batch.saliency[0, 0] if bool(batch.annotated[0]) else None,
                 made_by=str(dataset.manifest.table[PROVENANCE].iat[position]) if machines[position] else None,
-                model_map=explainer(classifier, batch.images, asked, **options)[0],
+                model_map=explainer(classifier, batch.images, classes, **options)[0],
                 label=_named(dataset.manifest.table["label"].iat[position]),
                 predicted=_named(classifier.answers(logits)[0]),
                 probability=_sureness(classifier, logits),

@@ -85,7 +85,7 @@ def fit(
     return runs[""]
 
 
-def _check(recipe: Recipe, place: str) -> None:
+def _check(recipe: Recipe, prefix: str) -> None:
     """Find what would stop a stage: its images are read as for training, but nothing that earlier stages make.
 
     Raises:
@@ -93,19 +93,19 @@ def _check(recipe: Recipe, place: str) -> None:
     """
     try:
         choose_device(recipe.train.device)
-        kind, drawn = TASKS[recipe.task], recipe.data.drawn is not None
+        kind, draws = TASKS[recipe.task], recipe.data.drawn is not None
         known = recipe.data.model_copy(update={"drawn": None})
-        given = prepare(known)
-        if not (drawn and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
-            given = kind.rows(recipe, given, lambda line: None)
-        changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if drawn else known}
+        rows = prepare(known)
+        if not (draws and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
+            rows = kind.rows(recipe, rows, lambda line: None)
+        changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if draws else known}
         if "model.weights" in {key for key, _ in references(recipe)}:
             changes["model"] = recipe.model.model_copy(update={"weights": None})
         if isinstance(recipe, ClassifyRecipe):
             changes["loss"] = recipe.loss.model_copy(update={"teacher": None})
-        kind.build(recipe.model_copy(update=changes), given, lambda line: None)
+        kind.build(recipe.model_copy(update=changes), rows, lambda line: None)
     except SalignError as error:
-        raise SalignError(f"{place}{error}") from error
+        raise SalignError(f"{prefix}{error}") from error
 
 
 def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) -> None:
@@ -114,16 +114,16 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     for named in named_runs(recipe):
         Run.open(named)
     device = choose_device(recipe.train.device)
-    given = prepare(recipe.data, progress=progress)
-    check_inputs(run, given)
+    rows = prepare(recipe.data, progress=progress)
+    check_inputs(run, rows)
     kind = TASKS[recipe.task]
-    data = kind.rows(recipe, given, say)
+    data = kind.rows(recipe, rows, say)
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
     task = kind.build(recipe, data, say)
     final = _resolve(recipe, run, task, len(data.classes), device, say)
     run.start(final)
-    note_inputs(run, given)
+    note_inputs(run, rows)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
     _train(final, run, data, task, device, progress, say)

@@ -100,10 +100,10 @@ class RunFolder:
             whole = file.read() == b"\n"
         written = self._predicted().get(name, len(table))
         if not whole or len(table) != written:
-            said = f"{len(table)} rows of {written}" if whole else f"its last line, row {len(table) + 1}, has no end"
+            damage = f"{len(table)} rows of {written}" if whole else f"its last line, row {len(table) + 1}, has no end"
             raise SalignError(
-                f"{path} is damaged: {said}; it may have been cut off as it was copied. Bring a whole copy, or delete "
-                f"{self.path} and train again."
+                f"{path} is damaged: {damage}; it may have been cut off as it was copied. Bring a whole copy, or "
+                f"delete {self.path} and train again."
             )
         return table
 

@@ -48,29 +48,30 @@ def check_inputs(run: RunFolder, data: Prepared) -> None:
     table = read_csv(run.inputs, dtype={"file": str, "digest": str}, keep_default_na=False)
     known = {file: (size, modified, digest) for file, size, modified, digest in table.itertuples(index=False)}
     files = _files(data)
-    found = [f"{file} is gone" for file in known.keys() - files.keys()]
-    found += [f"{file} is new" for file in files.keys() - known.keys()]
+    changes = [f"{file} is gone" for file in known.keys() - files.keys()]
+    changes += [f"{file} is new" for file in files.keys() - known.keys()]
     for file in files.keys() & known.keys():
         size, modified, digest = known[file]
         here = _state(files[file])
         if here[0] != size or (here[1] != modified and file_digest(files[file]) != digest):
-            found.append(f"{file} was changed")
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            changes.append(f"{file} was changed")
+    if changes:
+        more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
         raise SalignError(
-            f"{run.path}: {len(found)} images or maps are not those that this run began with: "
-            f"{', '.join(sorted(found)[:_SHOWN])}{more}. Bring them back to go on, or delete the folder to start again."
+            f"{run.path}: {len(changes)} images or maps are not those that this run began with: "
+            f"{', '.join(sorted(changes)[:_SHOWN])}{more}. Bring them back to go on, or delete the folder to start "
+            "again."
         )
 
 
 def _files(data: Prepared) -> dict[str, Path]:
     """Images and maps of all sets, by the name that the manifest gives them."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for dataset in (data.train, data.val, *data.tests.values()):
         manifest = dataset.manifest
         for names in (manifest.table["path"], manifest.table["saliency"].dropna()):
-            found |= {_lasting(str(name)): manifest.root / str(name) for name in names}
-    return found
+            files |= {_lasting(str(name)): manifest.root / str(name) for name in names}
+    return files
 
 
 def _lasting(name: str) -> str:

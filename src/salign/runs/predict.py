@@ -193,8 +193,8 @@ def _unlabelled(files: list[tuple[str, str]], root: Path, first: int) -> Manifes
 
 def _map_writer(manifest: Manifest, folder: Path, *, multi_label: bool) -> Visit:
     def write(batch: Batch, output: Output) -> None:
-        asked = predicted_class(output.logits, multi_label=multi_label)
-        scaled = min_max(output.cam(asked)).mul(255).round().byte().cpu().numpy()
+        classes = predicted_class(output.logits, multi_label=multi_label)
+        scaled = min_max(output.cam(classes)).mul(255).round().byte().cpu().numpy()
         for position, values in zip(batch.index.tolist(), scaled, strict=True):
             path = folder / str(manifest.table[MAP_FILE].iat[position])
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,15 +63,15 @@ def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> 
     rows: list[pd.DataFrame] = []
     for name, dataset in run.prepared.tests.items():
         batches = predict_maps(net, dataset)
-        shown = track(batches, f"measuring {name}", transient=True, disable=not progress, total=-(-len(dataset) // 16))
-        for batch, predicted in shown:
+        bar = track(batches, f"measuring {name}", transient=True, disable=not progress, total=-(-len(dataset) // 16))
+        for batch, predicted in bar:
             marked = batch.marked
             people = batch.saliency[marked, 0]
             if not len(people):
                 continue
             ids = [dataset.manifest.image_id(int(k)) for k in batch.index[marked]]
-            found = {NET: predicted[marked], **{key: prior.expand_as(people) for key, prior in priors.items()}}
-            for predictor, maps in found.items():
+            maps_of = {NET: predicted[marked], **{key: prior.expand_as(people) for key, prior in priors.items()}}
+            for predictor, maps in maps_of.items():
                 table = pd.DataFrame({key: value.numpy() for key, value in agreement(maps, people).items()})
                 rows.append(table.assign(set=name, id=ids, predictor=predictor))
     if not rows:
@@ -146,8 +146,8 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
         name = next((held[key] for key in (str(path), Path(str(path)).stem) if key in held.index), None)
         if name is None or len(positions) < 2:
             continue
-        one = SaliencyDataset(people.take(positions), people.classes, build_transform(net.image_size))
-        samples = [one[k] for k in range(len(one))]
+        dataset = SaliencyDataset(people.take(positions), people.classes, build_transform(net.image_size))
+        samples = [dataset[k] for k in range(len(dataset))]
         humans = torch.stack([min_max(sample.saliency[0]) for sample in samples])
         predicted = net.predict(samples[0].images[None])[0]
         rows.append(
@@ -161,12 +161,12 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
         )
     if not rows:
         raise SalignError(f"{people.source}: no held-out image of {run} was marked by two or more people there.")
-    found = []
+    results = []
     for name, part in pd.DataFrame(rows).groupby("set", sort=False):
         means = part[["people", NET, CENTRE, "ceiling"]].mean().to_dict()
         share = normalise(part[NET], part["ceiling"])
-        found.append({"set": name, "images": len(part), **means, "share": share})
-    return pd.DataFrame(found)
+        results.append({"set": name, "images": len(part), **means, "share": share})
+    return pd.DataFrame(results)
 
 
 def centre_prior(size: tuple[int, int]) -> Tensor:

@@ -101,21 +101,21 @@ def _whole(run: Path | str) -> Path:
     return path
 
 
-def snapshot_epochs(asked: Spacing | None, epochs: int) -> list[int]:
+def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
     """The epochs, counted from 0, after which weights are kept.
 
     Args:
-        asked: these epochs; or `{"even": n}`, the last and `n - 1` before it at even distances; or `{"log": n}`, at
-            distances that grow by a constant factor; None = none.
+        snapshots: these epochs; or `{"even": n}`, the last and `n - 1` before it at even distances; or
+            `{"log": n}`, at distances that grow by a constant factor; None = none.
         epochs: how many the training has.
     """
-    if asked is None:
+    if snapshots is None:
         return []
-    if isinstance(asked, list):
-        return sorted(epoch for epoch in set(asked) if 0 <= epoch < epochs)
-    ((spacing, count),) = asked.items()
+    if isinstance(snapshots, list):
+        return sorted(epoch for epoch in set(snapshots) if 0 <= epoch < epochs)
+    ((spacing, count),) = snapshots.items()
     places = np.geomspace(1, epochs, count) if spacing == "log" else np.linspace(epochs / count, epochs, count)
-    return sorted({round(float(place)) - 1 for place in places if place >= 0.5})
+    return sorted({round(float(mark)) - 1 for mark in places if mark >= 0.5})
 
 
 class KeepHistory(Callback):

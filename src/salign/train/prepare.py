@@ -77,14 +77,14 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
         one_of(data.drawn.label, classes, "data.drawn.label")
     _check_names(data, manifest, list(tests))
 
-    others = sorted({*data.val, *(split for names in tests.values() for split in names)})
-    used = manifest.select(sorted({*data.train, *others}), data.classes)
+    measured = sorted({*data.val, *(split for names in tests.values() for split in names)})
+    used = manifest.select(sorted({*data.train, *measured}), data.classes)
     trained = used.select(data.train).with_maps(data.map_column)
     if left_out is None:
-        parts = [used] if data.map_column == "saliency" else [trained, used.select(others)]
+        parts = [used] if data.map_column == "saliency" else [trained, used.select(measured)]
         decode = data.faults == "leave_out"
-        found = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
-        left_out = sorted(found, key=lambda fault: fault.row or 0)
+        faults = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
+        left_out = sorted(faults, key=lambda fault: fault.row or 0)
         if left_out and data.faults == "stop":
             raise ManifestError.of(left_out, data.manifest)
     used, trained = without(used, left_out), without(trained, left_out)
@@ -179,9 +179,9 @@ def reduced(rows: Manifest, data: DataRecipe, *, progress: bool = False) -> Mani
 def of_machines(dataset: SaliencyDataset) -> str:
     """How many of the maps a machine made, in words that follow a count of maps; nothing where people made them all."""
     _, machines, unknown = dataset.manifest.makers
-    said = [f"{machines} of them made by a machine"] if machines else []
-    said += [f"{unknown} of them of unknown origin"] if unknown else []
-    return f" ({', '.join(said)})" if said else ""
+    parts = [f"{machines} of them made by a machine"] if machines else []
+    parts += [f"{unknown} of them of unknown origin"] if unknown else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
@@ -207,9 +207,9 @@ def class_counts(labels: Tensor, classes: int) -> Tensor:
 def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None:
     """What is only needed after training is checked before it."""
     free = free_columns(manifest)
-    taken = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
-    if taken:
-        raise SalignError(f"{data.manifest}: column {taken[0]!r} would stand twice in the predictions; rename it.")
+    clashes = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
+    if clashes:
+        raise SalignError(f"{data.manifest}: column {clashes[0]!r} would stand twice in the predictions; rename it.")
     single = {"species": data.species, "seconds_column": data.seconds_column}
     named = {"groups": data.groups, **{key: [name] for key, name in single.items() if name}}
     for key, columns in named.items():
@@ -224,7 +224,7 @@ def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None
             )
 
 
-def _positive(asked: str | None, classes: tuple[str, ...]) -> str | None:
-    if asked is not None and asked not in classes:
-        raise SalignError(f"data.positive: {asked!r} is none of the classes {', '.join(classes)}.")
-    return (asked or classes[-1]) if len(classes) == 2 else None
+def _positive(name: str | None, classes: tuple[str, ...]) -> str | None:
+    if name is not None and name not in classes:
+        raise SalignError(f"data.positive: {name!r} is none of the classes {', '.join(classes)}.")
+    return (name or classes[-1]) if len(classes) == 2 else None

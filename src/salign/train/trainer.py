@@ -91,15 +91,15 @@ def training_options(options: TrainOptions, seed: int) -> dict[str, Any]:
     }
 
 
-def choose_device(asked: str) -> str:
+def choose_device(name: str) -> str:
     """`auto` is CUDA, else MPS, else the CPU.
 
     Raises:
         SalignError: what is asked for is not there.
     """
-    if asked != "auto":
-        checks.device("train.device", asked)
-        return asked
+    if name != "auto":
+        checks.device("train.device", name)
+        return name
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 

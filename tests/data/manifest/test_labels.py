@@ -12,7 +12,7 @@ from PIL import Image
 from command import salign
 from salign.data.controls import keep_maps, shuffled, subset
 from salign.data.manifest import Manifest, ManifestError
-from salign.data.manifest.labels import kept, multi_hot, ordered, sets_named, wrong_cells
+from salign.data.manifest.labels import keep_classes, multi_hot, name_sets, sort_names, wrong_cells
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import class_balance
 from salign.data.reading.dataset import SaliencyDataset
@@ -41,10 +41,10 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def test_the_order_of_names_means_nothing() -> None:
-    assert ordered(cells("b;a", "a;b", None, "c")).tolist() == ["a;b", "a;b", pd.NA, "c"]
-    assert sets_named(cells("b;a", None)).tolist() == ["a;b", "(none)"]
-    assert ordered(cells(None)).tolist() == [pd.NA]
-    assert kept(cells("a;b", "c", None), ["b", "a"]).tolist() == ["a;b", pd.NA, pd.NA]
+    assert sort_names(cells("b;a", "a;b", None, "c")).tolist() == ["a;b", "a;b", pd.NA, "c"]
+    assert name_sets(cells("b;a", None)).tolist() == ["a;b", "(none)"]
+    assert sort_names(cells(None)).tolist() == [pd.NA]
+    assert keep_classes(cells("a;b", "c", None), ["b", "a"]).tolist() == ["a;b", pd.NA, pd.NA]
 
 
 def test_every_wrong_cell_is_named() -> None:

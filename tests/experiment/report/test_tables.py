@@ -132,7 +132,7 @@ def test_one_seed_has_a_difference_and_no_interval(plan, results):
         scores(results, "cyborg", "test_ood")[1] - scores(results, "ce", "test_ood")[1]
     )
     assert row[["target_low", "target_high", "p", "improvement", "target_sd"]].isna().all()
-    (line,) = tables.shown(plan, table[table["arm"] == "cyborg"]).to_dict("records")
+    (line,) = tables.describe_main_table(plan, table[table["arm"] == "cyborg"]).to_dict("records")
     assert "[" not in line["test_ood − ce"]
     assert "±" not in line["test_ood"]
     assert line["p"] == line["P(better)"] == tables.NOTHING

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from salign.data.checks.duplicates import Fingerprint, NearPair, exact_groups, fingerprint, near_pairs
 from salign.data.checks.map_similarity import MeanCorrelation, standardised
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
-from salign.data.manifest.labels import sets_named
+from salign.data.manifest.labels import name_sets
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 
 _CHUNK = 512
@@ -148,7 +148,7 @@ def check_file(
     faults += manifest.faults()
     table = manifest.table
     if multi_label and "label" in table:
-        manifest = replace(manifest, table=table.assign(label=sets_named(table["label"])), multi_label=False)
+        manifest = replace(manifest, table=table.assign(label=name_sets(table["label"])), multi_label=False)
     unsound = {fault.row for fault in faults}
     if not set(COLUMNS) <= set(table.columns) or len(table) == 0:
         raise ManifestError.of(faults, str(path))

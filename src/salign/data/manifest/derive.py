@@ -53,7 +53,7 @@ def with_new_maps(
     target = target.resolve()
     folder = target.with_suffix("")
     root = Path(commonpath([manifest.root, target.parent]))
-    _check_place(manifest, target, folder, overwrite=overwrite)
+    _check_target(manifest, target, folder, overwrite=overwrite)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     files = slugs([manifest.image_id(i) for i in range(len(manifest))])
     names: list[str] = []
@@ -78,13 +78,13 @@ def with_new_maps(
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    table = moved(manifest, root).drop(columns="row").assign(saliency=names)
+    table = move_root(manifest, root).drop(columns="row").assign(saliency=names)
     if whose is not None:
         table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
         table = table.drop(columns=CONFIDENCE, errors="ignore")  # a machine was sure of the old maps, not of these
-    made = Manifest.of(table, root, target.name)
-    made.write(target)
-    return made
+    manifest_made = Manifest.of(table, root, target.name)
+    manifest_made.write(target)
+    return manifest_made
 
 
 def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
@@ -102,7 +102,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
         SalignError: an id that the older one does not have.
     """
     root = Path(commonpath([manifest.root, newer.root, target.resolve().parent]))
-    old, new = (moved(one, root).drop(columns="row").set_index("id") for one in (manifest, newer))
+    old, new = (move_root(part, root).drop(columns="row").set_index("id") for part in (manifest, newer))
     if strange := [name for name in new.index if name not in old.index]:
         raise SalignError(
             f"{newer.source}: {len(strange)} images are not in {manifest.source}, first {strange[0]!r}; expected the "
@@ -111,12 +111,12 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
     whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
     for name in new.columns.difference(["label", "split"], sort=False):
         whole.loc[new.index, name] = new[name]
-    made = Manifest.of(whole.reset_index(), root, target.name)
-    made.write(target)
-    return made
+    result = Manifest.of(whole.reset_index(), root, target.name)
+    result.write(target)
+    return result
 
 
-def moved(manifest: Manifest, root: Path) -> pd.DataFrame:
+def move_root(manifest: Manifest, root: Path) -> pd.DataFrame:
     """The table with its paths below another root."""
     table = manifest.table.fillna("")
     names = ["path", *map_columns(table)]
@@ -125,7 +125,7 @@ def moved(manifest: Manifest, root: Path) -> pd.DataFrame:
     )
 
 
-def _check_place(manifest: Manifest, target: Path, folder: Path, *, overwrite: bool) -> None:
+def _check_target(manifest: Manifest, target: Path, folder: Path, *, overwrite: bool) -> None:
     """Refuse to replace anything without being told to, and anything of the manifest's own in any case."""
     if target.suffix.lower() not in (".csv", ".parquet"):
         raise SalignError(f"{target}: expected a manifest .csv or .parquet to write")
@@ -133,8 +133,8 @@ def _check_place(manifest: Manifest, target: Path, folder: Path, *, overwrite: b
     own = {(manifest.root / cell).resolve() for name in columns for cell in manifest.table[name].dropna()}
     if target == manifest.root / manifest.source or any(path.is_relative_to(folder) for path in own):
         raise SalignError(f"{target}: its maps would replace those they are made of; give another name")
-    for place in (target, folder):
-        if place.exists() and not overwrite:
-            raise SalignError(f"{place} is there; give another name, or have it replaced (--overwrite)")
+    for output in (target, folder):
+        if output.exists() and not overwrite:
+            raise SalignError(f"{output} is there; give another name, or have it replaced (--overwrite)")
     if folder.exists() and any(path.suffix != ".png" for path in folder.iterdir()):
         raise SalignError(f"{folder} holds something else than maps; give another name")

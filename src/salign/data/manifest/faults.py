@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from salign.class_names import names_in
-from salign.data.manifest.labels import ordered, wrong_cells
+from salign.data.manifest.labels import sort_names, wrong_cells
 
 Found = tuple[int | None, str, str]
 
@@ -31,44 +31,48 @@ def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
     """Columns that are not there, and which was meant; the whole header where another sign parts its cells."""
     header = [str(name) for name in table.columns if name not in ("row", "saliency")]
     alike = {name.strip().lower(): name for name in header}
-    found: list[Found] = []
+    faults: list[Found] = []
     for column in needed:
         if column not in header:
-            meant = f"; rename {alike[column]!r}" if column in alike else ""
-            found.append((1, column, f"the column is missing; the header has {', '.join(map(repr, header))}{meant}"))
+            hint = f"; rename {alike[column]!r}" if column in alike else ""
+            faults.append((1, column, f"the column is missing; the header has {', '.join(map(repr, header))}{hint}"))
     for sign, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and sign in header[0]:
             return [(1, "header", f"{name} part the cells: {header[0]!r}; save the table with commas")]
-    return found
+    return faults
 
 
 def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool) -> list[Found]:
     """Empty cells, ids that come twice, files with two labels, labels and splits with spaces, wrong sets of labels."""
     rows = table["row"]
-    found: list[Found] = [
+    faults: list[Found] = [
         (int(row), column, EMPTY)
         for column in needed
         if not (multi_label and column == "label")
         for row in rows[table[column].isna()]
     ]
-    found += _duplicate_ids(table)
-    found += _contradicting_labels(table, multi_label=multi_label)
+    faults += _duplicate_ids(table)
+    faults += _contradicting_labels(table, multi_label=multi_label)
     if multi_label:
-        found += [(int(rows.iloc[i]), "label", said) for i, said in wrong_cells(table["label"])]
+        faults += [(int(rows.iloc[i]), "label", message) for i, message in wrong_cells(table["label"])]
     for column in ("split",) if multi_label else ("label", "split"):
         cells = table[column]
         spaced = {cell for cell in cells.dropna().unique() if cell != cell.strip()}
         for i in np.flatnonzero(cells.isin(list(spaced)).to_numpy(dtype=bool)) if spaced else ():
             cell = cells.iloc[i]
-            found.append((int(rows.iloc[i]), column, f"{cell!r} has spaces around it; write {cell.strip()!r}"))
+            faults.append((int(rows.iloc[i]), column, f"{cell!r} has spaces around it; write {cell.strip()!r}"))
     for column in ("label", "split"):
         cells = table[column]
-        torn = [cell for cell in cells.dropna().unique() if any(unicodedata.category(one) == "Cc" for one in cell)]
+        torn = [
+            cell
+            for cell in cells.dropna().unique()
+            if any(unicodedata.category(character) == "Cc" for character in cell)
+        ]
         for row, cell in zip(rows[cells.isin(torn)], cells[cells.isin(torn)], strict=True) if torn else ():
-            found.append(
+            faults.append(
                 (int(row), column, f"{cell!r} holds a line break or another control character; write it in one line")
             )
-    return found
+    return faults
 
 
 def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list[Found]:
@@ -97,7 +101,7 @@ def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
 
 def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: bool = False) -> list[str]:
     """A question for every group of names of a column that differ by the way they are written alone."""
-    said = []
+    messages = []
     for column in columns:
         counts: dict[str, int] = {}
         for cell, count in table[column].value_counts().items():
@@ -107,14 +111,14 @@ def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: boo
         for name in sorted(counts):
             groups.setdefault(_skeleton(name), []).append(name)
         alike = [names for names in groups.values() if len(names) > 1]
-        said += [
+        messages += [
             f"{column}: {' and '.join(f'{name!a} ({counts[name]})' for name in names)} differ by case, spaces, "
             "Unicode's form or the way a number is written alone: are they one name? Then write it in one way"
             for names in alike[:_SHOWN]
         ]
         if len(alike) > _SHOWN:
-            said.append(f"{column}: and {len(alike) - _SHOWN} more such groups of names")
-    return said
+            messages.append(f"{column}: and {len(alike) - _SHOWN} more such groups of names")
+    return messages
 
 
 def _skeleton(name: str) -> str:
@@ -122,7 +126,9 @@ def _skeleton(name: str) -> str:
     if _NUMBER.fullmatch(name.strip()):
         return str(float(name))
     plain = unicodedata.normalize("NFC", name).casefold()
-    return "".join(one for one in plain if not one.isspace() and unicodedata.category(one) != "Cf")
+    return "".join(
+        character for character in plain if not character.isspace() and unicodedata.category(character) != "Cf"
+    )
 
 
 def _other_form(name: str, root: Path) -> str | None:
@@ -145,7 +151,7 @@ def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator
     known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
     known = known.assign(file=[posixpath.normpath(path) if _AROUND.search(path) else path for path in known["path"]])
     known = known[known.duplicated("file", keep=False).to_numpy(dtype=bool)]
-    known = known.assign(same=ordered(known["label"]) if multi_label else known["label"])
+    known = known.assign(same=sort_names(known["label"]) if multi_label else known["label"])
     first = known.groupby("file")[["row", "label", "same"]].transform("first")
     other = (known["same"] != first["same"]).to_numpy(dtype=bool)
     cells = (known["row"], known["path"], known["label"], first["label"], first["row"])
@@ -182,10 +188,10 @@ def _near(folder: Path, name: str) -> str:
     """A hint at the file that was meant, if spaces around the name or its case are all that differs."""
     key = name.strip().casefold()
     try:
-        meant = next((entry.name for entry in os.scandir(folder) if entry.name.strip().casefold() == key), None)
+        alike = next((entry.name for entry in os.scandir(folder) if entry.name.strip().casefold() == key), None)
     except OSError:
         return ""
-    return f"; {meant!r} is there" if meant is not None else ""
+    return f"; {alike!r} is there" if alike is not None else ""
 
 
 def _inside(path: Path, root: Path) -> str | None:

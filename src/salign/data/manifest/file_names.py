@@ -34,15 +34,15 @@ def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]
     folders: dict[str, str] = {}
     for folder, inside in itertools.groupby(paths, lambda path: str(PurePosixPath(path).parent)):
         group = list(inside)
-        place = folder if folders.setdefault(file_key(folder), folder) == folder else _marked(folder)
+        directory = folder if folders.setdefault(file_key(folder), folder) == folder else _marked(folder)
         stems = Counter(file_key(stem(path)) for path in group)
-        taken: set[str] = set()
+        used: set[str] = set()
         for path in group:
             name = PurePosixPath(stem(path) if stems[file_key(stem(path))] == 1 else path).name
-            if file_key(name) in taken:
+            if file_key(name) in used:
                 name = _marked(name)
-            taken.add(file_key(name))
-            yield path, str(PurePosixPath(place, f"{name}{ending}"))
+            used.add(file_key(name))
+            yield path, str(PurePosixPath(directory, f"{name}{ending}"))
 
 
 def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterable[str] = ()) -> list[str]:
@@ -57,11 +57,11 @@ def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterabl
         reserved: parts that none may have, lower case.
         known: parts that were given before: one of them may come again, and none that differs from it by case alone.
     """
-    found: list[str] = []
-    taken = {part.lower(): part for part in known} | dict.fromkeys(reserved, "")
+    parts: list[str] = []
+    used = {part.lower(): part for part in known} | dict.fromkeys(reserved, "")
 
     def clashes(part: str) -> bool:
-        return taken.get(part.lower(), part) != part
+        return used.get(part.lower(), part) != part
 
     for name in names:
         part = _slug(stem(name))
@@ -69,9 +69,9 @@ def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterabl
             part = _marked(part, name)
         while clashes(part):  # somebody is called as another one was marked
             part += "_"
-        taken[part.lower()] = ""
-        found.append(part)
-    return found
+        used[part.lower()] = ""
+        parts.append(part)
+    return parts
 
 
 def parts_of_people(people: Iterable[str | None], columns: Iterable[object] = ()) -> dict[str | None, str]:

@@ -43,7 +43,7 @@ LAYOUTS = {
 }
 
 
-def folder_layout(paths: Sequence[str], said: str = "auto") -> Layout:
+def folder_layout(paths: Sequence[str], folders: str = "auto") -> Layout:
     """What the folders above images say.
 
     Found out, the uppermost folders are splits where one of them is named like a split (`train`, `test_ood`) or where
@@ -53,21 +53,21 @@ def folder_layout(paths: Sequence[str], said: str = "auto") -> Layout:
 
     Args:
         paths: paths of all images, relative to the folder.
-        said: one of `Folders`.
+        folders: one of `Folders`.
 
     Raises:
         SalignError: no such layout, or an image lies in fewer folders than it needs.
     """
-    if said not in get_args(Folders):
+    if folders not in get_args(Folders):
         raise SalignError(
-            f"folders say one of {', '.join(get_args(Folders))}, not {said!r}{nearest(said, get_args(Folders))}"
+            f"folders say one of {', '.join(get_args(Folders))}, not {folders!r}{nearest(folders, get_args(Folders))}"
         )
     depth = min((path.count("/") for path in paths), default=0)
-    if said != "auto":
-        layout = LAYOUTS[said]
-        if depth < (needed := said.count("/") + (said != "none")):
+    if folders != "auto":
+        layout = LAYOUTS[folders]
+        if depth < (needed := folders.count("/") + (folders != "none")):
             shallow = next(path for path in paths if path.count("/") == depth)
-            raise SalignError(f"expected {said}/image, found {shallow}, which lies in {depth} of {needed} folders")
+            raise SalignError(f"expected {folders}/image, found {shallow}, which lies in {depth} of {needed} folders")
         return layout
     if not depth:
         return Layout()

@@ -18,17 +18,17 @@ NONE = "(none)"
 _SAID = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
-def ordered(labels: pd.Series) -> pd.Series:
+def sort_names(labels: pd.Series) -> pd.Series:
     """Each cell with its names sorted."""
     return _each(labels, lambda cell: SEPARATOR.join(sorted(names_in(cell))))
 
 
-def sets_named(labels: pd.Series) -> pd.Series:
+def name_sets(labels: pd.Series) -> pd.Series:
     """Each cell as the name of its set of labels: its names sorted, or `NONE`."""
-    return ordered(labels).fillna(NONE)
+    return sort_names(labels).fillna(NONE)
 
 
-def kept(labels: pd.Series, classes: Sequence[str]) -> pd.Series:
+def keep_classes(labels: pd.Series, classes: Sequence[str]) -> pd.Series:
     """Each cell without the names that are not among the classes; one that is left without any is empty (NA)."""
     return _each(labels, lambda cell: SEPARATOR.join(name for name in names_in(cell) if name in classes)).replace(
         "", pd.NA
@@ -42,8 +42,10 @@ def single_names(labels: pd.Series) -> list[str]:
 
 def wrong_cells(labels: pd.Series) -> list[tuple[int, str]]:
     """Position and message of every cell with a name that is empty, has spaces around it, or comes twice."""
-    said = {cell: message for cell in labels.dropna().unique() if (message := _wrong(cell))}
-    return [(int(i), said[labels.iloc[i]]) for i in np.flatnonzero(labels.isin(list(said)).to_numpy(dtype=bool))]
+    messages = {cell: message for cell in labels.dropna().unique() if (message := _wrong(cell))}
+    return [
+        (int(i), messages[labels.iloc[i]]) for i in np.flatnonzero(labels.isin(list(messages)).to_numpy(dtype=bool))
+    ]
 
 
 def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, list[tuple[int, str, str]]]:
@@ -62,13 +64,13 @@ def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, 
     yes = np.zeros((len(table), len(names)), dtype=bool)
     for k, name in enumerate(names):
         cells = table[name].fillna("0").astype(str).tolist()
-        said = [_SAID.get(cell.strip().lower()) for cell in cells]
+        answers = [_SAID.get(cell.strip().lower()) for cell in cells]
         faults += [
             (i, name, f"expected 1, or 0 or an empty cell, got {cells[i]!r}; write which it is")
-            for i, one in enumerate(said)
-            if one is None
+            for i, answer in enumerate(answers)
+            if answer is None
         ]
-        yes[:, k] = [bool(one) for one in said]
+        yes[:, k] = [bool(answer) for answer in answers]
     joined = [SEPARATOR.join(name for name, here in zip(names, row, strict=True) if here) for row in yes]
     return pd.Series(joined, index=table.index, dtype=object), faults
 
@@ -90,27 +92,27 @@ def from_cells(labels: pd.Series, separator: str, none: str | None) -> tuple[pd.
     def names(cell: str) -> list[str]:
         return [name.strip() for name in cell.split(separator)]
 
-    said = {cell: set(names(cell)) for cell in labels.dropna().unique()}
-    torn = [cell for cell, found in said.items() if none in found and len(found) > 1]
+    names_of = {cell: set(names(cell)) for cell in labels.dropna().unique()}
+    torn = [cell for cell, cell_names in names_of.items() if none in cell_names and len(cell_names) > 1]
     faults = [
         (int(i), "label", f"{labels.iloc[i]!r} names a label, and says {none!r}, that there is none: which is it?")
         for i in np.flatnonzero(labels.isin(torn).to_numpy(dtype=bool))
     ]
-    return _each(labels, lambda cell: "" if none in said[cell] else SEPARATOR.join(names(cell))), faults
+    return _each(labels, lambda cell: "" if none in names_of[cell] else SEPARATOR.join(names(cell))), faults
 
 
 def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """`(N, K)` bool: which of the classes each cell names; and position and name of every other name."""
     number = {name: k for k, name in enumerate(classes)}
-    found = np.zeros((len(labels), len(classes)), dtype=bool)
+    hot = np.zeros((len(labels), len(classes)), dtype=bool)
     unknown = []
     for i, cell in enumerate(labels.tolist()):
         for name in names_in(cell):
             if name in number:
-                found[i, number[name]] = True
+                hot[i, number[name]] = True
             else:
                 unknown.append((i, name))
-    return found, unknown
+    return hot, unknown
 
 
 def by_name(table: pd.DataFrame) -> pd.DataFrame:

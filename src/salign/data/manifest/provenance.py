@@ -33,17 +33,17 @@ def map_columns(names: Iterable[object]) -> dict[str, str]:
         `saliency_ann`, "" of `saliency`, and `unknown` of any other.
     """
     known = list(dict.fromkeys(map(str, names)))
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for name in known:
         if name == "saliency":
-            found[name] = ""
+            columns[name] = ""
         elif name.endswith(f"_{PROVENANCE}"):
             continue  # says whose maps are; no person's column ends so (`file_names.slugs`)
         elif name.startswith(ONE_PERSON):
-            found[name] = f"{PERSON}{name.removeprefix(ONE_PERSON)}"
+            columns[name] = f"{PERSON}{name.removeprefix(ONE_PERSON)}"
         elif provenance_column(name) in known:
-            found[name] = UNKNOWN
-    return found
+            columns[name] = UNKNOWN
+    return columns
 
 
 def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
@@ -60,10 +60,10 @@ def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
     known = list(dict.fromkeys(makers))
     machines = [who.removeprefix(MACHINE) for who in known if who and who.startswith(MACHINE)]
     people = [who for who in known if who and not who.startswith(MACHINE)]
-    said = f"{PERSON}{'+'.join(people)}" if people else unnamed
-    if len(said) > _MOST_TEXT:
-        said = f"{PERSON}{len(people)} annotators"
+    people_named = f"{PERSON}{'+'.join(people)}" if people else unnamed
+    if len(people_named) > _MOST_TEXT:
+        people_named = f"{PERSON}{len(people)} annotators"
     if not machines:
-        return said
-    with_people = f" with {said}" if len(machines) < len(known) else ""
+        return people_named
+    with_people = f" with {people_named}" if len(machines) < len(known) else ""
     return f"{MACHINE}{'+'.join(machines)}{with_people}"

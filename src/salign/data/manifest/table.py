@@ -20,7 +20,7 @@ from salign.data.manifest.faults import (
     missing_columns,
     path_faults,
 )
-from salign.data.manifest.labels import by_name, kept, ordered, single_names
+from salign.data.manifest.labels import by_name, keep_classes, single_names, sort_names
 from salign.data.manifest.provenance import MACHINE, PROVENANCE, UNKNOWN, map_columns, provenance_column
 from salign.data.manifest.root import record_root, root_of
 from salign.data.manifest.text_table import TEXT, read_table, write_table
@@ -113,13 +113,13 @@ class Manifest:
                 leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
                 splits with spaces around them, names of one cell that are empty or come twice.
         """
-        manifest, found = cls.unchecked(path, root, multi_label=multi_label)
+        manifest, faults = cls.unchecked(path, root, multi_label=multi_label)
         if unsplit:
             splits = manifest.table["split"] if "split" in manifest.table else pd.Series(pd.NA, manifest.table.index)
             manifest = manifest.with_splits(splits.astype(TEXT).fillna(NO_SPLIT))
-        found += manifest.faults()
-        if found:
-            raise ManifestError.of(found, str(path), manifest._hint(found))
+        faults += manifest.faults()
+        if faults:
+            raise ManifestError.of(faults, str(path), manifest._hint(faults))
         return manifest._ordered()
 
     @classmethod
@@ -159,18 +159,18 @@ class Manifest:
         rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
         top = Path(root).resolve()
         manifest = cls(_completed(text.assign(row=rows), top), top, source, multi_label)
-        found = manifest.faults()
-        if absent and not manifest._lost(found):
-            found = [fault for fault in found if not fault.message.startswith(NO_FILE)]
-        if found:
-            raise ManifestError.of(found, source)
+        faults = manifest.faults()
+        if absent and not manifest._lost(faults):
+            faults = [fault for fault in faults if not fault.message.startswith(NO_FILE)]
+        if faults:
+            raise ManifestError.of(faults, source)
         return manifest._ordered()
 
     def _ordered(self) -> Manifest:
         """Names of several labels in one order, so that equal sets are equal cells."""
         if not self.multi_label:
             return self
-        return replace(self, table=self.table.assign(label=ordered(self.table["label"])))
+        return replace(self, table=self.table.assign(label=sort_names(self.table["label"])))
 
     def faults(self) -> list[Fault]:
         """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
@@ -178,9 +178,9 @@ class Manifest:
             return [Fault(*fault) for fault in missing]
         if not len(self.table):
             return [Fault(None, "table", "there is no row; a manifest has at least one image")]
-        found = cell_faults(self.table, COLUMNS[:4], multi_label=self.multi_label)
-        found += path_faults(self.table, self.root, ("path", "saliency"))
-        return [Fault(*fault) for fault in found]
+        faults = cell_faults(self.table, COLUMNS[:4], multi_label=self.multi_label)
+        faults += path_faults(self.table, self.root, ("path", "saliency"))
+        return [Fault(*fault) for fault in faults]
 
     def questions(self) -> list[str]:
         """What only the owner knows: labels, splits, and names in free columns that differ by case or spaces alone."""
@@ -244,16 +244,16 @@ class Manifest:
             SalignError: a split or class does not occur, or nothing is left; the message names those that do.
         """
         keep = np.ones(len(self), dtype=bool)
-        for column, wanted, known in (("split", splits, self.splits), ("label", classes, self.classes)):
-            if wanted is None:
+        for column, names, known in (("split", splits, self.splits), ("label", classes, self.classes)):
+            if names is None:
                 continue
-            unknown = sorted(set(wanted) - set(known))
+            unknown = sorted(set(names) - set(known))
             if unknown:
                 raise SalignError(
                     f"{self.source}: no row has {column} {', '.join(map(repr, unknown))}; there are {', '.join(known)}"
                 )
             if column == "split" or not self.multi_label:
-                keep &= self.table[column].isin(list(wanted)).to_numpy(dtype=bool)
+                keep &= self.table[column].isin(list(names)).to_numpy(dtype=bool)
         if not keep.any():
             raise SalignError(
                 f"{self.source}: nothing is left for splits {_named(splits)} and classes {_named(classes)}; "
@@ -262,7 +262,7 @@ class Manifest:
         chosen = self.take(np.flatnonzero(keep))
         if classes is None or not self.multi_label:
             return chosen
-        return replace(chosen, table=chosen.table.assign(label=kept(chosen.table["label"], classes)))
+        return replace(chosen, table=chosen.table.assign(label=keep_classes(chosen.table["label"], classes)))
 
     def with_maps(self, column: str) -> Manifest:
         """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
@@ -281,13 +281,13 @@ class Manifest:
             hint = nearest(column, known) or f"; there are {', '.join(known)}"
             raise SalignError(f"{self.source}: no column {column!r} to take maps from{hint}")
         maps, whose = as_on_disk(self.table[column], self.root), provenance_column(column)
-        if found := path_faults(self.table.assign(**{column: maps}), self.root, (column,)):
-            raise ManifestError.of([Fault(*fault) for fault in found], self.source)
+        if faults := path_faults(self.table.assign(**{column: maps}), self.root, (column,)):
+            raise ManifestError.of([Fault(*fault) for fault in faults], self.source)
         if whose in self.table:
-            said = self.table[whose]
+            makers = self.table[whose]
         else:
-            said = pd.Series(map_columns([column]).get(column, UNKNOWN), index=maps.index, dtype=TEXT)
-        table = self.table.assign(**{"saliency": maps, PROVENANCE: said.where(maps.notna())})
+            makers = pd.Series(map_columns([column]).get(column, UNKNOWN), index=maps.index, dtype=TEXT)
+        table = self.table.assign(**{"saliency": maps, PROVENANCE: makers.where(maps.notna())})
         return replace(self, table=table)
 
     def image_id(self, i: int) -> str:
@@ -355,8 +355,8 @@ class Manifest:
         return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
 
 
-def _named(wanted: Sequence[str] | None) -> str:
-    return "(all)" if wanted is None else f"[{', '.join(wanted)}]"
+def _named(names: Sequence[str] | None) -> str:
+    return "(all)" if names is None else f"[{', '.join(names)}]"
 
 
 def _completed(table: pd.DataFrame, root: Path) -> pd.DataFrame:

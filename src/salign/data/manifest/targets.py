@@ -48,9 +48,9 @@ def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, class
     ]
     if faults:
         raise ManifestError.of(faults, str(path))
-    given = table[list(classes)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    faults = _wrong_ids(table) + _wrong_numbers(table, given, classes)
-    sums = given.sum(1)
+    shares = table[list(classes)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    faults = _wrong_ids(table) + _wrong_numbers(table, shares, classes)
+    sums = shares.sum(1)
     if labels.ndim == 1:
         faults += [
             Fault(
@@ -60,17 +60,17 @@ def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, class
             )
             for i in np.flatnonzero(np.abs(sums - 1) > ROUNDING)
         ]
-        given = given / np.where(sums > 0, sums, 1)[:, None]
+        shares = shares / np.where(sums > 0, sums, 1)[:, None]
     if faults:
         raise ManifestError.of(faults, str(path))
-    found = pd.Index(table["id"].to_numpy(dtype=object)).get_indexer(pd.Index(np.asarray(ids, dtype=object)))
-    if not (found >= 0).any():
+    rows = pd.Index(table["id"].to_numpy(dtype=object)).get_indexer(pd.Index(np.asarray(ids, dtype=object)))
+    if not (rows >= 0).any():
         raise SalignError(
             f"{path}: none of the {len(ids)} training images is in it; expected ids such as {ids[0]!r}, got "
             f"{table['id'].head(1).tolist()}."
         )
     certain = np.eye(len(classes))[labels] if labels.ndim == 1 else labels
-    return np.where((found >= 0)[:, None], given[found], certain).astype(np.float32)
+    return np.where((rows >= 0)[:, None], shares[rows], certain).astype(np.float32)
 
 
 def count_answers(path: Path | str, classes: Sequence[str] = ()) -> pd.DataFrame:
@@ -158,9 +158,9 @@ def _wrong_ids(table: pd.DataFrame) -> list[Fault]:
     ]
 
 
-def _wrong_numbers(table: pd.DataFrame, given: np.ndarray, classes: Sequence[str]) -> list[Fault]:
+def _wrong_numbers(table: pd.DataFrame, shares: np.ndarray, classes: Sequence[str]) -> list[Fault]:
     faults = []
-    for i, k in zip(*np.nonzero(~((given >= 0) & (given <= 1))), strict=True):
+    for i, k in zip(*np.nonzero(~((shares >= 0) & (shares <= 1))), strict=True):
         cell = table[classes[k]].iloc[i]
         came = "the cell is empty" if pd.isna(cell) else f"got {cell!r}"
         faults.append(Fault(int(table["row"].iloc[i]), classes[k], f"expected a probability from 0 to 1; {came}"))

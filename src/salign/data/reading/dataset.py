@@ -157,8 +157,8 @@ class SaliencyDataset(Dataset[Batch]):
         """`(3, H, W)`: an image of the class of `i`, another one where there is another."""
         equal = self._labels == self._labels[i]
         same = np.flatnonzero(equal.all(1) if self.manifest.multi_label else equal)
-        others = same[same != i] if len(same) > 1 else same
-        position = int(others[int(torch.randint(len(others), ()))])
+        candidates = same[same != i] if len(same) > 1 else same
+        position = int(candidates[int(torch.randint(len(candidates), ()))])
         image, _ = self.transform(self._image(position), None)
         return image
 
@@ -246,10 +246,10 @@ def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
         raise SalignError(f"classes are different names, at least one; got {', '.join(classes) or 'none'}")
     labels = manifest.table["label"]
     if manifest.multi_label:
-        found, strange = multi_hot(labels, classes)
+        hot, strange = multi_hot(labels, classes)
         if strange:
             raise _unknown(manifest, strange, classes)
-        return found
+        return hot
     numbers = pd.Index(classes, dtype=TEXT).get_indexer(pd.Index(labels.astype(TEXT))).astype(np.int16)
     unknown = (numbers < 0) & labels.notna().to_numpy(dtype=bool)
     if unknown.any():
@@ -257,11 +257,11 @@ def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
     return numbers
 
 
-def _unknown(manifest: Manifest, found: list[tuple[int, str]], classes: tuple[str, ...]) -> ManifestError:
+def _unknown(manifest: Manifest, strange: list[tuple[int, str]], classes: tuple[str, ...]) -> ManifestError:
     rows = manifest.table["row"]
     faults = [
         Fault(int(rows.iloc[i]), "label", f"unknown class {label!r}; expected one of {', '.join(classes)}")
-        for i, label in found
+        for i, label in strange
     ]
     return ManifestError.of(faults, manifest.source)
 

@@ -74,8 +74,8 @@ def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], p
     values = pydicom.pixels.apply_voi_lut(values, dataset).astype(np.float64)
     low, high = _range(dataset)
     if not np.isfinite([low, high]).all() or low >= high or not np.isfinite(values).all():
-        told = ", ".join(f"{tag} {dataset[tag].value}" for pair in _PAIRS for tag in pair if tag in dataset)
-        raise ValueError(f"its values span {low:g} to {high:g} after {told or 'the lookups'}: no picture comes of that")
+        tags = ", ".join(f"{tag} {dataset[tag].value}" for pair in _PAIRS for tag in pair if tag in dataset)
+        raise ValueError(f"its values span {low:g} to {high:g} after {tags or 'the lookups'}: no picture comes of that")
     scaled = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
     turned = _falls(dataset)  # pydicom maps the lower end of a window to the lowest stored bits, the higher value then
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
@@ -103,12 +103,12 @@ def _check_boxes(dataset: Any, pydicom: ModuleType) -> None:
     for tag in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):  # says where further frames are; there are none
         dataset.pop(tag, None)
     content = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1), b"")
-    place = 12 if content.startswith(_JP2) else len(content)
-    while place < len(content) and content[place + 4 : place + 8] != b"jp2c":
-        length = int.from_bytes(content[place : place + 4], "big")
+    offset = 12 if content.startswith(_JP2) else len(content)
+    while offset < len(content) and content[offset + 4 : offset + 8] != b"jp2c":
+        length = int.from_bytes(content[offset : offset + 4], "big")
         if length == 0:
             raise ValueError("its JPEG 2000 data are damaged: a box in them has no length")
-        place += length
+        offset += length
 
 
 @contextmanager

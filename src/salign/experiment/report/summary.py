@@ -11,7 +11,7 @@ from salign.evaluate.comparison import Comparison, seeds_needed
 from salign.experiment.arms import control_of
 from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words
 from salign.experiment.report.groups import Group, controls_of
-from salign.experiment.report.tables import difference_in_words, places, points
+from salign.experiment.report.tables import difference_in_words, points, set_roles
 from salign.experiment.study import Study
 
 ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", "unknown"
@@ -93,13 +93,15 @@ def headline(study: Study, results: Sequence[Finding], finished: int, missing: i
 
 def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     guided, metric = study.guided, study.metric
-    alike = {test_set: alike_answers(group, runs, test_set) for _, test_set in places(study)}
-    constant = {arm for found in alike.values() for arm, arm_alike in found.items() if arm_alike.mostly(metric)}
+    alike = {test_set: alike_answers(group, runs, test_set) for _, test_set in set_roles(study)}
+    constant = {
+        arm for comparisons in alike.values() for arm, arm_alike in comparisons.items() if arm_alike.mostly(metric)
+    }
     gain = group.compare(guided, study.baseline, study.target, metric)
     against = {name: group.compare(guided, name, study.target, metric) for name in study.controls}
-    beaten = bool(against) and all(standing(found) == ABOVE for found in against.values())
+    beaten = bool(against) and all(standing(comparisons) == ABOVE for comparisons in against.values())
     sentences = [_gain(study, gain), alike_in_words(alike)]
-    sentences += [_control(study, group, name, found, standing(gain)) for name, found in against.items()]
+    sentences += [_control(study, group, name, comparisons, standing(gain)) for name, comparisons in against.items()]
     sentences += [shuffled_in_words(study, group, runs)]
     if study.reference is not None:
         sentences += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]

@@ -60,10 +60,10 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
     rows = []
     for group in groups:
         arms = sorted(group.arms, key=lambda arm: arm != study.guided)
-        others = {arm: [study.baseline, *controls_of(study, group, arm)] for arm in arms if arm != study.baseline}
-        for pair in [(arm, other) for arm, found in others.items() for other in found]:
-            found = group.compare(*pair, study.target, study.metric)
-            if found is None:
+        rivals = {arm: [study.baseline, *controls_of(study, group, arm)] for arm in arms if arm != study.baseline}
+        for pair in [(arm, other) for arm, comparison in rivals.items() for other in comparison]:
+            comparison = group.compare(*pair, study.target, study.metric)
+            if comparison is None:
                 continue
             paths = [group.paths(runs, arm, group.shared(*pair)) for arm in pair]
             seeds = sorted(set(paths[0]) & set(paths[1]))
@@ -72,7 +72,7 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
             names = ("difference", "low", "high", "boot_low", "boot_high", "effect", "paired_t_p", "permutation_p")
             rows.append(
                 {"dataset": group.dataset, "network": group.network, "first": pair[0], "second": pair[1]}
-                | {"seeds": found.n, **{name: getattr(found, name) for name in names}}
+                | {"seeds": comparison.n, **{name: getattr(comparison, name) for name in names}}
                 | {"nested_low": low, "nested_high": high}
             )
     return pd.DataFrame(rows)
@@ -113,7 +113,7 @@ def other_sets(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(lines.values()))
 
 
-def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+def describe_main_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Put the main table into words: shares in points of 100, each mean with its sd, each difference with its interval.
 
     Returns:
@@ -123,9 +123,9 @@ def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     for row in table.to_dict("records"):
         line = {"data set": row["dataset"], "network": row["network"]}
         line |= {"arm": _with_condition(row), "seeds": str(row["seeds"])}
-        for role, test_set in places(study):
+        for role, test_set in set_roles(study):
             line[test_set] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
-        for role, test_set in places(study):
+        for role, test_set in set_roles(study):
             ends = (row[f"{role}_{name}"] for name in ("difference", "low", "high"))
             line[f"{test_set} − {study.baseline}"] = difference_in_words(*ends)
         line["p"], line["p (Holm)"] = p_in_words(row["p"]), p_in_words(row["p_holm"])
@@ -134,7 +134,7 @@ def shown(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def places(study: Study) -> list[tuple[str, str]]:
+def set_roles(study: Study) -> list[tuple[str, str]]:
     """The role in the table and the name of the reference set, if there is one, and of the target set."""
     roles = [("reference", study.reference), ("target", study.target)]
     return [(role, test_set) for role, test_set in roles if test_set is not None]
@@ -211,10 +211,10 @@ def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
     row = _whose(group, arm)
     row["seeds"] = len(group.scores(arm, study.target, study.metric))
     nan = float("nan")
-    for role, test_set in places(study):
+    for role, test_set in set_roles(study):
         values = group.scores(arm, test_set, study.metric)
         row |= {f"{role}_mean": values.mean() if len(values) else nan, f"{role}_sd": values.std(ddof=1)}
-    for role, test_set in places(study):
+    for role, test_set in set_roles(study):
         row |= {f"{role}_{name}": value for name, value in _to_baseline(study, group, arm, test_set).items()}
     comparison = None if arm == study.baseline else group.compare(arm, study.baseline, study.target, study.metric)
     if comparison is not None:

@@ -169,6 +169,6 @@ class DataRecipe(Section):
             f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across"),
         }
         if self.multi_label and any(single.values()):
-            wrong = ", ".join(key for key, given in single.items() if given)
+            wrong = ", ".join(key for key, value in single.items() if value)
             raise ValueError(f"data.multi_label does not go with {wrong}: an image has no one class; leave that out")
         return self

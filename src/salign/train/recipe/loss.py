@@ -49,19 +49,19 @@ class LossRecipe(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _is_there(cls, folder: str | None, info: ValidationInfo) -> str | None:
-        found = folder is None or folder.startswith("stage:") or (Path(folder) / "model.json").exists()
-        if Pass.of(info).files and not found:
+        complete = folder is None or folder.startswith("stage:") or (Path(folder) / "model.json").exists()
+        if Pass.of(info).files and not complete:
             raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
         return folder
 
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
-        given, torch = self.model_extra or {}, Pass.of(info).torch
-        faults = _faults(self.name, given, values=torch)
+        extras, torch = self.model_extra or {}, Pass.of(info).torch
+        faults = _faults(self.name, extras, values=torch)
         for name, options in self.also.items():
             faults += [f"also.{name}: {fault}" for fault in _faults(name, options, values=torch)]
         for key, (name, _) in self._earlier_names().items():
-            if given.get(key) and name in self.also:
+            if extras.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
         if torch and not faults and self.model_fields_set:  # of a loss that a recipe says nothing of all is known
             try:
@@ -88,11 +88,11 @@ class LossRecipe(BaseModel):
 
         What was one loss had one ramp, so the added term follows `ramp_epochs` of the loss.
         """
-        given = self.model_extra or {}
+        extras = self.model_extra or {}
         return {
-            key: (name, {**options, "weight": given[key]})
+            key: (name, {**options, "weight": extras[key]})
             for key, (name, options) in self._earlier_names().items()
-            if given.get(key)
+            if extras.get(key)
         }
 
     def content(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ class LossRecipe(BaseModel):
 
     def _earlier_names(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Option of earlier versions -> the loss whose weight it was, and its other options."""
-        given = self.model_extra or {}
-        ramp = {"ramp_epochs": given["ramp_epochs"]} if "ramp_epochs" in given else {}
+        extras = self.model_extra or {}
+        ramp = {"ramp_epochs": extras["ramp_epochs"]} if "ramp_epochs" in extras else {}
         return {
             key: (name, {**options, **ramp}) for (loss, key), (name, options) in _TERMS.items() if loss == self.name
         }
@@ -136,9 +136,9 @@ class LossRecipe(BaseModel):
         return Objective(main, also) if also else main
 
 
-def _faults(name: str, given: dict[str, Any], *, values: bool) -> list[str]:
+def _faults(name: str, options: dict[str, Any], *, values: bool) -> list[str]:
     earlier = {key: float for (loss, key) in _TERMS if loss == name}
-    return option_faults("loss", LOSSES, name, given, values=values, further=earlier)
+    return option_faults("loss", LOSSES, name, options, values=values, further=earlier)
 
 
 class SaliencyLossRecipe(Section):

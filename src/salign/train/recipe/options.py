@@ -18,7 +18,7 @@ def option_faults(
     what: str,
     table: LazyTable[Any],
     name: str,
-    given: dict[str, Any],
+    options: dict[str, Any],
     *,
     values: bool,
     further: Mapping[str, Any] | None = None,
@@ -29,7 +29,7 @@ def option_faults(
         what: what the table holds, for the message.
         table: name -> class, whose keyword arguments are the options.
         name: the entry.
-        given: option -> value; with `values`, each becomes one of the option's own kind.
+        options: option -> value; with `values`, each becomes one of the option's own kind.
         values: whether the values are checked, too, which imports the class.
         further: options that the class does not have itself -> their kind.
     """
@@ -37,12 +37,12 @@ def option_faults(
         return [fault]
     further = dict(further or {})
     known = [key for key in table.keywords(name) if key != "class_weights"] + list(further)
-    if strange := [key for key in given if key not in known]:
+    if strange := [key for key in options if key not in known]:
         return [f"{what} {name} has no option {key!r}{nearest(key, known)}" for key in strange]
-    kinds, faults = further | (typing.get_type_hints(table[name].__init__) if given and values else {}), []
-    for key in given if values else ():
+    kinds, faults = further | (typing.get_type_hints(table[name].__init__) if options and values else {}), []
+    for key in options if values else ():
         try:
-            given[key] = TypeAdapter(kinds[key], config=_FINITE).validate_python(given[key])
+            options[key] = TypeAdapter(kinds[key], config=_FINITE).validate_python(options[key])
         except ValidationError as error:
-            faults += [f"{key}: {fault['msg']}, got {given[key]!r}" for fault in error.errors()]
+            faults += [f"{key}: {fault['msg']}, got {options[key]!r}" for fault in error.errors()]
     return faults

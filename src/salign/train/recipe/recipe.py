@@ -114,16 +114,16 @@ class Recipe(Section):
         preset = content.get("preset")
         if preset is not None:
             one_of(preset, kind.presets, f"{source}: preset")
-        given = merge(kind.presets[preset] if preset else {}, kind._in_its_time(content))
-        return validated(kind, given, source, files=files)
+        values = merge(kind.presets[preset] if preset else {}, kind._in_its_time(content))
+        return validated(kind, values, source, files=files)
 
     @classmethod
     def kind_of(cls, content: dict[str, Any]) -> type[Self]:
         """The class of the recipe's task. Recipes of nets that draw maps did not always name it."""
         if cls is not Recipe:
             return cls
-        given = [section for section in (content.get("model"), content.get("loss")) if isinstance(section, dict)]
-        keys = {key for section in given for key in section}
+        sections = [section for section in (content.get("model"), content.get("loss")) if isinstance(section, dict)]
+        keys = {key for section in sections for key in section}
         task = content.get("task", "maps" if keys & {"decoder", "width", "target"} else "classify")
         return cast(type[Self], MapsRecipe if task == "maps" else ClassifyRecipe)
 
@@ -208,10 +208,10 @@ class ClassifyRecipe(Recipe):
     @model_validator(mode="after")
     def _loss_finds_its_map(self, info: ValidationInfo) -> ClassifyRecipe:
         if self.model.cam == "none" and Pass.of(info).torch and self.loss.build().needs & _MAPS:
-            others = ", ".join(name for name in LOSSES if not LOSSES[name].needs & _MAPS)
+            names = ", ".join(name for name in LOSSES if not LOSSES[name].needs & _MAPS)
             raise ValueError(
                 f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
-                "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + others
+                "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + names
             )
         return self
 
@@ -232,12 +232,12 @@ class MapsRecipe(Recipe):
     """The section `train` says how it is optimised."""
 
 
-def _by_bytes(place: str, text: str) -> str:
+def _by_bytes(key: str, text: str) -> str:
     """The digest of a file or of a run's weights, where a value names one; any other value is itself."""
-    if not names_content(place):
+    if not names_content(key):
         return text
     files = [Path(text), Path(text) / "encoder.safetensors", Path(text) / "weights.safetensors"]
-    if place != "model.weights":
+    if key != "model.weights":
         del files[1]  # a network starts from the encoder alone
     return next((known_digest(file) for file in files if file.is_file()), text)
 
@@ -247,9 +247,9 @@ def found_files(values: Any, source: Path | str) -> Any:
     return changed(values, functools.partial(_found, source))
 
 
-def _found(source: Path | str, place: str, text: str) -> str:
+def _found(source: Path | str, where: str, text: str) -> str:
     """The absolute path of what a recipe in the file `source` names; any other value is itself."""
-    parts = place.split(".")
+    parts = where.split(".")
     key = ".".join(parts[2:] if parts[0] == "stages" else parts)
     if is_none(text) or text.startswith(STAGE):
         return text

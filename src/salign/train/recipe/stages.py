@@ -46,90 +46,90 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
         "model": {key: content["model"][key] for key in ("backbone", "args")},
         "train": {"device": content["train"]["device"]},
     }
-    found: dict[str, Recipe] = {}
+    stages: dict[str, Recipe] = {}
     for name, values in recipe.stages.items():
-        place = f"{source}: stages.{name}"
+        where = f"{source}: stages.{name}"
         if "stages" in values:
-            raise SalignError(f"{place}: a stage has no stages; write them one after the other.")
+            raise SalignError(f"{where}: a stage has no stages; write them one after the other.")
         usual = Recipe.kind_of(values).presets.get(str(values.get("preset")), {})
         own = merge(usual, values)
         shared = around
         if (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
             shared = around | {"model": {}}  # the keywords of one network are not those of another
-        found[name] = Recipe.alone(merge({"name": name, **shared}, own), place, files=files)
-    found[""] = recipe.model_copy(update={"stages": {}})
-    for number, (name, stage) in enumerate(found.items()):
-        earlier = dict(list(found.items())[:number])
+        stages[name] = Recipe.alone(merge({"name": name, **shared}, own), where, files=files)
+    stages[""] = recipe.model_copy(update={"stages": {}})
+    for number, (name, stage) in enumerate(stages.items()):
+        earlier = dict(list(stages.items())[:number])
         for key, other in references(stage):
-            place = f"{source}: {f'stages.{name}.' if name else ''}{key}"
+            where = f"{source}: {f'stages.{name}.' if name else ''}{key}"
             if other not in earlier:
                 hint = nearest(other, list(earlier)) or ("; there are " + ", ".join(earlier) if earlier else "")
-                raise SalignError(f"{place}: no stage {other!r} comes before{hint}.")
+                raise SalignError(f"{where}: no stage {other!r} comes before{hint}.")
             if wrong := _misfit(key, stage, earlier[other]):
-                raise SalignError(f"{place}: stage {other!r} {wrong}.")
-    needed, last = {""}, list(found)
+                raise SalignError(f"{where}: stage {other!r} {wrong}.")
+    needed, last = {""}, list(stages)
     for name in reversed(last):
-        needed |= {other for _, other in references(found[name])} if name in needed else set()
-    return {name: found[name] for name in last if name in needed}
+        needed |= {other for _, other in references(stages[name])} if name in needed else set()
+    return {name: stages[name] for name in last if name in needed}
 
 
 def resolved(recipe: Recipe) -> dict[str, Recipe]:
     """As `stages_of`, each without stages of its own and with fingerprints in place of names: `stage:0a1b2c3d`."""
     prints: dict[str, str] = {}
-    found: dict[str, Recipe] = {}
+    stages: dict[str, Recipe] = {}
     for name, stage in stages_of(recipe).items():
-        found[name] = bound(stage, {other: STAGE + digest for other, digest in prints.items()})
-        prints[name] = found[name].fingerprint() if name else ""
-    return found
+        stages[name] = bound(stage, {other: STAGE + digest for other, digest in prints.items()})
+        prints[name] = stages[name].fingerprint() if name else ""
+    return stages
 
 
 def references(recipe: Recipe) -> list[tuple[str, str]]:
     """Where a recipe refers to a stage, and the name of that stage."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
 
-    def note(place: str, text: str) -> str:
-        if text.startswith(STAGE) and place in _REFERENCES:
-            found.append((place, text.removeprefix(STAGE)))
+    def note(key: str, text: str) -> str:
+        if text.startswith(STAGE) and key in _REFERENCES:
+            pairs.append((key, text.removeprefix(STAGE)))
         return text
 
     changed(recipe.model_dump(mode="json", exclude={"stages"}), note)
-    return found
+    return pairs
 
 
 def named_runs(recipe: Recipe) -> list[Path]:
     """The run folders that a recipe without stages takes weights, maps or answers from."""
-    found: list[Path] = []
+    folders: list[Path] = []
 
-    def note(place: str, text: str) -> str:
-        if names_content(place) and (Path(text) / "recipe.yaml").is_file():
-            found.append(Path(text))
+    def note(key: str, text: str) -> str:
+        if names_content(key) and (Path(text) / "recipe.yaml").is_file():
+            folders.append(Path(text))
         return text
 
     changed(recipe.model_dump(mode="json"), note)
-    return found
+    return folders
 
 
-def names_content(place: str) -> bool:
+def names_content(key: str) -> bool:
     """Whether a value at this place names a file or a run, which counts by its bytes."""
-    return place in (*_REFERENCES, "data.targets")
+    return key in (*_REFERENCES, "data.targets")
 
 
 def bound(recipe: Recipe, values: dict[str, str]) -> Recipe:
     """The recipe with what `values` says in place of each stage that it refers to."""
 
-    def put(place: str, text: str) -> str:
-        return values[text.removeprefix(STAGE)] if text.startswith(STAGE) and place in _REFERENCES else text
+    def put(key: str, text: str) -> str:
+        return values[text.removeprefix(STAGE)] if text.startswith(STAGE) and key in _REFERENCES else text
 
     return type(recipe).model_validate(changed(recipe.model_dump(mode="json"), put)) if references(recipe) else recipe
 
 
-def changed(values: Any, change: Callable[[str, str], str], place: str = "") -> Any:
+def changed(values: Any, change: Callable[[str, str], str], path: str = "") -> Any:
     """Nested values with every text replaced by `change(place, text)`, where the place is like `data.drawn.by`."""
     if isinstance(values, dict):
-        return {key: changed(value, change, f"{place}.{key}" if place else str(key)) for key, value in values.items()}
+        return {key: changed(value, change, f"{path}.{key}" if path else str(key)) for key, value in values.items()}
     if isinstance(values, list):
-        return [changed(value, change, place) for value in values]
-    return change(place, values) if isinstance(values, str) else values
+        return [changed(value, change, path) for value in values]
+    return change(path, values) if isinstance(values, str) else values
 
 
 def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:

@@ -25,8 +25,8 @@ class StepRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> StepRecipe:
-        given, torch = self.model_extra or {}, Pass.of(info).torch
-        faults = option_faults("step", STEPS, self.name, given, values=torch)
+        options, torch = self.model_extra or {}, Pass.of(info).torch
+        faults = option_faults("step", STEPS, self.name, options, values=torch)
         if torch and not faults:
             try:
                 self.build()

@@ -35,6 +35,6 @@ class Swap(Step):
         """The batch with some of its images in other surroundings."""
         if batch.partner is None:  # a probability of 0
             return batch
-        drawn = batch.partner.isfinite().flatten(1).all(1).view(-1, 1, 1, 1)
+        finite = batch.partner.isfinite().flatten(1).all(1).view(-1, 1, 1, 1)
         swapped = blend(batch.images, batch.partner, batch.saliency)
-        return batch._replace(images=torch.where(drawn, swapped, batch.images), partner=None)
+        return batch._replace(images=torch.where(finite, swapped, batch.images), partner=None)

@@ -54,7 +54,7 @@ class Classification(Task):
         stay_frozen(self.frozen)
         self.network, self.loss, self.image_size = classifier, loss, classifier.image_size
         classes = len(classifier.classes)
-        self.given: list[Tensor] = []
+        self.probabilities: list[Tensor] = []
         self.collected = MetricCollection(
             {"auroc": MultilabelAUROC(classes), "accuracy": MultilabelExactMatch(classes)}
             if classifier.multi_label
@@ -144,14 +144,14 @@ class Classification(Task):
         """Cross-entropy; the saliency term is for training only."""
         logits = self.network(self.laid_out(batch.images)).logits.float()
         probabilities = self.network.probabilities(logits)
-        self.given.append(probabilities.detach().cpu())
+        self.probabilities.append(probabilities.detach().cpu())
         self.collected.update(probabilities, batch.labels.long())
         return cross_entropy(logits, batch.labels)
 
     def answers(self) -> Tensor:
         """Those of every validation batch."""
-        given, self.given = torch.cat(self.given), []
-        return given
+        probabilities, self.probabilities = torch.cat(self.probabilities), []
+        return probabilities
 
     def metrics(self) -> dict[str, Tensor]:
         """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""

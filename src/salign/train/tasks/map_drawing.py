@@ -95,9 +95,9 @@ def _annotated(recipe: MapsRecipe, data: Prepared, say: Say) -> tuple[SaliencyDa
     """The annotated images to train and to validate on; a fifth of the first is held out where the second has none."""
     train, val = annotated_rows(data.train), annotated_rows(data.val)
     if train is None or (val is None and len(train) < FEWEST):
-        found = [0 if part is None else len(part) for part in (train, val)]
+        counts = [0 if part is None else len(part) for part in (train, val)]
         raise SalignError(
-            f"{recipe.data.manifest}: {found[0]} images of the training splits have a map, and {found[1]} of the "
+            f"{recipe.data.manifest}: {counts[0]} images of the training splits have a map, and {counts[1]} of the "
             f"validation splits; expected some in both, or {FEWEST} in training."
         )
     if val is not None:

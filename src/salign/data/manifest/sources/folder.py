@@ -71,10 +71,10 @@ def _existing(folder: Path | str) -> Path:
 
 def _by_name(folder: Path, *, skip: Path | None = None) -> dict[str, Path]:
     """Files by their path below the folder without suffix, in Unicode's composed form, sorted."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for file in sorted(image_files(folder, skip=() if skip is None else (skip,))):
         name, path = same_name(stem(file)), folder / file
-        if name in found:
-            raise SalignError(f"{folder}: {name} occurs twice, as {found[name].name} and {path.name}; keep one.")
-        found[name] = path
-    return found
+        if name in paths:
+            raise SalignError(f"{folder}: {name} occurs twice, as {paths[name].name} and {path.name}; keep one.")
+        paths[name] = path
+    return paths

@@ -62,7 +62,7 @@ def from_csv(
         joined, wrong = from_cells(frame["label"], separator, none)
         frame = frame.assign(label=joined)
     if wrong:
-        raise ManifestError.of([Fault(int(frame["row"].iloc[i]), *said) for i, *said in wrong], str(path))
+        raise ManifestError.of([Fault(int(frame["row"].iloc[i]), *details) for i, *details in wrong], str(path))
     if split is not None:
         frame = frame.assign(split=split)
     if "saliency" not in frame:

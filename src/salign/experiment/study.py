@@ -140,11 +140,11 @@ class Study(Section):
         except ValidationError as error:
             raise SalignError(explain_faults(error, cls, source)) from error
         for grid in study.grids:
-            for key, given, known in (
+            for key, names, known in (
                 ("datasets", grid.datasets, study.datasets),
                 ("networks", grid.networks, study.networks),
             ):
-                if strange := set(given or ()) - set(known):
+                if strange := set(names or ()) - set(known):
                     raise SalignError(f"{source}: grids: {key} {sorted(strange)} not among {', '.join(known)}.")
         return study
 
@@ -182,13 +182,13 @@ def expand(study: Study) -> list[Cell]:
     rank = {arm: number for number, arm in enumerate(dict.fromkeys(arm for grid in study.grids for arm in grid.arms))}
     for arm in (study.baseline, study.guided, *study.controls):
         arm_changes(arm, guided=study.guided, own=study.arms)
-    ordered = sorted(places, key=lambda place: (place[5], place[0], place[1], place[3], place[4], rank[place[2]]))
+    ordered = sorted(places, key=lambda key: (key[5], key[0], key[1], key[3], key[4], rank[key[2]]))
     names: dict[str, str] = {}
     cells = []
-    for place in ordered:
-        values = _values(study, places[place], *place)
+    for key in ordered:
+        values = _values(study, places[key], *key)
         content = json.dumps(values, sort_keys=True)
-        name = names.setdefault(content, _name(study, *place))
+        name = names.setdefault(content, _name(study, *key))
         recipe = Recipe.build({**values, "name": name}, f"study {study.name}, {name}")
         if recipe.task != "classify":
             raise SalignError(
@@ -199,7 +199,7 @@ def expand(study: Study) -> list[Cell]:
                 f"study {study.name}, {name}: studies compare answers of one class per image, and data.multi_label "
                 "allows several. Train such recipes one by one: salign train."
             )
-        cells.append(Cell(*place, recipe=recipe))
+        cells.append(Cell(*key, recipe=recipe))
     _check_sets(study, cells)
     return cells
 
@@ -225,13 +225,13 @@ def _check_sets(study: Study, cells: list[Cell]) -> None:
         SalignError: every fault at once.
     """
     offered = dict.fromkeys((cell.dataset, *cell.recipe.data.sets) for cell in cells)
-    said = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
-    asked = [("target", study.target), *(("analysis.sets", name) for name in study.analysis.sets or ())]
-    faults = [f"{key} {name!r}" for key, name in asked if not all(name in sets for _, *sets in offered)]
+    offers = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
+    names = [("target", study.target), *(("analysis.sets", name) for name in study.analysis.sets or ())]
+    faults = [f"{key} {name!r}" for key, name in names if not all(name in sets for _, *sets in offered)]
     if study.reference is not None and not any(study.reference in sets for _, *sets in offered):
         faults.append(f"reference {study.reference!r}")
     if faults:
-        raise SalignError(f"study {study.name}: no test set of that name for {', '.join(faults)}; there are, {said}.")
+        raise SalignError(f"study {study.name}: no test set of that name for {', '.join(faults)}; there are, {offers}.")
 
 
 def _places(grid: Grid, study: Study) -> Iterator[Place]:

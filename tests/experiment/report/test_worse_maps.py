@@ -6,7 +6,7 @@ from scipy import stats
 
 from made_study import QUALITY, made, study
 from salign.experiment.report.groups import groups_of
-from salign.experiment.report.worse_maps import OWN, in_words, maps_table, tried_maps, worse_maps
+from salign.experiment.report.worse_maps import OWN, describe_maps, maps_table, tried_maps, worse_maps
 from salign.pages.plots import looks
 
 WORSE = ["boxes", "shifted@0.1", "shuffled@0.25", "shuffled", "shuffled@0.5"]
@@ -59,12 +59,12 @@ def test_the_table_holds_every_arm_beside_itself_with_its_own_maps(plan, results
 
 def test_in_words_each_kind_of_maps_has_a_row_and_an_arm_a_column(plan, results):
     (group,) = groups_of(plan, results.figures)
-    words = in_words(maps_table(plan, group)).set_index("maps")
+    words = describe_maps(maps_table(plan, group)).set_index("maps")
     assert words.index[0] == OWN
     assert words.loc["boxes", "energy@10"] == "–"
     boxes = 100 * values(results, "boxes")
     assert words.loc["boxes", "cyborg"] == f"{boxes.mean():.1f} ± {boxes.std(ddof=1):.1f}"
-    turned = in_words(maps_table(plan, group).iloc[::-1])
+    turned = describe_maps(maps_table(plan, group).iloc[::-1])
     assert [*turned.columns] == ["maps", "energy@10", "cyborg"]
     assert turned["maps"].tolist()[:2] == ["shuffled", OWN]
 

@@ -15,7 +15,7 @@ from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts
 from salign.experiment.arms import times
 from salign.experiment.report.groups import Condition, Group, heading
-from salign.experiment.report.tables import places
+from salign.experiment.report.tables import set_roles
 from salign.experiment.study import Study
 from salign.pages.plots import Line, Styles, curves
 from salign.pages.sheet import Block, Plots, Text
@@ -29,20 +29,20 @@ def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
     """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
-        share = max((condition.annotated for found in group.ran.values() for condition in found), default=1.0)
+        share = max((condition.annotated for values in group.ran.values() for condition in values), default=1.0)
         sizes = {
-            condition.images for found in group.ran.values() for condition in found if condition.annotated == share
+            condition.images for values in group.ran.values() for condition in values if condition.annotated == share
         }
         if len(sizes) < 2:
             continue
         axis = {size: _count(group, runs, Condition(size, share)) if np.isinf(size) else size for size in sizes}
         conditions = {n: Condition(size, share) for size, n in axis.items() if n is not None}
         svgs = []
-        for role, test_set in reversed(places(study)):
+        for role, test_set in reversed(set_roles(study)):
             lines = [
-                found
+                values
                 for arm in group.arms
-                if (found := line(group, arm, test_set, study.metric, conditions, factor=times(arm)))
+                if (values := line(group, arm, test_set, study.metric, conditions, factor=times(arm)))
             ]
             labels = ("training images", f"{study.metric} on {test_set}, points")
             if lines:
@@ -60,15 +60,15 @@ def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
     """Curves over the share of the annotated images that keep their map."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
-        size = max((one.images for one in group.ran.get(study.guided, set())), default=np.inf)
-        conditions = {one for found in group.ran.values() for one in found if one.images == size}
-        axis = {100 * one.annotated: one for one in conditions if one.annotated > 0}
+        size = max((condition.images for condition in group.ran.get(study.guided, set())), default=np.inf)
+        conditions = {condition for values in group.ran.values() for condition in values if condition.images == size}
+        axis = {100 * condition.annotated: condition for condition in conditions if condition.annotated > 0}
         if len(axis) < 2:
             continue
         svgs = []
-        for role, place in reversed(places(study)):
-            lines = [found for arm in group.arms if (found := line(group, arm, place, study.metric, axis))]
-            labels = ("annotated training images that keep their map, %", f"{study.metric} on {place}, points")
+        for role, test_set in reversed(set_roles(study)):
+            lines = [values for arm in group.arms if (values := line(group, arm, test_set, study.metric, axis))]
+            labels = ("annotated training images that keep their map, %", f"{study.metric} on {test_set}, points")
             svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=f"annotated-{number}-{role}"))
         blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
     return blocks

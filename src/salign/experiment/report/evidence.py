@@ -146,15 +146,15 @@ def _gallery(study: Study, group: Group, runs: pd.DataFrame, most: int) -> Tiles
     first, second = (
         read_answers([paths[arm][seed] for seed in seeds], study.target) for arm in (study.guided, study.baseline)
     )
-    maps = {arm: read_arm(list(found.values()), study.target) for arm, found in paths.items() if found}
-    found = examples(paths[study.guided][seeds[0]], study.target, first, second, maps, most=most)
+    maps = {arm: read_arm(list(images.values()), study.target) for arm, images in paths.items() if images}
+    images = examples(paths[study.guided][seeds[0]], study.target, first, second, maps, most=most)
     tiles = [
         Tile(
-            f"{one.id}, {one.label}: probability of this class {one.first:.2f} with {study.guided}, {one.second:.2f} "
-            f"with {study.baseline}",
-            one.pictures,
+            f"{example.id}, {example.label}: probability of this class {example.first:.2f} with {study.guided}, "
+            f"{example.second:.2f} with {study.baseline}",
+            example.pictures,
         )
-        for one in found
+        for example in images
     ]
     caption = (
         f"{group.title}: of the analysed images of {study.target} those where the mean probability of the true class "

@@ -21,14 +21,14 @@ from salign.experiment.report import curves, evidence, makers
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
 from salign.experiment.report.summary import findings, headline
 from salign.experiment.report.tables import (
+    describe_main_table,
     difference_in_words,
     main_table,
     other_sets,
     p_in_words,
     pairs_table,
-    places,
+    set_roles,
     sets_table,
-    shown,
     to_latex,
     to_markdown,
 )
@@ -97,7 +97,7 @@ def write_report(
     _write_figures(out / "results.csv", results)
     for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets)):
         replace_text(out / f"{name}.csv", for_spreadsheets(numbers).to_csv(index=False))
-    words = shown(study, table)
+    words = describe_main_table(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))
     return write_sheet(out / "report.html", study.title or study.name, sections, intro=study.question)
@@ -145,7 +145,9 @@ def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame, sets: pd.D
         here, sets_here = (
             rows[(rows["dataset"] == group.dataset) & (rows["network"] == group.network)] for rows in (table, sets)
         )
-        blocks.append(Table(group.title, shown(study, here).drop(columns=["data set", "network"]), names=1))
+        blocks.append(
+            Table(group.title, describe_main_table(study, here).drop(columns=["data set", "network"]), names=1)
+        )
         rest = other_sets(study, sets_here)
         if len(rest):
             blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", rest, names=1))
@@ -193,7 +195,7 @@ def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[B
 def _differences(study: Study, groups: Sequence[Group], styles: Styles) -> list[Block]:
     svgs = []
     for number, group in enumerate(groups):
-        for role, test_set in reversed(places(study)):
+        for role, test_set in reversed(set_roles(study)):
             comparisons = [(arm, group.compare(arm, study.baseline, test_set, study.metric)) for arm in group.arms]
             lines = [
                 Interval(arm, *(100 * value for value in (comparison.difference, comparison.low, comparison.high)))

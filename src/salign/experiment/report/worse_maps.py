@@ -31,14 +31,14 @@ def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         kinds = tried_maps(study, group)
-        if not any(len(found) > 2 for found in kinds.values()):
+        if not any(len(steps_of) > 2 for steps_of in kinds.values()):
             continue
         caption = (
             f"{study.metric} on {study.target} in points of 100, mean ± standard deviation over seeds. Controls as in "
             "data.maps; % of the maps: so many keep theirs, the others have none."
         )
         titled = f"{group.title}. {caption}" if heading(groups, group) else caption
-        blocks.append(Table(titled, in_words(maps_table(study, group)), names=1))
+        blocks.append(Table(titled, describe_maps(maps_table(study, group)), names=1))
         svgs = []
         for kind, label in _AXES.items():
             if lines := _lines(study, group, kinds, kind):
@@ -101,18 +101,18 @@ def maps_table(study: Study, group: Group) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def in_words(table: pd.DataFrame, *, differences: bool = False) -> pd.DataFrame:
+def describe_maps(table: pd.DataFrame, *, differences: bool = False) -> pd.DataFrame:
     """A row per kind of maps and a column per arm: a mean with its sd in points of 100, and the difference if asked."""
 
     def cell(row: dict[Hashable, Any]) -> str:
-        said = mean_in_words(row["mean"], row["sd"])
+        text = mean_in_words(row["mean"], row["sd"])
         if not differences or pd.isna(row["difference"]):
-            return said
-        return f"{said}, {difference_in_words(row['difference'], row['low'], row['high'])}"
+            return text
+        return f"{text}, {difference_in_words(row['difference'], row['low'], row['high'])}"
 
-    said = table.assign(said=[cell(row) for row in table.to_dict("records")])
+    text = table.assign(said=[cell(row) for row in table.to_dict("records")])
     arms, maps = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["maps"]))
-    wide = said.pivot(index="maps", columns="arm", values="said").reindex(index=maps, columns=arms)
+    wide = text.pivot(index="maps", columns="arm", values="said").reindex(index=maps, columns=arms)
     return wide.fillna(NOTHING).reset_index().rename_axis(columns=None)
 
 

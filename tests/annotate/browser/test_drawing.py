@@ -388,3 +388,25 @@ def test_finished_marks_are_edited_and_hidden(server: Server, visit: Callable[..
     visitor.sent()
     ((_, mask, _),) = exported(server, "editor")
     assert drawn.iou(mask, drawn.box(edges, SIZE)) >= 0.98
+
+
+def test_on_a_phone_drawing_has_the_screen(server: Server, visit: Callable[..., Visitor]) -> None:
+    """The question is a sheet that a touch of the image puts away; saving without an answer brings it back."""
+    visitor = visit(server, **Finger.context | {"viewport": {"width": 375, "height": 667}})
+    page, hand = visitor.join("phone"), Finger(visitor)
+    assert page.is_visible("#question"), "the question is there with the first image"
+    page.click("#fold")
+    assert not page.is_visible("#panel")
+    hand.line(LINE)
+    assert len(visitor.shapes()) == 1
+    page.click("#save")
+    assert page.is_visible("#panel")
+    assert page.inner_text("#alert") == "Choose an answer first."
+    page.click("input[name=answer][value=fake]")
+    page.click("#fold")
+    assert page.inner_text("#fold") == "fake ▴"
+    visitor.next(lambda: page.click("#save"))
+    assert not page.is_visible("#panel"), "the question is the same for each image"
+    page.click("#fold")
+    page.touchscreen.tap(100, 70)  # what the sheet leaves of the image
+    assert not page.is_visible("#panel")

@@ -107,3 +107,23 @@ def test_what_is_replaced_comes_back_by_undo(script: Script) -> None:
         return seen;
     }"""
     assert script("history.js", call) == [["B", "c"], ["a", "B", "c"], ["a", "b", "c"], ["a", "b"], ["a", "b", "c"]]
+
+
+def test_edges_drawn_piece_by_piece_are_those_drawn_at_once(script: Script) -> None:
+    """Edges lie around the marks and not on them; boxes with half pixels leave no seams."""
+    call = """({ edge }) => {
+        const canvas = () => Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
+        const [marks, whole, pieces] = [canvas(), canvas(), canvas()].map((one) => one.getContext("2d"));
+        marks.fillStyle = "#12bdf5";
+        marks.fillRect(10, 10, 40, 20);
+        edge(whole, marks.canvas, 1, null);
+        for (let x = 0; x < 60; x += 7.3) edge(pieces, marks.canvas, 1, [x, 0, x + 7.3, 40]);
+        return [whole, pieces].map((one) => [...one.getImageData(0, 0, 60, 40).data]);
+    }"""
+    whole, pieces = (np.array(values).reshape(40, 60, 4) for values in script("canvas/paint.js", call))
+    assert np.array_equal(whole, pieces)
+    assert whole[10:30, 10:50, 3].max() == 0
+    assert whole[20, 9].tolist() == [18, 189, 245, 255]
+    assert whole[20, 7, :3].tolist() == [0, 0, 0], "dark further out"
+    assert whole[20, 7, 3] == 102, "half of a pixel, of four fifths"
+    assert whole[20, 5].tolist() == [0, 0, 0, 0]

@@ -144,7 +144,7 @@ def test_every_view_can_be_read_and_reached(
         page.keyboard.press(tool)
         assert page.evaluate(AUDIT) == CLEAN
         stage = page.evaluate("salign.work.stage.element.getBoundingClientRect().height")
-        assert stage > 0.25 * height
+        assert stage > (0.6 if size == "phone" else 0.25) * height
     assert page.evaluate("[...document.styleSheets[0].cssRules].length") > 0
     assert page.evaluate("getComputedStyle(document.querySelector('#save')).transitionDuration") == "0s"
     page.keyboard.press("?")

@@ -50,9 +50,9 @@ async function start() {
   startOutbox(queue);
   await queue.start();
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("/worker.js").catch(() => {});
-  for (const id of ["leave", "leave-too"]) {
-    $(id).hidden = !open;
-    $(id).onclick = () => (forget(TOKEN), location.reload());
+  for (const button of document.querySelectorAll("[data-leaves]")) {
+    button.hidden = !open;
+    button.onclick = () => (forget(TOKEN), location.reload());
   }
   if (known) await enter(known);
   else if (open) askName();
@@ -117,7 +117,7 @@ async function enter(key) {
 async function welcome() {
   const agreed = `agreed/${session.who}`;
   $("welcome-title").textContent = study.title;
-  $("hello").textContent = `You are ${study.annotator.name}.`;
+  $("hello").textContent = $("help-hello").textContent = `You are ${study.annotator.name}.`;
   $("instructions").replaceChildren(...paragraphs(study.instructions));
   $("consent").replaceChildren(...paragraphs(study.consent));
   $("consent-box").hidden = $("agree").disabled = !study.consent;

@@ -40,6 +40,15 @@ export function hold(button, act) {
   for (const name of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) button.addEventListener(name, () => act(false));
 }
 
+/** On a phone the panel is a sheet over the image, open or not; where there is room it is always there. */
+export function unfold(on) {
+  $("work").classList.toggle("unfolded", on);
+  $("fold").setAttribute("aria-expanded", String(on));
+  $("fold").textContent = on ? "Draw ▾" : `${$("fold").dataset.answer} ▴`;
+}
+
+export const isUnfolded = () => $("work").classList.contains("unfolded");
+
 /** Only one of the page's sections is shown. */
 export function view(id) {
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;

@@ -1,6 +1,6 @@
 /** What single, pair, review and assisted differ in: what is asked, what is missing, what is sent. */
 
-import { $, choices, choose, make } from "./dom.js";
+import { $, choices, choose, isUnfolded, make, unfold } from "./dom.js";
 
 export const LETTERS = ["A", "B"];
 const VERDICTS = [
@@ -40,8 +40,14 @@ export function build(study, act) {
   $("draft").onchange = () => act.draft(Number($("draft").value));
 }
 
+/** Whether the panel says something of this image that should be read before it is marked. */
+export const toRead = (study, task) => study.mode === "review" || (study.mode === "assisted" && task.decision !== null);
+
 /** Show what is answered so far. @param {Head} head */
 export function show(study, task, head, blank) {
+  const given = answers(study).find(({ value }) => value === (study.mode === "pair" ? String(head.side) : head.answer));
+  $("fold").dataset.answer = given?.text ?? head.review ?? "Answer";
+  unfold(isUnfolded());
   choose($("classes"), study.mode === "pair" ? head.side : head.answer);
   choose($("sureness"), head.confidence);
   choose($("verdicts"), head.review);

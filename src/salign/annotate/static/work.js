@@ -5,12 +5,12 @@ import { listen } from "./canvas/pointer.js";
 import { Stage } from "./canvas/stage.js";
 import { TOOLS } from "./canvas/toolbox.js";
 import { Clock } from "./clock.js";
-import { $, hold, say } from "./dom.js";
+import { $, hold, isUnfolded, say, unfold } from "./dom.js";
 import * as drafts from "./draft.js";
 import { History } from "./history.js";
 import { Cursor, listenToKeys } from "./keyboard.js";
 import { Looking } from "./looking.js";
-import { LETTERS, answers, body, build, head, missing, overlaid, show } from "./modes.js";
+import { LETTERS, answers, body, build, head, missing, overlaid, show, toRead } from "./modes.js";
 import { Panel } from "./panel.js";
 import { Shower } from "./shower.js";
 import { askReason } from "./skip.js";
@@ -60,6 +60,7 @@ export class Work {
     };
     for (const [id, act] of Object.entries(acts)) $(id).onclick = act;
     hold($("peek"), (on) => this.looking.peek(on));
+    $("fold").onclick = () => unfold(!isUnfolded());
     $("looks").open = innerWidth >= 1100 && innerHeight >= 760;
     document.addEventListener("mousedown", (event) => {
       // a press of the mouse leaves the keys with the image
@@ -84,6 +85,8 @@ export class Work {
     this.clock.pause(); // until the image is there
     this.#arrange(task);
     this.active = true;
+    unfold(!this.begun || toRead(this.study, task)); // the question is read once, and what differs each time
+    this.begun = true;
     $("panel").scrollTop = 0;
     this.use(this.marking ?? this.panel.tools[0]);
     if (this.head.pending) this.#resume(this.head.pending);
@@ -134,7 +137,10 @@ export class Work {
       tool: () => stage.tools[this.toolName],
       at: (stamp) => this.clock.at(stamp),
       panning: () => this.looking.panning,
-      touched: () => this.#point(stage),
+      touched: () => {
+        unfold(false);
+        this.#point(stage);
+      },
       hover: (_, point) => {
         this.hovering = point && { stage, ...point };
         this.#ring(stage);
@@ -348,6 +354,7 @@ export class Work {
     if (lack) {
       say(lack.text, "assertive");
       this.lacking = true;
+      unfold(true);
       const place = $(lack.where);
       (place.querySelector("input") ?? place).focus();
       return;

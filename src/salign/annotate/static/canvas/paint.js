@@ -92,7 +92,9 @@ export function paint(context, shapes, visible) {
 export function edge(context, marks, unit, part) {
   const { width, height } = marks;
   const rim = 2 * DARK * unit;
-  const [left, top, right, bottom] = part ? [part[0] - rim, part[1] - rim, part[2] + rim, part[3] + rim] : [0, 0, width, height];
+  const [left, top, right, bottom] = part
+    ? [Math.floor(part[0] - rim), Math.floor(part[1] - rim), Math.ceil(part[2] + rim), Math.ceil(part[3] + rim)] // no half pixels
+    : [0, 0, width, height];
   const ring = (reach) => {
     for (const [dx, dy] of [[reach, 0], [-reach, 0], [0, reach], [0, -reach]]) context.drawImage(marks, dx, dy);
   };

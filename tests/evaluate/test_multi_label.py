@@ -50,7 +50,10 @@ def test_by_hand() -> None:
     assert found["value"]["accuracy_macro"] == pytest.approx(11 / 12)
     assert found["value"]["auroc[a]"] == 1
     assert found["value"]["ap_macro"] == 1
-    assert (found["n"] == 4).all()
+    assert [found["value"][f"{rate}[a]"] for rate in ("sensitivity", "specificity", "ppv", "npv")] == [0.5, 1, 1, 2 / 3]
+    assert found["value"]["f1_macro"] == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert found["n"]["sensitivity[a]"] == 2
+    assert (found["n"][~found.index.str.match("sens|spec|ppv|npv")] == 4).all()
     assert found["note"]["auroc[c]"] == "1 images with c"
 
 

@@ -48,6 +48,7 @@ def full(manifest) -> dict[str, Any]:
             "classes": ["y", "x"],
             "multi_label": False,
             "positive": "y",
+            "task": "pad",
             "image_size": [96, 128],
             "augment": "standard",
             "limit": 50,
@@ -412,6 +413,7 @@ LEAVES = {
     "model.output_stride": 8,
     "model.args": {"drop_path_rate": 0.2},
     "model.head": "small",
+    "data.task": "classes",
     "loss.name": "ce",
     "loss.class_weights": "balanced",
     "loss.alpha": 0.4,
@@ -474,6 +476,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None
+    assert content["data"].pop("task") == "classes"
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
     assert content["loss"].pop("also") == {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
@@ -17,33 +20,33 @@ if TYPE_CHECKING:
     from salign.experiment.study import Study
     from salign.runs.run import Run
 
-MAIN = (
-    "auroc", "auroc_macro", "ap", "ap_macro", "accuracy", "accuracy_macro", "balanced_accuracy", "eer", "apcer",
-    "bpcer", "acer", "bpcer_at_apcer5", "brier", "brier_macro", "ece",
-)  # fmt: skip
-"""Figures worth a line; the CSV has all."""
-
-
-GROUPED = ("auroc", "auroc_macro", "accuracy", "apcer", "bpcer")
-"""Figures shown by group."""
+GROUPED = 3
+"""So many of the main figures are shown by group."""
+MOST_CLASSES = 20
+"""The figures of each class are printed where there are at most so many; the CSV has all."""
 
 
 def run_figures(run: Run) -> None:
-    """Print a run's figures, a column per set and a line per main figure, then groups with fewer; and its threshold."""
+    """Print a run's main figures, a column per set; those of groups and classes; and its threshold."""
     from rich.console import Console
 
+    from salign.evaluate.names import main_figures
     from salign.models import Classifier, Threshold
 
     figures = run.figures()
     console = Console()
     whole = figures[figures["group_column"] == ""]
+    main = main_figures(whole["metric"], attacks=run.recipe.data.attacks)
     for title, part, metrics in (
-        ("value, and bootstrap interval over images", whole, MAIN),
-        ("by group", figures.drop(whole.index), GROUPED),
+        ("value, and bootstrap interval over images", whole, main),
+        ("by group", figures.drop(whole.index), main[:GROUPED]),
     ):
         if len(part):
             console.print(_table(title, part, metrics))
-    undefined = whole[whole["value"].isna() & whole["metric"].isin(MAIN)]
+    if 2 < len(run.classes) <= MOST_CLASSES or run.multi_label:
+        for name in run.sets:
+            console.print(_class_table(name, whole[whole["split"] == name], run.classes))
+    undefined = whole[whole["value"].isna() & whole["metric"].isin(main)]
     rounded = whole[whole["metric"] == "bpcer"]["note"].head(1)
     if threshold := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
         typer.echo(f"threshold: {Threshold(**threshold)}")
@@ -162,6 +165,8 @@ def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table
     """One with the sets as columns; or, for groups, which may be many, as lines."""
     from rich.table import Table
 
+    from salign.evaluate.names import name_of
+
     cells: dict[str, dict[str, str]] = {}
     for key, part in figures.groupby(["split", "group_column", "group"], sort=False):
         split, column, group = key
@@ -172,14 +177,30 @@ def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table
     metrics = [metric for metric in columns if any(metric in row for row in cells.values())]
     by_group = bool((figures["group_column"] != "").any())
     table = Table(title=title)
-    for heading in ("", *(metrics if by_group else cells)):
+    for heading in ("", *(map(name_of, metrics) if by_group else cells)):
         table.add_column(heading, justify="right" if heading else "left")
     if by_group:
         for name, row in cells.items():
             table.add_row(name, *(row.get(metric, "") for metric in metrics))
     else:
         for metric in metrics:
-            table.add_row(metric, *(row.get(metric, "") for row in cells.values()))
+            table.add_row(name_of(metric), *(row.get(metric, "") for row in cells.values()))
+    return table
+
+
+def _class_table(title: str, figures: pd.DataFrame, classes: Sequence[str]) -> Table:
+    """A line per class, a column per figure of one class against the rest."""
+    from rich.table import Table
+
+    from salign.evaluate.names import OF_A_CLASS, name_of
+
+    values = dict(zip(figures["metric"], figures["value"], strict=True))
+    metrics = [metric for metric in OF_A_CLASS if any(f"{metric}[{name}]" in values for name in classes)]
+    table = Table(title=f"{title}, each class against the rest")
+    for heading in ("", *map(name_of, metrics)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name in classes:
+        table.add_row(name, *(_cell(values.get(f"{metric}[{name}]", nan), nan, nan) for metric in metrics))
     return table
 
 

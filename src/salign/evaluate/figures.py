@@ -12,6 +12,7 @@ from rich.progress import track
 
 from salign.errors import SalignError
 from salign.evaluate import classification, pad
+from salign.evaluate.confusion import RATES, about_rate, rates, rates_by_class
 from salign.evaluate.constant import constant_note
 from salign.evaluate.images import Images, named, prepare, require
 from salign.evaluate.ranking import Array, Ranking
@@ -44,9 +45,11 @@ def evaluate_predictions(
     """Every figure for every split and, within it, for every value of the group columns.
 
     Two classes give `auroc` (softmax), `auroc_logit` (positive logit alone), `ap`, `eer`, `accuracy` and
-    `balanced_accuracy` (highest probability), `accuracy_at_threshold`, `brier`, `ece`, `apcer` (and `apcer[species]`),
-    `bpcer`, `acer` at `threshold`, and `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means `auroc_macro`,
-    `auroc_logit_macro`, `ap_macro`, `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`, `ece`.
+    `balanced_accuracy` (highest probability), `brier`, `ece`; at `threshold` `accuracy_at_threshold`, the `rates`
+    `sensitivity`, `specificity`, `ppv`, `npv`, `f1`, and `apcer` (and `apcer[species]`), `bpcer`, `acer`; and
+    `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means `auroc_macro`, `auroc_logit_macro`, `ap_macro`,
+    `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`, `ece`; and `auroc[CLASS]` and the `rates` of each
+    class that occurs (`f1[CLASS]`) with their means (`f1_macro`), by highest probability.
 
     Intervals: percentile bootstrap over images, drawn within each class and attack species (`bootstrap_counts`).
     A figure without meaning for the images at hand is NaN and its note says why.
@@ -209,6 +212,7 @@ def _two_class(images: Images, weights: Array) -> dict[str, Array]:
         "accuracy": classification.accuracy(images.predicted, images.labels, weights),
         "balanced_accuracy": classification.balanced_accuracy(images.predicted, images.labels, weights),
         "accuracy_at_threshold": classification.accuracy(called, images.labels, weights),
+        **rates(called == images.positive, attack, weights),
         "brier": classification.brier(scores, attack, weights),
         "ece": classification.ece(images.probabilities, images.labels, weights),
         "apcer": pad.apcer(scores, attack, threshold, species, weights),
@@ -216,8 +220,8 @@ def _two_class(images: Images, weights: Array) -> dict[str, Array]:
         "acer": pad.acer(scores, attack, threshold, species, weights),
     }
     if species is not None:
-        rates = pad.apcer_per_species(scores, attack, threshold, species, weights)
-        values |= {f"apcer[{name}]": rate for name, rate in rates.items()}
+        by_species = pad.apcer_per_species(scores, attack, threshold, species, weights)
+        values |= {f"apcer[{name}]": rate for name, rate in by_species.items()}
     for percent in APCER_TARGETS:
         values[f"bpcer_at_apcer{percent}"] = pad.bpcer_at_apcer(scores, attack, percent / 100, species, weights)
     return values
@@ -236,19 +240,27 @@ def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int
     names = {True: images.classes[images.positive], False: images.classes[1 - images.positive]}
     absent = [f"no image of class {names[kind]}" for kind in (True, False) if not counts[kind]]
     scores = images.probabilities[:, images.positive]
-    rates = pad.apcer_per_species(scores, attack, images.threshold, images.species)
+    by_species = pad.apcer_per_species(scores, attack, images.threshold, images.species)
     species = np.full(len(images), pad.ONE_SPECIES) if images.species is None else images.species
     sizes = dict(zip(*np.unique(species[attack].astype(str), return_counts=True), strict=True))
+    called = int((scores >= images.threshold).sum())
 
     def about(metric: str) -> tuple[int, list[str]]:
         if metric.startswith("apcer["):
             return int(sizes[metric[6:-1]]), [threshold_note]
         if metric == "apcer":
-            worst = [] if len(rates) < 2 else [f"worst of {len(rates)} species: {max(rates, key=lambda s: rates[s])}"]
+            worst = (
+                []
+                if len(by_species) < 2
+                else [f"worst of {len(by_species)} species: {max(by_species, key=lambda s: by_species[s])}"]
+            )
             pooled = ["all attacks taken as one species"] if images.species is None else []
             return counts[True], [*absent[: not counts[True]], threshold_note, *worst, *pooled]
         if metric == "bpcer":
             return counts[False], [*([] if counts[False] else absent[-1:]), threshold_note]
+        if metric in RATES:
+            n, reason = about_rate(metric, names[True], counts[True], called, len(images))
+            return n, [*reason, threshold_note]
         if metric.startswith("bpcer_at_apcer"):
             if absent:
                 return counts[False], absent[:1]
@@ -276,12 +288,17 @@ def _many_class(images: Images, weights: Array) -> dict[str, Array]:
         metrics["auroc_logit_macro"].append(classification.auroc(images.logits[:, k], labels == k, weights))
         metrics["ap_macro"].append(classification.average_precision_of(ranking))
         metrics["eer_macro"].append(pad.eer_of(ranking))
+    is_class, called = (numbers[:, None] == present for numbers in (labels, images.predicted))
+    present_names = tuple(images.classes[k] for k in present)
+    areas = {f"auroc[{name}]": area for name, area in zip(present_names, metrics["auroc_macro"], strict=True)}
     return {
         **{name: np.mean(per_class, axis=0) for name, per_class in metrics.items()},
         "brier_macro": classification.brier_macro(images.probabilities, labels, weights),
         "accuracy": classification.accuracy(images.predicted, labels, weights),
         "balanced_accuracy": classification.balanced_accuracy(images.predicted, labels, weights),
         "ece": classification.ece(images.probabilities, labels, weights),
+        **rates_by_class(called, is_class, present_names, weights),
+        **areas,
     }
 
 
@@ -294,6 +311,11 @@ def _about_many(images: Images, threshold_note: str) -> Callable[[str], tuple[in
         alike = _about_answers(images, metric)
         if metric in ("accuracy", "brier_macro", "ece"):
             return len(images), alike
+        kind, _, name = metric.partition("[")
+        if name:
+            k = images.classes.index(name[:-1])
+            having, called = (int((numbers == k).sum()) for numbers in (images.labels, images.predicted))
+            return about_rate("specificity" if kind == "auroc" else kind, name[:-1], having, called, len(images))
         if len(present) < 2:
             return len(images), [f"only images of class {images.classes[present[0]]}", *alike]
         partial = [f"mean over the classes present; no image of {', '.join(absent)}"] if absent else []

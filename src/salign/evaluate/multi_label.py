@@ -10,6 +10,7 @@ import pandas as pd
 
 from salign.errors import SalignError
 from salign.evaluate import classification
+from salign.evaluate.confusion import RATES, about_rate, mean_defined, rates_by_class
 from salign.evaluate.constant import constant_note
 from salign.evaluate.figures import Line, by_part, figure_lines
 from salign.evaluate.images import require
@@ -30,7 +31,8 @@ def evaluate_multi_label(
     """Every figure for every split and, within it, for every value of the group columns.
 
     `auroc_macro` and `ap_macro`: plain means over the classes that some images have and some have not; `auroc[CLASS]`
-    and `ap[CLASS]`, each class by its probability; `accuracy`: the share of images that are right about every class
+    and `ap[CLASS]`, each class by its probability; the `rates` of each class (`f1[CLASS]`) and their means
+    (`f1_macro`), for a yes above one half; `accuracy`: the share of images that are right about every class
     (exact match); `accuracy_macro`: the mean over classes of the share of images that are right about it;
     `brier_macro`.
 
@@ -83,20 +85,15 @@ def _values(
     shares = np.stack([right.all(1), right.mean(1), squared.mean(1)])
     accuracy, accuracy_macro, brier_macro = ratio(weights @ shares.T, weights.sum(1)[:, None]).T
     return {
-        "auroc_macro": _mean(areas),
-        "ap_macro": _mean(precisions),
+        "auroc_macro": mean_defined(areas),
+        "ap_macro": mean_defined(precisions),
         "accuracy": accuracy,
         "accuracy_macro": accuracy_macro,
         "brier_macro": brier_macro,
         **{f"auroc[{name}]": area for name, area in zip(classes, areas, strict=True)},
         **{f"ap[{name}]": precision for name, precision in zip(classes, precisions, strict=True)},
+        **rates_by_class(predicted, labels, tuple(classes), weights),
     }
-
-
-def _mean(per_class: Array) -> Array:
-    """`(K, R)` -> `(R,)`: mean over the classes that have a value."""
-    defined = ~np.isnan(per_class)
-    return ratio(np.where(defined, per_class, 0.0).sum(0), defined.sum(0).astype(float))
 
 
 def _about(labels: Array, probabilities: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:
@@ -110,6 +107,9 @@ def _about(labels: Array, probabilities: Array, classes: Sequence[str]) -> Calla
         if name:
             name = name[:-1]
             count = having[name]
+            if kind in RATES:
+                called = int((probabilities[:, classes.index(name)] > 0.5).sum())
+                return about_rate(kind, name, count, called, images)
             lacking = "with" if count == 0 else "without"
             return images, [f"no image {lacking} {name}" if name in one_kind else f"{count} images with {name}"]
         if kind in ("auroc_macro", "ap_macro") and one_kind:

@@ -57,6 +57,9 @@ class DataRecipe(Section):
     """An image may have several labels, joined by `;` in the manifest, or none; each class is a yes or no by itself."""
     positive: str | None = None
     """This one of two classes is to be detected (the attack, the disease); null means the last."""
+    task: Literal["classes", "pad"] = "classes"
+    """With `pad`, presentation attack detection, figures have the names of ISO/IEC 30107-3 (APCER, BPCER), and
+    `positive` is the attack; so they have if `species` is given. It changes nothing but what is shown."""
     image_size: int | tuple[int, int] = 224
     """Images are resized to this side, or to this (height, width)."""
     augment: Literal["none", "flip", "standard"] = "flip"
@@ -106,6 +109,11 @@ class DataRecipe(Section):
     """Metrics are also reported for each value of these columns of the manifest (domain, sex, device)."""
     species: str | None = None
     """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
+
+    @property
+    def attacks(self) -> bool:
+        """Whether the positive class is a presentation attack."""
+        return self.task == "pad" or self.species is not None
 
     @property
     def tests(self) -> dict[str, list[str]]:
@@ -165,6 +173,7 @@ class DataRecipe(Section):
         single = {
             "positive": self.positive is not None,
             "species": self.species is not None,
+            "task: pad": self.task == "pad",
             "sampling: balanced": self.sampling == "balanced",
             f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across"),
         }

@@ -34,6 +34,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "annotated_before_limit": False,
         "annotated_val": None,
         "drawn": None,
+        "task": "classes",
     },
     "model": {"cam": "proved", "head": "timm"},
     "loss": {"also": {}, "teacher": None},

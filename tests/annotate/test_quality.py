@@ -16,7 +16,7 @@ from references.krippendorff import alpha as slow_alpha
 from salign.annotate.opening import open_collection
 from salign.annotate.quality import MapAgreement, krippendorff, map_agreement, overlap, suspicions
 from salign.annotate.records import read_annotation
-from salign.annotate.summary import Summary, summarise
+from salign.annotate.summary import Overview, Summary, summarise
 
 ANSWERS = st.lists(st.lists(st.sampled_from("abc"), max_size=5), max_size=12)
 
@@ -69,13 +69,15 @@ def test_overlap_is_intersection_over_union():
 def test_map_agreement_over_pairs_images_and_annotators():
     same, moved, away = disc(20, 20), disc(24, 20), disc(50, 50)
     blank = np.zeros_like(same)
-    found = map_agreement([{1: same, 2: moved, 3: away}, {1: same, 2: same}, {1: same, 3: blank}, {2: away}])
+    maps = [{1: same, 2: moved, 3: away}, {1: same, 2: same}, {1: same, 3: blank}, {2: away}]
+    found = map_agreement(dict(zip("abcd", maps, strict=True)))
 
     def cc(a, b):
         return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
     first = (cc(same, moved) + cc(same, away) + cc(moved, away)) / 3
     assert found.images == 2
+    assert found.by_image == {"a": pytest.approx(first), "b": pytest.approx(1)}
     assert found.cc == pytest.approx((first + 1) / 2)
     assert found.iou == pytest.approx((overlap(same, moved) / 3 + 1) / 2)
     assert found.by_person[1] == pytest.approx((cc(same, moved) + cc(same, away) + 1) / 3)
@@ -85,8 +87,14 @@ def test_map_agreement_over_pairs_images_and_annotators():
     assert found.ceiling == pytest.approx((np.mean(loo) + 1) / 2)
 
 
+def test_a_soft_map_that_is_zero_nowhere_is_compared_and_one_that_is_the_same_everywhere_is_not():
+    soft = disc(20, 20) + 0.1
+    assert map_agreement({"a": {1: soft, 2: disc(20, 20)}}).cc == pytest.approx(1)
+    assert map_agreement({"a": {1: np.full((64, 64), 0.3), 2: disc(20, 20)}}).images == 0
+
+
 def test_without_two_maps_nothing_is_said():
-    found = map_agreement([])
+    found = map_agreement({})
     assert isinstance(found, MapAgreement)
     assert math.isnan(found.cc)
     assert found.by_person == {}
@@ -186,7 +194,7 @@ def collected(tmp_path_factory):
             collection.save(person, str(uuid.uuid4()), read_annotation(body, 100))
             number += 1
         assert number == 20
-    return summarise(collection)
+    return summarise(collection).summary
 
 
 def test_the_careless_are_named_with_the_reason_and_the_careful_are_not(collected):
@@ -207,13 +215,13 @@ def test_the_summary_counts_what_was_saved(collected):
     summary = collected
     assert set(summary) == {
         "title", "mode", "annotators_per_image", "coverage", "agreement", "seconds", "annotators", "suspicious", "arms",
-        "review", "broken", "images", "when",
+        "review", "broken", "images", "another", "when",
     }  # fmt: skip
     assert (summary["mode"], summary["annotators_per_image"], summary["arms"]) == ("single", 7, None)
     assert summary["title"] == "Annotation"
     assert set(summary["annotators"][0]) == {
-        "id", "name", "shown", "answered", "skipped", "blank", "open", "median_seconds", "gold_right", "gold_seen",
-        "agreement", "map_agreement", "confidence", "last", "consented", "arm", "suspicious",
+        "id", "name", "shown", "answered", "skipped", "blank", "open", "returned", "left", "median_seconds",
+        "gold_right", "gold_seen", "agreement", "map_agreement", "confidence", "last", "consented", "arm", "suspicious",
     }  # fmt: skip
     assert set(summary["images"][0]) == {"id", "count", "skipped", "answers", "gold"}
     assert summary["coverage"] | {"by_count": 0} == {
@@ -252,11 +260,11 @@ def test_before_the_first_answer_there_are_no_figures(opened, joined):
 
 def test_a_summary_is_made_once_for_many_looks(opened, joined, monkeypatch):
     collection, made = opened(), []
-    monkeypatch.setattr("salign.annotate.summary.summarise", lambda _: made.append(1) or {"n": len(made)})
+    monkeypatch.setattr("salign.annotate.summary.summarise", lambda _: made.append(1) or Overview({"n": len(made)}, []))
     summary = Summary(collection, seconds=60)
-    assert [summary.get()["n"] for _ in range(5)] == [1] * 5
+    assert [summary.get().summary["n"] for _ in range(5)] == [1] * 5
     hurried = Summary(collection, seconds=0, share=math.inf)
-    assert [hurried.get()["n"] for _ in range(2)] == [2, 3]
+    assert [hurried.get().summary["n"] for _ in range(2)] == [2, 3]
 
 
 def test_alpha_of_pairs_is_about_which_of_the_two(tmp_path, joined):
@@ -277,7 +285,7 @@ def test_alpha_of_pairs_is_about_which_of_the_two(tmp_path, joined):
                 side = fake if lot.random() < right else lot.randrange(2)
                 body = {"task": tasks[0]["id"], "base": 0, "elapsed_ms": 1, "side": side, "blank": True}
                 collection.save(person, str(uuid.uuid4()), read_annotation(body, 100))
-        found = summarise(collection)["agreement"]
+        found = summarise(collection).summary["agreement"]
         assert found["answers"] == 30
         assert found["alpha"] == (1 if right == 1 else pytest.approx(0.25, abs=0.35))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -45,6 +45,17 @@ class Unknown(Mistaken):
 
 class NoConsent(Mistaken):
     """The annotator has not agreed to what the study asks."""
+
+
+def whole_number(text: str) -> int:
+    """The number by which a page names a thing.
+
+    Raises:
+        Unknown: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Unknown("there is nothing of that number")
+    return int(text)
 
 
 class Collection:
@@ -133,7 +144,7 @@ class Collection:
         """As `next_tasks`; None where a task cannot be shown, which is noted then."""
         offered: list[str] = []
         left = 0
-        broken, most = self.broken.units(), self._most_images(person)
+        broken, most = self.broken.units(), self.most_images(person)
 
         def plan(mine: list[Task], people: dict[str, int]) -> list[Plan]:
             nonlocal left
@@ -202,8 +213,7 @@ class Collection:
         Raises:
             Unknown: there is none of that number.
         """
-        known = number.isascii() and number.isdigit() and len(number) < 16
-        task = self.store.task(int(number), person.id) if known else None
+        task = self.store.task(whole_number(number), person.id)
         if task is None or task.unit not in self.units:
             raise Unknown("there is no such task of yours")
         return task
@@ -281,11 +291,15 @@ class Collection:
             return self.broken.show(self.catalog.pictures[image].path, image_size)
         return None
 
-    def target(self) -> str | None:
-        """The class that pair mode asks for."""
-        return target_of(self.study, self.catalog)
+    def window(self, image: str) -> tuple[float, float] | None:
+        """The grey values with which an image is first shown, where the study offers window and level.
 
-    def _most_images(self, person: Person) -> int:
+        Raises:
+            Unshown: it cannot be read.
+        """
+        return self.broken.show(self.catalog.pictures[image].path, self._window) if self.study.window_level else None
+
+    def most_images(self, person: Person) -> int:
         """How many images an annotator may get in all, as the invite says by which they joined."""
         invite = None if person.invite is None else self.links.invite(person.invite)
         if invite is None:
@@ -293,11 +307,19 @@ class Collection:
         over = invite.until is not None and time.time() >= invite.until
         return 0 if over else sys.maxsize if invite.images is None else invite.images
 
+    def images_left(self, person: Person, mine: Sequence[Task], taken: Mapping[str, int]) -> int:
+        """How many images may still come to an annotator with these tasks; `taken` counts the seats of each unit."""
+        seen = {task.unit for task in mine} | self.broken.units()
+        return max(0, min(self._handout.left(seen, taken), self.most_images(person) - len(mine)))
+
+    def target(self) -> str | None:
+        """The class that pair mode asks for."""
+        return target_of(self.study, self.catalog)
+
     def _image_view(self, name: str) -> dict[str, Any]:
         path = self.catalog.pictures[name].path
         height, width = self.broken.show(path, image_size)
-        window = self.broken.show(path, self._window) if self.study.window_level else None
-        return {"id": self._hidden(name), "width": width, "height": height, "window": window}
+        return {"id": self._hidden(name), "width": width, "height": height, "window": self.window(name)}
 
     def _draft_view(self, image: str, draft: Draft) -> dict[str, Any]:
         reference = None

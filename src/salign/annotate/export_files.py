@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
 from salign.annotate.export_reading import ImageAnswer
+from salign.annotate.rows import iso_time
 from salign.annotations.shape_files import entry_line
 
 
@@ -34,7 +34,7 @@ def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[
             "position": answer.task.position,
             "revision": answer.revision.number,
             "started": answer.annotation.started,
-            "saved": _iso(answer.revision.created),
+            "saved": iso_time(answer.revision.created),
             "page": answer.annotation.version,
         }
         for answer in answers
@@ -58,7 +58,7 @@ def shapes_line(entry: ImageAnswer, image: str, now: tuple[int, int] | None) -> 
         arm=answer.task.arm,
         revision=answer.revision.number,
         started=answer.annotation.started,
-        saved=_iso(answer.revision.created),
+        saved=iso_time(answer.revision.created),
         page=answer.annotation.version,
     )
 
@@ -72,7 +72,3 @@ def about_study(collection: Collection) -> dict[str, Any]:
 def _draft_name(answer: Answer) -> str | None:
     number = answer.annotation.draft
     return answer.drafts[number].source if number is not None and number < len(answer.drafts) else None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 
 from salign.annotate import assign
@@ -63,7 +63,7 @@ class HandOut:
         free = task.gold or people.get(task.unit, 0) < self._study.annotators_per_image
         return free or task.state == "returned" or task.leased > time.time()
 
-    def left(self, seen: Set[str], people: dict[str, int]) -> int:
+    def left(self, seen: Set[str], people: Mapping[str, int]) -> int:
         """How many units an annotator could still get who has seen these."""
         per_unit = self._study.annotators_per_image
         return sum(unit not in seen and people.get(unit, 0) < per_unit for unit in self._plain or self._gold)

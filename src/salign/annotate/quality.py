@@ -88,35 +88,38 @@ class MapAgreement:
     images: int
     by_person: dict[int, float]
     """Mean correlation of each annotator with the others."""
+    by_image: dict[str, float]
+    """Mean correlation over the pairs of annotators of an image."""
 
 
-def map_agreement(images: Iterable[Mapping[int, np.ndarray]]) -> MapAgreement:
+def map_agreement(images: Mapping[str, Mapping[int, np.ndarray]]) -> MapAgreement:
     """Compare the maps of each image in pairs.
 
     Args:
         images: for each image the maps by annotator, `(H, W)` >= 0 of one size; blank maps say nothing of where and
             are left out.
     """
-    ccs, ious, ceilings = [], [], []
+    ious, ceilings = [], []
+    by_image: dict[str, float] = {}
     by_person: dict[int, list[float]] = defaultdict(list)
-    for maps in images:
-        people = [person for person, values in maps.items() if values.any() and not values.all()]
+    for image, maps in images.items():
+        people = [person for person, values in maps.items() if values.max() > values.min()]
         if len(people) < 2:
             continue
         stack = torch.stack([torch.from_numpy(maps[person].astype(np.float64)) for person in people])
         pairs = [(a, b) for a in range(len(people)) for b in range(a + 1, len(people))]
         correlations = pearson(stack[[a for a, _ in pairs]], stack[[b for _, b in pairs]]).tolist()
-        ccs.append(fmean(correlations))
+        by_image[image] = fmean(correlations)
         ious.append(fmean(overlap(stack[a].numpy(), stack[b].numpy()) for a, b in pairs))
         ceilings.append(ceiling(stack, "cc"))
         for (a, b), value in zip(pairs, correlations, strict=True):
             by_person[people[a]].append(value)
             by_person[people[b]].append(value)
     means = {person: fmean(values) for person, values in by_person.items()}
-    return MapAgreement(_mean(ccs), _mean(ious), _mean(ceilings), len(ccs), means)
+    return MapAgreement(_mean([*by_image.values()]), _mean(ious), _mean(ceilings), len(by_image), means, by_image)
 
 
-def sample_maps(collection: Collection, answers: Sequence[Answer]) -> list[dict[int, np.ndarray]]:
+def sample_maps(collection: Collection, answers: Sequence[Answer]) -> dict[str, dict[int, np.ndarray]]:
     """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by the study's seed.
 
     Images that cannot be read now are left out.
@@ -128,11 +131,11 @@ def sample_maps(collection: Collection, answers: Sequence[Answer]) -> list[dict[
                 marking[image].append(answer)
     several = sorted(image for image, group in marking.items() if len(group) > 1)
     chosen = sorted(several, key=lambda image: random.Random(f"{collection.study.seed} {image}").random())[:COMPARED]
-    return [
-        {answer.person.id: small_map(marks_of(collection, answer, image), size) for answer in marking[image]}
+    return {
+        image: {answer.person.id: small_map(marks_of(collection, answer, image), size) for answer in marking[image]}
         for image in chosen
         if (size := collection.size(image)) is not None
-    ]
+    }
 
 
 def small_map(marks: Annotated, size: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,9 @@ _MOST_POINTS = 200_000
 
 _Side = Annotated[int, Field(ge=1, lt=2**31)]
 _Size = Annotated[list[_Side], Field(min_length=2, max_length=2)]
+
+
+Fields = TypeVar("Fields", bound=BaseModel)
 
 
 class Mistaken(SalignError):
@@ -96,20 +99,29 @@ def read_json(content: bytes) -> Any:
         raise Mistaken(str(error)) from None
 
 
+def read_fields(model: type[Fields], value: Any) -> Fields:
+    """Check what a page sent field by field.
+
+    Raises:
+        Mistaken: names the first fault.
+    """
+    if not isinstance(value, dict):
+        raise Mistaken("expected a JSON object")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part)[:40] for part in fault["loc"])
+        raise Mistaken(f"{place}: {fault['msg'][:200]}") from None
+
+
 def read_annotation(value: Any, limit: int) -> Annotation:
     """Check the fields of an annotation by themselves; texts have at most `limit` characters.
 
     Raises:
         Mistaken: names the first fault.
     """
-    if not isinstance(value, dict):
-        raise Mistaken("an annotation is a JSON object")
-    try:
-        annotation = Annotation.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part)[:40] for part in fault["loc"])
-        raise Mistaken(f"{key}: {fault['msg'][:200]}") from None
+    annotation = read_fields(Annotation, value)
     for name in ("answer", "skipped"):
         if len(getattr(annotation, name) or "") > limit:
             raise Mistaken(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -151,3 +152,8 @@ class Snapshot:
     """By task id; tasks without a save are absent."""
     comments: list[Comment]
     """Oldest first."""
+
+
+def iso_time(seconds: float) -> str:
+    """A time as all are here, seconds since 1970, in ISO 8601 and UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

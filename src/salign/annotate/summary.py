@@ -6,14 +6,14 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from salign.annotate.answers import Answer, answers_of
 from salign.annotate.assign import draw
 from salign.annotate.collection import Collection
+from salign.annotate.gallery import Row, answer_list
 from salign.annotate.quality import (
     COMPARED,
     agreement_with_others,
@@ -24,24 +24,33 @@ from salign.annotate.quality import (
     suspicions,
 )
 from salign.annotate.reviewed import summarise_review
-from salign.annotate.rows import Person, Snapshot
+from salign.annotate.rows import TAKEN, Person, Snapshot, Task, iso_time
+from salign.annotate.split_half import split_half
 
 LISTED = 500
 """Images listed one by one, the least annotated first."""
 
 
+class Overview(NamedTuple):
+    """What the owner's page shows of everything that was saved."""
+
+    summary: dict[str, Any]
+    answers: list[Row]
+    """For the gallery."""
+
+
 class Summary:
-    """The summary of a study, remembered for a while, so that a dashboard left open takes no time from the saves."""
+    """The overview of a study, remembered for a while, so that a dashboard left open takes no time from the saves."""
 
     def __init__(self, collection: Collection, seconds: float = 5.0, share: float = 0.05) -> None:
         """Remember for `seconds`, or as long as making it takes at most this share of the time."""
         self._collection, self._seconds, self._share = collection, seconds, share
         self._until = -math.inf
-        self._found: dict[str, Any] = {}
+        self._found = Overview({}, [])
         self._lock = threading.Lock()
 
-    def get(self) -> dict[str, Any]:
-        """The summary; while it is made, others wait for it."""
+    def get(self) -> Overview:
+        """The overview; while it is made, others wait for it."""
         with self._lock:
             begun = time.monotonic()
             if begun > self._until:
@@ -51,8 +60,8 @@ class Summary:
             return self._found
 
 
-def summarise(collection: Collection) -> dict[str, Any]:
-    """Coverage, times, agreement, annotators and images, as the page for the owner shows them."""
+def summarise(collection: Collection) -> Overview:
+    """Coverage, times, agreement, annotators and images, as the page for the owner shows them, and all answers."""
     snapshot, study = collection.store.snapshot(), collection.study
     answers, _ = answers_of(collection, snapshot)
     valid = [answer for answer in answers if not answer.skipped]
@@ -60,15 +69,20 @@ def summarise(collection: Collection) -> dict[str, Any]:
     for answer in valid:
         by_unit[answer.unit.id].append(answer)
 
-    maps = map_agreement(sample_maps(collection, valid))
+    sample = sample_maps(collection, valid)
+    maps = map_agreement(sample)
     first = {task: revision.body for task, revision in collection.store.first_answers().items()}
     gold = _gold(collection, answers, first)
     same = agreement_with_others(valid)
     doubts = suspicions(answers, gold, same, maps.by_person)
     values = [[_coded(answer) for answer in group if answer.value is not None] for group in by_unit.values()]
-    rows = [_person(person, snapshot, answers, gold, same, maps.by_person, doubts) for person in snapshot.people]
+    taken = Counter(task.unit for task in snapshot.tasks if _is_taken(task))
+    rows = [
+        _person(collection, person, snapshot, taken, answers, gold, same, maps.by_person, doubts)
+        for person in snapshot.people
+    ]
     seconds = [answer.seconds for answer in valid]
-    return {
+    summary = {
         "title": collection.study.title,
         "mode": collection.study.mode,
         "annotators_per_image": collection.study.annotators_per_image,
@@ -93,8 +107,14 @@ def summarise(collection: Collection) -> dict[str, Any]:
         "review": summarise_review(collection, answers).view(study.enough) if study.mode == "review" else None,
         "broken": [{"path": path, "reason": reason} for path, reason in sorted(collection.broken.reasons().items())],
         "images": _images(collection, by_unit, answers),
-        "when": _iso(time.time()),
+        "another": split_half(sample.values(), study.seed).view(),
+        "when": iso_time(time.time()),
     }
+    return Overview(summary, answer_list(collection, answers, maps.by_image))
+
+
+def _is_taken(task: Task) -> bool:
+    return task.state in TAKEN or (task.state == "open" and task.leased > time.time())
 
 
 def _coded(answer: Answer) -> str:
@@ -137,8 +157,10 @@ def _gold(
 
 
 def _person(
+    collection: Collection,
     person: Person,
     snapshot: Snapshot,
+    taken: Mapping[str, int],
     answers: Sequence[Answer],
     gold: dict[int, tuple[int, int]],
     same: dict[int, float],
@@ -149,7 +171,8 @@ def _person(
     valid = [answer for answer in own if not answer.skipped]
     sure = [answer.annotation.confidence for answer in valid if answer.annotation.confidence is not None]
     right, total = gold.get(person.id, (0, 0))
-    arms = {task.arm for task in snapshot.tasks if task.annotator == person.id}
+    mine = [task for task in snapshot.tasks if task.annotator == person.id]
+    arms = {task.arm for task in mine}
     return {
         "id": person.id,
         "name": person.name,
@@ -157,15 +180,17 @@ def _person(
         "answered": len(valid),
         "skipped": len(own) - len(valid),
         "blank": sum(answer.annotation.blank for answer in valid),
-        "open": sum(task.annotator == person.id and task.waits for task in snapshot.tasks),
+        "open": sum(task.waits for task in mine),
+        "returned": sum(task.state == "returned" for task in mine),
+        "left": collection.images_left(person, mine, taken),
         "median_seconds": _told(quantile([answer.seconds for answer in valid], 0.5)),
         "gold_right": right,
         "gold_seen": total,
         "agreement": same.get(person.id),
         "map_agreement": maps.get(person.id),
         "confidence": fmean(sure) if sure else None,
-        "last": _iso(max((answer.revision.created for answer in own), default=None)),
-        "consented": _iso(person.consented),
+        "last": iso_time(max(answer.revision.created for answer in own)) if own else None,
+        "consented": None if person.consented is None else iso_time(person.consented),
         "arm": arms.pop() if len(arms) == 1 else None,
         "suspicious": doubts.get(person.id, []),
     }
@@ -208,7 +233,3 @@ def _images(
 
 def _told(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

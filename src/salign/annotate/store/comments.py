@@ -7,7 +7,8 @@ import time
 import sqlalchemy as sa
 
 from salign.annotate.records import Mistaken
-from salign.annotate.store.store import Store
+from salign.annotate.rows import Comment
+from salign.annotate.store.store import Store, read_comments
 from salign.annotate.store.tables import COMMENTS, TASKS
 
 
@@ -43,6 +44,14 @@ class Comments:
             connection.execute(COMMENTS.insert().values(values))
             if back:
                 connection.execute(TASKS.update().where(row).values(state="returned"))
+
+    def by_task(self) -> dict[int, list[Comment]]:
+        """Everything that was written, by task, oldest first."""
+        comments: dict[int, list[Comment]] = {}
+        with self._store.reading() as connection:
+            for comment in read_comments(connection):
+                comments.setdefault(comment.task, []).append(comment)
+        return comments
 
     def why_back(self, task: int) -> str:
         """What the owner wrote when a task was last sent back; empty where it never was."""

@@ -114,6 +114,11 @@ class Store:
                 connection.execute(PEOPLE.update().where(first).values(consented=consented))
         self._known.pop(person, None)
 
+    def people(self) -> list[Person]:
+        """All annotators, in the order they joined."""
+        with self.reading() as connection:
+            return _people(connection)
+
     def known_person(self, number: int) -> Person | None:
         """The annotator of that number, if it was looked up a moment ago; reads nothing."""
         entry = self._known.get(number)
@@ -197,6 +202,18 @@ class Store:
             row = connection.execute(query).mappings().first()
             return None if row is None else _task(row)
 
+    def any_task(self, number: int) -> Task | None:
+        """The task of that number, whoever's it is."""
+        with self.reading() as connection:
+            row = connection.execute(sa.select(TASKS).where(TASKS.c.id == number)).mappings().first()
+            return None if row is None else _task(row)
+
+    def tasks_of(self, unit: str) -> list[Task]:
+        """The tasks of all annotators on a unit, in the order of the annotators."""
+        wanted = sa.select(TASKS).where(TASKS.c.unit == unit).order_by(TASKS.c.annotator)
+        with self.reading() as connection:
+            return [_task(row) for row in connection.execute(wanted).mappings()]
+
     def save(self, key: str, task: Task, base: int, body: dict[str, Any]) -> Saved:
         """Keep a revision; when this returns, it is on disk.
 
@@ -252,11 +269,10 @@ class Store:
         """Everything that counts, as of one moment, while others go on saving."""
         in_order = sa.select(TASKS).order_by(TASKS.c.annotator, TASKS.c.position)
         with self.reading() as connection:
-            people = [Person(**row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()]
+            people = _people(connection)
             tasks = [_task(row) for row in connection.execute(in_order).mappings()]
             latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
-            rows = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
-            comments = [_comment(row) for row in rows]
+            comments = read_comments(connection)
         return Snapshot(people, tasks, latest, comments)
 
     def anything(self) -> bool:
@@ -311,8 +327,12 @@ class Store:
 def find_person(connection: sa.Connection, name: str) -> Person | None:
     """The annotator of that name, however its letters are composed."""
     name = unicodedata.normalize("NFC", name)
-    people = connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()
-    return next((Person(**row) for row in people if unicodedata.normalize("NFC", row["name"]) == name), None)
+    people = _people(connection)
+    return next((person for person in people if unicodedata.normalize("NFC", person.name) == name), None)
+
+
+def _people(connection: sa.Connection) -> list[Person]:
+    return [Person(**row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()]
 
 
 def make_person(connection: sa.Connection, name: str, invite: int | None = None) -> Person:
@@ -321,6 +341,12 @@ def make_person(connection: sa.Connection, name: str, invite: int | None = None)
     values = {"name": name, "shown": name, "created": time.time(), "invite": invite}
     connection.execute(PEOPLE.insert().values(values))
     return Person(**connection.execute(sa.select(PEOPLE).where(PEOPLE.c.name == name)).mappings().one())
+
+
+def read_comments(connection: sa.Connection) -> list[Comment]:
+    """Everything that the owner wrote, oldest first."""
+    rows = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
+    return [Comment(row["task"], row["revision"], row["text"], row["back"], row["created"]) for row in rows]
 
 
 def _url_of(address: str | Path) -> sa.URL:
@@ -342,10 +368,6 @@ def _task(row: sa.RowMapping) -> Task:
 
 def _revision(row: sa.RowMapping) -> Revision:
     return Revision(row["task"], row["number"], row["base"], row["side"], row["body"], row["created"])
-
-
-def _comment(row: sa.RowMapping) -> Comment:
-    return Comment(row["task"], row["revision"], row["text"], row["back"], row["created"])
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

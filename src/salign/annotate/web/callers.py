@@ -1,14 +1,15 @@
-"""Who calls, and what they send: what the routes depend on."""
+"""Who calls, what they send, and pictures as they are sent: what the routes share."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from salign.annotate import access
-from salign.annotate.records import read_json
+from salign.annotate.pictures import Encoded
+from salign.annotate.records import Mistaken, read_json
 from salign.annotate.rows import Person
 from salign.annotate.web.guard import Refusal
 
@@ -66,6 +67,32 @@ async def owner(request: Request) -> None:
 async def body_of(request: Request) -> Any:
     """The JSON of a request."""
     return read_json(await request.body())
+
+
+def read_number(request: Request, key: str) -> float | None:
+    """A number of the query, from 0 to 100,000; None where it is not given.
+
+    Raises:
+        Mistaken: it is something else.
+    """
+    text = request.query_params.get(key)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100_000:
+        raise Mistaken(f"{key}: expected a number from 0 to 100000")
+    return value
+
+
+def send_picture(request: Request, picture: Encoded) -> Response:
+    """The reply with a picture; none is sent that the browser has."""
+    headers = {"etag": f'"{picture.tag}"', "cache-control": "private, max-age=31536000, immutable"}
+    if f'"{picture.tag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(picture.content, media_type=picture.media_type, headers=headers)
 
 
 Annotator = Annotated[Person, Depends(annotator)]

@@ -1,31 +1,42 @@
-"""What the owner of a study may ask for: the summary, and an export."""
+"""What the owner of a study may ask for: the summary, the answers one by one, links, and an export."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import time
 import zipfile
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from anyio import CancelScope, CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-from salign.annotate.collection import Collection
+from salign.annotate import access
+from salign.annotate.answer_view import Remark, add_remark, draw_answer, view_unit
+from salign.annotate.collection import Collection, Unknown, whole_number
 from salign.annotate.export import export_files
-from salign.annotate.records import Mistaken
+from salign.annotate.gallery import Look, select_answers
+from salign.annotate.records import Mistaken, read_fields, read_name
 from salign.annotate.study import Export
 from salign.annotate.summary import Summary
-from salign.annotate.web.callers import Body, owner
+from salign.annotate.web.callers import Body, owner, read_number, send_picture
 
 _AGGREGATES = get_args(Export.model_fields["aggregate"].annotation)
 
 _EXPORTS = 2
 """Exports made at once; others wait."""
+
+_PICTURES = 2
+"""Threads that draw for the gallery, so that no save and no image of an annotator waits for it."""
+
+DAY = 24 * 3600
+"""Seconds."""
 
 INSIDE = "exported"
 """The only folder in an archive: beside the images it is none of the study, and replaces nothing of theirs."""
@@ -45,11 +56,22 @@ coco.json        the same for tools that read COCO
 def add_owner_routes(app: FastAPI, collection: Collection) -> None:
     """Add `/api/owner/...` to the application."""
     router, summary = APIRouter(prefix="/api/owner", dependencies=[Depends(owner)]), Summary(collection)
+    _add_answers(router, collection)
+    _add_links(router, collection)
     limiter, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # so that no thread that saves is taken up
 
     @router.get("/summary")
     async def summarised(request: Request) -> dict[str, Any]:
-        return await run_sync(summary.get, limiter=limiter)
+        return (await run_sync(summary.get, limiter=limiter)).summary
+
+    @router.get("/answers")
+    async def answers(request: Request) -> dict[str, Any]:
+        look = read_fields(Look, dict(request.query_params))
+
+        def select() -> dict[str, Any]:
+            return select_answers(summary.get().answers, look, collection.comments.by_task())
+
+        return await run_sync(select, limiter=limiter)
 
     @router.post("/export")
     def exported(request: Request, body: Body) -> Response:
@@ -73,6 +95,89 @@ def add_owner_routes(app: FastAPI, collection: Collection) -> None:
         return StreamingResponse(pieces(), media_type="application/zip", headers=headers)
 
     app.include_router(router)
+
+
+class Limits(BaseModel):
+    """A new invite, or new limits of one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    people: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    images: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    days: Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)] | None = None
+
+
+class _Stop(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    stopped: bool
+
+
+def _add_answers(router: APIRouter, collection: Collection) -> None:
+    threads = CapacityLimiter(_PICTURES)
+
+    @router.get("/answers/{number}")
+    def opened(number: str) -> dict[str, Any]:
+        return view_unit(collection, whole_number(number))
+
+    @router.post("/answers/{number}/comments")
+    def commented(body: Body, number: str) -> dict[str, Any]:
+        add_remark(collection, whole_number(number), read_fields(Remark, body))
+        return view_unit(collection, whole_number(number))
+
+    @router.get("/answers/{number}/{revision}/{index}")
+    async def picture(request: Request, number: str, revision: str, index: str) -> Response:
+        task, save, image = (whole_number(text) for text in (number, revision, index))
+        width = int(read_number(request, "w") or 512)
+        return send_picture(request, await run_sync(draw_answer, collection, task, save, image, width, limiter=threads))
+
+
+def _add_links(router: APIRouter, collection: Collection) -> None:
+    @router.get("/links")
+    def links(request: Request) -> dict[str, Any]:
+        base, now = request.app.state.base, time.time()
+
+        def link(kind: str, who: int | str) -> str:
+            return f"{base}/#{kind}={access.token_of(collection.secret, who)}"
+
+        return {
+            "open": request.app.state.open_mode,
+            "invites": [
+                vars(invite)
+                | {
+                    "link": link("invite", f"{access.INVITE}{invite.id}"),
+                    "closed": invite.closed(now),
+                    "left": None if invite.until is None else max(0.0, invite.until - now),
+                }
+                for invite in collection.links.invites()
+            ],
+            "people": [vars(person) | {"link": link("token", person.id)} for person in collection.store.people()],
+        }
+
+    @router.post("/invites")
+    def invite(request: Request, body: Body) -> dict[str, Any]:
+        asked = read_fields(Limits, body)
+        until = None if asked.days is None else time.time() + asked.days * DAY
+        name = read_name(asked.name)
+        collection.links.make_invite(name, people=asked.people, images=asked.images, until=until)
+        return links(request)
+
+    @router.post("/invites/{number}")
+    def stop_invite(request: Request, body: Body, number: str) -> dict[str, Any]:
+        stop, invite = read_fields(_Stop, body), collection.links.invite(whole_number(number))
+        if invite is None:
+            raise Unknown("there is no such invite")
+        collection.links.stop_invite(invite.id, stop.stopped)
+        return links(request)
+
+    @router.post("/people/{number}")
+    def stop_person(request: Request, body: Body, number: str) -> dict[str, Any]:
+        stop, person = read_fields(_Stop, body), collection.store.person(whole_number(number))
+        if person is None:
+            raise Unknown("there is no such annotator")
+        collection.store.stop_person(person.id, stop.stopped)
+        return links(request)
 
 
 class _Sink(io.RawIOBase):

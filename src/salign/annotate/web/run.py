@@ -195,7 +195,8 @@ def most_connections() -> int:
 
 def run(collection: Collection, listening: socket.socket, address: Address) -> None:
     """Serve until Ctrl-C."""
-    app = create_app(collection, open_mode=address.is_open(collection), names=address.names)
+    base = address.base(listening.getsockname()[1])
+    app = create_app(collection, open_mode=address.is_open(collection), names=address.names, base=base)
     limits = {"seconds": collection.study.limits.seconds, "most": most_connections()}
     protocol = type("Protocol", (ImpatientProtocol,), limits)
     config = uvicorn.Config(

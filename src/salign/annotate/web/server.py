@@ -21,7 +21,7 @@ from salign.annotate.pictures import Encoded
 from salign.annotate.records import Mistaken, read_annotation, read_key, read_name
 from salign.annotate.store import Changed, LinkClosed
 from salign.annotate.store_file import Gone
-from salign.annotate.web.callers import Annotator, Body, bearer_of, caller
+from salign.annotate.web.callers import Annotator, Body, bearer_of, caller, read_number, send_picture
 from salign.annotate.web.guard import SESSION, Guard, Refusal, refused
 from salign.annotate.web.owner import add_owner_routes
 
@@ -34,16 +34,17 @@ _STATUS = {Unknown: 404, NoConsent: 403, LinkClosed: 403, Changed: 409, Unshown:
 STATIC = Path(__file__).parents[1] / "static"
 
 
-def create_app(collection: Collection, *, open_mode: bool = True, names: Names[str] = ()) -> FastAPI:
+def create_app(collection: Collection, *, open_mode: bool = True, names: Names[str] = (), base: str = "") -> FastAPI:
     """Build the application of a study.
 
     Args:
         collection: the study.
         open_mode: anybody who reaches the server may join by a name, and is trusted as owner: for loopback only.
         names: hosts that the server answers to, besides `localhost` and, unless `open_mode`, IP addresses.
+        base: beginning of the links that the owner's page gives out.
     """
     app = FastAPI(title="salign annotate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.collection, app.state.open_mode = collection, open_mode
+    app.state.collection, app.state.open_mode, app.state.base = collection, open_mode, base
     _add_errors(app)
     _add_pages(app)
     _add_joining(app)
@@ -176,7 +177,7 @@ def _add_pictures(app: FastAPI) -> None:
     @app.get("/api/image/{name}")
     async def image(request: Request, person: Annotator, name: str) -> Response:
         study: Collection = request.app.state.collection
-        width, low, high = (_number(request, key) for key in ("w", "low", "high"))
+        width, low, high = (read_number(request, key) for key in ("w", "low", "high"))
         window = (low if low is not None else 0.0, high if high is not None else 1.0)
         chosen_window = None if low is None and high is None else window
         path = study.picture(name)
@@ -184,35 +185,15 @@ def _add_pictures(app: FastAPI) -> None:
         def read() -> Encoded:
             return study.broken.show(path, lambda file: study.cache.image(file, int(width or 1024), chosen_window))
 
-        return _encoded(request, await run_sync(read, limiter=threads))
+        return send_picture(request, await run_sync(read, limiter=threads))
 
     @app.get("/api/map/{reference}")
     async def heat_map(request: Request, person: Annotator, reference: str) -> Response:
         study: Collection = request.app.state.collection
-        width = _number(request, "w")
+        width = read_number(request, "w")
         path = study.heat_map(reference)
 
         def read() -> Encoded:
             return study.broken.show(path, lambda file: study.cache.map(file, int(width or 1024)))
 
-        return _encoded(request, await run_sync(read, limiter=threads))
-
-
-def _number(request: Request, key: str) -> float | None:
-    text = request.query_params.get(key)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100_000:
-        raise Mistaken(f"{key}: expected a number from 0 to 100000")
-    return value
-
-
-def _encoded(request: Request, picture: Encoded) -> Response:
-    headers = {"etag": f'"{picture.tag}"', "cache-control": "private, max-age=31536000, immutable"}
-    if f'"{picture.tag}"' in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(picture.content, media_type=picture.media_type, headers=headers)
+        return send_picture(request, await run_sync(read, limiter=threads))

@@ -54,7 +54,7 @@ LOSS = {"cam": CAM, "saliency": MAPS, "annotated": torch.ones(B, dtype=torch.boo
 WHOLE = {"logits": LOGITS, "labels": LABELS, **LOSS}
 GRADIENT = {"gradient": torch.randn(B, 3, 8, 10, generator=DRAW), "saliency": MAPS}
 
-TRIPLET = {"anchor": LOGITS, "kept": LOGITS, "destroyed": LOGITS, "counts": LABELS.bool(), "margin": 0.2}
+TRIPLET = {"anchor": LOGITS, "positive": LOGITS, "negative": LOGITS, "counts": LABELS.bool(), "margin": 0.2}
 
 
 class Net(nn.Module):
@@ -111,8 +111,8 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
         (saliency_triplet, TRIPLET, {name: wrong}, f"{name}: expected .*{said}")
         for name, wrong, said in (
             ("anchor", PICTURES, r"got float32 \(3, 3, 16, 16\)"),
-            ("kept", LOGITS[:2], "with B = 3 as of anchor"),
-            ("destroyed", LOGITS[:, :1], "with C = 2 as of anchor"),
+            ("positive", LOGITS[:2], "with B = 3 as of anchor"),
+            ("negative", LOGITS[:, :1], "with C = 2 as of anchor"),
             ("counts", torch.ones(B), "bool.*got float32"),
         )
     ],

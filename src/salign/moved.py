@@ -154,9 +154,9 @@ class _Alias(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Give it everything that the module has under its new name, but for what moved elsewhere."""
         elsewhere = MOVED_NAMES.get(module.__name__, {})
-        for name, thing in vars(importlib.import_module(self.home)).items():
+        for name, content in vars(importlib.import_module(self.home)).items():
             if not name.startswith("__") and name not in elsewhere:
-                vars(module)[name] = thing
+                vars(module)[name] = content
         if elsewhere:
             vars(module)["__getattr__"] = moved_names(module.__name__)
 

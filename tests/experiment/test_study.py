@@ -30,7 +30,7 @@ def test_a_study_is_the_union_of_its_grids(digits: Path) -> None:
         {"arms": ["cyborg", "alpha@0.5"], "seeds": [1, 7], "images": [50, None], "annotated": [0.1, 1.0]},
     ]
     cells = expand(Study.build(content(digits, grids=grids)))
-    places = [cell.place[2:] for cell in cells]
+    places = [cell.key[2:] for cell in cells]
     assert len(set(places)) == len(places) == 3 * 2 + 2 * 2 * 2 * 2 - 1  # cyborg, seed 1, everything, stands in both
     assert ("cyborg", 50, 0.1, 7) in places
     assert ("ce", ALL_IMAGES, 1.0, 2) in places
@@ -147,7 +147,7 @@ def test_a_cell_is_trained_as_its_grid_says_and_named_after_its_place(digits: Pa
         {"arms": ["alpha@0.3"], "seeds": [4]},
     ]
     cells = {
-        cell.place[:3]: cell.recipe
+        cell.key[:3]: cell.recipe
         for cell in expand(Study.build(content(digits, grids=grids, datasets=datasets, networks=networks)))
     }
     few, whole = cells["two", "other", "cyborg"], cells["one", "net", "alpha@0.3"]

@@ -168,7 +168,7 @@ def test_every_figure_is_found_again_under_its_cell(digits, tmp_path):
         figures = {"test_ood": {"accuracy": number, "auroc": number + 0.5}, "test_iid": {"accuracy": -number}}
         replace_text(cell_file(folder.run(cell)), f'{{"seconds": {number}, "figures": {figures}}}'.replace("'", '"'))
         for place, metrics in figures.items():
-            expected |= {(*cell.place, place, metric): value for metric, value in metrics.items()}
+            expected |= {(*cell.key, place, metric): value for metric, value in metrics.items()}
     found = read_results(plan, folder)
     keys = [*PLACE, "set", "metric"]
     assert found.figures.set_index(keys)["value"].to_dict() == expected
@@ -177,7 +177,7 @@ def test_every_figure_is_found_again_under_its_cell(digits, tmp_path):
     assert found.missing == 1
     for cell, run in zip(cells[:-1], found.runs.to_dict("records"), strict=True):
         path = folder.run(cell).path
-        assert tuple(run[name] for name in PLACE) == cell.place
+        assert tuple(run[name] for name in PLACE) == cell.key
         assert (run["path"], run["hash"]) == (str(path), path.name.rsplit("-", 1)[-1])
 
 

@@ -42,7 +42,7 @@ def test_empty_cells_are_filled_and_peoples_maps_stay(manifest):
     before = {path: path.read_bytes() for path in manifest.root.rglob("*.png")}
     one = net()
     done = auto_annotate(manifest, NetMaker(one, "model:net@1"), manifest.root / "machine", splits=["train"])
-    assert (done.made, done.drafts) == (160, None)
+    assert (done.count, done.drafts) == (160, None)
     old, new = manifest.table, done.manifest.table
     human = old["saliency"].notna()
     pd.testing.assert_frame_equal(new[human][list(old.columns)], old[human])

@@ -70,7 +70,7 @@ def by_label(
             annotations.append(Annotated(image, size, label, mask=mark, **more))
         else:
             shapes.setdefault(label, []).append(mark)
-    annotations = [Annotated(image, size, label, tuple(drawn), **more) for label, drawn in shapes.items()] + annotations
+    annotations = [Annotated(image, size, label, tuple(parts), **more) for label, parts in shapes.items()] + annotations
     return annotations or [Annotated(image, size, **more)] * whole
 
 

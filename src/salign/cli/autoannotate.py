@@ -69,7 +69,7 @@ def autoannotate(
     people, machines, unknown = done.manifest.makers
     rest = f" ({unknown} of unknown origin)" if unknown else ""
     typer.echo(
-        f"{maker.name}: {done.made} images marked; {target} has {people} maps of people and {machines} of machines"
+        f"{maker.name}: {done.count} images marked; {target} has {people} maps of people and {machines} of machines"
         f"{rest}"
     )
     low, half, high = np.quantile(done.sureness, [0, 0.5, 1])

@@ -136,10 +136,10 @@ def split_manifest(
     from salign.errors import SalignError
     from salign.files import check_output
 
-    wanted = read_shares(shares)
+    targets = read_shares(shares)
     whole = Manifest.read(manifest, root, multi_label=multi_label, unsplit=True)
     groups = groups_of_rows(whole, group or ())
-    divided = divide(whole, groups, wanted, seed=seed, move=move or ())  # mistakes are told before images are read
+    divided = divide(whole, groups, targets, seed=seed, move=move or ())  # mistakes are told before images are read
     new = set(whole.splits) == {NO_SPLIT}
     target = out or (manifest if new else manifest.with_stem(f"{manifest.stem}-split"))
     if target.exists() and not overwrite and not (new and target == manifest):
@@ -150,7 +150,7 @@ def split_manifest(
 
         alike = equal_pictures(whole, progress=True)
         groups = groups_of_rows(whole, group or (), alike)
-        divided = divide(whole, groups, wanted, seed=seed, move=move or ())
+        divided = divide(whole, groups, targets, seed=seed, move=move or ())
         typer.echo(_together(alike, len(whole)))
     split_table(divided)
     if dry_run:

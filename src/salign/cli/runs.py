@@ -33,8 +33,8 @@ def runs(
 
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}")
-    found, console = runs_below(folder), Console()
-    if not found:
+    folders, console = runs_below(folder), Console()
+    if not folders:
         typer.echo(f"there is no run below {folder}. Next: salign init IMAGES, or salign train RECIPE")
         return
     for study in studies_below(folder):
@@ -42,13 +42,13 @@ def runs(
             _print_study(study, glance(study))
         except SalignError as error:  # the other studies are listed all the same
             typer.secho(f"{study}: {str(error).splitlines()[0]}", fg="yellow")
-    table = Table("run", "when", "figures on the first test set", title=f"{len(found)} runs, the latest first")
-    for run in found[:most]:
+    table = Table("run", "when", "figures on the first test set", title=f"{len(folders)} runs, the latest first")
+    for run in folders[:most]:
         table.add_row(escape(run.path.name), f"{when(run):%Y-%m-%d %H:%M}", escape(_figures(run)))
     console.print(table)
-    if len(found) > most:
-        typer.echo(f"and {len(found) - most} earlier ones (--most)")
-    finished = any(run.done for run in found)
+    if len(folders) > most:
+        typer.echo(f"and {len(folders) - most} earlier ones (--most)")
+    finished = any(run.done for run in folders)
     typer.echo(f"Next: {'salign explain last' if finished else 'repeat the command that began them'}")
 
 

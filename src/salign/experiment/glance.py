@@ -40,10 +40,10 @@ def glance(folder: Path) -> Glance:
     arms: dict[str, list[float]] = {}
     done = 0
     for path in sorted(StudyFolder(folder).runs.glob("*-seed*")):
-        if (found := read_cell(RunFolder(path))) is not None:
+        if (result := read_cell(RunFolder(path))) is not None:
             done += 1
             arms.setdefault(_SEED.sub("", path.name), []).append(
-                found.figures.get(study.target, {}).get(study.metric, float("nan"))
+                result.figures.get(study.target, {}).get(study.metric, float("nan"))
             )
     page = folder / "report.html"
     return Glance(study, arms, done, len(places_of(study)), page if page.is_file() else None)

@@ -148,7 +148,7 @@ def read_results(study: Study, folder: StudyFolder) -> Results:
                 cell_codes.append(len(runs))
                 name_codes.append(names.setdefault((name, metric), len(names)))
                 values.append(value)
-        runs.append((*cell.place, str(run.path), run.path.name.rsplit("-", 1)[-1], result.seconds))
+        runs.append((*cell.key, str(run.path), run.path.name.rsplit("-", 1)[-1], result.seconds))
     table = pd.DataFrame(runs, columns=[*PLACE, "path", "hash", "seconds"])
     table = table.astype(dict.fromkeys(("dataset", "network", "arm"), "category"))
     named = pd.DataFrame(list(names), columns=["set", "metric"], dtype="category")

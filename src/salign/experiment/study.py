@@ -166,7 +166,7 @@ class Cell:
     recipe: Recipe
 
     @property
-    def place(self) -> Place:
+    def key(self) -> Place:
         """Where in the study."""
         return self.dataset, self.network, self.arm, self.images, self.annotated, self.seed
 
@@ -212,9 +212,9 @@ def places_of(study: Study) -> dict[Place, int | None]:
     """
     places: dict[Place, int | None] = {}
     for grid in study.grids:
-        for place in _places(grid, study):
-            if places.setdefault(place, grid.epochs) != grid.epochs:
-                raise SalignError(f"study {study.name}: {place} stands in two grids with different epochs.")
+        for key in _places(grid, study):
+            if places.setdefault(key, grid.epochs) != grid.epochs:
+                raise SalignError(f"study {study.name}: {key} stands in two grids with different epochs.")
     return places
 
 

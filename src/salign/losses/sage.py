@@ -36,13 +36,13 @@ def keep_and_destroy(
     return blend(images, rest, human[:, None]), images.lerp(rest, human[:, None].to(images.dtype)), counts
 
 
-def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Tensor, *, margin: float) -> Tensor:
+def saliency_triplet(anchor: Tensor, positive: Tensor, negative: Tensor, counts: Tensor, *, margin: float) -> Tensor:
     """`max(0, |a - p|^2 - |a - n|^2 + margin)` on embeddings of unit length (Schroff et al. 2015, arXiv 1503.03832).
 
     Args:
         anchor: `(B, C)`, embeddings of the images; any length.
-        kept: `(B, C)`, of the copies with the salient part kept: p.
-        destroyed: `(B, C)`, of those with the salient part destroyed: n.
+        positive: `(B, C)`, of the copies with the salient part kept: p.
+        negative: `(B, C)`, of those with the salient part destroyed: n.
         counts: `(B,)` bool: which images have a region.
         margin: 0 or more.
 
@@ -52,12 +52,12 @@ def saliency_triplet(anchor: Tensor, kept: Tensor, destroyed: Tensor, counts: Te
     number("margin", margin, "[0, inf)")
     tensors(
         anchor=(anchor, "float (B, C)"),
-        kept=(kept, "float (B, C)"),
-        destroyed=(destroyed, "float (B, C)"),
+        positive=(positive, "float (B, C)"),
+        negative=(negative, "float (B, C)"),
         counts=(counts, "bool (B,)"),
     )
-    anchor, kept, destroyed = (functional.normalize(embedding, dim=1) for embedding in (anchor, kept, destroyed))
-    nearer = (anchor - kept).square().sum(1) - (anchor - destroyed).square().sum(1)
+    anchor, positive, negative = (functional.normalize(embedding, dim=1) for embedding in (anchor, positive, negative))
+    nearer = (anchor - positive).square().sum(1) - (anchor - negative).square().sum(1)
     return averaged((nearer + margin).relu(), counts)
 
 
@@ -122,13 +122,13 @@ class Sage(GuidedLoss):
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """The triplet in [0, 4 + margin], the divergence in [0, ln 2]."""
         sigma = self.sigma * min(batch.images.shape[2:])
-        kept, destroyed, counts = keep_and_destroy(batch.images, batch.saliency, batch.annotated, sigma=sigma)
-        copies = look_again(output, torch.cat([kept, destroyed]), "sage")
+        salient, destroyed, counts = keep_and_destroy(batch.images, batch.saliency, batch.annotated, sigma=sigma)
+        copies = look_again(output, torch.cat([salient, destroyed]), "sage")
         near, far = embeddings(copies.features).chunk(2)
         triplet = saliency_triplet(embeddings(output.features), near, far, counts, margin=self.margin)
         parts = {"saliency": (self.weight, triplet)}
         if self.consistency:
-            answers = copies.logits[: len(kept)]
+            answers = copies.logits[: len(salient)]
             parts["consistency"] = (
                 self.consistency,
                 jensen_shannon(output.logits, answers, counts, multi_label=batch.multi_label),

@@ -44,7 +44,7 @@ class AutoAnnotation:
     """All rows; those that had no map have one now, unless it was not sure enough."""
     drafts: Manifest | None
     """The rows of maps that were not sure enough, least sure first; None if there are none."""
-    made: int
+    count: int
     """Maps made."""
     sureness: np.ndarray
     """`(made,)` how sure the maker was of each, in the order of the rows."""

@@ -13,21 +13,21 @@ from salign.errors import SalignError
 from salign.maps.tensor_ops import min_max, varies
 
 
-def blend(images: Tensor, others: Tensor, maps: Tensor) -> Tensor:
+def blend(images: Tensor, backgrounds: Tensor, maps: Tensor) -> Tensor:
     """`w * image + (1 - w) * other`, `w` being the min-max scaled map.
 
     Args:
         images: `(..., 3, H, W)` floating point.
-        others: the same shape.
+        backgrounds: the same shape.
         maps: `(..., 1, H, W)`, any scale. A blank or all-equal map marks no region: the image stays as it is.
 
     Returns:
         `(..., 3, H, W)`.
     """
-    if images.shape != others.shape:
-        raise SalignError(f"others: expected {tuple(images.shape)}, as images, got {tuple(others.shape)}.")
+    if images.shape != backgrounds.shape:
+        raise SalignError(f"backgrounds: expected {tuple(images.shape)}, as images, got {tuple(backgrounds.shape)}.")
     weights = torch.where(varies(maps)[..., None, None], min_max(maps), 1.0)
-    return others.lerp(images, weights.to(images.dtype))
+    return backgrounds.lerp(images, weights.to(images.dtype))
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:

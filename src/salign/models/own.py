@@ -216,5 +216,5 @@ def _probing(net: nn.Module, parts: list[nn.Module]) -> Iterator[torch.Generator
             module.training = training
 
 
-def _described(thing: object) -> str:
-    return str(tuple(thing.shape)) if isinstance(thing, Tensor) else type(thing).__name__
+def _described(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

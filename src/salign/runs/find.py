@@ -35,24 +35,26 @@ def find_run(name: str, folder: Path | str = ".") -> Path:
         if done := [run for run in runs if run.done]:
             return done[0].path
         raise SalignError(f"there is no finished run below {folder}/runs or a study; `salign train` makes one")
-    meant = [run for run in runs if run.path.name == name] or [run for run in runs if run.path.name.startswith(name)]
-    if not meant:
+    matches = [run for run in runs if run.path.name == name] or [run for run in runs if run.path.name.startswith(name)]
+    if not matches:
         known = f"runs here are {_named(runs)}" if runs else "there is no run here; `salign train` makes one"
         raise SalignError(f"{name} is no run folder: expected recipe.yaml in it, or the name of a run; {known}")
-    if len(meant) > 1:
-        raise SalignError(f"{len(meant)} runs are called {name}...: {_named(meant)}. Give more of the name, or a path")
-    return meant[0].path
+    if len(matches) > 1:
+        raise SalignError(
+            f"{len(matches)} runs are called {name}...: {_named(matches)}. Give more of the name, or a path"
+        )
+    return matches[0].path
 
 
 def runs_below(folder: Path | str) -> list[RunFolder]:
     """Every run in folders called `runs`, finished or not, the latest first."""
-    found = [
+    runs = [
         RunFolder(path)
-        for place in folders_called("runs", Path(folder))
-        for path in place.iterdir()
+        for folder_of_runs in folders_called("runs", Path(folder))
+        for path in folder_of_runs.iterdir()
         if (path / "recipe.yaml").is_file()
     ]
-    return sorted(found, key=lambda run: (-when(run).timestamp(), str(run.path)))
+    return sorted(runs, key=lambda run: (-when(run).timestamp(), str(run.path)))
 
 
 def when(run: RunFolder) -> datetime:

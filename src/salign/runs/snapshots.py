@@ -38,14 +38,14 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
         SalignError: fewer than one image is asked for.
     """
     number("images", images, "[1, inf)", whole=True)
-    drawn = _drawn(run.data("val"), images, seed)
-    epochs = snapshots(run.path) if len(drawn) else []
+    dataset = _drawn(run.data("val"), images, seed)
+    epochs = snapshots(run.path) if len(dataset) else []
     rows = []
     for epoch in track(epochs, "comparing snapshots with people", disable=not progress, transient=True):
         classifier = Classifier.load(snapshot(run.path, epoch))
         if classifier.backbone.cam_kind == "none":
             break
-        values = _agreement(classifier, drawn)
+        values = _agreement(classifier, dataset)
         rows.append({"epoch": epoch, "images": len(values), **values.mean().to_dict()})
     table = pd.DataFrame(rows, columns=["epoch", "images", *METRICS])
     if rows:
@@ -64,10 +64,10 @@ def _agreement(classifier: Classifier, dataset: SaliencyDataset) -> pd.DataFrame
     """A row per image that has a label and is marked, a column per metric."""
     parts = []
     for batch in predict_loader(dataset, 32, 0):
-        asked = true_class(batch.labels)
-        counts = batch.marked & has_class(asked)
+        classes = true_class(batch.labels)
+        counts = batch.marked & has_class(classes)
         with torch.inference_mode():
-            maps = classifier(batch.images).cam(asked)
-        found = agreement(maps[counts], batch.saliency[counts, 0])
-        parts.append(pd.DataFrame({name: values.numpy() for name, values in found.items()}))
+            maps = classifier(batch.images).cam(classes)
+        figures = agreement(maps[counts], batch.saliency[counts, 0])
+        parts.append(pd.DataFrame({name: values.numpy() for name, values in figures.items()}))
     return pd.concat(parts, ignore_index=True)

@@ -152,7 +152,7 @@ def test_how_alike_the_maps_of_two_images_are_is_said_where_they_are_shuffled(tm
         run = tmp_path / cell.recipe.name
         run.mkdir()
         (run / "recipe.yaml").write_text(cell.recipe.to_yaml())
-        runs.append((*cell.place, str(run)))
+        runs.append((*cell.key, str(run)))
     runs = pd.DataFrame(runs, columns=[*PLACE, "path"])
     figures = runs.drop(columns="path").assign(set="test_ood", metric="accuracy", value=0.5)
     (group,) = groups_of(plan, figures)

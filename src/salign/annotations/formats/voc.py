@@ -41,17 +41,17 @@ def _read(path: Path, where: str, notes: Notes) -> list[Annotated]:
     if sides is not None:
         size = read_size(*(text_of(sides, side, path.name) for side in ("height", "width")))
     name = text_of(root, "filename", path.name).text()
-    things = enumerate(root.findall("object"), 1)
-    marks, whole = notes.each(where, things, lambda thing: [_mark(thing[1], f"object {thing[0]}")])
+    objects = enumerate(root.findall("object"), 1)
+    marks, whole = notes.each(where, objects, lambda pair: [_mark(pair[1], f"object {pair[0]}")])
     return by_label(marks, beside(where, name), size, whole=whole)
 
 
-def _mark(thing: Element, where: str) -> tuple[str | None, Shape | Runs]:
-    box = thing.find("bndbox")
+def _mark(element: Element, where: str) -> tuple[str | None, Shape | Runs]:
+    box = element.find("bndbox")
     if box is None:
         raise SalignError(f"{where} has no <bndbox>; other shapes are not part of Pascal VOC")
     x0, y0, x1, y1 = corners = [text_of(box, name, where).number() for name in ("xmin", "ymin", "xmax", "ymax")]
     if 0 <= min(corners) < max(corners) <= 1:
         raise SalignError(f"{where}: its box is within 0 and 1, as shares of width and height are; expected pixels")
-    label = text_of(thing, "name", where)
+    label = text_of(element, "name", where)
     return label.text(), label.make(Box, x0 - 1, y0 - 1, x1, y1)

@@ -29,8 +29,8 @@ def read_shares(text: str) -> dict[str, float]:
     parts = text.split("/")
     if "=" not in text and len(parts) <= len(SHARES):
         parts = [f"{name}={part}" for name, part in zip(SHARES, parts, strict=False)]
-    found = [match for part in parts if (match := _SHARE.fullmatch(part))]
-    shares = {match[1].strip(): float(match[2]) for match in found}
+    matches = [match for part in parts if (match := _SHARE.fullmatch(part))]
+    shares = {match[1].strip(): float(match[2]) for match in matches}
     if len(shares) < len(parts) or abs(sum(shares.values()) - 1) > 1e-6:
         raise SalignError(
             "expected shares that add up to 1, such as 0.7/0.15/0.15 for train, val and test, or train=0.8/val=0.2; "
@@ -144,7 +144,7 @@ def _assigned(
     for k in np.random.default_rng(seed).permutation(len(counts)).tolist():
         for label in counts[k]:
             holders.setdefault(label, []).append(k)
-    wanted = {
+    targets = {
         label: _wanted(sum(counts[k][label] for k in having), shares, everywhere=len(having) >= len(shares))
         for label, having in holders.items()
     }
@@ -154,23 +154,23 @@ def _assigned(
         left = {label: sum(counts[k][label] for k in having) for label, having in holders.items()}
         label = min(left, key=lambda name: (left[name], name))
         for k in sorted(holders[label], key=lambda k: -counts[k][label]):
-            split = max(shares, key=lambda name: (round(wanted[label][name], 9), round(room[name], 9)))
+            split = max(shares, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
             assigned[k] = split
             room[split] -= sizes[k]
             for name, count in counts[k].items():
-                wanted[name][split] -= count
+                targets[name][split] -= count
         holders = {name: rest for name, having in holders.items() if (rest := [k for k in having if k not in assigned])}
     return [assigned[k] for k in range(len(counts))]
 
 
 def _wanted(rows: int, shares: Mapping[str, float], *, everywhere: bool) -> dict[str, float]:
     """How many rows of a label each split wants; at least one where the label is to be `everywhere`."""
-    wanted = {split: share * rows for split, share in shares.items()}
-    few = [split for split, number in wanted.items() if everywhere and number < 1]
-    rest = sum(number for split, number in wanted.items() if split not in few)
+    counts = {split: share * rows for split, share in shares.items()}
+    few = [split for split, number in counts.items() if everywhere and number < 1]
+    rest = sum(number for split, number in counts.items() if split not in few)
     return {
         split: 1.0 if split in few else number * (rows - len(few)) / rest if rest else number
-        for split, number in wanted.items()
+        for split, number in counts.items()
     }
 
 

@@ -67,11 +67,11 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
                 continue
             rows.append({"arm": arm, "runs": str(len(maps.maps))} | _consistency(study, group, arm, maps))
             people = [("people", picture(maps.human))] if maps.human is not None else []
-            grid = [(f"seed {seed}", picture(one)) for seed, one in zip(paths, maps.averages, strict=False)]
+            grid = [(f"seed {seed}", picture(average)) for seed, average in zip(paths, maps.averages, strict=False)]
             note = f"; the first {MOST_RUNS} of {len(paths)} runs" if len(paths) > MOST_RUNS else ""
             tiles.append(Tile(f"{arm}{note}", [*people, *grid]))
         if rows:
-            same = [f"{one.share} of {arm}" for arm, one in alike_answers(group, runs, study.target).items()]
+            same = [f"{share.share} of {arm}" for arm, share in alike_answers(group, runs, study.target).items()]
             caption = (
                 f"{group.title}, on {study.target}. Maps alike: mean correlation (CC) of the maps of one image over "
                 "all pairs of runs. Answers alike: share of equal answers over all pairs. Entropy: 0 = one cell, 1 = "

@@ -14,6 +14,7 @@ from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
 from salign.annotate.reviewed import summarise_review
 from salign.annotations.annotated import Annotated
+from salign.annotations.read import read_marked
 from salign.annotations.shape_files import entry_line, shapes_file, write_entries
 from salign.annotations.write import write_annotated
 from salign.data.manifest import Manifest
@@ -50,6 +51,22 @@ def test_drafts_of_an_import_are_found_by_the_paths_of_their_images(tmp_path):
     export_to(collection, tmp_path / "out")
     manifest = Manifest.read(tmp_path / "out" / "manifest.csv")
     assert [read_saliency(manifest.saliency_path(k)).sum().item() for k in range(2)] == [8 * 7, 4 * 4]
+
+
+def test_an_accepted_draft_of_nothing_to_mark_is_a_blank_map_and_one_that_says_nothing_of_where_is_none(tmp_path):
+    folder = write_images(tmp_path / "set", 2)
+    lines = [entry_line(f"{k}.png", Annotated(f"{k}.png", SIZE), answer="cat", blank=k == 0) for k in (0, 1)]
+    collection = review(folder, write_entries(tmp_path / "shapes.json", lines))
+    page = join(collection, "Rev")
+    while tasks := page.tasks():
+        page.save(tasks[0]["id"], shapes=[], review="accept", draft=0)
+    assert export_to(collection, tmp_path / "out").maps == 1
+    manifest = Manifest.read(tmp_path / "out" / "manifest.csv")
+    assert manifest.table["id"].tolist() == ["0.png", "1.png"]
+    assert read_saliency(manifest.saliency_path(0)).tolist() == [[0] * 40] * 30
+    assert manifest.saliency_path(1) is None
+    (marks,) = read_marked(manifest, tmp_path / "out" / "shapes.json")
+    assert (marks.image, marks.shapes, marks.mask, marks.annotator) == ("set/0.png", (), None, "Rev")
 
 
 def test_a_draft_of_an_image_that_grew_is_shown_and_drawn_where_it_was_made(tmp_path):

@@ -123,11 +123,11 @@ def test_an_import_into_an_export_keeps_its_study_and_all_its_keys(tmp_path):
     path = tmp_path / "shapes.json"
     path.write_bytes((EARLIER / "shapes.json").read_bytes())
     before = json.loads(path.read_text())
-    merge_shapes(path, {"a": [entry_line("a", Annotated("0.png", SIZE), skipped=None)], "b": []}, keep=True)
+    merge_shapes(path, {"a": [entry_line("a", Annotated("0.png", SIZE), skipped=None)], "b": []}, earlier=path)
     after = json.loads(path.read_text())
     assert after["study"] == before["study"]
     assert after["annotations"][:-1] == [one for one in before["annotations"] if one["image"] not in "ab"]
-    merge_shapes(path, {"a": []}, keep=False)
+    merge_shapes(path, {"a": []}, earlier=None)
     assert not path.exists(), "of masks there are no shapes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from salign.annotations.draw import draw_marks
 from salign.annotations.read import read_marked
 from salign.annotations.resolve import Naming
 from salign.annotations.rle import Runs
-from salign.annotations.shape_files import shapes_file
+from salign.annotations.shape_files import entry_line, read_shapes, shapes_file, write_entries
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.image import read_saliency
@@ -226,6 +227,46 @@ def test_everybody_may_get_a_row(images):
     assert brought.manifest.table["annotator"].tolist() == ["ann", "ben", "cy"]
     for row, one in enumerate(PEOPLE):
         assert np.array_equal(saved(brought, row), rasterize(one.shapes, SIZE))
+
+
+def test_the_shapes_of_a_row_are_those_of_its_person(images):
+    brought = write_annotated(PEOPLE, images, Output(combine="each"))
+    found = read_marked(brought.manifest, shapes_file(brought.path))
+    assert [(one.annotator, one.shapes) for one in found] == [(one.annotator, one.shapes) for one in PEOPLE]
+    again = Output(target=brought.path, combine="each", overwrite=True)
+    more = [marked("b.png", LEFT, RIGHT, annotator="ann"), marked("b.png", TOP, annotator="ben")]
+    base = pd.DataFrame([{"id": "b", "path": "images/b.png", "label": "cat", "split": "train", "saliency": ""}])
+    path = Manifest.of(base, images.parent).write(images.parent / "other.csv")
+    write_annotated([more[0]], None, Output(target=path, overwrite=True), base=Manifest.read(path), annotator="ann")
+    brought = write_annotated(more, None, replace(again, target=path), base=Manifest.read(path))
+    found = read_marked(brought.manifest, shapes_file(path))
+    assert [(one.annotator, one.shapes) for one in found] == [(one.annotator, one.shapes) for one in more]
+    entries = [entry.image for entry in read_shapes(shapes_file(path))]
+    assert entries == brought.manifest.table["id"].tolist() == ["b@ann", "b@ben"]
+
+
+def test_each_row_of_an_image_has_the_shapes_of_the_map_that_was_merged_into_it(images):
+    rows = [(f"a{k}", "images/a.png", "cat", "train", "") for k in (1, 2)]
+    table = pd.DataFrame(rows, columns=["id", "path", "label", "split", "saliency"])
+    path = Manifest.of(table, images.parent).write(images.parent / "manifest.csv")
+    brought = write_annotated(
+        [marked("a.png", LEFT)], None, Output(target=path, overwrite=True), base=Manifest.read(path)
+    )
+    assert [entry.image for entry in read_shapes(shapes_file(path))] == ["a1", "a2"]
+    assert [one.shapes for one in read_marked(brought.manifest, shapes_file(path))] == [(LEFT,)] * 2
+
+
+def test_a_merge_into_another_file_takes_the_shapes_of_the_manifest_and_none_that_lie_there(images):
+    first = write_annotated([marked("a.png", LEFT), marked("b.png", TOP)], images)
+    target = images.parent / "more.csv"
+    other = entry_line("images/c", marked("sub/c.png", TOP), answer="cat", blank=False, skipped=None)
+    write_entries(shapes_file(target), [other])
+    into = Output(target=target, overwrite=True)
+    merged = write_annotated([marked("a.png", RIGHT)], None, into, base=Manifest.read(first.path))
+    found = read_marked(merged.manifest, shapes_file(target))
+    assert [(one.image, one.shapes) for one in found] == [("images/a.png", (RIGHT,)), ("images/b.png", (TOP,))]
+    assert {entry.image for entry in read_shapes(shapes_file(target))} == {"a", "b"}
+    assert {entry.image: entry.marks.shapes for entry in read_shapes(shapes_file(first.path))}["a"] == (LEFT,)
 
 
 def test_marks_of_one_person_are_united_and_what_was_erased_stays_so(images):

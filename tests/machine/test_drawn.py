@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from command import small
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_image, read_saliency
 from salign.machine import drawn
 from salign.machine.drawn import with_drawn_maps
 from salign.machine.makers import maker_of
 from salign.models import Classifier, SaliencyNet
+from salign.train.prepare import prepare
+from salign.train.recipe import DataRecipe
 
 
 @pytest.fixture
@@ -68,6 +71,23 @@ def test_the_same_maps_are_drawn_once_and_what_was_cut_off_again(rows, net, monk
     (net / "maps" / first.saliency_path(1).parent.name / "maps.csv").unlink()
     assert with_drawn_maps(rows, [net]).table.equals(first.table)
     assert calls == [20, 8, 20]
+
+
+def test_a_recipe_that_asks_for_the_cpu_has_its_maps_drawn_there(digits, net, monkeypatch):
+    devices = []
+
+    def noted(run, **options):
+        devices.append(options["device"])
+        return maker_of(run, **options | {"device": "cpu"})
+
+    monkeypatch.setattr(drawn, "maker_of", noted)
+    monkeypatch.setattr(drawn, "draw_maps", lambda *_, **options: devices.append(options["device"]) or 1 / 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for asked in ("auto", "cpu", "mps"):
+        data = small(digits, data={"annotated": 0.5, "drawn": {"by": str(net)}})["data"]
+        with pytest.raises(ZeroDivisionError):
+            prepare(DataRecipe(**data), device=asked)
+    assert devices == ["cuda", "cuda", "cpu", "cpu", "cpu", "cpu"]
 
 
 def test_a_classifier_marks_its_evidence_for_the_true_class_in_the_way_asked_for(rows, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,37 @@ def test_dropout_of_the_head_is_off_in_validation(tmp_path: Path, data: Saliency
         assert head(features).logits.std(0).max() > 1e-3
         head.eval()
         assert head(features).logits.std(0).max() < 1e-6
+
+
+def test_the_folder_holds_so_many_bytes_and_what_was_used_longest_ago_goes_first(
+    tmp_path: Path, data: SaliencyDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, folder = make_task("ce").network, tmp_path / "f"
+    assert isinstance(network, Classifier)
+
+    def features(rows: list[int]) -> FeatureDataset:
+        return cached(network, data.take(rows), folder, maps=False, device="cpu", workers=0)
+
+    open_file = features([0, 1]).features
+    before = np.array(open_file)
+    (first,) = folder.iterdir()
+    size = first.stat().st_size
+    features([1, 2])
+    (second,) = set(folder.iterdir()) - {first}
+    for age, file in enumerate((first, second)):
+        os.utime(file, (1000 + age, 1000 + age))
+    half_written, being_written = folder / ".0123456789abcdef.1.partial", folder / ".0123456789abcdef.2.partial"
+    for partial in (half_written, being_written):
+        partial.write_bytes(b"half")
+    os.utime(half_written, (1000, 1000))
+    features([0, 1])  # used again, and so the second is the one that was used longest ago
+    assert {first, second, being_written, half_written} == set(folder.iterdir())
+    monkeypatch.setattr("salign.train.features.MOST_CACHED", 2 * size)
+    features([2, 3])
+    assert not second.exists()
+    assert not half_written.exists()
+    assert {first, being_written} < set(folder.iterdir())
+    monkeypatch.setattr("salign.train.features.MOST_CACHED", 1)
+    features([3, 4])
+    assert len(list(folder.glob("*.npy"))) == 1
+    assert np.array_equal(open_file, before), "what is deleted is still read by whoever has it open"

@@ -64,10 +64,14 @@ class Answer:
         if self.skipped or annotation.review == "reject":
             return False
         if (draft := self.accepted) is not None:
-            return bool(draft.shapes) or draft.column is not None
+            return bool(draft.shapes) or draft.blank or draft.column is not None
         if annotation.blank:
             return annotation.side is None or self.task.images[annotation.side] == image
         return image in self.task.images and self.task.images.index(image) in self.painted
+
+    def blank(self, image: str) -> bool:
+        """Whether this answer says that there is nothing to mark on the image."""
+        return self.marked(image) and (self.annotation.blank or (self.accepted is not None and self.accepted.blank))
 
 
 def tasks_with_answers(collection: Collection, snapshot: Snapshot) -> tuple[list[Task], int]:

@@ -26,6 +26,8 @@ class Draft:
     source: str
     answer: str | None = None
     shapes: tuple[Shape, ...] = ()
+    blank: bool = False
+    """It says that there is nothing to mark."""
     size: tuple[int, int] | None = None
     """(H, W) in whose pixels the shapes are; None: the image's own."""
     column: str | None = None
@@ -77,7 +79,8 @@ def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
                 continue
         if any(isinstance(shape, Fixation) for shape in entry.marks.shapes):
             raise SalignError(f"{path}: the marks on {entry.image!r} are gaze; drafts are areas that can be judged")
-        draft = Draft(entry.marks.annotator or "unknown", entry.answer, entry.marks.shapes, entry.marks.size)
+        marks, blank = entry.marks, entry.locates and not entry.marks.shapes
+        draft = Draft(marks.annotator or "unknown", entry.answer, marks.shapes, blank, marks.size)
         drafts.setdefault(name, []).append(draft)
     if strange:
         log.warning("%s: %d drafts are of no image of this study, first %s", path, len(strange), ascii(strange[0]))

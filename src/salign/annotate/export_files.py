@@ -50,7 +50,7 @@ def shapes_line(entry: ImageAnswer, image: str, now: tuple[int, int] | None) -> 
         unit=answer.unit.id,
         answer=answer.annotation.answer,
         chosen=answer.value == image if answer.annotation.side is not None else None,
-        blank=answer.marked(image) and answer.annotation.blank,
+        blank=answer.blank(image),
         skipped=answer.annotation.skipped,
         review=answer.annotation.review,
         confidence=answer.annotation.confidence,

@@ -73,18 +73,18 @@ def write_entries(path: Path, lines: Iterable[str], *, about: Mapping[str, objec
     return path
 
 
-def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, keep: bool) -> None:
+def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, earlier: Path | None) -> None:
     """Write the entries of some images, by id; without any, there is no file.
 
     Args:
         path: the file.
         lines: the entries of each image; none where its map is all there is.
-        keep: what a file that is there says of other images, and of its study, stays.
+        earlier: a file of shapes, perhaps the same: what it says of other images, and of its study, is written too.
     """
     entries: list[str] = []
     about: dict[str, object] = {}
-    if keep and path.is_file():
-        content = read_json(path)
+    if earlier is not None and earlier.is_file():
+        content = read_json(earlier)
         about = {key: field.value for key, field in content.items() if key not in ("salign", "annotations")}
         old = content["annotations"].each()
         entries = [_line(entry.value | _sides(entry)) for entry in old if entry["image"].text() not in lines]

@@ -144,12 +144,17 @@ def write_annotated(
     old = [writer.row(image) for image in settled.marked] if base is None else _rows(base, root)
     table = pd.DataFrame([row for each in old for row in _filled(each, cells)]).fillna("")
     manifest = Manifest.of(table, root, target.name)
-    ids = {str(row["path"]): str(row["id"]) for row in old}
-    marked = {ids[writer.below_root(image.path)]: image for image in settled.marked}
-    lines = {name: _lines(name, image) for name, image in marked.items()}
-    merge_shapes(shapes_file(target), lines, keep=base is not None)
+    marked = {writer.below_root(image.path): image for image in settled.marked}
+    lines: dict[str, list[str]] = {}
+    for row in old:
+        if (image := marked.get(str(row["path"]))) is not None:
+            lines |= _lines(str(row["id"]), image, own if output.combine == "each" else None)
+    merge_shapes(
+        shapes_file(target), lines, earlier=None if base is None or base.file is None else shapes_file(base.file)
+    )
     manifest.write(target)
-    unnamed = tuple(path for path in listed.paths if writer.below_root(path) not in ids)
+    known = {str(row["path"]) for row in old}
+    unnamed = tuple(path for path in listed.paths if writer.below_root(path) not in known)
     return ImportResult(target, manifest, len(cells), writer.blank, wrong, tuple(settled.resized), unnamed)
 
 
@@ -167,22 +172,35 @@ def _places(images: Path | str | None, output: Output, base: Manifest | None) ->
     return top, folder, Path(commonpath([top, folder]))
 
 
-def _lines(name: str, image: MarkedImage) -> list[str]:
-    """The entries of an image in the file of shapes; none where a mask is among its marks: the map is all there is."""
-    marks = [mark for ones in image.people.values() for mark in ones]
-    if any(mark.mask is not None for mark in marks):
-        return []
-    return [
-        entry_line(
-            name,
-            replace(mark, image=image.path, size=image.size),
-            answer=image.label,
-            label=mark.label,
-            blank=not mark.shapes,
-            skipped=None,
-        )
-        for mark in marks
-    ]
+def _lines(name: str, image: MarkedImage, parts: Mapping[str | None, str] | None) -> dict[str, list[str]]:
+    """The entries of an image in the file of shapes, by the id of the row whose map they are.
+
+    There are none where a mask is among the marks of a row: the map is all there is.
+
+    Args:
+        name: the id of the image's row before the import.
+        image: what people marked.
+        parts: the part of names for each person, where everybody gets a row; None where all share one.
+    """
+    if parts is None:
+        rows = {name: [mark for ones in image.people.values() for mark in ones]}
+    else:
+        rows = {name: []} | {f"{name}@{parts[who]}": marks for who, marks in image.people.items()}
+    return {
+        row: [
+            entry_line(
+                row,
+                replace(mark, image=image.path, size=image.size),
+                answer=image.label,
+                label=mark.label,
+                blank=not mark.shapes,
+                skipped=None,
+            )
+            for mark in marks
+            if all(each.mask is None for each in marks)
+        ]
+        for row, marks in rows.items()
+    }
 
 
 def _needs_sigma(mark: Annotated) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def auto_annotate(
         drafts = filled.take(unsure[order])
         table = filled.table.copy()
         table.loc[~sure, ["saliency", PROVENANCE]] = pd.NA
-        filled = Manifest(table, filled.root, filled.source)
+        filled = replace(filled, table=table)
     return AutoAnnotation(filled, drafts, len(positions), drawings["confidence"].to_numpy(dtype=np.float64))
 
 
@@ -183,4 +183,4 @@ def _filled(manifest: Manifest, positions: np.ndarray, maps: pd.DataFrame) -> Ma
         before = table[column] if column in table else pd.Series(pd.NA, index=table.index, dtype=text)
         new = columns[column].astype(text).set_axis(positions).reindex(table.index)
         changed[column] = before.where(~here, new)
-    return Manifest(table.assign(**changed), manifest.root, manifest.source)
+    return replace(manifest, table=table.assign(**changed))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def with_drawn_maps(
     of: str = "true",
     masks: int = 1000,
     seed: int = 0,
+    device: str = "auto",
     progress: bool = False,
 ) -> Manifest:
     """The rows with maps that a machine drew; those drawn before for the same images are taken again.
@@ -49,6 +51,7 @@ def with_drawn_maps(
         of: whose evidence it marks; see `TeacherMaker`.
         masks: number of masks of RISE.
         seed: decides RISE's masks.
+        device: "auto" and "cuda" draw on CUDA where it is there; anything else draws on the CPU.
         progress: show a bar.
 
     Raises:
@@ -64,20 +67,20 @@ def with_drawn_maps(
     if PROVENANCE in table:
         bare[PROVENANCE] = table[PROVENANCE].mask(people)
     if not len(positions):
-        return Manifest(bare, rows.root, rows.source, rows.multi_label)
-    undrawn = Manifest(bare, rows.root, rows.source, rows.multi_label).take(positions)
+        return replace(rows, table=bare)
+    undrawn = replace(rows, table=bare).take(positions)
     options: dict[str, Any] = {"method": method, "of": of, "masks": masks, "seed": seed}
-    maps = _drawn(undrawn, [Path(run) for run in runs], options, progress)
+    drawing = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+    maps = _drawn(undrawn, [Path(run) for run in runs], options, drawing, progress)
     for column in ("saliency", PROVENANCE):
         cells = bare[column] if column in bare else pd.Series(pd.NA, index=bare.index, dtype=text)
         new = maps[column].astype(text).set_axis(positions).reindex(bare.index)
         bare[column] = cells.where(new.isna(), new)
-    return Manifest(bare, rows.root, rows.source, rows.multi_label)
+    return replace(rows, table=bare)
 
 
-def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], progress: bool) -> pd.DataFrame:
+def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: str, progress: bool) -> pd.DataFrame:
     """The maps of these rows, from the folder that holds them or drawn into it; another process at it is waited for."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     makers = [maker_of(run, **options, device=device) for run in runs]
     maker = makers[0] if len(makers) == 1 else Ensemble(makers)
     content = {

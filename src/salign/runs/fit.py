@@ -114,7 +114,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     for named in named_runs(recipe):
         Run.open(named)
     device = choose_device(recipe.train.device)
-    rows = prepare(recipe.data, progress=progress)
+    rows = prepare(recipe.data, device=recipe.train.device, progress=progress)
     check_inputs(run, rows)
     kind = TASKS[recipe.task]
     data = kind.rows(recipe, rows, say)

@@ -49,7 +49,7 @@ class Run(RunFolder):
     @cached_property
     def prepared(self) -> Prepared:
         """Its datasets, made from the recipe; the files are not checked again, and rows left out stay left out."""
-        data = prepare(self.recipe.data, left_out=self._left_out())
+        data = prepare(self.recipe.data, left_out=self._left_out(), device=self.recipe.train.device)
         return TASKS[self.recipe.task].rows(self.recipe, data, lambda _: None)
 
     @cached_property
@@ -65,7 +65,8 @@ class Run(RunFolder):
         Raises:
             SalignError: the manifest is gone, or is no longer that of the run.
         """
-        return reduced(without(training_rows(self.recipe.data), self._left_out()), self.recipe.data)
+        rows = without(training_rows(self.recipe.data), self._left_out())
+        return reduced(rows, self.recipe.data, device=self.recipe.train.device)
 
     def data(self, name: str) -> SaliencyDataset:
         """The images of `train`, `val` or a test set, as the run read them: those of `train` change at random.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,14 +19,18 @@ from torch import Tensor, nn
 
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
-from salign.files import replacing
+from salign.files import LEFTOVERS, replacing
 from salign.models import Classifier
 from salign.models.heads import head_parts
 from salign.readers import known_digest
 from salign.types import Batch, Output
 
+MOST_CACHED = 20 * 10**9
+"""Bytes of features that a folder holds; a single file may have more."""
 _BATCH = 32
 """Images per forward pass; it decides the speed, not the result."""
+_DAY = 24 * 60 * 60
+"""Seconds."""
 
 
 class HeadOnly(nn.Module):
@@ -97,7 +105,8 @@ def cached(
     """The dataset with features instead of images, taken from `folder` or computed into it.
 
     A file of features is found by its content: the weights of the body, the size of the images, and the bytes of every
-    image. It may be deleted at any time. No more than a batch is held in memory.
+    image. It may be deleted at any time. No more than a batch is held in memory. The folder holds `MOST_CACHED` bytes:
+    where a new file would make it more, those that were used longest ago are deleted first.
 
     Args:
         classifier: its body does not learn; the features are those of evaluation mode, in float32.
@@ -112,12 +121,16 @@ def cached(
     if maps:
         file = tempfile.TemporaryFile(dir=_made(folder))  # noqa: SIM115 - it lives as long as the array
         saliency = np.memmap(file, np.float32, "w+", shape=(len(dataset), 1, *classifier.image_size))
-    if not path.exists():
+    if path.exists():
+        os.utime(path)  # it is used now
+        if saliency is not None:
+            for batch in predict_loader(dataset, _BATCH, workers):
+                saliency[batch.index.numpy()] = batch.saliency.numpy()
+    else:
+        backbone = classifier.backbone
+        _make_room(folder, 4 * len(dataset) * backbone.channels * math.prod(backbone.grid))
         with replacing(path) as partial:
             _compute(classifier, dataset, partial, saliency, device, workers)
-    elif saliency is not None:
-        for batch in predict_loader(dataset, _BATCH, workers):
-            saliency[batch.index.numpy()] = batch.saliency.numpy()
     return FeatureDataset(dataset, np.load(path, mmap_mode="r"), saliency)
 
 
@@ -140,6 +153,24 @@ def _compute(
                 saliency[rows] = batch.saliency.numpy()
     features.flush()
     classifier.train(training)
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    """Delete the files that were used longest ago until `needed` bytes more are at most `MOST_CACHED`.
+
+    A process that has one of them open goes on reading it. What a killed process left half-written goes after a day.
+    """
+    for partial in folder.glob(LEFTOVERS):
+        if time.time() - partial.stat().st_mtime > _DAY:
+            partial.unlink(missing_ok=True)
+    files = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+    room = MOST_CACHED - needed - sum(file.stat().st_size for file in files)
+    for file in files:
+        if room >= 0:
+            return
+        room += file.stat().st_size
+        with suppress(OSError):  # Windows keeps what another process has open
+            file.unlink()
 
 
 def _content(classifier: Classifier, dataset: SaliencyDataset) -> str:

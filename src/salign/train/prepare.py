@@ -53,7 +53,9 @@ class Prepared:
         return {"val": self.val, **self.tests}
 
 
-def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progress: bool = False) -> Prepared:
+def prepare(
+    data: DataRecipe, *, left_out: Sequence[Fault] | None = None, device: str = "auto", progress: bool = False
+) -> Prepared:
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
@@ -63,6 +65,7 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
     Args:
         data: the section of the recipe.
         left_out: the faults of the rows that a finished run left out; nothing is looked for again then.
+        device: where a machine draws maps; `train.device` of the recipe.
         progress: show a bar.
 
     Raises:
@@ -95,7 +98,7 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
     prepared = Prepared(
         classes=classes,
         positive=positive,
-        train=_training_set(trained, classes, data, progress),
+        train=_training_set(trained, classes, data, device, progress),
         val=SaliencyDataset(val, classes, plain),
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(left_out),
@@ -119,10 +122,10 @@ def prepare(data: DataRecipe, *, left_out: Sequence[Fault] | None = None, progre
 
 
 def _training_set(
-    rows: Manifest, classes: tuple[str, ...], data: DataRecipe, progress: bool = False
+    rows: Manifest, classes: tuple[str, ...], data: DataRecipe, device: str, progress: bool
 ) -> SaliencyDataset:
     """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
-    (_, control), rows = find_control(data.maps), reduced(rows, data, progress=progress)
+    (_, control), rows = find_control(data.maps), reduced(rows, data, device=device, progress=progress)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
     dataset = SaliencyDataset(
@@ -157,7 +160,7 @@ def training_rows(data: DataRecipe) -> Manifest:
     return read_manifest(data).select(data.train, data.classes).with_maps(data.map_column)
 
 
-def reduced(rows: Manifest, data: DataRecipe, *, progress: bool = False) -> Manifest:
+def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
     """Take the training rows that `limit` leaves, with the maps that `annotated` leaves and those that a machine draws.
 
     Raises:
@@ -171,8 +174,8 @@ def reduced(rows: Manifest, data: DataRecipe, *, progress: bool = False) -> Mani
         rows = keep_maps(rows, data.annotated, data.seed)
     if data.drawn is not None:
         runs = [data.drawn.by] if isinstance(data.drawn.by, str) else data.drawn.by
-        options = data.drawn.model_dump(exclude={"by"})
-        rows = with_drawn_maps(rows, [Path(run) for run in runs], **options, seed=data.seed, progress=progress)
+        options = data.drawn.model_dump(exclude={"by"}) | {"seed": data.seed, "device": device}
+        rows = with_drawn_maps(rows, [Path(run) for run in runs], **options, progress=progress)
     return rows
 
 

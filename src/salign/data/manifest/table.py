@@ -95,6 +95,8 @@ class Manifest:
     """Name for messages, e.g. `manifest.csv`."""
     multi_label: bool = False
     """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
+    file: Path | None = None
+    """The file that it was read from; None of one made by code."""
 
     @classmethod
     def read(
@@ -134,7 +136,7 @@ class Manifest:
         path = Path(path)
         table, faults = read_table(path)
         top = root_of(path) if root is None else Path(root).resolve()
-        return cls(_completed(table, top), top, path.name, multi_label), [Fault(*fault) for fault in faults]
+        return cls(_completed(table, top), top, path.name, multi_label, path), [Fault(*fault) for fault in faults]
 
     @classmethod
     def of(

@@ -153,3 +153,16 @@ def test_no_name_is_a_bare_participle_or_a_filler() -> None:
     paths = {path.relative_to(SOURCE).as_posix(): path for path in sorted(SOURCE.rglob("*.py"))}
     fillers = {name: PARTICIPLES & set(names_bound(ast.parse(path.read_text()))) for name, path in paths.items()}
     assert {name: words for name, words in fillers.items() if words} == KEYS_OF_FILES
+
+
+def test_every_help_text_of_the_command_line_is_a_sentence() -> None:
+    texts = [
+        keyword.value.value
+        for path in sorted((SOURCE / "cli").glob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg == "help" and isinstance(keyword.value, ast.Constant)
+    ]
+    assert len(texts) > 150
+    assert [text for text in texts if not str(text).endswith(".") or str(text).split()[0] in OPENINGS] == []

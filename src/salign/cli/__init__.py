@@ -31,7 +31,7 @@ from salign.errors import SalignError
 
 app = typer.Typer(
     name="salign",
-    help="Train image classifiers to look where people look. Start with: salign demo",
+    help="Train image classifiers to look where people look. Start with `salign init FOLDER`, or with `salign demo`.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -81,7 +81,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and stop.")
     ] = False,
 ) -> None:
     pass

@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 def analyse(
     runs: RunsArgument,
     sets: Annotated[
-        list[str] | None, typer.Option(help="Set to analyse, val or a test set; may be repeated; default: all.")
+        list[str] | None,
+        typer.Option(help=("Analyse this set (val or a test set). Repeat for several; without it all are analysed.")),
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="How many images of a set, drawn at random with the seed.")] = 200,
-    of: Annotated[str, typer.Option(help="Whose map: that of the predicted or of the true class.")] = "predicted",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw and of the replacements.")] = 0,
+    images: Annotated[
+        int, typer.Option(min=1, help="Analyse so many images of each set, drawn at random with the seed.")
+    ] = 200,
+    of: Annotated[str, typer.Option(help="Take the map of the predicted or of the true class.")] = "predicted",
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help=("Seed of the drawn images and of what replaces a region; the same seed gives the same figures."),
+        ),
+    ] = 0,
 ) -> None:
     """Measure where runs look (their maps against people's) and what they use (answers without the human region).
 

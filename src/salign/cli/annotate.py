@@ -16,49 +16,79 @@ if TYPE_CHECKING:
 
 
 def annotate(
-    folder: Annotated[Path, typer.Argument(help="Folder of images, perhaps with a manifest.csv and an annotate.yaml.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of images; a manifest.csv and an annotate.yaml in it are used.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study: database, settings, secret (default: FOLDER/annotations)")
+        Path | None,
+        typer.Option(
+            help=("The study goes into this folder: database, settings, secret (default: FOLDER/annotations).")
+        ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML of the study; see docs/annotate-server.md")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of the study, as YAML; docs/annotate-server.md lists the keys.")
+    ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", help="An answer; repeat (else the labels of the manifest)")
+        list[str] | None,
+        typer.Option(
+            "--class", help="An answer that people choose from; repeat (default: the labels of the manifest)."
+        ),
     ] = None,
-    question: Annotated[str | None, typer.Option(help="Asked of every image")] = None,
-    mode: Annotated[str | None, typer.Option(help="single, pair, review or assisted")] = None,
+    question: Annotated[str | None, typer.Option(help="This question is shown with every image.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "People do this: single (answer one image), pair (choose one of two), review (judge "
+                "maps) or assisted (with help)."
+            )
+        ),
+    ] = None,
     unmarked: Annotated[
-        bool | None, typer.Option("--unmarked/--all", help="Ask only about images without a map in the manifest")
+        bool | None, typer.Option("--unmarked/--all", help="Ask only about images that have no map in the manifest.")
     ] = None,
-    annotators_per_image: Annotated[int | None, typer.Option(help="People who see an image (default: 1)")] = None,
+    annotators_per_image: Annotated[
+        int | None, typer.Option(help="So many people see each image (default: 1).")
+    ] = None,
     enough: Annotated[
         float | None,
-        typer.Option(help="Mode review: mean IoU of drafts with what became of them at which people may stop"),
+        typer.Option(help="Mode review: people may stop once drafts and accepted maps have this mean IoU."),
     ] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Which images, with labels and splits (default: FOLDER/manifest.csv, else all images)"),
+        typer.Option(
+            help=("The images, with labels and splits (default: FOLDER/manifest.csv, else all images of the folder).")
+        ),
     ] = None,
     db: Annotated[
-        str | None, typer.Option(help="Database, e.g. postgresql://USER@HOST/NAME (default: SQLite in --out)")
+        str | None,
+        typer.Option(
+            help=("Keep the answers in this database, e.g. postgresql://USER@HOST/NAME (default: SQLite in --out).")
+        ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; any but this machine's own needs links")
+        str,
+        typer.Option(
+            help=("The server listens at this address; everybody needs a link unless it is this machine's own.")
+        ),
     ] = "127.0.0.1",
     folders: Annotated[
         str | None,
-        typer.Option(help="What the folders of images say: split/class, class, split or none (default: found out)"),
+        typer.Option(help="The folders above the images name split/class, class, split or none; salign looks itself."),
     ] = None,
     public: Annotated[
         str | None,
-        typer.Option(help="Behind a proxy: the address people open, e.g. https://NAME; with links"),
+        typer.Option(help="Behind a proxy: people open this address, e.g. https://NAME, each with a link."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one")] = 8765,
-    annotator: Annotated[list[str] | None, typer.Option(help="Name of an annotator who gets a link; repeat")] = None,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser")] = True,
-    export: Annotated[Path | None, typer.Option(help="Export manifest and maps to this folder, and stop")] = None,
+    port: Annotated[int, typer.Option(help="The server listens at this port; 0 takes a free one.")] = 8765,
+    annotator: Annotated[
+        list[str] | None, typer.Option(help="Print a link for the annotator of this name; repeat.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser, or do not.")] = True,
+    export: Annotated[Path | None, typer.Option(help="Export manifest and maps into this folder, and stop.")] = None,
     into: Annotated[
         Path | None,
-        typer.Option(help="With --export: write this manifest with what was annotated in place of its own rows"),
+        typer.Option(help=("With --export: write this manifest anew; images that were annotated get their new rows.")),
     ] = None,
 ) -> None:
     """Let people answer a question on images and mark what supports the answer, in a browser.

@@ -12,24 +12,32 @@ from salign.limits import LARGEST_BATCH
 
 
 def autoannotate(
-    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; its maps are kept, empty cells filled.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="manifest.csv or .parquet. Its maps stay; images without a map get one.")
+    ],
     runs: RunsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="New folder for the maps, inside of the manifest's root (default: ROOT/machine)")
+        Path | None,
+        typer.Option(help=("The maps go into this new folder, inside of the manifest's root (default: ROOT/machine).")),
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--split", help="Mark the images of this split only; repeat (default: train)")
+        list[str] | None, typer.Option("--split", help="Mark the images of this split only; repeat (default: train).")
     ] = None,
-    method: Annotated[str, typer.Option(help="How a classifier says where: cam, grad_cam or rise.")] = "cam",
+    method: Annotated[str, typer.Option(help="Method that makes maps of a classifier: cam, grad_cam or rise.")] = "cam",
     of: Annotated[
-        str, typer.Option(help="Whose map of a classifier: that of the true or the predicted class.")
+        str, typer.Option(help="With a classifier, take the map of the true or of the predicted class.")
     ] = "true",
-    masks: Annotated[int, typer.Option(min=1, help="Masks of rise.")] = 1000,
+    masks: Annotated[int, typer.Option(min=1, help="RISE tries so many random masks for each image.")] = 1000,
     below: Annotated[
-        float, typer.Option(min=0, max=1, help="Less sure maps are kept apart, as drafts for people.")
+        float, typer.Option(min=0, max=1, help="Maps with less confidence (0 to 1) become drafts for people to review.")
     ] = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 16,
-    root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=LARGEST_BATCH, help="The network takes so many images at a time; fewer need less memory."
+        ),
+    ] = 16,
+    root: Annotated[Path | None, typer.Option(help="The manifest's paths are relative to this folder.")] = None,
 ) -> None:
     """Let a machine mark the images that have no human map.
 

@@ -12,11 +12,19 @@ from salign.limits import LARGEST_BATCH, LONGEST_SIDE
 
 
 def benchmark(
-    backbone: Annotated[str, typer.Argument(help="Any timm network.")] = "tf_efficientnet_lite0",
-    image_size: Annotated[int, typer.Option(min=32, max=LONGEST_SIDE, help="Side of the images in pixels.")] = 224,
-    batch_size: Annotated[int, typer.Option(min=2, max=LARGEST_BATCH, help="Images per step.")] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed steps per cell; the median is shown.")] = 5,
-    output: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+    backbone: Annotated[
+        str, typer.Argument(help="Name of a network of timm, e.g. resnet50.")
+    ] = "tf_efficientnet_lite0",
+    image_size: Annotated[
+        int, typer.Option(min=32, max=LONGEST_SIDE, help="Side of the square images, in pixels.")
+    ] = 224,
+    batch_size: Annotated[
+        int, typer.Option(min=2, max=LARGEST_BATCH, help="A training step takes so many images.")
+    ] = 16,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Each cell of the table is the median of so many timed steps.")
+    ] = 5,
+    output: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file, as JSON.")] = None,
 ) -> None:
     """Measure on this machine what a training step costs with every loss and number format."""
     import torch

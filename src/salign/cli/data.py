@@ -19,30 +19,38 @@ app = typer.Typer(
 )
 
 Root = Annotated[
-    Path | None, typer.Option(help="Folder that the paths in the manifest are relative to (default: its own folder)")
+    Path | None, typer.Option(help="The manifest's paths are relative to this folder (default: its own folder).")
 ]
 
 
 @app.command("check")
 def check_manifest(
-    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet (made by `salign data import`)")],
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; `salign data import` makes one.")],
     root: Root = None,
     html: Annotated[
-        Path | None, typer.Option(help="Where the page of pictures goes (default: MANIFEST-check.html)")
+        Path | None, typer.Option(help="Write the page of pictures to this file (default: MANIFEST-check.html).")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Read headers only: no damage, blank map or duplicate is found")
+        bool,
+        typer.Option(
+            "--quick", help=("Read only the headers of files: fast, but damage, blank maps and duplicates stay unseen.")
+        ),
     ] = False,
     multi_label: Annotated[
         bool,
-        typer.Option("--multi-label", help="Images may have several labels, or none; each set is counted as a class"),
+        typer.Option(
+            "--multi-label", help="Images may have several labels, or none; each set of labels is counted as a class."
+        ),
     ] = False,
     without_duplicates: Annotated[
-        Path | None, typer.Option(help="Write a manifest with one row of each picture: see below which")
+        Path | None,
+        typer.Option(help="Write a manifest that has each picture once; the text above says which copy stays."),
     ] = None,
     near: Annotated[
         bool,
-        typer.Option("--near", help="With --without-duplicates: of nearly equal pictures, too; look at them first"),
+        typer.Option(
+            "--near", help="With --without-duplicates: leave out nearly equal pictures, too. Look at them first."
+        ),
     ] = False,
 ) -> None:
     """Look at every image and map before training does.
@@ -92,35 +100,42 @@ def check_manifest(
 
 @app.command("split")
 def split_manifest(
-    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; rows may have no split, or no column")],
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet; rows may have no split yet.")],
     shares: Annotated[
-        str, typer.Option(help="Shares of train/val/test, or with names: train=0.8/val=0.2")
+        str, typer.Option(help="Shares of train/val/test, e.g. 70/15/15; or with names, e.g. train=0.8/val=0.2.")
     ] = "0.7/0.15/0.15",
     group: Annotated[
         list[str] | None,
-        typer.Option(help="Rows with the same cell in this column stay in one split, e.g. patient; repeat"),
+        typer.Option(help="Rows that agree in this column, e.g. patient, stay in one split; repeat."),
     ] = None,
     move: Annotated[
         list[str] | None,
-        typer.Option(help="Divide the rows of this split anew, too; without it no row with a split moves. Repeat"),
+        typer.Option(help="Divide the rows of this split anew; other rows that have a split never move. Repeat."),
     ] = None,
     duplicates: Annotated[
         bool,
-        typer.Option("--duplicates/--no-duplicates", help="Keep equal and nearly equal pictures in one split, or not"),
+        typer.Option(
+            "--duplicates/--no-duplicates", help="Keep equal and nearly equal pictures in one split, or do not."
+        ),
     ] = True,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw; the same seed gives the same splits")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the draw; the same seed gives the same splits.")
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="The new manifest (default: the same file if no row has a split yet, else MANIFEST-split)"),
+        typer.Option(
+            help=(
+                "Write the new manifest here (default: the same file if no row has a split yet, else MANIFEST-split)."
+            )
+        ),
     ] = None,
     root: Root = None,
     multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="Images may have several labels, or none; each label is divided alike")
+        bool,
+        typer.Option("--multi-label", help="Images may have several labels, or none; each label is divided alike."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file --out that is there")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the table, and write nothing")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file --out if it exists.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the table, and write nothing.")] = False,
 ) -> None:
     """Give images a split: every class by the same shares, and what belongs together in one split.
 
@@ -209,20 +224,23 @@ def _write_without(report: Report, whole: Manifest, source: Path, target: Path, 
 
 @app.command("plant")
 def plant(
-    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet of the set to copy")],
-    out: Annotated[Path, typer.Argument(help="New folder for the copy")],
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet of the set to copy.")],
+    out: Annotated[Path, typer.Argument(help="The copy goes into this new folder.")],
     correlation: Annotated[
         list[str],
         typer.Option(
-            "--correlation", "-c", help="SPLIT=C for each split: 1 = the mark always names the class, 0 = never; repeat"
+            "--correlation",
+            "-c",
+            help=("SPLIT=C for each split: with 1 the mark always names the class, with 0 never; repeat."),
         ),
     ],
     kind: Annotated[
-        str, typer.Option(help="patch (coloured shape), text (short tag) or border (coloured strip)")
+        str,
+        typer.Option(help=("The mark is a patch (coloured shape), a text (short tag) or a border (coloured strip).")),
     ] = "patch",
-    size: Annotated[float, typer.Option(help="Side of the mark as a share of the image's shorter side")] = 0.1,
+    size: Annotated[float, typer.Option(help="Side of the mark, as a share of the image's shorter side.")] = 0.1,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of all choices; the same seed gives the same files")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all choices; the same seed gives the same files.")
     ] = 0,
     root: Root = None,
 ) -> None:
@@ -257,30 +275,44 @@ def plant(
 
 @app.command("import")
 def import_set(
-    source: Annotated[str, typer.Argument(help="Layout: folder, csv or cvrl")],
-    path: Annotated[Path, typer.Argument(help="folder: the images; csv: the table; cvrl: the CSV split,Class,path")],
-    images: Annotated[Path | None, typer.Option(help="csv, cvrl: folder that the paths are relative to")] = None,
+    source: Annotated[str, typer.Argument(help="Layout of the set: folder, csv or cvrl.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help=("folder: the folder of images. csv: the table. cvrl: the file with lines split,Class,path.")
+        ),
+    ],
+    images: Annotated[Path | None, typer.Option(help="csv, cvrl: the paths are relative to this folder.")] = None,
     maps: Annotated[
-        Path | None, typer.Option(help="folder, cvrl: folder of the human maps, named like the images")
+        Path | None, typer.Option(help="folder, cvrl: the human maps lie in this folder, named like the images.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="csv: OURS=THEIRS, e.g. label=class or saliency=mask; repeat")
+        list[str] | None,
+        typer.Option(
+            help=("csv: the table calls our column THEIRS; OURS=THEIRS, e.g. label=class or saliency=mask; repeat.")
+        ),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="csv: images may have several labels: a column of 1 and 0 for one; repeat")
+        list[str] | None,
+        typer.Option(
+            help=("csv: images may have several labels, and this column says 1 or 0 for one of them; repeat.")
+        ),
     ] = None,
     separator: Annotated[
-        str | None, typer.Option(help="csv: images may have several labels: what joins them in a cell, e.g. '|'")
+        str | None, typer.Option(help="csv: images may have several labels, which this joins in a cell, e.g. '|'.")
     ] = None,
     no_label: Annotated[
-        str | None, typer.Option(help="csv: with --separator, the cell of an image that has none, e.g. 'No Finding'")
+        str | None, typer.Option(help="csv: with --separator, a cell that says this has no label, e.g. 'No Finding'.")
     ] = None,
     rename: Annotated[
-        list[str] | None, typer.Option(help="cvrl: THEIRS=OURS for a split (default: test=val); repeat")
+        list[str] | None, typer.Option(help="cvrl: THEIRS=OURS gives a split another name (default: test=val); repeat.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="folder, csv: name of the only split, if there are none")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="folder, csv: name of the only split, where the set has none.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where the manifest goes (default: manifest.csv above images and maps)")
+        Path | None,
+        typer.Option(help="Write the manifest here (default: manifest.csv in the folder above images and maps)."),
     ] = None,
 ) -> None:
     """Describe an existing set in a manifest; no image is copied or changed.
@@ -317,11 +349,11 @@ def import_set(
 
 @app.command("targets")
 def targets(
-    answers: Annotated[Path, typer.Argument(help="Table with a row per answer: annotations.csv of an export")],
-    out: Annotated[Path, typer.Argument(help="Where the soft targets go, .csv or .parquet")],
+    answers: Annotated[Path, typer.Argument(help="Table with a row per answer, such as annotations.csv of an export.")],
+    out: Annotated[Path, typer.Argument(help="Write the soft targets to this .csv or .parquet.")],
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", help="A class; all of them, again and again, where nobody may have chosen some"),
+        typer.Option("--class", help="Name of a class. Repeat for all of them where nobody may have chosen some."),
     ] = None,
 ) -> None:
     """Make soft targets of the answers of people who disagree, for `data.targets` of a recipe.
@@ -345,13 +377,16 @@ def targets(
 
 @app.command("decoy")
 def decoy(
-    folder: Annotated[Path, typer.Argument(help="Where the set goes")],
-    train: Annotated[int, typer.Option(help="Training images")] = 1500,
-    val: Annotated[int, typer.Option(help="Validation images")] = 300,
-    test: Annotated[int, typer.Option(help="Images in each of the two test splits")] = 600,
-    size: Annotated[int, typer.Option(help="Side of the images in pixels")] = 64,
+    folder: Annotated[Path, typer.Argument(help="The set goes into this folder.")],
+    train: Annotated[int, typer.Option(help="Number of training images.")] = 1500,
+    val: Annotated[int, typer.Option(help="Number of validation images.")] = 300,
+    test: Annotated[int, typer.Option(help="Number of images in each of the two test splits.")] = 600,
+    size: Annotated[int, typer.Option(help="Side of the square images, in pixels.")] = 64,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of everything drawn; the same seed gives the same files")
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Seed of everything that is drawn; the same seed gives the same files."
+        ),
     ] = 0,
 ) -> None:
     """Write the embedded example: real handwritten digits beside a coloured decoy that gives the answer away.

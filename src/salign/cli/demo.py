@@ -9,9 +9,9 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the images, the study and its report.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option(min=1, help="Independent runs of each arm.")] = 4,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = 12,
+    out: Annotated[Path, typer.Option(help="Images, study and report go into this folder.")] = Path("demo"),
+    seeds: Annotated[int, typer.Option(min=1, help="Each arm is trained so many times, with other seeds.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Each run sees the training images so many times.")] = 12,
 ) -> None:
     """Train with and without human saliency on real digits beside a coloured decoy, and report what was seen.
 

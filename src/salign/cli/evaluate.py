@@ -13,17 +13,26 @@ from salign.limits import LARGEST_SEED
 def evaluate(
     run: RunArgument,
     group: Annotated[
-        list[str] | None, typer.Option(help="Manifest column to report on by value; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Also report figures for each value of this column of the manifest; repeat."),
     ] = None,
     threshold: Annotated[
-        str, typer.Option(help="Rule that fixes the threshold on validation: eer, apcer1, apcer5, ...")
+        str,
+        typer.Option(
+            help=(
+                "Rule that fixes the threshold on validation: eer (equal error rates), or apcer1, "
+                "apcer5, ... (APCER of 1 %, 5 %, ...)."
+            )
+        ),
     ] = "eer",
     species: Annotated[
-        str | None, typer.Option(help="Column with the kind of attack; APCER is the worst kind's.")
+        str | None, typer.Option(help="Column with the kind of attack; APCER is then that of the worst kind.")
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the bootstrap.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(help="Intervals come from so many bootstrap resamples; 0 shows none.")
+    ] = 1000,
+    confidence: Annotated[float, typer.Option(help="Confidence level of the intervals, e.g. 0.95.")] = 0.95,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Recompute the figures of a run from its saved predictions, for instance by group or at another threshold.
 

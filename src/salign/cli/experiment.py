@@ -11,32 +11,44 @@ from salign.limits import MOST_WORKERS
 
 
 def experiment(
-    study: Annotated[Path, typer.Argument(help="YAML study; see recipes/studies and docs/experiments.md.")],
+    study: Annotated[
+        Path,
+        typer.Argument(
+            help=("The study, as YAML; recipes/studies has some, and docs/experiments.md explains the keys.")
+        ),
+    ],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. metric=accuracy.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the YAML, e.g. metric=accuracy; repeat."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that the study's folder goes into.")] = Path("studies"),
+    out: Annotated[Path, typer.Option(help="The study's own folder is made in this folder.")] = Path("studies"),
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_WORKERS, help="Runs at a time on this machine (default: one per GPU, or per CPU)."
+            min=1,
+            max=MOST_WORKERS,
+            help="So many runs train at a time on this machine (default: one per GPU, or per CPU).",
         ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_WORKERS, help="CPU threads of each run on this machine (default: an equal share)."
+            min=1, max=MOST_WORKERS, help="Each run on this machine has so many CPU threads (default: an equal share)."
         ),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="Run on this Ray cluster instead; `auto` = the one this machine is part of.")
+        str | None,
+        typer.Option(help="Run on this Ray cluster instead; `auto` means the one that this machine belongs to."),
     ] = None,
-    cpus: Annotated[float, typer.Option(help="Ray: CPUs a run takes.")] = 1,
+    cpus: Annotated[float, typer.Option(help="Ray: each run takes so many CPUs.")] = 1,
     gpus: Annotated[
-        float | None, typer.Option(help="Ray: GPUs a run takes; fractions share one (default: 1 if there are any).")
+        float | None,
+        typer.Option(
+            help=("Ray: each run takes so many GPUs; with fractions runs share one (default: 1 if there are any).")
+        ),
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Only say what is done and what is left.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Only say which runs are done and which are left.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Run a study: many arms, seeds and controls with the same data and budget.
 

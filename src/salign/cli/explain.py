@@ -13,12 +13,12 @@ from salign.limits import LARGEST_SEED
 def explain(
     run: RunArgument,
     split: Annotated[
-        str | None, typer.Option("--set", help="Which set: val or a test set; default: the first test set.")
+        str | None, typer.Option("--set", help="Show this set, val or a test set (default: the first test set).")
     ] = None,
-    method: Annotated[str, typer.Option(help="cam, grad_cam or rise.")] = "cam",
-    images: Annotated[int, typer.Option(min=1, help="How many images, drawn at random with the seed.")] = 48,
-    of: Annotated[str, typer.Option(help="Evidence for which class: predicted or true.")] = "predicted",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the draw, and of the masks of rise.")] = 0,
+    method: Annotated[str, typer.Option(help="Method of the maps: cam, grad_cam or rise.")] = "cam",
+    images: Annotated[int, typer.Option(min=1, help="Show so many images, drawn at random with the seed.")] = 48,
+    of: Annotated[str, typer.Option(help="Show the evidence for the predicted or for the true class.")] = "predicted",
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the draw, and of the masks of rise.")] = 0,
 ) -> None:
     """Make a page of pictures: image, human map, model map, true and predicted class.
 

@@ -34,78 +34,128 @@ def formats() -> None:
 
 @app.command("import")
 def import_maps(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="See `salign maps formats`")],
-    path: Annotated[Path, typer.Argument(help="What the tool wrote: a file, or a folder of files")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images (default: that of --manifest)")] = None,
+    name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="Name of the format; `salign maps formats` lists them.")
+    ],
+    path: Annotated[Path, typer.Argument(help="The file that the tool wrote, or a folder of files.")],
+    images: Annotated[
+        Path | None, typer.Option(help="The images lie in this folder (default: that of --manifest).")
+    ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Merge into this manifest: its rows, classes and splits stay")
+        Path | None, typer.Option(help="Merge the maps into this manifest; its rows, classes and splits stay.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the maps (default: the one above the images, or that of --manifest)")
+        Path | None,
+        typer.Option(help=("The maps go into this folder (default: the one above the images, or that of --manifest).")),
     ] = None,
     labels: Annotated[
         list[str] | None,
-        typer.Option(help="THEIRS=OURS for a label, THEIRS= to leave its marks out; all others are faults. Repeat"),
+        typer.Option(
+            help=(
+                "THEIRS=OURS renames a tool's label, and THEIRS= leaves its marks out; any other "
+                "label is then a fault. Repeat."
+            )
+        ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Class of images for which no label says it")] = None,
+    label: Annotated[str | None, typer.Option(help="Images whose labels name no class get this class.")] = None,
     classes_from: Annotated[
         str | None,
         typer.Option(
-            help="annotations (their labels are the classes) or folders (IMAGES/SPLIT/CLASS/image); default: folders, "
-            "where images lie in such or in IMAGES/CLASS/image"
+            help=(
+                "Where classes come from: annotations (their labels) or folders "
+                "(IMAGES/SPLIT/CLASS/image or IMAGES/CLASS/image). By default salign takes the "
+                "folders if there are such."
+            )
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Name of the only split (default: train; with folders, those above the classes)")
+        str | None, typer.Option(help="Name of the only split (default: train, or the folders above the classes).")
     ] = None,
     annotators: Annotated[
-        str, typer.Option(help="Several people's maps: union, mean, majority, staple, weighted, or each in a row")
+        str,
+        typer.Option(
+            help=(
+                "Several people's maps of an image become one by union, mean, majority, staple, "
+                "weighted, or each stays in a row of its own."
+            )
+        ),
     ] = "union",
-    annotator: Annotated[str | None, typer.Option(help="Who marked, where the tool does not say")] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Name of the annotator, where the tool does not say it.")
+    ] = None,
     sigma: Annotated[
-        float | None, typer.Option(help="Fixations: sigma of the Gaussian, in pixels as x and y are")
+        float | None, typer.Option(help="fixations: standard deviation of the Gaussian, in the pixels of x and y.")
     ] = None,
     empty: Annotated[
-        str, typer.Option(help="Images listed without marks: blank (looked, marked nothing) or missing (no map)")
+        str,
+        typer.Option(
+            help=(
+                "An image that is listed without marks is blank (somebody looked and marked nothing) "
+                "or missing (it has no map)."
+            )
+        ),
     ] = "blank",
     width: Annotated[
-        float | None, typer.Option(help="Thickness of lines and diameter of points in pixels (they have no area)")
+        float | None,
+        typer.Option(
+            help=("Lines have this thickness and points this diameter, in pixels; they have no area of their own.")
+        ),
     ] = None,
     attribute: Annotated[
         str | None,
-        typer.Option(help="via: the attribute that is the label; label-studio: the choices that are the class"),
+        typer.Option(help="via: this attribute is the label. label-studio: these choices are the class."),
     ] = None,
-    classes: Annotated[Path | None, typer.Option(help="yolo: file with the names of the classes")] = None,
+    classes: Annotated[Path | None, typer.Option(help="yolo: this file has the names of the classes.")] = None,
     image_key: Annotated[
         str | None,
-        typer.Option(help="label-studio: key of the image in a task's data; fixations: the image, of a table of one"),
+        typer.Option(
+            help=(
+                "label-studio: key of the image in a task's data. fixations: name of the image, where "
+                "the table is of one image."
+            )
+        ),
     ] = None,
-    column: Annotated[list[str] | None, typer.Option(help="fixations: OURS=THEIRS, e.g. x=FPOGX; repeat")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="fixations: the table calls our column THEIRS; OURS=THEIRS, e.g. x=FPOGX; repeat."),
+    ] = None,
     gaze: Annotated[
         list[str] | None,
-        typer.Option(help="fixations: KEY=VALUE, e.g. position=screen, screen=800x600, sigma_degrees=1; repeat"),
+        typer.Option(
+            help=(
+                "fixations: KEY=VALUE says how gaze was measured, e.g. position=screen, "
+                "screen=800x600, sigma_degrees=1; repeat."
+            )
+        ),
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(help="masks, arrays: what a path says, e.g. {annotator}/{image} or {image}_mask"),
+        typer.Option(help="masks, arrays: pattern of the paths, e.g. {annotator}/{image} or {image}_mask."),
     ] = None,
     values: Annotated[
-        str | None, typer.Option(help="masks: grey (default; the full range is 0..1) or nonzero (all but black)")
+        str | None,
+        typer.Option(
+            help=("masks: grey (the full range is 0 to 1; the default) or nonzero (every pixel but black is marked).")
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="masks: a pixel is marked that has at least this share of the full range (above 0, up to 1)"),
+        typer.Option(
+            help=("masks: a pixel is marked if it has at least this share of the full range (above 0, up to 1).")
+        ),
     ] = None,
-    ids: Annotated[Path | None, typer.Option(help="arrays: file with an id per line, for a stack in a .npy")] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="arrays: this file has an id per line, for a stack of maps in a .npy.")
+    ] = None,
     scale: Annotated[
-        bool, typer.Option("--scale", help="arrays: divide each map by its maximum (densities, counts)")
+        bool, typer.Option("--scale", help="arrays: divide each map by its maximum, for densities and counts.")
     ] = False,
     leave_out: Annotated[
-        bool, typer.Option("--leave-out", help="Leave out what is faulty, instead of refusing everything")
+        bool, typer.Option("--leave-out", help="Leave out what is faulty instead of refusing everything.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a manifest that is there")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the manifest if it exists.")] = False,
     by_name: Annotated[
-        bool, typer.Option("--by-name", help="Match images by name alone, whatever folders the tool says")
+        bool, typer.Option("--by-name", help="Match images by name alone, whatever folders the tool names.")
     ] = False,
 ) -> None:
     """Make 16-bit maps and a manifest of what people marked in another tool.
@@ -178,14 +228,15 @@ def import_maps(
 
 @app.command("export")
 def export_maps(
-    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet")],
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="labelme, coco, cvat or yolo")],
-    out: Annotated[Path, typer.Argument(help="coco, cvat: the file; labelme, yolo: the folder")],
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet.")],
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="Format to write: labelme, coco, cvat or yolo.")],
+    out: Annotated[Path, typer.Argument(help="coco, cvat: write this file. labelme, yolo: write into this folder.")],
     shapes: Annotated[
-        Path | None, typer.Option(help="File of the shapes behind the maps (default: shapes.json beside the manifest)")
+        Path | None,
+        typer.Option(help="This file has the shapes behind the maps (default: shapes.json beside the manifest)."),
     ] = None,
-    column: Annotated[str, typer.Option(help="Column of the manifest with the maps to export")] = "saliency",
-    root: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to")] = None,
+    column: Annotated[str, typer.Option(help="Export the maps of this column of the manifest.")] = "saliency",
+    root: Annotated[Path | None, typer.Option(help="The manifest's paths are relative to this folder.")] = None,
 ) -> None:
     """Write the maps of a manifest as another tool's annotations.
 

@@ -10,35 +10,53 @@ import typer
 if TYPE_CHECKING:
     from salign.data.manifest import Manifest
 
-Given = Annotated[Path, typer.Argument(help="manifest.csv or .parquet")]
-Out = Annotated[Path | None, typer.Option(help="The new manifest; its maps go into a folder of its name beside it")]
-Root = Annotated[
-    Path | None, typer.Option(help="Folder that the manifest's paths are relative to (default: its own folder)")
+Given = Annotated[Path, typer.Argument(help="manifest.csv or .parquet.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Write the new manifest here; its maps go into a folder of its name beside it.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what was written before")]
+Root = Annotated[
+    Path | None, typer.Option(help="The manifest's paths are relative to this folder (default: its own folder).")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier call wrote.")]
 
 
 def aggregate(
     manifest: Given,
-    method: Annotated[str, typer.Option(help="union, mean, majority, staple or weighted")] = "mean",
+    method: Annotated[
+        str, typer.Option(help="Several maps become one by union, mean, majority, staple or weighted.")
+    ] = "mean",
     maps: Annotated[
-        Path | None, typer.Option(help="Folder with a folder of maps per person, named like the images")
+        Path | None, typer.Option(help="This folder has a folder of maps for each person, named like the images.")
     ] = None,
     pattern: Annotated[
-        str, typer.Option(help="--maps: what the paths in it say, e.g. {image}_{annotator}")
+        str, typer.Option(help="With --maps: pattern of the paths in it, e.g. {image}_{annotator}.")
     ] = "{annotator}/{image}",
     column: Annotated[
-        list[str] | None, typer.Option(help="Column with one person's maps (default: all called saliency_WHO); repeat")
+        list[str] | None,
+        typer.Option(help="Column with one person's maps; repeat (default: all that are called saliency_WHO)."),
     ] = None,
     weight: Annotated[
-        list[str] | None, typer.Option(help="weighted: WHO=NUMBER (default: by agreement with the others); repeat")
+        list[str] | None,
+        typer.Option(
+            help=("weighted: WHO=NUMBER gives a person a weight; repeat (default: agreement with the others).")
+        ),
     ] = None,
     answers: Annotated[
-        Path | None, typer.Option(help="weighted: table with annotator and right (annotations.csv of an export)")
+        Path | None,
+        typer.Option(
+            help=(
+                "weighted: people count by how often they were right in this table, such as "
+                "annotations.csv of an export."
+            )
+        ),
     ] = None,
-    sigma: Annotated[float, typer.Option(help="Smooth the result by a Gaussian of so many pixels")] = 0.0,
-    degrees: Annotated[float | None, typer.Option(help="The same in degrees of visual angle")] = None,
-    per_degree: Annotated[float | None, typer.Option(help="--degrees: pixels of the image in one degree")] = None,
+    sigma: Annotated[
+        float, typer.Option(help="Smooth the result by a Gaussian with this standard deviation in pixels; 0 does not.")
+    ] = 0.0,
+    degrees: Annotated[float | None, typer.Option(help="The same as --sigma, in degrees of visual angle.")] = None,
+    per_degree: Annotated[
+        float | None, typer.Option(help="With --degrees: one degree spans so many pixels of the image.")
+    ] = None,
     out: Out = None,
     root: Root = None,
     overwrite: Overwrite = False,
@@ -92,11 +110,14 @@ def aggregate(
 
 def granularity(
     manifest: Given,
-    grain: Annotated[str, typer.Option(help="boundary (boxes around), area (filled) or features (as painted)")],
+    grain: Annotated[
+        str,
+        typer.Option(help=("The marks become boundary (boxes around them), area (filled) or features (as painted).")),
+    ],
     together: Annotated[
-        bool, typer.Option("--together", help="boundary: one box around everything, not one around each region")
+        bool, typer.Option("--together", help="boundary: draw one box around everything, not one around each region.")
     ] = False,
-    column: Annotated[str, typer.Option(help="Column with the maps")] = "saliency",
+    column: Annotated[str, typer.Option(help="Take the maps of this column.")] = "saliency",
     out: Out = None,
     root: Root = None,
     overwrite: Overwrite = False,

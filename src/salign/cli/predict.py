@@ -13,17 +13,23 @@ from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 def predict(
     run: RunArgument,
-    images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
-    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")] = Path("predictions.csv"),
+    images: Annotated[Path, typer.Argument(help="Folder of images, with all folders in it; or one image.")],
+    out: Annotated[Path, typer.Option(help="Write the table to this .csv or .parquet.")] = Path("predictions.csv"),
     maps: Annotated[
         Path | None, typer.Option(help="Also write the predicted class's map of every image into this folder, as PNG.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 32,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=LARGEST_BATCH, help="The network takes so many images at a time; fewer need less memory."
+        ),
+    ] = 32,
     workers: Annotated[
-        int | None, typer.Option(min=0, max=MOST_WORKERS, help="Processes that read images; default: by the CPUs.")
+        int | None,
+        typer.Option(min=0, max=MOST_WORKERS, help="So many processes read images (default: by the number of CPUs)."),
     ] = None,
     leave_out: Annotated[
-        bool, typer.Option("--leave-out-faulty", help="Report unreadable images and go on without them.")
+        bool, typer.Option("--leave-out-faulty", help="Name the images that cannot be read, and go on without them.")
     ] = False,
 ) -> None:
     """Predict any number of images, at constant memory.

@@ -9,12 +9,15 @@ import typer
 
 
 def report(
-    study: Annotated[Path, typer.Argument(help="YAML study, as given to salign experiment.")],
+    study: Annotated[Path, typer.Argument(help="The study, as YAML: the file that `salign experiment` ran.")],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As given to salign experiment.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one value of the YAML, as for `salign experiment`; repeat."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that the study's folder lies in.")] = Path("studies"),
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    out: Annotated[Path, typer.Option(help="The study's own folder lies in this folder.")] = Path("studies"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Report what a study found, finished or not: whether guidance helps, whether the maps are why, how sure that is.
 

@@ -16,8 +16,10 @@ _FIGURES = ("auroc", "auroc_macro", "accuracy", "accuracy_macro")
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Runs and studies are looked for in here, some levels down.")] = Path(),
-    most: Annotated[int, typer.Option("--most", min=1, help="List so many runs, the latest.")] = 20,
+    folder: Annotated[
+        Path, typer.Argument(help="Look for runs and studies in this folder, some levels down.")
+    ] = Path(),
+    most: Annotated[int, typer.Option("--most", min=1, help="List so many of the latest runs.")] = 20,
 ) -> None:
     """List studies and runs with their main figures, the latest first.
 

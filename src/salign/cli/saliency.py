@@ -22,13 +22,14 @@ METRICS = ("cc", "kl", "auc_judd", "energy")
 """Metrics worth a line; agreement.csv has all."""
 
 
-Recipe = Annotated[Path, typer.Argument(help="YAML recipe; see docs/machine-annotators.md.")]
+Recipe = Annotated[Path, typer.Argument(help="The recipe, as YAML; docs/machine-annotators.md explains the keys.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.name=kl.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe, e.g. loss.name=kl; repeat."),
 ]
-Out = Annotated[Path, typer.Option(help="Folder that run folders go into.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Out = Annotated[Path, typer.Option(help="The run's own folder is made in this folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")]
 
 
 @app.command("train")
@@ -61,9 +62,11 @@ def evaluate_net(
     run: RunArgument,
     people: Annotated[
         Path | None,
-        typer.Option(help="Manifest with a row per image and person (salign maps import ... --annotators each)."),
+        typer.Option(
+            help=("Manifest with a row for each image and person, from `salign maps import ... --annotators each`.")
+        ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What is compared with the agreement among people.")] = "cc",
+    metric: Annotated[str, typer.Option(help="Figure that is compared with the agreement among people.")] = "cc",
 ) -> None:
     """Show how well a net agrees with people, beside predictors that see no image: the centre, and the mean map.
 
@@ -88,11 +91,19 @@ def evaluate_net(
 @app.command("predict")
 def predict_net(
     run: RunArgument,
-    images: Annotated[Path, typer.Argument(help="Folder of images (searched to the bottom), or one image.")],
-    out: Annotated[Path, typer.Option(help="Folder for the maps: 16-bit PNG, named like the images.")] = Path("maps"),
-    batch_size: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="Images at a time.")] = 16,
+    images: Annotated[Path, typer.Argument(help="Folder of images, with all folders in it; or one image.")],
+    out: Annotated[
+        Path, typer.Option(help="The maps go into this folder as 16-bit PNG, named like the images.")
+    ] = Path("maps"),
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1, max=LARGEST_BATCH, help="The network takes so many images at a time; fewer need less memory."
+        ),
+    ] = 16,
     workers: Annotated[
-        int | None, typer.Option(min=0, max=MOST_WORKERS, help="Processes that read images; default: by the CPUs.")
+        int | None,
+        typer.Option(min=0, max=MOST_WORKERS, help="So many processes read images (default: by the number of CPUs)."),
     ] = None,
 ) -> None:
     """Predict the human map of any number of images, at constant memory."""

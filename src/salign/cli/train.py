@@ -19,23 +19,29 @@ def _losses(value: bool) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe; see the recipes/ folder and docs/training.md.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="The recipe, as YAML; recipes/ has some, and docs/training.md explains the keys.")
+    ],
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. loss.alpha=0.25.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one value of the recipe, e.g. loss.alpha=0.25; repeat."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that run folders go into.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="The run's own folder is made in this folder.")] = Path("runs"),
     init: Annotated[
         Path | None,
         typer.Option(
             parser=run_path,
             metavar="RUN",
-            help="Start from the encoder of this run of salign saliency train, instead of model.weights.",
+            help=("Start from the encoder of this run of `salign saliency train` instead of model.weights."),
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")] = False,
     losses: Annotated[
-        bool, typer.Option("--losses", callback=_losses, is_eager=True, help="List the losses with their options.")
+        bool,
+        typer.Option("--losses", callback=_losses, is_eager=True, help="List the losses with their options, and stop."),
     ] = False,
 ) -> None:
     """Train a classifier with or without human saliency, and report on every test set.

@@ -61,7 +61,7 @@ def test_a_set_that_gets_one_answer_is_named(run):
         table["prob_7"] = [lower, 0.7] * (len(table) // 2)
         table = table.assign(prob_1=1 - table["prob_7"], predicted=table["prob_7"].gt(0.5).map({True: "7", False: "1"}))
         table.to_csv(path, index=False)
-    said = f"test_ood: all {len(table)} images are called 7, with probabilities that differ by at most 0.1: "
+    said = f"test_ood: all {len(table)} images are called 7, with probabilities that differ by at most 0.1. "
     for command in (["analyse", run, "--sets", "val", "--sets", "test_ood", "--images", 4], ["evaluate", run]):
         out = salign(*command).out
         assert [line for line in out.splitlines() if "images are called" in line and said in line]

@@ -43,9 +43,11 @@ def analyse(
         RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from rich.console import Console
 
+    from salign.cli.show import print_verdicts
     from salign.runs.analyse import analyse_run
-    from salign.runs.compare import answers_note, compare_aurocs, compare_runs, read_maps
+    from salign.runs.compare import compare_aurocs, compare_runs, read_maps
     from salign.runs.run import Run
+    from salign.runs.verdicts import run_verdicts
 
     folders = [Run.open(run) for run in runs]
     console = Console()
@@ -59,9 +61,7 @@ def analyse(
             console.print(_agreement_table(tables["agreement"]))
             for name, part in tables["reliance"].groupby("set", sort=False):
                 console.print(_reliance_table(f"what the answers on {name} rely on", part))
-        for name in read_maps(folder):
-            if note := answers_note(folder, name):
-                typer.secho(f"{name}: {note}", fg="yellow")
+        print_verdicts(run_verdicts(folder, list(read_maps(folder))))
     if len(folders) > 1:
         console.print(_consistency_table(compare_runs(folders)))
         if len(areas := compare_aurocs(folders)):

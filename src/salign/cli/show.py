@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from rich.console import Console
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from salign.data.checks.check import Report
     from salign.data.manifest import Manifest
+    from salign.evaluate.verdicts import Verdict
     from salign.experiment.store import Results
     from salign.experiment.study import Study
     from salign.runs.run import Run
@@ -32,6 +33,7 @@ def run_figures(run: Run) -> None:
 
     from salign.evaluate.names import main_figures
     from salign.models import Classifier, Threshold
+    from salign.runs.verdicts import run_verdicts
 
     figures = run.figures()
     console = Console()
@@ -51,11 +53,15 @@ def run_figures(run: Run) -> None:
     if threshold := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
         typer.echo(f"threshold: {Threshold(**threshold)}")
         rounded = rounded.head(0)
-    noted = whole[(whole["metric"] == "accuracy") & (whole["note"] != "")]
-    for split, note in zip(noted["split"], noted["note"], strict=True):
-        typer.secho(f"{split}: {note}", fg="yellow")
+    print_verdicts(run_verdicts(run))
     for note in dict.fromkeys([*rounded, *undefined["note"]]):
         console.print(f"  {note}", style="dim")
+
+
+def print_verdicts(verdicts: Iterable[Verdict]) -> None:
+    """Print what forbids taking the figures as they stand, a line each, and what to do about it."""
+    for verdict in verdicts:
+        typer.secho(f"⚠ {verdict}", fg="yellow")
 
 
 def losses_table() -> None:

@@ -1,0 +1,107 @@
+"""What forbids taking the figures of a finished run as they stand, gathered from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
+from salign.errors import SalignError
+from salign.evaluate import verdicts
+from salign.evaluate.names import name_of
+from salign.evaluate.predictions import named_in, probabilities_of
+from salign.evaluate.tables import read_figures
+from salign.evaluate.verdicts import Verdict
+from salign.readers import read_csv
+from salign.runs.compare import FOLDER
+from salign.runs.run import Run
+from salign.train.recipe import ClassifyRecipe
+from salign.train.steps import STEPS
+
+MOST_MAPS = 100
+"""Training maps that are correlated with each other, evenly spread over those that there are."""
+
+
+def run_verdicts(run: Run, sets: Sequence[str] | None = None) -> list[Verdict]:
+    """All doubts about a finished run of a classifier, those of its training first; none for a net that draws maps.
+
+    Args:
+        run: its files of figures, predictions and analysis are read.
+        sets: speak of the answers to these sets; None = to all that it predicted.
+
+    Raises:
+        SalignError: the predictions of a set are missing or damaged.
+    """
+    if not isinstance(run.recipe, ClassifyRecipe):
+        return []
+    by_set = [verdict for name in run.sets if sets is None or name in sets for verdict in _set_verdicts(run, name)]
+    return [*training_verdicts(run), *by_set, *_map_verdicts(run)]
+
+
+def training_verdicts(run: Run) -> list[Verdict]:
+    """Doubts about how a run was trained, from its figures of every epoch; none where these are gone."""
+    if not run.metrics.exists() or not isinstance(run.recipe, ClassifyRecipe):
+        return []
+    metrics, select = read_csv(run.metrics), str(run.recipe.train.select)
+    scores = metrics.get(f"val/{select}")
+    never = None
+    if not run.multi_label:
+        never = verdicts.never_better(metrics["val/accuracy"], _labels(run, "val"), run.classes)
+    easy = None if scores is None else verdicts.easy_validation(scores, name_of(select))
+    return _not_none([never, verdicts.not_converged(metrics["train/loss"], scores), easy])
+
+
+def _set_verdicts(run: Run, name: str) -> list[Verdict]:
+    table = run.predictions(name)
+    labels, probabilities = named_in(table, "label", run.classes), probabilities_of(table, run.classes)
+    alike = verdicts.one_answer(name, probabilities, labels, run.classes, multi_label=run.multi_label)
+    few = None if run.multi_label else verdicts.few_images(name, _labels(run, name), run.classes)
+    idle = verdicts.idle_region_test(name, alike) if _relied(run, name) else None
+    return _not_none([alike, few, _chance(run, name), idle])
+
+
+def _chance(run: Run, name: str) -> Verdict | None:
+    if not run.evaluation.exists():
+        return None
+    figures = run.figures()
+    here = figures[(figures["split"] == name) & (figures["group_column"] == "")].set_index("metric")
+    area = next((metric for metric in ("auroc", "auroc_macro") if metric in here.index), None)
+    if area is None:
+        return None
+    value, low, high, images = here[["value", "low", "high", "n"]].loc[area].to_numpy(dtype=float)
+    return verdicts.at_chance(name, name_of(area), value, low, high, int(images))
+
+
+def _relied(run: Run, name: str) -> bool:
+    """Whether its answers to this set were tested without the human region."""
+    path = run.path / FOLDER / "reliance.csv"
+    return path.exists() and name in set(read_figures(path, ("set",))["set"])
+
+
+def _map_verdicts(run: Run) -> list[Verdict]:
+    """Doubts about the maps that it trained with; none where no map counts, or the manifest is gone."""
+    recipe = run.recipe
+    assert isinstance(recipe, ClassifyRecipe)
+    guided = recipe.loss.build().guided or any(STEPS[step.name].guided for step in recipe.all_steps())
+    if not guided or recipe.data.drawn is not None:
+        return []
+    try:
+        rows = run.training_rows
+        mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
+        spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
+        alike = shuffled_correlation(rows.take(mapped[spread])) if len(mapped) > 1 else float("nan")
+    except (SalignError, OSError):
+        return []
+    few = verdicts.too_few_maps(len(mapped), len(rows), recipe.loss.name)
+    return _not_none([few, verdicts.alike_maps(alike, ALIKE)])
+
+
+def _labels(run: Run, name: str) -> np.ndarray:
+    """`(N,)` class numbers of the labelled images of a set."""
+    numbers = {label: k for k, label in enumerate(run.classes)}
+    return run.predictions(name)["label"].map(numbers).dropna().to_numpy(dtype=np.int64)
+
+
+def _not_none(every: Iterable[Verdict | None]) -> list[Verdict]:
+    return [verdict for verdict in every if verdict is not None]

@@ -1,11 +1,12 @@
-"""The annotation page in headless Chromium: how long a frame takes while painting, and until the next image is there.
+"""The annotation page in headless Chromium: a frame while painting, regions, the next image.
 
     python benchmarks/annotate_paint.py --json annotate_paint.json   # about a minute on 2 cores
 
 Images of 4,000 x 3,000 pixels from a real `salign annotate` on loopback. Painting: one long stroke, a stretch of it in
 every frame; the limit of 60 frames a second is off, so that an interval is what a frame costs, all of it: script,
-painting, raster and composition, without a GPU. Next image: from the key's event to the frame after the image was
-drawn, the image having been prefetched.
+painting, raster and composition, without a GPU. Regions: from the call to the cells, on a grid of at most 800 pixels a
+side, in a worker that is there; the page's own part is told apart. Next image: from the key's event to the frame after
+the image was drawn, the image having been prefetched.
 """
 
 from __future__ import annotations
@@ -53,6 +54,16 @@ PAINT = """(frames) => new Promise((done) => {
     };
     requestAnimationFrame(step);
 })"""
+REGIONS = """async (share) => {
+    const { stage } = salign.work;
+    const begun = performance.now();
+    stage.grid = null;
+    salign.work.panel.look.cells = share;
+    salign.work.tool.prepare();
+    const page = performance.now() - begun;
+    await stage.grid.cells(salign.work.panel.side);
+    return [page, performance.now() - begun];
+}"""
 NEXT = """() => new Promise((done) => {
     const { element } = salign.work.stages[0];
     addEventListener("keydown", ({ timeStamp }) => {
@@ -102,6 +113,15 @@ def measure(page: Page, *, frames: int, images: int) -> list[dict[str, Any]]:
         place = "whole image" if zoom == 1 else f"{zoom:g} times as near"
         rows.append(row(f"frame while painting, {place}", taken["whole"], 16))
         rows.append(row(f"of it script, {place}", taken["script"], None))
+    page.evaluate("() => { salign.work.clear(); salign.work.looking.fit(); salign.work.use('region') }")
+    page.wait_for_function("() => salign.work.tool.cells")
+    found = [page.evaluate(REGIONS, share) for share in (0, 1, 2, 3, 4) for _ in range(2)]
+    rows.append(row("regions found, in a worker", [whole for _, whole in found], 1500))
+    rows.append(row("of it on the page", [own for own, _ in found], None))
+    page.wait_for_timeout(500)
+    taken = page.evaluate(PAINT, frames // 2)
+    rows.append(row("frame while painting with regions", taken["whole"], 16))
+    page.evaluate("() => { salign.work.clear(); salign.work.use('brush') }")
     waits = []
     for _ in range(images):
         ready(page)

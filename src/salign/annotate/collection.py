@@ -33,7 +33,7 @@ AHEAD = 2
 """Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
 MOST_OPEN = 4
 """Tasks an annotator holds at once."""
-TOOLS = ("brush", "eraser", "polygon", "box", "ellipse", "select")
+TOOLS = ("brush", "eraser", "polygon", "box", "ellipse", "region", "wand", "select")
 """What people mark with, by the names that the page knows; the first is in hand at the start."""
 SPECK = 5e-4
 """Share of an image below which what a machine marked is not worth an outline of its own to edit."""

@@ -410,3 +410,59 @@ def test_on_a_phone_drawing_has_the_screen(server: Server, visit: Callable[..., 
     page.click("#fold")
     page.touchscreen.tap(100, 70)  # what the sheet leaves of the image
     assert not page.is_visible("#panel")
+
+
+def discs(folder: Path) -> None:
+    """A bright disc on a dark ground, a little noisy."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    for k in range(3):
+        grey = np.where(np.hypot(columns - 160, rows - 120) < 60, 200, 60)
+        noisy = grey + np.random.default_rng(k).integers(-4, 5, SIZE)
+        Image.fromarray(noisy.astype(np.uint8)).save(folder / f"{k}.png")
+
+
+def test_regions_and_the_wand_follow_the_image(serve: Callable[..., Server], visit: Callable[..., Visitor]) -> None:
+    server = serve(discs, classes=["real"], annotators_per_image=5)
+    visitor = visit(server)
+    page, hand = visitor.join("smart"), Mouse(visitor)
+    disc = drawn.stroke([(160, 120)], 60, SIZE)
+
+    def found() -> None:
+        page.wait_for_function("() => salign.work.tool.cells?.grid === salign.work.stage.grid")
+
+    hand.tool("wand")
+    hand.place([(140.0, 130.0)])
+    press(visitor, "1")
+    visitor.next(lambda: press(visitor, "Enter"))
+
+    hand.tool("region")
+    found()
+    way = [(k, (57**2 - k**2) ** 0.5) for k in range(-56, 57, 6)]  # to and fro, as wide as the disc is there
+    hand.line([(160 + side * half, 120.0 + k) for k, half in way for side in (-1, 1)])
+    assert [shape["kind"] for shape in visitor.shapes()] == ["polygon"], "one drag is one mark"
+    hand.place([(160.0, 120.0)])
+    assert len(visitor.shapes()) == 1, "a region that is clicked again leaves the mark it is of"
+    press(visitor, "Control+z")
+    page.reload()
+    visitor.painted()
+    hand.tool("region")
+    found()
+    hand.place([(160.0, 120.0)])
+    assert [shape["erase"] for shape in visitor.shapes()] == [False, True], "also of marks made otherwise"
+    press(visitor, "1")
+    visitor.next(lambda: press(visitor, "Enter"))
+
+    press(visitor, "u")
+    found()
+    press(visitor, "c", " ", "Escape", "1")  # by keys alone, in the middle
+    assert [shape["kind"] for shape in visitor.shapes()] == ["polygon"]
+    press(visitor, "Enter")
+    visitor.sent()
+    wand, regions, key = (mask for _, mask, _ in exported(server, "smart"))
+    assert drawn.iou(wand, disc) >= 0.98
+    hole = disc & ~regions
+    assert 60 < hole.sum() < 500, "one cell of about 14 x 14 pixels"
+    assert hole[120, 160]
+    assert drawn.iou(regions | hole, disc) >= 0.95
+    assert 60 < key.sum() < 500
+    assert key[120, 160]

@@ -57,19 +57,19 @@ export function view(id) {
 
 /**
  * A row of choices: native radio buttons, looking like buttons.
- * @param {HTMLElement} place @param {string} name @param {{value: string, text: string, key?: string, icon?: string}[]} options
+ * @param {HTMLElement} place @param {string} name @param {{value: string, text: string, key?: string, icon?: string, hint?: string}[]} options
  * @param {(value: string) => void} chosen
  */
 export function choices(place, name, options, chosen) {
   place.replaceChildren(
-    ...options.map(({ value, text, key, icon }) => {
+    ...options.map(({ value, text, key, icon, hint }) => {
       const input = make("input", { type: "radio", name, value, onchange: () => chosen(value) });
       const face = make("span", { className: "face" });
       if (icon) face.append(symbol(icon));
       face.append(make("span", { className: "text", textContent: text }));
       if (key) face.append(make("kbd", { textContent: key, "aria-hidden": "true" }));
       if (key) input.setAttribute("aria-keyshortcuts", key);
-      return make("label", { className: "choice", title: icon ? text : "" }, input, face);
+      return make("label", { className: "choice", title: hint ? `${text}. ${hint}` : "" }, input, face);
     }),
   );
 }

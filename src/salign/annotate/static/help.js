@@ -15,9 +15,11 @@ export const KEYS = [
   ]],
   ["Marking", [
     ["B · X · P · D · O", "brush · eraser · polygon · box · ellipse"],
+    ["U", "regions: a click adds one or takes it away, a drag paints with them; Alt takes away"],
+    ["L", "wand: what has the colour clicked on; Alt takes away"],
     ["T", "select a mark: drag it or its points; arrow keys move it, Delete removes it"],
     ["J", "select the next mark"],
-    ["[ · ]", "smaller or larger brush"],
+    ["[ · ]", "smaller or larger: brush, regions, tolerance of the wand"],
     ["Ctrl + Z · Ctrl + Shift + Z", "undo · redo"],
     ["F", "finish the polygon (or double-click, or click its first point)"],
     ["Backspace", "take back the polygon's last point"],
@@ -34,7 +36,7 @@ export const KEYS = [
   ["Drawing without a mouse: cursor mode", [
     ["C", "turn it on: a cross appears on the image; C or Esc leaves"],
     ["arrow keys", "move the cross; with Shift by one pixel, with Alt in large steps"],
-    ["Space or Enter", "brush and eraser: begin and end a stroke · polygon: place a point · box and ellipse: one corner, then the other · select: take and let go"],
+    ["Space or Enter", "brush and eraser: begin and end a stroke · polygon: place a point · region and wand: click · box and ellipse: one corner, then the other · select: take and let go"],
     ["F", "finish the polygon"],
   ]],
 ];

@@ -60,9 +60,10 @@ export class Cursor {
   /** Space or Enter. */
   press() {
     const { tool, toolName } = this.work;
-    if (toolName === "polygon") {
+    if (tool.clicks) {
       tool.down(this.point);
-      say(tool.busy ? `Point ${tool.points.length}` : "Polygon finished");
+      tool.up(this.point);
+      if (tool.told) say(tool.told);
     } else if (this.drawing) {
       this.drawing = false;
       tool.up(this.point);
@@ -75,7 +76,7 @@ export class Cursor {
   }
 
   get point() {
-    return { x: this.x, y: this.y, pressure: 1, at: this.work.clock.now };
+    return { x: this.x, y: this.y, pressure: 1, at: this.work.clock.now, alt: false };
   }
 
   draw(context, stage) {
@@ -160,8 +161,8 @@ export function listenToKeys(work) {
 /** Key -> what it does; null where it means nothing now. */
 const LETTERS = {
   ...Object.fromEntries(Object.entries(TOOLS).map(([name, { key }]) => [key.toLowerCase(), (work) => () => work.use(name)])),
-  "[": (work) => () => work.grow(1 / 1.2),
-  "]": (work) => () => work.grow(1.2),
+  "[": (work) => () => work.panel.turn(-1),
+  "]": (work) => () => work.panel.turn(1),
   "+": (work) => () => work.looking.zoom(1.25),
   "=": (work) => () => work.looking.zoom(1.25),
   "-": (work) => () => work.looking.zoom(0.8),

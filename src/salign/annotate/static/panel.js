@@ -1,27 +1,35 @@
 /** Sliders, tool buttons and view buttons; how things look is remembered in this browser. */
 
 import { TOOLS } from "./canvas/toolbox.js";
-import { $, choices, choose } from "./dom.js";
+import { $, choices, choose, say } from "./dom.js";
 import { recall, remember } from "./here.js";
 
 const LOOK = "look";
 const PLAIN = { opacity: 50, heat: 55, brightness: 100, contrast: 100 };
 const SMALLEST = 0.001; // brush radius as a share of the image's longer side
 const LARGEST = 0.25;
+const SIDES = [0.015, 0.02, 0.03, 0.045, 0.07, 0.1]; // of superpixels, as shares of the image's longer side
 
 export class Panel {
   /** @param {object} study @param {object} act `tool`, `size`, `look`, `zoom`, `fit`, `window`: what the controls do */
   constructor(study, act) {
     this.study = study;
     this.act = act;
-    this.look = { ...PLAIN, size: 0.02, ...JSON.parse(recall(LOOK) ?? "{}") };
+    this.look = { ...PLAIN, size: 0.02, cells: 3, tolerance: 12, ...JSON.parse(recall(LOOK) ?? "{}") };
+    /** The wand takes away. */
+    this.removing = false;
     /** Grey levels of deep images, [low, high] in [0, 1]; null is as the image comes. @type {number[] | null} */
     this.window = null;
     this.tools = study.tools.filter((name) => name in TOOLS);
-    const buttons = this.tools.map((name) => ({ value: name, text: TOOLS[name].text, key: TOOLS[name].key, icon: name }));
+    const buttons = this.tools.map((name) => ({ value: name, text: TOOLS[name].text, key: TOOLS[name].key, icon: name, hint: TOOLS[name].hint }));
     choices($("tool-buttons"), "tool", buttons, act.tool);
     for (const name of Object.keys(PLAIN)) $(name).oninput = () => this.set(name, Number($(name).value));
     $("size").oninput = () => this.setSize(SMALLEST * (LARGEST / SMALLEST) ** (Number($("size").value) / 100));
+    for (const name of ["cells", "tolerance"]) $(name).oninput = () => this.set(name, Number($(name).value));
+    $("removing").onclick = () => {
+      this.removing = !this.removing;
+      $("removing").setAttribute("aria-pressed", String(this.removing));
+    };
     $("low").oninput = $("high").oninput = (event) => this.#level(event.target.id);
     $("plain").onclick = () => this.reset();
     $("window").hidden = !study.window_level;
@@ -36,6 +44,21 @@ export class Panel {
   set(name, value) {
     this.look[name] = value;
     this.#changed();
+    if (name === "cells") this.act.cells();
+  }
+
+  /** Side of superpixels, as a share of the image's longer side. */
+  get side() {
+    return SIDES[this.look.cells];
+  }
+
+  /** Move the slider of the tool in hand, if it has one, by some of its length. @param {1 | -1} way */
+  turn(way) {
+    const slider = $("slot").querySelector("label:not([hidden]) input");
+    if (!slider) return;
+    slider.value = String(Number(slider.value) + way * Math.max(1, (slider.max - slider.min) / 30));
+    slider.oninput();
+    say(slider.parentElement.textContent.trim());
   }
 
   /** @param {number} share of the image's longer side */
@@ -81,6 +104,10 @@ export class Panel {
       $(name).value = String(this.look[name]);
       $(`${name}-text`).textContent = `${this.look[name]} %`;
     }
+    $("cells").value = String(this.look.cells);
+    $("cells-text").textContent = `${(100 * this.side).toFixed(1)} %`;
+    $("tolerance").value = String(this.look.tolerance);
+    $("tolerance-text").textContent = `${this.look.tolerance} %`;
     $("size").value = String(Math.round((100 * Math.log(this.look.size / SMALLEST)) / Math.log(LARGEST / SMALLEST)));
     for (const name of ["low", "high"]) $(`${name}-text`).textContent = `${Number($(name).value) / 10} %`;
   }

@@ -118,7 +118,9 @@ export class Shower {
     if (!levels && Math.min(width, image.width) <= stage.bitmap.width) return;
     try {
       const bitmap = await picture(address(image, width, this.#levels(image)), this.token);
-      if (this.work.task === task) stage.setBitmap(bitmap);
+      if (this.work.task !== task) return;
+      if (levels) stage.grid = null; // its regions are others now
+      stage.setBitmap(bitmap);
     } catch {
       say("More detail comes when the network is back.");
     }

@@ -35,6 +35,7 @@ export class Work {
     this.panel = new Panel(study, {
       tool: (name) => this.use(name),
       size: () => this.stage && this.#resized(),
+      cells: () => this.tool?.prepare?.(),
       look: () => this.looking.dress(),
       fit: () => this.looking.fit(),
       window: () => this.shower.relevel(),
@@ -92,7 +93,9 @@ export class Work {
     if (this.head.pending) this.#resume(this.head.pending);
     this.refresh();
     await this.shower.show(task, bitmaps);
-    if (this.task === task) this.focus();
+    if (this.task !== task) return;
+    this.focus();
+    this.tool.prepare?.();
   }
 
   /** Have everything of a task at hand before it is opened. */
@@ -143,6 +146,7 @@ export class Work {
       },
       hover: (_, point) => {
         this.hovering = point && { stage, ...point };
+        if (!point) stage.tools[this.toolName].leave?.();
         this.#ring(stage);
       },
     });
@@ -152,6 +156,7 @@ export class Work {
 
   /** What the tools work on. */
   #desk = {
+    panel: () => this.panel,
     radius: ({ view }) => this.panel.radius(view.width, view.height),
     changed: () => {
       this.stage?.invalidate("overlay");
@@ -259,10 +264,12 @@ export class Work {
   use(name) {
     if (!this.panel.tools.includes(name)) return;
     if (this.tool?.busy && !this.tool.finish?.()) this.tool.cancel();
+    if (this.toolName && this.toolName !== name) say(TOOLS[name].hint);
     this.toolName = name;
     if (name !== "select") this.marking = name; // a new image has nothing to select
     this.tool = this.stage.tools[name];
     this.panel.chosen(name);
+    this.tool.prepare?.();
     this.#desk.changed();
     for (const stage of this.stages) stage.element.dataset.tool = name;
   }
@@ -270,11 +277,6 @@ export class Work {
   #resized() {
     this.stage.invalidate("overlay");
     this.shower.measure(this.stage);
-  }
-
-  grow(factor) {
-    this.panel.setSize(this.panel.look.size * factor);
-    say(`Brush ${2 * this.panel.radius(this.stage.view.width, this.stage.view.height)} pixels wide`);
   }
 
   /** Take hold of the next mark. */

@@ -28,7 +28,7 @@ export function listen(stage, desk) {
   };
   const point = (event) => {
     const [x, y] = stage.view.toImage(...place(event));
-    return { x, y, pressure: pressing(event), at: desk.at(event.timeStamp) };
+    return { x, y, pressure: pressing(event), at: desk.at(event.timeStamp), alt: event.altKey };
   };
   const palm = (event) => event.pointerType === "touch" && event.timeStamp - penAt < PALM;
 

@@ -25,6 +25,8 @@ export class Stage {
     if (badge) this.element.append(Object.assign(document.createElement("span"), { className: "badge", textContent: badge }));
     this.view = new View(1, 1);
     this.shapes = [];
+    /** What tools for regions see of the image; null until one of them looks. @type {import("./grid.js").Grid | null} */
+    this.grid = null;
     /** @type {ImageBitmap | null} */
     this.bitmap = null;
     /** @type {ImageBitmap | HTMLCanvasElement | null} */
@@ -53,6 +55,7 @@ export class Stage {
     this.view = new View(width, height);
     this.view.resize(this.element.clientWidth, this.element.clientHeight);
     this.bitmap = bitmap;
+    this.grid = null;
     this.setHeat(null);
     this.changedView();
   }
@@ -76,12 +79,17 @@ export class Stage {
 
   /** Paint the newest stretch of a stroke, from point `from` on. */
   extend(points, radii, from, erase) {
+    const since = Math.max(0, from - 1);
+    this.add({ path: trail(points, radii, from), box: boxOf(points.slice(since), Math.max(...radii.slice(since))) }, erase);
+  }
+
+  /** Paint something more on the marks, until they are drawn again. @param {{path: Path2D, box: number[]}} outline */
+  add({ path, box }, erase) {
     const context = this.layers.marks;
     this.#toImage(context);
     context.fillStyle = this.colour("--mark");
-    fill(context, trail(points, radii, from), erase);
-    const since = Math.max(0, from - 1);
-    this.#touch(boxOf(points.slice(since), Math.max(...radii.slice(since))));
+    fill(context, path, erase);
+    this.#touch(box);
   }
 
   /** Show the brush; an element of its own, so that following the pointer redraws no canvas. @param {number[] | null} at x, y, radius */

@@ -1,9 +1,10 @@
 /**
  * Brush, eraser, polygon, box, ellipse: each turns points into a shape. The same calls serve mouse, pen, touch and keyboard.
  *
- * @typedef {{x: number, y: number, pressure: number, at: number}} Point image pixels; pressure 1 is the brush as set; ms
+ * @typedef {{x: number, y: number, pressure: number, at: number, alt: boolean}} Point image pixels; pressure 1 is the
+ *   brush as set; ms; whether Alt is held
  * @typedef {object} Desk what a tool works on: `radius` in image pixels, `commit(shape)`, `replace(shape, shapes)`,
- *   `changed()` to draw again
+ *   `changed()` to draw again, `panel()` with its sliders and switches
  */
 
 import { round, simplify } from "../simplify.js";
@@ -15,6 +16,9 @@ export class Tool {
   constructor(stage, desk) {
     Object.assign(this, { stage, desk, points: [], times: [] });
   }
+
+  /** Whether a press is all there is to it: the keyboard then need not let go. */
+  clicks = false;
 
   /** Whether something is begun that is not a shape yet. */
   get busy() {
@@ -151,6 +155,12 @@ export function ellipse([[ax, ay], [bx, by]]) {
 }
 
 export class Polygon extends Tool {
+  clicks = true;
+
+  get told() {
+    return this.busy ? `Point ${this.points.length}` : "Polygon finished";
+  }
+
   /** A click places a point; one near the first closes. */
   down(point) {
     const [x, y] = this.stage.view.toScreen(point.x, point.y);

@@ -1,0 +1,144 @@
+/** Tools that follow the image: cells to click together, and a wand that takes what has the same colour. */
+
+import { say } from "../dom.js";
+import { Grid } from "./grid.js";
+import { outline } from "./paint.js";
+import { Tool, strand } from "./tools.js";
+
+/** Which cells a region was put together from, by its points: so it can grow and shrink. */
+const MADE = new WeakMap();
+
+/** The grid of the image on a stage, made once. */
+function gridOf(stage) {
+  const { width, height } = stage.view;
+  if (stage.bitmap) stage.grid ??= new Grid(stage.bitmap, width, height);
+  return stage.grid;
+}
+
+/** An outline as a mark of one moment. */
+function area(points, erase, at) {
+  return { kind: "polygon", points, erase, times: points.map(() => Math.round(at)) };
+}
+
+/** Superpixels: a click adds one or takes it away, a drag paints with them. */
+export class Region extends Tool {
+  clicks = true;
+  /** @type {import("./grid.js").Cells | null} */
+  cells = null;
+  hovered = -1;
+  /** The cells that are being painted. @type {Set<number>} */
+  taken = new Set();
+
+  get busy() {
+    return this.taken.size > 0;
+  }
+
+  /** Have the cells of the image at hand. */
+  async prepare() {
+    const grid = gridOf(this.stage);
+    const share = this.desk.panel().side;
+    if (!grid || (this.cells?.grid === grid && this.share === share)) return;
+    if (this.asked === grid && this.share === share) return;
+    Object.assign(this, { cells: null, hovered: -1, asked: grid, share });
+    this.cancel();
+    try {
+      const cells = await grid.cells(share);
+      if (this.asked === grid && this.share === share) this.cells = cells;
+    } catch {
+      say("This browser cannot find regions; use another tool.", "assertive");
+    }
+  }
+
+  down(point) {
+    this.prepare();
+    const cell = this.cells?.at(point) ?? -1;
+    if (cell < 0) return this.cells || say("Regions are being found. A moment …");
+    this.erase = point.alt || this.cells.isPainted(cell, this.stage.shapes);
+    this.last = point;
+    return this.#take(cell);
+  }
+
+  move(points) {
+    this.prepare();
+    if (!this.cells) return;
+    if (this.busy) for (const point of points) this.#paint(point);
+    const cell = this.cells.at(points.at(-1));
+    if (cell === this.hovered) return;
+    this.hovered = cell;
+    this.desk.changed();
+  }
+
+  /** The pointer is gone, or is a finger. */
+  leave() {
+    if (this.hovered >= 0) this.desk.changed();
+    this.hovered = -1;
+  }
+
+  /** Take every cell on the way to a point. */
+  #paint(point) {
+    const { x, y } = this.last;
+    const { across, down } = this.cells.grid;
+    const steps = Math.ceil(Math.hypot(point.x - x, point.y - y) / Math.min(across, down)) || 1;
+    for (let i = 1; i <= steps; i += 1) {
+      const cell = this.cells.at({ x: x + ((point.x - x) * i) / steps, y: y + ((point.y - y) * i) / steps });
+      if (cell >= 0 && !this.taken.has(cell)) this.#take(cell);
+    }
+    this.last = point;
+  }
+
+  #take(cell) {
+    this.taken.add(cell);
+    this.stage.add(outline(this.cells.shapeOf(cell)), this.erase);
+  }
+
+  up({ at }) {
+    if (!this.busy) return;
+    const { taken, erase, stage, desk } = this;
+    this.taken = new Set();
+    this.told = erase ? "Region taken away" : "Region added";
+    const latest = stage.shapes.at(-1);
+    const before = latest && MADE.get(latest.points);
+    const mine = before?.of === this.cells && (!erase || [...taken].every((cell) => before.cells.has(cell)));
+    const cells = new Set(mine ? before.cells : []);
+    for (const cell of taken) (mine && erase ? cells.delete(cell) : cells.add(cell));
+    const shape = cells.size ? area(this.cells.outline(cells), erase && !mine, at) : null;
+    if (shape && !shape.erase) MADE.set(shape.points, { of: this.cells, cells });
+    if (mine) desk.replace(stage, latest, shape ? [shape] : []);
+    else desk.commit(stage, shape, false);
+  }
+
+  cancel() {
+    this.taken = new Set();
+    this.stage.invalidate("marks", "overlay");
+  }
+
+  overlay(context) {
+    if (this.cells && this.hovered >= 0) strand(context, this.stage, this.cells.shapeOf(this.hovered).points, true);
+  }
+}
+
+/** Takes what is connected with the point and of about its colour. */
+export class Wand extends Tool {
+  clicks = true;
+
+  down(point) {
+    this.cancel();
+    this.note(point);
+    this.erase = point.alt || this.desk.panel().removing;
+  }
+
+  move() {}
+
+  up({ at }) {
+    if (!this.busy) return;
+    const [[x, y]] = this.points;
+    this.cancel();
+    const grid = gridOf(this.stage);
+    const place = grid?.at({ x, y });
+    const points = place ? grid.alike(place, 2.55 * this.desk.panel().look.tolerance) : [];
+    this.told = points.length ? (this.erase ? "Area taken away" : "Area added") : "Nothing here";
+    if (points.length) this.desk.commit(this.stage, area(points, this.erase, at), false);
+  }
+
+  overlay() {}
+}

@@ -35,7 +35,7 @@ ARENA = Path(__file__).parent / "arena"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
     "errors", "checks", "types", "class_names", "files", "maps", "pages", "data", "annotations", "models", "losses",
-    "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate",
+    "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate", "project",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.ClassifyRecipe,

@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "runs": TRAINED_WITH | {"pages", "machine", "train"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
-    "cli": TRAINED_WITH | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate"},
+    "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
+    "cli": TRAINED_WITH | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},

@@ -18,6 +18,9 @@ from salign.errors import SalignError
 WRITES = {
     ("demo",): "Folder for the images, the study and its report",
     ("train",): "Writes OUT/NAME-HASH",
+    ("init",): "Writes manifest.csv, study.yaml",
+    ("run",): "writes FOLDER/studies/NAME/report.html",
+    ("status",): "the next command",
     ("runs",): "some levels down",
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",

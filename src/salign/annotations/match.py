@@ -14,10 +14,14 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
 
-_NEUTRAL = frozenset({
+IMAGE_FOLDERS = frozenset({
     "data", "image", "images", "img", "imgs", "jpegimages", "photos", "pictures", "upload", "uploads",
-    "annotation", "annotations", "label", "labels", "map", "maps", "mask", "masks",
 })  # fmt: skip
+"""Folders that say that images lie in them."""
+_NEUTRAL = IMAGE_FOLDERS | {
+    "annotation", "annotations", "label", "labels", "map", "maps", "mask", "masks", "segmentation", "segmentations",
+    "saliency", "heatmap", "heatmaps", "gt", "groundtruth", "roi", "rois",
+}  # fmt: skip
 """Folders that say what lies in them, not which images: `labels/train/a` is of `images/train/a.png`."""
 
 

@@ -20,9 +20,11 @@ from salign.cli import (
     evaluate,
     experiment,
     explain,
+    init,
     maps,
     predict,
     report,
+    run,
     runs,
     saliency,
     train,
@@ -37,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "From a folder to a report": {"init": init.init, "run": run.run, "status": run.status, "runs": runs.runs},
     "Images and maps": {
         "demo": demo.demo,
         "data": data.app,
@@ -46,7 +49,6 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     "Training": {"train": train.train, "saliency": saliency.app, "pretrain": saliency.pretrain},
     "One model": {
-        "runs": runs.runs,
         "evaluate": evaluate.evaluate,
         "predict": predict.predict,
         "explain": explain.explain,

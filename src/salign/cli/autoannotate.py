@@ -39,7 +39,7 @@ def autoannotate(
     ] = 16,
     root: Annotated[Path | None, typer.Option(help="The manifest's paths are relative to this folder.")] = None,
 ) -> None:
-    """Let a machine mark the images that have no human map.
+    """Let a machine mark the images that have no human map; several runs make an ensemble.
 
     Writes maps and a manifest whose columns provenance and confidence say which model made a map and how sure it was;
     with --below also a manifest of drafts, least sure first, which `salign annotate --mode review` shows to people.

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from salign.limits import MOST_WORKERS
+
+if TYPE_CHECKING:
+    from salign.experiment.runner import Executor
+    from salign.experiment.store import StudyFolder
+    from salign.experiment.study import Study
+    from salign.experiment.worker import Outcome
 
 
 def experiment(
@@ -55,37 +62,62 @@ def experiment(
     Writes OUT/NAME/runs. What is done is never run again: a study that was stopped, killed or extended goes on with
     the same command, also on several machines at once that share OUT.
     """
-    import signal
-
     from salign.experiment.study import Study
 
     read = Study.read(study, overrides)
-    from salign.cli.show import study_table  # what follows imports torch; mistakes in the study are told before
-    from salign.experiment.runner import LocalExecutor, RayExecutor, run_study
+    words = ["salign experiment", str(study), *(f"--set {value}" for value in overrides or []), f"--out {out}"]
+    again = " ".join(words)
+
+    def executor() -> Executor:
+        from salign.experiment.runner import LocalExecutor, RayExecutor
+
+        return RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
+
+    failed = [] if show else run_cells(read, out, executor, again=again, quiet=quiet)
+    folder = print_results(read, out, again=again)
+    typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, again: str, quiet: bool) -> list[Outcome]:
+    """Run what is left of a study, and say what could not be run; Ctrl-C and SIGTERM end it with the next command.
+
+    Args:
+        study: what is run.
+        out: folder that its folder goes into.
+        executor: makes what runs it; this imports torch, so that mistakes in the study are told before.
+        again: the command that goes on.
+        quiet: show no bar.
+    """
+    import signal
+
+    from salign.experiment.runner import run_study
+    from salign.experiment.store import StudyFolder
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop, as Ctrl-C is
+    try:
+        failed = run_study(study, StudyFolder.of(study, out), executor(), progress=not quiet)
+    except KeyboardInterrupt:
+        typer.secho(f"stopped. Go on with: {again}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    for outcome in failed[:10]:
+        typer.secho(f"could not run {outcome.task.recipe.name}: {outcome.error}", fg="red", err=True)
+    if len(failed) > 10:
+        typer.secho(f"and {len(failed) - 10} more", fg="red", err=True)
+    return failed
+
+
+def print_results(study: Study, out: Path, *, again: str) -> StudyFolder:
+    """Print what the finished runs found, and how many are left."""
+    from salign.cli.show import study_table
     from salign.experiment.store import StudyFolder, read_results
 
-    folder = StudyFolder.of(read, out)
-    again = " ".join(["salign experiment", str(study), *(f"--set {value}" for value in overrides or [])])
-    if not show:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop, as Ctrl-C is
-        try:
-            executor = (
-                RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
-            )
-            failed = run_study(read, folder, executor, progress=not quiet)
-        except KeyboardInterrupt:
-            typer.secho(f"stopped. Go on with: {again} --out {out}", err=True)
-            raise typer.Exit(130) from None
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        for outcome in failed[:10]:
-            typer.secho(f"could not run {outcome.task.recipe.name}: {outcome.error}", fg="red", err=True)
-        if len(failed) > 10:
-            typer.secho(f"and {len(failed) - 10} more", fg="red", err=True)
-    results = read_results(read, folder)
-    study_table(read, results)
+    folder = StudyFolder.of(study, out)
+    results = read_results(study, folder)
+    study_table(study, results)
     if results.missing:
-        typer.echo(f"{results.missing} runs are left. Go on with: {again} --out {out}")
-    typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
-    if not show and failed:
-        raise typer.Exit(1)
+        typer.echo(f"{results.missing} runs are left. Go on with: {again}")
+    return folder

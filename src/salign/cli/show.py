@@ -143,8 +143,7 @@ def split_table(manifest: Manifest) -> None:
     from rich.table import Table
 
     counts = manifest.coverage().pivot(index="label", columns="split", values="images").fillna(0).astype(int)
-    known = [name for name in ("train", "val", "test") if name in counts]
-    counts = counts[[*known, *(name for name in counts if name not in known)]]
+    counts = counts[sorted(counts, key=lambda name: [name[:3] != role for role in ("tra", "val", "tes")])]
     table = Table("class", title=f"{len(manifest)} images")
     for name in (*counts, "all"):
         table.add_column(escape(name), justify="right")

@@ -28,6 +28,15 @@ CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"), ("x1", "y
 """Names of columns, in small letters and without anything but letters and digits; the first that occurs counts."""
 
 
+def is_box_table(header: Sequence[str]) -> bool:
+    """Whether a header names an image and the four numbers of a box."""
+    try:
+        _Columns.of(header, Path())
+    except SalignError:
+        return False
+    return True
+
+
 class _Columns(NamedTuple):
     """Where the cells of a row are."""
 

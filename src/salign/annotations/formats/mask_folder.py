@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
@@ -27,10 +28,35 @@ HALF = 0.5
 def read_masks(
     path: Path, notes: Notes, *, pattern: str = "{image}", values: Values = "grey", threshold: float | None = None
 ) -> list[Annotated]:
-    """Read every picture of a folder and the folders below as the map of an image.
+    """Read every picture of a folder and the folders below as the map of an image; see `read_listed`.
 
     Args:
         path: the folder; hidden files, and links that lead out of it, are left out.
+        notes: takes what is wrong with files.
+        pattern: what a path below the folder says.
+        values: as for `read_listed`.
+        threshold: as for `read_listed`.
+
+    Raises:
+        SalignError: no such folder, no picture in it, or an option that cannot be.
+    """
+    return read_listed(path, None, notes, pattern=pattern, values=values, threshold=threshold)
+
+
+def read_listed(
+    path: Path,
+    listed: Sequence[str] | None,
+    notes: Notes,
+    *,
+    pattern: str = "{image}",
+    values: Values = "grey",
+    threshold: float | None = None,
+) -> list[Annotated]:
+    """Read some pictures of a folder as the maps of images.
+
+    Args:
+        path: the folder.
+        listed: paths of the pictures below it; None = every one.
         notes: takes what is wrong with files: damaged, too large, coloured, as dark as class numbers, or of another
             pattern.
         pattern: what a path below the folder says, see `stored.Names`: `{annotator}/{image}`, `{image}_mask`, ...
@@ -44,7 +70,7 @@ def read_masks(
         lengths, grey maps read again when they are drawn.
 
     Raises:
-        SalignError: no such folder, no picture in it, or an option that cannot be.
+        SalignError: an option that cannot be.
     """
     one_of(values, get_args(Values), "values of masks")
     if threshold is not None and not 0 < threshold <= 1:
@@ -64,7 +90,9 @@ def read_masks(
 
         return [names.annotated(str(PurePosixPath(name).with_suffix("")), *keep(load(), load))]
 
-    entries = [(name, notes.each(name, [name], read)[0]) for name in Images.below(path).paths]
+    entries = [
+        (name, notes.each(name, [name], read)[0]) for name in (Images.below(path).paths if listed is None else listed)
+    ]
     masks = names.once_each(entries, "mask", notes)
     if lossy:
         notes.remarks.append(

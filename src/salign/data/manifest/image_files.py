@@ -32,7 +32,11 @@ _NAMED = 3
 
 
 def image_files(
-    folder: Path, *, skip: Iterable[Path] = (), closed: Callable[[Path], bool] | None = None
+    folder: Path,
+    *,
+    skip: Iterable[Path] = (),
+    closed: Callable[[Path], bool] | None = None,
+    passed: dict[str, list[str]] | None = None,
 ) -> Iterator[str]:
     """Every image below a folder by its path relative to it, with `/`: those of a folder before those further down.
 
@@ -42,8 +46,9 @@ def image_files(
         folder: where to look.
         skip: folders not to look into; nothing is said of them.
         closed: asked of every folder further down: True = do not look into it.
+        passed: takes the names of what is passed over, by its kind, instead of the warning.
     """
-    return _walk(folder, _is_no_image, skip=skip, closed=closed)
+    return _walk(folder, _is_no_image, skip=skip, closed=closed, passed=passed)
 
 
 def files_below(folder: Path, suffix: str) -> list[Path]:
@@ -73,11 +78,13 @@ def _walk(
     *,
     skip: Iterable[Path] = (),
     closed: Callable[[Path], bool] | None = None,
+    passed: dict[str, list[str]] | None = None,
 ) -> Iterator[str]:
     """Go through a folder and the folders below; `unwanted` says why a file is none, "" = and nothing is said of it."""
     root = _real(folder)
     skipped = {_real(path) for path in skip}
-    passed: dict[str, list[str]] = {}
+    silent = passed is not None
+    passed = {} if passed is None else passed
     waiting = [root]
     while waiting:
         here = waiting.pop()
@@ -106,7 +113,7 @@ def _walk(
             elif reason:
                 passed.setdefault(reason, []).append(name)
         waiting += reversed(further)
-    if passed:
+    if passed and not silent:
         log.warning("%s: %s", folder, _said(passed))
 
 

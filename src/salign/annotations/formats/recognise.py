@@ -1,0 +1,79 @@
+"""Which format a file is of, by what it holds: for whoever has files of a tool and does not know its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from salign.annotations.formats.fields import number_of, read_json, read_rows, read_text
+from salign.annotations.formats.xml import root_of
+from salign.errors import SalignError
+
+SUFFIXES = (".json", ".xml", ".csv", ".txt", ".npy", ".npz")
+"""Endings of the files that may be of a tool."""
+FOLDERS = ("labelme", "voc", "yolo", "arrays")
+"""Formats with a file for each image: what is read is their folder."""
+_XML = {"annotations": "cvat", "annotation": "voc"}
+_COCO, _LABELME, _STUDIO = {"images", "annotations", "categories"}, {"shapes", "imagePath"}, {"data", "annotations"}
+
+
+def recognise(path: Path) -> str | None:
+    """The name of the format in `ANNOTATION_FORMATS`, or None: the file is of none of them, or cannot be read.
+
+    JSON and XML are told by their keys, a table by its header, YOLO's text by lines of a class number and shares.
+    Masks are pictures like others: where they lie and how they are called says that they are masks.
+    """
+    try:
+        match path.suffix.lower():
+            case ".json":
+                return _json(read_json(path).value)
+            case ".xml":
+                return _XML.get(root_of(path).tag)
+            case ".csv":
+                return _table(path)
+            case ".txt":
+                return "yolo" if _is_yolo(read_text(path)) else None
+            case ".npy" | ".npz":
+                return "arrays"
+    except SalignError:
+        return None
+    return None
+
+
+def _json(value: Any) -> str | None:
+    if isinstance(value, list):
+        tasks = [task for task in value[:5] if isinstance(task, dict)]
+        return "label-studio" if tasks and all(task.keys() >= _STUDIO for task in tasks) else None
+    if not isinstance(value, dict):
+        return None
+    if value.keys() >= _COCO:
+        return "coco"
+    if value.keys() >= _LABELME:
+        return "labelme"
+    files = value.get("_via_img_metadata", value)
+    entries = list(files.values())[:5] if isinstance(files, dict) else []
+    if entries and all(isinstance(entry, dict) and entry.keys() >= {"filename", "regions"} for entry in entries):
+        return "via"
+    return None
+
+
+def _table(path: Path) -> str | None:
+    from salign.annotations.formats.box_table import is_box_table
+
+    header = read_rows(path)[:1]
+    if not header:
+        return None
+    names = {cell.lower().lstrip("#") for cell in header[0][1]}
+    if names >= {"filename", "region_shape_attributes"}:
+        return "via"
+    if names >= {"x", "y"} and names & {"duration", "fixation_duration"}:
+        return "fixations"
+    return "boxes" if is_box_table(header[0][1]) else None
+
+
+def _is_yolo(text: str) -> bool:
+    lines = [line.split() for line in text.splitlines()[:20] if line.strip()]
+    return bool(lines) and all(
+        len(cells) >= 5 and cells[0].isdigit() and all(0 <= number_of(cell) <= 1 for cell in cells[1:5])
+        for cells in lines
+    )

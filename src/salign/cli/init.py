@@ -1,0 +1,101 @@
+"""`salign init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from salign.limits import LARGEST_SEED
+
+if TYPE_CHECKING:
+    from salign.project.plan import Plan
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Your images, in whatever layout; nothing in it is changed or moved.")],
+    out: Annotated[Path | None, typer.Option(help="Where manifest and study go (default: FOLDER).")] = None,
+    classes_from: Annotated[
+        str | None, typer.Option(help="Whose word counts for the classes: folders, table, annotations or names.")
+    ] = None,
+    label_column: Annotated[str | None, typer.Option(help="The column of a table that is the class.")] = None,
+    maps: Annotated[
+        str | None, typer.Option(help="Which maps, where there are several kinds: as they are listed, or none.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Class of images that annotations name no class of, such as normal.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Rows with the same cell in this column stay in one split; repeat.")
+    ] = None,
+    shares: Annotated[str, typer.Option(help="Shares of train/val/test, where there are no splits.")] = "0.7/0.15/0.15",
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the splits.")] = 0,
+    unlisted: Annotated[
+        bool, typer.Option("--unlisted", help="Images that a tool lists without a mark were not looked at.")
+    ] = False,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out faulty marks instead of refusing all.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what was found, and write nothing.")] = False,
+) -> None:
+    """Look at a folder of images as you have it, and make ready a study: manifest, splits, maps, settings.
+
+    It understands a folder per class, folders of splits, a table with labels, masks beside the images or in a folder of
+    their own, COCO, LabelMe, CVAT, VIA, Label Studio, VOC, YOLO, tables of boxes, and DICOM. Where a folder can be
+    understood in several ways it says so. Writes manifest.csv, study.yaml and, if there are marks, imported/.
+    """
+    import sys
+
+    from salign.data.manifest.split import read_shares
+    from salign.project.look import MANIFEST, STUDY, look
+    from salign.project.plan import Choices, make_plan, plan_of_manifest
+    from salign.project.write import check_free, write_plan
+
+    choices = Choices(
+        classes_from=classes_from, label_column=label_column, maps=maps, label=label, group=group or (),
+        shares=read_shares(shares), seed=seed, leave_out=leave_out, unlisted=unlisted,
+    )  # fmt: skip
+    place, known = out or folder, folder / MANIFEST
+    check_free(place, (STUDY,) if known.is_file() and place == folder else (MANIFEST, STUDY))
+    plan = plan_of_manifest(known, choices) if known.is_file() else make_plan(look(folder), choices)
+    _print_plan(plan, place)
+    if dry_run:
+        typer.echo("nothing was written; leave --dry-run out to write it")
+        return
+    if not yes and sys.stdin.isatty() and not typer.confirm("Write this?", default=True):
+        typer.echo("nothing was written")
+        return
+    written = write_plan(plan, place, name=folder.resolve().name, leave_out=leave_out)
+    blank = f", {written.blank} of them blank" if written.blank else ""
+    drawn = f", {written.maps} maps{blank}" if written.maps else ""
+    typer.echo(f"wrote {written.manifest}{drawn}, and {written.study}")
+    _next(folder, place, plan)
+
+
+def _print_plan(plan: Plan, place: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from salign.cli.show import split_table
+
+    table = Table(show_header=False, box=None)
+    for word, sentence in plan.found:
+        table.add_row(f"[{'yellow' if word in ('not used', 'left out') else 'bold'}]{word}[/]", escape(sentence))
+    Console().print(table)
+    split_table(plan.manifest)
+    maps = " and maps of the marks" if plan.marks else ""
+    typer.echo(f"will write the manifest{maps}, and study.yaml with the settings, into {place}")
+
+
+def _next(folder: Path, place: Path, plan: Plan) -> None:
+    import shlex
+
+    where = shlex.quote(str(place))
+    if plan.marks or plan.manifest.table["saliency"].notna().any():
+        typer.echo(f"Next: salign run {where} (look first: salign data check {where}/manifest.csv)")
+    else:
+        apart = "" if place == folder else f" --manifest {where}/manifest.csv"
+        typer.echo(f"no image has a map yet. Next: salign annotate {shlex.quote(str(folder))}{apart}")

@@ -1,0 +1,125 @@
+"""`salign run` and `salign status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from salign.limits import MOST_WORKERS
+
+if TYPE_CHECKING:
+    from salign.experiment.runner import Executor
+    from salign.experiment.study import Study
+
+
+def run(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that `salign init` made ready, or the file of a study.")
+    ] = Path(),
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. recipe.train.epochs=5."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each arm (default: as the study says).")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Without any map: train with cross-entropy alone, as NAME-without-maps.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST_WORKERS, help="Runs at a time (default: one per GPU, or per CPU).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Train with cross-entropy, guided, and with shuffled maps as the control, with a few seeds; and report.
+
+    Runs the study in FOLDER/study.yaml and writes FOLDER/studies/NAME/report.html. What is done is not run again: after
+    a stop the same command goes on.
+    """
+    from salign.cli.experiment import print_results, run_cells
+    from salign.errors import SalignError
+    from salign.project.look import STUDIES, STUDY
+
+    file = folder / STUDY if folder.is_dir() else folder
+    if not file.is_file():
+        raise SalignError(f"there is no {file}. Next: salign init {folder}")
+    study = _study(file, overrides or [], seeds, plain)
+    if not plain:
+        _check_maps(study, folder)
+    out = file.parent / STUDIES
+    words = ["salign run", str(folder), *(f"--set {value}" for value in overrides or [])]
+    words += [f"--seeds {seeds}"] * (seeds is not None) + ["--plain"] * plain
+
+    def executor() -> Executor:
+        from salign.experiment.runner import LocalExecutor
+
+        return LocalExecutor(workers)
+
+    failed = run_cells(study, out, executor, again=" ".join(words), quiet=quiet)
+    place = print_results(study, out, again=" ".join(words))
+    from salign.experiment.report import write_report
+    from salign.experiment.report.groups import groups_of
+    from salign.experiment.report.summary import findings
+    from salign.experiment.store import read_results
+
+    results = read_results(study, place)
+    if not len(results.runs):
+        raise typer.Exit(1)
+    page = write_report(study, results.figures, results.runs, place.path, missing=results.missing, progress=not quiet)
+    for finding in findings(study, groups_of(study, results.figures), results.runs):
+        for sentence in finding.sentences:
+            typer.echo(sentence)
+    typer.echo(f"wrote {page}. Next: open it in a browser; then salign explain last shows one model's answers")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _study(file: Path, overrides: list[str], seeds: int | None, plain: bool) -> Study:
+    """The study, perhaps with other seeds, or of cross-entropy alone."""
+    from salign.experiment.study import Study
+
+    study = Study.read(file, overrides)
+    grids = [grid.model_copy(update={"seeds": seeds}) if seeds else grid for grid in study.grids]
+    if not plain:
+        return study.model_copy(update={"grids": grids})
+    alone = [grid.model_copy(update={"arms": ["ce"]}) for grid in grids[:1]]
+    return study.model_copy(
+        update={"name": f"{study.name}-without-maps", "guided": "ce", "controls": [], "grids": alone}
+    )
+
+
+def _check_maps(study: Study, folder: Path) -> None:
+    """Tell before torch is loaded that a guided arm has nothing to be guided by.
+
+    Raises:
+        SalignError: no training image has a map.
+    """
+    from salign.data.manifest import Manifest
+    from salign.errors import SalignError
+
+    data = study.recipe.get("data", {})
+    if study.datasets != {"data": {}} or "manifest" not in data or data.get("map_column", "saliency") != "saliency":
+        return
+    manifest = Manifest.read(data["manifest"], data.get("root"), multi_label=data.get("multi_label", False))
+    rows = manifest.select(data.get("train", ["train"]))
+    if not rows.table["saliency"].notna().any():
+        raise SalignError(
+            f"none of the {len(rows)} training images of {data['manifest']} has a map, so that there is nothing to "
+            f"guide by. Next: salign annotate {folder}, then salign annotate {folder} --merge; or, to see what "
+            f"cross-entropy alone gives: salign run {folder} --plain"
+        )
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="Folder of images, or that `salign init` wrote to.")] = Path(),
+) -> None:
+    """Say how far a folder is on the way from images to a report, and the next command."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from salign.project.state import state_of
+
+    state, console = state_of(folder), Console()
+    for there, line in state.lines:
+        console.print(f"[{'green' if there else 'yellow'}]{'✓' if there else '·'}[/] {escape(line)}", highlight=False)
+    typer.echo(f"Next: {state.next}")

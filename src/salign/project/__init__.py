@@ -1,0 +1,15 @@
+"""A folder of images as people have it, made ready for a study; and how far it is on the way to a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.project.look import Look as Look, look as look
+    from salign.project.plan import Choices as Choices, Plan as Plan, make_plan as make_plan
+    from salign.project.state import State as State, state_of as state_of
+    from salign.project.write import Written as Written, write_plan as write_plan
+
+lazy_index(__name__)

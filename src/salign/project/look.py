@@ -1,0 +1,146 @@
+"""What lies in a folder of images: images, maps, tables, files of annotation tools, and what is none of these."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from salign.annotations.formats.recognise import FOLDERS, SUFFIXES, recognise
+from salign.annotations.match import IMAGE_FOLDERS, Images
+from salign.data.manifest.folder_layout import Layout, folder_layout
+from salign.data.manifest.image_files import image_files, no_image, stem
+from salign.errors import SalignError
+from salign.project.pictures import Maps, sort_pictures
+from salign.project.tables import LabelTable, put_together, read_label_table
+
+MANIFEST, STUDY, IMPORTED, STUDIES = "manifest.csv", "study.yaml", "imported", "studies"
+"""What `salign init` and `salign run` write into a folder."""
+_OURS = (IMPORTED, STUDIES, "runs", "machine")
+_NUMBERED = re.compile(r"(?P<name>.*?[^\W\d_])[\W_]*\d+\D*")
+"""The name of a file that ends in a number: `benign (12)`, `cat.7`."""
+_FEW = 0.2
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What an annotation tool wrote."""
+
+    format: str
+    """Name in `ANNOTATION_FORMATS`."""
+    path: Path
+    """A file, or the folder of files of a format that has one for each image."""
+    files: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything that was found in a folder; paths are relative to it."""
+
+    folder: Path
+    images: Sequence[str]
+    maps: Sequence[Maps]
+    tables: Sequence[LabelTable]
+    tools: Sequence[Tool]
+    by_folder: Mapping[str, str]
+    """Image -> class, where folders say it."""
+    splits: Mapping[str, str]
+    """Image -> split, where folders say it."""
+    by_name: Mapping[str, str]
+    """Image -> what its name begins with, where all images end in a number and there are few beginnings."""
+    useless: Sequence[str]
+    """Sentences about what was found and is not used."""
+
+
+def look(folder: Path) -> Look:
+    """Look at every file of a folder.
+
+    Raises:
+        SalignError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise SalignError(f"no such folder: {folder}; give the folder of your images")
+    passed: dict[str, list[str]] = {}
+    skip = [folder / name for name in _OURS]
+    if (folder / "annotations" / "annotations.db").is_file():
+        skip.append(folder / "annotations")
+    pictures = list(image_files(folder, skip=skip, passed=passed))
+    if not pictures:
+        raise no_image(folder)
+    images, maps = sort_pictures(folder, pictures)
+    useless = [
+        f"{len(one.lonely)} pictures in {one.kind} have the name of no image, first {one.lonely[0]}"
+        for one in maps
+        if one.lonely
+    ]
+    known, tables, tools, files = Images(images), [], [], dict[tuple[str, str], list[str]]()
+    others = {name for kind in passed.values() for name in kind}
+    for name in sorted(others):
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in SUFFIXES or name == MANIFEST:
+            continue
+        if suffix == ".csv":
+            try:
+                table = read_label_table(folder, name, known)
+            except SalignError as error:
+                useless.append(f"{name}: {str(error).splitlines()[0]}")
+                continue
+            if table is not None:
+                tables.append(table)
+                others.discard(name)
+        if (kind := recognise(folder / name)) is not None:
+            files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
+            others.discard(name)
+    for (kind, name), members in files.items():
+        if kind == "fixations":
+            useless.append(
+                f"{name}: gaze becomes maps by a Gaussian whose width you know: salign maps import fixations"
+            )
+            continue
+        above = os.path.commonpath([str(PurePosixPath(member).parent) for member in members])
+        tools.append(Tool(kind, folder / (name or above), len(members)))
+    others -= {MANIFEST, STUDY} | {name for name in others if name.startswith("manifest")}
+    if others:
+        kinds = Counter(PurePosixPath(name).suffix or PurePosixPath(name).name for name in others)
+        first = ", ".join(sorted(others)[:3]) + ", ..." * (len(others) > 3)
+        useless.append(f"{', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}: {first}")
+    named = {path for table in tables for path in table.maps}
+    images = [path for path in images if path not in named]
+    maps = [one for one in maps if not named.issuperset(one.images)]
+    by_folder, splits, stray = _said_by_folders(images)
+    if stray:
+        useless.append(f"{len(stray)} images lie outside of the folders of the classes, first {stray[0]}")
+    return Look(folder, images, maps, put_together(tables), tools, by_folder, splits, _said_by_names(images), useless)
+
+
+def _said_by_folders(images: Sequence[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Class and split of each image by its folders, and images that lie outside of such folders.
+
+    Folders that only say that images lie in them, and those above all images, say nothing.
+    """
+    short = {}
+    for path in images:
+        *above, name = path.split("/")
+        short[path] = "/".join([*(part for part in above if part.lower() not in IMAGE_FOLDERS), name])
+    stray = [path for path in images if "/" not in short[path]]
+    if not stray or len(stray) > _FEW * len(images):
+        inside = list(images)
+        stray = []
+    else:
+        inside = [path for path in images if "/" in short[path]]
+    while len({short[path].split("/")[0] for path in inside}) == 1 and all("/" in short[path] for path in inside):
+        short |= {path: short[path].split("/", 1)[1] for path in inside}
+    layout: Layout = folder_layout([short[path] for path in inside])
+    labels = {path: label for path in inside if (label := layout.label_of(short[path])) is not None}
+    splits = {path: split for path in inside if (split := layout.split_of(short[path])) is not None}
+    return labels, splits, stray if labels else []
+
+
+def _said_by_names(images: Sequence[str]) -> dict[str, str]:
+    matches = {path: _NUMBERED.fullmatch(stem(path.rpartition("/")[2])) for path in images}
+    names = {path: match["name"] for path, match in matches.items() if match}
+    counts = Counter(names.values())
+    return names if len(names) == len(images) and 2 <= len(counts) <= 20 and min(counts.values()) > 1 else {}

@@ -1,0 +1,57 @@
+"""The marks of people in a folder, read by the importers of `salign maps import`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from salign.annotations.annotated import Annotated
+from salign.annotations.formats import annotation_format
+from salign.annotations.formats.mask_folder import read_listed
+from salign.annotations.formats.notes import Notes
+from salign.data.manifest import Fault
+from salign.data.manifest.image_files import stem
+from salign.project.look import Tool
+from salign.project.pictures import Maps
+
+Marks = tuple[list[Annotated], list[Fault], str]
+"""Marks, faults, and a sentence about them."""
+
+
+def read_maps(folder: Path, maps: Maps) -> Marks:
+    """Pictures that are maps of images."""
+    notes = Notes()
+    read = read_listed(folder, list(maps.images), notes, values="nonzero" if maps.nonzero else "grey")
+    images = {stem(path): image for path, image in maps.images.items()}
+    marks = [replace(one, image=images[one.image], source=None) for one in read]
+    sentence = f"{len(maps.images)} pictures {maps.kind} of {len(set(maps.images.values()))} images"
+    if maps.nonzero:
+        sentence += "; they hold numbers or colours, so that all that is not black is taken as marked"
+    return marks, notes.faults, "; ".join([sentence, *notes.remarks])
+
+
+def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool) -> Marks:
+    """Files of one annotation tool; names of images begin in the folder of the file, where images lie beside it."""
+    notes, marks = Notes(), []
+    for tool in tools:
+        read = annotation_format(tool.format).read(tool.path, notes)
+        own = tool.path if tool.path.is_dir() else tool.path.parent
+        if own != folder and not tool.path.is_dir():
+            beside = {one.image for one in read if (own / one.image).is_file()}
+            prefix = own.relative_to(folder).as_posix()
+            read = [replace(one, image=f"{prefix}/{one.image}") if one.image in beside else one for one in read]
+        marks += read
+    bare = {one.image for one in marks if one.mask is None and not one.shapes}
+    bare -= {one.image for one in marks if one.mask is not None or one.shapes}
+    if unlisted:
+        marks = [one for one in marks if one.image not in bare]
+    images = len({one.image for one in marks})
+    files = ", ".join(dict.fromkeys(tool.path.name for tool in tools))
+    sentence = f"{tools[0].format} ({files}), {images} images"
+    if bare and not unlisted:
+        sentence += (
+            f"; {len(bare)} of them without a mark: they count as looked at, with nothing to mark (--unlisted: nobody "
+            "looked)"
+        )
+    return marks, notes.faults, "; ".join([sentence, *notes.remarks])

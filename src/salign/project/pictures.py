@@ -1,0 +1,130 @@
+"""Which pictures of a folder are images, and which are maps of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from salign.annotations.match import Images
+from salign.data.manifest.image_files import stem
+from salign.errors import SalignError
+from salign.readers import open_file
+
+_WORDS = (
+    "masks?|boxes|seg|segm|segmentations?|segmask|annotations?|labels?|gt|ground_?truth|maps?|saliency|heat_?maps?|rois?|"
+    "attention"
+)
+"""What maps are called, as the end of a name or as a folder."""
+_BESIDE = re.compile(rf"(?P<image>.+?)(?P<word>[ _.-]+(?:{_WORDS}))(?:[ _.-]?\(?\d+\)?)?", re.I)
+_FOLDER = re.compile(rf"(?:{_WORDS})(?:[ _.-].*)?", re.I)
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+_SAMPLE = 4
+MOST_PIXELS = 25_000_000
+LEAST = 16 / 255
+_COLOURS = 40
+"""A picture of more colours is a photograph and no map."""
+
+
+class Maps(NamedTuple):
+    """Pictures of one kind that are maps: `*_mask` beside the images, or all in folders of one name, `masks/`."""
+
+    kind: str
+    images: Mapping[str, str]
+    """Path of a map -> path of its image; several maps of an image are parts of one."""
+    lonely: Sequence[str]
+    """Paths of maps that no image has."""
+    nonzero: bool
+    """Whether they hold numbers or colours of classes: everything that is not black is marked."""
+
+
+def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[Maps]]:
+    """Tell maps from images, by their names and folders.
+
+    A picture is a map if it lies beside an image whose name it has with an ending such as `_mask` or `-seg 2`; or if it
+    lies in a folder such as `masks`, most of whose pictures have names of images elsewhere and look like maps: grey, or
+    with a few colours.
+
+    Args:
+        folder: where the paths begin.
+        paths: every picture.
+
+    Returns:
+        Paths of the images, sorted; and the maps of each kind.
+    """
+    within: dict[str, list[str]] = {}
+    plain: list[str] = []
+    for path in sorted(paths):
+        called = next((part for part in PurePosixPath(path).parts[:-1] if _FOLDER.fullmatch(part)), None)
+        (plain if called is None else within.setdefault(f"{called}/", [])).append(path)
+    beside: dict[str, dict[str, str]] = {}
+    by_stem = {stem(path): path for path in plain}
+    for path in plain:
+        match = _BESIDE.fullmatch(stem(path))
+        if match and match["image"] in by_stem:
+            beside.setdefault(f"*{match['word']}", {})[path] = by_stem[match["image"]]
+    taken = {path for pairs in beside.values() for path in pairs}
+    images = [path for path in plain if path not in taken]
+    found = [named_maps(folder, kind, pairs) for kind, pairs in sorted(beside.items())]
+    for kind, members in sorted(within.items()):
+        pairs = _paired(images, members, kind) if images else {}
+        if 2 * len(pairs) >= len(members) and all(look.map_like for look in _looks(folder, list(pairs))):
+            found.append(named_maps(folder, kind, pairs, [path for path in members if path not in pairs]))
+        else:
+            images += members
+    return sorted(images), found
+
+
+def named_maps(folder: Path, kind: str, pairs: Mapping[str, str], lonely: Sequence[str] = ()) -> Maps:
+    """Maps of which it is known whose they are; a few are looked at for what their pixels mean."""
+    return Maps(kind, pairs, lonely, any(look.nonzero for look in _looks(folder, list(pairs))))
+
+
+def _paired(images: Sequence[str], maps: Sequence[str], kind: str) -> dict[str, str]:
+    """The image of each map in folders called `kind`, as far as there is one."""
+    known, pairs = Images(images), {}
+    for path in maps:
+        parts = [part for part in path.split("/") if f"{part}/" != kind]
+        name = stem("/".join(parts))
+        match = _BESIDE.fullmatch(name)
+        for called in (name, *([match["image"]] if match else [])):
+            try:
+                pairs[path] = known.find(called)
+                break
+            except SalignError:
+                continue
+    return pairs
+
+
+class _Look(NamedTuple):
+    """What the pixels of a picture look like."""
+
+    map_like: bool
+    """Grey, or of a few colours only."""
+    nonzero: bool
+    """Numbers of classes, which are nearly black, or colours of classes."""
+
+
+def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
+    """Of a few of the pictures that can be read; without torch, so that mistakes are told at once."""
+    found = []
+    for path in paths[:: max(1, len(paths) // _SAMPLE)]:
+        try:
+            with open_file(folder / path, limit=None) as file, Image.open(file, formats=_FORMATS) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    continue
+                wide = picture.mode.startswith("I") or picture.mode == "F"
+                pixels = np.asarray(picture if wide else picture.convert("RGB"))
+        except (SalignError, OSError, ValueError, SyntaxError):
+            continue  # whoever reads all of them says what is wrong
+        if wide:
+            found.append(_Look(True, False))
+            continue
+        coloured = bool((pixels != pixels[..., :1]).any())
+        few = not coloured or len(np.unique(pixels.reshape(-1, 3), axis=0)) <= _COLOURS
+        found.append(_Look(few, few and (coloured or 0 < pixels.max() / 255 < LEAST)))
+    return found

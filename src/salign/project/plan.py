@@ -1,0 +1,310 @@
+"""From what lies in a folder to the rows of a manifest: whose word counts for classes, splits and maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from salign.annotations.annotated import Annotated
+from salign.data.manifest import Fault, Manifest, ManifestError
+from salign.data.manifest.image_files import stem
+from salign.data.manifest.split import SHARES, divide, groups_of_rows
+from salign.data.manifest.table import NO_SPLIT
+from salign.errors import SalignError, one_of
+from salign.project.look import MANIFEST, Look
+from salign.project.pictures import Maps, named_maps
+from salign.project.roles import splits_by_role
+from salign.project.tables import HOT, IMAGE, LabelTable
+
+CLASSES_FROM = ("folders", "table", "annotations", "names")
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person decides where a folder can be understood in several ways; None = there is one way only."""
+
+    classes_from: str | None = None
+    """One of `CLASSES_FROM`."""
+    label_column: str | None = None
+    maps: str | None = None
+    """Kind of the maps (`*_mask`, `masks/`), the name of an annotation format, or `none`."""
+    label: str | None = None
+    """Class of images that no annotation names a class of."""
+    group: Sequence[str] = ()
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    seed: int = 0
+    leave_out: bool = False
+    unlisted: bool = False
+    """Whether images that a tool lists without a mark were not looked at; else nothing was to be marked on them."""
+
+
+@dataclass
+class Plan:
+    """What will be written, and what was found and decided, in sentences."""
+
+    manifest: Manifest
+    """Rows with classes and splits; with maps where a table names their files."""
+    marks: list[Annotated]
+    """Marks that will be drawn as maps."""
+    faults: list[Fault]
+    """What is wrong with marks, and left out."""
+    found: list[tuple[str, str]]
+    """What was found: a word, and a sentence."""
+    source: Path | None = None
+    """The manifest that was there, where it needs no change."""
+
+
+def make_plan(look: Look, choices: Choices) -> Plan:
+    """Decide what is written for a folder; nothing is.
+
+    Raises:
+        SalignError: the folder can be understood in several ways, or says no class; the message names the options.
+    """
+    found = [("images", f"{len(look.images)} ({_endings(look.images)})")]
+    marks, faults = _marks(look, choices, found)
+    source, labels = _labels(look, choices, marks, faults)
+    classes = Counter(labels.values())
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(classes.items())[:_SHOWN])
+    found.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} (from {source})"))
+    if len(classes) < 2:
+        raise SalignError(
+            f"{look.folder}: all {len(labels)} images are of the class {next(iter(classes), '')!r} (from {source}); a "
+            "classifier needs two or more. Is this the folder above the classes? Else give --classes-from "
+            f"{', '.join(CLASSES_FROM)}"
+        )
+    if missing := [path for path in look.images if path not in labels]:
+        found.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
+    table = _rows(look, labels, source)
+    manifest = Manifest.of(table, look.folder, MANIFEST)
+    found += [("not used", sentence) for sentence in look.useless]
+    known = set(manifest.table["path"])
+    strange = [] if not marks else [one.image for one in marks if one.image not in known and one.image in look.images]
+    if strange:
+        marks = [one for one in marks if one.image not in strange]
+    groups = [name for table in look.tables for name in table.groups if name in manifest.table]
+    manifest = _divided(manifest, groups, choices, found)
+    found.sort(key=lambda pair: pair[0] in ("left out", "not used"))
+    return Plan(manifest, marks, faults, found)
+
+
+def plan_of_manifest(path: Path, choices: Choices) -> Plan:
+    """Take the manifest that a folder has already; it is divided where it lacks splits, and stays as it is else.
+
+    Raises:
+        ManifestError: what is wrong with it.
+    """
+    manifest = Manifest.read(path, unsplit=True)
+    mapped = int(manifest.table["saliency"].notna().sum())
+    found = [
+        ("manifest", f"{path}: {len(manifest)} images"),
+        ("classes", ", ".join(f"{name} {count}" for name, count in sorted(Counter(manifest.table["label"]).items()))),
+        ("maps", f"{mapped}" if mapped else "none"),
+    ]
+    divided = _divided(manifest, [], choices, found)
+    return Plan(divided, [], [], found, source=path if divided is manifest else None)
+
+
+def _labels(
+    look: Look, choices: Choices, marks: Sequence[Annotated], faults: list[Fault]
+) -> tuple[str, Mapping[str, str]]:
+    """Where classes come from, and the class of each image."""
+    tables = [table for table in look.tables if table.labels]
+    offered = {
+        "folders": bool(look.by_folder),
+        "table": bool(tables),
+        "annotations": any(one.label or one.image_labels for one in marks),
+        "names": bool(look.by_name),
+    }
+    chosen = choices.classes_from
+    if chosen is not None:
+        one_of(chosen, CLASSES_FROM, "--classes-from")
+        if not offered[chosen]:
+            raise SalignError(f"{look.folder}: its {chosen} say no class; there are {_ways(offered)}")
+    else:
+        if offered["folders"] and offered["table"]:
+            _check_equal(look, *_table_labels(tables, choices, look))
+        chosen = "table" if offered["table"] else "folders" if offered["folders"] else None
+        chosen = chosen or ("annotations" if offered["annotations"] else None)
+    if chosen is None:
+        raise _without_classes(look, offered)
+    if chosen == "table":
+        return _table_labels(tables, choices, look)
+    if chosen == "annotations":
+        return "annotations", _annotated_labels(look, choices, marks, faults)
+    return (chosen, look.by_folder) if chosen == "folders" else ("the beginnings of the names", look.by_name)
+
+
+def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str]]:
+    wanted = choices.label_column
+    columns = [(table, name) for table in tables for name in table.labels if wanted in (None, name)]
+    if not columns and wanted is not None:
+        columns = [(table, wanted) for table in tables if wanted in table.rows]
+    if len(columns) != 1:
+        seen = [f"{name} of {table.name} ({_values(table.label_cells(name))})" for table, name in columns or ()]
+        several = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {wanted!r}"
+        raise SalignError(f"{look.folder}: {several}; give --label-column NAME")
+    table, column = columns[0]
+    cells = table.label_cells(column)
+    joined = next((sign for sign in "|;" if cells.str.contains(sign, regex=False).mean() > 0), None)
+    if joined is not None or (column == HOT and (cells == "").any()):
+        raise SalignError(
+            f"{table.name}: images have several labels or none, and a study compares answers of one class for each "
+            f"image. Bring it by: salign data import csv {look.folder / table.name.split(', ')[0]} --help, and see "
+            '"Several labels per image" in docs/data.md'
+        )
+    return f"column {column} of {table.name}", {path: str(cell) for path, cell in cells.items() if cell}
+
+
+def _annotated_labels(
+    look: Look, choices: Choices, marks: Sequence[Annotated], faults: list[Fault]
+) -> Mapping[str, str]:
+    from salign.annotations.match import Images
+    from salign.annotations.resolve import Naming, settle
+
+    settled = settle(marks, Images(look.images), look.folder, Naming(default=choices.label))
+    if settled.faults and not choices.leave_out:
+        hint = (
+            "say the class of images without a mark by --label NAME, or leave out what is faulty by --leave-out; "
+            "classes may also come from folders or a table"
+        )
+        raise ManifestError.of([*faults, *settled.faults], str(look.folder), hint)
+    return {image.path: image.label for image in settled.marked}
+
+
+def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
+    names = Counter(look.by_name.values())
+    hint = (
+        f"The names begin with {', '.join(f'{name} ({count})' for name, count in names.items())}: if these are the "
+        "classes, give --classes-from names. "
+        if offered["names"]
+        else ""
+    )
+    return SalignError(
+        f"{look.folder}: nothing says which class an image has. {hint}Put the images into a folder for each class, or "
+        "add a table with the columns image and label; or let people answer: salign annotate "
+        f"{look.folder} --class A --class B"
+    )
+
+
+def _marks(look: Look, choices: Choices, found: list[tuple[str, str]]) -> tuple[list[Annotated], list[Fault]]:
+    """The marks of the one source of maps that there is, or that was chosen."""
+    named = [(f"named in {table.name}", table.maps) for table in look.tables if table.maps]
+    sources: dict[str, Any] = {kind: named_maps(look.folder, kind, pairs) for kind, pairs in named}
+    sources |= {maps.kind: maps for maps in look.maps}
+    for tool in look.tools:
+        sources.setdefault(tool.format, []).append(tool)
+    wanted = choices.maps
+    if wanted is not None:
+        one_of(wanted, [*sources, "none"], "--maps")
+    if wanted == "none" or not sources:
+        found.append(("maps", "none"))
+        return [], []
+    if wanted is None and len(sources) > 1 and len(named) != 1:
+        raise SalignError(
+            f"{look.folder}: maps may come from {', '.join(sources)}; say which by --maps NAME, or --maps none"
+        )
+    name = wanted or next(iter(sources))
+    source = sources[name]
+    others = [key for key in sources if key != name]
+    if others:
+        found.append(("not used", f"maps from {', '.join(others)} (--maps NAME takes them instead)"))
+    if isinstance(source, Maps):
+        from salign.project.marks import read_maps
+
+        marks, faults, sentence = read_maps(look.folder, source)
+    else:
+        from salign.project.marks import read_tools
+
+        marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted)
+    found.append(("maps", sentence))
+    return marks, faults
+
+
+def _rows(look: Look, labels: Mapping[str, str], source: str) -> pd.DataFrame:
+    paths = [path for path in look.images if path in labels]
+    names = Counter(map(stem, paths))
+    rows = pd.DataFrame(
+        {
+            "id": [stem(path) if names[stem(path)] == 1 else path for path in paths],
+            "path": paths,
+            "label": [labels[path] for path in paths],
+            "split": [look.splits.get(path, NO_SPLIT) for path in paths],
+            "saliency": "",
+        }
+    )
+    table = next((table for table in look.tables if f" of {table.name}" in source), None)
+    if table is None:
+        return rows
+    cells = table.rows.set_index(IMAGE)
+    if table.split is not None:
+        rows["split"] = [str(cells[table.split].get(path) or NO_SPLIT) for path in paths]
+    own = {"id", "label", "split", "saliency", "path", "row", HOT, table.split, *table.labels}
+    free = [name for name in cells.columns if name not in own]
+    return rows.assign(**{name: [cells[name].get(path, "") for path in paths] for name in free}).fillna("")
+
+
+def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, found: list[tuple[str, str]]) -> Manifest:
+    """With the splits that a study needs: those that are known stay, and what is missing is taken from training."""
+    groups = list(choices.group or groups)
+    known = [split for split in manifest.splits if split != NO_SPLIT]
+    roles = splits_by_role(known)
+    others = [split for split in known if not any(split in names for names in roles.values())]
+    if others and not any(roles.values()):
+        raise SalignError(
+            f"{manifest.root}: the splits {', '.join(known)} are called neither train, val nor test; rename them, so "
+            "that it is known which one is trained on"
+        )
+    if others:
+        found.append(("not used", f"splits whose names do not say what they are for: {', '.join(others)}"))
+    missing = [role for role in ("val", "test") if known and not roles[role]]
+    if not known or not (roles["train"] or NO_SPLIT in manifest.splits):
+        shares, move, sentence = dict(choices.shares), known, "none; divided now, each class alike"
+    elif missing == ["val", "test"]:
+        shares, move, sentence = dict(choices.shares), roles["train"], "train alone; divided now, each class alike"
+    elif missing:
+        taken = choices.shares.get(missing[0], SHARES["val"])
+        shares, move = {roles["train"][0]: 1 - taken, missing[0]: taken}, roles["train"][:1]
+        sentence = f"{', '.join(known)}; {missing[0]} is missing and is taken from {move[0]} ({taken:.0%})"
+    elif NO_SPLIT in manifest.splits:
+        shares, move, sentence = dict(choices.shares), [], f"{', '.join(known)}; rows without a split are divided"
+    else:
+        found.append(("splits", ", ".join(known)))
+        return manifest
+    divided = divide(manifest, groups_of_rows(manifest, groups), shares, seed=choices.seed, move=move)  # checks
+    from salign.data.checks.deduplicate import equal_pictures
+
+    alike = equal_pictures(manifest, progress=True)
+    divided = divide(manifest, groups_of_rows(manifest, groups, alike), shares, seed=choices.seed, move=move)
+    together = [f"the same {name}" for name in groups] + [f"equal or nearly equal pictures ({len(alike)} groups)"]
+    found.append(("splits", f"{sentence}; together stay {' and '.join(together)}"))
+    return divided
+
+
+def _endings(paths: Sequence[str]) -> str:
+    counts = Counter(Path(path).suffix.lower() or "no ending" for path in paths)
+    return ", ".join(f"{count} {ending}" for ending, count in counts.most_common(4))
+
+
+def _check_equal(look: Look, source: str, labels: Mapping[str, str]) -> None:
+    both = [path for path in look.by_folder if path in labels]
+    if differ := [path for path in both if look.by_folder[path] != labels[path]]:
+        first = differ[0]
+        raise SalignError(
+            f"{look.folder}: folders and {source} name different classes of {len(differ)} images, first {first}: "
+            f"{look.by_folder[first]!r} and {labels[first]!r}; give --classes-from folders, or --classes-from table"
+        )
+
+
+def _ways(offered: Mapping[str, bool]) -> str:
+    return ", ".join(way for way, there in offered.items() if there) or "no others"
+
+
+def _values(cells: pd.Series) -> str:
+    counts = cells.value_counts()
+    return ", ".join(f"{name} {count}" for name, count in counts.head(4).items()) + ", ..." * (len(counts) > 4)

@@ -1,0 +1,23 @@
+"""What a split is for, by its name: training, choosing the best epoch, or measuring."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_ROLES = {
+    "train": re.compile(r"train(ing)?([_\- .].*|\d*)", re.I),
+    "val": re.compile(r"(val|valid|validation|dev)([_\- .].*|\d*)", re.I),
+    "test": re.compile(r"(test|testing|eval|holdout|ood)([_\- .].*|\d*)", re.I),
+}
+"""The words by which `data.manifest.folder_layout` knows folders of splits."""
+
+
+def splits_by_role(splits: Iterable[str]) -> Mapping[str, list[str]]:
+    """`train`, `val` and `test` -> the splits that are called so; a split with another name is in none."""
+    found: dict[str, list[str]] = {role: [] for role in _ROLES}
+    for split in dict.fromkeys(splits):
+        for role, pattern in _ROLES.items():
+            if pattern.fullmatch(split):
+                found[role].append(split)
+    return found

@@ -1,0 +1,68 @@
+"""How far a folder is on the way from images to a report, by its files alone, and the next command."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from salign.annotate.store_file import database_in
+from salign.data.manifest import Manifest, ManifestError
+from salign.errors import SalignError
+from salign.experiment.glance import glance, studies_below
+from salign.experiment.study import Study
+from salign.project.look import MANIFEST, STUDIES, STUDY
+from salign.project.roles import splits_by_role
+
+
+class State(NamedTuple):
+    """Where a folder stands."""
+
+    lines: list[tuple[bool, str]]
+    """What there is (True) and what is missing, in sentences."""
+    next: str
+    """The command to type next."""
+
+
+def state_of(folder: Path) -> State:
+    """Look for manifest, maps, study, runs and report, in this order.
+
+    Raises:
+        SalignError: there is no such folder, or what lies in it does not hold.
+    """
+    if not folder.is_dir():
+        raise SalignError(f"no such folder: {folder}")
+    study_file, here = folder / STUDY, shlex.quote(str(folder))
+    if not study_file.is_file():
+        others = [f"studies below: {', '.join(map(str, found))}"] if (found := list(studies_below(folder))) else []
+        lines = [(False, f"{study_file}: not there"), *((True, line) for line in others)]
+        return State(lines, f"salign runs {here}" if others else f"salign init {here}")
+    study = Study.read(study_file)
+    data = study.recipe.get("data", {})
+    path = Path(str(data.get("manifest", folder / MANIFEST)))
+    try:
+        manifest = Manifest.read(path, data.get("root"))
+    except ManifestError as error:
+        return State(
+            [(False, line) for line in str(error).splitlines()[:5]], f"salign data check {shlex.quote(str(path))}"
+        )
+    train = manifest.table["split"].isin(data.get("train") or splits_by_role(manifest.splits)["train"])
+    mapped = int(manifest.table["saliency"][train].notna().sum())
+    lines = [
+        (True, f"{path}: {len(manifest)} images of {len(manifest.classes)} classes in {', '.join(manifest.splits)}")
+    ]
+    page = path.with_name(f"{path.stem}-check.html")
+    checked = page.is_file() and page.stat().st_mtime >= path.stat().st_mtime
+    lines.append((checked, "checked" if checked else f"not checked since it was written: salign data check {path}"))
+    lines.append((mapped > 0, f"{mapped} of {int(train.sum())} training images have a map"))
+    if not mapped:
+        merge = database_in(folder / "annotations").is_file()
+        return State(lines, f"salign annotate {here}{' --merge, when people are done' if merge else ''}")
+    place = folder / STUDIES / study.name
+    if not (place / STUDY).is_file():
+        return State([*lines, (False, "nothing is trained yet")], f"salign run {here}")
+    seen = glance(place)
+    lines.append((seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"))
+    lines.append((seen.page is not None, f"report: {seen.page or 'not written yet'}"))
+    done = seen.done >= seen.cells and seen.page is not None
+    return State(lines, f"open {seen.page} in a browser, or: salign explain last" if done else f"salign run {here}")

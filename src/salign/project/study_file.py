@@ -1,0 +1,132 @@
+"""A commented study for a set of images: the network, size, loss and weight that docs/evidence.md supports for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from salign.data.manifest import Manifest
+from salign.project.roles import splits_by_role
+
+ENOUGH_MAPS = 0.5
+"""Share of the training images with a map from which on `swap` is taken; with fewer maps its gain was lost."""
+SEEDS = 3
+_PASSES = 1600
+"""Training images that a run sees, about: so many images times epochs."""
+
+
+class Setting(NamedTuple):
+    """What depends on the set."""
+
+    epochs: int
+    images: int
+    """Training images."""
+    share: float
+    """Of them with a map."""
+
+
+def setting_for(manifest: Manifest, share: float) -> Setting:
+    """Epochs by the number of training images: few images are seen more often, so that every run takes as long.
+
+    Args:
+        manifest: with splits.
+        share: of the training images with a map.
+    """
+    images = int(manifest.table["split"].isin(splits_by_role(manifest.splits)["train"]).sum())
+    return Setting(min(30, max(8, round(_PASSES / max(1, images)))), images, share)
+
+
+def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, root: str | None = None) -> str:
+    """The study as YAML with comments.
+
+    Args:
+        manifest: with splits.
+        setting: what depends on the set.
+        name: of the folder, from which the study gets its name.
+        file: the manifest, as the study names it.
+        root: folder where its paths begin, if that is not recorded beside it.
+    """
+    roles = splits_by_role(manifest.splits)
+    tests = _measurable(manifest, roles["test"])
+    classes = list(manifest.classes)
+    splits = {"train": roles["train"], "val": roles["val"], "test": tests}
+    usual = {"train": ["train"], "val": ["val"], "test": ["test"]}
+    lines = [f"    {role}: {_flow(names)}" for role, names in splits.items() if names != usual[role]]
+    if root is not None:
+        lines.insert(0, f"    root: {_flow(root)}")
+    if len(classes) == 2:
+        lines.append(
+            f"    positive: {_flow(classes[-1])}  # the class that is to be detected; the other one is {classes[0]}"
+        )
+    few = setting.share < ENOUGH_MAPS
+    loss = _FEW_MAPS if few else _MANY_MAPS
+    return _TEXT.format(
+        name=study_name(name),
+        title=_flow(name),
+        question=_flow(f"Does it help to show the network where people looked, on {name}?"),
+        target=_flow(tests[0]),
+        manifest=_flow(file),
+        splits="".join(f"{line}\n" for line in lines),
+        images=setting.images,
+        share=f"{setting.share:.0%}",
+        epochs=setting.epochs,
+        loss=loss,
+        seeds=SEEDS,
+    )
+
+
+def study_name(name: str) -> str:
+    """A name of a folder as the name of a study, which is that of a folder again."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "study"
+
+
+def _measurable(manifest: Manifest, tests: Sequence[str]) -> list[str]:
+    """Those test sets that hold images of two classes at least; all of them where none does."""
+    kinds: Mapping[str, int] = manifest.table.groupby("split")["label"].nunique().to_dict()
+    return [split for split in tests if kinds[split] > 1] or list(tests)
+
+
+def _flow(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+_MANY_MAPS = """\
+  # At least half of the training images have a map: the answer should not depend on what lies outside of the marks.
+  # This loss was the best where a shortcut lies there (docs/choosing-a-loss.md); each step costs as much as two.
+  guided: {loss: {name: swap, also: {hint: {form: mse, weight: 10}}}}
+"""
+_FEW_MAPS = """\
+  # Few training images have a map; with so few, this loss kept its gain and the best one (swap) lost it
+  # (docs/choosing-a-loss.md, "With rough, few or bad maps"). More maps: salign annotate, or salign autoannotate.
+  guided: {loss: {name: hint, form: mse, weight: 100}}
+"""
+_TEXT = """\
+# Written by salign init for {images} training images, of which {share} have a map. Change what you like; then
+#   salign run      trains every arm below with every seed, and writes the report (what is done is not run again)
+# All keys: docs/reference/recipe.md. Why these values: docs/choosing-a-loss.md and docs/evidence.md. They were measured
+# on other images and mostly with another head of the network, so treat them as a start and not as a result.
+name: {name}
+title: {title}
+question: {question}
+metric: auroc            # arms are compared by it: auroc, accuracy or balanced_accuracy
+target: {target}           # on this test set
+recipe:                  # what all arms share
+  data:
+    manifest: {manifest}
+{splits}    image_size: 128      # 224 sees more and takes three times as long
+    augment: flip        # none, where left and right matter, as in letters
+    workers: 0           # 128-pixel images are read in no time
+  model:
+    backbone: tf_efficientnet_lite0  # with ImageNet weights that lie in a package: no download
+    output_stride: 16    # a map of 8 x 8 cells
+  train:
+    epochs: {epochs}           # by the number of images; all other values are defaults (docs/training.md)
+    select: last         # validation of few images says little about which epoch is best
+arms:
+{loss}guided: guided           # the arm in question
+controls: [shuffled]     # the same with the maps of other images: what it gains, too, is not due to people's marks
+grids:
+  - {{arms: [ce, guided, shuffled], seeds: {seeds}}}  # more seeds: a smaller difference can be told from chance
+"""

@@ -1,0 +1,168 @@
+"""Tables that say which class an image has, by a column of names or columns of 1 and 0; and perhaps its split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os.path import relpath
+from pathlib import Path
+
+import pandas as pd
+
+from salign.annotations.match import Images
+from salign.data.manifest.labels import from_columns
+from salign.data.manifest.text_table import read_table
+from salign.errors import SalignError
+
+_IMAGE = re.compile(r"(image|img|file|picture|photo|path|patient|dicom|scan|slice)\w*|id|name", re.I)
+_LABEL = re.compile(
+    r"(labels?|class(es)?(name)?|category|target|diagnosis|dx|findings?(labels?)?|pathology|gt|y)", re.I
+)
+_SPLIT = re.compile(r"(split|set|subset|partition|usage|datasettype)", re.I)
+_MAP = re.compile(r"(saliency|mask|map|heatmap|segmentation)(path|file)?", re.I)
+_GROUP = re.compile(
+    r"(patient|subject|case|person|identity|participant|group|tile|video|slide|study|series)(id|number)?", re.I
+)
+_PLACE = re.compile(r"(bbox\w*|x|y|w|h|width|height|x\d|y\d|[xy]m(in|ax))", re.I)
+_SAMPLE = 40
+_CLASSES = 50
+"""A column with more different cells does not name classes."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table with a row for each image, or with several that say the same."""
+
+    name: str
+    """Of the file, or of the files whose rows were put together."""
+    rows: pd.DataFrame
+    """The columns of the file that say one thing of an image, and `IMAGE`; one row for each image."""
+    labels: tuple[str, ...]
+    """Columns that may say the class."""
+    split: str | None
+    """Column that says the split."""
+    maps: Mapping[str, str]
+    """Path of the file of a map, below the folder -> path of its image, where a column says it."""
+    groups: tuple[str, ...]
+    """Columns by which images belong together, such as `patient`."""
+    strange: tuple[str, ...]
+    """Names of images that are not in the folder."""
+
+    def label_cells(self, column: str) -> pd.Series:
+        """Path of an image -> its class."""
+        return self.rows.set_index(IMAGE)[column].dropna()
+
+
+IMAGE = "(image)"
+"""Column with the path of the image below the folder."""
+HOT = "(columns of 1 and 0)"
+"""Stands for the label of a table that has one column of 1 and 0 for each class."""
+
+
+def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | None:
+    """Read a CSV file that names images of the folder; None where it does not.
+
+    Raises:
+        SalignError: the file cannot be read as a table.
+    """
+    frame, _ = read_table(folder / file)
+    names = [str(name) for name in frame.columns if name != "row"]
+    column = _image_column(frame, names, images)
+    if column is None:
+        return None
+    cells = {cell: _found(cell, images) for cell in frame[column].dropna().unique()}
+    strange = tuple(cell for cell, path in cells.items() if path is None)
+    rows = frame.assign(**{IMAGE: frame[column].map(cells)}).dropna(subset=IMAGE)
+    others = [name for name in names if name != column and not _PLACE.fullmatch(_plain(name))]
+    steady = [name for name in others if rows.groupby(IMAGE)[name].nunique(dropna=False).max() <= 1]
+    rows = rows.drop_duplicates(IMAGE).reset_index(drop=True)
+    maps = next(
+        (name for name in steady if _MAP.fullmatch(_plain(name)) and _are_files(folder, file, rows[name])), None
+    )
+    hot = [name for name in steady if set(rows[name].dropna().unique()) <= {"0", "1", "0.0", "1.0"}]
+    labels = [name for name in steady if _LABEL.fullmatch(_plain(name)) and 1 <= rows[name].nunique() <= _CLASSES]
+    if len(hot) >= 2 and not labels:
+        joined, _ = from_columns(rows, hot)
+        rows = rows.drop(columns=hot).assign(**{HOT: joined})
+        labels = [HOT]
+    elif not labels:
+        labels = [name for name in steady if name != maps and 2 <= rows[name].nunique() <= _CLASSES / 5]
+    return LabelTable(
+        name=file,
+        rows=rows.drop(columns=[name for name in names if name not in steady]),
+        labels=tuple(labels),
+        split=next((name for name in steady if _SPLIT.fullmatch(_plain(name))), None),
+        maps={} if maps is None else _files(folder, file, rows, maps),
+        groups=tuple(name for name in steady if _GROUP.fullmatch(_plain(name)) and _groups(rows[name])),
+        strange=strange,
+    )
+
+
+def put_together(tables: Sequence[LabelTable]) -> list[LabelTable]:
+    """Tables with the same columns become one; where no column says the split, the names of the files do."""
+    alike: dict[tuple[object, ...], list[LabelTable]] = {}
+    for table in tables:
+        alike.setdefault((tuple(table.rows.columns), table.labels, table.split), []).append(table)
+    return [_joined(group) if len(group) > 1 else group[0] for group in alike.values()]
+
+
+def _joined(tables: Sequence[LabelTable]) -> LabelTable:
+    split = tables[0].split
+    rows = [table.rows if split else table.rows.assign(split=Path(table.name).stem) for table in tables]
+    whole = pd.concat(rows, ignore_index=True)
+    twice = whole[IMAGE][whole[IMAGE].duplicated()]
+    names = ", ".join(table.name for table in tables)
+    if len(twice):
+        raise SalignError(f"{names}: {len(twice)} images stand in two of these tables, first {twice.iloc[0]}; keep one")
+    return LabelTable(
+        name=names,
+        rows=whole,
+        labels=tables[0].labels,
+        split=split or "split",
+        maps={path: image for table in tables for path, image in table.maps.items()},
+        groups=tables[0].groups,
+        strange=tuple(name for table in tables for name in table.strange),
+    )
+
+
+def _image_column(frame: pd.DataFrame, names: Sequence[str], images: Images) -> str | None:
+    """The column most of whose cells name images; columns that are called so come first."""
+    best, column = 0.0, None
+    for name in sorted(names, key=lambda name: _IMAGE.fullmatch(_plain(name)) is None):
+        cells = frame[name].dropna().unique()
+        sample = cells[:: max(1, len(cells) // _SAMPLE)]
+        share = sum(_found(cell, images) is not None for cell in sample) / len(sample) if len(sample) else 0
+        if share > best:
+            best, column = share, name
+    return column if best >= 0.5 else None
+
+
+def _found(cell: str, images: Images) -> str | None:
+    try:
+        return images.find(cell)
+    except SalignError:
+        return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name)
+
+
+def _are_files(folder: Path, file: str, cells: pd.Series) -> bool:
+    known = cells.dropna().unique()[:_SAMPLE]
+    return len(known) > 0 and all(((folder / file).parent / cell).is_file() for cell in known)
+
+
+def _files(folder: Path, file: str, rows: pd.DataFrame, column: str) -> dict[str, str]:
+    named = rows.dropna(subset=column)
+    return {
+        relpath((folder / file).parent / cell, folder): path
+        for cell, path in zip(named[column], named[IMAGE], strict=True)
+    }
+
+
+def _groups(cells: pd.Series) -> bool:
+    """Whether a column divides the images into groups, some of several images, none of more than a fifth."""
+    counts = cells.value_counts()
+    return len(counts) > 1 and counts.max() > 1 and counts.max() <= 0.2 * len(cells)

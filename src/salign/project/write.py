@@ -1,0 +1,73 @@
+"""Write what was planned for a folder: the manifest, maps of marks, and the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os.path import relpath
+from pathlib import Path
+from typing import NamedTuple
+
+from salign.data.manifest.root import root_option
+from salign.errors import SalignError
+from salign.files import check_output, replace_text
+from salign.project.look import IMPORTED, MANIFEST, STUDY
+from salign.project.plan import Plan
+from salign.project.roles import splits_by_role
+from salign.project.study_file import setting_for, study_text
+
+
+class Written(NamedTuple):
+    """What was written."""
+
+    manifest: Path
+    study: Path
+    maps: int
+    """Maps that were drawn."""
+    blank: int
+    """How many of them mark nothing."""
+
+
+def check_free(out: Path, names: Sequence[str] = (MANIFEST, STUDY)) -> None:
+    """Refuse to write over something.
+
+    Raises:
+        SalignError: one of the files is there.
+    """
+    if there := [str(out / name) for name in names if (out / name).exists()]:
+        raise SalignError(
+            f"{' and '.join(there)}: there already, and nothing is written over. Next: salign status {out}; or remove "
+            "the file, or give another --out"
+        )
+    check_output(out, folder=True)
+
+
+def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> Written:
+    """Write `manifest.csv`, `imported/` with maps, and `study.yaml`; each whole or not at all.
+
+    Args:
+        plan: what is written.
+        out: folder of all of it.
+        name: of the study.
+        leave_out: leave out faulty marks instead of refusing everything.
+
+    Raises:
+        ManifestError: everything that is wrong with marks, at once; nothing was written then.
+    """
+    target, maps, blank, manifest = out / MANIFEST, 0, 0, plan.manifest
+    if plan.source is not None:
+        target = plan.source
+    elif plan.marks:
+        from salign.annotations.write import Output, write_annotated
+
+        output = Output(out=out / IMPORTED, target=target, leave_out=leave_out)
+        brought = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults)
+        maps, blank, manifest = brought.maps, brought.blank, brought.manifest
+    else:
+        target = out / (MANIFEST if not (out / MANIFEST).exists() else "manifest-split.csv")
+        manifest.write(target)
+    train = manifest.table["split"].isin(splits_by_role(manifest.splits)["train"])
+    setting = setting_for(manifest, float(manifest.table["saliency"][train].notna().mean()))
+    root = str(manifest.root) if root_option(target, manifest.root) else None
+    text = study_text(manifest, setting, name=name, file=relpath(target, out), root=root)
+    replace_text(out / STUDY, text)
+    return Written(target, out / STUDY, maps, blank)

@@ -75,7 +75,9 @@ def add_remark(collection: Collection, number: int, remark: Remark) -> None:
     collection.comments.add(find_task(collection, number).id, remark.revision, text, remark.back)
 
 
-def draw_answer(collection: Collection, number: int, revision: int, index: int, width: int) -> Encoded:
+def draw_answer(
+    collection: Collection, number: int, revision: int, index: int, width: int, marked: bool = True
+) -> Encoded:
     """An image with what one save marks on it, drawn as the maps of the export are.
 
     Args:
@@ -84,6 +86,7 @@ def draw_answer(collection: Collection, number: int, revision: int, index: int, 
         revision: number of the save.
         index: number of the image in the task, from 0.
         width: pixels that are needed.
+        marked: with the marks; the image alone if False.
 
     Raises:
         Unknown: there is no such save, or no such image of it.
@@ -97,7 +100,7 @@ def draw_answer(collection: Collection, number: int, revision: int, index: int, 
     window = collection.window(name)
     path = collection.catalog.pictures[name].path
     plain = collection.broken.show(path, lambda file: collection.cache.image(file, width, window))
-    if not answer.marked(name):
+    if not marked or not answer.marked(name):
         return plain
     with Image.open(io.BytesIO(plain.content)) as picture:
         pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)

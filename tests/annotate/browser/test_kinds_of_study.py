@@ -163,7 +163,7 @@ def test_two_annotators_work_at_once_and_names_are_text(
     ann = people[0].page
     assert ann.inner_text("#title") == SCRIPT
     ann.goto(f"{server.url}/owner")
-    ann.wait_for_selector("#dashboard:not([hidden])")
+    ann.wait_for_selector("#overview:not([hidden])")
     assert SCRIPT[:60] in ann.inner_text("#annotators")
     assert f"{SCRIPT} × 1" in ann.inner_text("#images")
     assert "4 of 4" in ann.inner_text("#figures")

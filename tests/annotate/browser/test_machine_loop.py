@@ -154,7 +154,7 @@ def test_people_teach_a_machine_whose_drafts_people_judge(
         visitor.sent()
         assert units(tmp_path / "review") == asked[:3]
         visitor.page.goto(f"{server.url}/owner")
-        visitor.page.wait_for_selector("#dashboard:not([hidden])")
+        visitor.page.wait_for_selector("#overview:not([hidden])")
         figures = " ".join(visitor.page.inner_text("#figures").split())
         assert "Drafts accepted 1 of 3 1 edited, 1 rejected" in figures
         assert f"Maps nobody drew {len(asked) - 2} of {len(asked)} 1 accepted, {len(asked) - 3} not asked" in figures

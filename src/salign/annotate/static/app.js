@@ -13,10 +13,12 @@ import { Tasks } from "./tasks.js";
 import { Work } from "./work.js";
 
 const TOKEN = "token";
+const INVITE = "invite"; // the link by which several people join, each under a name
 const OLD = "salign.token"; // where a page of before studies had names kept it
 const queue = new Queue();
 let study, session, tasks, work;
 let open = false; // anybody may join by name
+let invite = null; // whoever has this may join by name
 let retrying = 0;
 let moved = false; // another study is at this address now
 /** Where in the trail the annotator has gone back to; null at the newest. @type {number | null} */
@@ -39,6 +41,15 @@ async function token(online) {
   return old;
 }
 
+/** The invite of the link, which then leaves the address bar; else that of the last visit to this study. */
+function invitation() {
+  const given = new URLSearchParams(location.hash.slice(1)).get(INVITE);
+  if (!given) return recall(INVITE);
+  remember(INVITE, given);
+  history.replaceState(null, "", location.pathname);
+  return given;
+}
+
 async function start() {
   startHelp();
   const told = await call("/api/session").catch(() => null);
@@ -46,16 +57,17 @@ async function start() {
   settle(told?.study ?? lastStudy());
   open = told?.open ?? false;
   addEventListener("elsewhere", elsewhere);
+  invite = invitation();
   const known = await token(told !== null);
   startOutbox(queue);
   await queue.start();
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("/worker.js").catch(() => {});
   for (const button of document.querySelectorAll("[data-leaves]")) {
-    button.hidden = !open;
+    button.hidden = !open && !invite;
     button.onclick = () => (forget(TOKEN), location.reload());
   }
   if (known) await enter(known);
-  else if (open) askName();
+  else if (open || invite) askName();
   else refuse("This page opens with a personal link. Ask whoever runs the study for yours.");
 }
 
@@ -77,11 +89,12 @@ function refuse(text) {
 
 function askName(note = "") {
   view("join");
+  if (invite) $("join-text").textContent = "Your answers are stored under this name, and this browser remembers it.";
   if (note) say(note, "assertive");
   $("join-form").onsubmit = async (event) => {
     event.preventDefault();
     try {
-      const joined = await call("/api/join", { method: "POST", body: { name: $("name").value.trim() } });
+      const joined = await call("/api/join", { method: "POST", body: { name: $("name").value.trim() }, token: invite });
       remember(TOKEN, joined.token);
       await enter(joined.token);
     } catch (error) {
@@ -100,7 +113,7 @@ async function enter(key) {
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
       forget(TOKEN);
-      return open ? askName("That link is no longer valid.") : refuse("Your link is no longer valid. Ask for a new one; what you have not sent yet stays in this browser.");
+      return open || invite ? askName("That link is no longer valid.") : refuse("Your link is no longer valid. Ask for a new one; what you have not sent yet stays in this browser.");
     }
     study = await get("kv", place);
     if (!study) return refuse(error.message);
@@ -168,8 +181,15 @@ async function showCurrent() {
   $("returning").hidden = true;
   progress();
   if (moved || !tasks.current) return rest();
+  return show(tasks.current);
+}
+
+/** @param {import("./tasks.js").Task} task */
+function show(task) {
+  $("sent-back").hidden = !task.comment;
+  $("sent-back-text").textContent = task.comment ?? "";
   view("work");
-  return work.open(tasks.current);
+  return work.open(task);
 }
 
 const REST = {
@@ -246,8 +266,7 @@ async function goTo(place) {
     gone = place;
     $("returning").hidden = false;
     $("returning-text").textContent = `Image ${place + 1} of those you have done.`;
-    view("work");
-    return await work.open(task);
+    return await show(task);
   } catch (error) {
     return say(error instanceof Offline ? "That one cannot be fetched without a network." : error.message, "assertive");
   }

@@ -3,7 +3,7 @@
 import { Offline, call, passing } from "./api.js";
 import { get, put } from "./db.js";
 
-/** @typedef {{id: string, images: object[], drafts: object[], arm: string | null, decision: string | null, saved: object | null, revision: number}} Task */
+/** @typedef {{id: string, images: object[], drafts: object[], arm: string | null, decision: string | null, saved: object | null, revision: number, comment: string | null}} Task */
 
 export class Tasks {
   /** @type {Task[]} handed out to this annotator and not yet answered; the first is the current one */
@@ -64,6 +64,8 @@ export class Tasks {
     try {
       const have = [...new Set([...this.held.map((task) => task.id), ...this.#pending])];
       const { tasks, progress, finished } = await call("/api/next", { method: "POST", body: { have }, token: this.token });
+      const back = new Set(tasks.filter((task) => task.comment).map((task) => task.id)); // done before, and sent back
+      this.trail = this.trail.filter((id) => !back.has(id));
       const known = new Set([...this.trail, ...this.held.map((task) => task.id), ...this.#pending]);
       this.held.push(...tasks.filter((task) => !known.has(task.id)));
       // a save may have been on its way while the server counted: what this page knows of is done

@@ -1,55 +1,19 @@
-/** The owner's dashboard: how far the collection is, whether annotators agree, whom to look at; and the export. */
+/** How far the collection is, whether annotators agree, whom to look at, and whether more of them are needed. */
 
-import { ApiError, call, request } from "./api.js";
-import { bars, meter, table } from "./chart.js";
-import { $, make, say } from "./dom.js";
-import { here, recall, remember, settle } from "./here.js";
+import { $, make } from "../dom.js";
+import { bars, curve, meter, table } from "./chart.js";
+import { duration, number, percent, seconds, sentence, when } from "./format.js";
 
-const TOKEN = "owner";
-const EVERY = 15_000; // ms
-const PATIENCE = 30 * 60_000; // an export of everything may take long
-
-const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
-const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
-const seconds = (value) => (value === null || value === undefined ? "–" : value < 90 ? `${value.toFixed(1)} s` : `${(value / 60).toFixed(1)} min`);
-const ago = (iso) => (iso ? new Date(iso).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "–");
-
-let key = null;
-
-/** Which study this is, and the owner's token for it: that of the link, which then leaves the address bar. */
-async function settled() {
-  settle((await call("/api/session")).study);
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    remember(TOKEN, given);
-    history.replaceState(null, "", location.pathname);
-  }
-  key = recall(TOKEN);
-}
-
-async function refresh() {
-  try {
-    if (!here.study) await settled();
-    show(await call("/api/owner/summary", { token: key, patience: 60_000 }));
-    $("trouble").hidden = true;
-  } catch (error) {
-    const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
-    $("trouble").hidden = false;
-    $("trouble").textContent = refused ? "This page opens with the owner's link, which `salign annotate` prints when it starts." : error.message;
-    $("export").disabled = refused;
-    if (refused) return;
-  }
-  setTimeout(refresh, EVERY);
-}
-
-function show(summary) {
+/** @param {object} summary as the server makes it */
+export function showOverview(summary) {
   const { coverage, agreement } = summary;
   document.title = $("title").textContent = summary.title;
   $("when").textContent = `as of ${new Date(summary.when).toLocaleTimeString([], { timeStyle: "short" })}`;
-  $("dashboard").hidden = false;
+  $("begin").hidden = summary.annotators.some((row) => row.answered || row.skipped);
   $("figures").replaceChildren(
     figure("Answers", `${coverage.answered} of ${coverage.wanted}`, coverage.wanted ? percent(coverage.answered / coverage.wanted) : ""),
     figure("Images complete", `${coverage.complete} of ${coverage.images}`, `${summary.annotators_per_image} per image`),
+    figure("Work left", coverage.answered < coverage.wanted && summary.seconds ? duration((coverage.wanted - coverage.answered) * summary.seconds.median) : "–", "answers that are missing, at the median time"),
     figure("Time per image", seconds(summary.seconds?.median), summary.seconds ? `90 % below ${seconds(summary.seconds.p90)}` : ""),
     figure("Agreement of answers", number(agreement.alpha), `Krippendorff's α, ${agreement.answers} images`),
     figure("Agreement of maps", number(agreement.map_cc), agreement.images ? `correlation; IoU ${number(agreement.map_iou)}; ${agreement.images} images` : "needs two maps of an image"),
@@ -62,6 +26,8 @@ function show(summary) {
   $("doubts").hidden = !summary.suspicious.length && !summary.broken.length;
   const unshown = summary.broken.map(({ path, reason }) => make("li", {}, make("strong", { textContent: path }), ` cannot be shown, and is left out until it is mended: ${reason}`));
   $("doubts-list").replaceChildren(...unshown, ...summary.suspicious.map(({ name, reason }) => make("li", {}, make("strong", { textContent: name }), `: ${reason}`)));
+  $("another-text").replaceChildren(...summary.another.sentences.map((text) => make("li", { textContent: sentence(text) })));
+  $("another").replaceChildren(...(summary.another.points.length ? [curve(summary.another)] : []));
   $("annotators").replaceChildren(summary.annotators.length ? table(ANNOTATOR, summary.annotators) : make("p", { textContent: "Nobody yet." }));
   $("arms-part").hidden = !summary.arms;
   if (summary.arms) $("arms").replaceChildren(table(ARM, summary.arms));
@@ -83,20 +49,26 @@ function figure(name, value, note) {
 }
 
 const share = (value) => make("span", { className: "share" }, meter(value), percent(value));
+const progress = (row) => {
+  const all = row.answered + row.skipped + row.open + row.left;
+  return all ? make("span", { className: "share" }, meter((row.answered + row.skipped) / all), `${row.answered + row.skipped} of ${all}`) : "–";
+};
 const gold = (row) => (row.gold_seen ? `${row.gold_right} of ${row.gold_seen}` : "–");
 
 const ANNOTATOR = [
   { title: "Name", cell: (row) => (row.suspicious.length ? make("span", { className: "doubted", title: row.suspicious.join("; ") }, `⚠ ${row.shown ?? row.name}`) : (row.shown ?? row.name)) },
+  { title: "Progress", number: true, cell: progress },
   { title: "Answered", number: true, cell: (row) => String(row.answered) },
   { title: "Skipped", number: true, cell: (row) => String(row.skipped) },
   { title: "Blank", number: true, cell: (row) => String(row.blank) },
   { title: "Open", number: true, cell: (row) => String(row.open) },
+  { title: "Sent back", number: true, cell: (row) => String(row.returned) },
   { title: "Median time", number: true, cell: (row) => seconds(row.median_seconds) },
   { title: "Gold right", number: true, cell: gold },
   { title: "Agrees with others", number: true, cell: (row) => (row.agreement === null ? "–" : share(row.agreement)) },
   { title: "Map correlation", number: true, cell: (row) => number(row.map_agreement) },
   { title: "Sure", number: true, cell: (row) => number(row.confidence, 1) },
-  { title: "Last", kind: "when", cell: (row) => ago(row.last) },
+  { title: "Last", kind: "when", cell: (row) => when(row.last) },
 ];
 const ARM = [
   { title: "Help", cell: (row) => row.arm },
@@ -111,24 +83,3 @@ const IMAGE = [
   { title: "What was said", cell: (row) => Object.entries(row.answers).map(([answer, count]) => `${answer} × ${count}`).join(", ") || "–" },
 ];
 
-async function download() {
-  const button = $("export");
-  button.disabled = true;
-  say("The export is being made.");
-  try {
-    const reply = await request("/api/owner/export", { method: "POST", body: {}, token: key, patience: PATIENCE });
-    const name = /filename="?([^";]+)/.exec(reply.headers.get("Content-Disposition") ?? "")?.[1] ?? "annotations.zip";
-    const url = URL.createObjectURL(await reply.blob());
-    make("a", { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    say("The export is ready.");
-  } catch (error) {
-    say(error.message, "assertive");
-  } finally {
-    button.disabled = false;
-  }
-}
-
-addEventListener("elsewhere", () => location.reload());
-$("export").onclick = download;
-refresh();

@@ -446,6 +446,23 @@ def test_a_study_of_version_0_1_exports_the_same_files(earlier, tmp_path):
     assert found == (EARLIER / "maps.txt").read_text().splitlines()
 
 
+def test_the_map_of_a_blurred_image_is_made_of_the_windows(opened, joined, tmp_path):
+    """Their order and times stand in `shapes.json`; a window that was opened twice counts once."""
+    page = joined(opened(mode="reveal"), "Ann")
+    clicks = [(8.0, 9.0, 1200.0), (30.0, 20.0, 2500.5), (8.0, 9.0, 4000.0)]
+    windows = [{"kind": "stroke", "points": [[x, y]], "radii": [4.0], "times": [at]} for x, y, at in clicks]
+    page.save(page.tasks()[0]["id"], shapes=windows)
+    collection = page.client.app.state.collection
+    export_to(collection, tmp_path / "export")
+    (path,) = (tmp_path / "export" / "maps" / "Ann").iterdir()
+    rows, columns = np.mgrid[:30, :40] + 0.5
+    discs = [np.hypot(columns - x, rows - y) <= 4 for x, y, _ in clicks]
+    assert np.array_equal(read_saliency(path).numpy() == 1, discs[0] | discs[1])
+    (entry,) = json.loads((tmp_path / "export" / "shapes.json").read_text())["annotations"]
+    assert [shape["times"] for shape in entry["shapes"]] == [[1200.0], [2500.5], [4000.0]]
+    assert [shape["points"] for shape in entry["shapes"]] == [[[x, y]] for x, y, _ in clicks]
+
+
 @pytest.mark.parametrize("mode", ["single", "pair"])
 def test_what_was_saved_is_parsed_once(mode, tmp_path, joined, monkeypatch):
     collection = open_collection(write_images(tmp_path / "set", 4), mode=mode, classes=["cat", "dog"])

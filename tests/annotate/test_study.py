@@ -30,12 +30,13 @@ def test_without_a_question_the_one_that_fits_the_mode_is_asked():
     )
     assert Study(mode="review").shown_question == "Is this map right? Accept it, edit it, or reject it."
     assert Study(mode="review", question="Is it?").shown_question == "Is it?"
+    assert "Click where you want to look closely" in Study(mode="reveal").shown_question
 
 
 @pytest.mark.parametrize(("content", "words"), [
     ({"clases": ["a"]}, "did you mean 'classes'"),
     ({"limits": {"bodi": 1}}, "limits.bodi: unknown key; did you mean 'body'"),
-    ({"mode": "duel"}, "'single', 'pair', 'review' or 'assisted', got 'duel'"),
+    ({"mode": "duel"}, "'single', 'pair', 'review', 'assisted' or 'reveal', got 'duel'"),
     ({"classes": ["a", "a"]}, "name one class twice"),
     ({"classes": ["a"], "gold": {"x": "b"}}, "gold answers"),
     ({"classes": ["a"], "target": "b"}, "target 'b' is none of the classes"),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from salign.annotate.study import Study
 from salign.errors import SalignError
-from salign.maps.shapes import Fixation, Shape, shape_from_json
+from salign.maps.shapes import Fixation, Shape, Stroke, shape_from_json
 from salign.readers import parse_json
 
 _WEEK = 7 * 24 * 3600 * 1000.0
@@ -149,6 +149,10 @@ def shapes_of(shapes: Sequence[dict[str, Any]], images: int = 1) -> list[tuple[i
     return pairs
 
 
+def _is_window(shape: Shape) -> bool:
+    return isinstance(shape, Stroke) and len(shape.points) == 1 and shape.times is not None and not shape.erase
+
+
 def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str], images: int, drafts: int) -> None:
     """Check an annotation against what was asked.
 
@@ -167,6 +171,8 @@ def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str
     shapes = shapes_of(annotation.shapes, images)
     if sum(len(getattr(shape, "points", ())) for _, shape in shapes) > _MOST_POINTS:
         raise Mistaken(f"shapes: at most {_MOST_POINTS} points in all")
+    if study.mode == "reveal" and not all(_is_window(shape) for _, shape in shapes):
+        raise Mistaken("shapes: in mode reveal each is a window: a stroke of one point, with the time of the click")
     if annotation.answer is not None and annotation.answer not in classes:
         raise Mistaken(f"answer: {annotation.answer[:40]!r} is none of the study's classes")
     if annotation.skipped is not None:
@@ -176,6 +182,8 @@ def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str
     painted = any(not shape.erase for _, shape in shapes)
     if annotation.blank and painted:
         raise Mistaken("blank: nothing to mark, and yet there are marks")
+    if annotation.blank and study.mode == "reveal":
+        raise Mistaken("blank: in mode reveal people look; they say nothing of marks")
     if study.mode == "pair" and annotation.side is None:
         raise Mistaken("side: which of the two pictures is missing")
     if study.mode != "pair" and annotation.side is not None:

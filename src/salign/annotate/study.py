@@ -12,7 +12,7 @@ from salign.config import Section, explain_faults, read_values
 from salign.data.manifest.folder_layout import Folders
 from salign.errors import SalignError
 
-Mode = Literal["single", "pair", "review", "assisted"]
+Mode = Literal["single", "pair", "review", "assisted", "reveal"]
 Arm = Literal["none", "decision", "map", "both"]
 
 
@@ -28,6 +28,21 @@ class Assisted(Section):
     """This column of the manifest has the model's answer."""
     map: str = "model_map"
     """This column of the manifest has the model's map."""
+
+
+class Reveal(Section):
+    """The section says how mode `reveal` hides an image, and how much of it a click shows.
+
+    This is BubbleView (Kim, Bylinskii, Borkin, Gajos, Oliva, Durand and Pfister, "BubbleView: An Interface for
+    Crowdsourcing Image Importance Maps and Tracking Visual Attention", ACM Transactions on Computer-Human Interaction
+    24(5), 2017): the image is blurred, and a click shows a round part of it until the next click. The authors blur
+    their clicks by a Gaussian to make a map. Here the windows are the map, and `export.sigma` blurs them.
+    """
+
+    radius: float = Field(default=0.05, gt=0, le=0.5)
+    """A window has this radius, as a share of the longer side of the image."""
+    blur: float = Field(default=0.04, gt=0, le=0.5)
+    """The image is blurred by a Gaussian of this standard deviation, as a share of its longer side."""
 
 
 class Export(Section):
@@ -73,7 +88,7 @@ class Study(Section):
     """An annotator must agree to this plain text; if it is empty, nobody is asked."""
     mode: Mode = "single"
     """`single` shows one image, `pair` asks which of two, `review` lets people judge maps, `assisted` shows a model's
-    help."""
+    help, `reveal` shows a blurred image of which each click shows a part."""
     classes: list[str] = []
     """These are the answers, in the order of the number keys; an empty list takes the labels of the manifest, and
     without these people only mark."""
@@ -105,6 +120,8 @@ class Study(Section):
     review; see the owner's page."""
     assisted: Assisted = Assisted()
     """The section `assisted` says which help is shown in mode `assisted`."""
+    reveal: Reveal = Reveal()
+    """The section `reveal` says how much of an image is seen in mode `reveal`."""
     skip_reasons: list[str] = ["cannot tell", "bad image", "something else"]
     """These reasons are offered when an image is skipped; people can write their own, too."""
     confidence: bool = False
@@ -173,6 +190,8 @@ class Study(Section):
         """The question, or the one that fits the mode."""
         if self.mode == "review":
             return self.question or "Is this map right? Accept it, edit it, or reject it."
+        if self.mode == "reveal":
+            return self.question or "Which class is it? Click where you want to look closely; answer when you are sure."
         return self.question or "Which class is it? Mark what supports your answer."
 
     def to_yaml(self) -> str:

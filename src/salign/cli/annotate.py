@@ -40,7 +40,7 @@ def annotate(
         typer.Option(
             help=(
                 "People do this: single (answer one image), pair (choose one of two), review (judge "
-                "maps) or assisted (with help)."
+                "maps), assisted (with help) or reveal (click on a blurred image to see parts of it)."
             )
         ),
     ] = None,

@@ -219,3 +219,59 @@ def test_window_and_level_of_deep_images(serve: Callable[..., Server], visit: Ca
     visitor.page.evaluate("salign.work.panel.setWindow([0.45, 0.475])")
     visitor.page.wait_for_timeout(600)
     assert contrast() > 80
+
+
+def stripes(folder: Path) -> None:
+    """Black and white stripes of 4 pixels: sharp they are black and white, blurred they are grey."""
+    for k in range(3):
+        columns = np.mgrid[:240, :320][1]
+        Image.fromarray(np.where(columns // 4 % 2, 255, 0).astype(np.uint8)).save(folder / f"{k}.png")
+
+
+def test_a_blurred_image_shows_what_is_clicked(serve: Callable[..., Server], visit: Callable[..., Visitor]) -> None:
+    """One window at a time; none can be taken back; an answer needs one; order and times are kept."""
+    server = serve(stripes, mode="reveal", classes=["real", "fake"], reveal={"radius": 0.1, "blur": 0.05})
+    visitor = visit(server)
+    page = visitor.join("looker")
+
+    def contrast(x: float, y: float) -> float:
+        """Brightest minus darkest of the 16 pixels of the image around a point."""
+        page.wait_for_timeout(150)
+        values = page.evaluate(
+            """([x, y]) => {
+                const { layers: { picture }, view, density } = salign.work.stage, [sx, sy] = view.toScreen(x, y);
+                const half = 8 * view.scale * density;
+                const box = [sx * density - half, sy * density, 2 * half, 1].map(Math.round);
+                return [...picture.getImageData(...box).data];
+            }""",
+            [x, y],
+        )
+        grey = np.array(values)[::4]
+        return float(grey.max() - grey.min())
+
+    assert contrast(100, 100) < 30
+    assert not page.is_visible("#undo")
+    assert not page.is_visible("#marking")
+    press(visitor, "1", "Enter")
+    assert page.inner_text("#alert") == "Click where you want to look closely first."
+    page.mouse.click(*visitor.at(100, 100))
+    assert contrast(100, 100) > 200
+    assert contrast(200, 100) < 30
+    page.mouse.click(*visitor.at(200, 100))
+    assert contrast(200, 100) > 200
+    assert contrast(100, 100) < 30, "the window before is closed"
+    press(visitor, "Control+z", "n")
+    press(visitor, "c", " ", "Escape")  # by keys, in the middle
+    windows = visitor.shapes()
+    assert [shape["radii"] for shape in windows] == [[32], [32], [32]]
+    assert np.allclose([shape["points"][0] for shape in windows], [[100, 100], [200, 100], [160, 120]], atol=1)
+    times = [shape["times"][0] for shape in windows]
+    assert 0 < times[0] < times[1] < times[2]
+    visitor.next(lambda: press(visitor, "Enter"))
+    visitor.sent()
+    (body,) = bodies(server)
+    assert (body["answer"], body["shapes"]) == ("real", windows)
+    page.click("#earlier-open")
+    page.wait_for_selector("#earlier[open]")
+    assert "1: real" in page.inner_text("#earlier-list")
+    assert page.query_selector("#earlier-list canvas") is None, "a small picture would show what is hidden"

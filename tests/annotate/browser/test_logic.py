@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import drawn
 from salign.maps.rasterize import rasterize
@@ -127,3 +128,11 @@ def test_edges_drawn_piece_by_piece_are_those_drawn_at_once(script: Script) -> N
     assert whole[20, 7, :3].tolist() == [0, 0, 0], "dark further out"
     assert whole[20, 7, 3] == 102, "half of a pixel, of four fifths"
     assert whole[20, 5].tolist() == [0, 0, 0, 0]
+
+
+def test_a_hidden_image_is_blurred_by_a_gaussian(script: Script) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 33, 4))
+    call = "({ gaussian }, [pixels, sigma]) => [...gaussian(Uint8ClampedArray.from(pixels), 33, 20, sigma)]"
+    blurred = np.array(script("canvas/reveal.js", call, [picture.ravel().tolist(), 2.5])).reshape(20, 33, 4)
+    expected = ndimage.gaussian_filter(picture.astype(float), (2.5, 2.5, 0), mode="nearest", radius=(8, 8, 0))
+    assert np.abs(blurred - expected).max() <= 0.51, "but for rounding"

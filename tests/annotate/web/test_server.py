@@ -23,7 +23,7 @@ def test_an_annotator_joins_answers_and_finishes(opened, joined):
     about = page.call("GET", "/api/study")
     assert (about["title"], about["mode"], about["classes"]) == ("Cats", "single", ["cat", "dog"])
     assert about["annotator"]["name"] == "Ann"
-    assert about["confidence"] is True
+    assert (about["confidence"], about["reveal"], about["tools"][0]) == (True, None, "brush")
     seen, finished = [], False
     while not finished:
         reply = page.call("POST", "/api/next", json={"have": []})
@@ -295,3 +295,16 @@ def test_an_answer_mended_after_feedback_still_counts_as_wrong(photos, joined):
     page.save(task, answer="dog", base=1)
     (row,) = owner_of(collection, page).call("GET", "/api/owner/summary")["annotators"]
     assert (row["gold_right"], row["gold_seen"]) == (0, 1)
+
+
+def test_of_a_blurred_image_the_page_sends_windows_and_nothing_else(opened, joined):
+    page = joined(opened(mode="reveal", reveal={"radius": 0.1}), "Ann")
+    about = page.call("GET", "/api/study")
+    assert (about["tools"], about["reveal"]) == (["reveal"], {"radius": 0.1, "blur": 0.04})
+    task, window = page.tasks()[0]["id"], {"kind": "stroke", "points": [[5, 6]], "radii": [4], "times": [900]}
+    two = {**window, "points": [[5, 6], [7, 8]], "radii": [4, 4], "times": [900, 950]}
+    for wrong in ([BOX], [window, {**window, "erase": True}], [two], [{**window, "times": None}]):
+        assert "is a window" in page.save(task, 400, shapes=wrong)["error"]
+    assert "blank" in page.save(task, 400, shapes=[], blank=True)["error"]
+    assert "shapes" in page.save(task, 400, shapes=[])["error"], "nobody answers without a look"
+    page.save(task, shapes=[window])

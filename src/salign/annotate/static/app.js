@@ -157,7 +157,7 @@ async function begin() {
   work = new Work(study, session, queue, { done, back: () => goTo((gone ?? tasks.trail.length) - 1), prefetch, broken });
   Object.assign(globalThis, { salign: { work, tasks, queue } }); // to look inside from the console
   for (const id of ["progress", "status", "earlier-open"]) $(id).hidden = false;
-  $("earlier-open").onclick = () => listEarlier(session, tasks, queue, goTo);
+  $("earlier-open").onclick = () => listEarlier(study, session, tasks, queue, goTo);
   $("return").onclick = () => showCurrent();
   $("again").onclick = () => (moved ? location.reload() : more());
   queue.addEventListener("change", progress);

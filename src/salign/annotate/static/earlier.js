@@ -5,10 +5,10 @@ import { $, make, say } from "./dom.js";
 import { thumbnail } from "./pictures.js";
 
 /**
- * @param {{who: number, token: string}} session @param {import("./tasks.js").Tasks} tasks
+ * @param {object} study which may hide its images @param {{who: number, token: string}} session @param {import("./tasks.js").Tasks} tasks
  * @param {import("./queue.js").Queue} queue @param {(place: number) => void} goTo a place in the trail
  */
-export async function listEarlier(session, tasks, queue, goTo) {
+export async function listEarlier(study, session, tasks, queue, goTo) {
   const rows = new Map([...tasks.seen.values()].map(({ id, images }) => [id, { images: images.map((image) => image.id) }]));
   try {
     const { tasks: stored } = await call("/api/tasks", { token: session.token });
@@ -23,7 +23,8 @@ export async function listEarlier(session, tasks, queue, goTo) {
     const { answer, skipped, images = [] } = rows.get(id) ?? {};
     const text = `${place + 1}: ${skipped ? `skipped, ${skipped}` : (answer ?? "answered")}`;
     const onclick = () => ($("earlier").close(), goTo(place));
-    const pictures = make("span", { className: "pictures" }, ...images.map((image) => thumbnail(image, session.token)));
+    const shown = study.reveal ? [] : images;
+    const pictures = make("span", { className: "pictures" }, ...shown.map((image) => thumbnail(image, session.token)));
     return make("li", {}, make("button", { type: "button", onclick }, pictures, make("span", { textContent: text })));
   });
   $("earlier-list").replaceChildren(...items.reverse());

@@ -5,6 +5,7 @@ import { $, make } from "./dom.js";
 /** name -> keys as in `keyboard.js`, how they are written, what they do */
 export const KEYS = [
   ["Answering", [
+    ["C, then Space", "where the image is blurred: look closely at the cross (or click)"],
     ["1 – 9", "choose an answer (in a pair: 1 is image A, 2 is image B)"],
     ["Shift + 1 – 5", "how sure you are"],
     ["N", "nothing to mark"],

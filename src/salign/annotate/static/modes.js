@@ -1,4 +1,4 @@
-/** What single, pair, review and assisted differ in: what is asked, what is missing, what is sent. */
+/** What single, pair, review, assisted and reveal differ in: what is asked, what is missing, what is sent. */
 
 import { $, choices, choose, isUnfolded, make, unfold } from "./dom.js";
 
@@ -25,6 +25,12 @@ export function answers(study) {
   return study.classes.map((name, i) => ({ value: name, text: name, key: i < 9 ? String(i + 1) : undefined }));
 }
 
+/** Whether maps of somebody else are shown. */
+const hasMaps = ({ mode }) => mode === "review" || mode === "assisted";
+
+/** Whether no mark can be taken back: what was seen once was seen. */
+export const keepsAll = ({ mode }) => mode === "reveal";
+
 /** Build the panel once for a study. @param {{answer, sure, verdict, draft}} act what the choices do */
 export function build(study, act) {
   $("question").textContent = study.question;
@@ -36,7 +42,8 @@ export function build(study, act) {
   $("answer-title").textContent = study.mode === "review" ? "Class (optional)" : "Your answer";
   $("confidence").hidden = !study.confidence;
   $("review").hidden = study.mode !== "review";
-  $("heat-row").hidden = study.mode === "single" || study.mode === "pair";
+  $("heat-row").hidden = !hasMaps(study);
+  for (const id of ["tool-buttons", "undo", "redo"]) $(id).hidden = keepsAll(study);
   $("draft").onchange = () => act.draft(Number($("draft").value));
 }
 
@@ -52,7 +59,7 @@ export function show(study, task, head, blank) {
   choose($("sureness"), head.confidence);
   choose($("verdicts"), head.review);
   $("blank").setAttribute("aria-pressed", String(blank));
-  $("marking").hidden = study.mode === "review" && head.review !== "edit" && head.review !== "reject";
+  $("marking").hidden = keepsAll(study) || study.mode === "review" && head.review !== "edit" && head.review !== "reject";
   $("marking-title").textContent = study.require_map ? "Mark what supports it" : "Mark what supports it, if you can";
   showDrafts(study, task, head);
   $("decision").hidden = !(task.decision && study.mode === "assisted");
@@ -76,7 +83,7 @@ function showDrafts(study, task, head) {
 
 /** Which other map is to be shown over the image: the draft under review, or the model's. */
 export function overlaid(study, task, head) {
-  if (study.mode === "single" || study.mode === "pair") return null;
+  if (!hasMaps(study)) return null;
   const draft = task.drafts[head.draft ?? 0] ?? null;
   return study.mode === "review" && head.review === "edit" && draft?.shapes.length ? null : draft; // shapes are marks now
 }
@@ -93,6 +100,7 @@ export function missing(study, task, head, state) {
   const judged = reviewed && (head.review === "accept" || head.review === "reject"); // marks of one's own are optional
   const marked = state.blank || state.shapes.some((shape) => !shape.erase);
   if (study.require_map && !judged && !marked) {
+    if (keepsAll(study)) return [{ where: "stages", text: "Click where you want to look closely first." }, ...found];
     found.push({ where: "blank", text: "Mark what supports your answer, or say that there is nothing to mark." });
   }
   if (study.confidence && head.confidence === null) found.push({ where: "sureness", text: "Say how sure you are." });

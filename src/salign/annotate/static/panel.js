@@ -33,6 +33,7 @@ export class Panel {
     $("low").oninput = $("high").oninput = (event) => this.#level(event.target.id);
     $("plain").onclick = () => this.reset();
     $("window").hidden = !study.window_level;
+    $("opacity").parentElement.hidden = Boolean(study.reveal);
     this.show();
   }
 
@@ -118,7 +119,7 @@ export class Panel {
     const { picture, marks, edges, heat: map } = stage.layers;
     const bare = this.peeking;
     picture.canvas.style.filter = brightness === 100 && contrast === 100 ? "" : `brightness(${brightness}%) contrast(${contrast}%)`;
-    marks.canvas.style.opacity = String(bare || this.hideMarks ? 0 : opacity / 100);
+    marks.canvas.style.opacity = String(bare || this.hideMarks || this.study.reveal ? 0 : opacity / 100); // windows are seen through
     edges.canvas.style.opacity = String(bare || this.hideMarks ? 0 : 1);
     map.canvas.style.opacity = String(bare || this.hideMap ? 0 : heat / 100);
   }

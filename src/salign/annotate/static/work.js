@@ -10,7 +10,7 @@ import * as drafts from "./draft.js";
 import { History } from "./history.js";
 import { Cursor, listenToKeys } from "./keyboard.js";
 import { Looking } from "./looking.js";
-import { LETTERS, answers, body, build, head, missing, overlaid, show, toRead } from "./modes.js";
+import { LETTERS, answers, body, build, head, keepsAll, missing, overlaid, show, toRead } from "./modes.js";
 import { Panel } from "./panel.js";
 import { Shower } from "./shower.js";
 import { askReason } from "./skip.js";
@@ -131,7 +131,7 @@ export class Work {
   }
 
   #stage(letter) {
-    const stage = new Stage(letter ? `Image ${letter}` : "Image", letter);
+    const stage = new Stage(letter ? `Image ${letter}` : "Image", letter, this.study.reveal?.blur);
     stage.tools = Object.fromEntries(this.panel.tools.map((name) => [name, new TOOLS[name].make(stage, this.#desk)]));
     stage.drawOverlay = (context) => this.#overlay(context, stage);
     stage.onView = () => this.shower.viewed(stage);
@@ -157,7 +157,10 @@ export class Work {
   /** What the tools work on. */
   #desk = {
     panel: () => this.panel,
-    radius: ({ view }) => this.panel.radius(view.width, view.height),
+    radius: ({ view: { width, height } }) => {
+      const { reveal } = this.study;
+      return reveal ? reveal.radius * Math.max(width, height) : this.panel.radius(width, height);
+    },
     changed: () => {
       this.stage?.invalidate("overlay");
       $("finish").disabled = !(this.tool?.finish && this.tool.points.length >= 3);
@@ -204,12 +207,14 @@ export class Work {
 
   /** @param {import("./history.js").Change} change @param {boolean} drawn whether the marks show it already */
   change(change, drawn = false) {
+    if (keepsAll(this.study) && change.do !== "add") return;
     this.history.push(change);
     drafts.saveChange(this.#key, this.#written, this.history).catch(() => say("This browser cannot keep your work.", "assertive"));
     this.refresh(drawn);
   }
 
   undo() {
+    if (keepsAll(this.study)) return undefined;
     if (this.tool.busy) return this.tool.back ? this.tool.back() : this.tool.cancel();
     this.history.undo();
     this.#keep();
@@ -217,6 +222,7 @@ export class Work {
   }
 
   redo() {
+    if (keepsAll(this.study)) return;
     this.history.redo();
     this.#keep();
     this.refresh();
@@ -316,7 +322,7 @@ export class Work {
   /** The brush as wide as it is, where it would paint. */
   #ring(stage) {
     const at = this.cursor.on && stage === this.stage ? this.cursor : this.hovering?.stage === stage ? this.hovering : null;
-    const brush = this.toolName === "brush" || this.toolName === "eraser";
+    const brush = ["brush", "eraser", "reveal"].includes(this.toolName);
     stage.ring(at && brush ? [at.x, at.y, this.#desk.radius(stage)] : null);
   }
 
@@ -356,8 +362,8 @@ export class Work {
     if (lack) {
       say(lack.text, "assertive");
       this.lacking = true;
-      unfold(true);
       const place = $(lack.where);
+      unfold($("panel").contains(place));
       (place.querySelector("input") ?? place).focus();
       return;
     }

@@ -1,8 +1,8 @@
 /** Opens the page without a network: files of the page come from the server if it answers, else from the last visit. */
 
-const CACHE = "salign-page-4";
+const CACHE = "salign-page-5";
 const FILES = [
-  "api.js", "app.js", "canvas/edit.js", "canvas/grid.js", "canvas/paint.js", "canvas/pointer.js", "canvas/segmenter.js", "canvas/select.js",
+  "api.js", "app.js", "canvas/edit.js", "canvas/grid.js", "canvas/paint.js", "canvas/pointer.js", "canvas/reveal.js", "canvas/segmenter.js", "canvas/select.js",
   "canvas/smart.js", "canvas/stage.js", "canvas/superpixels.js", "canvas/toolbox.js",
   "canvas/tools.js", "canvas/trace.js", "canvas/view.js", "clock.js", "db.js", "dom.js", "draft.js", "earlier.js", "help.js",
   "here.js", "history.js", "icon.svg", "keyboard.js", "looking.js", "modes.js", "outbox.js",

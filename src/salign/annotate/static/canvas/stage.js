@@ -5,15 +5,22 @@
  * redraws only what changed; a stroke being painted only adds its newest stretch to the marks, and edges around it.
  */
 
-import { boxOf, edge, fill, paint, trail } from "./paint.js";
+import { boxOf, edge, fill, outline, paint, trail } from "./paint.js";
+import { blurred } from "./reveal.js";
 import { View } from "./view.js";
 
 const LAYERS = ["picture", "heat", "marks", "edges", "overlay"];
 const SMOOTH_BELOW = 4; // screen pixels per bitmap pixel; above, pixels are shown as squares
 
 export class Stage {
-  /** @param {string} label for screen readers @param {string} badge shown in the corner, if any */
-  constructor(label, badge = "") {
+  /**
+   * @param {string} label for screen readers @param {string} badge shown in the corner, if any
+   * @param {number} blur what hides the image but for the latest mark, as a share of its longer side; 0 for none
+   */
+  constructor(label, badge = "", blur = 0) {
+    this.blur = blur;
+    /** The blurred image. @type {HTMLCanvasElement | null} */
+    this.hidden = null;
     this.element = document.createElement("div");
     this.element.className = "stage";
     this.element.tabIndex = 0;
@@ -54,14 +61,15 @@ export class Stage {
   open(width, height, bitmap) {
     this.view = new View(width, height);
     this.view.resize(this.element.clientWidth, this.element.clientHeight);
-    this.bitmap = bitmap;
     this.grid = null;
+    this.setBitmap(bitmap);
     this.setHeat(null);
     this.changedView();
   }
 
   setBitmap(bitmap) {
     this.bitmap = bitmap;
+    this.hidden = this.blur && bitmap ? blurred(bitmap, this.blur) : null;
     this.invalidate("picture");
   }
 
@@ -74,7 +82,7 @@ export class Stage {
 
   setShapes(shapes) {
     this.shapes = shapes;
-    this.invalidate("marks", "overlay");
+    this.invalidate("marks", "overlay", ...(this.hidden ? ["picture"] : []));
   }
 
   /** Paint the newest stretch of a stroke, from point `from` on. */
@@ -190,12 +198,23 @@ export class Stage {
         continue;
       }
       this.#toImage(context);
-      if (name === "picture" && this.bitmap) this.#stretch(context, this.bitmap, visible);
+      if (name === "picture" && this.bitmap) this.#picture(context, visible);
       if (name === "heat" && this.heat) this.#stretch(context, this.heat, visible);
       if (name === "heat" && this.heatShapes.length) this.#shapes(context, this.heatShapes, "--heat", visible);
       if (name === "marks") this.#shapes(context, this.shapes, "--mark", visible);
     }
     this.onDrawn(this, dirty);
+  }
+
+  /** The image; of a hidden one what its latest mark shows. */
+  #picture(context, visible) {
+    if (!this.hidden) return this.#stretch(context, this.bitmap, visible);
+    this.#stretch(context, this.hidden, visible, true);
+    if (!this.shapes.length) return undefined;
+    context.save();
+    context.clip(outline(this.shapes.at(-1)).path);
+    this.#stretch(context, this.bitmap, visible);
+    return context.restore();
   }
 
   #shapes(context, shapes, colour, visible) {
@@ -204,11 +223,11 @@ export class Stage {
   }
 
   /** The visible part of a bitmap that covers the image. */
-  #stretch(context, bitmap, visible) {
+  #stretch(context, bitmap, visible, smooth = false) {
     if (!visible) return;
     const [left, top, right, bottom] = visible;
     const [across, down] = [bitmap.width / this.view.width, bitmap.height / this.view.height];
-    context.imageSmoothingEnabled = (this.view.scale * this.density) / across < SMOOTH_BELOW;
+    context.imageSmoothingEnabled = smooth || (this.view.scale * this.density) / across < SMOOTH_BELOW;
     context.drawImage(
       bitmap,
       left * across, top * down, (right - left) * across, (bottom - top) * down,

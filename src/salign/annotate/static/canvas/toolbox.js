@@ -1,6 +1,7 @@
 /** The tools by the names that a study gives them: what each is called, its key, how it is used, and how it is made. */
 
 import { Select } from "./select.js";
+import { Reveal } from "./reveal.js";
 import { Region, Wand } from "./smart.js";
 import { Box, Brush, Ellipse, Eraser, Polygon } from "./tools.js";
 
@@ -13,5 +14,6 @@ export const TOOLS = {
   ellipse: { text: "Ellipse", key: "O", hint: "Drag from corner to corner.", make: Ellipse },
   region: { text: "Region", key: "U", hint: "Click a region or drag over several; click again to take it away.", make: Region },
   wand: { text: "Wand", key: "L", hint: "Click to take everything around that has this colour.", make: Wand },
+  reveal: { text: "Look", key: "I", hint: "Click to see that part of the image sharply.", make: Reveal },
   select: { text: "Select", key: "T", hint: "Click a mark; then drag it, its points or its corners.", make: Select },
 };

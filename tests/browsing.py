@@ -14,6 +14,41 @@ from PIL import Image
 
 from processes import Program
 
+AUDIT = """() => {
+    const seen = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    const light = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, c, i) => sum + c * linear(colour[i] / 255), 0);
+    const ground = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const colour = channels(getComputedStyle(at).backgroundColor);
+            if (colour[3] === undefined || colour[3] === 1) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const poor = [], nameless = [], small = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+        if (text && seen(element) && !element.closest(":disabled, noscript, .unseen")) {
+            const both = [light(channels(getComputedStyle(element).color)), light(ground(element))];
+            const [a, b] = both.sort((x, y) => x - y);
+            if ((b + 0.05) / (a + 0.05) < 4.5) poor.push(element.textContent.trim());
+        }
+    }
+    for (const element of document.querySelectorAll("button, input, select, [role=application], progress, summary")) {
+        if (!seen(element)) continue;
+        const label = element.getAttribute("aria-label") || element.labels?.[0]?.textContent || element.textContent
+            || document.getElementById(element.getAttribute("aria-labelledby"))?.textContent;
+        if (!label?.trim()) nameless.push(element.outerHTML);
+        const { width, height } = element.getBoundingClientRect();
+        const exempt = element.matches("progress, [type=checkbox]");
+        if (Math.min(width, height) < 24 && !exempt) small.push(element.outerHTML);
+    }
+    return { poor, nameless, small, wide: document.documentElement.scrollWidth > innerWidth };
+}"""
+"""Text without contrast, controls without a name or too small, and whether the page is wider than the window."""
+CLEAN: dict[str, Any] = {"poor": [], "nameless": [], "small": [], "wide": False}
+
 
 class Server:
     """`salign annotate FOLDER` on a free port of loopback."""

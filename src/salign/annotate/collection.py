@@ -308,10 +308,10 @@ class Collection:
         over = invite.until is not None and time.time() >= invite.until
         return 0 if over else sys.maxsize if invite.images is None else invite.images
 
-    def images_left(self, person: Person, mine: Sequence[Task], taken: Mapping[str, int]) -> int:
-        """How many images may still come to an annotator with these tasks; `taken` counts the seats of each unit."""
+    def images_left(self, person: Person, mine: Sequence[Task], seats: Mapping[str, int]) -> int:
+        """How many images may still come to an annotator with these tasks; `seats` counts the seats of each unit."""
         seen = {task.unit for task in mine} | self.broken.units()
-        return max(0, min(self._handout.left(seen, taken), self.most_images(person) - len(mine)))
+        return max(0, min(self._handout.left(seen, seats), self.most_images(person) - len(mine)))
 
     def target(self) -> str | None:
         """The class that pair mode asks for."""

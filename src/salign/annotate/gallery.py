@@ -150,5 +150,5 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
 def add_comments(row: Row, comments: Sequence[Comment]) -> Row:
     """A row with what the owner wrote; an answer is out with its annotator until it is saved again."""
     last = max((comment.revision for comment in comments if comment.back), default=0)
-    shown = [vars(comment) | {"created": iso_time(comment.created)} for comment in comments]
-    return row | {"comments": shown, "returned": last == row["revision"]}
+    rows = [vars(comment) | {"created": iso_time(comment.created)} for comment in comments]
+    return row | {"comments": rows, "returned": last == row["revision"]}

@@ -111,8 +111,8 @@ def read_fields(model: type[Fields], value: Any) -> Fields:
         return model.model_validate(value)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(part)[:40] for part in fault["loc"])
-        raise Mistaken(f"{place}: {fault['msg'][:200]}") from None
+        key = ".".join(str(part)[:40] for part in fault["loc"])
+        raise Mistaken(f"{key}: {fault['msg'][:200]}") from None
 
 
 def read_annotation(value: Any, limit: int) -> Annotation:

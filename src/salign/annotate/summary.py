@@ -76,9 +76,9 @@ def summarise(collection: Collection) -> Overview:
     same = agreement_with_others(valid)
     doubts = suspicions(answers, gold, same, maps.by_person)
     values = [[_coded(answer) for answer in group if answer.value is not None] for group in by_unit.values()]
-    taken = Counter(task.unit for task in snapshot.tasks if _is_taken(task))
+    seats = Counter(task.unit for task in snapshot.tasks if _is_taken(task))
     rows = [
-        _person(collection, person, snapshot, taken, answers, gold, same, maps.by_person, doubts)
+        _person(collection, person, snapshot, seats, answers, gold, same, maps.by_person, doubts)
         for person in snapshot.people
     ]
     seconds = [answer.seconds for answer in valid]
@@ -160,7 +160,7 @@ def _person(
     collection: Collection,
     person: Person,
     snapshot: Snapshot,
-    taken: Mapping[str, int],
+    seats: Mapping[str, int],
     answers: Sequence[Answer],
     gold: dict[int, tuple[int, int]],
     same: dict[int, float],
@@ -182,7 +182,7 @@ def _person(
         "blank": sum(answer.annotation.blank for answer in valid),
         "open": sum(task.waits for task in mine),
         "returned": sum(task.state == "returned" for task in mine),
-        "left": collection.images_left(person, mine, taken),
+        "left": collection.images_left(person, mine, seats),
         "median_seconds": _told(quantile([answer.seconds for answer in valid], 0.5)),
         "gold_right": right,
         "gold_seen": total,

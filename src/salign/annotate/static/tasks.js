@@ -67,7 +67,9 @@ export class Tasks {
       const back = new Set(tasks.filter((task) => task.comment).map((task) => task.id)); // done before, and sent back
       this.trail = this.trail.filter((id) => !back.has(id));
       const known = new Set([...this.trail, ...this.held.map((task) => task.id), ...this.#pending]);
-      this.held.push(...tasks.filter((task) => !known.has(task.id)));
+      const fresh = tasks.filter((task) => !known.has(task.id));
+      this.held.splice(1, 0, ...fresh.filter((task) => task.comment)); // after the one at hand
+      this.held.push(...fresh.filter((task) => !task.comment));
       // a save may have been on its way while the server counted: what this page knows of is done
       this.progress = { done: Math.max(progress.done, this.trail.length), total: progress.total };
       Object.assign(this, { finished, offline: false });

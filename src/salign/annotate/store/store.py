@@ -210,9 +210,9 @@ class Store:
 
     def tasks_of(self, unit: str) -> list[Task]:
         """The tasks of all annotators on a unit, in the order of the annotators."""
-        wanted = sa.select(TASKS).where(TASKS.c.unit == unit).order_by(TASKS.c.annotator)
+        query = sa.select(TASKS).where(TASKS.c.unit == unit).order_by(TASKS.c.annotator)
         with self.reading() as connection:
-            return [_task(row) for row in connection.execute(wanted).mappings()]
+            return [_task(row) for row in connection.execute(query).mappings()]
 
     def save(self, key: str, task: Task, base: int, body: dict[str, Any]) -> Saved:
         """Keep a revision; when this returns, it is on disk.

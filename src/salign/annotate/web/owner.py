@@ -159,10 +159,10 @@ def _add_links(router: APIRouter, collection: Collection) -> None:
 
     @router.post("/invites")
     def invite(request: Request, body: Body) -> dict[str, Any]:
-        asked = read_fields(Limits, body)
-        until = None if asked.days is None else time.time() + asked.days * DAY
-        name = read_name(asked.name)
-        collection.links.make_invite(name, people=asked.people, images=asked.images, until=until)
+        limits = read_fields(Limits, body)
+        until = None if limits.days is None else time.time() + limits.days * DAY
+        name = read_name(limits.name)
+        collection.links.make_invite(name, people=limits.people, images=limits.images, until=until)
         return links(request)
 
     @router.post("/invites/{number}")

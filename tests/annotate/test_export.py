@@ -665,3 +665,33 @@ def test_a_study_of_pairs_that_was_begun_before_folders_counted_keeps_its_pairs(
     kept = sorted_photos / "annotations" / "study.yaml"
     kept.write_text("".join(line for line in kept.read_text().splitlines(True) if not line.startswith("folders:")))
     assert list(open_collection(sorted_photos).units) == pairs
+
+
+def test_merged_into_the_manifest_of_the_images(sorted_photos, joined):
+    """Labels, splits and columns stay, the former manifest is kept once, and a later merge takes what came since."""
+    lines = [f"{name},{name},{label},{split},scanner" for name, (split, label) in FOLDERS.items()]
+    manifest = sorted_photos / "manifest.csv"
+    manifest.write_text("\n".join(["id,path,label,split,device", *lines]) + "\n")
+    before = manifest.read_text()
+    collection = open_collection(sorted_photos, classes=["real", "fake"])
+    answer_two(collection, joined)
+    collection.store.close()
+    for _ in range(2):
+        printed = salign("annotate", sorted_photos, "--merge").last
+        assert printed == f"wrote {manifest}. Next: salign init {sorted_photos}"
+        table = Manifest.read(manifest).table.set_index("id")
+        assert {name: (row.split, row.label) for name, row in table.iterrows()} == FOLDERS
+        assert table["saliency"].notna().sum() == 2
+        assert set(table["device"]) == {"scanner"}
+        assert (sorted_photos / "manifest-before.csv").read_text() == before
+    assert "leave --export and --into out" in salign("annotate", sorted_photos, "--merge", "--export", "x", code=2).err
+
+
+def test_merged_where_there_was_no_manifest(sorted_photos, joined):
+    collection = open_collection(sorted_photos, classes=["real", "fake"])
+    answer_two(collection, joined)
+    collection.store.close()
+    salign("annotate", sorted_photos, "--merge")
+    manifest = Manifest.read(sorted_photos / "manifest.csv")
+    assert manifest.root == sorted_photos.resolve()
+    assert manifest.table["saliency"].notna().sum() == 2

@@ -86,6 +86,12 @@ def annotate(
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser, or do not.")] = True,
     export: Annotated[Path | None, typer.Option(help="Export manifest and maps into this folder, and stop.")] = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge", help="Put what people marked into FOLDER/manifest.csv, and stop; labels and splits stay."
+        ),
+    ] = False,
     into: Annotated[
         Path | None,
         typer.Option(help=("With --export: write this manifest anew; images that were annotated get their new rows.")),
@@ -109,6 +115,11 @@ def annotate(
     if into is not None and export is None:
         raise SalignError("--into says what an export is written into; give --export FOLDER as well")
 
+    if merge and (export is not None or into is not None):
+        raise SalignError("--merge exports beside the answers and into the manifest; leave --export and --into out")
+    if merge:
+        export, into = (out or folder / "annotations") / "export", manifest or folder / "manifest.csv"
+
     def opened() -> Collection:
         collection = open_collection(
             folder,
@@ -129,7 +140,10 @@ def annotate(
         return collection
 
     if export is not None:
-        _export(opened(), export, into)
+        _export(opened(), export, into if into is None or into.is_file() or not merge else None, tell=not merge)
+        if merge and into is not None:
+            _replace(export / "manifest.csv", into)
+            typer.echo(f"wrote {into}. Next: salign {'run' if (folder / 'study.yaml').is_file() else 'init'} {folder}")
         return
     from salign.annotate.records import read_name
     from salign.annotate.web.run import Address, listen
@@ -181,10 +195,28 @@ def _serve(
         webbrowser.open(urls[-1][1])
     run(collection, listening, address)
     into = " (and --into the manifest that the drafts come from)" if collection.study.mode == "review" else ""
-    typer.echo(f"stopped. Next: {again} --export DIR{into}, or the same command to go on")
+    typer.echo(
+        f"stopped. Next: {again} --merge puts the marks into the images' manifest, --export DIR{into} writes them "
+        "elsewhere; or the same command to go on"
+    )
 
 
-def _export(collection: Collection, out: Path, into: Path | None) -> None:
+def _replace(exported: Path, manifest: Path) -> None:
+    """Put an exported manifest in the place of the one that it comes from, which stays as `NAME-before.csv` once."""
+    import shutil
+
+    from salign.data.manifest import Manifest
+    from salign.data.manifest.derive import move_root
+
+    before = manifest.with_stem(f"{manifest.stem}-before")
+    if manifest.is_file() and not before.exists():
+        shutil.copyfile(manifest, before)
+    whole = Manifest.read(exported)
+    root = manifest.parent.resolve() if whole.root.is_relative_to(manifest.parent.resolve()) else whole.root
+    Manifest.of(move_root(whole, root).drop(columns="row"), root, manifest.name).write(manifest)
+
+
+def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool = True) -> None:
     from salign.annotate.answers import answers_of
     from salign.annotate.export import export_to, write_differing
     from salign.annotate.reviewed import summarise_review
@@ -218,9 +250,9 @@ def _export(collection: Collection, out: Path, into: Path | None) -> None:
         typer.echo(sentence)
     apart = root_option(manifest, root)
     use = f"data.manifest={manifest}" + apart.replace(" --root ", " and data.root=")
+    following = f" Next: `salign data check {manifest}{apart}`, then train with {use}" if tell else ""
     typer.echo(
-        f"wrote {done.answers} answers to {out}; {done.maps} of its {done.images} images were marked. "
-        f"Next: `salign data check {manifest}{apart}`, then train with {use}"
+        f"wrote {done.answers} answers to {out}; {done.maps} of its {done.images} images were marked.{following}"
     )
 
 

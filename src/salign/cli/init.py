@@ -17,11 +17,12 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Your images, in whatever layout; nothing in it is changed or moved.")],
     out: Annotated[Path | None, typer.Option(help="Where manifest and study go (default: FOLDER).")] = None,
     classes_from: Annotated[
-        str | None, typer.Option(help="Whose word counts for the classes: folders, table, annotations or names.")
+        str | None, typer.Option(help="The classes come from folders, a table, annotations or names.")
     ] = None,
     label_column: Annotated[str | None, typer.Option(help="The column of a table that is the class.")] = None,
     maps: Annotated[
-        str | None, typer.Option(help="Which maps, where there are several kinds: as they are listed, or none.")
+        str | None,
+        typer.Option(help="These maps are taken, where there are several kinds: a name from the list, or none."),
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="Class of images that annotations name no class of, such as normal.")
@@ -30,7 +31,7 @@ def init(
         list[str] | None, typer.Option(help="Rows with the same cell in this column stay in one split; repeat.")
     ] = None,
     shares: Annotated[str, typer.Option(help="Shares of train/val/test, where there are no splits.")] = "0.7/0.15/0.15",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the splits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="This number decides the splits.")] = 0,
     unlisted: Annotated[
         bool, typer.Option("--unlisted", help="Images that a tool lists without a mark were not looked at.")
     ] = False,
@@ -57,24 +58,24 @@ def init(
         classes_from=classes_from, label_column=label_column, maps=maps, label=label, group=group or (),
         shares=read_shares(shares), seed=seed, leave_out=leave_out, unlisted=unlisted,
     )  # fmt: skip
-    place, known = out or folder, folder / MANIFEST
-    check_free(place, (STUDY,) if known.is_file() and place == folder else (MANIFEST, STUDY))
+    target, known = out or folder, folder / MANIFEST
+    check_free(target, (STUDY,) if known.is_file() and target == folder else (MANIFEST, STUDY))
     plan = plan_of_manifest(known, choices) if known.is_file() else make_plan(look(folder), choices)
-    _print_plan(plan, place)
+    _print_plan(plan, target)
     if dry_run:
         typer.echo("nothing was written; leave --dry-run out to write it")
         return
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this?", default=True):
         typer.echo("nothing was written")
         return
-    written = write_plan(plan, place, name=folder.resolve().name, leave_out=leave_out)
+    written = write_plan(plan, target, name=folder.resolve().name, leave_out=leave_out)
     blank = f", {written.blank} of them blank" if written.blank else ""
-    drawn = f", {written.maps} maps{blank}" if written.maps else ""
-    typer.echo(f"wrote {written.manifest}{drawn}, and {written.study}")
-    _next(folder, place, plan)
+    count = f", {written.maps} maps{blank}" if written.maps else ""
+    typer.echo(f"wrote {written.manifest}{count}, and {written.study}")
+    _next(folder, target, plan)
 
 
-def _print_plan(plan: Plan, place: Path) -> None:
+def _print_plan(plan: Plan, target: Path) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -82,20 +83,20 @@ def _print_plan(plan: Plan, place: Path) -> None:
     from salign.cli.show import split_table
 
     table = Table(show_header=False, box=None)
-    for word, sentence in plan.found:
+    for word, sentence in plan.remarks:
         table.add_row(f"[{'yellow' if word in ('not used', 'left out') else 'bold'}]{word}[/]", escape(sentence))
     Console().print(table)
     split_table(plan.manifest)
     maps = " and maps of the marks" if plan.marks else ""
-    typer.echo(f"will write the manifest{maps}, and study.yaml with the settings, into {place}")
+    typer.echo(f"will write the manifest{maps}, and study.yaml with the settings, into {target}")
 
 
-def _next(folder: Path, place: Path, plan: Plan) -> None:
+def _next(folder: Path, target: Path, plan: Plan) -> None:
     import shlex
 
-    where = shlex.quote(str(place))
+    where = shlex.quote(str(target))
     if plan.marks or plan.manifest.table["saliency"].notna().any():
         typer.echo(f"Next: salign run {where} (look first: salign data check {where}/manifest.csv)")
     else:
-        apart = "" if place == folder else f" --manifest {where}/manifest.csv"
+        apart = "" if target == folder else f" --manifest {where}/manifest.csv"
         typer.echo(f"no image has a map yet. Next: salign annotate {shlex.quote(str(folder))}{apart}")

@@ -72,13 +72,13 @@ def look(folder: Path) -> Look:
         raise no_image(folder)
     images, maps = sort_pictures(folder, pictures)
     useless = [
-        f"{len(one.lonely)} pictures in {one.kind} have the name of no image, first {one.lonely[0]}"
-        for one in maps
-        if one.lonely
+        f"{len(lonely)} pictures in {kind} have the name of no image, first {lonely[0]}"
+        for kind, _, lonely, _ in maps
+        if lonely
     ]
     known, tables, tools, files = Images(images), [], [], dict[tuple[str, str], list[str]]()
-    others = {name for kind in passed.values() for name in kind}
-    for name in sorted(others):
+    unknown = {name for kind in passed.values() for name in kind}
+    for name in sorted(unknown):
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in SUFFIXES or name == MANIFEST:
             continue
@@ -90,10 +90,10 @@ def look(folder: Path) -> Look:
                 continue
             if table is not None:
                 tables.append(table)
-                others.discard(name)
+                unknown.discard(name)
         if (kind := recognise(folder / name)) is not None:
             files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
-            others.discard(name)
+            unknown.discard(name)
     for (kind, name), members in files.items():
         if kind == "fixations":
             useless.append(
@@ -102,14 +102,14 @@ def look(folder: Path) -> Look:
             continue
         above = os.path.commonpath([str(PurePosixPath(member).parent) for member in members])
         tools.append(Tool(kind, folder / (name or above), len(members)))
-    others -= {MANIFEST, STUDY} | {name for name in others if name.startswith("manifest")}
-    if others:
-        kinds = Counter(PurePosixPath(name).suffix or PurePosixPath(name).name for name in others)
-        first = ", ".join(sorted(others)[:3]) + ", ..." * (len(others) > 3)
+    unknown -= {MANIFEST, STUDY} | {name for name in unknown if name.startswith("manifest")}
+    if unknown:
+        kinds = Counter(PurePosixPath(name).suffix or PurePosixPath(name).name for name in unknown)
+        first = ", ".join(sorted(unknown)[:3]) + ", ..." * (len(unknown) > 3)
         useless.append(f"{', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}: {first}")
     named = {path for table in tables for path in table.maps}
     images = [path for path in images if path not in named]
-    maps = [one for one in maps if not named.issuperset(one.images)]
+    maps = [pictured for pictured in maps if not named.issuperset(pictured.images)]
     by_folder, splits, stray = _said_by_folders(images)
     if stray:
         useless.append(f"{len(stray)} images lie outside of the folders of the classes, first {stray[0]}")

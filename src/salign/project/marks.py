@@ -24,7 +24,7 @@ def read_maps(folder: Path, maps: Maps) -> Marks:
     notes = Notes()
     read = read_listed(folder, list(maps.images), notes, values="nonzero" if maps.nonzero else "grey")
     images = {stem(path): image for path, image in maps.images.items()}
-    marks = [replace(one, image=images[one.image], source=None) for one in read]
+    marks = [replace(mark, image=images[mark.image], source=None) for mark in read]
     sentence = f"{len(maps.images)} pictures {maps.kind} of {len(set(maps.images.values()))} images"
     if maps.nonzero:
         sentence += "; they hold numbers or colours, so that all that is not black is taken as marked"
@@ -38,15 +38,15 @@ def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool) -> Marks:
         read = annotation_format(tool.format).read(tool.path, notes)
         own = tool.path if tool.path.is_dir() else tool.path.parent
         if own != folder and not tool.path.is_dir():
-            beside = {one.image for one in read if (own / one.image).is_file()}
+            beside = {mark.image for mark in read if (own / mark.image).is_file()}
             prefix = own.relative_to(folder).as_posix()
-            read = [replace(one, image=f"{prefix}/{one.image}") if one.image in beside else one for one in read]
+            read = [replace(mark, image=f"{prefix}/{mark.image}") if mark.image in beside else mark for mark in read]
         marks += read
-    bare = {one.image for one in marks if one.mask is None and not one.shapes}
-    bare -= {one.image for one in marks if one.mask is not None or one.shapes}
+    bare = {mark.image for mark in marks if mark.mask is None and not mark.shapes}
+    bare -= {mark.image for mark in marks if mark.mask is not None or mark.shapes}
     if unlisted:
-        marks = [one for one in marks if one.image not in bare]
-    images = len({one.image for one in marks})
+        marks = [mark for mark in marks if mark.image not in bare]
+    images = len({mark.image for mark in marks})
     files = ", ".join(dict.fromkeys(tool.path.name for tool in tools))
     sentence = f"{tools[0].format} ({files}), {images} images"
     if bare and not unlisted:

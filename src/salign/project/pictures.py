@@ -67,16 +67,16 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
         match = _BESIDE.fullmatch(stem(path))
         if match and match["image"] in by_stem:
             beside.setdefault(f"*{match['word']}", {})[path] = by_stem[match["image"]]
-    taken = {path for pairs in beside.values() for path in pairs}
-    images = [path for path in plain if path not in taken]
-    found = [named_maps(folder, kind, pairs) for kind, pairs in sorted(beside.items())]
+    maps_beside = {path for pairs in beside.values() for path in pairs}
+    images = [path for path in plain if path not in maps_beside]
+    kinds = [named_maps(folder, kind, pairs) for kind, pairs in sorted(beside.items())]
     for kind, members in sorted(within.items()):
         pairs = _paired(images, members, kind) if images else {}
         if 2 * len(pairs) >= len(members) and all(look.map_like for look in _looks(folder, list(pairs))):
-            found.append(named_maps(folder, kind, pairs, [path for path in members if path not in pairs]))
+            kinds.append(named_maps(folder, kind, pairs, [path for path in members if path not in pairs]))
         else:
             images += members
-    return sorted(images), found
+    return sorted(images), kinds
 
 
 def named_maps(folder: Path, kind: str, pairs: Mapping[str, str], lonely: Sequence[str] = ()) -> Maps:
@@ -110,8 +110,8 @@ class _Look(NamedTuple):
 
 
 def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
-    """Of a few of the pictures that can be read; without torch, so that mistakes are told at once."""
-    found = []
+    """What a few of the pictures look like that can be read; torch is not loaded, so that mistakes are told at once."""
+    looks = []
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
             with open_file(folder / path, limit=None) as file, Image.open(file, formats=_FORMATS) as picture:
@@ -122,9 +122,9 @@ def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
         except (SalignError, OSError, ValueError, SyntaxError):
             continue  # whoever reads all of them says what is wrong
         if wide:
-            found.append(_Look(True, False))
+            looks.append(_Look(True, False))
             continue
         coloured = bool((pixels != pixels[..., :1]).any())
         few = not coloured or len(np.unique(pixels.reshape(-1, 3), axis=0)) <= _COLOURS
-        found.append(_Look(few, few and (coloured or 0 < pixels.max() / 255 < LEAST)))
-    return found
+        looks.append(_Look(few, few and (coloured or 0 < pixels.max() / 255 < LEAST)))
+    return looks

@@ -54,7 +54,7 @@ class Plan:
     """Marks that will be drawn as maps."""
     faults: list[Fault]
     """What is wrong with marks, and left out."""
-    found: list[tuple[str, str]]
+    remarks: list[tuple[str, str]]
     """What was found: a word, and a sentence."""
     source: Path | None = None
     """The manifest that was there, where it needs no change."""
@@ -66,12 +66,12 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     Raises:
         SalignError: the folder can be understood in several ways, or says no class; the message names the options.
     """
-    found = [("images", f"{len(look.images)} ({_endings(look.images)})")]
-    marks, faults = _marks(look, choices, found)
+    remarks = [("images", f"{len(look.images)} ({_endings(look.images)})")]
+    marks, faults = _marks(look, choices, remarks)
     source, labels = _labels(look, choices, marks, faults)
     classes = Counter(labels.values())
     listed = ", ".join(f"{name} {count}" for name, count in sorted(classes.items())[:_SHOWN])
-    found.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} (from {source})"))
+    remarks.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} (from {source})"))
     if len(classes) < 2:
         raise SalignError(
             f"{look.folder}: all {len(labels)} images are of the class {next(iter(classes), '')!r} (from {source}); a "
@@ -79,18 +79,16 @@ def make_plan(look: Look, choices: Choices) -> Plan:
             f"{', '.join(CLASSES_FROM)}"
         )
     if missing := [path for path in look.images if path not in labels]:
-        found.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
+        remarks.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
     table = _rows(look, labels, source)
     manifest = Manifest.of(table, look.folder, MANIFEST)
-    found += [("not used", sentence) for sentence in look.useless]
+    remarks += [("not used", sentence) for sentence in look.useless]
     known = set(manifest.table["path"])
-    strange = [] if not marks else [one.image for one in marks if one.image not in known and one.image in look.images]
-    if strange:
-        marks = [one for one in marks if one.image not in strange]
+    marks = [mark for mark in marks if mark.image in known or mark.image not in look.images]
     groups = [name for table in look.tables for name in table.groups if name in manifest.table]
-    manifest = _divided(manifest, groups, choices, found)
-    found.sort(key=lambda pair: pair[0] in ("left out", "not used"))
-    return Plan(manifest, marks, faults, found)
+    manifest = _divided(manifest, groups, choices, remarks)
+    remarks.sort(key=lambda pair: pair[0] in ("left out", "not used"))
+    return Plan(manifest, marks, faults, remarks)
 
 
 def plan_of_manifest(path: Path, choices: Choices) -> Plan:
@@ -101,13 +99,13 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
     """
     manifest = Manifest.read(path, unsplit=True)
     mapped = int(manifest.table["saliency"].notna().sum())
-    found = [
+    remarks = [
         ("manifest", f"{path}: {len(manifest)} images"),
         ("classes", ", ".join(f"{name} {count}" for name, count in sorted(Counter(manifest.table["label"]).items()))),
         ("maps", f"{mapped}" if mapped else "none"),
     ]
-    divided = _divided(manifest, [], choices, found)
-    return Plan(divided, [], [], found, source=path if divided is manifest else None)
+    divided = _divided(manifest, [], choices, remarks)
+    return Plan(divided, [], [], remarks, source=path if divided is manifest else None)
 
 
 def _labels(
@@ -118,7 +116,7 @@ def _labels(
     offered = {
         "folders": bool(look.by_folder),
         "table": bool(tables),
-        "annotations": any(one.label or one.image_labels for one in marks),
+        "annotations": any(mark.label or mark.image_labels for mark in marks),
         "names": bool(look.by_name),
     }
     chosen = choices.classes_from
@@ -141,13 +139,13 @@ def _labels(
 
 
 def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str]]:
-    wanted = choices.label_column
-    columns = [(table, name) for table in tables for name in table.labels if wanted in (None, name)]
-    if not columns and wanted is not None:
-        columns = [(table, wanted) for table in tables if wanted in table.rows]
+    choice = choices.label_column
+    columns = [(table, name) for table in tables for name in table.labels if choice in (None, name)]
+    if not columns and choice is not None:
+        columns = [(table, choice) for table in tables if choice in table.rows]
     if len(columns) != 1:
         seen = [f"{name} of {table.name} ({_values(table.label_cells(name))})" for table, name in columns or ()]
-        several = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {wanted!r}"
+        several = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {choice!r}"
         raise SalignError(f"{look.folder}: {several}; give --label-column NAME")
     table, column = columns[0]
     cells = table.label_cells(column)
@@ -192,28 +190,28 @@ def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
     )
 
 
-def _marks(look: Look, choices: Choices, found: list[tuple[str, str]]) -> tuple[list[Annotated], list[Fault]]:
+def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tuple[list[Annotated], list[Fault]]:
     """The marks of the one source of maps that there is, or that was chosen."""
     named = [(f"named in {table.name}", table.maps) for table in look.tables if table.maps]
     sources: dict[str, Any] = {kind: named_maps(look.folder, kind, pairs) for kind, pairs in named}
     sources |= {maps.kind: maps for maps in look.maps}
     for tool in look.tools:
         sources.setdefault(tool.format, []).append(tool)
-    wanted = choices.maps
-    if wanted is not None:
-        one_of(wanted, [*sources, "none"], "--maps")
-    if wanted == "none" or not sources:
-        found.append(("maps", "none"))
+    choice = choices.maps
+    if choice is not None:
+        one_of(choice, [*sources, "none"], "--maps")
+    if choice == "none" or not sources:
+        remarks.append(("maps", "none"))
         return [], []
-    if wanted is None and len(sources) > 1 and len(named) != 1:
+    if choice is None and len(sources) > 1 and len(named) != 1:
         raise SalignError(
             f"{look.folder}: maps may come from {', '.join(sources)}; say which by --maps NAME, or --maps none"
         )
-    name = wanted or next(iter(sources))
+    name = choice or next(iter(sources))
     source = sources[name]
-    others = [key for key in sources if key != name]
-    if others:
-        found.append(("not used", f"maps from {', '.join(others)} (--maps NAME takes them instead)"))
+    rest = [key for key in sources if key != name]
+    if rest:
+        remarks.append(("not used", f"maps from {', '.join(rest)} (--maps NAME takes them instead)"))
     if isinstance(source, Maps):
         from salign.project.marks import read_maps
 
@@ -222,7 +220,7 @@ def _marks(look: Look, choices: Choices, found: list[tuple[str, str]]) -> tuple[
         from salign.project.marks import read_tools
 
         marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted)
-    found.append(("maps", sentence))
+    remarks.append(("maps", sentence))
     return marks, faults
 
 
@@ -249,32 +247,32 @@ def _rows(look: Look, labels: Mapping[str, str], source: str) -> pd.DataFrame:
     return rows.assign(**{name: [cells[name].get(path, "") for path in paths] for name in free}).fillna("")
 
 
-def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, found: list[tuple[str, str]]) -> Manifest:
+def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remarks: list[tuple[str, str]]) -> Manifest:
     """With the splits that a study needs: those that are known stay, and what is missing is taken from training."""
     groups = list(choices.group or groups)
     known = [split for split in manifest.splits if split != NO_SPLIT]
     roles = splits_by_role(known)
-    others = [split for split in known if not any(split in names for names in roles.values())]
-    if others and not any(roles.values()):
+    rest = [split for split in known if not any(split in names for names in roles.values())]
+    if rest and not any(roles.values()):
         raise SalignError(
             f"{manifest.root}: the splits {', '.join(known)} are called neither train, val nor test; rename them, so "
             "that it is known which one is trained on"
         )
-    if others:
-        found.append(("not used", f"splits whose names do not say what they are for: {', '.join(others)}"))
+    if rest:
+        remarks.append(("not used", f"splits whose names do not say what they are for: {', '.join(rest)}"))
     missing = [role for role in ("val", "test") if known and not roles[role]]
     if not known or not (roles["train"] or NO_SPLIT in manifest.splits):
         shares, move, sentence = dict(choices.shares), known, "none; divided now, each class alike"
     elif missing == ["val", "test"]:
         shares, move, sentence = dict(choices.shares), roles["train"], "train alone; divided now, each class alike"
     elif missing:
-        taken = choices.shares.get(missing[0], SHARES["val"])
-        shares, move = {roles["train"][0]: 1 - taken, missing[0]: taken}, roles["train"][:1]
-        sentence = f"{', '.join(known)}; {missing[0]} is missing and is taken from {move[0]} ({taken:.0%})"
+        share = choices.shares.get(missing[0], SHARES["val"])
+        shares, move = {roles["train"][0]: 1 - share, missing[0]: share}, roles["train"][:1]
+        sentence = f"{', '.join(known)}; {missing[0]} is missing and is taken from {move[0]} ({share:.0%})"
     elif NO_SPLIT in manifest.splits:
         shares, move, sentence = dict(choices.shares), [], f"{', '.join(known)}; rows without a split are divided"
     else:
-        found.append(("splits", ", ".join(known)))
+        remarks.append(("splits", ", ".join(known)))
         return manifest
     divided = divide(manifest, groups_of_rows(manifest, groups), shares, seed=choices.seed, move=move)  # checks
     from salign.data.checks.deduplicate import equal_pictures
@@ -282,7 +280,7 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, found:
     alike = equal_pictures(manifest, progress=True)
     divided = divide(manifest, groups_of_rows(manifest, groups, alike), shares, seed=choices.seed, move=move)
     together = [f"the same {name}" for name in groups] + [f"equal or nearly equal pictures ({len(alike)} groups)"]
-    found.append(("splits", f"{sentence}; together stay {' and '.join(together)}"))
+    remarks.append(("splits", f"{sentence}; together stay {' and '.join(together)}"))
     return divided
 
 

@@ -15,9 +15,9 @@ _ROLES = {
 
 def splits_by_role(splits: Iterable[str]) -> Mapping[str, list[str]]:
     """`train`, `val` and `test` -> the splits that are called so; a split with another name is in none."""
-    found: dict[str, list[str]] = {role: [] for role in _ROLES}
+    by_role: dict[str, list[str]] = {role: [] for role in _ROLES}
     for split in dict.fromkeys(splits):
         for role, pattern in _ROLES.items():
             if pattern.fullmatch(split):
-                found[role].append(split)
-    return found
+                by_role[role].append(split)
+    return by_role

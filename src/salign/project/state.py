@@ -34,9 +34,9 @@ def state_of(folder: Path) -> State:
         raise SalignError(f"no such folder: {folder}")
     study_file, here = folder / STUDY, shlex.quote(str(folder))
     if not study_file.is_file():
-        others = [f"studies below: {', '.join(map(str, found))}"] if (found := list(studies_below(folder))) else []
-        lines = [(False, f"{study_file}: not there"), *((True, line) for line in others)]
-        return State(lines, f"salign runs {here}" if others else f"salign init {here}")
+        studies = [f"studies below: {', '.join(map(str, below))}"] if (below := list(studies_below(folder))) else []
+        lines = [(False, f"{study_file}: not there"), *((True, line) for line in studies)]
+        return State(lines, f"salign runs {here}" if studies else f"salign init {here}")
     study = Study.read(study_file)
     data = study.recipe.get("data", {})
     path = Path(str(data.get("manifest", folder / MANIFEST)))
@@ -58,10 +58,10 @@ def state_of(folder: Path) -> State:
     if not mapped:
         merge = database_in(folder / "annotations").is_file()
         return State(lines, f"salign annotate {here}{' --merge, when people are done' if merge else ''}")
-    place = folder / STUDIES / study.name
-    if not (place / STUDY).is_file():
+    study_folder = folder / STUDIES / study.name
+    if not (study_folder / STUDY).is_file():
         return State([*lines, (False, "nothing is trained yet")], f"salign run {here}")
-    seen = glance(place)
+    seen = glance(study_folder)
     lines.append((seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"))
     lines.append((seen.page is not None, f"report: {seen.page or 'not written yet'}"))
     done = seen.done >= seen.cells and seen.page is not None

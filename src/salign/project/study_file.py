@@ -24,7 +24,7 @@ class Setting(NamedTuple):
     images: int
     """Training images."""
     share: float
-    """Of them with a map."""
+    """Share of the training images with a map."""
 
 
 def setting_for(manifest: Manifest, share: float) -> Setting:
@@ -32,7 +32,7 @@ def setting_for(manifest: Manifest, share: float) -> Setting:
 
     Args:
         manifest: with splits.
-        share: of the training images with a map.
+        share: share of the training images with a map.
     """
     images = int(manifest.table["split"].isin(splits_by_role(manifest.splits)["train"]).sum())
     return Setting(min(30, max(8, round(_PASSES / max(1, images)))), images, share)
@@ -44,7 +44,7 @@ def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, ro
     Args:
         manifest: with splits.
         setting: what depends on the set.
-        name: of the folder, from which the study gets its name.
+        name: name of the folder, from which the study gets its own.
         file: the manifest, as the study names it.
         root: folder where its paths begin, if that is not recorded beside it.
     """

@@ -35,7 +35,7 @@ class LabelTable:
     """A table with a row for each image, or with several that say the same."""
 
     name: str
-    """Of the file, or of the files whose rows were put together."""
+    """Name of the file, or of the files whose rows were put together."""
     rows: pd.DataFrame
     """The columns of the file that say one thing of an image, and `IMAGE`; one row for each image."""
     labels: tuple[str, ...]
@@ -74,8 +74,8 @@ def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | No
     cells = {cell: _found(cell, images) for cell in frame[column].dropna().unique()}
     strange = tuple(cell for cell, path in cells.items() if path is None)
     rows = frame.assign(**{IMAGE: frame[column].map(cells)}).dropna(subset=IMAGE)
-    others = [name for name in names if name != column and not _PLACE.fullmatch(_plain(name))]
-    steady = [name for name in others if rows.groupby(IMAGE)[name].nunique(dropna=False).max() <= 1]
+    columns = [name for name in names if name != column and not _PLACE.fullmatch(_plain(name))]
+    steady = [name for name in columns if rows.groupby(IMAGE)[name].nunique(dropna=False).max() <= 1]
     rows = rows.drop_duplicates(IMAGE).reset_index(drop=True)
     maps = next(
         (name for name in steady if _MAP.fullmatch(_plain(name)) and _are_files(folder, file, rows[name])), None

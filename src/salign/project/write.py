@@ -47,7 +47,7 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
     Args:
         plan: what is written.
         out: folder of all of it.
-        name: of the study.
+        name: name of the study.
         leave_out: leave out faulty marks instead of refusing everything.
 
     Raises:
@@ -60,8 +60,8 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
         from salign.annotations.write import Output, write_annotated
 
         output = Output(out=out / IMPORTED, target=target, leave_out=leave_out)
-        brought = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults)
-        maps, blank, manifest = brought.maps, brought.blank, brought.manifest
+        result = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults)
+        maps, blank, manifest = result.maps, result.blank, result.manifest
     else:
         target = out / (MANIFEST if not (out / MANIFEST).exists() else "manifest-split.csv")
         manifest.write(target)

@@ -1,0 +1,96 @@
+"""Progress of long work: a bar with the time left in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINES = "▁▂▃▄▅▆▇█"
+_WIDTH = 20
+_SECONDS = 10.0
+"""Elsewhere than in a terminal, lines come no faster than this."""
+
+
+class Bar:
+    """A bar for work of a known length, or of an unknown one; a context manager.
+
+    Args:
+        label: what is being done, such as `reading images`.
+        total: number of steps; None = nobody knows.
+        show: False for no output at all.
+        done: steps that were done earlier.
+        every_line: elsewhere than in a terminal, print a line for every `advance` that has a note.
+    """
+
+    def __init__(
+        self, label: str, total: int | None, *, show: bool = True, done: int = 0, every_line: bool = False
+    ) -> None:
+        self.label, self.total, self.done, self.note, self.every_line = label, total, done, "", every_line
+        console = Console()
+        self._live = show and (console.is_terminal or console.is_jupyter)
+        self._plain = show and not self._live
+        self._start = self._last = time.monotonic()
+        self._first = done
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}"),
+        )  # fmt: skip
+        self._progress = Progress(*columns, console=console, transient=True, disable=not self._live)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        self._task = self._progress.add_task(
+            self.label, total=self.total, completed=self.done, count=self._count(), note=""
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, steps: int = 1, note: str | None = None, count: str | None = None) -> None:
+        """Go on by some steps.
+
+        Args:
+            steps: how many.
+            note: stands behind the bar until the next note.
+            count: stands for the number of steps, such as `epoch 3/30`.
+        """
+        self.done += steps
+        self.note = self.note if note is None else note
+        shown = count or self._count()
+        if self._live:
+            self._progress.update(self._task, completed=self.done, count=shown, note=self.note)
+        now = time.monotonic()
+        if self._plain and (now - self._last >= _SECONDS or (self.every_line and note is not None)):
+            self._last = now
+            print(", ".join(filter(None, [f"{self.label}: {shown}", self.note, self._left(now)])), file=sys.stderr)
+
+    def _count(self) -> str:
+        return f"{self.done}/{self.total}" if self.total is not None else str(self.done)
+
+    def _left(self, now: float) -> str:
+        steps = self.done - self._first
+        if self.total is None or not steps or self.done >= self.total:
+            return ""
+        seconds = round((now - self._start) / steps * (self.total - self.done))
+        return f"{seconds // 60} min {seconds % 60} s left" if seconds >= 60 else f"{seconds} s left"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The last values as a line of blocks, from the lowest to the highest of them; a value that is none is a space."""
+    recent = list(values)[-_WIDTH:]
+    numbers = [value for value in recent if value == value]
+    if not numbers:
+        return ""
+    low, span, top = min(numbers), max(numbers) - min(numbers), len(LINES) - 1
+    return "".join(
+        " " if value != value else LINES[round((value - low) / span * top) if span else top // 2] for value in recent
+    )

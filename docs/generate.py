@@ -34,8 +34,8 @@ REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
-    "errors", "checks", "types", "class_names", "files", "maps", "pages", "data", "annotations", "models", "losses",
-    "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate", "project",
+    "errors", "checks", "types", "class_names", "files", "progress", "maps", "pages", "data", "annotations", "models",
+    "losses", "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate", "project",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.ClassifyRecipe,

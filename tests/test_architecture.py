@@ -11,7 +11,19 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "salign"
 
-FOUNDATION = {"checks", "class_names", "config", "errors", "files", "index", "limits", "moved", "readers", "types"}
+FOUNDATION = {
+    "checks",
+    "class_names",
+    "config",
+    "errors",
+    "files",
+    "index",
+    "limits",
+    "moved",
+    "progress",
+    "readers",
+    "types",
+}
 TRAINED_WITH = FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"}
 MAY_IMPORT = {
     "checks": {"errors"},
@@ -20,6 +32,7 @@ MAY_IMPORT = {
     "index": {"moved"},
     "limits": set(),
     "moved": set(),
+    "progress": set(),
     "files": {"errors"},
     "readers": {"errors", "index"},
     "config": {"errors", "moved", "readers"},

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINES = "▁▂▃▄▅▆▇█"
+Item = TypeVar("Item")
+
+_LINES = "▁▂▃▄▅▆▇█"
 _WIDTH = 20
 _SECONDS = 10.0
 """Elsewhere than in a terminal, lines come no faster than this."""
@@ -43,17 +45,25 @@ class Bar:
         )  # fmt: skip
         self._progress = Progress(*columns, console=console, transient=True, disable=not self._live)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Show the bar."""
         self._progress.start()
         self._task = self._progress.add_task(
             self.label, total=self.total, completed=self.done, count=self._count(), note=""
         )
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self.stop()
 
     def advance(self, steps: int = 1, note: str | None = None, count: str | None = None) -> None:
         """Go on by some steps.
@@ -65,13 +75,13 @@ class Bar:
         """
         self.done += steps
         self.note = self.note if note is None else note
-        shown = count or self._count()
+        text = count or self._count()
         if self._live:
-            self._progress.update(self._task, completed=self.done, count=shown, note=self.note)
+            self._progress.update(self._task, completed=self.done, count=text, note=self.note)
         now = time.monotonic()
         if self._plain and (now - self._last >= _SECONDS or (self.every_line and note is not None)):
             self._last = now
-            print(", ".join(filter(None, [f"{self.label}: {shown}", self.note, self._left(now)])), file=sys.stderr)
+            print(", ".join(filter(None, [f"{self.label}: {text}", self.note, self._left(now)])), file=sys.stderr)
 
     def _count(self) -> str:
         return f"{self.done}/{self.total}" if self.total is not None else str(self.done)
@@ -84,13 +94,29 @@ class Bar:
         return f"{seconds // 60} min {seconds % 60} s left" if seconds >= 60 else f"{seconds} s left"
 
 
+def track(items: Iterable[Item], label: str, *, show: bool = True, total: int | None = None) -> Iterator[Item]:
+    """Go through items under a bar.
+
+    Args:
+        items: what is worked on, one after the other.
+        label: what is being done.
+        show: False for no output at all.
+        total: number of items; that of a sequence when None.
+    """
+    length = len(items) if total is None and isinstance(items, Sized) else total
+    with Bar(label, length, show=show) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
 def sparkline(values: Sequence[float]) -> str:
     """The last values as a line of blocks, from the lowest to the highest of them; a value that is none is a space."""
     recent = list(values)[-_WIDTH:]
     numbers = [value for value in recent if value == value]
     if not numbers:
         return ""
-    low, span, top = min(numbers), max(numbers) - min(numbers), len(LINES) - 1
+    low, span, top = min(numbers), max(numbers) - min(numbers), len(_LINES) - 1
     return "".join(
-        " " if value != value else LINES[round((value - low) / span * top) if span else top // 2] for value in recent
+        " " if value != value else _LINES[round((value - low) / span * top) if span else top // 2] for value in recent
     )

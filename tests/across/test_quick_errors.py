@@ -37,7 +37,7 @@ COMMANDS = {
     "data check gone.csv": "no manifest at gone.csv",
     "data check empty.csv --near": "--near says which copies are left out",
     "data split gone.csv": "no manifest at gone.csv",
-    "data split unsplit.csv --shares 70/15/15": "such as 0.7/0.15/0.15 for train, val and test",
+    "data split unsplit.csv --shares 70/15/20": "such as 0.7/0.15/0.15 for train, val and test",
     "data split unsplit.csv --group patiend": "no column 'patiend' to keep rows together by; did you mean 'patient'",
     "data split whole.csv": "every row has a split already (train 1), and none is moved unasked",
     "data plant empty.csv out -c train=1": "empty.csv is empty; expected a header line",

@@ -8,7 +8,7 @@ import torch
 
 from salign.errors import SalignError
 from salign.models import Classifier
-from salign.train.callbacks import History, KeepBest, ResumePoint
+from salign.train.callbacks import History, KeepBest, ResumePoint, TrainingBar
 
 
 class Trained:
@@ -74,7 +74,7 @@ def test_a_loss_that_is_no_number_stops_and_leaves_the_best_weights(tmp_path, cl
     best.on_train_epoch_end(trainer.end_of(0, val_auroc=0.5), None)
     before = (tmp_path / "weights.safetensors").read_bytes()
     torch.nn.init.constant_(next(classifier.parameters()), 7.0)
-    with pytest.raises(SalignError, match=r"diverged in epoch 1: the loss is .*Lower train\.lr"):
+    with pytest.raises(SalignError, match=r"diverged in epoch 2: the loss is .*Lower train\.lr"):
         best.on_train_epoch_end(trainer.end_of(1, val_auroc=0.9, train_loss=loss), None)
     assert (tmp_path / "weights.safetensors").read_bytes() == before
 
@@ -106,3 +106,37 @@ def test_the_resume_point_is_replaced_only_by_a_whole_one(tmp_path):
     point.on_train_epoch_end(trainer.end_of(1), None)
     assert path.read_text() == "whole epoch 1"
     assert [path.name for path in tmp_path.iterdir()] == ["resume.ckpt"]
+
+
+def test_the_bar_counts_epochs_from_one_and_shows_the_best_figure_and_its_course(tmp_path, classifier, capsys):
+    keep = KeepBest(tmp_path, classifier, monitor="val/auroc", ties="last")
+    history, trainer = History(tmp_path / "metrics.csv"), Trained()
+    trainer.num_training_batches = 2
+    bar = TrainingBar(keep, history, epochs=4)
+    bar.on_train_start(trainer, None)
+    for epoch, score in enumerate([0.5, 0.9, 0.9, 0.7]):
+        trainer.end_of(epoch, val_auroc=score)
+        for _ in range(2):
+            bar.on_train_batch_end(trainer, None)
+        for callback in (keep, history, bar):
+            callback.on_train_epoch_end(trainer, None)
+    bar.on_train_end(trainer, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(",")[0] if " left" in line else line for line in lines] == [
+        "training: epoch 1/4, val/auroc 0.500, best 0.500 in epoch 1 \u2584",
+        "training: epoch 2/4, val/auroc 0.900, best 0.900 in epoch 2 \u2581\u2588",
+        "training: epoch 3/4, val/auroc 0.900, best 0.900 in epoch 3 \u2581\u2588\u2588",
+        "training: epoch 4/4, val/auroc 0.700, best 0.900 in epoch 3 \u2581\u2588\u2588\u2585",
+    ]
+
+
+def test_the_bar_of_a_run_that_keeps_its_last_epoch_shows_validation_or_the_loss(tmp_path, classifier):
+    history = History(tmp_path / "metrics.csv")
+    bar = TrainingBar(KeepBest(tmp_path, classifier, monitor=None, ties="last"), history, epochs=2)
+    history.rows = [
+        {"epoch": 0.0, "train/loss": 1.0, "val/loss": 0.3},
+        {"epoch": 1.0, "train/loss": 0.5, "val/loss": 0.4},
+    ]
+    assert bar.note().startswith("val/loss 0.400, best 0.300 in epoch 1 ")
+    history.rows = [{"epoch": 0.0, "train/loss": 1.0}]
+    assert bar.note().startswith("train/loss 1.000, best 1.000 in epoch 1 ")

@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from rich.progress import Progress
-
 from salign.annotate.catalog import Catalog, Unit
 from salign.annotate.drafts import Draft
 from salign.annotate.records import Mistaken
 from salign.data.reading.image import ImageError, image_size
 from salign.errors import SalignError
+from salign.progress import Bar
 
 log = logging.getLogger("salign.annotate")
 
@@ -86,10 +85,12 @@ class Broken:
             with contextlib.suppress(Unshown, ImageError, OSError):
                 self.show(path, image_size)
 
-        with Progress(transient=True, disable=len(self._users) < _MANY) as bar, ThreadPoolExecutor(8) as pool:
-            task = bar.add_task("looking at the images", total=len(self._users))
+        with (
+            Bar("looking at the images", len(self._users), show=len(self._users) >= _MANY) as bar,
+            ThreadPoolExecutor(8) as pool,
+        ):
             for _ in pool.map(glance, self._users):
-                bar.advance(task)
+                bar.advance()
         reasons = self.reasons()
         if {unit for users in self._users.values() for unit in users} == self.units():
             raise SalignError(f"{self._catalog.source}: nothing can be shown; first {next(iter(reasons.values()))}")

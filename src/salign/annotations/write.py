@@ -26,6 +26,7 @@ from salign.files import check_output
 from salign.maps.aggregate import AGGREGATES, aggregate
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
+from salign.progress import track
 
 COMBINE = (*AGGREGATES, "each")
 """What may become of several people's maps of one image."""
@@ -87,6 +88,7 @@ def write_annotated(
     annotator: str | None = None,
     by_name: bool = False,
     faults: Sequence[Fault] = (),
+    progress: bool = False,
 ) -> ImportResult:
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
@@ -104,6 +106,7 @@ def write_annotated(
         annotator: who, where the tool does not say.
         by_name: match images by their names alone, whatever the tool says of folders.
         faults: what the reader left out as faulty; it is told with what is wrong with the rest.
+        progress: show a bar.
 
     Raises:
         ManifestError: everything that is wrong with the annotations, at once.
@@ -140,7 +143,8 @@ def write_annotated(
     parts = parts_of_people(sorted(people, key=lambda who: who or ""), columns)
     own = parts if several or output.combine == "each" else {}
     writer = _Writer(top, folder, root, output, listed.paths, own, columns)
-    cells = {writer.below_root(image.path): writer.cells(image) for image in settled.marked}
+    images_drawn = track(settled.marked, "drawing maps", show=progress)
+    cells = {writer.below_root(image.path): writer.cells(image) for image in images_drawn}
     old = [writer.row(image) for image in settled.marked] if base is None else _rows(base, root)
     table = pd.DataFrame([row for each in old for row in _filled(each, cells)]).fillna("")
     manifest = Manifest.of(table, root, target.name)

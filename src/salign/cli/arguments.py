@@ -20,3 +20,7 @@ RunArgument = Annotated[Path, typer.Argument(parser=run_path, metavar="RUN", hel
 """A run that `salign train` or a study wrote."""
 RunsArgument = Annotated[list[Path], typer.Argument(parser=run_path, metavar="RUN...", help=f"{RUN_HELP}; repeat.")]
 """Several of them."""
+Root = Annotated[
+    Path | None, typer.Option(help="The manifest's paths are relative to this folder (default: its own folder).")
+]
+"""Where the paths of a manifest begin."""

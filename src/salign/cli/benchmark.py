@@ -29,13 +29,13 @@ def benchmark(
     """Measure on this machine what a training step costs with every loss and number format."""
     import torch
     from rich.console import Console
-    from rich.progress import track
     from rich.table import Table
 
     from salign.errors import SalignError
     from salign.files import check_output, replace_text
     from salign.losses import LOSSES
     from salign.models import Classifier
+    from salign.progress import track
     from salign.train.speed import SETTINGS, random_batch, step_seconds
     from salign.train.tasks import Classification
 
@@ -49,7 +49,7 @@ def benchmark(
         table.add_column(name, justify="left" if name == "loss" else "right")
     cells = [(name, setting) for name in LOSSES for setting in SETTINGS]
     seconds, refused = {}, {}
-    for name, setting in track(cells, "measuring", transient=True):
+    for name, setting in track(cells, "measuring"):
         try:
             loss = LOSSES[name]()
             loss.teacher = lambda images: classifier(images).logits  # a network of the same size

@@ -222,6 +222,7 @@ def import_maps(
             annotator=annotator,
             by_name=by_name,
             faults=notes.faults,
+            progress=True,
         )
     )
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 
 from salign.errors import SalignError
 from salign.evaluate import classification, pad
@@ -17,6 +16,7 @@ from salign.evaluate.constant import constant_note
 from salign.evaluate.images import Images, named, prepare, require
 from salign.evaluate.ranking import Array, Ranking
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
+from salign.progress import track
 
 COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "n", "note")
 TEXT = ("split", "group_column", "group", "metric", "note")
@@ -133,7 +133,7 @@ def by_part(
     """
     rows: list[tuple[object, ...]] = []
     parts = list(_parts(table, group_columns))
-    for part, positions in track(parts, "figures", disable=not progress, transient=True):
+    for part, positions in track(parts, "figures", show=progress):
         rows += [(*part, *line) for line in lines_of(positions)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

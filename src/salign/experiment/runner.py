@@ -17,13 +17,13 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from salign.errors import SalignError, install
 from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.files import check_output
+from salign.progress import Bar
 from salign.runs.folder import RunFolder
 from salign.train.guidance import check_maps
 from salign.train.trainer import choose_device
@@ -67,18 +67,24 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
             choose_device(device)  # one message now, not one of each process; a cluster has devices of its own
     check_maps(left)
     folder.start(study)
-    columns = (TextColumn(study.name), BarColumn(), TextColumn("{task.completed}/{task.total} runs"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True, disable=not progress) as bar:
-        bar_task = bar.add_task(study.name, total=len(tasks), completed=len(tasks) - len(left))
-        options = study.analysis
-        failed = []
+    options, failed = study.analysis, []
+    with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:
         for outcome in executor.run(
             Task(recipe, folder.runs, options.sets, options.images, folder.stages) for recipe in left
         ):
             if outcome.error is not None:
                 failed.append(outcome)
-            bar.advance(bar_task)
+            bar.advance(1, _note(study, folder, outcome), f"{bar.done + 1}/{len(tasks)} runs")
     return failed
+
+
+def _note(study: Study, folder: StudyFolder, outcome: Outcome) -> str:
+    """The run that has ended, with the figure that counts."""
+    name = outcome.task.recipe.name
+    cell = read_cell(RunFolder.of(outcome.task.recipe, folder.runs)) if outcome.error is None else None
+    if cell is None:
+        return f"{name} could not be run"
+    return f"{name}: {study.metric} {cell.figures.get(study.target, {}).get(study.metric, float('nan')):.3f}"
 
 
 class LocalExecutor:

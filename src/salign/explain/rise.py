@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import number, tensors, values
 from salign.errors import SalignError
 from salign.explain.state import Model, evaluating
+from salign.progress import track
 
 
 def rise(
@@ -66,7 +66,7 @@ def rise(
     total = torch.zeros(images.shape[0], height * width, device=images.device)
     at_once = max(1, batch_size // max(1, images.shape[0]))
     with evaluating(model), torch.no_grad():
-        for start in track(range(0, masks, at_once), "masks", disable=not progress, transient=True):
+        for start in track(range(0, masks, at_once), "masks", show=progress):
             part = slice(start, start + at_once)
             visible = enlarge(cells[part].to(images.device), shifts[part].to(images.device), (height, width))
             scores = [

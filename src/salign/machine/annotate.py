@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from salign import checks
@@ -31,6 +30,7 @@ from salign.limits import LARGEST_BATCH
 from salign.machine.makers import Maker
 from salign.maps import resize
 from salign.maps.files import write_map
+from salign.progress import Bar
 
 _WAITING = 64
 """Maps that may wait to be written, so that memory does not grow where the disk is slow."""
@@ -131,8 +131,7 @@ def draw_maps(
     dataset = SaliencyDataset(rows, rows.classes, build_transform(maker.image_size))
     known = torch.tensor([maker.classes.index(name) if name in maker.classes else -1 for name in rows.classes])
     names, confidences, waiting = list[str](), list[float](), list[Future[Any]]()
-    with ThreadPoolExecutor(2) as pool, Progress(transient=True, disable=not progress) as bar, torch.inference_mode():
-        task = bar.add_task("marking images", total=len(rows))
+    with ThreadPoolExecutor(2) as pool, Bar("marking images", len(rows), show=progress) as bar, torch.inference_mode():
         for batch in predict_loader(dataset, batch_size, workers):
             maps, confidence = maker(batch.images.to(device), known[batch.labels].to(device))
             for position, values in zip(batch.index.tolist(), maps.cpu(), strict=True):
@@ -142,7 +141,7 @@ def draw_maps(
             confidences += [round(value, 4) for value in confidence.tolist()]  # as the manifest says it
             while len(waiting) > _WAITING:
                 waiting.pop(0).result()
-            bar.advance(task, len(batch.labels))
+            bar.advance(len(batch.labels))
         for job in waiting:
             job.result()
     return pd.DataFrame({"saliency": names, PROVENANCE: maker.name, CONFIDENCE: confidences})

@@ -60,7 +60,7 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
         from salign.annotations.write import Output, write_annotated
 
         output = Output(out=out / IMPORTED, target=target, leave_out=leave_out)
-        result = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults)
+        result = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults, progress=True)
         maps, blank, manifest = result.maps, result.blank, result.manifest
     else:
         target = out / (MANIFEST if not (out / MANIFEST).exists() else "manifest-split.csv")

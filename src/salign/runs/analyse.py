@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from salign.data.reading.datamodule import predict_loader
@@ -25,6 +24,7 @@ from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
 from salign.models import Classifier
+from salign.progress import track
 from salign.readers import read_text
 from salign.runs.compare import FOLDER, Maps
 from salign.runs.run import Run
@@ -142,7 +142,7 @@ def _analyse_set(
 
     def batches() -> Iterator[Batch]:
         loader = predict_loader(dataset, GROUP, workers if len(dataset) > 8 * GROUP else 0)
-        for batch in track(loader, progress or "", disable=progress is None, transient=True):
+        for batch in track(loader, progress or "", show=progress is not None):
             with torch.inference_mode():
                 output = classifier(batch.images.to(device))
                 predicted = predicted_class(output.logits, multi_label=batch.multi_label)

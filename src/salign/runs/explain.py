@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from rich.progress import track
 
 from salign.data.manifest import PROVENANCE
 from salign.data.reading.datamodule import collate
@@ -18,6 +17,7 @@ from salign.files import check_output
 from salign.losses.labels import predicted_class, true_class
 from salign.models import Classifier
 from salign.pages.gallery import Item, write_gallery
+from salign.progress import track
 from salign.runs.run import Run
 
 
@@ -61,7 +61,7 @@ def explain_run(
     explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
     chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])
     items, machines = [], dataset.manifest.machine_made
-    for position in track(chosen.tolist(), f"explaining {split}", disable=not progress, transient=True):
+    for position in track(chosen.tolist(), f"explaining {split}", show=progress):
         batch = collate([dataset[position]])
         with torch.inference_mode():
             logits = classifier(batch.images).logits

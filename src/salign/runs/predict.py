@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from rich.progress import Progress
 
 from salign.data.checks.check import find_faults
 from salign.data.manifest import Fault, Manifest
@@ -27,6 +26,7 @@ from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
 from salign.models import Classifier
+from salign.progress import Bar
 from salign.types import Batch, Output
 
 Visit = Callable[[Batch, Output], None]
@@ -63,8 +63,7 @@ def predict_batches(
     device = next(classifier.parameters()).device
     classifier.eval()
     table, free = dataset.manifest.table, free_columns(dataset.manifest)
-    with Progress(transient=True, disable=progress is None) as bar, torch.inference_mode():
-        task = bar.add_task(progress or "", total=len(dataset))
+    with Bar(progress or "", len(dataset), show=progress is not None) as bar, torch.inference_mode():
         for batch in predict_loader(dataset, batch_size, workers):
             output = classifier(batch.images.to(device))
             if visit is not None:
@@ -77,7 +76,7 @@ def predict_batches(
                     "and did training not diverge (train.lr)?"
                 )
             rows = table.iloc[batch.index.numpy()]
-            bar.advance(task, len(rows))
+            bar.advance(len(rows))
             yield pd.DataFrame(
                 {
                     **{name: text_of(rows, name).to_numpy() for name in ("id", "path", "split", "label")},

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from salign.data.manifest import Manifest
@@ -24,6 +23,7 @@ from salign.files import check_output, replace_text
 from salign.maps import min_max
 from salign.maps.files import write_map
 from salign.models import SaliencyNet
+from salign.progress import track
 from salign.runs.predict import folder_manifests
 from salign.runs.run import Run
 from salign.types import Batch
@@ -63,7 +63,7 @@ def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> 
     rows: list[pd.DataFrame] = []
     for name, dataset in run.prepared.tests.items():
         batches = predict_maps(net, dataset)
-        bar = track(batches, f"measuring {name}", transient=True, disable=not progress, total=-(-len(dataset) // 16))
+        bar = track(batches, f"measuring {name}", show=progress, total=-(-len(dataset) // 16))
         for batch, predicted in bar:
             marked = batch.marked
             people = batch.saliency[marked, 0]
@@ -216,7 +216,7 @@ def predict_folder_maps(
         dataset = SaliencyDataset(manifest, ["unknown"], build_transform(net.image_size))
         batches = predict_maps(net, dataset, batch_size=batch_size, workers=workers if len(manifest) > 64 else 0)
         total = -(-len(manifest) // batch_size)
-        for batch, maps in track(batches, "predicting maps", transient=True, disable=not progress, total=total):
+        for batch, maps in track(batches, "predicting maps", show=progress, total=total):
             for position, values in zip(batch.index.tolist(), maps, strict=True):
                 write_map(out / str(manifest.table[MAP_FILE].iat[position]), values)
                 done += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import track
 
 from salign.checks import number
 from salign.data.reading.datamodule import predict_loader
@@ -14,6 +13,7 @@ from salign.evaluate.agreement import METRICS, agreement
 from salign.files import replace_text
 from salign.losses.labels import has_class, true_class
 from salign.models import Classifier
+from salign.progress import track
 from salign.runs.run import Run
 from salign.train.history import SNAPSHOTS, snapshot, snapshots
 
@@ -41,7 +41,7 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
     dataset = _drawn(run.data("val"), images, seed)
     epochs = snapshots(run.path) if len(dataset) else []
     rows = []
-    for epoch in track(epochs, "comparing snapshots with people", disable=not progress, transient=True):
+    for epoch in track(epochs, "comparing snapshots with people", show=progress):
         classifier = Classifier.load(snapshot(run.path, epoch))
         if classifier.backbone.cam_kind == "none":
             break

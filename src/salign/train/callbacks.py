@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.checks import choice
 from salign.errors import SalignError
 from salign.files import replace_text, replacing
+from salign.progress import Bar, sparkline
 from salign.readers import open_file
 
 
@@ -54,7 +55,7 @@ class KeepBest(Callback):
         loss = float(trainer.callback_metrics["train/loss"])
         if not math.isfinite(loss):
             raise SalignError(
-                f"training diverged in epoch {trainer.current_epoch}: the loss is {loss}. Lower train.lr and start "
+                f"training diverged in epoch {trainer.current_epoch + 1}: the loss is {loss}. Lower train.lr and start "
                 "again."
             )
         score = float(trainer.current_epoch)
@@ -136,12 +137,55 @@ class PlainFile(TorchCheckpointIO):
             ) from error
 
 
-class Bar(RichProgressBar):
-    """Lightning's progress bar without the number of the logger's version."""
+class TrainingBar(Callback):
+    """A bar for the whole training: the epoch, the time left, a figure of validation, its best value and its course.
 
-    def __init__(self) -> None:
-        super().__init__(leave=False)
+    Epochs are counted from 1 here; the files of a run count them from 0.
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What stands at the end of the bar."""
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+    Args:
+        keep: names the figure that decides; where the last epoch is kept, one of `_WATCHED` is shown.
+        history: has the figures of all epochs, those before a resumed training too.
+        epochs: number of epochs.
+    """
+
+    def __init__(self, keep: KeepBest, history: History, epochs: int) -> None:
+        self.keep, self.history, self.epochs = keep, history, epochs
+        self.bar: Bar | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin, after the epochs that a resumed training has behind it."""
+        batches = int(trainer.num_training_batches)
+        self.bar = Bar("training", self.epochs * batches, done=trainer.current_epoch * batches, every_line=True)
+        self.bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Go on by a batch."""
+        if self.bar is not None:
+            self.bar.advance(count=f"epoch {trainer.current_epoch + 1}/{self.epochs}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the figures of the epoch, which `history` has by then."""
+        if self.bar is not None:
+            self.bar.advance(0, self.note(), f"epoch {trainer.current_epoch + 1}/{self.epochs}")
+
+    def note(self) -> str:
+        """The figure of the last epoch, its best value and its course."""
+        rows = self.history.rows
+        name = self.keep.monitor or next((name for name in _WATCHED if name in rows[-1]), "train/loss")
+        values = [row.get(name, math.nan) for row in rows]
+        sign = -1 if name.endswith("loss") else self.keep.sign
+        best = max(range(len(values)), key=lambda i: (sign * values[i] if values[i] == values[i] else -math.inf, i))
+        epoch = int(rows[best]["epoch"]) + 1
+        return f"{name} {values[-1]:.3f}, best {values[best]:.3f} in epoch {epoch} {sparkline(values)}"
+
+    def on_train_end(self, *_: Any) -> None:
+        """Take the bar away."""
+        self.on_exception()
+
+    def on_exception(self, *_: Any) -> None:
+        """Take the bar away when training is stopped."""
+        if self.bar is not None:
+            self.bar.stop()
+
+
+_WATCHED = ("val/auroc", "val/accuracy", "val/loss")

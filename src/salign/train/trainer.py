@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning_utilities.core.imports import RequirementCache
 
 from salign import checks
-from salign.train.callbacks import Bar, History, KeepBest, PlainFile, ResumePoint
+from salign.train.callbacks import History, KeepBest, PlainFile, ResumePoint, TrainingBar
 from salign.train.files import METRICS, RESUME
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
@@ -47,13 +47,13 @@ def run_trainer(
         further: what else is kept of every epoch.
         progress: show a bar.
     """
-    resume = folder / RESUME
+    resume, history = folder / RESUME, History(folder / METRICS)
     callbacks: list[Callback] = [
         keep,
         *further,
-        History(folder / METRICS),
+        history,
         ResumePoint(resume),
-        *([Bar()] if progress else []),
+        *([TrainingBar(keep, history, options.epochs)] if progress else []),
     ]
     with _lightning_quiet():
         trainer = Trainer(
@@ -68,7 +68,7 @@ def run_trainer(
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             log_every_n_steps=1,
         )
         on_interrupt = signal.getsignal(signal.SIGINT)

@@ -126,6 +126,7 @@ def test_a_row_without_a_split_is_a_fault_where_it_must_have_one(rows, tmp_path)
     [
         ("0.7/0.15/0.15", {"train": 0.7, "val": 0.15, "test": 0.15}),
         (".8/.2", {"train": 0.8, "val": 0.2}),
+        ("70/15/15", {"train": 0.7, "val": 0.15, "test": 0.15}),
         (".8/0/.2", {"train": 0.8, "test": 0.2}),
         ("train=0.5/holdout = 0.5", {"train": 0.5, "holdout": 0.5}),
     ],
@@ -134,7 +135,7 @@ def test_shares_as_typed(text, shares):
     assert read_shares(text) == shares
 
 
-@pytest.mark.parametrize("text", ["70/15/15", "0.7", "0.7,0.3", "a=0.5/a=0.5", "", "0.25/0.25/0.25/0.25", "-1/2"])
+@pytest.mark.parametrize("text", ["70/15/20", "0.7", "0.7,0.3", "a=0.5/a=0.5", "", "0.25/0.25/0.25/0.25", "-1/2"])
 def test_shares_that_are_none(text):
     with pytest.raises(SalignError, match=r"such as 0.7/0.15/0.15"):
         read_shares(text)

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.progress import Progress
 
 from salign.data.checks.duplicates import Fingerprint, NearPair, exact_groups, fingerprint, near_pairs
 from salign.data.checks.map_similarity import MeanCorrelation, standardised
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.manifest.labels import name_sets
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+from salign.progress import Bar
 
 _CHUNK = 512
 _USED = {
@@ -198,13 +198,15 @@ def find_faults(manifest: Manifest, *, decode: bool = False, progress: bool = Fa
 
 def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[tuple[Examined, np.ndarray | None]]:
     """In order, several at a time, each with its map as `standardised` gives it; decoders release Python's lock."""
-    with Progress(transient=True, disable=not progress) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        task = bar.add_task("reading images and maps", total=len(manifest))
+    with (
+        Bar("reading images and maps", len(manifest), show=progress) as bar,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
+    ):
         for start in range(0, len(manifest), _CHUNK):
             positions = range(start, min(start + _CHUNK, len(manifest)))
             for picture in pool.map(lambda position: _examine(manifest, position, decode), positions):
                 yield picture
-                bar.advance(task)
+                bar.advance()
 
 
 def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined, np.ndarray | None]:

@@ -21,7 +21,7 @@ _SHARE = re.compile(r"([^=/]+)=\s*(\d*\.?\d+)\s*", re.ASCII)
 
 
 def read_shares(text: str) -> dict[str, float]:
-    """Shares as they are typed: `0.7/0.15/0.15` for train, val and test, or `train=0.8/val=0.2`.
+    """Shares as they are typed: `0.7/0.15/0.15` or `70/15/15` for train, val and test, or `train=0.8/val=0.2`.
 
     Raises:
         SalignError: another form, a name that occurs twice, or shares that do not add up to 1.
@@ -31,6 +31,8 @@ def read_shares(text: str) -> dict[str, float]:
         parts = [f"{name}={part}" for name, part in zip(SHARES, parts, strict=False)]
     matches = [match for part in parts if (match := _SHARE.fullmatch(part))]
     shares = {match[1].strip(): float(match[2]) for match in matches}
+    if sum(shares.values()) > 2:  # percent
+        shares = {name: share / 100 for name, share in shares.items()}
     if len(shares) < len(parts) or abs(sum(shares.values()) - 1) > 1e-6:
         raise SalignError(
             "expected shares that add up to 1, such as 0.7/0.15/0.15 for train, val and test, or train=0.8/val=0.2; "

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
-from rich.progress import track
 from scipy import ndimage
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from salign.data.shortcuts.marks import MOST_CLASSES, SIDES, Kind, mark
 from salign.errors import SalignError, one_of
 from salign.files import check_output
 from salign.maps.tensor_ops import resize
+from salign.progress import track
 
 MARGIN = 0.02
 """Least distance between mark and human map, as a share of the image's shorter side."""
@@ -83,7 +83,7 @@ def plant_shortcut(
     shortcuts: list[str] = []
     clean: list[str] = []
     try:
-        for position in track(range(len(manifest)), "planting", disable=not progress, transient=True):
+        for position in track(range(len(manifest)), "planting", show=progress):
             record = manifest.table.iloc[position]
             rng = np.random.default_rng([seed, *str(record["id"]).encode()])
             name = _named_class(classes, str(record["label"]), correlation[str(record["split"])], rng)

@@ -13,7 +13,6 @@ import pyarrow as pa
 import yaml
 from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
-from rich.progress import Progress
 
 from salign.data.manifest.text_table import for_spreadsheets
 from salign.experiment.arms import arm_changes, times
@@ -38,6 +37,7 @@ from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import check_output, replace_text, replacing
 from salign.pages.plots import Interval, Styles, forest, looks
 from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text, write_sheet
+from salign.progress import Bar
 
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
@@ -79,20 +79,19 @@ def write_report(
     check_output(out / "report.html")
     groups = groups_of(study, results)
     styles = looks(arm_order(study, {arm for group in groups for arm in group.arms}))
-    with Progress(transient=True, disable=not progress) as bar:
-        task = bar.add_task("reporting", total=len(_DETAILS) + 2)
+    with Bar("reporting", len(_DETAILS) + 2, show=progress) as bar:
         table, sets = main_table(study, groups), sets_table(study, groups)
         pairs = pairs_table(study, groups, runs)
-        bar.advance(task)
+        bar.advance()
         sections = [
             Section("In short", _summary(study, groups, runs, missing)),
             Section("All arms", [*_arms(study, groups, table, sets), *_pairs(study, groups, pairs)]),
             Section(f"Differences to {study.baseline}", _differences(study, groups, styles)),
         ]
-        bar.advance(task)
+        bar.advance()
         for title, blocks in _DETAILS.items():
             sections.append(Section(title, blocks(study, groups, runs, styles)))
-            bar.advance(task)
+            bar.advance()
     sections.append(Section("What was run", _what_was_run(study, runs)))
     _write_figures(out / "results.csv", results)
     for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets)):

@@ -12,13 +12,14 @@ import functools
 import math
 import numbers
 import re
+import sys
 import weakref
-from typing import Any, NamedTuple, get_args
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, get_args
 
 from salign.errors import SalignError, one_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _HAVE_READ: weakref.WeakSet[Any] = weakref.WeakSet()
 """Networks whose first batch has been looked at."""
@@ -57,6 +58,8 @@ def device(name: str, value: object) -> None:
         name: name of the argument.
         value: what came: a `torch.device`, or the name of one, such as "cpu", "cuda", "cuda:1" or "mps".
     """
+    import torch
+
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     there += ["mps"] * torch.backends.mps.is_available()
     text = str(value)
@@ -79,7 +82,7 @@ def tensors(**arguments: tuple[object, str]) -> None:
         expected = _expected(text)
         if value is None and expected.optional:
             continue
-        if not isinstance(value, Tensor) or not _is_of(value, expected.kind):
+        if not _is_tensor(value) or not _is_of(value, expected.kind):
             raise SalignError(f"{name}: expected {expected.words}, got {_shown(value)}{_remedy(value, expected.kind)}.")
         letters = expected.sides.get(value.dim())
         if letters is None:
@@ -104,7 +107,7 @@ def images(value: object, reader: object) -> None:
         reader: the network.
     """
     tensors(images=(value, "float (B, 3, H, W)"))
-    if isinstance(value, Tensor) and readable(value) and (value.device.type == "cpu" or reader not in _HAVE_READ):
+    if _is_tensor(value) and readable(value) and (value.device.type == "cpu" or reader not in _HAVE_READ):
         _look("images", value, "[0, 1]", "the network normalises them itself: give pixels divided by 255", slack=0.5)
         _HAVE_READ.add(reader)
 
@@ -125,11 +128,15 @@ def values(name: str, tensor: Tensor, interval: str, hint: str = "", *, slack: f
 
 def readable(tensor: Tensor) -> bool:
     """Whether a tensor has values of its own to look at; a stand-in for one, as compilers use it, has none."""
-    plain = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type != "meta"
+    import torch
+
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.device.type != "meta"
     return plain and tensor.numel() > 0 and not _traced()
 
 
 def _look(name: str, tensor: Tensor, interval: str, hint: str = "", slack: float = 0.0) -> None:
+    import torch
+
     if tensor.dtype == torch.bool:
         return
     low, high = (float(end) for end in tensor.detach().aminmax())
@@ -186,11 +193,11 @@ def _expected(text: str) -> _Expected:
 def _is_of(value: Tensor, kind: str) -> bool:
     if kind == "float":
         return value.is_floating_point()
-    return not value.is_complex() if kind == "real" else value.dtype == getattr(torch, kind)
+    return not value.is_complex() if kind == "real" else str(value.dtype) == f"torch.{kind}"
 
 
 def _remedy(value: object, kind: str) -> str:
-    if not isinstance(value, Tensor):
+    if not _is_tensor(value):
         return "; torch.as_tensor makes a tensor of an array" if hasattr(value, "__array__") else ""
     if kind == "float":
         return "" if value.is_complex() else "; whole numbers are on another scale: divide 8-bit ones by 255"
@@ -198,7 +205,7 @@ def _remedy(value: object, kind: str) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, Tensor):
+    if _is_tensor(value):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, numbers.Number | str | None):
         return repr(value)
@@ -206,5 +213,13 @@ def _shown(value: object) -> str:
     return f"{type(value).__name__} {shape}".strip()
 
 
+def _is_tensor(value: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor; torch is not imported for it, since without torch there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def _traced() -> bool:
+    import torch
+
     return torch.compiler.is_compiling() or torch.jit.is_tracing()

@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 import sys
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -104,18 +104,28 @@ class LazyTable(UserDict[str, T]):
         """The names of a class's keyword arguments, in order; read from its source, so that nothing is imported."""
         content: Any = self.data[name]
         if isinstance(content, str):
-            return _keywords(*content.split(":"))
+            return [argument.arg for _, init in self.sources(name)[:1] for argument in init.args.kwonlyargs]
         return [each.name for each in inspect.signature(content).parameters.values() if each.kind == each.KEYWORD_ONLY]
 
+    def sources(self, name: str) -> list[tuple[list[ast.stmt], ast.FunctionDef]]:
+        """The `__init__` of a class and of its first bases, each with the statements of its module, without importing.
 
-def _keywords(module: str, name: str) -> list[str]:
-    """The keyword arguments of the `__init__` of a class, or else those of its first base."""
+        There are none of a class that was imported before.
+        """
+        content: Any = self.data[name]
+        return list(_sources(*content.split(":"))) if isinstance(content, str) else []
+
+
+def _sources(module: str, name: str) -> Iterator[tuple[list[ast.stmt], ast.FunctionDef]]:
     body = _body(importlib.util.find_spec(module))
-    (definition,) = (node for node in body if isinstance(node, ast.ClassDef) and node.name == name)
+    definition = next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if definition is None:
+        return
     for node in definition.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return [argument.arg for argument in node.args.kwonlyargs]
-    base = ast.unparse(definition.bases[0])
+            yield body, node
+    base = ast.unparse(definition.bases[0]) if definition.bases else ""
     imports = [node for node in body if isinstance(node, ast.ImportFrom)]
     home = next((node.module for node in imports if any(alias.name == base for alias in node.names)), module)
-    return _keywords(str(home), base)
+    if str(home).startswith("salign."):
+        yield from _sources(str(home), base)

@@ -9,7 +9,8 @@ import torch
 
 from salign.errors import SalignError
 from salign.models import Classifier, SaliencyNet
-from salign.models.saliency_net import CONFIG, ENCODER, UNet, UNetPlusPlus
+from salign.models.config import ENCODER, NET as CONFIG
+from salign.models.saliency_net import UNet, UNetPlusPlus
 
 NETWORKS = {
     "test_resnet": {},

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from salign.data.reading.image import image_size, read_image, read_saliency
@@ -59,12 +58,13 @@ def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> 
     values = read_image(path, at_least=(size[1], size[0]))
     values = values[0] if values.stride(0) == 0 else values.permute(1, 2, 0).contiguous()
     low, high = window if window is not None else (0.0, 1.0)
-    if values.dtype == torch.uint8 and window is None:
+    deep = values.is_floating_point()
+    if not deep and window is None:
         picture = Image.fromarray(values.numpy())
     else:
-        scaled = values.float() / 255 if values.dtype == torch.uint8 else values
+        scaled = values if deep else values.float() / 255
         scaled = (scaled - low) / max(high - low, 1e-6)
-        picture = Image.fromarray((scaled.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+        picture = Image.fromarray((scaled.clamp(0, 1) * 255).round().byte().numpy())
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
@@ -91,7 +91,7 @@ def encode_map(path: Path, width: int) -> tuple[bytes, str]:
 def default_window(path: Path) -> tuple[float, float] | None:
     """Where to begin with window and level: the 0.5th and 99.5th percentile of a deep image; None for 8 bits."""
     values = read_image(path)
-    if values.dtype == torch.uint8:
+    if not values.is_floating_point():
         return None
     low, high = np.quantile(values[0].numpy()[::4, ::4], [0.005, 0.995])
     return (float(low), float(high)) if high > low else (0.0, 1.0)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath, relpath
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from salign.annotations.formats.columns import Columns
 from salign.annotations.formats.mask_folder import read_masks
 from salign.annotations.formats.stored import Names
 from salign.annotations.match import Images
+from salign.checks import number
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.derive import move_root, with_new_maps
 from salign.data.manifest.file_names import parts_of_people
 from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError, nearest, one_of
-from salign.maps.aggregate import AGGREGATES, accuracy_weights, aggregate, leave_one_out, staple, weighted
-from salign.maps.granularity import coarsen
+from salign.maps import AGGREGATES, GRAINS
 from salign.maps.smooth import smooth
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -134,7 +136,7 @@ def aggregate_maps(
         SalignError: no such method, or something is in the way.
     """
     one_of(method, AGGREGATES, "way to aggregate")
-    smooth(torch.zeros(1, 1), sigma)  # refuses it now, not once for each image
+    number("sigma", sigma, "[0, inf)")
     sources = [manifest.with_maps(person.column) for person in people]
 
     def maps_of(i: int) -> tuple[list[int], Tensor] | None:
@@ -151,6 +153,8 @@ def aggregate_maps(
         for person in people:
             own = 0.0 if not person.agreements else max(0.0, person.agreement)
             person.weight = own if weights is None else weights[person.column]
+
+    from salign.maps.aggregate import aggregate, staple, weighted  # torch, after everything was looked at
 
     def change(i: int) -> Tensor | None:
         if (several := maps_of(i)) is None:
@@ -197,7 +201,8 @@ def coarsen_maps(
         ManifestError: maps that cannot be read, with their rows.
         SalignError: no such grain, or something is in the way.
     """
-    coarsen(torch.zeros(1, 1), grain)  # refuses it now
+    one_of(grain, GRAINS, "grain")
+    from salign.maps.granularity import coarsen
 
     def change(i: int) -> Tensor | None:
         if manifest.saliency_path(i) is None:
@@ -221,6 +226,8 @@ def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) ->
     cells = sheet.table[sheet.theirs["right"]].fillna("").str.strip().str.lower()
     sheet.refuse(~cells.isin(["true", "false", ""]).to_numpy(dtype=bool), "right", "expected true, false or nothing")
     sheet.check()
+    from salign.maps.aggregate import accuracy_weights
+
     keys_of = {person.column: _keys(person.name) for person in people}
     right, answered = dict.fromkeys(keys_of, 0), dict.fromkeys(keys_of, 0)
     met: dict[str, str] = {}
@@ -239,7 +246,8 @@ def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) ->
 
 def mean_of(values: Iterable[float]) -> float:
     """Mean of those that are not NaN; NaN where there is none."""
-    return float(torch.tensor([*values, float("nan")], dtype=torch.float64).nanmean())
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 def _plain(name: str) -> str:
@@ -252,6 +260,8 @@ def _keys(name: str) -> set[str]:
 
 
 def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:
+    from salign.maps.aggregate import leave_one_out
+
     if len(people) > 1:
         for person, value in zip(people, leave_one_out(maps).tolist(), strict=True):
             person.agreements.append(value)
@@ -259,6 +269,8 @@ def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:
 
 def _stack(sources: Sequence[Manifest], i: int) -> Tensor:
     """`(A, H, W)` float32: the maps of one image."""
+    import torch
+
     maps = [read_saliency(source.root / str(source.saliency_path(i)), where=source.where(i)) for source in sources]
     sizes = sorted({(values.shape[0], values.shape[1]) for values in maps})
     if len(sizes) > 1:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from salign.annotations.annotated import Annotated, Stored
 from salign.annotations.rle import Runs, at_size
 from salign.maps.rasterize import fixation_map, rasterize
 from salign.maps.shapes import Fixation, scaled
-from salign.maps.tensor_ops import resize
 
 
 def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
@@ -59,4 +57,8 @@ def mask_at(mask: np.ndarray | Runs | Stored, size: tuple[int, int]) -> np.ndarr
         return at_size(values, size)
     if values.shape == size:
         return values
+    import torch  # marks are seldom masks of another size, and what is wrong with them is said at once
+
+    from salign.maps import resize
+
     return resize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), size).clamp(0, 1).numpy()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from salign.annotations.annotated import Annotated
 from salign.annotations.draw import draw_marks
@@ -23,7 +22,7 @@ from salign.data.manifest.folder_layout import folder_layout
 from salign.data.manifest.provenance import MASK, PERSON, provenance_column, provenance_of
 from salign.errors import SalignError
 from salign.files import check_output
-from salign.maps.aggregate import AGGREGATES, aggregate
+from salign.maps import AGGREGATES
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
 from salign.progress import track
@@ -287,7 +286,9 @@ class _Writer:
                 for who, file in files.items()
             ]
         if own and self.output.combine != "union":
-            whole = aggregate(torch.from_numpy(np.stack(list(own.values()))), self.output.combine).numpy()
+            import torch  # what is wrong with the annotations was said before
+
+            whole = AGGREGATES[self.output.combine](torch.from_numpy(np.stack(list(own.values())))).numpy()
         else:
             whole = draw_marks([values for marks in image.people.values() for values in marks], size, sigma)
         self.blank += not whole.any()

@@ -44,23 +44,29 @@ def autoannotate(
     Writes maps and a manifest whose columns provenance and confidence say which model made a map and how sure it was;
     with --below also a manifest of drafts, least sure first, which `salign annotate --mode review` shows to people.
     """
-    import numpy as np
-    import torch
-
     from salign.data.manifest import Manifest
     from salign.errors import one_of
     from salign.files import check_output
-    from salign.machine.annotate import auto_annotate
-    from salign.machine.makers import CLASSES, METHODS, Ensemble, maker_of
+    from salign.machine.options import CLASSES, METHODS, check_maker, rows_to_mark
 
     one_of(method, METHODS, "--method")
     one_of(of, CLASSES, "--of")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for run in runs:
+        check_maker(run)
     read = Manifest.read(manifest, root)
     folder = out or read.root / "machine"
     target, drafts = (read.root / f"{folder.name}{end}.csv" for end in ("", "-drafts"))
     check_output(target)
     check_output(drafts)
+    rows_to_mark(read, folder, splits or ["train"])
+
+    import numpy as np
+    import torch
+
+    from salign.machine.annotate import auto_annotate
+    from salign.machine.makers import Ensemble, maker_of
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     makers = [maker_of(run, method=method, of=of, masks=masks, device=device) for run in runs]
     maker = makers[0] if len(makers) == 1 else Ensemble(makers)
     done = auto_annotate(

@@ -38,6 +38,14 @@ def predict(
     validation, predicted_at_threshold is the class by it. Where images may have several labels, the predicted classes
     are joined by `;`.
     """
+    from salign.data.manifest.image_files import check_images
+    from salign.files import check_output
+    from salign.models.config import describe_classifier
+
+    describe_classifier(run)
+    check_images(images, maps)
+    check_output(out)
+
     from salign.models import load
     from salign.runs.predict import predict_folder
 

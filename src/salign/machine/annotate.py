@@ -24,10 +24,9 @@ from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import image_size
 from salign.data.reading.transforms import build_transform
-from salign.errors import SalignError
-from salign.files import check_output
 from salign.limits import LARGEST_BATCH
 from salign.machine.makers import Maker
+from salign.machine.options import rows_to_mark
 from salign.maps import resize
 from salign.maps.files import write_map
 from salign.progress import Bar
@@ -82,19 +81,7 @@ def auto_annotate(
     checks.device("device", device)
     checks.number("below", below, "[0, 1]")
     checks.number("batch_size", batch_size, f"[1, {LARGEST_BATCH}]", whole=True)
-    out = out.resolve()
-    if not out.is_relative_to(manifest.root):
-        raise SalignError(f"{out}: maps of a manifest lie inside of its root {manifest.root}; choose a folder there.")
-    check_output(out, folder=True)
-    if out.exists() and any(out.iterdir()):
-        raise SalignError(f"{out} is not empty; choose a new folder, so that no map is replaced.")
-    empty = manifest.table["saliency"].isna()
-    if splits is not None:
-        manifest.select(splits)  # refuses what does not occur
-        empty &= manifest.table["split"].isin(list(splits))
-    positions = np.flatnonzero(empty.to_numpy(dtype=bool))
-    if not len(positions):
-        raise SalignError(f"{manifest.source}: every image asked for has a map already; nothing to mark.")
+    out, positions = out.resolve(), rows_to_mark(manifest, out, splits)
     drawings = draw_maps(
         manifest.take(positions), maker, out, batch_size=batch_size, workers=workers, device=device, progress=progress
     )

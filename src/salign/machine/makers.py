@@ -17,17 +17,11 @@ from salign.errors import SalignError
 from salign.evaluate.agreement import pearson
 from salign.explain import grad_cam, rise
 from salign.limits import LARGEST_SEED
+from salign.machine.options import CLASSES, METHODS, check_maker
 from salign.maps import min_max, resize
 from salign.models import Classifier, SaliencyNet
-from salign.models.classifier import CONFIG as CLASSIFIER
-from salign.models.saliency_net import CONFIG as NET
-from salign.models.saved import WEIGHTS
+from salign.models.config import NET, WEIGHTS
 from salign.readers import file_digest
-
-METHODS = ("cam", "grad_cam", "rise")
-"""How a classifier says where."""
-CLASSES = ("true", "predicted")
-"""Whose evidence a classifier marks: that for the class of the label, or for the class that it takes an image for."""
 
 
 class Maker(Protocol):
@@ -156,21 +150,12 @@ def maker_of(
     """
     checks.device("device", device)
     folder = Path(run)
-    if (folder / NET).is_file():
+    if check_maker(folder) == NET:
         net = SaliencyNet.load(folder).to(device)
         return NetMaker(net, _name(folder, net.config["backbone"]))
-    if (folder / CLASSIFIER).is_file():
-        teacher = Classifier.load(folder).to(device)
-        if teacher.multi_label:
-            raise SalignError(
-                f"{folder}: images may have several labels there (data.multi_label), and a teacher marks the evidence "
-                "for one class. Train a net that marks without classes: salign saliency train."
-            )
-        name = _name(folder, f"{teacher.config['backbone']}-{method}")
-        return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
-    raise SalignError(
-        f"{folder}: neither {NET} nor {CLASSIFIER} there; expected a run of salign saliency train or train."
-    )
+    teacher = Classifier.load(folder).to(device)
+    name = _name(folder, f"{teacher.config['backbone']}-{method}")
+    return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
 
 
 def _name(folder: Path, what: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from salign.checks import choice, number, tensors, values
 from salign.errors import SalignError
+from salign.maps import AGGREGATES
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """`(N, H, W)` and `(N, H, W)` -> `(N,)`, as those of `salign.evaluate.agreement`."""
@@ -166,14 +167,9 @@ def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, t
     return Staple(truth[where].reshape(marks.shape[1:]).to(maps), sensitivity, specificity, rounds, converged)
 
 
-AGGREGATES: dict[str, Callable[[Tensor], Tensor]] = {
-    "union": union,
-    "mean": mean,
-    "majority": majority,
-    "staple": lambda maps: staple(maps).probability,
-    "weighted": weighted,
-}
-"""Name -> `(A, H, W)` in [0, 1] to `(H, W)`."""
+def staple_map(maps: Tensor) -> Tensor:
+    """The probability that a pixel is truly salient, by `staple`. `(A, H, W)` in [0, 1] -> `(H, W)`."""
+    return staple(maps).probability
 
 
 def aggregate(maps: Tensor, method: str) -> Tensor:

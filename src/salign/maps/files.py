@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from salign.errors import SalignError
 from salign.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_map(path: Path, values: np.ndarray | Tensor) -> Path:

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from salign.checks import choice, values
+from salign.maps import GRAINS
 from salign.maps.tensor_ops import varies
 
 _TOUCHING = np.ones((3, 3), dtype=bool)
@@ -61,10 +62,6 @@ def boundary(maps: Tensor, *, together: bool = False) -> Tensor:
         return filled
 
     return _each(maps, boxes)
-
-
-GRAINS: dict[str, Callable[[Tensor], Tensor]] = {"boundary": boundary, "area": area, "features": features}
-"""Name -> `(..., H, W)` to the same shape, from coarse to fine."""
 
 
 def coarsen(maps: Tensor, grain: str, *, together: bool = False) -> Tensor:

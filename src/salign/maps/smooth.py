@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-
-import torch
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from salign.checks import number
 from salign.errors import SalignError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
@@ -28,9 +28,12 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     Raises:
         SalignError: sigma is negative or not finite, or the maps are not floating point.
     """
+    import torch
+    from scipy.ndimage import gaussian_filter
+
     number("sigma", sigma, "[0, inf)")
-    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.dim() < 2:
-        came = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
+    if not isinstance(maps, torch.Tensor) or not maps.is_floating_point() or maps.dim() < 2:
+        came = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, torch.Tensor) else type(maps).__name__
         raise SalignError(f"expected maps (..., H, W) of floating point, got {came}")
     if sigma == 0 or not maps.numel():
         return maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from salign.checks import choice
 from salign.errors import SalignError
+from salign.models.config import Cam
 from salign.models.heads import head_parts
 from salign.models.layout import Layout, count_prefix_tokens, layout_of, to_maps, token_grid
 from salign.models.proof import CamKind, prove_cam
 from salign.types import Output
 
-Cam = Literal["proved", "none"]
 RESERVED = frozenset(
     (
         "pretrained",

@@ -16,24 +16,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from salign.checks import choice, images as check_images
 from salign.class_names import SEPARATOR
 from salign.errors import SalignError
-from salign.models.backbone import Backbone, Cam
+from salign.models.backbone import Backbone
+from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_classifier, save_config
 from salign.models.heads import Head, draw_small_head
 from salign.models.running import keep_running_statistics
-from salign.models.saved import WEIGHTS, Name, NetworkConfig, fill, read_config, save_config, save_state
+from salign.models.saved import fill, save_state
 from salign.models.threshold import Threshold
 from salign.models.weights import load_weights
 from salign.types import Output
-
-CONFIG = "model.json"
-
-
-class ClassifierConfig(NetworkConfig):
-    """What `model.json` says."""
-
-    classes: list[Name]
-    cam: Cam = "proved"
-    multi_label: bool = False
-    threshold: Threshold | None = None
 
 
 class Classifier(nn.Module):
@@ -141,7 +131,7 @@ class Classifier(nn.Module):
         """
         folder, config = Path(folder), _with_threshold(self.config, self.threshold)
         save_state(folder / WEIGHTS, self.state_dict())
-        save_config(folder / CONFIG, config)
+        save_config(folder / CLASSIFIER, config)
         return folder
 
     @classmethod
@@ -155,9 +145,9 @@ class Classifier(nn.Module):
         try:
             model = cls(**config)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
+            raise SalignError(f"{folder / CLASSIFIER} is damaged: {error}") from error
         model.threshold = threshold and Threshold(**threshold)
-        fill(model, folder, CONFIG)
+        fill(model, folder, CLASSIFIER)
         return model.to(memory_format=torch.channels_last).eval()
 
     @staticmethod
@@ -168,14 +158,7 @@ class Classifier(nn.Module):
             backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its
             fields, as those of `salign.models.Threshold`.
         """
-        path = Path(folder) / CONFIG
-        config = read_config(path, ClassifierConfig, "salign train")
-        if config.get("threshold"):
-            try:
-                Threshold(**config["threshold"]).fits(config["classes"], multi_label=config.get("multi_label", False))
-            except SalignError as error:
-                raise SalignError(f"{path} is damaged: {error}") from error
-        return config
+        return describe_classifier(folder)
 
     @classmethod
     def keep_threshold(cls, folder: Path | str, threshold: Threshold) -> None:
@@ -184,7 +167,7 @@ class Classifier(nn.Module):
         Raises:
             SalignError: no classifier there, a damaged one, or one without the class of the threshold.
         """
-        path, config = Path(folder) / CONFIG, cls.describe(folder)
+        path, config = Path(folder) / CLASSIFIER, cls.describe(folder)
         save_config(path, _with_threshold(config, threshold))
 
 

@@ -8,31 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from salign.checks import choice, images as check_images, number
 from salign.errors import SalignError
 from salign.models.backbone import create
+from salign.models.config import ENCODER, NET, WEIGHTS, describe_net, save_config
 from salign.models.layout import to_maps
-from salign.models.saved import WEIGHTS, NetworkConfig, fill, read_config, save_config, save_state
-from salign.models.weights import ENCODER, load_weights
+from salign.models.saved import fill, save_state
+from salign.models.weights import load_weights
 
-CONFIG = "saliency.json"
 NARROWEST = 16
 """Channels that a level of the decoder has at least."""
-
-
-class NetConfig(NetworkConfig):
-    """What `saliency.json` says."""
-
-    decoder: Literal["unet", "unet++"]
-    channels: Annotated[int, Field(ge=1, le=3)] = 1
-    width: Annotated[int, Field(ge=16, le=4096)] = 128
 
 
 class SaliencyNet(nn.Module):
@@ -121,19 +112,19 @@ class SaliencyNet(nn.Module):
         folder = Path(folder)
         save_state(folder / WEIGHTS, self.state_dict())
         save_state(folder / ENCODER, self.encoder.state_dict())
-        save_config(folder / CONFIG, self.config)
+        save_config(folder / NET, self.config)
         return folder
 
     @classmethod
     def load(cls, folder: Path | str) -> SaliencyNet:
         """The network saved in `folder`, in evaluation mode, on the CPU."""
         folder = Path(folder)
-        config = read_config(folder / CONFIG, NetConfig, "salign saliency train")
+        config = describe_net(folder)
         try:
             net = cls(**config)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / CONFIG} is damaged: {error}") from error
-        fill(net, folder, CONFIG)
+            raise SalignError(f"{folder / NET} is damaged: {error}") from error
+        fill(net, folder, NET)
         return net.to(memory_format=torch.channels_last).eval()
 
 

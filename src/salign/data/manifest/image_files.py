@@ -72,6 +72,25 @@ def no_image(folder: Path | str) -> SalignError:
     return SalignError(f"{folder}: found no image; expected files that end in {', '.join(sorted(SUFFIXES))}")
 
 
+def check_images(images: Path, maps: Path | None = None) -> None:
+    """Refuse a folder without images, before anything is made of them.
+
+    Args:
+        images: a folder, or one image.
+        maps: where maps of the images will be written; None = nowhere.
+
+    Raises:
+        SalignError: no image is there, or the maps would lie among the images.
+    """
+    if not images.exists():
+        raise SalignError(f"{images}: no such folder or image.")
+    root = images if images.is_dir() else images.parent
+    if maps is not None and maps.resolve().is_relative_to(root.resolve()):
+        raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")
+    if images.is_dir() and next(image_files(images), None) is None:
+        raise no_image(images)
+
+
 def _walk(
     folder: Path,
     unwanted: Callable[[Path], str | None],

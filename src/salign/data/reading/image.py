@@ -17,14 +17,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image
-from torch import Tensor
 
 from salign.errors import SalignError
 from salign.readers import open_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PIXELS = 89_478_485
 """Pictures with more pixels are refused before decoding (a decompression bomb, or a scan that must be tiled first)."""
@@ -88,6 +90,8 @@ def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[in
     Raises:
         ImageError: missing, damaged, truncated, smaller than 2 x 2, larger than `MAX_PIXELS`, or ambiguous.
     """
+    import torch
+
     with _explained(path, where):
         if _is_dicom(path):
             from salign.data.reading import dicom
@@ -114,7 +118,7 @@ def read_saliency(path: str | Path, *, where: str | None = None) -> Tensor:
     """
     values = read_image(path, where=where)
     with _explained(path, where):
-        if values.dtype == torch.uint8:
+        if not values.is_floating_point():
             if values.stride(0) and int((values.amax(0) - values.amin(0)).max()) > 8:
                 raise ValueError(
                     "a saliency map is grey, and this one is in colour; save the values behind the colour map instead"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from salign.errors import nearest, not_one_of
+from salign.checks import number
+from salign.errors import SalignError, nearest, not_one_of
 from salign.index import LazyTable
 
+Sources = list[tuple[list[ast.stmt], ast.FunctionDef]]
+"""As `LazyTable.sources` gives them."""
 _FINITE = ConfigDict(allow_inf_nan=False)
 
 
@@ -30,7 +35,8 @@ def option_faults(
         table: name -> class, whose keyword arguments are the options.
         name: the entry.
         options: option -> value; with `values`, each becomes one of the option's own kind.
-        values: whether the values are checked, too, which imports the class.
+        values: whether the values are checked by the class itself, which is imported for it; else they are checked by
+            what its source says of them.
         further: options that the class does not have itself -> their kind.
     """
     if fault := not_one_of(name, table, "name"):
@@ -39,10 +45,50 @@ def option_faults(
     known = [key for key in table.keywords(name) if key != "class_weights"] + list(further)
     if strange := [key for key in options if key not in known]:
         return [f"{what} {name} has no option {key!r}{nearest(key, known)}" for key in strange]
-    kinds, faults = further | (typing.get_type_hints(table[name].__init__) if options and values else {}), []
-    for key in options if values else ():
+    if not options:
+        return []
+    sources = [] if values else table.sources(name)
+    kinds = further | (typing.get_type_hints(table[name].__init__) if values else _declared_kinds(sources))
+    faults = []
+    for key in (key for key in options if key in kinds):
         try:
             options[key] = TypeAdapter(kinds[key], config=_FINITE).validate_python(options[key])
         except ValidationError as error:
             faults += [f"{key}: {fault['msg']}, got {options[key]!r}" for fault in error.errors()]
+    return faults or _out_of_range(sources, options)
+
+
+def _declared_kinds(sources: Sources) -> dict[str, Any]:
+    """The types of the keyword arguments of a class, as far as its module and the builtins say what they are."""
+    names: dict[str, Any] = {"Literal": typing.Literal}
+    kinds: dict[str, Any] = {}
+    for body, init in sources[:1]:
+        for node in body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                _evaluate(node.value, names, node.targets[0].id, names)
+        for argument in init.args.kwonlyargs:
+            _evaluate(argument.annotation, names, argument.arg, kinds)
+    return kinds
+
+
+def _evaluate(expression: ast.expr | None, names: dict[str, Any], name: str, into: dict[str, Any]) -> None:
+    """Note the type that an expression stands for, where it is one of these names and the builtins."""
+    if isinstance(expression, ast.Subscript | ast.Name | ast.BinOp):
+        with suppress(NameError, TypeError, AttributeError):
+            into[name] = eval(ast.unparse(expression), dict(names))
+
+
+def _out_of_range(sources: Sources, options: Mapping[str, Any]) -> list[str]:
+    """Faults by the lines `number("NAME", NAME, "INTERVAL")` that stand in the `__init__` of a class or its bases."""
+    faults = []
+    for _, init in sources:
+        calls = [node.value for node in init.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+        for call in calls:
+            if ast.unparse(call.func) == "number" and all(isinstance(call.args[k], ast.Constant) for k in (0, 2)):
+                name, interval = ast.literal_eval(call.args[0]), ast.literal_eval(call.args[2])
+                if name in options:
+                    try:
+                        number(name, options[name], interval, whole=bool(call.keywords))
+                    except SalignError as error:
+                        faults.append(str(error))
     return faults

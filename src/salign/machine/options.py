@@ -1,0 +1,74 @@
+"""What can be asked of a machine annotator, and whether it can be done; torch is not needed to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from salign.data.manifest import Manifest
+from salign.errors import SalignError
+from salign.files import check_output
+from salign.models.config import CLASSIFIER, NET, describe_classifier, describe_net
+
+METHODS = ("cam", "grad_cam", "rise")
+"""How a classifier says where."""
+CLASSES = ("true", "predicted")
+"""Whose evidence a classifier marks: that for the class of the label, or for the class that it takes an image for."""
+
+
+def check_maker(run: Path | str) -> str:
+    """Refuse a folder that holds nothing that can mark images.
+
+    Args:
+        run: the run of a net that draws maps, or of a classifier.
+
+    Returns:
+        The file that describes it: `saliency.json` or `model.json`.
+
+    Raises:
+        SalignError: neither is there, one is damaged, or images may have several labels.
+    """
+    folder = Path(run)
+    if (folder / NET).is_file():
+        describe_net(folder)
+        return NET
+    if not (folder / CLASSIFIER).is_file():
+        raise SalignError(
+            f"{folder}: neither {NET} nor {CLASSIFIER} there; expected a run of salign saliency train or train."
+        )
+    if describe_classifier(folder).get("multi_label"):
+        raise SalignError(
+            f"{folder}: images may have several labels there (data.multi_label), and a teacher marks the evidence "
+            "for one class. Train a net that marks without classes: salign saliency train."
+        )
+    return CLASSIFIER
+
+
+def rows_to_mark(manifest: Manifest, out: Path, splits: Sequence[str] | None = None) -> np.ndarray:
+    """Positions of the rows without a map.
+
+    Args:
+        manifest: the images.
+        out: new folder for their maps.
+        splits: only rows of these; None = all.
+
+    Raises:
+        SalignError: the folder is not inside of the root, cannot be written to or is not empty, a split does not occur,
+            or every row has a map.
+    """
+    out = out.resolve()
+    if not out.is_relative_to(manifest.root):
+        raise SalignError(f"{out}: maps of a manifest lie inside of its root {manifest.root}; choose a folder there.")
+    check_output(out, folder=True)
+    if out.exists() and any(out.iterdir()):
+        raise SalignError(f"{out} is not empty; choose a new folder, so that no map is replaced.")
+    empty = manifest.table["saliency"].isna()
+    if splits is not None:
+        manifest.select(splits)  # refuses what does not occur
+        empty &= manifest.table["split"].isin(list(splits))
+    positions = np.flatnonzero(empty.to_numpy(dtype=bool))
+    if not len(positions):
+        raise SalignError(f"{manifest.source}: every image asked for has a map already; nothing to mark.")
+    return positions

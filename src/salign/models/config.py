@@ -1,0 +1,131 @@
+"""What the file says that describes a kept network: its fields, checked without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from salign.config import explain_faults
+from salign.errors import SalignError
+from salign.files import replace_text
+from salign.limits import LONGEST_SIDE, MOST_PIXELS
+from salign.models.threshold import Threshold
+from salign.readers import read_json
+
+CLASSIFIER, NET = "model.json", "saliency.json"
+"""The files that describe a classifier, and a net that draws maps."""
+WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
+"""Files of a run folder: the weights of the whole network, and of the encoder alone of a net that draws maps."""
+Cam = Literal["proved", "none"]
+MOST_BYTES = 1_000_000
+"""A file that says how a network is made has at most so many bytes."""
+
+
+def save_config(path: Path, config: Mapping[str, Any]) -> Path:
+    """Write what the network is made of."""
+    replace_text(path, json.dumps(config, indent=2))
+    return path
+
+
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class NetworkConfig(BaseModel):
+    """What the file of any network says. Nothing else is taken from it, above all no weights from elsewhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    backbone: Name
+    image_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    output_stride: Annotated[int, Field(ge=1, le=64)] | None = None
+    args: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _small_enough(self) -> Self:
+        """A line of text must not make a network that fills the memory."""
+        if self.image_size[0] * self.image_size[1] > MOST_PIXELS:
+            raise ValueError(f"image_size {self.image_size} has more than {MOST_PIXELS:,} pixels")
+        if not _small(self.args):
+            raise ValueError("args: expected text, true, false, null and numbers from -10,000 to 10,000")
+        return self
+
+
+def _small(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(_small(inner) for inner in (value.values() if isinstance(value, dict) else value))
+    return value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= 10_000)
+
+
+class ClassifierConfig(NetworkConfig):
+    """What `model.json` says."""
+
+    classes: list[Name]
+    cam: Cam = "proved"
+    multi_label: bool = False
+    threshold: Threshold | None = None
+
+
+class NetConfig(NetworkConfig):
+    """What `saliency.json` says."""
+
+    decoder: Literal["unet", "unet++"]
+    channels: Annotated[int, Field(ge=1, le=3)] = 1
+    width: Annotated[int, Field(ge=16, le=4096)] = 128
+
+
+def describe_classifier(folder: Path | str) -> dict[str, Any]:
+    """What `model.json` in `folder` says, checked.
+
+    Returns:
+        backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its fields,
+        as those of `salign.models.Threshold`.
+
+    Raises:
+        SalignError: no such file, or a damaged one.
+    """
+    path = Path(folder) / CLASSIFIER
+    config = read_config(path, ClassifierConfig, "salign train")
+    if config.get("threshold"):
+        try:
+            Threshold(**config["threshold"]).fits(config["classes"], multi_label=config.get("multi_label", False))
+        except SalignError as error:
+            raise SalignError(f"{path} is damaged: {error}") from error
+    return config
+
+
+def describe_net(folder: Path | str) -> dict[str, Any]:
+    """What `saliency.json` in `folder` says of a net that draws maps, checked.
+
+    Raises:
+        SalignError: no such file, or a damaged one.
+    """
+    return read_config(Path(folder) / NET, NetConfig, "salign saliency train")
+
+
+def read_config(path: Path, schema: type[NetworkConfig], command: str) -> dict[str, Any]:
+    """Read it back, field by field.
+
+    Args:
+        path: the JSON file.
+        schema: its fields.
+        command: what writes such a folder, for the message where there is none.
+
+    Raises:
+        SalignError: no such file, or a damaged one.
+    """
+    if not path.exists():
+        raise SalignError(f"{path.parent}: no {path.name} there; expected a run folder written by `{command}`.")
+    try:
+        config = read_json(path, limit=MOST_BYTES)
+    except SalignError as error:
+        raise SalignError(f"{path} is damaged: {error}") from error
+    try:
+        checked = schema.model_validate(config).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise SalignError(f"{path} is damaged: {explain_faults(error, schema, path.name)}") from error
+    return checked | {"image_size": tuple(checked["image_size"])}

@@ -48,7 +48,8 @@ export function build(study, act) {
 }
 
 /** Whether the panel says something of this image that should be read before it is marked. */
-export const toRead = (study, task) => study.mode === "review" || (study.mode === "assisted" && task.decision !== null);
+export const toRead = (study, task) =>
+  Boolean(task.comment) || study.mode === "review" || (study.mode === "assisted" && task.decision !== null);
 
 /** Show what is answered so far. @param {Head} head */
 export function show(study, task, head, blank) {

@@ -15,7 +15,7 @@ import torch
 from salign.annotate.answers import answer_of
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
-from salign.annotate.export_files import about_study, answer_rows, shapes_line
+from salign.annotate.export_files import about_study, answer_rows, comment_rows, shapes_line, summary_sentences
 from salign.annotate.export_reading import ImageAnswer, Reading
 from salign.annotate.splits import draw_splits
 from salign.annotations.annotated import Annotated
@@ -61,6 +61,8 @@ class ExportResult:
     left out of the manifest, a map from its row; `left_out.csv` lists both. All answers are in the other files."""
     strange: int = 0
     """Answers on images that the study no longer has."""
+    summary: list[str] = field(default_factory=list)
+    """Sentences on whether more annotators are needed, and on what was sent back; they are in `summary.txt`."""
     columns: dict[int, str] = field(default_factory=dict)
     """Manifest column with the maps of each annotator."""
 
@@ -232,6 +234,13 @@ class _Export:
         yield "shapes.json"
         write_coco(self.annotated, folder / "coco.json")
         yield "coco.json"
+        if comments := comment_rows(self.reading):
+            write_table(for_spreadsheets(pd.DataFrame(comments)), folder / "comments.csv")
+            yield "comments.csv"
+        done.summary = summary_sentences(collection, self.reading)
+        if done.summary:
+            replace_text(folder / "summary.txt", "".join(f"{sentence}\n" for sentence in done.summary))
+            yield "summary.txt"
 
     def _maps(
         self, picture: Picture, readable: list[tuple[ImageAnswer, np.ndarray]]

@@ -1,4 +1,4 @@
-"""The tables of an export: one row for each answer, and every shape as it was drawn."""
+"""The tables of an export: one row for each answer and each note, every shape as it was drawn, and a summary."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
-from salign.annotate.export_reading import ImageAnswer
+from salign.annotate.export_reading import ImageAnswer, Reading
+from salign.annotate.quality import sample_maps
 from salign.annotate.rows import iso_time
+from salign.annotate.split_half import split_half
 from salign.annotations.shape_files import entry_line
 
 
@@ -72,3 +74,35 @@ def about_study(collection: Collection) -> dict[str, Any]:
 def _draft_name(answer: Answer) -> str | None:
     number = answer.annotation.draft
     return answer.drafts[number].source if number is not None and number < len(answer.drafts) else None
+
+
+def comment_rows(reading: Reading) -> list[dict[str, Any]]:
+    """One row for each note of the owner, oldest first."""
+    answers = {answer.task.id: answer for answer in reading.answers}
+    return [
+        {
+            "unit": answers[comment.task].unit.id,
+            "annotator": answers[comment.task].person.name,
+            "revision": comment.revision,
+            "text": comment.text,
+            "sent_back": comment.back,
+            "written": iso_time(comment.created),
+        }
+        for comment in reading.comments
+        if comment.task in answers
+    ]
+
+
+def summary_sentences(collection: Collection, reading: Reading) -> list[str]:
+    """Whether more annotators are needed, where two people marked an image; and how many answers are out again."""
+    sentences = []
+    if reading.returned:
+        sentences.append(
+            f"sent back and not done again: {len(reading.returned)} answers; the versions that were sent back are "
+            "exported"
+        )
+    valid = [answer for answer in reading.answers if not answer.skipped]
+    agreement = split_half(sample_maps(collection, valid).values(), collection.study.seed)
+    if agreement.points:
+        sentences.append("do we need another annotator? " + "; ".join(agreement.sentences()))
+    return sentences

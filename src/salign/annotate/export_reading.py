@@ -14,6 +14,7 @@ from salign.annotate.broken import Unshown
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
 from salign.annotate.records import shapes_of
+from salign.annotate.rows import Task
 from salign.annotations.annotated import Annotated
 from salign.annotations.draw import draw_marks
 from salign.data.reading.image import image_size, shape_mismatch
@@ -49,6 +50,8 @@ class Reading:
         self.people = [self._people[key] for key in sorted({task.annotator for task in self.tasks})]
         """Those who answered, in the order they joined."""
         self._answers: dict[int, Answer] = {}
+        self.comments = self._snapshot.comments
+        """What the owner wrote beside answers, oldest first."""
         self.unreadable: dict[str, tuple[str, str]] = {}
         """The image's id and why, by path of the file."""
 
@@ -56,6 +59,11 @@ class Reading:
     def answers(self) -> list[Answer]:
         """Those that were read so far, in the order they were handed out."""
         return [answer for _, answer in sorted(self._answers.items())]
+
+    @property
+    def returned(self) -> list[Task]:
+        """Those that were sent back and not saved since: what was saved before counts."""
+        return [task for task in self.tasks if task.state == "returned"]
 
     def answers_on(self, image: str) -> list[ImageAnswer]:
         """The answers on an image, in the order they were handed out; to be asked once for each image."""

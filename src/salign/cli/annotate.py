@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from salign.annotate.collection import Collection
+    from salign.annotate.rows import Invite
     from salign.annotate.web.run import Address
     from salign.data.manifest import Manifest
 
@@ -84,6 +85,18 @@ def annotate(
     annotator: Annotated[
         list[str] | None, typer.Option(help="Print a link for the annotator of this name; repeat.")
     ] = None,
+    invite: Annotated[
+        str | None, typer.Option(help="Print a link of this name that several people join by, each under a name.")
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=1, help="With --invite: at most so many people join.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="With --invite: each gets at most so many images.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, help="With --invite: the link ends so many days after it was made.")
+    ] = None,
+    stop_link: Annotated[
+        list[str] | None,
+        typer.Option(help="The link of this annotator or invite works no more; the server may go on. Repeat."),
+    ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser, or do not.")] = True,
     export: Annotated[Path | None, typer.Option(help="Export manifest and maps into this folder, and stop.")] = None,
     merge: Annotated[
@@ -100,8 +113,9 @@ def annotate(
     """Let people answer a question on images and mark what supports the answer, in a browser.
 
     Every answer is on disk before the page says so. By default only this machine reaches the page, and anybody there
-    joins by a name. With --host or --public, everybody needs a link: one is printed for each --annotator, and one for
-    the owner, who sees coverage, times and agreement at /owner. Ctrl-C stops; the same command goes on.
+    joins by a name. With --host or --public, everybody needs a link: one is printed for each --annotator, one for
+    --invite, by which several people join, and one for the owner, who sees annotations, agreement and links at /owner.
+    Ctrl-C stops; the same command goes on.
     """
     from importlib.util import find_spec
 
@@ -134,24 +148,64 @@ def annotate(
             annotators_per_image=annotators_per_image,
             enough=enough,
             folders=folders,
-            begin=export is None,
+            begin=export is None and not stop_link,
         )
         _tell_folders(collection)
         return collection
 
+    if invite is None and (people, images, days) != (None, None, None):
+        raise SalignError("--people, --images and --days limit a link; give --invite NAME as well")
     if export is not None:
         _export(opened(), export, into if into is None or into.is_file() or not merge else None, tell=not merge)
         if merge and into is not None:
             _replace(export / "manifest.csv", into)
             typer.echo(f"wrote {into}. Next: salign {'run' if (folder / 'study.yaml').is_file() else 'init'} {folder}")
         return
+    if stop_link:
+        _stop_links(opened(), stop_link)
+        return
     from salign.annotate.records import read_name
     from salign.annotate.web.run import Address, listen
 
     address, names = Address(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
+    limits = None if invite is None else (read_name(invite), people, images, days)
     with listen(host, port) as listening:  # every option is looked at before the study is begun or changed
-        _serve(again, opened(), address, listening, names, browser)
+        collection = opened()
+        invites = [] if limits is None else [_invite(collection, *limits)]
+        _serve(again, collection, address, listening, names, invites, browser)
+
+
+def _invite(collection: Collection, name: str, people: int | None, images: int | None, days: float | None) -> Invite:
+    """The invite of that name; its days count from when it was made, so that a restart makes them no more."""
+    import time
+
+    before = {invite.name: invite for invite in collection.links.invites()}.get(name)
+    if before is not None and (people, images, days) == (None, None, None):
+        return before
+    begin = time.time() if before is None else before.created
+    until = None if days is None else begin + days * 24 * 3600
+    return collection.links.make_invite(name, people=people, images=images, until=until)
+
+
+def _stop_links(collection: Collection, names: list[str]) -> None:
+    """Stop the links of these annotators and invites; all names are looked at before any is stopped."""
+    from salign.errors import SalignError
+
+    invites = {invite.name: invite.id for invite in collection.links.invites()}
+    people = {person.name: person.id for person in collection.store.people()}
+    if unknown := sorted(set(names) - set(invites) - set(people)):
+        known = ", ".join(sorted([*invites, *people])) or "nobody so far"
+        raise SalignError(f"--stop-link: no link is for {', '.join(unknown)}; there are links for {known}")
+    for name in names:
+        if name in invites:
+            collection.links.stop_invite(invites[name], True)
+            typer.echo(f"nobody joins by the link {name} any more; those who joined go on")
+        if name in people:
+            collection.store.stop_person(people[name], True)
+            typer.echo(f"the link of {name} works no more, also where the server runs; saved answers stay")
+    collection.store.close()
+    typer.echo("Links are opened again on the page of the owner, under Links")
 
 
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
@@ -175,7 +229,13 @@ def _tell_folders(collection: Collection) -> None:
 
 
 def _serve(
-    again: str, collection: Collection, address: Address, listening: socket, names: list[str], browser: bool
+    again: str,
+    collection: Collection,
+    address: Address,
+    listening: socket,
+    names: list[str],
+    invites: list[Invite],
+    browser: bool,
 ) -> None:
     import logging
     import webbrowser
@@ -187,7 +247,7 @@ def _serve(
         first = "; ".join(list(broken.values())[:3])
         typer.echo(f"left out until they are mended, {len(broken)} files that cannot be read: {first}")
     typer.echo(f"{len(collection.units)} to annotate; answers: {', '.join(collection.classes) or 'none, only marks'}")
-    urls = links(collection, listening, address, names)
+    urls = links(collection, listening, address, names, invites)
     for who, url in urls:
         typer.echo(f"{who}: {url}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
@@ -247,6 +307,8 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
             f"{out / 'differing.csv'}. Labels stay as they were, answers stand in the column answer"
         )
     for sentence in summarise_review(collection, answers).sentences(collection.study.enough):
+        typer.echo(sentence)
+    for sentence in done.summary:
         typer.echo(sentence)
     apart = root_option(manifest, root)
     use = f"data.manifest={manifest}" + apart.replace(" --root ", " and data.root=")

@@ -50,6 +50,8 @@ maps/all         the maps of all annotators as one; maps/NAME those of each (col
 annotations.csv  every answer: who, what, how long, how sure
 shapes.json      what was drawn, in pixels of the image
 coco.json        the same for tools that read COCO
+comments.csv     what the owner wrote beside answers, if anything
+summary.txt      whether more annotators are needed, as far as people marked the same images
 """
 
 

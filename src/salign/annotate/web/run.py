@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h11
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.limited_log import LimitedLog
+from salign.annotate.rows import Invite
 from salign.errors import SalignError
 
 MOST_CONNECTIONS = 1000
@@ -162,11 +164,14 @@ class Address:
 
 
 def links(
-    collection: Collection, listening: socket.socket, address: Address, names: list[str]
+    collection: Collection, listening: socket.socket, address: Address, names: list[str], invites: Sequence[Invite] = ()
 ) -> list[tuple[str, str]]:
-    """Who opens which address: those of the annotators named, the owner's, and where no link is needed the page's."""
+    """Who opens which address: annotators and invites by name, the owner, and where no link is needed everybody."""
     base = address.base(listening.getsockname()[1])
     pairs = []
+    for invite in invites:
+        token = access.token_of(collection.secret, f"{access.INVITE}{invite.id}")
+        pairs.append((invite.name, f"{base}/#invite={token}"))
     for name in names:
         token = access.token_of(collection.secret, collection.store.add_person(name).id)
         pairs.append((name, f"{base}/#token={token}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import nan
 from typing import TYPE_CHECKING
 
 import typer
@@ -205,11 +204,12 @@ def _class_table(title: str, figures: pd.DataFrame, classes: Sequence[str]) -> T
     for heading in ("", *map(name_of, metrics)):
         table.add_column(heading, justify="right" if heading else "left")
     for name in classes:
-        table.add_row(name, *(_cell(values.get(f"{metric}[{name}]", nan), nan, nan) for metric in metrics))
+        cells = (_cell(values.get(f"{metric}[{name}]", float("nan"))) for metric in metrics)
+        table.add_row(name, *cells)
     return table
 
 
-def _cell(value: float, low: float, high: float) -> str:
+def _cell(value: float, low: float = float("nan"), high: float = float("nan")) -> str:
     if value != value:
         return "-"
     return f"{value:.3f} [{low:.3f}, {high:.3f}]" if low == low else f"{value:.3f}"

@@ -61,9 +61,9 @@ def main_figures(metrics: Iterable[str], *, attacks: bool = False) -> tuple[str,
         attacks: whether the positive class is a presentation attack.
     """
     present = set(metrics)
-    wanted: tuple[str, ...]
+    usual: tuple[str, ...]
     if "auroc" in present:
-        wanted = ATTACKS if attacks else TWO_CLASSES
+        usual = ATTACKS if attacks else TWO_CLASSES
     else:
-        wanted = SEVERAL_LABELS if "accuracy_macro" in present else SEVERAL_CLASSES
-    return tuple(metric for metric in wanted if metric in present)
+        usual = SEVERAL_LABELS if "accuracy_macro" in present else SEVERAL_CLASSES
+    return tuple(metric for metric in usual if metric in present)

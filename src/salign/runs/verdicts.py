@@ -69,7 +69,7 @@ def _chance(run: Run, name: str) -> Verdict | None:
     area = next((metric for metric in ("auroc", "auroc_macro") if metric in here.index), None)
     if area is None:
         return None
-    value, low, high, images = here[["value", "low", "high", "n"]].loc[area].to_numpy(dtype=float)
+    value, low, high, images = (float(number) for number in here[["value", "low", "high", "n"]].loc[area])
     return verdicts.at_chance(name, name_of(area), value, low, high, int(images))
 
 

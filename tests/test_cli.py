@@ -24,7 +24,7 @@ WRITES = {
     ("runs",): "some levels down",
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
-    ("explain",): "Writes RUN/explain/SET_METHOD.html",
+    ("explain",): "Writes RUN/page/index.html",
     ("analyse",): "Writes RUN/analysis",
     ("experiment",): "Writes OUT/NAME/runs",
     ("report",): "Writes OUT/NAME/report.html",

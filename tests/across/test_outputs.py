@@ -161,7 +161,7 @@ def test_what_stands_in_the_way_is_told_first(kind, call, right, tmp_path, monke
     ("command", "file", "kind"),
     [
         ("evaluate", "evaluation.csv", FILE),
-        ("explain", "explain/test_iid_cam.html", FILE),
+        ("explain", "page/index.html", FILE),
         ("analyse", "analysis", FOLDER),
     ],
 )

@@ -123,19 +123,19 @@ def test_a_run_folder_of_pipes_is_refused(trained, tmp_path):
         (whole / name).write_bytes(kept)
 
 
-@pytest.mark.parametrize(("command", "name"), [("analyse", "analysis"), ("explain", "explain")])
+@pytest.mark.parametrize(("command", "name"), [("analyse", "analysis"), ("explain", "page")])
 def test_a_run_folder_writes_nowhere_else(command, name, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     mine = tmp_path / "mine"
     mine.mkdir()
-    for file in ("done", "agreement.csv", "maps.npz", "test_iid_cam.html"):
+    for file in ("done", "agreement.csv", "maps.npz", "index.html"):
         (mine / file).write_text("not to be lost")
     shutil.rmtree(run / name, ignore_errors=True)
     (run / name).symlink_to(mine)
     said = salign(command, run, code=2).err
     assert f"{run / name} is a link" in said
     assert {file.name: file.read_text() for file in mine.iterdir()} == dict.fromkeys(
-        ("done", "agreement.csv", "maps.npz", "test_iid_cam.html"), "not to be lost"
+        ("done", "agreement.csv", "maps.npz", "index.html"), "not to be lost"
     )
     with pytest.raises(SalignError, match="is a link"):
         RunFolder.open(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -149,10 +150,13 @@ def test_predict_answers_as_training_did(run: Run, digits: Path, tmp_path: Path)
 
 
 def test_explain_shows_several_and_what_cannot_says_so(run: Run) -> None:
-    page = Path(salign("explain", run.path, "--images", 30).out.split("wrote ")[1].split(". Next")[0]).read_text()
-    table, _, _, _ = answers(run, "test_iid")
-    shown = [f"true {row.label or 'none'}, predicted {row.predicted or 'none'} (" for row in table.itertuples()]
-    assert sum(one in page for one in shown) >= 5
+    ended = salign("explain", run.path, "--images", 10, "--set", "test_iid")
+    page = Path(ended.out.split("wrote ")[1].split(". Next")[0]).read_text()
+    shown = json.loads(page.partition('<script type="application/json">')[2].partition("</script>")[0])["items"]
+    rows = answers(run, "test_iid")[0].set_index("id")
+    expected = [(rows["label"][one["id"]] or "none", rows["predicted"][one["id"]] or "none") for one in shown]
+    assert [(one["label"], one["answers"][0]["predicted"]) for one in shown] == expected
+    assert len(expected) == 10
     assert "rise explains one class" in salign("explain", run.path, "--method", "rise", code=2).err
     with pytest.raises(SalignError, match=r"a teacher marks the evidence for one class.*salign saliency train"):
         maker_of(run.path)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import base64
-import io
-import re
 import shutil
 
 import numpy as np
@@ -12,8 +9,7 @@ from PIL import Image
 
 from command import salign
 from salign.data.reading.image import read_image, read_saliency
-from salign.maps import resize
-from salign.maps.render import overlay, to_picture
+from salign.maps import min_max
 
 
 @pytest.fixture
@@ -21,35 +17,28 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def pictures(page):
-    found = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page.read_text("utf-8"))
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")) for text in found]
-
-
-@pytest.mark.parametrize("method", ["cam", "grad_cam", "rise"])
+@pytest.mark.parametrize("method", ["cam", "rise"])
 def test_the_page_holds_image_human_map_and_model_map(run, digits, method):
-    ended = salign("explain", run, "--method", method, "--images", 2, "--seed", 3)
-    page = run / "explain" / f"test_iid_{method}.html"
+    ended = salign("explain", run, "--method", method, "--images", 2, "--seed", 3, "--set", "test_iid")
+    page = run / "page" / "index.html"
     assert f"wrote {page}. Next: open it in a browser" in ended.out
     table = pd.read_csv(run / "predictions" / "test_iid.csv")
-    chosen = table.iloc[np.sort(np.random.default_rng(3).permutation(len(table))[:2])]
-    shown = pictures(page)
-    assert len(shown) >= 6
-    for path in chosen["path"]:
-        image = resize(read_image(digits.parent / path).float() / 255, (240, 240))
-        human = read_saliency(digits.parent / path.replace("images", "maps"))
-        for expected in (to_picture(image), overlay(image, human)):
-            differences = [np.abs(one.astype(int) - np.asarray(expected)).max() for one in shown]
-            assert sum(difference <= 2 for difference in differences) == 1
+    chosen = np.sort(np.random.default_rng(3).permutation(len(table))[:2])
     text = page.read_text("utf-8")
-    assert all(name in text for name in chosen["id"])
+    for position, path in zip(chosen, table["path"].iloc[chosen], strict=True):
+        files = (page.parent / kind / f"test_iid-{position}.png" for kind in ("images", "maps"))
+        image, human = (np.asarray(Image.open(file)) for file in files)
+        assert (image == read_image(digits.parent / path).permute(1, 2, 0).numpy()).all()
+        expected = min_max(read_saliency(digits.parent / path.replace("images", "maps"))).mul(255).round()
+        assert (human == expected.numpy()).all()
+        assert f'"images/test_iid-{position}.png"' in text
 
 
 def test_the_same_seed_gives_the_same_page(run):
     pages = {}
     for seed in (0, 0, 1):
         salign("explain", run, "--method", "rise", "--images", 1, "--set", "val", "--seed", seed)
-        pages.setdefault(seed, []).append((run / "explain" / "val_rise.html").read_bytes())
+        pages.setdefault(seed, []).append((run / "page" / "index.html").read_bytes())
     assert pages[0][0] == pages[0][1]
     assert pages[1][0] != pages[0][0]
 
@@ -64,4 +53,4 @@ def test_the_same_seed_gives_the_same_page(run):
 )
 def test_mistakes_name_the_choices(run, options, message):
     assert message in salign("explain", run, *options, code=2).err
-    assert not (run / "explain").exists()
+    assert not (run / "page").exists()

@@ -1,9 +1,10 @@
-"""The gallery says what it shows: mistakes, missing maps, blank maps; and its pictures are the right ones."""
+"""The gallery says what it shows, keeps images to the pixel, and holds nothing that runs but its own script."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from pathlib import Path
 
@@ -12,99 +13,121 @@ import pytest
 import torch
 from PIL import Image
 
-from salign.errors import SalignError
-from salign.maps.render import overlay
-from salign.pages.gallery import Item, write_gallery
+from salign.maps.render import heat
+from salign.pages.gallery import PICTURE_SIDE, Answer, Gallery, Item, encode_map, write_human_map, write_picture
+from salign.pages.sheet import Section, write_sheet
 
-IMAGE = torch.randint(0, 256, (3, 250, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-MODEL = torch.tensor([[-4.0, 0.0], [2.0, 8.0]])
-HUMAN = torch.zeros(250, 300).index_fill(0, torch.arange(50), 1.0)
+NASTY = "</script><script>alert('x')</script> & \"quoted\""
 
 
-def item(label: str | None = "cat", predicted: str = "cat", human: torch.Tensor | None = HUMAN, **changed) -> Item:
-    given = {"id": "a/1.png", "image": IMAGE, "model_map": MODEL, "probability": 0.914} | changed
-    return Item(label=label, predicted=predicted, human_map=human, **given)
+def decoded(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
 
-def test_sections_and_captions_tell_right_from_wrong(tmp_path: Path) -> None:
-    items = [item(), item(predicted="<dog>"), item(label=None), item(id="last")]
-    page = write_gallery(tmp_path / "g.html", items, title="T & co", intro="How").read_text("utf-8")
-    places = [
-        page.index(text) for text in ("Mistakes (1)</h2>", "Right answers (2)</h2>", "True class unknown (1)</h2>")
+def test_whatever_a_name_holds_stays_text(tmp_path: Path) -> None:
+    item = Item(NASTY, NASTY, NASTY, NASTY, NASTY, [Answer(NASTY, 0.5, "", note=NASTY)], NASTY, {NASTY: NASTY})
+    page = write_sheet(tmp_path / "p.html", "t", [Section("s", [Gallery(NASTY, [item], [NASTY])])]).read_text("utf-8")
+    assert NASTY not in page
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page, re.S)
+    content = json.loads(data)
+    assert content["runs"] == [NASTY]
+    assert content["items"][0]["groups"] == {NASTY: NASTY}
+    assert content["items"][0]["answers"][0]["predicted"] == NASTY
+    assert page.count("<script>") == 1  # the page's own
+
+
+def test_a_map_is_scaled_to_the_full_range_and_large_ones_are_averaged() -> None:
+    small = decoded(encode_map(torch.tensor([[-4.0, 0.0], [2.0, 8.0]])))
+    assert small.tolist() == [[0, 85], [128, 255]]  # (v + 4) / 12
+    assert decoded(encode_map(torch.ones(3, 5))).tolist() == np.zeros((3, 5)).tolist()
+    large = torch.zeros(112, 56)
+    large[:56] = 1
+    found = decoded(encode_map(large))
+    assert found.shape == (56, 28)
+    assert (found[:28] == 255).all()
+    assert (found[28:] == 0).all()
+
+
+def test_pictures_keep_their_own_size(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    small = torch.randint(0, 256, (3, 30, 60), dtype=torch.uint8, generator=generator)
+    assert write_picture(tmp_path, "a", small) == "images/a.png"
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "images/a.png")), small.permute(1, 2, 0).numpy())
+    plain = torch.full((3, 400, 300), 0.5)
+    assert write_picture(tmp_path, "b", plain) == "images/b.jpg"
+    read = np.asarray(Image.open(tmp_path / "images/b.jpg"))
+    assert read.shape == (400, 300, 3)
+    assert np.abs(read.astype(int) - 128).max() <= 1
+    write_picture(tmp_path, "c", torch.zeros(3, 8, 2 * PICTURE_SIDE, dtype=torch.uint8))
+    assert Image.open(tmp_path / "images/c.png").size == (PICTURE_SIDE, 4)
+    assert write_human_map(tmp_path, "a", torch.tensor([[0.0, 0.25], [0.5, 0.0]])) == "maps/a.png"
+    assert np.asarray(Image.open(tmp_path / "maps/a.png")).tolist() == [[0, 128], [255, 0]]
+
+
+def test_the_colours_of_the_page_are_those_of_the_library() -> None:
+    red, green, blue = ([float(value) for value in channel.split()] for channel in Gallery("", [], []).heat)
+    expected = heat(torch.linspace(0, 1, len(red))[None])[0].numpy() / 255
+    np.testing.assert_allclose(np.stack([red, green, blue], 1), expected, atol=1e-4)
+
+
+@pytest.fixture
+def shown(tmp_path: Path):
+    """A gallery of three images of two runs in Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    cell = encode_map(torch.tensor([[0.0, 1.0]]))
+
+    def item(name: str, label: str | None, *answers: tuple[str, float, float | None], human: bool = True) -> Item:
+        image = write_picture(tmp_path, name, torch.zeros(3, 20, 30, dtype=torch.uint8))
+        marks = write_human_map(tmp_path, name, torch.eye(20)) if human else None
+        made = [Answer(predicted, sure, cell, agreed, agreed) for predicted, sure, agreed in answers]
+        return Item(name, "test", label, image, marks, made, "" if human else "nobody looked", {"site": name[0]})
+
+    items = [
+        item("a1", "cat", ("cat", 0.6, 0.5), ("dog", 0.7, 0.1)),
+        item("a2", "dog", ("cat", 0.9, -0.2), ("dog", 0.8, 0.3)),
+        item("b3", None, ("dog", 0.8, None), ("dog", 0.9, None), human=False),
     ]
-    assert places == sorted(places)
-    assert page.count("true cat, predicted cat (91%)<span>") == 2
-    assert places[0] < page.index("true cat, predicted &lt;dog&gt; (91%)") < places[1]
-    assert places[2] < page.index("true class unknown, predicted cat (91%)")
-    assert "<dog>" not in page
-    assert "T &amp; co" in page
-    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+    page = write_sheet(tmp_path / "p.html", "t", [Section("Images", [Gallery("c", items, ["one", "two"])])])
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path="/usr/bin/chromium")
+        tab = browser.new_page()
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(page.as_uri())
+        yield tab
+        assert errors == []
+        browser.close()
 
 
-def test_a_missing_map_is_not_a_blank_one(tmp_path: Path) -> None:
-    missing = write_gallery(tmp_path / "m.html", [item(human=None)], title="m").read_text("utf-8")
-    blank = write_gallery(tmp_path / "b.html", [item(human=torch.zeros(250, 300))], title="b").read_text("utf-8")
-    marked = write_gallery(tmp_path / "h.html", [item()], title="h").read_text("utf-8")
-    assert "nobody looked" in missing
-    assert "marked nothing" not in missing
-    assert "marked nothing" in blank
-    assert "nobody looked" not in blank
-    assert "nobody looked" not in marked
-    assert "marked nothing" not in marked
-    field = np.asarray(item(human=None).pictures()[1])
-    assert (field == np.asarray(item().pictures()[0])).all(-1).mean() < 0.01
+@pytest.mark.slow
+def test_images_are_sorted_filtered_and_opened_in_the_page(shown) -> None:
+    def names() -> list[str]:
+        return [text.split(" · ")[0] for text in shown.locator(".item figcaption span").all_text_contents()]
 
+    def choose(name: str, value: str) -> list[str]:
+        shown.locator(f'[name="{name}"]').select_option(value)
+        return names()
 
-def test_a_machines_map_is_not_called_peoples(tmp_path: Path) -> None:
-    machine, person, nobody = item(made_by="model:net@1"), item(), item(human=None)
-    pages = {
-        name: write_gallery(tmp_path / f"{name}.html", items, title="t").read_text("utf-8")
-        for name, items in (("machine", [machine]), ("both", [machine, person]), ("people", [person, nobody]))
-    }
-    said = "no person looked: the map in the middle was made by model:net@1"
-    assert {name: page.count(said) for name, page in pages.items()} == {"machine": 1, "both": 1, "people": 0}
-    assert "image, machine's map, model map." in pages["machine"].replace("&#39;", "'")
-    assert "human map" not in pages["machine"]
-    assert "image, human or machine's map, model map." in pages["both"].replace("&#39;", "'")
-    assert "image, human map, model map." in pages["people"]
-
-
-def test_pictures_are_image_human_map_and_scaled_model_map(tmp_path: Path) -> None:
-    image, human, model = item().pictures()
-    assert (np.asarray(image) == IMAGE.permute(1, 2, 0).numpy()).all()
-    assert (np.asarray(human) == np.asarray(overlay(IMAGE, HUMAN))).all()
-    assert (np.asarray(model) == np.asarray(overlay(IMAGE, (MODEL + 4) / 12))).all()
-    page = write_gallery(tmp_path / "g.html", [item()], title="g").read_text("utf-8")
-    stored = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
-    assert len(stored) == 3
-    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in stored]
-    assert (shown[0] != shown[1]).any()
-    assert (shown[1] != shown[2]).any()
-
-
-def test_small_images_are_enlarged_and_flat_maps_are_said() -> None:
-    small = item(image=torch.rand(3, 30, 60), model_map=torch.ones(3, 3), human=None)
-    assert {picture.size for picture in small.pictures()} == {(240, 120)}
-    for size, enlarged in (((1, 200), (240, 1)), ((200, 1), (1, 240)), ((240, 9), (9, 240)), ((250, 9), (9, 250))):
-        assert {picture.size for picture in item(image=torch.rand(3, *size)).pictures()} == {enlarged}
-    assert small.model_note == "the model's map is the same everywhere"
-    assert item().model_note == ""
-
-
-def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SalignError, match="at least one image"):
-        write_gallery(tmp_path / "g.html", [], title="g")
-
-
-def test_on_real_pictures(shared_data: Path, tmp_path: Path) -> None:
-    folder = shared_data / "busi_ultrasound"
-    names = sorted(path.name for path in (folder / "masks").iterdir())[:2]
-    items = []
-    for name in names:
-        image = torch.from_numpy(
-            np.array(Image.open((folder / "images" / name).with_suffix(".jpg")).convert("RGB"))
-        ).permute(2, 0, 1)
-        mask = torch.from_numpy(np.array(Image.open(folder / "masks" / name).convert("L"))).float() / 255
-        items.append(item(image=image, human=mask, model_map=torch.rand(8, 8)))
-    page = write_gallery(tmp_path / "g.html", items, title="real").read_text("utf-8")
-    assert page.count("data:image/png;base64,") == 6
+    assert names() == ["a2", "a1", "b3"]  # mistakes first, the surest first
+    assert shown.locator(".count").text_content() == "3 of 3 images"
+    assert choose("sort", "least sure first") == ["a1", "b3", "a2"]
+    assert choose("sort", "most agreement with people first") == ["a1", "a2", "b3"]  # the unknown comes last
+    assert choose("sort", "two gains most") == ["a2", "a1", "b3"]
+    assert choose("answer", "the runs differ") == ["a2", "a1"]
+    assert choose("answer", "") == ["a2", "a1", "b3"]
+    assert choose("human", "nobody looked") == ["b3"]
+    assert choose("human", "") == ["a2", "a1", "b3"]
+    assert choose("group:site", "a") == ["a2", "a1"]
+    shown.locator('[name="text"]').fill("A1")
+    assert names() == ["a1"]
+    assert shown.locator(".count").text_content() == "1 of 3 images"
+    caption = shown.locator(".item figcaption").text_content()
+    assert caption.startswith("true cat\none: predicted cat (60%) · agreement 0.50 · 50% inside\n⚠ two: predicted dog")
+    shown.locator('[name="text"]').fill("")
+    shown.locator(".item button").first.click()
+    assert shown.locator("dialog h3").text_content() == "a2"
+    assert shown.evaluate("document.querySelector('dialog .base').naturalWidth") == 30
+    shown.keyboard.press("ArrowRight")
+    assert shown.locator("dialog h3").text_content() == "a1"
+    shown.keyboard.press("Escape")
+    assert not shown.locator("dialog").is_visible()

@@ -18,7 +18,7 @@ OPACITY = 0.55
 
 # Nine samples of "plasma" (van der Walt, Smith & Firing 2015, CC0): evenly spaced in perceived lightness, and saturated
 # at both ends, so that it stands out on grey images. Between them the colours are interpolated.
-_ANCHORS = torch.tensor(
+HEAT = torch.tensor(
     [
         [0x0D, 0x08, 0x87],
         [0x4C, 0x02, 0xA1],
@@ -32,6 +32,7 @@ _ANCHORS = torch.tensor(
     ],
     dtype=torch.float32,
 )
+"""`(9, 3)` RGB in [0, 255]: the colours of `heat` at 0, 1/8, ..., 1."""
 
 
 def heat(values: Tensor) -> Tensor:
@@ -46,10 +47,10 @@ def heat(values: Tensor) -> Tensor:
     Raises:
         SalignError: the map is not 2-D, not finite or leaves [0, 1].
     """
-    position = _checked(values) * (len(_ANCHORS) - 1)
-    lower = position.floor().long().clamp(max=len(_ANCHORS) - 2)
+    position = _checked(values) * (len(HEAT) - 1)
+    lower = position.floor().long().clamp(max=len(HEAT) - 2)
     part = (position - lower)[..., None]
-    return ((1 - part) * _ANCHORS[lower] + part * _ANCHORS[lower + 1]).round().to(torch.uint8)
+    return ((1 - part) * HEAT[lower] + part * HEAT[lower + 1]).round().to(torch.uint8)
 
 
 def overlay(image: Tensor, values: Tensor) -> Image.Image:
@@ -66,7 +67,7 @@ def overlay(image: Tensor, values: Tensor) -> Image.Image:
     fitted = resize(_checked(values), (picture.shape[0], picture.shape[1])).clamp(0, 1)
     opacity = (OPACITY * fitted)[..., None]
     mixed = (1 - opacity) * picture + opacity * heat(fitted)
-    mixed[_outline(fitted >= 0.5)] = _ANCHORS[-1]
+    mixed[_outline(fitted >= 0.5)] = HEAT[-1]
     return Image.fromarray(mixed.round().to(torch.uint8).numpy())
 
 

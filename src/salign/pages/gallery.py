@@ -1,143 +1,138 @@
-"""A gallery of what a model looked at: image, human map, model map and answer, mistakes first."""
+"""A gallery of what models looked at: images at their own size, human and model maps, sorted and filtered in the page.
+
+The page needs no server. It holds the maps of the models, which are small; images and human maps are files beside it,
+which the browser reads as they come into view, so that a page of thousands of images opens at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from salign.errors import SalignError
-from salign.maps.render import overlay, to_picture
-from salign.maps.tensor_ops import min_max, resize, varies
-from salign.pages.sheet import Section, Tile, Tiles, write_sheet
+from salign.files import replacing
+from salign.maps.render import HEAT, OPACITY, thumbnail, to_picture
+from salign.maps.tensor_ops import min_max, resize
 
-_SIDE = 240
-_FIELD, _INK = (225, 225, 225), (30, 30, 30)
+MAP_SIDE = 56
+"""Cells of the longer side of a model's map on the page; larger maps are averaged."""
+PICTURE_SIDE = 2048
+"""Pixels of the longer side of an image on the page; larger images are shrunk."""
+_LOSSLESS = 128 * 128
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one run says of an image."""
+
+    predicted: str
+    probability: float
+    """Probability of the predicted class; where there may be several, of the least sure yes or no."""
+    map: str
+    """The model's map, as `encode_map` gives it."""
+    agreement: float | None = None
+    """Correlation of the map with people's, in [-1, 1]; None where there is nothing to compare."""
+    energy: float | None = None
+    """Share of the map that lies where people marked, in [0, 1]."""
+    note: str = ""
+    """What must be known of the map."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of the gallery."""
+    """One image of the gallery."""
 
     id: str
-    image: Tensor
-    """`(3, H, W)` uint8, or floating point in [0, 1]."""
-    model_map: Tensor
-    """`(h, w)` raw, any range; scaled to [0, 1] for showing."""
+    set: str
     label: str | None
     """True class; None where it is unknown."""
-    predicted: str
-    probability: float
-    """Probability of the predicted class; where there may be several, of the least sure yes or no."""
-    human_map: Tensor | None = None
-    """`(H, W)` in [0, 1]; None where nobody looked, all zeros where somebody marked nothing."""
-    made_by: str | None = None
-    """The machine that made what stands in `human_map`, e.g. `model:net@1a2b3c4d`; None = people."""
+    image: str
+    """File of the picture, relative to the page."""
+    human: str | None
+    """File of the human map, relative to the page; None where nobody looked."""
+    answers: Sequence[Answer]
+    """One per run, in the order of `Gallery.runs`."""
+    note: str = ""
+    """What there is to know of the human map: nobody looked, nothing was marked, or a machine made it."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Further columns to filter by, and the values of this image."""
+
+
+@dataclass
+class Gallery:
+    """A block of a page."""
+
+    kind: ClassVar[str] = "gallery"
+    caption: str
+    items: Sequence[Item]
+    runs: Sequence[str]
+    """Names of the one or two runs."""
 
     @property
-    def wrong(self) -> bool:
-        """Whether the answer is known to be a mistake."""
-        return self.label is not None and self.label != self.predicted
+    def data(self) -> str:
+        """The items as JSON that may stand in a script element."""
+        text = json.dumps({"runs": list(self.runs), "items": [asdict(item) for item in self.items]}, allow_nan=False)
+        return text.replace("<", "\\u003c")
 
     @property
-    def caption(self) -> str:
-        """Predicted class with its probability, and the true class."""
-        truth = "true class unknown" if self.label is None else f"true {self.label}"
-        return f"{truth}, predicted {self.predicted} ({self.probability:.0%})"
+    def heat(self) -> list[str]:
+        """The colours of `salign.maps.render.heat`: evenly spaced values of red, green and blue, for an SVG filter."""
+        return [" ".join(f"{value:.4f}" for value in channel) for channel in (HEAT / 255).T.tolist()]
 
-    @property
-    def human_note(self) -> str:
-        """What there is to see of people; a missing map is not passed for a blank one, nor a machine's for people's."""
-        if self.human_map is None:
-            return "nobody looked"
-        if self.made_by is not None:
-            return f"no person looked: the map in the middle was made by {self.made_by}"
-        return "" if bool(self.human_map.any()) else "a person looked and marked nothing"
-
-    @property
-    def model_note(self) -> str:
-        """Says so where the model's map has no shape to show."""
-        return "" if bool(varies(self.model_map.float())) else "the model's map is the same everywhere"
-
-    def pictures(self) -> list[Image.Image]:
-        """Image, human map on the image (a grey field where there is none), model map on the image.
-
-        An image with a longer side below 240 pixels is enlarged, so that the maps can be read.
-        """
-        image = _enlarged(self.image)
-        picture = to_picture(image)
-        human = _absent(picture.size, self.human_note) if self.human_map is None else overlay(image, self.human_map)
-        return [picture, human, overlay(image, min_max(self.model_map.float()))]
+    opacity: ClassVar[float] = OPACITY
 
 
-def write_gallery(path: str | Path, items: Sequence[Item], *, title: str, intro: str = "") -> Path:
-    """Write one self-contained HTML page; each row shows image | human map | model map.
+def encode_map(values: Tensor) -> str:
+    """A map as a grey PNG in base64, scaled to the full range; see `MAP_SIDE`.
 
     Args:
-        path: the HTML file; replaced in one step.
-        items: in the order shown within their section.
-        title: heading of the page.
-        intro: a sentence below it.
-
-    Returns:
-        The path written.
-
-    Raises:
-        SalignError: there is nothing to show.
+        values: `(h, w)` raw, any range.
     """
-    if not items:
-        raise SalignError("a gallery needs at least one image; got none. Choose another split or filter.")
-    kinds = (
-        ("Mistakes", [item for item in items if item.wrong]),
-        ("Right answers", [item for item in items if item.label is not None and not item.wrong]),
-        ("True class unknown", [item for item in items if item.label is None]),
-    )
-    sections = [
-        Section(
-            f"{name} ({len(members)})",
-            [Tiles(f"Left to right: image, {_middle(members)}, model map.", [*map(_tile, members)])],
-        )
-        for name, members in kinds
-        if members
-    ]
-    return write_sheet(path, title, sections, intro=intro)
+    scaled = min_max(values.detach().float().cpu())
+    if max(scaled.shape) > MAP_SIDE:
+        share = MAP_SIDE / max(scaled.shape)
+        scaled = resize(scaled, (max(1, round(scaled.shape[0] * share)), max(1, round(scaled.shape[1] * share))))
+    stream = io.BytesIO()
+    Image.fromarray(scaled.mul(255).round().byte().numpy()).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _middle(items: Sequence[Item]) -> str:
-    """What the picture in the middle shows."""
-    by_machine = [item.made_by is not None for item in items if item.human_map is not None]
-    if not any(by_machine):
-        return "human map"
-    return "machine's map" if all(by_machine) else "human or machine's map"
+def write_picture(folder: Path, name: str, image: Tensor) -> str:
+    """Write an image for the page at its own size, and give its file relative to the folder.
+
+    Small images are kept to the pixel (PNG), others as JPEG of high quality.
+
+    Args:
+        folder: that of the page.
+        name: file name without an ending.
+        image: `(3, H, W)` uint8, or floating point in [0, 1].
+    """
+    picture = thumbnail(to_picture(image), PICTURE_SIDE)
+    if picture.width * picture.height <= _LOSSLESS:
+        return _write(folder, f"images/{name}.png", picture)
+    return _write(folder, f"images/{name}.jpg", picture, quality=92)
 
 
-def _enlarged(image: Tensor) -> Tensor:
-    """`(3, H, W)` with a longer side of at least `_SIDE` pixels."""
-    height, width = image.shape[-2:]
-    if max(height, width) >= _SIDE:
-        return image
-    values = image.float() if image.is_floating_point() else image.float() / 255
-    scale = _SIDE / max(height, width)
-    return resize(values, (max(1, round(height * scale)), max(1, round(width * scale))))
+def write_human_map(folder: Path, name: str, values: Tensor) -> str:
+    """Write a human map as a grey PNG, and give its file relative to the folder of the page.
+
+    Args:
+        folder: that of the page.
+        name: file name without an ending.
+        values: `(H, W)` in [0, 1]; scaled to the full range, as the loss does.
+    """
+    picture = Image.fromarray(min_max(values).mul(255).round().byte().numpy())
+    return _write(folder, f"maps/{name}.png", thumbnail(picture, PICTURE_SIDE))
 
 
-def _absent(size: tuple[int, int], text: str) -> Image.Image:
-    field = Image.new("RGB", size, _FIELD)
-    middle = (size[0] / 2, size[1] / 2)
-    ImageDraw.Draw(field).text(
-        middle, text, fill=_INK, font=ImageFont.load_default(size=max(13, size[0] / 13)), anchor="mm"
-    )
-    return field
-
-
-def _notes(item: Item) -> str:
-    return "; ".join(note for note in (item.human_note, item.model_note) if note)
-
-
-def _tile(item: Item) -> Tile:
-    note = " · ".join(part for part in (item.id, _notes(item)) if part)
-    names = ("image", "map", "model map")
-    return Tile(item.caption, [*zip(names, item.pictures(), strict=True)], note, flagged=item.wrong)
+def _write(folder: Path, name: str, picture: Image.Image, **options: int) -> str:
+    with replacing(folder / name) as partial, partial.open("wb") as stream:
+        picture.save(stream, "JPEG" if name.endswith(".jpg") else "PNG", **options)
+    return name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from salign.files import replacing
 from salign.maps.render import png_data_uri, thumbnail
@@ -32,6 +33,7 @@ def write_html(path: Path, package: str, template: str, **content: Any) -> Path:
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: files("salign.pages").joinpath(name).read_text("utf-8")),
     )
+    environment.globals["file"] = lambda name: Markup(files("salign.pages").joinpath(name).read_text("utf-8"))
     environment.filters |= {"uri": png_data_uri, "thumbnail": thumbnail}
     environment.tests["numeric"] = lambda cell: isinstance(cell, Real) and not isinstance(cell, bool)
     filled = environment.from_string(files(package).joinpath(template).read_text("utf-8"))

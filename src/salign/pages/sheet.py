@@ -10,6 +10,7 @@ from typing import ClassVar
 import pandas as pd
 from PIL import Image
 
+from salign.pages.gallery import Gallery
 from salign.pages.page import write_html
 
 SIDE = 240
@@ -34,6 +35,8 @@ class Table:
     kind: ClassVar[str] = "table"
     caption: str
     frame: pd.DataFrame
+    shaded: bool = False
+    """Numbers have a background by their share of the largest, as in a confusion matrix."""
     names: int | None = None
     """How many columns from the left hold names, which are set flush left; None = those that hold no numbers."""
 
@@ -80,7 +83,7 @@ class Folded:
     text: str
 
 
-Block = Text | Table | Plots | Tiles | Folded
+Block = Text | Table | Plots | Tiles | Folded | Gallery
 
 
 @dataclass
@@ -93,7 +96,14 @@ class Section:
     """The section reports a fault: it is marked in the list at the top and in its heading."""
 
 
-def write_sheet(path: Path | str, title: str, sections: Sequence[Section], *, intro: str = "") -> Path:
+def write_sheet(
+    path: Path | str,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    intro: str = "",
+    links: Sequence[tuple[str, str]] = (),
+) -> Path:
     """Write the page; everything given is escaped but the SVG, which `salign.pages.plots` escapes.
 
     Args:
@@ -101,9 +111,11 @@ def write_sheet(path: Path | str, title: str, sections: Sequence[Section], *, in
         title: Heading of the page.
         sections: In the order shown; those without blocks are left out.
         intro: A sentence below the heading.
+        links: Words, and the page that they lead to, relative to this one.
 
     Returns:
         The path written.
     """
     filled = [section for section in sections if section.blocks]
-    return write_html(Path(path), "salign.pages", "sheet.html", title=title, sections=filled, intro=intro, side=SIDE)
+    content = {"title": title, "sections": filled, "intro": intro, "links": links, "side": SIDE}
+    return write_html(Path(path), "salign.pages", "sheet.html", **content)

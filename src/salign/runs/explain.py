@@ -1,100 +1,224 @@
-"""Pictures of a finished run: image, human map and model map side by side, on one page."""
+"""The page of a finished run: doubts, figures, curves, and a gallery of images with human and model maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import torch
 
 from salign.data.manifest import PROVENANCE
-from salign.data.reading.datamodule import collate
+from salign.data.manifest.derive import free_columns
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.image import read_image, read_saliency
 from salign.errors import SalignError, one_of
+from salign.evaluate.agreement import agreement
+from salign.evaluate.predictions import text_of
 from salign.explain import EXPLAINERS
 from salign.files import check_output
-from salign.losses.labels import predicted_class, true_class
+from salign.losses.labels import has_class, predicted_class, true_class
+from salign.maps.tensor_ops import varies
 from salign.models import Classifier
-from salign.pages.gallery import Item, write_gallery
+from salign.pages.gallery import Answer, Gallery, Item, encode_map, write_human_map, write_picture
+from salign.pages.sheet import Section, write_sheet
 from salign.progress import track
+from salign.runs.page import run_sections
 from salign.runs.run import Run
+from salign.train.recipe import ClassifyRecipe
+
+FOLDER = "page"
+"""Where the page and its pictures lie in the run folder."""
+MOST_GROUPS = 30
+"""A column with more values is nothing to filter by."""
+_BATCH = 16
 
 
 def explain_run(
     run: Run,
     *,
-    split: str | None = None,
+    beside: Run | None = None,
+    sets: Sequence[str] | None = None,
     method: str = "cam",
-    images: int = 48,
+    images: int = 300,
     of: str = "predicted",
     seed: int = 0,
     progress: bool = False,
 ) -> Path:
-    """Write a page with image, human map and model map of some images, drawn at random.
+    """Write the page of a run, `page/index.html`: it opens without a network and can be moved with its folder.
 
     Args:
-        run: a finished run.
-        split: `val` or a test set; None = the first test set.
+        run: a finished run of a classifier.
+        beside: another run that answered the same images; the page, then `page/beside-NAME.html`, shows both.
+        sets: `val` and test sets whose images are shown; None = all.
         method: a name of `EXPLAINERS`.
-        images: at most so many.
+        images: at most so many images of each set, drawn at random.
         of: whose evidence, "predicted" or "true"; where images may have several labels, the mean over those.
         seed: decides the draw, and random masks.
-        progress: show a bar.
+        progress: show bars.
+
+    Returns:
+        The page.
 
     Raises:
-        SalignError: unknown set, method or class; `rise`, where images may have several labels.
+        SalignError: unknown set, method or class; a net that draws maps; runs of other classes or images; `rise`,
+            where images may have several labels.
     """
-    names = run.sets
-    split = split or names[1 if len(names) > 1 else 0]
-    for option, value, known in (
-        ("set", split, names),
-        ("method", method, EXPLAINERS),
-        ("of", of, ("predicted", "true")),
+    runs = {each.path.name: each for each in (run, beside) if each is not None}
+    names = list(dict.fromkeys(run.sets if sets is None else sets))
+    for option, values, known in (
+        ("set", names, run.sets),
+        ("method", [method], EXPLAINERS),
+        ("of", [of], ("predicted", "true")),
     ):
-        one_of(value, known, option)
+        for value in values:
+            one_of(value, known, option)
+    _check(run, beside, method)
+    folder = run.path / FOLDER
+    page = folder / ("index.html" if beside is None else f"beside-{beside.path.name}.html")
+    check_output(page)
+    items = []
+    for name in names:
+        positions = np.sort(np.random.default_rng(seed).permutation(len(run.data(name)))[:images])
+        label = f"explaining {name}" if progress else None
+        items += _items(list(runs.values()), name, positions, folder, method=method, of=of, seed=seed, progress=label)
+    caption = (
+        f"{len(items)} images, drawn at random from {', '.join(names)}. Maps: {method}, evidence for the {of} class. "
+        "Agreement: correlation of the model's map with people's; inside: the share of the model's map that lies where "
+        "people marked. Choose an image to see it at its own size."
+    )
+    gallery = Section("Images", [Gallery(caption, items, list(runs))])
+    report = run.path.parent.parent / "report.html"
+    links = [("Report of the study", "../../../report.html")] if report.exists() else []
+    return write_sheet(page, " beside ".join(runs), [*run_sections(runs), gallery], intro=_intro(runs), links=links)
+
+
+def _check(run: Run, beside: Run | None, method: str) -> None:
+    for each in (run, beside):
+        if each is not None and not isinstance(each.recipe, ClassifyRecipe):
+            raise SalignError(
+                f"{each.path} is a net that draws maps, and this page is about classifiers: salign saliency evaluate "
+                f"{each.path} measures it."
+            )
     if run.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
-    page = run.path / "explain" / f"{split}_{method}.html"
-    check_output(page)
-    classifier, dataset = run.model(), run.data(split)
+    if beside is not None and (beside.classes != run.classes or beside.path.name == run.path.name):
+        raise SalignError(
+            f"{beside.path} cannot stand beside {run.path}: expected another run of the classes "
+            f"{', '.join(run.classes)}, got {', '.join(beside.classes)}."
+        )
+
+
+def _intro(runs: Mapping[str, Run]) -> str:
+    lines = []
+    for name, run in runs.items():
+        recipe = run.recipe
+        assert isinstance(recipe, ClassifyRecipe)
+        of = f"{name}: " if len(runs) > 1 else ""
+        lines.append(
+            f"{of}{recipe.model.backbone}, loss {recipe.loss.name}, {recipe.train.epochs} epochs, classes "
+            f"{', '.join(run.classes)}, seed {recipe.seed}."
+        )
+    return "\n".join(lines)
+
+
+def _items(
+    runs: Sequence[Run],
+    name: str,
+    positions: np.ndarray,
+    folder: Path,
+    *,
+    method: str,
+    of: str,
+    seed: int,
+    progress: str | None,
+) -> list[Item]:
+    """The images of one set with the answers of every run; pictures and human maps are written into the folder."""
+    manifest = runs[0].data(name).manifest.take(positions)
+    ids = [manifest.image_id(k) for k in range(len(manifest))]
+    answers = [list(_answers(run, name, ids, method=method, of=of, seed=seed, progress=progress)) for run in runs]
+    table, machines = manifest.table, manifest.machine_made
+    columns = [column for column in free_columns(manifest) if table[column].nunique(dropna=False) <= MOST_GROUPS]
+    groups = {column: text_of(table, column) for column in columns}
+    items = []
+    for k in track(range(len(ids)), f"pictures of {name}", show=progress is not None):
+        path = manifest.saliency_path(k)
+        file = f"{name}-{positions[k]}".replace("/", "_")
+        human, note = None, "nobody looked"
+        if path is not None:
+            values = read_saliency(path, where=manifest.where(k, "saliency"))
+            human = write_human_map(folder, file, values)
+            note = "" if bool(values.any()) else "a person looked and marked nothing"
+            if machines[k]:
+                note = f"made by {table[PROVENANCE].iat[k]}, not by a person"
+        items.append(
+            Item(
+                id=ids[k],
+                set=name,
+                label=_named(table["label"].iat[k]) or ("none" if runs[0].multi_label else None),
+                image=write_picture(folder, file, read_image(manifest.image_path(k), where=manifest.where(k))),
+                human=human,
+                answers=[of_run[k] for of_run in answers],
+                note=note,
+                groups={column: str(cells.iat[k]) for column, cells in groups.items()},
+            )
+        )
+    return items
+
+
+def _answers(
+    run: Run, name: str, ids: Sequence[str], *, method: str, of: str, seed: int, progress: str | None
+) -> Iterator[Answer]:
+    """What a run answers to images, and its map of each.
+
+    Raises:
+        SalignError: the run does not know one of the images.
+    """
+    classifier, whole = run.model(), run.data(name)
+    positions = pd.Index(whole.manifest.table["id"].astype(str)).get_indexer(pd.Index(ids))
+    if (positions < 0).any():
+        raise SalignError(f"{run.path} has no image {ids[int((positions < 0).argmax())]!r} in its set {name}.")
+    manifest = whole.manifest.take(positions)
+    dataset = SaliencyDataset(manifest, whole.classes, whole.transform)
     explainer = cast("Callable[..., torch.Tensor]", EXPLAINERS[method])
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])
-    items, machines = [], dataset.manifest.machine_made
-    for position in track(chosen.tolist(), f"explaining {split}", show=progress):
-        batch = collate([dataset[position]])
+    options = {"generator": torch.Generator().manual_seed(seed)} if method == "rise" else {}
+    people = ~manifest.machine_made
+    loader = predict_loader(dataset, _BATCH, run.recipe.data.workers if len(dataset) > 8 * _BATCH else 0)
+    for batch in track(loader, progress or "", show=progress is not None):
         with torch.inference_mode():
             logits = classifier(batch.images).logits
         classes = predicted_class(logits, multi_label=classifier.multi_label)
         classes = (true_class(batch.labels) if of == "true" else classes).clone()
-        options = {"generator": torch.Generator().manual_seed(seed)} if method == "rise" else {}
-        items.append(
-            Item(
-                id=str(dataset.manifest.table["id"].iat[position]),
-                image=batch.images[0],
-                human_map=batch.saliency[0, 0] if bool(batch.annotated[0]) else None,
-                made_by=str(dataset.manifest.table[PROVENANCE].iat[position]) if machines[position] else None,
-                model_map=explainer(classifier, batch.images, classes, **options)[0],
-                label=_named(dataset.manifest.table["label"].iat[position]),
-                predicted=_named(classifier.answers(logits)[0]),
-                probability=_sureness(classifier, logits),
+        maps = explainer(classifier, batch.images, classes, **options)
+        compared = batch.marked & has_class(classes) & torch.from_numpy(people[batch.index.numpy()])
+        figures = agreement(maps.float(), batch.saliency[:, 0], ("cc", "energy"))
+        answers = classifier.answers(logits)
+        for k in range(len(maps)):
+            yield Answer(
+                predicted=_named(answers[k]) or "none",
+                probability=_sureness(classifier, logits[k : k + 1]),
+                map=encode_map(maps[k]),
+                agreement=_number(figures["cc"][k], bool(compared[k])),
+                energy=_number(figures["energy"][k], bool(compared[k])),
+                note="" if bool(varies(maps[k].float())) else "the same everywhere",
             )
-        )
-    return write_gallery(
-        page,
-        items,
-        title=f"{run.recipe.name}: {split}, {method}",
-        intro=f"{len(items)} of {len(dataset)} images, drawn at random. Evidence for the {of} class.",
-    )
 
 
-def _named(answer: object) -> str:
-    return str(answer) if isinstance(answer, str) and answer else "none"
+def _number(value: torch.Tensor, known: bool) -> float | None:
+    return round(float(value), 4) if known and bool(value.isfinite()) else None
+
+
+def _named(answer: object) -> str | None:
+    """The text of a cell; None where it is empty or missing."""
+    return str(answer) if isinstance(answer, str) and answer else None
 
 
 def _sureness(classifier: Classifier, logits: torch.Tensor) -> float:
     """Probability of the answer to one image; where it may be several classes, of the least sure yes or no."""
     probabilities = classifier.probabilities(logits)[0]
     if classifier.multi_label:
-        return float(torch.maximum(probabilities, 1 - probabilities).min())
-    return float(probabilities.max())
+        return round(float(torch.maximum(probabilities, 1 - probabilities).min()), 4)
+    return round(float(probabilities.max()), 4)

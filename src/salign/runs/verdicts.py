@@ -69,8 +69,8 @@ def _chance(run: Run, name: str) -> Verdict | None:
     area = next((metric for metric in ("auroc", "auroc_macro") if metric in here.index), None)
     if area is None:
         return None
-    value, low, high, images = (float(number) for number in here[["value", "low", "high", "n"]].loc[area])
-    return verdicts.at_chance(name, name_of(area), value, low, high, int(images))
+    figure = here[here.index == area].iloc[0]
+    return verdicts.at_chance(name, name_of(area), figure.value, figure.low, figure.high, int(figure.n))
 
 
 def _relied(run: Run, name: str) -> bool:

@@ -1,0 +1,242 @@
+"""The sections of the page of a run, or of two beside each other: doubts, figures, where it looks, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from salign.evaluate.agreement import LABELS
+from salign.evaluate.confusion import confusion_matrix
+from salign.evaluate.curves import calibration_curve, precision_recall_curve, roc_curve
+from salign.evaluate.names import OF_A_CLASS, main_figures, name_of
+from salign.evaluate.predictions import probabilities_of
+from salign.evaluate.tables import read_figures
+from salign.models import Classifier, Threshold
+from salign.pages.plots import traces
+from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text
+from salign.runs.compare import FOLDER
+from salign.runs.curves import training_sections
+from salign.runs.run import Run
+from salign.runs.verdicts import run_verdicts
+
+MOST_CLASSES = 30
+"""Classes of a confusion matrix that is still readable."""
+MOST_LINES = 10
+"""Curves that a plot holds."""
+Lines = dict[str, tuple[np.ndarray, np.ndarray]]
+NO_DOUBT = "Nothing was found that forbids taking these figures as they stand."
+
+
+def run_sections(runs: Mapping[str, Run]) -> list[Section]:
+    """All sections but the pictures.
+
+    Args:
+        runs: what each run is called on the page, and the run; those of two runs stand side by side.
+
+    Raises:
+        SalignError: predictions or figures of a run are missing or damaged.
+    """
+    sections = [_doubts(runs), _figures(runs), _curves(runs), _looking(runs)]
+    for name, run in runs.items():
+        of = f" of {name}" if len(runs) > 1 else ""
+        if run.metrics.exists():
+            training, epochs = training_sections(run)
+            sections.append(Section(f"{training.title}{of}", [*training.blocks, Folded(epochs.title, _text(epochs))]))
+    recipes = [Folded(f"Recipe of {name}", run.recipe_file.read_text("utf-8")) for name, run in runs.items()]
+    return [*sections, Section("Recipe", recipes)]
+
+
+def _text(section: Section) -> str:
+    (table,) = section.blocks
+    assert isinstance(table, Table)
+    return table.frame.to_string(index=False)
+
+
+def _doubts(runs: Mapping[str, Run]) -> Section:
+    blocks: list[Block] = []
+    for name, run in runs.items():
+        verdicts = run_verdicts(run)
+        of = f"{name}: " if len(runs) > 1 else ""
+        for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
+            alike = [verdict for verdict in verdicts if verdict.kind == kind]
+            advice = dict.fromkeys(verdict.advice for verdict in alike)
+            sentences = ". ".join(verdict.sentence for verdict in alike)
+            blocks.append(Text([f"{sentences}. {' '.join(advice)}"], f"{of}{kind}"))
+        if not verdicts:
+            blocks.append(Text([f"{of}{NO_DOUBT}"]))
+    flagged = any(isinstance(block, Text) and block.title for block in blocks)
+    return Section("What to mind" if flagged else "Verdict", blocks, flagged=flagged)
+
+
+def _figures(runs: Mapping[str, Run]) -> Section:
+    columns: dict[str, dict[str, str]] = {}
+    metrics: dict[str, None] = {}
+    for name, run in runs.items():
+        figures = run.figures()
+        whole = figures[figures["group_column"] == ""]
+        main = main_figures(whole["metric"], attacks=run.recipe.data.attacks)
+        metrics |= dict.fromkeys(main)
+        for split, part in whole.groupby("split", sort=False):
+            numbers = part[part["metric"].isin(main)][["metric", "value", "low", "high"]]
+            columns[f"{split} ({part['n'].max():.0f} images){_beside(runs, name)}"] = {
+                metric: _cell(*figure) for metric, *figure in numbers.itertuples(index=False)
+            }
+    table = [
+        {"": name_of(metric)} | {heading: cells.get(metric, "–") for heading, cells in columns.items()}
+        for metric in metrics
+    ]
+    caption = f"Each figure with its bootstrap interval over images.{_threshold(runs)}"
+    blocks: list[Block] = [Table(caption, pd.DataFrame(table), names=1)]
+    for name, run in runs.items():
+        blocks += _by_class(run, f"{name}: " if len(runs) > 1 else "")
+        blocks += _by_group(run, f"{name}: " if len(runs) > 1 else "")
+    return Section("Figures", blocks)
+
+
+def _threshold(runs: Mapping[str, Run]) -> str:
+    sentences = []
+    for name, run in runs.items():
+        if threshold := Classifier.describe(run.path).get("threshold"):
+            sentences.append(
+                f" {name}: {Threshold(**threshold)}." if len(runs) > 1 else f" Threshold: {Threshold(**threshold)}."
+            )
+    return "".join(sentences)
+
+
+def _by_class(run: Run, of: str) -> list[Block]:
+    """Figures of each class, and the confusion matrix of each set."""
+    blocks: list[Block] = []
+    figures = run.figures()
+    for name in run.sets:
+        here = figures[(figures["split"] == name) & (figures["group_column"] == "")]
+        values = dict(zip(here["metric"], here["value"], strict=True))
+        metrics = [metric for metric in OF_A_CLASS if any(f"{metric}[{label}]" in values for label in run.classes)]
+        if metrics:
+            rows = [
+                {"class": label}
+                | {name_of(metric): _cell(values.get(f"{metric}[{label}]", np.nan)) for metric in metrics}
+                for label in run.classes
+            ]
+            blocks.append(Table(f"{of}{name}: each class against all others.", pd.DataFrame(rows), names=1))
+        if not run.multi_label and len(run.classes) <= MOST_CLASSES:
+            labels, answers = _labels(run, name)
+            numbers = {label: k for k, label in enumerate(run.classes)}
+            matrix = confusion_matrix(labels, answers["predicted"].map(numbers), len(numbers))
+            frame = pd.DataFrame(matrix, columns=[f"called {label}" for label in run.classes])
+            frame.insert(0, "", [f"true {label}" for label in run.classes])
+            caption = f"{of}{name}: images by true class (rows) and by the class of the highest probability (columns)."
+            blocks.append(Table(caption, frame, shaded=True))
+    return blocks
+
+
+def _by_group(run: Run, of: str) -> list[Block]:
+    figures = run.figures()
+    groups = figures[figures["group_column"] != ""]
+    if groups.empty:
+        return []
+    main = main_figures(groups["metric"], attacks=run.recipe.data.attacks)[:4]
+    rows = [
+        {"set": split, "group": f"{column} {group}", "images": int(part["n"].max())}
+        | {name_of(metric): _cell(*part[part["metric"] == metric][["value", "low", "high"]].iloc[0]) for metric in main}
+        for (split, column, group), part in groups.groupby(["split", "group_column", "group"], sort=False)
+    ]
+    return [Table(f"{of}by group.", pd.DataFrame(rows), names=2)]
+
+
+def _curves(runs: Mapping[str, Run]) -> Section:
+    """ROC, precision and recall, and calibration: a line per set and run."""
+    roc: Lines = {}
+    recall: Lines = {}
+    calibration: Lines = {}
+    for name, run in runs.items():
+        for split in () if run.multi_label else run.sets:
+            labels, answers = _labels(run, split)
+            if not len(labels):
+                continue
+            probabilities = probabilities_of(answers, run.classes)
+            line = f"{split}{_beside(runs, name)}"
+            curve = calibration_curve(probabilities, labels)
+            calibration[line] = curve.confidence, curve.accuracy
+            if len(run.classes) == 2:
+                positive = run.classes.index(run.recipe.data.positive or run.classes[-1])
+                scores = probabilities[:, positive], labels == positive
+                roc[line], recall[line] = roc_curve(*scores), precision_recall_curve(*scores)
+    svgs = [
+        traces(finite, axes, title=title, name=f"curve-{number}", square=True, diagonal=diagonal)
+        for number, (title, axes, lines, diagonal) in enumerate(
+            (
+                ("ROC", ("false positive rate (1 - specificity)", "sensitivity"), roc, True),
+                ("Precision and recall", ("recall (sensitivity)", "precision (PPV)"), recall, False),
+                ("Calibration", ("confidence", "accuracy"), calibration, True),
+            )
+        )
+        if (finite := _finite(lines))
+    ]
+    caption = (
+        "ROC: the dashed line is chance. Calibration: mean confidence of the answers in 15 bins, and the share of them "
+        "that is right; on the dashed line both agree."
+    )
+    return Section("Curves", [Plots(caption, svgs)] if svgs else [])
+
+
+def _labels(run: Run, split: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """`(N,)` class numbers of the labelled images of a set, and their predictions."""
+    numbers = {label: k for k, label in enumerate(run.classes)}
+    table = run.predictions(split)
+    known = table[table["label"].isin(numbers)]
+    return known["label"].map(numbers).to_numpy(dtype=np.int64), known
+
+
+def _beside(runs: Mapping[str, Run], name: str) -> str:
+    """What tells the columns and lines of two runs apart; nothing where there is one."""
+    return f", {name}" if len(runs) > 1 else ""
+
+
+def _finite(lines: Lines) -> Lines:
+    finite = {name: line for name, line in lines.items() if np.isfinite(line[1]).any()}
+    return dict(list(finite.items())[:MOST_LINES])
+
+
+def _looking(runs: Mapping[str, Run]) -> Section:
+    """Agreement with people and the region test, as `salign analyse` wrote them."""
+    blocks: list[Block] = []
+    for name, run in runs.items():
+        of = f"{name}: " if len(runs) > 1 else ""
+        folder = run.path / FOLDER
+        if not (folder / "done").exists():
+            blocks.append(Text([f"{of}not measured. Run salign analyse {run.path.name}, and make this page again."]))
+            continue
+        agreement = read_figures(folder / "agreement.csv", ("set", "id", "label", "predicted"))
+        if len(agreement):
+            means = agreement.groupby("set", sort=False)[["cc", "energy", "iou", "auc_judd"]].mean()
+            rows = means.map(_cell).rename(columns=LABELS).reset_index()
+            caption = f"{of}agreement of the model's maps with people's, mean over {len(agreement)} images."
+            blocks.append(Table(caption, rows, names=1))
+        blocks += _region_test(folder, of)
+    return Section("Where it looks and what it uses", blocks)
+
+
+def _region_test(folder: Path, of: str) -> list[Block]:
+    relied = read_figures(folder / "reliance.csv", ("set", "kept", "fill", "metric", "note"))
+    rows = []
+    for split, part in relied.groupby("set", sort=False):
+        values = part.set_index(["kept", "fill", "metric"])["value"]
+        row: dict[str, str] = {"set": str(split), "accuracy, untouched": f"{values['all', '', 'accuracy']:.3f}"}
+        for side, words in (("inside", "region kept"), ("outside", "region replaced")):
+            for metric, what in (("accuracy", "accuracy"), ("flipped", "answers that change")):
+                row[f"{what}, {words}"] = f"{values[side, 'other', metric]:.3f}"
+        rows.append(row)
+    caption = (
+        f"{of}region test: the rest of the image, or the human region, is replaced by another image's background. A "
+        "model that uses the region keeps its answers when the region is kept, and loses them when it is replaced."
+    )
+    return [Table(caption, pd.DataFrame(rows), names=1)] if rows else []
+
+
+def _cell(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3f}" if np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"

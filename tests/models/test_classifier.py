@@ -14,6 +14,7 @@ import torch
 from salign.errors import SalignError
 from salign.losses import LOSSES
 from salign.models import Classifier, Threshold
+from salign.models.config import keep_threshold
 from salign.types import Batch
 
 CLASSES = ["benign", "malignant", "none"]
@@ -197,7 +198,7 @@ def test_a_threshold_is_saved_and_loaded_to_the_last_bit(two: Path) -> None:
     )
     written = (two / "model.json").read_text()
     assert "0.30000000000000004" in written
-    Classifier.keep_threshold(two, Threshold(**GOOD))
+    keep_threshold(two, Threshold(**GOOD))
     assert json.loads((two / "model.json").read_text()) == json.loads(written)
 
 
@@ -237,7 +238,7 @@ def test_a_threshold_is_one_of_two_classes_that_exclude_each_other(folder: Path,
     before = (folder / "model.json").read_bytes()
     for place, complaint in ((folder, "got 3"), (several, "got 2, of which an image may have several")):
         with pytest.raises(SalignError, match=f"expected two classes that exclude each other, {complaint}"):
-            Classifier.keep_threshold(place, Threshold(**GOOD))
+            keep_threshold(place, Threshold(**GOOD))
     classifier = Classifier.load(two)
     classifier.threshold = Threshold(**{**GOOD, "positive": "none"})
     with pytest.raises(SalignError, match="its class 'none' is none of malignant, benign"):

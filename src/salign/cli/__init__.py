@@ -20,6 +20,7 @@ from salign.cli import (
     evaluate,
     experiment,
     explain,
+    fuse,
     init,
     maps,
     predict,
@@ -53,6 +54,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "predict": predict.predict,
         "explain": explain.explain,
         "analyse": analyse.analyse,
+        "fuse": fuse.fuse,
     },
     "Many models": {
         "experiment": experiment.experiment,

@@ -40,9 +40,9 @@ def predict(
     """
     from salign.data.manifest.image_files import check_images
     from salign.files import check_output
-    from salign.models.config import describe_classifier
+    from salign.models.config import describe_model
 
-    describe_classifier(run)
+    describe_model(run)
     check_images(images, maps)
     check_output(out)
 

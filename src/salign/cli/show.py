@@ -31,8 +31,9 @@ def run_figures(run: Run) -> None:
     from rich.console import Console
 
     from salign.evaluate.names import main_figures
-    from salign.models import Classifier, Threshold
     from salign.runs.verdicts import run_verdicts
+    from salign.models import Threshold
+    from salign.models.config import describe_model
 
     figures = run.figures()
     console = Console()
@@ -49,7 +50,7 @@ def run_figures(run: Run) -> None:
             console.print(_class_table(name, whole[whole["split"] == name], run.classes))
     undefined = whole[whole["value"].isna() & whole["metric"].isin(main)]
     rounded = whole[whole["metric"] == "bpcer"]["note"].head(1)
-    if threshold := Classifier.describe(run.path).get("threshold"):  # runs from before it was kept have none
+    if threshold := describe_model(run.path).get("threshold"):  # runs from before it was kept have none
         typer.echo(f"threshold: {Threshold(**threshold)}")
         rounded = rounded.head(0)
     print_verdicts(run_verdicts(run))

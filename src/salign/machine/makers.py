@@ -19,7 +19,7 @@ from salign.explain import grad_cam, rise
 from salign.limits import LARGEST_SEED
 from salign.machine.options import CLASSES, METHODS, check_maker
 from salign.maps import min_max, resize
-from salign.models import Classifier, SaliencyNet
+from salign.models import Model, SaliencyNet, load
 from salign.models.config import NET, WEIGHTS
 from salign.readers import file_digest
 
@@ -81,7 +81,7 @@ class TeacherMaker:
     """
 
     def __init__(
-        self, classifier: Classifier, name: str, *, method: str, of: str = "true", masks: int = 1000, seed: int = 0
+        self, classifier: Model, name: str, *, method: str, of: str = "true", masks: int = 1000, seed: int = 0
     ) -> None:
         checks.choice("method", method, METHODS)
         checks.choice("of", of, CLASSES)
@@ -153,7 +153,7 @@ def maker_of(
     if check_maker(folder) == NET:
         net = SaliencyNet.load(folder).to(device)
         return NetMaker(net, _name(folder, net.config["backbone"]))
-    teacher = Classifier.load(folder).to(device)
+    teacher = load(folder).to(device)
     name = _name(folder, f"{teacher.config['backbone']}-{method}")
     return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
 

@@ -10,7 +10,7 @@ import numpy as np
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.files import check_output
-from salign.models.config import CLASSIFIER, NET, describe_classifier, describe_net
+from salign.models.config import CLASSIFIER, NET, describe_model, describe_net, description_file
 
 METHODS = ("cam", "grad_cam", "rise")
 """How a classifier says where."""
@@ -25,7 +25,7 @@ def check_maker(run: Path | str) -> str:
         run: the run of a net that draws maps, or of a classifier.
 
     Returns:
-        The file that describes it: `saliency.json` or `model.json`.
+        The file that describes it: `saliency.json` of a net, else that of the classifier.
 
     Raises:
         SalignError: neither is there, one is damaged, or images may have several labels.
@@ -34,16 +34,16 @@ def check_maker(run: Path | str) -> str:
     if (folder / NET).is_file():
         describe_net(folder)
         return NET
-    if not (folder / CLASSIFIER).is_file():
+    if not description_file(folder).is_file():
         raise SalignError(
             f"{folder}: neither {NET} nor {CLASSIFIER} there; expected a run of salign saliency train or train."
         )
-    if describe_classifier(folder).get("multi_label"):
+    if describe_model(folder).get("multi_label"):
         raise SalignError(
             f"{folder}: images may have several labels there (data.multi_label), and a teacher marks the evidence "
             "for one class. Train a net that marks without classes: salign saliency train."
         )
-    return CLASSIFIER
+    return description_file(folder).name
 
 
 def rows_to_mark(manifest: Manifest, out: Path, splits: Sequence[str] | None = None) -> np.ndarray:

@@ -8,7 +8,10 @@ from salign.index import lazy_index
 
 if TYPE_CHECKING:
     from salign.models.backbone import Backbone as Backbone
-    from salign.models.classifier import Classifier as Classifier, load as load
+    from salign.models.classifier import Classifier as Classifier
+    from salign.models.ensemble import Ensemble as Ensemble
+    from salign.models.load import load as load
+    from salign.models.model import Model as Model
     from salign.models.own import Wrapped as Wrapped, wrap as wrap
     from salign.models.saliency_net import SaliencyNet as SaliencyNet
     from salign.models.threshold import Threshold as Threshold

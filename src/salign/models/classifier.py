@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from salign.checks import choice, images as check_images
-from salign.class_names import SEPARATOR
 from salign.errors import SalignError
 from salign.models.backbone import Backbone
-from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_classifier, save_config
+from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_model, save_config, with_threshold
 from salign.models.heads import Head, draw_small_head
+from salign.models.model import Model
 from salign.models.running import keep_running_statistics
 from salign.models.saved import fill, save_state
 from salign.models.threshold import Threshold
@@ -26,7 +25,7 @@ from salign.models.weights import load_weights
 from salign.types import Output
 
 
-class Classifier(nn.Module):
+class Classifier(Model):
     """`classifier(images) -> Output`, where images are `(B, 3, H, W)` in [0, 1]: normalisation is inside.
 
     Args:
@@ -44,9 +43,6 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
-    threshold: Threshold | None
-    """From which probability of the positive of two classes on an image is called by it, where that was chosen on
-    validation images; `save` keeps it."""
 
     def __init__(
         self,
@@ -68,7 +64,6 @@ class Classifier(nn.Module):
         choice("head", head, Head)
         self.classes = tuple(classes)
         self.multi_label = multi_label
-        self.threshold = None
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.image_size: tuple[int, int] = (height, width)
         self.config: dict[str, Any] = {
@@ -113,23 +108,13 @@ class Classifier(nn.Module):
         with keep_running_statistics(self):
             return self(images)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """`(B, K)` logits -> `(B, K)`: softmax; of classes that are each a yes or no, sigmoid."""
-        return logits.sigmoid() if self.multi_label else logits.softmax(1)
-
-    def answers(self, logits: Tensor) -> list[str]:
-        """Each image's class with the highest logit; where it may have several, those above 0 joined by `;`."""
-        if self.multi_label:
-            return [SEPARATOR.join(sorted(compress(self.classes, above))) for above in (logits > 0).tolist()]
-        return [self.classes[k] for k in logits.argmax(1).tolist()]
-
     def save(self, folder: Path | str) -> Path:
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all.
 
         Raises:
             SalignError: the threshold is not one of these classes.
         """
-        folder, config = Path(folder), _with_threshold(self.config, self.threshold)
+        folder, config = Path(folder), with_threshold(self.config, self.threshold)
         save_state(folder / WEIGHTS, self.state_dict())
         save_config(folder / CLASSIFIER, config)
         return folder
@@ -140,43 +125,26 @@ class Classifier(nn.Module):
 
         Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
         """
-        folder, config = Path(folder), cls.describe(folder)
+        folder = Path(folder)
+        config = describe_model(folder)
         threshold = config.pop("threshold", None)
-        try:
-            model = cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / CLASSIFIER} is damaged: {error}") from error
+        model = cls.build(config, folder / CLASSIFIER)
         model.threshold = threshold and Threshold(**threshold)
         fill(model, folder, CLASSIFIER)
         return model.to(memory_format=torch.channels_last).eval()
 
-    @staticmethod
-    def describe(folder: Path | str) -> dict[str, Any]:
-        """What `model.json` in `folder` says, checked.
-
-        Returns:
-            backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its
-            fields, as those of `salign.models.Threshold`.
-        """
-        return describe_classifier(folder)
-
     @classmethod
-    def keep_threshold(cls, folder: Path | str, threshold: Threshold) -> None:
-        """Write the threshold chosen for a saved classifier into its `model.json`; its weights are left alone.
+    def build(cls, config: dict[str, Any], path: Path) -> Classifier:
+        """The network that a description describes, with random weights.
+
+        Args:
+            config: the arguments of a Classifier.
+            path: the file that says so, for the message.
 
         Raises:
-            SalignError: no classifier there, a damaged one, or one without the class of the threshold.
+            SalignError: no such network can be made.
         """
-        path, config = Path(folder) / CLASSIFIER, cls.describe(folder)
-        save_config(path, _with_threshold(config, threshold))
-
-
-def _with_threshold(config: dict[str, Any], threshold: Threshold | None) -> dict[str, Any]:
-    """What `model.json` says, without a threshold where there is none, as before there were any."""
-    if threshold is None:
-        return config
-    threshold.fits(config["classes"], multi_label=config.get("multi_label", False))
-    return config | {"threshold": threshold.model_dump()}
-
-
-load = Classifier.load
+        try:
+            return cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SalignError(f"{path} is damaged: {error}") from error

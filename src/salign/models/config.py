@@ -16,8 +16,8 @@ from salign.limits import LONGEST_SIDE, MOST_PIXELS
 from salign.models.threshold import Threshold
 from salign.readers import read_json
 
-CLASSIFIER, NET = "model.json", "saliency.json"
-"""The files that describe a classifier, and a net that draws maps."""
+CLASSIFIER, ENSEMBLE, NET = "model.json", "ensemble.json", "saliency.json"
+"""The files that describe a classifier, an ensemble of them, and a net that draws maps."""
 WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
 """Files of a run folder: the weights of the whole network, and of the encoder alone of a net that draws maps."""
 Cam = Literal["proved", "none"]
@@ -70,6 +70,12 @@ class ClassifierConfig(NetworkConfig):
     threshold: Threshold | None = None
 
 
+class EnsembleConfig(ClassifierConfig):
+    """What `ensemble.json` says: what each member is, and how many there are."""
+
+    members: Annotated[int, Field(ge=1, le=1000)]
+
+
 class NetConfig(NetworkConfig):
     """What `saliency.json` says."""
 
@@ -78,24 +84,52 @@ class NetConfig(NetworkConfig):
     width: Annotated[int, Field(ge=16, le=4096)] = 128
 
 
-def describe_classifier(folder: Path | str) -> dict[str, Any]:
-    """What `model.json` in `folder` says, checked.
+def description_file(folder: Path | str) -> Path:
+    """The file that describes what answers in `folder`: that of an ensemble where there is one, else a classifier's."""
+    ensemble = Path(folder) / ENSEMBLE
+    return ensemble if ensemble.is_file() else Path(folder) / CLASSIFIER
+
+
+def describe_model(folder: Path | str) -> dict[str, Any]:
+    """What the file says that describes the classifier or the ensemble in `folder`, checked.
 
     Returns:
         backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its fields,
-        as those of `salign.models.Threshold`.
+        as those of `salign.models.Threshold`; members, their number in an ensemble.
 
     Raises:
         SalignError: no such file, or a damaged one.
     """
-    path = Path(folder) / CLASSIFIER
-    config = read_config(path, ClassifierConfig, "salign train")
+    path = description_file(folder)
+    ensemble = path.name == ENSEMBLE
+    config = read_config(path, EnsembleConfig if ensemble else ClassifierConfig, "salign train")
     if config.get("threshold"):
         try:
-            Threshold(**config["threshold"]).fits(config["classes"], multi_label=config.get("multi_label", False))
+            with_threshold(config, Threshold(**config["threshold"]))
         except SalignError as error:
             raise SalignError(f"{path} is damaged: {error}") from error
     return config
+
+
+def with_threshold(config: Mapping[str, Any], threshold: Threshold | None) -> dict[str, Any]:
+    """A description with its threshold; without one it says nothing of it, as before there were any.
+
+    Raises:
+        SalignError: the threshold is not one of these classes.
+    """
+    if threshold is None:
+        return dict(config)
+    threshold.fits(config["classes"], multi_label=config.get("multi_label", False))
+    return {**config, "threshold": threshold.model_dump()}
+
+
+def keep_threshold(folder: Path | str, threshold: Threshold) -> None:
+    """Write the threshold chosen for a saved model into its description; its weights are left alone.
+
+    Raises:
+        SalignError: no model there, a damaged one, or one without the class of the threshold.
+    """
+    save_config(description_file(folder), with_threshold(describe_model(folder), threshold))
 
 
 def describe_net(folder: Path | str) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import pandas as pd
 from salign.errors import SalignError
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
 from salign.files import check_output, replace_text
-from salign.models import Classifier, Threshold
+from salign.models import Model, Threshold
+from salign.models.config import keep_threshold
 from salign.runs.predict import predict_batches
 from salign.runs.run import Run
 
 
-def predict_sets(run: Run, classifier: Classifier, *, progress: bool = False) -> dict[str, int]:
+def predict_sets(run: Run, classifier: Model, *, progress: bool = False) -> dict[str, int]:
     """Predict validation and test images into `predictions/`; give the rows of each set.
 
     Args:
@@ -47,8 +48,8 @@ def evaluate_run(
 ) -> pd.DataFrame:
     """Compute every figure from the saved predictions and write `evaluation.csv`.
 
-    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept in
-    `model.json`, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
+    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept with
+    the model, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
     class is predicted above a probability of one half.
 
     Args:
@@ -105,5 +106,5 @@ def evaluate_run(
     figures = pd.concat(parts, ignore_index=True)
     replace_text(run.evaluation, figures.to_csv(index=False))
     if chosen is not None:
-        Classifier.keep_threshold(run.path, chosen)
+        keep_threshold(run.path, chosen)
     return figures

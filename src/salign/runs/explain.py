@@ -22,7 +22,7 @@ from salign.explain import EXPLAINERS
 from salign.files import check_output
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps.tensor_ops import varies
-from salign.models import Classifier
+from salign.models import Model
 from salign.pages.gallery import Answer, Gallery, Item, encode_map, write_human_map, write_picture
 from salign.pages.sheet import Section, write_sheet
 from salign.progress import track
@@ -216,7 +216,7 @@ def _named(answer: object) -> str | None:
     return str(answer) if isinstance(answer, str) and answer else None
 
 
-def _sureness(classifier: Classifier, logits: torch.Tensor) -> float:
+def _sureness(classifier: Model, logits: torch.Tensor) -> float:
     """Probability of the answer to one image; where it may be several classes, of the least sure yes or no."""
     probabilities = classifier.probabilities(logits)[0]
     if classifier.multi_label:

@@ -25,8 +25,8 @@ from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabil
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
-from salign.models import Classifier
 from salign.progress import Bar
+from salign.models import Model
 from salign.types import Batch, Output
 
 Visit = Callable[[Batch, Output], None]
@@ -36,7 +36,7 @@ _CHUNK = 4096
 
 
 def predict_batches(
-    classifier: Classifier,
+    classifier: Model,
     dataset: SaliencyDataset,
     *,
     batch_size: int = 32,
@@ -89,7 +89,7 @@ def predict_batches(
 
 
 def predict_folder(
-    classifier: Classifier,
+    classifier: Model,
     images: Path,
     out: Path,
     *,

@@ -13,7 +13,8 @@ from salign.errors import one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
 from salign.files import replace_text
-from salign.models import Classifier, SaliencyNet
+from salign.models import SaliencyNet, load
+from salign.models.config import describe_model
 from salign.runs.folder import RunFolder
 from salign.train.prepare import Prepared, prepare, read_manifest, reduced, training_rows, without
 from salign.train.recipe import MapsRecipe, Recipe
@@ -82,9 +83,10 @@ class Run(RunFolder):
     def model(self) -> Any:
         """The network of the best epoch, in evaluation mode, on the CPU; read anew at every call.
 
-        It is a `Classifier`, or a `SaliencyNet` where the task of the recipe is `maps`.
+        It is a `Classifier`; where the run was fused, an `Ensemble`; and where the task of the recipe is `maps`, a
+        `SaliencyNet`.
         """
-        return (SaliencyNet if isinstance(self.recipe, MapsRecipe) else Classifier).load(self.path)
+        return SaliencyNet.load(self.path) if isinstance(self.recipe, MapsRecipe) else load(self.path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ class Run(RunFolder):
 
     @cached_property
     def _described(self) -> dict[str, Any]:
-        return Classifier.describe(self.path)
+        return describe_model(self.path)
 
     @cached_property
     def _predictions(self) -> dict[str, pd.DataFrame]:

@@ -11,11 +11,11 @@ from torchvision.transforms.v2 import functional as F
 
 from salign.errors import SalignError
 from salign.losses.base import Teacher
-from salign.models import Classifier
+from salign.models import load
 
 
 def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool = False) -> Teacher:
-    """The classifier of a finished run in evaluation mode, without gradients, on the device of the images it is given.
+    """The model of a finished run in evaluation mode, without gradients, on the device of the images it is given.
 
     Images of another size than the teacher was trained on are resized for it.
 
@@ -33,7 +33,7 @@ def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool =
     folder = Path(run)
     if (folder / "recipe.yaml").exists() and not (folder / "done").exists():
         raise SalignError(f"loss.teacher: {folder} has not finished; repeat the `salign train` that began it.")
-    model = Classifier.load(folder).requires_grad_(False)
+    model = load(folder).requires_grad_(False)
     if (model.classes, model.multi_label) != (tuple(classes), multi_label):
         raise SalignError(
             f"loss.teacher: {folder} answers {', '.join(model.classes)}{_several(model.multi_label)}; expected "

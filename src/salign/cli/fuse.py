@@ -1,0 +1,47 @@
+"""`salign fuse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from salign.evaluate.fusion import Method
+
+
+def fuse(
+    run: Annotated[Path, typer.Argument(help="A run folder with snapshots; train.snapshots keeps them.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder that the new run folder goes into; default: beside RUN.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How epochs are weighed: fusion; or, to compare it with, best, last, all or jumps: the best epoch, "
+            "the mean of the last ones, of all, or of some at even distances."
+        ),
+    ] = "fusion",
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs last and jumps take; default: a tenth of them.")
+    ] = None,
+    window: Annotated[
+        int, typer.Option(min=0, help="How many epochs before and after an epoch are fused with it.")
+    ] = 1,
+    device: Annotated[str, typer.Option(help="The device that computes: auto, cpu, cuda, cuda:1, mps, ...")] = "auto",
+) -> None:
+    """Fuse epochs of one training into a new run, which answers right what the last epoch has forgotten.
+
+    Epochs and weights are chosen by the validation images of RUN alone. The new run is predicted and evaluated, and
+    every command takes it as any other run.
+    """
+    from salign.runs.folder import RunFolder
+
+    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
+    from salign.cli.show import run_figures
+    from salign.runs.fuse import fuse_run
+
+    fused = fuse_run(run, out, method=cast("Method", method), count=count, window=window, device=device, say=typer.echo)
+    run_figures(fused)
+    typer.echo(f"wrote {fused.path}. Next: salign explain {fused.path}")

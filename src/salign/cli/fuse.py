@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from salign.cli.arguments import RunArgument
+
 if TYPE_CHECKING:
     from salign.evaluate.fusion import Method
 
 
 def fuse(
-    run: Annotated[Path, typer.Argument(help="A run folder with snapshots; train.snapshots keeps them.")],
+    run: RunArgument,
     out: Annotated[
         Path | None, typer.Option(help="The folder that the new run folder goes into; default: beside RUN.")
     ] = None,
@@ -33,8 +35,8 @@ def fuse(
 ) -> None:
     """Fuse epochs of one training into a new run, which answers right what the last epoch has forgotten.
 
-    Epochs and weights are chosen by the validation images of RUN alone. The new run is predicted and evaluated, and
-    every command takes it as any other run.
+    The run must have snapshots of its weights, which train.snapshots keeps. Its validation images alone choose the
+    epochs and how much each counts. The new run is predicted and evaluated, and every command takes it as any other.
     """
     from salign.runs.folder import RunFolder
 

@@ -20,7 +20,7 @@ from salign.files import check_output, replace_text
 from salign.models import Classifier, Ensemble
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.run import Run
-from salign.train.history import read_history, snapshot
+from salign.train.history import read_history, snapshot, snapshots
 from salign.train.recipe import MapsRecipe
 from salign.train.trainer import choose_device
 
@@ -90,7 +90,7 @@ def _kept(run: Run) -> tuple[list[int], NDArray[np.float64], NDArray[np.int64]]:
     if isinstance(run.recipe, MapsRecipe):
         raise SalignError(f"{run.path} is a net that draws maps; expected a classifier, whose answers can be fused.")
     history = read_history(run.path)
-    epochs = [int(epoch) for epoch in history["epoch"].unique() if snapshot(run.path, int(epoch)).is_dir()]
+    epochs = snapshots(run.path)
     if not epochs:
         raise SalignError(
             f"{run.path} kept no weights of single epochs, of which a fused run is made. Train it again with "

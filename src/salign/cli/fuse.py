@@ -16,22 +16,20 @@ if TYPE_CHECKING:
 def fuse(
     run: RunArgument,
     out: Annotated[
-        Path | None, typer.Option(help="The folder that the new run folder goes into; default: beside RUN.")
+        Path | None, typer.Option(help="The new run folder goes into this folder; by default beside RUN.")
     ] = None,
     method: Annotated[
         str,
         typer.Option(
-            help="How epochs are weighed: fusion; or, to compare it with, best, last, all or jumps: the best epoch, "
-            "the mean of the last ones, of all, or of some at even distances."
+            help="Epochs are weighed in this way: fusion; or, to compare it with, best, last, all or jumps: the best "
+            "epoch, the mean of the last ones, of all, or of some at even distances."
         ),
     ] = "fusion",
     count: Annotated[
-        int | None, typer.Option(min=1, help="How many epochs last and jumps take; default: a tenth of them.")
+        int | None, typer.Option(min=1, help="The methods last and jumps take so many epochs; by default a tenth.")
     ] = None,
-    window: Annotated[
-        int, typer.Option(min=0, help="How many epochs before and after an epoch are fused with it.")
-    ] = 1,
-    device: Annotated[str, typer.Option(help="The device that computes: auto, cpu, cuda, cuda:1, mps, ...")] = "auto",
+    window: Annotated[int, typer.Option(min=0, help="So many epochs before and after an epoch are fused with it.")] = 1,
+    device: Annotated[str, typer.Option(help="This device computes: auto, cpu, cuda, cuda:1, mps, ...")] = "auto",
 ) -> None:
     """Fuse epochs of one training into a new run, which answers right what the last epoch has forgotten.
 

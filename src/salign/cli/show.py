@@ -31,9 +31,9 @@ def run_figures(run: Run) -> None:
     from rich.console import Console
 
     from salign.evaluate.names import main_figures
-    from salign.runs.verdicts import run_verdicts
     from salign.models import Threshold
     from salign.models.config import describe_model
+    from salign.runs.verdicts import run_verdicts
 
     figures = run.figures()
     console = Console()

@@ -23,8 +23,8 @@ from salign.evaluate.tables import read_figures
 from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
-from salign.progress import track
 from salign.models import Model
+from salign.progress import track
 from salign.readers import read_text
 from salign.runs.compare import FOLDER, Maps
 from salign.runs.run import Run

@@ -25,8 +25,8 @@ from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabil
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
-from salign.progress import Bar
 from salign.models import Model
+from salign.progress import Bar
 from salign.types import Batch, Output
 
 Visit = Callable[[Batch, Output], None]

@@ -14,7 +14,8 @@ from salign.evaluate.curves import calibration_curve, precision_recall_curve, ro
 from salign.evaluate.names import OF_A_CLASS, main_figures, name_of
 from salign.evaluate.predictions import probabilities_of
 from salign.evaluate.tables import read_figures
-from salign.models import Classifier, Threshold
+from salign.models import Threshold
+from salign.models.config import describe_model
 from salign.pages.plots import traces
 from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text
 from salign.runs.compare import FOLDER
@@ -99,7 +100,7 @@ def _figures(runs: Mapping[str, Run]) -> Section:
 def _threshold(runs: Mapping[str, Run]) -> str:
     sentences = []
     for name, run in runs.items():
-        if threshold := Classifier.describe(run.path).get("threshold"):
+        if threshold := describe_model(run.path).get("threshold"):
             sentences.append(
                 f" {name}: {Threshold(**threshold)}." if len(runs) > 1 else f" Threshold: {Threshold(**threshold)}."
             )

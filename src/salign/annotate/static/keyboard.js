@@ -63,7 +63,7 @@ export class Cursor {
     if (tool.clicks) {
       tool.down(this.point);
       tool.up(this.point);
-      if (tool.told) say(tool.told);
+      if (tool.message) say(tool.message);
     } else if (this.drawing) {
       this.drawing = false;
       tool.up(this.point);
@@ -131,7 +131,7 @@ export function listenToKeys(work) {
       const [dx, dy] = ARROWS[event.key];
       if (cursor.on) return () => cursor.move(dx, dy, event);
       const step = stepOf(event, work.stage.view);
-      return tool.chosen ? () => tool.nudge(step * dx, step * dy) : () => work.looking.pan(-40 * dx, -40 * dy);
+      return tool.selection ? () => tool.nudge(step * dx, step * dy) : () => work.looking.pan(-40 * dx, -40 * dy);
     }
     if (event.key === "Backspace" && tool.back && tool.busy) return () => tool.back();
     if (event.key === " ") return cursor.on ? () => !event.repeat && cursor.press() : () => work.looking.holdSpace(true);

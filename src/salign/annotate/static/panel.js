@@ -11,7 +11,7 @@ const LARGEST = 0.25;
 const SIDES = [0.015, 0.02, 0.03, 0.045, 0.07, 0.1]; // of superpixels, as shares of the image's longer side
 
 export class Panel {
-  /** @param {object} study @param {object} act `tool`, `size`, `look`, `zoom`, `fit`, `window`: what the controls do */
+  /** @param {object} study @param {object} act `tool`, `size`, `cells`, `look`, `fit`, `window`: what the controls do */
   constructor(study, act) {
     this.study = study;
     this.act = act;

@@ -79,6 +79,7 @@ export class Work {
     await this.leave();
     const bitmaps = this.shower.bitmaps(task);
     const draft = await this.#draft(task.id);
+    const first = this.task === null;
     this.task = task;
     this.head = { ...head(task.saved), elapsed: 0, started: new Date().toISOString(), ...draft?.head };
     this.history = draft?.history ?? new History(before(task.saved));
@@ -86,8 +87,7 @@ export class Work {
     this.clock.pause(); // until the image is there
     this.#arrange(task);
     this.active = true;
-    unfold(!this.begun || toRead(this.study, task)); // the question is read once, and what differs each time
-    this.begun = true;
+    unfold(first || toRead(this.study, task)); // the question is read once, and what differs each time
     $("panel").scrollTop = 0;
     this.use(this.marking ?? this.panel.tools[0]);
     if (this.head.pending) this.#resume(this.head.pending);
@@ -126,7 +126,6 @@ export class Work {
       $("stages").replaceChildren(...this.stages.map((stage) => stage.element));
       $("stages").classList.toggle("pair", pair);
     }
-    for (const stage of this.stages) stage.tools.select?.choose(null);
     this.#point(this.stages[0]);
   }
 
@@ -243,7 +242,7 @@ export class Work {
 
   escape() {
     if (this.tool.busy) this.tool.cancel();
-    else if (this.tool.chosen) this.tool.choose(null);
+    else if (this.tool.selection) this.tool.choose(null);
     else this.cursor.toggle(false);
     this.cursor.drawing = false;
   }

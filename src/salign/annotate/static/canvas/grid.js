@@ -6,15 +6,16 @@ import { flood, joined, trace } from "./trace.js";
 const SIDE = 800;
 const OFF = 0.75; // grid pixels by which an outline may be off: as much as makes a slanting line of a staircase
 const SPECK = 25; // grid pixels: a smaller hole or spot of a colour is left out
+const MOST = 10_000; // points of an outline; one that is more ragged loses larger holes and spots, too
 
 /** @type {Worker | null} */
 let worker = null;
-let asked = 0;
+let requests = 0;
 
 /** Have superpixels made beside the page. @returns {Promise<{labels: Int32Array, boxes: Int32Array}>} */
 function make(message) {
   worker ??= new Worker("/static/canvas/segmenter.js", { type: "module" });
-  const id = (asked += 1);
+  const id = (requests += 1);
   return new Promise((resolve, reject) => {
     const answered = ({ data }) => {
       if (data.id !== id) return;
@@ -68,7 +69,10 @@ export class Grid {
   /** Points of a polygon around the pixels of about the colour at a point. */
   alike([column, row], tolerance) {
     const inside = flood(this.pixels, this.width, this.height, column, row, tolerance);
-    return this.outline(inside, [0, 0, this.width, this.height], Math.min(SPECK, this.pixels.length / 4000));
+    for (let smallest = Math.min(SPECK, this.pixels.length / 4000); ; smallest *= 4) {
+      const points = this.outline(inside, [0, 0, this.width, this.height], smallest);
+      if (points.length <= MOST) return points;
+    }
   }
 
   /**

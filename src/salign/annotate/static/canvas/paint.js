@@ -65,7 +65,7 @@ export function outline(shape) {
   return found;
 }
 
-/** How the inside of a shape's outline is told. */
+/** Which rule says what is inside of a shape's outline. */
 export const ruleOf = (shape) => (shape.kind === "polygon" ? "evenodd" : "nonzero");
 
 /** Fill a path, or take it away. The context is in image coordinates. */

@@ -8,7 +8,7 @@ import { Tool } from "./tools.js";
 
 export class Reveal extends Tool {
   clicks = true;
-  told = "Window opened";
+  message = "Window opened";
 
   down(point) {
     const { width, height } = this.stage.view;

@@ -10,7 +10,7 @@ const STILL = 3; // CSS pixels that a click may shake
 const NAMES = { stroke: "brush stroke", polygon: "polygon", box: "box" };
 
 export class Select extends Tool {
-  #chosen = null;
+  #selection = null;
   /** What is being dragged: the shape as it was, where it was taken, its handle or -1. */
   #grip = null;
 
@@ -19,16 +19,16 @@ export class Select extends Tool {
   }
 
   /** The shape in hand; null once it is gone, by undo or with all others. @type {object | null} */
-  get chosen() {
-    return this.stage.shapes.includes(this.#chosen) ? this.#chosen : null;
+  get selection() {
+    return this.stage.shapes.includes(this.#selection) ? this.#selection : null;
   }
 
   down({ x, y }) {
     const reach = REACH / this.stage.view.scale;
-    const corners = this.chosen ? handles(this.chosen) : [];
+    const corners = this.selection ? handles(this.selection) : [];
     const handle = corners.findLastIndex(([hx, hy]) => Math.hypot(hx - x, hy - y) <= reach);
     if (handle < 0) this.choose(shapeAt(this.stage.shapes, x, y, reach / 2));
-    if (this.chosen) this.#grip = { shape: this.chosen, handle, x, y, far: false };
+    if (this.selection) this.#grip = { shape: this.selection, handle, x, y, far: false };
   }
 
   move(points) {
@@ -43,7 +43,7 @@ export class Select extends Tool {
     if (!this.busy) return;
     const { shape, far } = this.#grip;
     this.#grip = null;
-    if (far) this.desk.replace(this.stage, shape, [this.chosen]);
+    if (far) this.desk.replace(this.stage, shape, [this.selection]);
   }
 
   cancel() {
@@ -52,7 +52,7 @@ export class Select extends Tool {
   }
 
   choose(shape) {
-    this.#chosen = shape;
+    this.#selection = shape;
     this.desk.changed();
   }
 
@@ -60,7 +60,7 @@ export class Select extends Tool {
   next() {
     const { shapes, view } = this.stage;
     if (!shapes.length) return say("There are no marks.");
-    const at = (shapes.indexOf(this.chosen) + 1) % shapes.length;
+    const at = (shapes.indexOf(this.selection) + 1) % shapes.length;
     this.choose(shapes[at]);
     const [left, top, right, bottom] = outline(shapes[at]).box;
     if (view.reveal((left + right) / 2, (top + bottom) / 2)) this.stage.changedView();
@@ -69,29 +69,29 @@ export class Select extends Tool {
 
   /** Move what is in hand by image pixels. */
   nudge(dx, dy) {
-    const shape = moved(this.chosen, dx, dy);
-    this.desk.replace(this.stage, this.chosen, [shape]);
+    const shape = moved(this.selection, dx, dy);
+    this.desk.replace(this.stage, this.selection, [shape]);
     this.choose(shape);
   }
 
   remove() {
-    if (!this.chosen) return say("Select a mark first.");
-    this.desk.replace(this.stage, this.chosen, []);
+    if (!this.selection) return say("Select a mark first.");
+    this.desk.replace(this.stage, this.selection, []);
     this.choose(null);
     return say("Mark deleted.");
   }
 
   /** In place of what is in hand, before it is let go. */
   #show(shape) {
-    this.stage.setShapes(this.stage.shapes.map((other) => (other === this.chosen ? shape : other)));
+    this.stage.setShapes(this.stage.shapes.map((other) => (other === this.selection ? shape : other)));
     this.choose(shape);
   }
 
   overlay(context) {
-    const { chosen } = this;
-    if (!chosen) return;
-    const { kind, points } = chosen;
-    const corners = handles(chosen);
+    const { selection } = this;
+    if (!selection) return;
+    const { kind, points } = selection;
+    const corners = handles(selection);
     strand(context, this.stage, points, kind !== "stroke");
     if (corners !== points) strand(context, this.stage, corners, true);
     for (const corner of corners) dot(context, this.stage.view.toScreen(...corner), 5);

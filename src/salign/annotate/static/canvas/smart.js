@@ -6,7 +6,7 @@ import { outline } from "./paint.js";
 import { Tool, strand } from "./tools.js";
 
 /** Which cells a region was put together from, by its points: so it can grow and shrink. */
-const MADE = new WeakMap();
+const CELLS = new WeakMap();
 
 /** The grid of the image on a stage, made once. */
 function gridOf(stage) {
@@ -25,26 +25,27 @@ export class Region extends Tool {
   clicks = true;
   /** @type {import("./grid.js").Cells | null} */
   cells = null;
-  hovered = -1;
+  /** The cell under the pointer; -1 for none. */
+  pointed = -1;
   /** The cells that are being painted. @type {Set<number>} */
-  taken = new Set();
+  sweep = new Set();
 
   get busy() {
-    return this.taken.size > 0;
+    return this.sweep.size > 0;
   }
 
   /** Have the cells of the image at hand. */
   async prepare() {
     const grid = gridOf(this.stage);
     const share = this.desk.panel().side;
-    if (!grid || (this.cells?.grid === grid && this.share === share)) return;
-    if (this.asked === grid && this.share === share) return;
-    Object.assign(this, { cells: null, hovered: -1, asked: grid, share });
+    if (!grid || (this.requested === grid && this.share === share)) return;
+    Object.assign(this, { cells: null, pointed: -1, requested: grid, share });
     this.cancel();
     try {
       const cells = await grid.cells(share);
-      if (this.asked === grid && this.share === share) this.cells = cells;
+      if (this.requested === grid && this.share === share) this.cells = cells;
     } catch {
+      this.requested = null;
       say("This browser cannot find regions; use another tool.", "assertive");
     }
   }
@@ -55,7 +56,7 @@ export class Region extends Tool {
     if (cell < 0) return this.cells || say("Regions are being found. A moment …");
     this.erase = point.alt || this.cells.isPainted(cell, this.stage.shapes);
     this.last = point;
-    return this.#take(cell);
+    return this.#add(cell);
   }
 
   move(points) {
@@ -63,15 +64,15 @@ export class Region extends Tool {
     if (!this.cells) return;
     if (this.busy) for (const point of points) this.#paint(point);
     const cell = this.cells.at(points.at(-1));
-    if (cell === this.hovered) return;
-    this.hovered = cell;
+    if (cell === this.pointed) return;
+    this.pointed = cell;
     this.desk.changed();
   }
 
   /** The pointer is gone, or is a finger. */
   leave() {
-    if (this.hovered >= 0) this.desk.changed();
-    this.hovered = -1;
+    if (this.pointed >= 0) this.desk.changed();
+    this.pointed = -1;
   }
 
   /** Take every cell on the way to a point. */
@@ -81,39 +82,40 @@ export class Region extends Tool {
     const steps = Math.ceil(Math.hypot(point.x - x, point.y - y) / Math.min(across, down)) || 1;
     for (let i = 1; i <= steps; i += 1) {
       const cell = this.cells.at({ x: x + ((point.x - x) * i) / steps, y: y + ((point.y - y) * i) / steps });
-      if (cell >= 0 && !this.taken.has(cell)) this.#take(cell);
+      if (cell >= 0 && !this.sweep.has(cell)) this.#add(cell);
     }
     this.last = point;
   }
 
-  #take(cell) {
-    this.taken.add(cell);
+  #add(cell) {
+    this.sweep.add(cell);
     this.stage.add(outline(this.cells.shapeOf(cell)), this.erase);
   }
 
+  /** Add the cells to the mark made last if it is of such cells, or take them out of it; else make a mark of them. */
   up({ at }) {
     if (!this.busy) return;
-    const { taken, erase, stage, desk } = this;
-    this.taken = new Set();
-    this.told = erase ? "Region taken away" : "Region added";
+    const { sweep, erase, stage, desk } = this;
+    this.sweep = new Set();
+    this.message = erase ? "Region taken away" : "Region added";
     const latest = stage.shapes.at(-1);
-    const before = latest && MADE.get(latest.points);
-    const mine = before?.of === this.cells && (!erase || [...taken].every((cell) => before.cells.has(cell)));
-    const cells = new Set(mine ? before.cells : []);
-    for (const cell of taken) (mine && erase ? cells.delete(cell) : cells.add(cell));
-    const shape = cells.size ? area(this.cells.outline(cells), erase && !mine, at) : null;
-    if (shape && !shape.erase) MADE.set(shape.points, { of: this.cells, cells });
-    if (mine) desk.replace(stage, latest, shape ? [shape] : []);
+    const before = latest && CELLS.get(latest.points);
+    const joins = before?.of === this.cells && (!erase || [...sweep].every((cell) => before.cells.has(cell)));
+    const cells = new Set(joins ? before.cells : []);
+    for (const cell of sweep) (joins && erase ? cells.delete(cell) : cells.add(cell));
+    const shape = cells.size ? area(this.cells.outline(cells), erase && !joins, at) : null;
+    if (shape && !shape.erase) CELLS.set(shape.points, { of: this.cells, cells });
+    if (joins) desk.replace(stage, latest, shape ? [shape] : []);
     else desk.commit(stage, shape, false);
   }
 
   cancel() {
-    this.taken = new Set();
+    this.sweep = new Set();
     this.stage.invalidate("marks", "overlay");
   }
 
   overlay(context) {
-    if (this.cells && this.hovered >= 0) strand(context, this.stage, this.cells.shapeOf(this.hovered).points, true);
+    if (this.cells && this.pointed >= 0) strand(context, this.stage, this.cells.shapeOf(this.pointed).points, true);
   }
 }
 
@@ -134,9 +136,9 @@ export class Wand extends Tool {
     const [[x, y]] = this.points;
     this.cancel();
     const grid = gridOf(this.stage);
-    const place = grid?.at({ x, y });
-    const points = place ? grid.alike(place, 2.55 * this.desk.panel().look.tolerance) : [];
-    this.told = points.length ? (this.erase ? "Area taken away" : "Area added") : "Nothing here";
+    const corner = grid?.at({ x, y });
+    const points = corner ? grid.alike(corner, 2.55 * this.desk.panel().look.tolerance) : [];
+    this.message = points.length ? (this.erase ? "Area taken away" : "Area added") : "Nothing here";
     if (points.length) this.desk.commit(this.stage, area(points, this.erase, at), false);
   }
 

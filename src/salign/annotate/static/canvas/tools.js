@@ -157,7 +157,7 @@ export function ellipse([[ax, ay], [bx, by]]) {
 export class Polygon extends Tool {
   clicks = true;
 
-  get told() {
+  get message() {
     return this.busy ? `Point ${this.points.length}` : "Polygon finished";
   }
 

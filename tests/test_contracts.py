@@ -13,12 +13,12 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from salign.errors import SalignError
-from salign.losses import LOSSES as NAMED, Cdep, Distill, Loss, LossTerms
+from salign.losses import LOSSES as NAMED, Cdep, Distill, Loss, LossTerms, Okd
 from salign.models import Classifier, wrap
 from salign.types import Batch, Output
 
 B, K, SIZE = 6, 3, 64
-KNOWN = {"cam", "grad_cam", "input_gradient", "second_view", "linear_head", "teacher"}
+KNOWN = {"draw", "cam", "grad_cam", "input_gradient", "second_view", "linear_head", "teacher"}
 
 ONE = torch.arange(B) % K
 SEVERAL = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]]).float()
@@ -42,7 +42,20 @@ class DistillOfColours(Distill):
         self.teacher = lambda images: 20 * images.mean((2, 3))
 
 
-LOSSES: dict[str, type[Loss]] = {**NAMED, "cdep of network": CdepOfNetwork, "distill": DistillOfColours}
+class OkdOfColours(Okd):
+    """`okd` with the same teacher."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        self.teacher = lambda images: 20 * images.mean((2, 3))
+
+
+LOSSES: dict[str, type[Loss]] = {
+    **NAMED,
+    "cdep of network": CdepOfNetwork,
+    "distill": DistillOfColours,
+    "okd": OkdOfColours,
+}
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
 both_labels = pytest.mark.parametrize("labels", [ONE, SEVERAL], ids=["one", "several"])
@@ -291,6 +304,7 @@ ANSWERS = {
     "gain": "the score is a sigmoid, not a softmax",
     "gain_ext": "as gain",
     "gradia": "the weights go by whether the answer is right",
+    "okd": "as distill",
     "rrr": "log-probabilities of a sigmoid, not of a softmax",
     "swap": "cross-entropy of a sigmoid, not of a softmax",
     "viser": "the map is that of what is predicted",

@@ -22,15 +22,16 @@ VIT = {"img_size": SIZE, "depth": 2}
 THROUGH = "cdep, decomposes: network"
 
 
-def taught() -> Loss:
-    loss = LOSSES["distill"]()
+def taught(name: str) -> Loss:
+    loss = LOSSES[name]()
     loss.teacher = lambda images: images.mean((2, 3))
     return loss
 
 
 ALL: dict[str, Callable[[], Loss]] = {
     **LOSSES,
-    "distill": taught,
+    "distill": lambda: taught("distill"),
+    "okd": lambda: taught("okd"),
     THROUGH: lambda: LOSSES["cdep"](decomposes="network"),
 }
 

@@ -178,7 +178,7 @@ def test_what_an_arm_copies_it_copies_whole() -> None:
 def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
     controls = [name for name in CONTROLS if name != "own"] + [f"{name}@0.25" for name in BY_SHARE]
     arms = [
-        *(name for name in PLAIN if name != "distill"),
+        *(name for name in PLAIN if name not in ("distill", "okd")),
         "blur@2",
         "alpha@0.9",
         "maps:decoy",

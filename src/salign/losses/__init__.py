@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         l1_distance as l1_distance,
         pixel_cross_entropy as pixel_cross_entropy,
     )
+    from salign.losses.okd import Okd as Okd, change_images as change_images
     from salign.losses.reaction_time import ReactionTime as ReactionTime, timed_cross_entropy as timed_cross_entropy
     from salign.losses.res import ResG as ResG, ResL as ResL, res_distance as res_distance
     from salign.losses.rrr import RightReasons as RightReasons, gradient_outside as gradient_outside
@@ -76,6 +77,7 @@ LOSSES: LazyTable[type[Loss]] = LazyTable(
         "hbcam": "salign.losses.entropy:Hbcam",
         "hint": "salign.losses.hint:Hint",
         "l1_guidance": "salign.losses.model_guidance:L1Guidance",
+        "okd": "salign.losses.okd:Okd",
         "ppce": "salign.losses.model_guidance:PPCE",
         "reaction_time": "salign.losses.reaction_time:ReactionTime",
         "res_g": "salign.losses.res:ResG",

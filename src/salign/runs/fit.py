@@ -153,7 +153,7 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
     train, val = task.cache(data.train, data.val, steps, cache, say, device=device, workers=workers)
     module = Training(task, steps, **training_options(options, recipe.seed))
     loaders = SaliencyDataModule(
-        train=for_steps(train, steps),
+        train=for_steps(train, steps, task.needs),
         val=val,
         batch_size=options.batch_size,
         workers=workers if train is data.train else 0,  # features need no other process

@@ -46,9 +46,9 @@ class Step(nn.Module, ABC):
         """
 
 
-def for_steps(dataset: SaliencyDataset, steps: Sequence[Step]) -> SaliencyDataset:
-    """The same samples with what the steps need besides."""
+def for_steps(dataset: SaliencyDataset, steps: Sequence[Step], needs: frozenset[str] = frozenset()) -> SaliencyDataset:
+    """The same samples with what the steps need besides, and what else needs it, such as a loss."""
     served = copy.copy(dataset)
-    served.draws = any("draw" in step.needs for step in steps)
+    served.draws = "draw" in needs.union(*(step.needs for step in steps))
     served.partners = max((step.partners for step in steps), default=0.0)
     return served

@@ -37,6 +37,8 @@ class Task(nn.Module, ABC):
     """A module that can `save` itself into a folder."""
     image_size: tuple[int, int]
     """(H, W) that the network takes."""
+    needs: frozenset[str] = frozenset()
+    """What the batch must have besides its usual fields, as for a step."""
     memory_format: torch.memory_format = torch.contiguous_format
     """Layout that images are given to the network in."""
 

@@ -53,6 +53,7 @@ class Classification(Task):
         self.frozen = () if trainable == "all" else freeze(classifier.backbone.net, trainable)
         stay_frozen(self.frozen)
         self.network, self.loss, self.image_size = classifier, loss, classifier.image_size
+        self.needs = loss.needs & {"draw"}
         classes = len(classifier.classes)
         self.probabilities: list[Tensor] = []
         self.collected = MetricCollection(

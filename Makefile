@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # One thread for each process: small networks gain more from processes than from threads. A module stays in one process,
 # which shares its trained runs and servers; those that take longest begin first (tests/conftest.py).
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 \
+# There is one process more than processors, because many tests wait for a browser, a server or a process to end.
+PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test quick quick-tests all-tests check docs clean

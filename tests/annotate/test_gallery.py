@@ -68,6 +68,7 @@ def test_a_look_finds_what_it_asks_for_in_its_order(look, tasks):
     found = select_answers(ROWS, Look(**look), COMMENTS)
     assert "".join(one["task"] for one in found["answers"]) == tasks
     assert found["total"] == len(tasks)
+    assert found["values"] == ["cat", "dog"], "to choose from, whatever was chosen"
 
 
 def test_a_look_is_a_page_of_all_that_was_found():

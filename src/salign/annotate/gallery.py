@@ -18,6 +18,10 @@ Show = Literal["all", "differ", "wrong", "skipped", "blank", "commented", "retur
 Order = Literal["newest", "image", "annotator", "answer", "differ", "apart", "fastest"]
 
 
+MOST = 100
+"""Answers to choose from, at most; in a study of pairs each image is one."""
+
+
 class Look(BaseModel):
     """Which answers the owner looks at, and in which order."""
 
@@ -130,7 +134,8 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
         comments: by task.
 
     Returns:
-        `answers`: at most `look.count` rows from `look.start` on; `total`: how many there are.
+        `answers`: at most `look.count` rows from `look.start` on; `total`: how many there are; `values`: what anybody
+        answered.
     """
     part, selected = look.image.casefold(), []
     for row in rows:
@@ -144,7 +149,8 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
         selected.sort(key=lambda row: row["saved"], reverse=True)
     else:
         selected.sort(key=_ORDERS[look.order], reverse=look.order in ("differ", "apart"))
-    return {"answers": selected[look.start : look.start + look.count], "total": len(selected)}
+    values = sorted({row["answer"] for row in rows if row["answer"] is not None})
+    return {"answers": selected[look.start : look.start + look.count], "total": len(selected), "values": values[:MOST]}
 
 
 def add_comments(row: Row, comments: Sequence[Comment]) -> Row:

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from annotate_page import BOX, Page, join, owner_of, write_images
+from salign.annotate import access
 from salign.annotate.opening import open_collection
+from salign.annotate.summary import summarise
 from salign.maps.render import OPACITY, heat
 
 
@@ -127,6 +129,18 @@ class TestGuards:
         for path in ("/api/study", "/api/tasks", "/api/image/x"):
             invite.call("GET", path, 401)
 
+    def test_whoever_spends_the_requests_of_an_invite_holds_up_nobody_who_joined(self, opened):
+        collection = opened(limits={"rate": 0.01, "burst": 4})
+        page = join(collection, open_mode=False)
+        invite = collection.links.make_invite("any")
+        stranger = Page(page.client, access.token_of(collection.secret, f"{access.INVITE}{invite.id}"))
+        ann = Page(page.client, stranger.call("POST", "/api/join", json={"name": "Ann"})["token"])
+        for _ in range(3):
+            stranger.call("POST", "/api/join", 400, json={"name": "Ann"})
+        stranger.call("POST", "/api/join", 429, json={"name": "Eve"})
+        Page(page.client).call("GET", "/api/session", 429)
+        ann.call("GET", "/api/study")
+
 
 class TestLinks:
     def test_by_an_invite_people_join_under_a_name_and_get_a_token_of_their_own(self, closed):
@@ -177,9 +191,11 @@ class TestLinks:
         ann.save(ann.tasks()[0]["id"])
 
     def test_no_more_images_come_than_the_invite_is_for(self, closed):
-        _, owner = closed
+        collection, owner = closed
         ann, seen = joined_by(owner, "Ann"), 0
         assert ann.call("POST", "/api/next", json={"have": []})["progress"] == {"done": 0, "total": 3}
+        (row,) = summarise(collection).summary["annotators"]
+        assert (row["open"], row["left"]) == (2, 1)
         while tasks := ann.tasks():
             ann.save(tasks[0]["id"])
             seen += 1

@@ -59,8 +59,8 @@ class Guard:
             study: its identity, which every call of the API but the first says.
             local_only: answer to names of this machine only.
             names: hosts it answers to besides.
-            known: whose token an Authorization header carries; None for a forged one: those callers share the rate of
-                their address, and send little.
+            known: whose token an Authorization header carries; None for a forged one and for that of an invite, which
+                many have: those callers share the rate of their address, and send little.
         """
         self._app, self._limits, self._local_only, self._known = app, limits, local_only, known
         self._study = study
@@ -89,8 +89,7 @@ class Guard:
         try:
             who = self._known(headers.get("authorization", ""))
             self._check(scope, headers, who)
-            known = who is not None and access.invite_of(who) is None
-            most = self._limits.body if known else min(self._limits.body, _LITTLE)
+            most = min(self._limits.body, _LITTLE) if who is None else self._limits.body
             body = await self._body(headers, receive, most)
             await self._app(scope, _replayed(body, receive), guarded_send)
         except Refusal as refusal:

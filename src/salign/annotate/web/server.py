@@ -57,9 +57,14 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
         local_only=open_mode,
         names=[*names, *collection.study.hosts],
         study=collection.store.study,
-        known=lambda header: bearer_of(collection.secret, header),
+        known=lambda header: _known(collection.secret, header),
     )
     return app
+
+
+def _known(secret: bytes, header: str) -> int | str | None:
+    who = bearer_of(secret, header)
+    return who if access.invite_of(who) is None else None
 
 
 class _Files(StaticFiles):

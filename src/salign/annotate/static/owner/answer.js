@@ -10,9 +10,13 @@ let rows = []; // those of the gallery
 let index = 0;
 let after = () => {};
 
-/** @param {(row: object) => void} changed is told of an answer that was commented on */
-export function startAnswer(changed) {
+/**
+ * @param {(row: object) => void} changed is told of an answer that was commented on
+ * @param {(index: number) => void} closed is told which row was looked at last
+ */
+export function startAnswer(changed, closed) {
   after = changed;
+  $("answer").onclose = () => closed(index);
   $("answer-before").onclick = () => go(index - 1);
   $("answer-after").onclick = () => go(index + 1);
   $("answer-marks").onchange = () => repaint();

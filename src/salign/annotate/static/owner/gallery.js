@@ -14,7 +14,7 @@ let rows = [];
 let asked = 0; // the newest question: replies to older ones are too late
 
 export function startGallery() {
-  startAnswer(changed);
+  startAnswer(changed, (index) => $("cards").children[index]?.querySelector("button").focus());
   $("look").onsubmit = (event) => event.preventDefault();
   $("look").onchange = () => load();
   let timer = 0;
@@ -25,11 +25,9 @@ export function startGallery() {
   $("cards-more").onclick = () => load(rows.length);
 }
 
-/** @param {object} summary says which annotators and answers there are */
+/** @param {object} summary says which annotators there are */
 export function openGallery(summary) {
-  const answers = [...new Set(summary.images.flatMap((row) => Object.keys(row.answers)))].sort();
   options("look-annotator", "everybody", summary.annotators.map((row) => [String(row.id), row.shown]));
-  options("look-answer", "any", summary.mode === "pair" ? [] : answers.map((answer) => [answer, answer]));
   $("look-answer").parentElement.hidden = summary.mode === "pair";
   load();
 }
@@ -45,8 +43,9 @@ async function load(start = 0) {
   for (const name of FIELDS) if ($(`look-${name}`).value) look.set(name, $(`look-${name}`).value);
   const turn = (asked += 1);
   try {
-    const { answers, total } = await ask(`answers?${look}`);
+    const { answers, total, values } = await ask(`answers?${look}`);
     if (turn !== asked) return;
+    options("look-answer", "any", values.map((value) => [value, value]));
     rows = start ? [...rows, ...answers] : answers;
     const cards = answers.map((row, i) => card(row, start + i));
     if (start) $("cards").append(...cards);

@@ -13,15 +13,28 @@ from torch import nn
 
 from salign.checks import choice, images, number, tensors, values
 from salign.errors import SalignError
-from salign.evaluate import accuracy, apcer, auroc, brier, ece, one_vs_rest
-from salign.evaluate.agreement import pearson, pointing
+from salign.evaluate import (
+    accuracy,
+    apcer,
+    auroc,
+    brier,
+    compare,
+    delong,
+    ece,
+    holm,
+    one_vs_rest,
+    percentile_interval,
+    seeds_needed,
+)
+from salign.evaluate.agreement import marked, pearson, pointing
 from salign.evaluate.reliance import compose, region
-from salign.explain import cam, rise
+from salign.explain import cam, grad_cam_of, rise
 from salign.losses import (
     LOSSES,
     cell_cross_entropy,
     cross_entropy,
     cyborg,
+    decompose,
     energy_outside,
     erase,
     evidence_outside,
@@ -35,6 +48,7 @@ from salign.losses import (
 from salign.losses.map_losses import MAP_LOSSES
 from salign.maps import min_max, resize, sum_to_one
 from salign.maps.aggregate import aggregate, staple
+from salign.maps.blend import blend, blurred
 from salign.maps.files import write_map
 from salign.maps.outline import outlines
 from salign.maps.render import heat, to_picture
@@ -75,6 +89,13 @@ def wrapped() -> nn.Module:
 def seen(**arguments: Any) -> Any:
     return wrapped()(**arguments)
 
+
+def to_logits(images: torch.Tensor) -> torch.Tensor:
+    return images.mean((2, 3))
+
+
+GENERATOR, MAPS16, TABLE = np.random.default_rng(0), torch.rand(B, 16, 16, generator=DRAW), np.eye(3)
+RISE = {"model": wrapped(), "images": PICTURES, "classes": LABELS, "masks": 2, "generator": DRAW}
 
 REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = [
     (cyborg, WHOLE, {"penalty": "l2"}, "penalty: expected mse or l1, got 'l2'"),
@@ -137,6 +158,117 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
     (OUTPUT.cam, {"classes": LABELS}, {"classes": LABELS.bool()}, "classes: expected .*int64"),
     (OUTPUT.grad_cam, {"classes": LABELS}, {"classes": LABELS[:1]}, "classes: expected .* with B = 3 as of logits"),
     (seen, {"images": PICTURES}, {"images": (PICTURES * 255).byte()}, "images: .*got uint8.*divide .* by 255"),
+    (erase, {"images": PICTURES, "maps": CAM}, {"images": PICTURES.to(torch.complex64)}, "images: .*got complex64"),
+    (OUTPUT.cam, {"classes": LABELS}, {"classes": LOGITS.to(torch.complex64)}, "classes: expected .*int64"),
+    *[
+        (saliency_distance, LOSS, {"saliency": wrong}, f"saliency: expected .*{words}")
+        for wrong, words in ((MAPS.to(torch.complex64), "got complex64"), (MAPS.tolist(), "got list"))
+    ],
+    *[
+        (
+            cross_entropy,
+            {"logits": LOGITS, "labels": LABELS, "targets": torch.full((B, K), 0.5)},
+            {"targets": wrong},
+            said,
+        )
+        for wrong, said in (
+            (torch.full((B, K), 2.0), "targets: expected values from 0 to 1, got 2 to 2"),
+            (torch.full((B, K), math.nan), "targets: .*got NaN"),
+        )
+    ],
+    (
+        timed_cross_entropy,
+        {"logits": LOGITS, "labels": LABELS, "seconds": torch.tensor([1.0, math.nan, 0.0])},
+        {"seconds": torch.tensor([1.0, -2.0, 0.0])},
+        "seconds: expected values of 0 or more, got -2 to 1",
+    ),
+    (
+        decompose,
+        {"network": to_logits, "images": PICTURES, "region": MAPS16},
+        {"network": 3},
+        "network: expected a func",
+    ),
+    *[
+        (blend, {"images": PICTURES, "backgrounds": PICTURES, "maps": MAPS16[:, None]}, {name: wrong}, said)
+        for name, wrong, said in (
+            ("images", PICTURES.numpy(), r"images: expected a tensor .*got ndarray"),
+            ("backgrounds", (PICTURES * 255).byte(), "backgrounds: expected floating point .*uint8"),
+            ("maps", MAPS16[:2, None], r"maps: expected one for each of the images .*got \(2, 1, 16, 16\)"),
+        )
+    ],
+    (
+        blurred,
+        {"images": PICTURES, "sigma": 1.0},
+        {"images": (PICTURES * 255).byte()},
+        "images: expected floating point",
+    ),
+    (marked, {"human": MAPS[:, 0]}, {"human": -MAPS[:, 0]}, "human: expected values of 0 or more"),
+    *[
+        (
+            cam,
+            {"model": wrapped(), "images": PICTURES, "classes": LABELS},
+            {"model": wrong},
+            "model: expected a function",
+        )
+        for wrong in (None, 3, "net")
+    ],
+    (grad_cam_of, {"output": OUTPUT, "classes": LABELS}, {"output": LOGITS}, "output: expected an Output.*got float32"),
+    (rise, RISE, {"generator": 3}, "generator: expected a torch.Generator, got 3"),
+    *[
+        (wrap, {"net": Net(), "features": "body", "head": "head", "image_size": 16}, {name: wrong}, said)
+        for name, wrong, said in (
+            ("net", None, "net: expected a module, got None"),
+            ("features", 3, "features: expected the name of a layer, got 3"),
+            ("head", 3, "head: expected the name of a layer, got 3"),
+            ("image_size", "16", "image_size: expected a whole number .*got '16'"),
+            ("image_size", (16, 16, 3), r"image_size: expected \(H, W\), or one number"),
+            ("image_size", -16, "image_size: expected a whole number from 1 to"),
+            ("image_size", 2, r"the network cannot take images \(2, 3, 2, 2\)"),
+            ("mean", None, "mean: expected three numbers"),
+            ("mean", (0.0, 0.0, math.nan), "mean: expected a number .*got nan"),
+        )
+    ],
+    *[
+        (Classifier, {"backbone": "test_resnet", "classes": ["a", "b"], "image_size": 32}, {name: wrong}, said)
+        for name, wrong, said in (
+            ("backbone", 3, "backbone: expected a timm name, got 3"),
+            ("classes", None, "classes: expected names of classes, got None"),
+            ("classes", [0, 1], "classes: expected names, which are text, got 0"),
+            ("image_size", 32.0, "image_size: expected a whole number"),
+            ("image_size", [32], r"image_size: expected \(H, W\)"),
+            ("weights", 3, "weights: expected imagenet, the path of a file, or None, got 3"),
+            ("args", "a", "args: expected a dict of keywords, got 'a'"),
+            ("seed", -1, "seed: expected a whole number from 0 to"),
+        )
+    ],
+    (
+        auroc,
+        {"scores": SCORES, "positive": TRUTH},
+        {"scores": "high"},
+        "score: expected an array of numbers, got 'high'",
+    ),
+    (auroc, {"scores": SCORES, "positive": TRUTH}, {"scores": 0.5}, r"score: expected an array \(N, ...\), got 0.5"),
+    (one_vs_rest, {"figure": auroc, "scores": TABLE, "labels": TRUTH}, {"figure": 3}, "figure: expected a function"),
+    (delong, {"labels": TRUTH, "first": SCORES}, {"first": None}, r"score: expected an array"),
+    (holm, {"p_values": [0.1, 0.2]}, {"p_values": ["low"]}, "p_values: expected an array of numbers"),
+    (
+        seeds_needed,
+        {"sd_of_differences": 0.1, "half_width": 0.1},
+        {"half_width": "x"},
+        "half_width: expected a number above 0",
+    ),
+    (percentile_interval, {"values": SCORES}, {"values": []}, r"values: expected \(R,\) resampled values"),
+    *[
+        (compare, {"first": SCORES, "second": SCORES, "generator": GENERATOR, "resamples": 5}, {name: wrong}, said)
+        for name, wrong, said in (
+            ("first", "high", "first: expected an array of numbers"),
+            ("generator", 3, "generator: expected a numpy.random.Generator, got 3"),
+            ("resamples", 2.5, "resamples: expected a whole number of 1 or more, got 2.5"),
+            ("confidence", "sure", "confidence: expected a number above 0 and below 1, got 'sure'"),
+        )
+    ],
+    (resize, {"maps": CAM, "size": (6, 6)}, {"size": None}, r"size: expected \(height, width\).*got None"),
+    (outlines, {"values": np.ones((4, 4))}, {"values": "map"}, "values: expected an array of numbers, got 'map'"),
     (seen, {"images": PICTURES}, {"images": PICTURES * 255}, "images: expected values from 0 to 1.*divided by 255"),
     (seen, {"images": PICTURES}, {"images": PICTURES[:, :1]}, r"images: expected .*got float32 \(3, 1, 16, 16\)"),
     (seen, {"images": PICTURES}, {"images": PICTURES * math.nan}, "images: .*got NaN"),
@@ -144,7 +276,7 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
     (cam, {"model": wrapped(), "images": PICTURES, "classes": LABELS}, {"classes": LABELS + 1}, "classes: .*1 to 2"),
     (
         rise,
-        {"model": wrapped(), "images": PICTURES, "classes": LABELS, "masks": 2, "generator": DRAW},
+        RISE,
         {"fill": 255},
         "fill: expected a number from 0 to 1, got 255",
     ),

@@ -77,6 +77,11 @@ def test_a_table_knows_its_names_and_loads_a_class_when_it_is_looked_up(made_up:
     assert [table["heavy"], table.get("nothing"), *table.values()] == [made_up.Heavy, None, made_up.Heavy, int]
 
 
+PUBLIC = {
+    "Batch", "Classifier", "Cyborg", "LOSSES", "Manifest", "Output", "Recipe", "Run", "SalignError", "SaliencyMap",
+    "cyborg", "fit", "load",
+}  # fmt: skip
+"""What `salign.<TAB>` shows beside modules; a new name is a promise to keep it."""
 SUBPACKAGES = {"annotate", "data", "evaluate", "experiment", "explain", "losses", "maps", "models", "train"}
 
 
@@ -92,7 +97,13 @@ def test_subpackages_and_public_names_are_found_without_an_import_of_their_own()
     names, light, found = json.loads(subprocess.check_output([sys.executable, "-c", program]))
     assert light
     assert found == [{"a": 1, "b": 2}, "CrossEntropy", True, False]
-    assert set(names) >= SUBPACKAGES | set(salign.__all__) | {"__version__"}
+    modules = {
+        path.stem for path in Path(salign.__path__[0]).iterdir() if path.stem[0] != "_" and path.suffix in (".py", "")
+    }
+    special = {"__version__", "__all__", "__doc__", "__file__", "__name__", "__path__"}
+    assert {name for name in names if not name.startswith("__")} == PUBLIC | modules
+    assert modules >= SUBPACKAGES
+    assert set(names) >= special
     assert [name for name in names if not name.startswith("__") and not hasattr(salign, name)] == []
 
 

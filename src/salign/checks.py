@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 import re
 import sys
 import weakref
+from numbers import Integral, Number, Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, get_args
 
 from salign.errors import SalignError, one_of
+from salign.limits import LONGEST_SIDE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _HAVE_READ: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -45,10 +48,62 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
         interval: as it is written: "[0, 1]", "(0, inf)"; a square bracket belongs to it, a round one does not.
         whole: whether it must be a whole number.
     """
-    kind = numbers.Integral if whole else numbers.Real
+    kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not _interval(interval).holds(float(value)):
         expected = f"a {'whole ' * whole}number {_interval(interval).words}"
         raise SalignError(f"{name}: expected {expected}, got {_shown(value)}.")
+
+
+def numbers(name: str, value: object) -> NDArray[np.float64]:
+    """Take an array of numbers as float64: a row for each image, run or value.
+
+    Args:
+        name: what they are.
+        value: what came: an array, a list, or a tensor in main memory.
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SalignError(f"{name}: expected an array of numbers, got {_shown(value)}.") from error
+    if not array.ndim:
+        raise SalignError(f"{name}: expected an array (N, ...), got {_shown(value)}.")
+    return array
+
+
+def instance(name: str, value: object, expected: type | tuple[type, ...], words: str) -> None:
+    """Refuse what is of another kind.
+
+    Args:
+        name: name of the argument.
+        value: what came.
+        expected: its class, or one of several.
+        words: what the message calls it, such as "a function".
+    """
+    if not isinstance(value, expected):
+        raise SalignError(f"{name}: expected {words}, got {_shown(value)}.")
+
+
+def function(name: str, value: object) -> None:
+    """Refuse what cannot be called."""
+    if not callable(value):
+        raise SalignError(f"{name}: expected a function or a module, got {_shown(value)}.")
+
+
+def sides(name: str, value: object) -> tuple[int, int]:
+    """Take the size of images: (H, W), or one number for a square.
+
+    Args:
+        name: name of the argument.
+        value: what came.
+    """
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise SalignError(f"{name}: expected (H, W), or one number for a square, got {_shown(value)}.")
+    for side in pair:
+        number(name, side, f"[1, {LONGEST_SIDE}]", whole=True)
+    return int(pair[0]), int(pair[1])
 
 
 def device(name: str, value: object) -> None:
@@ -201,13 +256,13 @@ def _remedy(value: object, kind: str) -> str:
         return "; torch.as_tensor makes a tensor of an array" if hasattr(value, "__array__") else ""
     if kind == "float":
         return "" if value.is_complex() else "; whole numbers are on another scale: divide 8-bit ones by 255"
-    return {"int64": "; .long() makes class numbers of whole numbers", "bool": "; say `!= 0`, or .bool()"}[kind]
+    return {"int64": "; .long() makes class numbers of whole numbers", "bool": "; say `!= 0`, or .bool()"}.get(kind, "")
 
 
 def _shown(value: object) -> str:
     if _is_tensor(value):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-    if isinstance(value, numbers.Number | str | None):
+    if isinstance(value, Number | str | None):
         return repr(value)
     shape: Any = getattr(value, "shape", "")
     return f"{type(value).__name__} {shape}".strip()

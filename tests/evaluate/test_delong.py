@@ -108,7 +108,7 @@ def test_too_few_images_of_a_class_have_no_answer() -> None:
 @pytest.mark.parametrize(
     ("labels", "first", "second", "message"),
     [
-        ([0, 1, 2], [1, 2, 3], None, "labels 0 and 1"),
+        ([0, 1, 2], [1, 2, 3], None, "labels: expected True and False, or ones and zeros"),
         ([0, 1], [1, 2, 3], None, r"got \(2,\)"),
         ([0, 1], [1, 2], [1], r"\[\(2,\), \(1,\)\]"),
         ([0, 1], [1, math.nan], None, "not finite"),

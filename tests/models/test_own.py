@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -232,7 +235,7 @@ def test_a_head_of_zeros_proves_nothing_by_itself() -> None:
         (models.resnet18, {"features": "layer4", "head": None}, r"expected head.*or tail.*got neither"),
         (models.resnet18, {"features": "layer4.1.relu"}, r"layer4.1.relu ran 2 times.*runs once"),
         (models.resnet18, {"features": "fc"}, r"expected maps \(B, C, h, w\) from fc, got \(2, 1000\)"),
-        (Maps, {"features": "body", "head": "body"}, r"expected logits \(B, K\) from the network, got \(2, 4, 62"),
+        (Maps, {"features": "body", "head": "body"}, r"expected logits \(B, K\) from the network.*got \(2, 4, 62"),
     ],
 )  # fmt: skip
 def test_what_is_no_evidence_is_refused_with_the_remedy(
@@ -250,3 +253,55 @@ def test_a_class_token_is_refused_with_the_remedy() -> None:
         wrap(net, features="encoder", head="heads", image_size=32)
     with pytest.raises(SalignError, match=r"is not heads.*Give tail="):
         wrap(net, features="conv_proj", head="heads", image_size=32)
+
+
+class Answer(OrderedDict[str, Tensor]):
+    """As `transformers` gives answers: a mapping whose entries are attributes, too."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        return self[name]
+
+
+@dataclass
+class Plain:
+    """An answer that is no mapping."""
+
+    logits: Tensor
+
+
+@pytest.mark.parametrize("form", [lambda logits: Answer(loss=logits.sum(), logits=logits), Plain, dict], ids=str)
+def test_an_output_that_calls_its_logits_so_is_taken_as_they_are(form: Callable[[Tensor], Any]) -> None:
+    class Speaking(Odd):
+        def forward(self, x: Tensor) -> Any:
+            logits = super().forward(x)
+            return {"logits": logits} if form is dict else form(logits)
+
+    speaking, plain = (wrap(net, features="last", head="fc", image_size=32) for net in (Speaking(), Odd()))
+    assert speaking.cam_kind == "linear"
+    shown = images(32)
+    torch.testing.assert_close(speaking(shown).logits, plain(shown).logits)
+    classes = torch.tensor([0, 2])
+    torch.testing.assert_close(speaking(shown).cam(classes), plain(shown).cam(classes))
+
+
+def test_a_head_that_flattens_what_was_pooled_is_linear() -> None:
+    class Flat(Odd):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.last(self.body(x)).relu().mean((2, 3), keepdim=True))
+
+    net = Flat(nn.Sequential(nn.Flatten(), nn.Linear(8, K)))
+    found = wrap(net, features="last", tail=lambda maps: net.fc(maps.relu().mean((2, 3), keepdim=True)), image_size=32)
+    assert found.cam_kind == "head_gradient"
+    pooled = wrap(
+        nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.AdaptiveAvgPool2d(1), net.fc), features="0", head="2", image_size=32
+    )
+    assert (pooled.cam_kind, pooled.classifier, pooled.pooling) == ("linear", "2.1", "the spatial mean")
+
+
+def test_an_answer_without_logits_is_described() -> None:
+    class Mute(Odd):
+        def forward(self, x: Tensor) -> Any:
+            return {"scores": super().forward(x)}
+
+    with pytest.raises(SalignError, match=r"expected logits \(B, K\) from the network, or an output .*got dict"):
+        wrap(Mute(), features="last", head="fc", image_size=32)

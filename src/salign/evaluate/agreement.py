@@ -25,7 +25,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from salign.checks import choice, number, tensors
+from salign.checks import choice, number, tensors, values
 from salign.errors import SalignError
 from salign.maps import min_max, resize, sum_to_one, varies
 
@@ -257,6 +257,7 @@ def metric_of(metric: str | Metric) -> Metric:
 def marked(human: Tensor) -> Tensor:
     """`(N, H, W)` >= 0 -> bool: the pixels at or above half the map's maximum; none in a blank map."""
     tensors(human=(human, "real (N, H, W)"))
+    values("human", human, "[0, inf)")
     return (human >= human.amax((1, 2), keepdim=True) / 2) & (human > 0)
 
 

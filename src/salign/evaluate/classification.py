@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from salign.checks import number
+from salign.checks import function, number
 from salign.errors import SalignError
 from salign.evaluate.ranking import (
     Array,
@@ -141,6 +141,7 @@ def one_vs_rest(
         labels: `(N,)` class numbers in [0, K).
         weights: `(R, N)` counts, or None.
     """
+    function("figure", figure)
     table = finite(scores, "score")
     if table.ndim != 2:
         raise SalignError(f"expected (N, K) scores and (N,) labels; got {table.shape} and {np.shape(labels)}")

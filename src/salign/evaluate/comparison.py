@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from salign.checks import function, number, numbers
 from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
@@ -85,7 +86,7 @@ def compare(
         SalignError: the arms are not two equally long rows of finite figures, or `confidence` is not in (0, 1).
     """
     tail = upper_tail(confidence)
-    ours, theirs = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    ours, theirs = numbers("first", first), numbers("second", second)
     if ours.ndim != 1 or ours.shape != theirs.shape or not len(ours):
         raise SalignError(f"expected two arms (S,), one figure per seed, S >= 1; got {ours.shape} and {theirs.shape}")
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
@@ -172,6 +173,7 @@ def compare_images(
     Raises:
         SalignError: the shapes do not fit, or what the statistic refuses.
     """
+    function("statistic", statistic)
     ours, theirs, truth = np.asarray(first), np.asarray(second), np.asarray(labels)
     if ours.ndim < 2 or ours.shape != theirs.shape or not len(ours) or truth.shape != ours.shape[1:2]:
         raise SalignError(
@@ -195,7 +197,7 @@ def holm(p_values: ArrayLike) -> Array:
     Raises:
         SalignError: a value is outside [0, 1].
     """
-    values = np.asarray(p_values, dtype=np.float64)
+    values = numbers("p_values", p_values)
     if values.ndim != 1 or ((values < 0) | (values > 1)).any():
         raise SalignError(f"expected (M,) p values in [0, 1]; got {values.tolist()}")
     order = np.argsort(values)[: int((~np.isnan(values)).sum())]
@@ -214,14 +216,11 @@ def seeds_needed(sd_of_differences: float, half_width: float, confidence: float 
         SalignError: the sd is negative or not finite, or the half width not above 0.
     """
     tail = upper_tail(confidence)
-    if not (0 <= sd_of_differences < math.inf and half_width > 0):
-        raise SalignError(
-            f"expected a finite sd >= 0 (of two pairs or more) and a half width > 0; got {sd_of_differences} and"
-            f" {half_width}"
-        )
+    number("sd_of_differences", sd_of_differences, "[0, inf)")
+    number("half_width", half_width, "(0, inf)")
     relative = sd_of_differences / half_width
     n = max(2, math.floor((stats.norm.ppf(tail) * relative) ** 2))  # t is wider than normal: never too many
-    while stats.t.ppf(tail, n - 1) * relative > math.sqrt(n):
+    while stats.t.ppf(tail, float(n - 1)) * relative > math.sqrt(n):
         n += 1
     return n
 

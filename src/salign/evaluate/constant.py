@@ -75,7 +75,7 @@ def constant_answer(
         SalignError: probabilities that are not `(N, K)` or not finite, or labels of another length.
     """
     table = finite(probabilities, "probability")
-    if table.ndim != 2 or (labels is not None and len(np.asarray(labels)) != len(table)):
+    if table.ndim != 2 or (labels is not None and len(np.atleast_1d(labels)) != len(table)):
         raise SalignError(
             f"expected (N, K) probabilities and N labels; got {table.shape} and "
             f"{'none' if labels is None else np.shape(labels)}"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from salign.errors import SalignError
-from salign.evaluate.ranking import Array, finite
+from salign.evaluate.ranking import Array, finite, yes_or_no
 from salign.evaluate.statistics import upper_tail
 
 
@@ -54,13 +54,13 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike | None = None,
         SalignError: labels other than 0 and 1, a score that is not finite, or lengths that differ.
     """
     reach = float(stats.norm.ppf(upper_tail(confidence)))
-    truth, arms = np.asarray(labels), [finite(scores, "score") for scores in (first, second) if scores is not None]
+    truth, arms = np.asarray(labels), [finite(first, "score")]
+    if second is not None:
+        arms.append(finite(second, "score"))
     if truth.ndim != 1 or any(scores.shape != truth.shape for scores in arms):
         shapes = [scores.shape for scores in arms]
         raise SalignError(f"expected (N,) labels and (N,) scores per arm; got {truth.shape} and {shapes}")
-    if not np.isin(truth, (0, 1)).all():
-        raise SalignError(f"expected labels 0 and 1; got {np.unique(truth)[:5].tolist()}. Give `labels == positive`")
-    positive = truth.astype(bool)
+    positive = yes_or_no(truth, "labels")
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
         return DeLong(*[math.nan] * 6)

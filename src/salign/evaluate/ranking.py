@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from salign.checks import numbers
 from salign.errors import SalignError
 
 Array = NDArray[Any]
@@ -24,9 +25,9 @@ def finite(values: ArrayLike, what: str) -> Array:
     """`values` as a float64 array.
 
     Raises:
-        SalignError: a value is NaN or infinite; names the first such row (counted from 0).
+        SalignError: a value is no number, NaN or infinite; names the first such row (counted from 0).
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers(what, values)
     wrong = ~np.isfinite(array)
     if wrong.any():
         first = np.argwhere(wrong)[0]
@@ -96,7 +97,7 @@ def counts(weights: ArrayLike | None, images: int) -> Array:
     """
     if weights is None:
         return np.ones((1, images))
-    array = np.asarray(weights, dtype=np.float64)
+    array = numbers("weights", weights)
     if array.ndim != 2 or array.shape[1] != images:
         raise SalignError(f"weights must be (resamples, {images}), one count per image; got shape {array.shape}")
     if not array.min(initial=0) >= 0:

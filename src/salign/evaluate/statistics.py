@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
+from salign.checks import instance, number, numbers
 from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 
@@ -32,9 +33,12 @@ def bootstrap_counts(strata: ArrayLike, resamples: int, generator: np.random.Gen
     Raises:
         SalignError: no images, or fewer than one resample.
     """
-    _, codes = np.unique(np.asarray(strata), return_inverse=True)
-    if not len(codes) or resamples < 1:
-        raise SalignError(f"a bootstrap needs images and resamples; got {len(codes)} and {resamples}")
+    number("resamples", resamples, "[1, inf)", whole=True)
+    instance("generator", generator, np.random.Generator, "a numpy.random.Generator")
+    groups = np.asarray(strata)
+    if groups.ndim != 1 or not len(groups) or (groups.dtype == object and None in groups.tolist()):
+        raise SalignError(f"strata: expected (N,) values, one per image, got {groups.dtype} {groups.shape}.")
+    _, codes = np.unique(groups, return_inverse=True)
     members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
     block = max(1, _CELLS // len(codes))
     for start in range(0, resamples, block):
@@ -54,7 +58,10 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[fl
         SalignError: `confidence` is not between 0 and 1.
     """
     upper = upper_tail(confidence)
-    low, high = np.quantile(np.asarray(values, dtype=np.float64), [1 - upper, upper])
+    array = numbers("values", values)
+    if array.ndim != 1 or not len(array):
+        raise SalignError(f"values: expected (R,) resampled values, got {array.shape}.")
+    low, high = np.quantile(array, [1 - upper, upper])
     return float(low), float(high)
 
 
@@ -64,6 +71,5 @@ def upper_tail(confidence: float) -> float:
     Raises:
         SalignError: `confidence` is not between 0 and 1.
     """
-    if not 0 < confidence < 1:
-        raise SalignError(f"confidence must lie between 0 and 1, for instance 0.95; got {confidence}")
+    number("confidence", confidence, "(0, 1)")
     return (1 + confidence) / 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from salign.checks import tensors
+from salign.checks import instance, tensors
 from salign.explain.state import Model, evaluating
 from salign.types import Output
 
@@ -36,5 +36,6 @@ def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
 
 def grad_cam_of(output: Output, classes: Tensor) -> Tensor:
     """Grad-CAM of a forward pass already made; see `grad_cam`. Works under `no_grad` and `inference_mode`."""
+    instance("output", output, Output, "an Output, as a Classifier or a wrapped network gives it")
     detached = replace(output, features=output.features.detach(), logits=output.logits.detach())
     return detached.grad_cam(classes).detach()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from salign.checks import number, tensors, values
+from salign.checks import instance, number, tensors, values
 from salign.errors import SalignError
 from salign.explain.state import Model, evaluating
 from salign.progress import track
@@ -56,6 +56,7 @@ def rise(
         number(name, value, "[1, inf)", whole=True)
     number("keep", keep, "(0, 1]")
     number("fill", fill, "[0, 1]")
+    instance("generator", generator, torch.Generator, "a torch.Generator")
     tensors(images=(images, "float (B, 3, H, W)"), classes=(classes, "int64 (B,)"))
     if getattr(model, "multi_label", False):
         raise SalignError(

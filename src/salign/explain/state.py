@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from salign.checks import function
 from salign.types import Output
 
 Model = Callable[[Tensor], Output]
@@ -15,7 +16,12 @@ Model = Callable[[Tensor], Output]
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Put a module in evaluation mode and give every part its own mode back at the end; functions stay untouched."""
+    """Put a module in evaluation mode and give every part its own mode back at the end; functions stay untouched.
+
+    Raises:
+        SalignError: the model is neither.
+    """
+    function("model", model)
     modes = [(module, module.training) for module in model.modules()] if isinstance(model, nn.Module) else []
     try:
         for module, _ in modes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from salign.checks import tensors
+from salign.checks import tensors, values
 from salign.losses.base import Loss, LossTerms, over_processes
 from salign.losses.labels import check_answers
 from salign.types import Batch, Output
@@ -38,6 +38,8 @@ def cross_entropies(
     """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
     check_answers(logits, labels, class_weights)
     tensors(logits=(logits, "float (B, K)"), targets=(targets, "float (B, K) or None"))
+    if targets is not None:
+        values("targets", targets, "[0, 1]", slack=1e-4)  # rounding of what adds up to one
     if labels.dim() == 2:
         logits = logits.float()
         probable = (labels if targets is None else targets).to(logits.dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from salign.checks import tensors, values
+from salign.checks import function, tensors, values
 from salign.errors import SalignError
 from salign.losses.base import at_least_float32
 from salign.maps.tensor_ops import ROUNDING
@@ -41,6 +41,7 @@ def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tenso
     Raises:
         SalignError: an operation without a rule, by its name; or a region that is none.
     """
+    function("network", network)
     tensors(images=(images, "float (B, 3, H, W)"), region=(region, "float (B, H, W)"))
     values("region", region, "[0, 1]")
     logits: Any = network(_Split.of(images, images * region[:, None], region[:, None]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from salign.checks import number, tensors
+from salign.checks import number, tensors, values
 from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropies, cross_entropy
 from salign.losses.cyborg import saliency_distance
@@ -43,6 +43,7 @@ def timed_cross_entropy(
     ce = cross_entropies(logits, labels, class_weights, targets)
     if seconds is None:
         return ce.mean()
+    values("seconds", seconds.nan_to_num(0), "[0, inf)")
     timed = ~right(logits, labels) & seconds.isfinite()
     return (torch.where(timed, factor * seconds, 1.0) * ce).mean()
 

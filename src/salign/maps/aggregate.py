@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from salign.checks import choice, number, tensors, values
+from salign.checks import choice, instance, number, tensors, values
 from salign.errors import SalignError
 from salign.maps import AGGREGATES
 
@@ -107,8 +107,11 @@ def accuracy_weights(right: Sequence[int], answered: Sequence[int], classes: int
     Raises:
         SalignError: more right answers than answers, or fewer than two classes.
     """
-    if len(right) != len(answered) or classes < 2 or any(not 0 <= r <= n for r, n in zip(right, answered, strict=True)):
-        raise SalignError(f"expected 0 <= right <= answered and 2 classes or more; got {right}, {answered}, {classes}")
+    instance("right", right, Sequence, "the number of right answers of each person")
+    instance("answered", answered, Sequence, "the number of answers of each person")
+    number("classes", classes, "[2, inf)", whole=True)
+    if len(right) != len(answered) or any(not 0 <= r <= n for r, n in zip(right, answered, strict=True)):
+        raise SalignError(f"expected 0 <= right <= answered for each person; got {right}, {answered}")
     good, all_ = torch.tensor(right, dtype=torch.float64), torch.tensor(answered, dtype=torch.float64)
     return ((good + 1) / (all_ + classes) - 1 / classes).clamp(min=0)
 

@@ -8,7 +8,7 @@ from typing import Any
 import contourpy
 import numpy as np
 
-from salign.checks import number
+from salign.checks import number, numbers
 from salign.errors import SalignError
 from salign.maps.shapes import Polygon
 
@@ -32,7 +32,7 @@ def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> l
     """
     number("level", level, "(0, 1)")
     number("smallest", smallest, "[0, 1]")
-    array = np.asarray(values, dtype=np.float64)
+    array = numbers("values", values)
     if array.ndim != 2 or not (np.isfinite(array).all() and array.min(initial=0) >= 0):
         raise SalignError(f"values: expected a map (H, W), finite and >= 0, got {array.shape} from {array.min():g}.")
     padded = np.pad(array, 1)  # so that lines close at the edges

@@ -6,6 +6,8 @@ else is a SalignError. A map that is not finite stays so, rather than pass for a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -62,8 +64,8 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     Unlike nearest-neighbour, no marked pixel is lost on the way down, and the mean is kept when sizes divide.
     """
     _check(maps)
-    if len(size) != 2 or min(size) < 1:
-        raise SalignError(f"size: expected (height, width) of 1 or more, got {tuple(size)}.")
+    if not isinstance(size, Sequence) or len(size) != 2 or any(isinstance(side, float) or side < 1 for side in size):
+        raise SalignError(f"size: expected (height, width), whole numbers of 1 or more, got {size!r}.")
     height, width = maps.shape[-2:]
     if (height, width) == tuple(size):
         return maps

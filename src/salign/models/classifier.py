@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from salign.checks import choice, images as check_images
+from salign.checks import choice, images as check_images, instance, number, sides
 from salign.errors import SalignError
+from salign.limits import LARGEST_SEED
 from salign.models.backbone import Backbone
 from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_model, save_config, with_threshold
 from salign.models.heads import Head, draw_small_head
@@ -59,13 +61,19 @@ class Classifier(Model):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        instance("backbone", backbone, str, "a timm name")
+        instance("classes", classes, Sequence, "names of classes")
         if isinstance(classes, str) or len(classes) < 2 or len(set(classes)) != len(classes):
             raise SalignError(f"expected at least two different classes, got {classes!r}.")
+        for name in classes:
+            instance("classes", name, str, "names, which are text")
+        instance("weights", weights, (str, Path, NoneType), "imagenet, the path of a file, or None")
+        instance("args", args, (dict, NoneType), "a dict of keywords")
+        number("seed", seed, f"[0, {LARGEST_SEED}]", whole=True)
         choice("head", head, Head)
         self.classes = tuple(classes)
         self.multi_label = multi_label
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.image_size: tuple[int, int] = (height, width)
+        self.image_size: tuple[int, int] = sides("image_size", image_size)
         self.config: dict[str, Any] = {
             "backbone": backbone,
             "classes": list(self.classes),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from salign.checks import images as check_images, number
+from salign.checks import images as check_images, instance, number, sides
 from salign.errors import SalignError
 from salign.models.proof import CamKind, equal, prove_cam
 from salign.models.running import keep_running_statistics
@@ -83,7 +84,7 @@ class Wrapped(nn.Module):
 
         hook = self.net.get_submodule(self.layer).register_forward_hook(look)
         try:
-            logits = self.net(images)
+            logits = _logits(self.net(images))
         finally:
             hook.remove()
         if len(outputs) != 1:
@@ -98,8 +99,8 @@ class Wrapped(nn.Module):
             )
         if not isinstance(logits, Tensor) or logits.dim() != 2:
             raise SalignError(
-                f"expected logits (B, K) from the network, got {_described(logits)}. Wrap a module that gives "
-                "nothing else (auxiliary heads switched off)."
+                f"expected logits (B, K) from the network, or an output that has them as .logits, got "
+                f"{_described(logits)}. Wrap a module that gives nothing else (auxiliary heads switched off)."
             )
         return logits, outputs[0]
 
@@ -121,7 +122,8 @@ def wrap(
     features and comparing the answers. Nothing is believed: where none gives the network's own answers, it is refused.
 
     Args:
-        net: images `(B, 3, H, W)` -> logits `(B, K)`; used as it is, not copied. Modes and weights stay as they are.
+        net: images `(B, 3, H, W)` -> logits `(B, K)`, or an output that has them as `.logits`, as the networks of
+            Hugging Face's transformers; used as it is, not copied. Modes and weights stay as they are.
         features: name of the last layer that gives maps `(B, C, h, w)`, as in `net.named_modules()`.
         head: name of the layer or block that turns them into logits.
         tail: what turns the maps into logits, where it is none of the above: any function or module.
@@ -132,26 +134,32 @@ def wrap(
     Raises:
         SalignError: no such layer, not maps, or an answer that is not made from these maps in a way that is known.
     """
+    instance("net", net, nn.Module, "a module")
+    instance("features", features, str, "the name of a layer")
+    instance("head", head, (str, NoneType), "the name of a layer")
+    size = sides("image_size", image_size)
     for option, name in (("features", features), ("head", head)):
         layers = [path for path, _ in net.named_modules() if path]
         if name is not None and name not in layers:
             near = ", ".join(difflib.get_close_matches(name, layers, n=3)) or "none"
             raise SalignError(f"{option}: the network has no layer {name!r}. Nearest: {near}.")
-    for option, numbers in (("mean", mean), ("std", std)):
-        if len(numbers) != 3:
-            raise SalignError(f"{option}: expected three numbers, one per channel, got {numbers!r}.")
-    for value in std:
-        number("std", value, "(0, inf)")
+    for option, three, interval in (("mean", mean, "(-inf, inf)"), ("std", std, "(0, inf)")):
+        if not isinstance(three, Sequence) or isinstance(three, str) or len(three) != 3:
+            raise SalignError(f"{option}: expected three numbers, one per channel, got {three!r}.")
+        for value in three:
+            number(option, value, interval)
     if head is None and tail is None:
         raise SalignError("expected head, the name of a layer, or tail, a function from maps to logits; got neither.")
     head = _without_dropout(net, head)
     anchor = next(net.parameters())
     wrapped = Wrapped(net, features, head, *(torch.tensor(part).view(1, 3, 1, 1).to(anchor) for part in (mean, std)))
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
     parts = [net.get_submodule(head)] if head else []
     with torch.no_grad(), _probing(net, parts) as generator:
         images = torch.rand(2, 3, *size, generator=generator).to(anchor)
-        shape = wrapped.run(images)[1].shape
+        try:
+            shape = wrapped.run(images)[1].shape
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise SalignError(f"the network cannot take images (2, 3, {size[0]}, {size[1]}): {error}") from error
         wrapped.grid = (shape[2], shape[3])
         instead = torch.randn(shape, generator=generator).to(anchor)
         expected, maps = wrapped.run(images, instead.clone())
@@ -179,11 +187,22 @@ def wrap(
     )
 
 
+def _logits(output: object) -> object:
+    """What the network answers: its output, or what that calls logits."""
+    if isinstance(output, Mapping):
+        return output.get("logits", output)
+    return getattr(output, "logits", output)
+
+
 def _without_dropout(net: nn.Module, head: str | None) -> str | None:
-    """The one layer of a block that is otherwise dropout, which maps of evidence pass by."""
+    """The one layer of a block that otherwise flattens or drops out, which maps of evidence pass by."""
     block = net.get_submodule(head) if head else None
     if isinstance(block, nn.Sequential):
-        rest = [name for name, layer in block.named_children() if not isinstance(layer, nn.Dropout | nn.Identity)]
+        rest = [
+            name
+            for name, layer in block.named_children()
+            if not isinstance(layer, nn.Dropout | nn.Identity | nn.Flatten)
+        ]
         return f"{head}.{rest[0]}" if len(rest) == 1 else head
     return head
 

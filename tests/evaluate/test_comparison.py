@@ -305,7 +305,7 @@ def test_seeds_needed_is_the_first_that_suffices(half_width: float, confidence: 
 def test_seeds_needed_has_no_answer_without_a_spread_or_a_wish() -> None:
     assert seeds_needed(0, 0.01) == 2
     for sd, half_width in ((math.nan, 1), (-1, 1), (1, 0), (1, math.nan)):
-        with pytest.raises(SalignError, match="sd_of_differences|half_width"):
+        with pytest.raises(SalignError, match=r"sd_of_differences|half_width"):
             seeds_needed(sd, half_width)
 
 

@@ -6,9 +6,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from command import salign
+from salign.data.reading.image import read_image
+from salign.maps.render import overlay
 
 PROBABILITIES = ["prob_1", "prob_7"]
 
@@ -56,15 +59,21 @@ def test_a_run_without_a_threshold_predicts_as_before(trained, folder, tmp_path)
 
 
 def test_maps_are_written_beside_and_named_after_the_images(trained, folder, tmp_path):
-    ended = salign("predict", trained, folder, "--out", tmp_path / "p.csv", "--maps", tmp_path / "maps")
+    laid = tmp_path / "laid"
+    ended = salign(
+        "predict", trained, folder, "--out", tmp_path / "p.csv", "--maps", tmp_path / "maps", "--overlays", laid
+    )
     paths = sorted(path.relative_to(tmp_path / "maps").as_posix() for path in (tmp_path / "maps").rglob("*.png"))
     assert paths == known(trained).index.tolist()
     for path in paths:
         values = np.asarray(Image.open(tmp_path / "maps" / path))
         assert values.shape == (8, 8)
         assert (values.min(), values.max()) == (0, 255)
-    assert f"maps in {tmp_path / 'maps'}" in ended.out
-    assert "outside" in salign("predict", trained, folder, "--maps", folder, code=2).err
+        expected = overlay(read_image(folder / path), torch.from_numpy(values / np.float32(255)))
+        assert np.abs(np.asarray(Image.open(laid / path)).astype(int) - np.asarray(expected)).mean() < 0.5
+    assert f"maps in {tmp_path / 'maps'}, overlays in {laid}" in ended.out
+    for option in ("--maps", "--overlays"):
+        assert "outside" in salign("predict", trained, folder, option, folder, code=2).err
 
 
 def test_faulty_images_stop_or_are_left_out(trained, folder, tmp_path):

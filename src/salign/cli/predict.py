@@ -18,6 +18,9 @@ def predict(
     maps: Annotated[
         Path | None, typer.Option(help="Also write the predicted class's map of every image into this folder, as PNG.")
     ] = None,
+    overlays: Annotated[
+        Path | None, typer.Option(help="Also write every image with that map laid over into this folder, as PNG.")
+    ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -43,7 +46,8 @@ def predict(
     from salign.models.config import describe_model
 
     describe_model(run)
-    check_images(images, maps)
+    for folder in (maps, overlays):
+        check_images(images, folder)
     check_output(out)
 
     from salign.models import load
@@ -55,6 +59,7 @@ def predict(
         images,
         out,
         maps=maps,
+        overlays=overlays,
         batch_size=batch_size,
         workers="auto" if workers is None else workers,
         leave_out=leave_out,
@@ -64,6 +69,5 @@ def predict(
         typer.secho(f"left out: {fault}", fg="yellow", err=True)
     if classifier.threshold:
         typer.echo(f"predicted_at_threshold: {classifier.threshold}")
-    typer.echo(
-        f"wrote {out} ({count} images{f', maps in {maps}' if maps else ''}). Next: open it, or salign explain {run}"
-    )
+    written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
+    typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it, or salign explain {run}")

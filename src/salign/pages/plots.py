@@ -232,6 +232,42 @@ def traces(
         return _svg(figure, name, f"{title}: {labels[1]} over {labels[0]}. {'; '.join(spoken)}.")
 
 
+def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], label: str, *, title: str = "", name: str) -> str:
+    """Draw horizontal bars from zero, those of one name together.
+
+    Args:
+        names: from top to bottom.
+        series: what a bar of each name stands for -> its length for every name; NaN draws none.
+        label: label of the axis.
+        title: above the plot.
+        name: name of the plot; two plots on one page have different names.
+    """
+    with rc_context(_STYLE):
+        figure, axes = _axes(0.6 + (0.12 + 0.16 * len(series)) * len(names))
+        artists: dict[str, Artist] = {}
+        rows, height = np.arange(len(names)), 0.8 / max(1, len(series))
+        for k, (what, values) in enumerate(series.items()):
+            colour = "#808890" if k == 0 else _COLOURS[k - 1]
+            heights = rows + (k - (len(series) - 1) / 2) * height
+            artists[what] = axes.barh(heights, values, height * 0.9, color=colour).patches[0]
+            for y, value in zip(heights, values, strict=True):
+                if np.isfinite(value):
+                    axes.annotate(f"{value:.0f}", (value, y), (3, 0), textcoords="offset points", va="center", size=8)
+        axes.set_yticks(rows, [_short(text) for text in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(False, axis="y")
+        spoken = [
+            f"{text}: " + ", ".join(f"{what} {values[k]:.1f}" for what, values in series.items())
+            for k, text in enumerate(names)
+        ]
+        axes.set_xlabel(textwrap.fill(label, 64))
+        axes.set_title(title)
+        figure.set_figheight(figure.get_figheight() + _LEGEND * len(series))
+        figure.legend(list(artists.values()), list(artists), loc="outside upper left", ncols=1, fontsize=9)
+        return _svg(figure, name, f"{title}: {label}. {'; '.join(spoken)}.")
+
+
 def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str) -> str:
     """Draw a point per run, arms told apart by colour and marker.
 

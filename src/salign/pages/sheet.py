@@ -26,6 +26,10 @@ class Text:
     title: str = ""
     badge: str = ""
     """A word or two in a frame beside the title."""
+    lead: bool = False
+    """The paragraphs are the answer that a reader came for, in large letters."""
+    links: Sequence[tuple[str, str]] = ()
+    """Words, and the page that they lead to, relative to this one; below the paragraphs."""
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Table:
     kind: ClassVar[str] = "table"
     caption: str
     frame: pd.DataFrame
+    folded: str = ""
+    """If given, the table is shown when these words are chosen."""
     shaded: bool = False
     """Numbers have a background by their share of the largest, as in a confusion matrix."""
     names: int | None = None
@@ -72,6 +78,8 @@ class Tiles:
     tiles: Sequence[Tile]
     cells: bool = False
     """The pictures are maps of a few cells, which the page enlarges."""
+    row: bool = False
+    """The tiles share the width of the page."""
 
 
 @dataclass
@@ -83,7 +91,15 @@ class Folded:
     text: str
 
 
-Block = Text | Table | Plots | Tiles | Folded | Gallery
+@dataclass
+class Columns:
+    """Blocks beside each other if there is room."""
+
+    kind: ClassVar[str] = "columns"
+    blocks: Sequence[Block]
+
+
+Block = Text | Table | Plots | Tiles | Folded | Gallery | Columns
 
 
 @dataclass
@@ -92,6 +108,8 @@ class Section:
 
     title: str
     blocks: Sequence[Block]
+    folded: bool = False
+    """What is below the heading is shown when it is chosen, and on paper."""
     flagged: bool = False
     """The section reports a fault: it is marked in the list at the top and in its heading."""
 

@@ -19,13 +19,19 @@ from salign.data.manifest.image_files import check_images, image_files, no_image
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.image import read_image
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of, text_of
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
+<<<<<<< HEAD
 from salign.models import Model
+=======
+from salign.maps.render import overlay
+from salign.models import Classifier
+>>>>>>> 7ac4238 (The report begins with its verdict in one plain sentence, a picture of it, three telling images and the table, and one rule decides what is said of an arm; salign predict --overlays lays maps over images: a reader met twelve sections of equal weight)
 from salign.progress import Bar
 from salign.types import Batch, Output
 
@@ -94,6 +100,7 @@ def predict_folder(
     out: Path,
     *,
     maps: Path | None = None,
+    overlays: Path | None = None,
     batch_size: int = 32,
     workers: int | str = "auto",
     leave_out: bool = False,
@@ -110,6 +117,7 @@ def predict_folder(
         out: `.csv` or `.parquet`; replaced only when all is done.
         maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image;
             outside of `images`. Of several predicted classes, the mean of theirs; of none, zeros.
+        overlays: folder for every image at its own size with that map laid over, one PNG each; outside of `images`.
         batch_size: images at a time.
         workers: processes that read images.
         leave_out: go on without images that cannot be read.
@@ -122,8 +130,10 @@ def predict_folder(
         SalignError: no image there, or one that cannot be read; nothing is written then.
     """
     check_output(out)
-    if maps is not None:
-        check_output(maps, folder=True)
+    folders = [folder for folder in (maps, overlays) if folder is not None]
+    for folder in folders:
+        check_images(images, folder)
+        check_output(folder, folder=True)
     done, left_out, threshold = 0, list[Fault](), classifier.threshold
     with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
         for manifest in folder_manifests(images, maps):
@@ -139,7 +149,7 @@ def predict_folder(
                     dataset,
                     batch_size=batch_size,
                     workers=workers if len(manifest) > 4 * batch_size else 0,
-                    visit=None if maps is None else _map_writer(manifest, maps, multi_label=classifier.multi_label),
+                    visit=_map_writer(manifest, maps, overlays, classifier.multi_label) if folders else None,
                     progress=f"predicting, {done} done" if progress else None,
                 ):
                     if threshold:
@@ -185,13 +195,21 @@ def _unlabelled(files: list[tuple[str, str]], root: Path, first: int) -> Manifes
     return Manifest(table, root.resolve(), str(root))
 
 
-def _map_writer(manifest: Manifest, folder: Path, *, multi_label: bool) -> Visit:
+def _map_writer(manifest: Manifest, maps: Path | None, overlays: Path | None, multi_label: bool) -> Visit:
     def write(batch: Batch, output: Output) -> None:
         classes = predicted_class(output.logits, multi_label=multi_label)
-        scaled = min_max(output.cam(classes)).mul(255).round().byte().cpu().numpy()
+        scaled = min_max(output.cam(classes)).float().cpu()
         for position, values in zip(batch.index.tolist(), scaled, strict=True):
-            path = folder / str(manifest.table[MAP_FILE].iat[position])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(values).save(path)
+            name = str(manifest.table[MAP_FILE].iat[position])
+            if maps is not None:
+                _save(maps / name, Image.fromarray(values.mul(255).round().byte().numpy()))
+            if overlays is not None:
+                image = read_image(manifest.image_path(position), where=manifest.where(position))
+                _save(overlays / name, overlay(image, values))
 
     return write
+
+
+def _save(path: Path, picture: Image.Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)

@@ -106,7 +106,7 @@ def test_a_classifier_of_one_answer_is_not_the_best_nor_unmoved(answered):
     assert headline(plan, found, 12, 0)[-1] == (
         "Half or more of the runs answer alike to every image, which is no classifier: ce."
     )
-    (table,) = reliance(plan, groups_of(plan, figures), runs, {})
+    *_, table = reliance(plan, groups_of(plan, figures), runs, {})
     assert dict(zip(table.frame["arm"], table.frame["runs that answer alike"], strict=True)) == {
         "ce": "2 of 3", "cyborg": "none", "evidence": "none", "swap": "3 of 3",
     }  # fmt: skip

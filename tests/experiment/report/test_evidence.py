@@ -37,7 +37,16 @@ def rows(dataset, metrics, shift=0.0):
 def test_what_is_kept_and_what_is_removed_are_told_apart():
     plan = study("manifest.csv", datasets={"a": {}, "b": {}})
     results = pd.concat([rows("a", RELIED), rows("b", RELIED, 0.01)])
-    first, second = reliance(plan, groups_of(plan, results), pd.DataFrame(columns=[*PLACE, "path"]), {})
+    bars, first, more_bars, second = reliance(
+        plan, groups_of(plan, results), pd.DataFrame(columns=[*PLACE, "path"]), {}
+    )
+    spoken = [block.svgs[0].partition("viewBox")[0] for block in (bars, more_bars)]
+    for text, title, one in zip(spoken, "ab", (40.0, 39.0), strict=True):
+        assert f'aria-label="{title}: accuracy on annotated images of test_ood, points. ' in text
+        kept = f"human region kept, the rest replaced {one:.1f}"
+        assert f"ce: untouched 70.0, {kept}, human region replaced, the rest kept 70.0; cyborg: " in text.replace(
+            "69.0", "70.0"
+        )
     assert first.caption.startswith("a, annotated images of test_ood")
     assert second.caption.startswith("b, annotated images of test_ood")
     columns = [

@@ -9,7 +9,7 @@ from scipy import stats
 
 from made_study import study
 from salign.experiment.report.groups import controls_of, groups_of
-from salign.experiment.report.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline
+from salign.experiment.report.summary import ABOVE, BELOW, OPEN, UNKNOWN, findings, headline, verdict
 from salign.experiment.store import PLACE
 
 NOISE = np.array([0.0, 0.01, -0.01, 0.005, -0.005])
@@ -150,6 +150,47 @@ def test_an_open_question_says_how_many_seeds_it_would_take():
     )  # fmt: skip
     assert f"A difference of this size would need about {needed} seeds to be told from zero." in one.sentences[0]
     assert top[0].endswith("no difference shown; its interval holds zero.")
+
+
+def test_a_difference_of_no_use_is_not_measured_in_thousands_of_seeds():
+    table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.501), shuffled=(0.9, 0.5))
+    guided = (table["arm"] == "cyborg") & (table["set"] == "test_ood")
+    table.loc[guided, "value"] = 0.501 + np.array([0.1, -0.1, 0.05, -0.05, 0.0])
+    (one,), _ = said(table)
+    assert one.sentences[0].endswith(
+        "There is no useful difference: 100 seeds would not tell one of this size from zero."
+    )
+
+
+YES = "Yes: on test_ood cyborg does better than ce."
+
+
+@pytest.mark.parametrize(
+    ("mean", "changes", "words"),
+    [
+        (0.7, {}, f"{YES} It also beats every control, so the maps are the reason."),
+        (0.7, {"controls": []}, f"{YES} There is no control, so the maps may not be the reason."),
+        (0.3, {}, "No: on test_ood cyborg does worse than ce."),
+        (0.5, {}, "No difference between cyborg and ce is shown on test_ood."),
+    ],
+)
+def test_the_verdict_is_one_plain_sentence(mean, changes, words):
+    plan = study("manifest.csv", **changes)
+    results, _ = said(figures(ce=(0.9, 0.5), cyborg=(0.9, mean), shuffled=(0.9, 0.5)), **changes)
+    assert verdict(plan, results, 0) == words
+    assert verdict(plan, results, 3) == f"Provisional, 3 runs are missing. {words}"
+
+
+def test_the_verdict_of_several_settings_and_of_none():
+    good = {"ce": (0.9, 0.5), "cyborg": (0.9, 0.7), "shuffled": (0.9, 0.7)}
+    plan = study("manifest.csv", datasets={"a": {}, "b": {}})
+    tables = [figures(dataset="a", **good), figures(dataset="b", **good | {"cyborg": (0.9, 0.3)})]
+    results, _ = said(pd.concat(tables), datasets={"a": {}, "b": {}})
+    assert verdict(plan, results, 0) == "It depends: of 2 settings cyborg does better in 1 and worse in 1."
+    assert verdict(plan, results[:1], 0).endswith(
+        "A control may do as well, so the maps are not shown to be the reason."
+    )
+    assert verdict(plan, [], 3) == "Nothing is finished yet."
 
 
 def test_one_seed_says_nothing_about_chance():

@@ -13,12 +13,15 @@ import pandas as pd
 from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
 from salign.errors import SalignError
 from salign.evaluate.constant import constant_answer
+from salign.evaluate.verdicts import Verdict
 from salign.experiment.arms import arm_changes
 from salign.experiment.report.answers import read_answers
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import decimal
 from salign.experiment.study import Study
+from salign.pages.sheet import Block, Text
 from salign.runs.run import Run
+from salign.runs.verdicts import training_verdicts
 
 MOST_MAPS = 500
 """Training maps that are correlated with each other, evenly spread over those that there are."""
@@ -116,6 +119,32 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
         )
         return f"Maps of two training images correlate {decimal(value)} on average: {verdict}"
     return ""
+
+
+def training_doubts(runs: pd.DataFrame) -> list[Block]:
+    """Doubts about how the runs of a study were trained, and how many runs of each arm are under them.
+
+    Args:
+        runs: columns arm and path; runs whose figures of every epoch are gone are passed over.
+    """
+    arms: dict[str, list[str]] = {}
+    first: dict[str, Verdict] = {}
+    for arm, path in zip(runs["arm"].astype(str), runs["path"].astype(str), strict=True):
+        try:
+            verdicts = training_verdicts(Run(Path(path)))
+        except (SalignError, OSError):
+            continue
+        for verdict in verdicts:
+            arms.setdefault(verdict.kind, []).append(arm)
+            first.setdefault(verdict.kind, verdict)
+    blocks: list[Block] = []
+    for kind, of in arms.items():
+        counted = ", ".join(f"{of.count(arm)} of {arm}" for arm in dict.fromkeys(of))
+        sentence = (
+            f"{len(of)} of {len(runs)} runs ({counted}); for instance: {first[kind].sentence}. {first[kind].advice}"
+        )
+        blocks.append(Text([sentence], kind))
+    return blocks
 
 
 def _of_one_answer(balanced_accuracy: float) -> bool:

@@ -16,7 +16,7 @@ from salign.experiment.report.groups import Group, heading
 from salign.experiment.report.saliency import MOST_RUNS, ArmMaps, picture, read_arm
 from salign.experiment.report.tables import NOTHING, decimal, mean_in_words, points
 from salign.experiment.study import Study
-from salign.pages.plots import Cloud, Styles, scatter
+from salign.pages.plots import Cloud, Styles, bars, scatter
 from salign.pages.sheet import Block, Plots, Table, Text, Tile, Tiles
 
 MOST_IMAGES = 12
@@ -91,7 +91,7 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
 def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
     """What becomes of the answers without the surroundings, and without the human region."""
     blocks: list[Block] = []
-    for group in groups:
+    for number, group in enumerate(groups):
         rows = []
         alike = alike_answers(group, runs, study.target)
         names = {metric for *_, metric in group.places if metric.startswith("reliance/inside/")}
@@ -118,8 +118,30 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
                 "another image's background); what that loses, and the share of answers that change. A model that uses "
                 "the region keeps its answers when it is kept and loses them when it is removed."
             ) + _THAT_ANSWER_ALIKE * bool(alike)
-            blocks.append(Table(caption, pd.DataFrame(rows), names=2))
+            blocks += _region_bars(study, group, number, styles)
+            blocks.append(Table(caption, pd.DataFrame(rows), names=2, folded="All replacements"))
     return blocks
+
+
+def _region_bars(study: Study, group: Group, number: int, styles: Styles) -> list[Block]:
+    """Two bars per arm: accuracy with the region kept and with it replaced, by another image's background."""
+    scores = {
+        title: [100 * group.scores(arm, study.target, f"reliance/{metric}/accuracy").mean() for arm in group.arms]
+        for title, metric in (
+            ("untouched", "all/"),
+            ("human region kept, the rest replaced", "inside/other"),
+            ("human region replaced, the rest kept", "outside/other"),
+        )
+    }
+    if np.isnan(scores["human region kept, the rest replaced"]).all():
+        return []
+    label = f"accuracy on annotated images of {study.target}, points"
+    svg = bars(group.arms, scores, label, title=group.title, name=f"reliance-{number}")
+    caption = (
+        "A model that uses the region keeps its answers when the region is kept, and loses them when it is replaced by "
+        "another image's background."
+    )
+    return [Plots(caption, [svg])]
 
 
 def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
@@ -137,6 +159,15 @@ def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: S
             )
             blocks.append(Text([sentence]))
     return blocks
+
+
+def telling_images(blocks: Sequence[Block], count: int = 3) -> list[Block]:
+    """Of the blocks of `gallery` the largest gains and the largest loss; nothing where there are no pictures."""
+    for block in blocks:
+        if isinstance(block, Tiles) and block.tiles:
+            best = [*block.tiles[: count - 1], block.tiles[-1]] if len(block.tiles) >= count else block.tiles
+            return [Tiles("Where the two differ most: the largest gains, and the largest loss.", best, row=True)]
+    return []
 
 
 def _gallery(study: Study, group: Group, runs: pd.DataFrame, most: int) -> Tiles:

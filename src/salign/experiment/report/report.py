@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +14,12 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 
 from salign.data.manifest.text_table import for_spreadsheets
-from salign.experiment.arms import arm_changes, times
 from salign.experiment.report import curves, evidence, makers
+from salign.experiment.report.arm_words import explain_arm, recipe_of_arm, without_folders
+from salign.experiment.report.doubts import training_doubts
+from salign.experiment.report.evidence import telling_images
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
-from salign.experiment.report.summary import findings, headline
+from salign.experiment.report.summary import Finding, findings, headline, verdict
 from salign.experiment.report.tables import (
     describe_main_table,
     difference_in_words,
@@ -36,7 +37,7 @@ from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import check_output, replace_text, replacing
 from salign.pages.plots import Interval, Styles, forest, looks
-from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text, write_sheet
+from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text, write_sheet
 from salign.progress import Bar
 
 _DETAILS = {
@@ -83,16 +84,24 @@ def write_report(
         table, sets = main_table(study, groups), sets_table(study, groups)
         pairs = pairs_table(study, groups, runs)
         bar.advance()
-        sections = [
-            Section("In short", _summary(study, groups, runs, missing)),
-            Section("All arms", [*_arms(study, groups, table, sets), *_pairs(study, groups, pairs)]),
-            Section(f"Differences to {study.baseline}", _differences(study, groups, styles)),
-        ]
+        results_of_groups = findings(study, groups, runs)
         bar.advance()
+        details: dict[str, list[Block]] = {
+            "What the verdict rests on": [
+                Text(finding.sentences, finding.title, f"{study.guided} − {study.baseline}: {finding.target}")
+                for finding in results_of_groups
+            ],
+            "All comparisons": [*_pairs(study, groups, pairs), *_other_sets(study, groups, sets)],
+            f"Differences to {study.baseline}": _differences(study, groups, styles),
+        }
         for title, blocks in _DETAILS.items():
-            sections.append(Section(title, blocks(study, groups, runs, styles)))
+            details[title] = blocks(study, groups, runs, styles)
             bar.advance()
-    sections.append(Section("What was run", _what_was_run(study, runs)))
+    details["What was run"] = _what_was_run(study, runs, out)
+    pictures = details["Images on which the arms differ most"]
+    first = _first_screen(study, groups, runs, results_of_groups, table, pictures, styles, missing)
+    sections = [Section("In short", first)]
+    sections += [Section(title, blocks, folded=True) for title, blocks in details.items()]
     _write_figures(out / "results.csv", results)
     for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets)):
         replace_text(out / f"{name}.csv", for_spreadsheets(numbers).to_csv(index=False))
@@ -114,40 +123,55 @@ def _write_figures(path: Path, results: pd.DataFrame) -> None:
         write_csv(table, partial, WriteOptions(quoting_style="needed"))
 
 
-def _summary(study: Study, groups: Sequence[Group], runs: pd.DataFrame, missing: int) -> list[Block]:
-    results = findings(study, groups, runs)
-    return [
-        Text(headline(study, results, len(runs), missing)),
-        *(
-            Text(finding.sentences, finding.title, f"{study.guided} − {study.baseline}: {finding.target}")
-            for finding in results
-        ),
+def _first_screen(
+    study: Study,
+    groups: Sequence[Group],
+    runs: pd.DataFrame,
+    results: Sequence[Finding],
+    table: pd.DataFrame,
+    pictures: Sequence[Block],
+    styles: Styles,
+    missing: int,
+) -> list[Block]:
+    """The verdict, a picture of it, three telling images, and the table; then what to mind."""
+    sentences = headline(study, results, len(runs), missing)
+    sentences += [finding.sentences[0] for finding in results if len(results) == 1]
+    blocks: list[Block] = [
+        Text([verdict(study, results, missing)], lead=True),
+        Columns([Text(sentences), *_differences(study, groups, styles, roles=("target",))]),
+        *telling_images(pictures),
     ]
-
-
-def _arms(study: Study, groups: Sequence[Group], table: pd.DataFrame, sets: pd.DataFrame) -> list[Block]:
-    """One table per group, arms first, so that it can be read on a phone."""
-    blocks: list[Block] = []
-    if groups:
-        blocks.append(
-            Text(
-                [
-                    f"{study.metric} in points of 100: mean ± standard deviation over seeds, and the difference to "
-                    f"{study.baseline}, paired by seed under the same condition, with its 95 % t interval. p: paired t "
-                    f"test of the difference on {study.target}; Holm: adjusted for all {table['p'].notna().sum()} "
-                    "comparisons in these tables. P(better): probability that a run of the arm beats one of "
-                    f"{study.baseline}. Below .05 after the adjustment: {_below(groups, table)}."
-                ]
-            )
-        )
     for group in groups:
-        here, sets_here = (
-            rows[(rows["dataset"] == group.dataset) & (rows["network"] == group.network)] for rows in (table, sets)
+        here = table[(table["dataset"] == group.dataset) & (table["network"] == group.network)]
+        words = describe_main_table(study, here).drop(columns=["data set", "network"])
+        words.insert(1, "what it is", [explain_arm(study, arm) for arm in here["arm"]])
+        blocks.append(Table(group.title, words, names=2))
+    if groups:
+        blocks.append(Text([_reading(study, groups, table)]))
+    return [*blocks, *training_doubts(runs)]
+
+
+def _reading(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> str:
+    """How to read the main table. One rule decides what is said of an arm, so that no two sentences differ."""
+    further = table[(table["arm"] != study.guided) & table["p"].notna()]
+    text = (
+        f"{study.metric} in points of 100: mean ± standard deviation over seeds, and the difference to "
+        f"{study.baseline}, paired by seed under the same condition, with its 95 % t interval. The study asks about "
+        f"{study.guided}, and the interval of its difference on {study.target} decides. p: paired t test of that "
+        f"difference. P(better): probability that a run of the arm beats one of {study.baseline}."
+    )
+    if len(further):
+        text += (
+            f" Nobody asked beforehand about the other arms: their p (Holm) is adjusted for {len(further)} "
+            f"comparisons, and below .05 they differ from {study.baseline}: {_below(groups, further)}."
         )
-        blocks.append(
-            Table(group.title, describe_main_table(study, here).drop(columns=["data set", "network"]), names=1)
-        )
-        rest = other_sets(study, sets_here)
+    return text
+
+
+def _other_sets(study: Study, groups: Sequence[Group], sets: pd.DataFrame) -> list[Block]:
+    blocks: list[Block] = []
+    for group in groups:
+        rest = other_sets(study, sets[(sets["dataset"] == group.dataset) & (sets["network"] == group.network)])
         if len(rest):
             blocks.append(Table(f"{group.title}, on sets that are neither target nor reference.", rest, names=1))
     return blocks
@@ -191,10 +215,12 @@ def _pairs(study: Study, groups: Sequence[Group], pairs: pd.DataFrame) -> list[B
     return [Table(caption, pd.DataFrame(rows), names=2)] if rows else []
 
 
-def _differences(study: Study, groups: Sequence[Group], styles: Styles) -> list[Block]:
+def _differences(
+    study: Study, groups: Sequence[Group], styles: Styles, roles: Collection[str] = ("target", "reference")
+) -> list[Block]:
     svgs = []
     for number, group in enumerate(groups):
-        for role, test_set in reversed(set_roles(study)):
+        for role, test_set in [pair for pair in reversed(set_roles(study)) if pair[0] in roles]:
             comparisons = [(arm, group.compare(arm, study.baseline, test_set, study.metric)) for arm in group.arms]
             lines = [
                 Interval(arm, *(100 * value for value in (comparison.difference, comparison.low, comparison.high)))
@@ -203,16 +229,20 @@ def _differences(study: Study, groups: Sequence[Group], styles: Styles) -> list[
             ]
             label = f"{study.metric} on {test_set} minus {study.baseline}'s, points"
             if lines:
-                svgs.append(forest(lines, styles, label, title=heading(groups, group), name=f"forest-{number}-{role}"))
+                svgs.append(
+                    forest(
+                        lines, styles, label, title=heading(groups, group), name=f"forest-{len(roles)}-{number}-{role}"
+                    )
+                )
     caption = (
         "Mean paired difference and its 95 % t interval over seeds. No line: one seed, which says nothing about chance."
     )
     return [Plots(caption, svgs)] if svgs else []
 
 
-def _what_was_run(study: Study, runs: pd.DataFrame) -> list[Block]:
+def _what_was_run(study: Study, runs: pd.DataFrame, out: Path) -> list[Block]:
     arms = arm_order(study, runs["arm"].astype(str).unique())
-    lines = pd.DataFrame([{"arm": arm, "what it changes in the recipe": _arm_in_words(study, arm)} for arm in arms])
+    lines = pd.DataFrame([{"arm": arm, "what it changes in the recipe": recipe_of_arm(study, arm)} for arm in arms])
     blocks: list[Block] = [
         Text(
             [
@@ -223,34 +253,15 @@ def _what_was_run(study: Study, runs: pd.DataFrame) -> list[Block]:
     ]
     if len(lines):
         blocks.append(Table("The arms. All else is the same for all of them.", lines, names=2))
-    blocks.append(Folded("The study", yaml.safe_dump(_without_folders(study.model_dump(mode="json")), sort_keys=False)))
+    names = [Path(path).name for path in runs["path"].astype(str)]
+    files = [(name, f"runs/{name}/page/index.html") for name in names]
+    pages = [(name, file) for name, file in files if (out / file).exists()]
+    if pages:
+        blocks.append(Text([], "Pages of single runs", links=pages))
+    blocks.append(Folded("The study", yaml.safe_dump(without_folders(study.model_dump(mode="json")), sort_keys=False)))
     if len(runs):
         blocks.append(Folded("Seeds, and the hash of each run's recipe", _hashes(runs)))
     return blocks
-
-
-def _arm_in_words(study: Study, arm: str) -> str:
-    changes = arm_changes(arm, guided=study.guided, own=study.arms)
-    words = [f"{key}: {value}" for key, value in _flat(_without_folders(changes))]
-    if times(arm) != 1:
-        words.append(f"{times(arm):g} times the training images")
-    return "; ".join(words) or "nothing"
-
-
-def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        pairs += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
-    return pairs
-
-
-def _without_folders(value: Any) -> Any:
-    """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
-    if isinstance(value, dict):
-        return {key: _without_folders(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _hashes(runs: pd.DataFrame) -> str:

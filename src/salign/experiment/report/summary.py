@@ -18,6 +18,10 @@ ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", 
 """Where the 95 % interval of a difference lies; unknown with one seed, or none."""
 
 
+MOST_SEEDS = 100
+"""A difference that more seeds would be needed to tell from zero is of no use."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """The sentences about one data set and network."""
@@ -91,6 +95,34 @@ def headline(study: Study, results: Sequence[Finding], finished: int, missing: i
     return [*sentences, answer, *([doubt] if doubtful else [])]
 
 
+def verdict(study: Study, results: Sequence[Finding], missing: int) -> str:
+    """The answer to the study's question in one plain sentence."""
+    if not results:
+        return "Nothing is finished yet."
+    guided, baseline, target = study.guided, study.baseline, study.target
+    kinds = {finding.target for finding in results}
+    if any(finding.constant for finding in results):
+        sentence = "This cannot be judged: half or more of the runs of an arm give every image the same answer."
+    elif len(results) > 1 and len(kinds) > 1:
+        gain, loss = (sum(finding.target == kind for finding in results) for kind in (ABOVE, BELOW))
+        sentence = f"It depends: of {len(results)} settings {guided} does better in {gain} and worse in {loss}."
+    elif kinds == {ABOVE}:
+        if not study.controls:
+            why = "There is no control, so the maps may not be the reason."
+        elif all(finding.controls for finding in results):
+            why = "It also beats every control, so the maps are the reason."
+        else:
+            why = "A control may do as well, so the maps are not shown to be the reason."
+        sentence = f"Yes: on {target} {guided} does better than {baseline}. {why}"
+    else:
+        sentence = {
+            BELOW: f"No: on {target} {guided} does worse than {baseline}.",
+            OPEN: f"No difference between {guided} and {baseline} is shown on {target}.",
+            UNKNOWN: f"Not answered: {guided} and {baseline} need two seeds in common.",
+        }[kinds.pop()]
+    return f"Provisional, {missing} runs are missing. {sentence}" if missing else sentence
+
+
 def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     guided, metric = study.guided, study.metric
     alike = {test_set: alike_answers(group, runs, test_set) for _, test_set in set_roles(study)}
@@ -122,9 +154,10 @@ def _gain(study: Study, comparison: Comparison | None) -> str:
     needed = ""
     if standing(comparison) == OPEN and comparison.sd > 0 and comparison.difference:
         seeds = seeds_needed(comparison.sd, abs(comparison.difference))
-        needed = f" A difference of this size would need about {seeds} seeds to be told from zero." * (
-            seeds > comparison.n
-        )
+        if seeds > MOST_SEEDS:
+            needed = f" There is no useful difference: {MOST_SEEDS} seeds would not tell one of this size from zero."
+        elif seeds > comparison.n:
+            needed = f" A difference of this size would need about {seeds} seeds to be told from zero."
     return (
         text
         + {

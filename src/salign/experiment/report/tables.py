@@ -35,12 +35,16 @@ def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
         Columns dataset, network, arm, images (-1 = all), annotated, seeds (pairs with the baseline; of the baseline
         itself, its runs); for the reference and the target set: mean and sd (n - 1) over the runs, and the paired
         difference to the baseline with its 95 % t interval, all as shares; of the target difference: p (paired t),
-        p_holm (adjusted for all comparisons with the baseline in this table), and improvement, the probability that a
+        p_holm (that of the guided arm, which the study asks about, as it is; those of the other arms adjusted for
+        their number in this table), and improvement, the probability that a
         run of the arm beats one of the baseline (from two seeds on). NaN where there is nothing to say.
     """
     rows = [_row(study, group, arm) for group in groups for arm in group.arms]
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"])) if len(table) else table
+    if not len(table):
+        return table
+    guided = table["arm"] == study.guided
+    return table.assign(p_holm=np.where(guided, table["p"], holm(table["p"].mask(guided))))
 
 
 def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,71 @@
+"""What the arms of a study are, in words: for readers, and as recipe values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from salign.experiment.arms import arm_changes, control_of, times
+from salign.experiment.study import Study
+from salign.losses import LOSSES
+
+_MAPS = {
+    "shuffled": "maps of other images",
+    "shuffled_within": "maps of other images of the same class",
+    "shuffled_across": "maps of images of another class",
+    "inverted": "maps turned round, so that it learns to look away from the marks",
+    "centre": "the same map in the middle for all images",
+    "blobs": "random blobs as maps",
+    "boxes": "a box around each mark",
+    "dilated": "maps grown",
+    "shifted": "maps moved",
+}
+"""Control of `data.maps` -> what it does to the maps."""
+
+
+def explain_arm(study: Study, arm: str) -> str:
+    """What an arm is, for a reader who does not know its name: `control: cyborg with maps of other images`."""
+    role = "baseline: " if arm == study.baseline else "control: " if arm in study.controls else ""
+    if control := control_of(arm, guided=study.guided, own=study.arms):
+        maps, copied = control
+        kind, _, share = maps.partition("@")
+        return f"{role}{copied} with {_MAPS.get(kind, kind)}{f' ({float(share):.0%})' if share else ''}"
+    changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    name = str(changes.get("loss", {}).get("name", study.recipe.get("loss", {}).get("name", "cyborg")))
+    words = [_loss(name)]
+    if times(arm) != 1:
+        words.append(f"{times(arm):g} times the training images")
+    rest = {section: values for section, values in changes.items() if section != "loss"}
+    words += [f"{key}: {value}" for key, value in _flat(without_folders(rest))]
+    return f"{role}{', '.join(words)}"
+
+
+def _loss(name: str) -> str:
+    if not LOSSES[name]().guided:
+        return "cross-entropy, no maps" if name == "ce" else f"loss {name}, no maps"
+    return f"guided by people's maps, loss {name}"
+
+
+def recipe_of_arm(study: Study, arm: str) -> str:
+    """What an arm changes in the recipe, such as `loss.name: cyborg; data.maps: shuffled`."""
+    changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    words = [f"{key}: {value}" for key, value in _flat(without_folders(changes))]
+    if times(arm) != 1:
+        words.append(f"{times(arm):g} times the training images")
+    return "; ".join(words) or "nothing"
+
+
+def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        pairs += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
+    return pairs
+
+
+def without_folders(value: Any) -> Any:
+    """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

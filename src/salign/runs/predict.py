@@ -26,12 +26,8 @@ from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabil
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
-<<<<<<< HEAD
-from salign.models import Model
-=======
 from salign.maps.render import overlay
-from salign.models import Classifier
->>>>>>> 7ac4238 (The report begins with its verdict in one plain sentence, a picture of it, three telling images and the table, and one rule decides what is said of an arm; salign predict --overlays lays maps over images: a reader met twelve sections of equal weight)
+from salign.models import Model
 from salign.progress import Bar
 from salign.types import Batch, Output
 

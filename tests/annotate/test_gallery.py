@@ -24,6 +24,7 @@ def row(task: int, **more: object) -> dict[str, object]:
         "task": str(task), "unit": f"Dog/{task}.png", "images": [f"Dog/{task}.png"], "annotator": 1, "name": "Ann",
         "answer": "dog", "label": "dog", "right": True, "skipped": None, "blank": False, "seconds": float(task),
         "revision": 1, "saved": f"2026-11-0{task}", "differ": 0.0, "apart": None,
+        "comments": [], "returned": False,
     }  # fmt: skip
     return usual | more
 

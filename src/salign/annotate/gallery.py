@@ -78,6 +78,8 @@ def answer_row(
         "saved": iso_time(answer.revision.created),
         "differ": differ,
         "apart": 1 - sum(known) / len(known) if known else None,
+        "comments": [],
+        "returned": False,
     }
 
 
@@ -138,10 +140,11 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
         answered.
     """
     part, selected = look.image.casefold(), []
+    by_task = {str(task): notes for task, notes in comments.items()}
     for row in rows:
         whose = look.annotator is None or row["annotator"] == look.annotator
         if whose and part in row["unit"].casefold() + " ".join(row["images"]).casefold():
-            full = add_comments(row, comments.get(int(row["task"]), ()))
+            full = add_comments(row, by_task[row["task"]]) if row["task"] in by_task else row
             if look.answer in ("", row["answer"]) and _SHOWN[look.show](full):
                 selected.append(full)
     selected.sort(key=lambda row: (row["unit"], row["name"]))

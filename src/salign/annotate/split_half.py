@@ -132,10 +132,9 @@ def split_half(images: Iterable[Mapping[int, np.ndarray]], seed: int = 0) -> Spl
         products = flat @ flat.T  # the covariance of two means is a mean of these: no map is added up again
         for size in range(1, len(people) // 2 + 1):
             lot = random.Random(f"{seed} {number} {size}")
-            correlations = [_correlation(products, *halves) for halves in _splits(len(people), size, lot)]
-            defined = [value for value in correlations if not math.isnan(value)]
-            if defined:
-                by_size.setdefault(size, []).append(fmean(defined))
+            correlations = _correlations(products, list(_splits(len(people), size, lot)))
+            if len(correlations):
+                by_size.setdefault(size, []).append(float(correlations.mean()))
     points = tuple(Point(size, fmean(values), len(values)) for size, values in sorted(by_size.items()))
     return SplitHalf(points, median_low(counts) if counts else 0)
 
@@ -152,8 +151,11 @@ def _splits(people: int, size: int, lot: random.Random) -> Iterator[tuple[Sequen
         yield from ((first, second) for second in combinations(rest, size))
 
 
-def _correlation(products: np.ndarray, first: Sequence[int], second: Sequence[int]) -> float:
-    """Correlation of the mean maps of two groups; NaN where one of them is the same everywhere."""
-    own = products[np.ix_(first, first)].sum(), products[np.ix_(second, second)].sum()
-    spread = math.sqrt(max(0.0, own[0])) * math.sqrt(max(0.0, own[1]))
-    return float(products[np.ix_(first, second)].sum()) / spread if spread > 1e-9 else math.nan
+def _correlations(products: np.ndarray, splits: list[tuple[Sequence[int], Sequence[int]]]) -> np.ndarray:
+    """Correlation of the mean maps of two groups, for each split; without those where a mean is the same everywhere."""
+    people = np.eye(len(products))
+    first, second = (people[np.array(groups)].sum(1) for groups in zip(*splits, strict=True))
+    cross = (first @ products * second).sum(1)
+    spread = np.sqrt(((first @ products * first).sum(1) * (second @ products * second).sum(1)).clip(min=0))
+    defined = spread > 1e-9
+    return np.asarray(cross[defined] / spread[defined])

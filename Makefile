@@ -10,13 +10,14 @@ PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick quick-tests all-tests check docs clean
+.PHONY: help demo test quick quick-tests all-tests check docs site clean
 
 help:
 	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
 	@echo "make test   install into .venv, then run every check and test (about 15 min on 2 cores)"
 	@echo "make quick  the same without the slow tests (about 4 min)"
 	@echo "make docs   write the generated pages of docs/"
+	@echo "make site   build README and docs/ into site/, to be opened in a browser"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,5 +49,10 @@ quick test: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 
+# A link or an anchor that leads nowhere fails; tests/test_site.py builds the same.
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "wrote site/: open site/index.html in a browser"
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

@@ -94,6 +94,16 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
     Raises:
         SalignError: no YAML mapping there, one of another kind, or an override that is none.
     """
+    if Path(path).is_dir():
+        raise SalignError(
+            f"{path} is a folder; expected the YAML file of a {kind}. For a folder of images: salign init {path}, then "
+            f"salign run {path}"
+        )
+    if Path(path).suffix.lower() in (".csv", ".parquet"):
+        raise SalignError(
+            f"{path} is a table; expected the YAML file of a {kind}, whose data.manifest names such a table. For a "
+            "folder of images salign init writes it"
+        )
     content = read_yaml(path, kind)
     if not isinstance(content, dict):
         raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")

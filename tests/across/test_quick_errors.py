@@ -28,6 +28,22 @@ FILES = {
     "empty.csv": "",
     "unsplit.csv": "id,path,label,patient\na,named.yaml,x,p\n",
     "whole.csv": "id,path,label,split\na,named.yaml,x,train\n",
+    "pics/cat/1.png": "",
+    "pics/dog/2.png": "",
+    "flat/cat_1.png": "",
+    "flat/cat_2.png": "",
+    "flat/dog_1.png": "",
+    "flat/dog_2.png": "",
+    "table/a.png": "",
+    "table/labels.csv": "image;label\na.png;cat\n",
+    "phone/a.heic": "",
+    "set/manifest.csv": "id,path,label,split\na,../pics/cat/1.png,x,train\n",
+    "ready/a.png": "",
+    "ready/manifest.csv": "id,path,label,split\na,a.png,x,train\n",
+    "ready/study.yaml": "name: s\nrecipe: {data: {manifest: manifest.csv}}\ngrids: [{arms: [ce]}]\n",
+    "runs/a-1/recipe.yaml": "name: a\n",
+    "runs/a-2/recipe.yaml": "name: a\n",
+    "runs/a-1/model.json": "{}",
 }
 COMMANDS = {
     "train gone.yaml": "no such file: gone.yaml",
@@ -79,6 +95,40 @@ COMMANDS = {
     "annotate photos --public here": "--public: expected http:// or https://",
 }
 """Command -> a part of its message."""
+NEWCOMERS = {
+    "init gone": "gone is not there; expected the folder of your images",
+    "init pics/cat/1.png": "pics/cat/1.png is a file; expected the folder of your images",
+    "init phone": "there are 1 *.heic: unpack archives, and convert other pictures to PNG or JPEG",
+    "init pics/cat": "If these are images of one class, give the folder above",
+    "init flat": "The names begin with cat (2), dog (2): if these are the classes, give --classes-from names",
+    "init table": "Not used: labels.csv: its cells are separated by semicolons; save it with commas",
+    "init ready": "study.yaml: there already, and nothing is written over. Next: salign status ready",
+    "init pics --shares 70/20/20": "expected shares that add up to 1, such as 0.7/0.15/0.15",
+    "init pics --classes-from filenames": "--classes-from: expected folders, table, annotations or names",
+    "run gone": "gone: no such folder; expected the folder that salign init made ready",
+    "run pics": "Next: salign init pics",
+    "run ready": "has a map, so that there is nothing to guide by. Next: salign annotate ready",
+    "run pics/cat/1.png": "1.png",
+    "status gone": "no such folder: gone",
+    "train pics": "For a folder of images: salign init pics, then salign run pics",
+    "train set/manifest.csv": "is a table; expected the YAML file of a recipe",
+    "experiment ready": "ready is a folder; expected the YAML file of a study",
+    "report set/manifest.csv": "is a table; expected the YAML file of a study",
+    "data check pics": "pics is a folder; expected a manifest, .csv or .parquet: salign init pics writes",
+    "data check set": "set is a folder; expected a manifest, .csv or .parquet: its manifest is set/manifest.csv",
+    "data check table/labels.csv": "semicolons part the cells",
+    "data split pics": "salign init pics writes its manifest",
+    "data import folder pics": "give the name of the split (--split train), or: salign init",
+    "explain pics": "pics is no run folder: expected recipe.yaml in it. `salign runs` lists the runs",
+    "explain last": "there is no finished run below this folder; `salign train` and `salign run` make one",
+    "explain a": "2 runs are called a...: a-",
+    "evaluate z": "z is no run folder: expected recipe.yaml in it, or the name of a run; runs here are a-",
+    "analyse a-1": "a-1 has not finished",
+    "predict pics a-1": "first the run, then the images: salign predict",
+    "maps import masks pics --images pics": "would be both the images and their masks",
+}
+"""What people do who have just begun -> a part of the one message that says what to do."""
+COMMANDS |= NEWCOMERS
 PROGRAM = """
 import contextlib, io, json, sys
 from salign.cli import main
@@ -99,7 +149,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
     """Exit code and message of each command, one after the other in one process, and whether torch was there."""
     folder = tmp_path_factory.mktemp("quick")
     for name, text in FILES.items():
-        Path(folder, name).parent.mkdir(exist_ok=True)
+        Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
         Path(folder, name).write_text(text)
     for name in ("photos/a.png", "map.png"):
         Path(folder, name).parent.mkdir(exist_ok=True)

@@ -92,6 +92,20 @@ def dicom_with_a_table_of_boxes(folder):
             lines.writerow([f"p{k}", 4, 8, 16, 8, 1] if k % 2 else [f"p{k}", "", "", "", "", 0])
 
 
+def labels_and_boxes(folder):
+    """As NIH's chest X-rays: one table for the classes, another with boxes of some images of one class."""
+    images(folder / "images", [f"s{k}.png" for k in range(40)])
+    labels = "".join(f"s{k}.png,{['normal', 'ill'][k % 2]}\n" for k in range(40))
+    (folder / "labels.csv").write_text(f"image,label\n{labels}")
+    boxes = "".join(f"s{k}.png,4,8,16,8,ill\n" for k in range(1, 40, 4))
+    (folder / "boxes.csv").write_text(f"image,x,y,width,height,label\n{boxes}")
+
+
+def boxes_of_one_class(folder):
+    labels_and_boxes(folder)
+    (folder / "labels.csv").unlink()
+
+
 def labelme(folder):
     images(folder, TWENTY)
     for name in TWENTY[::4]:
@@ -117,6 +131,8 @@ CASES = {
     masks_in_a_folder: ([], {"cat": 20, "dog": 20}, {"train": 14, "val": 3, "test": 3}, 30, 0),
     coco: ([], {"cat": 20, "dog": 20}, {"train": 14, "val": 3, "test": 3}, 40, 0),
     dicom_with_a_table_of_boxes: ([], {"0": 20, "1": 20}, {"train": 14, "val": 3, "test": 3}, 40, 20),
+    labels_and_boxes: ([], {"ill": 20, "normal": 20}, {"train": 14, "val": 3, "test": 3}, 10, 0),
+    boxes_of_one_class: (["--label", "normal"], {"ill": 10, "normal": 30}, None, 10, 0),
     labelme: ([], {"cat": 20, "dog": 20}, {"train": 14, "val": 3, "test": 3}, 10, 0),
     table_of_labels: ([], {"cat": 20, "dog": 20}, None, 0, 0),
 }
@@ -156,7 +172,7 @@ def test_a_folder_becomes_a_study(layout, tmp_path):
 
 def test_a_patient_is_in_one_split_and_further_columns_stay(tmp_path):
     table_of_labels(tmp_path)
-    assert "together stay the same patient and equal" in " ".join(salign("init", tmp_path).out.split())
+    assert "images of one patient and equal" in " ".join(salign("init", tmp_path).out.split())
     table = Manifest.read(tmp_path / "manifest.csv").table
     assert table.groupby("patient")["split"].nunique().tolist() == [1] * 10
     assert set(table["camera"]) == {"phone"}
@@ -277,6 +293,8 @@ ASKED = {
     flat: "The names begin with benign (5), ill (5): if these are the classes, give --classes-from names",
     flat_without_names: "nothing says which class an image has. Put the images into a folder for each class",
     one_class: "nothing says which class an image has",
+    boxes_of_one_class: "all 10 images with a class are of 'ill' (from column label of boxes.csv); a classifier "
+    "needs two classes or more. 30 images have no class: say theirs by --label NAME, such as normal",
     blank_without_a_class: "say the class of images without a mark by --label NAME",
     strange_splits: "the splits fold0, fold1, fold2 are called neither train, val nor test",
 }

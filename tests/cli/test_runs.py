@@ -10,7 +10,7 @@ from command import salign
 def test_runs_and_studies_with_their_figures(trained, tmp_path, monkeypatch):
     (tmp_path / "runs").symlink_to(trained.parent, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
-    assert salign("runs").last.startswith("there is no run below .")  # links are not followed
+    assert salign("runs").last.startswith("there is no run below this folder")  # links are not followed
     (tmp_path / "runs").unlink()
     study = tmp_path / "studies" / "s"
     for arm, seed, value in (("ce", 0, 0.5), ("ce", 1, 0.7), ("guided", 0, 0.9)):

@@ -42,7 +42,7 @@ def test_a_name_means_one_run(runs, tmp_path, name, meant):
 def test_last_is_the_last_that_finished(runs, tmp_path):
     for name in ("a-1", "a-2", "ab-3", "a-1-x"):
         (runs[name] / "done").unlink()
-    with pytest.raises(SalignError, match="there is no finished run"):
+    with pytest.raises(SalignError, match="there is no finished run below this folder"):
         find_run("last", tmp_path)
 
 

@@ -40,12 +40,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
-    "From a folder to a report": {"init": init.init, "run": run.run, "status": run.status, "runs": runs.runs},
-    "Images and maps": {
+    "Start here": {
+        "init": init.init,
+        "annotate": annotate.annotate,
+        "run": run.run,
+        "status": run.status,
+        "runs": runs.runs,
         "demo": demo.demo,
+    },
+    "Images and maps": {
         "data": data.app,
         "maps": maps.app,
-        "annotate": annotate.annotate,
         "autoannotate": autoannotate.autoannotate,
     },
     "Training": {"train": train.train, "saliency": saliency.app, "pretrain": saliency.pretrain},

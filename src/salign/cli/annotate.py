@@ -124,6 +124,8 @@ def annotate(
     if missing := [name for name in ("fastapi", "uvicorn", "sqlalchemy") if find_spec(name) is None]:
         raise SalignError(f"salign annotate needs the packages {', '.join(missing)}; {install('annotate')}")
 
+    if not folder.is_dir():
+        raise SalignError(f"no such folder: {folder}; expected a folder of images")
     from salign.annotate.opening import open_collection
 
     if into is not None and export is None:

@@ -62,7 +62,8 @@ def check_manifest(
     else one in val; of several, one with a map, else the first. No row changes its split. Copies whose labels differ
     all stay and are told: which label is right is yours to say.
     """
-    from salign.data.manifest import Manifest
+    from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
+    from salign.data.manifest.faults import missing_columns
     from salign.data.manifest.text_table import check_manifest_file
     from salign.errors import SalignError
     from salign.files import check_output
@@ -72,6 +73,8 @@ def check_manifest(
         raise SalignError("--near says which copies are left out; give --without-duplicates FILE as well")
     if quick and without_duplicates is not None:
         raise SalignError("--quick reads no pixels, so that no duplicate is found; leave it out")
+    if lacking := missing_columns(Manifest.unchecked(manifest, root)[0].table, COLUMNS[:4]):
+        raise ManifestError.of([Fault(*fault) for fault in lacking], str(manifest))
     page = html or manifest.with_name(f"{manifest.stem}-check.html")
     duplicates = manifest.with_name(f"{manifest.stem}-duplicates.csv")
     for file in (page, duplicates, *filter(None, [without_duplicates])):

@@ -50,7 +50,8 @@ def init(
     import sys
 
     from salign.data.manifest.split import read_shares
-    from salign.project.look import MANIFEST, STUDY, look
+    from salign.project.look import look
+    from salign.project.names import MANIFEST, STUDY
     from salign.project.plan import Choices, make_plan, plan_of_manifest
     from salign.project.write import check_free, write_plan
 
@@ -59,6 +60,8 @@ def init(
         shares=read_shares(shares), seed=seed, leave_out=leave_out, unlisted=unlisted,
     )  # fmt: skip
     target, known = out or folder, folder / MANIFEST
+    if not folder.is_dir():
+        look(folder)  # says what is there instead
     check_free(target, (STUDY,) if known.is_file() and target == folder else (MANIFEST, STUDY))
     plan = plan_of_manifest(known, choices) if known.is_file() else make_plan(look(folder), choices)
     _print_plan(plan, target)
@@ -87,8 +90,8 @@ def _print_plan(plan: Plan, target: Path) -> None:
         table.add_row(f"[{'yellow' if word in ('not used', 'left out') else 'bold'}]{word}[/]", escape(sentence))
     Console().print(table)
     split_table(plan.manifest)
-    maps = " and maps of the marks" if plan.marks else ""
-    typer.echo(f"will write the manifest{maps}, and study.yaml with the settings, into {target}")
+    maps = ", maps in imported/" if plan.marks else ""
+    typer.echo(f"will write into {target}: manifest.csv{maps}, and study.yaml with the settings")
 
 
 def _next(folder: Path, target: Path, plan: Plan) -> None:

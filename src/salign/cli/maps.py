@@ -165,11 +165,17 @@ def import_maps(
 
     Example: `salign maps import labelme labels --images photos`, then `salign data check manifest.csv`.
     """
+    from salign.errors import SalignError, one_of
+
+    if name == "masks" and pattern is None and images is not None and path.resolve() == images.resolve():
+        raise SalignError(
+            f"{path} would be both the images and their masks; give the folder of the masks, or tell them apart by "
+            "--pattern {image}_mask. salign init finds masks beside images by itself"
+        )
     from salign.annotations.formats import annotation_format
     from salign.annotations.formats.notes import Notes
     from salign.annotations.resolve import Naming
     from salign.annotations.write import Output, write_annotated
-    from salign.errors import one_of
     from salign.files import check_output
 
     one_of(empty, ("blank", "missing"), "--empty")

@@ -38,11 +38,13 @@ def run(
     """
     from salign.cli.experiment import print_results, run_cells
     from salign.errors import SalignError
-    from salign.project.look import STUDIES, STUDY
+    from salign.project.names import STUDIES, STUDY
 
     file = folder / STUDY if folder.is_dir() else folder
+    if not folder.exists():
+        raise SalignError(f"{folder}: no such folder; expected the folder that salign init made ready, or a study.yaml")
     if not file.is_file():
-        raise SalignError(f"there is no {file}. Next: salign init {folder}")
+        raise SalignError(f"there is no {STUDY} in {folder.resolve()}. Next: salign init {folder}")
     study = _study(file, overrides or [], seeds, plain)
     if not plain:
         _check_maps(study, folder)

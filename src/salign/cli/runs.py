@@ -37,7 +37,8 @@ def runs(
         raise SalignError(f"no such folder: {folder}")
     folders, console = runs_below(folder), Console()
     if not folders:
-        typer.echo(f"there is no run below {folder}. Next: salign init IMAGES, or salign train RECIPE")
+        where = "this folder" if folder == Path() else folder
+        typer.echo(f"there is no run below {where}. Next: salign init IMAGES, or salign train RECIPE")
         return
     for study in studies_below(folder):
         try:

@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from salign.annotations.formats.fields import check_separator
 from salign.annotations.formats.recognise import FOLDERS, SUFFIXES, recognise
 from salign.annotations.match import IMAGE_FOLDERS, Images
 from salign.data.manifest.folder_layout import Layout, folder_layout
 from salign.data.manifest.image_files import image_files, no_image, stem
+from salign.data.manifest.text_table import header_of
 from salign.errors import SalignError
+from salign.project.names import IMPORTED, MANIFEST, STUDIES, STUDY
 from salign.project.pictures import Maps, sort_pictures
 from salign.project.tables import LabelTable, put_together, read_label_table
 
-MANIFEST, STUDY, IMPORTED, STUDIES = "manifest.csv", "study.yaml", "imported", "studies"
-"""What `salign init` and `salign run` write into a folder."""
 _OURS = (IMPORTED, STUDIES, "runs", "machine")
 _NUMBERED = re.compile(r"(?P<name>.*?[^\W\d_])[\W_]*\d+\D*")
 """The name of a file that ends in a number: `benign (12)`, `cat.7`."""
@@ -62,14 +63,17 @@ def look(folder: Path) -> Look:
         SalignError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise SalignError(f"no such folder: {folder}; give the folder of your images")
+        what = "is a file" if folder.exists() else "is not there"
+        raise SalignError(f"{folder} {what}; expected the folder of your images")
     passed: dict[str, list[str]] = {}
     skip = [folder / name for name in _OURS]
     if (folder / "annotations" / "annotations.db").is_file():
         skip.append(folder / "annotations")
     pictures = list(image_files(folder, skip=skip, passed=passed))
     if not pictures:
-        raise no_image(folder)
+        kinds = ", ".join(f"{len(names)} {kind}" for kind, names in passed.items())
+        hint = f"; there are {kinds}: unpack archives, and convert other pictures to PNG or JPEG" if kinds else ""
+        raise SalignError(f"{no_image(folder)}{hint}")
     images, maps = sort_pictures(folder, pictures)
     useless = [
         f"{len(lonely)} pictures in {kind} have the name of no image, first {lonely[0]}"
@@ -84,9 +88,10 @@ def look(folder: Path) -> Look:
             continue
         if suffix == ".csv":
             try:
+                check_separator(folder / name, header_of(folder / name))
                 table = read_label_table(folder, name, known)
             except SalignError as error:
-                useless.append(f"{name}: {str(error).splitlines()[0]}")
+                useless.append(str(error).splitlines()[0].replace(f"{folder}{os.sep}", ""))
                 continue
             if table is not None:
                 tables.append(table)

@@ -16,7 +16,8 @@ from salign.data.manifest.image_files import stem
 from salign.data.manifest.split import SHARES, divide, groups_of_rows
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
-from salign.project.look import MANIFEST, Look
+from salign.project.look import Look
+from salign.project.names import MANIFEST
 from salign.project.pictures import Maps, named_maps
 from salign.project.roles import splits_by_role
 from salign.project.tables import HOT, IMAGE, LabelTable
@@ -35,7 +36,7 @@ class Choices:
     maps: str | None = None
     """Kind of the maps (`*_mask`, `masks/`), the name of an annotation format, or `none`."""
     label: str | None = None
-    """Class of images that no annotation names a class of."""
+    """Class of images of which nothing else says it."""
     group: Sequence[str] = ()
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     seed: int = 0
@@ -69,14 +70,21 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     remarks = [("images", f"{len(look.images)} ({_endings(look.images)})")]
     marks, faults = _marks(look, choices, remarks)
     source, labels = _labels(look, choices, marks, faults)
+    if choices.label is not None:
+        labels = dict.fromkeys(look.images, choices.label) | dict(labels)
     classes = Counter(labels.values())
     listed = ", ".join(f"{name} {count}" for name, count in sorted(classes.items())[:_SHOWN])
     remarks.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} (from {source})"))
     if len(classes) < 2:
+        bare = len(look.images) - len(labels)
+        hint = (
+            f"{bare} images have no class: say theirs by --label NAME, such as normal"
+            if bare
+            else "Is this the folder above the classes? Else give --classes-from " + ", ".join(CLASSES_FROM)
+        )
         raise SalignError(
-            f"{look.folder}: all {len(labels)} images are of the class {next(iter(classes), '')!r} (from {source}); a "
-            "classifier needs two or more. Is this the folder above the classes? Else give --classes-from "
-            f"{', '.join(CLASSES_FROM)}"
+            f"{look.folder}: all {len(labels)} images with a class are of {next(iter(classes), '')!r} (from {source}); "
+            f"a classifier needs two classes or more. {hint}"
         )
     if missing := [path for path in look.images if path not in labels]:
         remarks.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
@@ -140,7 +148,8 @@ def _labels(
 
 def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str]]:
     choice = choices.label_column
-    columns = [(table, name) for table in tables for name in table.labels if choice in (None, name)]
+    sure = [table for table in tables if not table.boxes] or tables  # a table of boxes may name the marks
+    columns = [(table, name) for table in sure for name in table.labels if choice in (None, name)]
     if not columns and choice is not None:
         columns = [(table, choice) for table in tables if choice in table.rows]
     if len(columns) != 1:
@@ -183,10 +192,11 @@ def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
         if offered["names"]
         else ""
     )
+    unused = f". Not used: {'; '.join(look.useless[:3])}" if look.useless else ""
     return SalignError(
         f"{look.folder}: nothing says which class an image has. {hint}Put the images into a folder for each class, or "
         "add a table with the columns image and label; or let people answer: salign annotate "
-        f"{look.folder} --class A --class B"
+        f"{look.folder} --class A --class B. If these are images of one class, give the folder above{unused}"
     )
 
 
@@ -279,8 +289,8 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
 
     alike = equal_pictures(manifest, progress=True)
     divided = divide(manifest, groups_of_rows(manifest, groups, alike), shares, seed=choices.seed, move=move)
-    together = [f"the same {name}" for name in groups] + [f"equal or nearly equal pictures ({len(alike)} groups)"]
-    remarks.append(("splits", f"{sentence}; together stay {' and '.join(together)}"))
+    together = [f"images of one {name}" for name in groups] + [f"equal or nearly equal pictures ({len(alike)} groups)"]
+    remarks.append(("splits", f"{sentence}; {' and '.join(together)} stay together"))
     return divided
 
 

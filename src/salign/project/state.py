@@ -11,7 +11,7 @@ from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
 from salign.experiment.glance import glance, studies_below
 from salign.experiment.study import Study
-from salign.project.look import MANIFEST, STUDIES, STUDY
+from salign.project.names import MANIFEST, STUDIES, STUDY
 from salign.project.roles import splits_by_role
 
 

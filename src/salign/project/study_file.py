@@ -13,7 +13,7 @@ from salign.project.roles import splits_by_role
 ENOUGH_MAPS = 0.5
 """Share of the training images with a map from which on `swap` is taken; with fewer maps its gain was lost."""
 SEEDS = 3
-_PASSES = 1600
+_PASSES = 1000
 """Training images that a run sees, about: so many images times epochs."""
 
 
@@ -115,12 +115,12 @@ target: {target}           # on this test set
 recipe:                  # what all arms share
   data:
     manifest: {manifest}
-{splits}    image_size: 128      # 224 sees more and takes three times as long
+{splits}    image_size: 96       # as in the arena; small marks need more, and 192 takes four times as long
     augment: flip        # none, where left and right matter, as in letters
-    workers: 0           # 128-pixel images are read in no time
+    workers: 0           # images of this size are read in no time
   model:
     backbone: tf_efficientnet_lite0  # with ImageNet weights that lie in a package: no download
-    output_stride: 16    # a map of 8 x 8 cells
+    output_stride: 16    # a map of 6 x 6 cells
   train:
     epochs: {epochs}           # by the number of images; all other values are defaults (docs/training.md)
     select: last         # validation of few images says little about which epoch is best

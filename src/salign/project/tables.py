@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from salign.annotations.formats.box_table import is_box_table
 from salign.annotations.match import Images
 from salign.data.manifest.labels import from_columns
 from salign.data.manifest.text_table import read_table
@@ -48,6 +49,8 @@ class LabelTable:
     """Columns by which images belong together, such as `patient`."""
     strange: tuple[str, ...]
     """Names of images that are not in the folder."""
+    boxes: bool = False
+    """Whether it has the numbers of boxes, too; its labels may be those of marks."""
 
     def label_cells(self, column: str) -> pd.Series:
         """Path of an image -> its class."""
@@ -96,6 +99,7 @@ def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | No
         maps={} if maps is None else _files(folder, file, rows, maps),
         groups=tuple(name for name in steady if _GROUP.fullmatch(_plain(name)) and _groups(rows[name])),
         strange=strange,
+        boxes=is_box_table(names),
     )
 
 
@@ -103,7 +107,7 @@ def put_together(tables: Sequence[LabelTable]) -> list[LabelTable]:
     """Tables with the same columns become one; where no column says the split, the names of the files do."""
     alike: dict[tuple[object, ...], list[LabelTable]] = {}
     for table in tables:
-        alike.setdefault((tuple(table.rows.columns), table.labels, table.split), []).append(table)
+        alike.setdefault((tuple(table.rows.columns), table.labels, table.split, table.boxes), []).append(table)
     return [_joined(group) if len(group) > 1 else group[0] for group in alike.values()]
 
 
@@ -123,6 +127,7 @@ def _joined(tables: Sequence[LabelTable]) -> LabelTable:
         maps={path: image for table in tables for path, image in table.maps.items()},
         groups=tables[0].groups,
         strange=tuple(name for table in tables for name in table.strange),
+        boxes=tables[0].boxes,
     )
 
 

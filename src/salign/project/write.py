@@ -10,7 +10,7 @@ from typing import NamedTuple
 from salign.data.manifest.root import root_option
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
-from salign.project.look import IMPORTED, MANIFEST, STUDY
+from salign.project.names import IMPORTED, MANIFEST, STUDY
 from salign.project.plan import Plan
 from salign.project.roles import splits_by_role
 from salign.project.study_file import setting_for, study_text

@@ -34,7 +34,7 @@ def find_run(name: str, folder: Path | str = ".") -> Path:
     if name == LAST:
         if done := [run for run in runs if run.done]:
             return done[0].path
-        raise SalignError(f"there is no finished run below {folder}/runs or a study; `salign train` makes one")
+        raise SalignError("there is no finished run below this folder; `salign train` and `salign run` make one")
     matches = [run for run in runs if run.path.name == name] or [run for run in runs if run.path.name.startswith(name)]
     if not matches:
         known = f"runs here are {_named(runs)}" if runs else "there is no run here; `salign train` makes one"

@@ -146,7 +146,7 @@ class RunFolder:
         """
         run = cls(Path(path))
         if not run.recipe_file.is_file():
-            raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign train` writes one.")
+            raise SalignError(f"{run.path} is no run folder: expected recipe.yaml in it. `salign runs` lists the runs.")
         if links := [name for name in ("analysis", "page") if (run.path / name).is_symlink()]:
             raise SalignError(
                 f"{run.path / links[0]} is a link, so that what is written into the run lands elsewhere. Replace it by "

@@ -30,6 +30,10 @@ def check_manifest_file(path: Path) -> None:
     """Refuse a manifest that is not there, or whose name says that it is neither CSV nor Parquet."""
     if not path.exists():
         raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
+    if path.is_dir():
+        inside = path / "manifest.csv"
+        hint = f"its manifest is {inside}" if inside.is_file() else f"salign init {path} writes its manifest"
+        raise SalignError(f"{path} is a folder; expected a manifest, .csv or .parquet: {hint}")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
 
@@ -46,7 +50,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, st
     check_manifest_file(path)
     try:
         if path.suffix.lower() == ".csv":
-            names, (table, rows, faults) = _header(path), _read_csv(path)
+            names, (table, rows, faults) = header_of(path), _read_csv(path)
         else:
             table = read_parquet(path)
             names, rows, faults = table.column_names, np.arange(len(table)) + 2, []
@@ -95,7 +99,12 @@ def from_spreadsheet(cell: str) -> str:
     return _GUARDED.sub(r"\1", cell)
 
 
-def _header(path: Path) -> list[str]:
+def header_of(path: Path) -> list[str]:
+    """Names of the columns of a CSV file.
+
+    Raises:
+        SalignError: the file is missing or empty.
+    """
     with open_file(path, limit=MAX_TABLE) as file:
         names = next(csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
     if not names:
@@ -116,7 +125,7 @@ def _read_csv(path: Path) -> tuple[pa.Table, np.ndarray, list[tuple[int | None, 
         )
         return "skip"
 
-    names = _header(path)
+    names = header_of(path)
     with open_file(path, limit=MAX_TABLE) as file:
         table = pa_csv.read_csv(
             file,

@@ -38,7 +38,9 @@ def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: st
         raise no_image(folder)
     if shallow:
         layout = "<split>/<class>/image" if split is None else "<class>/image"
-        hint = "; with <class>/image, give the name of the split" if split is None else ""
+        hint = (
+            "; with <class>/image, give the name of the split (--split train), or: salign init" if split is None else ""
+        )
         raise SalignError(f"{folder}: expected {layout}, found {shallow[0].relative_to(folder)}{hint}.")
     paired = _by_name(top) if top is not None else {}
     lonely = sorted(set(paired) - set(images))

@@ -1,0 +1,10 @@
+"""What `salign init` and `salign run` write into a folder of images."""
+
+MANIFEST = "manifest.csv"
+"""This file lists the images."""
+STUDY = "study.yaml"
+"""This file says what is trained; it is meant to be changed."""
+IMPORTED = "imported"
+"""This folder holds maps that were made of the marks of a tool."""
+STUDIES = "studies"
+"""This folder holds the folders of studies, with their runs and reports."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import salign
 from command import salign as command
@@ -19,8 +20,10 @@ from salign.data.reading.transforms import build_transform
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import Study, expand
 from salign.runs.analyse import analyse_run
+from salign.runs.fit import fit
 from salign.runs.predict import predict_batches
 from salign.runs.run import Run
+from salign.train.recipe import Recipe
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "earlier"
 CLASSIFIER, NET = "classifier-514566d3", "maps-0858044f"
@@ -73,6 +76,20 @@ def test_the_cells_of_a_study_keep_their_folders(earlier):
     for cell in expand(study):
         found.setdefault((cell.arm, cell.images, cell.annotated), {})[cell.seed] = folder.run(cell).path.name
     assert found == {place: dict(enumerate(names)) for place, names in CELLS.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [CLASSIFIER, NET])
+def test_the_recipe_of_a_run_trains_the_same_weights_again(earlier, name, tmp_path):
+    """Byte by byte on the machine that wrote them; another rounds otherwise, and two epochs do not make much of it."""
+    run = fit(Recipe.read(earlier / "runs" / name / "recipe.yaml"), tmp_path, progress=False, say=lambda line: None)
+    assert run.path.name == name
+    weights, expected = (load_file(folder / "weights.safetensors") for folder in (run.path, WRITTEN / "runs" / name))
+    assert weights.keys() == expected.keys()
+    for key, values in expected.items():
+        torch.testing.assert_close(weights[key], values, rtol=1e-3, atol=1e-4)
+    metrics, then = (pd.read_csv(folder / "metrics.csv") for folder in (run.path, WRITTEN / "runs" / name))
+    pd.testing.assert_frame_equal(metrics, then, rtol=1e-3)
 
 
 def test_figures_of_a_run_are_computed_again_as_they_were(earlier):

@@ -26,7 +26,7 @@ FOUNDATION = {
 }
 TRAINED_WITH = FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"}
 MAY_IMPORT = {
-    "checks": {"errors"},
+    "checks": {"errors", "limits"},
     "class_names": set(),
     "errors": set(),
     "index": {"moved"},

@@ -316,7 +316,9 @@ def test_reviews_accept_edit_and_reject(annotated, tmp_path, joined):
     assert (tmp_path / "reviewed" / "maps" / "Rev").is_dir()
     assert found["4.png"]["review"] == "reject"
     maps = {path.stem[:1] for path in (tmp_path / "reviewed" / "maps" / "all").iterdir()}
-    assert maps == {"0", "1"}, "the rejected one has no map, the blank drafts neither"
+    assert maps == {"0", "1", "2"}, "the rejected one has no map, and the blank draft that was accepted is a blank map"
+    (blank,) = (tmp_path / "reviewed" / "maps" / "all").glob("2*")
+    assert not read_saliency(blank).any()
 
 
 def test_an_accepted_draft_that_is_a_picture_is_its_map(tmp_path, joined):

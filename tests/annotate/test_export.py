@@ -21,11 +21,14 @@ from PIL import Image
 from annotate_page import BOX, owner_of, write_images
 from command import salign
 from salign import __version__
+from salign.annotate.answer_view import draw_answer, view_unit
+from salign.annotate.broken import Unshown
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
 from salign.annotate.rows import Revision
 from salign.annotate.splits import draw_splits
 from salign.annotate.study import Export
+from salign.annotate.summary import summarise
 from salign.annotate.web.owner import INSIDE, zipped
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
@@ -463,6 +466,22 @@ def test_the_map_of_a_blurred_image_is_made_of_the_windows(opened, joined, tmp_p
     (entry,) = json.loads((tmp_path / "export" / "shapes.json").read_text())["annotations"]
     assert [shape["times"] for shape in entry["shapes"]] == [[1200.0], [2500.5], [4000.0]]
     assert [shape["points"] for shape in entry["shapes"]] == [[[x, y]] for x, y, _ in clicks]
+
+
+def test_a_study_of_version_0_1_is_seen_by_its_owner(earlier):
+    with (EARLIER / "annotations.csv").open() as file:
+        lines = [(line["unit"], line["annotator"], line["answer"] or None) for line in csv.DictReader(file)]
+    rows = {(row["unit"], row["name"]): row for row in summarise(earlier).answers}
+    assert sorted((*key, row["answer"]) for key, row in rows.items() if row["answer"]) == sorted(
+        line for line in lines if line[2]
+    )
+    assert len(rows) == len(lines) == 18
+    assert view_unit(earlier, int(rows["d", "Ann B."]["task"]))["answers"][0]["revision"] == 2
+    picture = draw_answer(earlier, int(rows["a", "Ann B."]["task"]), 1, 0, 256)
+    with Image.open(io.BytesIO(picture.content)) as opened:
+        assert opened.size == (40, 30)
+    with pytest.raises(Unshown):
+        draw_answer(earlier, int(rows["f", "Bob"]["task"]), 1, 0, 256)
 
 
 @pytest.mark.parametrize("mode", ["single", "pair"])

@@ -13,6 +13,7 @@ const PATIENCE = 30 * 60_000; // an export of everything may take long
 const PARTS = { overview: () => {}, gallery: () => openGallery(summary), links: () => openLinks() };
 
 let summary = null;
+let trouble = ""; // told already
 
 async function refresh() {
   try {
@@ -21,11 +22,13 @@ async function refresh() {
     showOverview(summary);
     if ($("parts").hidden || document.body.dataset.view === "trouble") open("overview");
     $("parts").hidden = false;
+    trouble = "";
   } catch (error) {
     const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
     $("trouble-text").textContent = refused ? "This page opens with the owner's link, which `salign annotate` prints when it starts." : error.message;
     if (refused || !summary) view("trouble");
-    else say(error.message, "assertive");
+    else if (error.message !== trouble) say(error.message, "assertive");
+    trouble = error.message;
     $("export").disabled = refused;
     if (refused) return;
   }

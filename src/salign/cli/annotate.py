@@ -243,6 +243,7 @@ def _serve(
     import webbrowser
 
     from salign.annotate.web.run import links, run
+    from salign.annotate.web.server import create_app  # noqa: F401  whoever opens a link that is printed is answered
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if broken := collection.broken.look():

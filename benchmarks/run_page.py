@@ -41,7 +41,7 @@ def made_page(folder: Path, images: int, side: int, files: int) -> Path:
         )  # fmt: skip
         name = f"folder/of/images/{k:06d}.png"
         site = {"site": str(draw.choice(list("abcdef")))}
-        items.append(Item(name, "test", str(label), pictures[k % files], marks[k % files], [answer], groups=site))
+        items.append(Item(name, "test", str(label), pictures[k % files], 1.0, marks[k % files], [answer], groups=site))
     return write_sheet(folder / "index.html", "benchmark", [Section("Images", [Gallery("", items, ["run"])])])
 
 

@@ -70,7 +70,9 @@ def test_maps_are_written_beside_and_named_after_the_images(trained, folder, tmp
         assert values.shape == (8, 8)
         assert (values.min(), values.max()) == (0, 255)
         expected = overlay(read_image(folder / path), torch.from_numpy(values / np.float32(255)))
-        assert np.abs(np.asarray(Image.open(laid / path)).astype(int) - np.asarray(expected)).mean() < 0.5
+        assert (
+            np.abs(np.asarray(Image.open(laid / path)).astype(int) - np.asarray(expected)).mean() < 1
+        )  # the map has 256 steps
     assert f"maps in {tmp_path / 'maps'}, overlays in {laid}" in ended.out
     for option in ("--maps", "--overlays"):
         assert "outside" in salign("predict", trained, folder, option, folder, code=2).err

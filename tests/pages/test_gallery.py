@@ -25,7 +25,7 @@ def decoded(text: str) -> np.ndarray:
 
 
 def test_whatever_a_name_holds_stays_text(tmp_path: Path) -> None:
-    item = Item(NASTY, NASTY, NASTY, NASTY, NASTY, [Answer(NASTY, 0.5, "", note=NASTY)], NASTY, {NASTY: NASTY})
+    item = Item(NASTY, NASTY, NASTY, NASTY, 1.0, NASTY, [Answer(NASTY, 0.5, "", note=NASTY)], NASTY, {NASTY: NASTY})
     page = write_sheet(tmp_path / "p.html", "t", [Section("s", [Gallery(NASTY, [item], [NASTY])])]).read_text("utf-8")
     assert NASTY not in page
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page, re.S)
@@ -80,7 +80,7 @@ def shown(tmp_path: Path):
         image = write_picture(tmp_path, name, torch.zeros(3, 20, 30, dtype=torch.uint8))
         marks = write_human_map(tmp_path, name, torch.eye(20)) if human else None
         made = [Answer(predicted, sure, cell, agreed, agreed) for predicted, sure, agreed in answers]
-        return Item(name, "test", label, image, marks, made, "" if human else "nobody looked", {"site": name[0]})
+        return Item(name, "test", label, image, 1.5, marks, made, "" if human else "nobody looked", {"site": name[0]})
 
     items = [
         item("a1", "cat", ("cat", 0.6, 0.5), ("dog", 0.7, 0.1)),

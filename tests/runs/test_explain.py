@@ -55,10 +55,11 @@ def test_the_page_holds_figures_curves_and_what_to_mind(run):
     text = explain_run(run, sets=["val"], images=1).read_text("utf-8")
     titles = re.findall(r"<h2[^>]*>(?:⚠ )?(.*?)</h2>", text)
     assert titles == [
-        "What to mind", "Figures", "Curves", "Where it looks and what it uses", "Training", "Recipe", "Images",
+        "In short", "Figures", "Curves", "Where it looks and what it uses", "Training", "Recipe", "Images",
     ]  # fmt: skip
     figures = run.figures().query("split == 'test_ood' and metric == 'auroc' and group_column == ''").iloc[0]
     assert f"{figures['value']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]" in text
+    assert f"test_ood {figures['value']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]</p>" in text  # the lead
     rows = table(run, "test_ood")
     wrong = ((rows["label"] == "1") & (rows["predicted"] == "7")).sum()
     cells = re.findall(

@@ -233,7 +233,7 @@ def idle_region_test(name: str, verdict: Verdict | None) -> Verdict | None:
 
     Args:
         name: the set that was analysed.
-        verdict: of `one_answer` on the set.
+        verdict: what `one_answer` gives for the set.
     """
     if verdict is None:
         return None

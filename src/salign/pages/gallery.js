@@ -6,9 +6,11 @@
   const form = root.querySelector("form");
   const grid = root.querySelector(".items");
   const dialog = root.querySelector("dialog");
-  const CHUNK = 24;
+  const CHUNK = 12;
   const two = runs.length > 1;
-  let shown = []; // the items that pass the filter, sorted
+  let ordered = []; // all items, sorted
+  let order = null; // by this
+  let shown = []; // those that pass the filter
   let drawn = 0; // so many of them are in the page
 
   const make = (tag, properties = {}, ...children) => {
@@ -73,6 +75,7 @@
   const stack = (item, heat, name) => {
     const base = make("img", { className: "base", loading: "lazy", decoding: "async", src: item.image, alt: name });
     const node = make("span", { className: "stack" }, base);
+    node.style.aspectRatio = item.aspect;
     if (heat) node.append(make("img", { className: "heat", loading: "lazy", src: heat, alt: "" }));
     return node;
   };
@@ -110,7 +113,7 @@
   };
   const more = root.querySelector(".more");
   const draw = () => {
-    while (drawn < shown.length && (!drawn || more.getBoundingClientRect().top < innerHeight + 800)) {
+    while (drawn < shown.length && (!drawn || more.getBoundingClientRect().top < innerHeight + 400)) {
       const next = shown.slice(drawn, drawn + CHUNK);
       grid.append(...next.map((item, k) => tile(item, drawn + k)));
       drawn += next.length;
@@ -120,7 +123,11 @@
     const is = (name) => form.elements[name].value;
     const text = is("text").toLowerCase();
     const wanted = groups.map((group) => [group, is(`group:${group}`)]).filter(([, value]) => value !== "");
-    shown = items.filter((item) =>
+    if (order !== is("sort")) {
+      order = is("sort");
+      ordered = [...items].sort(SORTS[order]);
+    }
+    shown = ordered.filter((item) =>
       (!is("set") || item.set === is("set")) &&
       (!is("label") || item.label === is("label")) &&
       (!is("predicted") || item.answers.some((answer) => answer.predicted === is("predicted"))) &&
@@ -128,7 +135,6 @@
       (!is("human") || human(item) === is("human")) &&
       (!text || item.id.toLowerCase().includes(text)) &&
       wanted.every(([group, value]) => item.groups[group] === value));
-    shown.sort(SORTS[is("sort")]);
     drawn = 0;
     grid.replaceChildren();
     draw();
@@ -167,7 +173,7 @@
     root.querySelector(name).getAttribute("tableValues").split(" ").map((value) => Math.round(255 * value)));
   root.querySelector(".legend i").style.background =
     `linear-gradient(to right, ${red.map((_, k) => `rgb(${red[k]} ${green[k]} ${blue[k]})`).join(", ")})`;
-  new IntersectionObserver((entries) => entries[0].isIntersecting && draw(), { rootMargin: "800px" })
+  new IntersectionObserver((entries) => entries[0].isIntersecting && draw(), { rootMargin: "400px" })
     .observe(more);
   update();
 })();

@@ -55,6 +55,8 @@ class Item:
     """True class; None where it is unknown."""
     image: str
     """File of the picture, relative to the page."""
+    aspect: float
+    """Its width divided by its height, so that room is there before it is read."""
     human: str | None
     """File of the human map, relative to the page; None where nobody looked."""
     answers: Sequence[Answer]

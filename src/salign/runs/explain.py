@@ -154,12 +154,14 @@ def _items(
             note = "" if bool(values.any()) else "a person looked and marked nothing"
             if machines[k]:
                 note = f"made by {table[PROVENANCE].iat[k]}, not by a person"
+        image = read_image(manifest.image_path(k), where=manifest.where(k))
         items.append(
             Item(
                 id=ids[k],
                 set=name,
                 label=_named(table["label"].iat[k]) or ("none" if runs[0].multi_label else None),
-                image=write_picture(folder, file, read_image(manifest.image_path(k), where=manifest.where(k))),
+                image=write_picture(folder, file, image),
+                aspect=round(image.shape[2] / image.shape[1], 4),
                 human=human,
                 answers=[of_run[k] for of_run in answers],
                 note=note,

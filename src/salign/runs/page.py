@@ -17,7 +17,7 @@ from salign.evaluate.tables import read_figures
 from salign.models import Threshold
 from salign.models.config import describe_model
 from salign.pages.plots import traces
-from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text
+from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text
 from salign.runs.compare import FOLDER
 from salign.runs.curves import training_sections
 from salign.runs.run import Run
@@ -40,7 +40,7 @@ def run_sections(runs: Mapping[str, Run]) -> list[Section]:
     Raises:
         SalignError: predictions or figures of a run are missing or damaged.
     """
-    sections = [_doubts(runs), _figures(runs), _curves(runs), _looking(runs)]
+    sections = [_in_short(runs), _figures(runs), _curves(runs), _looking(runs)]
     for name, run in runs.items():
         of = f" of {name}" if len(runs) > 1 else ""
         if run.metrics.exists():
@@ -56,20 +56,26 @@ def _text(section: Section) -> str:
     return table.frame.to_string(index=False)
 
 
-def _doubts(runs: Mapping[str, Run]) -> Section:
-    blocks: list[Block] = []
+def _in_short(runs: Mapping[str, Run]) -> Section:
+    """The figure that counts on every set, and what forbids taking it as it stands: an entry per kind of doubt."""
+    lines, doubts = [], list[Block]()
     for name, run in runs.items():
-        verdicts = run_verdicts(run)
+        figures = run.figures()
+        whole = figures[figures["group_column"] == ""]
+        (metric, *_) = main_figures(whole["metric"], attacks=run.recipe.data.attacks)
+        rows = whole[whole["metric"] == metric].to_dict("records")
+        values = "; ".join(f"{row['split']} {_cell(row['value'], row['low'], row['high'])}" for row in rows)
+        lines.append(f"{name_of(metric)}{_beside(runs, name)}: {values}")
         of = f"{name}: " if len(runs) > 1 else ""
+        verdicts = run_verdicts(run)
         for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
             alike = [verdict for verdict in verdicts if verdict.kind == kind]
             advice = dict.fromkeys(verdict.advice for verdict in alike)
             sentences = ". ".join(verdict.sentence for verdict in alike)
-            blocks.append(Text([f"{sentences}. {' '.join(advice)}"], f"{of}{kind}"))
+            doubts.append(Text([f"{sentences}. {' '.join(advice)}"], f"⚠ {of}{kind}"))
         if not verdicts:
-            blocks.append(Text([f"{of}{NO_DOUBT}"]))
-    flagged = any(isinstance(block, Text) and block.title for block in blocks)
-    return Section("What to mind" if flagged else "Verdict", blocks, flagged=flagged)
+            doubts.append(Text([f"{of}{NO_DOUBT}"]))
+    return Section("In short", [Text(lines, lead=True), Columns(doubts)])
 
 
 def _figures(runs: Mapping[str, Run]) -> Section:
@@ -100,9 +106,11 @@ def _figures(runs: Mapping[str, Run]) -> Section:
 def _threshold(runs: Mapping[str, Run]) -> str:
     sentences = []
     for name, run in runs.items():
-        if threshold := describe_model(run.path).get("threshold"):
+        if values := describe_model(run.path).get("threshold"):
+            threshold = Threshold(**values)
             sentences.append(
-                f" {name}: {Threshold(**threshold)}." if len(runs) > 1 else f" Threshold: {Threshold(**threshold)}."
+                f" Threshold{_beside(runs, name)}: called {threshold.positive} from a probability of "
+                f"{threshold.probability:.3g} on (rule {threshold.rule}, chosen on validation)."
             )
     return "".join(sentences)
 

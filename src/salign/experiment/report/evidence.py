@@ -162,7 +162,7 @@ def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: S
 
 
 def telling_images(blocks: Sequence[Block], count: int = 3) -> list[Block]:
-    """Of the blocks of `gallery` the largest gains and the largest loss; nothing where there are no pictures."""
+    """The largest gains and the largest loss among the blocks of `gallery`; nothing where there are no pictures."""
     for block in blocks:
         if isinstance(block, Tiles) and block.tiles:
             best = [*block.tiles[: count - 1], block.tiles[-1]] if len(block.tiles) >= count else block.tiles

@@ -21,7 +21,11 @@ OUTSIDE = {
 }
 """File of the repository -> its page in the site."""
 _BLOCK = re.compile(r"^```(\w+) +(?:file=(\S+)|no-run)$", re.MULTILINE)
-_WORKER = "https://unpkg.com/iframe-worker/shim"
+_REACHABLE = (
+    ('<input class="md-option"', '<input class="md-option" tabindex="-1"'),
+    ('data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'),
+)
+"""Parts of the theme, and what they should be: hidden switches no tabulator stops at, a dialog with a name."""
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)")
 
@@ -37,6 +41,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Lead links to the site's own pages; a link to a file that is no page becomes its text."""
     if page.file.src_uri.endswith("notebook.md"):
         markdown = _from_notebook(markdown)
+    markdown = re.sub(r"\A<!--.*?-->\s*", "", markdown)  # else the title is not the first thing, and not found
     source = {ours: theirs for theirs, ours in OUTSIDE.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     folder, here = posixpath.dirname(source), posixpath.dirname(page.file.src_uri)
 
@@ -59,14 +64,20 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
-    """Take hidden switches out of the order of the tabulator, and the worker of the search from the site itself."""
-    worker = posixpath.relpath("assets/iframe-worker.js", posixpath.dirname(page.file.dest_uri) or ".")
-    return output.replace('<input class="md-option"', '<input class="md-option" tabindex="-1"').replace(_WORKER, worker)
+    """Mend a page, from whose folder the site's own files have another address each."""
+    return _mended(output, posixpath.relpath("assets", posixpath.dirname(page.file.dest_uri) or "."))
 
 
 def on_post_template(output: str, *, template_name: str, config: MkDocsConfig) -> str:
-    """Do the same for the page that is shown where there is none."""
-    return output.replace(_WORKER, "/assets/iframe-worker.js")
+    """Mend the page that is shown where there is none."""
+    return _mended(output, "/assets")
+
+
+def _mended(output: str, assets: str) -> str:
+    """Put in what the theme leaves out of reach, and take the worker of the search from the site itself."""
+    for before, after in (*_REACHABLE, ("https://unpkg.com/iframe-worker/shim", f"{assets}/iframe-worker.js")):
+        output = output.replace(before, after)
+    return output
 
 
 def _from_notebook(text: str) -> str:

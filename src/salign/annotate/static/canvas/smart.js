@@ -56,20 +56,21 @@ export class Region extends Tool {
     if (cell < 0) return this.cells || say("Regions are being found. A moment …");
     this.erase = point.alt || this.cells.isPainted(cell, this.stage.shapes);
     this.last = point;
+    this.leave();
     return this.#add(cell);
   }
 
   move(points) {
     this.prepare();
-    if (!this.cells) return;
-    if (this.busy) for (const point of points) this.#paint(point);
+    if (!this.cells) return undefined;
+    if (this.busy) return points.forEach((point) => this.#paint(point));
     const cell = this.cells.at(points.at(-1));
-    if (cell === this.pointed) return;
+    if (cell === this.pointed) return undefined;
     this.pointed = cell;
-    this.desk.changed();
+    return this.desk.changed();
   }
 
-  /** The pointer is gone, or is a finger. */
+  /** The pointer is gone, is a finger, or paints. */
   leave() {
     if (this.pointed >= 0) this.desk.changed();
     this.pointed = -1;

@@ -143,7 +143,9 @@ def split_table(manifest: Manifest) -> None:
     from rich.table import Table
 
     counts = manifest.coverage().pivot(index="label", columns="split", values="images").fillna(0).astype(int)
-    counts = counts[sorted(counts, key=lambda name: [name[:3] != role for role in ("tra", "val", "tes")])]
+    counts = counts[
+        sorted(counts, key=lambda name: [not str(name).startswith(role) for role in ("train", "val", "test")])
+    ]
     table = Table("class", title=f"{len(manifest)} images")
     for name in (*counts, "all"):
         table.add_column(escape(name), justify="right")

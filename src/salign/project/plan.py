@@ -165,7 +165,7 @@ def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) ->
             f"image. Bring it by: salign data import csv {look.folder / table.name.split(', ')[0]} --help, and see "
             '"Several labels per image" in docs/data.md'
         )
-    return f"column {column} of {table.name}", {path: str(cell) for path, cell in cells.items() if cell}
+    return f"column {column} of {table.name}", {str(path): str(cell) for path, cell in cells.items() if cell}
 
 
 def _annotated_labels(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from salign.data.manifest import Manifest
@@ -84,7 +84,7 @@ def study_name(name: str) -> str:
 
 def _measurable(manifest: Manifest, tests: Sequence[str]) -> list[str]:
     """Those test sets that hold images of two classes at least; all of them where none does."""
-    kinds: Mapping[str, int] = manifest.table.groupby("split")["label"].nunique().to_dict()
+    kinds = manifest.table.groupby("split")["label"].nunique()
     return [split for split in tests if kinds[split] > 1] or list(tests)
 
 

@@ -49,7 +49,7 @@ quick test: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 
-# A link or an anchor that leads nowhere fails; tests/test_site.py builds the same.
+# A link or an anchor that leads nowhere fails; tests/across/test_site.py builds the same.
 site: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "wrote site/: open site/index.html in a browser"

@@ -34,7 +34,7 @@ def neighbours(draw: Tensor, steps: int = 1) -> Tensor:
     return positions
 
 
-def cutmix(images: Tensor, others: Tensor, numbers: Tensor) -> Tensor:
+def cutmix(images: Tensor, partners: Tensor, numbers: Tensor) -> Tensor:
     """Put a box of another image into each image (CutMix, Yun et al. 2019, arXiv 1905.04899, eq. 2).
 
     The box has the share `1 - lambda` of the area, `lambda ~ U(0, 1)`, and the form of the image; its centre is
@@ -42,18 +42,18 @@ def cutmix(images: Tensor, others: Tensor, numbers: Tensor) -> Tensor:
 
     Args:
         images: `(B, 3, H, W)`; left as they are.
-        others: `(B, 3, H, W)`, where the boxes come from.
+        partners: `(B, 3, H, W)`, where the boxes come from.
         numbers: `(B, 3)` in [0, 1): lambda, and the centre as a share of height and width.
 
     Returns:
         `(B, 3, H, W)`.
     """
-    shapes = {"images": (images, "float (B, C, H, W)"), "others": (others, "float (B, C, H, W)")}
+    shapes = {"images": (images, "float (B, C, H, W)"), "partners": (partners, "float (B, C, H, W)")}
     tensors(**shapes, numbers=(numbers, "float (B, 3)"))
     side = (1 - numbers[:, 0]).sqrt()
     inside = [_between(size, side, numbers[:, axis]) for axis, size in ((1, images.shape[2]), (2, images.shape[3]))]
     box = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return torch.where(box, others, images)
+    return torch.where(box, partners, images)
 
 
 def _between(size: int, share: Tensor, centre: Tensor) -> Tensor:
@@ -63,10 +63,10 @@ def _between(size: int, share: Tensor, centre: Tensor) -> Tensor:
     return (pixels >= (middle - half)[:, None]) & (pixels < (middle + half)[:, None])
 
 
-def mixup(images: Tensor, others: Tensor, weight: Tensor) -> Tensor:
-    """`weight * images + (1 - weight) * others` (Zhang et al. 2018, arXiv 1710.09412), `weight` `(B,)` in [0, 1]."""
+def mixup(images: Tensor, partners: Tensor, weight: Tensor) -> Tensor:
+    """`weight * images + (1 - weight) * partners` (Zhang et al. 2018, arXiv 1710.09412), `weight` `(B,)` in [0, 1]."""
     weight = weight.view(-1, 1, 1, 1).to(images)
-    return weight * images + (1 - weight) * others
+    return weight * images + (1 - weight) * partners
 
 
 def add_noise(images: Tensor, draw: Tensor, deviation: float) -> Tensor:

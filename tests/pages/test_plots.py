@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from salign.errors import SalignError
-from salign.pages.plots import Cloud, Interval, Line, curves, forest, looks, scatter, traces
+from salign.pages.plots import Cloud, Interval, Line, bars, curves, forest, looks, scatter, traces
 
 ARMS = ["ce", "cyborg", "shuffled", 'a <b> & "c"', "a$x$", "_y$"]
 STYLES = looks(ARMS)
@@ -53,6 +53,22 @@ def test_a_forest_draws_every_interval_on_one_scale():
     np.testing.assert_allclose(drawn, scale * np.array([4.0, 40.9, -10.0, 6.0, 0.0]) + offset, atol=1e-3)
     assert scale > 0
     assert first[0][1] < second[0][1]  # the first arm is above the second
+
+
+def test_bars_are_as_long_as_their_values_and_none_is_drawn_for_nothing():
+    series = {"whole": [80.0, 40.0], "part": [20.0, np.nan]}
+    svg = bars(["ce", "cyborg"], series, "accuracy", title="t", name="b")
+    drawn = [one for one in root(svg).iter() if one.tag.endswith("path") and one.get("clip-path")]
+    widths = []
+    for one in drawn:
+        corners = re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", one.get("d"))
+        if "fill: #" in one.get("style", "") and len(corners) == 4:
+            xs = [float(x) for x, _ in corners]
+            widths.append(max(xs) - min(xs))
+    assert len(widths) == 3
+    assert widths[0] == pytest.approx(2 * widths[1], rel=1e-3)
+    assert widths[0] == pytest.approx(4 * widths[2], rel=1e-3)
+    assert 'aria-label="t: accuracy. ce: whole 80.0, part 20.0; cyborg: whole 40.0, part nan."' in svg
 
 
 def test_a_trace_goes_through_its_points_and_leaves_a_gap():

@@ -8,13 +8,16 @@ import pytest
 from PIL import Image
 
 from made_study import study
+from salign.errors import SalignError
 from salign.evaluate.predictions import columns_for
-from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words
+from salign.evaluate.verdicts import Verdict
+from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words, training_doubts
 from salign.experiment.report.evidence import reliance
 from salign.experiment.report.groups import groups_of
 from salign.experiment.report.summary import findings, headline
 from salign.experiment.store import PLACE
 from salign.experiment.study import expand
+from salign.pages.sheet import Text
 
 LABELS = ["cat"] * 6 + ["dog"] * 2
 KNOWS = [0.9, 0.8, 0.9, 0.7, 0.9, 0.2, 0.1, 0.3]
@@ -111,6 +114,25 @@ def test_a_classifier_of_one_answer_is_not_the_best_nor_unmoved(answered):
         "ce": "2 of 3", "cyborg": "none", "evidence": "none", "swap": "3 of 3",
     }  # fmt: skip
     assert "so that nothing can change what they answer" in table.caption
+
+
+def test_runs_whose_training_is_doubted_are_counted_by_arm(monkeypatch):
+    """Runs 0 and 2 are doubted for one reason, run 2 for another as well; the files of run 3 are gone."""
+    few = Verdict("not converged", "the loss fell", "Train longer.")
+    easy = Verdict("easy", "all perfect", "Take others.")
+    doubts = {"0": [few], "1": [], "2": [few, easy]}
+
+    def verdicts(run):
+        if run.path.name not in doubts:
+            raise SalignError("gone")
+        return doubts[run.path.name]
+
+    monkeypatch.setattr("salign.experiment.report.doubts.training_verdicts", verdicts)
+    runs = pd.DataFrame({"arm": ["ce", "ce", "cyborg", "cyborg"], "path": list("0123")})
+    assert training_doubts(runs) == [
+        Text(["2 of 4 runs (1 of ce, 1 of cyborg); for instance: the loss fell. Train longer."], "not converged"),
+        Text(["1 of 4 runs (1 of cyborg); for instance: all perfect. Take others."], "easy"),
+    ]
 
 
 def test_an_arm_that_is_better_is_named_with_what_it_does_on_the_reference(answered):

@@ -106,6 +106,14 @@ def test_every_view_can_be_read_and_reached(
     page.keyboard.press(" ")
     page.keyboard.press("Enter")
     visitor.painted()
+    for role, name in [
+        ("radio", "Brush"),
+        ("radio", "Region"),
+        ("button", "Undo"),
+        ("button", "Hide"),
+        ("button", "Save"),
+    ]:
+        assert page.get_by_role(role, name=name).count() == 1, "also where there is no room for it"
     page.evaluate("document.querySelector('#looks').open = true")
     for tool in ("p", "d", "b"):
         page.keyboard.press(tool)

@@ -104,7 +104,9 @@ def test_a_saturated_score_gives_no_nan() -> None:
 
 def test_alpha_zero_does_not_look_again() -> None:
     batch, network = make_batch(), Small()
-    terms = LOSSES["gain_ext"](alpha=0.0)(network(batch.images), batch)
+    loss = LOSSES["gain_ext"](alpha=0.0)
+    assert loss.needs == {"grad_cam"}, "so that the features of a frozen network are computed once"
+    terms = loss(network(batch.images), batch)
     assert set(terms.parts) == {"ce", "saliency"}
     assert len(network.seen) == 1
 

@@ -37,8 +37,10 @@ def analyse(
 
     Several runs are also compared with each other. Writes RUN/analysis: agreement.csv, reliance.csv, maps.npz.
     """
+    from salign.errors import one_of
     from salign.runs.folder import RunFolder
 
+    one_of(of, ("predicted", "true"), "of")
     for run in runs:
         RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from rich.console import Console

@@ -28,9 +28,13 @@ def explain(
 
     Writes RUN/page/index.html, or with --beside RUN/page/beside-NAME.html, which open without a network.
     """
+    from salign.errors import one_of
+    from salign.explain import EXPLAINERS
     from salign.runs.find import find_run
     from salign.runs.folder import RunFolder
 
+    one_of(method, EXPLAINERS, "method")
+    one_of(of, ("predicted", "true"), "of")
     RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     second = None if beside is None else RunFolder.open(find_run(str(beside)))
     from salign.runs.explain import explain_run

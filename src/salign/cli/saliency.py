@@ -107,6 +107,14 @@ def predict_net(
     ] = None,
 ) -> None:
     """Predict the human map of any number of images, at constant memory."""
+    from salign.data.manifest.image_files import check_images
+    from salign.files import check_output
+    from salign.models.config import describe_net
+
+    describe_net(run)
+    check_images(images, out)
+    check_output(out, folder=True)
+
     from salign.runs.saliency_report import predict_folder_maps
 
     count = predict_folder_maps(

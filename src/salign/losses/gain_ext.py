@@ -45,6 +45,8 @@ class GainExt(GuidedLoss):
         check_mask(omega, sigma0)
         number("alpha", alpha, "[0, inf)")
         self.alpha, self.omega, self.sigma0 = alpha, omega, sigma0
+        if not alpha:
+            self.needs = frozenset({"grad_cam"})  # nothing is erased, and no image is looked at again
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Each in [0, 1]."""

@@ -51,7 +51,7 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
 def swap_regions(
     images: Tensor, labels: Tensor, saliency: Tensor, annotated: Tensor | None, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Each image's region in the surroundings of its partner: `H * image + (1 - H) * partner`, as data.swap mixes them.
+    """Each image's region in the surroundings of its partner: `H * image + (1 - H) * partner`, mixed as step swap does.
 
     Args:
         images: `(B, 3, H, W)`.

@@ -183,6 +183,7 @@ def test_known_splits_stay_and_the_one_that_lacks_is_told(tmp_path):
     images(tmp_path, [f"{split}/{name}" for split in ("train", "test") for name in TWENTY])
     shown = " ".join(salign("init", tmp_path).out.split())
     assert "test, train; val is missing and is taken from train (15%)" in shown
+    assert "few images split val: 3 of cat, 3 of dog; too few for a figure to say anything" in shown
     table = Manifest.read(tmp_path / "manifest.csv").table
     assert Counter(table["split"]) == {"train": 34, "val": 6, "test": 40}
     assert all(path.startswith("test/") for path in table["path"][table["split"] == "test"])

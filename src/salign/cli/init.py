@@ -87,7 +87,9 @@ def _print_plan(plan: Plan, target: Path) -> None:
 
     table = Table(show_header=False, box=None)
     for word, sentence in plan.remarks:
-        table.add_row(f"[{'yellow' if word in ('not used', 'left out') else 'bold'}]{word}[/]", escape(sentence))
+        table.add_row(
+            f"[{'yellow' if word in ('not used', 'left out', 'few images') else 'bold'}]{word}[/]", escape(sentence)
+        )
     Console().print(table)
     split_table(plan.manifest)
     maps = ", maps in imported/" if plan.marks else ""

@@ -13,7 +13,7 @@ import pandas as pd
 from salign.annotations.annotated import Annotated
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.image_files import stem
-from salign.data.manifest.split import SHARES, divide, groups_of_rows
+from salign.data.manifest.split import SHARES, divide, groups_of_rows, small_classes
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
 from salign.project.look import Look
@@ -95,7 +95,9 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     marks = [mark for mark in marks if mark.image in known or mark.image not in look.images]
     groups = [name for table in look.tables for name in table.groups if name in manifest.table]
     manifest = _divided(manifest, groups, choices, remarks)
-    remarks.sort(key=lambda pair: pair[0] in ("left out", "not used"))
+    used = [split for names in splits_by_role(manifest.splits).values() for split in names]
+    remarks += [("few images", line) for line in small_classes(manifest, used)]
+    remarks.sort(key=lambda pair: pair[0] in ("left out", "not used", "few images"))
     return Plan(manifest, marks, faults, remarks)
 
 

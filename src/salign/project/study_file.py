@@ -13,7 +13,7 @@ from salign.project.roles import splits_by_role
 ENOUGH_MAPS = 0.5
 """Share of the training images with a map from which on `swap` is taken; with fewer maps its gain was lost."""
 SEEDS = 3
-_PASSES = 1000
+_PASSES = 840
 """Training images that a run sees, about: so many images times epochs."""
 
 

@@ -16,6 +16,7 @@ from salign.data.checks.duplicates import Fingerprint, NearPair, exact_groups, f
 from salign.data.checks.map_similarity import MeanCorrelation, standardised
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.manifest.labels import name_sets
+from salign.data.manifest.split import small_classes
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.progress import Bar
 
@@ -28,9 +29,6 @@ _USED = {
     "with --move train)",
 }
 """Splits that a recipe uses unless it names others, and what their absence means."""
-FEW = 5
-"""A class with fewer images in a split is too small there to learn it, or to say how well it is known."""
-_NAMED = 5
 
 MapState = Literal["none", "unread", "blank", "constant", "shaped"]
 
@@ -109,17 +107,8 @@ class Report:
 
     @property
     def small(self) -> list[str]:
-        """For each of the splits train, val and test, the classes with fewer than `FEW` images, with what follows."""
-        table, lines = self.manifest.table, []
-        for split in filter(self.manifest.splits.__contains__, _USED):
-            counts = table["label"][table["split"] == split].value_counts()
-            few = [(label, int(counts.get(label, 0))) for label in self.manifest.classes]
-            few = sorted((pair for pair in few if pair[1] < FEW), key=lambda pair: pair[1])
-            if few:
-                listed = [f"{count} of {label}" for label, count in few[:_NAMED]] + ["..."] * (len(few) > _NAMED)
-                use = "to learn from" if split == "train" else "for a figure to say anything"
-                lines.append(f"split {split}: {', '.join(listed)}; too few {use} ({FEW} are the least, 50 are better)")
-        return lines
+        """For each of the splits train, val and test, the classes with too few images, with what follows."""
+        return small_classes(self.manifest, tuple(_USED))
 
     @property
     def sound(self) -> bool:

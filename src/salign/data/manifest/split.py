@@ -17,6 +17,9 @@ from salign.errors import SalignError, nearest
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 """Shares of the images that each split gets unless others are asked for."""
+FEW = 5
+"""A class with fewer images in a split is too small there to learn it, or to say how well it is known."""
+_NAMED = 5
 _SHARE = re.compile(r"([^=/]+)=\s*(\d*\.?\d+)\s*", re.ASCII)
 
 
@@ -39,6 +42,25 @@ def read_shares(text: str) -> dict[str, float]:
             f"got {text!r}"
         )
     return {name: share for name, share in shares.items() if share}
+
+
+def small_classes(manifest: Manifest, splits: Sequence[str]) -> list[str]:
+    """For each of these splits that there is, the classes with fewer than `FEW` images, with what follows.
+
+    Args:
+        manifest: the rows.
+        splits: names of splits; those that begin with `train` are learned from, the others measured on.
+    """
+    table, lines = manifest.table, []
+    for split in filter(manifest.splits.__contains__, splits):
+        counts = table["label"][table["split"] == split].value_counts()
+        few = [(label, int(counts.get(label, 0))) for label in manifest.classes]
+        few = sorted((pair for pair in few if pair[1] < FEW), key=lambda pair: pair[1])
+        if few:
+            listed = [f"{count} of {label}" for label, count in few[:_NAMED]] + ["..."] * (len(few) > _NAMED)
+            use = "to learn from" if split.lower().startswith("train") else "for a figure to say anything"
+            lines.append(f"split {split}: {', '.join(listed)}; too few {use} ({FEW} are the least, 50 are better)")
+    return lines
 
 
 def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

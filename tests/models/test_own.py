@@ -269,7 +269,9 @@ class Plain:
     logits: Tensor
 
 
-@pytest.mark.parametrize("form", [lambda logits: Answer(loss=logits.sum(), logits=logits), Plain, dict], ids=str)
+@pytest.mark.parametrize(
+    "form", [lambda logits: Answer(loss=logits.sum(), logits=logits), Plain, dict], ids=["mapping", "attribute", "dict"]
+)
 def test_an_output_that_calls_its_logits_so_is_taken_as_they_are(form: Callable[[Tensor], Any]) -> None:
     class Speaking(Odd):
         def forward(self, x: Tensor) -> Any:

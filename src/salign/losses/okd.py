@@ -63,15 +63,16 @@ class Okd(GuidedLoss):
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
         """Weight and unweighted scalar of the divergence on the images, and on the changed ones."""
         changed = change_images(batch, self.change)
-        parts = {
-            "saliency": (self.weight, output.logits, batch.images),
-            "changed": (self.changed_weight, look_again(output, changed, "okd").logits, changed),
-        }
-        options = {"temperature": self.temperature, "multi_label": batch.multi_label}
+        second = look_again(output, changed, "okd").logits
         return {
-            name: (weight, distillation(logits, taught(self.teacher, images, "okd"), **options))
-            for name, (weight, logits, images) in parts.items()
+            "saliency": (self.weight, self._divergence(output.logits, batch.images, batch.multi_label)),
+            "changed": (self.changed_weight, self._divergence(second, changed, batch.multi_label)),
         }
+
+    def _divergence(self, logits: Tensor, images: Tensor, multi_label: bool) -> Tensor:
+        """Scalar, 0 or more: how far the student's logits `(B, K)` are from the teacher's answers to these images."""
+        target = taught(self.teacher, images, "okd")
+        return distillation(logits, target, temperature=self.temperature, multi_label=multi_label)
 
 
 def change_images(batch: Batch, change: Change) -> Tensor:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from salign.annotate.answers import Answer, marks_of, read_answer
 from salign.annotate.collection import Collection, Unknown
-from salign.annotate.gallery import add_comments, answer_row
+from salign.annotate.gallery import add_comments, describe_answer
 from salign.annotate.pictures import Encoded
 from salign.annotate.records import Mistaken
 from salign.annotate.rows import Revision, Task, iso_time
@@ -44,7 +44,9 @@ def view_unit(collection: Collection, number: int) -> dict[str, Any]:
         revisions = collection.store.revisions(task.id)
         latest = next((revision for revision in revisions if revision.number == task.revision), None)
         if latest is not None:
-            row = add_comments(answer_row(collection, _answer(collection, task, latest)), comments.get(task.id, ()))
+            row = add_comments(
+                describe_answer(collection, _answer(collection, task, latest)), comments.get(task.id, ())
+            )
             rows.append(row | {"versions": [_version(collection, task, revision) for revision in revisions]})
     return {"unit": unit, "answers": rows}
 

@@ -37,7 +37,7 @@ class Look(BaseModel):
     count: Annotated[int, Field(ge=1, le=100)] = 24
 
 
-def answer_list(collection: Collection, answers: Sequence[Answer], alike: Mapping[str, float]) -> list[Row]:
+def list_answers(collection: Collection, answers: Sequence[Answer], alike: Mapping[str, float]) -> list[Row]:
     """A row for each answer, with how far the annotators of its unit differ.
 
     Args:
@@ -50,16 +50,16 @@ def answer_list(collection: Collection, answers: Sequence[Answer], alike: Mappin
         if answer.value is not None:
             by_unit[answer.unit.id].append(answer.value)
     differ = {unit: share_of_differing_pairs(values) for unit, values in by_unit.items()}
-    return [answer_row(collection, answer, differ.get(answer.unit.id), alike) for answer in answers]
+    return [describe_answer(collection, answer, differ.get(answer.unit.id), alike) for answer in answers]
 
 
-def answer_row(
+def describe_answer(
     collection: Collection, answer: Answer, differ: float | None = None, alike: Mapping[str, float] | None = None
 ) -> Row:
     """What the gallery says of an answer."""
     agreement = [(alike or {}).get(image, math.nan) for image in answer.unit.images]
     known = [value for value in agreement if not math.isnan(value)]
-    label = known_answer(collection, answer)
+    label = find_known_answer(collection, answer)
     return {
         "task": str(answer.task.id),
         "unit": answer.unit.id,
@@ -90,7 +90,7 @@ def share_of_differing_pairs(values: Sequence[str]) -> float | None:
     return (pairs - same) / pairs if pairs else None
 
 
-def known_answer(collection: Collection, answer: Answer) -> str | None:
+def find_known_answer(collection: Collection, answer: Answer) -> str | None:
     """The answer that gold or a label says is right; None where none does, or where another question was asked.
 
     In a pair it is the id of the image of the class asked for.
@@ -116,22 +116,23 @@ _SHOWN: dict[str, Callable[[Row], bool]] = {
     "commented": lambda row: bool(row["comments"]),
     "returned": lambda row: bool(row["returned"]),
 }
-_ORDERS: dict[str, Callable[[Row], Any]] = {
-    "newest": lambda row: 0,
-    "image": lambda row: row["unit"],
-    "annotator": lambda row: row["name"].casefold(),
-    "answer": lambda row: (row["answer"] is None, row["answer"] or ""),
-    "differ": lambda row: -1.0 if row["differ"] is None else row["differ"],
-    "apart": lambda row: -3.0 if row["apart"] is None else row["apart"],
-    "fastest": lambda row: row["seconds"],
+_ORDERS: dict[str, tuple[Callable[[Row], Any], bool]] = {
+    "newest": (lambda row: row["saved"], True),
+    "image": (lambda row: row["unit"], False),
+    "annotator": (lambda row: row["name"].casefold(), False),
+    "answer": (lambda row: (row["answer"] is None, row["answer"] or ""), False),
+    "differ": (lambda row: -1.0 if row["differ"] is None else row["differ"], True),
+    "apart": (lambda row: -3.0 if row["apart"] is None else row["apart"], True),
+    "fastest": (lambda row: row["seconds"], False),
 }
+"""By what, and whether the largest comes first; an image of which it is not known comes last."""
 
 
 def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Sequence[Comment]]) -> dict[str, Any]:
     """The answers that are asked for, in order, with what the owner wrote beside them.
 
     Args:
-        rows: `answer_list`.
+        rows: `list_answers`.
         look: which of them.
         comments: by task.
 
@@ -147,11 +148,9 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
             full = add_comments(row, by_task[row["task"]]) if row["task"] in by_task else row
             if look.answer in ("", row["answer"]) and _SHOWN[look.show](full):
                 selected.append(full)
+    key, largest_first = _ORDERS[look.order]
     selected.sort(key=lambda row: (row["unit"], row["name"]))
-    if look.order == "newest":
-        selected.sort(key=lambda row: row["saved"], reverse=True)
-    else:
-        selected.sort(key=_ORDERS[look.order], reverse=look.order in ("differ", "apart"))
+    selected.sort(key=key, reverse=largest_first)
     values = sorted({row["answer"] for row in rows if row["answer"] is not None})
     return {"answers": selected[look.start : look.start + look.count], "total": len(selected), "values": values[:MOST]}
 

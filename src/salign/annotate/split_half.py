@@ -81,13 +81,13 @@ class SplitHalf:
             ]
         now, more = self.predicted(count), self.predicted(count + 1)
         sentences.append(
-            f"the mean map of {_people(count)} agrees with that of as many others to {now:.2f}, as predicted; with one "
+            f"the mean map of {_crowd(count)} agrees with that of as many others to {now:.2f}, as predicted; with one "
             f"person more to {more:.2f}"
         )
         if now >= GOAL:
-            sentences.append(f"no: {_people(count)} per image is enough, since {GOAL:g} is usually asked for")
+            sentences.append(f"no: {_crowd(count)} per image is enough, since {GOAL:g} is usually asked for")
         elif self.needed <= MANY:
-            sentences.append(f"yes: {_people(self.needed)} per image would reach {GOAL:g}, which is usually asked for")
+            sentences.append(f"yes: {_crowd(self.needed)} per image would reach {GOAL:g}, which is usually asked for")
         else:
             sentences.append(
                 f"more people are a long way: {self.needed} per image would reach {GOAL:g}, which is usually asked "
@@ -98,7 +98,7 @@ class SplitHalf:
         return sentences
 
 
-def _people(count: int) -> str:
+def _crowd(count: int) -> str:
     return "1 person" if count == 1 else f"{count} people"
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from salign.annotate.answers import Answer, answers_of
 from salign.annotate.assign import draw
 from salign.annotate.collection import Collection
-from salign.annotate.gallery import Row, answer_list
+from salign.annotate.gallery import Row, list_answers
 from salign.annotate.quality import (
     COMPARED,
     agreement_with_others,
@@ -110,7 +110,7 @@ def summarise(collection: Collection) -> Overview:
         "another": split_half(sample.values(), study.seed).view(),
         "when": iso_time(time.time()),
     }
-    return Overview(summary, answer_list(collection, answers, maps.by_image))
+    return Overview(summary, list_answers(collection, answers, maps.by_image))
 
 
 def _is_taken(task: Task) -> bool:

@@ -71,7 +71,7 @@ def test_a_link_is_shared_an_answer_goes_back_and_comes_again(server: Server, vi
     page.wait_for_selector("#answer[open] img[src]")
     assert page.evaluate(AUDIT)["poor"] == []
     page.click("text=Send back")
-    assert page.inner_text("#alert") == "Write what is to be done again."
+    assert page.inner_text("#answer-said") == "Write what is to be done again."
     page.fill("#answer textarea", "Mark the ear, too.")
     page.click("text=Send back")
     page.wait_for_selector("#answer-people >> text=sent back, not done yet")

@@ -99,7 +99,7 @@ def add_owner_routes(app: FastAPI, collection: Collection) -> None:
     app.include_router(router)
 
 
-class Limits(BaseModel):
+class InviteLimits(BaseModel):
     """A new invite, or new limits of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -161,7 +161,7 @@ def _add_links(router: APIRouter, collection: Collection) -> None:
 
     @router.post("/invites")
     def invite(request: Request, body: Body) -> dict[str, Any]:
-        limits = read_fields(Limits, body)
+        limits = read_fields(InviteLimits, body)
         until = None if limits.days is None else time.time() + limits.days * DAY
         name = read_name(limits.name)
         collection.links.make_invite(name, people=limits.people, images=limits.images, until=until)

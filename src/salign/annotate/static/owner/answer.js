@@ -29,6 +29,7 @@ export async function openAnswer(all, at) {
 }
 
 async function go(at) {
+  tellInside("");
   try {
     const { unit, answers } = await ask(`answers/${rows[at].task}`);
     index = at;
@@ -38,7 +39,8 @@ async function go(at) {
     if (!$("answer").open) $("answer").showModal();
     $("answer-title").focus();
   } catch (error) {
-    say(error.message, "assertive");
+    if ($("answer").open) tellInside(error.message);
+    else say(error.message, "assertive");
   }
 }
 
@@ -72,7 +74,7 @@ function versionText(one, row) {
 
 async function remark(row, text, back) {
   if (!text.value.trim()) {
-    say(back ? "Write what is to be done again." : "Write the note first.", "assertive");
+    tellInside(back ? "Write what is to be done again." : "Write the note first.");
     text.focus();
     return;
   }
@@ -80,11 +82,16 @@ async function remark(row, text, back) {
     const { unit, answers } = await tell(`answers/${row.task}/comments`, { revision: row.revision, text: text.value, back });
     show(unit, answers);
     for (const answer of answers) after(answer);
-    say(back ? `Sent back to ${row.name}, who finds it among the next images.` : "The note is stored.");
+    tellInside(back ? `Sent back to ${row.name}, who finds it among the next images.` : "The note is stored.");
     $("answer-title").focus();
   } catch (error) {
-    say(error.message, "assertive");
+    tellInside(error.message);
   }
+}
+
+/** What is said elsewhere on the page lies below a dialog. */
+function tellInside(text) {
+  $("answer-said").textContent = text;
 }
 
 function repaint() {

@@ -71,8 +71,8 @@ def look(folder: Path) -> Look:
         skip.append(folder / "annotations")
     pictures = list(image_files(folder, skip=skip, passed=passed))
     if not pictures:
-        files = ", ".join(f"{len(names)} {kind}" for kind, names in passed.items())
-        hint = f"; there are {files}: unpack archives, and convert other pictures to PNG or JPEG" if files else ""
+        listing = ", ".join(f"{len(names)} {kind}" for kind, names in passed.items())
+        hint = f"; there are {listing}: unpack archives, and convert other pictures to PNG or JPEG" if listing else ""
         raise SalignError(f"{no_image(folder)}{hint}")
     images, maps = sort_pictures(folder, pictures)
     useless = [

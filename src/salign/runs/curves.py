@@ -12,7 +12,7 @@ from salign.pages.plots import traces
 from salign.pages.sheet import Plots, Section, Table, write_sheet
 from salign.readers import read_csv
 from salign.runs.run import Run
-from salign.runs.snapshots import snapshot_agreement
+from salign.runs.snapshots import AGREEMENT, snapshot_agreement
 from salign.train.history import HISTORY, correct_answers, learned_and_forgotten, snapshots
 from salign.train.recipe import ClassifyRecipe
 from salign.train.trainer import METRICS
@@ -52,7 +52,8 @@ def training_sections(run: Run, *, progress: bool = False) -> list[Section]:
         title = "Validation images answered otherwise at the end"
         charts[title, "share of the images"] = table[["epoch", "learned", "forgotten"]]
     if snapshots(run.path) and isinstance(run.recipe, ClassifyRecipe):
-        agreed = snapshot_agreement(run, progress=progress)
+        measured = run.path / AGREEMENT
+        agreed = read_csv(measured) if measured.exists() else snapshot_agreement(run, progress=progress)
         named = agreed.assign(epoch=agreed["epoch"] + 1).rename(columns=LABELS)
         charts["Agreement with people's maps", "value"] = named[["epoch", LABELS["cc"], LABELS["energy"]]]
     svgs = [

@@ -17,6 +17,9 @@ from salign.progress import track
 from salign.runs.run import Run
 from salign.train.history import SNAPSHOTS, snapshot, snapshots
 
+AGREEMENT = f"{SNAPSHOTS}/agreement.csv"
+"""The table of `snapshot_agreement` in the folder of a run."""
+
 
 def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: bool = False) -> pd.DataFrame:
     """Compare the map of the true class with people's, after each epoch whose weights were kept.
@@ -49,7 +52,7 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
         rows.append({"epoch": epoch, "images": len(values), **values.mean().to_dict()})
     table = pd.DataFrame(rows, columns=["epoch", "images", *METRICS])
     if rows:
-        replace_text(run.path / SNAPSHOTS / "agreement.csv", table.to_csv(index=False))
+        replace_text(run.path / AGREEMENT, table.to_csv(index=False))
     return table
 
 

@@ -21,7 +21,7 @@ from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Te
 from salign.runs.compare import FOLDER
 from salign.runs.curves import training_sections
 from salign.runs.run import Run
-from salign.runs.verdicts import run_verdicts
+from salign.runs.verdicts import labelled, run_verdicts
 
 MOST_CLASSES = 30
 """Classes of a confusion matrix that is still readable."""
@@ -131,7 +131,7 @@ def _by_class(run: Run, of: str) -> list[Block]:
             ]
             blocks.append(Table(f"{of}{name}: each class against all others.", pd.DataFrame(rows), names=1))
         if not run.multi_label and len(run.classes) <= MOST_CLASSES:
-            labels, answers = _labels(run, name)
+            labels, answers = labelled(run, name)
             numbers = {label: k for k, label in enumerate(run.classes)}
             matrix = confusion_matrix(labels, answers["predicted"].map(numbers), len(numbers))
             frame = pd.DataFrame(matrix, columns=[f"called {label}" for label in run.classes])
@@ -162,7 +162,7 @@ def _curves(runs: Mapping[str, Run]) -> Section:
     calibration: Lines = {}
     for name, run in runs.items():
         for split in () if run.multi_label else run.sets:
-            labels, answers = _labels(run, split)
+            labels, answers = labelled(run, split)
             if not len(labels):
                 continue
             probabilities = probabilities_of(answers, run.classes)
@@ -189,14 +189,6 @@ def _curves(runs: Mapping[str, Run]) -> Section:
         "that is right; on the dashed line both agree."
     )
     return Section("Curves", [Plots(caption, svgs)] if svgs else [])
-
-
-def _labels(run: Run, split: str) -> tuple[np.ndarray, pd.DataFrame]:
-    """`(N,)` class numbers of the labelled images of a set, and their predictions."""
-    numbers = {label: k for k, label in enumerate(run.classes)}
-    table = run.predictions(split)
-    known = table[table["label"].isin(numbers)]
-    return known["label"].map(numbers).to_numpy(dtype=np.int64), known
 
 
 def _beside(runs: Mapping[str, Run], name: str) -> str:

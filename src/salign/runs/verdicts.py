@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
 from salign.errors import SalignError
@@ -47,7 +48,7 @@ def training_verdicts(run: Run) -> list[Verdict]:
     scores = metrics.get(f"val/{select}")
     never = None
     if not run.multi_label:
-        never = verdicts.never_better(metrics["val/accuracy"], _labels(run, "val"), run.classes)
+        never = verdicts.never_better(metrics["val/accuracy"], labelled(run, "val")[0], run.classes)
     easy = None if scores is None else verdicts.easy_validation(scores, name_of(select))
     return _not_none([never, verdicts.not_converged(metrics["train/loss"], scores), easy])
 
@@ -56,7 +57,7 @@ def _set_verdicts(run: Run, name: str) -> list[Verdict]:
     table = run.predictions(name)
     labels, probabilities = named_in(table, "label", run.classes), probabilities_of(table, run.classes)
     alike = verdicts.one_answer(name, probabilities, labels, run.classes, multi_label=run.multi_label)
-    few = None if run.multi_label else verdicts.few_images(name, _labels(run, name), run.classes)
+    few = None if run.multi_label else verdicts.few_images(name, labelled(run, name)[0], run.classes)
     idle = verdicts.idle_region_test(name, alike) if _relied(run, name) else None
     return _not_none([alike, few, _chance(run, name), idle])
 
@@ -97,10 +98,12 @@ def _map_verdicts(run: Run) -> list[Verdict]:
     return _not_none([few, verdicts.alike_maps(alike, ALIKE)])
 
 
-def _labels(run: Run, name: str) -> np.ndarray:
-    """`(N,)` class numbers of the labelled images of a set."""
+def labelled(run: Run, name: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """`(N,)` class numbers of the labelled images of a set, and their predictions."""
     numbers = {label: k for k, label in enumerate(run.classes)}
-    return run.predictions(name)["label"].map(numbers).dropna().to_numpy(dtype=np.int64)
+    table = run.predictions(name)
+    known = table[table["label"].isin(numbers)]
+    return known["label"].map(numbers).to_numpy(dtype=np.int64), known
 
 
 def _not_none(every: Iterable[Verdict | None]) -> list[Verdict]:

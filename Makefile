@@ -10,12 +10,13 @@ PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick quick-tests all-tests check docs site clean
+.PHONY: help demo test quick long quick-tests all-tests check docs site clean
 
 help:
 	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
-	@echo "make test   install into .venv, then run every check and test (about 15 min on 2 cores)"
-	@echo "make quick  the same without the slow tests (about 4 min)"
+	@echo "make test   install into .venv, then run every check and all tests but the longest (about 15 min on 2 cores)"
+	@echo "make quick  the same without the slow tests (about 7 min)"
+	@echo "make long   the longest tests: many kills, a cluster, the data of all studies (about 10 min)"
 	@echo "make docs   write the generated pages of docs/"
 	@echo "make site   build README and docs/ into site/, to be opened in a browser"
 
@@ -40,7 +41,10 @@ quick-tests: $(VENV)/.installed-dev
 	$(PYTEST) -m "not slow"
 
 all-tests: $(VENV)/.installed-dev
-	$(PYTEST)
+	$(PYTEST) -m "not long"
+
+long: $(VENV)/.installed-dev
+	$(PYTEST) -m long
 
 # Types are checked beside the tests: mypy takes one processor for most of a minute.
 quick test: $(VENV)/.installed-dev

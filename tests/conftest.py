@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +60,29 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     salign("train", written(folder / "small.yaml", small(digits)), "--out", folder / "runs", "--quiet")
     (run,) = (folder / "runs").iterdir()
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Chromium's path; Debian's is installed where there is none and this is root."""
+    if found := shutil.which("chromium"):
+        return found
+    if os.geteuid() or not shutil.which("apt-get"):
+        pytest.skip("no chromium, and it can only be installed as root on Debian: apt-get install chromium")
+    quiet = {"capture_output": True, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)  # type: ignore[call-overload]
+    done = subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False, **quiet)  # type: ignore[call-overload]
+    found = shutil.which("chromium")
+    if not found:
+        pytest.skip(f"chromium could not be installed: {done.stderr.decode()[-300:]}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    """Chromium, started once in each process of the tests: Playwright cannot be started twice in one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

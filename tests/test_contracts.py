@@ -343,7 +343,10 @@ SPREADS = ([True, True, True, False, True, False], [True, True, False, False, Fa
 """Which images are annotated; the first half of them goes to one process, the second to the other."""
 UNEVEN = torch.tensor([0, 0, 1, 2, 1, 2])
 """The halves differ in classes, too, and so in the sum of their class weights."""
-OVER_THE_BATCH = {"swap": "surroundings come from an image of the same process"}
+OVER_THE_BATCH = {
+    "okd": "a box comes from an image of the same process",
+    "swap": "surroundings come from an image of the same process",
+}
 """Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
 
 

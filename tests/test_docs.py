@@ -31,6 +31,8 @@ TUTORIALS = sorted((REPOSITORY / "docs" / "tutorials").glob("*.md"))
 REFERENCE = sorted((REPOSITORY / "docs" / "reference").glob("*.md"))
 PAGES = [*GUIDE, *TUTORIALS, REPOSITORY / "benchmarks" / "README.md", *REFERENCE]
 RUN = "runs/faces-1a2b3c4d"
+LONG = ("step-by-step.md", "training.md", "experiments.md")
+"""Pages whose commands train longest."""
 SHELL = ("sed", "cat")
 """Other commands than `salign` that a block may use."""
 
@@ -207,7 +209,10 @@ def workplace(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", GUIDE, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.long] * (page.name in LONG), id=name_of(page)) for page in GUIDE],
+)
 def test_the_blocks_of_a_page_run_in_order(page: Path, workplace: Path) -> None:
     if page.name in ("step-by-step.md", "getting-started.md"):
         shutil.rmtree(workplace / "runs")

@@ -59,12 +59,12 @@ def test_the_warning_names_the_line_that_used_the_old_name() -> None:
         sys.modules.pop("salign.data.blur", None)
         import salign.data.blur  # noqa: F401
 
-        from salign.explain import write_gallery  # noqa: F401
+        from salign.explain import Item  # noqa: F401
 
         _ = losses.blended, running.running_statistics_kept
     assert {str(warning.message).partition(" is ")[0] for warning in caught} == {
         "salign.data.blur",
-        "salign.explain.write_gallery",
+        "salign.explain.Item",
         "salign.losses.blended",
         "salign.models.running.running_statistics_kept",
     }

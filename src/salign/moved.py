@@ -123,7 +123,7 @@ MOVED_NAMES = {
         "shown": "salign.experiment.report.tables:describe_main_table",
     },
     "salign.experiment.report.worse_maps": {"in_words": "salign.experiment.report.worse_maps:describe_maps"},
-    "salign.explain": {"Item": "salign.pages.gallery", "write_gallery": "salign.pages.gallery"},
+    "salign.explain": {"Item": "salign.pages.gallery"},
     "salign.losses": {
         "blended": "salign.losses.viser:blend_terms",
         "decomposed": "salign.losses.decomposition:decompose",

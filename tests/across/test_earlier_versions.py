@@ -97,8 +97,10 @@ def test_figures_of_a_run_are_computed_again_as_they_were(earlier):
     run = earlier / "runs" / CLASSIFIER
     (run / "evaluation.csv").unlink()
     command("evaluate", run)
-    for name in ("evaluation.csv", "model.json"):
-        assert rounded(run / name) == rounded(WRITTEN / "runs" / CLASSIFIER / name)
+    written = WRITTEN / "runs" / CLASSIFIER
+    assert rounded(run / "model.json") == rounded(written / "model.json")
+    before, now = (rounded(folder / "evaluation.csv").splitlines() for folder in (written, run))
+    assert [line for line in now if line in before] == before  # 0.1 had fewer figures
 
 
 def test_a_classifier_answers_as_it_did(earlier):

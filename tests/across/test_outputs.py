@@ -22,6 +22,8 @@ from salign.errors import SalignError
 from salign.files import check_output
 
 FOLDER, FILE = "folder", "file"
+DRAWER = Path(__file__).parents[1] / "fixtures" / "earlier" / "runs" / "maps-0858044f"
+"""The run of a net that draws maps."""
 OUTPUTS = {
     ("demo", "--out"): (FOLDER, "demo --out {out}"),
     ("train", "--out"): (FOLDER, "train {recipe} --out {out} --quiet"),
@@ -29,7 +31,10 @@ OUTPUTS = {
     ("pretrain", "--out"): (FOLDER, "pretrain {net} --out {out} --quiet"),
     ("predict", "--out"): (FILE, "predict {run} {images} --out {out}"),
     ("predict", "--maps"): (FOLDER, "predict {run} {images} --out {free} --maps {out}"),
-    ("saliency predict", "--out"): (FOLDER, "saliency predict {run} {images} --out {out}"),
+    ("predict", "--overlays"): (FOLDER, "predict {run} {images} --out {free} --overlays {out}"),
+    ("saliency predict", "--out"): (FOLDER, "saliency predict {drawer} {images} --out {out}"),
+    ("fuse", "--out"): (FOLDER, "fuse {run} --out {out}"),
+    ("init", "--out"): (FOLDER, "init {images} --out {out}"),
     ("experiment", "--out"): (FOLDER, "experiment {study} --out {out} --quiet"),
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
     ("benchmark", "--json"): (FILE, "benchmark test_resnet --json {out}"),
@@ -42,6 +47,7 @@ OUTPUTS = {
     ("maps granularity", "--out"): (FILE, "maps granularity {manifest} --grain area --out {out}"),
     ("data check", "--html"): (FILE, "data check {manifest} --html {out}"),
     ("data check", "--without-duplicates"): (FILE, "data check {manifest} --html {free} --without-duplicates {out}"),
+    ("data split", "--out"): (FILE, "data split {unsplit} --out {out}"),
     ("data plant", "OUT"): (FOLDER, "data plant {manifest} {out} " + "-c train=1 -c val=1 -c test_iid=1 -c test_ood=1"),
     ("data targets", "OUT"): (FILE, "data targets {answers} {out}"),
     ("data import", "--out"): (FILE, "data import folder {images} --out {out}"),
@@ -50,6 +56,8 @@ OUTPUTS = {
 """All options that say where something is written: what it is, and a call that is right but for that place."""
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
+    ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
+    ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),
     ("saliency predict", "IMAGES"), ("experiment", "STUDY"), ("report", "STUDY"), ("annotate", "FOLDER"),
@@ -98,6 +106,8 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
     del study["recipe"]["name"]
     few = tmp_path / "few.csv"
     few.write_text("id,path,label,split,saliency\na,a.png,1,train,\n")
+    unsplit = tmp_path / "unsplit.csv"
+    unsplit.write_text("id,path,label\na,a.png,1\n")
     answers = tmp_path / "answers.csv"
     answers.write_text("id,answer\na,1\na,7\n")
     shutil.copy(digits.parent / "images" / "train" / "00000.png", tmp_path / "a.png")
@@ -107,8 +117,10 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
         "net": written(tmp_path / "net.yaml", net),
         "study": written(tmp_path / "study.yaml", study),
         "run": trained,
+        "drawer": DRAWER,
         "manifest": digits,
         "few": few,
+        "unsplit": unsplit,
         "answers": answers,
         "images": digits.parent / "images",
         "maps": digits.parent / "maps",

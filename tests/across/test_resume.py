@@ -96,6 +96,7 @@ def assert_equal(run, uninterrupted):
     assert [name for name in expected if found[name] != expected[name]] == []
 
 
+@pytest.mark.long
 def test_ten_times_killed_ends_with_the_same_bytes(recipe, uninterrupted, tmp_path):
     """Killed while starting, training, writing and reporting, at moments drawn at random."""
     draw = random.Random(20241016)

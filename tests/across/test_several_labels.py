@@ -121,7 +121,7 @@ def test_the_epoch_that_is_kept_is_the_one_whose_figures_are_best(run: Run) -> N
 
 def test_evaluate_gives_the_same_again_and_refuses_what_asks_for_one_class(run: Run) -> None:
     before = run.evaluation.read_bytes()
-    assert "accuracy_macro" in salign("evaluate", run.path).out
+    assert "accuracy, mean" in salign("evaluate", run.path).out
     assert run.evaluation.read_bytes() == before
     for asked in (("--threshold", "apcer5"), ("--species", "decoy")):
         said = salign("evaluate", run.path, *asked, code=2)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
-from playwright.sync_api import sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +48,16 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert 'rel="stylesheet" href="https://' not in page
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium; on Debian: apt-get install chromium")
-def test_no_page_has_a_serious_fault_of_accessibility(site: Path) -> None:
+def test_no_page_has_a_serious_fault_of_accessibility(site: Path, browser: Any) -> None:
     faults: dict[str, list[object]] = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        page = browser.new_page()
-        for path in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # whose style a file does not find
-            page.goto(path.as_uri())
-            for fault in Axe().run(page).response["violations"]:
-                if fault["impact"] in ("serious", "critical"):
-                    where = [node["target"] for node in fault["nodes"][:3]]
-                    faults.setdefault(f"{fault['id']}: {fault['help']}", []).append((path.name, where))
-        browser.close()
+    page = browser.new_page()
+    for path in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # whose style a file does not find
+        page.goto(path.as_uri())
+        for fault in Axe().run(page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                where = [node["target"] for node in fault["nodes"][:3]]
+                faults.setdefault(f"{fault['id']}: {fault['help']}", []).append((path.name, where))
+    page.close()
     assert faults == {}

@@ -26,7 +26,7 @@ def cells_are_sound(name: str, folder: Path, manifest: str = "manifest.csv") -> 
     """Every arm, at its first seed, finds its images and maps."""
     study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={folder / manifest}"])
     cells = expand(study)
-    assert len({cell.place for cell in cells}) == len(cells) >= 9
+    assert len({cell.key for cell in cells}) == len(cells) >= 9
     for data in {cell.recipe.data.model_dump_json(): cell.recipe.data for cell in cells if cell.seed == 0}.values():
         assert len(prepare(data).train) > 100
     assert {study.target, study.reference} <= set(study.recipe["data"]["test"])
@@ -34,6 +34,7 @@ def cells_are_sound(name: str, folder: Path, manifest: str = "manifest.csv") -> 
     assert not chosen_on, "what settings were chosen on is not reported as a test"
 
 
+@pytest.mark.long
 def test_digits(tmp_path: Path) -> None:
     table = prepared(tmp_path / "digits", "digits")
     agrees = (table["label"] == table["decoy"]).groupby(table["split"]).mean()
@@ -97,6 +98,7 @@ def test_the_arms_of_a_study_share_stages_that_follow_their_seed(
     assert all(len(each) == 2 for each in prints.values())
 
 
+@pytest.mark.long
 def test_busi(shared_data: Path, tmp_path: Path) -> None:
     table = prepared(tmp_path / "busi", "busi", str(shared_data / "busi_ultrasound"))
     agrees = (table["label"] == table["shortcut"]).groupby(table["split"]).mean()
@@ -109,6 +111,7 @@ def test_busi(shared_data: Path, tmp_path: Path) -> None:
     cells_are_sound("arena_busi", tmp_path / "busi")
 
 
+@pytest.mark.long
 def test_cxr_view(shared_data: Path, tmp_path: Path) -> None:
     table = prepared(tmp_path / "view", "cxr-view", str(shared_data / "cxr_pneumonia"))
     seen = table[table["split"].isin(["train", "val", "test_iid"])]
@@ -120,6 +123,7 @@ def test_cxr_view(shared_data: Path, tmp_path: Path) -> None:
     cells_are_sound("arena_cxr_view", tmp_path / "view")
 
 
+@pytest.mark.long
 def test_cxr_source(shared_data: Path, tmp_path: Path) -> None:
     table = prepared(tmp_path / "source", "cxr-source", str(shared_data / "cxr_pneumonia"))
     train = table[table["split"] == "train"]
@@ -131,6 +135,7 @@ def test_cxr_source(shared_data: Path, tmp_path: Path) -> None:
     cells_are_sound("cxr_source", tmp_path / "source")
 
 
+@pytest.mark.long
 def test_magnetic(shared_data: Path, tmp_path: Path) -> None:
     table = prepared(tmp_path / "magnetic", "magnetic", str(shared_data / "magnetic_tile"))
     exposure = table["exposure"].astype(int)

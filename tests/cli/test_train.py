@@ -18,7 +18,7 @@ def test_the_last_lines_say_what_was_written_and_what_comes_next(digits, tmp_pat
     assert ended.out.strip().endswith(f"wrote {run}. Next: salign explain {run}")
     assert Recipe.read(run / "recipe.yaml").loss.options == {"alpha": 0.75}
     figures = pd.read_csv(run / "evaluation.csv").query("metric == 'accuracy'").set_index("split")
-    (line,) = (line for line in ended.out.splitlines() if " accuracy " in line and "│" in line)
+    (line,) = (line for line in ended.out.splitlines() if line.startswith("│ accuracy  "))
     for name in ("val", "test_iid", "test_ood"):
         value, low, high = figures.loc[name, ["value", "low", "high"]]
         assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in line

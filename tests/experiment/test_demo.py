@@ -86,6 +86,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return run_demo(tmp_path_factory.mktemp("demo"), seeds=1, epochs=1, progress=False)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(shown: Demo) -> None:
     runs = [Path(path) for path in shown.results.runs["path"]]
@@ -100,6 +101,7 @@ def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(shown: Dem
     assert any("one seed" in sentence.lower() or "chance" in sentence.lower() for sentence in shown.verdict)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_study_it_leaves_is_the_one_it_ran(shown: Demo) -> None:
     assert expand(Study.read(shown.source)) == expand(shown.study)

@@ -91,6 +91,7 @@ def test_a_study_runs_every_cell_once(undisturbed: tuple[Study, StudyFolder]) ->
     assert {path: path.stat().st_mtime_ns for path in folder.runs.rglob("*") if path.is_file()} == written_at
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_five_times_it_ends_as_if_undisturbed(
     undisturbed: tuple[Study, StudyFolder], digits: Path, tmp_path: Path
@@ -149,6 +150,7 @@ print(run_study(study, StudyFolder.of(study, sys.argv[2]), LocalExecutor(2, 1), 
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_script_without_a_main_guard_whose_processes_are_killed_runs_its_study(digits: Path, tmp_path: Path) -> None:
     """One is asked to end, one is killed, both while they train: each cell is begun again."""
@@ -198,6 +200,7 @@ def test_a_cell_that_cannot_run_does_not_stop_the_others(digits: Path, tmp_path:
     assert "1 runs are left" in ended.out
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_nodes_of_a_cluster_one_killed_give_the_same_figures(
     undisturbed: tuple[Study, StudyFolder], tmp_path: Path

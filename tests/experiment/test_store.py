@@ -10,7 +10,6 @@ import pytest
 
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.tables import read_figures
-from salign.experiment import store
 from salign.experiment.store import cell_file, read_cell, summarise
 from salign.runs.run import Run
 
@@ -87,7 +86,7 @@ def test_a_cell_keeps_the_figures_of_every_set_under_its_name(tmp_path, monkeypa
         "agreement": pd.DataFrame(agreed, columns=["set", "id", "label", "predicted", *METRICS]),
         "reliance": pd.DataFrame(relied, columns=["set", "kept", "fill", "metric", "value", "images", "note"]),
     }
-    monkeypatch.setattr(store, "analyse_run", lambda *_, **__: tables)
+    monkeypatch.setattr("salign.runs.analyse.analyse_run", lambda *_, **__: tables)
     summarise(run, 2.0, sets=None, images=5)
     figures = read_cell(run).figures
     assert {name: found["accuracy"] for name, found in figures.items()} == {n: k / 100 for k, n in enumerate(ODD)}

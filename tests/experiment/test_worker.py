@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from made_study import study
-from salign.experiment import runner, store, worker
+from salign.experiment import runner, worker
 from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results, summarise
 from salign.experiment.study import expand
 from salign.experiment.worker import Outcome, Task, run_task
@@ -131,7 +131,7 @@ def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypat
     )
     asked = []
     tables = {"agreement": agreement, "reliance": relied}
-    monkeypatch.setattr(store, "analyse_run", lambda run, **options: asked.append(options) or tables)
+    monkeypatch.setattr("salign.runs.analyse.analyse_run", lambda run, **options: asked.append(options) or tables)
     run = Run.of(cell.recipe, tmp_path)
     run.path.mkdir()
     run.evaluation.write_text(

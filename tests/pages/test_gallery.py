@@ -71,9 +71,8 @@ def test_the_colours_of_the_page_are_those_of_the_library() -> None:
 
 
 @pytest.fixture
-def shown(tmp_path: Path):
+def shown(tmp_path: Path, browser):
     """A gallery of three images of two runs in Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api")
     cell = encode_map(torch.tensor([[0.0, 1.0]]))
 
     def item(name: str, label: str | None, *answers: tuple[str, float, float | None], human: bool = True) -> Item:
@@ -88,15 +87,13 @@ def shown(tmp_path: Path):
         item("b3", None, ("dog", 0.8, None), ("dog", 0.9, None), human=False),
     ]
     page = write_sheet(tmp_path / "p.html", "t", [Section("Images", [Gallery("c", items, ["one", "two"])])])
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path="/usr/bin/chromium")
-        tab = browser.new_page()
-        errors: list[str] = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(page.as_uri())
-        yield tab
-        assert errors == []
-        browser.close()
+    tab = browser.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(page.as_uri())
+    yield tab
+    assert errors == []
+    tab.close()
 
 
 @pytest.mark.slow

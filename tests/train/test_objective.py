@@ -16,7 +16,7 @@ from second_look import Small, make_batch
 
 ADDABLE = {
     "cdep", "distill", "divisive", "droid", "energy", "evidence", "fmmce", "gain", "gain_ext", "haics", "harmonization",
-    "hbcam", "hint", "l1_guidance", "ppce", "res_g", "res_l", "rrr", "rrr_grad_cam", "sage", "swap",
+    "hbcam", "hint", "l1_guidance", "okd", "ppce", "res_g", "res_l", "rrr", "rrr_grad_cam", "sage", "swap",
 }  # fmt: skip
 
 

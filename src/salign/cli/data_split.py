@@ -69,9 +69,9 @@ def split_manifest(
     divided = divide(whole, groups, targets, seed=seed, move=move or ())  # mistakes are told before images are read
     new = set(whole.splits) == {NO_SPLIT}
     target = out or (manifest if new else manifest.with_stem(f"{manifest.stem}-split"))
+    check_output(target)
     if target.exists() and not overwrite and not (new and target == manifest):
         raise SalignError(f"{target} is there; give another --out, or have it replaced (--overwrite)")
-    check_output(target)
     if duplicates:
         from salign.data.checks.deduplicate import equal_pictures
 

@@ -60,17 +60,18 @@ def fuse_run(
         SalignError: the source is no finished run of a classifier, or has no snapshots.
     """
     run = Run.open(source)
+    folder = Path(out or run.path.parent)
+    check_output(folder, folder=True)
     epochs, values, labels = _kept(run)
     chosen = choose_epochs(values, labels, method, count=count, window=window)
     weights = {epoch: float(weight) for epoch, weight in zip(epochs, chosen, strict=True) if weight > 0}
     content = {"source": str(run.path.resolve()), "method": method, "count": count, "window": window, "epochs": weights}
     text = json.dumps(content, indent=2)
     name = f"{run.recipe.name}-{method}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    fused = Run(Path(out or run.path.parent) / name)
+    fused = Run(folder / name)
     if fused.done:
         say(f"{fused.path} is already done; nothing to fuse.")
         return fused
-    check_output(fused.path, folder=True)
     fused.start(run.recipe)
     replace_text(fused.path / FUSED, text)
     if (run.path / "left_out.csv").exists():

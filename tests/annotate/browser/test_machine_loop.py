@@ -18,7 +18,7 @@ from drawn import stroke
 from salign.data.manifest import Manifest
 from salign.data.shortcuts.decoy import write_decoy_digits
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SIZE = (64, 64)
 GIVEN = 8

@@ -12,7 +12,7 @@ from salign.limits import MOST_WORKERS
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
-    from salign.experiment.store import StudyFolder
+    from salign.experiment.store import Results, StudyFolder
     from salign.experiment.study import Study
     from salign.experiment.worker import Outcome
 
@@ -74,7 +74,7 @@ def experiment(
         return RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
 
     failed = [] if show else run_cells(read, out, executor, again=again, quiet=quiet)
-    folder = print_results(read, out, again=again)
+    folder, _ = print_results(read, out, again=again)
     typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
     if failed:
         raise typer.Exit(1)
@@ -110,8 +110,8 @@ def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, agai
     return failed
 
 
-def print_results(study: Study, out: Path, *, again: str) -> StudyFolder:
-    """Print what the finished runs found, and how many are left."""
+def print_results(study: Study, out: Path, *, again: str) -> tuple[StudyFolder, Results]:
+    """Print what the finished runs found, and how many are left; give their folder and their figures."""
     from salign.cli.show import study_table
     from salign.experiment.store import StudyFolder, read_results
 
@@ -120,4 +120,4 @@ def print_results(study: Study, out: Path, *, again: str) -> StudyFolder:
     study_table(study, results)
     if results.missing:
         typer.echo(f"{results.missing} runs are left. Go on with: {again}")
-    return folder
+    return folder, results

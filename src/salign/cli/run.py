@@ -58,13 +58,11 @@ def run(
         return LocalExecutor(workers)
 
     failed = run_cells(study, out, executor, again=" ".join(words), quiet=quiet)
-    study_folder = print_results(study, out, again=" ".join(words))
+    study_folder, results = print_results(study, out, again=" ".join(words))
     from salign.experiment.report import write_report
     from salign.experiment.report.groups import groups_of
     from salign.experiment.report.summary import findings
-    from salign.experiment.store import read_results
 
-    results = read_results(study, study_folder)
     if not len(results.runs):
         raise typer.Exit(1)
     page = write_report(

@@ -83,9 +83,7 @@ def analyse_run(
 
     device = "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
     classifier = run.model().to(device)
-    positive = None
-    if len(run.classes) == 2 and not run.multi_label:
-        positive = run.classes.index(run.recipe.data.positive or run.classes[-1])
+    positive = None if run.positive is None else run.classes.index(run.positive)
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
     images_of = {name: draw_images(run, name, images, seed) for name in names}

@@ -77,7 +77,7 @@ def evaluate_run(
             f"{run.path}: images may have several labels (data.multi_label), so that there is no positive class: leave "
             "threshold and species out."
         )
-    positive = (data.positive or classes[-1]) if len(classes) == 2 and not several else None
+    positive = run.positive
     tables = {name: run.predictions(name) for name in run.sets}
     chosen = None
     if positive is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from salign.class_names import names_in
+from salign.data.manifest.labels import multi_hot
 from salign.errors import SalignError
 from salign.evaluate.fusion import Method, choose_epochs
 from salign.evaluate.predictions import PROB
@@ -106,5 +106,4 @@ def _kept(run: Run) -> tuple[list[int], NDArray[np.float64], NDArray[np.int64]]:
 def _labels(labels: pd.Series, run: Run) -> NDArray[np.int64]:
     if not run.multi_label:
         return np.array([run.classes.index(label) for label in labels], dtype=np.int64)
-    named = [names_in(label) for label in labels]
-    return np.array([[name in names for name in run.classes] for names in named], dtype=np.int64)
+    return multi_hot(labels, run.classes)[0].astype(np.int64)

@@ -169,8 +169,8 @@ def _curves(runs: Mapping[str, Run]) -> Section:
             line = f"{split}{_beside(runs, name)}"
             curve = calibration_curve(probabilities, labels)
             calibration[line] = curve.confidence, curve.accuracy
-            if len(run.classes) == 2:
-                positive = run.classes.index(run.recipe.data.positive or run.classes[-1])
+            if run.positive is not None:
+                positive = run.classes.index(run.positive)
                 scores = probabilities[:, positive], labels == positive
                 roc[line], recall[line] = roc_curve(*scores), precision_recall_curve(*scores)
     svgs = [

@@ -94,6 +94,13 @@ class Run(RunFolder):
         return tuple(self._described["classes"])
 
     @property
+    def positive(self) -> str | None:
+        """The class that is to be detected, of two that exclude each other; None where there is no such class."""
+        if len(self.classes) != 2 or self.multi_label:
+            return None
+        return self.recipe.data.positive or self.classes[-1]
+
+    @property
     def multi_label(self) -> bool:
         """Whether an image may have several labels."""
         return bool(self._described.get("multi_label", False))

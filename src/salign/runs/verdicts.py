@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
+from salign.data.checks.map_similarity import ALIKE, sample_mapped, shuffled_correlation
 from salign.errors import SalignError
 from salign.evaluate import verdicts
 from salign.evaluate.names import name_of
@@ -89,12 +89,11 @@ def _map_verdicts(run: Run) -> list[Verdict]:
         return []
     try:
         rows = run.training_rows
-        mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
-        spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
-        alike = shuffled_correlation(rows.take(mapped[spread])) if len(mapped) > 1 else float("nan")
+        mapped = int(rows.table["saliency"].notna().sum())
+        alike = shuffled_correlation(sample_mapped(rows, MOST_MAPS)) if mapped > 1 else float("nan")
     except (SalignError, OSError):
         return []
-    few = verdicts.too_few_maps(len(mapped), len(rows), recipe.loss.name)
+    few = verdicts.too_few_maps(mapped, len(rows), recipe.loss.name)
     return _not_none([few, verdicts.alike_maps(alike, ALIKE)])
 
 

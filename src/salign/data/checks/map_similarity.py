@@ -21,6 +21,13 @@ ALIKE = 0.5
 _GRID = 32
 
 
+def sample_mapped(manifest: Manifest, most: int) -> Manifest:
+    """The rows that have a map; of more than `most` so many, evenly spread."""
+    mapped = np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+    spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), most)).round().astype(int))
+    return manifest.take(mapped[spread])
+
+
 def shuffled_correlation(manifest: Manifest) -> float:
     """Read all maps of a manifest and give the mean correlation of two of them, as `MeanCorrelation` does.
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from salign.data.checks.map_similarity import ALIKE, shuffled_correlation
+from salign.data.checks.map_similarity import ALIKE, sample_mapped, shuffled_correlation
 from salign.errors import SalignError
 from salign.evaluate.constant import constant_answer
 from salign.evaluate.verdicts import Verdict
@@ -105,9 +104,7 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
             continue
         try:
             rows = Run(Path(paths[min(paths)])).training_rows
-            mapped = np.flatnonzero(rows.table["saliency"].notna().to_numpy(dtype=bool))
-            spread = np.unique(np.linspace(0, len(mapped) - 1, min(len(mapped), MOST_MAPS)).round().astype(int))
-            value = shuffled_correlation(rows.take(mapped[spread]))
+            value = shuffled_correlation(sample_mapped(rows, MOST_MAPS))
         except (SalignError, OSError):
             return "How alike the maps of two images are cannot be said: they are not where they were any more."
         if math.isnan(value):

@@ -22,6 +22,7 @@ LINEAR = [
     ("test_resnet", 64, {}),
     ("resnet10t", 96, {}),
     ("test_efficientnet", 64, {}),
+    ("reactnet_025", 64, {}),
     *(
         pytest.param(name, size, {}, marks=pytest.mark.slow)
         for name, size in (

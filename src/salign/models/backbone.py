@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+import salign.models.binary  # noqa: F401  its networks are registered with timm
 from salign.checks import choice
 from salign.errors import SalignError
 from salign.models.config import Cam

@@ -21,7 +21,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
 from salign.losses import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropy
-from salign.models import Classifier
+from salign.models import Classifier, count_cost
 from salign.train.features import HeadOnly, cached
 from salign.train.frozen import Trainable, freeze, stay_frozen
 from salign.train.guidance import tell_guidance
@@ -198,5 +198,6 @@ def _tell_network(classifier: Classifier, recipe: ClassifyRecipe, say: Say) -> N
         "none": "no map of evidence, features",
     }[classifier.backbone.cam_kind]
     say(f"{recipe.model.backbone}: {classifier.origin}; {kind} of {height} x {width} cells")
+    say(f"  {count_cost(classifier)}")
     if min(height, width) < 5 and recipe.loss.name != "ce":
         say("  such a coarse map says little about where: raise data.image_size, or set model.output_stride to 16 or 8")

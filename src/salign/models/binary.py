@@ -1,0 +1,264 @@
+"""Networks whose activations and weights have one bit, as networks of timm: `reactnet_025`, `_050` and `_100`.
+
+ReActNet (Liu et al., arXiv 2003.03488) is a MobileNet of 13 blocks; the first and the last layer stay real. It is the
+student of S2-BNN (Shen et al., arXiv 2102.08946). Written from the formulas of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from timm.layers import ClassifierHead
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
+from torch import Tensor, nn
+from torch.nn import functional
+
+STAGES = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
+"""Channels that each block gives, by stage; every stage but the first halves the resolution."""
+STEM = 32
+"""Channels of the first layer, which is real and halves the resolution."""
+
+
+def sign(x: Tensor) -> Tensor:
+    """-1 below zero, else 1: one bit.
+
+    Its derivative is zero almost everywhere, so the gradient is that of a piecewise quadratic function instead (Liu et
+    al., *Bi-Real Net*, arXiv 1808.00278, eq. 7): 2 - 2 |x| between -1 and 1, and zero elsewhere.
+    """
+    hard = torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+    if not torch.is_grad_enabled():
+        return hard
+    inner = x.clamp(-1, 1)
+    soft = inner * (2 - inner.abs())
+    return hard + (soft - soft.detach())  # the bracket is exactly zero and has the gradient
+
+
+def binary_weight(weight: Tensor) -> Tensor:
+    """`sign(w) * mean|w|` of each filter: two values of one magnitude.
+
+    The gradient passes to `weight` as it is where |w| < 1, and not at all elsewhere; none flows through the mean.
+
+    Args:
+        weight: `(filters, C, h, w)`.
+    """
+    scale = weight.detach().abs().mean((1, 2, 3), keepdim=True)
+    hard = torch.where(weight.detach() >= 0, scale, -scale)
+    clipped = weight.clamp(-1, 1)
+    return hard + (clipped - clipped.detach())
+
+
+class BinaryConv2d(nn.Conv2d):
+    """A convolution whose weights have one bit, with one real factor per filter.
+
+    Args:
+        binary: False keeps the weights real, as the first of the two published steps does.
+    """
+
+    def __init__(self, *args: Any, binary: bool = True, **options: Any) -> None:
+        super().__init__(*args, bias=False, **options)
+        self.binary = binary
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(B, C, H, W)` -> `(B, filters, h, w)`."""
+        return self._conv_forward(images, binary_weight(self.weight) if self.binary else self.weight, None)
+
+
+class Shift(nn.Module):
+    """Add a learned number per channel, zero at the start."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` -> the same shape."""
+        return x + self.bias[:, None, None]
+
+
+class RPReLU(nn.Sequential):
+    """`PReLU(x + a) + b` with a slope and both shifts per channel (ReActNet, eq. 5)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(Shift(channels), nn.PReLU(channels), Shift(channels))
+
+
+class BinaryUnit(nn.Module):
+    """`RPReLU(norm(conv(sign(x + shift))) + x)`, the input brought to the shape of the output.
+
+    It is averaged where the resolution is halved and repeated where there are more channels; the published two
+    convolutions of a block that doubles its channels are the two halves of one here.
+
+    Args:
+        channels: of the input.
+        width: channels of the output, a multiple of those of the input.
+        kernel: side of the filters in cells.
+        stride: 1 or 2.
+        dilation: of the filters.
+        binary_weights: see `BinaryConv2d`.
+    """
+
+    def __init__(
+        self, channels: int, width: int, kernel: int, stride: int = 1, dilation: int = 1, *, binary_weights: bool = True
+    ) -> None:
+        super().__init__()
+        padding = dilation * (kernel // 2)
+        self.shift = Shift(channels)
+        self.conv = BinaryConv2d(
+            channels, width, kernel, stride=stride, padding=padding, dilation=dilation, binary=binary_weights
+        )
+        self.norm = nn.BatchNorm2d(width)
+        self.act = RPReLU(width)
+        self.stride, self.repeat = stride, width // channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, channels, H, W)` -> `(B, width, h, w)`."""
+        y = self.norm(self.conv(sign(self.shift(x))))
+        if self.stride > 1:
+            x = functional.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
+        return self.act(y + x.repeat(1, self.repeat, 1, 1))
+
+
+class ReActNet(nn.Module):
+    """A network of timm's kind: features, pyramid and head by the names that timm gives them.
+
+    Args:
+        width: factor of all channels.
+        num_classes: number of classes; 0 = no classifier.
+        in_chans: channels of an image.
+        global_pool: how the head pools.
+        drop_rate: dropout before the classifier.
+        output_stride: pixels per cell of the last feature maps, 8, 16 or 32.
+        binary_weights: False keeps the weights real while activations have one bit.
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        *,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        output_stride: int = 32,
+        binary_weights: bool = True,
+    ) -> None:
+        super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride is 8, 16 or 32; got {output_stride}")
+        self.num_classes, self.drop_rate = num_classes, drop_rate
+        channels, reduction, dilation = round(STEM * width), 2, 1
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_chans, channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        self.feature_info: list[dict[str, Any]] = []
+        stages = []
+        for number, stage in enumerate(STAGES):
+            blocks: list[nn.Module] = []
+            for place, wide in enumerate(stage):
+                stride = 2 if number and not place else 1
+                if stride * reduction > output_stride:
+                    stride, dilation = 1, 2 * dilation
+                reduction, after = stride * reduction, round(wide * width)
+                blocks += [
+                    BinaryUnit(channels, channels, 3, stride, dilation, binary_weights=binary_weights),
+                    BinaryUnit(channels, after, 1, binary_weights=binary_weights),
+                ]
+                channels = after
+            stages.append(nn.Sequential(*blocks))
+            self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{number}"})
+        self.stages = nn.Sequential(*stages)
+        self.num_features = self.head_hidden_size = channels
+        self.head = ClassifierHead(channels, num_classes, pool_type=global_pool, drop_rate=drop_rate)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # a normal distribution about zero: as many weights of either sign
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+        classifier: nn.Module = self.head.fc
+        return classifier
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Draw a new last layer."""
+        self.num_classes = num_classes
+        self.head.reset(num_classes, pool_type=global_pool)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` -> `(B, C, h, w)`."""
+        features: Tensor = self.stages(self.stem(images))
+        return features
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW"] = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """What every stage gives, from fine to coarse, as timm's networks do: `(last, stages)`, or the stages alone."""
+        taken, last = feature_take_indices(len(self.stages), indices)
+        levels, x = [], self.stem(x)
+        for number, stage in enumerate(self.stages):
+            if stop_early and number > last:
+                break
+            x = stage(x)
+            if number in taken:
+                levels.append(x)
+        return levels if intermediates_only else (x, levels)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """`(B, C, h, w)` -> logits `(B, num_classes)`."""
+        logits: Tensor = self.head(x, pre_logits=pre_logits)
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` -> logits `(B, num_classes)`."""
+        return self.forward_head(self.forward_features(images))
+
+
+_WIDTHS = {"reactnet_025": 0.25, "reactnet_050": 0.5, "reactnet_100": 1.0}
+default_cfgs = generate_default_cfgs(
+    {
+        f"{name}.untrained": {
+            "url": "",
+            "num_classes": 1000,
+            "input_size": (3, 224, 224),
+            "pool_size": (7, 7),
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "first_conv": "stem.0",
+            "classifier": "head.fc",
+        }
+        for name in _WIDTHS
+    }
+)
+"""What timm knows of the networks; nobody has trained weights of them that could be fetched."""
+
+
+def _build(name: str, pretrained: bool, options: dict[str, Any]) -> ReActNet:
+    taken = {"out_indices": (0, 1, 2, 3, 4), "feature_cls": "getter"}
+    net: ReActNet = build_model_with_cfg(ReActNet, name, pretrained, width=_WIDTHS[name], feature_cfg=taken, **options)
+    return net
+
+
+@register_model
+def reactnet_025(pretrained: bool = False, **options: Any) -> ReActNet:
+    """A quarter of the published channels."""
+    return _build("reactnet_025", pretrained, options)
+
+
+@register_model
+def reactnet_050(pretrained: bool = False, **options: Any) -> ReActNet:
+    """Half of the published channels."""
+    return _build("reactnet_050", pretrained, options)
+
+
+@register_model
+def reactnet_100(pretrained: bool = False, **options: Any) -> ReActNet:
+    """ReActNet-A as published."""
+    return _build("reactnet_100", pretrained, options)

@@ -15,6 +15,7 @@ from command import salign
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
 from salign.experiment.study import Study, expand
+from salign.train.recipe import Recipe
 from tool_files import write_dicom
 
 SIDE = 32
@@ -172,11 +173,26 @@ def test_a_folder_becomes_a_study(layout, tmp_path):
 
 def test_a_patient_is_in_one_split_and_further_columns_stay(tmp_path):
     table_of_labels(tmp_path)
-    assert "images of one patient and equal" in " ".join(salign("init", tmp_path).out.split())
+    assert "images of one patient stay together" in " ".join(salign("init", tmp_path).out.split())
     table = Manifest.read(tmp_path / "manifest.csv").table
     assert table.groupby("patient")["split"].nunique().tolist() == [1] * 10
     assert set(table["camera"]) == {"phone"}
     assert len(table) == 40
+
+
+def test_dicom_files_of_a_patient_are_in_one_split(tmp_path):
+    for k in range(40):
+        path = tmp_path / "ab"[k % 2] / f"{k}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        write_dicom(path, noise(k).astype(np.uint16) * 16, PatientID=f"p{k // 4}")
+    assert "10 patients by PatientID of the DICOM files" in " ".join(salign("init", tmp_path).out.split())
+    table = Manifest.read(tmp_path / "manifest.csv").table
+    numbers = table["path"].str.extract(r"(\d+)\.dcm")[0].astype(int) // 4
+    assert table.groupby(numbers)["split"].nunique().tolist() == [1] * 10
+    (tmp_path / "bare.csv").write_text(table[["id", "path", "label"]].to_csv(index=False))
+    assert "10 patients" in salign("data", "split", tmp_path / "bare.csv", "--no-duplicates").out
+    table = Manifest.read(tmp_path / "bare.csv").table
+    assert table.groupby(numbers)["split"].nunique().tolist() == [1] * 10
 
 
 def test_known_splits_stay_and_the_one_that_lacks_is_told(tmp_path):
@@ -252,13 +268,6 @@ def two_label_columns(folder):
     )
 
 
-def several_labels(folder):
-    images(folder, [f"{k}.png" for k in range(9)])
-    (folder / "t.csv").write_text(
-        "image,Finding Labels\n" + "".join(f"{k}.png,{'a|b' if k else 'a'}\n" for k in range(9))
-    )
-
-
 def flat(folder):
     images(folder, [f"{name}_{k}.png" for name in ("benign", "ill") for k in range(5)])
 
@@ -290,7 +299,6 @@ ASKED = {
     ambiguous_maps: "maps may come from *_mask, heatmaps/; say which by --maps NAME",
     folders_against_a_table: "different classes of 40 images, first cat/0.png: 'cat' and 'bird'; give --classes-from",
     two_label_columns: "class of t.csv (a 5, b 4); target of t.csv (0 3, 1 3, 2 3); give --label-column NAME",
-    several_labels: "images have several labels or none, and a study compares answers of one class",
     flat: "The names begin with benign (5), ill (5): if these are the classes, give --classes-from names",
     flat_without_names: "nothing says which class an image has. Put the images into a folder for each class",
     one_class: "nothing says which class an image has",
@@ -323,3 +331,80 @@ def test_the_answer_is_an_option(layout, options, classes, tmp_path):
     layout(tmp_path)
     salign("init", tmp_path, *options)
     assert Counter(Manifest.read(tmp_path / "manifest.csv").table["label"]) == classes
+
+
+def several_in_a_cell(folder):
+    """As NIH's chest X-rays: findings joined by a bar, a box for some of them."""
+    images(folder / "images", [f"s{k}.png" for k in range(40)])
+    cells = ["Mass", "Mass|Edema", "Edema", "No Finding"]
+    rows = "".join(f"s{k}.png,{cells[k % 4]},p{k // 2}\n" for k in range(40))
+    (folder / "labels.csv").write_text(f"Image Index,Finding Labels,Patient ID\n{rows}")
+    (folder / "boxes.csv").write_text("Image Index,x,y,w,h\n" + "".join(f"s{k}.png,4,8,16,8\n" for k in range(40)))
+
+
+def several_columns(folder):
+    """As CheXpert: a column of 1 and 0 for each finding, an empty cell for no."""
+    images(folder, [f"s{k}.png" for k in range(40)])
+    cells = ["1,0,a", "1,1,b", ",1,c", "0,0,d"]
+    rows = "".join(f"s{k}.png,{cells[k % 4]}{k // 4}\n" for k in range(40))
+    (folder / "labels.csv").write_text(f"Path,Mass,Edema,view\n{rows}")
+
+
+@pytest.mark.parametrize(
+    ("layout", "source", "loss"), [(several_in_a_cell, "Finding Labels", "swap"), (several_columns, "1 and 0", "ce")]
+)
+def test_images_with_several_labels_become_a_recipe(layout, source, loss, tmp_path):
+    layout(tmp_path)
+    said = salign("init", tmp_path, code=0)
+    printed = " ".join(said.out.split())
+    assert "classes (none) 10, Edema 20, Mass 20 (from column" in printed
+    assert source in printed
+    assert printed.endswith(f"Next: salign train {tmp_path}/recipe.yaml")
+    table = Manifest.read(tmp_path / "manifest.csv", multi_label=True).table
+    labels = dict(zip(table["path"].str.extract(r"s(\d+)")[0].astype(int), table["label"].fillna(""), strict=True))
+    assert [labels[k] for k in range(4)] == ["Mass", "Edema;Mass", "Edema", ""]
+    assert Counter(table["split"]) == {"train": 28, "val": 6, "test": 6}
+    recipe = Recipe.read(tmp_path / "recipe.yaml", files=True)
+    assert recipe.data.multi_label
+    assert recipe.loss.name == loss
+    assert table["saliency"].notna().sum() == 40 * (loss == "swap")
+    assert "Next: salign train" in salign("run", tmp_path, code=2).err
+    assert salign("status", tmp_path).out.endswith(f"Next: salign train {tmp_path}/recipe.yaml\n")
+
+
+def test_a_finding_beside_no_finding_is_asked_about(tmp_path):
+    images(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "labels.csv").write_text("image,label\na.png,None\nb.png,Mass|None\n")
+    assert (
+        "b.png: 'Mass|None' names a label, and says 'None', that there is none" in salign("init", tmp_path, code=2).err
+    )
+
+
+def test_a_manifest_with_several_labels_is_taken_as_such(tmp_path):
+    images(tmp_path, [f"{k}.png" for k in range(20)])
+    rows = "".join(f"{k},{k}.png,{['a', 'a;b', 'b', ''][k % 4]}\n" for k in range(20))
+    (tmp_path / "manifest.csv").write_text(f"id,path,label\n{rows}")
+    assert "a 10, b 10, (none) 5; several per image" in " ".join(salign("init", tmp_path).out.split())
+    assert Recipe.read(tmp_path / "recipe.yaml").data.multi_label
+
+
+def test_gaze_becomes_maps_once_its_spread_is_said(tmp_path):
+    images(tmp_path, TWENTY)
+    rows = "".join(
+        f"{name},{who},{x},{y},200\n" for name in TWENTY for who, x, y in (("p", 8.5, 16.5), ("q", 24.5, 16.5))
+    )
+    (tmp_path / "gaze.csv").write_text(f"image,subject,x,y,duration\n{rows}")
+    assert "gaze.csv: gaze becomes maps with --sigma PIXELS" in " ".join(
+        salign("init", tmp_path, "--dry-run").out.split()
+    )
+    salign("init", tmp_path, "--sigma", "2")
+    manifest = Manifest.read(tmp_path / "manifest.csv")
+    values = read_saliency(manifest.root / manifest.table["saliency"].iat[0])
+    assert values[16, 8] == values[16, 24] == values.max()  # two people, as long each
+    assert float(values[16, 10] / values.max()) == pytest.approx(np.exp(-0.5), abs=0.02)  # one sigma away
+    assert float(values[16, 16]) < 0.01
+
+
+def test_a_spread_without_gaze_is_refused(tmp_path):
+    images(tmp_path, TWENTY)
+    assert "--sigma is for a table of fixations" in salign("init", tmp_path, "--sigma", "2", code=2).err

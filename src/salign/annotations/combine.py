@@ -103,7 +103,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
         raise ManifestError.of(faults, str(folder))
     table = move_root(manifest, root)
     own = {name: manifest.table["path"].map(column).fillna("") for name, column in sorted(cells.items())}
-    return Manifest.of(table.assign(**own), root, manifest.source)
+    return Manifest.of(table.assign(**own), root, manifest.source, multi_label=manifest.multi_label)
 
 
 def aggregate_maps(

@@ -123,7 +123,7 @@ def write_annotated(
     if base is None:
         listed = Images.below(top, skip=(folder / "maps", folder / "annotators"), by_name=by_name)
     else:
-        naming = replace(naming, classes=dict(zip(base.table["path"], map(str, base.table["label"]), strict=True)))
+        naming = replace(naming, classes=dict(zip(base.table["path"], base.table["label"].fillna(""), strict=True)))
         within = top if images is None else Path(images).resolve()
         inside = (path for path in base.table["path"] if (top / path).resolve().is_relative_to(within))
         listed = Images(inside, by_name=by_name)
@@ -146,7 +146,7 @@ def write_annotated(
     cells = {writer.below_root(image.path): writer.cells(image) for image in images_drawn}
     old = [writer.row(image) for image in settled.marked] if base is None else _rows(base, root)
     table = pd.DataFrame([row for each in old for row in _filled(each, cells)]).fillna("")
-    manifest = Manifest.of(table, root, target.name)
+    manifest = Manifest.of(table, root, target.name, multi_label=base is not None and base.multi_label)
     marked = {writer.below_root(image.path): image for image in settled.marked}
     lines: dict[str, list[str]] = {}
     for row in old:

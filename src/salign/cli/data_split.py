@@ -51,9 +51,9 @@ def split_manifest(
 ) -> None:
     """Give images a split: every class by the same shares, and what belongs together in one split.
 
-    Rows of one image, rows of one --group, and pictures that are equal or nearly equal stay together, since a figure on
-    a copy of a training image is too good. Rows that have a split keep it. The table of classes and splits is printed
-    before anything is written.
+    Rows of one image, rows of one --group, DICOM files of one patient, and pictures that are equal or nearly equal stay
+    together, since a figure on a copy of a training image is too good. Rows that have a split keep it. The table of
+    classes and splits is printed before anything is written.
     """
     from salign.cli.show import split_table
     from salign.data.manifest import Manifest
@@ -65,20 +65,26 @@ def split_manifest(
 
     targets = read_shares(shares)
     whole = Manifest.read(manifest, root, multi_label=multi_label, unsplit=True)
-    groups = groups_of_rows(whole, group or ())
-    divided = divide(whole, groups, targets, seed=seed, move=move or ())  # mistakes are told before images are read
+    divide(
+        whole, groups_of_rows(whole, group or ()), targets, seed=seed, move=move or ()
+    )  # mistakes are told before images are read
     new = set(whole.splits) == {NO_SPLIT}
     target = out or (manifest if new else manifest.with_stem(f"{manifest.stem}-split"))
     check_output(target)
     if target.exists() and not overwrite and not (new and target == manifest):
         raise SalignError(f"{target} is there; give another --out, or have it replaced (--overwrite)")
+    from salign.data.checks.patients import same_patients
+
+    alike, said = same_patients(whole)
+    typer.echo(f"{said}\n" * bool(said), nl=False)
     if duplicates:
         from salign.data.checks.deduplicate import equal_pictures
 
-        alike = equal_pictures(whole, progress=True)
-        groups = groups_of_rows(whole, group or (), alike)
-        divided = divide(whole, groups, targets, seed=seed, move=move or ())
-        typer.echo(_together(alike, len(whole)))
+        pictures = equal_pictures(whole, progress=True)
+        alike += pictures
+        typer.echo(_together(pictures, len(whole)))
+    groups = groups_of_rows(whole, group or (), alike)
+    divided = divide(whole, groups, targets, seed=seed, move=move or ())
     split_table(divided)
     if dry_run:
         typer.echo(f"nothing was written; without --dry-run this goes to {target}")

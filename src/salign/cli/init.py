@@ -27,6 +27,10 @@ def init(
     label: Annotated[
         str | None, typer.Option(help="Class of images that annotations name no class of, such as normal.")
     ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(min=0, help="Fixations become maps: the sigma of their Gaussian, in the pixels of the table."),
+    ] = None,
     group: Annotated[
         list[str] | None, typer.Option(help="Rows with the same cell in this column stay in one split; repeat.")
     ] = None,
@@ -44,8 +48,9 @@ def init(
     """Look at a folder of images as you have it, and make ready a study: manifest, splits, maps, settings.
 
     It understands a folder per class, folders of splits, a table with labels, masks beside the images or in a folder of
-    their own, COCO, LabelMe, CVAT, VIA, Label Studio, VOC, YOLO, tables of boxes, and DICOM. Where a folder can be
-    understood in several ways it says so. Writes manifest.csv, study.yaml and, if there are marks, imported/.
+    their own, COCO, LabelMe, CVAT, VIA, Label Studio, VOC, YOLO, tables of boxes or fixations, and DICOM. Where a
+    folder can be understood in several ways it says so. Writes manifest.csv, study.yaml (recipe.yaml, if images have
+    several labels) and, if there are marks, imported/.
     """
     import sys
 
@@ -57,7 +62,7 @@ def init(
 
     choices = Choices(
         classes_from=classes_from, label_column=label_column, maps=maps, label=label, group=group or (),
-        shares=read_shares(shares), seed=seed, leave_out=leave_out, unlisted=unlisted,
+        shares=read_shares(shares), seed=seed, sigma=sigma, leave_out=leave_out, unlisted=unlisted,
     )  # fmt: skip
     target, known = out or folder, folder / MANIFEST
     if not folder.is_dir():
@@ -74,7 +79,7 @@ def init(
     written = write_plan(plan, target, name=folder.resolve().name, leave_out=leave_out)
     blank = f", {written.blank} of them blank" if written.blank else ""
     count = f", {written.maps} maps{blank}" if written.maps else ""
-    typer.echo(f"wrote {written.manifest}{count}, and {written.study}")
+    typer.echo(f"wrote {written.manifest}{count}, and {written.settings}")
     _next(folder, target, plan)
 
 
@@ -84,6 +89,7 @@ def _print_plan(plan: Plan, target: Path) -> None:
     from rich.table import Table
 
     from salign.cli.show import split_table
+    from salign.project.write import settings_name
 
     table = Table(show_header=False, box=None)
     for word, sentence in plan.remarks:
@@ -93,14 +99,18 @@ def _print_plan(plan: Plan, target: Path) -> None:
     Console().print(table)
     split_table(plan.manifest)
     maps = ", maps in imported/" if plan.marks else ""
-    typer.echo(f"will write into {target}: manifest.csv{maps}, and study.yaml with the settings")
+    typer.echo(f"will write into {target}: manifest.csv{maps}, and {settings_name(plan.manifest)} with the settings")
 
 
 def _next(folder: Path, target: Path, plan: Plan) -> None:
     import shlex
 
     where = shlex.quote(str(target))
-    if plan.marks or plan.manifest.table["saliency"].notna().any():
+    mapped = plan.marks or plan.manifest.table["saliency"].notna().any()
+    if plan.manifest.multi_label:
+        bare = "" if mapped else "no image has a map, so that it trains with cross-entropy alone. "
+        typer.echo(f"{bare}Next: salign train {where}/recipe.yaml")
+    elif mapped:
         typer.echo(f"Next: salign run {where} (look first: salign data check {where}/manifest.csv)")
     else:
         apart = "" if target == folder else f" --manifest {where}/manifest.csv"

@@ -38,11 +38,16 @@ def run(
     """
     from salign.cli.experiment import print_results, run_cells
     from salign.errors import SalignError
-    from salign.project.names import STUDIES, STUDY
+    from salign.project.names import RECIPE, STUDIES, STUDY
 
     file = folder / STUDY if folder.is_dir() else folder
     if not folder.exists():
         raise SalignError(f"{folder}: no such folder; expected the folder that salign init made ready, or a study.yaml")
+    if not file.is_file() and (folder / RECIPE).is_file():
+        raise SalignError(
+            f"{folder} has a {RECIPE} and no {STUDY}: its images have several labels, and studies compare "
+            f"answers of one class. Next: salign train {folder / RECIPE}"
+        )
     if not file.is_file():
         raise SalignError(f"there is no {STUDY} in {folder.resolve()}. Next: salign init {folder}")
     study = _study(file, overrides or [], seeds, plain)

@@ -16,7 +16,7 @@ from salign.data.manifest.folder_layout import Layout, folder_layout
 from salign.data.manifest.image_files import image_files, no_image, stem
 from salign.data.manifest.text_table import header_of
 from salign.errors import SalignError
-from salign.project.names import IMPORTED, MANIFEST, STUDIES, STUDY
+from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDIES, STUDY
 from salign.project.pictures import Maps, sort_pictures
 from salign.project.tables import LabelTable, put_together, read_label_table
 
@@ -100,14 +100,9 @@ def look(folder: Path) -> Look:
             files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
             unknown.discard(name)
     for (kind, name), members in files.items():
-        if kind == "fixations":
-            useless.append(
-                f"{name}: gaze becomes maps by a Gaussian whose width you know: salign maps import fixations"
-            )
-            continue
         above = os.path.commonpath([str(PurePosixPath(member).parent) for member in members])
         tools.append(Tool(kind, folder / (name or above), len(members)))
-    unknown -= {MANIFEST, STUDY} | {name for name in unknown if name.startswith("manifest")}
+    unknown -= {MANIFEST, STUDY, RECIPE} | {name for name in unknown if name.startswith("manifest")}
     if unknown:
         kinds = Counter(PurePosixPath(name).suffix or PurePosixPath(name).name for name in unknown)
         first = ", ".join(sorted(unknown)[:3]) + ", ..." * (len(unknown) > 3)

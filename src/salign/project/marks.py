@@ -8,6 +8,7 @@ from pathlib import Path
 
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats import annotation_format
+from salign.annotations.formats.fixations import Gaze
 from salign.annotations.formats.mask_folder import read_listed
 from salign.annotations.formats.notes import Notes
 from salign.data.manifest import Fault
@@ -32,11 +33,19 @@ def read_maps(folder: Path, maps: Maps) -> Marks:
     return marks, notes.faults, "; ".join([sentence, *notes.remarks])
 
 
-def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool) -> Marks:
-    """Files of one annotation tool; names of images begin in the folder of the file, where images lie beside it."""
+def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: float | None = None) -> Marks:
+    """Files of one annotation tool; names of images begin in the folder of the file, where images lie beside it.
+
+    Args:
+        folder: where the paths of images begin.
+        tools: files of one format.
+        unlisted: images without a mark were not looked at.
+        sigma: standard deviation of the Gaussian of a fixation, in the pixels of x and y.
+    """
     notes, marks = Notes(), []
+    options = {} if sigma is None else {"gaze": Gaze(sigma=sigma)}
     for tool in tools:
-        read = annotation_format(tool.format).read(tool.path, notes)
+        read = annotation_format(tool.format).read(tool.path, notes, **options)
         own = tool.path if tool.path.is_dir() else tool.path.parent
         if own != folder and not tool.path.is_dir():
             beside = {mark.image for mark in read if (own / mark.image).is_file()}

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from salign.annotations.annotated import Annotated
+from salign.class_names import SEPARATOR, names_in
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.image_files import stem
+from salign.data.manifest.labels import NONE, by_name
 from salign.data.manifest.split import SHARES, divide, groups_of_rows, small_classes
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
@@ -23,6 +25,7 @@ from salign.project.roles import splits_by_role
 from salign.project.tables import HOT, IMAGE, LabelTable
 
 CLASSES_FROM = ("folders", "table", "annotations", "names")
+GAZE = "fixations"
 _SHOWN = 6
 
 
@@ -40,6 +43,8 @@ class Choices:
     group: Sequence[str] = ()
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     seed: int = 0
+    sigma: float | None = None
+    """Standard deviation of the Gaussian of a fixation, in the pixels of its table; None = gaze is not taken."""
     leave_out: bool = False
     unlisted: bool = False
     """Whether images that a tool lists without a mark were not looked at; else nothing was to be marked on them."""
@@ -69,12 +74,13 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     """
     remarks = [("images", f"{len(look.images)} ({_endings(look.images)})")]
     marks, faults = _marks(look, choices, remarks)
-    source, labels = _labels(look, choices, marks, faults)
+    source, labels, several = _labels(look, choices, marks, faults)
     if choices.label is not None:
         labels = dict.fromkeys(look.images, choices.label) | dict(labels)
-    classes = Counter(labels.values())
+    classes = Counter(name for cell in labels.values() for name in (names_in(cell) or [NONE] if several else [cell]))
     listed = ", ".join(f"{name} {count}" for name, count in sorted(classes.items())[:_SHOWN])
-    remarks.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} (from {source})"))
+    ways = f"from {source}; several per image" if several else f"from {source}"
+    remarks.insert(1, ("classes", f"{listed}{', ...' * (len(classes) > _SHOWN)} ({ways})"))
     if len(classes) < 2:
         bare = len(look.images) - len(labels)
         hint = (
@@ -89,7 +95,7 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     if missing := [path for path in look.images if path not in labels]:
         remarks.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
     table = _rows(look, labels, source)
-    manifest = Manifest.of(table, look.folder, MANIFEST)
+    manifest = Manifest.of(table, look.folder, MANIFEST, multi_label=several)
     remarks += [("not used", sentence) for sentence in look.useless]
     known = set(manifest.table["path"])
     marks = [mark for mark in marks if mark.image in known or mark.image not in look.images]
@@ -107,11 +113,15 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
     Raises:
         ManifestError: what is wrong with it.
     """
-    manifest = Manifest.read(path, unsplit=True)
+    cells = Manifest.unchecked(path)[0].table["label"]
+    several = bool(cells.str.contains(SEPARATOR, regex=False).any())
+    manifest = Manifest.read(path, unsplit=True, multi_label=several)
     mapped = int(manifest.table["saliency"].notna().sum())
     remarks = [
         ("manifest", f"{path}: {len(manifest)} images"),
-        ("classes", ", ".join(f"{name} {count}" for name, count in sorted(Counter(manifest.table["label"]).items()))),
+        ("classes", _values(by_name(manifest.table)["label"]) + "; several per image")
+        if several
+        else ("classes", ", ".join(f"{name} {count}" for name, count in sorted(Counter(cells).items()))),
         ("maps", f"{mapped}" if mapped else "none"),
     ]
     divided = _divided(manifest, [], choices, remarks)
@@ -120,8 +130,8 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
 
 def _labels(
     look: Look, choices: Choices, marks: Sequence[Annotated], faults: list[Fault]
-) -> tuple[str, Mapping[str, str]]:
-    """Where classes come from, and the class of each image."""
+) -> tuple[str, Mapping[str, str], bool]:
+    """Where classes come from, the class of each image, and whether an image may have several, joined by `;`."""
     tables = [table for table in look.tables if table.labels]
     offered = {
         "folders": bool(look.by_folder),
@@ -136,7 +146,7 @@ def _labels(
             raise SalignError(f"{look.folder}: its {chosen} say no class; there are {_ways(offered)}")
     else:
         if offered["folders"] and offered["table"]:
-            _check_equal(look, *_table_labels(tables, choices, look))
+            _check_equal(look, *_table_labels(tables, choices, look)[:2])
         chosen = "table" if offered["table"] else "folders" if offered["folders"] else None
         chosen = chosen or ("annotations" if offered["annotations"] else None)
     if chosen is None:
@@ -144,30 +154,25 @@ def _labels(
     if chosen == "table":
         return _table_labels(tables, choices, look)
     if chosen == "annotations":
-        return "annotations", _annotated_labels(look, choices, marks, faults)
-    return (chosen, look.by_folder) if chosen == "folders" else ("the beginnings of the names", look.by_name)
+        return "annotations", _annotated_labels(look, choices, marks, faults), False
+    if chosen == "folders":
+        return chosen, look.by_folder, False
+    return "the beginnings of the names", look.by_name, False
 
 
-def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str]]:
+def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str], bool]:
     choice = choices.label_column
     sure = [table for table in tables if not table.boxes] or tables  # a table of boxes may name the marks
     columns = [(table, name) for table in sure for name in table.labels if choice in (None, name)]
     if not columns and choice is not None:
         columns = [(table, choice) for table in tables if choice in table.rows]
     if len(columns) != 1:
-        seen = [f"{name} of {table.name} ({_values(table.label_cells(name))})" for table, name in columns or ()]
+        seen = [f"{name} of {table.name} ({_values(table.label_cells(name)[0])})" for table, name in columns or ()]
         several = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {choice!r}"
         raise SalignError(f"{look.folder}: {several}; give --label-column NAME")
     table, column = columns[0]
-    cells = table.label_cells(column)
-    joined = next((sign for sign in "|;" if cells.str.contains(sign, regex=False).mean() > 0), None)
-    if joined is not None or (column == HOT and (cells == "").any()):
-        raise SalignError(
-            f"{table.name}: images have several labels or none, and a study compares answers of one class for each "
-            f"image. Bring it by: salign data import csv {look.folder / table.name.split(', ')[0]} --help, and see "
-            '"Several labels per image" in docs/data.md'
-        )
-    return f"column {column} of {table.name}", {str(path): str(cell) for path, cell in cells.items() if cell}
+    cells, several = table.label_cells(column)
+    return f"column {column} of {table.name}", {str(path): str(cell) for path, cell in cells.items()}, several
 
 
 def _annotated_labels(
@@ -208,7 +213,13 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
     sources: dict[str, Any] = {kind: named_maps(look.folder, kind, pairs) for kind, pairs in named}
     sources |= {maps.kind: maps for maps in look.maps}
     for tool in look.tools:
+        if tool.format == GAZE and choices.sigma is None:
+            sentence = "gaze becomes maps with --sigma PIXELS, the spread of a fixation, such as a degree of vision"
+            remarks.append(("not used", f"{tool.path.name}: {sentence}"))
+            continue
         sources.setdefault(tool.format, []).append(tool)
+    if choices.sigma is not None and GAZE not in sources:
+        raise SalignError(f"{look.folder}: --sigma is for a table of fixations (x, y, duration), and none is there")
     choice = choices.maps
     if choice is not None:
         one_of(choice, [*sources, "none"], "--maps")
@@ -231,7 +242,8 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
     else:
         from salign.project.marks import read_tools
 
-        marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted)
+        sigma = choices.sigma if name == GAZE else None
+        marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted, sigma=sigma)
     remarks.append(("maps", sentence))
     return marks, faults
 
@@ -288,11 +300,17 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
         return manifest
     divided = divide(manifest, groups_of_rows(manifest, groups), shares, seed=choices.seed, move=move)  # checks
     from salign.data.checks.deduplicate import equal_pictures
+    from salign.data.checks.patients import same_patients
 
     alike = equal_pictures(manifest, progress=True)
-    divided = divide(manifest, groups_of_rows(manifest, groups, alike), shares, seed=choices.seed, move=move)
-    together = [f"images of one {name}" for name in groups] + [f"equal or nearly equal pictures ({len(alike)} groups)"]
-    remarks.append(("splits", f"{sentence}; {' and '.join(together)} stay together"))
+    patients, said = same_patients(manifest)
+    together = groups_of_rows(manifest, groups, [*alike, *patients])
+    divided = divide(manifest, together, shares, seed=choices.seed, move=move)
+    near = f"equal or nearly equal pictures ({len(alike)} groups)"
+    kinds = [f"images of one {name}" for name in groups] + [near] * bool(alike)
+    stay = f"{' and '.join(kinds)} stay together" if kinds else "no two pictures are nearly equal"
+    remarks.append(("splits", f"{sentence}; {stay}"))
+    remarks += [("patients", said)] * bool(said)
     return divided
 
 

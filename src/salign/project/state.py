@@ -11,7 +11,7 @@ from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
 from salign.experiment.glance import glance, studies_below
 from salign.experiment.study import Study
-from salign.project.names import MANIFEST, STUDIES, STUDY
+from salign.project.names import MANIFEST, RECIPE, STUDIES, STUDY
 from salign.project.roles import splits_by_role
 
 
@@ -33,6 +33,9 @@ def state_of(folder: Path) -> State:
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}")
     study_file, here = folder / STUDY, shlex.quote(str(folder))
+    if not study_file.is_file() and (folder / RECIPE).is_file():
+        trained = (True, f"{folder / RECIPE}: the recipe of images with several labels, which no study compares")
+        return State([trained], f"salign train {shlex.quote(str(folder / RECIPE))}")
     if not study_file.is_file():
         studies = [f"studies below: {', '.join(map(str, below))}"] if (below := list(studies_below(folder))) else []
         lines = [(False, f"{study_file}: not there"), *((True, line) for line in studies)]

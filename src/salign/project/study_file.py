@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from textwrap import dedent
 from typing import NamedTuple
+
+import yaml
 
 from salign.data.manifest import Manifest
 from salign.project.roles import splits_by_role
@@ -39,7 +42,7 @@ def setting_for(manifest: Manifest, share: float) -> Setting:
 
 
 def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, root: str | None = None) -> str:
-    """The study as YAML with comments.
+    """The study as YAML with comments; the recipe alone where images have several labels, which no study compares.
 
     Args:
         manifest: with splits.
@@ -56,22 +59,33 @@ def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, ro
     lines = [f"    {role}: {_flow(names)}" for role, names in splits.items() if names != usual[role]]
     if root is not None:
         lines.insert(0, f"    root: {_flow(root)}")
-    if len(classes) == 2:
+    if manifest.multi_label:
+        lines.append("    multi_label: true    # each class is a yes or no by itself")
+    elif len(classes) == 2:
         lines.append(
             f"    positive: {_flow(classes[-1])}  # the class that is to be detected; the other one is {classes[0]}"
         )
     few = setting.share < ENOUGH_MAPS
     loss = _FEW_MAPS if few else _MANY_MAPS
+    shared = _SHARED.format(manifest=_flow(file), splits="".join(f"{line}\n" for line in lines), epochs=setting.epochs)
+    if manifest.multi_label:
+        comments = [line for line in dedent(loss).splitlines() if line.startswith("#")] if setting.share else []
+        values = yaml.safe_load(loss)["guided"]["loss"] if setting.share else {"name": "ce"}
+        return _RECIPE.format(
+            name=study_name(name),
+            images=setting.images,
+            share=f"{setting.share:.0%}",
+            shared=dedent(shared),
+            loss="\n".join([*comments, f"loss: {_flow(values)}"]),
+        )
     return _TEXT.format(
         name=study_name(name),
         title=_flow(name),
         question=_flow(f"Does it help to show the network where people looked, on {name}?"),
         target=_flow(tests[0]),
-        manifest=_flow(file),
-        splits="".join(f"{line}\n" for line in lines),
+        shared=shared,
         images=setting.images,
         share=f"{setting.share:.0%}",
-        epochs=setting.epochs,
         loss=loss,
         seeds=SEEDS,
     )
@@ -113,6 +127,23 @@ question: {question}
 metric: auroc            # arms are compared by it: auroc, accuracy or balanced_accuracy
 target: {target}           # on this test set
 recipe:                  # what all arms share
+{shared}arms:
+{loss}guided: guided           # the arm in question
+controls: [shuffled]     # the same with the maps of other images: what it gains, too, is not due to people's marks
+grids:
+  - {{arms: [ce, guided, shuffled], seeds: {seeds}}}  # more seeds: a smaller difference can be told from chance
+"""
+_RECIPE = """\
+# Written by salign init for {images} training images with several labels each or none, of which {share} have a map.
+# Change what you like; then
+#   salign train recipe.yaml                      trains it
+#   salign train recipe.yaml --set loss.name=ce   trains the same without maps, to compare (salign explain --beside)
+# All keys: docs/reference/recipe.md. Why these values: docs/choosing-a-loss.md and docs/evidence.md. They were measured
+# on images of one class each, so treat them as a start and not as a result.
+name: {name}
+{shared}{loss}
+"""
+_SHARED = """\
   data:
     manifest: {manifest}
 {splits}    image_size: 96       # as in the arena; small marks need more, and 192 takes four times as long
@@ -124,9 +155,4 @@ recipe:                  # what all arms share
   train:
     epochs: {epochs}           # by the number of images; all other values are defaults (docs/training.md)
     select: last         # validation of few images says little about which epoch is best
-arms:
-{loss}guided: guided           # the arm in question
-controls: [shuffled]     # the same with the maps of other images: what it gains, too, is not due to people's marks
-grids:
-  - {{arms: [ce, guided, shuffled], seeds: {seeds}}}  # more seeds: a smaller difference can be told from chance
 """

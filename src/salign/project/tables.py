@@ -12,7 +12,7 @@ import pandas as pd
 
 from salign.annotations.formats.box_table import is_box_table
 from salign.annotations.match import Images
-from salign.data.manifest.labels import from_columns
+from salign.data.manifest.labels import from_cells, from_columns
 from salign.data.manifest.text_table import read_table
 from salign.errors import SalignError
 
@@ -26,6 +26,10 @@ _GROUP = re.compile(
     r"(patient|subject|case|person|identity|participant|group|tile|video|slide|study|series)(id|number)?", re.I
 )
 _PLACE = re.compile(r"(bbox\w*|x|y|w|h|width|height|x\d|y\d|[xy]m(in|ax))", re.I)
+_NO_LABEL = re.compile(r"no[ _-]?(finding|label)s?|none", re.I)
+"""What a table with several labels says of an image that has none."""
+_JOINING = "|;"
+"""What joins several labels in a cell."""
 _SAMPLE = 40
 _CLASSES = 50
 """A column with more different cells does not name classes."""
@@ -52,9 +56,23 @@ class LabelTable:
     boxes: bool = False
     """Whether it has the numbers of boxes, too; its labels may be those of marks."""
 
-    def label_cells(self, column: str) -> pd.Series:
-        """Path of an image -> its class."""
-        return self.rows.set_index(IMAGE)[column].dropna()
+    def label_cells(self, column: str) -> tuple[pd.Series, bool]:
+        """Path of an image -> its class; and whether it may have several, joined by `;`, or none, an empty text.
+
+        Raises:
+            SalignError: a cell says both a class and that there is none.
+        """
+        cells = self.rows.set_index(IMAGE)[column]
+        sign = next((sign for sign in _JOINING if cells.str.contains(sign, regex=False).any()), None)
+        if column == HOT:
+            return cells, bool((cells == "").any()) or sign is not None
+        if sign is None:
+            return cells.dropna(), False
+        none = next((cell for cell in cells.dropna().unique() if _NO_LABEL.fullmatch(cell)), None)
+        joined, faults = from_cells(cells, sign, none)
+        if faults:
+            raise SalignError(f"{self.name}: {joined.index[faults[0][0]]}: {faults[0][2]}")
+        return joined.fillna(""), True
 
 
 IMAGE = "(image)"

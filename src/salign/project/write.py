@@ -7,10 +7,11 @@ from os.path import relpath
 from pathlib import Path
 from typing import NamedTuple
 
+from salign.data.manifest import Manifest
 from salign.data.manifest.root import root_option
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
-from salign.project.names import IMPORTED, MANIFEST, STUDY
+from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDY
 from salign.project.plan import Plan
 from salign.project.roles import splits_by_role
 from salign.project.study_file import setting_for, study_text
@@ -20,7 +21,8 @@ class Written(NamedTuple):
     """What was written."""
 
     manifest: Path
-    study: Path
+    settings: Path
+    """The study, or the recipe of images with several labels."""
     maps: int
     """Maps that were drawn."""
     blank: int
@@ -42,7 +44,7 @@ def check_free(out: Path, names: Sequence[str] = (MANIFEST, STUDY)) -> None:
 
 
 def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> Written:
-    """Write `manifest.csv`, `imported/` with maps, and `study.yaml`; each whole or not at all.
+    """Write `manifest.csv`, `imported/` with maps, and `study.yaml` or `recipe.yaml`; each whole or not at all.
 
     Args:
         plan: what is written.
@@ -54,6 +56,8 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
         ManifestError: everything that is wrong with marks, at once; nothing was written then.
     """
     target, maps, blank, manifest = out / MANIFEST, 0, 0, plan.manifest
+    settings = out / settings_name(manifest)
+    check_free(out, (settings.name,))
     if plan.source is not None:
         target = plan.source
     elif plan.marks:
@@ -69,5 +73,10 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
     setting = setting_for(manifest, float(manifest.table["saliency"][train].notna().mean()))
     root = str(manifest.root) if root_option(target, manifest.root) else None
     text = study_text(manifest, setting, name=name, file=relpath(target, out), root=root)
-    replace_text(out / STUDY, text)
-    return Written(target, out / STUDY, maps, blank)
+    replace_text(settings, text)
+    return Written(target, settings, maps, blank)
+
+
+def settings_name(manifest: Manifest) -> str:
+    """The file that says what is trained: a study, or a recipe where images have several labels."""
+    return RECIPE if manifest.multi_label else STUDY

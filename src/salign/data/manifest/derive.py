@@ -85,7 +85,7 @@ def with_new_maps(
     if whose is not None:
         table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
         table = table.drop(columns=CONFIDENCE, errors="ignore")  # a machine was sure of the old maps, not of these
-    manifest_made = Manifest.of(table, root, target.name)
+    manifest_made = Manifest.of(table, root, target.name, multi_label=manifest.multi_label)
     manifest_made.write(target)
     return manifest_made
 
@@ -114,7 +114,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
     whole = old.assign(**{str(name): "" for name in new.columns if name not in old.columns})
     for name in new.columns.difference(["label", "split"], sort=False):
         whole.loc[new.index, name] = new[name]
-    result = Manifest.of(whole.reset_index(), root, target.name)
+    result = Manifest.of(whole.reset_index(), root, target.name, multi_label=manifest.multi_label)
     result.write(target)
     return result
 

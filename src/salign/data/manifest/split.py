@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from salign.class_names import names_in
-from salign.data.manifest.labels import NONE
+from salign.data.manifest.labels import NONE, by_name
 from salign.data.manifest.table import NO_SPLIT, Manifest
 from salign.errors import SalignError, nearest
 
@@ -51,7 +51,7 @@ def small_classes(manifest: Manifest, splits: Sequence[str]) -> list[str]:
         manifest: the rows.
         splits: names of splits; those that begin with `train` are learned from, the others measured on.
     """
-    table, lines = manifest.table, []
+    table, lines = by_name(manifest.table) if manifest.multi_label else manifest.table, []
     for split in filter(manifest.splits.__contains__, splits):
         counts = table["label"][table["split"] == split].value_counts()
         few = [(label, int(counts.get(label, 0))) for label in manifest.classes]

@@ -11,13 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from salign.errors import install
+from salign.errors import SalignError, install
 from salign.readers import open_file
 
 _MOST_UNPACKED = 200_000_000
 _JP2 = b"\0\0\0\x0cjP  "
 _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
 """Tags that mean something together only."""
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file has the ending or the first bytes of DICOM.
+
+    Raises:
+        SalignError: there is no such file, or it is none.
+    """
+    with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
+        begins = file.read(132)
+    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
+
+
+def patient(path: str | Path) -> str:
+    """What the header says as PatientID; nothing where it does not, or cannot be read."""
+    try:
+        with _damage_named() as pydicom:
+            _check_deflated(path, pydicom)
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
+            return str(header.get("PatientID") or "").strip()
+    except (ValueError, OSError, SalignError):
+        return ""  # whoever reads the pixels says what is wrong
 
 
 def size(path: str | Path) -> tuple[int, int]:

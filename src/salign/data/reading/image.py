@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image
 
+from salign.data.reading import dicom
 from salign.errors import SalignError
-from salign.readers import open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,9 +66,7 @@ class ImageError(SalignError):
 def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]:
     """(H, W) as `read_image` would give it, from the header alone; the same limits apply."""
     with _explained(path, where):
-        if _is_dicom(path):
-            from salign.data.reading import dicom
-
+        if dicom.is_dicom(path):
             return _checked_size(*dicom.size(path))
         with _opened(path) as picture:
             width, height = picture.size
@@ -93,9 +91,7 @@ def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[in
     import torch
 
     with _explained(path, where):
-        if _is_dicom(path):
-            from salign.data.reading import dicom
-
+        if dicom.is_dicom(path):
             values = dicom.read(path, _checked_size)
         else:
             with _opened(path) as picture:
@@ -202,12 +198,6 @@ def _checked_floats(values: np.ndarray) -> np.ndarray:
             f"floating-point pixels are expected in [0, 1]; got {values.min():g} to {values.max():g}. Rescale the files"
         )
     return values
-
-
-def _is_dicom(path: str | Path) -> bool:
-    with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
-        begins = file.read(132)
-    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
 
 
 def shape_mismatch(map_size: tuple[int, int], size: tuple[int, int]) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from salign.checks import readable, tensors, values
 from salign.errors import SalignError
@@ -72,3 +73,24 @@ def right(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.dim() == 2:
         return ((logits > 0) == labels.bool()).all(1)
     return logits.argmax(1) == labels
+
+
+def target_of(labels: Tensor, classes: int, targets: Tensor | None = None) -> Tensor:
+    """`(B, K)` float32: how probable each class is; one for the labels, where there are no `targets` `(B, K)`."""
+    if targets is not None:
+        return targets
+    return labels.float() if labels.dim() == 2 else functional.one_hot(labels, classes).float()
+
+
+def contradicts(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """`(B,)` bool: whether an answer is wrong, by the label, or by how probable each class is where that is known.
+
+    With `targets` `(B, K)` the answer of an image that is half of one class and half of another is right with either:
+    it is wrong where its class has less than an even share, `target < 1 / K`; of several labels, where a class is
+    answered that is less probable than not, or left out that is more probable than not.
+    """
+    if targets is None:
+        return ~right(logits, labels)
+    if labels.dim() == 2:
+        return torch.where(logits > 0, targets < 0.5, targets > 0.5).any(1)
+    return targets.gather(1, logits.argmax(1)[:, None])[:, 0] < 1 / logits.shape[1]

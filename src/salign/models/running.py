@@ -1,4 +1,4 @@
-"""Batch norm on images that are no images of the data set: changed copies that a loss looks at."""
+"""Batch norm and dropout on images that the network does not learn from: changed copies, or a look before training."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def keep_running_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Every part in evaluation mode, so that no image changes another's answer; then each is in its own mode again."""
+    modes = [(part, part.training) for part in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

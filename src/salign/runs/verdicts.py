@@ -18,7 +18,6 @@ from salign.readers import read_csv
 from salign.runs.compare import FOLDER
 from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe
-from salign.train.steps import STEPS
 
 MOST_MAPS = 100
 """Training maps that are correlated with each other, evenly spread over those that there are."""
@@ -84,7 +83,7 @@ def _map_verdicts(run: Run) -> list[Verdict]:
     """Doubts about the maps that it trained with; none where no map counts, or the manifest is gone."""
     recipe = run.recipe
     assert isinstance(recipe, ClassifyRecipe)
-    guided = recipe.loss.build().guided or any(STEPS[step.name].guided for step in recipe.all_steps())
+    guided = recipe.loss.build().guided or any(step.build().guided for step in recipe.all_steps())
     if not guided or recipe.data.drawn is not None:
         return []
     try:

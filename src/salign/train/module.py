@@ -72,10 +72,17 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss and its parts, whose means over the epoch are logged."""
+        loaded = len(batch.labels)
         for step in self.steps:
             batch = step(batch, self.task.network, self.current_epoch)
+        for step in self.steps:
+            step.learn(batch, self.current_epoch)
         total, parts = self.task(batch)
         named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
+        if batch.fooled is not None:
+            named["train/fooled"] = batch.fooled.float().mean()
+        if len(batch.labels) < loaded:
+            named["train/selected"] = total.new_tensor(len(batch.labels) / loaded)
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total

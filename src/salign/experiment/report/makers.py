@@ -26,7 +26,6 @@ from salign.pages.plots import Styles
 from salign.pages.sheet import Block, Table, Text, Tile, Tiles
 from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe, Recipe
-from salign.train.steps import STEPS
 
 SHOWN = 6
 """Training images shown in all."""
@@ -102,7 +101,7 @@ def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]
 
 def _uses_maps(recipe: Recipe) -> bool:
     guided = isinstance(recipe, ClassifyRecipe) and recipe.loss.build().guided
-    return guided or any(STEPS[step.name].guided for step in recipe.all_steps())
+    return guided or any(step.build().guided for step in recipe.all_steps())
 
 
 def _of_people(rows: Manifest) -> Manifest:

@@ -23,6 +23,7 @@ from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.stages import STAGE, changed, names_content, references, resolved, stages_of
 from salign.train.recipe.steps import StepRecipe
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
+from salign.train.steps import FOR_CLASSES
 
 _MAPS = {"cam", "grad_cam"}
 """What losses ask for that look at a map of evidence."""
@@ -81,6 +82,9 @@ class Recipe(Section):
         for step in self.steps:
             if (key := short.get(step.name)) and getattr(self.data, key):
                 raise ValueError(f"data.{key} is short for the step {step.name}, which steps has, too; leave one out")
+        guided = [step for step in self.steps if step.name == "interpolate" and step.options.get("method") == "gif"]
+        if guided and "attack" not in names[self.steps.index(guided[0]) :]:
+            raise ValueError("the step interpolate with method gif learns from an attack; add a step attack behind it")
         return self
 
     def all_steps(self) -> list[StepRecipe]:
@@ -231,6 +235,14 @@ class MapsRecipe(Recipe):
     """The section `loss` says what is predicted."""
     train: SaliencyTrainRecipe = SaliencyTrainRecipe()
     """The section `train` says how it is optimised."""
+
+    @model_validator(mode="after")
+    def _steps_need_no_classes(self) -> Self:
+        if wrong := next((step.name for step in self.steps if step.name in FOR_CLASSES), None):
+            raise ValueError(
+                f"the step {wrong} needs a classifier, and a net that draws maps has no classes; leave it out"
+            )
+        return self
 
 
 def _by_bytes(key: str, text: str) -> str:

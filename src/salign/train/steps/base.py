@@ -23,8 +23,8 @@ class Step(nn.Module, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the batch must have besides its usual fields: `draw`, a random number for each image."""
-    guided: ClassVar[bool] = False
-    """Whether human maps are looked at."""
+    guided: bool = False
+    """Whether human maps are looked at; options may decide it."""
     partners: float = 0.0
     """The probability with which an annotated image comes with another image of its class, as `batch.partner`."""
 
@@ -42,6 +42,14 @@ class Step(nn.Module, ABC):
         Args:
             batch: on the device of the model.
             model: what is trained; in training mode.
+            epoch: epochs finished.
+        """
+
+    def learn(self, batch: Batch, epoch: int) -> None:
+        """Remember what became of the batch.
+
+        Args:
+            batch: what the last step made of it, which the loss looks at next.
             epoch: epochs finished.
         """
 

@@ -1,0 +1,88 @@
+"""Interpolated images: mixup, and mixup guided by what an attack made of each image in the epoch before."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from scipy.stats import beta
+from torch import Tensor, distributed
+
+from salign.checks import number
+from salign.losses.changes import mixup, neighbours, random_numbers
+from salign.losses.labels import target_of
+from salign.train.steps.base import Step
+from salign.types import Batch
+
+
+class Interpolate(Step):
+    """An image is mixed with another one of the batch, and so are their labels.
+
+    This is mixup (Zhang et al. 2018, arXiv 1710.09412), but the image itself always has at least half of the weight.
+    Its label and its map stay those of the mixed image for all terms that look at maps; the cross-entropy goes by the
+    mixed label.
+
+    With the method "gif" only *guarded* images are mixed: those that the attack of the epoch before could not bring to
+    a wrong answer, alone or mixed with another. Images that it could are attackable, and shown as they are, so that
+    more of what is learned from is attackable. It takes a step `attack` behind this one, whose last look decides. This
+    is **experimental**: of the published method (Chen et al. 2021, *Guided Interpolation for Adversarial Training*,
+    arXiv 2102.07327) only the abstract was at hand, and the rule is a guess.
+
+    Args:
+        method: "mixup" mixes every image; "gif" the guarded ones.
+        alpha: The weight of mixup is drawn from Beta(alpha, alpha); of 1, all weights are as likely.
+        labels: "soft" mixes the labels; "hard" leaves each image its own. A guarded image is mixed half and half with
+            soft labels, and with a weight of 0.5 to 1, all as likely, with hard ones.
+    """
+
+    needs = frozenset({"draw"})
+    fooled: Tensor
+    partners_of: Tensor
+
+    def __init__(
+        self,
+        *,
+        method: Literal["mixup", "gif"] = "mixup",
+        alpha: float = 1.0,
+        labels: Literal["soft", "hard"] = "soft",
+    ) -> None:
+        super().__init__()
+        number("alpha", alpha, "(0, inf)")
+        self.method, self.alpha, self.labels = method, alpha, labels
+
+    def remember(self, rows: int) -> None:
+        """Of each training image: the last epoch in which it was fooled, and its partner in the batch at hand."""
+        if self.method == "gif":
+            self.register_buffer("fooled", torch.full((rows,), -1))
+            self.register_buffer("partners_of", torch.arange(rows), persistent=False)
+
+    def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
+        """The batch with its images, or the guarded ones, mixed. In the first epoch all are attackable."""
+        assert batch.draw is not None
+        partners, weight = neighbours(batch.draw), self._weight(batch.draw)
+        if self.method == "gif":
+            attackable = self.fooled[batch.index] >= epoch - 1
+            weight = torch.where(attackable, 1.0, weight)
+            self.partners_of[batch.index] = torch.where(attackable, batch.index, batch.index[partners])
+        mixed = batch._replace(images=mixup(batch.images, batch.images[partners], weight))
+        if self.labels == "hard":
+            return mixed
+        targets = target_of(batch.labels, len(model.classes), batch.targets)
+        weight = weight[:, None]
+        return mixed._replace(targets=weight * targets + (1 - weight) * targets[partners])
+
+    def learn(self, batch: Batch, epoch: int) -> None:
+        """Note which images were fooled; the outcome of a mixed image counts for both that it is made of."""
+        if self.method == "gif" and batch.fooled is not None:
+            wrong = batch.index[batch.fooled]
+            self.fooled[wrong] = self.fooled[self.partners_of[wrong]] = epoch
+            if distributed.is_available() and distributed.is_initialized():
+                distributed.all_reduce(self.fooled, distributed.ReduceOp.MAX)
+
+    def _weight(self, draw: Tensor) -> Tensor:
+        """`(B,)` float32 in [0.5, 1]: how much of itself each image keeps."""
+        uniform = random_numbers(draw, 1)[:, 0]
+        if self.method == "gif":
+            return 0.5 + 0.5 * uniform if self.labels == "hard" else torch.full_like(uniform, 0.5)
+        drawn = torch.from_numpy(beta.ppf(uniform.cpu().double().numpy(), self.alpha, self.alpha)).to(uniform)
+        return torch.maximum(drawn, 1 - drawn)

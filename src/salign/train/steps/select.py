@@ -1,0 +1,91 @@
+"""Informed selection: the network learns from the part of each batch that has most to teach it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from salign.checks import number, tensors
+from salign.evaluate.agreement import energy
+from salign.losses.cross_entropy import cross_entropies
+from salign.losses.labels import has_class, true_class
+from salign.models.running import evaluation_mode
+from salign.train.steps.base import Step
+from salign.types import Batch
+
+
+def largest(scores: Tensor, share: float, groups: Tensor | None = None) -> Tensor:
+    """Positions of the images with the largest scores.
+
+    Args:
+        scores: `(B,)`, not NaN.
+        share: so much of the batch is taken, in (0, 1], rounded up; at least two images, which batch norm needs.
+        groups: `(B,)` bool; the scores of the two groups cannot be compared, so that the same share of each is taken,
+            as nearly as the rounding allows. None = one group.
+
+    Returns:
+        `(n,)` int64, ascending.
+    """
+    tensors(scores=(scores, "float (B,)"), groups=(groups, "bool (B,) or None"))
+    number("share", share, "(0, 1]")
+    count = min(len(scores), max(2, math.ceil(share * len(scores) - 1e-9)))
+    ranks = torch.zeros_like(scores, dtype=torch.float64)
+    for group in (torch.ones_like(scores, dtype=torch.bool),) if groups is None else (groups, ~groups):
+        members = group.nonzero()[:, 0]
+        order = members[scores[members].argsort(descending=True, stable=True)]
+        ranks[order] = (torch.arange(len(order), device=scores.device) + 0.5).double() / max(1, len(order))
+    return ranks.argsort(stable=True)[:count].sort().values
+
+
+class Select(Step):
+    """Only a share of each batch goes on to the loss.
+
+    After *Adversarial training with informed data selection* (Mendonça et al. 2022, arXiv 2301.04472), which takes the
+    images with the highest cross-entropy; the share and the other ways to select are ours. The network answers in
+    evaluation mode, without gradient. Stood before a step `attack`, the images that are not selected are not attacked
+    either; stood behind it, the answers to attacked images decide. High cross-entropy prefers images whose label is
+    wrong.
+
+    Args:
+        share: So much of each batch is selected; at least two images are.
+        by: "cross_entropy" selects the images that are answered worst; "random" any; "disagreement" those whose
+            evidence for the true class lies outside of people's map most, by the energy-based pointing game. Images
+            without a map are then selected by cross-entropy, the same share of them.
+    """
+
+    needs = frozenset({"draw"})
+
+    def __init__(
+        self,
+        *,
+        share: float = 0.5,
+        by: Literal["cross_entropy", "random", "disagreement"] = "cross_entropy",
+    ) -> None:
+        super().__init__()
+        number("share", share, "(0, 1]")
+        self.share, self.by = share, by
+        self.guided = by == "disagreement"
+
+    def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
+        """The selected images, in their order."""
+        rows = largest(*self._scores(batch, model))
+        return batch.each(lambda values: values[rows])
+
+    @torch.no_grad()
+    def _scores(self, batch: Batch, model: Any) -> tuple[Tensor, float, Tensor | None]:
+        """What `largest` is asked."""
+        if self.by == "random":
+            assert batch.draw is not None
+            return batch.draw.double(), self.share, None
+        with evaluation_mode(model):
+            output = model(batch.images)
+            losses = cross_entropies(output.logits, batch.labels, targets=batch.targets)
+            if self.by == "cross_entropy":
+                return losses, self.share, None
+            classes = true_class(batch.labels)
+            outside = 1 - energy(output.cam(classes).float(), batch.saliency[:, 0])
+        compared = batch.marked & has_class(classes) & outside.isfinite()
+        return torch.where(compared, outside.to(losses), losses), self.share, compared

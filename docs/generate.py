@@ -43,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": recipe.ModelRecipe,
     "loss": recipe.LossRecipe,
     "train": recipe.TrainRecipe,
+    "posthoc: fuse": recipe.FuseRecipe,
 }
 MAPS: dict[str, type[BaseModel]] = {
     "model": recipe.SaliencyModelRecipe,

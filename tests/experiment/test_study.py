@@ -11,6 +11,7 @@ from salign.errors import SalignError
 from salign.experiment.arms import PLAIN, arm_changes, controls_among, times
 from salign.experiment.store import StudyFolder
 from salign.experiment.study import ALL_IMAGES, Study, expand
+from salign.train.recipe import resolved
 
 
 def content(manifest: Path, **changes: Any) -> dict[str, Any]:
@@ -295,3 +296,60 @@ def test_what_a_study_names_is_found_beside_it_from_any_folder(
         prints.append([cell.recipe.fingerprint() for cell in expand(Study.read(tmp_path / "study.yaml"))])
     assert prints[0] == prints[1]
     assert len(set(prints[0])) == 2
+
+
+def made_of_runs(digits: Path, **changes: Any) -> dict[tuple[str, int], Any]:
+    arms = {
+        "cyborg": {"loss": {"name": "cyborg", "alpha": 0.1}, "train": {"snapshots": {"even": 4}}},
+        "tiny": {"model": {"backbone": "test_resnet"}, "loss": {"name": "okd", "teacher": "arm:fuse@jumps:cyborg"}},
+    }
+    grids = [{"arms": ["tiny", "okd@noise:cyborg", "kd:cyborg", "fuse@jumps:cyborg", "cyborg"], "seeds": 2}]
+    study = content(digits, **{"arms": arms, "grids": grids, "controls": []} | changes)
+    study["recipe"]["model"] = {"backbone": "test_efficientnet", "weights": None}
+    return {(cell.arm, cell.seed): cell for cell in expand(Study.build(study))}
+
+
+def test_arms_are_made_of_the_run_of_another_with_the_same_seed(digits: Path) -> None:
+    """Whichever comes first trains that run: its stage is found where the cell of the other arm lies."""
+    cells = made_of_runs(digits)
+    assert [arm for arm, _ in cells][:5] == ["cyborg", "okd@noise:cyborg", "kd:cyborg", "fuse@jumps:cyborg", "tiny"]
+    for seed in range(2):
+        recipe = {arm: cell.recipe for (arm, of), cell in cells.items() if of == seed}
+        source = f"{recipe['cyborg'].name}-{recipe['cyborg'].fingerprint()}"
+        assert source.startswith(f"cyborg-seed{seed}-")
+        for arm in ("okd@noise:cyborg", "kd:cyborg", "fuse@jumps:cyborg"):
+            chain = resolved(recipe[arm])
+            assert list(chain) == [f"arm:{source}", ""]
+            assert StudyFolder(Path()).run(cells["cyborg", seed]).path.name == source
+            assert chain[f"arm:{source}"] == resolved(recipe["cyborg"])[""]
+        fused = f"{recipe['fuse@jumps:cyborg'].name}-{recipe['fuse@jumps:cyborg'].fingerprint()}"
+        chain = resolved(recipe["tiny"])
+        assert list(chain) == [f"arm:{source}", f"arm:{fused}", ""]
+        assert [part.model.backbone for part in chain.values()] == ["test_efficientnet"] * 2 + ["test_resnet"]
+        assert chain[""].loss.teacher == f"stage:{recipe['fuse@jumps:cyborg'].fingerprint()}"
+        assert chain[f"arm:{fused}"].posthoc.method == "jumps"
+        losses = {arm: (each.loss.name, each.loss.options) for arm, each in recipe.items()}
+        assert losses["okd@noise:cyborg"] == ("okd", {"change": "noise"})
+        assert losses["kd:cyborg"] == ("distill", {})
+        assert losses["fuse@jumps:cyborg"] == ("cyborg", {"alpha": 0.1})
+
+
+def test_the_run_that_an_arm_is_made_of_has_the_images_of_its_cell(digits: Path) -> None:
+    grids = [{"arms": ["kd:cyborg"], "seeds": [3], "images": [40], "annotated": [0.5], "epochs": 7}]
+    ((_, cell),) = made_of_runs(digits, grids=grids).items()
+    teacher = next(iter(resolved(cell.recipe).values()))
+    assert (teacher.data.limit, teacher.data.annotated, teacher.train.epochs, teacher.seed) == (40, 0.5, 7, 3)
+
+
+def test_an_arm_that_cannot_be_made_of_a_run_is_told(digits: Path) -> None:
+    def refused(arms: dict[str, Any], *names: str) -> str:
+        with pytest.raises(SalignError) as caught:
+            made_of_runs(digits, arms=arms, grids=[{"arms": list(names), "seeds": 1}])
+        return str(caught.value)
+
+    around = {"a": {"loss": {"name": "okd", "teacher": "arm:b"}}, "b": {"loss": {"name": "okd", "teacher": "arm:a"}}}
+    assert "arm 'a' is made of its own run: a of b of a" in refused(around, "a")
+    assert "no arm is called 'nobody'" in refused({}, "kd:nobody")
+    assert "no arm is called 'kd@3:ce'" in refused({}, "kd@3:ce")
+    assert "keeps no weights of single epochs" in refused({}, "fuse:ce")
+    assert "got 'mix'" in refused({}, "okd@mix:ce")

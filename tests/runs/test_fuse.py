@@ -14,7 +14,7 @@ from salign.errors import SalignError
 from salign.evaluate.fusion import fuse_epochs
 from salign.models import load
 from salign.runs.explain import explain_run
-from salign.runs.fuse import fuse_run
+from salign.runs.posthoc import make_run
 from salign.runs.predict import predict_batches
 from salign.runs.run import Run
 from salign.train.history import HISTORY, snapshot
@@ -48,13 +48,13 @@ def source(trained, tmp_path_factory):
 
 
 def test_a_fused_run_answers_with_the_weighted_mean_of_its_epochs(source, tmp_path):
-    fused = fuse_run(source.path, tmp_path, window=0, progress=False, say=lambda line: None)
+    fused = make_run(source.path, {"name": "fuse", "window": 0}, tmp_path, progress=False, say=lambda line: None)
     history = pd.read_parquet(source.path / HISTORY)
     values = history[["prob_1", "prob_7"]].to_numpy(np.float64).reshape(3, -1, 2)
     labels = (source.predictions("val")["label"] == "7").to_numpy(int)
     weights = fuse_epochs(values, labels, window=0)
-    noted = json.loads((fused.path / "fused.json").read_text())
-    assert noted["source"] == str(source.path.resolve())
+    noted = json.loads((fused.path / "posthoc.json").read_text())
+    assert noted["run"] == str(source.path.resolve())
     assert noted["method"] == "fusion"
     assert noted["epochs"] == {str(epoch): weight for epoch, weight in enumerate(weights) if weight}
     expected = np.tensordot(weights, values, 1)
@@ -69,19 +69,22 @@ def test_a_fused_run_answers_with_the_weighted_mean_of_its_epochs(source, tmp_pa
 
 
 def test_a_fused_run_is_taken_like_any_other(source, tmp_path):
-    fused = fuse_run(source.path, tmp_path, method="all", progress=False, say=lambda line: None)
+    fused = make_run(source.path, {"name": "fuse", "method": "all"}, tmp_path, progress=False, say=lambda line: None)
     assert load(fused.path).threshold is not None
     images = torch.rand(2, 3, *fused.model().image_size, generator=torch.Generator().manual_seed(0))
     teach = load_teacher(fused.path, fused.classes)
     torch.testing.assert_close(teach(images), fused.model()(images).logits)
     assert explain_run(fused, images=2).exists()
     said = []
-    assert fuse_run(source.path, tmp_path, method="all", progress=False, say=said.append).path == fused.path
-    assert said == [f"{fused.path} is already done; nothing to fuse."]
+    assert (
+        make_run(source.path, {"name": "fuse", "method": "all"}, tmp_path, progress=False, say=said.append).path
+        == fused.path
+    )
+    assert said == [f"{fused.path} is already done; nothing to make."]
 
 
 def test_a_run_without_snapshots_is_told_how_to_keep_them(source, trained, tmp_path):
     bare = shutil.copytree(trained, tmp_path / "bare")
     shutil.copy(source.path / HISTORY, bare)
     with pytest.raises(SalignError, match=r"kept no weights of single epochs.*train\.snapshots=\{even: 12\}"):
-        fuse_run(bare)
+        make_run(bare, {"name": "fuse"})

@@ -112,6 +112,13 @@ def full(manifest) -> dict[str, Any]:
             "precision": "bfloat16",
             "memory_format": "channels_last",
         },
+        "posthoc": {
+            "run": str(manifest.parent / "source"),
+            "name": "fuse",
+            "method": "jumps",
+            "count": 3,
+            "window": 2,
+        },
     }
 
 
@@ -125,7 +132,7 @@ def refused(content, *messages):
 
 def test_the_list_of_keys_here_is_complete(manifest):
     content = full(manifest)
-    assert set(content) == set(Recipe.model_fields)
+    assert set(content) == set(ClassifyRecipe.model_fields)
     for section, model in (("data", DataRecipe), ("model", ModelRecipe), ("train", TrainRecipe)):
         assert set(content[section]) == set(model.model_fields)
         defaults = {name: field.default for name, field in model.model_fields.items()}
@@ -463,12 +470,14 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
     train = {key: value for key, value in full(manifest)["train"].items() if key not in ("trainable", "snapshots")}
-    recipe = Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}, "loss": plain, "train": train})
+    changes = {"data": {"manifest": str(manifest)}, "loss": plain, "train": train, "posthoc": None}
+    recipe = Recipe.build(full(manifest) | changes)
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
     assert content["train"].pop("trainable") == "all"
     assert content["train"].pop("snapshots") is None
     assert content.pop("steps") == []
+    assert content.pop("posthoc") is None
     assert content.pop("stages") == {}
     assert content["data"].pop("annotated_before_limit") is False
     assert content["data"].pop("annotated_val") is None

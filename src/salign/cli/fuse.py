@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from salign.cli.arguments import RunArgument
-
-if TYPE_CHECKING:
-    from salign.evaluate.fusion import Method
 
 
 def fuse(
@@ -40,8 +37,9 @@ def fuse(
 
     RunFolder.open(run)  # a folder that holds no run is told before torch is imported
     from salign.cli.show import run_figures
-    from salign.runs.fuse import fuse_run
+    from salign.runs.posthoc import make_run
 
-    fused = fuse_run(run, out, method=cast("Method", method), count=count, window=window, device=device, say=typer.echo)
+    options = {"name": "fuse", "method": method, "count": count, "window": window}
+    fused = make_run(run, options, out, device=device, say=typer.echo)
     run_figures(fused)
     typer.echo(f"wrote {fused.path}. Next: salign explain {fused.path}")

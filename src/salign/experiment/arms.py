@@ -10,6 +10,7 @@ from salign.config import merge
 from salign.data.controls import BY_SHARE, CONTROLS, find_control
 from salign.errors import SalignError
 from salign.losses import LOSSES
+from salign.train.recipe import ARM, named_arms
 
 Changes = dict[str, Any]
 """Nested recipe values."""
@@ -52,12 +53,27 @@ VALUED: dict[str, Callable[[Changes, float], Changes]] = {
 the training images). The name of a loss takes its weight: `energy@10`."""
 
 
+FROM_ARM: dict[str, tuple[str, str | None]] = {
+    "kd": ("loss", None),
+    "okd": ("loss", "change"),
+    "fuse": ("posthoc", "method"),
+}
+"""Arm that is made of the run of another with the same seed, written NAME:ARM -> the section of the recipe that names
+that run, and the option that NAME@CHOICE:ARM sets. `kd:swap` and `okd:swap` are students of the arm `swap`, which
+train with the study's recipe and nothing else of it; `fuse:ce` copies the arm `ce` and fuses epochs of its run,
+`fuse@jumps:ce` by another method."""
+_LOSS_OF = {"kd": "distill"}
+"""Arm of `FROM_ARM` -> its loss, where that has another name."""
+
+
 def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes:
     """Recipe values of one arm.
 
     A name is looked for among the study's own arms, then `PLAIN` and `LOSS@WEIGHT`, then the control maps (`shuffled`,
     `shuffled@0.25`, `centre`, ...: the guided arm with those maps; `shuffled:ARM`: another arm with them), then
-    `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`.
+    `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`,
+    then `FROM_ARM`. In the values `arm:NAME` stands for the run of another arm with the same seed; an arm of a study's
+    own may say that wherever a recipe may name a stage, such as `loss: {name: okd, teacher: 'arm:swap'}`.
 
     Args:
         name: name of the arm.
@@ -77,6 +93,8 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     if control := control_of(name, guided=guided, own=own):
         maps, copied = control
         return merge(arm_changes(copied, guided=guided, own=own), {"data": {"maps": maps}})
+    if changes := _of_arm(name, guided=guided, own=own):
+        return changes
     if name != guided:
         base = arm_changes(guided, guided=guided, own=own)
         if name.startswith("maps:"):
@@ -85,8 +103,40 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
             return VALUED[family](base, float(value[1]))
     controls = [control for control in CONTROLS if control != "own"] + [f"{control}@SHARE" for control in BY_SHARE]
     valued = [f"{family}@VALUE" for family in VALUED]
-    names = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT"])
+    made_of = [f"{kind}:ARM" for kind in FROM_ARM]
+    names = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT", *made_of])
     raise SalignError(f"no arm is called {name!r}; there are {names}; a study defines others under `arms`.")
+
+
+def _of_arm(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes | None:
+    """Recipe values of an arm of `FROM_ARM`; None for a name that is none."""
+    head, _, source = name.partition(":")
+    kind, _, choice = head.partition("@")
+    section, option = FROM_ARM.get(kind, ("", None))
+    if not section or not source or (choice and not option):
+        return None
+    copied = arm_changes(source, guided=guided, own=own)
+    chosen = {option: choice} if choice and option else {}
+    if section == "loss":
+        return {"loss": {"name": _LOSS_OF.get(kind, kind), "teacher": ARM + source, **chosen}}
+    return merge(copied, {section: {"name": kind, "run": ARM + source, **chosen}})
+
+
+def arms_below(name: str, *, guided: str, own: Mapping[str, Changes]) -> list[str]:
+    """The arms whose runs one is made of, those that it is made of last.
+
+    Raises:
+        SalignError: an arm is made of itself, or there is no such arm.
+    """
+    return _below(name, (), guided, own)
+
+
+def _below(name: str, above: tuple[str, ...], guided: str, own: Mapping[str, Changes]) -> list[str]:
+    if name in above:
+        raise SalignError(f"arm {name!r} is made of its own run: {' of '.join([*above, name])}.")
+    sources = named_arms(arm_changes(name, guided=guided, own=own))
+    deeper = [arm for source in sources for arm in _below(source, (*above, name), guided, own)]
+    return list(dict.fromkeys([*deeper, *sources]))
 
 
 def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[str, str] | None:

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from salign.config import Section, explain_faults, merge, read_values
 from salign.errors import SalignError
-from salign.experiment.arms import arm_changes, times
-from salign.train.recipe import Recipe, found_files
+from salign.experiment.arms import arm_changes, arms_below, times
+from salign.train.recipe import Recipe, found_files, with_arms
 
 ALL_IMAGES = -1
 """`Cell.images` where no limit is set."""
@@ -174,22 +174,36 @@ class Cell:
 def expand(study: Study) -> list[Cell]:
     """All cells, seed by seed, so that a study cut short holds whole pairs; no place occurs twice.
 
+    An arm that is made of the run of another one comes after it.
+
     Raises:
         SalignError: an unknown arm, a recipe that does not hold or allows several labels, `ce_times` without a number
             of images, one place with different epochs, or a test set that is asked for and not there.
     """
     places = places_of(study)
-    rank = {arm: number for number, arm in enumerate(dict.fromkeys(arm for grid in study.grids for arm in grid.arms))}
-    for arm in (study.baseline, study.guided, *study.controls):
-        arm_changes(arm, guided=study.guided, own=study.arms)
+    arms = dict.fromkeys(arm for grid in study.grids for arm in grid.arms)
+    below = {
+        arm: arms_below(arm, guided=study.guided, own=study.arms)
+        for arm in (*arms, study.baseline, study.guided, *study.controls)
+    }
+    rank = {arm: (len(below[arm]), number) for number, arm in enumerate(arms)}
     ordered = sorted(places, key=lambda key: (key[5], key[0], key[1], key[3], key[4], rank[key[2]]))
     names: dict[str, str] = {}
+    recipes: dict[Place, Recipe] = {}
+
+    def recipe_at(key: Place, epochs: int | None) -> Recipe:
+        if key not in recipes:
+            epochs = places.get(key, epochs)
+            values = with_arms(_values(study, epochs, *key), lambda arm: recipe_at((*key[:2], arm, *key[3:]), epochs))
+            content = json.dumps(values, sort_keys=True)
+            name = names.setdefault(content, _name(study, *key))
+            recipes[key] = Recipe.build({**values, "name": name}, f"study {study.name}, {name}")
+        return recipes[key]
+
     cells = []
     for key in ordered:
-        values = _values(study, places[key], *key)
-        content = json.dumps(values, sort_keys=True)
-        name = names.setdefault(content, _name(study, *key))
-        recipe = Recipe.build({**values, "name": name}, f"study {study.name}, {name}")
+        recipe = recipe_at(key, places[key])
+        name = recipe.name
         if recipe.task != "classify":
             raise SalignError(
                 f"study {study.name}, {name}: a study compares classifiers; train a net as a stage of one."

@@ -17,13 +17,14 @@ from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
+from salign.runs.posthoc import make_posthoc
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
 from salign.train.history import KeepHistory, KeepSnapshots, join_history, snapshot_epochs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
-from salign.train.recipe import ClassifyRecipe, MapsRecipe, Recipe, bound, named_runs, references, resolved
+from salign.train.recipe import ARM, ClassifyRecipe, MapsRecipe, Recipe, bound, named_runs, references, resolved
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
@@ -52,7 +53,7 @@ def fit(
     Args:
         recipe: the whole description of the run.
         out: folder that run folders go into.
-        stages: folder that the run folders of stages go into; None = `out`.
+        stages: folder that the run folders of stages go into; None = `out`, as always for the arms of a study.
         resume: go on with a run that was cut off; its weights end as if it had not been.
         progress: show bars.
         say: receives lines for the user.
@@ -65,7 +66,8 @@ def fit(
             began with other images or maps. What is wrong with any stage is told before the first is trained.
     """
     chain = resolved(recipe)
-    runs = {name: Run.of(stage, stages or out if name else out) for name, stage in chain.items()}
+    beside = {name for name in chain if not name or name.startswith(ARM)}
+    runs = {name: Run.of(stage, out if name in beside else stages or out) for name, stage in chain.items()}
     if len(chain) > 1 and not runs[""].done:
         for name, stage in chain.items():
             if not runs[name].done:
@@ -114,6 +116,9 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     for named in named_runs(recipe):
         Run.open(named)
     device = choose_device(recipe.train.device)
+    if isinstance(recipe, ClassifyRecipe) and recipe.posthoc is not None:
+        make_posthoc(recipe, run, device=device, progress=progress, say=say)
+        return
     rows = prepare(recipe.data, device=recipe.train.device, progress=progress)
     check_inputs(run, rows)
     kind = TASKS[recipe.task]

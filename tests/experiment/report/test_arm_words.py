@@ -22,6 +22,10 @@ OWN = {"longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}}}
          "loss.name: ce; 2 times the training images"),
         ("longer", "guided by people's maps, loss cyborg, train.epochs: 9", "loss.name: cyborg; train.epochs: 9"),
         ("distill", "loss distill, no maps", "loss.name: distill"),
+        ("okd@noise:cyborg", "loss okd, no maps, taught by the run of cyborg",
+         "loss.name: okd; loss.teacher: arm:cyborg; loss.change: noise"),
+        ("fuse@jumps:longer", "epochs of the run of longer fused, method: jumps",
+         "loss.name: cyborg; train.epochs: 9; posthoc.name: fuse; posthoc.run: arm:longer; posthoc.method: jumps"),
     ],
 )  # fmt: skip
 def test_an_arm_is_explained_to_whoever_does_not_know_its_name(arm: str, words: str, values: str) -> None:

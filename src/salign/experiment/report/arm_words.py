@@ -8,6 +8,7 @@ from typing import Any
 from salign.experiment.arms import arm_changes, control_of, times
 from salign.experiment.study import Study
 from salign.losses import LOSSES
+from salign.train.recipe import ARM
 
 _MAPS = {
     "shuffled": "maps of other images",
@@ -22,6 +23,9 @@ _MAPS = {
 }
 """Control of `data.maps` -> what it does to the maps."""
 
+_MADE = {"fuse": "epochs of {} fused"}
+"""What `posthoc` does -> what the arm is."""
+
 
 def explain_arm(study: Study, arm: str) -> str:
     """What an arm is, for a reader who does not know its name: `control: cyborg with maps of other images`."""
@@ -31,12 +35,17 @@ def explain_arm(study: Study, arm: str) -> str:
         kind, _, share = maps.partition("@")
         return f"{role}{copied} with {_MAPS.get(kind, kind)}{f' ({float(share):.0%})' if share else ''}"
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    if posthoc := changes.get("posthoc"):
+        options = {key: value for key, value in posthoc.items() if key not in ("name", "run")}
+        return f"{role}{', '.join([_MADE[posthoc['name']].format(_arm(posthoc['run'])), *_words(options)])}"
     name = str(changes.get("loss", {}).get("name", study.recipe.get("loss", {}).get("name", "cyborg")))
     words = [_loss(name)]
+    if teacher := changes.get("loss", {}).get("teacher"):
+        words.append(f"taught by {_arm(teacher)}")
     if times(arm) != 1:
         words.append(f"{times(arm):g} times the training images")
     rest = {section: values for section, values in changes.items() if section != "loss"}
-    words += [f"{key}: {value}" for key, value in _flat(without_folders(rest))]
+    words += _words(rest)
     return f"{role}{', '.join(words)}"
 
 
@@ -49,10 +58,19 @@ def _loss(name: str) -> str:
 def recipe_of_arm(study: Study, arm: str) -> str:
     """What an arm changes in the recipe, such as `loss.name: cyborg; data.maps: shuffled`."""
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
-    words = [f"{key}: {value}" for key, value in _flat(without_folders(changes))]
+    words = _words(changes)
     if times(arm) != 1:
         words.append(f"{times(arm):g} times the training images")
     return "; ".join(words) or "nothing"
+
+
+def _arm(run: str) -> str:
+    """The run of another arm, or of a folder, that an arm is made of."""
+    return f"the run of {run.removeprefix(ARM)}" if run.startswith(ARM) else str(without_folders(run))
+
+
+def _words(values: dict[str, Any]) -> list[str]:
+    return [f"{key}: {value}" for key, value in _flat(without_folders(values))]
 
 
 def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:

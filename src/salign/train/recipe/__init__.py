@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         NetworkRecipe as NetworkRecipe,
         SaliencyModelRecipe as SaliencyModelRecipe,
     )
+    from salign.train.recipe.posthoc import FuseRecipe as FuseRecipe, PosthocRecipe as PosthocRecipe
     from salign.train.recipe.recipe import (
         ClassifyRecipe as ClassifyRecipe,
         MapsRecipe as MapsRecipe,
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
         found_manifest as found_manifest,
     )
     from salign.train.recipe.stages import (
+        ARM as ARM,
         bound as bound,
+        named_arms as named_arms,
         named_runs as named_runs,
         references as references,
         resolved as resolved,
         stages_of as stages_of,
+        with_arms as with_arms,
     )
     from salign.train.recipe.steps import StepRecipe as StepRecipe
     from salign.train.recipe.train import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic import (
 from salign.config import Pass, Section
 from salign.errors import SalignError
 from salign.losses import LOSSES
+from salign.models.config import description_file
 from salign.train.recipe.options import option_faults
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LossRecipe(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _is_there(cls, folder: str | None, info: ValidationInfo) -> str | None:
-        complete = folder is None or folder.startswith("stage:") or (Path(folder) / "model.json").exists()
+        complete = folder is None or folder.startswith("stage:") or description_file(folder).exists()
         if Pass.of(info).files and not complete:
             raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
         return folder

@@ -19,8 +19,18 @@ from salign.readers import known_digest
 from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
+from salign.train.recipe.posthoc import FuseRecipe
 from salign.train.recipe.presets import PRESETS
-from salign.train.recipe.stages import STAGE, changed, names_content, references, resolved, stages_of
+from salign.train.recipe.stages import (
+    ARM,
+    STAGE,
+    changed,
+    key_in_stage,
+    names_content,
+    references,
+    resolved,
+    stages_of,
+)
 from salign.train.recipe.steps import StepRecipe
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
 from salign.train.steps import FOR_CLASSES
@@ -60,7 +70,7 @@ class Recipe(Section):
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     stages: dict[str, dict[str, Any]] = {}
     """These are trained first, in this order: a name, and what is different from this recipe. `stage:NAME` refers to
-    one in `model.weights`, `data.drawn.by` and the teacher of a loss."""
+    one in `model.weights`, `data.drawn.by`, the teacher of a loss and `posthoc.run`."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
@@ -184,8 +194,9 @@ class Recipe(Section):
             return resolved(self)[""].fingerprint()
         content = self._content()
         del content["task"], content["stages"]  # the keys of the sections tell the task
-        if not self.steps:
-            del content["steps"]
+        for key in ("steps", "posthoc"):
+            if not content.get(key):
+                content.pop(key, None)
         content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
         for section, later in _LATER.items():
             for key, usual in later.items():
@@ -209,6 +220,8 @@ class ClassifyRecipe(Recipe):
     """The section `loss` says what is minimised."""
     train: TrainRecipe = TrainRecipe()
     """The section `train` says how it is optimised."""
+    posthoc: FuseRecipe | None = None
+    """The section `posthoc` makes the run of a finished one, and nothing is trained; null means that it is trained."""
 
     @model_validator(mode="after")
     def _loss_finds_its_map(self, info: ValidationInfo) -> ClassifyRecipe:
@@ -262,11 +275,10 @@ def found_files(values: Any, source: Path | str) -> Any:
 
 def _found(source: Path | str, where: str, text: str) -> str:
     """The absolute path of what a recipe in the file `source` names; any other value is itself."""
-    parts = where.split(".")
-    key = ".".join(parts[2:] if parts[0] == "stages" else parts)
-    if is_none(text) or text.startswith(STAGE):
+    key = key_in_stage(where)
+    if is_none(text) or text.startswith((STAGE, ARM)):
         return text
-    if key in ("data.manifest", "data.targets", "data.drawn.by", "loss.teacher"):
+    if key in ("data.manifest", "data.targets", "data.drawn.by", "loss.teacher", "posthoc.run"):
         return found_manifest(text, source)
     return str(Path(text).resolve()) if key == "data.root" else text
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 STAGE = "stage:"
 """What a value that refers to a stage begins with."""
-_REFERENCES = ("model.weights", "data.drawn.by", "loss.teacher")
+ARM = "arm:"
+"""What a value of a study that refers to another arm begins with, and the name of the stage that it becomes: its run
+lies among the runs of the study, and not among the stages that studies share."""
+_REFERENCES = ("model.weights", "data.drawn.by", "loss.teacher", "posthoc.run")
 """Where a recipe may refer to a stage, or to a finished run."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
@@ -96,6 +99,49 @@ def references(recipe: Recipe) -> list[tuple[str, str]]:
     return pairs
 
 
+def with_arms(values: dict[str, Any], recipe_of: Callable[[str], Recipe]) -> dict[str, Any]:
+    """Nested recipe values in which each `arm:NAME` is a stage: the recipe of that arm, with the stages it needs.
+
+    Args:
+        values: with `arm:NAME` where a stage might be referred to.
+        recipe_of: from the name of an arm to its recipe.
+    """
+    stages: dict[str, Any] = {}
+
+    def put(key: str, text: str) -> str:
+        if not text.startswith(ARM) or key_in_stage(key) not in _REFERENCES:
+            return text
+        name_of: dict[str, str] = {}
+        for name, stage in resolved(recipe_of(text.removeprefix(ARM))).items():
+            digest, of_study = stage.fingerprint(), not name or name.startswith(ARM)
+            whole = bound(stage, {known: STAGE + other for known, other in name_of.items()})
+            name_of[digest] = f"{ARM if of_study else ''}{stage.name}-{digest}"
+            stages[name_of[digest]] = whole.model_dump(mode="json", exclude={"stages"})
+        return STAGE + name_of[digest]
+
+    put_in: dict[str, Any] = changed(values, put)
+    return put_in | {"stages": stages | put_in.get("stages", {})} if stages else put_in
+
+
+def named_arms(values: dict[str, Any]) -> list[str]:
+    """The arms that nested recipe values refer to, `arm:NAME`, each once."""
+    names: dict[str, None] = {}
+
+    def note(key: str, text: str) -> str:
+        if text.startswith(ARM) and key_in_stage(key) in _REFERENCES:
+            names[text.removeprefix(ARM)] = None
+        return text
+
+    changed(values, note)
+    return list(names)
+
+
+def key_in_stage(key: str) -> str:
+    """The key without the `stages.NAME` before it that a key of a stage has."""
+    parts = key.split(".")
+    return ".".join(parts[2:] if parts[0] == "stages" else parts)
+
+
 def named_runs(recipe: Recipe) -> list[Path]:
     """The run folders that a recipe without stages takes weights, maps or answers from."""
     folders: list[Path] = []
@@ -142,4 +188,11 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
         return "is a classifier of images with several labels, and a classifier draws the evidence for one class"
     if key.endswith(".teacher") and stage.task != "classify":
         return "draws maps, and a teacher classifies"
+    if key == "posthoc.run":
+        if stage.task != "classify":
+            return "draws maps, and posthoc makes a classifier of a classifier"
+        if getattr(stage, "posthoc", None):
+            return "is made by posthoc itself, which keeps no epochs that could be fused"
+        if not stage.train.snapshots:
+            return "keeps no weights of single epochs, of which a fused run is made: set train.snapshots: {even: 12}"
     return None

@@ -1,0 +1,94 @@
+"""A run that is made of a finished one, without training it again: its epochs fused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from salign.errors import SalignError
+from salign.files import check_output, replace_text
+from salign.runs.evaluate import evaluate_run, predict_sets
+from salign.runs.fuse import fused_model
+from salign.runs.run import Run
+from salign.train.recipe import ClassifyRecipe, MapsRecipe
+from salign.train.trainer import choose_device
+
+MADE = "posthoc.json"
+"""The file of such a run that says what it was made of, and how."""
+_REPORTED = ("test", "groups", "species", "task")
+"""Keys of `data` that the new run takes from its own recipe: what it reports on; all else is that of the source."""
+
+
+def make_run(
+    source: Path | str,
+    options: dict[str, object],
+    out: Path | str | None = None,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Run:
+    """Make a new run of a finished one; it is predicted, evaluated and explained as any other.
+
+    Args:
+        source: the finished run of a classifier.
+        options: those of the section `posthoc` of a recipe, but for `run`: `{"name": "fuse", "method": "jumps"}`.
+        out: the folder that the new run folder goes into; None = that of the source.
+        device: where it computes.
+        progress: show bars.
+        say: receives lines for the user.
+
+    Returns:
+        The new run. One that is there already is not made again.
+
+    Raises:
+        SalignError: the source is no finished run of a classifier, or lacks what the new one is made of.
+    """
+    run = Run.open(source)
+    folder = Path(out or run.path.parent)
+    check_output(folder, folder=True)
+    posthoc = {**options, "run": str(run.path.resolve())}
+    _refuse_nets(run)
+    recipe = ClassifyRecipe.build(run.recipe.model_dump() | {"posthoc": posthoc}, str(run.path))
+    assert recipe.posthoc is not None
+    recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.posthoc.method}"})
+    new = Run.of(recipe, folder)
+    if new.done:
+        say(f"{new.path} is already done; nothing to make.")
+        return new
+    make_posthoc(recipe, new, device=choose_device(device), progress=progress, say=say)
+    return new
+
+
+def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: bool, say: Callable[[str], None]) -> None:
+    """Write the run that the section `posthoc` of a recipe describes, from the first file to the last.
+
+    Raises:
+        SalignError: the run that it names is no finished one of these classes, or lacks what the new one is made of.
+    """
+    options = recipe.posthoc
+    assert options is not None
+    source = Run.open(options.run)
+    _refuse_nets(source)
+    model, notes = _MAKERS[options.name](source, options, say)
+    reported = {key: getattr(recipe.data, key) for key in _REPORTED}
+    changes = {"name": recipe.name, "posthoc": options, "data": source.recipe.data.model_copy(update=reported)}
+    new.start(source.recipe.model_copy(update=changes))
+    replace_text(new.path / MADE, json.dumps(options.model_dump(mode="json") | notes, indent=2))
+    if (source.path / "left_out.csv").exists():
+        shutil.copy(source.path / "left_out.csv", new.path)
+    model.save(new.path)
+    rows = predict_sets(new, model.to(device), progress=progress)
+    evaluate_run(new, seed=source.recipe.seed, progress=progress)
+    new.finish(rows)
+
+
+def _refuse_nets(run: Run) -> None:
+    if isinstance(run.recipe, MapsRecipe):
+        raise SalignError(f"{run.path} is a net that draws maps; expected a classifier.")
+
+
+_MAKERS = {"fuse": fused_model}
+"""Name of what is done -> the function that makes the model, and says what it chose."""

@@ -708,6 +708,28 @@ def test_merged_into_the_manifest_of_the_images(sorted_photos, joined):
     assert "leave --export and --into out" in salign("annotate", sorted_photos, "--merge", "--export", "x", code=2).err
 
 
+def test_merged_again_after_marks_were_withdrawn(sorted_photos, joined):
+    """The cell that named the map of the first merge is empty, and so is what it said of whose map that was."""
+    rows = [f"{name},{name},{label},{split}" for name, (split, label) in FOLDERS.items()]
+    (sorted_photos / "manifest.csv").write_text("\n".join(["id,path,label,split", *rows]) + "\n")
+    collection = open_collection(sorted_photos, classes=["real", "fake"])
+    answer_two(collection, joined)
+    collection.store.close()
+    salign("annotate", sorted_photos, "--merge")
+    collection = open_collection(sorted_photos)
+    page = joined(collection, "Ann")
+    tasks = page.call("GET", "/api/tasks")["tasks"]
+    (task,) = [task["id"] for task in tasks if unit_of(collection, task) == "train/real/0.png"]
+    page.save(task, answer=None, shapes=[], skipped="cannot tell", base=1)
+    collection.store.close()
+    salign("annotate", sorted_photos, "--merge")
+    table = Manifest.read(sorted_photos / "manifest.csv").table.set_index("id")
+    assert table.index[table["saliency"].notna()].tolist() == ["test/fake/3.png"]
+    assert table.index[table["saliency_Ann"].notna()].tolist() == ["test/fake/3.png"]
+    assert table.index[table["provenance"].notna()].tolist() == ["test/fake/3.png"]
+    assert len(table) == len(FOLDERS)
+
+
 def test_merged_where_there_was_no_manifest(sorted_photos, joined):
     collection = open_collection(sorted_photos, classes=["real", "fake"])
     answer_two(collection, joined)

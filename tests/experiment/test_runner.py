@@ -69,7 +69,7 @@ def figures(results: Results) -> pd.DataFrame:
 
 def report_bytes(study: Study, folder: StudyFolder) -> dict[str, bytes]:
     results = read_results(study, folder)
-    page = write_report(study, results.figures, results.runs, folder.path / "report")
+    page = write_report(study, results.figures, results.runs, folder.path / "report").page
     return {path.name: path.read_bytes() for path in sorted(page.parent.iterdir())}
 
 

@@ -195,7 +195,8 @@ class _Export:
             self.done.unlabelled.append(picture.id)
             return
         free = self._free_cells(picture)
-        if readable or any(entry.answer.annotation.review == "reject" for entry in answers):
+        rejected = any(entry.answer.annotation.review == "reject" for entry in answers)
+        if readable or rejected or self._is_of_an_export(picture):
             whose = provenance_of(entry.answer.person.name for entry, _ in readable) if readable else None
             free |= {PROVENANCE: whose, CONFIDENCE: None}
         elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
@@ -257,6 +258,11 @@ class _Export:
         maps = self.collection.catalog.maps
         cells = {name: value for name, value in picture.cells.items() if name not in self.replaced}
         return {name: self._cell(picture, name) if name in maps else value for name, value in cells.items()}
+
+    def _is_of_an_export(self, picture: Picture) -> bool:
+        """Whether the map of an image lies in the export that this one replaces: marks made it that are withdrawn."""
+        path = picture.cells.get("saliency")
+        return path is not None and (self.collection.catalog.root / path).resolve().is_relative_to(self.below)
 
     def _cell(self, picture: Picture, column: str) -> str | None:
         """The path of a map that an image came with, below the new root; None where it cannot be read."""

@@ -283,8 +283,10 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
     from salign.annotate.answers import answers_of
     from salign.annotate.export import export_to, write_differing
     from salign.annotate.reviewed import summarise_review
+    from salign.data.manifest import Manifest
     from salign.data.manifest.root import root_option
 
+    base = None if into is None else Manifest.read(into)  # before maps of an earlier export in it are replaced
     done = export_to(collection, out)
     answers, _ = answers_of(collection, collection.store.snapshot())
     collection.store.close()
@@ -301,8 +303,8 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
     if done.strange:
         typer.echo(f"left out: {done.strange} answers on images that the study no longer has")
     manifest, root, differing = out / "manifest.csv", done.root, done.differing
-    if into is not None:
-        whole = _merge(manifest, root, into)
+    if base is not None:
+        whole = _merge(manifest, root, base)
         root, differing = whole.root, write_differing(whole.table, out)
     if differing:
         typer.echo(
@@ -321,12 +323,12 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
     )
 
 
-def _merge(manifest: Path, root: Path, into: Path) -> Manifest:
+def _merge(manifest: Path, root: Path, base: Manifest) -> Manifest:
     """Put the rows of an export among those of the manifest they come from."""
     from salign.data.manifest import Manifest
     from salign.data.manifest.derive import with_rows
 
-    whole = with_rows(Manifest.read(into), Manifest.read(manifest, root), manifest)
+    whole = with_rows(base, Manifest.read(manifest, root), manifest)
     people, machines, unknown = whole.makers
     rest = f", {unknown} of unknown origin" if unknown else ""
     typer.echo(f"{manifest}: {len(whole)} images, {people} maps of people and {machines} of machines{rest}")

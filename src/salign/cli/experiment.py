@@ -121,3 +121,19 @@ def print_results(study: Study, out: Path, *, again: str) -> tuple[StudyFolder, 
     if results.missing:
         typer.echo(f"{results.missing} runs are left. Go on with: {again}")
     return folder, results
+
+
+def print_report(study: Study, folder: StudyFolder, results: Results, *, quiet: bool) -> None:
+    """Write the report of what is finished, and print what it says in words."""
+    from salign.experiment.report import write_report
+
+    report = write_report(
+        study, results.figures, results.runs, folder.path, missing=results.missing, progress=not quiet
+    )
+    for finding in report.findings:
+        for sentence in finding.sentences:
+            typer.echo(sentence)
+    left = f"; {results.missing} of {results.missing + len(results.runs)} runs are missing" if results.missing else ""
+    typer.echo(
+        f"wrote {report.page}{left}. Next: open it in a browser; then salign explain last shows one model's answers"
+    )

@@ -28,11 +28,8 @@ def report(
     from salign.experiment.study import Study
 
     read = Study.read(study, overrides)
-    from salign.experiment.report import write_report  # what follows imports torch; mistakes are told before
-    from salign.experiment.store import StudyFolder, read_results
+    from salign.cli.experiment import print_report
+    from salign.experiment.store import StudyFolder, read_results  # imports torch; mistakes are told before
 
     folder = StudyFolder.of(read, out)
-    results = read_results(read, folder)
-    page = write_report(read, results.figures, results.runs, folder.path, missing=results.missing, progress=not quiet)
-    left = f"; {results.missing} of {results.missing + len(results.runs)} runs are missing" if results.missing else ""
-    typer.echo(f"wrote {page}{left}. Next: open it in a browser")
+    print_report(read, folder, read_results(read, folder), quiet=quiet)

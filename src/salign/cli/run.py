@@ -36,7 +36,7 @@ def run(
     Runs the study in FOLDER/study.yaml and writes FOLDER/studies/NAME/report.html. What is done is not run again: after
     a stop the same command goes on.
     """
-    from salign.cli.experiment import print_results, run_cells
+    from salign.cli.experiment import print_report, print_results, run_cells
     from salign.errors import SalignError
     from salign.project.names import RECIPE, STUDIES, STUDY
 
@@ -64,19 +64,9 @@ def run(
 
     failed = run_cells(study, out, executor, again=" ".join(words), quiet=quiet)
     study_folder, results = print_results(study, out, again=" ".join(words))
-    from salign.experiment.report import write_report
-    from salign.experiment.report.groups import groups_of
-    from salign.experiment.report.summary import findings
-
     if not len(results.runs):
         raise typer.Exit(1)
-    page = write_report(
-        study, results.figures, results.runs, study_folder.path, missing=results.missing, progress=not quiet
-    )
-    for finding in findings(study, groups_of(study, results.figures), results.runs):
-        for sentence in finding.sentences:
-            typer.echo(sentence)
-    typer.echo(f"wrote {page}. Next: open it in a browser; then salign explain last shows one model's answers")
+    print_report(study, study_folder, results, quiet=quiet)
     if failed:
         raise typer.Exit(1)
 

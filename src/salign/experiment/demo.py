@@ -11,8 +11,6 @@ import yaml
 from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.errors import SalignError
 from salign.experiment.report import write_report
-from salign.experiment.report.groups import groups_of
-from salign.experiment.report.summary import findings
 from salign.experiment.runner import LocalExecutor, run_study
 from salign.experiment.store import Results, StudyFolder, read_results
 from salign.experiment.study import Study
@@ -63,7 +61,6 @@ def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = Tr
     if failed:
         raise SalignError(f"{len(failed)} runs failed; {failed[0].task.recipe.name}: {failed[0].error}")
     results = read_results(study, folder)
-    page = write_report(study, results.figures, results.runs, folder.path, progress=progress)
-    conclusions = findings(study, groups_of(study, results.figures), results.runs)
-    verdict = [sentence for finding in conclusions for sentence in finding.sentences]
-    return Demo(study, source, results, verdict, page)
+    report = write_report(study, results.figures, results.runs, folder.path, progress=progress)
+    verdict = [sentence for finding in report.findings for sentence in finding.sentences]
+    return Demo(study, source, results, verdict, report.page)

@@ -85,10 +85,11 @@ def explain_run(
         positions = np.sort(np.random.default_rng(seed).permutation(len(run.data(name)))[:images])
         label = f"explaining {name}" if progress else None
         items += _items(list(runs.values()), name, positions, folder, method=method, of=of, seed=seed, progress=label)
+    every = len(items) == sum(len(run.data(name)) for name in names)
     caption = (
-        f"{len(items)} images, drawn at random from {', '.join(names)}. Maps: {method}, evidence for the {of} class. "
-        "Agreement: correlation of the model's map with people's; inside: the share of the model's map that lies where "
-        "people marked. Choose an image to see it at its own size."
+        f"{len(items)} images, {'all' if every else 'drawn at random'} from {', '.join(names)}. Maps: {method}, "
+        f"evidence for the {of} class. Agreement: correlation of the model's map with people's; inside: the share of "
+        "the model's map that lies where people marked. Choose an image to see it at its own size."
     )
     gallery = Section("Images", [Gallery(caption, items, list(runs))])
     report = run.path.parent.parent / "report.html"

@@ -72,7 +72,7 @@ def _in_short(runs: Mapping[str, Run]) -> Section:
             alike = [verdict for verdict in verdicts if verdict.kind == kind]
             advice = dict.fromkeys(verdict.advice for verdict in alike)
             sentences = ". ".join(verdict.sentence for verdict in alike)
-            doubts.append(Text([f"{sentences}. {' '.join(advice)}"], f"⚠ {of}{kind}"))
+            doubts.append(Text([f"{sentences}. {' '.join(advice)}"], f"⚠ {of}{kind if of else kind.capitalize()}"))
         if not verdicts:
             doubts.append(Text([f"{of}{NO_DOUBT}"]))
     return Section("In short", [Text(lines, lead=True), Columns(doubts)])

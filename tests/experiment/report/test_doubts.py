@@ -130,8 +130,8 @@ def test_runs_whose_training_is_doubted_are_counted_by_arm(monkeypatch):
     monkeypatch.setattr("salign.experiment.report.doubts.training_verdicts", verdicts)
     runs = pd.DataFrame({"arm": ["ce", "ce", "cyborg", "cyborg"], "path": list("0123")})
     assert training_doubts(runs) == [
-        Text(["2 of 4 runs (1 of ce, 1 of cyborg); for instance: the loss fell. Train longer."], "not converged"),
-        Text(["1 of 4 runs (1 of cyborg); for instance: all perfect. Take others."], "easy"),
+        Text(["2 of 4 runs (1 of ce, 1 of cyborg); for instance: the loss fell. Train longer."], "Not converged"),
+        Text(["1 of 4 runs (1 of cyborg); for instance: all perfect. Take others."], "Easy"),
     ]
 
 
@@ -147,7 +147,7 @@ def test_an_arm_that_is_better_is_named_with_what_it_does_on_the_reference(answe
         "The arm swap does better than cyborg: +25.0 points [+25.0, +25.0] (above zero); on test_iid −50.0 points "
         "[−50.0, −50.0] (below zero)."
     )
-    assert headline(plan, [one], 6, 0)[-1].startswith("cyborg against ce")
+    assert headline(plan, [one], 6, 0) == [one.sentences[0]]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def marked(digits, tmp_path_factory):
 def written(manifest, out, arms=ARMS):
     plan = study(manifest, arms=OWN, grids=[{"arms": arms, "seeds": 2}])
     results = made(out, manifest, plan, {**dict.fromkeys(arms, 0.6), **QUALITY})
-    return write_report(plan, results.figures, results.runs, out / "report").read_text("utf-8")
+    return write_report(plan, results.figures, results.runs, out / "report").page.read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

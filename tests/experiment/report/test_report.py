@@ -38,7 +38,7 @@ class Page(HTMLParser):
 
 
 def write(plan, results, out, **options):
-    return write_report(plan, results.figures, results.runs, out, missing=results.missing, **options)
+    return write_report(plan, results.figures, results.runs, out, missing=results.missing, **options).page
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_the_same_runs_elsewhere_in_any_order_give_the_same_bytes_without_path_o
         shutil.copytree(path, tmp_path / "moved" / path.rpartition("/")[2])
     places = [str(tmp_path / "moved" / path.rpartition("/")[2]) for path in results.runs["path"]]
     moved = results.runs.assign(path=places).sample(frac=1, random_state=2)
-    again = write_report(plan, results.figures.sample(frac=1, random_state=1), moved, tmp_path / "again")
+    again = write_report(plan, results.figures.sample(frac=1, random_state=1), moved, tmp_path / "again").page
     names = ["pairs.csv", "report.html", "results.csv", "sets.csv", "table.csv", "table.md", "table.tex"]
     assert sorted(path.name for path in written.parent.iterdir()) == names
     for name in names:
@@ -239,11 +239,11 @@ def test_a_study_without_finished_cells_has_a_page(plan, results, tmp_path):
 
 def test_one_seed_and_one_arm_have_a_page(plan, results, tmp_path):
     one = results.figures[(results.figures["seed"] == 0) & (results.figures["images"] == -1)]
-    text = write_report(plan, one, results.runs[results.runs["seed"] == 0], tmp_path).read_text("utf-8")
+    text = write_report(plan, one, results.runs[results.runs["seed"] == 0], tmp_path).page.read_text("utf-8")
     assert "One seed says nothing about chance." in text
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text).lower()
     alone = one[one["arm"] == "ce"]
-    text = write_report(plan, alone, results.runs[results.runs["arm"] == "ce"], tmp_path).read_text("utf-8")
+    text = write_report(plan, alone, results.runs[results.runs["arm"] == "ce"], tmp_path).page.read_text("utf-8")
     assert "cyborg and ce have no finished seed in common" in text
 
 

@@ -140,7 +140,7 @@ def training_doubts(runs: pd.DataFrame) -> list[Block]:
         sentence = (
             f"{len(of)} of {len(runs)} runs ({counted}); for instance: {first[kind].sentence}. {first[kind].advice}"
         )
-        blocks.append(Text([sentence], kind))
+        blocks.append(Text([sentence], kind.capitalize()))
     return blocks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,15 @@ from salign.pages.plots import Interval, Styles, forest, looks
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text, write_sheet
 from salign.progress import Bar
 
+
+class Report(NamedTuple):
+    """What was written, and what it says."""
+
+    page: Path
+    findings: list[Finding]
+    """The sentences of the page, for each data set and network."""
+
+
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
     "How many annotations does it need?": curves.over_annotations,
@@ -55,7 +65,7 @@ _DETAILS = {
 
 def write_report(
     study: Study, results: pd.DataFrame, runs: pd.DataFrame, out: Path, *, missing: int = 0, progress: bool = False
-) -> Path:
+) -> Report:
     """Write `report.html`, and its tables beside it.
 
     `results.csv` holds every figure; the main table is `table.csv`, `table.tex` and `table.md`; `pairs.csv` has every
@@ -72,7 +82,7 @@ def write_report(
         progress: show a bar.
 
     Returns:
-        Path of the page.
+        The page, and its findings.
 
     Raises:
         SalignError: the predictions of a run are gone or not valid.
@@ -108,7 +118,8 @@ def write_report(
     words = describe_main_table(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))
-    return write_sheet(out / "report.html", study.title or study.name, sections, intro=study.question)
+    page = write_sheet(out / "report.html", study.title or study.name, sections, intro=study.question)
+    return Report(page, results_of_groups)
 
 
 def _write_figures(path: Path, results: pd.DataFrame) -> None:
@@ -134,11 +145,10 @@ def _first_screen(
     missing: int,
 ) -> list[Block]:
     """The verdict, a picture of it, three telling images, and the table; then what to mind."""
-    sentences = headline(study, results, len(runs), missing)
-    sentences += [finding.sentences[0] for finding in results if len(results) == 1]
+    sentences = Text(headline(study, results, len(runs), missing))
     blocks: list[Block] = [
         Text([verdict(study, results, missing)], lead=True),
-        Columns([Text(sentences), *_differences(study, groups, styles, roles=("target",))]),
+        Columns([sentences, *_differences(study, groups, styles, roles=("target",))]),
         *telling_images(pictures),
     ]
     for group in groups:

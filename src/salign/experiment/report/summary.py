@@ -33,6 +33,8 @@ class Finding:
     """Whether the guided arm beats every control, of which there is at least one."""
     constant: tuple[str, ...] = ()
     """Which of the guided arm and the baseline have mostly runs that answer alike to everything."""
+    alike: str = ""
+    """Which runs answer alike to everything, of any arm; empty where none does."""
     sentences: list[str] = field(default_factory=list)
 
 
@@ -56,7 +58,7 @@ def findings(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[
 
 
 def headline(study: Study, results: Sequence[Finding], finished: int, missing: int) -> list[str]:
-    """The sentences at the top: the answer over all groups, and what limits it."""
+    """The sentences below the verdict: what it rests on, over all groups, and what limits it."""
     sentences = []
     if missing:
         total = finished + missing
@@ -67,32 +69,21 @@ def headline(study: Study, results: Sequence[Finding], finished: int, missing: i
     loss = [finding for finding in results if finding.target == BELOW]
     unknown = sum(finding.target == UNKNOWN for finding in results)
     why = [finding for finding in gain if finding.controls]
-    where = f"on {study.target}" + (f", in {len(results)} pairs of data set and network" if len(results) > 1 else "")
-    answer = f"{study.guided} against {study.baseline} {where}: "
     if len(results) == 1:
         (finding,) = results
-        answer += {
-            ABOVE: "better, with the interval of the difference above zero"
-            + (
-                ", and better than every control."
-                if finding.controls
-                else ", but not shown to be better than every control."
-            )
-            if study.controls
-            else "better, with the interval of the difference above zero.",
-            BELOW: "worse, with the interval of the difference below zero.",
-            OPEN: "no difference shown; its interval holds zero.",
-            UNKNOWN: "not answered; an interval needs two seeds or more of both.",
-        }[finding.target]
+        answer, alike = finding.sentences[0], finding.alike
     else:
-        answer += f"better in {len(gain)}, worse in {len(loss)} (95 % interval of the difference beyond zero)"
-        answer += f", not answered in {unknown}" if unknown else ""
-        answer += f". Better than every control as well: {len(why)}." if study.controls else "."
+        alike = ""
+        where = f"on {study.target}, in {len(results)} pairs of data set and network"
+        counts = f"better in {len(gain)}, worse in {len(loss)} (95 % interval of the difference beyond zero)"
+        open_in = f", not answered in {unknown}" if unknown else ""
+        controls = f" Better than every control as well: {len(why)}." if study.controls else ""
+        answer = f"{study.guided} against {study.baseline} {where}: {counts}{open_in}.{controls}"
     doubtful = [
         f"{arm} ({finding.title})" if len(results) > 1 else arm for finding in results for arm in finding.constant
     ]
     doubt = f"Half or more of the runs answer alike to every image, which is no classifier: {', '.join(doubtful)}."
-    return [*sentences, answer, *([doubt] if doubtful else [])]
+    return [*sentences, answer, *filter(None, [doubt if doubtful else alike])]
 
 
 def verdict(study: Study, results: Sequence[Finding], missing: int) -> str:
@@ -132,14 +123,17 @@ def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     gain = group.compare(guided, study.baseline, study.target, metric)
     against = {name: group.compare(guided, name, study.target, metric) for name in study.controls}
     beaten = bool(against) and all(standing(comparisons) == ABOVE for comparisons in against.values())
-    sentences = [_gain(study, gain), alike_in_words(alike)]
+    alike_runs = alike_in_words(alike)
+    sentences = [_gain(study, gain), alike_runs]
     sentences += [_control(study, group, name, comparisons, standing(gain)) for name, comparisons in against.items()]
     sentences += [shuffled_in_words(study, group, runs)]
     if study.reference is not None:
         sentences += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]
     sentences += [_others(study, group), _best(study, group, constant), _use(study, group, alike[study.target])]
     pair = tuple(arm for arm in (guided, study.baseline) if arm in constant)
-    return Finding(group.title, standing(gain), beaten, pair, [sentence for sentence in sentences if sentence])
+    return Finding(
+        group.title, standing(gain), beaten, pair, alike_runs, [sentence for sentence in sentences if sentence]
+    )
 
 
 def _gain(study: Study, comparison: Comparison | None) -> str:

@@ -50,6 +50,11 @@ MAPS: dict[str, type[BaseModel]] = {
     "loss": recipe.SaliencyLossRecipe,
     "train": recipe.SaliencyTrainRecipe,
 }
+PRETRAIN: dict[str, type[BaseModel]] = {
+    "model": recipe.EmbedderRecipe,
+    "loss": recipe.PretrainLossRecipe,
+    "train": recipe.SaliencyTrainRecipe,
+}
 STUDY: dict[str, type[BaseModel]] = {"": study.Study, "grids": study.Grid, "analysis": study.Analysis}
 _NOTE = "<!-- written by docs/generate.py; edit the docstrings and run `make docs` -->"
 
@@ -192,6 +197,12 @@ def _recipe() -> str:
     ]
     for section, model in MAPS.items():
         blocks += [f"### {section} of a net", _first_line(model), _keys(section, model)]
+    blocks += [
+        "## Pretraining without labels",
+        "The recipe of task `pretrain` has the same top level and `data`, and these sections ([guide](../binary.md)).",
+    ]
+    for section, model in PRETRAIN.items():
+        blocks += [f"### {section} of pretraining", _first_line(model), _keys(section, model)]
     blocks += ["## Studies", "`salign experiment` takes a study ([guide](../experiments.md))."]
     for section, model in STUDY.items():
         blocks += [f"### {section or 'top level'} of a study", _first_line(model), _keys(section, model)]

@@ -7,7 +7,7 @@ import torch
 
 from references.cutmix import cutmix as slow
 from salign.errors import SalignError
-from salign.losses.changes import add_noise, cutmix, mixup, neighbours, random_numbers
+from salign.losses.changes import add_noise, cutmix, mixup, neighbours, random_numbers, random_view
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES, OTHERS = (torch.rand(60, 3, 9, 12, generator=GENERATOR) for _ in range(2))
@@ -61,3 +61,18 @@ def test_neighbours_go_round_in_the_order_of_the_draws() -> None:
     assert neighbours(draws).tolist() == [2, 3, 1, 0]
     assert neighbours(draws, 2).tolist() == [1, 0, 3, 2]
     assert neighbours(torch.tensor([5])).tolist() == [0]
+
+
+def test_a_view_is_a_part_of_the_image_enlarged_and_then_brightened() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    image[:, :, :4, 4:] = 0.5  # the upper right quarter
+    whole = random_view(image, torch.tensor([[1.0, 0.3, 0.8, 0.5, 0.5]]))
+    torch.testing.assert_close(whole, image)
+    part = random_view(image, torch.tensor([[0.0625, 0.0, 1.0, 0.5, 0.5]]))  # a quarter of the area, upper right
+    torch.testing.assert_close(part[..., :7, 1:], torch.full((1, 3, 7, 7), 0.5))
+    torch.testing.assert_close(part[0, 0, 0, 0], torch.tensor(0.375))  # a quarter of it lies on the pixel outside
+    dark = random_view(image, torch.tensor([[0.0625, 0.0, 1.0, 0.0, 0.5]]))  # times .6
+    torch.testing.assert_close(dark[..., :7, 1:].mean(), torch.tensor(0.3), atol=1e-3, rtol=0)
+    flat = random_view(image, torch.tensor([[1.0, 0.0, 0.0, 0.5, 0.0]]))  # mean .125, differences times .6
+    torch.testing.assert_close(flat[0, 0, 0, 7], torch.tensor(0.125 + 0.6 * 0.375))
+    torch.testing.assert_close(flat[0, 0, 7, 0], torch.tensor(0.125 - 0.6 * 0.125))

@@ -34,7 +34,7 @@ def train(
         typer.Option(
             parser=run_path,
             metavar="RUN",
-            help=("Start from the encoder of this run of `salign saliency train` instead of model.weights."),
+            help=("Start from what this run pretrained (task maps or pretrain) instead of model.weights."),
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
@@ -63,6 +63,9 @@ def train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
+    if built.task == "pretrain":
+        typer.echo(f"wrote {run.path}. Next: salign train RECIPE --init {run.path}")
+        return
     if built.task == "maps":
         typer.echo(f"wrote {run.path}. Next: salign saliency evaluate {run.path}")
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from salign.checks import number, tensors
 from salign.types import Batch
@@ -61,6 +62,34 @@ def _between(size: int, share: Tensor, centre: Tensor) -> Tensor:
     half, middle = (size * share).long() // 2, (size * centre).long()
     pixels = torch.arange(size, device=share.device)
     return (pixels >= (middle - half)[:, None]) & (pixels < (middle + half)[:, None])
+
+
+def random_view(images: Tensor, numbers: Tensor) -> Tensor:
+    """Cut a part out of each image and enlarge it, and change its brightness and contrast (after MoCo v2).
+
+    The part has 20 to 100 % of the area, the form of the image, and lies anywhere in it. Brightness is multiplied by .6
+    to 1.4, and so is what each pixel differs by from the image's mean. Nothing is mirrored; `data.augment` does that.
+
+    Args:
+        images: `(B, 3, H, W)` in [0, 1]; left as they are.
+        numbers: `(B, 5)` in [0, 1): area, row, column, brightness, contrast.
+
+    Returns:
+        `(B, 3, H, W)` in [0, 1].
+    """
+    tensors(images=(images, "float (B, C, H, W)"), numbers=(numbers, "float (B, 5)"))
+    area, row, column, brightness, contrast = numbers.to(images).T
+    side = (0.2 + 0.8 * area).sqrt()
+    zero = torch.zeros_like(side)
+    places = [
+        torch.stack([side, zero, (2 * column - 1) * (1 - side)]),
+        torch.stack([zero, side, (2 * row - 1) * (1 - side)]),
+    ]
+    grid = functional.affine_grid(torch.stack(places).permute(2, 0, 1), list(images.shape), align_corners=False)
+    parts = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    parts = parts * (0.6 + 0.8 * brightness)[:, None, None, None]
+    mean = parts.mean((1, 2, 3), keepdim=True)
+    return (mean + (parts - mean) * (0.6 + 0.8 * contrast)[:, None, None, None]).clamp(0, 1)
 
 
 def mixup(images: Tensor, partners: Tensor, weight: Tensor) -> Tensor:

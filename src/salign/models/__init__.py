@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from salign.models.backbone import Backbone as Backbone
     from salign.models.classifier import Classifier as Classifier
     from salign.models.cost import Cost as Cost, count_cost as count_cost
+    from salign.models.embedder import Embedder as Embedder
     from salign.models.ensemble import Ensemble as Ensemble
     from salign.models.load import load as load
     from salign.models.model import Model as Model

@@ -6,7 +6,6 @@ student of S2-BNN (Shen et al., arXiv 2102.08946). Written from the formulas of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -22,18 +21,39 @@ STEM = 32
 """Channels of the first layer, which is real and halves the resolution."""
 
 
+class _Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return gradient * (2 - 2 * x.abs()).clamp(min=0)
+
+
+class _BinaryWeight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        scale = weight.abs().mean((1, 2, 3), keepdim=True)
+        return torch.where(weight >= 0, scale, -scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (weight,) = ctx.saved_tensors
+        return gradient * (weight.abs() < 1)
+
+
 def sign(x: Tensor) -> Tensor:
     """-1 below zero, else 1: one bit.
 
     Its derivative is zero almost everywhere, so the gradient is that of a piecewise quadratic function instead (Liu et
     al., *Bi-Real Net*, arXiv 1808.00278, eq. 7): 2 - 2 |x| between -1 and 1, and zero elsewhere.
     """
-    hard = torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
-    if not torch.is_grad_enabled():
-        return hard
-    inner = x.clamp(-1, 1)
-    soft = inner * (2 - inner.abs())
-    return hard + (soft - soft.detach())  # the bracket is exactly zero and has the gradient
+    bits: Tensor = _Sign.apply(x)
+    return bits
 
 
 def binary_weight(weight: Tensor) -> Tensor:
@@ -44,21 +64,27 @@ def binary_weight(weight: Tensor) -> Tensor:
     Args:
         weight: `(filters, C, h, w)`.
     """
-    scale = weight.detach().abs().mean((1, 2, 3), keepdim=True)
-    hard = torch.where(weight.detach() >= 0, scale, -scale)
-    clipped = weight.clamp(-1, 1)
-    return hard + (clipped - clipped.detach())
+    values: Tensor = _BinaryWeight.apply(weight)
+    return values
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution whose weights have one bit, with one real factor per filter.
+    """A convolution whose weights have one bit, with one real factor per filter; its edges are filled with zeros.
 
     Args:
+        channels: those of the input.
+        filters: channels of the output.
+        kernel: side of the filters in cells.
+        stride: cells from one position of a filter to the next.
+        dilation: cells from one weight of a filter to the next.
         binary: False keeps the weights real, as the first of the two published steps does.
     """
 
-    def __init__(self, *args: Any, binary: bool = True, **options: Any) -> None:
-        super().__init__(*args, bias=False, **options)
+    def __init__(
+        self, channels: int, filters: int, kernel: int, *, stride: int = 1, dilation: int = 1, binary: bool = True
+    ) -> None:
+        padding = dilation * (kernel // 2)
+        super().__init__(channels, filters, kernel, stride, padding, dilation, bias=False)
         self.binary = binary
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,11 +118,11 @@ class BinaryUnit(nn.Module):
     convolutions of a block that doubles its channels are the two halves of one here.
 
     Args:
-        channels: of the input.
+        channels: those of the input.
         width: channels of the output, a multiple of those of the input.
         kernel: side of the filters in cells.
         stride: 1 or 2.
-        dilation: of the filters.
+        dilation: cells from one weight of a filter to the next.
         binary_weights: see `BinaryConv2d`.
     """
 
@@ -104,11 +130,8 @@ class BinaryUnit(nn.Module):
         self, channels: int, width: int, kernel: int, stride: int = 1, dilation: int = 1, *, binary_weights: bool = True
     ) -> None:
         super().__init__()
-        padding = dilation * (kernel // 2)
         self.shift = Shift(channels)
-        self.conv = BinaryConv2d(
-            channels, width, kernel, stride=stride, padding=padding, dilation=dilation, binary=binary_weights
-        )
+        self.conv = BinaryConv2d(channels, width, kernel, stride=stride, dilation=dilation, binary=binary_weights)
         self.norm = nn.BatchNorm2d(width)
         self.act = RPReLU(width)
         self.stride, self.repeat = stride, width // channels
@@ -157,8 +180,8 @@ class ReActNet(nn.Module):
         stages = []
         for number, stage in enumerate(STAGES):
             blocks: list[nn.Module] = []
-            for place, wide in enumerate(stage):
-                stride = 2 if number and not place else 1
+            for index, wide in enumerate(stage):
+                stride = 2 if number and index == 0 else 1
                 if stride * reduction > output_stride:
                     stride, dilation = 1, 2 * dilation
                 reduction, after = stride * reduction, round(wide * width)
@@ -194,20 +217,20 @@ class ReActNet(nn.Module):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: Literal["NCHW"] = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
         """What every stage gives, from fine to coarse, as timm's networks do: `(last, stages)`, or the stages alone."""
-        taken, last = feature_take_indices(len(self.stages), indices)
+        chosen, last = feature_take_indices(len(self.stages), indices)
         levels, x = [], self.stem(x)
         for number, stage in enumerate(self.stages):
             if stop_early and number > last:
                 break
             x = stage(x)
-            if number in taken:
+            if number in chosen:
                 levels.append(x)
         return levels if intermediates_only else (x, levels)
 
@@ -241,8 +264,10 @@ default_cfgs = generate_default_cfgs(
 
 
 def _build(name: str, pretrained: bool, options: dict[str, Any]) -> ReActNet:
-    taken = {"out_indices": (0, 1, 2, 3, 4), "feature_cls": "getter"}
-    net: ReActNet = build_model_with_cfg(ReActNet, name, pretrained, width=_WIDTHS[name], feature_cfg=taken, **options)
+    features = {"out_indices": (0, 1, 2, 3, 4), "feature_cls": "getter"}
+    net: ReActNet = build_model_with_cfg(
+        ReActNet, name, pretrained, width=_WIDTHS[name], feature_cfg=features, **options
+    )
     return net
 
 

@@ -16,10 +16,10 @@ from salign.limits import LONGEST_SIDE, MOST_PIXELS
 from salign.models.threshold import Threshold
 from salign.readers import read_json
 
-CLASSIFIER, ENSEMBLE, NET = "model.json", "ensemble.json", "saliency.json"
-"""The files that describe a classifier, an ensemble of them, and a net that draws maps."""
+CLASSIFIER, ENSEMBLE, NET, EMBEDDER = "model.json", "ensemble.json", "saliency.json", "embedder.json"
+"""The files that describe a classifier, an ensemble of them, a net that draws maps, and a net that embeds images."""
 WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
-"""Files of a run folder: the weights of the whole network, and of the encoder alone of a net that draws maps."""
+"""Files of a run folder: the weights of the whole network, and those of the backbone alone of a pretrained one."""
 Cam = Literal["proved", "none"]
 MOST_BYTES = 1_000_000
 """A file that says how a network is made has at most so many bytes."""
@@ -84,6 +84,12 @@ class NetConfig(NetworkConfig):
     width: Annotated[int, Field(ge=16, le=4096)] = 128
 
 
+class EmbedderConfig(NetworkConfig):
+    """What `embedder.json` says."""
+
+    dimensions: Annotated[int, Field(ge=2, le=4096)] = 128
+
+
 def description_file(folder: Path | str) -> Path:
     """The file that describes what answers in `folder`: that of an ensemble where there is one, else a classifier's."""
     ensemble = Path(folder) / ENSEMBLE
@@ -139,6 +145,15 @@ def describe_net(folder: Path | str) -> dict[str, Any]:
         SalignError: no such file, or a damaged one.
     """
     return read_config(Path(folder) / NET, NetConfig, "salign saliency train")
+
+
+def describe_embedder(folder: Path | str) -> dict[str, Any]:
+    """What `embedder.json` in `folder` says of a net that embeds images, checked.
+
+    Raises:
+        SalignError: no such file, or a damaged one.
+    """
+    return read_config(Path(folder) / EMBEDDER, EmbedderConfig, "salign train")
 
 
 def read_config(path: Path, schema: type[NetworkConfig], command: str) -> dict[str, Any]:

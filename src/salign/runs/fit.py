@@ -24,7 +24,17 @@ from salign.train.callbacks import KeepBest
 from salign.train.history import KeepHistory, KeepSnapshots, join_history, snapshot_epochs
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
-from salign.train.recipe import ARM, ClassifyRecipe, MapsRecipe, Recipe, bound, named_runs, references, resolved
+from salign.train.recipe import (
+    ARM,
+    ClassifyRecipe,
+    MapsRecipe,
+    PretrainRecipe,
+    Recipe,
+    bound,
+    named_runs,
+    references,
+    resolved,
+)
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
@@ -45,7 +55,8 @@ def fit(
     """Train, keep the best epoch, and measure it on validation and test images; everything lands in one folder.
 
     A classifier's folder has predictions and `evaluation.csv`. That of a net that draws maps has `agreement.csv` (a row
-    per image and predictor) and `encoder.safetensors`, from which a classifier can start.
+    per image and predictor) and `encoder.safetensors`, from which a classifier can start; so has that of a pretrained
+    backbone.
 
     A recipe with stages is trained stage by stage. Each is a run folder of its own, found by its content: a stage that
     another recipe trained is not trained again, and one that another process is at is waited for.
@@ -103,7 +114,7 @@ def _check(recipe: Recipe, prefix: str) -> None:
         changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if draws else known}
         if "model.weights" in {key for key, _ in references(recipe)}:
             changes["model"] = recipe.model.model_copy(update={"weights": None})
-        if isinstance(recipe, ClassifyRecipe):
+        if not isinstance(recipe, MapsRecipe):
             changes["loss"] = recipe.loss.model_copy(update={"teacher": None})
         kind.build(recipe.model_copy(update=changes), rows, lambda line: None)
     except SalignError as error:
@@ -177,6 +188,8 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:
     """Report on the network that was kept; the number of predictions of every set, where there are any."""
+    if isinstance(run.recipe, PretrainRecipe):
+        return None
     if isinstance(run.recipe, MapsRecipe):
         if run.recipe.loss.target == "map":
             evaluate_saliency(run, run.model().to(device), progress=progress)

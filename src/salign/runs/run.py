@@ -13,7 +13,7 @@ from salign.errors import one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
 from salign.files import replace_text
-from salign.models import SaliencyNet, load
+from salign.models import Embedder, SaliencyNet, load
 from salign.models.config import describe_model
 from salign.runs.folder import RunFolder
 from salign.train.prepare import Prepared, prepare, read_manifest, reduced, training_rows, without
@@ -83,10 +83,11 @@ class Run(RunFolder):
     def model(self) -> Any:
         """The network of the best epoch, in evaluation mode, on the CPU; read anew at every call.
 
-        It is a `Classifier`; where the run was fused, an `Ensemble`; and where the task of the recipe is `maps`, a
-        `SaliencyNet`.
+        It is a `Classifier`; where the run was fused, an `Ensemble`; where the task of the recipe is `maps`, a
+        `SaliencyNet`, and where it is `pretrain`, an `Embedder`.
         """
-        return SaliencyNet.load(self.path) if isinstance(self.recipe, MapsRecipe) else load(self.path)
+        kinds: dict[str, Any] = {"maps": SaliencyNet.load, "pretrain": Embedder.load}
+        return kinds.get(self.recipe.task, load)(self.path)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A finished run as the teacher of another: a function from images to logits."""
+"""A finished run as the teacher of another: a function from images to logits, or to features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,38 @@ from torchvision.transforms.v2 import functional as F
 
 from salign.errors import SalignError
 from salign.losses.base import Teacher
-from salign.models import load
+from salign.models import Classifier, Model, load
+
+IMAGENET_TEACHER = "tf_efficientnet_lite0"
+"""The network whose ImageNet weights come with the installation."""
+
+
+def load_features(run: Path | str | None) -> tuple[Teacher, int, str]:
+    """What a model makes of images before it classifies them: the spatial mean of its last feature maps.
+
+    Args:
+        run: a finished run of a classifier; None = `IMAGENET_TEACHER` with ImageNet weights.
+
+    Returns:
+        `(B, 3, H, W)` images in [0, 1], taken as they are -> `(B, C)` float32 without gradients; `C`; and its name.
+
+    Raises:
+        SalignError: no classifier there, or the run has not finished.
+    """
+    if run is None:
+        # Nothing is asked of the two classes, which a classifier must have.
+        model: Model = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
+        name = f"{IMAGENET_TEACHER} with {model.origin.partition('; ')[0]}"
+    else:
+        model, name = _finished(Path(run)), str(run)
+    model = model.eval().requires_grad_(False)
+
+    def features(images: Tensor) -> Tensor:
+        model.to(images.device)
+        with torch.no_grad():
+            return model(images.float()).features.float().mean((2, 3))
+
+    return features, features(torch.zeros(1, 3, *model.image_size)).shape[1], name
 
 
 def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool = False) -> Teacher:
@@ -31,9 +62,7 @@ def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool =
         SalignError: no classifier there, the run has not finished, or its classes are others, or in another order.
     """
     folder = Path(run)
-    if (folder / "recipe.yaml").exists() and not (folder / "done").exists():
-        raise SalignError(f"loss.teacher: {folder} has not finished; repeat the `salign train` that began it.")
-    model = load(folder).requires_grad_(False)
+    model = _finished(folder).requires_grad_(False)
     if (model.classes, model.multi_label) != (tuple(classes), multi_label):
         raise SalignError(
             f"loss.teacher: {folder} answers {', '.join(model.classes)}{_several(model.multi_label)}; expected "
@@ -48,6 +77,12 @@ def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool =
             return model(images.float()).logits.float()
 
     return teach
+
+
+def _finished(folder: Path) -> Model:
+    if (folder / "recipe.yaml").exists() and not (folder / "done").exists():
+        raise SalignError(f"loss.teacher: {folder} has not finished; repeat the `salign train` that began it.")
+    return load(folder)
 
 
 def _several(multi_label: bool) -> str:

@@ -8,8 +8,13 @@ from salign.index import lazy_index
 
 if TYPE_CHECKING:
     from salign.train.recipe.data import DataRecipe as DataRecipe, DrawnRecipe as DrawnRecipe
-    from salign.train.recipe.loss import LossRecipe as LossRecipe, SaliencyLossRecipe as SaliencyLossRecipe
+    from salign.train.recipe.loss import (
+        LossRecipe as LossRecipe,
+        PretrainLossRecipe as PretrainLossRecipe,
+        SaliencyLossRecipe as SaliencyLossRecipe,
+    )
     from salign.train.recipe.model import (
+        EmbedderRecipe as EmbedderRecipe,
         ModelRecipe as ModelRecipe,
         NetworkRecipe as NetworkRecipe,
         SaliencyModelRecipe as SaliencyModelRecipe,
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from salign.train.recipe.recipe import (
         ClassifyRecipe as ClassifyRecipe,
         MapsRecipe as MapsRecipe,
+        PretrainRecipe as PretrainRecipe,
         Recipe as Recipe,
         found_files as found_files,
         found_manifest as found_manifest,

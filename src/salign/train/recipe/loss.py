@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -49,10 +50,7 @@ class LossRecipe(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _is_there(cls, folder: str | None, info: ValidationInfo) -> str | None:
-        complete = folder is None or folder.startswith("stage:") or description_file(folder).exists()
-        if Pass.of(info).files and not complete:
-            raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
-        return folder
+        return _finished(folder, info)
 
     @model_validator(mode="after")
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
@@ -134,6 +132,42 @@ class LossRecipe(BaseModel):
         for loss in (main, *also.values()):
             loss.teacher = teacher
         return Objective(main, also) if also else main
+
+
+class PretrainLossRecipe(Section):
+    """The section says what is learned without labels: to embed images as a teacher does, or to tell them apart."""
+
+    target: Literal["teacher", "contrast"] = "teacher"
+    """`teacher` learns the embeddings of a network that was trained before (S2-BNN); `contrast` tells two views of an
+    image from other images (MoCo v2), and needs no teacher."""
+    teacher: str | None = None
+    """This finished run of a classifier is the teacher; null means tf_efficientnet_lite0 with the ImageNet weights that
+    the installation brings."""
+    temperature: float = Field(default=0.2, gt=0)
+    """Embeddings are divided by this number before the softmax; .2 is published."""
+    queue: int = Field(default=256, ge=1, le=1_000_000)
+    """`contrast` tells an image from this many images of the steps before; less than the training images."""
+    momentum: float = Field(default=0.99, ge=0, lt=1)
+    """`contrast` has a second network, whose weights follow by this share of themselves in each step."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _is_there(cls, folder: str | None, info: ValidationInfo) -> str | None:
+        return _finished(folder, info)
+
+    @model_validator(mode="after")
+    def _teacher_teaches(self) -> Self:
+        if self.target == "contrast" and self.teacher is not None:
+            raise ValueError("target: contrast has no teacher; leave loss.teacher out, or take target: teacher")
+        return self
+
+
+def _finished(folder: str | None, info: ValidationInfo) -> str | None:
+    """The folder of a teacher, which must be there when the files are looked for."""
+    complete = folder is None or folder.startswith("stage:") or description_file(folder).exists()
+    if Pass.of(info).files and not complete:
+        raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
+    return folder
 
 
 def _faults(name: str, options: dict[str, Any], *, values: bool) -> list[str]:

@@ -53,6 +53,13 @@ class ModelRecipe(NetworkRecipe):
     what timm draws (`timm`), as all runs did before there was this key."""
 
 
+class EmbedderRecipe(NetworkRecipe):
+    """The section says which backbone is pretrained, and from which weights."""
+
+    dimensions: int = Field(default=128, ge=2, le=4096)
+    """An embedding has this many numbers; 128 is published."""
+
+
 class SaliencyModelRecipe(NetworkRecipe):
     """The section says which encoder and decoder are trained, from which weights; the encoder must give a pyramid."""
 

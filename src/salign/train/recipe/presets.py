@@ -52,5 +52,5 @@ _MAPS: dict[str, dict[str, Any]] = {
         },
     },
 }
-PRESETS = {"classify": _CLASSIFY, "maps": _MAPS}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"classify": _CLASSIFY, "maps": _MAPS, "pretrain": {}}
 """Task -> name -> nested recipe values; what a recipe says itself wins."""

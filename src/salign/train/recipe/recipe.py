@@ -17,8 +17,8 @@ from salign.limits import LARGEST_SEED
 from salign.losses import LOSSES
 from salign.readers import known_digest
 from salign.train.recipe.data import DataRecipe
-from salign.train.recipe.loss import LossRecipe, SaliencyLossRecipe
-from salign.train.recipe.model import ModelRecipe, NetworkRecipe, SaliencyModelRecipe
+from salign.train.recipe.loss import LossRecipe, PretrainLossRecipe, SaliencyLossRecipe
+from salign.train.recipe.model import EmbedderRecipe, ModelRecipe, NetworkRecipe, SaliencyModelRecipe
 from salign.train.recipe.posthoc import FuseRecipe
 from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.stages import (
@@ -64,8 +64,9 @@ class Recipe(Section):
     """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
     preset: str | None = None
     """A published setting gives the defaults; what the recipe says itself wins."""
-    task: Literal["classify", "maps"] = "classify"
-    """`classify` trains a classifier, `maps` a net that draws the map that a person would draw."""
+    task: Literal["classify", "maps", "pretrain"] = "classify"
+    """`classify` trains a classifier, `maps` a net that draws the map that a person would draw; `pretrain` trains a
+    backbone without labels."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     stages: dict[str, dict[str, Any]] = {}
@@ -75,7 +76,7 @@ class Recipe(Section):
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
     """The section `model` says which network is trained."""
-    loss: LossRecipe | SaliencyLossRecipe
+    loss: LossRecipe | SaliencyLossRecipe | PretrainLossRecipe
     """The section `loss` says what is minimised."""
     train: TrainOptions
     """The section `train` says how it is optimised."""
@@ -140,7 +141,8 @@ class Recipe(Section):
         sections = [section for section in (content.get("model"), content.get("loss")) if isinstance(section, dict)]
         keys = {key for section in sections for key in section}
         task = content.get("task", "maps" if keys & {"decoder", "width", "target"} else "classify")
-        return cast(type[Self], MapsRecipe if task == "maps" else ClassifyRecipe)
+        kinds: dict[Any, type[Recipe]] = {"maps": MapsRecipe, "pretrain": PretrainRecipe}
+        return cast(type[Self], kinds.get(task, ClassifyRecipe))
 
     @classmethod
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
@@ -256,6 +258,19 @@ class MapsRecipe(Recipe):
                 f"the step {wrong} needs a classifier, and a net that draws maps has no classes; leave it out"
             )
         return self
+
+
+class PretrainRecipe(Recipe):
+    """A recipe of task `pretrain` trains a backbone for classifiers to start from; no label or map is looked at."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS["pretrain"]
+    task: Literal["pretrain"] = "pretrain"
+    model: EmbedderRecipe = EmbedderRecipe()
+    """The section `model` says which backbone is trained."""
+    loss: PretrainLossRecipe = PretrainLossRecipe()
+    """The section `loss` says what is learned."""
+    train: SaliencyTrainRecipe = SaliencyTrainRecipe()
+    """The section `train` says how it is optimised."""
 
 
 def _by_bytes(key: str, text: str) -> str:

@@ -19,6 +19,8 @@ ARM = "arm:"
 lies among the runs of the study, and not among the stages that studies share."""
 _REFERENCES = ("model.weights", "data.drawn.by", "loss.teacher", "posthoc.run")
 """Where a recipe may refer to a stage, or to a finished run."""
+_DOES = {"maps": "draws maps", "pretrain": "learns without labels"}
+"""Task of a stage that is no classifier -> what it does."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
     "seed", "faults", "workers",
@@ -182,15 +184,17 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
     """Why a stage cannot serve where a recipe refers to it."""
     if key == "model.weights" and stage.model.backbone != recipe.model.backbone:
         return f"trains {stage.model.backbone}, and this is for {recipe.model.backbone}"
+    if key == "data.drawn.by" and stage.task == "pretrain":
+        return f"{_DOES[stage.task]} and draws no maps"
     if key == "data.drawn.by" and getattr(stage.loss, "target", "map") == "image":
         return "gives back images (loss.target: image) and draws no maps"
     if key == "data.drawn.by" and stage.task == "classify" and stage.data.multi_label:
         return "is a classifier of images with several labels, and a classifier draws the evidence for one class"
     if key.endswith(".teacher") and stage.task != "classify":
-        return "draws maps, and a teacher classifies"
+        return f"{_DOES[stage.task]}, and a teacher classifies"
     if key == "posthoc.run":
         if stage.task != "classify":
-            return "draws maps, and posthoc makes a classifier of a classifier"
+            return f"{_DOES[stage.task]}, and posthoc makes a classifier of a classifier"
         if getattr(stage, "posthoc", None):
             return "is made by posthoc itself, which keeps no epochs that could be fused"
         if not stage.train.snapshots:

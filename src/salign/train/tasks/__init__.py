@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from salign.train.tasks.base import Task as Task
     from salign.train.tasks.classification import Classification as Classification
     from salign.train.tasks.map_drawing import MapDrawing as MapDrawing
+    from salign.train.tasks.pretraining import Pretraining as Pretraining
 
 TASKS: LazyTable[type[Task]] = LazyTable(
     {
         "classify": "salign.train.tasks.classification:Classification",
         "maps": "salign.train.tasks.map_drawing:MapDrawing",
+        "pretrain": "salign.train.tasks.pretraining:Pretraining",
     }
 )
 """`task` of a recipe -> what it trains, imported when it is looked up."""

@@ -1,0 +1,104 @@
+"""A network that embeds images: a classifier's own backbone with a projection on it, for pretraining without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from salign.checks import images as check_images, number, sides
+from salign.errors import SalignError
+from salign.models.backbone import create
+from salign.models.config import EMBEDDER, ENCODER, WEIGHTS, describe_embedder, save_config
+from salign.models.saved import fill, save_state
+from salign.models.weights import load_weights
+
+
+class Embedder(nn.Module):
+    """`embedder(images) -> (B, dimensions)` of length 1, where images are `(B, 3, H, W)` in [0, 1].
+
+    The features that the backbone gives its classifier pass through two layers, as in MoCo v2 (arXiv 2003.04297).
+
+    Args:
+        backbone: a timm name.
+        image_size: (H, W) to feed, or one number for a square.
+        dimensions: numbers of an embedding; 128 is published.
+        weights: weights of the backbone: None (random, drawn from `seed`), "imagenet", a .safetensors file or a run.
+        output_stride: pixels per cell of the feature maps, where the backbone offers the choice.
+        args: further keywords for `timm.create_model`.
+        seed: decides all random weights.
+
+    Raises:
+        SalignError: the backbone cannot be built.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        image_size: int | tuple[int, int] = 224,
+        dimensions: int = 128,
+        weights: str | None = None,
+        output_stride: int | None = None,
+        args: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        number("dimensions", dimensions, "[2, 4096]", whole=True)
+        self.image_size: tuple[int, int] = sides("image_size", image_size)
+        self.config: dict[str, Any] = {
+            "backbone": backbone,
+            "image_size": list(self.image_size),
+            "dimensions": dimensions,
+            "output_stride": output_stride,
+            "args": dict(args or {}),
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = create(backbone, 0, output_stride, dict(args or {}))
+            channels = int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
+            self.projection = nn.Sequential(
+                nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, dimensions)
+            )
+        self.origin = "random weights"
+        if weights is not None:
+            self.origin = load_weights(self.encoder, backbone, weights)
+        statistics: Any = self.encoder.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(statistics["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` in [0, 1] -> `(B, dimensions)`.
+
+        Raises:
+            SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
+        """
+        check_images(images, self)
+        features = self.encoder((images - self.mean) / self.std)
+        return functional.normalize(self.projection(features).float(), dim=1)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `embedder.json`, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
+        folder = Path(folder)
+        save_state(folder / WEIGHTS, self.state_dict())
+        save_state(folder / ENCODER, self.encoder.state_dict())
+        save_config(folder / EMBEDDER, self.config)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Embedder:
+        """The network saved in `folder`, in evaluation mode, on the CPU."""
+        folder = Path(folder)
+        config = describe_embedder(folder)
+        try:
+            net = cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SalignError(f"{folder / EMBEDDER} is damaged: {error}") from error
+        fill(net, folder, EMBEDDER)
+        return net.eval()

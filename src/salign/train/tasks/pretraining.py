@@ -1,0 +1,186 @@
+"""Pretraining a backbone without labels: by a teacher's embeddings, or by telling images apart."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.errors import SalignError
+from salign.losses import LossTerms
+from salign.losses.changes import draws_of, random_numbers, random_view
+from salign.losses.embedding_losses import contrast, match_teacher
+from salign.models import Embedder
+from salign.train.prepare import Prepared
+from salign.train.recipe import PretrainLossRecipe, PretrainRecipe
+from salign.train.steps import Step
+from salign.train.tasks.base import Say, Selection, Task
+from salign.train.teacher import load_features
+from salign.types import Batch
+
+
+class Pretraining(Task):
+    """Trains an embedder; neither labels nor maps are looked at.
+
+    With a teacher, it is given the same random view of an image as the network, and the network learns its embedding
+    (S2-BNN, arXiv 2102.08946). Else the network learns to tell two views of an image from the images before it, whose
+    embeddings a slowly following copy of the network made (MoCo v2, arXiv 2003.04297).
+
+    Args:
+        embedder: the network.
+        loss: what is learned.
+        teacher: images `(B, 3, H, W)` -> features `(B, C)`; None for contrast.
+        channels: `C`.
+        seed: decides what the queue begins with.
+    """
+
+    network: Embedder
+    needs = frozenset({"draw"})
+    centre: Tensor
+    directions: Tensor
+    queue: Tensor
+    oldest: Tensor
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        loss: PretrainLossRecipe,
+        teacher: Callable[[Tensor], Tensor] | None = None,
+        *,
+        channels: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.image_size = embedder, loss, embedder.image_size
+        dimensions = int(embedder.config["dimensions"])
+        self.teacher = teacher
+        if teacher is not None:
+            self.register_buffer("centre", torch.zeros(channels))
+            self.register_buffer("directions", torch.zeros(channels, dimensions))
+            return
+        self.follower = copy.deepcopy(embedder).requires_grad_(False)
+        noise = torch.randn(loss.queue, dimensions, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("queue", functional.normalize(noise, dim=1))
+        self.register_buffer("oldest", torch.tensor(0))
+
+    @classmethod
+    def build(cls, recipe: PretrainRecipe, data: Prepared, say: Say) -> Self:
+        """See `Task.build`."""
+        embedder = Embedder(
+            recipe.model.backbone,
+            image_size=recipe.data.image_size,
+            dimensions=recipe.model.dimensions,
+            weights=recipe.model.weights,
+            output_stride=recipe.model.output_stride,
+            args=recipe.model.args,
+            seed=recipe.seed,
+        )
+        loss, teacher, channels = recipe.loss, None, 0
+        if loss.target == "contrast" and loss.queue >= len(data.train):
+            raise SalignError(
+                f"loss.queue: {loss.queue} images, but there are {len(data.train)} in training, so that each would be "
+                "told from itself; take fewer, such as a quarter of them."
+            )
+        if loss.target == "teacher":
+            teacher, channels, name = load_features(loss.teacher)
+            say(f"teacher: {name}")
+        say(f"{recipe.model.backbone}: {embedder.origin}; embeddings of {recipe.model.dimensions} numbers")
+        return cls(embedder, loss, teacher, channels=channels, seed=recipe.seed)
+
+    @classmethod
+    def rows(cls, recipe: PretrainRecipe, data: Prepared, say: Say) -> Prepared:
+        """All of them."""
+        say(f"training: {len(data.train)} images, whose labels and maps are not looked at")
+        return data
+
+    @classmethod
+    def selection(cls, recipe: PretrainRecipe) -> Selection:
+        """The lowest loss on validation, or the last."""
+        return Selection(None if recipe.train.select == "last" else "val/loss", "first", lowest=True)
+
+    def cache(
+        self,
+        train: SaliencyDataset,
+        val: SaliencyDataset,
+        steps: Sequence[Step],
+        folder: Path,
+        say: Say,
+        *,
+        device: str,
+        workers: int | str,
+    ) -> tuple[SaliencyDataset, SaliencyDataset]:
+        """The images as they are; how the teacher's features become embeddings is found out on those of training."""
+        if self.teacher is not None:
+            plain = train.with_transform(val.transform)
+            features = (self.teacher(batch.images.to(device)) for batch in predict_loader(plain, 50, workers))
+            self.centre, self.directions = principal_directions(features, self.directions.shape[1])
+        return train, val
+
+    def forward(self, batch: Batch) -> LossTerms:
+        """The loss of a random view of each image."""
+        numbers = random_numbers(draws_of(batch), 10)
+        view = random_view(batch.images, numbers[:, :5])
+        if self.teacher is not None:
+            return LossTerms(self._matching(view), {})
+        query = self.network(self.laid_out(view))
+        with torch.no_grad():
+            self._follow()
+            key = self.follower(self.laid_out(random_view(batch.images, numbers[:, 5:])))
+        loss = contrast(query, key, self.queue.clone(), temperature=self.loss.temperature)
+        self._remember(key)
+        return LossTerms(loss, {})
+
+    def validate(self, batch: Batch) -> Tensor:
+        """The same for images as they are; what is told from the queue is seen in one random view, too."""
+        if self.teacher is not None:
+            return self._matching(batch.images)
+        view = random_view(batch.images, random_numbers(draws_of(batch), 5))
+        query, key = self.network(self.laid_out(batch.images)), self.follower(self.laid_out(view))
+        return contrast(query, key, self.queue, temperature=self.loss.temperature)
+
+    def _matching(self, images: Tensor) -> Tensor:
+        assert self.teacher is not None
+        features = self.teacher(images) - self.centre
+        target = functional.normalize(features @ self.directions, dim=1)
+        return match_teacher(self.network(self.laid_out(images)), target, temperature=self.loss.temperature)
+
+    def _follow(self) -> None:
+        """Move the second network's weights towards those of the first."""
+        for mine, theirs in zip(self.follower.parameters(), self.network.parameters(), strict=True):
+            mine.lerp_(theirs, 1 - self.loss.momentum)
+
+    def _remember(self, keys: Tensor) -> None:
+        """Put embeddings `(B, D)` into the queue, in place of the oldest."""
+        places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[places] = keys.to(self.queue)
+        self.oldest = (self.oldest + len(keys)) % len(self.queue)
+
+
+def principal_directions(features: Iterator[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """The mean of features, and the directions in which they vary most.
+
+    Args:
+        features: batches `(B, C)`; one after the other is summed up, so that none is kept.
+        count: how many directions; those beyond the number of features are zeros.
+
+    Returns:
+        `(C,)` and `(C, count)` float32, the columns of length 1 and in falling order; of each the number that is
+        largest in size is positive, so that the same features give the same columns.
+    """
+    number, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
+    for part in features:
+        part = part.double()
+        number, total, products = number + len(part), total + part.sum(0), products + part.T @ part
+    mean = total / number
+    _, vectors = torch.linalg.eigh(products / number - torch.outer(mean, mean))
+    vectors = vectors.flip(1)[:, :count]
+    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
+    vectors = vectors * largest.sign()
+    return mean.float(), functional.pad(vectors, (0, count - vectors.shape[1])).float()

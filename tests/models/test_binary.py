@@ -151,7 +151,7 @@ def test_its_map_is_proved_and_as_fine_as_asked(backbone: Backbone) -> None:
 
 
 def test_timm_knows_it() -> None:
-    assert timm.list_models("reactnet*") == ["reactnet_025", "reactnet_050", "reactnet_100"]
+    assert timm.list_models("reactnet*") == ["reactnet_012", "reactnet_025", "reactnet_050", "reactnet_100"]
     net = timm.create_model("reactnet_025", features_only=True, output_stride=16)
     shapes = [tuple(level.shape[1:]) for level in net(torch.rand(1, 3, 64, 96))]
     assert shapes == [(16, 32, 48), (32, 16, 24), (64, 8, 12), (128, 4, 6), (256, 4, 6)]

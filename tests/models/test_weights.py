@@ -61,7 +61,7 @@ def test_a_run_folder_stands_for_the_weights_in_it(tmp_path: Path) -> None:
     for folder in ("net", "classifier"):
         with pytest.raises(SalignError, match="was trained with test_resnet, and the recipe asks for test_vit"):
             load_weights(network(name="test_vit"), "test_vit", str(tmp_path / folder))
-    with pytest.raises(SalignError, match=r"neither saliency\.json nor model\.json there"):
+    with pytest.raises(SalignError, match=r"none of saliency\.json, embedder\.json, model\.json there"):
         load_weights(network(), "test_resnet", str(tmp_path))
 
 

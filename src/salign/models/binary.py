@@ -1,4 +1,4 @@
-"""Networks whose activations and weights have one bit, as networks of timm: `reactnet_025`, `_050` and `_100`.
+"""Networks whose activations and weights have one bit, as networks of timm: `reactnet_012`, `_025`, `_050` and `_100`.
 
 ReActNet (Liu et al., arXiv 2003.03488) is a MobileNet of 13 blocks; the first and the last layer stay real. It is the
 student of S2-BNN (Shen et al., arXiv 2102.08946). Written from the formulas of both.
@@ -244,7 +244,7 @@ class ReActNet(nn.Module):
         return self.forward_head(self.forward_features(images))
 
 
-_WIDTHS = {"reactnet_025": 0.25, "reactnet_050": 0.5, "reactnet_100": 1.0}
+_WIDTHS = {"reactnet_012": 0.125, "reactnet_025": 0.25, "reactnet_050": 0.5, "reactnet_100": 1.0}
 default_cfgs = generate_default_cfgs(
     {
         f"{name}.untrained": {
@@ -269,6 +269,12 @@ def _build(name: str, pretrained: bool, options: dict[str, Any]) -> ReActNet:
         ReActNet, name, pretrained, width=_WIDTHS[name], feature_cfg=features, **options
     )
     return net
+
+
+@register_model
+def reactnet_012(pretrained: bool = False, **options: Any) -> ReActNet:
+    """An eighth of the published channels."""
+    return _build("reactnet_012", pretrained, options)
 
 
 @register_model

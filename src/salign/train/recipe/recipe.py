@@ -85,7 +85,7 @@ class Recipe(Section):
     options of that step. Those of `data.blur_outside` and `data.swap_outside` come first."""
 
     @model_validator(mode="after")
-    def _each_step_once(self) -> Self:
+    def _steps_fit(self) -> Self:
         short = {"blur": "blur_outside", "swap": "swap_outside"}
         names = [step.name for step in self.steps]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -96,6 +96,9 @@ class Recipe(Section):
         guided = [step for step in self.steps if step.name == "interpolate" and step.options.get("method") == "gif"]
         if guided and "attack" not in names[self.steps.index(guided[0]) :]:
             raise ValueError("the step interpolate with method gif learns from an attack; add a step attack behind it")
+        if self.task != "classify" and (wrong := next((name for name in names if name in FOR_CLASSES), None)):
+            network = "a net that draws maps" if self.task == "maps" else "a backbone that learns without labels"
+            raise ValueError(f"the step {wrong} needs a classifier, and {network} has no classes; leave it out")
         return self
 
     def all_steps(self) -> list[StepRecipe]:
@@ -250,14 +253,6 @@ class MapsRecipe(Recipe):
     """The section `loss` says what is predicted."""
     train: SaliencyTrainRecipe = SaliencyTrainRecipe()
     """The section `train` says how it is optimised."""
-
-    @model_validator(mode="after")
-    def _steps_need_no_classes(self) -> Self:
-        if wrong := next((step.name for step in self.steps if step.name in FOR_CLASSES), None):
-            raise ValueError(
-                f"the step {wrong} needs a classifier, and a net that draws maps has no classes; leave it out"
-            )
-        return self
 
 
 class PretrainRecipe(Recipe):

@@ -44,6 +44,7 @@ WRITES = {
     ("data", "check"): "writes a page of pictures",
     ("data", "split"): "printed before anything is written",
     ("data", "plant"): "The copy goes into this new folder",
+    ("data", "clone"): "The clones go into this new folder",
     ("data", "targets"): "Write the soft targets to this",
     ("data", "import"): "Write the manifest",
     ("data", "decoy"): "The set goes into this folder",

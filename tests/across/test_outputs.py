@@ -49,6 +49,7 @@ OUTPUTS = {
     ("data check", "--without-duplicates"): (FILE, "data check {manifest} --html {free} --without-duplicates {out}"),
     ("data split", "--out"): (FILE, "data split {unsplit} --out {out}"),
     ("data plant", "OUT"): (FOLDER, "data plant {manifest} {out} " + "-c train=1 -c val=1 -c test_iid=1 -c test_ood=1"),
+    ("data clone", "OUT"): (FOLDER, "data clone {manifest} {out}"),
     ("data targets", "OUT"): (FILE, "data targets {answers} {out}"),
     ("data import", "--out"): (FILE, "data import folder {images} --out {out}"),
     ("data decoy", "FOLDER"): (FOLDER, "data decoy {out} --train 10 --val 10 --test 10"),
@@ -68,7 +69,7 @@ INPUTS = {
     ("maps aggregate", "--maps"), ("maps aggregate", "--answers"), ("maps aggregate", "--root"),
     ("maps granularity", "MANIFEST"), ("maps granularity", "--root"), ("data check", "MANIFEST"),
     ("data check", "--root"), ("data plant", "MANIFEST"),
-    ("data plant", "--root"), ("data targets", "ANSWERS"),
+    ("data plant", "--root"), ("data clone", "MANIFEST"), ("data clone", "--root"), ("data targets", "ANSWERS"),
     ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"),
 }  # fmt: skip
 """All that are read: of a manifest that is merged into, too, which is there."""

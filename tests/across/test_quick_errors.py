@@ -70,6 +70,8 @@ COMMANDS = {
     "data plant empty.csv out -c train=1": "empty.csv is empty; expected a header line",
     "data plant empty.csv out -c train=1 --kind tet": "--kind: expected patch, text or border, got 'tet'",
     "data plant gone.csv out -c train=1": "no manifest at gone.csv",
+    "data clone gone.csv out": "no manifest at gone.csv",
+    "data clone whole.csv out --order 3": "order: expected 1 or 2, got 3",
     "predict run gone": "gone: no such folder or image",
     "predict run texts": "texts: found no image",
     "predict run photos --out photos": "it is a folder, and a file is needed",

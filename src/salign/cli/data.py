@@ -189,6 +189,53 @@ def plant(
     typer.echo(f"wrote {len(read)} images and {done.manifest}: look at it with `salign data check {done.manifest}`")
 
 
+@app.command("clone")
+def clone(
+    manifest: Annotated[Path, typer.Argument(help="manifest.csv or .parquet of the set.")],
+    out: Annotated[Path, typer.Argument(help="The clones go into this new folder.")],
+    order: Annotated[
+        int, typer.Option(help="1: mean and mean variance of a class; 2: mean and covariance of all its pixels.")
+    ] = 2,
+    region: Annotated[
+        str, typer.Option(help="What is cloned: all of an image, or what lies inside or outside of people's map.")
+    ] = "all",
+    split: Annotated[str, typer.Option(help="The images of this split are cloned; all other rows stay.")] = "train",
+    size: Annotated[
+        int | None, typer.Option(min=2, help="Bring the images to this side, in pixels, where their sizes differ.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of every clone; the same seed gives the same files.")
+    ] = 0,
+    root: Root = None,
+) -> None:
+    """Replace the training images by clones: draws from a normal distribution with the moments of their class.
+
+    Example: `salign data clone manifest.csv clones --order 1`. A network that was trained on clones and is tested on
+    real images shows what can be learned from these moments alone, and how long the training on real images needs no
+    more than them. There are as many clones as images, of each class equally many; with a region, one of each image.
+    """
+    from typing import cast
+
+    from salign.data.clone import Order, Region, check_clone, clone_set
+    from salign.data.manifest import Manifest
+
+    read = Manifest.read(manifest, root)
+    check_clone(read, out, order=order, seed=seed, split=split, region=region)
+    done = clone_set(
+        read,
+        out,
+        order=cast(Order, order),
+        seed=seed,
+        split=split,
+        size=size,
+        region=cast(Region, region),
+        progress=True,
+    )
+    if done.unmarked:
+        typer.echo(f"{done.unmarked} images have no map, or a blank one, and stay as they are")
+    typer.echo(f"wrote {done.images} clones and {done.manifest}: train on it with data.manifest: {done.manifest}")
+
+
 @app.command("import")
 def import_set(
     source: Annotated[str, typer.Argument(help="Layout of the set: folder, csv or cvrl.")],

@@ -133,7 +133,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
-def validated(model: type[_Model], content: Any, source: str, *, files: bool = False) -> _Model:
+def validated(model: type[_Model], content: Any, source: str, *, files: bool = False, torch: bool = True) -> _Model:
     """Check nested values against a model, in two passes, so that most faults are told before torch is imported.
 
     The first pass leaves out what needs torch, such as whether a loss takes the value of an option; validators ask
@@ -144,13 +144,14 @@ def validated(model: type[_Model], content: Any, source: str, *, files: bool = F
         content: nested values.
         source: the file that they come from, for the message.
         files: whether the files that are named must be there.
+        torch: whether there is a second pass.
 
     Raises:
         SalignError: every fault of the first pass that has any.
     """
     try:
-        model.model_validate(content, context=Pass(torch=False, files=files))
-        return model.model_validate(content)
+        first = model.model_validate(content, context=Pass(torch=False, files=files))
+        return model.model_validate(content) if torch else first
     except ValidationError as error:
         raise SalignError(explain_faults(error, model, source)) from error
 

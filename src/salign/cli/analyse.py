@@ -18,7 +18,7 @@ def analyse(
     runs: RunsArgument,
     sets: Annotated[
         list[str] | None,
-        typer.Option(help=("Analyse this set (val or a test set). Repeat for several; without it all are analysed.")),
+        typer.Option("--set", "--sets", help="Analyse this set, val or a test set; repeat (default: all)."),
     ] = None,
     images: Annotated[
         int, typer.Option(min=1, help="Analyse so many images of each set, drawn at random with the seed.")
@@ -42,7 +42,7 @@ def analyse(
 
     one_of(of, ("predicted", "true"), "of")
     for run in runs:
-        RunFolder.open(run)  # a folder that holds no run is told before torch is imported
+        RunFolder.open(run).check_sets(sets)  # mistakes are told before torch is imported
     from rich.console import Console
 
     from salign.cli.show import print_verdicts

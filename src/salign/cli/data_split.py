@@ -75,8 +75,9 @@ def split_manifest(
         raise SalignError(f"{target} is there; give another --out, or have it replaced (--overwrite)")
     from salign.data.checks.patients import same_patients
 
-    alike, said = same_patients(whole)
-    typer.echo(f"{said}\n" * bool(said), nl=False)
+    alike, sentence = same_patients(whole)
+    if sentence:
+        typer.echo(sentence)
     if duplicates:
         from salign.data.checks.deduplicate import equal_pictures
 

@@ -29,7 +29,7 @@ def evaluate(
         str | None, typer.Option(help="Column with the kind of attack; APCER is then that of the worst kind.")
     ] = None,
     resamples: Annotated[
-        int, typer.Option(help="Intervals come from so many bootstrap resamples; 0 shows none.")
+        int, typer.Option(min=0, help="Intervals come from so many bootstrap resamples; 0 shows none.")
     ] = 1000,
     confidence: Annotated[float, typer.Option(help="Confidence level of the intervals, e.g. 0.95.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the bootstrap.")] = 0,
@@ -39,9 +39,13 @@ def evaluate(
     Writes RUN/evaluation.csv anew, and the threshold into RUN/model.json. It is fixed on validation; test images never
     choose anything.
     """
+    from salign.checks import number
+    from salign.evaluate.figures import read_rule
     from salign.runs.folder import RunFolder
 
-    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
+    RunFolder.open(run)
+    read_rule(threshold)
+    number("--confidence", confidence, "(0, 1)")  # mistakes are told before torch is imported
     from salign.cli.show import run_figures
     from salign.runs.evaluate import evaluate_run
     from salign.runs.run import Run

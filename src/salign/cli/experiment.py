@@ -92,7 +92,10 @@ def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, agai
     """
     import signal
 
-    from salign.experiment.runner import run_study
+    from salign.experiment.study import check_arms
+
+    check_arms(study)
+    from salign.experiment.runner import run_study  # imports torch; mistakes are told before
     from salign.experiment.store import StudyFolder
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop, as Ctrl-C is

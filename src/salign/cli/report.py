@@ -25,9 +25,10 @@ def report(
     as table.csv, table.tex and table.md, pairs.csv (arms against the baseline and their controls) and sets.csv (all
     test sets).
     """
-    from salign.experiment.study import Study
+    from salign.experiment.study import Study, check_arms
 
     read = Study.read(study, overrides)
+    check_arms(read)
     from salign.cli.experiment import print_report
     from salign.experiment.store import StudyFolder, read_results  # imports torch; mistakes are told before
 

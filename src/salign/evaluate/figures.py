@@ -112,12 +112,22 @@ def choose_threshold(
     if len(images.classes) != 2:
         raise SalignError(f"a threshold needs two classes; got {len(images.classes)}: {', '.join(images.classes)}")
     scores = images.probabilities[:, images.positive]
-    if rule == "eer":
+    share = read_rule(rule)
+    if share is None:
         return pad.threshold_at_eer(scores, images.attack)
+    return pad.threshold_at_apcer(scores, images.attack, share, images.species)
+
+
+def read_rule(rule: str) -> float | None:
+    """The APCER that a rule of `choose_threshold` allows, such as 0.05 for "apcer5"; None for "eer".
+
+    Raises:
+        SalignError: the rule is unknown.
+    """
     match = re.fullmatch(r"apcer(\d+(?:\.\d+)?)", rule)
-    if match is None:
+    if match is None and rule != "eer":
         raise SalignError(f"unknown rule {rule!r}; expected 'eer' or 'apcer<percent>', for instance 'apcer5'")
-    return pad.threshold_at_apcer(scores, images.attack, float(match[1]) / 100, images.species)
+    return None if match is None else float(match[1]) / 100
 
 
 def by_part(

@@ -8,7 +8,7 @@ from typing import Any
 
 from salign.config import merge
 from salign.data.controls import BY_SHARE, CONTROLS, find_control
-from salign.errors import SalignError
+from salign.errors import SalignError, nearest
 from salign.losses import LOSSES
 from salign.train.recipe import ARM, named_arms
 
@@ -104,8 +104,11 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
     controls = [control for control in CONTROLS if control != "own"] + [f"{control}@SHARE" for control in BY_SHARE]
     valued = [f"{family}@VALUE" for family in VALUED]
     made_of = [f"{kind}:ARM" for kind in FROM_ARM]
-    names = ", ".join([*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT", *made_of])
-    raise SalignError(f"no arm is called {name!r}; there are {names}; a study defines others under `arms`.")
+    names = [*own, *PLAIN, *controls, "CONTROL:ARM", "maps:COLUMN", *valued, "LOSS@WEIGHT", *made_of]
+    raise SalignError(
+        f"no arm is called {name!r}{nearest(name, names)}; there are {', '.join(names)}; a study defines others under "
+        "`arms`."
+    )
 
 
 def _of_arm(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,8 +214,25 @@ def expand(study: Study) -> list[Cell]:
                 "allows several. Train such recipes one by one: salign train."
             )
         cells.append(Cell(*key, recipe=recipe))
-    _check_sets(study, cells)
+    _check_sets(study, ((cell.dataset, cell.recipe) for cell in cells))
     return cells
+
+
+def check_arms(study: Study) -> None:
+    """Check what can be checked without torch: the values of every arm, data set and network, and the test sets.
+
+    Raises:
+        SalignError: as `expand`, which checks the rest.
+    """
+    for arm in (study.baseline, study.guided, *study.controls):
+        arm_changes(arm, guided=study.guided, own=study.arms)
+    recipes: dict[tuple[str, str, str], Recipe] = {}
+    for key, epochs in places_of(study).items():
+        if key[:3] not in recipes:
+            name = _name(study, *key)
+            values = {**_values(study, epochs, *key), "name": name}
+            recipes[key[:3]] = Recipe.alone(values, f"study {study.name}, {name}", torch=False)
+    _check_sets(study, ((dataset, recipe) for (dataset, _, _), recipe in recipes.items()))
 
 
 def places_of(study: Study) -> dict[Place, int | None]:
@@ -232,13 +249,13 @@ def places_of(study: Study) -> dict[Place, int | None]:
     return places
 
 
-def _check_sets(study: Study, cells: list[Cell]) -> None:
+def _check_sets(study: Study, recipes: Iterable[tuple[str, Recipe]]) -> None:
     """What is only looked for when all is trained is checked before: all data sets have the target, one the reference.
 
     Raises:
         SalignError: every fault at once.
     """
-    offered = dict.fromkeys((cell.dataset, *cell.recipe.data.sets) for cell in cells)
+    offered = dict.fromkeys((dataset, *recipe.data.sets) for dataset, recipe in recipes)
     offers = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
     names = [("target", study.target), *(("analysis.sets", name) for name in study.analysis.sets or ())]
     faults = [f"{key} {name!r}" for key, name in names if not all(name in sets for _, *sets in offered)]

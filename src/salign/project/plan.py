@@ -168,8 +168,8 @@ def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) ->
         columns = [(table, choice) for table in tables if choice in table.rows]
     if len(columns) != 1:
         seen = [f"{name} of {table.name} ({_values(table.label_cells(name)[0])})" for table, name in columns or ()]
-        several = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {choice!r}"
-        raise SalignError(f"{look.folder}: {several}; give --label-column NAME")
+        fault = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {choice!r}"
+        raise SalignError(f"{look.folder}: {fault}; give --label-column NAME")
     table, column = columns[0]
     cells, several = table.label_cells(column)
     return f"column {column} of {table.name}", {str(path): str(cell) for path, cell in cells.items()}, several
@@ -303,14 +303,14 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
     from salign.data.checks.patients import same_patients
 
     alike = equal_pictures(manifest, progress=True)
-    patients, said = same_patients(manifest)
+    patients, by_header = same_patients(manifest)
     together = groups_of_rows(manifest, groups, [*alike, *patients])
     divided = divide(manifest, together, shares, seed=choices.seed, move=move)
     near = f"equal or nearly equal pictures ({len(alike)} groups)"
     kinds = [f"images of one {name}" for name in groups] + [near] * bool(alike)
     stay = f"{' and '.join(kinds)} stay together" if kinds else "no two pictures are nearly equal"
     remarks.append(("splits", f"{sentence}; {stay}"))
-    remarks += [("patients", said)] * bool(said)
+    remarks += [("patients", by_header)] * bool(by_header)
     return divided
 
 

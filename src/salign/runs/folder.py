@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from salign.errors import SalignError
+from salign.config import read_values
+from salign.errors import SalignError, one_of
 from salign.files import LEFTOVERS, check_output, replace_text
 from salign.readers import open_file, parse_json, read_text
 from salign.train.files import METRICS, RESUME
@@ -75,6 +76,20 @@ class RunFolder:
     def metrics(self) -> Path:
         """A row per epoch."""
         return self.path / METRICS
+
+    def check_sets(self, names: Sequence[str] | None) -> None:
+        """Refuse a name that is neither `val` nor a test set of the run, without torch.
+
+        Raises:
+            SalignError: the name, and those that there are.
+        """
+        from salign.train.recipe import Recipe
+
+        if names:
+            content = read_values(self.recipe_file, None, "recipe", "name and data")
+            known = list(Recipe.alone(content, str(self.recipe_file), torch=False).data.sets)
+            for name in names:
+                one_of(name, known, "set")
 
     def predictions_file(self, name: str) -> Path:
         """A row per image of the set `name` (`val`, or a test set)."""

@@ -127,14 +127,14 @@ class Recipe(Section):
         return recipe
 
     @classmethod
-    def alone(cls, content: dict[str, Any], source: str, *, files: bool = False) -> Self:
-        """As `build`, but the stages are not looked at."""
+    def alone(cls, content: dict[str, Any], source: str, *, files: bool = False, torch: bool = True) -> Self:
+        """As `build`, but the stages are not looked at; without `torch` nor is what needs it."""
         kind = cls.kind_of(content)
         preset = content.get("preset")
         if preset is not None:
             one_of(preset, kind.presets, f"{source}: preset")
         values = merge(kind.presets[preset] if preset else {}, kind._in_its_time(content))
-        return validated(kind, values, source, files=files)
+        return validated(kind, values, source, files=files, torch=torch)
 
     @classmethod
     def kind_of(cls, content: dict[str, Any]) -> type[Self]:

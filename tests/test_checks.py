@@ -27,6 +27,7 @@ from salign.evaluate import (
     seeds_needed,
 )
 from salign.evaluate.agreement import marked, pearson, pointing
+from salign.evaluate.attack import allowed_region, perturbation_effect, pgd, random_start
 from salign.evaluate.reliance import compose, region
 from salign.explain import cam, grad_cam_of, rise
 from salign.losses import (
@@ -66,6 +67,7 @@ PICTURES, CAMS = torch.rand(B, 3, 16, 16, generator=DRAW), CAM[:, None].repeat(1
 OUTPUT = Output(LOGITS, torch.randn(B, 4, 4, 5, generator=DRAW), lambda maps: maps.mean((2, 3)), torch.randn(K, 4))
 LOSS = {"cam": CAM, "saliency": MAPS, "annotated": torch.ones(B, dtype=torch.bool)}
 WHOLE = {"logits": LOGITS, "labels": LABELS, **LOSS}
+ATTACK = {"loss": lambda x: x.flatten(1).sum(1), "images": PICTURES, "epsilon": 8.0, "steps": 1}
 GRADIENT = {"gradient": torch.randn(B, 3, 8, 10, generator=DRAW), "saliency": MAPS}
 
 TRIPLET = {"anchor": LOGITS, "positive": LOGITS, "negative": LOGITS, "counts": LABELS.bool(), "margin": 0.2}
@@ -298,6 +300,22 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
         {"images": PICTURES, "regions": torch.ones(B, 1, 16, 16), "fill": PICTURES, "keep": "inside"},
         {"regions": torch.full((B, 1, 16, 16), 255.0)},
         "regions: expected values from 0 to 1",
+    ),
+    (pgd, ATTACK, {"images": PICTURES[0]}, r"images: expected .* got float32 \(3, 16, 16\)"),
+    (pgd, ATTACK, {"loss": 3}, "loss: expected a function"),
+    (pgd, ATTACK, {"norm": "l1"}, "norm: expected linf or l2, got 'l1'"),
+    (random_start, {"numbers": PICTURES, "epsilon": 8.0}, {"epsilon": -1.0}, "epsilon: expected a number above 0"),
+    (
+        allowed_region,
+        {"saliency": MAPS, "counts": LABELS.bool(), "where": "inside"},
+        {"where": "in"},
+        "where: expected all, outside or inside, got 'in'",
+    ),
+    (
+        perturbation_effect,
+        {"loss": lambda x: x.flatten(1).sum(1), "images": PICTURES, "attacked": PICTURES},
+        {"attacked": PICTURES[:, :, :4]},
+        "attacked: expected .* with H = 16 as of images",
     ),
     (accuracy, {"predicted": TRUTH, "labels": TRUTH}, {"predicted": SCORES}, "predicted: .*class numbers, got float64"),
     (accuracy, {"predicted": TRUTH, "labels": TRUTH}, {"labels": TRUTH[:, None]}, r"labels: .*got int64 \(3, 1\)"),

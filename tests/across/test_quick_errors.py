@@ -115,6 +115,8 @@ COMMANDS = {
     "explain run --method camm": "got 'camm'; did you mean 'cam'?",
     "explain run --of tru": "got 'tru'; did you mean 'true'?",
     "analyse run --of tru": "got 'tru'; did you mean 'true'?",
+    "analyse run --attack --norm l3": "norm: expected linf or l2, got 'l3'",
+    "analyse run --epsilon 8": "describe an attack; add --attack",
     "annotate gone": "no such folder: gone",
     "annotate photos --mode singel": "got 'singel'",
     "annotate photos --manifest gone.csv": "no manifest at gone.csv",

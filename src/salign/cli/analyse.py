@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,31 @@ def analyse(
             help=("Seed of the drawn images and of what replaces a region; the same seed gives the same figures."),
         ),
     ] = 0,
+    attack: Annotated[
+        bool,
+        typer.Option(
+            "--attack",
+            help="Also attack the answers everywhere, outside and inside of people's maps: adds robustness.csv and "
+            "robustness.html. This takes much longer than the rest.",
+        ),
+    ] = False,
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Radius of the attack in units of 1/255. Repeat for several; without it they are 1, 2, 4 and 8."
+        ),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(
+            help="What the radius bounds: linf, the largest change of a value (the default), or l2, the Euclidean "
+            "length of the change."
+        ),
+    ] = None,
+    attack_steps: Annotated[
+        int | None, typer.Option(min=1, help="Gradient steps of each attack; without it 20.")
+    ] = None,
+    restarts: Annotated[int | None, typer.Option(min=1, help="Attacks on each image; without it 4.")] = None,
 ) -> None:
     """Measure where runs look (their maps against people's) and what they use (answers without the human region).
 
@@ -41,6 +66,7 @@ def analyse(
     from salign.runs.folder import RunFolder
 
     one_of(of, ("predicted", "true"), "of")
+    options = _attack_options(attack, epsilon, norm, attack_steps, restarts)
     for run in runs:
         RunFolder.open(run).check_sets(sets)  # mistakes are told before torch is imported
     from rich.console import Console
@@ -63,13 +89,55 @@ def analyse(
             console.print(_agreement_table(tables["agreement"]))
             for name, part in tables["reliance"].groupby("set", sort=False):
                 console.print(_reliance_table(f"what the answers on {name} rely on", part))
+        if attack:
+            from salign.runs.robustness import attack_run
+
+            figures = attack_run(folder, sets=sets, images=images, seed=seed, progress=True, **options)
+            for name, part in figures.groupby("set", sort=False):
+                console.print(_attack_table(str(name), part))
         print_verdicts(run_verdicts(folder, list(read_maps(folder))))
     if len(folders) > 1:
         console.print(_consistency_table(compare_runs(folders)))
         if len(areas := compare_aurocs(folders)):
             console.print(_auroc_table(areas))
     for folder in folders:
+        if attack:
+            typer.echo(f"wrote {folder.path / 'analysis' / 'robustness.html'}")
         typer.echo(f"wrote {folder.path / 'analysis'}. Next: salign explain {folder.path}")
+
+
+def _attack_options(
+    attack: bool, epsilon: list[float] | None, norm: str | None, steps: int | None, restarts: int | None
+) -> dict[str, Any]:
+    """What was said of the attack, as keywords of `attack_run`."""
+    from salign.checks import number
+    from salign.errors import SalignError, one_of
+
+    named = {"epsilons": epsilon or None, "norm": norm, "steps": steps, "restarts": restarts}
+    options = {name: value for name, value in named.items() if value is not None}
+    if options and not attack:
+        raise SalignError("--epsilon, --norm, --attack-steps and --restarts describe an attack; add --attack.")
+    if norm is not None:
+        one_of(norm, ("linf", "l2"), "norm")
+    for radius in epsilon or ():
+        number("epsilon", radius, "(0, inf)")
+    return options
+
+
+def _attack_table(name: str, figures: pd.DataFrame) -> Table:
+    """A line per place that was attacked, a column per radius."""
+    from rich.table import Table
+
+    radii = sorted(set(figures["epsilon"]))
+    unit = {"linf": "largest change", "l2": "length of the change"}[figures["norm"].iloc[0]]
+    table = Table(title=f"right answers of {name} under attack, by its radius ({unit} in 1/255)")
+    for heading in ("attacked", "images", *(f"{radius:g}" for radius in radii)):
+        table.add_column(heading, justify="left" if heading == "attacked" else "right")
+    for (images, side), part in figures.groupby(["images", "attacked"], sort=False):
+        cells = [f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in part.itertuples()]
+        where = "everywhere" if side == "all" else str(side)
+        table.add_row(where, f"{part['n'].iloc[0]:.0f} ({images})", *cells)
+    return table
 
 
 def _agreement_table(agreement: pd.DataFrame) -> Table:

@@ -66,13 +66,8 @@ def analyse_run(
     Raises:
         SalignError: an unknown set or class, or the manifest is no longer that of the run.
     """
-    known = run.sets
-    names = list(dict.fromkeys(known if sets is None else sets))
-    for name in names:
-        one_of(name, known, "set")
+    names = choose_sets(run, sets, images)
     one_of(of, ("predicted", "true"), "of")
-    if images < 1 or not names:
-        raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
     folder = run.path / FOLDER
     settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
     done = folder / "done"
@@ -107,6 +102,21 @@ def analyse_run(
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
     replace_text(done, settings)
     return _read(folder)
+
+
+def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:
+    """The sets to analyse, each once; None = all of the run.
+
+    Raises:
+        SalignError: an unknown set, or fewer than one set or image.
+    """
+    known = run.sets
+    names = list(dict.fromkeys(known if sets is None else sets))
+    for name in names:
+        one_of(name, known, "set")
+    if images < 1 or not names:
+        raise SalignError(f"expected at least one image and one set to analyse; got images={images}, sets={names}")
+    return names
 
 
 class _Seen(NamedTuple):

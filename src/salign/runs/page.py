@@ -20,6 +20,7 @@ from salign.pages.plots import traces
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text
 from salign.runs.compare import FOLDER
 from salign.runs.curves import training_sections
+from salign.runs.robustness import robustness_blocks
 from salign.runs.run import Run
 from salign.runs.verdicts import labelled, run_verdicts
 
@@ -217,6 +218,7 @@ def _looking(runs: Mapping[str, Run]) -> Section:
             caption = f"{of}agreement of the model's maps with people's, mean over {len(agreement)} images."
             blocks.append(Table(caption, rows, names=1))
         blocks += _region_test(folder, of)
+        blocks += robustness_blocks(run, of)
     return Section("Where it looks and what it uses", blocks)
 
 

@@ -1,0 +1,223 @@
+"""Robust accuracy: how many answers stay right under a strong attack, everywhere, outside and inside of the region."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+from torch.nn import functional
+
+from salign.checks import number, tensors
+from salign.errors import SalignError
+from salign.evaluate.attack import Norm, allowed_region, check_ball, perturbation_effect, pgd, random_start
+from salign.types import Batch
+
+EPSILONS = (1.0, 2.0, 4.0, 8.0)
+"""Radii of the attack in units of 1/255."""
+SIDES = ("outside", "inside", "all")
+"""Where an image is attacked; what fools an answer on one side fools it everywhere."""
+IMAGE_COLUMNS = ("id", "label", "attacked", "fooled_from", "effect_inside", "area_inside")
+"""Of the table of images; see `attack_images`."""
+COLUMNS = ("images", "attacked", "epsilon", "accuracy", "low", "high", "n", "effect_inside", "area_inside")
+"""Of the table of figures; see `robust_accuracy`."""
+Classify = Callable[[Tensor], Tensor]
+
+
+def cross_entropy_and_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """What an attack can climb: the cross-entropy, and how far an answer is from right, below 0 where it is right.
+
+    The margin is the largest other logit minus that of the label; where images may have several labels, the largest of
+    the logits on the wrong side of 0. Unlike the cross-entropy, it has a gradient where a network is sure.
+
+    Args:
+        logits: `(B, K)`.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones.
+
+    Returns:
+        Both `(B,)`.
+    """
+    if labels.dim() == 2:
+        each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
+        return each.mean(1), torch.where(labels > 0, -logits, logits).amax(1)
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return functional.cross_entropy(logits, labels, reduction="none"), others - logits.gather(1, labels[:, None])[:, 0]
+
+
+def fooled_from(
+    classify: Classify,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epsilons: Sequence[float],
+    generator: torch.Generator,
+    steps: int = 20,
+    restarts: int = 4,
+    norm: Norm = "linf",
+    within: Tensor | None = None,
+) -> Tensor:
+    """The smallest of some radii within which an attack finds a wrong answer.
+
+    The first two of the restarts begin at the image, the others at random changes; they climb the cross-entropy and the
+    margin in turns. What fools an answer within one radius lies within every larger one.
+
+    Args:
+        classify: images `(B, 3, H, W)` in [0, 1] -> logits `(B, K)`, of a network in evaluation mode.
+        images: `(B, 3, H, W)` in [0, 1].
+        labels: `(B,)` int64, or `(B, K)` zeros and ones.
+        epsilons: radii in units of 1/255.
+        generator: CPU generator of the random starts; its state moves on.
+        steps: gradient steps of each restart.
+        restarts: how often each image is attacked.
+        norm: "linf" or "l2".
+        within: `(B, 1, H, W)` zeros and ones: where an image may change; None = everywhere.
+
+    Returns:
+        `(B,)` float64: 0 where the answer is wrong as it is, infinity where no attack succeeded.
+    """
+    tensors(images=(images, "float (B, 3, H, W)"), within=(within, "real (B, 1, H, W) or None"))
+    number("restarts", restarts, "[1, inf)", whole=True)
+    for epsilon in epsilons:
+        check_ball(epsilon=epsilon, steps=steps, step_size=None, norm=norm)
+
+    def costs(attacked: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return cross_entropy_and_margin(classify(attacked).float(), labels[rows])
+
+    found = torch.full((len(images),), math.inf, dtype=torch.float64, device=images.device)
+    with torch.no_grad():
+        found[costs(images, torch.arange(len(images)))[1] >= 0] = 0
+    for epsilon in sorted(epsilons):
+        for restart in range(restarts):
+            rows = found.isinf().nonzero()[:, 0]
+            if not len(rows):
+                return found
+            allowed = None if within is None else within[rows]
+            start = None
+            if restart > 1:
+                chance = torch.rand(images[rows].shape, generator=generator).to(images)
+                start = random_start(chance, epsilon=epsilon, norm=norm, within=allowed)
+            climbed = restart % 2
+            attacked = pgd(
+                lambda x, rows=rows, climbed=climbed: costs(x, rows)[climbed],  # type: ignore[misc]
+                images[rows],
+                epsilon=epsilon,
+                steps=steps,
+                norm=norm,
+                within=allowed,
+                start=start,
+            )
+            with torch.no_grad():
+                found[rows[costs(attacked, rows)[1] >= 0]] = epsilon
+    return found
+
+
+def attack_images(
+    classify: Classify,
+    batches: Iterable[Batch],
+    *,
+    ids: Sequence[str],
+    names: Sequence[str],
+    generator: torch.Generator,
+    epsilons: Sequence[float] = EPSILONS,
+    steps: int = 20,
+    restarts: int = 4,
+    norm: Norm = "linf",
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """Attack each image everywhere, and those with a human map that is not blank on each side of its region, too.
+
+    Args:
+        classify: as for `fooled_from`.
+        batches: images with labels and human maps.
+        ids: `(N,)` names of the images, at `batch.index`.
+        names: `(N,)` their labels as text.
+        generator: CPU generator of the random starts.
+        epsilons: radii in units of 1/255.
+        steps: as for `fooled_from`.
+        restarts: as for `fooled_from`.
+        norm: "linf" or "l2".
+        device: that of the network.
+
+    Returns:
+        A row per image and place, with `IMAGE_COLUMNS`: attacked (`SIDES`), fooled_from (the smallest radius that
+        fools, 0 = wrong as it is, infinity = none), and where the attack everywhere found the image's weakness:
+        effect_inside, the share of the absolute `perturbation_effect` that lies inside of the region, of the attack
+        with the largest radius, and area_inside, the region's share of the pixels; NaN without a region.
+    """
+    if not epsilons:
+        raise SalignError("epsilons: expected at least one radius, got none.")
+    rows: list[tuple[object, ...]] = []
+    options = {"epsilons": epsilons, "steps": steps, "restarts": restarts, "norm": norm, "generator": generator}
+    for on_cpu in batches:
+        batch = on_cpu.each(lambda values: values.to(device))
+        marked, whole = batch.marked, torch.full((len(batch.labels),), math.inf, dtype=torch.float64, device=device)
+        found = {}
+        for side in SIDES[:2]:
+            within = allowed_region(batch.saliency, marked, side)  # type: ignore[arg-type]
+            assert within is not None
+            found[side] = torch.full_like(whole, torch.nan)
+            found[side][marked] = fooled_from(
+                classify, batch.images[marked], batch.labels[marked], within=within[marked], **options
+            )
+            whole = torch.minimum(whole, found[side].nan_to_num(math.inf))
+        alone = fooled_from(classify, batch.images, batch.labels, **options)
+        found["all"] = torch.minimum(whole, alone)
+        effect, area = _inside(classify, batch, max(epsilons), steps, norm)
+        for k, row in enumerate(batch.index.tolist()):
+            for side in SIDES:
+                if side == "all" or bool(marked[k]):
+                    shares = (effect[k], area[k]) if side == "all" else (math.nan, math.nan)
+                    rows.append((ids[row], names[row], side, float(found[side][k]), *shares))
+    return pd.DataFrame(rows, columns=list(IMAGE_COLUMNS))
+
+
+def robust_accuracy(images: pd.DataFrame, epsilons: Sequence[float] = EPSILONS) -> pd.DataFrame:
+    """Figures from the table of images, with Wilson's interval (1927) at 95 %.
+
+    Args:
+        images: the rows of `attack_images`.
+        epsilons: the radii of the attack; 0, no attack, is added.
+
+    Returns:
+        A row per set of images ("all", and "with a map" where some have one and some have none), place and radius, with
+        `COLUMNS`; the shares stand where all of the image is attacked with the largest radius.
+    """
+    rows: list[tuple[object, ...]] = []
+    mapped = set(images.loc[images["attacked"] != "all", "id"])
+    everywhere = images[images["attacked"] == "all"]
+    with_map = everywhere[everywhere["id"].isin(mapped)]
+    parts = [("all", "all", everywhere)]
+    if len(mapped):
+        parts += [("with a map", "all", with_map)] if len(with_map) < len(everywhere) else []
+        of = "with a map" if len(with_map) < len(everywhere) else "all"
+        parts += [(of, side, images[images["attacked"] == side]) for side in ("outside", "inside")]
+    for of, side, part in parts:
+        for epsilon in (0.0, *sorted(epsilons)):
+            right = int((part["fooled_from"] > epsilon).sum())
+            interval = binomtest(right, len(part)).proportion_ci(0.95, method="wilson")
+            shares = part[["effect_inside", "area_inside"]].mean() if epsilon == max(epsilons) else [np.nan, np.nan]
+            rows.append((of, side, epsilon, right / len(part), interval.low, interval.high, len(part), *shares))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _inside(
+    classify: Classify, batch: Batch, epsilon: float, steps: int, norm: Norm
+) -> tuple[list[float], list[float]]:
+    """Of each image: the share of the effect and of the pixels inside of its region; NaN without one."""
+
+    def loss(images: Tensor) -> Tensor:
+        return cross_entropy_and_margin(classify(images).float(), batch.labels)[1]
+
+    within = allowed_region(batch.saliency, batch.marked, "inside")
+    assert within is not None
+    attacked = pgd(loss, batch.images, epsilon=epsilon, steps=steps, norm=norm)
+    effect = perturbation_effect(loss, batch.images, attacked).abs().double()
+    total = effect.sum((1, 2))
+    share = (effect * within[:, 0]).sum((1, 2)) / total
+    share = torch.where(batch.marked & (total > 0), share, torch.nan)
+    area = torch.where(batch.marked, within.double().mean((1, 2, 3)), torch.nan)
+    return share.tolist(), area.tolist()

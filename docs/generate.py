@@ -44,6 +44,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "loss": recipe.LossRecipe,
     "train": recipe.TrainRecipe,
     "posthoc: fuse": recipe.FuseRecipe,
+    "posthoc: rebalance": recipe.RebalanceRecipe,
 }
 MAPS: dict[str, type[BaseModel]] = {
     "model": recipe.SaliencyModelRecipe,

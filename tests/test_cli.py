@@ -25,6 +25,7 @@ WRITES = {
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
     ("fuse",): "a new run",
+    ("rebalance",): "a new run",
     ("explain",): "Writes RUN/page/index.html",
     ("analyse",): "Writes RUN/analysis",
     ("experiment",): "Writes OUT/NAME/runs",

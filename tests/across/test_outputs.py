@@ -34,6 +34,7 @@ OUTPUTS = {
     ("predict", "--overlays"): (FOLDER, "predict {run} {images} --out {free} --overlays {out}"),
     ("saliency predict", "--out"): (FOLDER, "saliency predict {drawer} {images} --out {out}"),
     ("fuse", "--out"): (FOLDER, "fuse {run} --out {out}"),
+    ("rebalance", "--out"): (FOLDER, "rebalance {run} --out {out}"),
     ("init", "--out"): (FOLDER, "init {images} --out {out}"),
     ("experiment", "--out"): (FOLDER, "experiment {study} --out {out} --quiet"),
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
@@ -58,6 +59,7 @@ OUTPUTS = {
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
     ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
+    ("rebalance", "RUN"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),

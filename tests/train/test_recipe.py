@@ -75,6 +75,7 @@ def full(manifest) -> dict[str, Any]:
             "species": "kind",
             "seconds_column": "took",
             "targets": str(manifest.with_name("targets.csv")),
+            "label_noise": 0.25,
         },
         "model": {
             "backbone": "resnet18",
@@ -401,6 +402,7 @@ LEAVES = {
     "data.augment": "none",
     "data.limit": 51,
     "data.map_column": "saliency",
+    "data.label_noise": 0.5,
     "data.annotated": None,
     "data.annotated_before_limit": False,
     "data.annotated_val": None,
@@ -485,6 +487,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["data"].pop("seconds_column") is None
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None
+    assert content["data"].pop("label_noise") == 0
     assert content["data"].pop("task") == "classes"
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
@@ -527,7 +530,8 @@ FINGERPRINTS = {
     "studies/busi_machine": "7260dd0b", "studies/busi_mentor": "ea05723d", "studies/busi_mentor_imagenet": "5e786ee6",
     "studies/cxr_machine": "ed324dbe", "studies/cxr_source": "1698d2d9", "studies/cxr_view": "54c01dcb",
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
-    "studies/magnetic": "8d43eb56",
+    "studies/magnetic": "8d43eb56", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "f2ecc703",
+    "studies/busi_three": "5b26c6c8",
 }  # fmt: skip
 """File in recipes -> its fingerprint, of a study that of all its cells joined, as commit 0d4fc3f gave them for a
 manifest with a header alone. Figures in docs/ were measured under these.

@@ -24,6 +24,7 @@ from salign.cli import (
     init,
     maps,
     predict,
+    rebalance,
     report,
     run,
     runs,
@@ -60,6 +61,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "explain": explain.explain,
         "analyse": analyse.analyse,
         "fuse": fuse.fuse,
+        "rebalance": rebalance.rebalance,
     },
     "Many models": {
         "experiment": experiment.experiment,

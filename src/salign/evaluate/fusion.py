@@ -103,6 +103,50 @@ def choose_epochs(
     return weights
 
 
+def compare_methods(
+    probabilities: NDArray[Any],
+    labels: NDArray[Any],
+    generator: np.random.Generator,
+    *,
+    splits: int = 3,
+    count: int | None = None,
+    window: int = 1,
+) -> dict[str, float]:
+    """How right each way of weighing epochs is on images that did not choose the weights (arXiv 2310.11094).
+
+    The images are halved at random, `splits` times; one half chooses and the other one is measured, and then, unlike
+    in the paper, the other way round, so that every image is measured in each split.
+
+    Args:
+        probabilities: as for `fuse_epochs`.
+        labels: as for `fuse_epochs`.
+        generator: draws the halves.
+        splits: how often.
+        count: as for `choose_epochs`.
+        window: as for `choose_epochs`.
+
+    Returns:
+        "final", the last epoch, and each of `METHODS` -> mean accuracy in [0, 1].
+
+    Raises:
+        SalignError: the shapes do not fit, there are fewer than 2 images, or fewer epochs than `count`.
+    """
+    values, _ = _checked(probabilities, labels)
+    if values.shape[1] < 2 or splits < 1:
+        raise SalignError(f"expected 2 or more images and 1 or more splits, got {values.shape[1]} and {splits}.")
+    shares: dict[str, list[float]] = {name: [] for name in ("final", *METHODS)}
+    for _ in range(splits):
+        order = generator.permutation(values.shape[1])
+        first, second = order[: len(order) // 2], order[len(order) // 2 :]
+        for chosen, measured in ((first, second), (second, first)):
+            _, right = _checked(values[:, measured], labels[measured])
+            shares["final"].append(right(values[-1, measured]).mean())
+            for method in METHODS:
+                weights = choose_epochs(values[:, chosen], labels[chosen], method, count=count, window=window)
+                shares[method].append(right(np.tensordot(weights, values[:, measured], 1)).mean())
+    return {name: float(np.mean(values)) for name, values in shares.items()}
+
+
 def _checked(probabilities: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[np.float64], Any]:
     """The probabilities, and the function from `(N, K)` probabilities to whether each image is right."""
     if probabilities.ndim != 3 or not len(probabilities):

@@ -57,11 +57,12 @@ FROM_ARM: dict[str, tuple[str, str | None]] = {
     "kd": ("loss", None),
     "okd": ("loss", "change"),
     "fuse": ("posthoc", "method"),
+    "rebalance": ("posthoc", "method"),
 }
 """Arm that is made of the run of another with the same seed, written NAME:ARM -> the section of the recipe that names
 that run, and the option that NAME@CHOICE:ARM sets. `kd:swap` and `okd:swap` are students of the arm `swap`, which
 train with the study's recipe and nothing else of it; `fuse:ce` copies the arm `ce` and fuses epochs of its run,
-`fuse@jumps:ce` by another method."""
+`fuse@jumps:ce` by another method; `rebalance:ce` and `rebalance@smote:ce` change the head of its run alone."""
 _LOSS_OF = {"kd": "distill"}
 """Arm of `FROM_ARM` -> its loss, where that has another name."""
 

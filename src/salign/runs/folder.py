@@ -39,6 +39,8 @@ LIBRARIES = (
 )
 
 
+POSTHOC = "posthoc.json"
+"""The file of a run made of a finished one that says what it was made of, and how."""
 _MOST_BYTES = 1_000_000
 
 

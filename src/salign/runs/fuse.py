@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from salign.data.manifest.labels import multi_hot
 from salign.errors import SalignError
-from salign.evaluate.fusion import choose_epochs
+from salign.evaluate.fusion import choose_epochs, compare_methods
 from salign.evaluate.predictions import PROB
 from salign.models import Classifier, Ensemble
 from salign.runs.run import Run
@@ -19,7 +19,7 @@ from salign.train.history import read_history, snapshot, snapshots
 from salign.train.recipe import FuseRecipe
 
 
-def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None]) -> tuple[Ensemble, dict[str, Any]]:
+def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None], **_: Any) -> tuple[Ensemble, dict[str, Any]]:
     """The snapshots of a finished run as one; its validation images alone choose the epochs and their weights.
 
     Args:
@@ -33,7 +33,12 @@ def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None]) -> tu
     Raises:
         SalignError: the run has no snapshots.
     """
-    epochs, values, labels = _history(run)
+    epochs, values, labels = snapshot_answers(run)
+    compared = compare_methods(
+        values, labels, np.random.default_rng(run.recipe.seed), count=options.count, window=options.window
+    )
+    words = ", ".join(f"{name} {share:.3f}" for name, share in compared.items())
+    say(f"accuracy of each method on the half of the validation images that did not choose, mean of 6: {words}")
     chosen = choose_epochs(values, labels, options.method, count=options.count, window=options.window)
     weights = {epoch: float(weight) for epoch, weight in zip(epochs, chosen, strict=True) if weight > 0}
     say(f"epochs, counted from 1, and weights: {', '.join(f'{e + 1}: {w:.3f}' for e, w in weights.items())}")
@@ -41,7 +46,7 @@ def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None]) -> tu
     return Ensemble(members, list(weights.values())), {"epochs": weights}
 
 
-def _history(run: Run) -> tuple[list[int], NDArray[np.float64], NDArray[np.int64]]:
+def snapshot_answers(run: Run) -> tuple[list[int], NDArray[np.float64], NDArray[np.int64]]:
     """The epochs with a snapshot, the probabilities `(E, N, K)` of the validation images then, and their labels."""
     history = read_history(run.path)
     epochs = snapshots(run.path)

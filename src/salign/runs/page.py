@@ -18,8 +18,10 @@ from salign.models import Threshold
 from salign.models.config import describe_model
 from salign.pages.plots import traces
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text
+from salign.readers import read_json
 from salign.runs.compare import FOLDER
 from salign.runs.curves import training_sections
+from salign.runs.folder import POSTHOC
 from salign.runs.robustness import robustness_blocks
 from salign.runs.run import Run
 from salign.runs.verdicts import labelled, run_verdicts
@@ -29,6 +31,7 @@ MOST_CLASSES = 30
 MOST_LINES = 10
 """Curves that a plot holds."""
 Lines = dict[str, tuple[np.ndarray, np.ndarray]]
+_MOST_BYTES = 10_000_000
 NO_DOUBT = "Nothing was found that forbids taking these figures as they stand."
 
 
@@ -100,6 +103,7 @@ def _figures(runs: Mapping[str, Run]) -> Section:
     blocks: list[Block] = [Table(caption, pd.DataFrame(table), names=1)]
     for name, run in runs.items():
         blocks += _by_class(run, f"{name}: " if len(runs) > 1 else "")
+        blocks += _gap(run, f"{name}: " if len(runs) > 1 else "")
         blocks += _by_group(run, f"{name}: " if len(runs) > 1 else "")
     return Section("Figures", blocks)
 
@@ -140,6 +144,26 @@ def _by_class(run: Run, of: str) -> list[Block]:
             caption = f"{of}{name}: images by true class (rows) and by the class of the highest probability (columns)."
             blocks.append(Table(caption, frame, shaded=True))
     return blocks
+
+
+def _gap(run: Run, of: str) -> list[Block]:
+    """How far the features of each set lie outside of those that the head learned from, of a rebalanced run."""
+    noted = read_json(run.path / POSTHOC, limit=_MOST_BYTES, nan=True) if (run.path / POSTHOC).exists() else {}
+    gaps, images = noted.get("gap", {}), noted.get("images", {})
+    rows = [
+        {"class": name, "training images": str(count)}
+        | {
+            f"{part}, {when}": f"{values[name][when]:.3g}"
+            for part, values in gaps.items()
+            for when in ("before", "after")
+        }
+        for name, count in images.items()
+    ]
+    caption = (
+        f"{of}Gap of the features: how far those of each set reach beyond those that the head learned from, the sum "
+        f"over features, before and after features were added (method {noted.get('method')})."
+    )
+    return [Table(caption, pd.DataFrame(rows), names=1)] if rows else []
 
 
 def _by_group(run: Run, of: str) -> list[Block]:

@@ -1,29 +1,31 @@
-"""A run that is made of a finished one, without training it again: its epochs fused."""
+"""A run that is made of a finished one, without training it again: its epochs fused, or its head rebalanced."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
+from salign.models import Model
 from salign.runs.evaluate import evaluate_run, predict_sets
+from salign.runs.folder import POSTHOC
 from salign.runs.fuse import fused_model
+from salign.runs.rebalance import rebalanced_model
 from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe, MapsRecipe
 from salign.train.trainer import choose_device
 
-MADE = "posthoc.json"
-"""The file of such a run that says what it was made of, and how."""
 _REPORTED = ("test", "groups", "species", "task")
 """Keys of `data` that the new run takes from its own recipe: what it reports on; all else is that of the source."""
 
 
 def make_run(
     source: Path | str,
-    options: dict[str, object],
+    options: Mapping[str, object],
     out: Path | str | None = None,
     *,
     device: str = "auto",
@@ -72,11 +74,11 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
     assert options is not None
     source = Run.open(options.run)
     _refuse_nets(source)
-    model, notes = _MAKERS[options.name](source, options, say)
+    model, notes = _MAKERS[options.name](source, options, say, device=device, progress=progress)
     reported = {key: getattr(recipe.data, key) for key in _REPORTED}
     changes = {"name": recipe.name, "posthoc": options, "data": source.recipe.data.model_copy(update=reported)}
     new.start(source.recipe.model_copy(update=changes))
-    replace_text(new.path / MADE, json.dumps(options.model_dump(mode="json") | notes, indent=2))
+    replace_text(new.path / POSTHOC, json.dumps(options.model_dump(mode="json") | notes, indent=2))
     if (source.path / "left_out.csv").exists():
         shutil.copy(source.path / "left_out.csv", new.path)
     model.save(new.path)
@@ -90,5 +92,5 @@ def _refuse_nets(run: Run) -> None:
         raise SalignError(f"{run.path} is a net that draws maps; expected a classifier.")
 
 
-_MAKERS = {"fuse": fused_model}
+_MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}
 """Name of what is done -> the function that makes the model, and says what it chose."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from salign.class_names import SEPARATOR
 from salign.data.checks.check import find_faults
-from salign.data.controls import find_control, keep_maps, subset
+from salign.data.controls import find_control, keep_maps, noisy_labels, subset
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
 from salign.data.manifest.targets import read_targets
@@ -59,8 +59,8 @@ def prepare(
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
-    `annotated`, then what a machine draws, then the control. Validation and test images keep their own maps, whichever
-    column training takes: agreement is measured against people.
+    `label_noise`, then `annotated`, then what a machine draws, then the control. Validation and test images keep their
+    own maps, whichever column training takes: agreement is measured against people.
 
     Args:
         data: the section of the recipe.
@@ -161,7 +161,7 @@ def training_rows(data: DataRecipe) -> Manifest:
 
 
 def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
-    """Take the training rows that `limit` leaves, with the maps that `annotated` leaves and those that a machine draws.
+    """Take the rows that `limit` leaves, with labels as `label_noise` asks, and maps of `annotated` and of a machine.
 
     Raises:
         SalignError: there are too few rows, or the run that draws is not there.
@@ -170,6 +170,8 @@ def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress:
         rows = keep_maps(rows, data.annotated, data.seed)
     if data.limit is not None:
         rows = subset(rows, data.limit, data.seed)
+    if data.label_noise:
+        rows = noisy_labels(rows, data.label_noise, data.classes or rows.classes, data.seed)
     if data.annotated is not None and not data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
     if data.drawn is not None:

@@ -14,6 +14,7 @@ from salign.data.controls.rows import (
     Control,
     find_control,
     keep_maps,
+    noisy_labels,
     shuffled,
     shuffled_across,
     shuffled_within,
@@ -329,3 +330,24 @@ def test_a_control_that_is_none_is_refused_with_the_choices(text):
     assert said.startswith(f"data.maps: unknown {text!r}; there are own, shuffled, ")
     assert all(f"{name}@SHARE" in said for name in BY_SHARE)
     assert "above 0 and at most 1" in said
+
+
+def test_noise_gives_a_share_of_the_images_the_label_of_another_class():
+    rows = manifest(["a", "b", "c"] * 100)
+    right = rows.table["label"].to_numpy()
+    wrong = {}
+    for share in (0.2, 0.5, 1.0):
+        noisy = noisy_labels(rows, share, ["c", "a", "b"], 7)
+        assert noisy.table.drop(columns="label").equals(rows.table.drop(columns="label"))
+        wrong[share] = noisy.table["label"].to_numpy() != right
+        assert wrong[share].sum() == round(share * 300)
+    assert not (wrong[0.2] & ~wrong[0.5]).any()
+    moves = pd.crosstab(right, noisy_labels(rows, 1.0, ["c", "a", "b"], 7).table["label"].to_numpy()).to_numpy()
+    assert np.diag(moves).sum() == 0
+    assert abs(moves[~np.eye(3, dtype=bool)] - 50).max() < 20  # each other class is equally likely
+    assert (
+        not noisy_labels(rows, 0.5, ["c", "a", "b"], 8)
+        .table["label"]
+        .equals(noisy_labels(rows, 0.5, ["c", "a", "b"], 7).table["label"])
+    )
+    assert noisy_labels(rows, 0, ["c", "a", "b"], 7).table.equals(rows.table)

@@ -6,6 +6,7 @@ from salign.data.controls.rows import (
     Control as Control,
     find_control as find_control,
     keep_maps as keep_maps,
+    noisy_labels as noisy_labels,
     shuffled as shuffled,
     shuffled_across as shuffled_across,
     shuffled_within as shuffled_within,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,6 +76,27 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
     maps = manifest.table["saliency"].copy()
     maps.iloc[order[number:]] = pd.NA
     return _with_maps(manifest, maps)
+
+
+def noisy_labels(manifest: Manifest, share: float, classes: Sequence[str], seed: int) -> Manifest:
+    """Give `round(share * N)` rows, drawn at random, the label of another class, each other class equally likely.
+
+    This is symmetric label noise, as studies of wrong labels add it on purpose. Rows that are wrong at a lower share
+    are wrong at a higher one, too.
+
+    Args:
+        manifest: the training rows, one label each.
+        share: in [0, 1].
+        classes: the class names, two at least.
+        seed: decides which rows, and which labels.
+    """
+    generator = np.random.default_rng(seed)
+    order, steps = generator.permutation(len(manifest)), generator.integers(1, len(classes), len(manifest))
+    wrong = order[: math.floor(share * len(manifest) + 0.5)]
+    labels, number_of = manifest.table["label"].copy(), {name: k for k, name in enumerate(classes)}
+    for i in wrong.tolist():
+        labels.iat[i] = classes[(number_of[labels.iat[i]] + int(steps[i])) % len(classes)]
+    return replace(manifest, table=manifest.table.assign(label=labels))
 
 
 def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:

@@ -23,7 +23,7 @@ _MAPS = {
 }
 """Control of `data.maps` -> what it does to the maps."""
 
-_MADE = {"fuse": "epochs of {} fused"}
+_MADE = {"fuse": "epochs of {} fused", "rebalance": "a fresh head for {}, all classes as large"}
 """What `posthoc` does -> what the arm is."""
 
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
         NetworkRecipe as NetworkRecipe,
         SaliencyModelRecipe as SaliencyModelRecipe,
     )
-    from salign.train.recipe.posthoc import FuseRecipe as FuseRecipe, PosthocRecipe as PosthocRecipe
+    from salign.train.recipe.posthoc import (
+        FuseRecipe as FuseRecipe,
+        PosthocRecipe as PosthocRecipe,
+        RebalanceRecipe as RebalanceRecipe,
+    )
     from salign.train.recipe.recipe import (
         ClassifyRecipe as ClassifyRecipe,
         MapsRecipe as MapsRecipe,

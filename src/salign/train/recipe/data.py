@@ -80,6 +80,9 @@ class DataRecipe(Section):
     them, so that few maps should be few there, too."""
     drawn: DrawnRecipe | None = None
     """A machine draws maps for the training images; null means that people's are all there are."""
+    label_noise: float = Field(default=0, ge=0, le=1)
+    """This share of the training images gets the label of another class on purpose, drawn with `seed`, to study what
+    wrong labels do; validation and test images keep theirs."""
     targets: str | None = None
     """This CSV or Parquet file says how probable each class is, for the cross-entropy: it has a column `id` and one per
     class. An image that is not in it has its label for certain. A relative path begins where the manifest's does."""
@@ -175,6 +178,7 @@ class DataRecipe(Section):
             "species": self.species is not None,
             "task: pad": self.task == "pad",
             "sampling: balanced": self.sampling == "balanced",
+            "label_noise": self.label_noise > 0,
             f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across"),
         }
         if self.multi_label and any(single.values()):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from salign.config import Section
 from salign.evaluate.fusion import Method
+from salign.limits import LARGEST_SEED
 
 
 class PosthocRecipe(Section):
@@ -29,3 +30,23 @@ class FuseRecipe(PosthocRecipe):
     """The methods last and jumps take so many epochs; null means a tenth."""
     window: int = Field(default=1, ge=0)
     """Fusion takes so many epochs before and after an epoch with it."""
+
+
+class RebalanceRecipe(PosthocRecipe):
+    """With `name: rebalance`, a fresh linear head learns from as many features of every class; all else stays."""
+
+    name: Literal["rebalance"]
+    """This is the name of what is done."""
+    method: Literal["eos", "smote", "repeat", "plain"] = "eos"
+    """Features are added between images of the class and near ones of other classes (eos), of the own class (smote), or
+    again as they are (repeat); `plain` adds none, for comparison."""
+    neighbours: int | None = Field(default=None, ge=1)
+    """So many nearest features count as near; null means 10 for eos and 5 for smote, as published."""
+    epochs: int = Field(default=10, ge=1)
+    """The head sees each feature this many times."""
+    lr: float = Field(default=0.1, gt=0)
+    """SGD has this learning rate."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """SGD has this momentum."""
+    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED)
+    """This number decides what is added, the fresh head and the order; null means the seed of the run."""

@@ -19,7 +19,7 @@ from salign.readers import known_digest
 from salign.train.recipe.data import DataRecipe
 from salign.train.recipe.loss import LossRecipe, PretrainLossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import EmbedderRecipe, ModelRecipe, NetworkRecipe, SaliencyModelRecipe
-from salign.train.recipe.posthoc import FuseRecipe
+from salign.train.recipe.posthoc import FuseRecipe, RebalanceRecipe
 from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.stages import (
     ARM,
@@ -42,6 +42,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "seconds_column": None,
         "multi_label": False,
         "targets": None,
+        "label_noise": 0,
         "annotated_before_limit": False,
         "annotated_val": None,
         "drawn": None,
@@ -225,7 +226,7 @@ class ClassifyRecipe(Recipe):
     """The section `loss` says what is minimised."""
     train: TrainRecipe = TrainRecipe()
     """The section `train` says how it is optimised."""
-    posthoc: FuseRecipe | None = None
+    posthoc: FuseRecipe | RebalanceRecipe | None = Field(default=None, discriminator="name")
     """The section `posthoc` makes the run of a finished one, and nothing is trained; null means that it is trained."""
 
     @model_validator(mode="after")

@@ -195,8 +195,14 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
     if key == "posthoc.run":
         if stage.task != "classify":
             return f"{_DOES[stage.task]}, and posthoc makes a classifier of a classifier"
-        if getattr(stage, "posthoc", None):
+        kind = recipe.posthoc.name  # type: ignore[attr-defined]
+        earlier = getattr(stage, "posthoc", None)
+        if kind == "rebalance" and earlier and earlier.name == "fuse":
+            return "is fused, and each of its members has a head of its own; rebalance before, or distil it first"
+        if kind == "rebalance" and stage.data.multi_label:
+            return "has images of several labels, so that no class is the rare one"
+        if kind == "fuse" and earlier:
             return "is made by posthoc itself, which keeps no epochs that could be fused"
-        if not stage.train.snapshots:
+        if kind == "fuse" and not stage.train.snapshots:
             return "keeps no weights of single epochs, of which a fused run is made: set train.snapshots: {even: 12}"
     return None

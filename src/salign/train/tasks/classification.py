@@ -182,6 +182,8 @@ def _tell_data(data: Prepared, recipe: ClassifyRecipe, say: Say) -> None:
         per_class = ", ".join(f"{count} {label}" for label, count in zip(data.classes, counts, strict=True))
         mapped = f"{int(dataset.annotated.sum())} with a saliency map{of_machines(dataset)}"
         say(f"{name}: {len(dataset)} images ({per_class}), {mapped}")
+    if recipe.data.label_noise:
+        say(f"  data.label_noise: {recipe.data.label_noise:.0%} of the training images have the label of another class")
     if recipe.data.augment != "none":
         say("  training images are mirrored at random; where left and right matter, set data.augment: none")
     if joined := [name for name in data.classes if SEPARATOR in name]:

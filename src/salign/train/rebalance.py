@@ -73,18 +73,18 @@ def oversample(
             added.append(features[generator.choice(members, lacking)])
             continue
         if method == "eos":
-            found = nearest_of(features, members, np.arange(len(features)), nearest)
-            usable = labels[found] != own
-            why = f"none of the {found.shape[1]} nearest features of its images is of another class"
+            near = nearest_of(features, members, np.arange(len(features)), nearest)
+            usable = labels[near] != own
+            why = f"none of the {near.shape[1]} nearest features of its images is of another class"
         else:
-            found = nearest_of(features, members, members, nearest)
-            usable = np.ones(found.shape, bool)
+            near = nearest_of(features, members, members, nearest)
+            usable = np.ones(near.shape, bool)
             why = "it has one image"
         if not usable.any():
             repeated[own] = why
             added.append(features[generator.choice(members, lacking)])
             continue
-        added.append(_between(features, members, found, usable, lacking, generator))
+        added.append(_between(features, members, near, usable, lacking, generator))
     return np.concatenate(added), np.concatenate(owners), repeated
 
 
@@ -106,7 +106,7 @@ def nearest_of(features: Features, members: NDArray[np.intp], among: NDArray[np.
 def _between(
     features: Features,
     members: NDArray[np.intp],
-    found: NDArray[np.int64],
+    near: NDArray[np.int64],
     usable: NDArray[np.bool_],
     number_of: int,
     generator: np.random.Generator,
@@ -117,11 +117,11 @@ def _between(
     order = np.argsort(~usable[bases], axis=1, kind="stable")  # the usable ones first
     # One whole number stands for the base and for a share of its neighbours, as imbalanced-learn draws them; within
     # that share a second draw decides, so that each usable neighbour is as likely where not all are usable.
-    width = found.shape[1]
+    width = near.shape[1]
     base, share = np.divmod(generator.integers(0, len(bases) * width, size=number_of), width)
     steps = generator.uniform(size=number_of)[:, None]
     column = ((share + generator.uniform(size=number_of)) / width * counts[base]).astype(int)
-    ends = features[found[bases[base], order[base, column]]]
+    ends = features[near[bases[base], order[base, column]]]
     starts = features[members[bases[base]]]
     between: Features = (starts + steps * (ends - starts)).astype(np.float32)
     return between

@@ -179,3 +179,14 @@ def test_several_labels():
 def test_no_radius_is_refused():
     with pytest.raises(SalignError, match="epsilons: expected at least one radius, got none"):
         table(epsilons=[])
+
+
+def test_images_of_which_none_has_a_map_are_attacked_everywhere():
+    batch = case()._replace(annotated=torch.zeros(4, dtype=torch.bool))
+    rows = attack_images(
+        by_two_pixels, [batch], ids=list("abcd"), names=list("abcd"), epsilons=RADII, steps=5, restarts=1,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert rows["attacked"].tolist() == ["all"] * 4
+    assert rows["fooled_from"].tolist() == [12, 8, 0, 12]
+    assert rows["effect_inside"].isna().all()

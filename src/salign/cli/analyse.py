@@ -49,8 +49,8 @@ def analyse(
     norm: Annotated[
         str | None,
         typer.Option(
-            help="What the radius bounds: linf, the largest change of a value (the default), or l2, the Euclidean "
-            "length of the change."
+            help="The radius bounds the largest change of a value (linf, the default) or the Euclidean length of the "
+            "change (l2)."
         ),
     ] = None,
     attack_steps: Annotated[

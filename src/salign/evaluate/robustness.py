@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,12 +20,13 @@ from salign.types import Batch
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 """Radii of the attack in units of 1/255."""
-SIDES = ("outside", "inside", "all")
-"""Where an image is attacked; what fools an answer on one side fools it everywhere."""
+SIDES = ("all", "outside", "inside")
+"""Parts of an image that are attacked; what fools an answer on one side fools it everywhere."""
 IMAGE_COLUMNS = ("id", "label", "attacked", "fooled_from", "effect_inside", "area_inside")
-"""Of the table of images; see `attack_images`."""
+"""Columns of the table of images; see `attack_images`."""
+_SHARES = IMAGE_COLUMNS[-2:]
 COLUMNS = ("images", "attacked", "epsilon", "accuracy", "low", "high", "n", "effect_inside", "area_inside")
-"""Of the table of figures; see `robust_accuracy`."""
+"""Columns of the table of figures; see `robust_accuracy`."""
 Classify = Callable[[Tensor], Tensor]
 
 
@@ -44,8 +46,9 @@ def cross_entropy_and_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Te
     if labels.dim() == 2:
         each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
         return each.mean(1), torch.where(labels > 0, -logits, logits).amax(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return functional.cross_entropy(logits, labels, reduction="none"), others - logits.gather(1, labels[:, None])[:, 0]
+    costs = functional.cross_entropy(logits, labels, reduction="none")
+    strongest = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return costs, strongest - logits.gather(1, labels[:, None])[:, 0]
 
 
 def fooled_from(
@@ -87,14 +90,14 @@ def fooled_from(
     def costs(attacked: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         return cross_entropy_and_margin(classify(attacked).float(), labels[rows])
 
-    found = torch.full((len(images),), math.inf, dtype=torch.float64, device=images.device)
+    radius = torch.full((len(images),), math.inf, dtype=torch.float64, device=images.device)
     with torch.no_grad():
-        found[costs(images, torch.arange(len(images)))[1] >= 0] = 0
+        radius[costs(images, torch.arange(len(images)))[1] >= 0] = 0
     for epsilon in sorted(epsilons):
         for restart in range(restarts):
-            rows = found.isinf().nonzero()[:, 0]
+            rows = radius.isinf().nonzero()[:, 0]
             if not len(rows):
-                return found
+                return radius
             allowed = None if within is None else within[rows]
             start = None
             if restart > 1:
@@ -111,8 +114,8 @@ def fooled_from(
                 start=start,
             )
             with torch.no_grad():
-                found[rows[costs(attacked, rows)[1] >= 0]] = epsilon
-    return found
+                radius[rows[costs(attacked, rows)[1] >= 0]] = epsilon
+    return radius
 
 
 def attack_images(
@@ -151,27 +154,27 @@ def attack_images(
     if not epsilons:
         raise SalignError("epsilons: expected at least one radius, got none.")
     rows: list[tuple[object, ...]] = []
-    options = {"epsilons": epsilons, "steps": steps, "restarts": restarts, "norm": norm, "generator": generator}
+    attack = functools.partial(
+        fooled_from, classify, epsilons=epsilons, steps=steps, restarts=restarts, norm=norm, generator=generator
+    )
     for on_cpu in batches:
         batch = on_cpu.each(lambda values: values.to(device))
-        marked, whole = batch.marked, torch.full((len(batch.labels),), math.inf, dtype=torch.float64, device=device)
-        found = {}
-        for side in SIDES[:2]:
-            within = allowed_region(batch.saliency, marked, side)  # type: ignore[arg-type]
-            assert within is not None
-            found[side] = torch.full_like(whole, torch.nan)
-            found[side][marked] = fooled_from(
-                classify, batch.images[marked], batch.labels[marked], within=within[marked], **options
-            )
-            whole = torch.minimum(whole, found[side].nan_to_num(math.inf))
-        alone = fooled_from(classify, batch.images, batch.labels, **options)
-        found["all"] = torch.minimum(whole, alone)
-        effect, area = _inside(classify, batch, max(epsilons), steps, norm)
+        columns = {name: torch.full((len(batch.labels),), math.nan, dtype=torch.float64) for name in (*SIDES, *_SHARES)}
+        columns["all"] = attack(batch.images, batch.labels).cpu()
+        marked = batch.marked
+        if bool(marked.any()):
+            part = batch.each(lambda values, marked=marked: values[marked])  # type: ignore[misc]
+            rows_of = marked.cpu()
+            for side in ("outside", "inside"):
+                within = allowed_region(part.saliency, part.marked, side)  # type: ignore[arg-type]
+                columns[side][rows_of] = attack(part.images, part.labels, within=within).cpu()
+                columns["all"] = torch.fmin(columns["all"], columns[side])
+            for name, shares in zip(_SHARES, _inside(classify, part, max(epsilons), steps, norm), strict=True):
+                columns[name][rows_of] = shares.cpu()
         for k, row in enumerate(batch.index.tolist()):
-            for side in SIDES:
-                if side == "all" or bool(marked[k]):
-                    shares = (effect[k], area[k]) if side == "all" else (math.nan, math.nan)
-                    rows.append((ids[row], names[row], side, float(found[side][k]), *shares))
+            for side in SIDES if bool(on_cpu.marked[k]) else ("all",):
+                shares_of = [float(columns[name][k]) if side == "all" else math.nan for name in _SHARES]
+                rows.append((ids[row], names[row], side, float(columns[side][k]), *shares_of))
     return pd.DataFrame(rows, columns=list(IMAGE_COLUMNS))
 
 
@@ -204,10 +207,8 @@ def robust_accuracy(images: pd.DataFrame, epsilons: Sequence[float] = EPSILONS) 
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _inside(
-    classify: Classify, batch: Batch, epsilon: float, steps: int, norm: Norm
-) -> tuple[list[float], list[float]]:
-    """Of each image: the share of the effect and of the pixels inside of its region; NaN without one."""
+def _inside(classify: Classify, batch: Batch, epsilon: float, steps: int, norm: Norm) -> tuple[Tensor, Tensor]:
+    """`(B,)` float64 each: the share of the effect, and that of the pixels, inside of the regions of marked images."""
 
     def loss(images: Tensor) -> Tensor:
         return cross_entropy_and_margin(classify(images).float(), batch.labels)[1]
@@ -216,8 +217,4 @@ def _inside(
     assert within is not None
     attacked = pgd(loss, batch.images, epsilon=epsilon, steps=steps, norm=norm)
     effect = perturbation_effect(loss, batch.images, attacked).abs().double()
-    total = effect.sum((1, 2))
-    share = (effect * within[:, 0]).sum((1, 2)) / total
-    share = torch.where(batch.marked & (total > 0), share, torch.nan)
-    area = torch.where(batch.marked, within.double().mean((1, 2, 3)), torch.nan)
-    return share.tolist(), area.tolist()
+    return (effect * within[:, 0]).sum((1, 2)) / effect.sum((1, 2)), within.double().mean((1, 2, 3))

@@ -120,7 +120,7 @@ def robustness_blocks(run: Run, of: str = "") -> list[Block]:
     """
     table = read_robustness(run)
     blocks: list[Block] = []
-    for number_, (name, part) in enumerate(table.groupby("set", sort=False)):
+    for count, (name, part) in enumerate(table.groupby("set", sort=False)):
         styles, lines, rows = looks([_WORDS[side] for side in SIDES]), [], []
         both = len(set(part["images"])) > 1
         for side in SIDES:
@@ -129,18 +129,18 @@ def robustness_blocks(run: Run, of: str = "") -> list[Block]:
             if len(line):
                 x, *values = (line[column].to_numpy() for column in ("epsilon", "accuracy", "low", "high"))
                 lines.append(Line(_WORDS[side], x, *(100 * value for value in values)))
-        for (images, side), line in part.groupby(["images", "attacked"], sort=False):
+        for (which, where), line in part.groupby(["images", "attacked"], sort=False):
             cells = {
                 f"radius {row.epsilon:g}": f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]"
                 for row in line.itertuples()
             }
-            rows.append({"attacked": _WORDS[str(side)], "images": f"{line['n'].iloc[0]:.0f} ({images})", **cells})
+            rows.append({"attacked": _WORDS[str(where)], "images": f"{line['n'].iloc[0]:.0f} ({which})", **cells})
         norm = str(part["norm"].iloc[0])
         title, axes = f"Accuracy under attack, {name}", (_UNITS[norm], "right answers, %")
         blocks.append(
             Plots(
                 f"{of}{name}: the band is Wilson's 95 % interval.",
-                [curves(lines, styles, axes, title=title, name=f"attack-{run.path.name}-{number_}", log=False)],
+                [curves(lines, styles, axes, title=title, name=f"attack-{run.path.name}-{count}", log=False)],
             )
         )
         caption = f"{of}{name}: share of right answers, by the radius of the attack ({_UNITS[norm]})."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -72,10 +72,10 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss and its parts, whose means over the epoch are logged."""
-        loaded = len(batch.labels)
-        for step in self.steps:
+        loaded, steps = len(batch.labels), cast(list[Step], list(self.steps))
+        for step in steps:
             batch = step(batch, self.task.network, self.current_epoch)
-        for step in self.steps:
+        for step in steps:
             step.learn(batch, self.current_epoch)
         total, parts = self.task(batch)
         named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}

@@ -51,7 +51,7 @@ class Interpolate(Step):
         self.method, self.alpha, self.labels = method, alpha, labels
 
     def remember(self, rows: int) -> None:
-        """Of each training image: the last epoch in which it was fooled, and its partner in the batch at hand."""
+        """Make room for the last epoch in which each image was fooled, and for its partner in the batch at hand."""
         if self.method == "gif":
             self.register_buffer("fooled", torch.full((rows,), -1))
             self.register_buffer("partners_of", torch.arange(rows), persistent=False)
@@ -84,5 +84,5 @@ class Interpolate(Step):
         uniform = random_numbers(draw, 1)[:, 0]
         if self.method == "gif":
             return 0.5 + 0.5 * uniform if self.labels == "hard" else torch.full_like(uniform, 0.5)
-        drawn = torch.from_numpy(beta.ppf(uniform.cpu().double().numpy(), self.alpha, self.alpha)).to(uniform)
-        return torch.maximum(drawn, 1 - drawn)
+        weight = torch.from_numpy(beta.ppf(uniform.cpu().double().numpy(), self.alpha, self.alpha)).to(uniform)
+        return torch.maximum(weight, 1 - weight)

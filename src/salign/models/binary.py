@@ -28,7 +28,7 @@ class _Sign(torch.autograd.Function):
         return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return gradient * (2 - 2 * x.abs()).clamp(min=0)
 
@@ -41,7 +41,7 @@ class _BinaryWeight(torch.autograd.Function):
         return torch.where(weight >= 0, scale, -scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (weight,) = ctx.saved_tensors
         return gradient * (weight.abs() < 1)
 

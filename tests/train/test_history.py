@@ -22,6 +22,7 @@ from salign.train.history import (
     read_history,
     snapshot,
     snapshot_epochs,
+    snapshot_steps,
     snapshots,
 )
 
@@ -144,9 +145,26 @@ def test_the_weights_after_the_chosen_epochs_are_networks(tmp_path: Path) -> Non
     network = Classifier("test_resnet", ("a", "b"), image_size=32)
     keep = KeepSnapshots(tmp_path, network, [1])
     for epoch in (0, 1, 2):
-        trainer: Any = SimpleNamespace(current_epoch=epoch)
+        trainer: Any = SimpleNamespace(current_epoch=epoch, max_epochs=3)
         network.backbone.net.fc.bias.data.fill_(epoch)
         keep.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
     assert Classifier.load(snapshot(tmp_path, 1)).backbone.net.fc.bias.tolist() == [1.0, 1.0]
     assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["epoch_0001"]
     assert snapshots(tmp_path) == [1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "steps", "expected"),
+    [
+        ({"steps": 6}, 10_000, [0, 1, 10, 100, 1000, 10_000]),
+        ({"steps": 5}, 3, [0, 1, 2, 3]),
+        ({"steps": 1}, 8, [0]),
+        ({"even": 3}, 8, []),
+        (None, 8, []),
+    ],
+)
+def test_steps_grow_from_the_network_that_has_learned_nothing_to_the_last(
+    asked: Any, steps: int, expected: list[int]
+) -> None:
+    assert snapshot_steps(asked, steps) == expected
+    assert not ({"steps"} & set(asked or ())) or snapshot_epochs(asked, 4) == []

@@ -28,6 +28,10 @@ ANSWERS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "au
 """Figure of `evaluation.csv` -> metric of the study; two classes have `auroc`, more have `auroc_macro`."""
 
 
+STEP_FIGURES = ("accuracy", "inside", "outside")
+"""What `salign.runs.snapshots.step_figures` measures after a step, noted as `step/STEP/FIGURE`."""
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """`study.yaml`, `runs/` with one run folder per cell, and the report beside them.
@@ -89,6 +93,7 @@ _MOST_BYTES = 10_000_000
 def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) -> None:
     """Analyse a finished run and write its `cell.json`."""
     from salign.runs.analyse import analyse_run  # loads torch, which reading results does without
+    from salign.runs.snapshots import step_figures
 
     tables = analyse_run(run, sets=sets, images=images)
     figures: dict[str, dict[str, float]] = {}
@@ -107,6 +112,9 @@ def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) 
     relied = tables["reliance"]
     for name, *what, value in relied[["set", "kept", "fill", "metric", "value"]].itertuples(index=False):
         note(name, "/".join(["reliance", *what]), value)
+    for step, name, *values in step_figures(run, sets=sets or list(figures), images=images).itertuples(index=False):
+        for figure, value in zip(STEP_FIGURES, values, strict=True):
+            note(name, f"step/{step}/{figure}", value)
     replace_text(cell_file(run), json.dumps({"seconds": round(seconds, 2), "figures": figures}, indent=1))
 
 

@@ -21,7 +21,7 @@ from salign.runs.posthoc import make_posthoc
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
-from salign.train.history import KeepHistory, KeepSnapshots, join_history, snapshot_epochs
+from salign.train.history import KeepHistory, KeepSnapshots, join_history
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import (
@@ -180,7 +180,7 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
     table = data.val.manifest.table
     further = [
         KeepHistory(run.path, data.classes, table["id"].tolist(), table["label"].astype(object).tolist()),
-        KeepSnapshots(run.path, task.network, snapshot_epochs(options.snapshots, options.epochs)),
+        KeepSnapshots(run.path, task.network, options.snapshots),
     ]
     run_trainer(module, loaders, keep, run.path, options, device, further=further, progress=progress)
     join_history(run.path)

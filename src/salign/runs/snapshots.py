@@ -1,21 +1,27 @@
-"""When a network began to look where people look: the snapshots of a run against people's maps."""
+"""When a network began to look where people look, and to use what lies there: the snapshots of a run."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from salign.checks import number
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.evaluate.agreement import METRICS, agreement
+from salign.evaluate.reliance import GROUP, other, reliance
 from salign.files import replace_text
 from salign.losses.labels import has_class, true_class
 from salign.models import Classifier
 from salign.progress import track
+from salign.runs.analyse import draw_images
 from salign.runs.run import Run
-from salign.train.history import SNAPSHOTS, snapshot, snapshots
+from salign.train.history import SNAPSHOTS, snapshot, snapshots, step_snapshot, step_snapshots
+from salign.types import Batch
 
 AGREEMENT = f"{SNAPSHOTS}/agreement.csv"
 """The table of `snapshot_agreement` in the folder of a run."""
@@ -54,6 +60,56 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
     if rows:
         replace_text(run.path / AGREEMENT, table.to_csv(index=False))
     return table
+
+
+def step_figures(run: Run, *, sets: Sequence[str], images: int, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+    """How well a network answers after each optimiser step whose weights were kept, and which side it uses.
+
+    Args:
+        run: one of a classifier, whose training is over; `train.snapshots: {steps: N}` of its recipe keeps weights.
+        sets: names of sets.
+        images: at most this many of each set are drawn.
+        seed: decides the draw, which is the same for every step.
+        progress: show a bar.
+
+    Returns:
+        A row per step and set: `step`, `set`, `accuracy` on all images drawn; `inside` and `outside`, the share of
+        the images with a map whose answer changes when that side of it is replaced by another image's surroundings.
+        No rows without such snapshots.
+    """
+    number("images", images, "[1, inf)", whole=True)
+    rows = []
+    for step in track(step_snapshots(run.path), "measuring snapshots", show=progress):
+        classifier = Classifier.load(step_snapshot(run.path, step))
+        rows += [
+            {"step": step, "set": name} | _figures(classifier, draw_images(run, name, images, seed), seed)
+            for name in sets
+        ]
+    return pd.DataFrame(rows, columns=["step", "set", "accuracy", "inside", "outside"])
+
+
+def _figures(classifier: Classifier, dataset: SaliencyDataset, seed: int) -> dict[str, float]:
+    right: list[Tensor] = []
+    relied = reliance(
+        lambda images: classifier(images).logits.float(),
+        _answered(classifier, dataset, right),
+        positive=None,
+        generator=torch.Generator().manual_seed(seed),
+        fills={"other": other},
+    )
+    flipped = relied[relied["metric"] == "flipped"].set_index("kept")["value"]
+    sides = {"inside": flipped.get("outside", np.nan), "outside": flipped.get("inside", np.nan)}
+    return {"accuracy": float(torch.cat(right).double().mean()), **sides}
+
+
+def _answered(classifier: Classifier, dataset: SaliencyDataset, right: list[Tensor]) -> Iterator[Batch]:
+    """The batches of a set; whether each image is answered right is noted on the way."""
+    for batch in predict_loader(dataset, GROUP, 0):
+        with torch.inference_mode():
+            logits = classifier(batch.images).logits
+        several = batch.multi_label
+        right.append(((logits > 0) == batch.labels.bool()).all(1) if several else logits.argmax(1) == batch.labels)
+        yield batch
 
 
 def _drawn(dataset: SaliencyDataset, images: int, seed: int) -> SaliencyDataset:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ _PARTS = "history"
 """The folder with a file for each epoch, while the training lasts."""
 SNAPSHOTS = "snapshots"
 """The folder with the weights of some epochs."""
-Spacing = list[int] | dict[Literal["even", "log"], int]
+Spacing = list[int] | dict[Literal["even", "log", "steps"], int]
 
 
 def learned_and_forgotten(correct: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,16 +106,30 @@ def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
 
     Args:
         snapshots: these epochs; or `{"even": n}`, the last and `n - 1` before it at even distances; or
-            `{"log": n}`, at distances that grow by a constant factor; None = none.
+            `{"log": n}`, at distances that grow by a constant factor; None, or `{"steps": n}`, = none.
         epochs: how many the training has.
     """
-    if snapshots is None:
+    if snapshots is None or "steps" in snapshots:
         return []
     if isinstance(snapshots, list):
         return sorted(epoch for epoch in set(snapshots) if 0 <= epoch < epochs)
     ((spacing, count),) = snapshots.items()
     places = np.geomspace(1, epochs, count) if spacing == "log" else np.linspace(epochs / count, epochs, count)
     return sorted({round(float(mark)) - 1 for mark in places if mark >= 0.5})
+
+
+def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
+    """The optimiser steps after which weights are kept.
+
+    Args:
+        snapshots: `{"steps": n}`, step 0 and `n - 1` after it up to the last, at distances that grow by a constant
+            factor; anything else = none.
+        steps: how many the training has.
+    """
+    if not isinstance(snapshots, dict) or "steps" not in snapshots:
+        return []
+    places = np.geomspace(1, steps, snapshots["steps"] - 1) if snapshots["steps"] > 1 else []
+    return sorted({0, *(round(float(place)) for place in places)})
 
 
 class KeepHistory(Callback):
@@ -179,16 +193,41 @@ class KeepSnapshots(Callback):
     Args:
         folder: the folder of the run.
         network: what is saved.
-        epochs: counted from 0, as in the metrics.
+        spacing: after which epochs or steps.
     """
 
-    def __init__(self, folder: Path, network: Saved, epochs: Sequence[int]) -> None:
-        self.folder, self.network, self.epochs = folder, network, frozenset(epochs)
+    def __init__(self, folder: Path, network: Saved, spacing: Spacing | None) -> None:
+        self.folder, self.network, self.spacing = folder, network, spacing
+        self.steps: list[int] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out after which steps, and save the network that has learned nothing, if it is asked for."""
+        self.steps = snapshot_steps(self.spacing, int(trainer.estimated_stepping_batches))
+        if trainer.global_step == 0:
+            self._save_step(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Save, if this is one of the steps."""
+        self._save_step(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, if this is one of them."""
-        if trainer.current_epoch in self.epochs:
+        """Save, if this is one of the epochs."""
+        if trainer.current_epoch in snapshot_epochs(self.spacing, trainer.max_epochs or 0):
             self.network.save(snapshot(self.folder, trainer.current_epoch))
+
+    def _save_step(self, trainer: Trainer) -> None:
+        if trainer.global_step in self.steps:
+            self.network.save(step_snapshot(self.folder, trainer.global_step))
+
+
+def step_snapshot(run: Path | str, step: int) -> Path:
+    """The folder with the network after an optimiser step of a run, where it was kept."""
+    return Path(run) / SNAPSHOTS / f"step_{step:06d}"
+
+
+def step_snapshots(run: Path | str) -> list[int]:
+    """The optimiser steps of a run after which its network was kept; 0 is before the first."""
+    return sorted(int(folder.name.removeprefix("step_")) for folder in (Path(run) / SNAPSHOTS).glob("step_*"))
 
 
 def snapshot(run: Path | str, epoch: int) -> Path:

@@ -15,7 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 
 from salign.data.manifest.text_table import for_spreadsheets
-from salign.experiment.report import curves, evidence, makers
+from salign.experiment.report import curves, evidence, makers, steps
 from salign.experiment.report.arm_words import explain_arm, recipe_of_arm, without_folders
 from salign.experiment.report.doubts import training_doubts
 from salign.experiment.report.evidence import telling_images
@@ -53,6 +53,7 @@ class Report(NamedTuple):
 _DETAILS = {
     "How many training images is guidance worth?": curves.over_images,
     "How many annotations does it need?": curves.over_annotations,
+    "How do the arms part in the training?": steps.over_steps,
     "How good must the maps be?": worse_maps,
     "Maps of people and of machines": makers.people_and_machines,
     "Do models that look where people look generalize better?": evidence.agreement,

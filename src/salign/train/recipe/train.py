@@ -31,9 +31,10 @@ class TrainOptions(Section):
     """The schedule `step` multiplies the rate by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
     """The schedule `step` multiplies the rate by this number."""
-    snapshots: list[int] | dict[Literal["even", "log"], Annotated[int, Field(ge=1)]] | None = None
+    snapshots: list[int] | dict[Literal["even", "log", "steps"], Annotated[int, Field(ge=1)]] | None = None
     """The run keeps the weights after these epochs, counted from 0; `{even: 10}` or `{log: 10}` choose ten of them, the
-    last included, at even or at growing distances."""
+    last included, at even or at growing distances. `{steps: 10}` keeps those of ten optimiser steps instead, at growing
+    distances from step 0, which has learned nothing, to the last."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -44,7 +45,7 @@ class TrainOptions(Section):
     @model_validator(mode="after")
     def _snapshots_fit(self) -> Self:
         if isinstance(self.snapshots, dict) and len(self.snapshots) != 1:
-            raise ValueError(f"snapshots: expected one of even and log with a number, got {self.snapshots}")
+            raise ValueError(f"snapshots: expected one of even, log and steps with a number, got {self.snapshots}")
         if isinstance(self.snapshots, list) and (beyond := [e for e in self.snapshots if not 0 <= e < self.epochs]):
             raise ValueError(
                 f"snapshots: epochs are counted from 0, so that the last of {self.epochs} is {self.epochs - 1}; got "

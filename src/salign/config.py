@@ -94,6 +94,10 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
     Raises:
         SalignError: no YAML mapping there, one of another kind, or an override that is none.
     """
+    if Path(path).is_dir() and (Path(path) / "study.yaml").is_file():
+        raise SalignError(
+            f"{path} is a folder; expected the YAML file of a {kind}. The folder has a study: salign run {path}"
+        )
     if Path(path).is_dir():
         raise SalignError(
             f"{path} is a folder; expected the YAML file of a {kind}. For a folder of images: salign init {path}, then "

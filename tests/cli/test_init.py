@@ -205,6 +205,21 @@ def test_known_splits_stay_and_the_one_that_lacks_is_told(tmp_path):
     assert all(path.startswith("test/") for path in table["path"][table["split"] == "test"])
 
 
+@pytest.mark.parametrize(
+    ("count", "alike", "options", "words"),
+    [
+        (4, False, [], "nothing is left for val and test where 4 images, in 4 groups that stay together"),
+        (24, True, [], "nothing is left for val and test where 24 images, in 1 groups that stay together"),
+        (24, False, ["--shares", "0.8/0.2"], "nothing is left for test where 24 images"),
+    ],
+)
+def test_a_folder_that_cannot_be_divided_is_refused_before_anything_is_written(count, alike, options, words, tmp_path):
+    for k in range(count):
+        save(tmp_path / "ab"[k % 2] / f"{k}.png", noise(0 if alike else k))
+    assert words in " ".join(salign("init", tmp_path, *options, code=2).err.split())
+    assert not list(tmp_path.glob("*.*"))
+
+
 def test_a_dry_run_writes_nothing_and_nothing_is_written_over(tmp_path):
     masks_with_a_suffix(tmp_path)
     before = sorted(tmp_path.rglob("*"))

@@ -34,6 +34,11 @@ def test_a_study_that_is_not_finished_says_so(folder):
     assert "2 of 6 cells are missing" in (folder / "studies/small/report.html").read_text("utf-8")
 
 
+def test_a_folder_is_taken_as_salign_run_takes_it(folder):
+    (folder / "study.yaml").write_text((folder / "small.yaml").read_text())
+    assert f"wrote {folder}/studies/small/report.html" in salign("report", folder).last
+
+
 def test_overrides_reach_the_report(folder):
     salign("report", folder / "small.yaml", "--out", folder / "studies", "--set", "baseline=cyborg")
     assert "Differences to cyborg" in (folder / "studies/small/report.html").read_text("utf-8")

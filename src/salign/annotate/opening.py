@@ -43,7 +43,10 @@ def open_collection(
     home = Path(out).resolve() if out is not None else root / "annotations"
     settings = home / "study.yaml"
     if not begin and url is None and not database_in(home).is_file():
-        raise SalignError(f"{home}: no study is kept here; say where it is (--out), or where its answers are (--db)")
+        raise SalignError(
+            f"{home}: nobody has annotated here yet. Next: salign annotate {folder}; or say where the study is "
+            "(--out), or its answers are (--db)"
+        )
     check_output(home, folder=True)
     if config is None:
         config = next((path for path in (settings, root / "annotate.yaml") if path.is_file()), None)

@@ -133,7 +133,7 @@ def write_annotated(
     settled = settle(signed, listed, top, naming)
     wrong = (*faults, *settled.faults)
     if wrong and not output.leave_out:
-        raise ManifestError.of(wrong, str(top))
+        raise ManifestError.of(wrong, str(top), "mend them, or take all others and leave these out (--leave-out)")
     if not settled.marked:
         raise ManifestError.of([*wrong, Fault(None, "annotations", "nothing is left to import")], str(top))
     people = {who for image in settled.marked for who in image.people}

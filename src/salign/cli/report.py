@@ -9,7 +9,10 @@ import typer
 
 
 def report(
-    study: Annotated[Path, typer.Argument(help="The study, as YAML: the file that `salign experiment` ran.")],
+    study: Annotated[
+        Path,
+        typer.Argument(help="The study, as YAML, as for `salign experiment`; or a folder, as for `salign run`."),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,7 +29,10 @@ def report(
     test sets).
     """
     from salign.experiment.study import Study, check_arms
+    from salign.project.names import STUDIES, STUDY
 
+    if (study / STUDY).is_file():
+        study, out = study / STUDY, study / STUDIES
     read = Study.read(study, overrides)
     check_arms(read)
     from salign.cli.experiment import print_report

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
@@ -80,6 +80,11 @@ class Analysis(Section):
 
 class Study(Section):
     """A study crosses data sets, networks, arms, numbers of training images, annotated shares and seeds."""
+
+    meant: ClassVar[dict[str, str]] = {
+        section: f"what all arms share stands below recipe: recipe.{section}"
+        for section in ("data", "model", "loss", "train", "steps")
+    }
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
     """The study's folder has this name."""

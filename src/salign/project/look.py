@@ -86,19 +86,25 @@ def look(folder: Path) -> Look:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in SUFFIXES or name == MANIFEST:
             continue
-        if suffix == ".csv":
-            try:
+        table = None
+        try:
+            if suffix == ".csv":
                 check_separator(folder / name, header_of(folder / name))
                 table = read_label_table(folder, name, known)
-            except SalignError as error:
-                useless.append(str(error).splitlines()[0].replace(f"{folder}{os.sep}", ""))
-                continue
-            if table is not None:
-                tables.append(table)
-                unknown.discard(name)
-        if (kind := recognise(folder / name)) is not None:
-            files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
+            kind = recognise(folder / name)
+        except SalignError as error:
+            useless.append(str(error).splitlines()[0].replace(f"{folder}{os.sep}", ""))
             unknown.discard(name)
+            continue
+        if table is not None:
+            tables.append(table)
+        if kind is not None:
+            files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
+        if table is None and kind is None and suffix == ".csv":
+            useless.append(f"{name}: no column has the names of images here; write them as {images[0]}")
+        elif table is None and kind is None:
+            continue
+        unknown.discard(name)
     for (kind, name), members in files.items():
         above = os.path.commonpath([str(PurePosixPath(member).parent) for member in members])
         tools.append(Tool(kind, folder / (name or above), len(members)))

@@ -113,7 +113,7 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
     Raises:
         ManifestError: what is wrong with it.
     """
-    cells = Manifest.unchecked(path)[0].table["label"]
+    cells = Manifest.unchecked(path)[0].table.get("label", pd.Series(dtype=str))
     several = bool(cells.str.contains(SEPARATOR, regex=False).any())
     manifest = Manifest.read(path, unsplit=True, multi_label=several)
     mapped = int(manifest.table["saliency"].notna().sum())
@@ -307,6 +307,13 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
     together = groups_of_rows(manifest, groups, [*alike, *patients])
     divided = divide(manifest, together, shares, seed=choices.seed, move=move)
     near = f"equal or nearly equal pictures ({len(alike)} groups)"
+    roles = splits_by_role(divided.splits)
+    if empty := [role for role in SHARES if not roles[role]]:
+        raise SalignError(
+            f"{manifest.root}: nothing is left for {' and '.join(empty)} where {len(manifest)} images, in "
+            f"{len(together)} groups that stay together, are divided among {', '.join(shares)}. Add images "
+            "(20 of each class are the least that is worth a study), or give other --shares"
+        )
     kinds = [f"images of one {name}" for name in groups] + [near] * bool(alike)
     stay = f"{' and '.join(kinds)} stay together" if kinds else "no two pictures are nearly equal"
     remarks.append(("splits", f"{sentence}; {stay}"))

@@ -9,6 +9,7 @@ import pytest
 
 import tool_files as tools
 from salign.annotations.formats.recognise import recognise
+from salign.errors import SalignError
 
 FILES = {
     "coco": ("a.json", json.dumps(tools.coco()["c.json"])),
@@ -22,10 +23,8 @@ FILES = {
     "fixations": ("a.csv", "image,x,y,duration\na.png,1,2,3\n"),
 }
 NOTHING = {
-    "empty.json": "",
     "list.json": "[1, 2]",
     "object.json": '{"a": 1}',
-    "broken.xml": "<a>",
     "other.xml": "<a/>",
     "words.txt": "five words make this line long",
     "pixels.txt": "0 120 40 30 20\n",
@@ -52,3 +51,10 @@ def test_arrays(tmp_path):
 def test_anything_else_is_of_none(file, tmp_path):
     (tmp_path / file).write_text(NOTHING[file])
     assert recognise(tmp_path / file) is None
+
+
+@pytest.mark.parametrize(("file", "text"), [("empty.json", ""), ("cut.json", '{"images": ['), ("cut.xml", "<a>")])
+def test_a_damaged_file_is_told(file, text, tmp_path):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(SalignError, match=file):
+        recognise(tmp_path / file)

@@ -7,7 +7,6 @@ from typing import Any
 
 from salign.annotations.formats.fields import number_of, read_json, read_rows, read_text
 from salign.annotations.formats.xml import root_of
-from salign.errors import SalignError
 
 SUFFIXES = (".json", ".xml", ".csv", ".txt", ".npy", ".npz")
 """Endings of the files that may be of a tool."""
@@ -18,25 +17,25 @@ _COCO, _LABELME, _STUDIO = {"images", "annotations", "categories"}, {"shapes", "
 
 
 def recognise(path: Path) -> str | None:
-    """The name of the format in `ANNOTATION_FORMATS`, or None: the file is of none of them, or cannot be read.
+    """The name of the format in `ANNOTATION_FORMATS`, or None: the file is of none of them.
 
     JSON and XML are told by their keys, a table by its header, YOLO's text by lines of a class number and shares.
     Masks are pictures like others: where they lie and how they are called says that they are masks.
+
+    Raises:
+        SalignError: the file cannot be read, or is damaged.
     """
-    try:
-        match path.suffix.lower():
-            case ".json":
-                return _json(read_json(path).value)
-            case ".xml":
-                return _XML.get(root_of(path).tag)
-            case ".csv":
-                return _table(path)
-            case ".txt":
-                return "yolo" if _is_yolo(read_text(path)) else None
-            case ".npy" | ".npz":
-                return "arrays"
-    except SalignError:
-        return None
+    match path.suffix.lower():
+        case ".json":
+            return _json(read_json(path).value)
+        case ".xml":
+            return _XML.get(root_of(path).tag)
+        case ".csv":
+            return _table(path)
+        case ".txt":
+            return "yolo" if _is_yolo(read_text(path)) else None
+        case ".npy" | ".npz":
+            return "arrays"
     return None
 
 

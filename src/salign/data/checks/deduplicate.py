@@ -47,7 +47,8 @@ def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[i
     """
     report = check(manifest, progress=progress)
     if report.faults:
-        raise ManifestError.of(report.faults, manifest.source)
+        hint = "bring whole copies of these files, or take them out of the folder and the table that lists them"
+        raise ManifestError.of(report.faults, manifest.source, hint)
     return groups_of(report, near=True)
 
 

@@ -166,7 +166,7 @@ def attack_images(
             part = batch.each(lambda values, marked=marked: values[marked])  # type: ignore[misc]
             rows_of = marked.cpu()
             for side in ("outside", "inside"):
-                within = allowed_region(part.saliency, part.marked, side)  # type: ignore[arg-type]
+                within = allowed_region(part.saliency, part.marked, side)
                 columns[side][rows_of] = attack(part.images, part.labels, within=within).cpu()
                 columns["all"] = torch.fmin(columns["all"], columns[side])
             for name, shares in zip(_SHARES, _inside(classify, part, max(epsilons), steps, norm), strict=True):

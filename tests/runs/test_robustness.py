@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from command import salign
 from salign.errors import SalignError
-from salign.evaluate.robustness import attack_images, robust_accuracy
+from salign.evaluate.robustness import COLUMNS, attack_images, robust_accuracy
 from salign.models import load
 from salign.pages.sheet import Plots, Table, Text
 from salign.runs import robustness as module
 from salign.runs.analyse import draw_images
 from salign.runs.page import run_sections
-from salign.runs.robustness import attack_run, read_robustness, robustness_blocks
+from salign.runs.robustness import attack_run, read_robustness, robustness_blocks, table_by_radius
 from salign.runs.run import Run
 
 FEW = {"images": 5, "epsilons": [2.0, 1.0], "steps": 2, "restarts": 1}
@@ -59,8 +61,6 @@ def test_asked_again_it_reads_and_asked_otherwise_it_attacks(run, monkeypatch, t
 
 
 def attack_images_of():
-    import pandas as pd
-
     columns = ["id", "label", "attacked", "fooled_from", "effect_inside", "area_inside"]
     return pd.DataFrame([("a", "1", "all", 2.0, np.nan, np.nan)], columns=columns)
 
@@ -70,8 +70,15 @@ def test_the_page_of_the_run_shows_the_curves_and_where_the_effect_lies(run):
     assert isinstance(plot, Plots)
     assert "Accuracy under attack, test_ood" in plot.svgs[0]
     assert isinstance(table, Table)
-    assert list(table.frame.columns) == ["attacked", "images", "radius 0", "radius 1", "radius 2"]
-    assert table.frame["attacked"].tolist() == ["everywhere", "outside of the region", "inside of the region"]
+    figures = read_robustness(run)
+    count = f"{figures['n'].iloc[0]:.0f} images"
+    assert list(table.frame.columns) == [
+        "radius",
+        *(f"{side}, {count}" for side in ("everywhere", "outside", "inside")),
+    ]
+    assert table.frame["radius"].tolist() == ["0", "1", "2"]
+    row = figures[(figures["attacked"] == "inside") & (figures["epsilon"] == 1)].iloc[0]
+    assert table.frame.iloc[1, 3] == f"{row['accuracy']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     assert isinstance(text, Text)
     shares = read_robustness(run).dropna(subset=["effect_inside"]).iloc[0]
     assert f"{100 * shares['effect_inside']:.0f} % of what the attack of radius 2 does" in text.paragraphs[0]
@@ -86,16 +93,15 @@ def test_a_run_that_was_not_attacked_has_no_such_part(trained):
 
 
 def test_the_command_prints_the_table(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     ended = salign(
         "analyse", run.path, "--sets", "test_ood", "--images", 5, "--seed", 3, "--attack", "--epsilon", 1, "--epsilon",
         2, "--attack-steps", 2, "--restarts", 1,
     )  # fmt: skip
     figures = read_robustness(run)
     row = figures[(figures["attacked"] == "outside") & (figures["epsilon"] == 2)].iloc[0]
-    line = next(line for line in ended.out.splitlines() if line.startswith("│ outside") and "(all)" in line)
-    assert f"{row['accuracy']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in line
-    assert f"{row['n']:.0f} (all)" in line
+    (line,) = (line for line in ended.out.splitlines() if re.match(r"│ +2 │", line))
+    assert f"{row['accuracy']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in line.split("│")[3]
     assert f"wrote {run.path / 'analysis' / 'robustness.html'}" in ended.out
 
 
@@ -114,3 +120,19 @@ def test_what_is_no_attack_is_refused(run, options, message):
 def test_an_unknown_set_is_refused(run):
     with pytest.raises(SalignError, match="set: expected val, test_iid or test_ood, got 'test'"):
         attack_run(run, sets=["test"])
+
+
+def test_the_table_tells_images_with_a_map_from_all():
+    rows = [
+        ("val", "linf", which, side, epsilon, 0.5, 0.25, 0.75, n, np.nan, np.nan)
+        for which, side, n in (("all", "all", 8), ("with a map", "all", 4), ("with a map", "outside", 4))
+        for epsilon in (0.0, 2.5)
+    ]
+    frame = table_by_radius(pd.DataFrame(rows, columns=["set", "norm", *COLUMNS]))
+    cell = "0.500 [0.250, 0.750]"
+    assert frame.to_dict("list") == {
+        "radius": ["0", "2.5"],
+        "everywhere, 8 images": [cell] * 2,
+        "everywhere, 4 images with a map": [cell] * 2,
+        "outside, 4 images": [cell] * 2,
+    }

@@ -125,18 +125,18 @@ def _attack_options(
 
 
 def _attack_table(name: str, figures: pd.DataFrame) -> Table:
-    """A line per place that was attacked, a column per radius."""
+    """A line per radius, a column per part of the image that was attacked."""
     from rich.table import Table
 
-    radii = sorted(set(figures["epsilon"]))
-    unit = {"linf": "largest change", "l2": "length of the change"}[figures["norm"].iloc[0]]
-    table = Table(title=f"right answers of {name} under attack, by its radius ({unit} in 1/255)")
-    for heading in ("attacked", "images", *(f"{radius:g}" for radius in radii)):
-        table.add_column(heading, justify="left" if heading == "attacked" else "right")
-    for (images, side), part in figures.groupby(["images", "attacked"], sort=False):
-        cells = [f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in part.itertuples()]
-        where = "everywhere" if side == "all" else str(side)
-        table.add_row(where, f"{part['n'].iloc[0]:.0f} ({images})", *cells)
+    from salign.runs.robustness import table_by_radius
+
+    frame, norm = table_by_radius(figures), figures["norm"].iloc[0]
+    unit = {"linf": "largest change of a value", "l2": "length of the change"}[norm]
+    table = Table(title=f"right answers of {name} under attack, by its radius ({unit}, in 1/255)")
+    for heading in frame.columns:
+        table.add_column(heading, justify="right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*row)
     return table
 
 

@@ -25,7 +25,7 @@ from salign.runs.run import Run
 
 FIGURES, IMAGES, PAGE = "robustness.csv", "robustness_images.csv", "robustness.html"
 _DONE = "robustness.json"
-_WORDS = {"all": "everywhere", "outside": "outside of the region", "inside": "inside of the region"}
+_WORDS = {"all": "everywhere", "outside": "outside", "inside": "inside"}
 _UNITS = {"linf": "largest change of a value, in 1/255", "l2": "Euclidean length of the change, in 1/255"}
 
 
@@ -111,6 +111,21 @@ def read_robustness(run: Run) -> pd.DataFrame:
     return read_figures(path, ("set", "norm", "images", "attacked"))
 
 
+def table_by_radius(figures: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one set as a table to show: a line per radius, a column per part of the image that is attacked.
+
+    Args:
+        figures: rows of `read_robustness` that have one set.
+    """
+    columns = {"radius": [f"{radius:g}" for radius in sorted(set(figures["epsilon"]))]}
+    for (which, side), part in figures.groupby(["images", "attacked"], sort=False):
+        images = f"{part['n'].iloc[0]:.0f} images" + (" with a map" if which != "all" and side == "all" else "")
+        columns[f"{_WORDS[str(side)]}, {images}"] = [
+            f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in part.sort_values("epsilon").itertuples()
+        ]
+    return pd.DataFrame(columns)
+
+
 def robustness_blocks(run: Run, of: str = "") -> list[Block]:
     """Curves of robust accuracy over the radius, a table of them, and where the effect lies; nothing without figures.
 
@@ -121,7 +136,7 @@ def robustness_blocks(run: Run, of: str = "") -> list[Block]:
     table = read_robustness(run)
     blocks: list[Block] = []
     for count, (name, part) in enumerate(table.groupby("set", sort=False)):
-        styles, lines, rows = looks([_WORDS[side] for side in SIDES]), [], []
+        styles, lines = looks([_WORDS[side] for side in SIDES]), []
         both = len(set(part["images"])) > 1
         for side in SIDES:
             line = part[part["attacked"] == side]
@@ -129,12 +144,6 @@ def robustness_blocks(run: Run, of: str = "") -> list[Block]:
             if len(line):
                 x, *values = (line[column].to_numpy() for column in ("epsilon", "accuracy", "low", "high"))
                 lines.append(Line(_WORDS[side], x, *(100 * value for value in values)))
-        for (which, where), line in part.groupby(["images", "attacked"], sort=False):
-            cells = {
-                f"radius {row.epsilon:g}": f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]"
-                for row in line.itertuples()
-            }
-            rows.append({"attacked": _WORDS[str(where)], "images": f"{line['n'].iloc[0]:.0f} ({which})", **cells})
         norm = str(part["norm"].iloc[0])
         title, axes = f"Accuracy under attack, {name}", (_UNITS[norm], "right answers, %")
         blocks.append(
@@ -143,8 +152,11 @@ def robustness_blocks(run: Run, of: str = "") -> list[Block]:
                 [curves(lines, styles, axes, title=title, name=f"attack-{run.path.name}-{count}", log=False)],
             )
         )
-        caption = f"{of}{name}: share of right answers, by the radius of the attack ({_UNITS[norm]})."
-        blocks.append(Table(caption, pd.DataFrame(rows), names=2))
+        caption = (
+            f"{of}{name}: share of right answers by the radius of the attack ({_UNITS[norm]}), everywhere, outside and "
+            "inside of people's region."
+        )
+        blocks.append(Table(caption, table_by_radius(part), names=0))
         shares = part.dropna(subset=["effect_inside"])
         if len(shares):
             effect, area = (float(shares[column].iloc[-1]) for column in ("effect_inside", "area_inside"))

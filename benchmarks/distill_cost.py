@@ -66,9 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    found = measure(
-        asked.teacher, asked.student, pixels=asked.pixels, images=asked.images, rounds=asked.rounds
-    )
+    found = measure(asked.teacher, asked.student, pixels=asked.pixels, images=asked.images, rounds=asked.rounds)
     table = Table("ratio", "median", "lowest", "highest", title=f"{asked.teacher} teaches {asked.student}")
     for name, value in found.items():
         table.add_row(name, *(f"{value[key]:.2f}" for key in ("median", "lowest", "highest")))

@@ -12,6 +12,9 @@
     python examples/studies/prepare.py busi-plain SET data/busi
     python examples/studies/prepare.py busi-three SET data/busi_three
     python examples/studies/prepare.py osie SET data/osie
+    python examples/studies/prepare.py small-busi SET data/small_busi
+    python examples/studies/prepare.py small-busi-planted SET data/small_busi_planted
+    python examples/studies/prepare.py small-magnetic SET data/small_magnetic
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
 copied, so the folder written can be moved to another machine; nothing in SET is changed.
@@ -223,6 +226,56 @@ def cxr_fewshot(source: Set, out: Out) -> None:
     train = table["split"].isin(["train_boxed", "train_fewshot_normal", "train_extra"])
     kept = [table[train].assign(split="train"), table[table["split"].isin(["val", "test_iid", "ood_actualmed"])]]
     write(pd.concat(kept), source, out)
+
+
+@app.command()
+def small_busi(source: Set, out: Out) -> None:
+    """Breast ultrasound with 120 training images; those training images that are left are held out."""
+    table = index(source).query("label in ['benign', 'malignant']")
+    write(pd.concat([held_out(table[table["split"] == "train"]), table[table["split"] == "val"]]), source, out)
+
+
+@app.command()
+def small_busi_planted(source: Set, out: Out) -> None:
+    """The same with a coloured mark off the lesion; held-out images have it at random, and reversed."""
+    table = index(source).query("label in ['benign', 'malignant']")
+    parts = held_out(table[table["split"] == "train"])
+    left, marks = parts[parts["split"] == "heldout"], {"held_random": 0.5, "held_reversed": 0.0}
+    copies = [left.assign(split=name, id=lambda t, name=name: f"{name}/" + t["id"]) for name in marks]
+    shown = pd.concat([parts[parts["split"] == "train"], table[table["split"] == "val"], *copies])
+    correlation = {"train": 0.95, "val": 0.95, **marks}
+    planted = plant_shortcut(
+        Manifest.of(shown, source), out, kind="patch", correlation=correlation, seed=0, progress=True
+    )
+    done(planted.manifest)
+
+
+@app.command()
+def small_magnetic(source: Set, out: Out) -> None:
+    """Magnetic tiles with 120 bright training images; the other bright ones are held out, and dark ones besides."""
+    table = index(source)
+    parts = [held_out(table[table["split"] == "train"]), table[table["split"] == "val"]]
+    parts.append(table[table["split"] == "unused_dark"].assign(split="held_dark"))
+    named = pd.concat(parts).assign(
+        defect=lambda t: t["label"], label=lambda t: t["label"].where(t["label"] == "free", "defect")
+    )
+    write(named, source, out)
+
+
+def held_out(table: pd.DataFrame, train: int = 120) -> pd.DataFrame:
+    """About so many images stay in `train`, each class alike and near-duplicates together; the rest are `heldout`."""
+    generator = np.random.default_rng(3)
+    groups = table["group"] if "group" in table else table["id"]
+    parts = []
+    for _, part in table.groupby("label"):
+        own, chosen, images = groups[part.index], set(), 0
+        for group in generator.permutation(own.unique()):
+            if images >= round(train * len(part) / len(table)):
+                break
+            chosen.add(group)
+            images += int((own == group).sum())
+        parts.append(part.assign(split=np.where(own.isin(chosen), "train", "heldout")))
+    return pd.concat(parts)
 
 
 def index(source: Path) -> pd.DataFrame:

@@ -166,7 +166,7 @@ def test_a_folder_becomes_a_study(layout, tmp_path):
     cells = expand(study)
     assert [cell.arm for cell in cells] == ["ce", "guided", "shuffled"] * 3
     loss = yaml.safe_load((folder / "study.yaml").read_text())["arms"]["guided"]["loss"]
-    assert loss["name"] == ("swap" if mapped > 20 else "hint")
+    assert loss == {"name": "swap", "weight": 0.1}
     assert ("salign run" in shown.last) == (mapped > 0)
     assert ("salign annotate" in shown.last) == (mapped == 0)
 

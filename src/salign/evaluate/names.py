@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping
 
 TWO_CLASSES = (
     "auroc", "sensitivity", "specificity", "ppv", "npv", "f1", "accuracy_at_threshold", "accuracy",
-    "balanced_accuracy", "ap", "brier", "ece",
+    "balanced_accuracy", "ap", "brier", "ece", "forgotten",
 )  # fmt: skip
 ATTACKS = (
     "auroc", "apcer", "bpcer", "acer", "bpcer_at_apcer5", "eer", "accuracy_at_threshold", "accuracy",
-    "balanced_accuracy", "ap", "brier", "ece",
+    "balanced_accuracy", "ap", "brier", "ece", "forgotten",
 )  # fmt: skip
 """Presentation attack detection (ISO/IEC 30107-3)."""
 SEVERAL_CLASSES = (
     "auroc_macro", "accuracy", "balanced_accuracy", "ppv_macro", "f1_macro", "ap_macro", "brier_macro", "ece",
+    "forgotten",
 )  # fmt: skip
 SEVERAL_LABELS = (
     "auroc_macro", "ap_macro", "accuracy", "accuracy_macro", "sensitivity_macro", "specificity_macro", "ppv_macro",
-    "f1_macro", "brier_macro",
+    "f1_macro", "brier_macro", "forgotten",
 )  # fmt: skip
 OF_A_CLASS = ("auroc", "sensitivity", "specificity", "ppv", "npv", "f1", "ap")
 """Figures of one class against the rest, named `auroc[CLASS]` in the table."""
@@ -41,8 +42,11 @@ NAMES: Mapping[str, str] = {
     "eer": "equal error rate",
     "brier": "Brier score",
     "ece": "calibration error (ECE)",
+    "forgotten": "forgotten in training",
 }
-LOWER_IS_BETTER = frozenset({"apcer", "bpcer", "acer", "bpcer_at_apcer5", "eer", "brier", "brier_macro", "ece"})
+LOWER_IS_BETTER = frozenset(
+    {"apcer", "bpcer", "acer", "bpcer_at_apcer5", "eer", "brier", "brier_macro", "ece", "forgotten"}
+)
 
 
 def name_of(metric: str) -> str:

@@ -47,10 +47,11 @@ def training_sections(run: Run, *, progress: bool = False) -> list[Section]:
         ("Validation", "value"): table.rename(columns=names)[["epoch", *names.values()]],
     }
     if (run.path / HISTORY).exists():
-        shares = learned_and_forgotten(correct_answers(run.path, multi_label=run.multi_label))
+        correct = correct_answers(run.path, multi_label=run.multi_label)
+        shares = learned_and_forgotten(correct)
         table = table.assign(**dict(zip(("learned", "forgotten"), (share.numpy() for share in shares), strict=True)))
-        title = "Validation images answered otherwise at the end"
-        charts[title, "share of the images"] = table[["epoch", "learned", "forgotten"]]
+        right = table.assign(accuracy=correct.double().mean(1).numpy())
+        charts["Learned and forgotten", "share of the images"] = right[["epoch", "accuracy", "learned", "forgotten"]]
     if snapshots(run.path) and isinstance(run.recipe, ClassifyRecipe):
         measured = run.path / AGREEMENT
         agreed = read_csv(measured) if measured.exists() else snapshot_agreement(run, progress=progress)
@@ -61,7 +62,11 @@ def training_sections(run: Run, *, progress: bool = False) -> list[Section]:
         for number, ((title, axis), chart) in enumerate(charts.items())
         if np.isfinite(chart.drop(columns="epoch").to_numpy(dtype=float)).any()
     ]
-    caption = "Learned: wrong at the epoch and right at the end. Forgotten: right at the epoch and wrong at the end."
+    caption = (
+        "Learned: the share of the validation images that is wrong at the epoch and right at the end. Forgotten: right "
+        "at the epoch and wrong at the end. Accuracy at the end is that at any epoch, with what was learned and "
+        "without what was forgotten."
+    )
     rows = table.map(lambda value: float(f"{value:.4g}")).astype({"epoch": int})
     return [Section("Training", [Plots(caption, svgs)]), Section("Every epoch", [Table("", rows)])]
 

@@ -10,11 +10,13 @@ import pandas as pd
 
 from salign.errors import SalignError
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
+from salign.evaluate.forgetting import evaluate_forgetting
 from salign.files import check_output, replace_text
 from salign.models import Model, Threshold
 from salign.models.config import keep_threshold
 from salign.runs.predict import predict_batches
 from salign.runs.run import Run
+from salign.train.history import HISTORY, correct_answers, history_ids
 
 
 def predict_sets(run: Run, classifier: Model, *, progress: bool = False) -> dict[str, int]:
@@ -50,7 +52,8 @@ def evaluate_run(
 
     With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept with
     the model, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
-    class is predicted above a probability of one half.
+    class is predicted above a probability of one half. Where the run has a history, the table says how much of the
+    validation images it has forgotten.
 
     Args:
         run: its `predictions/` are read.
@@ -103,8 +106,27 @@ def evaluate_run(
         )
         for table in tables.values()
     ]
+    rows = _rows_of_history(run, tables["val"])
+    if rows is not None:
+        forgotten = evaluate_forgetting(
+            tables["val"],
+            correct_answers(run.path, multi_label=several).numpy()[:, rows],
+            group_columns=groups,
+            resamples=resamples,
+            confidence=confidence,
+            generator=np.random.default_rng(seed),
+        )
+        parts.append(forgotten)
     figures = pd.concat(parts, ignore_index=True)
     replace_text(run.evaluation, figures.to_csv(index=False))
     if chosen is not None:
         keep_threshold(run.path, chosen)
     return figures
+
+
+def _rows_of_history(run: Run, predictions: pd.DataFrame) -> np.ndarray | None:
+    """Where the predicted validation images stand in the history of the run; None where it has none of them all."""
+    if not (run.path / HISTORY).exists():
+        return None
+    rows = pd.Index(history_ids(run.path)).get_indexer(pd.Index(predictions["id"].astype(str)))
+    return rows if (rows >= 0).all() else None

@@ -83,6 +83,16 @@ def correct_answers(run: Path | str, *, multi_label: bool) -> Tensor:
     return torch.from_numpy(np.stack([np.concatenate(parts) for parts in epochs.values()]))
 
 
+def history_ids(run: Path | str) -> list[str]:
+    """The validation images of the history of a run, in its order.
+
+    Raises:
+        SalignError: the run has no history.
+    """
+    rows = next(iter(read_row_groups(_whole(run)))).select(["epoch", "id"]).to_pandas()
+    return [str(name) for name in rows.loc[rows["epoch"] == rows["epoch"].iloc[0], "id"]]
+
+
 def _correct(rows: pd.DataFrame, multi_label: bool) -> np.ndarray:
     """`(N,)` bool of the rows of a history."""
     classes = [name.removeprefix(PROB) for name in map(str, rows) if name.startswith(PROB)]

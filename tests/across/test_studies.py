@@ -45,6 +45,40 @@ def test_digits(tmp_path: Path) -> None:
     cells_are_sound("arena_maps", tmp_path / "digits")
 
 
+def test_nets_of_one_bit_share_two_steps_of_pretraining_per_set_and_seed(digits: Path) -> None:
+    names = [f"datasets.{name}.data.manifest={digits}" for name in ("busi", "chest")]
+    cells = [cell for cell in expand(Study.read(FOLDER / "binary.yaml", names)) if cell.seed in (0, 1)]
+    prints: dict[str, set[str]] = {}
+    for cell in cells:
+        *stages, (last, _) = resolved(cell.recipe).items()
+        kind = {"contrast": "contrasted", "distilled": "taught"}.get(cell.arm.removesuffix("_tuned"))
+        assert [name for name, _ in stages] == ([f"{kind}_activations", kind] if kind else [])
+        assert last == ""
+        for name, recipe in stages:
+            assert recipe.loss.target == ("contrast" if kind == "contrasted" else "teacher")
+            assert recipe.model.args == {"binary_weights": not name.endswith("_activations")}
+            assert (recipe.seed, recipe.train.epochs, recipe.train.batch_size) == (cell.seed, 12, 32)
+            prints.setdefault(name, set()).add(recipe.fingerprint())
+    assert {name: len(each) for name, each in prints.items()} == {
+        name: 4 for name in ("taught_activations", "taught", "contrasted_activations", "contrasted")
+    }  # two sets and two seeds; probed and tuned nets share them
+
+
+@pytest.mark.long
+def test_complexity(tmp_path: Path) -> None:
+    real = prepared(tmp_path / "d", "digits-clones")
+    changes = [f"arms.order{k}.data.manifest={tmp_path / 'd' / f'order{k}' / 'manifest.csv'}" for k in (1, 2)]
+    study = Study.read(
+        FOLDER / "complexity.yaml", [f"recipe.data.manifest={tmp_path / 'd' / 'manifest.csv'}", *changes]
+    )
+    trained = {cell.arm: prepare(cell.recipe.data) for cell in expand(study) if cell.seed == 0}
+    assert {arm: len(data.train) for arm, data in trained.items()} == {"real": 1000, "order2": 1000, "order1": 1000}
+    held = {tuple(data.tests["test"].manifest.image_path(i).name for i in range(1000)) for data in trained.values()}
+    assert len(held) == 1
+    assert set(real["split"]) == {"train", "val", "test"}
+    assert trained["order1"].train.labels.bincount().tolist() == [100] * 10
+
+
 @pytest.mark.parametrize(
     ("name", "stages"),
     [

@@ -60,6 +60,7 @@ def test_the_page_holds_figures_curves_and_what_to_mind(run):
     figures = run.figures().query("split == 'test_ood' and metric == 'auroc' and group_column == ''").iloc[0]
     assert f"{figures['value']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]" in text
     assert f"test_ood {figures['value']:.3f} [{figures['low']:.3f}, {figures['high']:.3f}]</p>" in text  # the lead
+    assert re.search(r"What an answer costs.*?\d k parameters, .*? MB, .*? multiply-adds per image\.", text, re.S)
     rows = table(run, "test_ood")
     wrong = ((rows["label"] == "1") & (rows["predicted"] == "7")).sum()
     cells = re.findall(

@@ -197,7 +197,7 @@ def clone(
         int, typer.Option(help="1: mean and mean variance of a class; 2: mean and covariance of all its pixels.")
     ] = 2,
     region: Annotated[
-        str, typer.Option(help="What is cloned: all of an image, or what lies inside or outside of people's map.")
+        str, typer.Option(help="Clone all of an image, or what lies inside or outside of people's map.")
     ] = "all",
     split: Annotated[str, typer.Option(help="The images of this split are cloned; all other rows stay.")] = "train",
     size: Annotated[

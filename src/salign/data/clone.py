@@ -269,7 +269,8 @@ def _write_parts(
             unmarked += 1
         else:
             parts = [torch.from_numpy(each / np.float32(255)).permute(2, 0, 1) for each in (clone, image)]
-            mixed = blend(*(parts if region == "inside" else parts[::-1]), values[None])
+            within, around = parts if region == "inside" else parts[::-1]
+            mixed = blend(within, around, values[None])
             image = (mixed * 255).round().byte().permute(1, 2, 0).numpy()
         path = out / "images" / f"{i:06d}.png"
         _save(image, path)

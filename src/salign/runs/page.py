@@ -14,7 +14,7 @@ from salign.evaluate.curves import calibration_curve, precision_recall_curve, ro
 from salign.evaluate.names import OF_A_CLASS, main_figures, name_of
 from salign.evaluate.predictions import probabilities_of
 from salign.evaluate.tables import read_figures
-from salign.models import Threshold
+from salign.models import Threshold, count_cost
 from salign.models.config import describe_model
 from salign.pages.plots import traces
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text
@@ -101,6 +101,8 @@ def _figures(runs: Mapping[str, Run]) -> Section:
     ]
     caption = f"Each figure with its bootstrap interval over images.{_threshold(runs)}"
     blocks: list[Block] = [Table(caption, pd.DataFrame(table), names=1)]
+    costs = [f"{count_cost(run.model())}{_beside(runs, name)}." for name, run in runs.items()]
+    blocks.append(Text(costs, "What an answer costs"))
     for name, run in runs.items():
         blocks += _by_class(run, f"{name}: " if len(runs) > 1 else "")
         blocks += _gap(run, f"{name}: " if len(runs) > 1 else "")

@@ -59,9 +59,9 @@ def test_nets_of_one_bit_share_two_steps_of_pretraining_per_set_and_seed(digits:
             assert recipe.model.args == {"binary_weights": not name.endswith("_activations")}
             assert (recipe.seed, recipe.train.epochs, recipe.train.batch_size) == (cell.seed, 12, 32)
             prints.setdefault(name, set()).add(recipe.fingerprint())
-    assert {name: len(each) for name, each in prints.items()} == {
-        name: 4 for name in ("taught_activations", "taught", "contrasted_activations", "contrasted")
-    }  # two sets and two seeds; probed and tuned nets share them
+    assert {name: len(each) for name, each in prints.items()} == dict.fromkeys(
+        ("taught_activations", "taught", "contrasted_activations", "contrasted"), 4
+    )  # two sets and two seeds; probed and tuned nets share them
 
 
 @pytest.mark.long

@@ -50,6 +50,20 @@ AUDIT = """() => {
 CLEAN: dict[str, Any] = {"poor": [], "nameless": [], "small": [], "wide": False}
 
 
+def serious_faults(page: Any) -> list[str]:
+    """What axe calls serious or critical on a page, with the element; what is folded is opened before."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    faults = Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']}: {fault['help']}: {node['target']}"
+        for fault in faults
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]
+
+
 class Server:
     """`salign annotate FOLDER` on a free port of loopback."""
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+
+from browsing import serious_faults
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -51,13 +52,10 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 @pytest.mark.long
 @pytest.mark.slow
 def test_no_page_has_a_serious_fault_of_accessibility(site: Path, browser: Any) -> None:
-    faults: dict[str, list[object]] = {}
-    page = browser.new_page()
+    page, faults = browser.new_page(), {}
     for path in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # whose style a file does not find
         page.goto(path.as_uri())
-        for fault in Axe().run(page).response["violations"]:
-            if fault["impact"] in ("serious", "critical"):
-                where = [node["target"] for node in fault["nodes"][:3]]
-                faults.setdefault(f"{fault['id']}: {fault['help']}", []).append((path.name, where))
+        if found := serious_faults(page):
+            faults[path.name] = found
     page.close()
     assert faults == {}

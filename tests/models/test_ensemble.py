@@ -60,6 +60,14 @@ def test_a_folder_gives_the_same_ensemble_back(ensemble, images, tmp_path):
     assert again.answers(ensemble(images).logits) == ensemble.answers(ensemble(images).logits)
 
 
+def test_each_kind_refuses_the_folder_of_the_other(ensemble, tmp_path):
+    whole, single = ensemble.save(tmp_path / "whole"), network(0).save(tmp_path / "single")
+    with pytest.raises(SalignError, match=r"expected one classifier, and ensemble.json describes an ensemble of fused"):
+        Classifier.load(whole)
+    with pytest.raises(SalignError, match=r"expected an ensemble of fused runs, and \S+ describes one class"):
+        Ensemble.load(single)
+
+
 def test_a_threshold_is_kept_with_it(tmp_path):
     two = Ensemble([Classifier("test_resnet", ["a", "b"], image_size=32, seed=seed) for seed in (0, 1)], [0.5, 0.5])
     two.save(tmp_path)

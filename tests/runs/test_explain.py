@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from browsing import serious_faults
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.explain import EXPLAINERS
@@ -48,6 +49,17 @@ def test_a_gallery_shows_the_images_drawn(run, method):
     assert all((page.parent / one[kind]).is_file() for one in shown for kind in ("image", "human"))
     assert not re.search(r'(?:src|href)="(?!#)', page.read_text("utf-8"))  # the script alone makes pictures
     assert "http" not in page.read_text("utf-8").replace("http://www.w3.org/", "")  # opens offline
+
+
+@pytest.mark.slow
+def test_everybody_can_read_the_page_and_a_filter_of_one_value_is_not_shown(run, browser):
+    page = explain_run(run, sets=["val"], images=3)
+    opened = browser.new_page(viewport={"width": 375, "height": 800})
+    opened.goto(page.as_uri())
+    assert serious_faults(opened) == []
+    assert opened.evaluate("document.documentElement.scrollWidth") == 375
+    assert [opened.is_visible(f"select[name={name}]") for name in ("sort", "set", "label")] == [True, False, True]
+    opened.close()
 
 
 def test_the_page_holds_figures_curves_and_what_to_mind(run):

@@ -21,8 +21,7 @@ from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_model, save_
 from salign.models.heads import Head, draw_small_head
 from salign.models.model import Model
 from salign.models.running import keep_running_statistics
-from salign.models.saved import fill, save_state
-from salign.models.threshold import Threshold
+from salign.models.saved import restored, save_state
 from salign.models.weights import load_weights
 from salign.types import Output
 
@@ -131,15 +130,12 @@ class Classifier(Model):
     def load(cls, folder: Path | str) -> Classifier:
         """The classifier saved in `folder`, in evaluation mode, on the CPU.
 
-        Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
+        Raises:
+            SalignError: there is none, or it is damaged.
         """
-        folder = Path(folder)
-        config = describe_model(folder)
+        folder, config = Path(folder), describe_model(folder, CLASSIFIER)
         threshold = config.pop("threshold", None)
-        model = cls.build(config, folder / CLASSIFIER)
-        model.threshold = threshold and Threshold(**threshold)
-        fill(model, folder, CLASSIFIER)
-        return model.to(memory_format=torch.channels_last).eval()
+        return restored(cls.build(config, folder / CLASSIFIER), folder, CLASSIFIER, threshold)
 
     @classmethod
     def build(cls, config: dict[str, Any], path: Path) -> Classifier:

@@ -96,18 +96,28 @@ def description_file(folder: Path | str) -> Path:
     return ensemble if ensemble.is_file() else Path(folder) / CLASSIFIER
 
 
-def describe_model(folder: Path | str) -> dict[str, Any]:
+def describe_model(folder: Path | str, expected: str | None = None) -> dict[str, Any]:
     """What the file says that describes the classifier or the ensemble in `folder`, checked.
+
+    Args:
+        folder: of a run, or any that `save` of a model wrote.
+        expected: `CLASSIFIER` or `ENSEMBLE`, for whoever can take one of them alone.
 
     Returns:
         backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its fields,
         as those of `salign.models.Threshold`; members, their number in an ensemble.
 
     Raises:
-        SalignError: no such file, or a damaged one.
+        SalignError: no such file, a damaged one, or not the one expected.
     """
     path = description_file(folder)
     ensemble = path.name == ENSEMBLE
+    if expected is not None and ensemble != (expected == ENSEMBLE):
+        kinds = ("one classifier", "an ensemble of fused runs")
+        raise SalignError(
+            f"{folder}: expected {kinds[not ensemble]}, and {path.name} describes {kinds[ensemble]}. Take salign.load, "
+            "which reads both"
+        )
     config = read_config(path, EnsembleConfig if ensemble else ClassifierConfig, "salign train")
     if config.get("threshold"):
         try:

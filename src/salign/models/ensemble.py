@@ -15,8 +15,7 @@ from salign.models.classifier import Classifier
 from salign.models.config import ENSEMBLE, WEIGHTS, describe_model, save_config, with_threshold
 from salign.models.model import Model
 from salign.models.running import keep_running_statistics
-from salign.models.saved import fill, save_state
-from salign.models.threshold import Threshold
+from salign.models.saved import restored, save_state
 from salign.types import Output
 
 
@@ -106,9 +105,7 @@ class Ensemble(Model):
         Raises:
             SalignError: there is none, or it is damaged.
         """
-        folder, config = Path(folder), describe_model(folder)
+        folder, config = Path(folder), describe_model(folder, ENSEMBLE)
         threshold, count = config.pop("threshold", None), config.pop("members")
         model = cls([Classifier.build(config, folder / ENSEMBLE) for _ in range(count)], [1 / count] * count)
-        model.threshold = threshold and Threshold(**threshold)
-        fill(model, folder, ENSEMBLE)
-        return model.to(memory_format=torch.channels_last).eval()
+        return restored(model, folder, ENSEMBLE, threshold)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from salign.errors import SalignError
 from salign.files import replacing
 from salign.models.config import WEIGHTS
+from salign.models.model import Model
+from salign.models.threshold import Threshold
 from salign.models.weights import differences, read_safetensors
+
+_Model = TypeVar("_Model", bound=Model)
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
@@ -20,6 +26,19 @@ def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(content)
     return path
+
+
+def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, Any] | None) -> _Model:
+    """A model of classes as it was saved in `folder`: its weights and threshold, in evaluation mode.
+
+    Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
+
+    Raises:
+        SalignError: as `fill`.
+    """
+    model.threshold = Threshold(**threshold) if threshold else None
+    fill(model, folder, config)
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def fill(model: nn.Module, folder: Path, config: str) -> None:

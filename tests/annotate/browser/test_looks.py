@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import salign.annotate
-from browsing import AUDIT, CLEAN, Server, Visitor, pictures
+from browsing import AUDIT, CLEAN, Server, Visitor, pictures, serious_faults
 
 STATIC = Path(salign.annotate.__file__).parent / "static"
 TEXT = [
@@ -93,14 +93,16 @@ def test_every_view_can_be_read_and_reached(
     """Contrast as computed, names, targets of at least 24 pixels (2.5.8), nothing wider than the window."""
     width, height = SIZES[size]
     visitor = visit(server, viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce")
-    page = visitor.page
+    page, axe = visitor.page, size == "desk"  # which looks at the same elements at every size
     page.goto(server.url)
     page.wait_for_selector("#name")
     assert page.evaluate(AUDIT) == CLEAN
+    assert not axe or serious_faults(page) == []
     page.fill("#name", f"{scheme} {size}")
     page.keyboard.press("Enter")
     page.wait_for_selector("#welcome:not([hidden])")
     assert page.evaluate(AUDIT) == CLEAN
+    assert not axe or serious_faults(page) == []
     page.keyboard.press("Tab")  # by keys alone: "Not you?", the tick, the button
     page.keyboard.press("Tab")
     page.keyboard.press(" ")
@@ -114,6 +116,7 @@ def test_every_view_can_be_read_and_reached(
     ]:
         assert page.get_by_role(role, name=name).count() == 1, "also where there is no room for it"
     page.evaluate("document.querySelector('#looks').open = true")
+    assert not axe or serious_faults(page) == []
     for tool in ("p", "d", "b"):
         page.keyboard.press(tool)
         assert page.evaluate(AUDIT) == CLEAN

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from browsing import AUDIT, CLEAN, Server, Visitor, pictures
+from browsing import AUDIT, CLEAN, Server, Visitor, pictures, serious_faults
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,7 @@ def test_a_link_is_shared_an_answer_goes_back_and_comes_again(server: Server, vi
     page.keyboard.press("Enter")
     page.wait_for_selector("#answer[open] img[src]")
     assert page.evaluate(AUDIT)["poor"] == []
+    assert serious_faults(page) == []
     page.click("text=Send back")
     assert page.inner_text("#answer-said") == "Write what is to be done again."
     page.fill("#answer textarea", "Mark the ear, too.")
@@ -102,6 +103,7 @@ def test_a_link_is_shared_an_answer_goes_back_and_comes_again(server: Server, vi
         open_part(page, part)
         page.wait_for_selector({"overview": "#figures div", "gallery": "#cards li", "links": "#people table"}[part])
         assert page.evaluate(AUDIT) == CLEAN, part
+        assert serious_faults(page) == [], part
     page.click("#people button >> text=Stop")
     page.wait_for_selector("#people >> text=stopped")
     ann.page.reload()

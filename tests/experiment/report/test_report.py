@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from browsing import serious_faults
 from made_study import QUALITY, made, study
 from salign.experiment.report import write_report
 from salign.experiment.store import Results
@@ -49,6 +50,15 @@ def written(plan, results, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(written):
     return Page(written.read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_everybody_can_read_the_page(written, browser):
+    opened = browser.new_page(viewport={"width": 375, "height": 800})
+    opened.goto(written.as_uri())
+    assert serious_faults(opened) == []
+    assert opened.evaluate("document.documentElement.scrollWidth") == 375
+    opened.close()
 
 
 def test_the_page_needs_no_other_file(page, written):

@@ -72,11 +72,14 @@ def _figures(run: RunFolder) -> str:
     from salign.errors import SalignError
     from salign.evaluate.figures import TEXT
     from salign.evaluate.tables import read_figures
+    from salign.models.config import EMBEDDER
     from salign.readers import read_csv
 
     try:
         if not run.done:
             return f"not finished: {len(read_csv(run.metrics)) if run.metrics.exists() else 0} epochs are done"
+        if (run.path / EMBEDDER).is_file():
+            return "a pretrained backbone: salign train RECIPE --init"
         if not run.evaluation.is_file():
             return "a net that draws maps: salign saliency evaluate"
         table = read_figures(run.evaluation, TEXT)

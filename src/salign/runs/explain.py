@@ -100,10 +100,8 @@ def explain_run(
 def _check(run: Run, beside: Run | None, method: str) -> None:
     for each in (run, beside):
         if each is not None and not isinstance(each.recipe, ClassifyRecipe):
-            raise SalignError(
-                f"{each.path} is a net that draws maps, and this page is about classifiers: salign saliency evaluate "
-                f"{each.path} measures it."
-            )
+            measure = f": salign saliency evaluate {each.path} measures it" if each.recipe.task == "maps" else ""
+            raise SalignError(f"{each.path} is {each.recipe.network}, and this page is about classifiers{measure}.")
     if run.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
     if beside is not None and (beside.classes != run.classes or beside.path.name == run.path.name):

@@ -16,7 +16,7 @@ from salign.runs.folder import POSTHOC
 from salign.runs.fuse import fused_model
 from salign.runs.rebalance import rebalanced_model
 from salign.runs.run import Run
-from salign.train.recipe import ClassifyRecipe, MapsRecipe
+from salign.train.recipe import ClassifyRecipe
 from salign.train.trainer import choose_device
 
 _REPORTED = ("test", "groups", "species", "task")
@@ -88,8 +88,8 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
 
 
 def _refuse_nets(run: Run) -> None:
-    if isinstance(run.recipe, MapsRecipe):
-        raise SalignError(f"{run.path} is a net that draws maps; expected a classifier.")
+    if not isinstance(run.recipe, ClassifyRecipe):
+        raise SalignError(f"{run.path} is {run.recipe.network}; expected a classifier.")
 
 
 _MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}

@@ -121,6 +121,16 @@ def test_stopped_and_resumed_it_ends_the_same(
     assert isinstance(whole.model(), Embedder)
 
 
+def test_its_run_is_no_classifier_and_every_command_says_so(digits: Path, few: dict[str, Any], tmp_path: Path) -> None:
+    made = content(digits, few)
+    run = fit(Recipe.build(made | {"train": made["train"] | {"epochs": 1}}), tmp_path / "runs", progress=False).path
+    words = f"{run} is a backbone pretrained without labels"
+    assert f"{words}, and this page is about classifiers." in salign("explain", run, code=2).err
+    assert f"{words}; expected a classifier." in salign("fuse", run, code=2).err
+    listed = " ".join(salign("runs", tmp_path).out.replace("│", "").split())
+    assert "pretrained backbone" in listed
+
+
 def test_the_two_published_steps_are_stages_of_a_recipe(digits: Path, few: dict[str, Any], tmp_path: Path) -> None:
     stage = content(digits, few)
     step = {"task": "pretrain", "loss": stage["loss"], "train": stage["train"] | {"epochs": 1}}

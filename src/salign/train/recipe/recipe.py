@@ -60,6 +60,8 @@ class Recipe(Section):
     """A recipe describes one training run; its task decides which keys the sections model, loss and train have."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    network: ClassVar[str] = "a classifier"
+    """What the run of this recipe is, in words."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
@@ -98,8 +100,7 @@ class Recipe(Section):
         if guided and "attack" not in names[self.steps.index(guided[0]) :]:
             raise ValueError("the step interpolate with method gif learns from an attack; add a step attack behind it")
         if self.task != "classify" and (wrong := next((name for name in names if name in FOR_CLASSES), None)):
-            network = "a net that draws maps" if self.task == "maps" else "a backbone that learns without labels"
-            raise ValueError(f"the step {wrong} needs a classifier, and {network} has no classes; leave it out")
+            raise ValueError(f"the step {wrong} needs a classifier, and {self.network} has no classes; leave it out")
         return self
 
     def all_steps(self) -> list[StepRecipe]:
@@ -247,6 +248,7 @@ class MapsRecipe(Recipe):
     """A recipe of task `maps` trains a net that draws maps; only the annotated images of the splits are used."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS["maps"]
+    network: ClassVar[str] = "a net that draws maps"
     task: Literal["maps"] = "maps"
     model: SaliencyModelRecipe = SaliencyModelRecipe()
     """The section `model` says which net is trained."""
@@ -260,6 +262,7 @@ class PretrainRecipe(Recipe):
     """A recipe of task `pretrain` trains a backbone for classifiers to start from; no label or map is looked at."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS["pretrain"]
+    network: ClassVar[str] = "a backbone pretrained without labels"
     task: Literal["pretrain"] = "pretrain"
     model: EmbedderRecipe = EmbedderRecipe()
     """The section `model` says which backbone is trained."""

@@ -32,7 +32,11 @@ from salign.evaluate.fusion import compare_methods, fuse_epochs
 from salign.models import Classifier
 from salign.train.rebalance import oversample, retrain_head
 
-METHODS = ("eos", "smote", "repeat", "plain")
+METHODS = {
+    "eos": {"method": "eos"},
+    "eos, half way": {"method": "eos", "reach": 0.5},
+    **{name: {"method": name} for name in ("smote", "repeat", "plain")},
+}
 Figures = dict[str, list[dict[str, float]]]
 
 
@@ -97,7 +101,9 @@ def tail(seeds: int) -> Figures:
         for name in figures:
             added, owners = known, labels[train]
             if name != "as trained":
-                added, owners, _ = oversample(known, labels[train], name, np.random.default_rng(seed))
+                added, owners, _ = oversample(
+                    known, labels[train], generator=np.random.default_rng(seed), **METHODS[name]
+                )
                 retrain_head(net, added, owners, seed=seed)
             with torch.no_grad():
                 answers = net.backbone.head(torch.from_numpy(seen)[:, :, None, None]).argmax(1).numpy()
@@ -135,11 +141,12 @@ def show_tail(figures: Figures) -> None:
     for name, of in values.items():
         print(f"{name}: " + ", ".join(f"{key} {value.mean():.3f}" for key, value in of.items()))
         for rival in ("as trained", "plain", "smote", "repeat"):
-            if name == "eos":
+            if name.startswith("eos"):
                 gain = 100 * (of["balanced accuracy"] - values[rival]["balanced accuracy"])
-                print(f"  eos - {rival}: {interval(gain)} points of balanced accuracy")
-    change = 100 * (values["eos"]["gap"] / values["as trained"]["gap"] - 1)
-    print(f"gap of the five rarest classes, eos against as trained: {interval(change)} %")
+                print(f"  {name} - {rival}: {interval(gain)} points of balanced accuracy")
+    for name in ("eos", "eos, half way"):
+        change = 100 * (values[name]["gap"] / values["as trained"]["gap"] - 1)
+        print(f"gap of the five rarest classes, {name} against as trained: {interval(change)} %")
 
 
 def cost(epochs: int = 30, images: int = 1000, classes: int = 10) -> str:

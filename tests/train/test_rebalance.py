@@ -67,6 +67,18 @@ def test_eos_adds_points_between_an_image_and_a_near_one_of_another_class() -> N
     assert len({b for b, _ in pairs}) > 3
 
 
+def test_a_reach_of_a_half_stays_on_the_side_of_the_own_class() -> None:
+    features = np.array([[0.0], [1.0], [1.5], [9.0], [10.0]], np.float32)
+    labels = np.array([1, 0, 0, 0, 0])
+    whole, half = (
+        oversample(features, labels, "eos", np.random.default_rng(0), neighbours=1, reach=reach)[0][5:, 0]
+        for reach in (1.0, 0.5)
+    )
+    np.testing.assert_allclose(half, whole / 2, rtol=1e-6)
+    assert half.min() >= 0
+    assert half.max() < 0.5
+
+
 def test_each_near_image_of_another_class_is_as_likely() -> None:
     """Three of the ten nearest are of other classes: one draw in ten would favour the first."""
     features = np.array([[0.0], *[[0.1 + k / 100] for k in range(7)], [10.0], [20.0], [40.0]], np.float32)
@@ -123,6 +135,8 @@ def test_what_does_not_fit_is_refused() -> None:
         oversample(features, labels, "adasyn", generator)  # type: ignore[arg-type]
     with pytest.raises(SalignError, match="neighbours"):
         oversample(features, labels, "eos", generator, neighbours=0)
+    with pytest.raises(SalignError, match="reach"):
+        oversample(features, labels, "eos", generator, reach=0)
     with pytest.raises(SalignError, match=r"expected \(N, C\) features and \(N,\) labels"):
         oversample(features, labels[:3], "eos", generator)
     with pytest.raises(SalignError, match="vgg11: its head is not one linear layer on the mean"):

@@ -26,6 +26,9 @@ def rebalance(
         int | None,
         typer.Option(min=1, help="So many nearest images count as near; by default 10 for eos, 5 for smote."),
     ] = None,
+    reach: Annotated[
+        float, typer.Option(help="eos goes this share of the way to another class at most, above 0; 1 is published.")
+    ] = 1.0,
     epochs: Annotated[int, typer.Option(min=1, help="The fresh head sees each feature so many times.")] = 10,
     seed: Annotated[
         int | None, typer.Option(min=0, help="This number decides all that is drawn; by default that of the run.")
@@ -37,15 +40,18 @@ def rebalance(
     The linear head alone changes, so that a class activation map still adds up to the answer. The new run is predicted
     and evaluated, and every command takes it as any other.
     """
+    from salign.checks import number
     from salign.errors import one_of
     from salign.runs.folder import RunFolder
 
-    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
+    RunFolder.open(run)  # mistakes are told before torch is imported
+    number("--reach", reach, "(0, 1]")
     one_of(method, ["eos", "smote", "repeat", "plain"], "--method")
     from salign.cli.show import run_figures
     from salign.runs.posthoc import make_run
 
-    options = {"name": "rebalance", "method": method, "neighbours": neighbours, "epochs": epochs, "seed": seed}
+    options: dict[str, object] = {"name": "rebalance", "method": method, "neighbours": neighbours, "reach": reach}
+    options |= {"epochs": epochs, "seed": seed}
     new = make_run(run, options, out, device=device, say=typer.echo)
     run_figures(new)
     typer.echo(f"wrote {new.path}. Next: salign explain {new.path}")

@@ -53,15 +53,25 @@ def rebalanced_model(
     features, labels = pooled["train"]
     seed = run.recipe.seed if options.seed is None else options.seed
     generator = np.random.default_rng(seed)
-    added, owners, repeated = oversample(features, labels, options.method, generator, neighbours=options.neighbours)
+    added, owners, repeated = oversample(
+        features, labels, options.method, generator, neighbours=options.neighbours, reach=options.reach
+    )
     counts = np.bincount(labels, minlength=len(run.classes))
     now = np.bincount(owners, minlength=len(run.classes))
     for name, before, after in zip(run.classes, counts, now, strict=True):
         say(f"{name}: {before} training images" + f", {after - before} features added" * bool(after > before))
     for k, why in repeated.items():
         say(f"  {run.classes[k]}: {why}; its features are repeated")
-    head = {"epochs": options.epochs, "lr": options.lr, "momentum": options.momentum, "seed": seed}
-    retrain_head(model.cpu(), added, owners, batch_size=run.recipe.train.batch_size, **head)
+    retrain_head(
+        model.cpu(),
+        added,
+        owners,
+        epochs=options.epochs,
+        lr=options.lr,
+        momentum=options.momentum,
+        batch_size=run.recipe.train.batch_size,
+        seed=seed,
+    )
     gap = {}
     for name, (seen, truth) in pooled.items():
         if name != "train":

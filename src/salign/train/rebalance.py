@@ -30,12 +30,14 @@ def oversample(
     generator: np.random.Generator,
     *,
     neighbours: int | None = None,
+    reach: float = 1.0,
 ) -> tuple[Features, NDArray[np.int64], dict[int, str]]:
     """Add features to every class that has fewer than the largest, until all have as many.
 
     - `eos` (expansive over-sampling, arXiv 2207.06080): `b + r (e - b)`, r uniform in [0, 1), where `b` is a feature of
       the class of whose `neighbours` nearest features at least one is of another class, and `e` is one of those. The
-      public code looks up neighbours one place beside where they are; here they are where they are.
+      public code looks up neighbours one place beside where they are; here they are where they are. Ours: with a
+      `reach` below 1 the point goes that share of the way to `e` at most, so that it stays nearer to its own class.
     - `smote` (arXiv 1106.1813): the same with one of the nearest features of the own class.
     - `repeat`: features of the class again.
     - `plain`: nothing is added, for comparison.
@@ -49,18 +51,20 @@ def oversample(
         method: see above.
         generator: draws.
         neighbours: None = 10 for `eos` and 5 for `smote`, as published.
+        reach: in (0, 1], for `eos`; 1 is published.
 
     Returns:
         All features, those given first, `(M, C)`; their labels; and class -> why it was repeated.
 
     Raises:
-        SalignError: the shapes do not fit, there is no such method, or `neighbours` is below 1.
+        SalignError: the shapes do not fit, there is no such method, or `neighbours` or `reach` is out of range.
     """
     choice("method", method, Method)
     if features.ndim != 2 or labels.shape != features.shape[:1] or not len(features):
         raise SalignError(f"expected (N, C) features and (N,) labels, got {features.shape} and {labels.shape}.")
     nearest = NEIGHBOURS.get(method, 1) if neighbours is None else neighbours
     number("neighbours", nearest, "[1, inf)", whole=True)
+    number("reach", reach, "(0, 1]")
     classes, counts = np.unique(labels, return_counts=True)
     added, owners, repeated = [features], [labels], dict[int, str]()
     for own, count in zip(classes.tolist(), counts.tolist(), strict=True):
@@ -84,7 +88,8 @@ def oversample(
             repeated[own] = why
             added.append(features[generator.choice(members, lacking)])
             continue
-        added.append(_between(features, members, near, usable, lacking, generator))
+        share = reach if method == "eos" else 1.0
+        added.append(_between(features, members, near, usable, lacking, share, generator))
     return np.concatenate(added), np.concatenate(owners), repeated
 
 
@@ -109,6 +114,7 @@ def _between(
     near: NDArray[np.int64],
     usable: NDArray[np.bool_],
     number_of: int,
+    reach: float,
     generator: np.random.Generator,
 ) -> Features:
     """Points between a member, drawn among those with a usable neighbour, and a usable neighbour of it."""
@@ -119,7 +125,7 @@ def _between(
     # that share a second draw decides, so that each usable neighbour is as likely where not all are usable.
     width = near.shape[1]
     base, share = np.divmod(generator.integers(0, len(bases) * width, size=number_of), width)
-    steps = generator.uniform(size=number_of)[:, None]
+    steps = reach * generator.uniform(size=number_of)[:, None]
     column = ((share + generator.uniform(size=number_of)) / width * counts[base]).astype(int)
     ends = features[near[bases[base], order[base, column]]]
     starts = features[members[bases[base]]]

@@ -95,7 +95,7 @@ def noisy_labels(manifest: Manifest, share: float, classes: Sequence[str], seed:
     wrong = order[: math.floor(share * len(manifest) + 0.5)]
     labels, number_of = manifest.table["label"].copy(), {name: k for k, name in enumerate(classes)}
     for i in wrong.tolist():
-        labels.iat[i] = classes[(number_of[labels.iat[i]] + int(steps[i])) % len(classes)]
+        labels.iat[i] = classes[(number_of[str(labels.iat[i])] + int(steps[i])) % len(classes)]
     return replace(manifest, table=manifest.table.assign(label=labels))
 
 

@@ -42,6 +42,8 @@ class RebalanceRecipe(PosthocRecipe):
     again as they are (repeat); `plain` adds none, for comparison."""
     neighbours: int | None = Field(default=None, ge=1)
     """So many nearest features count as near; null means 10 for eos and 5 for smote, as published."""
+    reach: float = Field(default=1, gt=0, le=1)
+    """The method eos goes this share of the way to the other class at most; 1 is published."""
     epochs: int = Field(default=10, ge=1)
     """The head sees each feature this many times."""
     lr: float = Field(default=0.1, gt=0)

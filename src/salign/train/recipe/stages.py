@@ -203,6 +203,6 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
             return "has images of several labels, so that no class is the rare one"
         if kind == "fuse" and earlier:
             return "is made by posthoc itself, which keeps no epochs that could be fused"
-        if kind == "fuse" and not stage.train.snapshots:
+        if kind == "fuse" and (not stage.train.snapshots or "steps" in stage.train.snapshots):
             return "keeps no weights of single epochs, of which a fused run is made: set train.snapshots: {even: 12}"
     return None

@@ -81,9 +81,10 @@ class Training(LightningModule):
         named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
         if batch.fooled is not None:
             named["train/fooled"] = batch.fooled.float().mean()
-        if len(batch.labels) < loaded:
-            named["train/selected"] = total.new_tensor(len(batch.labels) / loaded)
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        if any(step.selects for step in steps):
+            share = len(batch.labels) / loaded
+            self.log("train/selected", share, on_step=False, on_epoch=True, batch_size=loaded, sync_dist=True)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 

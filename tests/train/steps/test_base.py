@@ -99,6 +99,9 @@ def test_a_resumed_training_remembers_what_it_had_seen(make: Callable[[], list[S
     else:
         assert {-1, 2} & set(whole["steps.0.fooled"].tolist())
         assert max(whole["steps.0.fooled"].tolist()) >= 0
+        log = pd.read_csv(tmp_path / "whole" / "metrics.csv")
+        assert log["train/selected"].tolist() == pytest.approx([5 / 6] * 3)  # 3 of 4 images, and both of the last two
+        assert log["train/fooled"].between(0, 1).all()
     with pytest.raises(CutOff):
         trained(tmp_path / "cut", data, make(), stop_after=2)
     resumed = trained(tmp_path / "cut", data, make())

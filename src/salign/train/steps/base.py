@@ -25,6 +25,8 @@ class Step(nn.Module, ABC):
     """What the batch must have besides its usual fields: `draw`, a random number for each image."""
     guided: bool = False
     """Whether human maps are looked at; options may decide it."""
+    selects: ClassVar[bool] = False
+    """Whether only a part of the batch goes on; its share is logged."""
     partners: float = 0.0
     """The probability with which an annotated image comes with another image of its class, as `batch.partner`."""
 

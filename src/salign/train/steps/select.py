@@ -57,6 +57,7 @@ class Select(Step):
     """
 
     needs = frozenset({"draw"})
+    selects = True
 
     def __init__(
         self,

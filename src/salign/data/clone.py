@@ -220,8 +220,8 @@ def _clones(
         chunk = max(1, _BLOCK // members.shape[1])
         for first in range(0, count, chunk):
             generators = [np.random.default_rng([seed, k, i]) for i in range(first, min(first + chunk, count))]
-            drawn = np.rint(draw_clones(members, order, generators).clip(0, 1) * 255).astype(np.uint8)
-            for clone in drawn:
+            batch = np.rint(draw_clones(members, order, generators).clip(0, 1) * 255).astype(np.uint8)
+            for clone in batch:
                 yield str(name), clone.reshape(pixels.shape[1:])
 
 

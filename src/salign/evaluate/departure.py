@@ -24,5 +24,5 @@ def departure(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *
     if first.shape != second.shape or first.ndim != 1:
         raise SalignError(f"expected two curves at the same places, got {first.shape} and {second.shape}.")
     together = np.flatnonzero(np.abs(first - second) <= by)
-    place = int(together[-1]) + 1 if len(together) else 0
-    return place if place < len(first) else None
+    start = int(together[-1]) + 1 if len(together) else 0
+    return start if start < len(first) else None

@@ -138,7 +138,7 @@ def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
     """
     if not isinstance(snapshots, dict) or "steps" not in snapshots:
         return []
-    return sorted({0, *(round(float(place)) for place in np.geomspace(1, steps, snapshots["steps"] - 1))})
+    return sorted({0, *(round(float(step)) for step in np.geomspace(1, steps, snapshots["steps"] - 1))})
 
 
 class KeepHistory(Callback):

@@ -57,17 +57,17 @@ def departures(study: Study, group: Group, arm: str) -> pd.Series:
         for name in (study.baseline, arm)
     ]
     first, second = (table.dropna() for table in tables)
-    found = {}
+    parted = {}
     for seed in first.index.intersection(second.index):
-        place = departure(first.loc[seed].to_numpy(), second.loc[seed].to_numpy(), by=BY)
-        found[seed] = np.inf if place is None else float(steps[place])
-    return pd.Series(found, dtype=np.float64)
+        index = departure(first.loc[seed].to_numpy(), second.loc[seed].to_numpy(), by=BY)
+        parted[seed] = np.inf if index is None else float(steps[index])
+    return pd.Series(parted, dtype=np.float64)
 
 
 def _departures(study: Study, group: Group, steps: list[int]) -> list[str]:
-    found = {arm: departures(study, group, arm) for arm in group.arms if arm != study.baseline}
+    parted = {arm: departures(study, group, arm) for arm in group.arms if arm != study.baseline}
     sentences = []
-    for arm, places in found.items():
+    for arm, places in parted.items():
         gone = places[np.isfinite(places)]
         if not len(places):
             continue
@@ -79,10 +79,10 @@ def _departures(study: Study, group: Group, steps: list[int]) -> list[str]:
             f"seeds{median}; at the end its mean is {100 * abs(gap.mean()):.1f} points "
             f"{'below' if gap.mean() > 0 else 'above'}."
         )
-    names = list(found)
+    names = list(parted)
     for position, arm in enumerate(names):
         for second in names[position + 1 :]:
-            both = pd.concat([found[arm], found[second]], axis=1, join="inner").to_numpy()
+            both = pd.concat([parted[arm], parted[second]], axis=1, join="inner").to_numpy()
             if len(both):
                 earlier, later = int((both[:, 0] < both[:, 1]).sum()), int((both[:, 1] < both[:, 0]).sum())
                 sentences.append(

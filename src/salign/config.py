@@ -37,7 +37,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    meant: ClassVar[dict[str, str]] = {}
+    hints: ClassVar[dict[str, str]] = {}
     """Key that there is not -> what does what people expect of it."""
 
     @model_validator(mode="before")
@@ -181,7 +181,7 @@ def _explain(fault: Any, model: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         section, key = _section_at(fault["loc"][:-1], model), str(fault["loc"][-1])
-        if hint := getattr(section, "meant", {}).get(key):
+        if hint := getattr(section, "hints", {}).get(key):
             return f"{key_path}: unknown key; {hint}"
         keys = list(getattr(section, "model_fields", ()))
         return f"{key_path}: unknown key{nearest(key, keys) or '; there are ' + ', '.join(keys)}"

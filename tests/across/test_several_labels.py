@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from salign.evaluate.agreement import METRICS
 from salign.machine.makers import maker_of
 from salign.maps import min_max
 from salign.models import load
+from salign.pages.sheet import Plots
 from salign.runs.analyse import analyse_run
 from salign.runs.compare import compare_runs, read_maps
+from salign.runs.page import decisions, run_sections
 from salign.runs.run import Run
 from salign.train.prepare import balanced_weights, prepare
 from salign.train.recipe import DataRecipe, Recipe
@@ -69,6 +72,18 @@ def answers(run: Run, name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, 
     table = pd.read_csv(run.predictions_file(name), dtype=str, keep_default_na=False)
     named = [np.array([[k in cell.split(";") for k in CLASSES] for cell in table[c]]) for c in ("label", "predicted")]
     return table, *named, table[[f"prob_{name}" for name in CLASSES]].astype(float).to_numpy()
+
+
+def test_the_page_of_a_run_shows_how_well_every_yes_and_no_is_calibrated(run: Run) -> None:
+    (section,) = [section for section in run_sections({"tags": run}) if section.title == "Curves"]
+    (plots,) = section.blocks
+    assert isinstance(plots, Plots)
+    assert [re.findall("ROC|Precision and recall|Calibration", svg)[:1] for svg in plots.svgs] == [["Calibration"]]
+    _, labels, _, probabilities = answers(run, "val")
+    told, sure = decisions(run, "val")
+    assert told.tolist() == [int(labels[i, k]) for i in range(len(labels)) for k in range(3)]
+    np.testing.assert_allclose(sure[:, 1], probabilities.ravel())
+    np.testing.assert_allclose(sure[:, 0], 1 - probabilities.ravel())
 
 
 def test_it_learns_what_the_colour_says(run: Run) -> None:

@@ -102,6 +102,13 @@ def labels_and_boxes(folder):
     (folder / "boxes.csv").write_text(f"image,x,y,width,height,label\n{boxes}")
 
 
+def folders_and_boxes_of_one_class(folder):
+    """As the tutorial on chest X-rays: folders say the class of every image, a table of boxes that of some."""
+    images(folder, [f"{['normal', 'ill'][k % 2]}/s{k}.png" for k in range(40)])
+    boxes = "".join(f"s{k}.png,4,8,16,8,ill\n" for k in range(1, 40, 4))
+    (folder / "boxes.csv").write_text(f"image,x,y,width,height,label\n{boxes}")
+
+
 def boxes_of_one_class(folder):
     labels_and_boxes(folder)
     (folder / "labels.csv").unlink()
@@ -133,6 +140,7 @@ CASES = {
     coco: ([], {"cat": 20, "dog": 20}, {"train": 14, "val": 3, "test": 3}, 40, 0),
     dicom_with_a_table_of_boxes: ([], {"0": 20, "1": 20}, {"train": 14, "val": 3, "test": 3}, 40, 20),
     labels_and_boxes: ([], {"ill": 20, "normal": 20}, {"train": 14, "val": 3, "test": 3}, 10, 0),
+    folders_and_boxes_of_one_class: ([], {"ill": 20, "normal": 20}, {"train": 14, "val": 3, "test": 3}, 10, 0),
     boxes_of_one_class: (["--label", "normal"], {"ill": 10, "normal": 30}, None, 10, 0),
     labelme: ([], {"cat": 20, "dog": 20}, {"train": 14, "val": 3, "test": 3}, 10, 0),
     table_of_labels: ([], {"cat": 20, "dog": 20}, None, 0, 0),

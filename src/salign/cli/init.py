@@ -79,7 +79,8 @@ def init(
     written = write_plan(plan, target, name=folder.resolve().name, leave_out=leave_out)
     blank = f", {written.blank} of them blank" if written.blank else ""
     count = f", {written.maps} maps{blank}" if written.maps else ""
-    typer.echo(f"wrote {written.manifest}{count}, and {written.settings}")
+    table = f"{written.manifest}{count}, and " if plan.source is None else ""
+    typer.echo(f"wrote {table}{written.settings}")
     _next(folder, target, plan)
 
 
@@ -98,8 +99,9 @@ def _print_plan(plan: Plan, target: Path) -> None:
         )
     Console().print(table)
     split_table(plan.manifest)
-    maps = ", maps in imported/" if plan.marks else ""
-    typer.echo(f"will write into {target}: manifest.csv{maps}, and {settings_name(plan.manifest)} with the settings")
+    files = ["manifest.csv"] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)
+    listed = "".join(f"{file}, " for file in files) + "and " * bool(files)
+    typer.echo(f"will write into {target}: {listed}{settings_name(plan.manifest)} with the settings")
 
 
 def _next(folder: Path, target: Path, plan: Plan) -> None:

@@ -118,5 +118,9 @@ def status(
 
     state, console = state_of(folder), Console()
     for there, line in state.lines:
-        console.print(f"[{'green' if there else 'yellow'}]{'✓' if there else '·'}[/] {escape(line)}", highlight=False)
+        console.print(
+            f"[{'green' if there else 'yellow'}]{'✓' if there else '·'}[/] {escape(line)}",
+            highlight=False,
+            soft_wrap=True,
+        )
     typer.echo(f"Next: {state.next}")

@@ -81,7 +81,7 @@ class Analysis(Section):
 class Study(Section):
     """A study crosses data sets, networks, arms, numbers of training images, annotated shares and seeds."""
 
-    meant: ClassVar[dict[str, str]] = {
+    hints: ClassVar[dict[str, str]] = {
         section: f"what all arms share stands below recipe: recipe.{section}"
         for section in ("data", "model", "loss", "train", "steps")
     }

@@ -145,10 +145,13 @@ def _labels(
         if not offered[chosen]:
             raise SalignError(f"{look.folder}: its {chosen} say no class; there are {_ways(offered)}")
     else:
+        ways = [way for way in ("table", "folders", "annotations") if offered[way]]
         if offered["folders"] and offered["table"]:
-            _check_equal(look, *_table_labels(tables, choices, look)[:2])
-        chosen = "table" if offered["table"] else "folders" if offered["folders"] else None
-        chosen = chosen or ("annotations" if offered["annotations"] else None)
+            source, named, _ = _table_labels(tables, choices, look)
+            _check_equal(look, source, named)
+            if choices.label_column is None and named.keys() < look.by_folder.keys():
+                ways.remove("table")  # both agree, and the folders know more images
+        chosen = ways[0] if ways else None
     if chosen is None:
         raise _without_classes(look, offered)
     if chosen == "table":
@@ -306,7 +309,7 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
     patients, by_header = same_patients(manifest)
     together = groups_of_rows(manifest, groups, [*alike, *patients])
     divided = divide(manifest, together, shares, seed=choices.seed, move=move)
-    near = f"equal or nearly equal pictures ({len(alike)} groups)"
+    near = f"equal or nearly equal pictures ({len(alike)} group{'s' * (len(alike) > 1)})"
     roles = splits_by_role(divided.splits)
     if empty := [role for role in SHARES if not roles[role]]:
         raise SalignError(

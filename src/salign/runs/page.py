@@ -12,7 +12,7 @@ from salign.evaluate.agreement import LABELS
 from salign.evaluate.confusion import confusion_matrix
 from salign.evaluate.curves import calibration_curve, precision_recall_curve, roc_curve
 from salign.evaluate.names import OF_A_CLASS, main_figures, name_of
-from salign.evaluate.predictions import probabilities_of
+from salign.evaluate.predictions import named_in, probabilities_of
 from salign.evaluate.tables import read_figures
 from salign.models import Threshold, count_cost
 from salign.models.config import describe_model
@@ -188,11 +188,10 @@ def _curves(runs: Mapping[str, Run]) -> Section:
     recall: Lines = {}
     calibration: Lines = {}
     for name, run in runs.items():
-        for split in () if run.multi_label else run.sets:
-            labels, answers = labelled(run, split)
+        for split in run.sets:
+            labels, probabilities = decisions(run, split)
             if not len(labels):
                 continue
-            probabilities = probabilities_of(answers, run.classes)
             line = f"{split}{_beside(runs, name)}"
             curve = calibration_curve(probabilities, labels)
             calibration[line] = curve.confidence, curve.accuracy
@@ -213,9 +212,19 @@ def _curves(runs: Mapping[str, Run]) -> Section:
     ]
     caption = (
         "ROC: the dashed line is chance. Calibration: mean confidence of the answers in 15 bins, and the share of them "
-        "that is right; on the dashed line both agree."
+        "that is right; on the dashed line both agree. Of several labels, every yes or no is an answer."
     )
     return Section("Curves", [Plots(caption, svgs)] if svgs else [])
+
+
+def decisions(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """`(N,)` class numbers and `(N, K)` probabilities of a set; of several labels, each yes (1) or no (0) alone."""
+    if not run.multi_label:
+        labels, answers = labelled(run, name)
+        return labels, probabilities_of(answers, run.classes)
+    table = run.predictions(name)
+    yes = probabilities_of(table, run.classes).ravel()
+    return named_in(table, "label", run.classes).ravel().astype(np.int64), np.stack([1 - yes, yes], 1)
 
 
 def _beside(runs: Mapping[str, Run], name: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import time
 import zipfile
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_args
@@ -23,6 +23,7 @@ from salign.annotate.collection import Collection, Unknown, whole_number
 from salign.annotate.export import export_files
 from salign.annotate.gallery import Look, select_answers
 from salign.annotate.records import Mistaken, read_fields, read_name
+from salign.annotate.rows import Invite, Person
 from salign.annotate.study import Export
 from salign.annotate.summary import Summary
 from salign.annotate.web.callers import Body, owner, read_number, send_picture
@@ -167,21 +168,19 @@ def _add_links(router: APIRouter, collection: Collection) -> None:
         collection.links.make_invite(name, people=limits.people, images=limits.images, until=until)
         return links(request)
 
-    @router.post("/invites/{number}")
-    def stop_invite(request: Request, body: Body, number: str) -> dict[str, Any]:
-        stop, invite = read_fields(_Stop, body), collection.links.invite(whole_number(number))
-        if invite is None:
-            raise Unknown("there is no such invite")
-        collection.links.stop_invite(invite.id, stop.stopped)
-        return links(request)
+    def add_stop(
+        kind: str, what: str, find: Callable[[int], Invite | Person | None], stop: Callable[[int, bool], object]
+    ) -> None:
+        @router.post(f"/{kind}/{{number}}")
+        def change(request: Request, body: Body, number: str) -> dict[str, Any]:
+            order, holder = read_fields(_Stop, body), find(whole_number(number))
+            if holder is None:
+                raise Unknown(f"there is no such {what}")
+            stop(holder.id, order.stopped)
+            return links(request)
 
-    @router.post("/people/{number}")
-    def stop_person(request: Request, body: Body, number: str) -> dict[str, Any]:
-        stop, person = read_fields(_Stop, body), collection.store.person(whole_number(number))
-        if person is None:
-            raise Unknown("there is no such annotator")
-        collection.store.stop_person(person.id, stop.stopped)
-        return links(request)
+    add_stop("invites", "invite", collection.links.invite, collection.links.stop_invite)
+    add_stop("people", "annotator", collection.store.person, collection.store.stop_person)
 
 
 class _Sink(io.RawIOBase):

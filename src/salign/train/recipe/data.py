@@ -34,7 +34,7 @@ class DrawnRecipe(Section):
 class DataRecipe(Section):
     """The section says which images and rows take part, and how they are prepared."""
 
-    meant: ClassVar[dict[str, str]] = {
+    hints: ClassVar[dict[str, str]] = {
         "saliency": "`map_column` names the column with the maps, `annotated: 0` trains without any, and a loss that "
         "needs none is loss.name: ce"
     }

@@ -19,6 +19,7 @@ BASE = np.array([0.1, 0.3, 0.6, 0.8, 0.9])
         ([0.1, 0.4, 0.6, 0.7, 0.8], 3),  # apart at 1, together again at 2
         ([0.5, 0.6, 0.8, 0.9, 1.0], 0),  # above is apart, too
         ([0.1, 0.0, 0.0, 0.0, 0.9], None),  # together at the end
+        ([0.3, 0.5, 0.5, 0.7, 0.8], 2),  # above at first, and below for good
         ([0.1, 0.3, 0.58, 0.75, 0.8], 3),  # .02 apart is not more than .02
     ],
 )

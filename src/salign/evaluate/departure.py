@@ -10,7 +10,9 @@ from salign.errors import SalignError
 
 
 def departure(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *, by: float) -> int | None:
-    """Find the first place from which on two curves stay more than `by` apart, on whichever side.
+    """Find the first place from which on the second curve stays more than `by` above the first, or below it.
+
+    Only the side counts on which it ends: where it was above and is below at the end, it leaves when it falls below.
 
     Args:
         first: `(P,)`.
@@ -23,6 +25,7 @@ def departure(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *
     number("by", by, "[0, inf)")
     if first.shape != second.shape or first.ndim != 1:
         raise SalignError(f"expected two curves at the same places, got {first.shape} and {second.shape}.")
-    together = np.flatnonzero(np.abs(first - second) <= by)
-    start = int(together[-1]) + 1 if len(together) else 0
+    gap = (second - first) * np.sign(second[-1] - first[-1])
+    within = np.flatnonzero(gap <= by)
+    start = int(within[-1]) + 1 if len(within) else 0
     return start if start < len(first) else None

@@ -15,7 +15,7 @@ from salign.pages.plots import Styles, curves
 from salign.pages.sheet import Block, Plots, Text
 
 BY = 0.02
-"""Two curves have parted where they are more than this apart from there on."""
+"""An arm has left the baseline where it stays more than this above or below it from there on."""
 _AXES = {
     "accuracy": "accuracy",
     "inside": "answers that change without the region, %",

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from salign.data.manifest import Manifest, ManifestError
-from salign.data.manifest.split import SHARES, divide, groups_of_rows, joined, read_shares
+from salign.data.manifest.split import SHARES, divide, groups_of_rows, joined, read_shares, small_classes
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError
 
@@ -149,3 +149,14 @@ def test_a_column_that_is_not_there(rows):
 def test_pairs_join_through_others():
     assert joined(7, [(0, 3), (5, 3), (2, 6)]) == [[0, 3, 5], [2, 6]]
     assert joined(3, []) == []
+
+
+def test_a_class_that_few_images_have_or_few_lack_is_named(rows):
+    """Of several labels: b is on all ten images, c on two; `val` has no row."""
+    labels = ["b;c", "b;c", *["a;b"] * 5, "b", "b", "b"]
+    assert small_classes(rows(labels, ["train"] * 10, multi_label=True), ["train", "val"]) == [
+        "split train: 0 without b, 2 of c; too few to learn from (5 are the least, 50 are better)"
+    ]
+    assert small_classes(rows(["a"] * 6 + ["b"] * 3, ["test"] * 9), ["test"]) == [
+        "split test: 3 of b; too few for a figure to say anything (5 are the least, 50 are better)"
+    ]

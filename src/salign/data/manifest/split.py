@@ -54,10 +54,13 @@ def small_classes(manifest: Manifest, splits: Sequence[str]) -> list[str]:
     table, lines = by_name(manifest.table) if manifest.multi_label else manifest.table, []
     for split in filter(manifest.splits.__contains__, splits):
         counts = table["label"][table["split"] == split].value_counts()
-        few = [(label, int(counts.get(label, 0))) for label in manifest.classes]
-        few = sorted((pair for pair in few if pair[1] < FEW), key=lambda pair: pair[1])
+        few = [(int(counts.get(label, 0)), f"of {label}") for label in manifest.classes]
+        if manifest.multi_label:  # a class that every image has cannot be learned either
+            images = int((manifest.table["split"] == split).sum())
+            few += [(images - int(counts.get(label, 0)), f"without {label}") for label in manifest.classes]
+        few = sorted((pair for pair in few if pair[0] < FEW), key=lambda pair: pair[0])
         if few:
-            listed = [f"{count} of {label}" for label, count in few[:_NAMED]] + ["..."] * (len(few) > _NAMED)
+            listed = [f"{count} {which}" for count, which in few[:_NAMED]] + ["..."] * (len(few) > _NAMED)
             use = "to learn from" if split.lower().startswith("train") else "for a figure to say anything"
             lines.append(f"split {split}: {', '.join(listed)}; too few {use} ({FEW} are the least, 50 are better)")
     return lines

@@ -100,7 +100,7 @@ def describe_model(folder: Path | str, expected: str | None = None) -> dict[str,
     """What the file says that describes the classifier or the ensemble in `folder`, checked.
 
     Args:
-        folder: of a run, or any that `save` of a model wrote.
+        folder: that of a run, or any that `save` of a model wrote.
         expected: `CLASSIFIER` or `ENSEMBLE`, for whoever can take one of them alone.
 
     Returns:

@@ -3,13 +3,15 @@
     python benchmarks/attack_cost.py --json attack_cost.json
     python benchmarks/attack_cost.py --backbone resnet18 --side 112 --rounds 5
 
-All take turns on one batch of noise; a ratio is the median of the ratios of the rounds. Passes are counted by a hook.
+All take turns on one batch of noise; a ratio is the median of the ratios of the rounds. Seconds are of the processor,
+unless there is a CUDA device. Passes are counted by a hook.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,8 @@ def main() -> None:
         step()
         hook.remove()
         images[name] = sum(seen)
-    seconds = take_turns(variants, rounds=options.rounds)
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    seconds = take_turns(variants, rounds=options.rounds, clock=clock)
     ratios = {name: ratio(seconds[name], seconds[passes]) for name in variants}
     saved = ratio(seconds["select, attack"], seconds["attack"])
     table = Table(title=f"{options.backbone}, {count} images of {side} px, an attack of {options.steps} steps")

@@ -16,20 +16,28 @@ from rich.progress import track
 
 
 def take_turns(
-    steps: dict[str, Callable[[], object]], *, rounds: int, warmup: int = 1, title: str = "measuring"
+    steps: dict[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 1,
+    title: str = "measuring",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of every step in every round; each round starts with another step, so that no one always goes first."""
+    """Seconds of every step in every round; each round starts with another step, so that no one always goes first.
+
+    With `time.process_time` as the clock, other work on the machine does not count, nor does waiting for a device.
+    """
     names = list(steps)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in track(range(-warmup, rounds), title, transient=True):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             _synchronise()
-            started = time.perf_counter()
+            started = clock()
             steps[name]()
             _synchronise()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 

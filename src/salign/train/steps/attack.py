@@ -24,7 +24,8 @@ class Attack(Step):
     mode meanwhile, and its weights get no gradient. The attack knows the pixels as they are, in [0, 1]: the network
     normalises them itself. With a region, an image whose map is missing or blank stays as it is, as for the other steps
     that look at maps: nobody said where its region ends. An epoch costs `steps + 1` forward and backward passes of each
-    image.
+    image. The answers at the last look, one step before the end, cost nothing: their share of wrong ones is logged as
+    `train/fooled`, and a step `interpolate` learns from them.
 
     Args:
         epsilon: Radius of the perturbation in units of 1/255, the step from one 8-bit value to the next.

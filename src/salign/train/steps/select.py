@@ -45,9 +45,9 @@ class Select(Step):
 
     After *Adversarial training with informed data selection* (Mendonça et al. 2022, arXiv 2301.04472), which takes the
     images with the highest cross-entropy; the share and the other ways to select are ours. The network answers in
-    evaluation mode, without gradient. Stood before a step `attack`, the images that are not selected are not attacked
-    either; stood behind it, the answers to attacked images decide. High cross-entropy prefers images whose label is
-    wrong.
+    evaluation mode, without gradient. If this step stands before a step `attack`, images that are not selected are not
+    attacked either; behind it, the answers to attacked images decide. High cross-entropy prefers images whose label is
+    wrong. Each of several processes selects from its own part of the batch.
 
     Args:
         share: So much of each batch is selected; at least two images are.

@@ -1,12 +1,14 @@
 """What is made of a finished training, measured on digits within minutes: fused epochs, and a rebalanced head.
 
     python benchmarks/posthoc.py noise --seeds 20 --json noise.json
+    python benchmarks/posthoc.py distil --seeds 10 --json distil.json
     python benchmarks/posthoc.py tail --seeds 10 --json tail.json
     python benchmarks/posthoc.py cost
 
 `noise`: a network of two hidden layers learns 1,000 digits, a share of them with wrong labels, for 60 epochs; of 1,000
 further digits one half chooses the epochs and the other is measured, three times and both ways
-(`salign.evaluate.fusion.compare_methods`). `tail`: a small convolutional network learns 200 zeros and fewer of each
+(`salign.evaluate.fusion.compare_methods`). `distil`: with 40 % wrong labels, one network learns from the last epoch, or
+from the fused ones, and from the same labels. `tail`: a small convolutional network learns 200 zeros and fewer of each
 further digit, down to 4 nines; a fresh head then learns from features with as many of every class
 (`salign.train.rebalance`). Everything is in memory, in a loop of its own; the studies digits_noise.yaml and
 digits_tailed.yaml in recipes/studies do the same by `salign experiment`. Intervals are Student's, over seeds.
@@ -29,6 +31,7 @@ from torch.nn.functional import cross_entropy
 from salign.evaluate import balanced_accuracy
 from salign.evaluate.feature_gap import feature_gap
 from salign.evaluate.fusion import compare_methods, fuse_epochs
+from salign.losses.distill import distillation
 from salign.models import Classifier
 from salign.train.rebalance import oversample, retrain_head
 
@@ -40,8 +43,11 @@ METHODS = {
 Figures = dict[str, list[dict[str, float]]]
 
 
-def learn(net: nn.Module, images: Tensor, labels: Tensor, epochs: int, seed: int):
-    """Train by SGD, rate .1 that falls as a cosine, momentum .9, batches of 50; yields after every epoch."""
+def learn(net: nn.Module, images: Tensor, labels: Tensor, epochs: int, seed: int, teach: Tensor | None = None):
+    """Train by SGD, rate .1 that falls as a cosine, momentum .9, batches of 50; yields after every epoch.
+
+    With the logits of a teacher, `teach`, the loss is .1 of the cross-entropy of the labels and .9 of the distillation.
+    """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
@@ -50,7 +56,8 @@ def learn(net: nn.Module, images: Tensor, labels: Tensor, epochs: int, seed: int
         for rows in torch.randperm(len(images), generator=generator).split(50):
             optimizer.zero_grad()
             answer = net(images[rows])
-            cross_entropy(getattr(answer, "logits", answer), labels[rows]).backward()
+            loss = cross_entropy(getattr(answer, "logits", answer), labels[rows])
+            (loss if teach is None else 0.1 * loss + 0.9 * distillation(answer, teach[rows])).backward()
             optimizer.step()
         rate.step()
         net.eval()
@@ -71,14 +78,57 @@ def noise(seeds: int) -> Figures:
             noisy = labels[:1000].copy()
             chosen = wrong[: round(float(share) * 1000)]
             noisy[chosen] = (noisy[chosen] + steps[chosen]) % 10
-            torch.manual_seed(seed)
-            net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
-            history = []
+            net, history = perceptron(seed), []
             for _ in learn(net, images[:1000], torch.from_numpy(noisy), 60, seed):
                 with torch.no_grad():
                     history.append(net(images[1000:2000]).softmax(1).numpy())
             figures[share].append(compare_methods(np.stack(history), labels[1000:2000], np.random.default_rng(seed)))
     return figures
+
+
+def perceptron(seed: int) -> nn.Sequential:
+    """Two hidden layers of 256."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def distil(seeds: int) -> Figures:
+    """What answers -> its accuracy on 500 digits, after 40 % wrong labels; 500 others choose the epochs to fuse."""
+    pixels, truth = mnist_data()
+    figures: Figures = {name: [] for name in ("last epoch", "fused", "taught by the last epoch", "taught by the fused")}
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(truth))
+        images = torch.from_numpy(pixels[order][:2000] / 255).float()
+        labels = truth[order][:2000].astype(np.int64)
+        noisy, wrong, steps = labels[:1000].copy(), rng.permutation(1000)[:400], rng.integers(1, 10, 400)
+        noisy[wrong] = (noisy[wrong] + steps) % 10
+        history, net = [], perceptron(seed)
+        for _ in learn(net, images[:1000], torch.from_numpy(noisy), 60, seed):
+            with torch.no_grad():
+                history.append(net(images).softmax(1).numpy())
+        values = np.stack(history)
+        fused = np.tensordot(fuse_epochs(values[:, 1000:1500], labels[1000:1500]), values, 1)
+        answers = {"last epoch": values[-1], "fused": fused}
+        for name, teacher in (("taught by the last epoch", values[-1]), ("taught by the fused", fused)):
+            student = perceptron(seed + 1000)
+            logits = torch.from_numpy(teacher[:1000]).float().clamp(min=1e-12).log()
+            for _ in learn(student, images[:1000], torch.from_numpy(noisy), 60, seed, logits):
+                pass
+            with torch.no_grad():
+                answers[name] = student(images).numpy()
+        for name, value in answers.items():
+            figures[name].append({"accuracy": float((value[1500:].argmax(1) == labels[1500:]).mean())})
+        print(seed, {name: round(rows[-1]["accuracy"], 3) for name, rows in figures.items()}, flush=True)
+    return figures
+
+
+def show_distil(figures: Figures) -> None:
+    """Means, and what the students of the fused epochs gain over the others, in points."""
+    values = {name: np.array([seed["accuracy"] for seed in seeds]) for name, seeds in figures.items()}
+    for name, value in values.items():
+        gain = interval(100 * (values["taught by the fused"] - value))
+        print(f"{name}: {value.mean():.3f}; taught by the fused - it: {gain}")
 
 
 def tail(seeds: int) -> Figures:
@@ -164,14 +214,16 @@ def cost(epochs: int = 30, images: int = 1000, classes: int = 10) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["noise", "tail", "cost"])
+    parser.add_argument("what", choices=["noise", "distil", "tail", "cost"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.what == "cost":
         print(cost())
     else:
-        measure, show = {"noise": (noise, show_noise), "tail": (tail, show_tail)}[options.what]
+        measure, show = {"noise": (noise, show_noise), "distil": (distil, show_distil), "tail": (tail, show_tail)}[
+            options.what
+        ]
         measured = measure(options.seeds)
         show(measured)
         if options.json:

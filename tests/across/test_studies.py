@@ -179,3 +179,25 @@ def test_magnetic(shared_data: Path, tmp_path: Path) -> None:
     assert tiles.max() == 1
     cells_are_sound("magnetic", tmp_path / "magnetic")
     cells_are_sound("arena_magnetic", tmp_path / "magnetic")
+
+
+@pytest.mark.parametrize(
+    ("name", "trained", "arms"),
+    [
+        ("digits_noise", [60] * 10, 17),
+        ("digits_tailed", [200, 129, 84, 54, 35, 23, 15, 10, 6, 4], 5),
+    ],
+)
+def test_small_digits(name: str, trained: list[int], arms: int, tmp_path: Path) -> None:
+    table = prepared(tmp_path / "set", "digits-small" if name == "digits_noise" else "digits-tailed")
+    assert table[table["split"] == "train"]["label"].value_counts().sort_index().tolist() == trained
+    assert table["id"].is_unique
+    assert table[table["split"] == "test"]["label"].value_counts().tolist() == [60] * 10
+    study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={tmp_path / 'set' / 'manifest.csv'}"])
+    cells = {cell.arm: cell.recipe for cell in expand(study) if cell.seed == 0}
+    assert len(cells) == arms
+    made = {arm: list(resolved(recipe)) for arm, recipe in cells.items()}
+    source = "noise40" if name == "digits_noise" else "ce"
+    folder = f"arm:{cells[source].name}-{cells[source].fingerprint()}"
+    assert [arm for arm, chain in made.items() if chain[0] == folder][:2] != []
+    assert made[study.guided] == [folder, ""]

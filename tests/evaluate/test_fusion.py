@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from tests.references.fusion import fuse
 
 from salign.errors import SalignError
-from salign.evaluate.fusion import choose_epochs, fuse_epochs
+from salign.evaluate.fusion import choose_epochs, compare_methods, fuse_epochs
 
 GRID = [Fraction(k, 20) for k in range(1, 21)]
 
@@ -86,3 +86,30 @@ def test_what_cannot_be_is_refused(change, said):
     arguments = {"probabilities": FORGOTTEN, "labels": np.array([0, 0, 1, 1]), **change}
     with pytest.raises(SalignError, match=said):
         choose_epochs(**arguments)
+
+
+def test_methods_are_compared_on_images_that_did_not_choose():
+    rng = np.random.default_rng(4)
+    values, labels = rng.dirichlet([0.6, 0.6], (5, 21)), rng.integers(0, 2, 21)
+    shares = compare_methods(values, labels, np.random.default_rng(9), splits=2)
+    draws, expected = (
+        np.random.default_rng(9),
+        {name: [] for name in ("final", "fusion", "best", "last", "all", "jumps")},
+    )
+    for _ in range(2):
+        order = draws.permutation(21).tolist()
+        for chosen, measured in ((order[:10], order[10:]), (order[10:], order[:10])):
+            for name, accuracies in expected.items():
+                weights = [0, 0, 0, 0, 1]
+                if name != "final":
+                    weights = choose_epochs(values[:, chosen], labels[chosen], name)
+                right = 0
+                for image in measured:
+                    mean = sum(weight * values[epoch, image] for epoch, weight in enumerate(weights))
+                    right += int(mean.argmax() == labels[image])
+                accuracies.append(right / len(measured))
+    assert list(shares) == list(expected)
+    for name, accuracies in expected.items():
+        assert shares[name] == pytest.approx(sum(accuracies) / 4)
+    with pytest.raises(SalignError, match="2 or more images"):
+        compare_methods(values[:, :1], labels[:1], rng)

@@ -678,3 +678,13 @@ def test_what_steps_and_snapshots_cannot_be_is_told(tmp_path, changes, message):
     manifest.write_text("id,path,label,split,saliency\n")
     with pytest.raises(SalignError, match=message):
         Recipe.build({"name": "x", "data": {"manifest": str(manifest)}, **changes})
+
+
+def test_a_fused_run_is_a_finished_run_to_a_recipe_file(manifest):
+    teacher = manifest.parent / "fused"
+    teacher.mkdir()
+    content = {"name": "a", "data": {"manifest": str(manifest)}, "loss": {"name": "distill", "teacher": str(teacher)}}
+    with pytest.raises(SalignError, match="no folder of a finished run"):
+        Recipe.build(content, files=True)
+    (teacher / "ensemble.json").write_text("{}")
+    assert Recipe.build(content, files=True).loss.teacher == str(teacher)

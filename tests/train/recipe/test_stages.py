@@ -132,3 +132,37 @@ def test_a_stage_of_another_backbone_has_none_of_the_keywords_of_this_one(manife
     loss = {"name": "distill", "teacher": "stage:far"}
     near, far, last = stages_of(Recipe.build(small(manifest, stages=stages, model=model, loss=loss))).values()
     assert (near.model.args, far.model.args, last.model.args) == (args, {}, args)
+
+
+def test_a_stage_may_be_made_of_a_finished_one(manifest):
+    long = {"loss": {"name": "ce"}, "model": {"weights": None}, "train": {"snapshots": {"even": 2}}}
+    fused = {"posthoc": {"name": "fuse", "run": "stage:long"}}
+    loss = {"name": "distill", "teacher": "stage:fused"}
+    recipe = Recipe.build(small(manifest, stages={"long": long, "fused": fused}, loss=loss))
+    chain = resolved(recipe)
+    assert list(chain) == ["long", "fused", ""]
+    assert chain["fused"].posthoc.run == f"stage:{chain['long'].fingerprint()}"
+    assert chain[""].loss.teacher == f"stage:{chain['fused'].fingerprint()}"
+    other = small(manifest, stages={"long": long, "fused": {"posthoc": {**fused["posthoc"], "window": 0}}}, loss=loss)
+    assert Recipe.build(other).fingerprint() != recipe.fingerprint()
+    last = small(manifest, stages={"long": long}, posthoc={"name": "rebalance", "run": "stage:long"})
+    assert list(resolved(Recipe.build(last))) == ["long", ""]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({}, {"name": "fuse"}, "keeps no weights of single epochs"),
+        ({"train": {"snapshots": {"steps": 3}}}, {"name": "fuse"}, "keeps no weights of single epochs"),
+        ({"posthoc": {"name": "fuse", "run": "stage:zero"}}, {"name": "fuse"}, "is made by posthoc itself"),
+        ({"posthoc": {"name": "fuse", "run": "stage:zero"}}, {"name": "rebalance"}, "each of its members has a head"),
+        ({"data": {"multi_label": True}}, {"name": "rebalance"}, "so that no class is the rare one"),
+        (NET, {"name": "rebalance"}, "posthoc makes a classifier of a classifier"),
+        ({}, {"name": "rebalance", "method": "adasyn"}, "'eos', 'smote', 'repeat' or 'plain'"),
+        ({}, {"name": "average"}, "'fuse', 'rebalance'"),
+    ],
+)
+def test_what_a_stage_cannot_be_made_of_is_told(manifest, first, second, said):
+    zero = {"train": {"snapshots": {"even": 2}}}
+    stages = {"zero": zero, "first": first}
+    refused(small(manifest, stages=stages, posthoc={"run": "stage:first", **second}), said)

@@ -244,7 +244,8 @@ def _looking(runs: Mapping[str, Run]) -> Section:
         of = f"{name}: " if len(runs) > 1 else ""
         folder = run.path / FOLDER
         if not (folder / "done").exists():
-            blocks.append(Text([f"{of}not measured. Run salign analyse {run.path.name}, and make this page again."]))
+            begin = f"{of}not" if of else "Not"
+            blocks.append(Text([f"{begin} measured. Run salign analyse {run.path.name}, and make this page again."]))
             continue
         agreement = read_figures(folder / "agreement.csv", ("set", "id", "label", "predicted"))
         if len(agreement):

@@ -40,6 +40,13 @@ def test_order_1_has_the_mean_and_the_mean_variance_in_every_direction() -> None
     np.testing.assert_allclose(np.cov(drawn, rowvar=False), variance * np.eye(4), atol=bound)
 
 
+def test_arguments_are_checked() -> None:
+    with pytest.raises(SalignError, match="order: expected 1 or 2, got 3"):
+        draw_clones(PIXELS, 3, generators(1))  # type: ignore[arg-type]
+    with pytest.raises(SalignError, match=r"two or more images \(n, D\), got \(1, 4\)"):
+        draw_clones(PIXELS[:1], 1, generators(1))
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_blocks_change_nothing(order: clone.Order, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = draw_clones(PIXELS, order, generators(5))

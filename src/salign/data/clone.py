@@ -59,7 +59,13 @@ def draw_clones(pixels: Pixels, order: Order, generators: Sequence[np.random.Gen
 
     Returns:
         `(len(generators), D)`, where black is 0 and white is 1; not clamped and not rounded.
+
+    Raises:
+        SalignError: another order, or fewer than two images.
     """
+    choice("order", order, Order)
+    if pixels.ndim != 2 or len(pixels) < 2:
+        raise SalignError(f"pixels: expected two or more images (n, D), got {pixels.shape}.")
     count, numbers = pixels.shape
     rows = max(1, _BLOCK // numbers)
     parts = [slice(start, start + rows) for start in range(0, count, rows)]

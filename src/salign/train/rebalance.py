@@ -152,7 +152,7 @@ def retrain_head(
         labels: `(N,)` class numbers.
         epochs: passes over the features.
         lr: learning rate of SGD, constant.
-        momentum: of SGD.
+        momentum: that of SGD.
         batch_size: features per step.
         seed: decides the fresh head and the order.
 

@@ -111,9 +111,12 @@ def test_equal_seeds_give_equal_files_and_other_seeds_others(tmp_path: Path) -> 
 @pytest.mark.parametrize("region", ["inside", "outside"])
 def test_a_part_is_cloned_and_the_rest_is_the_image(region: clone.Region, tmp_path: Path) -> None:
     manifest = made(tmp_path / "set", blank=2)
+    table = manifest.table.drop(columns="row")
+    manifest = Manifest.of(table.assign(saliency_ann=table["saliency"]), manifest.root)
     done = clone_set(manifest, tmp_path / "out", order=2, seed=3, region=region)
     assert (done.images, done.unmarked) == (7, 2)
     clones = Manifest.read(done.manifest).select(["train"])
+    assert set(clones.table["saliency_ann"]) == {f"set/map{i}.png" for i in range(9)}
     table = clones.table.set_index("id")
     columns = ["label", "site"]
     assert table[columns].sort_index().equals(manifest.select(["train"]).table.set_index("id")[columns].sort_index())

@@ -139,6 +139,8 @@ def clone_set(
     except OSError as error:
         raise SalignError(f"cannot write the clones to {out}: {error.strerror or error}") from error
     root = Path(commonpath([manifest.root, out.resolve()]))
+    if region != "all":  # maps of single people lie where they lay
+        table = move_root(rows, root).assign(path=table["path"], saliency=table["saliency"])
     table = table.assign(path=[relpath(path, root) for path in table["path"]])
     table = table.assign(saliency=[path and relpath(path, root) for path in table["saliency"]])
     rest = move_root(manifest, root)

@@ -197,7 +197,7 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; there are cyborg, cdep, ce, "),
+        ({"grids": [{"arms": ["cyborgg"]}]}, "no arm is called 'cyborgg'; did you mean 'cyborg'?; there are cyborg, "),
         ({"grids": [{"arms": ["shuffled@25"]}]}, "unknown 'shuffled@25'; there are own, shuffled, "),
         ({"grids": [{"arms": ["inverted@0.5:ce"]}]}, "unknown 'inverted@0.5'; there are own, shuffled, "),
         ({"grids": [{"arms": ["own"]}]}, "no arm is called 'own'"),

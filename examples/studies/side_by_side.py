@@ -1,7 +1,6 @@
 """Images of a study, each beside the class activation maps of some of its arms.
 
-    python examples/studies/side_by_side.py recipes/studies/digits_inherit.yaml docs/images/distillation.png \\
-        --arm "small ce" --arm teacher --arm "small kd" --arm "small okd" --arm "small okd of unguided"
+    python examples/studies/side_by_side.py STUDY OUT.png --arm ce --arm teacher --arm student
 
 A row is an image of the target set: as it is, and under the map of each arm's first seed for the class that it answers.
 """

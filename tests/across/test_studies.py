@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from PIL import Image
 
-from command import script
+from command import salign, script, small
 from salign.data.manifest import Manifest
 from salign.experiment.study import Study, expand
+from salign.runs.run import Run
 from salign.train.prepare import prepare
 from salign.train.recipe import resolved
 
@@ -201,3 +205,22 @@ def test_small_digits(name: str, trained: list[int], arms: int, tmp_path: Path) 
     folder = f"arm:{cells[source].name}-{cells[source].fingerprint()}"
     assert [arm for arm, chain in made.items() if chain[0] == folder][:2] != []
     assert made[study.guided] == [folder, ""]
+
+
+def test_a_picture_has_the_images_of_a_study_beside_the_maps_of_its_arms(digits: Path, tmp_path: Path) -> None:
+    recipe = small(digits, loss={"name": "ce"}, data={"limit": 20})
+    del recipe["name"]
+    content = {"name": "two", "target": "test_ood", "recipe": recipe, "grids": [{"arms": ["ce", "swap"], "seeds": 1}]}
+    source = tmp_path / "two.yaml"
+    source.write_text(yaml.safe_dump(content))
+    salign("experiment", source, "--out", tmp_path, "--workers", 1, "--quiet")
+    shown = tmp_path / "two.png"
+    drawing = FOLDER.parents[1] / "examples" / "studies" / "side_by_side.py"
+    words = script(drawing, source, shown, "--arm", "swap", "--arm", "ce", "--out", tmp_path, "--images", 2)
+    runs = {arm: next((tmp_path / "two" / "runs").glob(f"{arm}-*")) for arm in ("swap", "ce")}
+    answers = {arm: Run.open(run).predictions("test_ood")["predicted"] for arm, run in runs.items()}
+    assert words.splitlines()[:-1] == [f"{arm}: {answers[arm][row]}" for row in (0, 1) for arm in ("swap", "ce")]
+    picture = np.asarray(Image.open(shown).convert("RGB"))
+    assert picture.shape == (2 * 128 + 8, 3 * 128 + 2 * 8, 3)
+    assert (picture[:, 128:136] == 255).all()
+    assert (picture[:128, :128] != picture[:128, 136:264]).any()

@@ -111,7 +111,7 @@ def test_the_command_says_it(photos, opened, joined, tmp_path):
 def test_an_export_of_a_study_that_is_not_there_begins_none(photos, tmp_path):
     before = sorted(photos.rglob("*"))
     said = salign("annotate", photos, "--export", tmp_path / "out", code=2).err.replace("\n", " ")
-    assert f"{photos / 'annotations'}: no study is kept here" in said
+    assert f"{photos / 'annotations'}: nobody has annotated here yet. Next: salign annotate {photos}" in said
     assert sorted(photos.rglob("*")) == before
     said = salign("annotate", tmp_path / "gone", "--export", tmp_path / "out", code=2).err
     assert "no such folder" in said

@@ -65,7 +65,9 @@ def test_a_link_is_stopped_by_its_name_and_the_others_are_not(photos):
 def test_limits_without_an_invite_are_refused_before_anything_begins(photos):
     assert "give --invite NAME as well" in salign("annotate", photos, "--people", 3, code=2).err
     assert not (photos / "annotations").exists()
-    assert "no study is kept here" in salign("annotate", photos, "--stop-link", "Ann", code=2).err.replace("\n", " ")
+    assert "nobody has annotated here yet" in salign("annotate", photos, "--stop-link", "Ann", code=2).err.replace(
+        "\n", " "
+    )
 
 
 def test_an_export_says_whether_another_annotator_is_needed_and_keeps_the_notes(photos, tmp_path):

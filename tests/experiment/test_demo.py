@@ -13,6 +13,9 @@ from made_study import made
 from salign.errors import SalignError
 from salign.experiment import demo
 from salign.experiment.demo import Demo, run_demo
+from salign.experiment.report.groups import groups_of
+from salign.experiment.report.report import Report
+from salign.experiment.report.summary import findings
 from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
@@ -35,7 +38,7 @@ def played(digits: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
 
     def page(study, figures, runs, folder, *, progress):
         asked["page"].append((study, len(figures), len(runs), folder, progress))
-        return folder / "index.html"
+        return Report(folder / "index.html", findings(study, groups_of(study, figures), runs))
 
     monkeypatch.setattr(demo, "write_decoy_digits", draw)
     monkeypatch.setattr(demo, "run_study", run)

@@ -168,7 +168,7 @@ def test_the_task_decides_which_sections_there_are(manifest):
     named, unnamed = Recipe.build(content | {"task": "maps"}), MapsRecipe.build(content)
     assert named == unnamed
     assert named.fingerprint() == unnamed.fingerprint() != Recipe.build(content).fingerprint()
-    refused(content | {"task": "draw"}, "task: Input should be 'classify' or 'maps', got 'draw'")
+    refused(content | {"task": "draw"}, "task: Input should be 'classify', 'maps' or 'pretrain', got 'draw'")
     refused(content | {"task": "maps", "loss": {"name": "cyborg"}}, "loss.name: Input should be 'mse', 'bce'")
     refused(content | {"task": "classify", "model": {"decoder": "unet"}}, "model.decoder: unknown key")
     with pytest.raises(SalignError, match="task: Input should be 'maps', got 'classify'"):
@@ -531,7 +531,9 @@ FINGERPRINTS = {
     "studies/cxr_machine": "ed324dbe", "studies/cxr_source": "1698d2d9", "studies/cxr_view": "54c01dcb",
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
     "studies/magnetic": "8d43eb56", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
-    "studies/busi_three": "cbe4e84b",
+    "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
+    "studies/complexity": "e384ee62", "studies/small": "a01cf878", "studies/digits_inherit": "9b09e07d",
+    "studies/busi_inherit": "e33b7cc6",
 }  # fmt: skip
 """File in recipes -> its fingerprint, of a study that of all its cells joined, as commit 0d4fc3f gave them for a
 manifest with a header alone. Figures in docs/ were measured under these.
@@ -667,8 +669,8 @@ def test_short_keys_and_steps_are_one_list(manifest):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": {"snapshots": {}}}, "expected one of even and log with a number"),
-        ({"train": {"snapshots": {"even": 2, "log": 2}}}, "expected one of even and log with a number"),
+        ({"train": {"snapshots": {}}}, "expected one of even, log and steps with a number"),
+        ({"train": {"snapshots": {"even": 2, "log": 2}}}, "expected one of even, log and steps with a number"),
         ({"train": {"snapshots": [0, 30], "epochs": 30}}, r"the last of 30 is 29; got \[30\]"),
         ({"steps": [{"name": "swap"}, {"name": "swap"}]}, "the step swap stands twice in steps"),
     ],

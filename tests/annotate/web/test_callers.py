@@ -184,7 +184,7 @@ class TestTokens:
         refused("401")
 
     @pytest.mark.parametrize("change", [
-        lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+        lambda token: token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:],
         lambda token: "2." + token.partition(".")[2],
         lambda token: "owner." + token.partition(".")[2],
         lambda token: token + "A",

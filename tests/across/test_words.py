@@ -21,7 +21,7 @@ VERBS = frozenset(
         comes come consists contains costs decides depends describes differs draws ends expects fits follows gets
         get gives goes grows grow ignores keeps keep lets lies makes make means mirrors multiplies needs need offers
         penalises predicts reaches reads refers refuses replaces requires runs says say see shows show starts stays
-        takes take teaches trains wins writes become becomes count
+        takes take teaches trains wins writes become becomes count decide sees bounds mixes leaves tells
         """,
     )
 )

@@ -28,9 +28,9 @@ class Attack(Step):
     `train/fooled`, and a step `interpolate` learns from them.
 
     Args:
-        epsilon: Radius of the perturbation in units of 1/255, the step from one 8-bit value to the next.
-        step_size: Length of a step in the same unit; without it, 2.5 times epsilon divided by the number of steps.
-        steps: Number of gradient steps.
+        epsilon: The perturbation has this radius, in units of 1/255, the step from one 8-bit value to the next.
+        step_size: A step has this length, in the same unit; null means 2.5 times epsilon divided by `steps`.
+        steps: The attack takes this many gradient steps.
         norm: "linf" bounds the largest change of a value, "l2" the Euclidean length of the change of the whole image.
         region: "all" of the image is attacked, or what lies "outside" or "inside" of people's map.
         random_start: The attack begins at a random change, not at the image itself.

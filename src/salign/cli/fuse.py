@@ -36,10 +36,6 @@ def fuse(
     from salign.runs.folder import RunFolder
 
     RunFolder.open(run)  # a folder that holds no run is told before torch is imported
-    from salign.cli.show import run_figures
-    from salign.runs.posthoc import make_run
+    from salign.cli.show import make_and_show
 
-    options = {"name": "fuse", "method": method, "count": count, "window": window}
-    fused = make_run(run, options, out, device=device, say=typer.echo)
-    run_figures(fused)
-    typer.echo(f"wrote {fused.path}. Next: salign explain {fused.path}")
+    make_and_show(run, {"name": "fuse", "method": method, "count": count, "window": window}, out, device)

@@ -47,11 +47,8 @@ def rebalance(
     RunFolder.open(run)  # mistakes are told before torch is imported
     number("--reach", reach, "(0, 1]")
     one_of(method, ["eos", "smote", "repeat", "plain"], "--method")
-    from salign.cli.show import run_figures
-    from salign.runs.posthoc import make_run
+    from salign.cli.show import make_and_show
 
     options: dict[str, object] = {"name": "rebalance", "method": method, "neighbours": neighbours, "reach": reach}
     options |= {"epochs": epochs, "seed": seed}
-    new = make_run(run, options, out, device=device, say=typer.echo)
-    run_figures(new)
-    typer.echo(f"wrote {new.path}. Next: salign explain {new.path}")
+    make_and_show(run, options, out, device)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from rich.console import Console
@@ -56,6 +57,15 @@ def run_figures(run: Run) -> None:
     print_verdicts(run_verdicts(run))
     for note in dict.fromkeys([*rounded, *undefined["note"]]):
         console.print(f"  {note}", style="dim")
+
+
+def make_and_show(source: Path, options: Mapping[str, object], out: Path | None, device: str) -> None:
+    """Make a run of a finished one, show its figures, and say where it lies; see `salign.runs.posthoc.make_run`."""
+    from salign.runs.posthoc import make_run
+
+    new = make_run(source, options, out, device=device, say=typer.echo)
+    run_figures(new)
+    typer.echo(f"wrote {new.path}. Next: salign explain {new.path}")
 
 
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from salign.checks import images as check_images, number, sides
-from salign.errors import SalignError
 from salign.models.backbone import create
-from salign.models.config import EMBEDDER, ENCODER, WEIGHTS, describe_embedder, save_config
-from salign.models.saved import fill, save_state
-from salign.models.weights import load_weights
+from salign.models.config import EMBEDDER, describe_embedder
+from salign.models.encoder_net import EncoderNet
 
 
-class Embedder(nn.Module):
+class Embedder(EncoderNet):
     """`embedder(images) -> (B, dimensions)` of length 1, where images are `(B, 3, H, W)` in [0, 1].
 
     The features that the backbone gives its classifier pass through two layers, as in MoCo v2 (arXiv 2003.04297).
@@ -35,8 +32,8 @@ class Embedder(nn.Module):
         SalignError: the backbone cannot be built.
     """
 
-    mean: Tensor
-    std: Tensor
+    description = EMBEDDER
+    describe = staticmethod(describe_embedder)
 
     def __init__(
         self,
@@ -66,12 +63,7 @@ class Embedder(nn.Module):
             self.projection = nn.Sequential(
                 nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, dimensions)
             )
-        self.origin = "random weights"
-        if weights is not None:
-            self.origin = load_weights(self.encoder, backbone, weights)
-        statistics: Any = self.encoder.pretrained_cfg
-        self.register_buffer("mean", torch.tensor(statistics["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
+        self._start_from(backbone, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)` in [0, 1] -> `(B, dimensions)`.
@@ -82,23 +74,3 @@ class Embedder(nn.Module):
         check_images(images, self)
         features = self.encoder((images - self.mean) / self.std)
         return functional.normalize(self.projection(features).float(), dim=1)
-
-    def save(self, folder: Path | str) -> Path:
-        """Write `embedder.json`, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
-        folder = Path(folder)
-        save_state(folder / WEIGHTS, self.state_dict())
-        save_state(folder / ENCODER, self.encoder.state_dict())
-        save_config(folder / EMBEDDER, self.config)
-        return folder
-
-    @classmethod
-    def load(cls, folder: Path | str) -> Embedder:
-        """The network saved in `folder`, in evaluation mode, on the CPU."""
-        folder = Path(folder)
-        config = describe_embedder(folder)
-        try:
-            net = cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / EMBEDDER} is damaged: {error}") from error
-        fill(net, folder, EMBEDDER)
-        return net.eval()

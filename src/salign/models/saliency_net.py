@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,15 @@ from torch.nn import functional
 from salign.checks import choice, images as check_images, number
 from salign.errors import SalignError
 from salign.models.backbone import create
-from salign.models.config import ENCODER, NET, WEIGHTS, describe_net, save_config
+from salign.models.config import NET, describe_net
+from salign.models.encoder_net import EncoderNet
 from salign.models.layout import to_maps
-from salign.models.saved import fill, save_state
-from salign.models.weights import load_weights
 
 NARROWEST = 16
 """Channels that a level of the decoder has at least."""
 
 
-class SaliencyNet(nn.Module):
+class SaliencyNet(EncoderNet):
     """`net(images) -> (B, channels, H, W)` logits, where images are `(B, 3, H, W)` in [0, 1].
 
     The sigmoid of the one channel is the predicted map. The decoder ends at the finest level that the encoder has
@@ -47,8 +46,8 @@ class SaliencyNet(nn.Module):
         SalignError: the backbone has no pyramid, or cannot be built.
     """
 
-    mean: Tensor
-    std: Tensor
+    description = NET
+    describe = staticmethod(describe_net)
 
     def __init__(
         self,
@@ -84,12 +83,7 @@ class SaliencyNet(nn.Module):
             shapes = _pyramid(self.encoder, backbone, self.image_size)
             self.decoder = DECODERS[decoder](shapes, width)
             self.head = nn.Conv2d(self.decoder.channels, channels, 3, padding=1)
-        self.origin = "random weights"
-        if weights is not None:
-            self.origin = load_weights(self.encoder, backbone, weights)
-        statistics: Any = self.encoder.pretrained_cfg
-        self.register_buffer("mean", torch.tensor(statistics["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
+        self._start_from(backbone, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)` in [0, 1] -> logits `(B, channels, H, W)`.
@@ -107,25 +101,10 @@ class SaliencyNet(nn.Module):
         """`(B, 3, H, W)` in [0, 1] -> maps `(B, H, W)` float32 in [0, 1]."""
         return self(images)[:, 0].float().sigmoid()
 
-    def save(self, folder: Path | str) -> Path:
-        """Write `saliency.json`, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
-        folder = Path(folder)
-        save_state(folder / WEIGHTS, self.state_dict())
-        save_state(folder / ENCODER, self.encoder.state_dict())
-        save_config(folder / NET, self.config)
-        return folder
-
     @classmethod
-    def load(cls, folder: Path | str) -> SaliencyNet:
-        """The network saved in `folder`, in evaluation mode, on the CPU."""
-        folder = Path(folder)
-        config = describe_net(folder)
-        try:
-            net = cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / NET} is damaged: {error}") from error
-        fill(net, folder, NET)
-        return net.to(memory_format=torch.channels_last).eval()
+    def load(cls, folder: Path | str) -> Self:
+        """The network saved in `folder`, in evaluation mode, on the CPU, with channels_last weights."""
+        return super().load(folder).to(memory_format=torch.channels_last)
 
 
 def _levels(encoder: Any, images: Tensor) -> list[Tensor]:

@@ -76,8 +76,7 @@ def analyse_run(
     check_output(folder, folder=True)
     done.unlink(missing_ok=True)
 
-    device = "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
-    classifier = run.model().to(device)
+    classifier = run.model().to(analysis_device(run))
     positive = None if run.positive is None else run.classes.index(run.positive)
     tables: dict[str, list[pd.DataFrame]] = {"agreement": [], "reliance": []}
     arrays: dict[str, NDArray[Any]] = {}
@@ -102,6 +101,11 @@ def analyse_run(
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
     replace_text(done, settings)
     return _read(folder)
+
+
+def analysis_device(run: Run) -> str:
+    """Where a finished run is analysed: on CUDA where there is any, unless it was trained on the CPU on purpose."""
+    return "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:

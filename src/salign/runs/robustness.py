@@ -19,7 +19,7 @@ from salign.pages.plots import Line, curves, looks
 from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 from salign.progress import track
 from salign.readers import read_text
-from salign.runs.analyse import choose_sets, draw_images
+from salign.runs.analyse import analysis_device, choose_sets, draw_images
 from salign.runs.compare import FOLDER
 from salign.runs.run import Run
 
@@ -76,7 +76,7 @@ def attack_run(
         return read_robustness(run)
     check_output(folder, folder=True)
     done.unlink(missing_ok=True)
-    device = "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = analysis_device(run)
     model = run.model().to(device)
     figures, attacked = [], []
     for name in names:

@@ -29,14 +29,14 @@ def load_features(run: Path | str | None) -> tuple[Teacher, int, str]:
     Raises:
         SalignError: no classifier there, or the run has not finished.
     """
+    model: Model
     if run is None:
         # Nothing is asked of the two classes, which a classifier must have.
-        classifier = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
-        name = f"{IMAGENET_TEACHER} with {classifier.origin.partition('; ')[0]}"
+        model = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
+        name = f"{IMAGENET_TEACHER} with {model.origin.partition('; ')[0]}"
     else:
-        name = str(run)
-    model: Model = classifier if run is None else _finished(Path(run))
-    model = model.eval().requires_grad_(False)
+        model, name = _finished(Path(run)), str(run)
+    model.eval().requires_grad_(False)
 
     def features(images: Tensor) -> Tensor:
         model.to(images.device)

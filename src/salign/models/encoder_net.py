@@ -1,0 +1,62 @@
+"""A network on a classifier's own backbone that is no classifier: what it is saved as, and what it starts from.
+
+The encoder is the timm network itself, so what it learns loads into a classifier without renaming a key.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from salign.errors import SalignError
+from salign.models.config import ENCODER, WEIGHTS, save_config
+from salign.models.saved import fill, save_state
+from salign.models.weights import load_weights
+
+
+class EncoderNet(nn.Module):
+    """What `SaliencyNet` and `Embedder` share; each says which file describes it, and how that file is read."""
+
+    description: ClassVar[str]
+    encoder: Any
+    config: dict[str, Any]
+    mean: Tensor
+    std: Tensor
+
+    @staticmethod
+    @abstractmethod
+    def describe(folder: Path | str) -> dict[str, Any]:
+        """What the description in `folder` says, checked: the keywords that the network is built from."""
+
+    def _start_from(self, backbone: str, weights: str | None) -> None:
+        """Load weights into the encoder, if any are named, and take over how it normalises images."""
+        self.origin = "random weights"
+        if weights is not None:
+            self.origin = load_weights(self.encoder, backbone, weights)
+        statistics: Any = self.encoder.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(statistics["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write its description, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
+        folder = Path(folder)
+        save_state(folder / WEIGHTS, self.state_dict())
+        save_state(folder / ENCODER, self.encoder.state_dict())
+        save_config(folder / self.description, self.config)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """The network saved in `folder`, in evaluation mode, on the CPU."""
+        folder = Path(folder)
+        config = cls.describe(folder)
+        try:
+            net = cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SalignError(f"{folder / cls.description} is damaged: {error}") from error
+        fill(net, folder, cls.description)
+        return net.eval()

@@ -334,6 +334,15 @@ def test_arms_are_made_of_the_run_of_another_with_the_same_seed(digits: Path) ->
         assert losses["fuse@jumps:cyborg"] == ("cyborg", {"alpha": 0.1})
 
 
+def test_the_teacher_of_a_student_with_keywords_of_its_own_has_its_own_network(digits: Path) -> None:
+    """The student's keywords were once merged into the teacher's, which had none, and a small net taught a small net."""
+    small = {"model": {"args": {"drop_rate": 0.25}}, "loss": {"name": "okd", "teacher": "arm:cyborg"}}
+    cells = made_of_runs(digits, arms={"small": small}, grids=[{"arms": ["small", "cyborg"], "seeds": 1}])
+    teacher, student = resolved(cells["small", 0].recipe).values()
+    assert (teacher.model.args, student.model.args) == ({}, {"drop_rate": 0.25})
+    assert teacher.fingerprint() == cells["cyborg", 0].recipe.fingerprint()
+
+
 def test_the_run_that_an_arm_is_made_of_has_the_images_of_its_cell(digits: Path) -> None:
     grids = [{"arms": ["kd:cyborg"], "seeds": [3], "images": [40], "annotated": [0.5], "epochs": 7}]
     ((_, cell),) = made_of_runs(digits, grids=grids).items()

@@ -32,7 +32,7 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
     """The recipes of the stages that the last one needs, in order, and the last one under "".
 
     A stage takes from the recipe around it the seed, which images there are and how they are read, the backbone and the
-    device; all else is its own. A stage that nothing refers to is left out.
+    device; all else is its own. The recipe of another arm takes nothing. A stage that nothing refers to is left out.
 
     Args:
         recipe: with or without stages.
@@ -59,7 +59,9 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
         usual = Recipe.kind_of(values).presets.get(str(values.get("preset")), {})
         own = merge(usual, values)
         shared = around
-        if (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
+        if name.startswith(ARM):
+            shared = {}  # the recipe of another arm is whole; joined with this one, it would have this network's keywords
+        elif (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
             shared = around | {"model": {}}  # the keywords of one network are not those of another
         stages[name] = Recipe.alone(merge({"name": name, **shared}, own), where, files=files)
     stages[""] = recipe.model_copy(update={"stages": {}})

@@ -335,7 +335,7 @@ def test_arms_are_made_of_the_run_of_another_with_the_same_seed(digits: Path) ->
 
 
 def test_the_teacher_of_a_student_with_keywords_of_its_own_has_its_own_network(digits: Path) -> None:
-    """The student's keywords were once merged into the teacher's, which had none, and a small net taught a small net."""
+    """Once the keywords of the student were merged into the teacher, and a small net taught a small net."""
     small = {"model": {"args": {"drop_rate": 0.25}}, "loss": {"name": "okd", "teacher": "arm:cyborg"}}
     cells = made_of_runs(digits, arms={"small": small}, grids=[{"arms": ["small", "cyborg"], "seeds": 1}])
     teacher, student = resolved(cells["small", 0].recipe).values()

@@ -60,7 +60,7 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
         own = merge(usual, values)
         shared = around
         if name.startswith(ARM):
-            shared = {}  # the recipe of another arm is whole; joined with this one, it would have this network's keywords
+            shared = {}  # the recipe of an arm is whole; joined with this one it would have the keywords of its network
         elif (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
             shared = around | {"model": {}}  # the keywords of one network are not those of another
         stages[name] = Recipe.alone(merge({"name": name, **shared}, own), where, files=files)

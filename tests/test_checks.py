@@ -28,7 +28,7 @@ from salign.evaluate import (
 )
 from salign.evaluate.agreement import marked, pearson, pointing
 from salign.evaluate.attack import allowed_region, perturbation_effect, pgd, random_start
-from salign.evaluate.reliance import compose, region
+from salign.evaluate.reliance import compose
 from salign.explain import cam, grad_cam_of, rise
 from salign.losses import (
     LOSSES,
@@ -52,6 +52,7 @@ from salign.maps.aggregate import aggregate, staple
 from salign.maps.blend import blend, blurred
 from salign.maps.files import write_map
 from salign.maps.outline import outlines
+from salign.maps.region import region
 from salign.maps.render import heat, to_picture
 from salign.maps.smooth import smooth
 from salign.models import Classifier, wrap

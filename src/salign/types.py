@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     draw: Tensor | None = None
     """`(B,)` int64 in [0, `DRAWS`): a number drawn for each image, the source of what is random in a step."""
     partner: Tensor | None = None
-    """`(B, 3, H, W)` float32 in [0, 1]: another image of the same class, NaN where none was drawn."""
+    """`(B, 3, H, W)` float32 in [0, 1]: another image, NaN where none was drawn."""
     fooled: Tensor | None = None
     """`(B,)` bool: an attack changed the image so that its answer is wrong; None = nothing was attacked."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, function, number, tensors
-from salign.evaluate.reliance import region
+from salign.maps.region import region
 
 Norm = Literal["linf", "l2"]
 Where = Literal["all", "outside", "inside"]
@@ -112,7 +112,7 @@ def allowed_region(saliency: Tensor, counts: Tensor, where: Where) -> Tensor | N
     Args:
         saliency: `(B, 1, H, W)`, not negative.
         counts: `(B,)` bool: the images that have a region.
-        where: "all", "outside" or "inside" of the region, as `salign.evaluate.reliance.region` marks it.
+        where: "all", "outside" or "inside" of the region, as `salign.maps.region.region` marks it.
 
     Returns:
         `(B, 1, H, W)` zeros and ones, all zeros for an image that has no region; None = everywhere.

@@ -39,9 +39,11 @@ def _swap(_: Changes, value: float) -> Changes:
 PLAIN: dict[str, Changes] = {
     **{name: {"loss": {"name": name}} for name in LOSSES},
     "blur": merge(_CE, {"data": {"blur_outside": BLUR_LEVELS}}),
+    "mixed_rand": merge(_CE, {"steps": [{"name": "swap", "lender": "any", "paint_over": True}]}),
+    "mixed_same": merge(_CE, {"steps": [{"name": "swap", "lender": "same_class", "paint_over": True}]}),
 }
-"""Arm -> recipe values: every loss as it is, and cross-entropy on images blurred outside the map at all published
-levels."""
+"""Arm -> recipe values: every loss as it is; cross-entropy on images blurred outside the map at all published levels;
+and on images in the painted surroundings of any other image, or of one of their class (arXiv 2006.09994)."""
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,

@@ -1,4 +1,9 @@
-"""Our own: the answer must stay when what lies outside of the human region is another image's."""
+"""Background randomisation as an added term: the answer must stay in the surroundings of another image.
+
+Training on images whose background is another image's is Mixed-Rand of Xiao et al. 2021 (*Noise or Signal: The Role of
+Image Backgrounds in Object Recognition*, arXiv 2006.09994). What is ours: the image as it is goes through the network,
+too; the other image is of another class; and a map decides softly what belongs to the region.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +111,10 @@ def swap_consistency(
 
 
 class Swap(GuidedLoss):
-    """`CE + weight * (CE, or KL, of the region in another image's surroundings)`: this project's own loss.
+    """`CE + weight * (CE, or KL, of the region in another image's surroundings)`: Mixed-Rand as an added term.
+
+    Xiao et al. 2021 (arXiv 2006.09994) train on the changed images alone, as the step `swap` does, and paint the object
+    out of the other image first. Here the images themselves are learned from, too, which is this project's addition.
 
     All images of the batch are looked at a second time, annotated or not, so that a step always costs two of
     cross-entropy; only those with a region count in the term.

@@ -21,6 +21,8 @@ OWN = {"longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}}}
         ("ce_times@2", "cross-entropy, no maps, 2 times the training images",
          "loss.name: ce; 2 times the training images"),
         ("longer", "guided by people's maps, loss cyborg, train.epochs: 9", "loss.name: cyborg; train.epochs: 9"),
+        ("mixed_rand", "cross-entropy on what people marked, in the surroundings of any other image",
+         "loss.name: ce; steps: [{'name': 'swap', 'lender': 'any', 'paint_over': True}]"),
         ("distill", "loss distill, no maps", "loss.name: distill"),
         ("okd@noise:cyborg", "loss okd, no maps, taught by the run of cyborg",
          "loss.name: okd; loss.teacher: arm:cyborg; loss.change: noise"),

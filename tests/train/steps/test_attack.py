@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from salign.errors import SalignError
 from salign.evaluate.attack import pgd
-from salign.evaluate.reliance import region
+from salign.maps.region import region
 from salign.models import Classifier
 from salign.train.recipe import Recipe
 from salign.train.steps import STEPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,12 @@ from salign.data.manifest.text_table import TEXT
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.reading.transforms import JointTransform
 from salign.errors import SalignError
-from salign.maps.tensor_ops import resize
+from salign.maps.region import region, surroundings
+from salign.maps.tensor_ops import resize, varies
 from salign.types import DRAWS, Batch
 
+Lender = Literal["same_class", "other_class", "any"]
+"""Which images may lend another one their surroundings."""
 MapChange = Callable[[Tensor, str], Tensor]
 """`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""
 
@@ -48,8 +51,10 @@ class SaliencyDataset(Dataset[Batch]):
     Attributes:
         targets: `(N, K)` float32, how probable each class is of each image; None = the labels are certain.
         draws: whether a sample has a number drawn at random, after all that the transform draws.
-        partners: the probability that an annotated sample has another image of its class beside it, or of the same
-            labels where it may have several.
+        partners: the probability that an annotated sample has another image beside it.
+        lender: which images that other one is drawn from, all equally likely: those of the same class (the same labels
+            where an image may have several), of another class, or any.
+        paint_over: the other image is one with a map, and what is marked on it is painted over with the colours around.
 
     Raises:
         ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
@@ -58,6 +63,8 @@ class SaliencyDataset(Dataset[Batch]):
     targets: np.ndarray | None = None
     draws: bool = False
     partners: float = 0.0
+    lender: Lender = "same_class"
+    paint_over: bool = False
 
     def __init__(
         self,
@@ -154,13 +161,21 @@ class SaliencyDataset(Dataset[Batch]):
         return torch.tensor(int(self._labels[i]))
 
     def _partner(self, i: int) -> Tensor:
-        """`(3, H, W)`: an image of the class of `i`, another one where there is another."""
+        """`(3, H, W)`: another image that may lend its surroundings to `i`; `i` itself where there is none."""
         equal = self._labels == self._labels[i]
-        same = np.flatnonzero(equal.all(1) if self.manifest.multi_label else equal)
-        candidates = same[same != i] if len(same) > 1 else same
+        same = equal.all(1) if self.manifest.multi_label else equal
+        lends = {"same_class": same, "other_class": ~same, "any": np.ones_like(same)}[self.lender]
+        if self.paint_over:
+            lends = lends & self.annotated.numpy()
+        others = np.flatnonzero(lends & (np.arange(len(self)) != i))
+        candidates = others if len(others) else np.array([i])
         position = int(candidates[int(torch.randint(len(candidates), ()))])
-        image, _ = self.transform(self._image(position), None)
-        return image
+        if not self.paint_over or position == i:
+            return self.transform(self._image(position), None)[0]
+        image, saliency = self.transform(*self._read(position))
+        if saliency is None or not bool(varies(saliency)):  # nothing is marked
+            return image
+        return surroundings(image[None], region(saliency[None]))[0].clamp(0, 1)
 
     def _image(self, i: int) -> Tensor:
         enough = self.transform.enough if isinstance(self.transform, JointTransform) else None

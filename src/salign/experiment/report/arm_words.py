@@ -23,6 +23,11 @@ _MAPS = {
 }
 """Control of `data.maps` -> what it does to the maps."""
 
+_NAMED = {
+    "mixed_rand": "cross-entropy on what people marked, in the surroundings of any other image",
+    "mixed_same": "cross-entropy on what people marked, in the surroundings of another image of its class",
+}
+"""Arm of `PLAIN` whose recipe values say little -> what it is."""
 _MADE = {"fuse": "epochs of {} fused", "rebalance": "a fresh head for {}, all classes as large"}
 """What `posthoc` does -> what the arm is."""
 
@@ -34,6 +39,8 @@ def explain_arm(study: Study, arm: str) -> str:
         maps, copied = control
         kind, _, share = maps.partition("@")
         return f"{role}{copied} with {_MAPS.get(kind, kind)}{f' ({float(share):.0%})' if share else ''}"
+    if arm in _NAMED and arm not in study.arms:
+        return role + _NAMED[arm]
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
     if posthoc := changes.get("posthoc"):
         options = {key: value for key, value in posthoc.items() if key not in ("name", "run")}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.dataset import Lender, SaliencyDataset
 from salign.types import Batch
 
 
@@ -28,7 +28,11 @@ class Step(nn.Module, ABC):
     selects: ClassVar[bool] = False
     """Whether only a part of the batch goes on; its share is logged."""
     partners: float = 0.0
-    """The probability with which an annotated image comes with another image of its class, as `batch.partner`."""
+    """The probability with which an annotated image comes with another image, as `batch.partner`."""
+    lender: Lender = "same_class"
+    """Which images that other one is drawn from."""
+    paint_over: bool = False
+    """Whether what people marked on the other image is painted over; it is then one of those with a map."""
 
     def remember(self, rows: int) -> None:
         """Make room for what is remembered of each training image; called once, before training.
@@ -60,5 +64,7 @@ def for_steps(dataset: SaliencyDataset, steps: Sequence[Step], needs: frozenset[
     """The same samples with what the steps need besides, and what else needs it, such as a loss."""
     served = copy.copy(dataset)
     served.draws = "draw" in needs.union(*(step.needs for step in steps))
-    served.partners = max((step.partners for step in steps), default=0.0)
+    lending = max(((step.partners, step.lender, step.paint_over) for step in steps), default=None)
+    if lending is not None:
+        served.partners, served.lender, served.paint_over = lending
     return served

@@ -1,4 +1,4 @@
-"""Region swap: training images whose surroundings come from another image of the same class."""
+"""Region swap: training images whose surroundings come from another image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from salign.checks import number
+from salign.checks import choice, number
+from salign.data.reading.dataset import Lender
 from salign.maps.blend import blend
 from salign.train.steps.base import Step
 from salign.types import Batch
@@ -16,20 +17,27 @@ class Swap(Step):
     """What people marked is put into the surroundings of another image: `w * image + (1 - w) * other`.
 
     `w` is the min-max scaled map. Surroundings that say nothing of the class together with the region teach a network
-    not to lean on them; taken from the same class, they do not contradict the label either. The plain relative of
-    background randomisation (Xiao et al. 2021, arXiv 2006.09994, take them from any class). An image whose map is
-    missing, blank or all-equal, or that is alone in its class, stays as it is. A second image is read for each.
+    not to lean on them; taken from the same class, they do not contradict the label either. This is background
+    randomisation (Xiao et al. 2021, *Noise or Signal*, arXiv 2006.09994): with `paint_over`, their Mixed-Same takes
+    the surroundings from the same class and Mixed-Rand from any. They cut the object out by its mask and tile the
+    background over it; here it is painted over with the colours around, by `salign.maps.region.surroundings`, and
+    another one is drawn each time that an image is shown. An image whose map is missing, blank or all-equal, or that no
+    other can lend to, stays as it is. A second image is read for each.
 
     Args:
         probability: With this probability an annotated image is shown in other surroundings.
+        lender: They come from another image of the "same_class", of an "other_class", or from "any" other image.
+        paint_over: What people marked on the other image is painted over first, so that its object does not come along;
+            only images with a map then lend their surroundings.
     """
 
     guided = True
 
-    def __init__(self, *, probability: float = 1.0) -> None:
+    def __init__(self, *, probability: float = 1.0, lender: Lender = "same_class", paint_over: bool = False) -> None:
         super().__init__()
         number("probability", probability, "[0, 1]")
-        self.partners = probability
+        choice("lender", lender, Lender)
+        self.partners, self.lender, self.paint_over = probability, lender, paint_over
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
         """The batch with some of its images in other surroundings."""

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning_utilities.core.imports import RequirementCache
 
 from salign import checks
 from salign.train.callbacks import History, KeepBest, PlainFile, ResumePoint, TrainingBar
 from salign.train.files import METRICS, RESUME
+from salign.train.loggers import build_logger
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
 
@@ -41,7 +40,7 @@ def run_trainer(
         module: what is trained.
         loaders: training and validation batches.
         keep: decides which epoch's weights are kept.
-        folder: gets `METRICS`, the point to resume from, and TensorBoard logs where that is installed.
+        folder: gets `METRICS`, the point to resume from, and the logs that `options.logger` asks for.
         options: section `train` of the recipe, precision and memory format resolved.
         device: "cpu", "cuda" or "mps".
         further: what else is kept of every epoch.
@@ -62,7 +61,7 @@ def run_trainer(
             precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
             max_epochs=options.epochs,
             callbacks=callbacks,
-            logger=_logger(folder),
+            logger=build_logger(options.logger, folder) or False,
             default_root_dir=folder,
             plugins=[PlainFile()],
             use_distributed_sampler=False,
@@ -124,9 +123,3 @@ def _optimizer(options: TrainOptions) -> Callable[[list[torch.Tensor]], torch.op
     return functools.partial(
         torch.optim.SGD, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
     )
-
-
-def _logger(folder: Path) -> Logger | bool:
-    if not RequirementCache("tensorboard"):
-        return False
-    return TensorBoardLogger(folder, name="", version="tensorboard")

@@ -50,7 +50,7 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "model": {"cam": "proved", "head": "timm"},
     "loss": {"also": {}, "teacher": None},
-    "train": {"trainable": "all", "snapshots": None},
+    "train": {"trainable": "all", "snapshots": None, "logger": "auto"},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""
@@ -205,6 +205,7 @@ class Recipe(Section):
             if not content.get(key):
                 content.pop(key, None)
         content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
+        content["train"].pop("logger")
         for section, later in _LATER.items():
             for key, usual in later.items():
                 if content[section].get(key) == usual:

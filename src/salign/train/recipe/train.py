@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from salign.config import Section
+from salign.config import Pass, Section
 from salign.limits import LARGEST_BATCH
 
 
@@ -41,6 +42,10 @@ class TrainOptions(Section):
     """The forward pass has this number format; `auto` measures on this machine and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Images and weights have this layout; `auto` measures on this machine and takes the fastest."""
+    logger: Literal["auto", "csv", "tensorboard", "wandb", "mlflow"] = "auto"
+    """The training is logged here besides `metrics.csv`; `csv` is this file alone, and `auto` is TensorBoard where that
+    is installed. Logs of wandb and mlflow stay in the run folder, unless WANDB_MODE=online or MLFLOW_TRACKING_URI is
+    set."""
 
     @model_validator(mode="after")
     def _snapshots_fit(self) -> Self:
@@ -52,6 +57,13 @@ class TrainOptions(Section):
                 f"{beyond}"
             )
         return self
+
+    @field_validator("logger")
+    @classmethod
+    def _is_installed(cls, logger: str, info: ValidationInfo) -> str:
+        if Pass.of(info).files and logger not in ("auto", "csv") and importlib.util.find_spec(logger) is None:
+            raise ValueError(f"{logger} is not installed here; pip install {logger}, or take `csv`")
+        return logger
 
     @field_validator("device", mode="before")
     @classmethod

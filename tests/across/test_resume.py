@@ -12,6 +12,8 @@ import pytest
 
 from command import small, written
 from processes import Program
+from salign.runs.fit import fit
+from salign.train.recipe import Recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="kill -9 and SIGINT are POSIX signals")]
 
@@ -27,7 +29,7 @@ class Training:
 
     @property
     def run(self):
-        return next(iter(self.out.iterdir()))
+        return next(self.out.glob("[!.]*"))
 
     def ended(self, code=0):
         out, err = self.process.communicate()
@@ -89,10 +91,10 @@ def seconds_per_epoch(run):
     return ((run / "metrics.csv").stat().st_mtime - (run / "environment.json").stat().st_mtime) / EPOCHS
 
 
-def assert_equal(run, uninterrupted):
+def assert_equal(run, uninterrupted, has=("predictions/test_ood.csv", "evaluation.csv")):
     found, expected = contents(run), contents(uninterrupted)
     assert set(found) == set(expected)
-    assert {"weights.safetensors", "metrics.csv", "predictions/test_ood.csv", "evaluation.csv"} <= set(found)
+    assert {"weights.safetensors", "metrics.csv", *has} <= set(found)
     assert [name for name in expected if found[name] != expected[name]] == []
 
 
@@ -130,3 +132,17 @@ def test_ctrl_c_says_how_to_go_on_and_goes_on(recipe, uninterrupted, tmp_path):
     out, _ = Training(recipe, tmp_path, "--resume").ended()
     assert "wrote" in out
     assert_equal(training.run, uninterrupted)
+
+
+def test_a_killed_pretraining_that_two_resume_at_once_ends_with_the_same_bytes(digits, tmp_path):
+    content = small(digits, data={"image_size": 32}, model={"output_stride": None}, task="pretrain")
+    content["loss"] = {"target": "contrast", "queue": 8}
+    content["train"] = {"epochs": 4, "lr": 0.01, "memory_format": "contiguous", "device": "cpu"}
+    undisturbed = fit(Recipe.build(content), tmp_path / "undisturbed", progress=False).path
+    recipe, out = written(tmp_path / "recipe.yaml", content), tmp_path / "runs"
+    killed = Training(recipe, out)
+    assert killed.wait_for(lambda names: "resume.ckpt" in names)
+    killed.kill()
+    said = [training.ended()[0] for training in [Training(recipe, out, "--resume") for _ in range(2)]]
+    assert sum("already done; nothing to train" in words for words in said) == 1
+    assert_equal(killed.run, undisturbed, has=("encoder.safetensors",))

@@ -23,7 +23,7 @@ import torch
 
 from salign.errors import SalignError
 from salign.experiment.store import read_cell, summarise
-from salign.runs.fit import fit, locked
+from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
 
@@ -54,7 +54,7 @@ def run_task(task: Task) -> Outcome:
     """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for."""
     run = RunFolder.of(task.recipe, task.out)
     try:
-        with locked(run):
+        with run.locked():
             if read_cell(run) is None:
                 begun, say = time.perf_counter(), logging.getLogger(__name__).info
                 trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
 from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
-from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.runs.posthoc import make_posthoc
 from salign.runs.run import Run
@@ -59,7 +57,7 @@ def fit(
     backbone.
 
     A recipe with stages is trained stage by stage. Each is a run folder of its own, found by its content: a stage that
-    another recipe trained is not trained again, and one that another process is at is waited for.
+    another recipe trained is not trained again. A run that another process is at is waited for.
 
     Args:
         recipe: the whole description of the run.
@@ -91,10 +89,11 @@ def fit(
             say(f"stage {name}: found in {runs[name].path}")
         elif not runs[""].done:
             say(f"stage {name}: trained in {runs[name].path}")
-            with locked(runs[name]):
+            with runs[name].locked(say):
                 _fit(bound(stage, values), runs[name], resume=resume, progress=progress, say=say)
         values[stage.fingerprint()] = str(runs[name].path.resolve())
-    _fit(bound(chain[""], values), runs[""], resume=resume, progress=progress, say=say)
+    with nullcontext() if runs[""].done else runs[""].locked(say):
+        _fit(bound(chain[""], values), runs[""], resume=resume, progress=progress, say=say)
     return runs[""]
 
 
@@ -146,17 +145,6 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     run.remember(final, data)
     write_curves(run, progress=progress)
     run.finish(_measure(run, device, progress))
-
-
-@contextmanager
-def locked(run: RunFolder) -> Iterator[None]:
-    """Keep other processes from a run folder; one that is at it is waited for."""
-    lock = run.path.with_name(f".{run.path.name}.lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # the system lets go of it when its process ends, however that happens
-        yield
-    with suppress(OSError):  # Windows keeps a file that the next process has opened
-        lock.unlink()
 
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:

@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from salign.config import read_values
@@ -173,12 +175,40 @@ class RunFolder:
             raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")
         return run
 
+    @contextmanager
+    def locked(self, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+        """Keep other processes from the run; one that is at it is waited for.
+
+        A process may lock a run that it has locked already.
+
+        Args:
+            say: receives a line for the user where there is something to wait for.
+
+        Raises:
+            SalignError: nothing can be written there.
+        """
+        check_output(self.path, folder=True)
+        file = self.path.with_name(f".{self.path.name}.lock")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file, is_singleton=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"{self.path}: another process is at this run and is waited for")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()  # the system does it when the process ends, however that happens
+        if not lock.is_locked:
+            with suppress(OSError):  # Windows keeps a file that the next process has opened
+                file.unlink()
+
     def begin(self, resume: bool, say: Callable[[str], None]) -> bool:
         """Whether there is something to train: False for a run that is already done.
 
         Raises:
-            SalignError: a run that was cut off lies there, and `resume` was not asked for; or nothing can be written
-                there.
+            SalignError: a run that was cut off lies there, and `resume` was not asked for.
         """
         if self.done:
             say(f"{self.path} is already done; nothing to train.")
@@ -187,7 +217,6 @@ class RunFolder:
             raise SalignError(
                 f"{self.path} holds a run that was cut off. Go on with --resume, or delete the folder to start again."
             )
-        check_output(self.path, folder=True)
         return True
 
     def start(self, recipe: Recipe) -> None:

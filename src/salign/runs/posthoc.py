@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from salign.errors import SalignError
-from salign.files import check_output, replace_text
+from salign.files import replace_text
 from salign.models import Model
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.folder import POSTHOC
@@ -49,18 +49,17 @@ def make_run(
         SalignError: the source is no finished run of a classifier, or lacks what the new one is made of.
     """
     run = Run.open(source)
-    folder = Path(out or run.path.parent)
-    check_output(folder, folder=True)
     posthoc = {**options, "run": str(run.path.resolve())}
     _refuse_nets(run)
     recipe = ClassifyRecipe.build(run.recipe.model_dump() | {"posthoc": posthoc}, str(run.path))
     assert recipe.posthoc is not None
     recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.posthoc.method}"})
-    new = Run.of(recipe, folder)
-    if new.done:
-        say(f"{new.path} is already done; nothing to make.")
-        return new
-    make_posthoc(recipe, new, device=choose_device(device), progress=progress, say=say)
+    new = Run.of(recipe, out or run.path.parent)
+    with new.locked(say):
+        if new.done:
+            say(f"{new.path} is already done; nothing to make.")
+        else:
+            make_posthoc(recipe, new, device=choose_device(device), progress=progress, say=say)
     return new
 
 
@@ -74,7 +73,7 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
     assert options is not None
     source = Run.open(options.run)
     _refuse_nets(source)
-    model, notes = _MAKERS[options.name](source, options, say, device=device, progress=progress)
+    model, notes = MAKERS[options.name](source, options, say, device=device, progress=progress)
     reported = {key: getattr(recipe.data, key) for key in _REPORTED}
     changes = {"name": recipe.name, "posthoc": options, "data": source.recipe.data.model_copy(update=reported)}
     new.start(source.recipe.model_copy(update=changes))
@@ -92,5 +91,5 @@ def _refuse_nets(run: Run) -> None:
         raise SalignError(f"{run.path} is {run.recipe.network}; expected a classifier.")
 
 
-_MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}
+MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}
 """Name of what is done -> the function that makes the model, and says what it chose."""

@@ -16,7 +16,7 @@ from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.models import Classifier, Embedder
 from salign.runs.fit import fit
-from salign.train.recipe import Recipe
+from salign.train.recipe import PretrainLossRecipe, Recipe
 from salign.train.tasks.pretraining import Pretraining, principal_directions
 from salign.train.teacher import load_features
 from salign.types import Batch
@@ -100,6 +100,40 @@ def test_labels_and_maps_are_not_looked_at() -> None:
         batch = Batch(images, torch.tensor(labels), maps * annotated, torch.full((4,), annotated), index, draw=index)
         found.append(task(batch).total)
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("target", ["contrast", "teacher"])
+def test_bfloat16_autocast_gives_a_float32_loss_near_the_float32_one(target: str) -> None:
+    loss = PretrainLossRecipe(target=target, queue=32)
+    teacher, channels, _ = load_features(None) if target == "teacher" else (None, 0, "")
+    embedder = Embedder("test_resnet", image_size=32, dimensions=8).eval()
+    task = Pretraining(embedder, loss, teacher, channels=channels)
+    if target == "teacher":
+        task.directions.normal_(generator=torch.Generator().manual_seed(0))
+    images, index = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)), torch.arange(4)
+    batch = Batch(images, index, images[:, :1], index > 0, index, draw=7 * index)
+    queue = task.queue.clone() if target == "contrast" else None
+    exact = task(batch).total
+    if queue is not None:
+        task.queue.copy_(queue)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = task(batch).total
+    rough.backward()
+    assert rough.dtype == torch.float32
+    assert rough.item() == pytest.approx(exact.item(), rel=0.01)
+    assert all(torch.isfinite(weight.grad).all() for weight in embedder.parameters())
+
+
+def test_any_rows_will_do_with_several_labels_in_bfloat16(digits: Path, few: dict[str, Any], tmp_path: Path) -> None:
+    table = Manifest.read(digits).table.drop(columns="row").groupby("split", observed=True).head(20)
+    labels = [";".join(["a"] * (k % 2) + ["b"] * (k % 3 == 0)) for k in range(len(table))]
+    Manifest.of(table.assign(label=labels), digits.parent, multi_label=True).write(tmp_path / "several.csv")
+    data = few | {"manifest": str(tmp_path / "several.csv"), "classes": None, "multi_label": True, "annotated": 0.5}
+    made = content(digits, few)
+    made |= {"data": made["data"] | data, "train": made["train"] | {"epochs": 1, "precision": "bfloat16"}}
+    run = fit(Recipe.build(made), tmp_path / "runs", progress=False)
+    assert np.isfinite(pd.read_csv(run.metrics)[["train/loss", "val/loss"]]).all(axis=None)
+    assert {value.dtype for value in run.model().parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("target", ["contrast", "teacher"])

@@ -96,6 +96,24 @@ def test_tables_set_numbers_flush_right(tmp_path):
     assert all(word in page.text for word in ("label", "images", "benign", "malignant", "12"))
 
 
+@pytest.mark.slow
+def test_a_table_wider_than_a_phone_scrolls_and_shows_that_there_is_more(tmp_path, browser):
+    frame = pd.DataFrame([{f"column {k}": f"0.{k}00 [0.100, 0.900]" for k in range(9)}])
+    page = write_sheet(tmp_path / "a.html", "t", [Section("s", [Table("", frame, names=0)])])
+    tab = browser.new_page(viewport={"width": 375, "height": 800})
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == 375
+    table = tab.locator(".table")
+    edges = []
+    for side in (0, 10_000):
+        table.evaluate(f"table => table.scrollLeft = {side}")
+        picture = Image.open(io.BytesIO(table.screenshot())).convert("L")
+        edges.append(picture.getpixel((picture.width - 2, 1)))
+    assert edges[0] < edges[1] - 30
+    assert edges[1] > 240
+    tab.close()
+
+
 def test_plots_stand_as_they_are_drawn(tmp_path):
     svg = '<svg class="plot" role="img" aria-label="a line"></svg>'
     page = write_sheet(tmp_path / "a.html", "t", [Section("s", [Plots("c", [svg, svg])])]).read_text("utf-8")

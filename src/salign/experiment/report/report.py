@@ -20,6 +20,7 @@ from salign.experiment.report.arm_words import explain_arm, recipe_of_arm, witho
 from salign.experiment.report.doubts import training_doubts
 from salign.experiment.report.evidence import telling_images
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
+from salign.experiment.report.networks import network_costs
 from salign.experiment.report.summary import Finding, findings, headline, verdict
 from salign.experiment.report.tables import (
     describe_main_table,
@@ -59,6 +60,7 @@ _DETAILS = {
     "Do models that look where people look generalize better?": evidence.agreement,
     "Do independent runs look at the same places?": evidence.consistency,
     "What do the models use?": evidence.reliance,
+    "What do the networks cost?": network_costs,
     "Images on which the arms differ most": evidence.gallery,
 }
 """Heading -> what of the evidence is below it: `(study, groups, runs, styles) -> blocks`."""

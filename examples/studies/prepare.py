@@ -15,6 +15,8 @@
     python examples/studies/prepare.py small-busi SET data/small_busi
     python examples/studies/prepare.py small-busi-planted SET data/small_busi_planted
     python examples/studies/prepare.py small-magnetic SET data/small_magnetic
+    python examples/studies/prepare.py stanford40 SET data/stanford40
+    python examples/studies/prepare.py bar SET data/bar --net runs/stanford40-maps-*
 
 SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
 copied, so the folder written can be moved to another machine; nothing in SET is changed.
@@ -260,6 +262,44 @@ def small_magnetic(source: Set, out: Out) -> None:
         defect=lambda t: t["label"], label=lambda t: t["label"].where(t["label"] == "free", "defect")
     )
     write(named, source, out)
+
+
+@app.command()
+def stanford40(source: Set, out: Out) -> None:
+    """Photographs of 40 actions with a box around the actor: the official training images; 5 test images of each action
+    choose the epoch of a net that marks people, and the others test it."""
+    table = index(source)
+    first = table[table["split"] == "test"].groupby("label").head(5).index
+    table.loc[first, "split"] = "val"
+    write(table, source, out)
+
+
+@app.command()
+def bar(
+    source: Set,
+    out: Out,
+    net: Annotated[
+        Path | None, typer.Option(help="Run of a net that marks people, see recipes/stanford40_maps.yaml")
+    ] = None,
+) -> None:
+    """Photographs of 6 actions, tested at other places than those of the training (Biased Action Recognition).
+
+    The column `saliency` has people's boxes of 200 images of two classes. With --net every image has a map of that net in
+    the column `actor`, also those with a box, so that no class is known by the kind of its maps. The official test is
+    test and val_ood together.
+    """
+    table = index(source).assign(official=lambda t: t["split"], split=lambda t: t["split_study"])
+    write(table.drop(columns="split_study"), source, out)
+    if net is not None:
+        from salign.machine.annotate import auto_annotate
+        from salign.machine.makers import maker_of
+
+        boxed = Manifest.read(out / "manifest.csv").table.drop(columns="row")
+        bare = Manifest.of(boxed.assign(saliency="", provenance=""), out)
+        drawn = auto_annotate(bare, maker_of(net), out / "actor", progress=True).manifest.table
+        columns = {"actor": "saliency", "actor_provenance": "provenance", "actor_confidence": "confidence"}
+        named = boxed.assign(**{new: drawn[old].to_numpy() for new, old in columns.items()})
+        done(Manifest.of(named, out).write(out / "manifest.csv"))
 
 
 def held_out(table: pd.DataFrame, train: int = 120) -> pd.DataFrame:

@@ -266,8 +266,10 @@ def small_magnetic(source: Set, out: Out) -> None:
 
 @app.command()
 def stanford40(source: Set, out: Out) -> None:
-    """Photographs of 40 actions with a box around the actor: the official training images; 5 test images of each action
-    choose the epoch of a net that marks people, and the others test it."""
+    """Photographs of 40 actions with a box around the actor, to train a net that marks people.
+
+    Of the official test images, 5 of each action choose its epoch, and the others test it.
+    """
     table = index(source)
     first = table[table["split"] == "test"].groupby("label").head(5).index
     table.loc[first, "split"] = "val"
@@ -284,9 +286,9 @@ def bar(
 ) -> None:
     """Photographs of 6 actions, tested at other places than those of the training (Biased Action Recognition).
 
-    The column `saliency` has people's boxes of 200 images of two classes. With --net every image has a map of that net in
-    the column `actor`, also those with a box, so that no class is known by the kind of its maps. The official test is
-    test and val_ood together.
+    The column `saliency` has people's boxes of 200 images of two classes. With --net every image has a map of that net
+    in the column `actor`, also those with a box, so that no class is known by the kind of its maps. The official test
+    is test and val_ood together.
     """
     table = index(source).assign(official=lambda t: t["split"], split=lambda t: t["split_study"])
     write(table.drop(columns="split_study"), source, out)

@@ -21,6 +21,7 @@ from salign.evaluate import (
     ece,
     eer,
     one_vs_rest,
+    worst_class_accuracy,
 )
 from salign.evaluate.ranking import Ranking
 
@@ -68,6 +69,7 @@ def test_figures_of_many_classes_equal_torchmetrics(classes: int) -> None:
     guesses = shares.argmax(1)
     assert accuracy(guesses, labels) == pytest.approx(metrics.accuracy_score(labels, guesses))
     assert balanced_accuracy(guesses, labels) == pytest.approx(metrics.balanced_accuracy_score(labels, guesses))
+    assert worst_class_accuracy(guesses, labels) == min(metrics.recall_score(labels, guesses, average=None))
     expected = float(oracle.multiclass_calibration_error(p, y, num_classes=classes, n_bins=15))
     assert ece(p, y) == pytest.approx(expected, abs=1e-6)
     assert ece(shares, labels) == pytest.approx(figures.ece(shares.tolist(), labels.tolist()))
@@ -96,6 +98,7 @@ def test_counts_give_what_repeating_images_gives() -> None:
             np.mean([figures.eer(p[:, k].tolist(), (y == k).tolist()) for k in range(3)]),
             metrics.accuracy_score(y, guesses[again]),
             metrics.balanced_accuracy_score(y, guesses[again]),
+            min(metrics.recall_score(y, guesses[again], average=None)),
             figures.ece(p.tolist(), y.tolist()),
             np.mean([metrics.brier_score_loss(y == 1, p[:, 1])]),
         ]
@@ -105,6 +108,7 @@ def test_counts_give_what_repeating_images_gives() -> None:
             one_vs_rest(eer, shares, labels, weights)[row],
             accuracy(guesses, labels, weights)[row],
             balanced_accuracy(guesses, labels, weights)[row],
+            worst_class_accuracy(guesses, labels, weights)[row],
             ece(shares, labels, weights)[row],
             brier(shares[:, 1], labels == 1, weights)[row],
         ]
@@ -126,6 +130,7 @@ def test_ranking_figures_ignore_increasing_changes_and_mirror(pairs) -> None:
 
 def test_one_class_has_no_balanced_accuracy() -> None:
     assert np.isnan(balanced_accuracy([0, 1], [1, 1]))
+    assert np.isnan(worst_class_accuracy([0, 1], [1, 1]))
     assert np.isnan(one_vs_rest(auroc, np.eye(2), [1, 1]))
     drawn = one_vs_rest(auroc, np.eye(2), [1, 1], [[1, 1], [2, 0], [0, 2]])
     assert drawn.shape == (3,)

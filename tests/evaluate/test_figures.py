@@ -113,7 +113,16 @@ def test_many_classes_give_the_macro_forms() -> None:
 def test_one_class_only_gives_reasons_not_numbers(label: str) -> None:
     found = evaluate(predictions([label] * 40, PAIR, shift=0.3)).set_index("metric")
     other = PAIR[1 - PAIR.index(label)]
-    for metric in ("auroc", "auroc_logit", "ap", "eer", "balanced_accuracy", "acer", "bpcer_at_apcer1"):
+    for metric in (
+        "auroc",
+        "auroc_logit",
+        "ap",
+        "eer",
+        "balanced_accuracy",
+        "worst_class_accuracy",
+        "acer",
+        "bpcer_at_apcer1",
+    ):
         assert found.loc[metric, ["value", "low", "high"]].isna().all()
         assert found.loc[metric, "note"] == f"no image of class {other}"
     own, absent = ("apcer", "bpcer") if label == "spoof" else ("bpcer", "apcer")
@@ -254,7 +263,7 @@ def test_a_constant_answer_is_noted_where_answers_are_counted(classes: list[str]
     if len(classes) == 3:
         expected |= {("apart", "b", f"2 images are called {apart_b}")}
     assert places == expected
-    assert set(said["metric"]) == {"accuracy", "balanced_accuracy"}
+    assert set(said["metric"]) == {"accuracy", "balanced_accuracy", "worst_class_accuracy"}
     note = pick(found, "accuracy", split="alike").note
     assert note == (
         "all 4 images are called cat, with probabilities that differ by at most 0.3: the classifier may tell images "

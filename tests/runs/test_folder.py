@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from salign.files import replace_text
 from salign.runs.analyse import analyse_run
 from salign.runs.compare import answers_note
 from salign.runs.evaluate import evaluate_run
-from salign.runs.folder import RunFolder, environment
+from salign.runs.folder import RunFolder, commit_of, environment
 from salign.runs.run import Run
 from salign.train.recipe import Recipe
 
@@ -70,10 +72,33 @@ def test_the_environment_says_what_it_ran_on(recipe, tmp_path):
     run = RunFolder.of(recipe, tmp_path)
     run.start(recipe)
     read = json.loads((run.path / "environment.json").read_text())
+    begun = datetime.datetime.fromisoformat(read.pop("begun"))
+    assert abs(datetime.datetime.now(datetime.UTC) - begun) < datetime.timedelta(minutes=1)
     assert read == environment()
+    assert read["processor"]
     assert read["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert read["threads"] == torch.get_num_threads()
     assert {"salign", "timm", "lightning", "numpy"} <= set(read["libraries"])
+
+
+def test_the_commit_of_a_checkout_is_noted_and_whether_it_was_changed(tmp_path):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        return subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True, text=True).stdout
+
+    assert commit_of(tmp_path) is None  # no checkout
+    commit_of.cache_clear()
+    git("init", "-q")
+    (tmp_path / "a.txt").write_text("a")
+    git("add", "a.txt")
+    git("commit", "-q", "-m", "a")
+    head = git("rev-parse", "HEAD").strip()
+    git("tag", "-a", "v1", "-m", "v1")
+    assert commit_of(tmp_path) == head
+    commit_of.cache_clear()
+    (tmp_path / "a.txt").write_text("b")
+    assert commit_of(tmp_path) == f"{head}-dirty"
+    commit_of.cache_clear()
 
 
 def test_a_text_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

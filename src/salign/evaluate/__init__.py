@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         brier_macro as brier_macro,
         ece as ece,
         one_vs_rest as one_vs_rest,
+        worst_class_accuracy as worst_class_accuracy,
     )
     from salign.evaluate.comparison import (
         Comparison as Comparison,

@@ -83,12 +83,26 @@ def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None 
 
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Mean over the classes present among the labels of the share recognised; NaN with fewer than two classes."""
+    return match_weights(_recognised(predicted, labels, weights).mean(1), weights)
+
+
+def worst_class_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Lowest share recognised of the classes present among the labels; NaN with fewer than two classes.
+
+    It is the worst-group accuracy of Sagawa et al. (arXiv 1911.08731) where the groups are the classes. The minimum of
+    noisy shares is lower than the lowest true one, the more so the fewer images a class has.
+    """
+    return match_weights(_recognised(predicted, labels, weights).min(1), weights)
+
+
+def _recognised(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Array:
+    """`(R, K)` shares recognised of the classes present among the labels; one column of NaN for a single class."""
     truth, right = np.asarray(labels), _right(predicted, labels)
     times = counts(weights, len(right))
     members = truth[:, None] == np.unique(truth)
     if members.shape[1] < 2:
-        return match_weights(np.full(len(times), np.nan), weights)
-    return match_weights(ratio(times @ (members & right[:, None]), times @ members).mean(1), weights)
+        return np.full((len(times), 1), np.nan)
+    return ratio(times @ (members & right[:, None]), times @ members)
 
 
 def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:

@@ -23,7 +23,7 @@ TEXT = ("split", "group_column", "group", "metric", "note")
 """Columns that hold text."""
 Line = tuple[str, float, float, float, int, str]
 """Metric, value, low, high, n and note: a row of the table without its place."""
-OF_ANSWERS = ("accuracy", "balanced_accuracy")
+OF_ANSWERS = ("accuracy", "balanced_accuracy", "worst_class_accuracy")
 """Figures of the answers by highest probability."""
 APCER_TARGETS = (1, 5, 10)
 """Percent: BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
@@ -44,12 +44,13 @@ def evaluate_predictions(
 ) -> pd.DataFrame:
     """Every figure for every split and, within it, for every value of the group columns.
 
-    Two classes give `auroc` (softmax), `auroc_logit` (positive logit alone), `ap`, `eer`, `accuracy` and
-    `balanced_accuracy` (highest probability), `brier`, `ece`; at `threshold` `accuracy_at_threshold`, the `rates`
-    `sensitivity`, `specificity`, `ppv`, `npv`, `f1`, and `apcer` (and `apcer[species]`), `bpcer`, `acer`; and
-    `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means `auroc_macro`, `auroc_logit_macro`, `ap_macro`,
-    `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`, `ece`; and `auroc[CLASS]` and the `rates` of each
-    class that occurs (`f1[CLASS]`) with their means (`f1_macro`), by highest probability.
+    Two classes give `auroc` (softmax), `auroc_logit` (positive logit alone), `ap`, `eer`, `accuracy`,
+    `balanced_accuracy` and `worst_class_accuracy` (highest probability), `brier`, `ece`; at `threshold`
+    `accuracy_at_threshold`, the `rates` `sensitivity`, `specificity`, `ppv`, `npv`, `f1`, and `apcer` (and
+    `apcer[species]`), `bpcer`, `acer`; and `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means
+    `auroc_macro`, `auroc_logit_macro`, `ap_macro`, `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`,
+    `worst_class_accuracy`, `ece`; and `auroc[CLASS]` and the `rates` of each class that occurs (`f1[CLASS]`) with their
+    means (`f1_macro`), by highest probability.
 
     Intervals: percentile bootstrap over images, drawn within each class and attack species (`bootstrap_counts`).
     A figure without meaning for the images at hand is NaN and its note says why.
@@ -221,6 +222,7 @@ def _two_class(images: Images, weights: Array) -> dict[str, Array]:
         "eer": pad.eer_of(ranking),
         "accuracy": classification.accuracy(images.predicted, images.labels, weights),
         "balanced_accuracy": classification.balanced_accuracy(images.predicted, images.labels, weights),
+        "worst_class_accuracy": classification.worst_class_accuracy(images.predicted, images.labels, weights),
         "accuracy_at_threshold": classification.accuracy(called, images.labels, weights),
         **rates(called == images.positive, attack, weights),
         "brier": classification.brier(scores, attack, weights),
@@ -306,6 +308,7 @@ def _many_class(images: Images, weights: Array) -> dict[str, Array]:
         "brier_macro": classification.brier_macro(images.probabilities, labels, weights),
         "accuracy": classification.accuracy(images.predicted, labels, weights),
         "balanced_accuracy": classification.balanced_accuracy(images.predicted, labels, weights),
+        "worst_class_accuracy": classification.worst_class_accuracy(images.predicted, labels, weights),
         "ece": classification.ece(images.probabilities, labels, weights),
         **rates_by_class(called, is_class, present_names, weights),
         **areas,

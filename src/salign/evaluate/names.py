@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 
 TWO_CLASSES = (
     "auroc", "sensitivity", "specificity", "ppv", "npv", "f1", "accuracy_at_threshold", "accuracy",
-    "balanced_accuracy", "ap", "brier", "ece", "forgotten",
+    "balanced_accuracy", "worst_class_accuracy", "ap", "brier", "ece", "forgotten",
 )  # fmt: skip
 ATTACKS = (
     "auroc", "apcer", "bpcer", "acer", "bpcer_at_apcer5", "eer", "accuracy_at_threshold", "accuracy",
-    "balanced_accuracy", "ap", "brier", "ece", "forgotten",
+    "balanced_accuracy", "worst_class_accuracy", "ap", "brier", "ece", "forgotten",
 )  # fmt: skip
 """Presentation attack detection (ISO/IEC 30107-3)."""
 SEVERAL_CLASSES = (
-    "auroc_macro", "accuracy", "balanced_accuracy", "ppv_macro", "f1_macro", "ap_macro", "brier_macro", "ece",
-    "forgotten",
+    "auroc_macro", "accuracy", "balanced_accuracy", "worst_class_accuracy", "ppv_macro", "f1_macro", "ap_macro",
+    "brier_macro", "ece", "forgotten",
 )  # fmt: skip
 SEVERAL_LABELS = (
     "auroc_macro", "ap_macro", "accuracy", "accuracy_macro", "sensitivity_macro", "specificity_macro", "ppv_macro",
@@ -34,6 +34,7 @@ NAMES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "accuracy_macro": "accuracy, mean over classes",
     "balanced_accuracy": "balanced accuracy",
+    "worst_class_accuracy": "accuracy of the worst class",
     "ap": "average precision",
     "apcer": "APCER",
     "bpcer": "BPCER",

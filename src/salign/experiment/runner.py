@@ -66,7 +66,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         for device in dict.fromkeys(recipe.train.device for recipe in left):
             choose_device(device)  # one message now, not one of each process; a cluster has devices of its own
     check_maps(left)
-    folder.start(study)
+    folder.start(study, len(tasks) - len(left))
     options, failed = study.analysis, []
     with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:
         for outcome in executor.run(

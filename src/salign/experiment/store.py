@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from salign.errors import SalignError
+from salign.experiment.question import note_question
 from salign.experiment.study import Cell, Study, expand
 from salign.files import replace_text
 from salign.readers import read_json
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
 """Columns that say which cell."""
-ANSWERS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "auroc": "auroc", "auroc_macro": "auroc"}
-"""Figure of `evaluation.csv` -> metric of the study; two classes have `auroc`, more have `auroc_macro`."""
-
+ANSWERS = {
+    **{name: name for name in ("accuracy", "balanced_accuracy", "worst_class_accuracy", "auroc", "ece")},
+    "auroc_macro": "auroc",
+}
+"""Figure of `evaluation.csv` -> figure of the study; two classes have `auroc`, more have `auroc_macro`."""
 
 STEP_FIGURES = ("accuracy", "inside", "outside")
 """What `salign.runs.snapshots.step_figures` measures after a step, noted as `step/STEP/FIGURE`."""
@@ -60,9 +63,10 @@ class StudyFolder:
         """The run folder of a cell."""
         return RunFolder.of(cell.recipe, self.runs)
 
-    def start(self, study: Study) -> None:
-        """Make the folder and note what is being run."""
+    def start(self, study: Study, finished: int = 0) -> None:
+        """Make the folder and note what is being run, and, the first time, what is asked; `finished` runs are done."""
         replace_text(self.path / "study.yaml", study.to_yaml())
+        note_question(study, self.path, finished)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ class Study(Section):
     """The report has this heading."""
     question: str = ""
     """The report says in a sentence or two what the study asks."""
+    success: str = ""
+    """This result counts as a success; it is written down before the first run, like everything that a study asks."""
     recipe: dict[str, Any]
     """All runs share this recipe, which has no name and no seed. `{seed}` in `data.manifest` and `model.weights` is the
     seed of the run, for maps and weights that a machine made anew for every seed."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import functools
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +44,8 @@ LIBRARIES = (
 )
 
 
+ENVIRONMENT = "environment.json"
+"""The file of a run that says what it ran on, and when it began."""
 POSTHOC = "posthoc.json"
 """The file of a run made of a finished one that says what it was made of, and how."""
 _MOST_BYTES = 1_000_000
@@ -222,7 +227,8 @@ class RunFolder:
     def start(self, recipe: Recipe) -> None:
         """Make the folder and write what is known before training."""
         replace_text(self.recipe_file, recipe.to_yaml())
-        replace_text(self.path / "environment.json", json.dumps(environment(), indent=2))
+        begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        replace_text(self.path / ENVIRONMENT, json.dumps({**environment(), "begun": begun}, indent=2))
 
     def finish(self, predicted: Mapping[str, int] | None = None) -> None:
         """Mark the run as done; what was only there to resume it, or was cut off half-written, goes.
@@ -238,14 +244,37 @@ class RunFolder:
 
 
 def environment() -> dict[str, object]:
-    """What a run ran on: versions, machine, threads."""
+    """What a run ran on: versions, commit of this package (None unless it is a checkout), machine, threads."""
     import torch
 
     return {
         "python": sys.version.split()[0],
+        "commit": commit_of(Path(__file__).parents[3]),
+        "processor": _processor(),
         "platform": platform.platform(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cuda": [torch.cuda.get_device_name(device) for device in range(torch.cuda.device_count())],
     }
+
+
+@functools.cache
+def commit_of(checkout: Path) -> str | None:
+    """The commit of a Git checkout, with `-dirty` behind it where tracked files were changed; None for no checkout."""
+    if not (checkout / ".git").exists():
+        return None
+    ask = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    """The model of the CPU, as Linux names it; elsewhere what Python knows."""
+    try:
+        lines = read_text("/proc/cpuinfo", limit=_MOST_BYTES).splitlines()
+    except SalignError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from salign.experiment.arms import arm_changes, control_of, times
+from salign.experiment.question import without_folders
 from salign.experiment.study import Study
 from salign.losses import LOSSES
 from salign.train.recipe import ARM
@@ -85,12 +85,3 @@ def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
     for key, value in values.items():
         pairs += _flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
     return pairs
-
-
-def without_folders(value: Any) -> Any:
-    """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
-    if isinstance(value, dict):
-        return {key: without_folders(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_folders(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

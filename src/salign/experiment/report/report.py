@@ -15,12 +15,14 @@ from pandas.api.types import is_numeric_dtype
 from pyarrow.csv import WriteOptions, write_csv
 
 from salign.data.manifest.text_table import for_spreadsheets
+from salign.experiment.question import question_in_words, without_folders
 from salign.experiment.report import curves, evidence, makers, steps
-from salign.experiment.report.arm_words import explain_arm, recipe_of_arm, without_folders
+from salign.experiment.report.arm_words import explain_arm, recipe_of_arm
 from salign.experiment.report.doubts import training_doubts
 from salign.experiment.report.evidence import telling_images
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
 from salign.experiment.report.networks import network_costs
+from salign.experiment.report.selection import selection, selection_table
 from salign.experiment.report.summary import Finding, findings, headline, verdict
 from salign.experiment.report.tables import (
     describe_main_table,
@@ -35,6 +37,7 @@ from salign.experiment.report.tables import (
     to_markdown,
 )
 from salign.experiment.report.worse_maps import worse_maps
+from salign.experiment.run_table import write_run_table
 from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
 from salign.files import check_output, replace_text, replacing
@@ -62,6 +65,7 @@ _DETAILS = {
     "What do the models use?": evidence.reliance,
     "What do the networks cost?": network_costs,
     "Images on which the arms differ most": evidence.gallery,
+    "Which arm would a rule of selection choose?": selection,
 }
 """Heading -> what of the evidence is below it: `(study, groups, runs, styles) -> blocks`."""
 
@@ -71,10 +75,12 @@ def write_report(
 ) -> Report:
     """Write `report.html`, and its tables beside it.
 
-    `results.csv` holds every figure; the main table is `table.csv`, `table.tex` and `table.md`; `pairs.csv` has every
-    arm against the baseline and its own controls, `sets.csv` every arm on every set. A name like a formula has an
-    apostrophe before it in these, but not in `results.csv`, which programs read.
-    Holds no date, time, path or speed, and draws nothing at random: equal results give equal bytes.
+    `results.csv` holds every figure; `runs.csv` has a row per run; the main table is `table.csv`, `table.tex` and
+    `table.md`; `pairs.csv` has every arm against the baseline and its own controls, `sets.csv` every arm on every set,
+    `selection.csv` what each rule of selection would choose. A name like a formula has an apostrophe before it in
+    these, but not in `results.csv` and `runs.csv`, which programs read.
+    The page holds no path, speed or date but that of `question.json`, and nothing is drawn at random: equal results
+    give equal bytes.
 
     Args:
         study: what was asked.
@@ -110,13 +116,15 @@ def write_report(
         for title, blocks in _DETAILS.items():
             details[title] = blocks(study, groups, runs, styles)
             bar.advance()
-    details["What was run"] = _what_was_run(study, runs, out)
+    details["What was run"] = [Text(question_in_words(study, out)), *_what_was_run(study, runs, out)]
     pictures = details["Images on which the arms differ most"]
     first = _first_screen(study, groups, runs, results_of_groups, table, pictures, styles, missing)
     sections = [Section("In short", first)]
     sections += [Section(title, blocks, folded=True) for title, blocks in details.items()]
     _write_figures(out / "results.csv", results)
-    for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets)):
+    write_run_table(runs, out)
+    choices = selection_table(study, groups)
+    for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets), ("selection", choices)):
         replace_text(out / f"{name}.csv", for_spreadsheets(numbers).to_csv(index=False))
     words = describe_main_table(study, table)
     replace_text(out / "table.md", to_markdown(words))

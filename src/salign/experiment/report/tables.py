@@ -17,6 +17,8 @@ from salign.experiment.study import ALL_IMAGES, Study
 
 NOTHING = "–"
 """Stands where there is no number."""
+BESIDES = {"worst class": ("worst", "worst_class_accuracy"), "ECE": ("ece", "ece")}
+"""Heading beside the target set -> the name of its columns, and the figure."""
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
@@ -34,7 +36,8 @@ def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
     Returns:
         Columns dataset, network, arm, images (-1 = all), annotated, seeds (pairs with the baseline; of the baseline
         itself, its runs); for the reference and the target set: mean and sd (n - 1) over the runs, and the paired
-        difference to the baseline with its 95 % t interval, all as shares; of the target difference: p (paired t),
+        difference to the baseline with its 95 % t interval, all as shares; mean and sd on the target set of the
+        accuracy of the worst class (worst) and of the calibration error (ece); of the target difference: p (paired t),
         p_holm (that of the guided arm, which the study asks about, as it is; those of the other arms adjusted for
         their number in this table), and improvement, the probability that a
         run of the arm beats one of the baseline (from two seeds on). NaN where there is nothing to say.
@@ -121,14 +124,17 @@ def describe_main_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Put the main table into words: shares in points of 100, each mean with its sd, each difference with its interval.
 
     Returns:
-        Text columns data set, network, arm, seeds, the sets, the differences, p, p (Holm), P(better).
+        Text columns data set, network, arm, seeds, the sets, worst class and ECE (on the target set, where any run has
+        them), the differences, p, p (Holm), P(better).
     """
+    besides = {heading: name for heading, (name, _) in BESIDES.items() if table[f"{name}_mean"].notna().any()}
     lines = []
     for row in table.to_dict("records"):
         line = {"data set": row["dataset"], "network": row["network"]}
         line |= {"arm": _with_condition(row), "seeds": str(row["seeds"])}
         for role, test_set in set_roles(study):
             line[test_set] = mean_in_words(row[f"{role}_mean"], row[f"{role}_sd"])
+        line |= {key: mean_in_words(row[f"{name}_mean"], row[f"{name}_sd"]) for key, name in besides.items()}
         for role, test_set in set_roles(study):
             ends = (row[f"{role}_{name}"] for name in ("difference", "low", "high"))
             line[f"{test_set} − {study.baseline}"] = difference_in_words(*ends)
@@ -218,6 +224,9 @@ def _row(study: Study, group: Group, arm: str) -> dict[str, object]:
     for role, test_set in set_roles(study):
         values = group.scores(arm, test_set, study.metric)
         row |= {f"{role}_mean": values.mean() if len(values) else nan, f"{role}_sd": values.std(ddof=1)}
+    for name, figure in BESIDES.values():
+        values = group.scores(arm, study.target, figure)
+        row |= {f"{name}_mean": values.mean() if len(values) else nan, f"{name}_sd": values.std(ddof=1)}
     for role, test_set in set_roles(study):
         row |= {f"{role}_{name}": value for name, value in _to_baseline(study, group, arm, test_set).items()}
     comparison = None if arm == study.baseline else group.compare(arm, study.baseline, study.target, study.metric)

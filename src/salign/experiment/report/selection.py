@@ -1,0 +1,84 @@
+"""Which arm each rule of selection would choose without the target set, and what that choice is worth there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from salign.experiment.report.groups import Group
+from salign.experiment.report.tables import points
+from salign.experiment.study import Study
+from salign.pages.plots import Styles
+from salign.pages.sheet import Block, Table
+
+VALIDATION = "val"
+"""The set whose figures the rules look at."""
+RULES = {"validation": None, "worst class": "worst_class_accuracy", "region test": "region_test"}
+"""Rule -> the figure of validation whose mean over seeds it takes the highest of; None is the metric of the study."""
+
+
+def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
+    """Apply every rule of selection to the arms of each group; controls are no candidates.
+
+    Args:
+        study: names the arms, the metric and the target.
+        groups: see `groups_of`.
+
+    Returns:
+        A row per data set, network and rule: dataset, network, rule, arm (its choice), value (the figure that the rule
+        looks at), target (the metric of that arm on the target set), best (the arm that is best there), best_target,
+        and regret = best_target - target; means over seeds, as shares. A rule whose figure fewer than two arms have is
+        left out.
+    """
+    rows = []
+    for group in groups:
+        arms = [arm for arm in group.arms if arm not in study.controls]
+        there = {arm: _mean(group, arm, study.target, study.metric) for arm in arms}
+        there = {arm: value for arm, value in there.items() if not math.isnan(value)}
+        for rule, figure in RULES.items():
+            values = {arm: _mean(group, arm, VALIDATION, figure or study.metric) for arm in there}
+            values = {arm: value for arm, value in values.items() if not math.isnan(value)}
+            if len(values) < 2:
+                continue
+            choice, best = max(values, key=lambda arm: values[arm]), max(there, key=lambda arm: there[arm])
+            rows.append(
+                {"dataset": group.dataset, "network": group.network, "rule": rule, "arm": choice}
+                | {"value": values[choice], "target": there[choice], "best": best, "best_target": there[best]}
+                | {"regret": there[best] - there[choice]}
+            )
+    columns = ["dataset", "network", "rule", "arm", "value", "target", "best", "best_target", "regret"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def selection(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
+    """The same in words; nothing where a study has no figures of validation."""
+    del runs, styles
+    table = selection_table(study, groups)
+    if not len(table):
+        return []
+    titles = {(group.dataset, group.network): group.title for group in groups}
+    lines = [
+        {
+            "data": titles[row["dataset"], row["network"]],
+            "rule": row["rule"],
+            "would choose": row["arm"],
+            "at": points(row["value"]),
+            f"{study.metric} on {study.target}": points(row["target"]),
+            "best there": f"{row['best']}, {points(row['best_target'])}",
+            "regret": points(row["regret"]),
+        }
+        for row in table.to_dict("records")
+    ]
+    caption = (
+        f"Which arm each rule would choose by images like those of training alone: by {study.metric} on validation, by "
+        "the accuracy of its worst class there, or by the region test, where it was measured. Means over seeds, in "
+        "points of 100; controls are no candidates. Regret: what the best arm on the target set has more there."
+    )
+    return [Table(caption, pd.DataFrame(lines), names=3)]
+
+
+def _mean(group: Group, arm: str, test_set: str, figure: str) -> float:
+    """Mean over the seeds of an arm; NaN without any."""
+    return float(group.scores(arm, test_set, figure).mean())

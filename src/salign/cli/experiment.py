@@ -59,8 +59,9 @@ def experiment(
 ) -> None:
     """Run a study: many arms, seeds and controls with the same data and budget.
 
-    Writes OUT/NAME/runs. What is done is never run again: a study that was stopped, killed or extended goes on with
-    the same command, also on several machines at once that share OUT.
+    Writes OUT/NAME/runs, what is asked (question.json, once, before the first run), and runs.csv, a row per run. What
+    is done is never run again: a study that was stopped, killed or extended goes on with the same command, also on
+    several machines at once that share OUT.
     """
     from salign.experiment.study import Study
 
@@ -74,7 +75,11 @@ def experiment(
         return RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
 
     failed = [] if show else run_cells(read, out, executor, again=again, quiet=quiet)
-    folder, _ = print_results(read, out, again=again)
+    folder, results = print_results(read, out, again=again)
+    if not show:
+        from salign.experiment.run_table import write_run_table
+
+        typer.echo(f"wrote {write_run_table(results.runs, folder.path)}: a row per run")
     typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
     if failed:
         raise typer.Exit(1)

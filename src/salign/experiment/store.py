@@ -37,7 +37,7 @@ STEP_FIGURES = ("accuracy", "inside", "outside")
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`study.yaml`, `runs/` with one run folder per cell, and the report beside them.
+    """`study.yaml`, `question.json`, `runs/` with one run folder per cell, `runs.csv`, and the report beside them.
 
     A run folder of a study holds `cell.json` besides what `salign train` writes: the cell's figures, written last.
     """

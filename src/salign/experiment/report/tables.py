@@ -127,7 +127,8 @@ def describe_main_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         Text columns data set, network, arm, seeds, the sets, worst class and ECE (on the target set, where any run has
         them), the differences, p, p (Holm), P(better).
     """
-    besides = {heading: name for heading, (name, _) in BESIDES.items() if table[f"{name}_mean"].notna().any()}
+    measured = set(table.columns[table.notna().any()])
+    besides = {heading: name for heading, (name, _) in BESIDES.items() if f"{name}_mean" in measured}
     lines = []
     for row in table.to_dict("records"):
         line = {"data set": row["dataset"], "network": row["network"]}

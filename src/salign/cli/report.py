@@ -24,8 +24,8 @@ def report(
 ) -> None:
     """Report what a study found, finished or not: whether guidance helps, whether the maps are why, how sure that is.
 
-    Writes OUT/NAME/report.html, one page that opens offline, and beside it results.csv with all figures, runs.csv with a
-    row per run, the main table as table.csv, table.tex and table.md, pairs.csv (arms against the baseline and their
+    Writes OUT/NAME/report.html, one page that opens offline, and beside it results.csv with all figures, runs.csv with
+    a row per run, the main table as table.csv, table.tex and table.md, pairs.csv (arms against the baseline and their
     controls), sets.csv (all test sets) and selection.csv (what each rule of selection would choose).
     """
     from salign.experiment.study import Study, check_arms

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "types": {"checks", "moved"},
     "maps": FOUNDATION,
     "pages": FOUNDATION | {"maps"},
-    "models": FOUNDATION,
+    "models": FOUNDATION | {"maps"},
     "losses": FOUNDATION | {"maps"},
     "explain": FOUNDATION | {"maps"},
     "evaluate": FOUNDATION | {"maps"},

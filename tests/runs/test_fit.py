@@ -12,10 +12,12 @@ import torch
 from command import small, stopped_after
 from salign.errors import SalignError
 from salign.losses import CrossEntropy, Cyborg
-from salign.models import Classifier, load
+from salign.models import Classifier, SaliencyNet, load
 from salign.runs import fit as module
+from salign.runs.explain import explain_run
 from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
+from salign.runs.posthoc import make_run
 from salign.train.prepare import prepare
 from salign.train.recipe import LossRecipe, Recipe, resolved
 from salign.train.speed import SETTINGS
@@ -255,6 +257,42 @@ def test_stages_are_trained_once_go_on_where_they_were_cut_off_and_the_last_lear
         run(recipe, tmp_path / "cut")
     resumed, _ = run(recipe, tmp_path / "cut", resume=True)
     assert (resumed.path / "weights.safetensors").read_bytes() == (last.path / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_classifier_sees_what_a_stage_marks_and_is_a_run_like_any_other(digits, tmp_path, monkeypatch):
+    """It learns from people's regions, and from the net's for seven of ten images without a map; tests read no map."""
+    net = {"task": "maps", "model": {"weights": None, "width": 16}, "train": {"epochs": 2, "batch_size": 20}}
+    recipe = Recipe.build(
+        small(
+            digits,
+            stages={"net": net},
+            data={"annotated": 0.3, "test": ["test_ood"], "groups": []},
+            model={"region": {"by": "stage:net"}},
+            loss={"name": "ce"},
+        )
+    )
+    whole, said = run(recipe, tmp_path)
+    net_run = next(tmp_path.glob("net-*"))
+    assert f"it sees regions alone (crop), in evaluation those that the net {net_run} draws; with that net:" in said
+    model = whole.model()
+    table, test = whole.predictions("test_ood"), whole.data("test_ood")
+    with torch.no_grad():
+        logits = model(torch.stack([test[i].images for i in range(len(test))])).logits
+    np.testing.assert_allclose(table[["logit_1", "logit_7"]], logits, atol=1e-4)
+    drawn = load(whole.path).net.state_dict()
+    assert all(torch.equal(value, drawn[name]) for name, value in SaliencyNet.load(net_run).state_dict().items())
+    assert explain_run(whole, images=2).exists()
+    assert load(whole.path).threshold is not None
+
+    go_on = stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut", stages=tmp_path)
+    go_on()
+    resumed, _ = run(recipe, tmp_path / "cut", stages=tmp_path, resume=True)
+    assert (resumed.path / "weights.safetensors").read_bytes() == (whole.path / "weights.safetensors").read_bytes()
+    with pytest.raises(SalignError, match=r"sees regions alone \(model.region\), and posthoc changes"):
+        make_run(whole.path, {"name": "rebalance"}, tmp_path, progress=False, say=lambda line: None)
 
 
 def test_what_is_wrong_with_any_stage_is_told_before_the_first_is_trained(digits, tmp_path):

@@ -84,6 +84,7 @@ def full(manifest) -> dict[str, Any]:
             "args": {"drop_path_rate": 0.1},
             "cam": "proved",
             "head": "timm",
+            "region": {"by": str(manifest.parent / "net"), "keep": "mask"},
         },
         "loss": {
             "name": "cyborg",
@@ -431,6 +432,7 @@ LEAVES = {
     "loss.ramp_epochs": 5,
     "loss.also": {"energy": {"weight": 3.0}},
     "loss.teacher": "another",
+    "model.region": {"by": "another"},
     "train.epochs": 8,
     "train.batch_size": 12,
     "train.optimizer": "sgd",
@@ -472,7 +474,8 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
     train = {key: value for key, value in full(manifest)["train"].items() if key not in ("trainable", "snapshots")}
-    changes = {"data": {"manifest": str(manifest)}, "loss": plain, "train": train, "posthoc": None}
+    model = full(manifest)["model"] | {"region": None}
+    changes = {"data": {"manifest": str(manifest)}, "model": model, "loss": plain, "train": train, "posthoc": None}
     recipe = Recipe.build(full(manifest) | changes)
     content = recipe.model_dump(mode="json")
     assert content.pop("task") == "classify"
@@ -491,6 +494,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["data"].pop("task") == "classes"
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
+    assert content["model"].pop("region") is None
     assert content["loss"].pop("also") == {}
     assert content["loss"].pop("teacher") is None
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()

@@ -44,10 +44,10 @@ def predict(
     from salign.data.manifest.image_files import check_images
     from salign.errors import SalignError
     from salign.files import check_output
-    from salign.models.config import describe_model
+    from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
 
-    if not (run / "model.json").is_file() and any(known.path.name == images.name for known in runs_below(".")):
+    if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
         raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
     describe_model(run)
     for folder in (maps, overlays):

@@ -17,5 +17,6 @@ if TYPE_CHECKING:
     from salign.models.own import Wrapped as Wrapped, wrap as wrap
     from salign.models.saliency_net import SaliencyNet as SaliencyNet
     from salign.models.threshold import Threshold as Threshold
+    from salign.models.two_stage import TwoStage as TwoStage
 
 lazy_index(__name__)

@@ -18,6 +18,8 @@ from salign.readers import read_json
 
 CLASSIFIER, ENSEMBLE, NET, EMBEDDER = "model.json", "ensemble.json", "saliency.json", "embedder.json"
 """The files that describe a classifier, an ensemble of them, a net that draws maps, and a net that embeds images."""
+TWO_STAGE = "two_stage.json"
+"""The file that describes a net that draws maps together with the classifier that sees what it marks."""
 WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
 """Files of a run folder: the weights of the whole network, and those of the backbone alone of a pretrained one."""
 Cam = Literal["proved", "none"]
@@ -84,41 +86,55 @@ class NetConfig(NetworkConfig):
     width: Annotated[int, Field(ge=16, le=4096)] = 128
 
 
+class TwoStageConfig(ClassifierConfig):
+    """What `two_stage.json` says: what the classifier is, what it sees, and which net decides that."""
+
+    keep: Literal["crop", "mask"]
+    net: NetConfig
+
+
 class EmbedderConfig(NetworkConfig):
     """What `embedder.json` says."""
 
     dimensions: Annotated[int, Field(ge=2, le=4096)] = 128
 
 
+_ANSWERS: dict[str, tuple[type[ClassifierConfig], str]] = {
+    ENSEMBLE: (EnsembleConfig, "an ensemble of fused runs"),
+    TWO_STAGE: (TwoStageConfig, "a classifier that sees what a net marks"),
+    CLASSIFIER: (ClassifierConfig, "one classifier"),
+}
+"""The file that describes what answers -> its fields, and what that is in words."""
+
+
 def description_file(folder: Path | str) -> Path:
-    """The file that describes what answers in `folder`: that of an ensemble where there is one, else a classifier's."""
-    ensemble = Path(folder) / ENSEMBLE
-    return ensemble if ensemble.is_file() else Path(folder) / CLASSIFIER
+    """The file that describes what answers in `folder`; that of a classifier where there is none."""
+    return next((path for name in _ANSWERS if (path := Path(folder) / name).is_file()), Path(folder) / CLASSIFIER)
 
 
 def describe_model(folder: Path | str, expected: str | None = None) -> dict[str, Any]:
-    """What the file says that describes the classifier or the ensemble in `folder`, checked.
+    """What the file says that describes what answers in `folder`, checked.
 
     Args:
         folder: that of a run, or any that `save` of a model wrote.
-        expected: `CLASSIFIER` or `ENSEMBLE`, for whoever can take one of them alone.
+        expected: `CLASSIFIER`, `ENSEMBLE` or `TWO_STAGE`, for whoever can take one of them alone.
 
     Returns:
         backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its fields,
-        as those of `salign.models.Threshold`; members, their number in an ensemble.
+        as those of `salign.models.Threshold`; members, their number in an ensemble; keep and net, where a net decides
+        what the classifier sees.
 
     Raises:
         SalignError: no such file, a damaged one, or not the one expected.
     """
     path = description_file(folder)
-    ensemble = path.name == ENSEMBLE
-    if expected is not None and ensemble != (expected == ENSEMBLE):
-        kinds = ("one classifier", "an ensemble of fused runs")
+    schema, kind = _ANSWERS[path.name]
+    if expected not in (None, path.name):
         raise SalignError(
-            f"{folder}: expected {kinds[not ensemble]}, and {path.name} describes {kinds[ensemble]}. Take salign.load, "
-            "which reads both"
+            f"{folder}: expected {_ANSWERS[str(expected)][1]}, and {path.name} describes {kind}. Take salign.load, "
+            "which reads all"
         )
-    config = read_config(path, EnsembleConfig if ensemble else ClassifierConfig, "salign train")
+    config = read_config(path, schema, "salign train")
     if config.get("threshold"):
         try:
             with_threshold(config, Threshold(**config["threshold"]))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from salign.models.classifier import Classifier
-from salign.models.config import ENSEMBLE, description_file
+from salign.models.config import CLASSIFIER, ENSEMBLE, TWO_STAGE, description_file
 from salign.models.ensemble import Ensemble
+from salign.models.two_stage import TwoStage
 
 
-def load(folder: Path | str) -> Classifier | Ensemble:
+def load(folder: Path | str) -> Classifier | Ensemble | TwoStage:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
     Args:
@@ -18,4 +19,12 @@ def load(folder: Path | str) -> Classifier | Ensemble:
     Raises:
         SalignError: there is no model, or it is damaged.
     """
-    return (Ensemble if description_file(folder).name == ENSEMBLE else Classifier).load(folder)
+    return _KINDS[description_file(folder).name].load(folder)
+
+
+_KINDS: dict[str, type[Classifier | Ensemble | TwoStage]] = {
+    CLASSIFIER: Classifier,
+    ENSEMBLE: Ensemble,
+    TWO_STAGE: TwoStage,
+}
+"""The file that describes a model -> its class."""

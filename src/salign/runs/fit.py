@@ -111,8 +111,11 @@ def _check(recipe: Recipe, prefix: str) -> None:
         if not (draws and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
             rows = kind.rows(recipe, rows, lambda line: None)
         changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if draws else known}
-        if "model.weights" in {key for key, _ in references(recipe)}:
+        of_stages = {key for key, _ in references(recipe)}
+        if "model.weights" in of_stages:
             changes["model"] = recipe.model.model_copy(update={"weights": None})
+        if "model.region.by" in of_stages:
+            changes["model"] = changes.get("model", recipe.model).model_copy(update={"region": None})
         if not isinstance(recipe, MapsRecipe):
             changes["loss"] = recipe.loss.model_copy(update={"teacher": None})
         kind.build(recipe.model_copy(update=changes), rows, lambda line: None)

@@ -89,6 +89,10 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
 def _refuse_nets(run: Run) -> None:
     if not isinstance(run.recipe, ClassifyRecipe):
         raise SalignError(f"{run.path} is {run.recipe.network}; expected a classifier.")
+    if run.recipe.model.region is not None:
+        raise SalignError(
+            f"{run.path} sees regions alone (model.region), and posthoc changes classifiers of whole images."
+        )
 
 
 MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.reliance import GROUP, other, reliance
 from salign.files import replace_text
 from salign.losses.labels import has_class, true_class
-from salign.models import Classifier
+from salign.models import Model, load
 from salign.progress import track
 from salign.runs.analyse import draw_images
 from salign.runs.run import Run
@@ -51,7 +52,7 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
     epochs = snapshots(run.path) if len(dataset) else []
     rows = []
     for epoch in track(epochs, "comparing snapshots with people", show=progress):
-        classifier = Classifier.load(snapshot(run.path, epoch))
+        classifier: Any = load(snapshot(run.path, epoch))
         if classifier.backbone.cam_kind == "none":
             break
         values = _agreement(classifier, dataset)
@@ -80,7 +81,7 @@ def step_figures(run: Run, *, sets: Sequence[str], images: int, seed: int = 0, p
     number("images", images, "[1, inf)", whole=True)
     rows = []
     for step in track(step_snapshots(run.path), "measuring snapshots", show=progress):
-        classifier = Classifier.load(step_snapshot(run.path, step))
+        classifier = load(step_snapshot(run.path, step))
         rows += [
             {"step": step, "set": name} | _figures(classifier, draw_images(run, name, images, seed), seed)
             for name in sets
@@ -88,7 +89,7 @@ def step_figures(run: Run, *, sets: Sequence[str], images: int, seed: int = 0, p
     return pd.DataFrame(rows, columns=["step", "set", "accuracy", "inside", "outside"])
 
 
-def _figures(classifier: Classifier, dataset: SaliencyDataset, seed: int) -> dict[str, float]:
+def _figures(classifier: Model, dataset: SaliencyDataset, seed: int) -> dict[str, float]:
     right: list[Tensor] = []
     relied = reliance(
         lambda images: classifier(images).logits.float(),
@@ -102,7 +103,7 @@ def _figures(classifier: Classifier, dataset: SaliencyDataset, seed: int) -> dic
     return {"accuracy": float(torch.cat(right).double().mean()), **sides}
 
 
-def _answered(classifier: Classifier, dataset: SaliencyDataset, right: list[Tensor]) -> Iterator[Batch]:
+def _answered(classifier: Model, dataset: SaliencyDataset, right: list[Tensor]) -> Iterator[Batch]:
     """The batches of a set; whether each image is answered right is noted on the way."""
     for batch in predict_loader(dataset, GROUP, 0):
         with torch.inference_mode():
@@ -119,7 +120,7 @@ def _drawn(dataset: SaliencyDataset, images: int, seed: int) -> SaliencyDataset:
     return people.take(np.sort(np.random.default_rng(seed).permutation(annotated)[:images]))
 
 
-def _agreement(classifier: Classifier, dataset: SaliencyDataset) -> pd.DataFrame:
+def _agreement(classifier: Model, dataset: SaliencyDataset) -> pd.DataFrame:
     """A row per image that has a label and is marked, a column per metric."""
     parts = []
     for batch in predict_loader(dataset, 32, 0):

@@ -107,10 +107,35 @@ def test_a_run_counts_by_its_weights_wherever_it_lies(manifest, tmp_path):
             },
             r"data\.drawn\.by: stage 'image' gives back images",
         ),
+        (
+            {"stages": {"net": NET, "image": {**NET, "loss": {"target": "image"}}},
+             "model": {"region": {"by": "stage:image"}}},
+            r"model\.region\.by: stage 'image' gives back images",
+        ),
+        (
+            {"stages": {"net": NET, "teacher": {"loss": {"name": "ce"}}}, "model": {"region": {"by": "stage:teacher"}}},
+            r"model\.region\.by: stage 'teacher' is a classifier; a region is drawn by a net \(task: maps\)",
+        ),
+        (
+            {"stages": {"net": NET, "seen": {"model": {"region": {"by": "stage:net"}}, "loss": {"name": "ce"}}},
+             "posthoc": {"name": "rebalance", "run": "stage:seen"}},
+            r"posthoc\.run: stage 'seen' sees regions alone \(model\.region\)",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told_with_its_stage(manifest, changes, message):
     refused(staged(manifest, **changes), message)
+
+
+def test_a_region_counts_by_the_net_that_draws_it_and_a_recipe_without_one_as_before(manifest):
+    crops = {"model": {"weights": None, "region": {"by": "stage:net"}}}
+    prints = [Recipe.build(staged(manifest, **crops)).fingerprint()]
+    prints.append(Recipe.build(staged(manifest, stages={"net": NET | {"train": {"epochs": 4}}}, **crops)).fingerprint())
+    plain = Recipe.build(small(manifest, model={"weights": None}))
+    prints += [Recipe.build(small(manifest, model={"weights": None, "region": None})).fingerprint()]
+    assert len(set(prints)) == 3
+    assert prints[2] == plain.fingerprint()
+    assert list(stages_of(Recipe.build(staged(manifest, **crops)))) == ["net", ""]
 
 
 def test_only_where_a_run_may_stand_does_the_word_stage_refer_to_one(manifest):

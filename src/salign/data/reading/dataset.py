@@ -167,8 +167,8 @@ class SaliencyDataset(Dataset[Batch]):
         lends = {"same_class": same, "other_class": ~same, "any": np.ones_like(same)}[self.lender]
         if self.paint_over:
             lends = lends & self.annotated.numpy()
-        others = np.flatnonzero(lends & (np.arange(len(self)) != i))
-        candidates = others if len(others) else np.array([i])
+        candidates = np.flatnonzero(lends & (np.arange(len(self)) != i))
+        candidates = candidates if len(candidates) else np.array([i])
         position = int(candidates[int(torch.randint(len(candidates), ()))])
         if not self.paint_over or position == i:
             return self.transform(self._image(position), None)[0]

@@ -45,12 +45,24 @@ class NetworkRecipe(Section):
         return args
 
 
+class RegionRecipe(Section):
+    """The classifier sees a region alone: in training the one that people marked, in evaluation the one a net draws."""
+
+    by: str
+    """This finished run of a net that draws maps, or `stage:NAME`, draws the region; in training, people's map is taken
+    where there is one."""
+    keep: Literal["crop", "mask"] = "crop"
+    """`crop` enlarges the window around the region to the whole image, `mask` gives all but the region one colour."""
+
+
 class ModelRecipe(NetworkRecipe):
     """The section says which classifier is trained, and from which weights."""
 
     head: Literal["small", "timm"] = "small"
     """The new head starts from weights that are uniform within 1 / sqrt(features) and biases of zero (`small`), or from
     what timm draws (`timm`), as all runs did before there was this key."""
+    region: RegionRecipe | None = None
+    """The classifier sees a region of each image alone; null means the whole image."""
 
 
 class EmbedderRecipe(NetworkRecipe):

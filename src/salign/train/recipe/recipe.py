@@ -48,7 +48,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "drawn": None,
         "task": "classes",
     },
-    "model": {"cam": "proved", "head": "timm"},
+    "model": {"cam": "proved", "head": "timm", "region": None},
     "loss": {"also": {}, "teacher": None},
     "train": {"trainable": "all", "snapshots": None, "logger": "auto"},
 }
@@ -74,7 +74,7 @@ class Recipe(Section):
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     stages: dict[str, dict[str, Any]] = {}
     """These are trained first, in this order: a name, and what is different from this recipe. `stage:NAME` refers to
-    one in `model.weights`, `data.drawn.by`, the teacher of a loss and `posthoc.run`."""
+    one in `model.weights`, `model.region.by`, `data.drawn.by`, the teacher of a loss and `posthoc.run`."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
@@ -293,7 +293,7 @@ def _found(source: Path | str, where: str, text: str) -> str:
     key = key_in_stage(where)
     if is_none(text) or text.startswith((STAGE, ARM)):
         return text
-    if key in ("data.manifest", "data.targets", "data.drawn.by", "loss.teacher", "posthoc.run"):
+    if key in ("data.manifest", "data.targets", "data.drawn.by", "model.region.by", "loss.teacher", "posthoc.run"):
         return found_manifest(text, source)
     return str(Path(text).resolve()) if key == "data.root" else text
 

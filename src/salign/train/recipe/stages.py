@@ -17,7 +17,7 @@ STAGE = "stage:"
 ARM = "arm:"
 """What a value of a study that refers to another arm begins with, and the name of the stage that it becomes: its run
 lies among the runs of the study, and not among the stages that studies share."""
-_REFERENCES = ("model.weights", "data.drawn.by", "loss.teacher", "posthoc.run")
+_REFERENCES = ("model.weights", "model.region.by", "data.drawn.by", "loss.teacher", "posthoc.run")
 """Where a recipe may refer to a stage, or to a finished run."""
 _DOES = {"maps": "draws maps", "pretrain": "learns without labels"}
 """Task of a stage that is no classifier -> what it does."""
@@ -186,9 +186,12 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
     """Why a stage cannot serve where a recipe refers to it."""
     if key == "model.weights" and stage.model.backbone != recipe.model.backbone:
         return f"trains {stage.model.backbone}, and this is for {recipe.model.backbone}"
-    if key == "data.drawn.by" and stage.task == "pretrain":
+    draws = key in ("data.drawn.by", "model.region.by")
+    if draws and stage.task == "pretrain":
         return f"{_DOES[stage.task]} and draws no maps"
-    if key == "data.drawn.by" and getattr(stage.loss, "target", "map") == "image":
+    if key == "model.region.by" and stage.task == "classify":
+        return "is a classifier; a region is drawn by a net (task: maps)"
+    if draws and getattr(stage.loss, "target", "map") == "image":
         return "gives back images (loss.target: image) and draws no maps"
     if key == "data.drawn.by" and stage.task == "classify" and stage.data.multi_label:
         return "is a classifier of images with several labels, and a classifier draws the evidence for one class"
@@ -197,6 +200,8 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
     if key == "posthoc.run":
         if stage.task != "classify":
             return f"{_DOES[stage.task]}, and posthoc makes a classifier of a classifier"
+        if stage.model.region is not None:  # type: ignore[attr-defined]
+            return "sees regions alone (model.region), and posthoc changes classifiers of whole images"
         kind = recipe.posthoc.name  # type: ignore[attr-defined]
         earlier = getattr(stage, "posthoc", None)
         if kind == "rebalance" and earlier and earlier.name == "fuse":

@@ -27,8 +27,8 @@ class Swap(Step):
     Args:
         probability: With this probability an annotated image is shown in other surroundings.
         lender: They come from another image of the "same_class", of an "other_class", or from "any" other image.
-        paint_over: What people marked on the other image is painted over first, so that its object does not come along;
-            only images with a map then lend their surroundings.
+        paint_over: The marked region of the other image is painted over first, so that its object does not come along;
+            then only images with a map lend their surroundings.
     """
 
     guided = True

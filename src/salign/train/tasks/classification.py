@@ -21,7 +21,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
 from salign.losses import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropy
-from salign.models import Classifier, count_cost
+from salign.models import Classifier, SaliencyNet, TwoStage, count_cost
 from salign.train.features import HeadOnly, cached
 from salign.train.frozen import Trainable, freeze, stay_frozen
 from salign.train.guidance import tell_guidance
@@ -45,9 +45,9 @@ class Classification(Task):
         trainable: which weights learn: "all", "last_block" (and the head), or "head".
     """
 
-    network: Classifier | HeadOnly
+    network: Classifier | HeadOnly | TwoStage
 
-    def __init__(self, classifier: Classifier, loss: Loss, trainable: Trainable = "all") -> None:
+    def __init__(self, classifier: Classifier | TwoStage, loss: Loss, trainable: Trainable = "all") -> None:
         super().__init__()
         self.trainable = trainable
         self.frozen = () if trainable == "all" else freeze(classifier.backbone.net, trainable)
@@ -80,7 +80,14 @@ class Classification(Task):
             seed=recipe.seed,
         )
         _tell_network(classifier, recipe, say)
-        return cls(classifier, loss, recipe.train.trainable)
+        if (focus := recipe.model.region) is None:
+            return cls(classifier, loss, recipe.train.trainable)
+        model = TwoStage(SaliencyNet.load(focus.by), classifier, focus.keep)
+        say(
+            f"  it sees regions alone ({focus.keep}), in evaluation those that the net {focus.by} draws; with that net:"
+        )
+        say(f"  {count_cost(model)}")
+        return cls(model, loss, recipe.train.trainable)
 
     @classmethod
     def rows(cls, recipe: ClassifyRecipe, data: Prepared, say: Say) -> Prepared:
@@ -137,8 +144,10 @@ class Classification(Task):
 
     def forward(self, batch: Batch) -> LossTerms:
         """One forward pass, the loss and its parts."""
-        batch = self.loss.prepare(batch)
-        terms: LossTerms = self.loss(self.network(self.laid_out(batch.images)), batch)
+        batch, network = self.loss.prepare(batch), self.network
+        if isinstance(network, TwoStage):
+            batch, network = network.focus(batch), network.classifier
+        terms: LossTerms = self.loss(network(self.laid_out(batch.images)), batch)
         return terms
 
     def validate(self, batch: Batch) -> Tensor:

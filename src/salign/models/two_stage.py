@@ -1,0 +1,238 @@
+"""Segment, then classify: a net that draws maps decides what part of an image a classifier sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from salign.checks import choice, number, tensors
+from salign.errors import SalignError
+from salign.maps.region import region
+from salign.models.backbone import Backbone
+from salign.models.classifier import Classifier
+from salign.models.config import TWO_STAGE, WEIGHTS, describe_model, save_config, with_threshold
+from salign.models.model import Model
+from salign.models.saliency_net import SaliencyNet
+from salign.models.saved import restored, save_state
+from salign.types import Batch, Output
+
+Keep = Literal["crop", "mask"]
+MARGIN = 0.1
+"""A crop is wider than its region by this share on each side."""
+
+
+def windows(regions: Tensor, margin: float = MARGIN) -> Tensor:
+    """The smallest window of the image's own shape around each region: a crop of it is not distorted.
+
+    Args:
+        regions: `(B, 1, H, W)` zeros and ones.
+        margin: on each side the window is wider than the region by this share of the region, 0 or more.
+
+    Returns:
+        `(B, 3)`: the middle (down, right), where an image is from -1 to 1, and the share of each side that the window
+        takes, in (0, 1]. It lies within the image. The window of an empty region is the whole image.
+    """
+    tensors(regions=(regions, "float (B, 1, H, W)"))
+    number("margin", margin, "[0, inf)")
+    middles, shares = [], []
+    for axis in (3, 2):  # which rows, then which columns
+        marked = regions.amax(axis)[:, 0] > 0
+        side = marked.shape[1]
+        edges = torch.arange(side, device=regions.device, dtype=torch.float32)
+        low = torch.where(marked, edges, side).amin(1)
+        high = torch.where(marked, edges + 1, 0).amax(1)
+        middles.append((low + high) / side - 1)
+        shares.append((high - low) / side)
+    share = torch.stack(shares, 1).amax(1) * (1 + 2 * margin)
+    share = torch.where(share > 0, share, 1).clamp(max=1)
+    room = (1 - share)[:, None]
+    return torch.cat([torch.stack(middles, 1).clamp(-room, room), share[:, None]], 1)
+
+
+def crop(images: Tensor, boxes: Tensor) -> Tensor:
+    """Enlarge each window to the size of its image, bilinearly.
+
+    Args:
+        images: `(B, C, H, W)`.
+        boxes: `(B, 3)`, see `windows`.
+    """
+    tensors(images=(images, "float (B, C, H, W)"), boxes=(boxes, "float (B, 3)"))
+    return _sampled(images, boxes[:, 2], boxes[:, :2], images.shape[2:])
+
+
+def uncrop(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Put maps of windows to where these lie in their images; the rest of the image is zero.
+
+    Args:
+        maps: `(B, n, h, w)`.
+        boxes: `(B, 3)`, see `windows`.
+        size: (H, W) of the images.
+
+    Returns:
+        `(B, n, H, W)`.
+    """
+    tensors(maps=(maps, "float (B, n, h, w)"), boxes=(boxes, "float (B, 3)"))
+    share, middle = boxes[:, 2], boxes[:, :2]
+    inside = torch.ones((len(maps), 1, *size), device=maps.device)
+    for axis, side in enumerate(size):
+        pixels = (2 * torch.arange(side, device=maps.device) + 1) / side - 1
+        within = ((pixels - middle[:, axis, None]).abs() <= share[:, None]).float()
+        inside = inside * (within[:, None, :, None] if axis == 0 else within[:, None, None])
+    return inside * _sampled(maps, 1 / share, -middle / share[:, None], size)
+
+
+def _sampled(pictures: Tensor, scale: Tensor, middle: Tensor, size: tuple[int, ...]) -> Tensor:
+    """What lies at `scale * place + middle` for each place of a picture of `size`; beyond the edges they go on."""
+    theta = torch.zeros(len(pictures), 2, 3, device=pictures.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, 0, 2], theta[:, 1, 2] = middle[:, 1], middle[:, 0]
+    grid = functional.affine_grid(theta, [len(pictures), pictures.shape[1], *size], align_corners=False)
+    return functional.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
+
+
+@dataclass(frozen=True)
+class CropOutput(Output):
+    """The answer to crops; its maps lie where the crops do, at the size of the images."""
+
+    boxes: Tensor | None = None
+    """`(B, 3)`, see `windows`."""
+    size: tuple[int, int] = (1, 1)
+    """(H, W) of the images."""
+
+    def cam(self, classes: Tensor) -> Tensor:
+        """As `Output.cam`, `(B, H, W)` or `(B, n, H, W)`; zero beside the crop, so that its mean is not the logit."""
+        return self._placed(super().cam(classes))
+
+    def grad_cam(self, classes: Tensor) -> Tensor:
+        """As `Output.grad_cam`, `(B, H, W)`."""
+        return self._placed(super().grad_cam(classes))
+
+    def _placed(self, maps: Tensor) -> Tensor:
+        boxes = cast(Tensor, self.boxes)
+        if maps.dim() == 4:
+            return uncrop(maps, boxes, self.size)
+        return uncrop(maps[:, None], boxes, self.size)[:, 0]
+
+
+class TwoStage(Model):
+    """`model(images) -> Output`: a net draws a map of each image, and a classifier sees the region that it marks.
+
+    A map marks what reaches half of its maximum, a little widened (`salign.maps.region.region`). Nobody's map is needed
+    for an answer, and the net's errors count. The net does not learn.
+
+    Args:
+        net: it draws maps; images of another size are resized for it.
+        classifier: it answers.
+        keep: "crop" enlarges the window around the region to the whole image, "mask" gives all but the region the mean
+            colour that the classifier subtracts.
+
+    Raises:
+        SalignError: the net gives back images instead of maps.
+    """
+
+    def __init__(self, net: SaliencyNet, classifier: Classifier, keep: Keep) -> None:
+        super().__init__()
+        choice("keep", keep, Keep)
+        if net.config["channels"] != 1:
+            raise SalignError("the net of a two-stage model draws maps; this gives back images (loss.target: image).")
+        self.net, self.classifier, self.keep = net.requires_grad_(False).eval(), classifier, keep
+        self.config: dict[str, Any] = {**classifier.config, "keep": keep, "net": net.config}
+        self.classes, self.image_size, self.multi_label = (
+            classifier.classes,
+            classifier.image_size,
+            classifier.multi_label,
+        )
+
+    @property
+    def backbone(self) -> Backbone:
+        """The classifier's."""
+        return self.classifier.backbone
+
+    def train(self, mode: bool = True) -> Self:
+        """As for every module, but the net stays in evaluation mode."""
+        super().train(mode)
+        self.net.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Output:
+        """`(B, 3, H, W)` float in [0, 1] -> Output; the features are those of the crop or the masked image.
+
+        Raises:
+            SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
+        """
+        return replace(self._answer(images, self.classifier), again=self.again)
+
+    def again(self, images: Tensor) -> Output:
+        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        return self._answer(images, self.classifier.again)
+
+    def _answer(self, images: Tensor, classify: Callable[[Tensor], Output]) -> Output:
+        boxes, seen = self._seen(images, self.draw(images))
+        output = classify(seen)
+        if self.keep == "mask":
+            return output
+        return CropOutput(**vars(output), boxes=boxes, size=(images.shape[2], images.shape[3]))
+
+    def draw(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` in [0, 1] -> the net's maps `(B, 1, H, W)` in [0, 1]."""
+        size = (images.shape[2], images.shape[3])
+        if size == self.net.image_size:
+            return self.net.predict(images)[:, None]
+        resized = functional.interpolate(images, size=self.net.image_size, mode="bilinear", antialias=True)
+        maps = self.net.predict(resized)[:, None]
+        return functional.interpolate(maps, size=size, mode="bilinear", antialias=True)
+
+    def focus(self, batch: Batch) -> Batch:
+        """What the classifier learns from: people's regions, and the net's where nobody looked; maps follow a crop.
+
+        A map that is blank marks no region: its image stays whole.
+        """
+        maps = batch.saliency
+        if not bool(batch.annotated.all()):
+            maps = torch.where(batch.annotated.view(-1, 1, 1, 1), maps, self.draw(batch.images))
+        boxes, seen = self._seen(batch.images, maps)
+        saliency = batch.saliency if self.keep == "mask" else crop(batch.saliency, boxes)
+        return batch._replace(images=seen, saliency=saliency)
+
+    def _seen(self, images: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows, and the images as the classifier sees them."""
+        regions = region(maps)
+        boxes = windows(regions)
+        if self.keep == "crop":
+            return boxes, crop(images, boxes)
+        regions = torch.where(regions.flatten(1).amax(1).view(-1, 1, 1, 1) > 0, regions, 1.0)
+        return boxes, regions * images + (1 - regions) * self.classifier.mean
+
+    def save(self, folder: Path | str) -> Path:
+        """Write `two_stage.json` and `weights.safetensors`, with the weights of both, into `folder`."""
+        folder = Path(folder)
+        config = with_threshold(self.config, self.threshold)
+        save_state(folder / WEIGHTS, self.state_dict())
+        save_config(folder / TWO_STAGE, config)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> TwoStage:
+        """The model saved in `folder`, in evaluation mode, on the CPU.
+
+        Raises:
+            SalignError: there is none, or it is damaged.
+        """
+        folder, config = Path(folder), describe_model(folder, TWO_STAGE)
+        threshold, keep, net = config.pop("threshold", None), config.pop("keep"), config.pop("net")
+        model = cls(_net(net, folder / TWO_STAGE), Classifier.build(config, folder / TWO_STAGE), keep)
+        return restored(model, folder, TWO_STAGE, threshold)
+
+
+def _net(config: Mapping[str, Any], path: Path) -> SaliencyNet:
+    """The net that a description describes, with random weights."""
+    try:
+        return SaliencyNet(**{**config, "image_size": tuple(config["image_size"])})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SalignError(f"{path} is damaged: {error}") from error

@@ -10,7 +10,7 @@ PROCESSES = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick long quick-tests all-tests check docs site clean
+.PHONY: help demo test quick long quick-tests all-tests check docs site release clean
 
 help:
 	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
@@ -18,6 +18,7 @@ help:
 	@echo "make quick  the same without the slow tests (about 7 min)"
 	@echo "make long   the longest tests: many kills, a cluster, the data of all studies (about 10 min)"
 	@echo "make docs   write the generated pages of docs/"
+	@echo "make release VERSION=0.2.0   cut, build and try a release; nothing is sent"
 	@echo "make site   build README and docs/ into site/, to be opened in a browser"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -52,6 +53,9 @@ quick test: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
+
+release: $(VENV)/.installed-dev
+	$(BIN)/python .ci/release.py $(VERSION)
 
 # A link or an anchor that leads nowhere fails; tests/across/test_site.py builds the same.
 site: $(VENV)/.installed-dev

@@ -161,6 +161,25 @@ def test_adamw_and_balanced_sampling_reach_the_weights(trained, digits, tmp_path
         assert (finished.path / "weights.safetensors").read_bytes() != first
 
 
+def test_two_batches_make_the_step_of_one_twice_as_large(digits, tmp_path):
+    """In a network whose images do not see each other: layer norm, and no dropout."""
+    common = {
+        "data": {"limit": 32, "augment": "none"},
+        "model": {"backbone": "test_convnext", "weights": None},
+        "loss": {"name": "ce"},
+    }
+    weights, steps = [], []
+    for batch_size, accumulate in ((16, 1), (8, 2), (8, 1)):
+        train = {"batch_size": batch_size, "accumulate": accumulate, "epochs": 2, "select": "last"}
+        folder, _ = run(quick(digits, train=train, **common), tmp_path)
+        weights.append(torch.cat([weight.flatten() for weight in load(folder.path).parameters()]))
+        steps.append(len(pd.read_csv(folder.metrics)))
+    whole, halves, twice_as_often = weights
+    assert (whole - halves).abs().max() < 1e-5
+    assert (whole - twice_as_often).abs().max() > 1e-3
+    assert steps == [2, 2, 2]
+
+
 def test_class_weights_come_from_the_training_labels(digits):
     data = prepare(Recipe.build(small(digits)).data)
     one = int((data.train.labels == 0).nonzero()[0])

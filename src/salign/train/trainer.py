@@ -60,6 +60,7 @@ def run_trainer(
             devices=1,
             precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
             max_epochs=options.epochs,
+            accumulate_grad_batches=options.accumulate,
             callbacks=callbacks,
             logger=build_logger(options.logger, folder) or False,
             default_root_dir=folder,

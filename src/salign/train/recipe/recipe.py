@@ -50,7 +50,7 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "model": {"cam": "proved", "head": "timm", "region": None},
     "loss": {"also": {}, "teacher": None},
-    "train": {"trainable": "all", "snapshots": None, "logger": "auto"},
+    "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""

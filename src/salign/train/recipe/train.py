@@ -19,8 +19,8 @@ class TrainOptions(Section):
     batch_size: int = Field(default=20, ge=1, le=LARGEST_BATCH)
     """Each step takes this many images."""
     accumulate: int = Field(default=1, ge=1)
-    """The gradients of this many batches make one step, as if it had so many times the images; the memory is that of one
-    batch. Batch norm and terms that compare images see one batch at a time."""
+    """The gradients of this many batches make one step, as if it had so many times the images; the memory is that of
+    one batch. Batch norm and terms that compare images see one batch at a time."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD has momentum and is published; AdamW is the other choice."""
     lr: float = Field(default=0.02, gt=0)

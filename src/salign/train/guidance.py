@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from salign.data.controls import find_control
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
 from salign.losses import Loss
@@ -25,7 +26,8 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
     for recipe in (each for each in recipes if isinstance(each, ClassifyRecipe)):
         data = recipe.data
         key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
-        if data.annotated == 0 or data.drawn is not None or key in seen or not recipe.loss.build().guided:
+        without_people = data.annotated == 0 or data.drawn is not None or find_control(data.maps)[1].images is not None
+        if without_people or key in seen or not recipe.loss.build().guided:
             continue
         seen.add(key)
         try:

@@ -136,6 +136,8 @@ def _training_set(
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
         seconds_column=data.seconds_column,
     )
+    if control.images is not None:
+        dataset.map_change, dataset.map_everywhere = control.images(dataset, progress=progress), True
     if data.targets is not None:
         ids = rows.table["id"].tolist()
         dataset.targets = read_targets(data.targets, ids, dataset.labels.numpy(), classes)

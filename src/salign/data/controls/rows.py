@@ -2,7 +2,8 @@
 
 A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
 rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
-has no shape and counts in no loss; it is never given one, so that as many images count as before, too.
+has no shape and counts in no loss; it is never given one, so that as many images count as before, too. Maps that the
+pixels of the training images give cost nobody's time: every image has one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from salign.errors import SalignError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from salign.data.reading.dataset import MapChange
+
 
 class Control(NamedTuple):
     """What is done to the maps of the training images."""
@@ -30,6 +33,9 @@ class Control(NamedTuple):
     """`(manifest, seed)`: other maps for the rows; None = each keeps its own."""
     pixels: Callable[[int, Tensor, str], Tensor] | None = None
     """`(seed, map (H, W) in [0, 1], id of the image)`: other values of the same shape; None = as they are."""
+    images: Callable[..., MapChange] | None = None
+    """`(training images, progress)`: what their pixels alone give every image, whether it has a map or not; None = they
+    are not looked at."""
 
 
 def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
@@ -219,6 +225,13 @@ def _change_pixels(name: str, *arguments: Any, **options: Any) -> Tensor:
     return changed
 
 
+def _learn_maps(method: str, *arguments: Any, **options: Any) -> MapChange:
+    """Call `learn_maps` of `salign.data.controls.from_pixels`, which loads torch and scikit-learn, when it is asked."""
+    from salign.data.controls.from_pixels import learn_maps
+
+    return learn_maps(method, *arguments, **options)
+
+
 CONTROLS: dict[str, Control] = {
     "own": Control(),
     "shuffled": Control(rows=shuffled),
@@ -228,6 +241,8 @@ CONTROLS: dict[str, Control] = {
     "centre": Control(pixels=functools.partial(_change_pixels, "centre")),
     "blobs": Control(pixels=functools.partial(_change_pixels, "blobs")),
     "boxes": Control(pixels=functools.partial(_change_pixels, "boxes")),
+    "lda_maps": Control(images=functools.partial(_learn_maps, "lda")),
+    "pca_maps": Control(images=functools.partial(_learn_maps, "pca")),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
 

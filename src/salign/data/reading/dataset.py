@@ -45,6 +45,7 @@ class SaliencyDataset(Dataset[Batch]):
         transform: see `Transform`; `build_transform` makes one.
         stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
         map_change: what is trained with instead of a map that was read; None = the map itself.
+        map_everywhere: `map_change` gives an image without a map one, too.
         seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
             time is known.
 
@@ -74,11 +75,13 @@ class SaliencyDataset(Dataset[Batch]):
         *,
         stretch_maps: bool = False,
         map_change: MapChange | None = None,
+        map_everywhere: bool = False,
         seconds_column: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.stretch_maps = stretch_maps
         self.map_change = map_change
+        self.map_everywhere = map_everywhere
         self.classes = tuple(classes)
         self.transform = transform
         self.seconds_column = seconds_column
@@ -118,6 +121,8 @@ class SaliencyDataset(Dataset[Batch]):
     @property
     def annotated(self) -> Tensor:
         """`(N,)` bool: whether a map is there, blank or not."""
+        if self.map_everywhere:
+            return torch.ones(len(self), dtype=torch.bool)
         return torch.from_numpy(self.manifest.table["saliency"].notna().to_numpy(dtype=bool, copy=True))
 
     def __getitem__(self, key: int | tuple[int, int]) -> Batch:
@@ -185,11 +190,13 @@ class SaliencyDataset(Dataset[Batch]):
         """`(3, H, W)` and `(1, H, W)` or None."""
         path, map_path = self.manifest.image_path(i), self.manifest.saliency_path(i)
         image = self._image(i)
+        size = (image.shape[-2], image.shape[-1])
+        if self.map_everywhere and self.map_change is not None:
+            return image, self.map_change(torch.zeros(size), self.manifest.image_id(i))[None]
         if map_path is None:
             return image, None
         where = self.manifest.where(i, "saliency")
         values = read_saliency(map_path, where=where)
-        size = (image.shape[-2], image.shape[-1])
         if tuple(values.shape) != size:
             wrong = shape_mismatch((values.shape[0], values.shape[1]), image_size(path))
             if wrong is not None and not self.stretch_maps:

@@ -18,6 +18,8 @@ _MAPS = {
     "centre": "the same map in the middle for all images",
     "blobs": "random blobs as maps",
     "boxes": "a box around each mark",
+    "lda_maps": "maps without people, of where the pixels tell the classes apart",
+    "pca_maps": "a map without people, of where the pixels vary most",
     "dilated": "maps grown",
     "shifted": "maps moved",
 }

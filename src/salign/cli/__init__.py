@@ -26,6 +26,7 @@ from salign.cli import (
     predict,
     rebalance,
     report,
+    reproduce,
     run,
     runs,
     saliency,
@@ -66,6 +67,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Many models": {
         "experiment": experiment.experiment,
         "report": report.report,
+        "reproduce": reproduce.reproduce,
         "benchmark": benchmark.benchmark,
     },
 }

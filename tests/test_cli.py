@@ -30,6 +30,7 @@ WRITES = {
     ("analyse",): "Writes RUN/analysis",
     ("experiment",): "Writes OUT/NAME/runs",
     ("report",): "Writes OUT/NAME/report.html",
+    ("reproduce",): "The runs go into this folder",
     ("benchmark",): "Also write the figures to this file",
     ("annotate",): "The study goes into this folder",
     ("autoannotate",): "The maps go into this new folder",

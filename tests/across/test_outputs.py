@@ -38,6 +38,7 @@ OUTPUTS = {
     ("init", "--out"): (FOLDER, "init {images} --out {out}"),
     ("experiment", "--out"): (FOLDER, "experiment {study} --out {out} --quiet"),
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
+    ("reproduce", "--out"): (FOLDER, "reproduce row --table {evidence} --out {out} --quiet"),
     ("benchmark", "--json"): (FILE, "benchmark test_resnet --json {out}"),
     ("annotate", "--out"): (FOLDER, "annotate {images} --out {out} --no-open --port 0"),
     ("annotate", "--export"): (FOLDER, "annotate {images} --out {kept} --export {out}"),
@@ -63,7 +64,8 @@ INPUTS = {
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),
-    ("saliency predict", "IMAGES"), ("experiment", "STUDY"), ("report", "STUDY"), ("annotate", "FOLDER"),
+    ("saliency predict", "IMAGES"), ("experiment", "STUDY"), ("report", "STUDY"), ("reproduce", "--table"),
+    ("annotate", "FOLDER"),
     ("annotate", "--config"), ("annotate", "--manifest"), ("annotate", "--into"), ("autoannotate", "MANIFEST"),
     ("autoannotate", "RUNS"), ("autoannotate", "--root"), ("maps import", "PATH"), ("maps import", "--images"),
     ("maps import", "--manifest"), ("maps import", "--classes"), ("maps import", "--ids"), ("maps export", "MANIFEST"),
@@ -107,6 +109,8 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
         "grids": [{"arms": ["ce", "cyborg"], "seeds": 1}],
     }
     del study["recipe"]["name"]
+    row = {"study": "study.yaml", "arm": "ce", "seeds": [0], "set": "test_iid", "metric": "accuracy"}
+    row |= {"expected": 0.5, "tolerance": 0.5, "minutes": 1, "prepare": ["none"], "commit": "abc"}
     few = tmp_path / "few.csv"
     few.write_text("id,path,label,split,saliency\na,a.png,1,train,\n")
     unsplit = tmp_path / "unsplit.csv"
@@ -119,6 +123,7 @@ def right(digits: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
         "recipe": written(tmp_path / "recipe.yaml", content),
         "net": written(tmp_path / "net.yaml", net),
         "study": written(tmp_path / "study.yaml", study),
+        "evidence": written(tmp_path / "evidence.yaml", {"rows": {"row": row}}),
         "run": trained,
         "drawer": DRAWER,
         "manifest": digits,

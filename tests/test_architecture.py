@@ -50,8 +50,11 @@ MAY_IMPORT = {
     "runs": TRAINED_WITH | {"pages", "machine", "train"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
+    "graphs": FOUNDATION | {"maps", "data", "pages"},
     "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
-    "cli": TRAINED_WITH | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"},
+    "cli": TRAINED_WITH
+    | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"}
+    | {"graphs"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},

@@ -38,6 +38,8 @@ WRITES = {
     ("saliency", "train"): "Writes OUT/NAME-HASH",
     ("saliency", "evaluate"): "Show how well a net agrees",
     ("saliency", "predict"): "The maps go into this folder",
+    ("graph", "labels"): "Writes a table, and a page with a picture",
+    ("graph", "train"): "Writes OUT/predictions.csv",
     ("maps", "formats"): "List the formats",
     ("maps", "import"): "The maps go into this folder",
     ("maps", "aggregate"): "Write the new manifest here",

@@ -54,6 +54,8 @@ OUTPUTS = {
     ("data clone", "OUT"): (FOLDER, "data clone {manifest} {out}"),
     ("data targets", "OUT"): (FILE, "data targets {answers} {out}"),
     ("data import", "--out"): (FILE, "data import folder {images} --out {out}"),
+    ("graph labels", "--out"): (FILE, "graph labels {manifest} --link decoy --out {out}"),
+    ("graph train", "--out"): (FOLDER, "graph train {manifest} --link decoy --text decoy --out {out}"),
     ("data decoy", "FOLDER"): (FOLDER, "data decoy {out} --train 10 --val 10 --test 10"),
 }
 """All options that say where something is written: what it is, and a call that is right but for that place."""
@@ -74,7 +76,8 @@ INPUTS = {
     ("maps granularity", "MANIFEST"), ("maps granularity", "--root"), ("data check", "MANIFEST"),
     ("data check", "--root"), ("data plant", "MANIFEST"),
     ("data plant", "--root"), ("data clone", "MANIFEST"), ("data clone", "--root"), ("data targets", "ANSWERS"),
-    ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"),
+    ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"), ("graph labels", "NODES"),
+    ("graph labels", "LINKS"), ("graph train", "NODES"), ("graph train", "LINKS"),
 }  # fmt: skip
 """All that are read: of a manifest that is merged into, too, which is there."""
 

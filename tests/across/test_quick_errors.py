@@ -61,6 +61,10 @@ FILES = {
     "ready/study.yaml": "name: s\nrecipe: {data: {manifest: manifest.csv}}\ngrids: [{arms: [ce]}]\n",
     "runs/a-1/recipe.yaml": "name: a\n",
     "runs/a-2/recipe.yaml": "name: a\n",
+    "nodes.csv": "id,label,split,text,tile\na,x,train,red,1\nb,y,train,blue,1\nc,x,val,red,\n",
+    "strange.csv": "source,target\na,b\na,z\n,b\n",
+    "loops.csv": "source,target\na,a\n",
+    "twice.csv": "id,label,split\na,x,train\na,y,train\n",
     "runs/a-1/model.json": "{}",
 }
 COMMANDS = {
@@ -135,6 +139,19 @@ COMMANDS = {
     "analyse run --of tru": "got 'tru'; did you mean 'true'?",
     "analyse run --attack --norm l3": "norm: expected linf or l2, got 'l3'",
     "analyse run --epsilon 8": "describe an attack; add --attack",
+    "graph labels gone.csv --link tile": "no manifest at gone.csv",
+    "graph labels nodes.csv": "expected either a table of links, or --link COLUMN",
+    "graph labels nodes.csv strange.csv": "target: 1 links name no node of nodes.csv, whose column id has such as "
+    "'a':\n  row 3: 'z'\nif they are numbers of rows, the first being 0, give --by-row",
+    "graph labels nodes.csv loops.csv": "no link joins two different nodes",
+    "graph labels nodes.csv --link id": "no two nodes have the same 'id'",
+    "graph labels twice.csv loops.csv": "row 3, id: 'a' comes twice; a node has one row",
+    "graph labels nodes.csv --link tile --weight 1": "expected one number for each of 3 hops, got 1",
+    "graph labels nodes.csv --link tile --split tset": "no labelled node has split 'tset'; the splits are train, val",
+    "graph train nodes.csv --link tile": "1 texts stand in more than one split, so that what is measured was learned:\n"
+    "  rows 2 (train), 4 (val)\n--shares 0.6/0.2/0.2 draws new splits",
+    "graph train nodes.csv --link tile --way jiont": "--way: expected plain, deconvolved or joint, got 'jiont'",
+    "graph train nodes.csv --link tile --text tite": "row 1, tite: the column is missing",
     "annotate gone": "no such folder: gone",
     "annotate photos --mode singel": "got 'singel'",
     "annotate photos --manifest gone.csv": "no manifest at gone.csv",

@@ -21,6 +21,7 @@ from salign.cli import (
     experiment,
     explain,
     fuse,
+    graph,
     init,
     maps,
     predict,
@@ -70,6 +71,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "reproduce": reproduce.reproduce,
         "benchmark": benchmark.benchmark,
     },
+    "Beyond images": {"graph": graph.app},
 }
 """Where a command stands in the help, in the order of the work."""
 for _panel, _commands in _PANELS.items():

@@ -49,7 +49,7 @@ def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, class
     if faults:
         raise ManifestError.of(faults, str(path))
     shares = table[list(classes)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    faults = _wrong_ids(table) + _wrong_numbers(table, shares, classes)
+    faults = wrong_ids(table) + _wrong_numbers(table, shares, classes)
     sums = shares.sum(1)
     if labels.ndim == 1:
         faults += [
@@ -150,10 +150,11 @@ def _refuse_pairs(table: pd.DataFrame, name: str, path: Path | str) -> None:
         )
 
 
-def _wrong_ids(table: pd.DataFrame) -> list[Fault]:
+def wrong_ids(table: pd.DataFrame, what: str = "an image") -> list[Fault]:
+    """Cells of the column `id` that are empty or come twice; `what` has one row."""
     missing, twice = table["id"].isna(), table["id"].duplicated() & table["id"].notna()
     return [Fault(int(row), "id", "the cell is empty") for row in table["row"][missing]] + [
-        Fault(int(row), "id", f"{name!r} comes twice; an image has one row")
+        Fault(int(row), "id", f"{name!r} comes twice; {what} has one row")
         for row, name in zip(table["row"][twice], table["id"][twice], strict=True)
     ]
 

@@ -1,0 +1,224 @@
+"""`salign graph`: labels that neighbours carry, encoders of texts in a graph, and templates of connectivity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from salign.limits import LARGEST_SEED
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from salign.graphs.neighbours import Neighbours
+    from salign.graphs.tables import Links, Nodes
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Beyond images: labels that neighbours carry, texts in a graph, and templates of connectivity matrices.",
+)
+NodesTable = Annotated[
+    Path, typer.Argument(help="Table with a row per node and the columns id and label: a manifest, or another.")
+]
+LinksTable = Annotated[
+    Path | None,
+    typer.Argument(help="Table of links with the columns source and target, ids of nodes; or leave it out for --link."),
+]
+Label = Annotated[str, typer.Option(help="Column with the class of a node; a cell may be empty.")]
+Link = Annotated[
+    str | None,
+    typer.Option(help="Column such as patient, tile or device: nodes with the same cell are linked, all with all."),
+]
+ByRow = Annotated[
+    bool, typer.Option("--by-row", help="The cells of the links are numbers of rows, the first being 0, and no ids.")
+]
+Train = Annotated[str, typer.Option(help="Nodes of this split are learned from.")]
+Hops = Annotated[int, typer.Option(min=1, max=100, help="Labels are spread over so many links in a row.")]
+Alpha = Annotated[float, typer.Option(min=0, max=1, help="Share of the spread labels in a target; 0 = plain labels.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all that is drawn.")]
+
+
+@app.command("labels")
+def labels(
+    nodes: NodesTable,
+    links: LinksTable = None,
+    link: Link = None,
+    label: Label = "label",
+    by_row: ByRow = False,
+    split: Train = "train",
+    hops: Hops = 3,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="How much the first, second, ... hop counts; repeat for each (default: all alike)."),
+    ] = None,
+    alpha: Alpha = 0.5,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the targets to this .csv or .parquet (default: NODES-targets.csv).")
+    ] = None,
+) -> None:
+    """Write soft targets with which an encoder expects that its neighbours are averaged (label deconvolution).
+
+    Each training node gets a part of the labels of the training nodes near it. Any image classifier trains with them
+    by data.targets; `salign graph train` does it for texts. Writes a table, and a page with a picture beside it.
+    """
+    from salign.errors import SalignError
+    from salign.files import check_output
+
+    if weight and len(weight) != hops:
+        raise SalignError(f"--weight: expected one number for each of {hops} hops, got {len(weight)}.")
+    target = out or nodes.with_name(f"{nodes.stem}-targets.csv")
+    page = target.with_suffix(".html")
+    for file in (target, page):
+        check_output(file)
+    table, rows, graph = _read(nodes, links, link, label, by_row, split)
+
+    from salign.data.manifest.text_table import write_table
+    from salign.graphs.labels import target_table
+    from salign.graphs.pages import own_shares, write_labels_page
+
+    weights = tuple(weight or [1.0] * hops)
+    targets = target_table(table, rows, _neighbours(graph, len(table)), weights=weights, alpha=alpha)
+    write_table(targets, target)
+    shares = own_shares(targets, [table.classes[k] for k in table.labels[rows]])
+    words = _describe(graph, table, link)
+    settings = f"Targets of {len(rows):,} training nodes, over {hops} hops, with alpha {alpha:g}."
+    write_labels_page(page, shares, words, settings)
+    unchanged = int(shares["unchanged"].sum())
+    typer.echo(f"{words}; the target of {unchanged:,} of {len(rows):,} training nodes is their label alone")
+    if unchanged == len(rows):
+        typer.echo("so neighbours have the label of the node everywhere, and training with these targets is plain")
+    typer.echo(f"wrote {page}: open it in a browser")
+    typer.echo(f"wrote {target}. Next: train with data.targets: {target}")
+
+
+@app.command("train")
+def train(
+    nodes: NodesTable,
+    links: LinksTable = None,
+    text: Annotated[str, typer.Option(help="Column with the text of a node.")] = "text",
+    link: Link = None,
+    label: Label = "label",
+    by_row: ByRow = False,
+    way: Annotated[
+        str,
+        typer.Option(
+            help="plain: the encoder learns labels; deconvolved: it learns deconvolved ones; then the head learns on "
+            "what it gives. joint: both learn at once."
+        ),
+    ] = "deconvolved",
+    head: Annotated[str, typer.Option(help="gcn: graph convolutions; mean: a node and its neighbours' mean.")] = "gcn",
+    learned: Annotated[
+        bool, typer.Option("--learned", help="Learn how much each hop counts; else all count alike.")
+    ] = False,
+    words: Annotated[str, typer.Option(help="How texts are counted: tfidf or hashed.")] = "tfidf",
+    hops: Hops = 3,
+    alpha: Alpha = 0.5,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Train encoder and head so often in turn; from the second time on all nodes teach, by the head's "
+            "answers.",
+        ),
+    ] = 1,
+    epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of the encoder.")] = 30,
+    head_epochs: Annotated[int, typer.Option(min=1, max=100_000, help="Epochs of the head, or of both at once.")] = 100,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw new splits with these shares, such as 0.6/0.2/0.2 for train, val and test; nodes with equal "
+            "texts stay together (default: the column split)."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Write answers and page into this folder.")] = Path("graph"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
+) -> None:
+    """Train a small network on the texts of a graph and their links, and answer for every node.
+
+    Writes OUT/predictions.csv, with the split and the probabilities of every node, and OUT/page.html with a picture
+    of what neighbours add.
+    """
+    from salign.data.manifest.split import read_shares
+    from salign.errors import SalignError, one_of
+    from salign.files import check_output
+
+    for name, value, known in (
+        ("--way", way, ("plain", "deconvolved", "joint")),
+        ("--head", head, ("gcn", "mean")),
+        ("--words", words, ("tfidf", "hashed")),
+    ):
+        one_of(value, known, name)
+    drawn_shares = read_shares(shares) if shares else None
+    if drawn_shares and set(drawn_shares) != {"train", "val", "test"}:
+        raise SalignError(f"--shares: expected train, val and test, got {', '.join(drawn_shares)}.")
+    check_output(out, folder=True)
+    table, _, graph = _read(nodes, links, link, label, by_row, "train", text=text, shares=drawn_shares, seed=seed)
+
+    from salign.graphs.texts import train_texts, write_trained
+
+    neighbours = _neighbours(graph, len(table))
+    trained = train_texts(
+        table, neighbours, text=text, words=words, way=way, head=head, learned=learned, hops=hops,
+        alpha=alpha, rounds=rounds, epochs=(epochs, head_epochs), seed=seed, progress=not quiet,
+    )  # fmt: skip
+    words_of = _describe(graph, table, link)
+    degree = neighbours.degree.numpy()
+    lines = write_trained(out, table, trained, degree, words_of, f"way {way}, head {head}, seed {seed}")
+    for line in (words_of, *lines):
+        typer.echo(line)
+    typer.echo(f"wrote {out / 'predictions.csv'} and {out / 'page.html'}: open the page in a browser")
+
+
+def _read(
+    nodes: Path,
+    links: Path | None,
+    link: str | None,
+    label: str,
+    by_row: bool,
+    split: str,
+    *,
+    text: str | None = None,
+    shares: dict[str, float] | None = None,
+    seed: int = 0,
+) -> tuple[Nodes, np.ndarray, Links | np.ndarray]:
+    """The nodes, the positions of those that are learned from, and who is linked with whom; no torch is loaded."""
+    from dataclasses import replace
+
+    from salign.errors import SalignError
+    from salign.graphs import tables
+
+    if (links is None) == (link is None):
+        raise SalignError("expected either a table of links, or --link COLUMN, whose equal cells are links; give one")
+    columns = [*filter(None, [link, text]), *([] if shares else ["split"])]
+    table = tables.read_nodes(nodes, columns, label=label)
+    if text is not None and shares:
+        splits = tables.draw_splits(table.table[text], shares, seed)
+        table = replace(table, table=table.table.assign(split=splits).astype({"split": table.table["id"].dtype}))
+    rows = tables.training_rows(table, split)
+    if text is not None:
+        tables.labelled_rows(table, "val")
+        tables.check_texts(table, text)
+    return table, rows, tables.group_numbers(table, link) if link else tables.read_links(links, table, by_row=by_row)
+
+
+def _neighbours(graph: Links | np.ndarray, nodes: int) -> Neighbours:
+    import torch
+
+    from salign.graphs import from_groups, from_links
+    from salign.graphs.tables import Links
+
+    if isinstance(graph, Links):
+        return from_links(torch.from_numpy(graph.pairs), nodes)
+    return from_groups(torch.from_numpy(graph))
+
+
+def _describe(graph: Links | np.ndarray, nodes: Nodes, column: str | None) -> str:
+    from salign.graphs.tables import Links
+
+    if isinstance(graph, Links):
+        return graph.describe(len(nodes))
+    return f"{len(nodes):,} nodes in {graph.max() + 1:,} groups by {column}"

@@ -1,0 +1,24 @@
+"""Beyond images: labels that neighbours carry, encoders of texts in a graph, and templates of connectivity.
+
+Nothing imports this package but the command line. `salign.graphs.tables` loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from salign.index import lazy_index
+
+if TYPE_CHECKING:
+    from salign.graphs.deconvolution import deconvolve as deconvolve, spread_labels as spread_labels
+    from salign.graphs.neighbours import (
+        Neighbours as Neighbours,
+        from_groups as from_groups,
+        from_links as from_links,
+        neighbour_mean as neighbour_mean,
+        symmetric_mean as symmetric_mean,
+    )
+    from salign.graphs.networks import GraphHead as GraphHead, WordEncoder as WordEncoder, weigh_words as weigh_words
+    from salign.graphs.train import NodeSets as NodeSets, train_nodes as train_nodes
+
+lazy_index(__name__)

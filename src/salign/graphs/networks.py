@@ -1,0 +1,101 @@
+"""Small networks of nodes: an encoder of words, and heads that average over neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor, nn
+
+from salign.checks import choice, number
+from salign.graphs.neighbours import Neighbours, neighbour_mean, symmetric_mean
+
+Head = Literal["gcn", "mean"]
+"""`gcn`: graph convolutions (Kipf and Welling, arXiv 1609.02907); `mean`: a node and the mean of its neighbours
+(Hamilton et al., GraphSAGE, arXiv 1706.02216)."""
+
+
+def weigh_words(texts: Sequence[str], kind: Literal["tfidf", "hashed"] = "tfidf", *, words: int = 3000) -> csr_matrix:
+    """Count the words of texts: `(N, V)` float32, each row of length 1, or all zeros where no word is known.
+
+    Args:
+        texts: `N` texts; words are what spaces part, in small letters.
+        kind: `tfidf` takes the `words` most frequent words, of two texts or more, and weighs rare ones more; `hashed`
+            takes all, by a hash below `words`, in a memory that does not grow with the language.
+        words: most columns, `V`.
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+
+    choice("kind", kind, ("tfidf", "hashed"))
+    number("words", words, "[1, inf)", whole=True)
+    common: dict[str, Any] = {"token_pattern": r"\S+", "dtype": np.float32}
+    if kind == "hashed":
+        return HashingVectorizer(n_features=words, alternate_sign=False, **common).transform(texts)
+    rare = 2 if len(texts) > 100 else 1
+    return TfidfVectorizer(max_features=words, min_df=rare, sublinear_tf=True, **common).fit_transform(texts)
+
+
+class WordEncoder(nn.Module):
+    """`rows (B,) int64 -> (B, width)`: a layer over the weighted words of some nodes, then ReLU.
+
+    Args:
+        words: `(N, V)` from `weigh_words`; they are read where they lie and never copied to dense rows.
+        width: outputs.
+    """
+
+    starts: Tensor
+    columns: Tensor
+    weights: Tensor
+
+    def __init__(self, words: csr_matrix, width: int = 64) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(words.shape[1], width, mode="sum", include_last_offset=True)
+        nn.init.normal_(self.bag.weight, std=width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(width))
+        for name, values in (("starts", words.indptr), ("columns", words.indices), ("weights", words.data)):
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Encode the nodes at these positions."""
+        starts = self.starts.long()
+        lengths = starts[rows + 1] - starts[rows]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        # Where each word of the batch lies in the matrix: its place within the batch, moved to that of its row.
+        places = torch.arange(int(offsets[-1])) + (starts[rows] - offsets[:-1]).repeat_interleave(lengths)
+        summed: Tensor = self.bag(self.columns[places].long(), offsets, self.weights[places])
+        return (summed + self.bias).relu()
+
+
+class GraphHead(nn.Module):
+    """`(N, width) -> (N, classes)`: two convolutions over the neighbours of each node, with ReLU and dropout between.
+
+    Args:
+        width: inputs.
+        classes: outputs, logits.
+        kind: see `Head`.
+        hidden: outputs of the first convolution.
+        dropout: share of inputs of each convolution that training leaves out.
+    """
+
+    def __init__(self, width: int, classes: int, kind: Head = "gcn", *, hidden: int = 64, dropout: float = 0.5) -> None:
+        super().__init__()
+        choice("kind", kind, Head)
+        self.kind, self.dropout = kind, nn.Dropout(dropout)
+        self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, classes)])
+        own = [nn.Linear(width, hidden, bias=False), nn.Linear(hidden, classes, bias=False)] if kind == "mean" else []
+        self.own = nn.ModuleList(own)
+
+    def forward(self, features: Tensor, neighbours: Neighbours) -> Tensor:
+        """Answer for every node of the graph."""
+        for k, layer in enumerate(self.layers):
+            features = self.dropout(features if k == 0 else features.relu())
+            # A linear layer and a mean may change places: the one with fewer columns goes through the links.
+            narrow = layer.out_features < features.shape[1]
+            averaged = nn.functional.linear(features, layer.weight) if narrow else features
+            averaged = (symmetric_mean if self.kind == "gcn" else neighbour_mean)(averaged, neighbours)
+            mixed = averaged if narrow else nn.functional.linear(averaged, layer.weight)
+            features = mixed + layer.bias + (self.own[k](features) if self.own else 0)
+        return features

@@ -1,0 +1,84 @@
+"""Pages of graphs: what labels became, and what neighbours added to an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from salign.pages.plots import bars
+from salign.pages.sheet import Plots, Section, Table, Text, write_sheet
+
+DEGREES = ((0, 0), (1, 1), (2, 3), (4, 7), (8, None))
+"""Numbers of neighbours that a picture takes together; None = any more."""
+
+
+def degree_groups(degree: np.ndarray) -> dict[str, np.ndarray]:
+    """`(N,)` numbers of neighbours -> the name of each group of `DEGREES` that occurs, and its nodes `(n,)`."""
+    groups = {}
+    for low, high in DEGREES:
+        rows = np.flatnonzero((degree >= low) & (degree <= (np.inf if high is None else high)))
+        name = f"{low} or more" if high is None else f"{low} to {high}" if high > low else str(low)
+        if len(rows):
+            groups[name] = rows
+    return groups
+
+
+def own_shares(targets: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """How much of the targets stays with the label of the node, per class.
+
+    Args:
+        targets: a column per class, as `salign.graphs.labels.target_table` gives them.
+        labels: the class of each row.
+
+    Returns:
+        Columns class, nodes, own (the mean share in percent) and unchanged (nodes whose target is their label alone).
+    """
+    own = np.array([targets[label].iloc[i] for i, label in enumerate(labels)])
+    table = pd.DataFrame({"class": list(labels), "own": 100 * own, "unchanged": own > 1 - 1e-6})
+    grouped = table.groupby("class", sort=True)
+    return grouped.agg(nodes=("own", "size"), own=("own", "mean"), unchanged=("unchanged", "sum")).reset_index()
+
+
+def write_labels_page(path: Path, shares: pd.DataFrame, links: str, settings: str) -> Path:
+    """Write what deconvolution did to the labels of each class."""
+    picture = bars(
+        shares["class"].tolist(),
+        {"own label": shares["own"].tolist()},
+        "share of the target that stays with the node's own label, in percent",
+        title="What the targets hold",
+        name="own-shares",
+    )
+    kept_text = "Where every bar is at 100, neighbours have the node's label, and training with the targets is plain."
+    table = shares.assign(own=shares["own"].round(1))
+    blocks = [
+        Text([links, settings, kept_text]),
+        Plots("The rest of a target lies with the classes of training nodes nearby.", [picture]),
+        Table("Training nodes of each class.", table.rename(columns={"own": "own label, %"})),
+    ]
+    return write_sheet(path, "Labels that neighbours carry", [Section("Targets", blocks)])
+
+
+def write_training_page(path: Path, figures: pd.DataFrame, by_degree: pd.DataFrame, links: str, settings: str) -> Path:
+    """Write how right an encoder was alone and with its neighbours.
+
+    Args:
+        path: the page.
+        figures: columns split, nodes, alone, neighbours; accuracies in percent.
+        by_degree: columns neighbours, nodes, alone, with neighbours: the test nodes by how many neighbours they have.
+        links: what the graph is.
+        settings: how it was trained.
+    """
+    names = [f"{row} ({count})" for row, count in zip(by_degree["neighbours"], by_degree["nodes"], strict=True)]
+    series = {name: by_degree[name].tolist() for name in ("alone", "with neighbours")}
+    picture = bars(
+        names, series, "right test nodes, in percent", title="By the number of neighbours (nodes)", name="by-degree"
+    )
+    blocks = [
+        Text([links, settings]),
+        Table("Right nodes in percent: by the encoder alone, and by the head over its neighbours.", figures),
+        Plots("What neighbours add, and to whom; a node without any is answered by itself.", [picture]),
+    ]
+    return write_sheet(path, "Nodes and their neighbours", [Section("Accuracy", blocks)])

@@ -1,0 +1,242 @@
+"""Tables of nodes and of links: read once, with every fault and its row; what is left out is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from salign.data.manifest import Fault, ManifestError
+from salign.data.manifest.faults import missing_columns
+from salign.data.manifest.targets import wrong_ids
+from salign.data.manifest.text_table import read_table
+from salign.errors import SalignError
+
+SOURCE, TARGET = "source", "target"
+"""Columns of a table of links: the ids of two nodes; which of them stands first means nothing."""
+MOST_LINKS = 10**8
+"""More links than this are refused: they would need more than 4 GB."""
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A table of nodes."""
+
+    table: pd.DataFrame
+    """All columns as text, and `row`, where each record stood in the file."""
+    classes: tuple[str, ...]
+    """The labels that occur, sorted."""
+    labels: np.ndarray
+    """`(N,)` int64: the number of each node's class; -1 where the cell is empty."""
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows_of(self, split: str) -> np.ndarray:
+        """`(n,)` int64: positions of the nodes of a split that have a label."""
+        inside = (self.table["split"] == split).fillna(False).to_numpy(dtype=bool)
+        return np.flatnonzero(inside & (self.labels >= 0))
+
+
+@dataclass(frozen=True)
+class Links:
+    """Undirected links, and what was left out of the table they came from."""
+
+    pairs: np.ndarray
+    """`(2, E)` int64: positions of two different nodes; each pair comes once, the lower position first."""
+    loops: int = 0
+    """Links of a node with itself; they say nothing of neighbours."""
+    repeated: int = 0
+    """Links that came before, in either direction."""
+
+    def describe(self, nodes: int) -> str:
+        """How many links there are of so many nodes, what was left out, and how many nodes have no link."""
+        left_out = [f"{self.loops:,} of a node with itself"] * bool(self.loops)
+        left_out += [f"{self.repeated:,} that came twice"] * bool(self.repeated)
+        isolated = nodes - len(np.unique(self.pairs))
+        return (
+            f"{nodes:,} nodes, {self.pairs.shape[1]:,} links"
+            + (f"; left out: {' and '.join(left_out)}" if left_out else "")
+            + f"; {isolated:,} nodes have no link" * bool(isolated)
+        )
+
+
+def read_nodes(path: Path, columns: Sequence[str] = (), *, label: str = "label") -> Nodes:
+    """Read a table of nodes, `.csv` or `.parquet`: a manifest, or any table with a column `id`.
+
+    Args:
+        path: the table.
+        columns: further columns that must be there, such as `split`.
+        label: column with the class; a cell may be empty.
+
+    Raises:
+        SalignError: a column is missing, an id is empty or comes twice, or no node has a label; every row is named.
+    """
+    table, wrong = read_table(path)
+    faults = [Fault(*fault) for fault in (*wrong, *missing_columns(table, ["id", label, *columns]))]
+    if not faults:
+        faults = wrong_ids(table, "a node")
+    if faults:
+        lacking = any(fault.column == "split" for fault in faults)
+        hint = "`salign data split` divides a manifest, and --shares 0.6/0.2/0.2 of `salign graph train` any table"
+        raise ManifestError.of(faults, str(path), hint * lacking)
+    cells = table[label]
+    classes = tuple(sorted(cells.dropna().unique()))
+    if len(classes) < 2:
+        raise SalignError(f"{path}: expected two classes or more in the column {label!r}, got {', '.join(classes)}.")
+    labels = pd.Index(classes, dtype=object).get_indexer(pd.Index(cells.to_numpy(dtype=object, na_value=None)))
+    return Nodes(table, classes, labels.astype(np.int64), path)
+
+
+def labelled_rows(nodes: Nodes, split: str) -> np.ndarray:
+    """Positions of the labelled nodes of a split, of which there is one at least.
+
+    Raises:
+        SalignError: there is no such split.
+    """
+    rows = nodes.rows_of(split)
+    if not len(rows):
+        known = ", ".join(sorted(nodes.table["split"].dropna().unique())) or "none"
+        raise SalignError(f"{nodes.source}: no labelled node has split {split!r}; the splits are {known}.")
+    return rows
+
+
+def training_rows(nodes: Nodes, split: str) -> np.ndarray:
+    """Positions of the labelled training nodes, of which every class needs one.
+
+    Raises:
+        SalignError: there is no such split, or a class without a training node.
+    """
+    rows = labelled_rows(nodes, split)
+    missing = sorted(set(nodes.classes) - {nodes.classes[k] for k in np.unique(nodes.labels[rows])})
+    if missing:
+        raise SalignError(f"{nodes.source}: the split {split!r} has no node of class {', '.join(missing)}; add some.")
+    return rows
+
+
+def read_links(path: Path, nodes: Nodes, *, by_row: bool = False) -> Links:
+    """Read a table of links, `.csv` or `.parquet`, with the columns `source` and `target`: ids of nodes.
+
+    Args:
+        path: the table.
+        nodes: what is linked.
+        by_row: the cells are no ids but say which row of the table of nodes is meant, the first being 0.
+
+    Raises:
+        SalignError: a column is missing, a cell is empty or names no node (the rows are named), there are more than
+            `MOST_LINKS`, or no link is left.
+    """
+    table, wrong = read_table(path)
+    faults = [Fault(*fault) for fault in (*wrong, *missing_columns(table, [SOURCE, TARGET]))]
+    if faults:
+        raise ManifestError.of(faults, str(path))
+    if len(table) > MOST_LINKS:
+        raise SalignError(f"{path}: {len(table):,} links; expected at most {MOST_LINKS:,}. Sample some of each node.")
+    names = pd.Series(np.arange(len(nodes)), dtype=str) if by_row else nodes.table["id"]
+    ids = pa.array(names, type=pa.string())
+    ends = []
+    for column in (SOURCE, TARGET):
+        positions = pc.index_in(
+            pa.array(table[column], type=pa.string()), value_set=ids
+        )  # in Arrow: no Python object per link
+        unknown = np.flatnonzero(positions.is_null().to_numpy(zero_copy_only=False))
+        if len(unknown):
+            first = table.iloc[unknown[:_SHOWN]]
+            listed = [
+                f"row {row}: {'the cell is empty' if pd.isna(cell) else repr(cell)}"
+                for row, cell in zip(first["row"], first[column], strict=True)
+            ]
+            more = f"; and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+            what = "rows" if by_row else "column id"
+            hint = "" if by_row else "\nif they are numbers of rows, the first being 0, give --by-row"
+            raise SalignError(
+                f"{path}, {column}: {len(unknown):,} links name no node of {nodes.source}, whose {what} has such as "
+                f"{names.iloc[0]!r}:\n  " + "\n  ".join(listed) + more + hint
+            )
+        ends.append(positions.to_numpy(zero_copy_only=False).astype(np.int64))
+    links = unique_links(np.stack(ends), len(nodes))
+    if not links.pairs.size:
+        raise SalignError(f"{path}: no link joins two different nodes; there is nothing that neighbours could say.")
+    return links
+
+
+def unique_links(ends: np.ndarray, nodes: int) -> Links:
+    """Keep each pair of different nodes once.
+
+    Args:
+        ends: `(2, E)` int64 positions below `nodes`.
+        nodes: how many nodes there are.
+    """
+    apart = ends[0] != ends[1]
+    low, high = ends.min(0)[apart], ends.max(0)[apart]
+    codes = np.unique(low * nodes + high)
+    return Links(np.stack([codes // nodes, codes % nodes]), int((~apart).sum()), len(low) - len(codes))
+
+
+def group_numbers(nodes: Nodes, column: str) -> np.ndarray:
+    """`(N,)` int64: the number of the group that a column names, such as a patient, a tile or a device; -1 = none.
+
+    Raises:
+        SalignError: no two nodes share a group.
+    """
+    numbers = pd.factorize(nodes.table[column], use_na_sentinel=True)[0].astype(np.int64)
+    if not len(numbers[numbers >= 0]) or np.bincount(numbers[numbers >= 0]).max() < 2:
+        raise SalignError(f"{nodes.source}: no two nodes have the same {column!r}, so that nobody has a neighbour.")
+    return numbers
+
+
+def draw_splits(texts: pd.Series, shares: dict[str, float], seed: int) -> np.ndarray:
+    """Draw a split for every node; nodes with the same text get the same split.
+
+    Args:
+        texts: `N` texts.
+        shares: split -> its share of the nodes; they add up to 1.
+        seed: decides the order that is cut.
+
+    Returns:
+        `(N,)` names of splits. A share is met to the number of nodes with one text.
+    """
+    groups = same_texts(texts)
+    sizes = np.bincount(groups)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    ends = np.cumsum(sizes[order]) / len(groups)
+    bounds = np.cumsum(list(shares.values()))[:-1]
+    split_of = np.empty(len(sizes), dtype=object)
+    split_of[order] = np.array(list(shares), dtype=object)[np.searchsorted(bounds, ends - 1e-9)]
+    return split_of[groups]
+
+
+def check_texts(nodes: Nodes, column: str) -> None:
+    """Refuse nodes with the same text in two splits: what is measured would have been learned.
+
+    Raises:
+        SalignError: there are such; some of their rows are named.
+    """
+    table = pd.DataFrame({"text": same_texts(nodes.table[column]), "split": nodes.table["split"].to_numpy(object)})
+    table = table.assign(row=nodes.table["row"].to_numpy()).dropna()
+    torn = table[table.groupby("text")["split"].transform("nunique") > 1]
+    if len(torn):
+        listed = [
+            "rows " + ", ".join(f"{row} ({split})" for row, split in zip(part["row"], part["split"], strict=True))
+            for _, part in list(torn.groupby("text", sort=False))[:_SHOWN]
+        ]
+        raise SalignError(
+            f"{nodes.source}, {column}: {torn['text'].nunique()} texts stand in more than one split, so that what is "
+            "measured was learned:\n  " + "\n  ".join(listed) + "\n--shares 0.6/0.2/0.2 draws new splits and keeps "
+            "equal texts together"
+        )
+
+
+def same_texts(texts: pd.Series) -> np.ndarray:
+    """`(N,)` int64: equal numbers for texts that differ by case and spaces alone; an empty one equals no other."""
+    plain = texts.str.casefold().str.split().str.join(" ")
+    empty = plain.isna() | (plain == "")
+    plain = plain.astype(object).where(~empty, pd.Series(np.arange(len(texts)), texts.index).astype(object))
+    return pd.factorize(plain)[0].astype(np.int64)

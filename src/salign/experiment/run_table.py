@@ -41,7 +41,8 @@ def run_table(runs: pd.DataFrame) -> pd.DataFrame:
         rows.append(what | {"seconds": row["seconds"]} | _provenance(run) | dict(_figures(run)))
     first = [*PLACE, "run", "hash", "seconds", *PROVENANCE]
     table = pd.DataFrame(rows, columns=None if rows else first)
-    return table[[*first, *sorted(set(table) - set(first))]].sort_values(list(PLACE), ignore_index=True)
+    figures = sorted(str(name) for name in table if name not in first)
+    return table[[*first, *figures]].sort_values(list(PLACE), ignore_index=True)
 
 
 def write_run_table(runs: pd.DataFrame, folder: Path) -> Path:

@@ -116,10 +116,10 @@ def write_report(
         for title, blocks in _DETAILS.items():
             details[title] = blocks(study, groups, runs, styles)
             bar.advance()
-    details["What was run"] = [Text(question_in_words(study, out)), *_what_was_run(study, runs, out)]
+    details["What was run"] = _what_was_run(study, runs, out)
     pictures = details["Images on which the arms differ most"]
     first = _first_screen(study, groups, runs, results_of_groups, table, pictures, styles, missing)
-    sections = [Section("In short", first)]
+    sections = [Section("In short", [*first, Text(question_in_words(study, out))])]
     sections += [Section(title, blocks, folded=True) for title, blocks in details.items()]
     _write_figures(out / "results.csv", results)
     write_run_table(runs, out)

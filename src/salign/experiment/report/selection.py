@@ -74,7 +74,8 @@ def selection(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles:
     caption = (
         f"Which arm each rule would choose by images like those of training alone: by {study.metric} on validation, by "
         "the accuracy of its worst class there, or by the region test, where it was measured. Means over seeds, in "
-        "points of 100; controls are no candidates. Regret: what the best arm on the target set has more there."
+        "points of 100; controls are no candidates, and of equal arms the first is taken, the baseline if it is one of "
+        "them. Regret: what the best arm on the target set has more there."
     )
     return [Table(caption, pd.DataFrame(lines), names=3)]
 

@@ -63,6 +63,16 @@ def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of that run; read it, never change it."""
+    from salign.runs.export import export_run
+    from salign.runs.run import Run
+
+    path, _ = export_run(Run.open(trained), tmp_path_factory.mktemp("exported") / "model.onnx", images=8)
+    return path
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Chromium's path; Debian's is installed where there is none and this is root."""
     if found := shutil.which("chromium"):

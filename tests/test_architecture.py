@@ -46,15 +46,16 @@ MAY_IMPORT = {
     "data": FOUNDATION | {"maps", "pages"},
     "annotations": FOUNDATION | {"maps", "data"},
     "machine": FOUNDATION | {"maps", "data", "models", "explain", "evaluate"},
+    "runtime": FOUNDATION | {"maps", "data", "evaluate"},
     "train": TRAINED_WITH | {"machine"},
-    "runs": TRAINED_WITH | {"pages", "machine", "train"},
+    "runs": TRAINED_WITH | {"pages", "machine", "train", "runtime"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
     "graphs": FOUNDATION | {"maps", "data", "pages"},
     "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
     "cli": TRAINED_WITH
     | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"}
-    | {"graphs"},
+    | {"graphs", "runtime"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},
@@ -64,6 +65,8 @@ ONLY_IN = {
     "itsdangerous": {"annotate/access.py"},
     "mlxtend": {"data/shortcuts/decoy.py"},
     "pydicom": {"data/reading/dicom.py"},
+    "onnx": {"models"},
+    "onnxruntime": {"models/quantize.py", "runtime"},
     "ray": {"experiment/runner.py"},
     "sqlalchemy": {"annotate/store"},
     "timm": {"models"},

@@ -24,6 +24,7 @@ WRITES = {
     ("runs",): "some levels down",
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
+    ("export",): "Writes RUN/export/model.onnx",
     ("fuse",): "a new run",
     ("rebalance",): "a new run",
     ("explain",): "Writes RUN/page/index.html",

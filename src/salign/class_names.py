@@ -1,6 +1,8 @@
-"""The class names of an image that may have several labels, as they stand in one cell of a table."""
+"""Classes in words: those of an image that may have several, and from where on an image is called by the positive."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 SEPARATOR = ";"
 """Between the class names of an image that may have several labels, in tables."""
@@ -9,3 +11,21 @@ SEPARATOR = ";"
 def names_in(cell: object) -> list[str]:
     """The class names in the cell of an image that may have several labels; none in an empty or a missing one."""
     return cell.split(SEPARATOR) if isinstance(cell, str) and cell else []
+
+
+GIVEN = "given"
+"""The rule of a threshold that was given by the user, and not chosen on validation images."""
+
+
+def called_from(positive: str, probability: float, rule: str) -> str:
+    """From which probability on an image is called by the positive class, in words."""
+    origin = "as asked for" if rule == GIVEN else f"rule {rule}, chosen on validation"
+    return f"called {positive} from a probability of {probability!r} on ({origin})"
+
+
+def no_threshold(classes: Iterable[str]) -> str:
+    """The message for a threshold that is asked of a model without one."""
+    return (
+        f"threshold: this model of {', '.join(classes)} has none to replace; `salign evaluate` chooses one where two "
+        "classes exclude each other."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class SalignError(Exception):
@@ -19,6 +20,21 @@ def nearest(key: str, choices: Iterable[str]) -> str:
 def install(extra: str) -> str:
     """What to do about an extra that is missing. No package index has salign: it is installed from a clone."""
     return f"install it in your clone of salign: pip install -e '.[{extra}]'"
+
+
+def check_installed(what: str, extra: str, *packages: str) -> None:
+    """Refuse to begin what an extra is needed for; nothing is imported.
+
+    Args:
+        what: what needs it, for the message.
+        extra: its name.
+        packages: what it installs, as it is imported.
+
+    Raises:
+        SalignError: a package is missing.
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise SalignError(f"{what} needs the packages {', '.join(missing)}; {install(extra)}")
 
 
 def one_of(value: object, choices: Iterable[object], what: str) -> None:

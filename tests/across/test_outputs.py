@@ -33,6 +33,7 @@ OUTPUTS = {
     ("predict", "--maps"): (FOLDER, "predict {run} {images} --out {free} --maps {out}"),
     ("predict", "--overlays"): (FOLDER, "predict {run} {images} --out {free} --overlays {out}"),
     ("saliency predict", "--out"): (FOLDER, "saliency predict {drawer} {images} --out {out}"),
+    ("export", "--out"): (FILE, "export {run} --out {out}"),
     ("fuse", "--out"): (FOLDER, "fuse {run} --out {out}"),
     ("rebalance", "--out"): (FOLDER, "rebalance {run} --out {out}"),
     ("init", "--out"): (FOLDER, "init {images} --out {out}"),
@@ -62,7 +63,7 @@ OUTPUTS = {
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
     ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
-    ("rebalance", "RUN"),
+    ("export", "RUN"),    ("rebalance", "RUN"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),

@@ -117,13 +117,9 @@ def annotate(
     --invite, by which several people join, and one for the owner, who sees annotations, agreement and links at /owner.
     Ctrl-C stops; the same command goes on.
     """
-    from importlib.util import find_spec
+    from salign.errors import SalignError, check_installed
 
-    from salign.errors import SalignError, install
-
-    if missing := [name for name in ("fastapi", "uvicorn", "sqlalchemy") if find_spec(name) is None]:
-        raise SalignError(f"salign annotate needs the packages {', '.join(missing)}; {install('annotate')}")
-
+    check_installed("salign annotate", "annotate", "fastapi", "uvicorn", "sqlalchemy")
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}; expected a folder of images")
     from salign.annotate.opening import open_collection

@@ -15,9 +15,18 @@ def run_path(text: str) -> Path:
     return find_run(text)
 
 
+def model_path(text: str) -> Path:
+    """An exported file as it was typed, or the folder of a run."""
+    return Path(text) if text.endswith(".onnx") else run_path(text)
+
+
 RUN_HELP = "Run folder; or its name, the beginning of its name, or `last` (see `salign runs`)"
 RunArgument = Annotated[Path, typer.Argument(parser=run_path, metavar="RUN", help=f"{RUN_HELP}.")]
 """A run that `salign train` or a study wrote."""
+ModelArgument = Annotated[
+    Path, typer.Argument(parser=model_path, metavar="RUN", help=f"{RUN_HELP}; or a file of `salign export`.")
+]
+"""A run, or what was exported of it."""
 RunsArgument = Annotated[list[Path], typer.Argument(parser=run_path, metavar="RUN...", help=f"{RUN_HELP}; repeat.")]
 """Several of them."""
 Root = Annotated[

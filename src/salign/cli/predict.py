@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from salign.cli.arguments import RunArgument
+from salign.cli.arguments import ModelArgument
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 
 def predict(
-    run: RunArgument,
+    run: ModelArgument,
     images: Annotated[Path, typer.Argument(help="Folder of images, with all folders in it; or one image.")],
     out: Annotated[Path, typer.Option(help="Write the table to this .csv or .parquet.")] = Path("predictions.csv"),
     maps: Annotated[
@@ -31,6 +31,12 @@ def predict(
         int | None,
         typer.Option(min=0, max=MOST_WORKERS, help="So many processes read images (default: by the number of CPUs)."),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Call the positive class from this probability on, not from that chosen on validation."
+        ),
+    ] = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out-faulty", help="Name the images that cannot be read, and go on without them.")
     ] = False,
@@ -39,39 +45,56 @@ def predict(
 
     Writes one table with a row per image: predicted class, logits and probabilities. Where a threshold was chosen on
     validation, predicted_at_threshold is the class by it. Where images may have several labels, the predicted classes
-    are joined by `;`.
+    are joined by `;`. A file of `salign export` answers without torch.
     """
+    from salign.class_names import GIVEN, no_threshold
     from salign.data.manifest.image_files import check_images
     from salign.errors import SalignError
     from salign.files import check_output
     from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
 
-    if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
-        raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
-    describe_model(run)
+    if run.suffix != ".onnx":
+        if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
+            raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
+        described = describe_model(run)
+        if threshold is not None and "threshold" not in described:
+            raise SalignError(no_threshold(described["classes"]))
     for folder in (maps, overlays):
         check_images(images, folder)
     check_output(out)
 
-    from salign.models import load
-    from salign.runs.predict import predict_folder
+    model: Any
+    if run.suffix == ".onnx":
+        from salign.runtime import load as load_file
+        from salign.runtime.folder import predict_folder
 
-    classifier = load(run)
+        model = load_file(run) if threshold is None else load_file(run).with_threshold(threshold)
+        reading = 4 if workers is None else workers
+        follow = "open it"
+    else:
+        from salign.models import load
+        from salign.runs.predict import predict_folder
+
+        model = load(run)
+        if threshold is not None:
+            model.threshold = model.threshold.model_copy(update={"probability": threshold, "rule": GIVEN})
+        reading = "auto" if workers is None else workers
+        follow = f"open it, or salign explain {run}"
     count, faults = predict_folder(
-        classifier,
+        model,
         images,
         out,
         maps=maps,
         overlays=overlays,
         batch_size=batch_size,
-        workers="auto" if workers is None else workers,
+        workers=reading,
         leave_out=leave_out,
         progress=True,
     )
     for fault in faults:
         typer.secho(f"left out: {fault}", fg="yellow", err=True)
-    if classifier.threshold:
-        typer.echo(f"predicted_at_threshold: {classifier.threshold}")
+    if model.threshold:
+        typer.echo(f"predicted_at_threshold: {model.threshold}")
     written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
-    typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it, or salign explain {run}")
+    typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: {follow}")

@@ -26,6 +26,8 @@ from salign.readers import read_csv, read_parquet
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
 LOGIT, PROB = "logit_", "prob_"
+AT_THRESHOLD = "predicted_at_threshold"
+"""Free column of the class that an image is called by at the threshold chosen on validation."""
 _SHOWN = 20
 _TOLERANCE = 1e-3
 

@@ -11,28 +11,7 @@ from torch import Tensor
 
 from salign.checks import tensors, values as in_range
 from salign.errors import SalignError
-from salign.maps.tensor_ops import resize
-
-OPACITY = 0.55
-"""How opaque the overlay is where the map is 1; the image stays readable below."""
-
-# Nine samples of "plasma" (van der Walt, Smith & Firing 2015, CC0): evenly spaced in perceived lightness, and saturated
-# at both ends, so that it stands out on grey images. Between them the colours are interpolated.
-HEAT = torch.tensor(
-    [
-        [0x0D, 0x08, 0x87],
-        [0x4C, 0x02, 0xA1],
-        [0x7E, 0x03, 0xA8],
-        [0xAA, 0x23, 0x95],
-        [0xCC, 0x47, 0x78],
-        [0xE5, 0x6B, 0x5D],
-        [0xF8, 0x94, 0x41],
-        [0xFD, 0xC3, 0x28],
-        [0xF0, 0xF9, 0x21],
-    ],
-    dtype=torch.float32,
-)
-"""`(9, 3)` RGB in [0, 255]: the colours of `heat` at 0, 1/8, ..., 1."""
+from salign.maps.overlay import Map, Pixels, heat_colours, lay_over
 
 
 def heat(values: Tensor) -> Tensor:
@@ -47,10 +26,7 @@ def heat(values: Tensor) -> Tensor:
     Raises:
         SalignError: the map is not 2-D, not finite or leaves [0, 1].
     """
-    position = _checked(values) * (len(HEAT) - 1)
-    lower = position.floor().long().clamp(max=len(HEAT) - 2)
-    part = (position - lower)[..., None]
-    return ((1 - part) * HEAT[lower] + part * HEAT[lower + 1]).round().to(torch.uint8)
+    return torch.from_numpy(heat_colours(_checked(values)))
 
 
 def overlay(image: Tensor, values: Tensor) -> Image.Image:
@@ -63,17 +39,12 @@ def overlay(image: Tensor, values: Tensor) -> Image.Image:
     Returns:
         An RGB picture of the image's size; for an all-zero map, the image itself.
     """
-    picture = _pixels(image).float()
-    fitted = resize(_checked(values), (picture.shape[0], picture.shape[1])).clamp(0, 1)
-    opacity = (OPACITY * fitted)[..., None]
-    mixed = (1 - opacity) * picture + opacity * heat(fitted)
-    mixed[_outline(fitted >= 0.5)] = HEAT[-1]
-    return Image.fromarray(mixed.round().to(torch.uint8).numpy())
+    return Image.fromarray(lay_over(_pixels(image), _checked(values)))
 
 
 def to_picture(image: Tensor) -> Image.Image:
     """`(3, H, W)` uint8, or floating point in [0, 1], -> an RGB picture."""
-    return Image.fromarray(_pixels(image).numpy())
+    return Image.fromarray(_pixels(image))
 
 
 def thumbnail(picture: Image.Image, side: int) -> Image.Image:
@@ -91,14 +62,14 @@ def png_data_uri(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _checked(values: Tensor) -> Tensor:
+def _checked(values: Tensor) -> Map:
     tensors(values=(values, "float (H, W)"))
     values = values.detach().float().cpu()
     in_range("values", values, "[0, 1]", "scale the map first (salign.maps.min_max)")
-    return values
+    return values.numpy()
 
 
-def _pixels(image: Tensor) -> Tensor:
+def _pixels(image: Tensor) -> Pixels:
     """`(3, H, W)` -> `(H, W, 3)` uint8."""
     tensors(image=(image, "real (3, H, W)"))
     image = image.detach().cpu()
@@ -107,14 +78,4 @@ def _pixels(image: Tensor) -> Tensor:
     if image.is_floating_point():
         in_range("image", image, "[0, 1]", "divide pixels by 255", slack=0.5)
         image = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return image.permute(1, 2, 0).contiguous()
-
-
-def _outline(inside: Tensor) -> Tensor:
-    """`(H, W)` bool -> the pixels just outside a marked region that touch it by a side."""
-    grown = inside.clone()
-    grown[1:] |= inside[:-1]
-    grown[:-1] |= inside[1:]
-    grown[:, 1:] |= inside[:, :-1]
-    grown[:, :-1] |= inside[:, 1:]
-    return grown & ~inside
+    return image.permute(1, 2, 0).contiguous().numpy()

@@ -14,10 +14,7 @@ from torch.nn import functional
 
 from salign.checks import values
 from salign.errors import SalignError
-
-ROUNDING = 1e-5
-"""A map whose range is below this share of its largest magnitude is constant: what is left is rounding, which scaling
-would blow up to a map (and its gradient to 1 / rounding). One step of a 16-bit map is more."""
+from salign.maps.overlay import ROUNDING
 
 
 def min_max(maps: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 import salign.models.binary  # noqa: F401  its networks are registered with timm
 from salign.checks import choice
@@ -123,8 +124,7 @@ class Backbone(nn.Module):
         """`(B, C, h, w)` -> logits `(B, K)`."""
         if self.layout == "tokens":
             tokens = features.flatten(2).transpose(1, 2)
-            nowhere = tokens.new_zeros(tokens.shape[0], self.prefix, tokens.shape[2])
-            features = torch.cat([nowhere, tokens], dim=1)
+            features = pad(tokens, (0, 0, self.prefix, 0))
         elif self.layout == "nhwc":
             features = features.permute(0, 2, 3, 1)
         return self.net.forward_head(features)

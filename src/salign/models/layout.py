@@ -44,6 +44,7 @@ def token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, in
     Raises:
         SalignError: no such grid has so many.
     """
+    tokens, height, width = int(tokens), int(height), int(width)  # a trace has tensors there
     patch = (height * width / tokens) ** 0.5
     grid = (round(height / patch), round(width / patch))
     if grid[0] * grid[1] != tokens:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from salign.class_names import called_from
 from salign.errors import SalignError
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ class Threshold(BaseModel):
     """By which it was chosen, see `salign.evaluate.choose_threshold`."""
 
     def __str__(self) -> str:
-        return (
-            f"called {self.positive} from a probability of {self.probability!r} on (rule {self.rule}, chosen on "
-            "validation)"
-        )
+        return called_from(self.positive, self.probability, self.rule)
 
     def fits(self, classes: Sequence[str], *, multi_label: bool) -> None:
         """Refuse a threshold for other than two classes, one of which is its own.

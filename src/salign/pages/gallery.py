@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from salign.files import replacing
-from salign.maps.render import HEAT, OPACITY, thumbnail, to_picture
+from salign.maps.overlay import HEAT, OPACITY
+from salign.maps.render import thumbnail, to_picture
 from salign.maps.tensor_ops import min_max, resize
 
 MAP_SIDE = 56

@@ -22,7 +22,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import read_image
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
-from salign.evaluate.predictions import LOGIT, PROB, PredictionsWriter, probabilities_of, text_of
+from salign.evaluate.predictions import AT_THRESHOLD, LOGIT, PROB, PredictionsWriter, probabilities_of, text_of
 from salign.files import check_output
 from salign.losses.labels import predicted_class
 from salign.maps import min_max
@@ -32,8 +32,6 @@ from salign.progress import Bar
 from salign.types import Batch, Output
 
 Visit = Callable[[Batch, Output], None]
-AT_THRESHOLD = "predicted_at_threshold"
-"""Column of the class that an image is called by at the threshold chosen on validation."""
 _CHUNK = 4096
 
 

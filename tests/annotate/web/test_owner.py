@@ -14,7 +14,8 @@ from annotate_page import BOX, Page, join, owner_of, write_images
 from salign.annotate import access
 from salign.annotate.opening import open_collection
 from salign.annotate.summary import summarise
-from salign.maps.render import OPACITY, heat
+from salign.maps.overlay import OPACITY
+from salign.maps.render import heat
 
 
 def without_a_token(page: Page) -> Page:

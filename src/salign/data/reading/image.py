@@ -90,14 +90,21 @@ def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[in
     """
     import torch
 
+    tensor = torch.from_numpy(read_pixels(path, where=where, at_least=at_least))
+    return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor.expand(3, -1, -1)
+
+
+def read_pixels(path: str | Path, *, where: str | None = None, at_least: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a picture without torch; what is accepted, refused and made of it is as in `read_image`.
+
+    Returns:
+        `(H, W, 3)`, or `(H, W)` of a grey picture: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
+    """
     with _explained(path, where):
         if dicom.is_dicom(path):
-            values = dicom.read(path, _checked_size)
-        else:
-            with _opened(path) as picture:
-                values = _pixels(picture, at_least)
-        tensor = torch.from_numpy(values)
-        return tensor.permute(2, 0, 1) if tensor.dim() == 3 else tensor.expand(3, -1, -1)
+            return dicom.read(path, _checked_size)
+        with _opened(path) as picture:
+            return _pixels(picture, at_least)
 
 
 def read_saliency(path: str | Path, *, where: str | None = None) -> Tensor:

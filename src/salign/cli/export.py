@@ -1,0 +1,77 @@
+"""`salign export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from salign.cli.arguments import RunArgument
+
+
+def export(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Write this file; by default RUN/export/model.onnx, or the like.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="onnx, or pt2: the program of torch.export.")] = "onnx",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 or int8; what the fewer bits cost is measured and printed.")
+    ] = "float32",
+    maps: Annotated[
+        str, typer.Option(help="answered gives the map of the predicted class; all those of every class; none no map.")
+    ] = "answered",
+    pixels: Annotated[
+        str, typer.Option(help="The file takes uint8 pictures; or float32 in [0, 1], for more than 8 bits.")
+    ] = "uint8",
+    images: Annotated[int, typer.Option(min=1, help="Compare with torch on so many validation images.")] = 64,
+) -> None:
+    """Write a run's model as one file that answers without salign, and compare it with torch on validation images.
+
+    Writes RUN/export/model.onnx: uint8 pictures in, probabilities and the map of the evidence out, with classes,
+    threshold and hashes in its metadata; and model.onnx.json with the comparison. A float32 file that departs from
+    torch is not written.
+    """
+    from salign.errors import check_installed, one_of
+    from salign.files import check_output
+    from salign.runs.folder import RunFolder
+
+    for name, value, known in (
+        ("--format", format, ("onnx", "pt2")),
+        ("--precision", precision, ("float32", "float16", "int8")),
+        ("--maps", maps, ("answered", "all", "none")),
+        ("--pixels", pixels, ("uint8", "float32")),
+    ):
+        one_of(value, known, name)
+    RunFolder.open(run)
+    if format == "onnx":
+        check_installed("salign export", "onnx", "onnx", "onnxruntime")
+    if out is not None:
+        check_output(out)
+
+    from salign.runs.export import export_run
+    from salign.runs.run import Run
+
+    path, compared = export_run(
+        Run.open(run),
+        out,
+        format=format,  # type: ignore[arg-type]  # it was looked at above
+        precision=precision,  # type: ignore[arg-type]
+        maps=maps,  # type: ignore[arg-type]
+        pixels=pixels,  # type: ignore[arg-type]
+        images=images,
+        progress=True,
+    )
+    size = path.stat().st_size / 1e6
+    typer.echo(f"compared with torch on {compared.images} validation images:")
+    typer.echo(f"  largest difference of a probability  {compared.probability:.2g}")
+    typer.echo(f"  same answer                          {compared.same_answer} of {compared.images}")
+    if compared.map_correlation is not None:
+        lowest, mean = compared.map_correlation, compared.mean_map_correlation
+        typer.echo(f"  correlation of maps                  {lowest:.6f} or more, mean {mean:.6f}")
+    typer.echo(
+        f"  accuracy                             {compared.accuracy_torch:.4f} torch, {compared.accuracy_file:.4f} file"
+    )
+    follow = f"salign predict {path} IMAGES" if format == "onnx" else "torch.export.load reads it"
+    typer.echo(f"wrote {path} ({size:.1f} MB) and {path.name}.json. Next: {follow}")

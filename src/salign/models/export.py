@@ -1,0 +1,136 @@
+"""A model as one graph: 8-bit pictures in, probabilities and the exact maps of its evidence out."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from salign.checks import choice
+from salign.errors import SalignError
+from salign.models.config import Maps, PixelKind
+from salign.models.head_gradient import fold_head, rows_of
+from salign.types import Output
+
+_OPSET = 18
+
+
+class Graph(nn.Module):
+    """`graph(pixels) -> (probabilities, logits, map)`, in plain tensor operations.
+
+    Args:
+        model: a Classifier, an Ensemble or a wrapped network, on the CPU; put into evaluation mode.
+        image_size: (H, W) that it is fed.
+        maps: `answered` gives the map of the class of the highest probability, `(B, h, w)`, or the mean of those above
+            one half where images may have several labels; `all` gives the map of every class, `(B, K, h, w)`; `none`
+            gives no map.
+        pixels: `uint8` takes pictures of 8 bits; `float32` takes values in [0, 1].
+        multi_label: whether an image may have several labels.
+
+    Raises:
+        SalignError: the model has no map, or one whose gradient cannot be written as a graph.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        image_size: tuple[int, int],
+        *,
+        maps: Maps = "answered",
+        pixels: PixelKind = "uint8",
+        multi_label: bool = False,
+    ) -> None:
+        super().__init__()
+        choice("maps", maps, Maps)
+        choice("pixels", pixels, PixelKind)
+        self.model, self.maps, self.multi_label = model, maps, multi_label
+        self.eval()
+        self.layers: list[Any] | None = None
+        kind = torch.uint8 if pixels == "uint8" else torch.float32
+        self.example = torch.zeros(2, *image_size, 3, dtype=kind)
+        with torch.no_grad():
+            output: Output = model(torch.rand(2, 3, *image_size, generator=torch.Generator().manual_seed(0)))
+        if maps != "none" and output.weight is None:
+            self.layers = fold_head(model, output)
+            if self.layers is None:
+                raise SalignError(
+                    "the map is a gradient through a head that has no closed form here (it is one for a spatial mean "
+                    "followed by linear layers, normalisation and common activations). Export without maps (--maps "
+                    "none), or train a backbone with such a head."
+                )
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of what comes out."""
+        return ["probabilities", "logits", *(["map"] if self.maps != "none" else [])]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """`(B, H, W, 3)` -> probabilities and logits `(B, K)`, and maps."""
+        images = pixels.permute(0, 3, 1, 2).float()
+        if pixels.dtype == torch.uint8:
+            images = images / 255
+        output: Output = self.model(images)
+        logits = output.logits
+        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
+        if self.maps == "none":
+            return probabilities, logits
+        classes = self._classes(logits)
+        features = output.features
+        if self.layers is not None:
+            rows = rows_of(self.layers, features.mean((2, 3)), classes)
+        else:
+            rows = classes @ output.weight  # type: ignore[operator]  # where there are no layers, there is a weight
+        maps = torch.bmm(rows, features.flatten(2)).unflatten(2, features.shape[2:])
+        return probabilities, logits, maps if self.maps == "all" else maps[:, 0]
+
+    def _classes(self, logits: Tensor) -> Tensor:
+        """`(B, n, K)`: the mixtures of logits whose maps are asked for."""
+        every = torch.eye(logits.shape[1])
+        if self.maps == "all":
+            return every.expand(logits.shape[0], -1, -1)
+        if self.multi_label:
+            above = (logits > 0).float()
+            return (above / above.sum(1, keepdim=True).clamp(min=1))[:, None]
+        return every[logits.argmax(1)][:, None]
+
+
+def to_onnx(graph: Graph) -> Any:
+    """The graph as an `onnx.ModelProto` of float32, for batches of any length.
+
+    Raises:
+        SalignError: a layer has no counterpart in ONNX.
+    """
+    import onnx
+
+    stream = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is constant in a trace is meant to be
+        try:
+            # The exporter by tracing: the newer one gives the same numbers and takes ten times as long.
+            torch.onnx.export(
+                graph,
+                (graph.example,),
+                stream,
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=["pixels"],
+                output_names=graph.outputs,
+                dynamic_axes={name: {0: "batch"} for name in ("pixels", *graph.outputs)},
+            )
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SalignError(
+                f"the network cannot be written as ONNX: {reason}. Try salign export --format pt2, which takes more."
+            ) from error
+    return onnx.load_from_string(stream.getvalue())
+
+
+def to_pt2(graph: Graph) -> torch.export.ExportedProgram:
+    """The graph as `torch.export` has it, for batches of any length."""
+    with torch.no_grad():
+        return torch.export.export(
+            graph, (graph.example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+        )

@@ -1,0 +1,85 @@
+"""An exported graph in fewer bits, by onnxruntime's own tools."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+Precision = Literal["float32", "float16", "int8"]
+_HEAVY = ("Conv", "MatMul")
+"""What int8 makes faster; everything else stays float32."""
+
+
+def to_precision(model: Any, precision: Precision, images: Iterator[NDArray[Any]]) -> Any:
+    """Convert a graph of float32; what goes in and comes out stays as it was.
+
+    Args:
+        model: an `onnx.ModelProto`.
+        precision: `float16` converts all of it. `int8` converts the convolutions and matrix products, with a scale per
+            channel of the weights and one per tensor of activations, by the range that `images` give; the product that
+            makes the map stays float32.
+        images: batches that the graph takes, of training images.
+
+    Returns:
+        A new `onnx.ModelProto`.
+    """
+    if precision == "float32":
+        return model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numbers below the least of float16 are rounded to it, which is meant
+        if precision == "float16":
+            from onnxruntime.transformers.float16 import convert_float_to_float16
+
+            return convert_float_to_float16(model, keep_io_types=True)
+        return _to_int8(model, images)
+
+
+def _to_int8(model: Any, images: Iterator[NDArray[Any]]) -> Any:
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(({"pixels": batch} for batch in images), None)
+
+    quiet = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger of steps that are taken here
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            prepared, out = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+            quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
+            last = [node.name for node in onnx.load(prepared).graph.node if set(node.output) & _near_map(prepared)]
+            quantization.quantize_static(
+                str(prepared),
+                str(out),
+                Reader(),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=list(_HEAVY),
+                per_channel=True,
+                nodes_to_exclude=last,
+            )
+            return onnx.load(out)
+    finally:
+        logging.getLogger().setLevel(quiet)
+
+
+def _near_map(path: Path) -> set[str]:
+    """The values from which the output `map` is made, back to the product that makes it."""
+    import onnx
+
+    maker = {name: node for node in onnx.load(path).graph.node for name in node.output}
+    near, ahead = set(), ["map"]
+    while ahead:
+        name = ahead.pop()
+        near.add(name)
+        node = maker.get(name)
+        if node is not None and node.op_type != "MatMul":
+            ahead += node.input[:1]
+    return near

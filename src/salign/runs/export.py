@@ -1,0 +1,266 @@
+"""A finished run as one file that answers without salign, compared with torch on the run's own validation images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from salign import __version__
+from salign.checks import choice, number
+from salign.class_names import names_in
+from salign.data.manifest import Manifest
+from salign.errors import SalignError, check_installed
+from salign.evaluate.predictions import text_of
+from salign.files import check_output, replace_text, replacing
+from salign.losses.labels import predicted_class
+from salign.maps.tensor_ops import varies
+from salign.models.config import WEIGHTS, Maps, PixelKind, description_file
+from salign.models.export import Graph, to_onnx, to_pt2
+from salign.models.quantize import Precision, to_precision
+from salign.progress import track
+from salign.readers import file_digest
+from salign.runs.run import Run
+from salign.runtime.model import FORMAT, KEY, OnnxModel, opened, sealed
+from salign.train.recipe import ClassifyRecipe
+
+Format = Literal["onnx", "pt2"]
+FOLDER = "export"
+"""Where exported files lie in the run folder."""
+MOST_DIFFERENT, LEAST_CORRELATED = 1e-5, 0.9999
+"""How far probabilities of a float32 file may lie from torch's, and how well its maps must correlate with torch's."""
+_BATCH = 16
+_CALIBRATION = 64
+_RESIZE = (
+    "stretched to image_size by a triangle with antialiasing (bilinear), along rows and then along columns, 8-bit "
+    "values rounded after each; a JPEG of more than twice that size is first decoded at 1/2, 1/4 or 1/8"
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a file's answers to validation images compare with torch's."""
+
+    images: int
+    """Number of images."""
+    probability: float
+    """Largest difference of a probability."""
+    same_answer: int
+    """Images with the same answer."""
+    map_correlation: float | None
+    """Least correlation of a map with torch's, of images with the same answer whose map is not constant; None where
+    there is none."""
+    mean_map_correlation: float | None
+    """Mean of these correlations."""
+    accuracy_torch: float
+    """Share of these images that torch answers right."""
+    accuracy_file: float
+    """Share of these images that the file answers right."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is as near to torch as rounding allows."""
+        return self.probability <= MOST_DIFFERENT and (self.map_correlation or 1) >= LEAST_CORRELATED
+
+
+def export_run(
+    run: Run,
+    out: Path | None = None,
+    *,
+    format: Format = "onnx",
+    precision: Precision = "float32",
+    maps: Maps = "answered",
+    pixels: PixelKind = "uint8",
+    images: int = 64,
+    progress: bool = False,
+) -> tuple[Path, Comparison]:
+    """Write a run's model as one file, with its preparation of images inside, and compare it with torch.
+
+    Beside the file lies FILE.json with the comparison and the description of the model. Where a float32 file departs
+    from torch, nothing is written.
+
+    Args:
+        run: the finished run of a classifier, fused ones included.
+        out: the file; None = `export/model.onnx` in the run folder, with the precision in its name, or `model.pt2`.
+        format: `onnx`; or `pt2`, the program of `torch.export`, of float32.
+        precision: `float32`; `float16`; or `int8`, whose ranges are measured on 64 training images.
+        maps: see `salign.models.export.Graph`.
+        pixels: what the graph takes: `uint8`, or `float32` in [0, 1] for images of more than 8 bits.
+        images: so many validation images are compared, evenly spread.
+        progress: show bars.
+
+    Returns:
+        The file, and the comparison.
+
+    Raises:
+        SalignError: a net that draws maps, a map that no graph gives, a missing extra, images that are gone, or a file
+            that departs from torch.
+    """
+    choice("format", format, Format)
+    choice("precision", precision, Precision)
+    number("images", images, "[1, inf)", whole=True)
+    check_exportable(run, format, precision, maps)
+    name = "model" if precision == "float32" else f"model-{precision}"
+    path = out or run.path / FOLDER / f"{name}.{format}"
+    check_output(path)
+    model = run.model()
+    graph = Graph(model, model.image_size, maps=maps, pixels=pixels, multi_label=model.multi_label)
+    description = describe(run, model, format=format, precision=precision, maps=maps, pixels=pixels)
+    rows = _spread(run.data("val").manifest, images)
+    if format == "pt2":
+        program = to_pt2(graph)
+        runner = _Program(program, graph.outputs, description)
+        compared = _compare(runner, run, rows, model, graph.maps, progress)
+        _refuse_departure(compared, path)
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.export.save(program, file, extra_files={f"{KEY}.json": json.dumps(description)})
+    else:
+        exact = _bytes(to_onnx(graph), description)
+        content = exact
+        if precision != "float32":
+            prepare = opened(exact, path).prepare
+            training = _spread(run.training_rows, _CALIBRATION)
+            few = (prepare(training.image_path(i))[None] for i in range(len(training)))
+            content = _bytes(to_precision(to_onnx(graph), precision, few), description)
+        compared = _compare(opened(content, path), run, rows, model, graph.maps, progress)
+        if precision == "float32":
+            _refuse_departure(compared, path)
+        with replacing(path) as partial:
+            partial.write_bytes(content)
+    beside = path.with_name(f"{path.name}.json")
+    replace_text(beside, json.dumps({"compared_with_torch": asdict(compared), **description}, indent=2))
+    return path, compared
+
+
+def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
+    """Refuse what cannot become a file, before torch works for it.
+
+    Raises:
+        SalignError: the reason.
+    """
+    if not isinstance(run.recipe, ClassifyRecipe):
+        raise SalignError(f"{run.path} is {run.recipe.network}; salign export takes classifiers.")
+    if format == "pt2" and precision != "float32":
+        raise SalignError(f"precision: expected float32 for --format pt2, got {precision}; take --format onnx.")
+    if maps != "none" and run.recipe.model.cam == "none":
+        raise SalignError(
+            f"{run.path} was trained with model.cam: none, so that no map explains its answers. Export it with --maps "
+            "none."
+        )
+    if format == "onnx":
+        check_installed("salign export", "onnx", "onnx", "onnxruntime")
+
+
+def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
+    """What the file says of the model, as JSON."""
+    first = model.members[0] if hasattr(model, "members") else model
+    threshold = model.threshold
+    return {
+        "format": FORMAT,
+        "salign": __version__,
+        "run": run.path.name,
+        "classes": list(model.classes),
+        "positive": threshold.positive if threshold else run.positive,
+        "threshold": threshold.model_dump() if threshold else None,
+        "multi_label": model.multi_label,
+        "image_size": list(model.image_size),
+        "pixels": options["pixels"],
+        "layout": "NHWC, RGB",
+        "resize": _RESIZE,
+        "mean": first.mean.flatten().tolist(),
+        "std": first.std.flatten().tolist(),
+        "normalised": "inside the graph",
+        "maps": options["maps"],
+        "precision": options["precision"],
+        "backbone": first.backbone.name,
+        "weights_sha256": file_digest(run.path / WEIGHTS),
+        "model_sha256": file_digest(description_file(run.path)),
+        "recipe_sha256": file_digest(run.recipe_file),
+        "recipe_fingerprint": run.recipe.fingerprint(),
+    }
+
+
+def _bytes(proto: Any, description: dict[str, Any]) -> bytes:
+    """An ONNX file of ours: named, described and sealed."""
+    proto.producer_name, proto.producer_version = KEY, __version__
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=KEY, value=json.dumps(description))
+    return sealed(proto.SerializeToString())
+
+
+class _Program:
+    """A program of torch.export, asked as an `OnnxModel` is."""
+
+    def __init__(self, program: torch.export.ExportedProgram, outputs: list[str], description: dict[str, Any]) -> None:
+        self._module, self._outputs = program.module(), outputs
+        self.prepare = OnnxModel(None, description).prepare
+
+    def run(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        with torch.no_grad():
+            values = self._module(torch.from_numpy(pixels))
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
+
+
+def _spread(rows: Manifest, count: int) -> Manifest:
+    return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)))
+
+
+def _compare(asked: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progress: bool) -> Comparison:
+    """Ask the file with the images' own files, and torch with the run's own dataset."""
+    whole = run.data("val")
+    places = {whole.manifest.image_id(i): i for i in range(len(whole))}
+    far, same, correlations, right = 0.0, 0, list[float](), np.zeros(2)
+    labels = [set(names_in(cell)) for cell in text_of(rows.table, "label")]
+    for start in track(range(0, len(rows), _BATCH), "comparing with torch", show=progress):
+        chosen = range(start, min(start + _BATCH, len(rows)))
+        batch = whole.batch([places[rows.image_id(i)] for i in chosen])
+        with torch.no_grad():
+            output = model(batch.images)
+            probabilities = model.probabilities(output.logits)
+        theirs = asked.run(np.stack([asked.prepare(rows.image_path(i)) for i in chosen]))
+        far = max(far, float(np.abs(theirs["probabilities"] - probabilities.numpy()).max()))
+        answers = [model.answers(output.logits), model.answers(torch.from_numpy(theirs["logits"]))]
+        alike = np.array([ours == other for ours, other in zip(*answers, strict=True)])
+        same += int(alike.sum())
+        for which, given in enumerate(answers):
+            right[which] += sum(set(names_in(text)) == labels[i] for i, text in zip(chosen, given, strict=True))
+        if maps != "none":
+            expected = _maps(output, model, maps)
+            shaped = alike.reshape(-1, *[1] * (expected.dim() - 3)) & varies(expected).numpy()
+            pairs = zip(expected.numpy()[shaped], theirs["map"][shaped], strict=True)
+            correlations += [_correlation(ours, other) for ours, other in pairs]
+    return Comparison(
+        images=len(rows),
+        probability=far,
+        same_answer=same,
+        map_correlation=min(correlations, default=None),
+        mean_map_correlation=float(np.mean(correlations)) if correlations else None,
+        accuracy_torch=right[0] / len(rows),
+        accuracy_file=right[1] / len(rows),
+    )
+
+
+def _maps(output: Any, model: Any, maps: Maps) -> torch.Tensor:
+    every = torch.arange(len(model.classes)).expand(len(output.logits), -1)
+    asked = every if maps == "all" else predicted_class(output.logits, multi_label=model.multi_label)
+    return output.cam(asked).detach().float()
+
+
+def _correlation(ours: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Pearson's; 0 where the other map is constant."""
+    a, b = ours.astype(np.float64) - ours.mean(), other.astype(np.float64) - other.mean()
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())) if b.any() else 0.0
+
+
+def _refuse_departure(compared: Comparison, path: Path) -> None:
+    if not compared.exact:
+        raise SalignError(
+            f"{path} was not written: its answers depart from torch's, probabilities by {compared.probability:.2g} "
+            f"(allowed: {MOST_DIFFERENT:g}), maps to a correlation of {compared.map_correlation} (allowed: "
+            f"{LEAST_CORRELATED}). Please report the backbone; --format pt2 may be exact."
+        )

@@ -1,0 +1,115 @@
+"""Answers of an exported model to any number of images, in the table that `salign predict` writes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from salign.data.manifest.file_names import output_names
+from salign.data.manifest.image_files import check_images, image_files, no_image
+from salign.data.reading.image import ImageError
+from salign.errors import SalignError
+from salign.evaluate.predictions import AT_THRESHOLD, LOGIT, PROB, PredictionsWriter
+from salign.files import check_output, replacing
+from salign.progress import Bar
+from salign.runtime.model import Answer, OnnxModel
+
+
+def predict_folder(
+    model: OnnxModel,
+    images: Path,
+    out: Path,
+    *,
+    maps: Path | None = None,
+    overlays: Path | None = None,
+    batch_size: int = 32,
+    workers: int = 4,
+    leave_out: bool = False,
+    progress: bool = False,
+) -> tuple[int, list[str]]:
+    """Predict every image below a folder (or one image) and write the table, as `salign.runs.predict` does by torch.
+
+    Args:
+        model: what `load` gave.
+        images: folder, searched to the bottom, or a file.
+        out: `.csv` or `.parquet`; replaced only when all is done.
+        maps: folder for the map of the predicted class, one PNG per image; outside of `images`.
+        overlays: folder for every image with that map laid over, one PNG each; outside of `images`.
+        batch_size: images at a time.
+        workers: threads that read images; 0 reads them in turn.
+        leave_out: go on without images that cannot be read.
+        progress: show a bar.
+
+    Returns:
+        How many images were predicted, and what is wrong with those left out.
+
+    Raises:
+        SalignError: no image there, one that cannot be read, or maps of a file that has none; no table is written then.
+    """
+    check_output(out)
+    for folder in (maps, overlays):
+        check_images(images, folder)
+        if folder is not None:
+            check_output(folder, folder=True)
+            model.check_maps()
+    root = images if images.is_dir() else images.parent
+    names = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
+    done, left_out = 0, list[str]()
+    free = [AT_THRESHOLD] if model.threshold else []
+    with (
+        PredictionsWriter(out, model.classes, free=free) as writer,
+        ThreadPoolExecutor(max(workers, 1)) as threads,
+        Bar("predicting", None, show=progress) as bar,
+    ):
+        while chunk := list(itertools.islice(names, batch_size)):
+            files = [root / path for path, _ in chunk]
+            prepared = list(threads.map(lambda path: _prepare(model, path, leave_out), files))
+            left_out += [str(pixels) for pixels in prepared if isinstance(pixels, ImageError)]
+            sound = [i for i, pixels in enumerate(prepared) if not isinstance(pixels, ImageError)]
+            if sound:
+                answers = model.answer([files[i] for i in sound], np.stack([prepared[i] for i in sound]))
+                writer.write(pd.DataFrame(_rows([chunk[i][0] for i in sound], answers)))
+                written = zip([chunk[i][1] for i in sound], answers, strict=True)
+                list(threads.map(lambda pair: _draw(*pair, maps, overlays), written))
+            done += len(sound)
+            bar.advance(len(chunk))
+        if not done:
+            raise no_image(images)
+    return done, left_out
+
+
+def _prepare(model: OnnxModel, path: Path, leave_out: bool) -> NDArray[Any] | ImageError:
+    try:
+        return model.prepare(path)
+    except ImageError as error:
+        if not leave_out:
+            raise SalignError(f"{error}. --leave-out-faulty goes on without such images.") from error
+        return error
+
+
+def _rows(paths: list[str], answers: list[Answer]) -> Iterator[dict[str, object]]:
+    for path, answer in zip(paths, answers, strict=True):
+        row: dict[str, object] = {"id": path, "path": path, "split": "", "label": "", "predicted": answer.predicted}
+        row |= {LOGIT + name: value for name, value in answer.logits.items()}
+        row |= {PROB + name: value for name, value in answer.probabilities.items()}
+        yield row if answer.at_threshold is None else row | {AT_THRESHOLD: answer.at_threshold}
+
+
+def _draw(name: str, answer: Answer, maps: Path | None, overlays: Path | None) -> None:
+    if maps is not None:
+        _save(maps / name, Image.fromarray(np.rint(answer.scaled_map * 255).astype(np.uint8)))
+    if overlays is not None:
+        _save(overlays / name, answer.overlay())
+
+
+def _save(path: Path, picture: Image.Image) -> None:
+    with replacing(path, sync=False) as partial:
+        picture.save(partial, format="PNG")

@@ -64,13 +64,13 @@ def write_trained(
     def right(rows: np.ndarray) -> dict[str, float]:
         truth = nodes.labels[rows]
         by = {"alone": alone, "with neighbours": answers}
-        return {name: round(100 * float((given[rows].argmax(1) == truth).mean()), 1) for name, given in by.items()}
+        return {name: round(100 * float((shares[rows].argmax(1) == truth).mean()), 1) for name, shares in by.items()}
 
     names = sorted(set(nodes.table["split"].dropna()), key=lambda name: (name != "train", name != "val", name))
     parts = {name: rows for name in names if len(rows := nodes.rows_of(name))}
     figures = pd.DataFrame([{"split": name, "nodes": len(rows), **right(rows)} for name, rows in parts.items()])
-    others = [rows for name, rows in parts.items() if name not in ("train", "val")]
-    measured = np.concatenate(others or [parts["val"]])
+    measured_on = [rows for name, rows in parts.items() if name not in ("train", "val")]
+    measured = np.concatenate(measured_on or [parts["val"]])
     groups = {name: measured[rows] for name, rows in degree_groups(degree[measured]).items()}
     by_degree = pd.DataFrame([{"neighbours": name, "nodes": len(rows), **right(rows)} for name, rows in groups.items()])
     if len(trained.weights):

@@ -107,8 +107,8 @@ def train_nodes(
         targets = _targets(own, neighbours, weights, alpha) if way == "deconvolved" else lambda rows, own=own: own[rows]
         alone = nn.Sequential(encoder, nn.Dropout(0.5), classify)
         pseudo = everyone[own.sum(1) > 0] if turn else sets.train[:0]
-        others = pseudo[~torch.isin(pseudo, sets.train)]
-        _learn_rows(alone, [weights] if learned else [], targets, others, sets, epochs[0], lr, batch, progress)
+        extra = pseudo[~torch.isin(pseudo, sets.train)]
+        _learn_rows(alone, [weights] if learned else [], targets, extra, sets, epochs[0], lr, batch, progress)
         features = _encode(encoder, everyone)
         top = GraphHead(width, sets.classes, head)
         _learn_graph(top, lambda: top(features, neighbours), sets, epochs[1], lr, progress)  # noqa: B023 - called here

@@ -137,7 +137,7 @@ def _training_set(
         seconds_column=data.seconds_column,
     )
     if control.images is not None:
-        dataset.map_change, dataset.map_everywhere = control.images(dataset, progress=progress), True
+        dataset.map_change, dataset.map_everywhere = control.images(dataset, progress=progress), control.everywhere
     if data.targets is not None:
         ids = rows.table["id"].tolist()
         dataset.targets = read_targets(data.targets, ids, dataset.labels.numpy(), classes)

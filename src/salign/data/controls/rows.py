@@ -34,8 +34,10 @@ class Control(NamedTuple):
     pixels: Callable[[int, Tensor, str], Tensor] | None = None
     """`(seed, map (H, W) in [0, 1], id of the image)`: other values of the same shape; None = as they are."""
     images: Callable[..., MapChange] | None = None
-    """`(training images, progress)`: what their pixels alone give every image, whether it has a map or not; None = they
-    are not looked at."""
+    """`(training images, progress)`: what all of them, or all their maps, give each image; None = they are not looked
+    at."""
+    everywhere: bool = False
+    """Whether `images` gives a map to an image that has none, too."""
 
 
 def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
@@ -232,6 +234,13 @@ def _learn_maps(method: str, *arguments: Any, **options: Any) -> MapChange:
     return learn_maps(method, *arguments, **options)
 
 
+def _class_templates(*arguments: Any, **options: Any) -> MapChange:
+    """Call `class_templates` of `salign.data.controls.from_maps`, which loads torch, when it is asked."""
+    from salign.data.controls.from_maps import class_templates
+
+    return class_templates(*arguments, **options)
+
+
 CONTROLS: dict[str, Control] = {
     "own": Control(),
     "shuffled": Control(rows=shuffled),
@@ -241,8 +250,9 @@ CONTROLS: dict[str, Control] = {
     "centre": Control(pixels=functools.partial(_change_pixels, "centre")),
     "blobs": Control(pixels=functools.partial(_change_pixels, "blobs")),
     "boxes": Control(pixels=functools.partial(_change_pixels, "boxes")),
-    "lda_maps": Control(images=functools.partial(_learn_maps, "lda")),
-    "pca_maps": Control(images=functools.partial(_learn_maps, "pca")),
+    "template": Control(images=_class_templates),
+    "lda_maps": Control(images=functools.partial(_learn_maps, "lda"), everywhere=True),
+    "pca_maps": Control(images=functools.partial(_learn_maps, "pca"), everywhere=True),
 }
 """Name in a recipe (`data.maps`) -> what it does to the maps of the training images."""
 

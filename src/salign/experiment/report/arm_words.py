@@ -17,6 +17,7 @@ _MAPS = {
     "inverted": "maps turned round, so that it learns to look away from the marks",
     "centre": "the same map in the middle for all images",
     "blobs": "random blobs as maps",
+    "template": "one map per class, the geometric median of its maps",
     "boxes": "a box around each mark",
     "lda_maps": "maps without people, of where the pixels tell the classes apart",
     "pca_maps": "a map without people, of where the pixels vary most",

@@ -91,9 +91,9 @@ class DataRecipe(Section):
     needs it."""
     maps: str = "own"
     """An annotated image is trained with its "own" map or with a control: "shuffled", "shuffled_within" or
-    "shuffled_across" classes, "inverted", "centre", "blobs", "boxes"; with a share "shuffled@0.25", "dilated@0.1",
-    "shifted@0.1". With "lda_maps" or "pca_maps" every training image
-    gets a map that the pixels of these images alone give."""
+    "shuffled_across" classes, "inverted", "centre", "blobs", "boxes", "template" (one map per class:
+    the geometric median of its maps); with a share "shuffled@0.25", "dilated@0.1", "shifted@0.1".
+    With "lda_maps" or "pca_maps" every training image gets a map that the pixels of these images alone give."""
     blur_outside: list[float] = []
     """Annotated training images are blurred outside of their map by one of these sigmas in pixels or by none, each
     equally often; 2, 4, ..., 16 are published."""
@@ -180,7 +180,7 @@ class DataRecipe(Section):
             "task: pad": self.task == "pad",
             "sampling: balanced": self.sampling == "balanced",
             "label_noise": self.label_noise > 0,
-            f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across", "lda_maps"),
+            f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across", "template", "lda_maps"),
         }
         if self.multi_label and any(single.values()):
             wrong = ", ".join(key for key, value in single.items() if value)

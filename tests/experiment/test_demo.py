@@ -20,6 +20,8 @@ from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
 
+ARMS = ["ce", "swap", "shuffled", "cyborg"]
+
 
 @pytest.fixture
 def played(digits: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
@@ -51,18 +53,19 @@ def test_the_demonstration_is_the_study_it_writes_on_its_own_digits(tmp_path: Pa
     assert played["digits"] == [(tmp_path / "digits", {"train": 1000, "val": 200, "test": 400, "seed": 2})]
     ((study, folder, executor, progress),) = played["run"]
     assert (folder, executor, progress) == (tmp_path / "demo", LocalExecutor, False)
-    assert played["page"] == [(study, len(shown.results.figures), 9, tmp_path / "demo", False)]
+    assert played["page"] == [(study, len(shown.results.figures), 12, tmp_path / "demo", False)]
     assert (shown.study, shown.source, shown.page) == (study, tmp_path / "study.yaml", tmp_path / "demo" / "index.html")
     cells = expand(study)
-    assert [(cell.arm, cell.seed) for cell in cells] == [(a, k) for k in range(3) for a in ("ce", "cyborg", "shuffled")]
+    assert [(cell.arm, cell.seed) for cell in cells] == [(a, k) for k in range(3) for a in ARMS]
     assert {cell.recipe.train.epochs for cell in cells} == {7}
     assert {cell.recipe.data.manifest for cell in cells} == {str((tmp_path / "digits" / "manifest.csv").resolve())}
     assert Study.read(shown.source) == study
     assert list(yaml.safe_load(shown.source.read_text())) == [
-        "name", "title", "question", "metric", "reference", "target", "recipe", "arms", "controls", "grids", "analysis",
+        "name", "title", "question", "metric", "reference", "target", "recipe", "arms", "guided", "controls", "grids",
+        "analysis",
     ]  # fmt: skip
     means = shown.results.figures.query("set == 'test_ood' and metric == 'accuracy'").groupby("arm", observed=True)
-    low, high = (f"{100 * means['value'].mean()[arm]:.1f}" for arm in ("ce", "cyborg"))
+    low, high = (f"{100 * means['value'].mean()[arm]:.1f}" for arm in ("ce", "swap"))
     assert any(low in sentence and high in sentence for sentence in shown.verdict), shown.verdict
 
 
@@ -93,7 +96,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.mark.slow
 def test_a_short_demonstration_ends_with_a_report_and_repeats_nothing(shown: Demo) -> None:
     runs = [Path(path) for path in shown.results.runs["path"]]
-    assert shown.results.runs["arm"].tolist() == ["ce", "cyborg", "shuffled"]
+    assert shown.results.runs["arm"].tolist() == ARMS
     assert all(len(pd.read_csv(run / "predictions" / "test_ood.csv")) == 400 for run in runs)
     stamps = {path: path.stat().st_mtime_ns for run in runs for path in run.rglob("*") if path.is_file()}
     page = shown.page.read_bytes()

@@ -10,19 +10,19 @@ import typer
 
 def demo(
     out: Annotated[Path, typer.Option(help="Images, study and report go into this folder.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option(min=1, help="Each arm is trained so many times, with other seeds.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="Each arm is trained so many times, with other seeds.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Each run sees the training images so many times.")] = 12,
 ) -> None:
     """Train with and without human saliency on real digits beside a coloured decoy, and report what was seen.
 
-    In training the decoy's colour names the digit; out of distribution it is random. A small study of three arms:
-    cross-entropy, CYBORG, and the control, CYBORG with the maps of other images. Takes about five minutes on two cores.
-    Stopped half-way, the same command goes on.
+    In training the decoy's colour names the digit; out of distribution it is random. A small study of four arms:
+    cross-entropy, swap (people's regions in other surroundings), the control, swap with the maps of other images, and
+    CYBORG. Takes about seven minutes on two cores. Stopped half-way, the same command goes on.
     """
     from salign.cli.show import study_table
     from salign.experiment.demo import run_demo
 
-    typer.echo(f"training 3 arms x {seeds} seeds on 1,000 embedded digits ...")
+    typer.echo(f"training 4 arms x {seeds} seeds on 1,000 embedded digits ...")
     result = run_demo(out, seeds=seeds, epochs=epochs)
     study_table(result.study, result.results)
     for sentence in result.verdict:

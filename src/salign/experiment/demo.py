@@ -32,7 +32,7 @@ class Demo(NamedTuple):
     page: Path
 
 
-def run_demo(out: Path, *, seeds: int = 4, epochs: int = 12, progress: bool = True) -> Demo:
+def run_demo(out: Path, *, seeds: int = 3, epochs: int = 12, progress: bool = True) -> Demo:
     """Write the digits, train every arm with every seed, and report.
 
     A run that is done is not repeated, so the demonstration may be cut off and started again.

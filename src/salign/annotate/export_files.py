@@ -9,6 +9,7 @@ from typing import Any
 from salign.annotate.answers import Answer
 from salign.annotate.collection import Collection
 from salign.annotate.export_reading import ImageAnswer, Reading
+from salign.annotate.label_cost import describe_label_cost, times_of
 from salign.annotate.quality import sample_maps
 from salign.annotate.rows import iso_time
 from salign.annotate.split_half import split_half
@@ -94,7 +95,7 @@ def comment_rows(reading: Reading) -> list[dict[str, Any]]:
 
 
 def summary_sentences(collection: Collection, reading: Reading) -> list[str]:
-    """Whether more annotators are needed, where two people marked an image; and how many answers are out again."""
+    """Whether more annotators are needed, what else the time would have bought, and how many answers are out again."""
     sentences = []
     if reading.returned:
         sentences.append(
@@ -105,4 +106,6 @@ def summary_sentences(collection: Collection, reading: Reading) -> list[str]:
     agreement = split_half(sample_maps(collection, valid).values(), collection.study.seed)
     if agreement.points:
         sentences.append("do we need another annotator? " + "; ".join(agreement.sentences()))
+    if cost := describe_label_cost(*times_of(valid)):
+        sentences.append(cost)
     return sentences

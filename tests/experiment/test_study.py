@@ -133,6 +133,7 @@ def test_controls_copy_the_guided_arm() -> None:
         "loss": {"name": "ce"},
         "steps": [{"name": "swap", "lender": "same_class", "paint_over": True}],
     }
+    assert arm_changes("probe", guided="cyborg", own=own) == {"loss": {"name": "ce"}, "train": {"trainable": "head"}}
     assert arm_changes("energy", guided="cyborg", own=own) == {"loss": {"name": "energy"}}
     assert arm_changes("rrr@1e-3", guided="rrr@1e-3", own=own) == {"loss": {"name": "rrr", "weight": 0.001}}
     assert arm_changes("inverted:energy@10", guided="cyborg", own=own) == {

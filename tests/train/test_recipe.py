@@ -536,7 +536,8 @@ FINGERPRINTS = {
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
     "studies/magnetic": "8d43eb56", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
-    "studies/complexity": "e384ee62", "studies/small": "a01cf878", "studies/digits_inherit": "9b09e07d",
+    "studies/complexity": "e384ee62", "studies/rivals_busi": "ff8e6cc8", "studies/rivals_digits": "12fc562d",
+    "studies/small": "a01cf878", "studies/digits_inherit": "9b09e07d",
     "studies/busi_inherit": "e33b7cc6",
 }  # fmt: skip
 """File in recipes -> its fingerprint, of a study that of all its cells joined, as commit 0d4fc3f gave them for a

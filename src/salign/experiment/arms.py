@@ -41,9 +41,11 @@ PLAIN: dict[str, Changes] = {
     "blur": merge(_CE, {"data": {"blur_outside": BLUR_LEVELS}}),
     "mixed_rand": merge(_CE, {"steps": [{"name": "swap", "lender": "any", "paint_over": True}]}),
     "mixed_same": merge(_CE, {"steps": [{"name": "swap", "lender": "same_class", "paint_over": True}]}),
+    "probe": merge(_CE, {"train": {"trainable": "head"}}),
 }
 """Arm -> recipe values: every loss as it is; cross-entropy on images blurred outside the map at all published levels;
-and on images in the painted surroundings of any other image, or of one of their class (arXiv 2006.09994)."""
+on images in the painted surroundings of any other image, or of one of their class (arXiv 2006.09994); and with features
+that do not learn."""
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,

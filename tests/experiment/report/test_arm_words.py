@@ -23,6 +23,8 @@ OWN = {"longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}}}
         ("longer", "guided by people's maps, loss cyborg, train.epochs: 9", "loss.name: cyborg; train.epochs: 9"),
         ("mixed_rand", "cross-entropy on what people marked, in the surroundings of any other image",
          "loss.name: ce; steps: [{'name': 'swap', 'lender': 'any', 'paint_over': True}]"),
+        ("probe", "cross-entropy, no maps; the head learns alone, on features as they were",
+         "loss.name: ce; train.trainable: head"),
         ("distill", "loss distill, no maps", "loss.name: distill"),
         ("okd@noise:cyborg", "loss okd, no maps, taught by the run of cyborg",
          "loss.name: okd; loss.teacher: arm:cyborg; loss.change: noise"),

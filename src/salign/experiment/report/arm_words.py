@@ -29,6 +29,7 @@ _MAPS = {
 _NAMED = {
     "mixed_rand": "cross-entropy on what people marked, in the surroundings of any other image",
     "mixed_same": "cross-entropy on what people marked, in the surroundings of another image of its class",
+    "probe": "cross-entropy, no maps; the head learns alone, on features as they were",
 }
 """Arm of `PLAIN` whose recipe values say little -> what it is."""
 _MADE = {"fuse": "epochs of {} fused", "rebalance": "a fresh head for {}, all classes as large"}

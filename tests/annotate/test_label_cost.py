@@ -13,8 +13,8 @@ def test_ten_maps_of_twelve_seconds_are_thirty_labels_of_three():
     """Ten labels of three seconds would have been needed in any case: 90 s are left, 30 labels."""
     said = describe_label_cost([12.0] * 9 + [900.0], [3.0, 3.0, 1.0, 3.0, 50.0])
     assert said == (
-        "an answer with a mark took 12 s (median of 10), a label alone 3 s (median of 5): the time of the maps would have "
-        "labelled about 30 more images; a study compares with that by the arm ce_times@4"
+        "an answer with a mark took 12 s (median of 10), a label alone 3 s (median of 5): the time of the maps would "
+        "have labelled about 30 more images; a study compares with that by the arm ce_times@4"
     )
 
 

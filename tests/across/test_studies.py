@@ -137,6 +137,20 @@ def test_the_arms_of_a_study_share_stages_that_follow_their_seed(
 
 
 @pytest.mark.long
+def test_bar(shared_data: Path, tmp_path: Path) -> None:
+    """Without a net: the official test is whole, and boxes are of two classes alone."""
+    table = prepared(tmp_path / "bar", "bar", str(shared_data / "bar_actions"))
+    assert table["split"].value_counts().to_dict() == {"train": 1650, "test": 491, "val": 291, "val_ood": 163}
+    assert table["official"].value_counts().to_dict() == {"train": 1941, "test": 654}
+    boxed = table[table["saliency"] != ""]
+    assert (len(boxed), set(boxed["label"])) == (200, {"climbing", "fishing"})
+    people = prepared(tmp_path / "people", "stanford40", str(shared_data / "stanford40_boxes"))
+    assert people.groupby("split")["label"].value_counts().groupby("split").unique().map(list).to_dict() == {
+        "train": [60], "test": [25], "val": [5],
+    }  # fmt: skip
+
+
+@pytest.mark.long
 def test_busi(shared_data: Path, tmp_path: Path) -> None:
     table = prepared(tmp_path / "busi", "busi", str(shared_data / "busi_ultrasound"))
     agrees = (table["label"] == table["shortcut"]).groupby(table["split"]).mean()

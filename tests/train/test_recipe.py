@@ -538,7 +538,8 @@ FINGERPRINTS = {
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
     "studies/complexity": "e384ee62", "studies/rivals_busi": "ff8e6cc8", "studies/rivals_digits": "12fc562d",
     "studies/small": "a01cf878", "studies/digits_inherit": "9b09e07d",
-    "studies/busi_inherit": "e33b7cc6",
+    "studies/busi_inherit": "e33b7cc6", "stanford40_maps": "d720714e", "studies/bar": "82078313",
+    "studies/bar_scratch": "6f0c2d1d",
 }  # fmt: skip
 """File in recipes -> its fingerprint, of a study that of all its cells joined, as commit 0d4fc3f gave them for a
 manifest with a header alone. Figures in docs/ were measured under these.
@@ -565,7 +566,8 @@ def test_the_recipes_here_keep_the_fingerprints_of_their_figures(name, manifest)
 
 
 def test_every_recipe_here_is_among_them():
-    assert {str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml")} == set(FINGERPRINTS)
+    names = {str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml")}
+    assert names - {"evidence"} == set(FINGERPRINTS)  # that one is a table of figures
 
 
 def test_a_loss_that_needs_a_map_is_refused_where_there_is_none(manifest):

@@ -27,6 +27,7 @@ WRITES = {
     ("export",): "Writes RUN/export/model.onnx",
     ("fuse",): "a new run",
     ("rebalance",): "a new run",
+    ("dfr",): "a new run",
     ("explain",): "Writes RUN/page/index.html",
     ("analyse",): "Writes RUN/analysis",
     ("experiment",): "Writes OUT/NAME/runs",

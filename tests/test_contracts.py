@@ -13,12 +13,12 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from salign.errors import SalignError
-from salign.losses import LOSSES as NAMED, Cdep, Distill, Loss, LossTerms, Okd
+from salign.losses import LOSSES as NAMED, Cdep, Distill, GroupDro, Loss, LossTerms, Okd
 from salign.models import Classifier, wrap
 from salign.types import Batch, Output
 
 B, K, SIZE = 6, 3, 64
-KNOWN = {"draw", "cam", "grad_cam", "input_gradient", "second_view", "linear_head", "teacher"}
+KNOWN = {"draw", "cam", "grad_cam", "input_gradient", "second_view", "linear_head", "teacher", "groups"}
 
 ONE = torch.arange(B) % K
 SEVERAL = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0]]).float()
@@ -50,11 +50,24 @@ class OkdOfColours(Okd):
         self.teacher = lambda images: 20 * images.mean((2, 3))
 
 
+class GroupDroOfThree(GroupDro):
+    """`group_dro` that knows of three groups, which are no classes, and forgets the batches before."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        self.tell_groups(torch.tensor([0, 1, 2, 1, 0, 1]))
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        self.shares.fill_(1 / 3)
+        return super().forward(output, batch)
+
+
 LOSSES: dict[str, type[Loss]] = {
     **NAMED,
     "cdep of network": CdepOfNetwork,
     "distill": DistillOfColours,
     "okd": OkdOfColours,
+    "group_dro": GroupDroOfThree,
 }
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))

@@ -36,6 +36,7 @@ OUTPUTS = {
     ("export", "--out"): (FILE, "export {run} --out {out}"),
     ("fuse", "--out"): (FOLDER, "fuse {run} --out {out}"),
     ("rebalance", "--out"): (FOLDER, "rebalance {run} --out {out}"),
+    ("dfr", "--out"): (FOLDER, "dfr {run} --group label --out {out}"),
     ("init", "--out"): (FOLDER, "init {images} --out {out}"),
     ("experiment", "--out"): (FOLDER, "experiment {study} --out {out} --quiet"),
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
@@ -63,7 +64,7 @@ OUTPUTS = {
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
     ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
-    ("export", "RUN"),    ("rebalance", "RUN"),
+    ("export", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),

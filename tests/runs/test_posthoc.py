@@ -22,9 +22,9 @@ from salign.runs.predict import predict_batches
 from salign.runs.run import Run
 from salign.train.recipe import Recipe
 
-MADE: dict[str, dict[str, Any]] = {"fuse": {"method": "all"}, "rebalance": {"epochs": 2}}
+MADE: dict[str, dict[str, Any]] = {"fuse": {"method": "all"}, "rebalance": {"epochs": 2}, "dfr": {"draws": 3}}
 """Name -> options with which it does something."""
-ONE_LABEL = {"rebalance": "no class is the rare one"}
+ONE_LABEL = {"rebalance": "no class is the rare one", "dfr": "no group is the rare one"}
 """Those that refuse a run of images with several labels -> what they say."""
 every_way = pytest.mark.parametrize("name", sorted(MADE))
 QUIET: dict[str, Any] = {"progress": False, "say": lambda line: None}

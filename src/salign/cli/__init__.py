@@ -17,6 +17,7 @@ from salign.cli import (
     benchmark,
     data,
     demo,
+    dfr,
     evaluate,
     experiment,
     explain,
@@ -66,6 +67,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "export": export.export,
         "fuse": fuse.fuse,
         "rebalance": rebalance.rebalance,
+        "dfr": dfr.dfr,
     },
     "Many models": {
         "experiment": experiment.experiment,

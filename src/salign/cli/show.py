@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -59,11 +59,11 @@ def run_figures(run: Run) -> None:
         console.print(f"  {note}", style="dim")
 
 
-def make_and_show(source: Path, options: Mapping[str, object], out: Path | None, device: str) -> None:
+def make_and_show(source: Path, options: Mapping[str, object], out: Path | None, device: str, **more: Any) -> None:
     """Make a run of a finished one, show its figures, and say where it lies; see `salign.runs.posthoc.make_run`."""
     from salign.runs.posthoc import make_run
 
-    new = make_run(source, options, out, device=device, say=typer.echo)
+    new = make_run(source, options, out, device=device, say=typer.echo, **more)
     run_figures(new)
     typer.echo(f"wrote {new.path}. Next: salign explain {new.path}")
 

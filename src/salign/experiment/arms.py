@@ -42,10 +42,13 @@ PLAIN: dict[str, Changes] = {
     "mixed_rand": merge(_CE, {"steps": [{"name": "swap", "lender": "any", "paint_over": True}]}),
     "mixed_same": merge(_CE, {"steps": [{"name": "swap", "lender": "same_class", "paint_over": True}]}),
     "probe": merge(_CE, {"train": {"trainable": "head"}}),
+    "subg": merge(_CE, {"data": {"subsample": "groups"}}),
+    "group_dro": {"loss": {"name": "group_dro"}, "data": {"sampling": "groups"}},
 }
-"""Arm -> recipe values: every loss as it is; cross-entropy on images blurred outside the map at all published levels;
-on images in the painted surroundings of any other image, or of one of their class (arXiv 2006.09994); and with features
-that do not learn."""
+"""Arm -> recipe values: every loss as it is (group DRO with every group drawn equally often, as its authors do);
+cross-entropy on images blurred outside the map at all published levels; on images in the painted surroundings of any
+other image, or of one of their class (arXiv 2006.09994); with features that do not learn; and on as many images of
+every group (arXiv 2110.14503)."""
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,
@@ -62,11 +65,13 @@ FROM_ARM: dict[str, tuple[str, str | None]] = {
     "okd": ("loss", "change"),
     "fuse": ("posthoc", "method"),
     "rebalance": ("posthoc", "method"),
+    "dfr": ("posthoc", None),
 }
 """Arm that is made of the run of another with the same seed, written NAME:ARM -> the section of the recipe that names
 that run, and the option that NAME@CHOICE:ARM sets. `kd:swap` and `okd:swap` are students of the arm `swap`, which
 train with the study's recipe and nothing else of it; `fuse:ce` copies the arm `ce` and fuses epochs of its run,
-`fuse@jumps:ce` by another method; `rebalance:ce` and `rebalance@smote:ce` change the head of its run alone."""
+`fuse@jumps:ce` by another method; `rebalance:ce`, `rebalance@smote:ce` and `dfr:ce` change the head of its run
+alone."""
 _LOSS_OF = {"kd": "distill"}
 """Arm of `FROM_ARM` -> its loss, where that has another name."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from salign.losses.gain import Gain as Gain, erase as erase, erased_score as erased_score
     from salign.losses.gain_ext import GainExt as GainExt
     from salign.losses.gradia import Gradia as Gradia, gradia as gradia
+    from salign.losses.group_dro import GroupDro as GroupDro, group_dro as group_dro
     from salign.losses.guided import GuidedLoss as GuidedLoss
     from salign.losses.haics import Haics as Haics, cell_cross_entropy as cell_cross_entropy
     from salign.losses.harmonization import Harmonization as Harmonization, harmonization as harmonization
@@ -72,6 +73,7 @@ LOSSES: LazyTable[type[Loss]] = LazyTable(
         "gain": "salign.losses.gain:Gain",
         "gain_ext": "salign.losses.gain_ext:GainExt",
         "gradia": "salign.losses.gradia:Gradia",
+        "group_dro": "salign.losses.group_dro:GroupDro",
         "haics": "salign.losses.haics:Haics",
         "harmonization": "salign.losses.harmonization:Harmonization",
         "hbcam": "salign.losses.entropy:Hbcam",

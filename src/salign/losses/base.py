@@ -34,8 +34,8 @@ class Loss(nn.Module, ABC):
     needs: frozenset[str] = frozenset()
     """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
     see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `draw` (a random
-    number for each image, `batch.draw`), `teacher`, `linear_head` (on the spatial mean; networks with another are
-    refused). Options may add to it."""
+    number for each image, `batch.draw`), `teacher`, `groups` (the group of every image), `linear_head` (on the spatial
+    mean; networks with another are refused). Options may add to it."""
     guided: bool = True
     """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not. Options
     may take it away, such as a weight of 0."""

@@ -106,7 +106,7 @@ def _check(recipe: Recipe, prefix: str) -> None:
     try:
         choose_device(recipe.train.device)
         kind, draws = TASKS[recipe.task], recipe.data.drawn is not None
-        known = recipe.data.model_copy(update={"drawn": None})
+        known = recipe.data.model_copy(update={"drawn": None, "repeat_errors": None})
         rows = prepare(known)
         if not (draws and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
             rows = kind.rows(recipe, rows, lambda line: None)
@@ -166,6 +166,7 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
         workers=workers if train is data.train else 0,  # features need no other process
         seed=recipe.seed,
         sampling=recipe.data.sampling,
+        groups=recipe.data.groups,
     )
     keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
     table = data.val.manifest.table

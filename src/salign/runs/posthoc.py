@@ -1,16 +1,18 @@
-"""A run that is made of a finished one, without training it again: its epochs fused, or its head rebalanced."""
+"""A run that is made of a finished one, without training it again: its epochs fused, or its head learned anew."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from salign.config import merge
 from salign.errors import SalignError
 from salign.files import replace_text
 from salign.models import Model
+from salign.runs.dfr import dfr_model
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.folder import POSTHOC
 from salign.runs.fuse import fused_model
@@ -28,6 +30,7 @@ def make_run(
     options: Mapping[str, object],
     out: Path | str | None = None,
     *,
+    groups: Sequence[str] | None = None,
     device: str = "auto",
     progress: bool = True,
     say: Callable[[str], None] = print,
@@ -38,6 +41,7 @@ def make_run(
         source: the finished run of a classifier.
         options: those of the section `posthoc` of a recipe, but for `run`: `{"name": "fuse", "method": "jumps"}`.
         out: the folder that the new run folder goes into; None = that of the source.
+        groups: columns of the manifest that the new run balances and reports on; None = those of the source.
         device: where it computes.
         progress: show bars.
         say: receives lines for the user.
@@ -51,9 +55,11 @@ def make_run(
     run = Run.open(source)
     posthoc = {**options, "run": str(run.path.resolve())}
     _refuse_nets(run)
-    recipe = ClassifyRecipe.build(run.recipe.model_dump() | {"posthoc": posthoc}, str(run.path))
+    values: dict[str, Any] = {"posthoc": posthoc} | ({} if groups is None else {"data": {"groups": list(groups)}})
+    recipe = ClassifyRecipe.build(merge(run.recipe.model_dump(), values), str(run.path))
     assert recipe.posthoc is not None
-    recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.posthoc.method}"})
+    kind = getattr(recipe.posthoc, "method", recipe.posthoc.name)
+    recipe = recipe.model_copy(update={"name": f"{recipe.name}-{kind}"})
     new = Run.of(recipe, out or run.path.parent)
     with new.locked(say):
         if new.done:
@@ -73,7 +79,9 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
     assert options is not None
     source = Run.open(options.run)
     _refuse_nets(source)
-    model, notes = MAKERS[options.name](source, options, say, device=device, progress=progress)
+    model, notes = MAKERS[options.name](
+        source, options, say, groups=recipe.data.groups, device=device, progress=progress
+    )
     reported = {key: getattr(recipe.data, key) for key in _REPORTED}
     changes = {"name": recipe.name, "posthoc": options, "data": source.recipe.data.model_copy(update=reported)}
     new.start(source.recipe.model_copy(update=changes))
@@ -95,5 +103,9 @@ def _refuse_nets(run: Run) -> None:
         )
 
 
-MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {"fuse": fused_model, "rebalance": rebalanced_model}
+MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {
+    "fuse": fused_model,
+    "rebalance": rebalanced_model,
+    "dfr": dfr_model,
+}
 """Name of what is done -> the function that makes the model, and says what it chose."""

@@ -21,7 +21,7 @@ from salign.train.recipe import RebalanceRecipe
 
 
 def rebalanced_model(
-    run: Run, options: RebalanceRecipe, say: Callable[[str], None], *, device: str, progress: bool
+    run: Run, options: RebalanceRecipe, say: Callable[[str], None], *, device: str, progress: bool, **_: Any
 ) -> tuple[Classifier, dict[str, Any]]:
     """The classifier of a finished run with a fresh head; nothing else of it changes.
 
@@ -39,18 +39,14 @@ def rebalanced_model(
     Raises:
         SalignError: the run was fused, its images may have several labels, or its head is not linear.
     """
-    model = run.model()
-    if not isinstance(model, Classifier):
-        raise SalignError(f"{run.path} was fused, and each of its members has a head of its own; rebalance its source.")
-    if run.multi_label:
-        raise SalignError(f"{run.path}: its images may have several labels, so that no class is the rare one.")
+    model = linear_classifier(run, "class")
     if run.recipe.data.targets is not None:
         raise SalignError(f"{run.path} learned from soft targets (data.targets); a head learns anew from labels alone.")
     trained = run.data("train")
     plain = SaliencyDataset(trained.manifest, run.classes, build_transform(run.recipe.data.image_size))
     known = {"train": plain, **{name: run.data(name) for name in run.sets}}
-    pooled = {name: _pooled(model.to(device), part, name, progress) for name, part in known.items()}
-    features, labels = pooled["train"]
+    features_of = {name: pooled(model.to(device), part, name, progress) for name, part in known.items()}
+    features, labels = features_of["train"]
     seed = run.recipe.seed if options.seed is None else options.seed
     generator = np.random.default_rng(seed)
     added, owners, repeated = oversample(
@@ -73,7 +69,7 @@ def rebalanced_model(
         seed=seed,
     )
     gap = {}
-    for name, (seen, truth) in pooled.items():
+    for name, (seen, truth) in features_of.items():
         if name != "train":
             gaps = [
                 feature_gap(*trained_on, seen, truth, len(run.classes))
@@ -85,7 +81,25 @@ def rebalanced_model(
     return model, {"images": dict(zip(run.classes, counts.tolist(), strict=True)), "gap": gap}
 
 
-def _pooled(
+def linear_classifier(run: Run, rare: str) -> Classifier:
+    """The network of a finished run, whose head may learn anew.
+
+    Args:
+        run: a finished run of a classifier.
+        rare: "class" or "group", of which there are as many images for the new head.
+
+    Raises:
+        SalignError: the run was fused, or its images may have several labels.
+    """
+    model = run.model()
+    if not isinstance(model, Classifier):
+        raise SalignError(f"{run.path} was fused, and each of its members has a head of its own; take its source.")
+    if run.multi_label:
+        raise SalignError(f"{run.path}: its images may have several labels, so that no {rare} is the rare one.")
+    return model
+
+
+def pooled(
     model: Classifier, dataset: SaliencyDataset, name: str, progress: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """`(N, C)` means of the feature maps over places, and `(N,)` labels; images without a label are left out."""

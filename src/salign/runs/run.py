@@ -56,7 +56,7 @@ class Run(RunFolder):
     @cached_property
     def _measured(self) -> Prepared:
         """As `prepared`, for the sets that are measured: what drew or weighed for training alone may be gone."""
-        data = self.recipe.data.model_copy(update={"drawn": None, "targets": None})
+        data = self.recipe.data.model_copy(update={"drawn": None, "repeat_errors": None, "targets": None})
         return prepare(data, left_out=self._left_out())
 
     @cached_property

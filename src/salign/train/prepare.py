@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from salign.class_names import SEPARATOR
 from salign.data.checks.check import find_faults
 from salign.data.controls import find_control, keep_maps, noisy_labels, subset
+from salign.data.groups import subsample
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
 from salign.data.manifest.targets import read_targets
@@ -22,6 +24,7 @@ from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError, one_of
 from salign.evaluate.predictions import LOGIT, PROB
 from salign.machine.drawn import with_drawn_maps
+from salign.machine.errors import wrong_answers
 from salign.readers import known_digest
 from salign.train.recipe import DataRecipe
 
@@ -46,6 +49,8 @@ class Prepared:
     """Rows that could not be read and were left out, as the recipe asked."""
     questions: tuple[str, ...] = ()
     """Names that differ by case or spaces alone, of which only the owner knows whether they are one."""
+    groups: tuple[str, ...] = ()
+    """Columns of the manifest whose values, crossed with the class, make groups of images."""
 
     @property
     def sets(self) -> dict[str, SaliencyDataset]:
@@ -59,8 +64,8 @@ def prepare(
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
-    `label_noise`, then `annotated`, then what a machine draws, then the control. Validation and test images keep their
-    own maps, whichever column training takes: agreement is measured against people.
+    `label_noise`, `subsample`, `annotated`, what a machine draws, `repeat_errors`, and the control. Validation and test
+    images keep their own maps, whichever column training takes: agreement is measured against people.
 
     Args:
         data: the section of the recipe.
@@ -103,6 +108,7 @@ def prepare(
         tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
         left_out=tuple(left_out),
         questions=tuple(manifest.questions()),
+        groups=tuple(data.groups),
     )
     for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
         counts = class_counts(dataset.labels, len(classes)).tolist()
@@ -163,10 +169,12 @@ def training_rows(data: DataRecipe) -> Manifest:
 
 
 def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
-    """Take the rows that `limit` leaves, with labels as `label_noise` asks, and maps of `annotated` and of a machine.
+    """Take the rows that `limit` and `subsample` leave, and those of `repeat_errors` several times.
+
+    Their labels are as `label_noise` asks, and their maps as `annotated` and `drawn` do.
 
     Raises:
-        SalignError: there are too few rows, or the run that draws is not there.
+        SalignError: there are too few rows, or a run that draws or answers is not there.
     """
     if data.annotated is not None and data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
@@ -174,12 +182,17 @@ def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress:
         rows = subset(rows, data.limit, data.seed)
     if data.label_noise:
         rows = noisy_labels(rows, data.label_noise, data.classes or rows.classes, data.seed)
+    if data.subsample != "none":
+        rows = subsample(rows, data.groups if data.subsample == "groups" else [], data.seed)
     if data.annotated is not None and not data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
     if data.drawn is not None:
         runs = [data.drawn.by] if isinstance(data.drawn.by, str) else data.drawn.by
         options = data.drawn.model_dump(exclude={"by"}) | {"seed": data.seed, "device": device}
         rows = with_drawn_maps(rows, [Path(run) for run in runs], **options, progress=progress)
+    if data.repeat_errors is not None:
+        wrong = wrong_answers(rows, data.repeat_errors.of, device=device, progress=progress)
+        rows = rows.take(np.repeat(np.arange(len(rows)), np.where(wrong, data.repeat_errors.times, 1)))
     return rows
 
 

@@ -182,7 +182,7 @@ def test_an_error_of_a_worker_passes_through_lightning_unchanged(tmp_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"sampling": "even"}, "expected natural or balanced"),
+        ({"sampling": "even"}, "expected natural, balanced or groups"),
         ({"batch_size": 0}, "batch_size"),
         ({"workers": -1}, "workers"),
         ({"workers": "many"}, "workers"),

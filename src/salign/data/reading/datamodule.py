@@ -11,11 +11,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from salign.data.groups import number_groups
 from salign.data.reading.dataset import SaliencyDataset, SeededSampler, collate as collate
 from salign.errors import SalignError, one_of
 from salign.types import Batch
 
-SAMPLING = ("natural", "balanced")
+SAMPLING = ("natural", "balanced", "groups")
 
 
 def worker_count(workers: int | str) -> int:
@@ -104,7 +105,9 @@ class SaliencyDataModule(LightningDataModule):
         batch_size: images per batch and process.
         workers: processes that read images per loader, or `auto`.
         seed: decides the order and the augmentation.
-        sampling: `natural` (each image once per epoch), or `balanced` (with replacement, every class equally often).
+        sampling: `natural` (each image once per epoch), `balanced` (with replacement, every class equally often), or
+            `groups` (every group).
+        groups: columns of the manifest whose values, crossed with the class, make the groups.
 
     Raises:
         SalignError: a set is empty or without labels, or an argument is out of its range.
@@ -119,6 +122,7 @@ class SaliencyDataModule(LightningDataModule):
         workers: int | str = "auto",
         seed: int,
         sampling: str = "natural",
+        groups: Sequence[str] = (),
     ) -> None:
         super().__init__()
         one_of(sampling, SAMPLING, "sampling")
@@ -126,12 +130,16 @@ class SaliencyDataModule(LightningDataModule):
             if not len(dataset) or bool((dataset.labels < 0).any()):
                 raise SalignError(f"the {name} set needs at least one image, and a label for every image")
         self.train, self.val = train, val
-        self.batch_size, self.workers, self.seed, self.sampling = batch_size, workers, seed, sampling
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.weights: Tensor | None = None
+        if sampling == "balanced":
+            self.weights = class_balance(train.labels)
+        elif sampling == "groups":
+            self.weights = class_balance(torch.from_numpy(number_groups(train.manifest, groups)[1]))
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled or balanced batches of the training set."""
-        weights = class_balance(self.train.labels) if self.sampling == "balanced" else None
-        sampler = self._sampler(self.train, shuffle=True, weights=weights)
+        sampler = self._sampler(self.train, shuffle=True, weights=self.weights)
         single = len(sampler) > self.batch_size > 1 and len(sampler) % self.batch_size == 1
         return _loader(self.train, sampler, self.batch_size, self.workers, single)
 

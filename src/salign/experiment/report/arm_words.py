@@ -32,7 +32,11 @@ _NAMED = {
     "probe": "cross-entropy, no maps; the head learns alone, on features as they were",
 }
 """Arm of `PLAIN` whose recipe values say little -> what it is."""
-_MADE = {"fuse": "epochs of {} fused", "rebalance": "a fresh head for {}, all classes as large"}
+_MADE = {
+    "fuse": "epochs of {} fused",
+    "rebalance": "a fresh head for {}, all classes as large",
+    "dfr": "a head for {} that learned from as many validation images of every group",
+}
 """What `posthoc` does -> what the arm is."""
 
 

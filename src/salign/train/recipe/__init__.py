@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SaliencyModelRecipe as SaliencyModelRecipe,
     )
     from salign.train.recipe.posthoc import (
+        DfrRecipe as DfrRecipe,
         FuseRecipe as FuseRecipe,
         PosthocRecipe as PosthocRecipe,
         RebalanceRecipe as RebalanceRecipe,

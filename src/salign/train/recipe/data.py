@@ -11,6 +11,12 @@ from salign.config import Pass, Section
 from salign.errors import SalignError
 from salign.limits import LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
 
+NO_GROUPS = (
+    "balances groups, and there are none: name the columns of the manifest that make them, crossed with the class: "
+    "data.groups: [COLUMN]"
+)
+"""What is said to a recipe that balances groups and names no columns of them."""
+
 
 class DrawnRecipe(Section):
     """A machine draws maps for the training images; each says in its provenance which model it is from."""
@@ -29,6 +35,15 @@ class DrawnRecipe(Section):
     """A classifier marks the evidence for the true or for the predicted class."""
     masks: int = Field(default=1000, ge=1)
     """`rise` takes this many masks, which `data.seed` draws."""
+
+
+class RepeatErrorsRecipe(Section):
+    """Training images that a finished run answers wrong are shown several times an epoch (JTT, arXiv 2107.09044)."""
+
+    of: str
+    """This finished run of a classifier, or `stage:NAME`, is asked about the training images."""
+    times: int = Field(default=20, ge=2, le=10_000)
+    """Each image that it answers wrong is there so many times; the published search takes 20, 50 and 100."""
 
 
 class DataRecipe(Section):
@@ -102,15 +117,22 @@ class DataRecipe(Section):
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """This number decides what `limit`, `annotated` and control maps draw, so runs with other training seeds share
     their data."""
-    sampling: Literal["natural", "balanced"] = "natural"
-    """`natural` shows each image once an epoch; `balanced` draws with replacement, every class equally often."""
+    sampling: Literal["natural", "balanced", "groups"] = "natural"
+    """`natural` shows each image once an epoch; `balanced` draws with replacement, every class equally often, and
+    `groups` every group: each combination of the values of the columns in `groups` and of the class."""
+    subsample: Literal["none", "classes", "groups"] = "none"
+    """As many training images of every class, or of every group, are left as the smallest has; `seed` draws them."""
+    repeat_errors: RepeatErrorsRecipe | None = None
+    """Training images that a finished run answers wrong are shown several times; null means that all are shown
+    alike."""
     faults: Literal["stop", "leave_out"] = "stop"
     """Unreadable images and maps `stop` the run with a list of them, or the run reports them and trains without
     (`leave_out`)."""
     workers: int | Literal["auto"] = "auto"
     """This many processes read images; `auto` goes by the number of CPUs. It affects nothing but the time."""
     groups: list[str] = []
-    """Metrics are also reported for each value of these columns of the manifest (domain, sex, device)."""
+    """Metrics are also reported for each value of these columns of the manifest (domain, sex, device). Crossed with the
+    class, they make the groups of `sampling`, `subsample`, of the loss group_dro and of `posthoc` dfr."""
     species: str | None = None
     """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
 
@@ -178,11 +200,15 @@ class DataRecipe(Section):
             "positive": self.positive is not None,
             "species": self.species is not None,
             "task: pad": self.task == "pad",
-            "sampling: balanced": self.sampling == "balanced",
+            f"sampling: {self.sampling}": self.sampling != "natural",
+            f"subsample: {self.subsample}": self.subsample != "none",
             "label_noise": self.label_noise > 0,
             f"maps: {self.maps}": self.maps in ("shuffled_within", "shuffled_across", "template", "lda_maps"),
         }
         if self.multi_label and any(single.values()):
             wrong = ", ".join(key for key, value in single.items() if value)
             raise ValueError(f"data.multi_label does not go with {wrong}: an image has no one class; leave that out")
+        for key in ("sampling", "subsample"):
+            if getattr(self, key) == "groups" and not self.groups:
+                raise ValueError(f"{key}: groups {NO_GROUPS}")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -52,3 +52,20 @@ class RebalanceRecipe(PosthocRecipe):
     """SGD has this momentum."""
     seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED)
     """This number decides what is added, the fresh head and the order; null means the seed of the run."""
+
+
+class DfrRecipe(PosthocRecipe):
+    """With `name: dfr`, the linear head learns anew from as many validation images of every group; all else stays.
+
+    This is deep feature reweighting (arXiv 2204.02937). `data.groups` makes the groups.
+    """
+
+    name: Literal["dfr"]
+    """This is the name of what is done."""
+    draws: int = Field(default=20, ge=1, le=1000)
+    """The head is the mean of those that learned from so many draws of the validation images."""
+    strengths: list[Annotated[float, Field(gt=0)]] = Field(default=[1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01], min_length=1)
+    """One of these weights of the cross-entropy beside the L1 norm of the head (C of scikit-learn) is chosen, by the
+    worst group of half of the validation images."""
+    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED)
+    """This number decides the halves and the draws; null means the seed of the run."""

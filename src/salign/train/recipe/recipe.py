@@ -16,10 +16,10 @@ from salign.errors import one_of
 from salign.limits import LARGEST_SEED
 from salign.losses import LOSSES
 from salign.readers import known_digest
-from salign.train.recipe.data import DataRecipe
+from salign.train.recipe.data import NO_GROUPS, DataRecipe
 from salign.train.recipe.loss import LossRecipe, PretrainLossRecipe, SaliencyLossRecipe
 from salign.train.recipe.model import EmbedderRecipe, ModelRecipe, NetworkRecipe, SaliencyModelRecipe
-from salign.train.recipe.posthoc import FuseRecipe, RebalanceRecipe
+from salign.train.recipe.posthoc import DfrRecipe, FuseRecipe, RebalanceRecipe
 from salign.train.recipe.presets import PRESETS
 from salign.train.recipe.stages import (
     ARM,
@@ -46,6 +46,8 @@ _LATER: dict[str, dict[str, Any]] = {
         "annotated_before_limit": False,
         "annotated_val": None,
         "drawn": None,
+        "subsample": "none",
+        "repeat_errors": None,
         "task": "classes",
     },
     "model": {"cam": "proved", "head": "timm", "region": None},
@@ -74,7 +76,8 @@ class Recipe(Section):
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     stages: dict[str, dict[str, Any]] = {}
     """These are trained first, in this order: a name, and what is different from this recipe. `stage:NAME` refers to
-    one in `model.weights`, `model.region.by`, `data.drawn.by`, the teacher of a loss and `posthoc.run`."""
+    one in `model.weights`, `model.region.by`, `data.drawn.by`, `data.repeat_errors.of`, the teacher of a loss and
+    `posthoc.run`."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
@@ -228,8 +231,18 @@ class ClassifyRecipe(Recipe):
     """The section `loss` says what is minimised."""
     train: TrainRecipe = TrainRecipe()
     """The section `train` says how it is optimised."""
-    posthoc: FuseRecipe | RebalanceRecipe | None = Field(default=None, discriminator="name")
+    posthoc: FuseRecipe | RebalanceRecipe | DfrRecipe | None = Field(default=None, discriminator="name")
     """The section `posthoc` makes the run of a finished one, and nothing is trained; null means that it is trained."""
+
+    @model_validator(mode="after")
+    def _groups_are_named(self, info: ValidationInfo) -> ClassifyRecipe:
+        if self.data.groups:
+            return self
+        if self.posthoc is not None and self.posthoc.name == "dfr":
+            raise ValueError(f"posthoc dfr {NO_GROUPS}")
+        if Pass.of(info).torch and "groups" in self.loss.build().needs:
+            raise ValueError(f"loss {self.loss.name} {NO_GROUPS}")
+        return self
 
     @model_validator(mode="after")
     def _loss_finds_its_map(self, info: ValidationInfo) -> ClassifyRecipe:
@@ -293,7 +306,7 @@ def _found(source: Path | str, where: str, text: str) -> str:
     key = key_in_stage(where)
     if is_none(text) or text.startswith((STAGE, ARM)):
         return text
-    if key in ("data.manifest", "data.targets", "data.drawn.by", "model.region.by", "loss.teacher", "posthoc.run"):
+    if key == "data.manifest" or (names_content(key) and key != "model.weights"):
         return found_manifest(text, source)
     return str(Path(text).resolve()) if key == "data.root" else text
 

@@ -17,10 +17,14 @@ STAGE = "stage:"
 ARM = "arm:"
 """What a value of a study that refers to another arm begins with, and the name of the stage that it becomes: its run
 lies among the runs of the study, and not among the stages that studies share."""
-_REFERENCES = ("model.weights", "model.region.by", "data.drawn.by", "loss.teacher", "posthoc.run")
+_REFERENCES = (
+    "model.weights", "model.region.by", "data.drawn.by", "data.repeat_errors.of", "loss.teacher", "posthoc.run",
+)  # fmt: skip
 """Where a recipe may refer to a stage, or to a finished run."""
 _DOES = {"maps": "draws maps", "pretrain": "learns without labels"}
 """Task of a stage that is no classifier -> what it does."""
+_RARE = {"rebalance": "class", "dfr": "group"}
+"""What a fresh head is balanced over."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
     "seed", "faults", "workers",
@@ -197,6 +201,8 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
         return "is a classifier of images with several labels, and a classifier draws the evidence for one class"
     if key.endswith(".teacher") and stage.task != "classify":
         return f"{_DOES[stage.task]}, and a teacher classifies"
+    if key == "data.repeat_errors.of" and stage.task != "classify":
+        return f"{_DOES[stage.task]}, and a classifier has the errors"
     if key == "posthoc.run":
         if stage.task != "classify":
             return f"{_DOES[stage.task]}, and posthoc makes a classifier of a classifier"
@@ -204,10 +210,10 @@ def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
             return "sees regions alone (model.region), and posthoc changes classifiers of whole images"
         kind = recipe.posthoc.name  # type: ignore[attr-defined]
         earlier = getattr(stage, "posthoc", None)
-        if kind == "rebalance" and earlier and earlier.name == "fuse":
-            return "is fused, and each of its members has a head of its own; rebalance before, or distil it first"
-        if kind == "rebalance" and stage.data.multi_label:
-            return "has images of several labels, so that no class is the rare one"
+        if kind != "fuse" and earlier and earlier.name == "fuse":
+            return f"is fused, and each of its members has a head of its own; {kind} before, or distil it first"
+        if kind != "fuse" and stage.data.multi_label:
+            return f"has images of several labels, so that no {_RARE[kind]} is the rare one"
         if kind == "fuse" and earlier:
             return "is made by posthoc itself, which keeps no epochs that could be fused"
         if kind == "fuse" and (not stage.train.snapshots or "steps" in stage.train.snapshots):

@@ -17,9 +17,10 @@ from torchmetrics.classification import (
 )
 
 from salign.class_names import SEPARATOR
+from salign.data.groups import number_groups
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
-from salign.losses import Loss, LossTerms
+from salign.losses import GroupDro, Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropy
 from salign.models import Classifier, SaliencyNet, TwoStage, count_cost
 from salign.train.features import HeadOnly, cached
@@ -182,7 +183,11 @@ def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
     teacher = None
     if recipe.teacher is not None:
         teacher = load_teacher(recipe.teacher, data.classes, multi_label=data.train.manifest.multi_label)
-    return recipe.build(weights, teacher)
+    loss = recipe.build(weights, teacher)
+    for part in loss.modules():
+        if isinstance(part, GroupDro):
+            part.tell_groups(torch.from_numpy(number_groups(data.train.manifest, data.groups)[1]))
+    return loss
 
 
 def _tell_data(data: Prepared, recipe: ClassifyRecipe, say: Say) -> None:

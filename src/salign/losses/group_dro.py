@@ -1,0 +1,116 @@
+"""Group distributionally robust optimisation: the worst groups of images weigh the most."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from salign.checks import number, tensors, values
+from salign.errors import SalignError
+from salign.losses.base import Loss, LossTerms, over_processes
+from salign.losses.cross_entropy import cross_entropies
+from salign.types import Batch, Output
+
+
+def group_dro(
+    losses: Tensor,
+    groups: Tensor,
+    shares: Tensor,
+    *,
+    step_size: float = 0.01,
+    adjustment: float = 0.0,
+    sizes: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One step of group DRO (Sagawa et al., arXiv 1911.08731, algorithm 1), on every group of a batch at once.
+
+    With the mean loss `l_g` of the images of each group, 0 for a group without any, `q_g <- q_g exp(step_size * (l_g +
+    adjustment / sqrt(n_g)))`, scaled to a sum of 1; the loss is `sum_g q_g l_g`. This is what the authors' code does.
+    With several processes the images of all of them are counted.
+
+    Args:
+        losses: `(B,)`, that of each image.
+        groups: `(B,)` in [0, G).
+        shares: `(G,)`, the `q_g` before this step.
+        step_size: of the exponentiated gradient; 0 keeps the shares.
+        adjustment: added to the loss of small groups, which generalise worse.
+        sizes: `(G,)`, `n_g`, the training images of each group; needed where there is an adjustment.
+
+    Returns:
+        The loss, and the new shares `(G,)`, without graph.
+
+    Raises:
+        SalignError: the shapes do not fit, a number is out of its range, or sizes are missing.
+    """
+    tensors(
+        losses=(losses, "float (B,)"), groups=(groups, "int64 (B,)"), shares=(shares, "float (G,)"),
+        sizes=(sizes, "real (G,) or None"),
+    )  # fmt: skip
+    values("groups", groups, f"[0, {len(shares) - 1}]")
+    number("step_size", step_size, "[0, inf)")
+    number("adjustment", adjustment, "[0, inf)")
+    if adjustment and sizes is None:
+        raise SalignError("adjustment: it goes by the number of training images of each group; give sizes.")
+    sums = shares.new_zeros(2, len(shares))
+    sums = sums.index_add(1, groups, torch.stack([losses.detach(), torch.ones_like(losses)]).to(sums))
+    (totals, counts), processes = over_processes(sums)
+    means = totals / counts.clamp(min=1)
+    if sizes is not None:
+        means = means + adjustment / sizes.to(means).sqrt()
+    raised = shares * torch.exp(step_size * means)
+    renewed = raised / raised.sum()
+    each = (renewed / counts.clamp(min=1))[groups]
+    return (each * losses).sum() * processes, renewed
+
+
+class GroupDro(Loss):
+    """Cross-entropy in which each group weighs the more, the higher its loss has been (arXiv 1911.08731).
+
+    The groups are the combinations of the values of the columns in `data.groups` and of the class; people's maps are
+    not looked at. Small batches hold few images of small groups: the authors draw every group equally often
+    (`data.sampling: groups`).
+
+    Args:
+        step_size: The weights of the groups follow the losses by this step; 0.01 is published.
+        adjustment: This number over the root of a group's size is added to its loss, for the weights; the published
+            search takes 0 to 5.
+        class_weights: `(K,)` for the cross-entropy.
+    """
+
+    needs = frozenset({"groups"})
+    guided = False
+    groups: Tensor
+    shares: Tensor
+    sizes: Tensor
+
+    def __init__(
+        self, *, step_size: float = 0.01, adjustment: float = 0.0, class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__(class_weights=class_weights)
+        number("step_size", step_size, "[0, inf)")
+        number("adjustment", adjustment, "[0, inf)")
+        self.step_size, self.adjustment = step_size, adjustment
+
+    def tell_groups(self, groups: Tensor) -> None:
+        """Say which training image is of which group, `(N,)` int64 from 0 on; needed before training."""
+        tensors(groups=(groups, "int64 (N,)"))
+        sizes = torch.bincount(groups)
+        self.register_buffer("groups", groups, persistent=False)
+        self.register_buffer("sizes", sizes, persistent=False)
+        self.register_buffer("shares", torch.full((len(sizes),), 1 / len(sizes)))
+
+    def forward(self, output: Output, batch: Batch) -> LossTerms:
+        """The loss of one batch; the weights of the groups change where there are gradients."""
+        if not hasattr(self, "shares"):
+            raise SalignError("group_dro needs to know which image is of which group; call tell_groups first.")
+        losses = cross_entropies(output.logits, batch.labels, self.class_weights, batch.targets)
+        total, shares = group_dro(
+            losses,
+            self.groups[batch.index],
+            self.shares,
+            step_size=self.step_size,
+            adjustment=self.adjustment,
+            sizes=self.sizes,
+        )
+        if torch.is_grad_enabled():
+            self.shares.copy_(shares)
+        return LossTerms(total, {"ce": losses.detach().mean()})

@@ -1,0 +1,49 @@
+"""Which images a finished run answers wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from salign.data.manifest import Manifest
+from salign.data.reading.datamodule import predict_loader
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.transforms import build_transform
+from salign.models import load
+from salign.progress import track
+
+_BATCH = 50
+
+
+def wrong_answers(
+    rows: Manifest, run: Path | str, *, device: str = "auto", progress: bool = False
+) -> NDArray[np.bool_]:
+    """Ask a finished run about every image.
+
+    Args:
+        rows: images of its classes.
+        run: the folder of a finished run of a classifier.
+        device: "auto" and "cuda" compute on CUDA where it is there; anything else on the CPU.
+        progress: show a bar.
+
+    Returns:
+        `(N,)`: whether the most probable class is another one than the label; of several labels, whether any is wrong.
+
+    Raises:
+        SalignError: there is no classifier, a label is none of its classes, or an image cannot be read.
+    """
+    model = load(run).to("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+    dataset = SaliencyDataset(rows, model.classes, build_transform(model.image_size))
+    place = next(model.parameters()).device
+    parts = []
+    with torch.inference_mode():
+        for batch in track(predict_loader(dataset, _BATCH, 0), "looking for wrong answers", show=progress):
+            logits = model(batch.images.to(place)).logits.cpu()
+            wrong = (
+                (logits > 0) != (batch.labels > 0) if rows.multi_label else (logits.argmax(1) != batch.labels)[:, None]
+            )
+            parts.append(wrong.any(1).numpy())
+    return np.concatenate(parts)

@@ -184,7 +184,7 @@ def test_a_stage_may_be_made_of_a_finished_one(manifest):
         ({"data": {"multi_label": True}}, {"name": "rebalance"}, "so that no class is the rare one"),
         (NET, {"name": "rebalance"}, "posthoc makes a classifier of a classifier"),
         ({}, {"name": "rebalance", "method": "adasyn"}, "'eos', 'smote', 'repeat' or 'plain'"),
-        ({}, {"name": "average"}, "'fuse', 'rebalance'"),
+        ({}, {"name": "average"}, "'fuse', 'rebalance', 'dfr'"),
     ],
 )
 def test_what_a_stage_cannot_be_made_of_is_told(manifest, first, second, said):

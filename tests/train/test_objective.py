@@ -112,7 +112,7 @@ def test_the_earlier_options_of_swap_are_the_same_to_the_last_bit() -> None:
         objective = recipe.build()
         objective.epoch = 1
         assert torch.equal(objective(output, batch).total, expected)
-        assert recipe.content() == {**old, "class_weights": "none", "also": {}, "teacher": None}
+        assert recipe.content() == {**old, "class_weights": "none", "also": {}, "teacher": None, "dose": None}
 
 
 def test_a_weight_of_zero_adds_nothing_as_ever() -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, number, tensors
-from salign.losses.base import Loss, LossTerms, averaged, human_maps
+from salign.losses.base import LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropy
+from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, mean_over, predicted_class, true_class
 from salign.maps import min_max
 from salign.types import Batch, Output
@@ -76,8 +77,10 @@ def cyborg(
     return alpha * ce + (1 - alpha) * saliency_distance(cam, saliency, annotated, penalty=penalty)
 
 
-class Cyborg(Loss):
+class Cyborg(GuidedLoss):
     """The loss of *Training Better Deep Learning Models Using Human Saliency*.
+
+    With a dose, which takes the part of alpha, it is cross-entropy plus the weighted distance.
 
     Args:
         alpha: the cross-entropy has this share, in [0, 1]; 0.5 is published, 1 is plain cross-entropy and costs no
@@ -101,24 +104,29 @@ class Cyborg(Loss):
         ramp_epochs: int = 0,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__(class_weights=class_weights)
+        super().__init__(ramp_epochs=ramp_epochs, class_weights=class_weights)
         number("alpha", alpha, "[0, 1]")
         choice("cam_class", cam_class, CamClass)
         choice("penalty", penalty, Penalty)
-        number("ramp_epochs", ramp_epochs, "[0, inf)", whole=True)
         self.guided = alpha < 1
-        self.alpha, self.cam_class, self.penalty, self.ramp_epochs = alpha, cam_class, penalty, ramp_epochs
+        self.alpha, self.cam_class, self.penalty = alpha, cam_class, penalty
+
+    def term(self, output: Output, batch: Batch) -> Tensor:
+        """The distance of the maps, in [0, 1]."""
+        classes = choose_classes(output.logits, batch.labels, self.cam_class)
+        counts = batch.annotated & has_class(classes)
+        return saliency_distance(output.cam(classes), batch.saliency, counts, penalty=self.penalty)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch."""
+        if self.dose is not None:
+            return super().forward(output, batch)
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         if self.alpha == 1:
             return LossTerms(ce, {"ce": ce.detach()})
-        classes = choose_classes(output.logits, batch.labels, self.cam_class)
-        counts = batch.annotated & has_class(classes)
-        distance = saliency_distance(output.cam(classes), batch.saliency, counts, penalty=self.penalty)
-        weight = (1 - self.alpha) * min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
-        return LossTerms(self.alpha * ce + weight * distance, {"ce": ce.detach(), "saliency": distance.detach()})
+        distance = self.term(output, batch)
+        total = self.alpha * ce + (1 - self.alpha) * self.ramp * distance
+        return LossTerms(total, {"ce": ce.detach(), "saliency": distance.detach()})
 
 
 def choose_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:

@@ -96,6 +96,7 @@ class Gradia(GuidedLoss):
     """
 
     needs = frozenset({"grad_cam"})
+    takes_dose = False
 
     def __init__(
         self,

@@ -86,6 +86,7 @@ class Harmonization(GuidedLoss):
     """
 
     needs = frozenset({"input_gradient"})
+    takes_dose = False
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ class RightReasons(GuidedLoss):
     """
 
     needs = frozenset({"input_gradient"})
+    takes_dose = False
 
     def __init__(
         self,

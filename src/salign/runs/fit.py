@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from salign.runs.posthoc import make_posthoc
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
 from salign.train.callbacks import KeepBest
-from salign.train.history import KeepHistory, KeepSnapshots, join_history
+from salign.train.history import KeepHistory, KeepSnapshots, StopCollapsed, chance_of, join_history
 from salign.train.module import Training
 from salign.train.prepare import Prepared, prepare
 from salign.train.recipe import (
@@ -174,8 +175,20 @@ def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, pr
         KeepHistory(run.path, data.classes, table["id"].tolist(), table["label"].astype(object).tolist()),
         KeepSnapshots(run.path, task.network, options.snapshots),
     ]
+    if isinstance(recipe, ClassifyRecipe) and recipe.train.collapse_patience is not None:
+        further.append(
+            StopCollapsed(run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data))
+        )
     run_trainer(module, loaders, keep, run.path, options, device, further=further, progress=progress)
     join_history(run.path)
+
+
+def _chance(recipe: ClassifyRecipe, data: Prepared) -> float:
+    """The cross-entropy of training that shows nothing learned; class weights make all classes alike."""
+    classes, labels = len(data.classes), data.train.labels
+    if recipe.loss.class_weights != "none" and labels.dim() == 1:
+        return math.log(classes)
+    return chance_of(labels, classes)
 
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from salign.checks import tensors
 from salign.data.manifest.labels import multi_hot
 from salign.errors import SalignError
+from salign.evaluate.constant import TINY
 from salign.evaluate.predictions import PROB
 from salign.files import replacing
 from salign.readers import read_parquet, read_row_groups
@@ -194,6 +195,67 @@ def join_history(run: Path) -> None:
 
 def _part(run: Path, epoch: int) -> Path:
     return run / _PARTS / f"{epoch:06d}.parquet"
+
+
+class StopCollapsed(Callback):
+    """Stops a training that has learned nothing for some epochs in a row; it stands behind `KeepHistory`.
+
+    Args:
+        folder: the folder of the run.
+        classes: in the order of the logits.
+        patience: number of epochs.
+        chance: the cross-entropy of someone who knows how frequent each class is.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str], patience: int, *, chance: float) -> None:
+        self.folder, self.classes, self.patience, self.chance = folder, tuple(classes), patience, chance
+        self.epochs = 0
+        """Epochs in a row up to now that show nothing learned."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the answers and the loss of the epoch.
+
+        Raises:
+            SalignError: nothing was learned for `patience` epochs.
+        """
+        reason = self._reason(trainer)
+        self.epochs = self.epochs + 1 if reason else 0
+        if self.epochs >= self.patience:
+            raise SalignError(
+                f"training collapsed: {reason}, and nothing was learned in {self.epochs} epochs up to epoch "
+                f"{trainer.current_epoch + 1}. Lower train.lr or the weight or dose of the loss."
+            )
+
+    def _reason(self, trainer: Trainer) -> str:
+        """What shows that nothing is learned; empty where nothing does."""
+        part = read_parquet(_part(self.folder, trainer.current_epoch)).to_pandas()
+        probabilities = part[[PROB + name for name in self.classes]].to_numpy(np.float64)
+        if np.ptp(probabilities, axis=0).max() < TINY:
+            return f"the probabilities of all {len(part)} validation images are alike"
+        loss = float(trainer.callback_metrics.get("train/ce", torch.nan))
+        return f"the cross-entropy of training is {loss:.3g}, and chance is {self.chance:.3g}" * (loss >= self.chance)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.epochs = state_dict["epochs"]
+
+
+def chance_of(labels: Tensor, classes: int) -> float:
+    """The cross-entropy, as `salign.losses.cross_entropy` has it, of someone who knows how frequent each class is.
+
+    Args:
+        labels: `(N,)` class numbers; or `(N, K)` zeros and ones, where images may have several labels.
+        classes: K.
+    """
+    shares = labels.double().mean(0) if labels.dim() == 2 else torch.bincount(labels, minlength=classes) / len(labels)
+    entropy = torch.special.entr(shares.double())
+    if labels.dim() == 2:
+        return float((entropy + torch.special.entr(1 - shares)).mean())
+    return float(entropy.sum())
 
 
 class KeepSnapshots(Callback):

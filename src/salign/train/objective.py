@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from salign.errors import SalignError
 from salign.losses import GuidedLoss, Loss, LossTerms
@@ -51,9 +51,11 @@ class Objective(Loss):
         for name, loss in self.also.items():
             assert isinstance(loss, GuidedLoss)
             loss.epoch = self.epoch
-            for term, (weight, value) in loss.terms(output, batch).items():
-                total = total + weight * loss.ramp * value
+            for term, (weight, value) in loss.weighted_terms(output, batch).items():
+                total = total + weight * value
                 parts[_logged(name, term)] = value.detach()
+                if isinstance(weight, Tensor):
+                    parts[f"{_logged(name, term)}_weight"] = weight
         return LossTerms(total, parts)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -30,6 +31,8 @@ _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("swap", "map_weight"): ("hint", {"form": "mse"}),
 }
 """Loss and option of earlier versions -> the loss, with its options, whose weight it was; `also` says that now."""
+_DOSE = {"dose": Annotated[float, Field(gt=0)]}
+"""What an entry of `also` has besides the options of its loss."""
 
 
 class LossRecipe(BaseModel):
@@ -46,6 +49,10 @@ class LossRecipe(BaseModel):
     10}`."""
     teacher: str | None = None
     """A loss that learns from a teacher, as `distill` does, takes this finished run for it: its folder."""
+    dose: float | None = Field(default=None, gt=0)
+    """The weight of the loss, or its alpha, is chosen in every step so that its terms pull at the last feature maps
+    this many times as hard as cross-entropy; null means that the weight is what it says. An entry of `also` has a
+    dose of its own."""
 
     @field_validator("teacher")
     @classmethod
@@ -56,8 +63,12 @@ class LossRecipe(BaseModel):
     def _options_fit(self, info: ValidationInfo) -> LossRecipe:
         extras, torch = self.model_extra or {}, Pass.of(info).torch
         faults = _faults(self.name, extras, values=torch)
+        if self.dose is not None:
+            faults += _dose_faults(self.name, extras)
         for name, options in self.also.items():
-            faults += [f"also.{name}: {fault}" for fault in _faults(name, options, values=torch)]
+            faults += [f"also.{name}: {fault}" for fault in _faults(name, options, values=torch, further=_DOSE)]
+            if "dose" in options:
+                faults += [f"also.{name}: {fault}" for fault in _dose_faults(name, options)]
         for key, (name, _) in self._earlier_names().items():
             if extras.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
@@ -124,11 +135,9 @@ class LossRecipe(BaseModel):
         """
         from salign.train.objective import Objective
 
-        main = LOSSES[self.name](class_weights=class_weights, **self.options)
-        also = {
-            name: LOSSES[name](class_weights=class_weights, **options)
-            for name, options in sorted([*self.earlier.values(), *self.also.items()])
-        }
+        main = _built(self.name, class_weights, **self.options, dose=self.dose)
+        added = sorted([*self.earlier.values(), *self.also.items()])
+        also = {name: _built(name, class_weights, **options) for name, options in added}
         for loss in (main, *also.values()):
             loss.teacher = teacher
         return Objective(main, also) if also else main
@@ -170,9 +179,29 @@ def _finished(folder: str | None, info: ValidationInfo) -> str | None:
     return folder
 
 
-def _faults(name: str, options: dict[str, Any], *, values: bool) -> list[str]:
+def _faults(name: str, options: dict[str, Any], *, values: bool, further: Mapping[str, Any] | None = None) -> list[str]:
     earlier = {key: float for (loss, key) in _TERMS if loss == name}
-    return option_faults("loss", LOSSES, name, options, values=values, further=earlier)
+    return option_faults("loss", LOSSES, name, options, values=values, further={**earlier, **(further or {})})
+
+
+def _dose_faults(name: str, options: dict[str, Any]) -> list[str]:
+    """What else of a loss speaks against a dose: it says itself how much its terms count."""
+    twice = [key for key in ("weight", "alpha") if key in options and not (key == "alpha" and name != "cyborg")]
+    return [f"a dose chooses {key}; leave {key} or dose out" for key in twice]
+
+
+def _built(name: str, class_weights: Tensor | None, *, dose: float | None = None, **options: Any) -> Loss:
+    from salign.losses.dose import Dose
+
+    loss = LOSSES[name](class_weights=class_weights, **options)
+    if dose is not None:
+        if not loss.takes_dose:
+            raise SalignError(
+                f"loss {name} takes no dose: its total is not cross-entropy plus terms that act through the last "
+                "feature maps; leave dose out, and give weight where it has one"
+            )
+        loss.dose = Dose(dose)
+    return loss
 
 
 class SaliencyLossRecipe(Section):

@@ -51,8 +51,8 @@ _LATER: dict[str, dict[str, Any]] = {
         "task": "classes",
     },
     "model": {"cam": "proved", "head": "timm", "region": None},
-    "loss": {"also": {}, "teacher": None},
-    "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1},
+    "loss": {"also": {}, "teacher": None, "dose": None},
+    "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1, "collapse_patience": None},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""
@@ -251,6 +251,12 @@ class ClassifyRecipe(Recipe):
             raise ValueError(
                 f"loss {self.loss.name} needs a map of evidence, which model.cam: none leaves out. Leave model.cam out "
                 "(a ViT then needs model.args: {global_pool: avg}), or take a loss that needs none: " + names
+            )
+        doses = [self.loss.dose, *(options.get("dose") for options in self.loss.also.values())]
+        if self.train.trainable == "head" and any(doses):
+            raise ValueError(
+                "loss.dose measures how terms pull at the last feature maps, which train.trainable: head does not "
+                "train; give a weight instead of the dose"
             )
         return self
 

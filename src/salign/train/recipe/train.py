@@ -90,6 +90,9 @@ class TrainRecipe(TrainOptions):
     trainable: Literal["all", "last_block", "head"] = "all"
     """This part of the weights is trained: all, the last block and the head, or the head alone. The rest keeps its
     weights and batch statistics. Features are computed once where only the head is trained and images stay the same."""
+    collapse_patience: int | None = Field(default=None, ge=1)
+    """Training stops with an error when for so many epochs in a row all validation images get the same answer, or the
+    cross-entropy of training is no lower than that of someone who knows how frequent each class is; null goes on."""
 
 
 class SaliencyTrainRecipe(TrainOptions):

@@ -34,6 +34,7 @@ from salign.cli import (
     runs,
     saliency,
     train,
+    tune,
 )
 from salign.errors import SalignError
 
@@ -71,6 +72,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     "Many models": {
         "experiment": experiment.experiment,
+        "tune": tune.tune,
         "report": report.report,
         "reproduce": reproduce.reproduce,
         "benchmark": benchmark.benchmark,

@@ -22,7 +22,7 @@ ALL_IMAGES = -1
 """`Cell.images` where no limit is set."""
 Place = tuple[str, str, str, int, float, int]
 """Dataset, network, arm, images, annotated share, seed."""
-_FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
+FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
 """These values replace `auto`, which could choose differently for two arms of a pair."""
 MOST_SEEDS = 10_000
 """A grid that gives the number of its seeds has at most this many."""
@@ -283,7 +283,7 @@ def _values(
     study: Study, epochs: int | None, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int
 ) -> dict[str, Any]:
     """The recipe of one cell, without its name."""
-    values: dict[str, Any] = merge(_FIXED, study.recipe)
+    values: dict[str, Any] = merge(FIXED, study.recipe)
     for changes in (
         study.datasets[dataset],
         study.networks[network],
@@ -301,7 +301,7 @@ def _values(
     if annotated != 1:
         values = merge(values, {"data": {"annotated": annotated}})
     values = _with_seed(values, seed)
-    return values | {"stages": {name: merge(_FIXED, stage) for name, stage in (values.get("stages") or {}).items()}}
+    return values | {"stages": {name: merge(FIXED, stage) for name, stage in (values.get("stages") or {}).items()}}
 
 
 def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:

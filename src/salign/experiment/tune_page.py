@@ -1,0 +1,142 @@
+"""What a search found, as files: a table, a page with one picture, and the recipe that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from salign.data.manifest.text_table import for_spreadsheets
+from salign.experiment.rules import RULES, Rule
+from salign.experiment.space import ARM
+from salign.experiment.tune import BASELINE, Tried, Tuning, choose, trials_table
+from salign.files import replace_text
+from salign.pages.plots import Cloud, looks, scatter
+from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text, write_sheet
+from salign.train.recipe import Recipe
+
+BEST, TABLE, PAGE = "best.yaml", "trials.csv", "tune.html"
+NOTHING = "–"
+
+
+def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again: str) -> Tried | None:
+    """Write `trials.csv`, `tune.html` and, where a trial came to its end, `best.yaml`.
+
+    Args:
+        tuning: what was searched.
+        tried: its trials.
+        folder: where to.
+        again: the command that searched.
+
+    Returns:
+        The trial that was chosen; None where there is none.
+    """
+    best = choose(tried, tuning.select)
+    table = trials_table(tried)
+    replace_text(folder / TABLE, for_spreadsheets(table).to_csv(index=False))
+    if best is None or best.run is None:
+        return None
+    recipe = Recipe.read(best.run.recipe_file)
+    head = [
+        f"# Chosen by: {again}",
+        f"# Trial {best.number} of {len(tried)}, by the rule {tuning.select}: {figures_in_words(tuning, best)}.",
+        f"# Its run is {best.run.path.name}, which salign train finds below {folder / 'runs'}.",
+    ]
+    replace_text(folder / BEST, "\n".join([*head, recipe.to_yaml()]))
+    sections = [
+        Section("In short", [Text([in_short(tuning, tried, best)], lead=True), *_picture(tuning, tried, best)]),
+        Section("By each rule", [_by_rule(tuning, tried)]),
+        Section("All trials", [_all(tuning, table)]),
+        Section("The chosen recipe", [Folded(BEST, recipe.to_yaml())]),
+    ]
+    write_sheet(folder / PAGE, f"Search from {tuning.recipe.name}", sections, intro=f"Command: {again}")
+    return best
+
+
+def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
+    """Which trial was chosen and why, beside plain cross-entropy, and how many trials came to nothing."""
+    text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.select}: {values_in_words(best)}. "
+    text += f"It has {figures_in_words(tuning, best)}."
+    plain = choose([trial for trial in tried if trial.values.get(ARM) == BASELINE], tuning.select)
+    if plain is not None and plain is not best:
+        text += f" The best plain cross-entropy has {figures_in_words(tuning, plain)}."
+    if collapsed := sum(bool(trial.collapsed) for trial in tried):
+        text += f" {collapsed} of the trials collapsed or could not be run."
+    return text
+
+
+def values_in_words(trial: Tried) -> str:
+    """What a trial took for the open keys, such as `swap, loss.dose 0.5, train.lr 0.1`."""
+    return ", ".join(str(value) if key == ARM else f"{key} {_number(value)}" for key, value in trial.values.items())
+
+
+def figures_in_words(tuning: Tuning, trial: Tried) -> str:
+    """The figures of all rules, such as `validation 0.91, worst 0.80, region 0.85 (auroc)`."""
+    return f"{', '.join(f'{rule} {_number(trial.figures[rule])}' for rule in RULES)} ({tuning.metric})"
+
+
+def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
+    """The table of trials as text, with keys by their last part, and notes only where there are any."""
+    keys = [name for name in tuning.space if name in table]
+    last = [key.rpartition(".")[2] for key in keys]
+    shown = table[["trial", *keys, *RULES, "chosen_by"]].map(_number)
+    if table["note"].any():
+        shown["note"] = [_brief(note) for note in table["note"]]
+    return shown.rename(
+        columns={"chosen_by": "best by", **(dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {})}
+    )
+
+
+def _number(value: object) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return NOTHING
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _brief(note: str) -> str:
+    """The first words of why a trial cannot be chosen."""
+    return note.partition(":")[0].partition(",")[0]
+
+
+def _name(trial: Tried) -> str:
+    return str(trial.values.get(ARM, trial.values.get("loss.name", "trials")))
+
+
+def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]:
+    """A point per trial: validation against the rule, or against the worst part where validation is the rule."""
+    rule: Rule = tuning.select if tuning.select != "validation" else "worst"
+    known = [trial for trial in tried if not trial.collapsed and trial.figures[rule] == trial.figures[rule]]
+    if not known:
+        return []
+    names = list(dict.fromkeys([BASELINE, *map(_name, known)]))
+    clouds = []
+    for name in names:
+        figures = [trial.figures for trial in known if _name(trial) == name]
+        if figures:
+            x, y = (np.array([100 * each[which] for each in figures]) for which in ("validation", rule))
+            clouds.append(Cloud(name, x, y))
+    chosen = Cloud("chosen", *(np.array([100 * best.figures[which]]) for which in ("validation", rule)))
+    styles = looks(names)
+    styles["chosen"] = styles[_name(best)]._replace(marker="*")
+    axes = (f"{tuning.metric} on validation, points", f"{rule}, points")
+    caption = f"Every trial that came to its end, by its arm: {RULES[rule]}. The star is the chosen one."
+    return [Plots(caption, [scatter([*clouds, chosen], styles, axes, title=f"{rule} and validation", name="trials")])]
+
+
+def _by_rule(tuning: Tuning, tried: Sequence[Tried]) -> Table:
+    rows = []
+    for rule, meaning in RULES.items():
+        best = choose(tried, rule)
+        figures = {name: _number(best.figures[name]) if best else NOTHING for name in RULES}
+        what = f"trial {best.number}: {values_in_words(best)}" if best else NOTHING
+        rows.append({"rule": rule, "what it asks": meaning, "its best trial": what, **figures})
+    caption = f"What each rule would have chosen. The search asked for {tuning.select}, and drew its trials by that."
+    return Table(caption, pd.DataFrame(rows), names=3)
+
+
+def _all(tuning: Tuning, table: pd.DataFrame) -> Table:
+    return Table(
+        f"All trials; trials.csv has them with every digit. Metric: {tuning.metric}.", table_in_words(tuning, table)
+    )

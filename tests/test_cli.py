@@ -31,6 +31,7 @@ WRITES = {
     ("explain",): "Writes RUN/page/index.html",
     ("analyse",): "Writes RUN/analysis",
     ("experiment",): "Writes OUT/NAME/runs",
+    ("tune",): "Writes OUT/NAME/best.yaml",
     ("report",): "Writes OUT/NAME/report.html",
     ("reproduce",): "The runs go into this folder",
     ("benchmark",): "Also write the figures to this file",

@@ -13,7 +13,8 @@ from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from salign.errors import SalignError
-from salign.losses import LOSSES as NAMED, Cdep, Distill, GroupDro, Loss, LossTerms, Okd
+from salign.losses import LOSSES as NAMED, Cdep, Distill, GroupDro, Hint, Loss, LossTerms, Okd, Swap
+from salign.losses.dose import Dose
 from salign.models import Classifier, wrap
 from salign.types import Batch, Output
 
@@ -62,12 +63,32 @@ class GroupDroOfThree(GroupDro):
         return super().forward(output, batch)
 
 
+class HintOfDose(Hint):
+    """`hint` with a weight that follows from the norms of the gradients."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(form="mse", class_weights=class_weights)
+        self.dose = Dose(0.5)
+
+
+class SwapOfDose(Swap):
+    """`swap` likewise, whose term has gradients at the features of the second look alone."""
+
+    def __init__(self, *, class_weights: Tensor | None = None) -> None:
+        super().__init__(class_weights=class_weights)
+        self.dose = Dose(0.5)
+
+
 LOSSES: dict[str, type[Loss]] = {
     **NAMED,
     "cdep of network": CdepOfNetwork,
     "distill": DistillOfColours,
     "okd": OkdOfColours,
     "group_dro": GroupDroOfThree,
+
+
+    "hint of dose": HintOfDose,
+    "swap of dose": SwapOfDose,
 }
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
@@ -150,7 +171,7 @@ def test_soft_targets_change_the_cross_entropy_and_no_term_of_maps(name: str, la
     )
     assert same.total.item() == pytest.approx(plain.total.item(), rel=1e-5)
     assert other.parts["ce"].item() != pytest.approx(plain.parts["ce"].item(), rel=1e-3)
-    for part in plain.parts.keys() - {"ce", "share"}:  # the share of `viser` follows from the cross-entropy
+    for part in plain.parts.keys() - {"ce", "share", "saliency_weight"}:  # these two follow from the cross-entropy
         assert other.parts[part].item() == pytest.approx(plain.parts[part].item(), abs=1e-6)
 
 
@@ -210,6 +231,7 @@ def test_it_works_where_nothing_is_learned(name: str) -> None:
     """But for losses that differentiate by the image, which say so."""
     batch = make_batch(SOME)
     classifier, loss = make_classifier().eval(), LOSSES[name]()
+    terms_of(loss, classifier, batch)  # a dose is measured where something is learned
     with torch.inference_mode():
         if "input_gradient" in loss.needs:
             with pytest.raises(SalignError, match=f"{name} .*gradient"):
@@ -341,7 +363,7 @@ def test_an_image_with_one_of_several_labels_has_the_terms_of_that_label() -> No
 @pytest.mark.parametrize("name", sorted(name for name, loss in LOSSES.items() if loss.guided))
 def test_an_image_without_label_has_no_true_class_whose_map_could_count(name: str) -> None:
     """Only losses about all classes, or about none, learn from its map."""
-    everywhere = {"cdep", "cdep of network", "evidence", "rrr", "sage", "swap"}
+    everywhere = {"cdep", "cdep of network", "evidence", "rrr", "sage", "swap", "swap of dose"}
     classifier, loss = make_classifier().eval(), LOSSES[name](**({"cam_class": "true"} if name == "viser" else {}))
     batch = make_batch(ALL, labels=SEVERAL)
     other = batch._replace(annotated=SEVERAL.any(1))
@@ -359,6 +381,7 @@ UNEVEN = torch.tensor([0, 0, 1, 2, 1, 2])
 OVER_THE_BATCH = {
     "okd": "a box comes from an image of the same process",
     "swap": "surroundings come from an image of the same process",
+    "swap of dose": "surroundings come from an image of the same process",
 }
 """Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
 

@@ -39,6 +39,7 @@ OUTPUTS = {
     ("dfr", "--out"): (FOLDER, "dfr {run} --group label --out {out}"),
     ("init", "--out"): (FOLDER, "init {images} --out {out}"),
     ("experiment", "--out"): (FOLDER, "experiment {study} --out {out} --quiet"),
+    ("tune", "--out"): (FOLDER, "tune {recipe} --trials 1 --out {out} --quiet"),
     ("report", "--out"): (FOLDER, "report {study} --out {out} --quiet"),
     ("reproduce", "--out"): (FOLDER, "reproduce row --table {evidence} --out {out} --quiet"),
     ("benchmark", "--json"): (FILE, "benchmark test_resnet --json {out}"),
@@ -64,7 +65,7 @@ OUTPUTS = {
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
     ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
-    ("export", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"),
+    ("export", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"), ("tune", "RECIPE"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),

@@ -16,6 +16,8 @@ from salign.models import Classifier
 from salign.train.history import (
     KeepHistory,
     KeepSnapshots,
+    StopCollapsed,
+    chance_of,
     correct_answers,
     join_history,
     learned_and_forgotten,
@@ -168,3 +170,51 @@ def test_steps_grow_from_the_network_that_has_learned_nothing_to_the_last(
 ) -> None:
     assert snapshot_steps(asked, steps) == expected
     assert not ({"steps"} & set(asked or ())) or snapshot_epochs(asked, 4) == []
+
+
+EVEN = torch.full((4, 2), 0.5)
+TOLD = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [0.6, 0.4]])
+
+
+def stopped_at(folder: Path, answers: list[torch.Tensor], losses: list[float], patience: int) -> tuple[int | None, str]:
+    """The epoch in which a training with these answers and losses is stopped, and why; each has a new callback."""
+    state: dict[str, Any] = {"epochs": 0}
+    for epoch, (values, loss) in enumerate(zip(answers, losses, strict=True)):
+        trainer: Any = SimpleNamespace(current_epoch=epoch, callback_metrics={"train/ce": torch.tensor(loss)})
+        module: Any = SimpleNamespace(task=SimpleNamespace(answers=lambda values=values: values))
+        made(folder).on_train_epoch_end(trainer, module)
+        stop = StopCollapsed(folder, ("cat", "dog"), patience, chance=0.69)
+        stop.load_state_dict(state)
+        try:
+            stop.on_train_epoch_end(trainer, module)
+        except SalignError as error:
+            return epoch, str(error)
+        state = stop.state_dict()
+    return None, ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "losses", "epoch"),
+    [
+        ([EVEN, EVEN, EVEN, EVEN], [0.1] * 4, 2),
+        ([EVEN, EVEN, TOLD, EVEN], [0.1] * 4, None),
+        ([TOLD] * 4, [0.7, 0.7, 0.8, 0.1], 2),
+        ([TOLD] * 4, [0.7, 0.68, 0.7, 0.7], None),
+        ([TOLD, EVEN, TOLD, TOLD], [0.1, 0.1, 0.7, 0.9], 3),
+    ],
+)
+def test_a_training_that_learned_nothing_for_three_epochs_is_stopped(
+    tmp_path: Path, answers: list[torch.Tensor], losses: list[float], epoch: int | None
+) -> None:
+    at, message = stopped_at(tmp_path, answers, losses, 3)
+    assert at == epoch
+    assert epoch is None or f"3 epochs up to epoch {epoch + 1}. Lower train.lr" in message
+
+
+def test_chance_is_the_cross_entropy_of_the_shares_of_the_classes() -> None:
+    labels = torch.tensor([0, 0, 0, 1])
+    known = torch.tensor([[0.75, 0.25]]).log().expand(4, 2)
+    assert chance_of(labels, 2) == pytest.approx(torch.nn.functional.cross_entropy(known, labels).item())
+    several = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]])
+    expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) * 2 / 3
+    assert chance_of(several, 3) == pytest.approx(expected)

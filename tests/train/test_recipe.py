@@ -30,8 +30,8 @@ def manifest(tmp_path):
 
 
 def full(manifest) -> dict[str, Any]:
-    """Every key that a recipe has, with a value other than its default but for three: the task, whose loss this is,
-    model.cam, which this loss needs, and data.multi_label, with which others here do not go."""
+    """Every key that a recipe has, with a value other than its default but for four: the task, whose loss this is,
+    model.cam, which this loss needs, and data.multi_label and loss.dose, with which others here do not go."""
     return {
         "steps": [],
         "name": "all-keys_1.0",
@@ -97,6 +97,7 @@ def full(manifest) -> dict[str, Any]:
             "ramp_epochs": 4,
             "also": {"energy": {"weight": 2.0}, "distill": {}},
             "teacher": str(manifest.parent / "teacher"),
+            "dose": None,
         },
         "train": {
             "epochs": 7,
@@ -112,6 +113,7 @@ def full(manifest) -> dict[str, Any]:
             "ties": "first",
             "trainable": "head",
             "snapshots": {"even": 3},
+            "collapse_patience": 4,
             "device": "cpu",
             "precision": "bfloat16",
             "memory_format": "channels_last",
@@ -222,6 +224,15 @@ def test_it_is_frozen(manifest):
         ({"loss": {"name": "swap", "map_weight": -1}}, "weight: expected a number of 0 or more, got -1"),
         ({"loss": {"name": "hint", "map_weight": 1}}, "loss hint has no option 'map_weight'"),
         ({"loss": {"cam_class": "guessed"}}, "cam_class"),
+        ({"loss": {"dose": 0}}, "loss.dose: Input should be greater than 0, got 0"),
+        ({"loss": {"dose": 1, "alpha": 0.3}}, "loss: a dose chooses alpha; leave alpha or dose out"),
+        ({"loss": {"name": "hint", "dose": 1, "weight": 3}}, "loss: a dose chooses weight; leave weight or dose out"),
+        ({"loss": {"also": {"hint": {"dose": 1, "weight": 3}}}}, "also.hint: a dose chooses weight"),
+        ({"loss": {"also": {"hint": {"dose": -1}}}}, "also.hint: dose: Input should be greater than 0"),
+        ({"loss": {"name": "ce", "dose": 1}}, "loss ce takes no dose: its total is not cross-entropy plus terms"),
+        ({"loss": {"name": "rrr", "dose": 1}}, "loss rrr takes no dose"),
+        ({"loss": {"name": "cdep", "decomposes": "network", "dose": 1}}, "loss cdep takes no dose"),
+        ({"loss": {"name": "hint", "dose": 1}, "train": {"trainable": "head"}}, "which train.trainable: head does not"),
         ({"loss": {"ramp_epochs": "many"}}, "ramp_epochs"),
         ({"train": {"epochs": 0}}, "train.epochs: Input should be greater than or equal to 1, got 0"),
         ({"train": {"momentum": 1}}, "train.momentum"),
@@ -274,6 +285,16 @@ def test_loss_options_become_what_they_mean(manifest):
     assert recipe.loss.options == {"alpha": 0.1}
     same = Recipe.build({"name": "n", "data": {"manifest": str(manifest)}, "loss": {"alpha": 0.1}})
     assert same.fingerprint() == recipe.fingerprint()
+
+
+def test_a_dose_goes_to_the_loss_and_to_the_added_terms_that_name_it(manifest):
+    also = {"hint": {"form": "mse", "dose": 2}, "energy": {"weight": 3}}
+    loss = Recipe.build(with_loss(manifest, {"name": "swap", "dose": 0.5, "also": also})).loss.build()
+    assert (loss.main.dose.dose, loss.also["hint"].dose.dose, loss.also["energy"].dose) == (0.5, 2, None)
+
+
+def with_loss(manifest, loss):
+    return {"name": "n", "data": {"manifest": str(manifest)}, "loss": loss}
 
 
 def test_wacv2023_is_the_published_setting(manifest):
@@ -450,6 +471,7 @@ LEAVES = {
     "train.ties": "last",
     "train.trainable": "last_block",
     "train.snapshots": [0, 4],
+    "train.collapse_patience": 5,
     "train.device": "auto",
     "train.precision": "float32",
     "train.memory_format": "contiguous",
@@ -466,7 +488,7 @@ def nested(key, value):
 def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest):
     content = full(manifest)
     keys = {f"{section}.{key}" for section in ("data", "model", "loss", "train") for key in content[section]}
-    assert set(LEAVES) | FREE | {"model.cam", "data.multi_label"} == keys | {"name", "preset", "seed"}
+    assert set(LEAVES) | FREE | {"model.cam", "data.multi_label", "loss.dose"} == keys | {"name", "preset", "seed"}
     recipe = Recipe.build(content)
     prints = {key: recipe.with_values(nested(key, value)).fingerprint() for key, value in LEAVES.items()}
     prints[""] = recipe.fingerprint()
@@ -476,8 +498,9 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
-    plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher")}
-    train = {key: value for key, value in full(manifest)["train"].items() if key not in ("trainable", "snapshots")}
+    plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher", "dose")}
+    later = ("trainable", "snapshots", "collapse_patience")
+    train = {key: value for key, value in full(manifest)["train"].items() if key not in later}
     model = full(manifest)["model"] | {"region": None}
     changes = {"data": {"manifest": str(manifest)}, "model": model, "loss": plain, "train": train, "posthoc": None}
     recipe = Recipe.build(full(manifest) | changes)
@@ -485,6 +508,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content.pop("task") == "classify"
     assert content["train"].pop("trainable") == "all"
     assert content["train"].pop("snapshots") is None
+    assert content["train"].pop("collapse_patience") is None
     assert content.pop("steps") == []
     assert content.pop("posthoc") is None
     assert content.pop("stages") == {}
@@ -501,6 +525,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["model"].pop("region") is None
     assert content["loss"].pop("also") == {}
     assert content["loss"].pop("teacher") is None
+    assert content["loss"].pop("dose") is None
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     content["data"] |= {"manifest": digest, "root": None, "workers": None}
     before = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -28,7 +28,7 @@ ARMS: dict[str, Values] = {
 """Arms of a search besides those of studies."""
 GUIDED = ("swap", "swap_hint", "hint_mse", "cyborg")
 """The losses of docs/choosing-a-loss.md, which are tried beside `ce` where nothing is said."""
-DOSES = (0.1, 3.0)
+DOSES = (0.1, 10.0)
 """The doses that are tried where nothing is said."""
 RATES = 3.0
 """The learning rates that are tried where nothing is said: from the recipe's divided by it to that times it."""
@@ -152,7 +152,7 @@ def chosen_values(base: Values, space: Space, choose: Choose) -> Values:
         name = str(choose(ARM, space[ARM]))
         arm = arm_changes(name, guided=GUIDED[0], own=ARMS)
         values = merge(values, arm)
-    for key in sorted(set(space) - {ARM}, key=lambda key: key != "loss.name"):
+    for key in sorted((key for key in space if key != ARM), key=lambda key: key != "loss.name"):
         if _has(values["loss"], arm, key):
             values = merge(values, _nested(key, choose(key, space[key])))
     loss = dict(values["loss"])

@@ -73,15 +73,18 @@ def values_in_words(trial: Tried) -> str:
 
 
 def figures_in_words(tuning: Tuning, trial: Tried) -> str:
-    """The figures of all rules, such as `validation 0.91, worst 0.80, region 0.85 (auroc)`."""
-    return f"{', '.join(f'{rule} {_number(trial.figures[rule])}' for rule in RULES)} ({tuning.metric})"
+    """The figures of all rules, such as `validation 0.910 (auroc), worst 0.800 (accuracy), region 0.850 (auroc)`."""
+    units = {rule: "accuracy" if rule == "worst" else tuning.metric for rule in RULES}
+    return ", ".join(f"{rule} {_figure(trial.figures[rule])} ({units[rule]})" for rule in RULES)
 
 
 def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
     """The table of trials as text, with keys by their last part, and notes only where there are any."""
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
-    shown = table[["trial", *keys, *RULES, "chosen_by"]].map(_number)
+    shown = table[["trial", *keys, "chosen_by"]].map(_number)
+    for place, rule in enumerate(RULES, start=1 + len(keys)):
+        shown.insert(place, rule, table[rule].map(_figure))
     if table["note"].any():
         shown["note"] = [_brief(note) for note in table["note"]]
     return shown.rename(
@@ -93,6 +96,10 @@ def _number(value: object) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return NOTHING
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float) -> str:
+    return NOTHING if np.isnan(value) else f"{value:.3f}"
 
 
 def _brief(note: str) -> str:
@@ -113,7 +120,7 @@ def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]
     names = list(dict.fromkeys([BASELINE, *map(_name, known)]))
     clouds = []
     for name in names:
-        figures = [trial.figures for trial in known if _name(trial) == name]
+        figures = [trial.figures for trial in known if _name(trial) == name and trial is not best]
         if figures:
             x, y = (np.array([100 * each[which] for each in figures]) for which in ("validation", rule))
             clouds.append(Cloud(name, x, y))
@@ -127,13 +134,14 @@ def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]
 
 def _by_rule(tuning: Tuning, tried: Sequence[Tried]) -> Table:
     rows = []
-    for rule, meaning in RULES.items():
+    for rule in RULES:
         best = choose(tried, rule)
-        figures = {name: _number(best.figures[name]) if best else NOTHING for name in RULES}
+        figures = {name: _figure(best.figures[name]) if best else NOTHING for name in RULES}
         what = f"trial {best.number}: {values_in_words(best)}" if best else NOTHING
-        rows.append({"rule": rule, "what it asks": meaning, "its best trial": what, **figures})
-    caption = f"What each rule would have chosen. The search asked for {tuning.select}, and drew its trials by that."
-    return Table(caption, pd.DataFrame(rows), names=3)
+        rows.append({"rule": rule, "its best trial": what, **figures})
+    meanings = "; ".join(f"{rule}, {meaning}" for rule, meaning in RULES.items())
+    caption = f"What each rule would have chosen. The search drew its trials by {tuning.select}. The rules: {meanings}."
+    return Table(caption, pd.DataFrame(rows), names=2)
 
 
 def _all(tuning: Tuning, table: pd.DataFrame) -> Table:

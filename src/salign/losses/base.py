@@ -42,8 +42,9 @@ class Loss(nn.Module, ABC):
     of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
     """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
 
-    takes_dose: ClassVar[bool] = False
-    """Whether a dose can choose its weight: it is cross-entropy plus terms that act through the last feature maps."""
+    takes_dose: bool = False
+    """Whether a dose can choose its weight: it is cross-entropy plus terms that act through the last feature maps.
+    Options may take it away."""
     teacher: Teacher | None = None
     """What a loss learns from that needs a `teacher`; given before training. No part of the loss's own weights."""
     class_weights: Tensor | None

@@ -81,7 +81,7 @@ class Cdep(GuidedLoss):
         choice("decomposes", decomposes, Decomposes)
         self.decomposes = decomposes
         if decomposes == "network":
-            self.needs = frozenset({"second_view"})
+            self.needs, self.takes_dose = frozenset({"second_view"}), False
 
     def term(self, output: Output, batch: Batch) -> Tensor:
         """Scalar in [0, 1]."""

@@ -191,11 +191,12 @@ def _dose_faults(name: str, options: dict[str, Any]) -> list[str]:
 
 
 def _built(name: str, class_weights: Tensor | None, *, dose: float | None = None, **options: Any) -> Loss:
+    from salign.losses import GuidedLoss
     from salign.losses.dose import Dose
 
     loss = LOSSES[name](class_weights=class_weights, **options)
     if dose is not None:
-        if not loss.takes_dose:
+        if not (loss.takes_dose and isinstance(loss, GuidedLoss)):
             raise SalignError(
                 f"loss {name} takes no dose: its total is not cross-entropy plus terms that act through the last "
                 "feature maps; leave dose out, and give weight where it has one"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from salign.data.manifest import Manifest
 from salign.errors import SalignError, one_of
-from salign.evaluate.worst import worst_part
+from salign.evaluate.figures import TEXT
+from salign.evaluate.tables import read_figures
 from salign.experiment.store import read_cell
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
@@ -16,6 +17,8 @@ Rule = Literal["validation", "worst", "region"]
 Metric = Literal["auroc", "accuracy"]
 LEAST_MAPS = 2
 """The region test lends an image the surroundings of another one."""
+VALIDATION = "val"
+"""The set whose figures the rules look at."""
 RULES: dict[Rule, str] = {
     "validation": "the metric on the validation images as they are, which look like the training images",
     "worst": "the accuracy of the worst class of the validation images, or of the worst class within a group",
@@ -23,10 +26,20 @@ RULES: dict[Rule, str] = {
     "class where possible: the region test, which needs people's maps on validation images",
 }
 """Rule -> what its figure is."""
+_WORST = "worst_class_accuracy"
+
+
+def figure_of(rule: Rule, metric: str) -> str:
+    """The figure of the validation set that a cell of a study notes and a rule looks at.
+
+    The region test of `balanced_accuracy` is that of accuracy, as reliance measures it.
+    """
+    region_metric = "accuracy" if metric == "balanced_accuracy" else metric
+    return {"validation": metric, "worst": _WORST, "region": f"reliance/inside/other/{region_metric}"}[rule]
 
 
 def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> dict[Rule, float]:
-    """The figure of every rule for a finished cell of a study or trial; NaN where a rule has nothing to go by.
+    """The figure of every rule for a finished cell of a study, or a trial; NaN where a rule has nothing to go by.
 
     Args:
         run: the folder of a cell.
@@ -34,13 +47,13 @@ def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> 
         groups: columns of the manifest whose groups the rule `worst` looks at; none = the classes alone.
     """
     cell = read_cell(run)
-    of_validation: Mapping[str, float] = cell.figures.get("val", {}) if cell else {}
-    missing = float("nan")
-    return {
-        "validation": of_validation.get(metric, missing),
-        "worst": worst_part(run.read_predictions("val"), groups).accuracy if cell else missing,
-        "region": of_validation.get(f"reliance/inside/other/{metric}", missing),
-    }
+    known = cell.figures.get(VALIDATION, {}) if cell else {}
+    figures = {rule: known.get(figure_of(rule, metric), float("nan")) for rule in RULES}
+    if cell and groups:
+        rows = read_figures(run.evaluation, TEXT)
+        of_group = (rows["split"] == VALIDATION) & (rows["metric"] == _WORST) & rows["group_column"].isin(list(groups))
+        figures["worst"] = float(rows.loc[of_group, "value"].min())
+    return figures
 
 
 def choose_rule(name: str | None, maps: int) -> Rule:

@@ -9,14 +9,10 @@ import pandas as pd
 
 from salign.experiment.report.groups import Group
 from salign.experiment.report.tables import points
+from salign.experiment.rules import RULES, VALIDATION, figure_of
 from salign.experiment.study import Study
 from salign.pages.plots import Styles
 from salign.pages.sheet import Block, Table
-
-VALIDATION = "val"
-"""The set whose figures the rules look at."""
-RULES = {"validation": None, "worst class": "worst_class_accuracy", "region test": "region_test"}
-"""Rule -> the figure of validation whose mean over seeds it takes the highest of; None is the metric of the study."""
 
 
 def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
@@ -37,8 +33,8 @@ def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
         arms = [arm for arm in group.arms if arm not in study.controls]
         there = {arm: _mean(group, arm, study.target, study.metric) for arm in arms}
         there = {arm: value for arm, value in there.items() if not math.isnan(value)}
-        for rule, figure in RULES.items():
-            values = {arm: _mean(group, arm, VALIDATION, figure or study.metric) for arm in there}
+        for rule in RULES:
+            values = {arm: _mean(group, arm, VALIDATION, figure_of(rule, study.metric)) for arm in there}
             values = {arm: value for arm, value in values.items() if not math.isnan(value)}
             if len(values) < 2:
                 continue

@@ -222,7 +222,7 @@ def test_without_optuna_it_is_said_how_to_have_it(tuning: Tuning, tmp_path: Path
 
 @pytest.mark.slow
 def test_the_command_searches_goes_on_and_its_recipe_is_the_run(digits: Path, tmp_path: Path) -> None:
-    content = small(digits, data={"groups": [], "limit": 20}, train={"epochs": 1})
+    content = small(digits, data={"groups": []}, train={"epochs": 3, "lr": 0.1})
     recipe, out = written(tmp_path / "r.yaml", content), tmp_path / "tunes"
     call = (
         "tune",

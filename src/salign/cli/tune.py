@@ -129,7 +129,7 @@ def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show
     Console().print(table)
     best = write_results(tuning, tried, folder, again=again)
     if best is None or best.run is None:
-        typer.echo(f"wrote {folder}; no trial came to its end.")
+        typer.echo(f"wrote {folder}; no trial can be chosen: all of them collapsed.")
         return
     typer.echo(in_short(tuning, tried, best))
     typer.echo(f"wrote {folder}. Next: open {folder / 'tune.html'}; then salign explain {best.run.path}")

@@ -85,8 +85,6 @@ LOSSES: dict[str, type[Loss]] = {
     "distill": DistillOfColours,
     "okd": OkdOfColours,
     "group_dro": GroupDroOfThree,
-
-
     "hint of dose": HintOfDose,
     "swap of dose": SwapOfDose,
 }

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from salign.cli import app
 from salign.errors import SalignError
 from salign.experiment import runner
-from salign.experiment.reproduce import EvidenceTable, measured, study_of_row
+from salign.experiment.reproduce import EvidenceTable, figure_of_row, study_of_row
 from salign.experiment.study import Study, expand
 
 ROOT = Path(__file__).parents[2]
@@ -77,11 +77,11 @@ def test_a_row_needs_its_own_runs_alone(table):
 
 def test_the_figure_is_the_mean_over_seeds_less_that_of_the_other_arm(table):
     values = {"cyborg": {0: 0.75, 1: 9.0, 2: 0.5}, "ce": {0: 0.25, 1: 9.0, 2: 0.5}}
-    assert measured(EvidenceTable.read(table()).row("gain"), figures(values)) == 0.25
-    assert measured(EvidenceTable.read(table(minus=None)).row("gain"), figures(values)) == 0.625
+    assert figure_of_row(EvidenceTable.read(table()).row("gain"), figures(values)) == 0.25
+    assert figure_of_row(EvidenceTable.read(table(minus=None)).row("gain"), figures(values)) == 0.625
     del values["ce"][2]
     with pytest.raises(SalignError, match=r"not measured for the arm ce, seeds 2\."):
-        measured(EvidenceTable.read(table()).row("gain"), figures(values))
+        figure_of_row(EvidenceTable.read(table()).row("gain"), figures(values))
 
 
 def test_without_its_data_it_says_what_writes_them(table, tmp_path):

@@ -37,7 +37,7 @@ def reproduce(
     Trains what the row needs below OUT, and nothing else. It ends with an error if the figure is not within the
     tolerance.
     """
-    from salign.experiment.reproduce import EvidenceTable, measured, study_of_row
+    from salign.experiment.reproduce import EvidenceTable, figure_of_row, study_of_row
 
     rows = EvidenceTable.read(table)
     if name is None:
@@ -59,7 +59,7 @@ def reproduce(
     from salign.experiment.store import StudyFolder, read_results
 
     folder = StudyFolder.of(study, out)
-    value = measured(row, read_results(study, folder).figures)
+    value = figure_of_row(row, read_results(study, folder).figures)
     within = abs(value - row.expected) <= row.tolerance
     typer.echo(
         f"expected {row.expected:.4f} ± {row.tolerance:g}, got {value:.4f}: "

@@ -118,7 +118,7 @@ def study_of_row(row: EvidenceRow, table: Path | str) -> Study:
     return small
 
 
-def measured(row: EvidenceRow, figures: pd.DataFrame) -> float:
+def figure_of_row(row: EvidenceRow, figures: pd.DataFrame) -> float:
     """The figure of a row in the results of its study: a mean over seeds.
 
     Args:

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "runs": TRAINED_WITH | {"pages", "machine", "train", "runtime"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
-    "graphs": FOUNDATION | {"maps", "data", "pages"},
+    "graphs": FOUNDATION | {"maps", "data", "evaluate", "pages"},
     "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
     "cli": TRAINED_WITH
     | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"}

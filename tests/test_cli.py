@@ -43,6 +43,7 @@ WRITES = {
     ("saliency", "predict"): "The maps go into this folder",
     ("graph", "labels"): "Writes a table, and a page with a picture",
     ("graph", "train"): "Writes OUT/predictions.csv",
+    ("graph", "template"): "Writes OUT/templates.npz",
     ("maps", "formats"): "List the formats",
     ("maps", "import"): "The maps go into this folder",
     ("maps", "aggregate"): "Write the new manifest here",

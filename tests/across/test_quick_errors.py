@@ -67,6 +67,7 @@ FILES = {
     "strange.csv": "source,target\na,b\na,z\n,b\n",
     "loops.csv": "source,target\na,a\n",
     "twice.csv": "id,label,split\na,x,train\na,y,train\n",
+    "people.csv": "label,split\nx,train\ny,train\nx,test\ny,test\n",
     "runs/a-1/model.json": "{}",
 }
 COMMANDS = {
@@ -167,6 +168,9 @@ COMMANDS = {
     "  rows 2 (train), 4 (val)\n--shares 0.6/0.2/0.2 draws new splits",
     "graph train nodes.csv --link tile --way jiont": "--way: expected plain, deconvolved or joint, got 'jiont'",
     "graph train nodes.csv --link tile --text tite": "row 1, tite: the column is missing",
+    "graph template m.npy nodes.csv": "nodes.csv: no subject with another split, to be measured on, has label y",
+    "graph template m.npy people.csv": "no such file: m.npy",
+    "graph template empty.csv people.csv": "expected a .npy or .npz file, got .csv",
     "annotate gone": "no such folder: gone",
     "annotate photos --mode singel": "got 'singel'",
     "annotate photos --manifest gone.csv": "no manifest at gone.csv",

@@ -51,7 +51,7 @@ def labels(
     hops: Hops = 3,
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="How much the first, second, ... hop counts; repeat for each (default: all alike)."),
+        typer.Option(help="The first, second, ... hop counts so much; repeat for each (default: all alike)."),
     ] = None,
     alpha: Alpha = 0.5,
     out: Annotated[
@@ -112,7 +112,7 @@ def train(
     learned: Annotated[
         bool, typer.Option("--learned", help="Learn how much each hop counts; else all count alike.")
     ] = False,
-    words: Annotated[str, typer.Option(help="How texts are counted: tfidf or hashed.")] = "tfidf",
+    words: Annotated[str, typer.Option(help="Texts are counted in this way: tfidf or hashed.")] = "tfidf",
     hops: Hops = 3,
     alpha: Alpha = 0.5,
     rounds: Annotated[
@@ -171,6 +171,55 @@ def train(
     for line in (words_of, *lines):
         typer.echo(line)
     typer.echo(f"wrote {out / 'predictions.csv'} and {out / 'page.html'}: open the page in a browser")
+
+
+@app.command("template")
+def template(
+    matrices: Annotated[
+        Path, typer.Argument(help="A .npy or .npz of symmetric matrices (N, R, R), or of their upper triangles (N, T).")
+    ],
+    subjects: Annotated[
+        Path, typer.Argument(help="Table with the columns split and label; row i belongs to row i of the array.")
+    ],
+    label: Annotated[str, typer.Option(help="Column with the class of a subject.")] = "label",
+    array: Annotated[
+        list[str] | None, typer.Option(help="Name of the array in a .npz; repeat for views of the same subjects.")
+    ] = None,
+    fisher: Annotated[
+        bool, typer.Option("--fisher", help="Take Fisher's z of correlations, whose spread is the same everywhere.")
+    ] = False,
+    dgn: Annotated[
+        bool, typer.Option("--dgn", help="Train the template network DGN, too; this takes minutes for 100 regions.")
+    ] = False,
+    later: Annotated[
+        Path | None, typer.Option("--follow-up", help="Matrices of the same subjects at a later time, to be predicted.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Templates are made of the subjects with this split.")] = "train",
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Write templates, figures and page into this folder.")] = Path("template"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
+) -> None:
+    """Let one matrix stand for all of a class: mean, element-wise and geometric median; classify by templates alone.
+
+    Writes OUT/templates.npz, OUT/figures.csv and OUT/page.html, with pictures. Beside the templates stand a random
+    subject and the medoid of each class, and a logistic regression on all subjects.
+    """
+    from salign.files import check_output
+    from salign.graphs.matrices import read_matrices, read_subjects
+
+    check_output(out, folder=True)
+    people = read_subjects(subjects, label, split)
+    views = read_matrices(matrices, people, array or (), fisher=fisher)
+    follow = read_matrices(later, people, array or (), fisher=fisher) if later else None
+
+    from salign.graphs.connectivity import compare_templates, write_templates
+
+    compared = compare_templates(people, views, follow, dgn=dgn, seed=seed, progress=not quiet)
+    for line in write_templates(out, people, compared):
+        typer.echo(line)
+    typer.echo(
+        f"wrote {out / 'templates.npz'}, {out / 'figures.csv'} and {out / 'page.html'}: open the page in a browser"
+    )
 
 
 def _read(

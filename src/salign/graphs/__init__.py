@@ -19,6 +19,13 @@ if TYPE_CHECKING:
         symmetric_mean as symmetric_mean,
     )
     from salign.graphs.networks import GraphHead as GraphHead, WordEncoder as WordEncoder, weigh_words as weigh_words
+    from salign.graphs.template import (
+        TEMPLATES as TEMPLATES,
+        centredness as centredness,
+        follow_up as follow_up,
+        medoid as medoid,
+        nearest_scores as nearest_scores,
+    )
     from salign.graphs.train import NodeSets as NodeSets, train_nodes as train_nodes
 
 lazy_index(__name__)

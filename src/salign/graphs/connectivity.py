@@ -1,0 +1,131 @@
+"""Templates of connectivity compared on subjects that they were not made of, and what is written of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from salign.evaluate import auroc, balanced_accuracy
+from salign.files import replacing
+from salign.graphs.dgn import dgn_template
+from salign.graphs.matrices import Subjects, square
+from salign.graphs.template import centredness, class_scores, judge_follow_up
+from salign.maps import min_max
+from salign.maps.render import heat
+from salign.pages.plots import bars
+from salign.pages.sheet import Plots, Section, Table, Text, Tile, Tiles, write_sheet
+
+DGN = "dgn"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison."""
+
+    templates: dict[str, np.ndarray]
+    """Template -> `(K, R, R)`."""
+    figures: pd.DataFrame
+    """Columns figure, name, value. `auroc` (two classes) and `balanced_accuracy` are those of test subjects, in [0, 1];
+    `distance` is the mean one of test subjects to the template of their class; then `follow-up error`."""
+
+
+def compare_templates(
+    subjects: Subjects,
+    views: np.ndarray,
+    later: np.ndarray | None = None,
+    *,
+    dgn: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> Compared:
+    """Make templates of the training subjects of each class, and measure them on the others.
+
+    With several views a subject's vector is the mean of its views; DGN alone looks at each of them.
+
+    Args:
+        subjects: labels and splits.
+        views: `(N, V, T)` upper triangles.
+        later: the same at a later time.
+        dgn: train the network of templates, too.
+        seed: draws the random subject, and what DGN draws.
+        progress: show bars.
+    """
+    vectors, labels, train, test = views.mean(1), subjects.labels, subjects.train, subjects.test
+    scores, templates = class_scores(vectors, labels, train, test, np.random.default_rng(seed))
+    if dgn:
+        templates[DGN] = np.stack(
+            [_dgn(views[train[labels[train] == k]], seed, progress) for k in range(len(subjects.classes))]
+        )
+        scores[DGN] = -((vectors[test][:, None] - templates[DGN]) ** 2).sum(2)
+    truth, rows = labels[test], []
+    for name, score in scores.items():
+        if len(subjects.classes) == 2:
+            rows.append(("auroc", name, float(auroc(score[:, 1] - score[:, 0], truth == 1))))
+        rows.append(("balanced_accuracy", name, float(balanced_accuracy(score.argmax(1), truth))))
+    for name, template in templates.items():
+        apart = [
+            float(centredness(torch.from_numpy(template[k]), torch.from_numpy(vectors[test[truth == k]])))
+            for k in range(len(template))
+        ]
+        rows.append(("distance", name, float(np.mean(apart))))
+    if later is not None:
+        errors = judge_follow_up(vectors, later.mean(1), train, test)
+        rows += [("follow-up error", name, value) for name, value in errors.items()]
+    figures = pd.DataFrame(rows, columns=["figure", "name", "value"])
+    return Compared({name: square(template) for name, template in templates.items()}, figures)
+
+
+def _dgn(views: np.ndarray, seed: int, progress: bool) -> np.ndarray:
+    """`(n, V, T) -> (T,)`: the template of DGN; what may be below zero is shifted before, and back afterwards."""
+    low = min(0.0, float(views.min()))
+    template = dgn_template(torch.from_numpy(square(views - low)), seed=seed, progress=progress).numpy()
+    return np.asarray(template[np.triu_indices(len(template), 1)] + low, dtype=np.float32)
+
+
+def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> list[str]:
+    """Write `templates.npz` (`classes`, and `(K, R, R)` for each template), `figures.csv` and `page.html`.
+
+    Returns:
+        What was measured, in sentences.
+    """
+    with replacing(folder / "templates.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, classes=np.array(subjects.classes), **compared.templates)
+    with replacing(folder / "figures.csv") as partial:
+        compared.figures.to_csv(partial, index=False)
+    main = "auroc" if len(subjects.classes) == 2 else "balanced_accuracy"
+    wide = compared.figures.pivot(index="name", columns="figure", values="value")
+    wide = wide.loc[list(dict.fromkeys(compared.figures["name"]))].round(3).reset_index()
+    measured = wide.dropna(subset=[main])
+    picture = bars(
+        measured["name"].tolist(),
+        {main: (100 * measured[main]).tolist()},
+        f"{main} of {len(subjects.test)} subjects, in percent",
+        title="Answers by one template per class",
+        name="templates",
+    )
+    tiles = [
+        Tile(name, [(subjects.classes[k], _picture(template[k])) for k in range(len(template))])
+        for name, template in compared.templates.items()
+    ]
+    note = (
+        f"Templates of {len(subjects.train)} training subjects. A random subject and the medoid are one subject per "
+        "class; all subjects is a logistic regression on every training subject."
+    )
+    blocks = [
+        Text([note]),
+        Plots("The answer is the class of the nearest template.", [picture]),
+        Table("All figures; distance is that of test subjects to the template of their class.", wide),
+        Tiles("Templates, each stretched to the full range of colours, dark blue to yellow.", tiles, cells=True),
+    ]
+    write_sheet(folder / "page.html", "One matrix for a class", [Section("Templates", blocks)])
+    word = "AUROC" if main == "auroc" else "balanced accuracy"
+    return [f"{row['name']}: {word} {row[main]:.3f}" for _, row in measured.iterrows()]
+
+
+def _picture(matrix: np.ndarray) -> Image.Image:
+    return Image.fromarray(heat(min_max(torch.from_numpy(matrix).float())).numpy())

@@ -1,0 +1,110 @@
+"""One representative shot: a template of connectivity for each class, and what can be done with templates alone.
+
+After the idea of "One Representative-Shot Learning Using a Population-Driven Template with Application to Brain
+Connectivity Classification and Evolution Prediction" (arXiv 2110.11238): a classifier, or a predictor of change, sees a
+single matrix per class or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from salign.checks import tensors
+from salign.maps.template import geometric_median, mean_template, median_template
+
+TEMPLATES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": mean_template,
+    "median": median_template,
+    "geometric_median": geometric_median,
+}
+"""`(N, T) -> (T,)`: what one vector stands for `N`."""
+
+
+def medoid(vectors: Tensor) -> Tensor:
+    """`(N, T) -> (T,)`: that of the vectors with the least sum of distances to all of them."""
+    tensors(vectors=(vectors, "float (N, T)"))
+    return vectors[torch.cdist(vectors, vectors).sum(1).argmin()]
+
+
+def centredness(template: Tensor, vectors: Tensor) -> Tensor:
+    """Mean Euclidean distance `()` from a template `(T,)` to vectors `(N, T)`; the lower, the more in the middle."""
+    tensors(template=(template, "float (T,)"), vectors=(vectors, "float (N, T)"))
+    return (vectors - template).norm(dim=1).mean()
+
+
+def nearest_scores(vectors: Tensor, templates: Tensor) -> Tensor:
+    """`(N, T)`, `(K, T) -> (N, K)`: minus the squared distance to the template of each class.
+
+    The highest is the answer: the nearest template. For two classes the difference of the scores is linear in the
+    vector, and orders vectors as the classifier of largest margin does that was trained on the two templates alone.
+    """
+    tensors(vectors=(vectors, "float (N, T)"), templates=(templates, "float (K, T)"))
+    return -(torch.cdist(vectors, templates, compute_mode="donot_use_mm_for_euclid_dist") ** 2)
+
+
+def follow_up(first: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Predict a later matrix from templates of two times: what a subject has, and by how much the templates differ.
+
+    Args:
+        first: `(N, T)` matrices at the first time.
+        before: `(T,)` template of that time.
+        after: `(T,)` template of the later time.
+
+    Returns:
+        `(N, T)`.
+    """
+    tensors(first=(first, "float (N, T)"), before=(before, "float (T,)"), after=(after, "float (T,)"))
+    return first + (after - before)
+
+
+def class_scores(
+    vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, generator: np.random.Generator
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Answer for test subjects by templates, and by what templates are compared with.
+
+    Args:
+        vectors: `(N, T)`.
+        labels: `(N,)` in [0, K).
+        train: positions of the subjects that are learned from.
+        test: positions of those that are answered for.
+        generator: draws the random subject.
+
+    Returns:
+        Name -> `(m, K)` scores: the `TEMPLATES`; `random subject` and `medoid`, one subject per class; and `all
+        subjects`, a logistic regression on every training subject. And template -> `(K, T)`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    classes = range(int(labels.max()) + 1)
+    parts = [torch.from_numpy(vectors[train[labels[train] == k]]) for k in classes]
+    tested = torch.from_numpy(vectors[test])
+    makers: dict[str, Callable[[Tensor], Tensor]] = {
+        **TEMPLATES,
+        "random subject": lambda part: part[int(generator.integers(len(part)))],
+        "medoid": medoid,
+    }
+    templates = {name: torch.stack([make(part) for part in parts]) for name, make in makers.items()}
+    scores = {name: nearest_scores(tested, template).numpy() for name, template in templates.items()}
+    model = LogisticRegression(max_iter=2000).fit(vectors[train], labels[train])
+    scores["all subjects"] = model.predict_proba(vectors[test])
+    return scores, {name: templates[name].numpy() for name in TEMPLATES}
+
+
+def judge_follow_up(first: np.ndarray, later: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Mean absolute error of the later matrices of test subjects: unchanged, and by the templates of both times.
+
+    Args:
+        first: `(N, T)` at the first time.
+        later: `(N, T)` of the same subjects.
+        train: positions of the subjects that the templates are made of.
+        test: positions of those that are predicted.
+    """
+    here, there = torch.from_numpy(first[test]), torch.from_numpy(later[test])
+    predicted = {"no change": here}
+    for name, make in TEMPLATES.items():
+        predicted[name] = follow_up(here, make(torch.from_numpy(first[train])), make(torch.from_numpy(later[train])))
+    return {name: float((values - there).abs().mean()) for name, values in predicted.items()}

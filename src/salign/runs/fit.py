@@ -13,6 +13,7 @@ import pandas as pd
 from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
+from salign.runs.card import write_cards
 from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.inputs import check_inputs, note_inputs
@@ -148,7 +149,9 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     _train(final, run, data, task, device, progress, say)
     run.remember(final, data)
     write_curves(run, progress=progress)
-    run.finish(_measure(run, device, progress))
+    rows = _measure(run, device, progress)
+    write_cards(run)
+    run.finish(rows)
 
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:

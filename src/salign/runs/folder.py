@@ -64,9 +64,10 @@ class RunFolder:
     """Where everything about one run lies.
 
     `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
-    `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test set),
-    `evaluation.csv`, `resume.ckpt` and `inputs.csv` (the images and maps it began with) while it runs, and `done` (how
-    many rows of predictions there are), written last.
+    `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test
+    set), `evaluation.csv`, `README.md` and `data-card.md` (the cards of model and data), `resume.ckpt` and
+    `inputs.csv` (the images and maps it began with) while it runs, and `done` (how many rows of predictions there
+    are), written last.
     """
 
     path: Path

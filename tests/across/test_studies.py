@@ -221,6 +221,27 @@ def test_small_digits(name: str, trained: list[int], arms: int, tmp_path: Path) 
     assert made[study.guided] == [folder, ""]
 
 
+def test_digits_that_the_colour_misleads(tmp_path: Path) -> None:
+    table = prepared(tmp_path / "set", "digits-groups")
+    assert table["split"].value_counts().to_dict() == {
+        "train": 1000, "val": 1000, "test_iid": 700, "test_ood": 700, "val_ood": 700,
+    }  # fmt: skip
+    wrong = table["colour"] == "wrong"
+    assert (wrong == (table["decoy"] != table["label"])).all()
+    shares = wrong.groupby(table["split"]).mean()
+    assert shares[["train", "val", "test_iid"]].between(0.07, 0.13).all()
+    assert shares[["test_ood", "val_ood"]].between(0.86, 0.94).all()
+    assert table[wrong].groupby(["split", "label"]).size().min() >= 2
+    arms = {}
+    for name in ("groups_digits", "digits_forget"):
+        study = Study.read(FOLDER / f"{name}.yaml", [f"recipe.data.manifest={tmp_path / 'set' / 'manifest.csv'}"])
+        arms[name] = {cell.arm: list(resolved(cell.recipe)) for cell in expand(study) if cell.seed == 0}
+    assert set(arms["digits_forget"]) == {"ce", "swap", "shuffled"}
+    chains = {arm: len(chain) for arm, chain in arms["groups_digits"].items()}
+    assert {arm for arm, stages in chains.items() if stages == 2} == {"dfr:ce", "dfr:swap", "jtt"}
+    assert arms["groups_digits"]["jtt"][0].startswith("arm:short-seed0")
+
+
 def test_a_picture_has_the_images_of_a_study_beside_the_maps_of_its_arms(digits: Path, tmp_path: Path) -> None:
     recipe = small(digits, loss={"name": "ce"}, data={"limit": 20})
     del recipe["name"]

@@ -565,10 +565,10 @@ FINGERPRINTS = {
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
     "studies/magnetic": "8d43eb56", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
-    "studies/complexity": "e384ee62", "studies/rivals_busi": "ff8e6cc8", "studies/rivals_digits": "12fc562d",
+    "studies/complexity": "e384ee62", "studies/rivals_busi": "89e84877", "studies/rivals_digits": "12fc562d",
     "studies/small": "a01cf878", "studies/digits_inherit": "9b09e07d",
     "studies/busi_inherit": "e33b7cc6", "stanford40_maps": "d720714e", "studies/bar": "2b9f047b",
-    "studies/bar_scratch": "6f0c2d1d",
+    "studies/bar_scratch": "6f0c2d1d", "studies/groups_digits": "f2982a56", "studies/digits_forget": "a3f2d3b2",
 }  # fmt: skip
 """File in recipes -> its fingerprint, of a study that of all its cells joined, as commit 0d4fc3f gave them for a
 manifest with a header alone. Figures in docs/ were measured under these.
@@ -615,9 +615,22 @@ def test_what_goes_by_the_one_class_of_an_image_is_refused_with_several_labels(m
     said = refused({**content, "data": content["data"] | wrong}, "multi_label does not go with", "leave that out")
     assert all(word in said for word in ("positive", "species", "sampling: balanced", "maps: shuffled_within"))
     assert "shuffled_across" in refused({**content, "data": content["data"] | {"maps": "shuffled_across"}})
+    assert "subsample: classes" in refused({**content, "data": content["data"] | {"subsample": "classes"}})
     fair = {"limit": 5, "annotated": 0.5, "maps": "shuffled@0.5", "swap_outside": 0.5}
     accepted = Recipe.build({**content, "data": content["data"] | fair})
     assert accepted.fingerprint() != accepted.with_values({"data": {"multi_label": False}}).fingerprint()
+
+
+def test_what_balances_groups_is_refused_where_no_column_makes_any(manifest):
+    content, said = {"name": "n", "data": {"manifest": str(manifest)}}, "balances groups, and there are none"
+    for changes in (
+        {"data": {"sampling": "groups"}},
+        {"data": {"subsample": "groups"}},
+        {"loss": {"name": "group_dro"}},
+    ):
+        changed = {**content, **changes, "data": content["data"] | changes.get("data", {})}
+        refused(changed, said, "data.groups: [COLUMN]")
+        assert Recipe.build({**changed, "data": changed["data"] | {"groups": ["camera"]}}).data.groups == ["camera"]
 
 
 def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, tmp_path):

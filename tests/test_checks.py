@@ -52,10 +52,11 @@ from salign.maps.aggregate import aggregate, staple
 from salign.maps.blend import blend, blurred
 from salign.maps.files import write_map
 from salign.maps.outline import outlines
-from salign.maps.region import region
+from salign.maps.region import region, surroundings
 from salign.maps.render import heat, to_picture
 from salign.maps.smooth import smooth
 from salign.models import Classifier, wrap
+from salign.models.two_stage import crop, uncrop, windows
 from salign.train.module import learning_rate
 from salign.types import Output
 
@@ -97,6 +98,7 @@ def to_logits(images: torch.Tensor) -> torch.Tensor:
     return images.mean((2, 3))
 
 
+BOXES = torch.tensor([[0.0, 0.0, 0.5]] * B)
 GENERATOR, MAPS16, TABLE = np.random.default_rng(0), torch.rand(B, 16, 16, generator=DRAW), np.eye(3)
 RISE = {"model": wrapped(), "images": PICTURES, "classes": LABELS, "masks": 2, "generator": DRAW}
 
@@ -296,6 +298,16 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str]] = 
     (pearson, {"model": CAM, "human": MAPS[:, 0]}, {"model": CAM.numpy()}, "model: .*got ndarray"),
     (pointing, {"model": CAM, "human": MAPS[:, 0]}, {"tolerance": 15}, "tolerance: expected a number from 0 to 1"),
     (region, {"saliency": MAPS}, {"saliency": -MAPS}, "saliency: expected values of 0 or more"),
+    (
+        surroundings,
+        {"images": PICTURES, "regions": torch.ones(B, 1, 16, 16)},
+        {"regions": torch.full((B, 1, 16, 16), 255.0)},
+        "regions: expected values from 0 to 1",
+    ),
+    (windows, {"regions": torch.ones(B, 1, 16, 16)}, {"regions": MAPS16}, r"regions: expected .*\(B, 1, H, W\)"),
+    (windows, {"regions": torch.ones(B, 1, 16, 16)}, {"margin": -0.1}, "margin: expected a number of 0 or more"),
+    (crop, {"images": PICTURES, "boxes": BOXES}, {"boxes": BOXES[:2]}, "boxes: expected .* with B = 3 as of images"),
+    (uncrop, {"maps": CAMS, "boxes": BOXES, "size": (16, 16)}, {"maps": CAM}, "maps: expected .*B, n, h, w"),
     (
         compose,
         {"images": PICTURES, "regions": torch.ones(B, 1, 16, 16), "fill": PICTURES, "keep": "inside"},

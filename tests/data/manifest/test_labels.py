@@ -94,6 +94,10 @@ def test_a_dataset_gives_zeros_and_ones(manifest: Path) -> None:
     # the partner is the only other image of a and b, which is lighter
     assert dataset[0, 5].images.max() == 0
     assert dataset[0, 5].partner.max() == pytest.approx(150 / 255)
+    for lender, lightness in (("other_class", {50, 100, 200}), ("any", {50, 100, 150, 200})):
+        dataset.lender = lender
+        assert {round(255 * float(dataset[0, seed].partner.max())) for seed in range(40)} == lightness
+    dataset.lender = "same_class"
     with pytest.raises(ManifestError, match="row 4, label: unknown class 'c'"):
         SaliencyDataset(read, ["a", "b"], build_transform(8))
 

@@ -43,7 +43,7 @@ def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> 
 
     Args:
         run: the folder of a cell.
-        metric: of the rules `validation` and `region`.
+        metric: the rules `validation` and `region` take it.
         groups: columns of the manifest whose groups the rule `worst` looks at; none = the classes alone.
     """
     cell = read_cell(run)

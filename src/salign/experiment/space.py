@@ -169,13 +169,13 @@ def chosen_values(base: Values, space: Space, choose: Choose) -> Values:
 def _has(loss: Mapping[str, Any], arm: Values, key: str) -> bool:
     """Whether a key is open with this loss and arm: the loss has the option, and the arm does not say it."""
     section, _, option = key.partition(".")
-    said = arm.get(section, {})
-    if option.split(".")[0] in said:
+    fixed = arm.get(section, {})
+    if option.split(".")[0] in fixed:
         return False
     if section != "loss" or option in ("name", "class_weights"):
         return True
     if option == "dose":
-        return LOSSES[str(loss["name"])].takes_dose and not set(_WEIGHTS) & set(said)
+        return LOSSES[str(loss["name"])].takes_dose and not set(_WEIGHTS) & set(fixed)
     return option.split(".")[0] in (*LOSSES.keywords(str(loss["name"])), "also")
 
 

@@ -82,14 +82,11 @@ def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
     """The table of trials as text, with keys by their last part, and notes only where there are any."""
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
-    shown = table[["trial", *keys, "chosen_by"]].map(_number)
-    for place, rule in enumerate(RULES, start=1 + len(keys)):
-        shown.insert(place, rule, table[rule].map(_figure))
+    names = dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {}
+    parts = [table[["trial", *keys]].map(_number), table[list(RULES)].map(_figure), table[["chosen_by"]]]
     if table["note"].any():
-        shown["note"] = [_brief(note) for note in table["note"]]
-    return shown.rename(
-        columns={"chosen_by": "best by", **(dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {})}
-    )
+        parts.append(table[["note"]].map(_brief))
+    return pd.concat(parts, axis=1).rename(columns={"chosen_by": "best by", **names})
 
 
 def _number(value: object) -> str:
@@ -136,7 +133,7 @@ def _by_rule(tuning: Tuning, tried: Sequence[Tried]) -> Table:
     rows = []
     for rule in RULES:
         best = choose(tried, rule)
-        figures = {name: _figure(best.figures[name]) if best else NOTHING for name in RULES}
+        figures = {str(name): _figure(best.figures[name]) if best else NOTHING for name in RULES}
         what = f"trial {best.number}: {values_in_words(best)}" if best else NOTHING
         rows.append({"rule": rule, "its best trial": what, **figures})
     meanings = "; ".join(f"{rule}, {meaning}" for rule, meaning in RULES.items())

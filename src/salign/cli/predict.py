@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,23 +66,27 @@ def predict(
     check_output(out)
 
     model: Any
+    reading: int | str
+    predicting: Callable[..., tuple[int, Sequence[object]]]
     if run.suffix == ".onnx":
         from salign.runtime import load as load_file
-        from salign.runtime.folder import predict_folder
+        from salign.runtime.folder import predict_folder as by_onnxruntime
 
+        predicting = by_onnxruntime
         model = load_file(run) if threshold is None else load_file(run).with_threshold(threshold)
         reading = 4 if workers is None else workers
         follow = "open it"
     else:
         from salign.models import load
-        from salign.runs.predict import predict_folder
+        from salign.runs.predict import predict_folder as by_torch
 
+        predicting = by_torch
         model = load(run)
         if threshold is not None:
             model.threshold = model.threshold.model_copy(update={"probability": threshold, "rule": GIVEN})
         reading = "auto" if workers is None else workers
         follow = f"open it, or salign explain {run}"
-    count, faults = predict_folder(
+    count, faults = predicting(
         model,
         images,
         out,

@@ -5,6 +5,8 @@ Maps are `(H, W)` float32 arrays, pictures `(H, W, 3)` uint8. What is checked, i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,8 +57,8 @@ def lay_over(pixels: Pixels, values: Map) -> Pixels:
     """Lay a map `(h, w)` in [0, 1] over its image: clear at 0, coloured and less clear towards 1, outlined at half."""
     height, width = pixels.shape[:2]
     down, right = _resizing(values.shape[0], height), _resizing(values.shape[1], width)
-    fitted = np.clip(down @ values @ right.T, 0, 1)
-    opacity = (np.float32(OPACITY) * fitted)[..., None]
+    fitted: Map = np.clip(down @ values @ right.T, 0, 1).astype(np.float32)
+    opacity: NDArray[Any] = (np.float32(OPACITY) * fitted)[..., None]
     mixed = (1 - opacity) * pixels + opacity * heat_colours(fitted)
     mixed[_outline(fitted >= 0.5)] = HEAT[-1]
     return np.rint(mixed).astype(np.uint8)

@@ -23,8 +23,10 @@ TWO_STAGE = "two_stage.json"
 WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
 """Files of a run folder: the weights of the whole network, and those of the backbone alone of a pretrained one."""
 Cam = Literal["proved", "none"]
-Maps, PixelKind = Literal["answered", "all", "none"], Literal["uint8", "float32"]
-"""Which maps an exported graph gives, and what it takes; see `salign.models.export.Graph`."""
+Maps = Literal["answered", "all", "none"]
+"""Which maps an exported graph gives; see `salign.models.export.Graph`."""
+PixelKind = Literal["uint8", "float32"]
+"""What such a graph takes."""
 MOST_BYTES = 1_000_000
 """A file that says how a network is made has at most so many bytes."""
 

@@ -45,7 +45,7 @@ def _to_int8(model: Any, images: Iterator[NDArray[Any]]) -> Any:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(({"pixels": batch} for batch in images), None)
 

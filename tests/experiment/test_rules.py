@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from salign.errors import SalignError
-from salign.experiment.rules import choose_rule, figure_of, maps_of_people, rule_figures
+from salign.experiment.rules import choose_rule, figure_of, marked_classes, rule_figures, training_maps
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
 
@@ -39,29 +41,43 @@ def test_each_rule_reads_its_figure_and_groups_are_those_of_validation(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "maps", "rule"),
-    [(None, 2, "region"), (None, 1, "worst"), ("validation", 0, "validation"), ("region", 2, "region")],
+    ("name", "marked", "rule"),
+    [
+        (None, ["x", "y"], "region"),
+        (None, ["x"], "worst"),
+        ("validation", [], "validation"),
+        ("region", ["x", "y"], "region"),
+    ],
 )
-def test_the_region_test_is_taken_where_it_can_be(name: str | None, maps: int, rule: str) -> None:
-    assert choose_rule(name, maps) == rule
+def test_the_region_test_is_taken_where_it_tells_classes_apart(name: str | None, marked: list[str], rule: str) -> None:
+    assert choose_rule(name, marked) == rule
 
 
 def test_a_rule_that_there_is_not_or_cannot_be() -> None:
     with pytest.raises(SalignError, match="--select: expected validation, worst or region, got 'regoin'; did you mean"):
-        choose_rule("regoin", 9)
-    with pytest.raises(SalignError, match=r"and 1 have one; it takes at least 2\. Mark validation images"):
-        choose_rule("region", 1)
+        choose_rule("regoin", ["x", "y"])
+    with pytest.raises(SalignError, match=r"marked on images of x alone\. Mark validation images of two classes"):
+        choose_rule("region", ["x"])
 
 
-def test_maps_of_machines_do_not_judge(tmp_path: Path) -> None:
-    lines = ["id,path,label,split,saliency,provenance"]
-    for k in range(4):
-        lines += [
-            f"t{k},a.png,x,train,m.png,model:net",
-            f"v{k},a.png,x,val,{'m.png' if k else ''},{'human:ann' if k > 1 else 'model:net' if k else ''}",
+def test_blank_maps_and_maps_of_machines_judge_nothing(tmp_path: Path) -> None:
+    for name in ("blank", "marked", *"tabcde"):
+        Image.new("L", (4, 4), 0 if name == "blank" else 255).save(tmp_path / f"{name}.png")
+    rows = [
+        ("t", "x", "train", "marked.png", "model:net"), ("a", "x", "val", "marked.png", "human:ann"),
+        ("b", "y", "val", "blank.png", "human:ann"), ("c", "y", "val", "marked.png", "model:net"),
+        ("d", "z", "val", "", ""), ("e", "y", "val", "marked.png", "human:bob"),
+    ]  # fmt: skip
+
+    def data(count: int, **changes: Any) -> DataRecipe:
+        lines = [
+            "id,label,split,saliency,provenance,path",
+            *(",".join([*row, f"{row[0]}.png"]) for row in rows[:count]),
         ]
-    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
-    for name in ("a.png", "m.png"):
-        (tmp_path / name).write_bytes(b"")
-    assert maps_of_people(DataRecipe(manifest=str(tmp_path / "m.csv"))) == (4, 2)
-    assert maps_of_people(DataRecipe(manifest=str(tmp_path / "m.csv"), annotated=0, annotated_val=0)) == (0, 0)
+        (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+        return DataRecipe(manifest=str(tmp_path / "m.csv"), **changes)
+
+    assert marked_classes(data(5)) == ["x"]
+    assert marked_classes(data(6)) == ["x", "y"]
+    assert marked_classes(data(6, annotated_val=0)) == []
+    assert (training_maps(data(6)), training_maps(data(6, annotated=0))) == (1, 0)

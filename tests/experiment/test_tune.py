@@ -254,6 +254,6 @@ def test_the_region_test_needs_maps_on_validation_images(digits: Path, tmp_path:
     content = small(digits, data={"annotated_val": 0})
     call = ("tune", written(tmp_path / "r.yaml", content), "--out", tmp_path / "tunes")
     said = salign(*call, "--select", "region", code=2).err
-    assert "--select region exchanges the surroundings of validation images that have people's maps, and 0 have" in said
+    assert "Something is marked on images of no class alone. Mark validation images of two classes" in said
     assert "--select worst" in salign(*call, "--list").out
     assert "--select region" in salign("tune", written(tmp_path / "s.yaml", small(digits)), "--list").out

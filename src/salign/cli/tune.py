@@ -31,7 +31,7 @@ def tune(
         str | None,
         typer.Option(
             help="Choose by this rule: validation, worst (class or group) or region, the region test (default: region "
-            "where validation images have people's maps, else worst)."
+            "where people marked validation images of two classes, else worst)."
         ),
     ] = None,
     metric: Annotated[str, typer.Option(help="The rules validation and region measure auroc or accuracy.")] = "auroc",
@@ -68,17 +68,16 @@ def tune(
     one_of(metric, ("auroc", "accuracy"), "--metric")
     space = parse_space(search or [])
     check_arms(space)
-    from salign.experiment.rules import Metric, choose_rule, maps_of_people
+    from salign.experiment.rules import Metric, choose_rule, marked_classes, training_maps
     from salign.train.recipe import ClassifyRecipe, Recipe
 
     base = Recipe.read(recipe, overrides, files=True)
     if not isinstance(base, ClassifyRecipe) or base.posthoc is not None or base.data.multi_label:
         raise SalignError(f"{recipe}: a search compares trained classifiers with one class per image.")
-    annotated, judged = maps_of_people(base.data)
-    rule = choose_rule(select, judged)
+    rule = choose_rule(select, marked_classes(base.data))
     from salign.experiment.tune import Tuning, read_trials  # imports torch; mistakes are told before
 
-    space = space or default_space(base, guided=annotated > 0)
+    space = space or default_space(base, guided=training_maps(base.data) > 0)
     tuning = Tuning(base, space, rule, cast(Metric, metric), trials, seed)
     words = ["salign", "tune", str(recipe), *(word for value in overrides or [] for word in ("--set", value))]
     words += [word for value in search or [] for word in ("--search", value)]

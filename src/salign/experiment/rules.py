@@ -15,8 +15,6 @@ from salign.train.recipe import DataRecipe
 
 Rule = Literal["validation", "worst", "region"]
 Metric = Literal["auroc", "accuracy"]
-LEAST_MAPS = 2
-"""The region test lends an image the surroundings of another one."""
 VALIDATION = "val"
 """The set whose figures the rules look at."""
 RULES: dict[Rule, str] = {
@@ -56,35 +54,52 @@ def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> 
     return figures
 
 
-def choose_rule(name: str | None, maps: int) -> Rule:
-    """The rule that was asked for; without one `region` where validation images have maps, else `worst`.
+def choose_rule(name: str | None, marked: Sequence[str]) -> Rule:
+    """The rule that was asked for; without one `region` where it can tell classes apart, else `worst`.
 
     Args:
         name: what was asked for.
-        maps: how many validation images have a map of people.
+        marked: the classes of validation images on which people marked something; see `marked_classes`.
 
     Raises:
-        SalignError: there is no such rule, or no validation image has a map, which the region test needs.
+        SalignError: there is no such rule, or the region test has fewer than two classes to tell apart.
     """
     if name is None:
-        return "region" if maps >= LEAST_MAPS else "worst"
+        return "region" if len(marked) > 1 else "worst"
     one_of(name, RULES, "--select")
-    if name == "region" and maps < LEAST_MAPS:
+    if name == "region" and len(marked) < 2:
         raise SalignError(
-            f"--select region exchanges the surroundings of validation images that have people's maps, and {maps} have "
-            f"one; it takes at least {LEAST_MAPS}. Mark validation images (salign annotate), or take --select worst."
+            "--select region exchanges the surroundings of what people marked on validation images, and tells classes "
+            f"apart by it. Something is marked on images of {' and '.join(marked) or 'no class'} alone. Mark "
+            "validation images of two classes (salign annotate), or take --select worst."
         )
     return cast(Rule, name)
 
 
-def maps_of_people(data: DataRecipe) -> tuple[int, int]:
-    """How many training images have a map, and how many validation images one of people.
+def marked_classes(data: DataRecipe) -> list[str]:
+    """The classes of validation images on whose map people marked something; two are enough, and no more are read.
 
     Raises:
-        SalignError: the manifest can not be read, or has no such split, class or column.
+        SalignError: the manifest or a map cannot be read, or there is no such split or class.
     """
-    manifest = Manifest.read(data.manifest, data.root, multi_label=data.multi_label)
-    train = manifest.select(data.train, data.classes).with_maps(data.map_column)
-    val = manifest.select(data.val, data.classes).of_people()
-    known = 0 if data.annotated_val == 0 else int(val.table["saliency"].notna().sum())
-    return 0 if data.annotated == 0 else int(train.table["saliency"].notna().sum()), known
+    from salign.data.reading.image import read_saliency  # imports torch
+
+    rows = Manifest.read(data.manifest, data.root).select(data.val, data.classes).of_people()
+    marked: list[str] = []
+    for position, label in enumerate(rows.table["label"].astype(str)):
+        path = rows.saliency_path(position)
+        if len(marked) == 2 or label in marked or path is None or data.annotated_val == 0:
+            continue
+        if bool(read_saliency(path, where=rows.where(position, "saliency")).amax() > 0):
+            marked.append(label)
+    return marked
+
+
+def training_maps(data: DataRecipe) -> int:
+    """How many training images have a map.
+
+    Raises:
+        SalignError: the manifest cannot be read, or has no such split, class or column.
+    """
+    rows = Manifest.read(data.manifest, data.root).select(data.train, data.classes).with_maps(data.map_column)
+    return 0 if data.annotated == 0 else int(rows.table["saliency"].notna().sum())

@@ -31,7 +31,7 @@ def group_dro(
         losses: `(B,)`, that of each image.
         groups: `(B,)` in [0, G).
         shares: `(G,)`, the `q_g` before this step.
-        step_size: of the exponentiated gradient; 0 keeps the shares.
+        step_size: step of the exponentiated gradient; 0 keeps the shares.
         adjustment: added to the loss of small groups, which generalise worse.
         sizes: `(G,)`, `n_g`, the training images of each group; needed where there is an adjustment.
 

@@ -37,11 +37,11 @@ def wrong_answers(
     """
     model = load(run).to("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
     dataset = SaliencyDataset(rows, model.classes, build_transform(model.image_size))
-    place = next(model.parameters()).device
+    computed_on = next(model.parameters()).device
     parts = []
     with torch.inference_mode():
         for batch in track(predict_loader(dataset, _BATCH, 0), "looking for wrong answers", show=progress):
-            logits = model(batch.images.to(place)).logits.cpu()
+            logits = model(batch.images.to(computed_on)).logits.cpu()
             wrong = (
                 (logits > 0) != (batch.labels > 0) if rows.multi_label else (logits.argmax(1) != batch.labels)[:, None]
             )

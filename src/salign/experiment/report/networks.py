@@ -32,7 +32,7 @@ def network_costs(study: Study, groups: Sequence[Group], runs: pd.DataFrame, sty
 
 def _first(group: Group, runs: pd.DataFrame) -> dict[str, tuple[Run, str]]:
     """Arm -> its run with the lowest seed, and what decides the network of it."""
-    found = {}
+    first = {}
     for arm in group.arms:
         if paths := group.paths(runs, arm):
             run = Run(Path(paths[min(paths)]))
@@ -40,8 +40,8 @@ def _first(group: Group, runs: pd.DataFrame) -> dict[str, tuple[Run, str]]:
             posthoc = getattr(recipe, "posthoc", None)
             members = arm if posthoc is not None and posthoc.name == "fuse" else ""  # each run fuses epochs of its own
             model = recipe.model
-            found[arm] = run, f"{model.backbone} {model.args} {model.output_stride} {recipe.data.image_size} {members}"
-    return found
+            first[arm] = run, f"{model.backbone} {model.args} {model.output_stride} {recipe.data.image_size} {members}"
+    return first
 
 
 def _table(study: Study, group: Group, first: dict[str, tuple[Run, str]]) -> Table:

@@ -18,6 +18,7 @@ from salign.data.manifest.text_table import for_spreadsheets
 from salign.experiment.question import question_in_words, without_folders
 from salign.experiment.report import curves, evidence, makers, steps
 from salign.experiment.report.arm_words import explain_arm, recipe_of_arm
+from salign.experiment.report.by_group import groups_of_images
 from salign.experiment.report.doubts import training_doubts
 from salign.experiment.report.evidence import telling_images
 from salign.experiment.report.groups import Group, arm_order, groups_of, heading
@@ -63,6 +64,7 @@ _DETAILS = {
     "Do models that look where people look generalize better?": evidence.agreement,
     "Do independent runs look at the same places?": evidence.consistency,
     "What do the models use?": evidence.reliance,
+    "How do the groups fare?": groups_of_images,
     "What do the networks cost?": network_costs,
     "Images on which the arms differ most": evidence.gallery,
     "Which arm would a rule of selection choose?": selection,

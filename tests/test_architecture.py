@@ -52,10 +52,11 @@ MAY_IMPORT = {
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
     "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
     "graphs": FOUNDATION | {"maps", "data", "evaluate", "pages"},
+    "search": TRAINED_WITH | {"pages", "machine", "train", "runs", "experiment"},
     "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
     "cli": TRAINED_WITH
     | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"}
-    | {"graphs", "runtime"},
+    | {"graphs", "search", "runtime"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},

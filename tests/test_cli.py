@@ -45,6 +45,7 @@ WRITES = {
     ("graph", "labels"): "Writes a table, and a page with a picture",
     ("graph", "train"): "Writes OUT/predictions.csv",
     ("graph", "template"): "Writes OUT/templates.npz",
+    ("search",): "Writes OUT/NAME/ranking.csv",
     ("maps", "formats"): "List the formats",
     ("maps", "import"): "The maps go into this folder",
     ("maps", "aggregate"): "Write the new manifest here",

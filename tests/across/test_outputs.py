@@ -60,6 +60,7 @@ OUTPUTS = {
     ("graph labels", "--out"): (FILE, "graph labels {manifest} --link decoy --out {out}"),
     ("graph train", "--out"): (FOLDER, "graph train {manifest} --link decoy --text decoy --out {out}"),
     ("graph template", "--out"): (FOLDER, "graph template {images} {manifest} --out {out}"),
+    ("search", "--out"): (FOLDER, "search {manifest} --space nasbench201 --out {out}"),
     ("data decoy", "FOLDER"): (FOLDER, "data decoy {out} --train 10 --val 10 --test 10"),
 }
 """All options that say where something is written: what it is, and a call that is right but for that place."""
@@ -82,7 +83,8 @@ INPUTS = {
     ("data plant", "--root"), ("data clone", "MANIFEST"), ("data clone", "--root"), ("data targets", "ANSWERS"),
     ("data import", "PATH"), ("data import", "--images"), ("data import", "--maps"), ("graph labels", "NODES"),
     ("graph labels", "LINKS"), ("graph train", "NODES"), ("graph train", "LINKS"),
-    ("graph template", "MATRICES"), ("graph template", "SUBJECTS"), ("graph template", "--follow-up"),
+    ("search", "SOURCE"), ("graph template", "MATRICES"), ("graph template", "SUBJECTS"),
+    ("graph template", "--follow-up"),
 }  # fmt: skip
 """All that are read: of a manifest that is merged into, too, which is there."""
 

@@ -68,6 +68,8 @@ FILES = {
     "loops.csv": "source,target\na,a\n",
     "twice.csv": "id,label,split\na,x,train\na,y,train\n",
     "people.csv": "label,split\nx,train\ny,train\nx,test\ny,test\n",
+    "cells.csv": "code,value\n000000,high\n01234,1\n012345,1\n",
+    "space.yaml": "model.backbone: [resnet18, resnet34]\n",
     "runs/a-1/model.json": "{}",
 }
 COMMANDS = {
@@ -172,6 +174,15 @@ COMMANDS = {
     "graph template m.npy nodes.csv": "nodes.csv: no subject with another split, to be measured on, has label y",
     "graph template m.npy people.csv": "no such file: m.npy",
     "graph template empty.csv people.csv": "expected a .npy or .npz file, got .csv",
+    "search cells.csv --space nasbench201": "row 2, value: expected a finite number, got 'high'\n"
+    "  row 3, code: expected 6 digits, one per slot of nasbench201, got '01234'\n"
+    "  row 4, code: '012345' has the unknown operation 5 in slot 6; there are 0 none, 1 skip_connect,",
+    "search cells.csv --space nasbench": "--space: expected nasbench201, nasbench_macro or a .yaml file, got",
+    "search cells.csv --space nasbench201 --predictor gni": "--predictor: expected gin, ridge or forest, got 'gni'",
+    "search set.csv --space nasbench201": "code: the column is missing",
+    "search named.yaml --space nasbench201": "its cells are read from a table",
+    "search gone.yaml --space space.yaml": "no such file: gone.yaml",
+    "search named.yaml --space study.yaml": "study.yaml, name: expected a list of two or more different values",
     "annotate gone": "no such folder: gone",
     "annotate photos --mode singel": "got 'singel'",
     "annotate photos --manifest gone.csv": "no manifest at gone.csv",

@@ -34,6 +34,7 @@ from salign.cli import (
     run,
     runs,
     saliency,
+    search,
     train,
     tune,
 )
@@ -79,7 +80,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "reproduce": reproduce.reproduce,
         "benchmark": benchmark.benchmark,
     },
-    "Beyond images": {"graph": graph.app},
+    "Beyond images": {"graph": graph.app, "search": search.search},
 }
 """Where a command stands in the help, in the order of the work."""
 for _panel, _commands in _PANELS.items():

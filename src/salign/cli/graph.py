@@ -251,7 +251,9 @@ def _read(
     if text is not None:
         tables.labelled_rows(table, "val")
         tables.check_texts(table, text)
-    return table, rows, tables.group_numbers(table, link) if link else tables.read_links(links, table, by_row=by_row)
+    if links is None:
+        return table, rows, tables.group_numbers(table, str(link))
+    return table, rows, tables.read_links(links, table, by_row=by_row)
 
 
 def _neighbours(graph: Links | np.ndarray, nodes: int) -> Neighbours:

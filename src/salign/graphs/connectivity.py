@@ -102,8 +102,8 @@ def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> lis
     wide = wide.loc[list(dict.fromkeys(compared.figures["name"]))].round(3).reset_index()
     measured = wide.dropna(subset=[main])
     picture = bars(
-        measured["name"].tolist(),
-        {main: (100 * measured[main]).tolist()},
+        [str(name) for name in measured["name"]],
+        {main: [100 * float(value) for value in measured[main]]},
         f"{main} of {len(subjects.test)} subjects, in percent",
         title="Answers by one template per class",
         name="templates",

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,7 +152,7 @@ def _triangles(array: np.ndarray, subjects: Subjects, what: str) -> np.ndarray:
     return values[:, above[0], above[1]]
 
 
-def _refuse_rows(wrong: np.ndarray, subjects: Subjects, what: str, fault: str) -> None:
+def _refuse_rows(wrong: Any, subjects: Subjects, what: str, fault: str) -> None:
     if wrong.any():
         rows = subjects.table["row"].to_numpy()[wrong]
         listed = ", ".join(map(str, rows[:_SHOWN])) + (f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")

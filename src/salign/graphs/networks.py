@@ -91,6 +91,7 @@ class GraphHead(nn.Module):
     def forward(self, features: Tensor, neighbours: Neighbours) -> Tensor:
         """Answer for every node of the graph."""
         for k, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
             features = self.dropout(features if k == 0 else features.relu())
             # A linear layer and a mean may change places: the one with fewer columns goes through the links.
             narrow = layer.out_features < features.shape[1]

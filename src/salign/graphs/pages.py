@@ -45,8 +45,8 @@ def own_shares(targets: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 def write_labels_page(path: Path, shares: pd.DataFrame, links: str, settings: str) -> Path:
     """Write what deconvolution did to the labels of each class."""
     picture = bars(
-        shares["class"].tolist(),
-        {"own label": shares["own"].tolist()},
+        [str(name) for name in shares["class"]],
+        {"own label": [float(value) for value in shares["own"]]},
         "share of the target that stays with the node's own label, in percent",
         title="What the targets hold",
         name="own-shares",
@@ -72,7 +72,7 @@ def write_training_page(path: Path, figures: pd.DataFrame, by_degree: pd.DataFra
         settings: how it was trained.
     """
     names = [f"{row} ({count})" for row, count in zip(by_degree["neighbours"], by_degree["nodes"], strict=True)]
-    series = {name: by_degree[name].tolist() for name in ("alone", "with neighbours")}
+    series = {name: [float(value) for value in by_degree[name]] for name in ("alone", "with neighbours")}
     picture = bars(
         names, series, "right test nodes, in percent", title="By the number of neighbours (nodes)", name="by-degree"
     )

@@ -91,7 +91,7 @@ def read_nodes(path: Path, columns: Sequence[str] = (), *, label: str = "label")
     classes = tuple(sorted(cells.dropna().unique()))
     if len(classes) < 2:
         raise SalignError(f"{path}: expected two classes or more in the column {label!r}, got {', '.join(classes)}.")
-    labels = pd.Index(classes, dtype=object).get_indexer(pd.Index(cells.to_numpy(dtype=object, na_value=None)))
+    labels = pd.Index(classes, dtype=object).get_indexer(pd.Index(cells.astype(object)))
     return Nodes(table, classes, labels.astype(np.int64), path)
 
 

@@ -1,0 +1,128 @@
+"""Rank cells by a predictor fitted to a few, and say whether it is better than simple ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from salign.checks import choice
+from salign.search.predictor import Order, Predictor, fit_ranks, pretrain, scaled_ranks
+from salign.search.spaces import Space
+
+Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""`(n, S)` cells, `(n,)` values, `(m, S)` cells -> `(m,)` scores."""
+PREDICTORS = ("gin", "ridge", "forest", "random")
+"""The graph network; ridge regression and a random forest on one-hot operations; a guess."""
+FOLDS = 5
+
+
+def make_predictor(name: str, space: Space, pool: np.ndarray, *, order: Order = "easy", seed: int = 0) -> Scores:
+    """Make a predictor; what needs no label, the pretraining, is done once.
+
+    Args:
+        name: one of `PREDICTORS`.
+        space: the cells.
+        pool: `(N, S)` cells to pretrain on; no value of them is known.
+        order: that of the pretraining.
+        seed: decides all that is drawn.
+    """
+    choice("name", name, PREDICTORS)
+    if name == "gin":
+        return _graph_network(space, pool, order, seed)
+
+    def scores(cells: np.ndarray, values: np.ndarray, asked_for: np.ndarray) -> np.ndarray:
+        if name == "random":
+            return np.random.default_rng(seed).random(len(asked_for))
+        from sklearn.ensemble import RandomForestRegressor
+        from sklearn.linear_model import Ridge
+
+        model = Ridge(alpha=1.0) if name == "ridge" else RandomForestRegressor(100, random_state=seed % 2**32)
+        model.fit(one_hot_cells(cells, space), scaled_ranks(values))
+        return np.asarray(model.predict(one_hot_cells(asked_for, space)))
+
+    return scores
+
+
+def _graph_network(space: Space, pool: np.ndarray, order: Order, seed: int) -> Scores:
+    torch.manual_seed(seed)
+    start = Predictor(space)
+    sizes = torch.tensor([len(operations) for operations in space.slots])
+    pretrain(start, torch.from_numpy(pool), sizes, order=order, seed=seed)
+    state = {name: value.clone() for name, value in start.state_dict().items()}
+
+    def scores(cells: np.ndarray, values: np.ndarray, asked_for: np.ndarray) -> np.ndarray:
+        net = Predictor(space)
+        net.load_state_dict(state)
+        fit_ranks(net, torch.from_numpy(cells), values, seed=seed)
+        with torch.no_grad():
+            return torch.cat([net(part) for part in torch.from_numpy(asked_for).split(4096)]).double().numpy()
+
+    return scores
+
+
+def one_hot_cells(cells: np.ndarray, space: Space) -> np.ndarray:
+    """`(n, S) -> (n, D)`: for each slot a one where its operation stands."""
+    return np.concatenate([np.eye(len(names))[cells[:, slot]] for slot, names in enumerate(space.slots)], 1)
+
+
+def kendall(scores: np.ndarray, values: np.ndarray) -> float:
+    """Kendall's tau-b of `(m,)` scores and values in [-1, 1]; 0 where one of them is constant."""
+    from scipy.stats import kendalltau
+
+    tau = float(kendalltau(scores, values).statistic)
+    return tau if tau == tau else 0.0
+
+
+def cross_validate(scores: Scores, cells: np.ndarray, values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, float]:
+    """Predict each measured cell by a predictor that was fitted without it, in `FOLDS` folds.
+
+    Returns:
+        `(n,)` scores of all cells, and the mean over the folds of Kendall's tau within each: scores of different folds
+        come from different fits.
+    """
+    folds = np.random.default_rng(seed).permutation(len(cells)) % min(FOLDS, len(cells) // 2)
+    predicted, taus = np.zeros(len(cells)), []
+    for fold in np.unique(folds):
+        here = folds == fold
+        predicted[here] = scores(cells[~here], values[~here], cells[here])
+        taus.append(kendall(predicted[here], values[here]))
+    return predicted, float(np.mean(taus))
+
+
+def rank_cells(
+    space: Space, cells: np.ndarray, values: np.ndarray, pool: np.ndarray, *, order: Order = "easy", seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit every predictor to measured cells and score all of a pool.
+
+    Args:
+        space: the cells.
+        cells: `(n, S)` measured cells.
+        values: `(n,)`, the higher the better.
+        pool: `(N, S)` all cells.
+        order: see `salign.search.predictor.Order`.
+        seed: decides all that is drawn.
+
+    Returns:
+        A row per predictor: `predictor`, and `tau`, from `cross_validate`. And a column of scores per predictor, a row
+        per cell of the pool.
+    """
+    taus, scored = [], {}
+    for name in PREDICTORS:
+        predict = make_predictor(name, space, pool, order=order, seed=seed)
+        taus.append((name, cross_validate(predict, cells, values, seed=seed)[1] if name != "random" else 0.0))
+        scored[name] = predict(cells, values, pool)
+    return pd.DataFrame(taus, columns=["predictor", "tau"]), pd.DataFrame(scored)
+
+
+def say_whether_better(taus: pd.DataFrame, column: str = "tau") -> str:
+    """One sentence: whether the graph network ranks better than ridge regression, a forest and a guess."""
+    tau = taus.set_index("predictor")[column]
+    better = [name for name in PREDICTORS[1:] if tau[name] >= tau["gin"]]
+    listed = ", ".join(f"{name} {tau[name]:.2f}" for name in PREDICTORS)
+    if better:
+        best = max(better, key=lambda name: tau[name])
+        return f"Kendall's tau: {listed}. The graph network does not beat {' and '.join(better)} here; rank by {best}."
+    return f"Kendall's tau: {listed}. The graph network ranks best here."

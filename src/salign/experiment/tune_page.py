@@ -82,7 +82,7 @@ def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
     """The table of trials as text, with keys by their last part, and notes only where there are any."""
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
-    names = dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {}
+    names: dict[str, str] = dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {}
     parts = [table[["trial", *keys]].map(_number), table[list(RULES)].map(_figure), table[["chosen_by"]]]
     if table["note"].any():
         parts.append(table[["note"]].map(_brief))

@@ -2,14 +2,16 @@
 
     python benchmarks/graphs.py digits --seeds 10 --json digits.json
     python benchmarks/graphs.py texts --data ../shared/data/graphs --seeds 3 --json texts.json
+    python benchmarks/graphs.py templates --seeds 20 --data ../shared/data/graphs --json templates.json
     python benchmarks/graphs.py step
     python benchmarks/graphs.py large
 
 `digits`: nodes are images of handwritten digits, linked at random; the label of a node is the most frequent digit among
 its neighbours, so that the image of a node says nothing of its own label. `texts`: Cora, CiteSeer and Facebook pages,
-with splits that keep equal texts together. `step`: what a training step costs with deconvolved labels over plain ones.
-`large`: a made-up graph of a million nodes and ten million links, and the peak memory of training on it. Intervals are
-Student's, over seeds.
+with splits that keep equal texts together. `templates`: one template per class of connectomes (Fisher's z) in 20 random
+splits of 75 % and 25 %. `step`: what a training step costs with deconvolved labels over plain ones. `large`: a made-up
+graph of a million nodes and ten million links, and the peak memory of training on it. Intervals are Student's, over
+seeds.
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from salign.evaluate import auroc
 from salign.graphs import NodeSets, WordEncoder, deconvolve, from_links, spread_labels, train_nodes, weigh_words
+from salign.graphs.matrices import read_matrices, read_subjects
 from salign.graphs.tables import draw_splits, read_links, read_nodes, unique_links
+from salign.graphs.template import class_scores
 
 PLAIN, FIXED, LEARNED, JOINT = "plain", "deconvolved", "deconvolved, learned weights", "joint"
 WAYS = {
@@ -146,6 +151,23 @@ def large(nodes: int = 1_000_000, links: int = 10_000_000) -> dict[str, float]:
     return {"nodes": nodes, "links": pairs.shape[1], "seconds": time.time() - begin, "peak GiB": peak}
 
 
+def templates(seeds: list[int], data: Path) -> Figures:
+    """AUROC in percent of ADHD against control, of templates and of what they are compared with, per split."""
+    folder = data / "connectomes"
+    subjects = read_subjects(folder / "subjects.csv", "diagnosis")
+    vectors = read_matrices(folder / "aal.npz", subjects, fisher=True)[:, 0]
+    figures: Figures = {"connectomes": {}}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(vectors))
+        test, train = order[: len(order) // 4], order[len(order) // 4 :]
+        scores, _ = class_scores(vectors, subjects.labels, train, test, rng)
+        for name, score in scores.items():
+            area = float(auroc(score[:, 1] - score[:, 0], subjects.labels[test] == 1))
+            figures["connectomes"].setdefault(name, []).append(100 * area)
+    return figures
+
+
 def interval(differences: list[float]) -> str:
     """Mean and Student's 95 % interval."""
     mean, sem = np.mean(differences), stats.sem(differences) if len(differences) > 1 else np.nan
@@ -153,13 +175,13 @@ def interval(differences: list[float]) -> str:
     return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
-def show(figures: Figures) -> None:
-    """Print each way of each set: mean and sd, the difference to plain, and how much of the gap to joint it closes."""
+def show(figures: Figures, baseline: str, top: str) -> None:
+    """Print each way of each set: mean and sd, the difference to a baseline, and its share of the gap to the top."""
     for name, ways in figures.items():
-        gap = np.mean(ways[JOINT]) - np.mean(ways[PLAIN])
-        print(f"\n{name}, {len(ways[PLAIN])} seeds; joint - plain {gap:+.2f}")
+        gap = np.mean(ways[top]) - np.mean(ways[baseline])
+        print(f"\n{name}, {len(ways[baseline])} seeds; {top} - {baseline} {gap:+.2f}")
         for way, values in ways.items():
-            apart = [a - b for a, b in zip(values, ways[PLAIN], strict=True)]
+            apart = [a - b for a, b in zip(values, ways[baseline], strict=True)]
             sd = np.std(values, ddof=1) if len(values) > 1 else np.nan
             closed = f"{np.mean(apart) / gap:.0%} of the gap" if gap > 1 else ""
             print(f"{way:<30} {np.mean(values):6.2f} ± {sd:.2f}   {interval(apart)}   {closed}")
@@ -167,7 +189,7 @@ def show(figures: Figures) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["digits", "texts", "step", "large"])
+    parser.add_argument("what", choices=["digits", "texts", "templates", "step", "large"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed; settings are tried on others")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/graphs"))
@@ -182,8 +204,13 @@ def main() -> None:
         print(figures)
     else:
         options = {"alpha": arguments.alpha, "hops": arguments.hops}
-        measured = digits(seeds, **options) if arguments.what == "digits" else texts(seeds, arguments.data)
-        show(measured)
+        if arguments.what == "digits":
+            measured, ends = digits(seeds, **options), (PLAIN, JOINT)
+        elif arguments.what == "texts":
+            measured, ends = texts(seeds, arguments.data), (PLAIN, JOINT)
+        else:
+            measured, ends = templates(seeds, arguments.data), ("random subject", "all subjects")
+        show(measured, *ends)
         figures = measured
     if arguments.json:
         arguments.json.write_text(json.dumps({"settings": vars(arguments), "figures": figures}, default=str, indent=1))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from salign.errors import SalignError
+from salign.search.predictor import fit_ranks
 from salign.search.rank import cross_validate, kendall, make_predictor, one_hot_cells, say_whether_better
 from salign.search.spaces import SPACES
 from salign.search.table import rank_table
 
 MACRO = SPACES["nasbench_macro"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph network is fitted for a moment only."""
+    monkeypatch.setattr("salign.search.rank.fit_ranks", functools.partial(fit_ranks, epochs=3))
 
 
 def made_up(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +67,7 @@ def test_the_sentence(gin: float, message: str) -> None:
     assert message in say_whether_better(taus)
 
 
-def test_a_table_is_ranked_and_what_is_held_out_is_measured() -> None:
+def test_a_table_is_ranked_and_what_is_held_out_is_measured(quick: None) -> None:
     cells, values = made_up()
     codes = ["".join(map(str, cell)) for cell in cells.tolist()]
     ranked = rank_table(MACRO, codes, cells, values, budget=30, predictor="ridge", order="none")

@@ -63,7 +63,9 @@ class Space:
     def describe(self, cell: Sequence[int]) -> str:
         """The operations of a cell in words."""
         words = [operations[k] for operations, k in zip(self.slots, cell, strict=True)]
-        return ", ".join(f"{key}={word}" for key, word in zip(self.keys, words, strict=True)) or " ".join(words)
+        if not self.keys:
+            return " ".join(words)
+        return ", ".join(f"{key}={word}" for key, word in zip(self.keys, words, strict=True))
 
 
 def _cell_of_201() -> tuple[tuple[int, int], ...]:

@@ -91,6 +91,22 @@ def test_stopped_it_asks_for_resume_and_then_ends_the_same(trained, digits, tmp_
     assert not finished.inputs.exists()
 
 
+def test_the_shares_of_groups_are_kept_where_a_training_is_cut_off(digits, tmp_path, monkeypatch):
+    recipe = Recipe.build(small(digits, loss={"name": "group_dro", "step_size": 1.0}, data={"sampling": "groups"}))
+    whole, _ = run(recipe, tmp_path / "whole")
+    go_on = stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "cut")
+    go_on()
+    kept = torch.load(RunFolder.of(recipe, tmp_path / "cut").resume, weights_only=False)["state_dict"]
+    shares = kept["task.loss.shares"]
+    assert shares.sum().item() == pytest.approx(1)
+    assert abs(shares[0] - shares[1]) > 1e-5
+    finished, _ = run(recipe, tmp_path / "cut", resume=True)
+    for name in ("weights.safetensors", "metrics.csv"):
+        assert (finished.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
 def test_resuming_keeps_the_number_format_it_began_with(digits, tmp_path, monkeypatch):
     """On another machine, or a busy one, `auto` may choose otherwise."""
     recipe = quick(digits, train={"epochs": 2, "precision": "auto", "memory_format": "auto"})

@@ -53,6 +53,17 @@ def test_each_role_gets_its_rows_and_classes_in_order(folder):
     assert ready(folder, test=[]).tests == {}
 
 
+def test_as_many_training_images_of_every_class_or_group_are_left(folder):
+    data = ready(folder, subsample="classes")
+    assert torch.bincount(data.train.labels).tolist() == [2, 2, 2]
+    groups = ready(folder, subsample="groups", groups=["sex"], limit=6)
+    assert groups.groups == ("sex",)
+    held = groups.train.manifest.table.groupby(["label", "sex"]).size()
+    assert (held == 1).all()
+    assert len(held) == len(groups.train)
+    assert ids(groups.val) == [f"n{k}" for k in range(8, 12)]
+
+
 def test_training_alone_is_given_the_seconds(folder):
     table = pd.read_csv(folder / "manifest.csv").assign(took=[k / 2 for k in range(11)] + ["long"] * 13)
     table.to_csv(folder / "manifest.csv", index=False)

@@ -133,6 +133,20 @@ def test_sampling_balances_the_classes_of_training(tmp_path):
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.08)
 
 
+def test_sampling_groups_shows_every_group_equally_often(tmp_path):
+    """20 images of a and 4 of b; of each class one is of another place."""
+    dataset = dataset_of(tmp_path, 24, labels="a" * 20 + "b" * 4)
+    places = ["far" if k in (0, 20) else "near" for k in range(24)]
+    dataset.manifest = Manifest.of(dataset.manifest.table.assign(place=places), tmp_path, "m.csv")
+    sampler = module(dataset, sampling="groups", groups=["place"]).train_dataloader().sampler
+    drawn = []
+    for epoch in range(50):
+        sampler.set_epoch(epoch)
+        drawn += [position for position, _ in sampler]
+    shares = [np.mean([low <= k < high for k in drawn]) for low, high in ((0, 1), (1, 20), (20, 21), (21, 24))]
+    assert shares == pytest.approx([0.25] * 4, abs=0.05)
+
+
 def test_class_balance_gives_each_class_the_same_total():
     labels = torch.tensor([2, 0, 0, 0, 2, 0])
     weights = class_balance(labels)

@@ -62,7 +62,8 @@ class ModelRecipe(NetworkRecipe):
     """The new head starts from weights that are uniform within 1 / sqrt(features) and biases of zero (`small`), or from
     what timm draws (`timm`), as all runs did before there was this key."""
     region: RegionRecipe | None = None
-    """The classifier sees a region of each image alone; null means the whole image."""
+    """The classifier sees a region of each image alone, as {by: a run or stage:NAME, keep: crop or mask} says; null
+    means the whole image."""
 
 
 class EmbedderRecipe(NetworkRecipe):

@@ -69,6 +69,7 @@ FILES = {
     "twice.csv": "id,label,split\na,x,train\na,y,train\n",
     "people.csv": "label,split\nx,train\ny,train\nx,test\ny,test\n",
     "cells.csv": "code,value\n000000,high\n01234,1\n012345,1\n",
+    "rates.yaml": "train.lr: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n",
     "space.yaml": "model.backbone: [resnet18, resnet34]\n",
     "runs/a-1/model.json": "{}",
 }
@@ -181,7 +182,8 @@ COMMANDS = {
     "search cells.csv --space nasbench201 --predictor gni": "--predictor: expected gin, ridge or forest, got 'gni'",
     "search set.csv --space nasbench201": "code: the column is missing",
     "search named.yaml --space nasbench201": "its cells are read from a table",
-    "search gone.yaml --space space.yaml": "no such file: gone.yaml",
+    "search gone.yaml --space space.yaml": "space.yaml: 2 candidates; train them all as networks of a study",
+    "search gone.yaml --space rates.yaml": "no such file: gone.yaml",
     "search named.yaml --space study.yaml": "study.yaml, name: expected a list of two or more different values",
     "annotate gone": "no such folder: gone",
     "annotate photos --mode singel": "got 'singel'",

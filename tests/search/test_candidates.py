@@ -33,7 +33,7 @@ def test_candidates_become_runs_with_their_own_values(digits: Path, tmp_path: Pa
     assert study.target == "val"
     # A third candidate is another run; the two there were are found again.
     more = expand(candidate_study(recipe, str(path), np.array([[0, 0], [0, 1], [1, 2]]), metric="accuracy", name="s"))
-    assert {cell.recipe.fingerprint for cell in more} > {first.recipe.fingerprint, second.recipe.fingerprint}
+    assert {cell.recipe.fingerprint() for cell in more} > {first.recipe.fingerprint(), second.recipe.fingerprint()}
 
     figures = pd.DataFrame(
         {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from command import salign
+from salign.search.predictor import fit_ranks
 
 
-def test_a_table_in_and_a_table_out(tmp_path: Path) -> None:
+def test_a_table_in_and_a_table_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("salign.search.rank.fit_ranks", functools.partial(fit_ranks, epochs=3))
     cells = np.unique(np.random.default_rng(0).integers(0, 3, (40, 8)), axis=0)
     values = (cells * [4, 3, 2, 2, 1, 1, 1, 1]).sum(1)
     table = pd.DataFrame(
@@ -20,9 +24,8 @@ def test_a_table_in_and_a_table_out(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "cells.csv", index=False)
     options = ["--space", "nasbench_macro", "--target", "accuracy", "--predictor", "ridge", "--order", "none"]
     done = salign("search", tmp_path / "cells.csv", *options, "--out", tmp_path / "out")
-    assert "25 of 40 cells taught the predictors; they were measured in cross-validation." in done.out.replace(
-        "39", "40"
-    )
+    taught = f"25 of {len(cells)} cells taught the predictors; they were measured in cross-validation."
+    assert taught in done.out
     assert "Kendall's tau: gin" in done.out
     ranking = pd.read_csv(tmp_path / "out" / "cells-accuracy" / "ranking.csv", dtype={"code": str})
     assert list(ranking) == ["rank", "code", "cell", "measured", "predicted", "used"]

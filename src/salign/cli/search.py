@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from salign.limits import LARGEST_SEED, MOST_WORKERS
 
 if TYPE_CHECKING:
+    from salign.experiment.runner import Executor
+    from salign.search.predictor import Order
     from salign.search.spaces import Space
     from salign.search.table import Ranked
 
@@ -24,7 +26,7 @@ def search(
         typer.Option(help="nasbench201 or nasbench_macro; or a YAML file with recipe keys and lists of their values."),
     ],
     budget: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Train, or look at the values of, so many cells.")
+        int, typer.Option(min=10, max=10_000, help="Train, or look at the values of, so many cells.")
     ] = 30,
     target: Annotated[
         str, typer.Option(help="Column of the table with what was measured, the higher the better.")
@@ -58,12 +60,12 @@ def search(
     """
     from salign.errors import SalignError, one_of
     from salign.files import check_output
-    from salign.search.spaces import SPACES, read_cells, read_space
+    from salign.search.spaces import FEWEST, SPACES, read_cells, read_space
 
     one_of(predictor, ("gin", "ridge", "forest"), "--predictor")
     one_of(order, ("easy", "random", "none"), "--order")
     one_of(metric, ("auroc", "accuracy"), "--metric")
-    cells_of = read_space(space)
+    cells_of, edits = read_space(space), cast("Order", order)
     is_table = source.suffix.lower() in (".csv", ".parquet")
     folder = out / (f"{source.stem}-{target}" if is_table else source.stem)
     check_output(folder, folder=True)
@@ -72,12 +74,17 @@ def search(
         from salign.search.table import rank_table
 
         codes = table["code"].tolist()
-        ranked = rank_table(cells_of, codes, cells, values, budget=budget, predictor=predictor, order=order, seed=seed)
+        ranked = rank_table(cells_of, codes, cells, values, budget=budget, predictor=predictor, order=edits, seed=seed)
         _show(ranked, folder, f"Cells of {cells_of.name}", target)
         return
     if space in SPACES:
         raise SalignError(f"--space {space}: its cells are read from a table; a recipe needs a .yaml of its own keys.")
-    _train(source, cells_of, space, folder, budget, metric, predictor, order, best, seed, out, workers, threads, quiet)
+    if cells_of.size < FEWEST:
+        raise SalignError(
+            f"{space}: {cells_of.size} candidates; train them all as networks of a study, {FEWEST} at least."
+        )
+    cells_of.cells()  # refuses a space of too many
+    _train(source, cells_of, space, folder, budget, metric, predictor, edits, best, seed, out, workers, threads, quiet)
 
 
 def _train(
@@ -88,7 +95,7 @@ def _train(
     budget: int,
     metric: str,
     predictor: str,
-    order: str,
+    order: Order,
     best: int,
     seed: int,
     out: Path,
@@ -101,7 +108,6 @@ def _train(
 
     from salign.cli.experiment import run_cells
     from salign.errors import SalignError
-    from salign.experiment.runner import Executor
     from salign.experiment.store import StudyFolder, read_results
     from salign.search.candidates import candidate_study, draw_cells, measured_values, name_of
     from salign.train.recipe import ClassifyRecipe, Recipe
@@ -132,7 +138,7 @@ def _train(
         codes = [name_of(cell) for cell in every]
         return rank_table(
             cells_of, codes, every, measured, budget=len(known), predictor=predictor, order=order, seed=seed
-        )  # type: ignore[arg-type]
+        )
 
     ranked = rank()
     fresh = [code for code in ranked.ranking["code"] if code not in known][:best]
@@ -142,7 +148,7 @@ def _train(
         values_by_code = ranked.ranking["code"].map(known)
         ranked.ranking["measured"] = values_by_code.to_numpy(dtype=float)
         chosen = ", ".join(f"{code} {known[code]:.3f}" for code in fresh)
-        drawn_best = max(float(value) for code, value in known.items() if code not in fresh)
+        drawn_best = np.nanmax([value for code, value in known.items() if code not in fresh])
         ranked.sentences.append(
             f"Trained because they were predicted best: {chosen}; best of those drawn: {drawn_best:.3f}."
         )

@@ -20,6 +20,8 @@ from salign.readers import read_yaml
 CODE = "code"
 """Column of a table with a cell: one digit per slot."""
 MOST_CANDIDATES = 100_000
+FEWEST = 10
+"""Fewer measured cells say nothing about a predictor."""
 
 
 @dataclass(frozen=True)

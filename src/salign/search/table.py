@@ -10,10 +10,7 @@ import pandas as pd
 from salign.errors import SalignError
 from salign.search.predictor import Order
 from salign.search.rank import cross_validate, kendall, make_predictor, rank_cells, say_whether_better
-from salign.search.spaces import Space
-
-FEWEST = 10
-"""Fewer measured cells say nothing about a predictor."""
+from salign.search.spaces import FEWEST, Space
 
 
 @dataclass(frozen=True)

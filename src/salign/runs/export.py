@@ -35,6 +35,9 @@ FOLDER = "export"
 """Where exported files lie in the run folder."""
 MOST_DIFFERENT, LEAST_CORRELATED = 1e-5, 0.9999
 """How far probabilities of a float32 file may lie from torch's, and how well its maps must correlate with torch's."""
+STEEP = 1e-6
+"""Where this share of the largest logit is more than `MOST_DIFFERENT`, it takes its place: torch's own float32 then
+departs as far from float64."""
 _BATCH = 16
 _CALIBRATION = 64
 _RESIZE = (
@@ -51,6 +54,8 @@ class Comparison:
     """Number of images."""
     probability: float
     """Largest difference of a probability."""
+    logit: float
+    """Largest logit of torch, without its sign."""
     same_answer: int
     """Images with the same answer."""
     map_correlation: float | None
@@ -66,8 +71,14 @@ class Comparison:
     @property
     def exact(self) -> bool:
         """Whether it is as near to torch as rounding allows."""
+        near = self.probability <= self.allowed
         alike = self.map_correlation is None or self.map_correlation >= LEAST_CORRELATED
-        return self.probability <= MOST_DIFFERENT and alike
+        return near and alike
+
+    @property
+    def allowed(self) -> float:
+        """How far a probability of a float32 file may lie from torch's."""
+        return max(MOST_DIFFERENT, STEEP * self.logit)
 
 
 def export_run(
@@ -223,7 +234,7 @@ def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progre
     """Ask the file with the images' own files, and torch with the run's own dataset."""
     whole = run.data("val")
     places = {whole.manifest.image_id(i): i for i in range(len(whole))}
-    far, same, correlations, right = 0.0, 0, list[float](), np.zeros(2)
+    far, steep, same, correlations, right = 0.0, 0.0, 0, list[float](), np.zeros(2)
     labels = [set(names_in(cell)) for cell in text_of(rows.table, "label")]
     for start in track(range(0, len(rows), _BATCH), "comparing with torch", show=progress):
         chosen = range(start, min(start + _BATCH, len(rows)))
@@ -233,6 +244,7 @@ def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progre
             probabilities = model.probabilities(output.logits)
         theirs = file.run(np.stack([file.prepare(rows.image_path(i)) for i in chosen]))
         far = max(far, float(np.abs(theirs["probabilities"] - probabilities.numpy()).max()))
+        steep = max(steep, float(output.logits.abs().max()))
         answers = [model.answers(output.logits), model.answers(torch.from_numpy(theirs["logits"]))]
         alike = np.array([ours == other for ours, other in zip(*answers, strict=True)])
         same += int(alike.sum())
@@ -246,6 +258,7 @@ def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progre
     return Comparison(
         images=len(rows),
         probability=far,
+        logit=steep,
         same_answer=same,
         map_correlation=min(correlations, default=None),
         mean_map_correlation=float(np.mean(correlations)) if correlations else None,
@@ -270,6 +283,6 @@ def _refuse_departure(compared: Comparison, path: Path) -> None:
     if not compared.exact:
         raise SalignError(
             f"{path} was not written: its answers depart from torch's, probabilities by {compared.probability:.2g} "
-            f"(allowed: {MOST_DIFFERENT:g}), maps to a correlation of {compared.map_correlation} (allowed: "
+            f"(allowed: {compared.allowed:.2g}), maps to a correlation of {compared.map_correlation} (allowed: "
             f"{LEAST_CORRELATED}). Please report the backbone; --format pt2 may be exact."
         )

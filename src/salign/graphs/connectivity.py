@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from salign.graphs.template import centredness, class_scores, judge_follow_up
 from salign.maps import min_max
 from salign.maps.render import heat
 from salign.pages.plots import bars
-from salign.pages.sheet import Plots, Section, Table, Text, Tile, Tiles, write_sheet
+from salign.pages.sheet import Block, Plots, Section, Table, Text, Tile, Tiles, write_sheet
 
 DGN = "dgn"
 
@@ -94,7 +95,8 @@ def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> lis
         What was measured, in sentences.
     """
     with replacing(folder / "templates.npz") as partial, partial.open("wb") as file:
-        np.savez_compressed(file, classes=np.array(subjects.classes), **compared.templates)
+        arrays: dict[str, Any] = {"classes": np.array(subjects.classes), **compared.templates}
+        np.savez_compressed(file, **arrays)
     with replacing(folder / "figures.csv") as partial:
         compared.figures.to_csv(partial, index=False)
     main = "auroc" if len(subjects.classes) == 2 else "balanced_accuracy"
@@ -116,7 +118,7 @@ def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> lis
         f"Templates of {len(subjects.train)} training subjects. A random subject and the medoid are one subject per "
         "class; all subjects is a logistic regression on every training subject."
     )
-    blocks = [
+    blocks: list[Block] = [
         Text([note]),
         Plots("The answer is the class of the nearest template.", [picture]),
         Table("All figures; distance is that of test subjects to the template of their class.", wide),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from salign.pages.plots import bars
-from salign.pages.sheet import Plots, Section, Table, Text, write_sheet
+from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 
 DEGREES = ((0, 0), (1, 1), (2, 3), (4, 7), (8, None))
 """Numbers of neighbours that a picture takes together; None = any more."""
@@ -53,7 +53,7 @@ def write_labels_page(path: Path, shares: pd.DataFrame, links: str, settings: st
     )
     kept_text = "Where every bar is at 100, neighbours have the node's label, and training with the targets is plain."
     table = shares.assign(own=shares["own"].round(1))
-    blocks = [
+    blocks: list[Block] = [
         Text([links, settings, kept_text]),
         Plots("The rest of a target lies with the classes of training nodes nearby.", [picture]),
         Table("Training nodes of each class.", table.rename(columns={"own": "own label, %"})),
@@ -76,7 +76,7 @@ def write_training_page(path: Path, figures: pd.DataFrame, by_degree: pd.DataFra
     picture = bars(
         names, series, "right test nodes, in percent", title="By the number of neighbours (nodes)", name="by-degree"
     )
-    blocks = [
+    blocks: list[Block] = [
         Text([links, settings]),
         Table("Right nodes in percent: by the encoder alone, and by the head over its neighbours.", figures),
         Plots("What neighbours add, and to whom; a node without any is answered by itself.", [picture]),

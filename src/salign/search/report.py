@@ -9,7 +9,7 @@ import pandas as pd
 
 from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.pages.plots import Cloud, looks, scatter
-from salign.pages.sheet import Plots, Section, Table, Text, write_sheet
+from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 
 SHOWN = 20
 
@@ -43,7 +43,7 @@ def write_search_page(
     picture = scatter(
         clouds, looks(list(points)), ("predicted rank score", target), title="Predicted and measured", name="predicted"
     )
-    blocks = [
+    blocks: list[Block] = [
         Text(sentences),
         Plots("Each point is a cell that the predictor had not seen with its value.", [picture]),
         Table("Kendall's tau of each predictor, 1 = the order is right, 0 = a guess.", taus.round(3)),

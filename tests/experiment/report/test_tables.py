@@ -14,6 +14,7 @@ from salign.experiment.report import tables
 from salign.experiment.report.answers import Answers, nested_interval, read_answers
 from salign.experiment.report.groups import Condition, groups_of
 from salign.experiment.store import PLACE
+from salign.experiment.study import Study
 
 GRIDS = [
     {"arms": ["ce", "cyborg", "shuffled"], "seeds": 4, "images": [20, None]},
@@ -271,3 +272,25 @@ def test_every_row_keeps_its_cells(rows):
     lines = markdown.splitlines()
     assert len(lines) == len(rows) + 2
     assert all(line.replace(r"\|", "").count("|") == 4 for line in lines)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_worst_class_and_the_calibration_stand_beside_the_target_where_they_were_measured(known):
+    content = {"name": "a", "recipe": {"data": {"manifest": "m.csv"}}, "metric": "accuracy"}
+    plan = Study.build(content | {"grids": [{"arms": ["ce", "cyborg"], "seeds": 2}]})
+    rows = []
+    for arm, value in (("ce", 0.5), ("cyborg", 0.7)):
+        for seed, shift in ((0, 0.0), (1, 0.1)):
+            place = ("data", "network", arm, -1, 1.0, seed)
+            rows.append((*place, "test", "accuracy", value + shift))
+            rows += [(*place, "test", "worst_class_accuracy", value - 0.4 + shift)] * known
+            rows += [(*place, "test", "ece", 0.25), (*place, "val", "ece", 0.9)] * known
+    columns = ["dataset", "network", "arm", "images", "annotated", "seed", "set", "metric", "value"]
+    table = tables.main_table(plan, groups_of(plan, pd.DataFrame(rows, columns=columns)))
+    words = tables.describe_main_table(plan, table)
+    if known:
+        assert table["worst_mean"].tolist() == pytest.approx([0.15, 0.35])
+        assert list(words.columns)[3:7] == ["seeds", "test", "worst class", "ECE"]
+        assert words.loc[0, ["test", "worst class", "ECE"]].tolist() == ["55.0 ± 7.1", "15.0 ± 7.1", "25.0 ± 0.0"]
+    else:
+        assert not {"worst class", "ECE"} & set(words.columns)

@@ -26,6 +26,7 @@ from salign.experiment.report.networks import network_costs
 from salign.experiment.report.selection import selection, selection_table
 from salign.experiment.report.summary import Finding, findings, headline, verdict
 from salign.experiment.report.tables import (
+    BESIDES,
     describe_main_table,
     difference_in_words,
     main_table,
@@ -183,6 +184,11 @@ def _reading(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> str:
         f"{study.guided}, and the interval of its difference on {study.target} decides. p: paired t test of that "
         f"difference. P(better): probability that a run of the arm beats one of {study.baseline}."
     )
+    if table[[f"{name}_mean" for name, _ in BESIDES.values()]].notna().any(axis=None):
+        text += (
+            f" Worst class and ECE are those on {study.target}: the lowest accuracy among the images of one class, and "
+            "the calibration error."
+        )
     if len(further):
         text += (
             f" Nobody asked beforehand about the other arms: their p (Holm) is adjusted for {len(further)} "

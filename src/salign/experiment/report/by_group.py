@@ -27,13 +27,13 @@ def groups_of_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
     figures = run_table(runs)
     if not any("=" in str(name) for name in figures):
         return []
-    asked: list[tuple[str, str, Literal["min", "max"], str]] = [
+    questions: list[tuple[str, str, Literal["min", "max"], str]] = [
         (study.target, study.metric, "min", f"{study.metric} on {study.target}"),
         ("val", _FORGOTTEN, "max", "the largest share of validation images right at an epoch and wrong at the end"),
     ]
     tables: list[Block] = []
     for group in groups:
-        for test_set, metric, worst, words in asked:
+        for test_set, metric, worst, words in questions:
             for column, parts in _columns(figures, test_set, metric).items():
                 if rows := _rows(study, group, figures, runs, parts, worst):
                     caption = (

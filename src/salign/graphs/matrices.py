@@ -59,8 +59,10 @@ def read_subjects(path: Path, label: str, split: str = "train") -> Subjects:
     inside = (table["split"] == split).to_numpy(dtype=bool)
     for rows, side in ((inside, f"with split {split!r}"), (~inside, "with another split, to be measured on,")):
         if lacking := [name for k, name in enumerate(classes) if not (labels[rows] == k).any()]:
+            splits = ", ".join(sorted(table["split"].unique()))
             raise SalignError(
-                f"{path}: no subject {side} has {label} {', '.join(lacking)}; there must be one at least."
+                f"{path}: no subject {side} has {label} {', '.join(lacking)}; there must be one at least. The splits "
+                f"are {splits}; --split says which is learned from."
             )
     return Subjects(
         table, tuple(map(str, classes)), labels.astype(np.int64), np.flatnonzero(inside), np.flatnonzero(~inside), path

@@ -248,8 +248,7 @@ def _seal(content: bytes) -> bytes:
 
 def _pixels(picture: Picture, at_least: tuple[int, int] | None) -> NDArray[Any]:
     """`(H, W, 3)` uint8, or float32 in [0, 1]."""
-    is_file = isinstance(picture, str | Path)
-    pixels = read_pixels(picture, at_least=at_least) if is_file else _checked(picture)
+    pixels = read_pixels(picture, at_least=at_least) if isinstance(picture, str | Path) else _checked(picture)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 

@@ -46,6 +46,13 @@ def test_each_rule_takes_the_arm_that_is_best_by_its_figure_and_controls_are_no_
     assert table["target"].tolist() == pytest.approx([0.3, 0.5, 0.6])
 
 
+def test_an_arm_that_learned_from_the_validation_images_is_not_chosen_by_them(plan):
+    figures = {"ce": FIGURES["ce"], "cyborg": FIGURES["cyborg"], "dfr:ce": (0.99, 0.99, 0.99, 0.9)}
+    table = selection_table(plan, groups_of(plan, table_of(figures))).set_index("rule")
+    assert dict(table["arm"]) == {"validation": "ce", "worst": "cyborg", "region": "cyborg"}
+    assert set(table["best"]) == {"dfr:ce"}  # which it may be
+
+
 def test_a_rule_without_figures_is_left_out(plan):
     groups = groups_of(plan, table_of(FIGURES, region=False))
     assert list(selection_table(plan, groups)["rule"]) == ["validation", "worst"]

@@ -235,13 +235,13 @@ class ClassifyRecipe(Recipe):
     """The section `posthoc` makes the run of a finished one, and nothing is trained; null means that it is trained."""
 
     @model_validator(mode="after")
-    def _groups_are_named(self, info: ValidationInfo) -> ClassifyRecipe:
+    def _groups_are_named(self) -> ClassifyRecipe:
         if self.data.groups:
             return self
         if self.posthoc is not None and self.posthoc.name == "dfr":
             raise ValueError(f"posthoc dfr {NO_GROUPS}")
-        if Pass.of(info).torch and "groups" in self.loss.build().needs:
-            raise ValueError(f"loss {self.loss.name} {NO_GROUPS}")
+        if self.loss.name == "group_dro":
+            raise ValueError(f"loss group_dro {NO_GROUPS}")
         return self
 
     @model_validator(mode="after")

@@ -102,6 +102,8 @@ def full(manifest) -> dict[str, Any]:
         "train": {
             "epochs": 7,
             "batch_size": 11,
+            "accumulate": 2,
+            "logger": "csv",
             "optimizer": "adamw",
             "lr": 0.04,
             "momentum": 0.8,

@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) 
 .PHONY: help demo test quick long quick-tests all-tests check docs site release clean
 
 help:
-	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 7 min)"
+	@echo "make demo   install into .venv, then train with and without human saliency on the embedded digits (about 9 min)"
 	@echo "make test   install into .venv, then run every check and all tests but the longest (about 15 min on 2 cores)"
 	@echo "make quick  the same without the slow tests (about 7 min)"
 	@echo "make long   the longest tests: many kills, a cluster, the data of all studies (about 10 min)"

@@ -460,6 +460,7 @@ LEAVES = {
     "loss.also": {"energy": {"weight": 3.0}},
     "loss.teacher": "another",
     "model.region": {"by": "another"},
+    "train.accumulate": 3,
     "train.epochs": 8,
     "train.batch_size": 12,
     "train.optimizer": "sgd",
@@ -478,7 +479,7 @@ LEAVES = {
     "train.precision": "float32",
     "train.memory_format": "contiguous",
 }
-FREE = {"data.manifest", "data.root", "data.workers"}
+FREE = {"data.manifest", "data.root", "data.workers", "train.logger"}
 
 
 def nested(key, value):
@@ -501,7 +502,7 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher", "dose")}
-    later = ("trainable", "snapshots", "collapse_patience")
+    later = ("trainable", "snapshots", "collapse_patience", "logger", "accumulate")
     train = {key: value for key, value in full(manifest)["train"].items() if key not in later}
     model = full(manifest)["model"] | {"region": None}
     changes = {"data": {"manifest": str(manifest)}, "model": model, "loss": plain, "train": train, "posthoc": None}
@@ -511,6 +512,8 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["train"].pop("trainable") == "all"
     assert content["train"].pop("snapshots") is None
     assert content["train"].pop("collapse_patience") is None
+    assert content["train"].pop("logger") == "auto"
+    assert content["train"].pop("accumulate") == 1
     assert content.pop("steps") == []
     assert content.pop("posthoc") is None
     assert content.pop("stages") == {}

@@ -17,7 +17,7 @@ def demo(
 
     In training the decoy's colour names the digit; out of distribution it is random. A small study of four arms:
     cross-entropy, swap (people's regions in other surroundings), the control, swap with the maps of other images, and
-    CYBORG. Takes about seven minutes on two cores. Stopped half-way, the same command goes on.
+    CYBORG. Takes about nine minutes on two cores. Stopped half-way, the same command goes on.
     """
     from salign.cli.show import study_table
     from salign.experiment.demo import run_demo

@@ -524,6 +524,8 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["data"].pop("multi_label") is False
     assert content["data"].pop("targets") is None
     assert content["data"].pop("label_noise") == 0
+    assert content["data"].pop("subsample") == "none"
+    assert content["data"].pop("repeat_errors") is None
     assert content["data"].pop("task") == "classes"
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"

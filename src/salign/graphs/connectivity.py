@@ -121,7 +121,10 @@ def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> lis
     blocks: list[Block] = [
         Text([note]),
         Plots("The answer is the class of the nearest template.", [picture]),
-        Table("All figures; distance is that of test subjects to the template of their class.", wide),
+        Table(
+            "All figures; distance is that of test subjects to the template of their class.",
+            wide.astype(object).fillna(""),
+        ),
         Tiles("Templates, each stretched to the full range of colours, dark blue to yellow.", tiles, cells=True),
     ]
     write_sheet(folder / "page.html", "One matrix for a class", [Section("Templates", blocks)])

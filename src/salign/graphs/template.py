@@ -75,7 +75,7 @@ def class_scores(
 
     Returns:
         Name -> `(m, K)` scores: the `TEMPLATES`; `random subject` and `medoid`, one subject per class; and `all
-        subjects`, a logistic regression on every training subject. And template -> `(K, T)`.
+        subjects`, a logistic regression on every training subject, with a strong penalty. And template -> `(K, T)`.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -89,7 +89,8 @@ def class_scores(
     }
     templates = {name: torch.stack([make(part) for part in parts]) for name, make in makers.items()}
     scores = {name: nearest_scores(tested, template).numpy() for name, template in templates.items()}
-    model = LogisticRegression(max_iter=2000).fit(vectors[train], labels[train])
+    # There are far more connections than subjects: without a strong penalty the regression is at chance.
+    model = LogisticRegression(C=1e-4, tol=1e-7, max_iter=2000).fit(vectors[train], labels[train])
     scores["all subjects"] = model.predict_proba(vectors[test])
     return scores, {name: templates[name].numpy() for name in TEMPLATES}
 

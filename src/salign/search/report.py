@@ -12,6 +12,8 @@ from salign.pages.plots import Cloud, looks, scatter
 from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 
 SHOWN = 20
+LONGEST = 60
+"""Letters of a cell in words that the page has room for."""
 
 
 def write_ranking(folder: Path, ranking: pd.DataFrame) -> Path:
@@ -43,10 +45,13 @@ def write_search_page(
     picture = scatter(
         clouds, looks(list(points)), ("predicted rank score", target), title="Predicted and measured", name="predicted"
     )
+    top = ranking.head(SHOWN).round(4)
+    if top["cell"].str.len().max() > LONGEST:  # its code says the same
+        top = top.drop(columns="cell")
     blocks: list[Block] = [
         Text(sentences),
         Plots("Each point is a cell that the predictor had not seen with its value.", [picture]),
         Table("Kendall's tau of each predictor, 1 = the order is right, 0 = a guess.", taus.round(3)),
-        Table(f"The {min(SHOWN, len(ranking))} best cells; all are in ranking.csv.", ranking.head(SHOWN)),
+        Table(f"The {min(SHOWN, len(ranking))} best cells; all are in ranking.csv.", top.astype(object).fillna("")),
     ]
     return write_sheet(folder / "page.html", title, [Section("Ranking", blocks)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,8 +65,8 @@ def predict(
     check_output(out)
 
     model: Any
+    predicting: Any  # one of two functions that take the same
     reading: int | str
-    predicting: Callable[..., tuple[int, Sequence[object]]]
     if run.suffix == ".onnx":
         from salign.runtime import load as load_file
         from salign.runtime.folder import predict_folder as by_onnxruntime

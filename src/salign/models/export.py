@@ -113,7 +113,7 @@ def to_onnx(graph: Graph) -> Any:
             torch.onnx.export(
                 graph,
                 (graph.example,),
-                stream,
+                stream,  # type: ignore[arg-type]  # it takes a stream, too
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=["pixels"],

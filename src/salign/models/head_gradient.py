@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,8 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
     if isinstance(layer, nn.LayerNorm):
         return functional.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
     if isinstance(layer, _NORMS):
-        return functional.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
+        norm = cast(Any, layer)
+        return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
     y: Tensor = layer(x.clone())  # it may work in place
     return y
 
@@ -103,7 +104,9 @@ def _backward(layer: Any, x: Tensor, rows: Tensor) -> Tensor:
         rows = rows if layer.weight is None else rows * layer.weight
         return (rows - rows.mean(2, keepdim=True) - normal * (rows * normal).mean(2, keepdim=True)) * spread[:, None]
     if isinstance(layer, _NORMS):
-        scale = (layer.running_var + layer.eps).rsqrt()
-        return rows * (scale if layer.weight is None else scale * layer.weight)
+        norm = cast(Any, layer)
+        scale = (norm.running_var + norm.eps).rsqrt()
+        scaled: Tensor = rows * (scale if norm.weight is None else scale * norm.weight)
+        return scaled
     slope = next(slope for kind, slope in _SLOPES.items() if isinstance(layer, kind))
     return rows * slope(x)[:, None]

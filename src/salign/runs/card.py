@@ -76,7 +76,11 @@ def model_card(run: Run) -> str:
     front: dict[str, Any] = {
         "library_name": "salign",
         "license": licence or "unknown",
-        "tags": ["salign", recipe.loss.name if classifier else recipe.task, recipe.model.backbone],
+        "tags": [
+            "salign",
+            recipe.loss.name if isinstance(recipe, ClassifyRecipe) else recipe.task,
+            recipe.model.backbone,
+        ],
     }
     sections = [("What it is", _about(run)), ("Use", _use(run))]
     if classifier:
@@ -165,7 +169,7 @@ def _index(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> dict[str,
     data = run.recipe.data
     results = []
     for name in run.sets:
-        part = figures[figures["split"] == name].set_index("metric")
+        part = figures[figures["split"] == name].set_index("metric").to_dict("index")
         values = [
             {
                 "type": _HUB_NAMES.get(metric, metric),
@@ -173,7 +177,7 @@ def _index(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> dict[str,
                 "value": _rounded(row["value"]),
                 "args": {"low": _rounded(row["low"]), "high": _rounded(row["high"]), "images": int(row["n"])},
             }
-            for metric, row in ((metric, part.loc[metric]) for metric in metrics if metric in part.index)
+            for metric, row in ((metric, part[metric]) for metric in metrics if metric in part)
             if math.isfinite(row["value"])
         ]
         if values:
@@ -199,9 +203,11 @@ def _figures(figures: pd.DataFrame, metrics: Sequence[str]) -> str:
 
 
 def _cell(figures: pd.DataFrame, metric: str) -> str:
-    if metric not in figures.index or not math.isfinite(figures.loc[metric, "value"]):
+    if metric not in figures.index:
         return "–"
-    value, low, high = figures.loc[metric, ["value", "low", "high"]]
+    value, low, high = (float(figures[name][metric]) for name in ("value", "low", "high"))
+    if not math.isfinite(value):
+        return "–"
     return f"{value:.3f} [{low:.3f}, {high:.3f}]" if math.isfinite(low) else f"{value:.3f}"
 
 

@@ -149,9 +149,9 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     _train(final, run, data, task, device, progress, say)
     run.remember(final, data)
     write_curves(run, progress=progress)
-    rows = _measure(run, device, progress)
+    predicted = _measure(run, device, progress)
     write_cards(run)
-    run.finish(rows)
+    run.finish(predicted)
 
 
 def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:

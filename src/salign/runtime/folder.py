@@ -73,12 +73,12 @@ def predict_folder(
             files = [root / path for path, _ in chunk]
             prepared = list(threads.map(lambda path: _prepare(model, path, leave_out), files))
             left_out += [str(pixels) for pixels in prepared if isinstance(pixels, ImageError)]
-            sound = [i for i, pixels in enumerate(prepared) if not isinstance(pixels, ImageError)]
+            sound = {i: pixels for i, pixels in enumerate(prepared) if not isinstance(pixels, ImageError)}
             if sound:
-                answers = model.answer([files[i] for i in sound], np.stack([prepared[i] for i in sound]))
+                answers = model.answer([files[i] for i in sound], np.stack(list(sound.values())))
                 writer.write(pd.DataFrame(_rows([chunk[i][0] for i in sound], answers)))
-                written = zip([chunk[i][1] for i in sound], answers, strict=True)
-                list(threads.map(lambda pair: _draw(*pair, maps, overlays), written))
+                pictures = [chunk[i][1] for i in sound]
+                list(threads.map(lambda name, answer: _draw(name, answer, maps, overlays), pictures, answers))
             done += len(sound)
             bar.advance(len(chunk))
         if not done:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from salign.data.groups import take_equal
 from salign.errors import SalignError
@@ -145,6 +145,7 @@ def set_last_layer(classifier: Classifier, weight: NDArray[np.float64], bias: ND
             f"{classifier.backbone.name}: its head is not one linear layer with a bias on the mean of its feature "
             "maps, so that no other can take its place. Take a network with such a head, as resnet or efficientnet."
         )
+    linear = cast(nn.Linear, head)
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight).view_as(head.weight))
-        head.bias.copy_(torch.from_numpy(bias))
+        linear.weight.copy_(torch.from_numpy(weight).view_as(linear.weight))
+        linear.bias.copy_(torch.from_numpy(bias))

@@ -359,7 +359,8 @@ def test_one_wrong_argument_is_refused_by_name_and_the_right_ones_are_taken(
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "ce"])
 def test_every_module_refuses_weights_below_zero(name: str) -> None:
-    option = {"cyborg": "alpha", "reaction_time": "alpha", "viser": None}.get(name, "weight")
+    options = {"cyborg": "alpha", "reaction_time": "alpha", "viser": None, "group_dro": "step_size"}
+    option = options.get(name, "weight")
     if option is None:
         with pytest.raises(SalignError, match="cam_class: expected true or predicted, got 'best'"):
             LOSSES[name](cam_class="best")

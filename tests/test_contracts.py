@@ -335,11 +335,13 @@ ANSWERS = {
     "distill": "the divergence of sigmoids, not of a softmax",
     "evidence": "what is added to all logits changes several answers, and not the one",
     "gain": "the score is a sigmoid, not a softmax",
+    "hint of dose": "the weight goes by the gradient of cross-entropy, which is that of a sigmoid",
     "gain_ext": "as gain",
     "gradia": "the weights go by whether the answer is right",
     "okd": "as distill",
     "rrr": "log-probabilities of a sigmoid, not of a softmax",
     "swap": "cross-entropy of a sigmoid, not of a softmax",
+    "swap of dose": "as swap",
     "viser": "the map is that of what is predicted",
 }
 """Losses whose terms look at more than the true class's evidence -> at what. Each must differ."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
-from importlib.util import find_spec
 
 
 class SalignError(Exception):
@@ -33,7 +33,7 @@ def check_installed(what: str, extra: str, *packages: str) -> None:
     Raises:
         SalignError: a package is missing.
     """
-    if missing := [name for name in packages if find_spec(name) is None]:
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
         raise SalignError(f"{what} needs the packages {', '.join(missing)}; {install(extra)}")
 
 

@@ -16,7 +16,7 @@ from salign.evaluate.names import main_figures, name_of
         (
             ["a", "b", "c"],
             False,
-            ["AUROC, macro", "accuracy", "balanced accuracy", "PPV (precision), macro", "F1, macro"],
+            ["AUROC, macro", "accuracy", "balanced accuracy", "accuracy of the worst class", "PPV (precision), macro"],
         ),
     ],
 )

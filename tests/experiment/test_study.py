@@ -193,7 +193,9 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
         "shuffled:evidence@3",
     ]
     arms += [f"{name}@0.5:evidence@3" for name in BY_SHARE]
-    cells = expand(Study.build(content(digits, grids=[{"arms": arms, "seeds": 1}])))
+    study = content(digits, grids=[{"arms": arms, "seeds": 1}])
+    study["recipe"]["data"] = study["recipe"].get("data", {}) | {"groups": ["decoy"]}
+    cells = expand(Study.build(study))
     assert [cell.arm for cell in cells] == arms
     with pytest.raises(SalignError, match=r"name a finished run: loss\.teacher: RUN"):
         expand(Study.build(content(digits, grids=[{"arms": ["distill"], "seeds": 1}])))

@@ -57,10 +57,18 @@ def test_the_loss_remembers_and_the_worst_group_comes_to_weigh_the_most() -> Non
     assert torch.equal(loss.shares, before)
 
 
-def test_what_does_not_fit_is_told() -> None:
+def test_the_classes_are_the_groups_where_nobody_names_others() -> None:
     output, batch, _ = case()
-    with pytest.raises(SalignError, match="needs to know which image is of which group"):
-        GroupDro()(output, batch)
+    loss, named = GroupDro(step_size=0.5), GroupDro(step_size=0.5)
+    named.tell_groups(batch.labels)
+    named.shares = torch.full((output.logits.shape[1],), 1 / output.logits.shape[1])
+    named.sizes = torch.ones(output.logits.shape[1])
+    for _ in range(3):
+        assert loss(output, batch).total.item() == pytest.approx(named(output, batch).total.item(), rel=1e-6)
+    assert loss.shares.tolist() == pytest.approx(named.shares.tolist(), rel=1e-6)
+
+
+def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(SalignError, match="give sizes"):
         group_dro(LOSSES, GROUPS, SHARES, adjustment=1.0)
     with pytest.raises(SalignError, match="step_size: expected a number of 0 or more"):

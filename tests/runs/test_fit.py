@@ -38,7 +38,7 @@ def test_a_finished_folder_holds_what_it_promises(trained, digits):
     folder = RunFolder.open(trained)
     names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
     wanted = {"recipe.yaml", "environment.json", "metrics.csv", "model.json", "weights.safetensors", "evaluation.csv"}
-    wanted |= {"history.parquet", "curves.html"}
+    wanted |= {"history.parquet", "curves.html", "README.md", "data-card.md"}
     wanted |= {"done", "predictions/val.csv", "predictions/test_iid.csv", "predictions/test_ood.csv"}
     assert wanted == {name for name in names if not name.startswith("tensorboard")}
     recipe = Recipe.read(folder.recipe_file)

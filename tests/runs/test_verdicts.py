@@ -67,7 +67,8 @@ def test_the_answers_to_a_set_are_doubted(run: Run) -> None:
     salign("evaluate", run.path, "--resamples", 200)
     assert kinds(run) == ["not told from chance", "one answer for all images", "not told from chance"]
     (run.path / "analysis").mkdir()
-    pd.DataFrame({"set": ["test_ood"], "value": [0.0]}).to_csv(run.path / "analysis" / "reliance.csv", index=False)
+    relied = {"set": "test_ood", "kept": "inside", "fill": "other", "metric": "flipped", "value": 0.0, "images": 20}
+    pd.DataFrame([relied | {"note": ""}]).to_csv(run.path / "analysis" / "reliance.csv", index=False)
     assert kinds(run)[-1] == "region test without meaning"
     table[12:].to_csv(run.predictions_file("test_ood"), index=False)  # 8 of the class 1
     assert "few images" in kinds(run)

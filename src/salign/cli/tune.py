@@ -64,6 +64,7 @@ def tune(
 
     from salign.errors import SalignError, one_of
     from salign.experiment.space import check_arms, default_space, parse_space
+    from salign.files import check_output
 
     one_of(metric, ("auroc", "accuracy"), "--metric")
     space = parse_space(search or [])
@@ -74,6 +75,7 @@ def tune(
     base = Recipe.read(recipe, overrides, files=True)
     if not isinstance(base, ClassifyRecipe) or base.posthoc is not None or base.data.multi_label:
         raise SalignError(f"{recipe}: a search compares trained classifiers with one class per image.")
+    check_output(out / base.name, folder=True)
     rule = choose_rule(select, marked_classes(base.data))
     from salign.experiment.tune import Tuning, read_trials  # imports torch; mistakes are told before
 

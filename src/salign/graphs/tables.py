@@ -141,11 +141,10 @@ def read_links(path: Path, nodes: Nodes, *, by_row: bool = False) -> Links:
         raise SalignError(f"{path}: {len(table):,} links; expected at most {MOST_LINKS:,}. Sample some of each node.")
     names = pd.Series(np.arange(len(nodes)), dtype=str) if by_row else nodes.table["id"]
     ids = pa.array(names, type=pa.string())
-    ends = []
+    ends, faults_of_ends = [], []
     for column in (SOURCE, TARGET):
-        positions = pc.index_in(
-            pa.array(table[column], type=pa.string()), value_set=ids
-        )  # in Arrow: no Python object per link
+        cells = pa.array(table[column], type=pa.string())
+        positions = pc.index_in(cells, value_set=ids)  # in Arrow: no Python object per link
         unknown = np.flatnonzero(positions.is_null().to_numpy(zero_copy_only=False))
         if len(unknown):
             first = table.iloc[unknown[:_SHOWN]]
@@ -155,12 +154,15 @@ def read_links(path: Path, nodes: Nodes, *, by_row: bool = False) -> Links:
             ]
             more = f"; and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
             what = "rows" if by_row else "column id"
-            hint = "" if by_row else "\nif they are numbers of rows, the first being 0, give --by-row"
-            raise SalignError(
+            faults_of_ends.append(
                 f"{path}, {column}: {len(unknown):,} links name no node of {nodes.source}, whose {what} has such as "
-                f"{names.iloc[0]!r}:\n  " + "\n  ".join(listed) + more + hint
+                f"{names.iloc[0]!r}:\n  " + "\n  ".join(listed) + more
             )
+            continue
         ends.append(positions.to_numpy(zero_copy_only=False).astype(np.int64))
+    if faults_of_ends:
+        hint = "" if by_row else "\nif they are numbers of rows, the first being 0, give --by-row"
+        raise SalignError("\n".join(faults_of_ends) + hint)
     links = unique_links(np.stack(ends), len(nodes))
     if not links.pairs.size:
         raise SalignError(f"{path}: no link joins two different nodes; there is nothing that neighbours could say.")

@@ -66,8 +66,8 @@ class GroupDro(Loss):
     """Cross-entropy in which each group weighs the more, the higher its loss has been (arXiv 1911.08731).
 
     The groups are the combinations of the values of the columns in `data.groups` and of the class; people's maps are
-    not looked at. Small batches hold few images of small groups: the authors draw every group equally often
-    (`data.sampling: groups`).
+    not looked at. Where nobody calls `tell_groups`, as in a loop of your own, the classes are the groups. Small batches
+    hold few images of small groups: the authors draw every group equally often (`data.sampling: groups`).
 
     Args:
         step_size: The weights of the groups follow the losses by this step; 0.01 is published.
@@ -91,7 +91,7 @@ class GroupDro(Loss):
         self.step_size, self.adjustment = step_size, adjustment
 
     def tell_groups(self, groups: Tensor) -> None:
-        """Say which training image is of which group, `(N,)` int64 from 0 on; needed before training."""
+        """Say which training image is of which group, `(N,)` int64 from 0 on."""
         tensors(groups=(groups, "int64 (N,)"))
         sizes = torch.bincount(groups)
         self.register_buffer("groups", groups, persistent=False)
@@ -101,15 +101,17 @@ class GroupDro(Loss):
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """The loss of one batch; the weights of the groups change where there are gradients."""
         if not hasattr(self, "shares"):
-            raise SalignError("group_dro needs to know which image is of which group; call tell_groups first.")
+            classes = output.logits.shape[1]
+            self.register_buffer("shares", output.logits.new_full((classes,), 1 / classes, dtype=torch.float32))
+        by_index = hasattr(self, "groups")
         losses = cross_entropies(output.logits, batch.labels, self.class_weights, batch.targets)
         total, shares = group_dro(
             losses,
-            self.groups[batch.index],
+            self.groups[batch.index] if by_index else batch.labels,
             self.shares,
             step_size=self.step_size,
             adjustment=self.adjustment,
-            sizes=self.sizes,
+            sizes=self.sizes if by_index else None,
         )
         if torch.is_grad_enabled():
             self.shares.copy_(shares)

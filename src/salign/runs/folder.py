@@ -195,6 +195,7 @@ class RunFolder:
         """
         check_output(self.path, folder=True)
         file = self.path.with_name(f".{self.path.name}.lock")
+        is_new = not file.parent.exists()
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file, is_singleton=True)
         try:
@@ -206,9 +207,11 @@ class RunFolder:
             yield
         finally:
             lock.release()  # the system does it when the process ends, however that happens
-        if not lock.is_locked:
-            with suppress(OSError):  # Windows keeps a file that the next process has opened
-                file.unlink()
+            if not lock.is_locked:
+                with suppress(OSError):  # Windows keeps a file that the next process has opened
+                    file.unlink()
+                    if is_new:
+                        file.parent.rmdir()  # unless something was written into it
 
     def begin(self, resume: bool, say: Callable[[str], None]) -> bool:
         """Whether there is something to train: False for a run that is already done.

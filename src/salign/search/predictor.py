@@ -118,7 +118,7 @@ def pretrain(
 ) -> None:
     """Pretrain the encoder: two edits of one cell are alike, other cells are not (momentum contrast, arXiv 1911.05722).
 
-    Of `epochs` epochs the first `epochs / hardest` edit one slot, the next as many two, and so on up to `hardest`;
+    The first `epochs / hardest` epochs edit one slot, the next as many two, and so on up to `hardest`;
     `random` goes through the same epochs in random order.
 
     Args:
@@ -130,7 +130,7 @@ def pretrain(
         hardest: most edits of a view.
         batch: cells of a step.
         queue: embeddings of earlier cells that a cell is told apart from.
-        temperature: of the softmax over similarities.
+        temperature: the softmax over similarities has this temperature.
         momentum: how slowly the second encoder follows the first.
         lr: learning rate of Adam.
         seed: decides all that is drawn.

@@ -81,6 +81,18 @@ def test_the_environment_says_what_it_ran_on(recipe, tmp_path):
     assert {"salign", "timm", "lightning", "numpy"} <= set(read["libraries"])
 
 
+@pytest.mark.parametrize(("noted", "begun"), [('{"begun": "2026-01-02T03:04:05+00:00"}', "2026-01-02"), ("{", "20")])
+def test_a_run_that_goes_on_began_when_it_began(recipe, tmp_path, noted, begun):
+    run = RunFolder.of(recipe, tmp_path)
+    run.path.mkdir()
+    (run.path / "environment.json").write_text(noted)
+    run.start(recipe)
+    after = json.loads((run.path / "environment.json").read_text())
+    assert after["begun"].startswith(begun)
+    assert (after["begun"][:10] == "2026-01-02") == (begun == "2026-01-02")
+    assert after["libraries"]["torch"]
+
+
 def test_the_commit_of_a_checkout_is_noted_and_whether_it_was_changed(tmp_path):
     def git(*words):
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]

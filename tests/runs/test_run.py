@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections import Counter
 
 import numpy as np
@@ -86,6 +87,7 @@ def counted(monkeypatch, calls):
 
 def test_a_cell_reads_manifest_and_predictions_once(run, monkeypatch):
     """Evaluated, analysed and summed up by one object: one manifest, one file of predictions per set."""
+    monkeypatch.setattr(sys.modules["salign.train.prepare"], "_READ", {})  # another test may hold this manifest
     read = counted(monkeypatch, [(module, "prepare"), (Manifest, "unchecked"), (Run, "read_predictions")])
     evaluate_run(run, resamples=0)
     summarise(run, 1.0, sets=None, images=4)

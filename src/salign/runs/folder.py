@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from salign.config import read_values
 from salign.errors import SalignError, one_of
 from salign.files import LEFTOVERS, check_output, replace_text
-from salign.readers import open_file, parse_json, read_text
+from salign.readers import open_file, parse_json, read_json, read_text
 from salign.train.files import METRICS, RESUME
 
 if TYPE_CHECKING:
@@ -229,10 +229,12 @@ class RunFolder:
         return True
 
     def start(self, recipe: Recipe) -> None:
-        """Make the folder and write what is known before training."""
+        """Make the folder and write what is known before training; a run that goes on began when it began."""
         replace_text(self.recipe_file, recipe.to_yaml())
-        begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        replace_text(self.path / ENVIRONMENT, json.dumps({**environment(), "begun": begun}, indent=2))
+        path, begun = self.path / ENVIRONMENT, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        with suppress(SalignError, KeyError, TypeError):  # there is none yet, or it is damaged
+            begun = str(read_json(path, limit=_MOST_BYTES)["begun"])
+        replace_text(path, json.dumps({**environment(), "begun": begun}, indent=2))
 
     def finish(self, predicted: Mapping[str, int] | None = None) -> None:
         """Mark the run as done; what was only there to resume it, or was cut off half-written, goes.

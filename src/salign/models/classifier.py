@@ -17,11 +17,11 @@ from salign.checks import choice, images as check_images, instance, number, side
 from salign.errors import SalignError
 from salign.limits import LARGEST_SEED
 from salign.models.backbone import Backbone
-from salign.models.config import CLASSIFIER, WEIGHTS, Cam, describe_model, save_config, with_threshold
+from salign.models.config import CLASSIFIER, Cam, describe_model
 from salign.models.heads import Head, draw_small_head
 from salign.models.model import Model
 from salign.models.running import keep_running_statistics
-from salign.models.saved import restored, save_state
+from salign.models.saved import restored, save_model
 from salign.models.weights import load_weights
 from salign.types import Output
 
@@ -121,10 +121,7 @@ class Classifier(Model):
         Raises:
             SalignError: the threshold is not one of these classes.
         """
-        folder, config = Path(folder), with_threshold(self.config, self.threshold)
-        save_state(folder / WEIGHTS, self.state_dict())
-        save_config(folder / CLASSIFIER, config)
-        return folder
+        return save_model(self, folder, CLASSIFIER)
 
     @classmethod
     def load(cls, folder: Path | str) -> Classifier:

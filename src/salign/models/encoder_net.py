@@ -53,10 +53,22 @@ class EncoderNet(nn.Module):
     def load(cls, folder: Path | str) -> Self:
         """The network saved in `folder`, in evaluation mode, on the CPU."""
         folder = Path(folder)
-        config = cls.describe(folder)
-        try:
-            net = cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{folder / cls.description} is damaged: {error}") from error
+        net = cls.build(cls.describe(folder), folder / cls.description)
         fill(net, folder, cls.description)
         return net.eval()
+
+    @classmethod
+    def build(cls, config: dict[str, Any], path: Path) -> Self:
+        """The network that a description describes, with random weights.
+
+        Args:
+            config: the keywords of the network.
+            path: the file that says so, for the message.
+
+        Raises:
+            SalignError: no such network can be made.
+        """
+        try:
+            return cls(**config)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SalignError(f"{path} is damaged: {error}") from error

@@ -12,10 +12,10 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from salign.errors import SalignError
 from salign.models.classifier import Classifier
-from salign.models.config import ENSEMBLE, WEIGHTS, describe_model, save_config, with_threshold
+from salign.models.config import ENSEMBLE, describe_model
 from salign.models.model import Model
 from salign.models.running import keep_running_statistics
-from salign.models.saved import restored, save_state
+from salign.models.saved import restored, save_model
 from salign.types import Output
 
 
@@ -92,11 +92,7 @@ class Ensemble(Model):
 
     def save(self, folder: Path | str) -> Path:
         """Write `ensemble.json` and `weights.safetensors`, with the weights of all members, into `folder`."""
-        folder = Path(folder)
-        config = with_threshold(self.config, self.threshold)
-        save_state(folder / WEIGHTS, self.state_dict())
-        save_config(folder / ENSEMBLE, config)
-        return folder
+        return save_model(self, folder, ENSEMBLE)
 
     @classmethod
     def load(cls, folder: Path | str) -> Ensemble:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from salign.errors import SalignError
 from salign.files import replacing
-from salign.models.config import WEIGHTS
+from salign.models.config import WEIGHTS, save_config, with_threshold
 from salign.models.model import Model
 from salign.models.threshold import Threshold
 from salign.models.weights import differences, read_safetensors
@@ -26,6 +26,23 @@ def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(content)
     return path
+
+
+def save_model(model: Model, folder: Path | str, description: str) -> Path:
+    """Write what a model of classes is made of, with its threshold, and its weights, each whole or not at all.
+
+    Args:
+        model: has `config`, from which it is built.
+        folder: where they go.
+        description: name of the file that describes the model.
+
+    Raises:
+        SalignError: the threshold is not one of these classes.
+    """
+    folder, config = Path(folder), with_threshold(model.config, model.threshold)
+    save_state(folder / WEIGHTS, model.state_dict())
+    save_config(folder / description, config)
+    return folder
 
 
 def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, Any] | None) -> _Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -16,10 +16,10 @@ from salign.errors import SalignError
 from salign.maps.region import region
 from salign.models.backbone import Backbone
 from salign.models.classifier import Classifier
-from salign.models.config import TWO_STAGE, WEIGHTS, describe_model, save_config, with_threshold
+from salign.models.config import TWO_STAGE, describe_model
 from salign.models.model import Model
 from salign.models.saliency_net import SaliencyNet
-from salign.models.saved import restored, save_state
+from salign.models.saved import restored, save_model
 from salign.types import Batch, Output
 
 Keep = Literal["crop", "mask"]
@@ -211,11 +211,7 @@ class TwoStage(Model):
 
     def save(self, folder: Path | str) -> Path:
         """Write `two_stage.json` and `weights.safetensors`, with the weights of both, into `folder`."""
-        folder = Path(folder)
-        config = with_threshold(self.config, self.threshold)
-        save_state(folder / WEIGHTS, self.state_dict())
-        save_config(folder / TWO_STAGE, config)
-        return folder
+        return save_model(self, folder, TWO_STAGE)
 
     @classmethod
     def load(cls, folder: Path | str) -> TwoStage:
@@ -226,13 +222,7 @@ class TwoStage(Model):
         """
         folder, config = Path(folder), describe_model(folder, TWO_STAGE)
         threshold, keep, net = config.pop("threshold", None), config.pop("keep"), config.pop("net")
-        model = cls(_net(net, folder / TWO_STAGE), Classifier.build(config, folder / TWO_STAGE), keep)
+        net |= {"image_size": tuple(net["image_size"])}
+        path = folder / TWO_STAGE
+        model = cls(SaliencyNet.build(net, path), Classifier.build(config, path), keep)
         return restored(model, folder, TWO_STAGE, threshold)
-
-
-def _net(config: Mapping[str, Any], path: Path) -> SaliencyNet:
-    """The net that a description describes, with random weights."""
-    try:
-        return SaliencyNet(**{**config, "image_size": tuple(config["image_size"])})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise SalignError(f"{path} is damaged: {error}") from error

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.limits import MOST_WORKERS
+
 
 def run_path(text: str) -> Path:
     """The folder of a run, from what was typed."""
@@ -29,6 +31,16 @@ ModelArgument = Annotated[
 """A run, or what was exported of it."""
 RunsArgument = Annotated[list[Path], typer.Argument(parser=run_path, metavar="RUN...", help=f"{RUN_HELP}; repeat.")]
 """Several of them."""
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_WORKERS, help="So many runs train at a time (default: one per GPU, or per CPU)."),
+]
+"""How many runs a command trains at a time."""
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_WORKERS, help="Each run has so many CPU threads (default: an equal share)."),
+]
+"""How many threads each of them has."""
 Root = Annotated[
     Path | None, typer.Option(help="The manifest's paths are relative to this folder (default: its own folder).")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salign.limits import MOST_WORKERS
+from salign.cli.arguments import ThreadsOption, WorkersOption
 
 if TYPE_CHECKING:
     from salign.experiment.reproduce import EvidenceTable
@@ -22,14 +22,8 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="The runs go into this folder; what is finished there is used.")] = Path(
         "reproduced"
     ),
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_WORKERS, help="So many runs train at a time (default: one per GPU, or per CPU)."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_WORKERS, help="Each run has so many CPU threads (default: an equal share)."),
-    ] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Measure a row of the table of evidence again, and say whether it is within the stated tolerance.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from salign.limits import LARGEST_SEED, MOST_WORKERS
+from salign.cli.arguments import ThreadsOption, WorkersOption
+from salign.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -42,14 +43,8 @@ def search(
     best: Annotated[int, typer.Option(min=0, max=1000, help="Train so many candidates that are predicted best.")] = 3,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all that is drawn.")] = 0,
     out: Annotated[Path, typer.Option(help="The search's own folder is made in this folder.")] = Path("searches"),
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_WORKERS, help="So many candidates train at a time (default: one per GPU or CPU)."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_WORKERS, help="Each has so many CPU threads (default: an equal share)."),
-    ] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Choose an architecture: train some candidates, let a predictor rank the rest, and train the best of these.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from salign.limits import LARGEST_SEED, MOST_WORKERS
+from salign.cli.arguments import ThreadsOption, WorkersOption
+from salign.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
     from salign.experiment.tune import Tried, Tuning
@@ -42,16 +43,8 @@ def tune(
         int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of what is drawn; that of training stands in the recipe.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="The search's own folder is made in this folder.")] = Path("tunes"),
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_WORKERS, help="So many trials train at a time (default: one per GPU, or per CPU)."
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_WORKERS, help="Each trial has so many CPU threads (default: an equal share)."),
-    ] = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
     show: Annotated[bool, typer.Option("--list", help="Only show the trials that are done.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
 ) -> None:

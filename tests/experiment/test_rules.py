@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.experiment.rules import choose_rule, figure_of, marked_classes, rule_figures, training_maps
 from salign.runs.folder import RunFolder
@@ -69,15 +70,15 @@ def test_blank_maps_and_maps_of_machines_judge_nothing(tmp_path: Path) -> None:
         ("d", "z", "val", "", ""), ("e", "y", "val", "marked.png", "human:bob"),
     ]  # fmt: skip
 
-    def data(count: int, **changes: Any) -> DataRecipe:
+    def data(count: int, **changes: Any) -> tuple[Manifest, DataRecipe]:
         lines = [
             "id,label,split,saliency,provenance,path",
             *(",".join([*row, f"{row[0]}.png"]) for row in rows[:count]),
         ]
         (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
-        return DataRecipe(manifest=str(tmp_path / "m.csv"), **changes)
+        return Manifest.read(tmp_path / "m.csv"), DataRecipe(manifest=str(tmp_path / "m.csv"), **changes)
 
-    assert marked_classes(data(5)) == ["x"]
-    assert marked_classes(data(6)) == ["x", "y"]
-    assert marked_classes(data(6, annotated_val=0)) == []
-    assert (training_maps(data(6)), training_maps(data(6, annotated=0))) == (1, 0)
+    assert marked_classes(*data(5)) == ["x"]
+    assert marked_classes(*data(6)) == ["x", "y"]
+    assert marked_classes(*data(6, annotated_val=0)) == []
+    assert (training_maps(*data(6)), training_maps(*data(6, annotated=0))) == (1, 0)

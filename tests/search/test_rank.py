@@ -10,7 +10,15 @@ import pytest
 
 from salign.errors import SalignError
 from salign.search.predictor import fit_ranks
-from salign.search.rank import cross_validate, kendall, make_predictor, one_hot_cells, say_whether_better
+from salign.search.rank import (
+    count_folds,
+    cross_validate,
+    kendall,
+    make_predictor,
+    one_hot_cells,
+    say_whether_better,
+    spread_of_guess,
+)
 from salign.search.spaces import SPACES
 from salign.search.table import rank_table
 
@@ -50,6 +58,17 @@ def test_cross_validation_never_shows_a_cell_to_its_own_predictor() -> None:
     predicted, tau = cross_validate(look_up, cells, values)
     assert predicted.tolist() == (cells @ np.array([4.0, 3, 2, 2, 1, 1, 1, 1])).tolist()
     assert tau > 0.9
+
+
+def test_few_cells_are_not_cut_into_folds_of_two() -> None:
+    assert [count_folds(cells) for cells in (10, 14, 15, 24, 25, 100)] == [2, 2, 3, 4, 5, 5]
+
+
+def test_the_tau_of_a_guess_spreads_as_that_of_shuffled_numbers() -> None:
+    generator = np.random.default_rng(0)
+    taus = [np.mean([kendall(generator.random(6), generator.random(6)) for _ in range(3)]) for _ in range(2000)]
+    assert spread_of_guess(18, 3) == pytest.approx(1.96 * np.std(taus), rel=0.05)
+    assert np.mean(np.abs(taus) < spread_of_guess(18, 3)) == pytest.approx(0.95, abs=0.015)
 
 
 def test_ridge_and_forest_learn_what_adds_up() -> None:

@@ -62,6 +62,7 @@ def tune(
     one_of(metric, ("auroc", "accuracy"), "--metric")
     space = parse_space(search or [])
     check_arms(space)
+    from salign.data.manifest import Manifest
     from salign.experiment.rules import Metric, choose_rule, marked_classes, training_maps
     from salign.train.recipe import ClassifyRecipe, Recipe
 
@@ -69,10 +70,11 @@ def tune(
     if not isinstance(base, ClassifyRecipe) or base.posthoc is not None or base.data.multi_label:
         raise SalignError(f"{recipe}: a search compares trained classifiers with one class per image.")
     check_output(out / base.name, folder=True)
-    rule = choose_rule(select, marked_classes(base.data))
+    manifest = Manifest.read(base.data.manifest, base.data.root)
+    rule = choose_rule(select, marked_classes(manifest, base.data))
     from salign.experiment.tune import Tuning, read_trials  # imports torch; mistakes are told before
 
-    space = space or default_space(base, guided=training_maps(base.data) > 0)
+    space = space or default_space(base, guided=training_maps(manifest, base.data) > 0)
     tuning = Tuning(base, space, rule, cast(Metric, metric), trials, seed)
     words = ["salign", "tune", str(recipe), *(word for value in overrides or [] for word in ("--set", value))]
     words += [word for value in search or [] for word in ("--search", value)]

@@ -76,15 +76,19 @@ def choose_rule(name: str | None, marked: Sequence[str]) -> Rule:
     return cast(Rule, name)
 
 
-def marked_classes(data: DataRecipe) -> list[str]:
+def marked_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
     """The classes of validation images on whose map people marked something; two are enough, and no more are read.
 
+    Args:
+        manifest: the recipe's own, as read.
+        data: which of its rows are for validation.
+
     Raises:
-        SalignError: the manifest or a map cannot be read, or there is no such split or class.
+        SalignError: a map cannot be read, or there is no such split or class.
     """
     from salign.data.reading.image import read_saliency  # imports torch
 
-    rows = Manifest.read(data.manifest, data.root).select(data.val, data.classes).of_people()
+    rows = manifest.select(data.val, data.classes).of_people()
     marked: list[str] = []
     for position, label in enumerate(rows.table["label"].astype(str)):
         path = rows.saliency_path(position)
@@ -95,11 +99,11 @@ def marked_classes(data: DataRecipe) -> list[str]:
     return marked
 
 
-def training_maps(data: DataRecipe) -> int:
-    """How many training images have a map.
+def training_maps(manifest: Manifest, data: DataRecipe) -> int:
+    """How many training images of the recipe's manifest have a map.
 
     Raises:
-        SalignError: the manifest cannot be read, or has no such split, class or column.
+        SalignError: there is no such split, class or column.
     """
-    rows = Manifest.read(data.manifest, data.root).select(data.train, data.classes).with_maps(data.map_column)
+    rows = manifest.select(data.train, data.classes).with_maps(data.map_column)
     return 0 if data.annotated == 0 else int(rows.table["saliency"].notna().sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,8 @@ Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """`(n, S)` cells, `(n,)` values, `(m, S)` cells -> `(m,)` scores."""
 PREDICTORS = ("gin", "ridge", "forest", "random")
 """The graph network; ridge regression and a random forest on one-hot operations; a guess."""
-FOLDS = 5
+FOLDS, FEWEST_IN_FOLD = 5, 5
+"""Cross-validation has so many folds, fewer where a fold would hold fewer cells than this."""
 
 
 def make_predictor(name: str, space: Space, pool: np.ndarray, *, order: Order = "easy", seed: int = 0) -> Scores:
@@ -76,6 +78,25 @@ def kendall(scores: np.ndarray, values: np.ndarray) -> float:
     return tau if tau == tau else 0.0
 
 
+def count_folds(cells: int) -> int:
+    """In how many folds `cross_validate` divides so many cells."""
+    return max(2, min(FOLDS, cells // FEWEST_IN_FOLD))
+
+
+def spread_of_guess(cells: int, folds: int = 1) -> float:
+    """Half of the interval around 0 in which Kendall's tau of a guess lies with a probability of 95 %.
+
+    Without ties the variance of the tau of `m` pairs of numbers that know nothing of each other is `2 (2 m + 5) / (9 m
+    (m - 1))` (Kendall 1938); a mean over folds divides it by their number.
+
+    Args:
+        cells: how many were ranked, in all folds together; two per fold at least.
+        folds: tau is the mean over so many of equal size.
+    """
+    m = cells / folds
+    return 1.96 * math.sqrt(2 * (2 * m + 5) / (9 * m * (m - 1)) / folds)
+
+
 def cross_validate(scores: Scores, cells: np.ndarray, values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, float]:
     """Predict each measured cell by a predictor that was fitted without it, in `FOLDS` folds.
 
@@ -83,7 +104,7 @@ def cross_validate(scores: Scores, cells: np.ndarray, values: np.ndarray, *, see
         `(n,)` scores of all cells, and the mean over the folds of Kendall's tau within each: scores of different folds
         come from different fits.
     """
-    folds = np.random.default_rng(seed).permutation(len(cells)) % min(FOLDS, len(cells) // 2)
+    folds = np.random.default_rng(seed).permutation(len(cells)) % count_folds(len(cells))
     predicted, taus = np.zeros(len(cells)), []
     for fold in np.unique(folds):
         here = folds == fold

@@ -9,7 +9,15 @@ import pandas as pd
 
 from salign.errors import SalignError
 from salign.search.predictor import Order
-from salign.search.rank import cross_validate, kendall, make_predictor, rank_cells, say_whether_better
+from salign.search.rank import (
+    count_folds,
+    cross_validate,
+    kendall,
+    make_predictor,
+    rank_cells,
+    say_whether_better,
+    spread_of_guess,
+)
 from salign.search.spaces import FEWEST, Space
 
 
@@ -79,4 +87,6 @@ def rank_table(
     )
     where = f"on {len(held_out):,} cells held out" if len(held_out) else "in cross-validation"
     first = f"{len(used)} of {len(cells):,} cells taught the predictors; they were measured {where}."
-    return Ranked(ranking, taus, {predictor: points}, [first, say_whether_better(taus, column)])
+    guess = spread_of_guess(len(held_out)) if len(held_out) else spread_of_guess(len(used), count_folds(len(used)))
+    last = f"The tau of a guess lies between -{guess:.2f} and {guess:.2f} in 95 of 100 such searches."
+    return Ranked(ranking, taus, {predictor: points}, [first, say_whether_better(taus, column), last])

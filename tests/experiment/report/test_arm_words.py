@@ -6,7 +6,10 @@ from made_study import study
 from salign.experiment.report.arm_words import explain_arm, recipe_of_arm
 from salign.losses import LOSSES
 
-OWN = {"longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}}}
+OWN = {
+    "longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}},
+    "net": {"loss": {"name": "cyborg"}, "data": {"map_column": "model"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,8 @@ OWN = {"longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}}}
         ("ce_times@2", "cross-entropy, no maps, 2 times the training images",
          "loss.name: ce; 2 times the training images"),
         ("longer", "guided by people's maps, loss cyborg, train.epochs: 9", "loss.name: cyborg; train.epochs: 9"),
+        ("net", "guided by the maps of the column model, loss cyborg, data.map_column: model",
+         "loss.name: cyborg; data.map_column: model"),
         ("mixed_rand", "cross-entropy on what people marked, in the surroundings of any other image",
          "loss.name: ce; steps: [{'name': 'swap', 'lender': 'any', 'paint_over': True}]"),
         ("probe", "cross-entropy, no maps; the head learns alone, on features as they were",

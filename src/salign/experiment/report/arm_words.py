@@ -54,7 +54,8 @@ def explain_arm(study: Study, arm: str) -> str:
         options = {key: value for key, value in posthoc.items() if key not in ("name", "run")}
         return f"{role}{', '.join([_MADE[posthoc['name']].format(_arm(posthoc['run'])), *_words(options)])}"
     name = str(changes.get("loss", {}).get("name", study.recipe.get("loss", {}).get("name", "cyborg")))
-    words = [_loss(name)]
+    column = changes.get("data", {}).get("map_column", study.recipe.get("data", {}).get("map_column"))
+    words = [_loss(name, column)]
     if teacher := changes.get("loss", {}).get("teacher"):
         words.append(f"taught by {_arm(teacher)}")
     if times(arm) != 1:
@@ -64,9 +65,11 @@ def explain_arm(study: Study, arm: str) -> str:
     return f"{role}{', '.join(words)}"
 
 
-def _loss(name: str) -> str:
+def _loss(name: str, column: str | None) -> str:
     if not LOSSES[name]().guided:
         return "cross-entropy, no maps" if name == "ce" else f"loss {name}, no maps"
+    if column not in (None, "saliency"):
+        return f"guided by the maps of the column {column}, loss {name}"
     return f"guided by people's maps, loss {name}"
 
 

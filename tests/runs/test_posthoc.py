@@ -20,6 +20,7 @@ from salign.runs.fit import fit
 from salign.runs.posthoc import MAKERS, make_run
 from salign.runs.predict import predict_batches
 from salign.runs.run import Run
+from salign.runs.verdicts import run_verdicts
 from salign.train.recipe import Recipe
 
 MADE: dict[str, dict[str, Any]] = {"fuse": {"method": "all"}, "rebalance": {"epochs": 2}, "dfr": {"draws": 3}}
@@ -66,6 +67,17 @@ def test_of_bfloat16_and_of_half_of_the_maps_comes_a_whole_run(name: str, source
         assert (table["prob_1"] != before["prob_1"]).all()
         again = pd.concat(predict_batches(model, made[name].data(part), workers=0))
         assert table["prob_1"].tolist() == pytest.approx(again["prob_1"].tolist(), abs=1e-6)
+
+
+def test_the_figures_of_dfr_on_validation_images_are_doubted_since_its_head_learned_from_them(
+    made: dict[str, Run],
+) -> None:
+    doubt = (
+        "measured on what it learned from: val: the head learned from these images. Judge it by images of another set."
+    )
+    assert [name for name, run in made.items() if doubt in map(str, run_verdicts(run))] == ["dfr"]
+    assert doubt not in map(str, run_verdicts(made["dfr"], ["test_iid"]))
+    assert doubt in (made["dfr"].path / "README.md").read_text("utf-8")
 
 
 @every_way

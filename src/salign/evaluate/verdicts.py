@@ -39,6 +39,19 @@ class Verdict(NamedTuple):
         return f"{self.kind}: {self.sentence}. {self.advice}"
 
 
+def learned_from(name: str) -> Verdict:
+    """The network, or a part of it, learned from the images of a set on which it is measured.
+
+    Args:
+        name: the set.
+    """
+    return Verdict(
+        "measured on what it learned from",
+        f"{name}: the head learned from these images",
+        "Judge it by images of another set.",
+    )
+
+
 def one_answer(
     name: str, probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str], *, multi_label: bool = False
 ) -> Verdict | None:

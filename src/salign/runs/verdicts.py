@@ -35,8 +35,12 @@ def run_verdicts(run: Run, sets: Sequence[str] | None = None) -> list[Verdict]:
     """
     if not isinstance(run.recipe, ClassifyRecipe):
         return []
+    if run.recipe.posthoc is not None and run.recipe.posthoc.name == "dfr":
+        learned = [verdicts.learned_from("val")] if sets is None or "val" in sets else []
+    else:
+        learned = training_verdicts(run)
     by_set = [verdict for name in run.sets if sets is None or name in sets for verdict in _set_verdicts(run, name)]
-    return [*training_verdicts(run), *by_set, *_map_verdicts(run)]
+    return [*learned, *by_set, *_map_verdicts(run)]
 
 
 def training_verdicts(run: Run) -> list[Verdict]:

@@ -73,6 +73,7 @@ def full(manifest) -> dict[str, Any]:
             "repeat_errors": {"of": str(manifest.parent / "first"), "times": 50},
             "faults": "leave_out",
             "workers": 3,
+            "cache": str(manifest.parent / "pixels"),
             "groups": ["sex"],
             "species": "kind",
             "seconds_column": "took",
@@ -479,7 +480,7 @@ LEAVES = {
     "train.precision": "float32",
     "train.memory_format": "contiguous",
 }
-FREE = {"data.manifest", "data.root", "data.workers", "train.logger"}
+FREE = {"data.manifest", "data.root", "data.workers", "data.cache", "train.logger"}
 
 
 def nested(key, value):
@@ -527,6 +528,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["data"].pop("subsample") == "none"
     assert content["data"].pop("repeat_errors") is None
     assert content["data"].pop("task") == "classes"
+    assert content["data"].pop("cache") is None
     assert content["model"].pop("cam") == "proved"
     assert content["model"].pop("head") == "timm"
     assert content["model"].pop("region") is None
@@ -647,7 +649,7 @@ def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, t
     elsewhere.mkdir()
     copy = elsewhere / "renamed.csv"
     shutil.copy(manifest, copy)
-    moved = recipe.with_values({"data": {"manifest": str(copy), "root": str(elsewhere), "workers": 0}})
+    moved = recipe.with_values({"data": {"manifest": str(copy), "root": str(elsewhere), "workers": 0, "cache": None}})
     assert moved.fingerprint() == recipe.fingerprint()
     copy.write_bytes(manifest.read_bytes() + b"\n")
     assert moved.fingerprint() != recipe.fingerprint()
@@ -659,6 +661,14 @@ def test_the_fingerprint_ignores_where_things_lie_and_who_reads_them(manifest, t
     assert first == second
     weights[1].write_bytes(b"others")
     assert recipe.with_values({"model": {"weights": str(weights[1])}}).fingerprint() != first
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_recipe(manifest, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    path = _written(tmp_path, Recipe.build(full(manifest) | {"data": {"manifest": str(manifest)}}))
+    with pytest.raises(SalignError, match=r"data\.cache: .*taken cannot be written to: it is not a folder"):
+        Recipe.read(path, [f"data.cache={tmp_path / 'taken'}"], files=True)
+    assert Recipe.read(path, ["data.cache=pixels"]).data.cache == str(Path("pixels").resolve())
 
 
 def test_the_fingerprint_says_where_the_manifest_was_expected(tmp_path):

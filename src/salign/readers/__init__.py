@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from salign.readers.file import (
         MAX_BYTES as MAX_BYTES,
         file_digest as file_digest,
+        file_state as file_state,
         known_digest as known_digest,
         open_file as open_file,
         read_bytes as read_bytes,

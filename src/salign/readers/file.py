@@ -94,13 +94,25 @@ def known_digest(path: Path | str) -> str:
 
     A file that was changed in the last seconds is always read: another change may leave its size and time as they are.
     """
+    size, modified, changed = file_state(path)
+    if abs(time.time() - modified / 1e9) < _RACY_SECONDS:
+        return file_digest(path)
+    return _digest_of(str(path), size, modified, changed)
+
+
+def file_state(path: Path | str) -> tuple[int, int, int]:
+    """Bytes of a file, and nanoseconds from 1970 to its last change and to that of what the system notes of it.
+
+    Raises:
+        SalignError: there is no such file, or it cannot be looked at.
+    """
     try:
         state = Path(path).stat()
-    except OSError:
-        return file_digest(path)  # which says what is wrong
-    if abs(time.time() - state.st_mtime) < _RACY_SECONDS:
-        return file_digest(path)
-    return _digest_of(str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    except FileNotFoundError:
+        raise SalignError(f"no such file: {path}") from None
+    except (OSError, ValueError) as error:
+        raise SalignError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 @functools.lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from salign.data.groups import subsample
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
 from salign.data.manifest.targets import read_targets
+from salign.data.reading.cache import PixelCache
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError, one_of
@@ -96,7 +97,7 @@ def prepare(
         if left_out and data.faults == "stop":
             raise ManifestError.of(left_out, data.manifest)
     used, trained = without(used, left_out), without(trained, left_out)
-    plain = build_transform(data.image_size)
+    plain, cache = build_transform(data.image_size), _cache_of(data)
     val = used.select(data.val)
     if data.annotated_val is not None:
         val = keep_maps(val, data.annotated_val, data.seed)
@@ -104,8 +105,8 @@ def prepare(
         classes=classes,
         positive=positive,
         train=_training_set(trained, classes, data, device, progress),
-        val=SaliencyDataset(val, classes, plain),
-        tests={name: SaliencyDataset(used.select(names), classes, plain) for name, names in tests.items()},
+        val=SaliencyDataset(val, classes, plain, cache=cache),
+        tests={name: SaliencyDataset(used.select(names), classes, plain, cache=cache) for name, names in tests.items()},
         left_out=tuple(left_out),
         questions=tuple(manifest.questions()),
         groups=tuple(data.groups),
@@ -141,6 +142,7 @@ def _training_set(
         stretch_maps=control.rows is not None,
         map_change=None if control.pixels is None else functools.partial(control.pixels, data.seed),
         seconds_column=data.seconds_column,
+        cache=_cache_of(data),
     )
     if control.images is not None:
         dataset.map_change, dataset.map_everywhere = control.images(dataset, progress=progress), control.everywhere
@@ -148,6 +150,10 @@ def _training_set(
         ids = rows.table["id"].tolist()
         dataset.targets = read_targets(data.targets, ids, dataset.labels.numpy(), classes)
     return dataset
+
+
+def _cache_of(data: DataRecipe) -> PixelCache | None:
+    return None if data.cache is None else PixelCache(data.cache)
 
 
 def read_manifest(data: DataRecipe) -> Manifest:

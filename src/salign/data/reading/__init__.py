@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from salign.index import lazy_index
 
 if TYPE_CHECKING:
+    from salign.data.reading.cache import PixelCache as PixelCache
     from salign.data.reading.datamodule import (
         BatchLoader as BatchLoader,
         SaliencyDataModule as SaliencyDataModule,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset, Sampler, default_collate
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.labels import multi_hot
 from salign.data.manifest.text_table import TEXT
+from salign.data.reading.cache import PixelCache
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.data.reading.transforms import JointTransform
 from salign.errors import SalignError
@@ -32,7 +34,7 @@ Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
 class SaliencyDataset(Dataset[Batch]):
-    """Images with labels and, where somebody looked, saliency maps. Nothing is kept in memory but the manifest.
+    """Images with labels and, where somebody looked, saliency maps. Nothing is held in memory but the manifest.
 
     The labels of a sample are a class number; or `(K,)` zeros and ones where the manifest allows several.
 
@@ -48,6 +50,8 @@ class SaliencyDataset(Dataset[Batch]):
         map_everywhere: `map_change` gives an image without a map one, too.
         seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
             time is known.
+        cache: keeps pictures as `JointTransform` resizes them, and maps that have the shape of their image and that no
+            `map_change` changes. Samples are the same with it and without.
 
     Attributes:
         targets: `(N, K)` float32, how probable each class is of each image; None = the labels are certain.
@@ -77,8 +81,10 @@ class SaliencyDataset(Dataset[Batch]):
         map_change: MapChange | None = None,
         map_everywhere: bool = False,
         seconds_column: str | None = None,
+        cache: PixelCache | None = None,
     ) -> None:
         self.manifest = manifest
+        self.cache = cache
         self.stretch_maps = stretch_maps
         self.map_change = map_change
         self.map_everywhere = map_everywhere
@@ -176,35 +182,55 @@ class SaliencyDataset(Dataset[Batch]):
         candidates = candidates if len(candidates) else np.array([i])
         position = int(candidates[int(torch.randint(len(candidates), ()))])
         if not self.paint_over or position == i:
-            return self.transform(self._image(position), None)[0]
+            return self.transform(self._image(position)[0], None)[0]
         image, saliency = self.transform(*self._read(position))
         if saliency is None or not bool(varies(saliency)):  # nothing is marked
             return image
         return surroundings(image[None], region(saliency[None]))[0].clamp(0, 1)
 
-    def _image(self, i: int) -> Tensor:
-        enough = self.transform.enough if isinstance(self.transform, JointTransform) else None
-        return read_image(self.manifest.image_path(i), where=self.manifest.where(i), at_least=enough)
+    @property
+    def _joint(self) -> JointTransform | None:
+        return self.transform if isinstance(self.transform, JointTransform) else None
+
+    def _image(self, i: int) -> tuple[Tensor, tuple[int, int]]:
+        """`(3, H, W)`, resized where it is from the cache, and (H, W) as it was read."""
+        path, where, joint = self.manifest.image_path(i), self.manifest.where(i), self._joint
+
+        def read() -> Tensor:
+            return read_image(path, where=where, at_least=None if joint is None else joint.enough)
+
+        if self.cache is not None and joint is not None:
+            return self.cache.image(path, joint.size, read, joint.resize)
+        image = read()
+        return image, (image.shape[-2], image.shape[-1])
 
     def _read(self, i: int) -> tuple[Tensor, Tensor | None]:
         """`(3, H, W)` and `(1, H, W)` or None."""
-        path, map_path = self.manifest.image_path(i), self.manifest.saliency_path(i)
-        image = self._image(i)
-        size = (image.shape[-2], image.shape[-1])
+        map_path, joint = self.manifest.saliency_path(i), self._joint
+        image, size = self._image(i)
         if self.map_everywhere and self.map_change is not None:
             return image, self.map_change(torch.zeros(size), self.manifest.image_id(i))[None]
         if map_path is None:
             return image, None
-        where = self.manifest.where(i, "saliency")
-        values = read_saliency(map_path, where=where)
-        if tuple(values.shape) != size:
-            wrong = shape_mismatch((values.shape[0], values.shape[1]), image_size(path))
-            if wrong is not None and not self.stretch_maps:
-                raise ImageError(f"{where}: {wrong}")
-            values = resize(values, size)
         if self.map_change is not None:
-            values = self.map_change(values, self.manifest.image_id(i))
+            values = self.map_change(self._map(i, map_path, size), self.manifest.image_id(i))
+        elif self.cache is not None and joint is not None and not self.stretch_maps:
+            files, target = (map_path, self.manifest.image_path(i)), joint.size
+            values = self.cache.saliency(files, target, lambda: resize(self._map(i, map_path, size), target))
+        else:
+            values = self._map(i, map_path, size)
         return image, values[None]
+
+    def _map(self, i: int, path: Path, size: tuple[int, int]) -> Tensor:
+        """The map of an image that was read at `size`, brought to that size."""
+        where = self.manifest.where(i, "saliency")
+        values = read_saliency(path, where=where)
+        if tuple(values.shape) == size:
+            return values
+        wrong = shape_mismatch((values.shape[0], values.shape[1]), image_size(self.manifest.image_path(i)))
+        if wrong is not None and not self.stretch_maps:
+            raise ImageError(f"{where}: {wrong}")
+        return resize(values, size)
 
 
 def collate(samples: Sequence[Batch]) -> Batch:

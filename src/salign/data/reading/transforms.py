@@ -73,6 +73,10 @@ class JointTransform:
         """(H, W) beyond which a larger source adds nothing visible: twice the size that comes out."""
         return 2 * self.size[0], 2 * self.size[1]
 
+    def resize(self, image: Tensor) -> Tensor:
+        """`(3, H, W)` -> `(3, *size)` of the same type; an image of this size is not changed."""
+        return F.resize_image(image, list(self.size), antialias=True)
+
     def __call__(self, image: Tensor, saliency: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Transform one image and its map by the same random draws (from torch's global generator).
 
@@ -83,8 +87,7 @@ class JointTransform:
         Returns:
             `(3, *size)` float32 in [0, 1], and `(1, *size)` float32 in [0, 1] or None.
         """
-        resized = F.resize_image(image, list(self.size), antialias=True)
-        picture = tv_tensors.Image(F.to_dtype_image(resized, torch.float32, scale=True))
+        picture = tv_tensors.Image(F.to_dtype_image(self.resize(image), torch.float32, scale=True))
         moved = None if saliency is None else MapTensor(resize(saliency, self.size))
         if self._steps is not None:
             picture, moved = self._steps(picture, moved)

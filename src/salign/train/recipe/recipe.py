@@ -49,6 +49,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "subsample": "none",
         "repeat_errors": None,
         "task": "classes",
+        "cache": None,
     },
     "model": {"cam": "proved", "head": "timm", "region": None},
     "loss": {"also": {}, "teacher": None, "dose": None},
@@ -207,7 +208,7 @@ class Recipe(Section):
         for key in ("steps", "posthoc"):
             if not content.get(key):
                 content.pop(key, None)
-        content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None}
+        content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None, "cache": None}
         content["train"].pop("logger")
         for section, later in _LATER.items():
             for key, usual in later.items():
@@ -314,7 +315,7 @@ def _found(source: Path | str, where: str, text: str) -> str:
         return text
     if key == "data.manifest" or (names_content(key) and key != "model.weights"):
         return found_manifest(text, source)
-    return str(Path(text).resolve()) if key == "data.root" else text
+    return str(Path(text).resolve()) if key in ("data.root", "data.cache") else text
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:

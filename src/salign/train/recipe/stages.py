@@ -27,7 +27,7 @@ _RARE = {"rebalance": "class", "dfr": "group"}
 """What a fresh head is balanced over."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
-    "seed", "faults", "workers",
+    "seed", "faults", "workers", "cache",
 )  # fmt: skip
 """Keys of `data` that a stage takes from the recipe around it."""
 

@@ -36,7 +36,7 @@ SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
     "errors", "checks", "types", "class_names", "files", "progress", "maps", "pages", "data", "annotations", "models",
     "losses", "explain", "evaluate", "machine", "train", "runs", "experiment", "annotate", "project",
-    "graphs", "search", "runtime",
+    "graphs", "search", "runtime", "web", "serve",
 )  # fmt: skip
 SECTIONS: dict[str, type[BaseModel]] = {
     "": recipe.ClassifyRecipe,

@@ -16,8 +16,9 @@ from processes import Program, write_to
 from salign.annotate import access
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
-from salign.annotate.web.run import Address, listen, run
+from salign.annotate.web.run import run
 from salign.annotate.web.server import create_app
+from salign.web.listen import Address, listen
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
 

@@ -50,19 +50,21 @@ MAY_IMPORT = {
     "train": TRAINED_WITH | {"machine"},
     "runs": TRAINED_WITH | {"pages", "machine", "train", "runtime"},
     "experiment": TRAINED_WITH | {"pages", "machine", "train", "runs"},
-    "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate"},
+    "web": FOUNDATION,
+    "annotate": FOUNDATION | {"maps", "data", "annotations", "evaluate", "web"},
+    "serve": FOUNDATION | {"maps", "data", "models", "losses", "runs", "runtime", "web"},
     "graphs": FOUNDATION | {"maps", "data", "evaluate", "pages"},
     "search": TRAINED_WITH | {"pages", "machine", "train", "runs", "experiment"},
     "project": TRAINED_WITH | {"annotations", "runs", "experiment", "annotate"},
     "cli": TRAINED_WITH
     | {"pages", "annotations", "machine", "train", "runs", "experiment", "annotate", "project"}
-    | {"graphs", "search", "runtime"},
+    | {"graphs", "search", "runtime", "web", "serve"},
 }
 ONLY_IN = {
     "lightning": {"train", "data/reading/datamodule.py"},
     "matplotlib": {"pages/plots.py"},
     "defusedxml": {"annotations/formats/xml.py"},
-    "fastapi": {"annotate/web/"},
+    "fastapi": {"annotate/web/", "serve/app.py", "web/replies.py"},
     "huggingface_hub": {"runs/publish.py"},
     "itsdangerous": {"annotate/access.py"},
     "mlxtend": {"data/shortcuts/decoy.py"},

@@ -25,6 +25,7 @@ WRITES = {
     ("evaluate",): "Writes RUN/evaluation.csv",
     ("predict",): "Writes one table with a row per image",
     ("export",): "Writes RUN/export/model.onnx",
+    ("serve",): "Writes nothing",
     ("publish",): "Writes the folder, or sends it",
     ("fuse",): "a new run",
     ("rebalance",): "a new run",

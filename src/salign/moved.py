@@ -15,10 +15,10 @@ from typing import Any
 MOVED = {
     "salign.annotate.auto": "salign.machine.annotate",
     "salign.annotate.routes_owner": "salign.annotate.web.owner",
-    "salign.annotate.seldom": "salign.annotate.limited_log",
+    "salign.annotate.seldom": "salign.web.limited_log",
     "salign.annotate.server": "salign.annotate.web.server",
     "salign.annotate.server_callers": "salign.annotate.web.callers",
-    "salign.annotate.server_guard": "salign.annotate.web.guard",
+    "salign.annotate.server_guard": "salign.web.guard",
     "salign.annotate.server_run": "salign.annotate.web.run",
     "salign.data.annotations": "salign.annotations.annotated",
     "salign.data.blur": "salign.train.steps.blur",
@@ -74,8 +74,11 @@ MOVED = {
 """Module of version 0.1 -> where its content is now; modules below one moved with it."""
 
 MOVED_NAMES = {
-    "salign.annotate.seldom": {"Seldom": "salign.annotate.limited_log:LimitedLog"},
-    "salign.annotate.server_run": {"Place": "salign.annotate.web.run:Address"},
+    "salign.annotate.access": dict.fromkeys(
+        ("HEADERS", "Rates", "host_allowed", "host_name", "is_loopback", "network_of"), "salign.web.access"
+    ),
+    "salign.annotate.seldom": {"Seldom": "salign.web.limited_log:LimitedLog"},
+    "salign.annotate.server_run": {"Place": "salign.web.listen:Address"},
     "salign.annotate.export": {"Exported": "salign.annotate.export:ExportResult"},
     "salign.annotate.export_reading": {"Given": "salign.annotate.export_reading:ImageAnswer"},
     "salign.annotate.quality": {"compared_maps": "salign.annotate.quality:sample_maps"},

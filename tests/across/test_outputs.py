@@ -70,6 +70,7 @@ INPUTS = {
     ("export", "RUN"), ("publish", "RUN"), ("rebalance", "RUN"), ("dfr", "RUN"), ("tune", "RECIPE"),
     ("explain", "--beside"), ("data split", "MANIFEST"), ("data split", "--root"),
     ("evaluate", "RUN"), ("explain", "RUN"), ("analyse", "RUNS"), ("predict", "RUN"), ("predict", "IMAGES"),
+    ("serve", "RUN"),
     ("saliency evaluate", "RUN"), ("saliency evaluate", "--people"), ("saliency predict", "RUN"),
     ("saliency predict", "IMAGES"), ("experiment", "STUDY"), ("report", "STUDY"), ("reproduce", "--table"),
     ("annotate", "FOLDER"),

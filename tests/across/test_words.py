@@ -94,7 +94,8 @@ def text_of(node: ast.AST | None) -> str:
 
 
 def test_every_key_of_an_annotation_study_is_explained_by_sentences() -> None:
-    notes = dict(attribute_notes(ast.parse((SOURCE / "annotate" / "study.py").read_text())))
+    files = (SOURCE / "annotate" / "study.py", SOURCE / "web" / "guard.py")
+    notes = {key: text for file in files for key, text in attribute_notes(ast.parse(file.read_text()))}
     assert len(notes) > 40
     assert {key: text for key, text in notes.items() if not text or faults_of(text)} == {}
 

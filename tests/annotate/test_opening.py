@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import sqlite3
 import threading
@@ -16,8 +15,6 @@ import yaml
 
 from annotate_page import BOX, owner_of, write_images
 from command import salign
-from salign.annotate import access
-from salign.annotate.limited_log import LimitedLog
 from salign.annotate.opening import open_collection
 from salign.annotate.store import Store
 from salign.annotate.web.server import create_app
@@ -238,21 +235,6 @@ class TestFloods:
         page = joined(opened(), "Ann")
         twice = [*page.headers.items(), ("Authorization", "Bearer 1.x")]
         assert page.client.get("/api/study", headers=twice).status_code == 400
-
-    def test_an_ipv6_network_is_one_caller(self):
-        assert access.network_of("2001:db8::1") == access.network_of("2001:db8::ffff") == "2001:db8::/64"
-        assert access.network_of("2001:db8:0:1::1") == "2001:db8:0:1::/64"
-        assert access.network_of("10.0.0.1") == "10.0.0.1"
-        assert access.network_of("unknown") == "unknown"
-
-    def test_a_log_says_the_same_once_a_minute_with_how_often(self, caplog):
-        now = [0.0]
-        seldom = LimitedLog(logging.getLogger("salign.annotate"), clock=lambda: now[0])
-        for now[0] in (0.0, 1.0, 59.0, 60.5, 61.0):
-            seldom.warning("kind", "full of %s", "it")
-        seldom.warning("other", "else")
-        said = [record.getMessage() for record in caplog.records]
-        assert said == ["full of it", "full of it (2 more since the last such line)", "else"]
 
     def test_summaries_and_exports_take_no_thread_from_the_saves(self, opened, joined, monkeypatch):
         """Sixty are asked for while one is made: a save does not wait for any of them."""

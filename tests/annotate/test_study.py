@@ -1,4 +1,4 @@
-"""Studies from YAML, secrets, rates, and names of hosts."""
+"""Studies from YAML, secrets, and who is given which link."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from salign.annotate import access
 from salign.annotate.opening import open_collection
 from salign.annotate.records import Mistaken, read_annotation
 from salign.annotate.study import Study
-from salign.annotate.web.run import Address, links, listen
+from salign.annotate.web.run import is_open, links
 from salign.errors import SalignError
+from salign.web.listen import Address, listen
 
 
 def test_a_study_reads_what_it_writes(tmp_path):
@@ -139,48 +140,11 @@ def test_settings_beside_the_images_are_found(tmp_path):
     assert open_collection(folder).study.title == "Option", "a restart goes on with what there was"
 
 
-class TestRates:
-    def test_a_burst_then_the_rate(self):
-        now = [0.0]
-        rates = access.Rates(2.0, 3, clock=lambda: now[0])
-        assert [rates.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]
-        now[0] = 0.25
-        assert rates.wait("a") == 0.25
-        now[0] = 0.5
-        assert rates.wait("a") == 0
-        assert rates.wait("a") == 0.5
-        assert rates.wait("b") == 0, "everybody has a bucket"
-        now[0] = 100
-        assert [rates.wait("a") for _ in range(4)] == [0, 0, 0, 0.5], "which never holds more than a burst"
-
-    def test_callers_that_are_long_silent_are_forgotten(self):
-        rates = access.Rates(1.0, 1, callers=10, clock=lambda: 0.0)
-        for number in range(1000):
-            rates.wait(str(number))
-        assert len(rates._buckets) == 10
-
-
-@pytest.mark.parametrize(("header", "name"), [
-    ("localhost", "localhost"), ("A.b:80", "a.b"), ("[::1]:8", "::1"), ("::1", None), ("a b", None), ("", None),
-    ("a:b", None), ("[::1", None), ("a/b", None), ("a@b", None), (" host ", "host"),
-])  # fmt: skip
-def test_names_of_hosts(header, name):
-    assert access.host_name(header) == name
-
-
-@pytest.mark.parametrize(("host", "local"), [
-    ("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.9.9.9", True), ("0.0.0.0", False),
-    ("10.0.0.1", False), ("box", False),
-])  # fmt: skip
-def test_which_addresses_only_this_machine_reaches(host, local):
-    assert access.is_loopback(host) is local
-
-
 class TestPlace:
     def test_of_a_proxy(self, photos):
         collection = open_collection(photos, classes=["a"])
         place = Address(public="https://lab.example/")
-        assert not place.is_open(collection)
+        assert not is_open(place, collection)
         assert "lab.example" in place.names
         with listen("127.0.0.1", 0) as listening:
             (ann, owner) = links(collection, listening, place, ["Ann"])
@@ -189,16 +153,7 @@ class TestPlace:
             assert [who for who, _ in links(collection, listening, Address(), [])] == ["owner", "annotators"]
 
     def test_with_names_of_a_proxy_in_the_study_nobody_joins_without_a_link(self, photos):
-        assert not Address().is_open(open_collection(photos, classes=["a"], hosts=["lab.example"]))
-
-    @pytest.mark.parametrize("public", ["lab.example", "ftp://lab.example", "https://", "https://a/b", "https://a b"])
-    def test_what_is_no_address_is_refused(self, public):
-        with pytest.raises(SalignError, match="--public"):
-            Address(public=public)
-
-    def test_a_port_that_is_taken_is_said(self):
-        with listen("127.0.0.1", 0) as listening, pytest.raises(SalignError, match="another --port"):
-            listen("127.0.0.1", listening.getsockname()[1])
+        assert not is_open(Address(), open_collection(photos, classes=["a"], hosts=["lab.example"]))
 
 
 def test_a_secret_is_made_once(tmp_path):

@@ -13,8 +13,9 @@ from command import salign
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
 from salign.annotate.records import read_annotation
-from salign.annotate.web.run import Address, links, listen
+from salign.annotate.web.run import links
 from salign.cli.annotate import _invite
+from salign.web.listen import Address, listen
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from urllib.parse import unquote
 
-from salign.annotate.limited_log import LimitedLog
 from salign.errors import SalignError
 from salign.readers import open_file
+from salign.web.limited_log import LimitedLog
 
 _LIMITED = LimitedLog(logging.getLogger("salign.annotate"))
 _BEGINNING = b"SQLite format 3\0"

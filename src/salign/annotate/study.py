@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from salign.config import Section, explain_faults, read_values
 from salign.data.manifest.folder_layout import Folders
 from salign.errors import SalignError
+from salign.web.guard import RequestLimits
 
 Mode = Literal["single", "pair", "review", "assisted", "reveal"]
 Arm = Literal["none", "decision", "map", "both"]
@@ -58,17 +59,9 @@ class Export(Section):
     """These splits and their shares are drawn by `seed` within each label, where the manifest has no splits."""
 
 
-class Limits(Section):
+class Limits(RequestLimits):
     """The section says what the server accepts from one client."""
 
-    body: int = Field(default=2_000_000, ge=1000)
-    """A request has at most so many bytes."""
-    rate: float = Field(default=20.0, gt=0)
-    """Each token may send so many requests a second."""
-    burst: int = Field(default=60, ge=1)
-    """Each token may send so many requests at once."""
-    seconds: float = Field(default=15.0, gt=0)
-    """A client that takes longer to send its request is cut off."""
     text: int = Field(default=2000, ge=1)
     """A free text has at most so many characters."""
     shapes: int = Field(default=5000, ge=1)

@@ -35,6 +35,7 @@ from salign.cli import (
     runs,
     saliency,
     search,
+    serve,
     train,
     tune,
 )
@@ -68,6 +69,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "explain": explain.explain,
         "analyse": analyse.analyse,
         "export": export.export,
+        "serve": serve.serve,
         "publish": publish.publish,
         "fuse": fuse.fuse,
         "rebalance": rebalance.rebalance,

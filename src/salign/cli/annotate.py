@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from salign.annotate.collection import Collection
     from salign.annotate.rows import Invite
-    from salign.annotate.web.run import Address
     from salign.data.manifest import Manifest
+    from salign.web.listen import Address
 
 
 def annotate(
@@ -163,7 +163,7 @@ def annotate(
         _stop_links(opened(), stop_link)
         return
     from salign.annotate.records import read_name
-    from salign.annotate.web.run import Address, listen
+    from salign.web.listen import Address, listen
 
     address, names = Address(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
@@ -238,7 +238,7 @@ def _serve(
     import logging
     import webbrowser
 
-    from salign.annotate.web.run import links, run
+    from salign.annotate.web.run import is_open, links, run
     from salign.annotate.web.server import create_app  # noqa: F401  whoever opens a link that is printed is answered
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -250,7 +250,7 @@ def _serve(
     for who, url in urls:
         typer.echo(f"{who}: {url}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
-    if browser and address.is_open(collection):  # elsewhere a link would stand in the list of processes
+    if browser and is_open(address, collection):  # elsewhere a link would stand in the list of processes
         webbrowser.open(urls[-1][1])
     run(collection, listening, address)
     into = " (and --into the manifest that the drafts come from)" if collection.study.mode == "review" else ""

@@ -222,10 +222,9 @@ def _limits(run: Run) -> str:
 
 def _reliance(run: Run) -> str:
     """What `salign analyse` found, if it was asked."""
-    path = run.path / FOLDER / "reliance.csv"
-    if not path.exists():
+    relied = _relied(run)
+    if relied is None:
         return f"This was not measured before this card was written; `salign analyse {run.path.name}` measures it."
-    relied = read_figures(path, ("set", "kept", "fill", "metric", "note"))
     chosen = relied[relied["metric"].isin(["accuracy", "flipped"])]
     if not len(chosen):
         return "No image of the sets has a human map, so this cannot be measured."
@@ -235,6 +234,29 @@ def _reliance(run: Run) -> str:
         "its answers in the first case and loses them in the second."
     )
     return f"{words}\n\n{_table(values[['set', 'kept', 'fill', 'metric', 'value', 'images']])}"
+
+
+def reliance_sentences(run: Run) -> list[str]:
+    """What `salign analyse` measured of the use of human regions, a sentence for each set; none where it did not."""
+    relied = _relied(run)
+    if relied is None:
+        return []
+    chosen = relied[(relied["fill"] == "other") & (relied["metric"] == "flipped")]
+    sentences = []
+    for name, part in chosen.groupby("set", sort=False):
+        rows = part.set_index("kept")
+        inside, outside = (f"{rows['value'][side]:.0%}" for side in ("outside", "inside"))
+        doubt = "".join(f" But {note}." for note in rows["note"].head(1) if note)
+        sentences.append(
+            f"In {rows['images'].iloc[0]} images of {name}, {inside} of the answers changed where the region that "
+            f"people had marked was replaced, and {outside} where the rest was.{doubt}"
+        )
+    return sentences
+
+
+def _relied(run: Run) -> pd.DataFrame | None:
+    path = run.path / FOLDER / "reliance.csv"
+    return read_figures(path, ("set", "kept", "fill", "metric", "note")) if path.exists() else None
 
 
 def _training(run: Run) -> str:

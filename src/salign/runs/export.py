@@ -26,6 +26,7 @@ from salign.models.quantize import Precision, to_precision
 from salign.models.weights import licence_of
 from salign.progress import track
 from salign.readers import file_digest
+from salign.runs.card import reliance_sentences
 from salign.runs.run import Run
 from salign.runtime.model import FORMAT, KEY, OnnxModel, opened, sealed
 from salign.train.recipe import ClassifyRecipe
@@ -198,6 +199,7 @@ def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
         "precision": options["precision"],
         "backbone": first.backbone.name,
         "licence_of_starting_weights": licence,
+        "reliance": reliance_sentences(run),
         "weights_sha256": file_digest(run.path / WEIGHTS),
         "model_sha256": file_digest(description_file(run.path)),
         "recipe_sha256": file_digest(run.recipe_file),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
@@ -65,7 +66,7 @@ class Answer:
 
     def overlay(self) -> Image.Image:
         """The image at its own size with `scaled_map` laid over, as `salign predict --overlays` draws it."""
-        return Image.fromarray(lay_over(_eight_bits(_pixels(self._picture, None)), self.scaled_map))
+        return Image.fromarray(lay_over(eight_bits(_pixels(self._picture, None)), self.scaled_map))
 
 
 class Threshold(NamedTuple):
@@ -163,8 +164,10 @@ class OnnxModel:
             raise SalignError(no_threshold(self.classes))
         if not 0 <= probability <= 1:
             raise SalignError(f"threshold: expected a probability from 0 to 1, got {probability}.")
-        changed = self.threshold._replace(probability=probability, rule=GIVEN)
-        return OnnxModel(self._session, {**self.description, "threshold": changed._asdict()})
+        other = copy(self)
+        other.threshold = self.threshold._replace(probability=probability, rule=GIVEN)
+        other.description = {**self.description, "threshold": other.threshold._asdict()}
+        return other
 
     def _answer(self, picture: Picture, probabilities: Any, logits: Any, values: Any) -> Answer:
         named = dict(zip(self.classes, map(float, probabilities), strict=True))
@@ -269,7 +272,8 @@ def _checked(picture: Any) -> NDArray[Any]:
     return picture
 
 
-def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture of uint8, or of float32 in [0, 1], in 8 bits."""
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * np.float32(255)).astype(np.uint8)
 
 

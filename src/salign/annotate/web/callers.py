@@ -11,7 +11,7 @@ from salign.annotate import access
 from salign.annotate.pictures import Encoded
 from salign.annotate.records import Mistaken, read_json
 from salign.annotate.rows import Person
-from salign.annotate.web.guard import Refusal
+from salign.web.guard import Refusal
 
 
 def bearer_of(secret: bytes, header: str) -> int | str | None:

@@ -11,8 +11,6 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
 
 from salign.annotate import access
 from salign.annotate.broken import Unshown
@@ -22,13 +20,13 @@ from salign.annotate.records import Mistaken, read_annotation, read_key, read_na
 from salign.annotate.store import Changed, LinkClosed
 from salign.annotate.store_file import Gone
 from salign.annotate.web.callers import Annotator, Body, bearer_of, caller, read_number, send_picture
-from salign.annotate.web.guard import SESSION, Guard, Refusal, refused
 from salign.annotate.web.owner import add_owner_routes
+from salign.web.guard import SESSION, Guard, Refusal
+from salign.web.replies import FRESH, PageFiles, add_refusals, reply_refusal
 
 _READERS = 8
 """Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
 
-_FRESH = {"cache-control": "no-cache"}
 _STATUS = {Unknown: 404, NoConsent: 403, LinkClosed: 403, Changed: 409, Unshown: 410}
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -67,41 +65,25 @@ def _known(secret: bytes, header: str) -> int | str | None:
     return who if access.invite_of(who) is None else None
 
 
-class _Files(StaticFiles):
-    """The page's own files: a browser asks each time whether it has the latest."""
-
-    def file_response(self, *positional: Any, **more: Any) -> Response:
-        reply = super().file_response(*positional, **more)
-        reply.headers.update(_FRESH)
-        return reply
-
-
 def _add_errors(app: FastAPI) -> None:
-    @app.exception_handler(Refusal)
-    async def on_refusal(request: Request, error: Refusal) -> Response:
-        refused(request.scope, error)
-        return JSONResponse({"error": error.sentence}, error.status, error.headers)
+    add_refusals(app)
 
     @app.exception_handler(Mistaken)
     async def on_mistake(request: Request, error: Mistaken) -> Response:
-        return await on_refusal(request, Refusal(_STATUS.get(type(error), 400), str(error)[:500]))
+        return await reply_refusal(request, Refusal(_STATUS.get(type(error), 400), str(error)[:500]))
 
     @app.exception_handler(Gone)
     async def on_gone(request: Request, error: Gone) -> Response:
-        return await on_refusal(request, Refusal(503, str(error)))
+        return await reply_refusal(request, Refusal(503, str(error)))
 
     @app.exception_handler(PermissionError)
     async def on_escape(request: Request, error: PermissionError) -> Response:
-        return await on_refusal(request, Refusal(404, "there is no such file"))
-
-    @app.exception_handler(HTTPException)
-    async def on_http(request: Request, error: HTTPException) -> Response:
-        return await on_refusal(request, Refusal(error.status_code, f"{error.detail}"))
+        return await reply_refusal(request, Refusal(404, "there is no such file"))
 
 
 def _add_pages(app: FastAPI) -> None:
     def page(name: str) -> FileResponse:
-        return FileResponse(STATIC / name, headers=_FRESH)
+        return FileResponse(STATIC / name, headers=FRESH)
 
     @app.get("/")
     def index() -> FileResponse:
@@ -115,7 +97,7 @@ def _add_pages(app: FastAPI) -> None:
     def worker() -> FileResponse:
         return page("worker.js")
 
-    app.mount("/static", _Files(directory=STATIC, check_dir=False))
+    app.mount("/static", PageFiles(directory=STATIC, check_dir=False))
 
 
 def _add_joining(app: FastAPI) -> None:

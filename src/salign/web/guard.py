@@ -8,18 +8,20 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
-from salign.annotate import access
-from salign.annotate.limited_log import LimitedLog
-from salign.annotate.study import Limits
+from pydantic import Field
 
-log = logging.getLogger("salign.annotate")
+from salign.config import Section
+from salign.web import access
+from salign.web.limited_log import LimitedLog
+
+log = logging.getLogger("salign.web")
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 _ONCE = (b"host", b"authorization", b"origin", b"content-length", b"x-salign", b"x-salign-study")
 _LIMITED, _LINES = LimitedLog(log), access.Rates(1.0, 1000)
 SESSION = "/api/session"
 """What a page asks first: which study this is."""
-_LITTLE = 10_000  # bytes that somebody may send who has no token, or that of an invite: a name
+_LITTLE = 10_000  # bytes that somebody may send who has no token where others have: a name
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -35,6 +37,19 @@ class Refusal(Exception):
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
 
+class RequestLimits(Section):
+    """The section says what a server accepts from one client."""
+
+    body: int = Field(default=2_000_000, ge=1000)
+    """A request has at most so many bytes."""
+    rate: float = Field(default=20.0, gt=0)
+    """Each token, or each address without one, may send so many requests a second."""
+    burst: int = Field(default=60, ge=1)
+    """Each token, or each address without one, may send so many requests at once."""
+    seconds: float = Field(default=15.0, gt=0)
+    """A client that takes longer to send its request is cut off."""
+
+
 class Guard:
     """An ASGI application around another: refuses, logs what it refused, and adds the security headers.
 
@@ -44,28 +59,34 @@ class Guard:
     def __init__(
         self,
         app: App,
-        limits: Limits,
+        limits: RequestLimits,
         *,
-        study: str,
         local_only: bool,
         names: Collection[str],
-        known: Callable[[str], int | str | None],
+        study: str | None = None,
+        known: Callable[[str], int | str | None] | None = None,
+        at_once: int | None = None,
     ) -> None:
         """Stand before `app`.
 
         Args:
             app: what is guarded.
             limits: what one caller may do.
-            study: its identity, which every call of the API but the first says.
             local_only: answer to names of this machine only.
             names: hosts it answers to besides.
+            study: its identity, which every call of the API but the first says, beside the header `X-Salign: 1`; None =
+                the API may be called without either.
             known: whose token an Authorization header carries; None for a forged one and for that of an invite, which
-                many have: those callers share the rate of their address, and send little.
+                many have: those callers share the rate of their address, and send little. Without `known` there are no
+                tokens, and every address may send as much as is allowed.
+            at_once: so many requests of the API are read and answered at a time, which bounds the memory that their
+                bodies take; None = any number.
         """
         self._app, self._limits, self._local_only, self._known = app, limits, local_only, known
         self._study = study
         self._names = {name.lower() for name in names}
         self._rates = access.Rates(limits.rate, limits.burst)
+        self._at_once, self._busy = at_once, 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -86,10 +107,15 @@ class Guard:
             await send(message)
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        counted = self._at_once is not None and _of_api(scope)
+        self._busy += counted
         try:
-            who = self._known(headers.get("authorization", ""))
+            who = None if self._known is None else self._known(headers.get("authorization", ""))
             self._check(scope, headers, who)
-            most = min(self._limits.body, _LITTLE) if who is None else self._limits.body
+            if counted and self._at_once is not None and self._busy > self._at_once:
+                raise Refusal(503, "the server is busy; ask again in a moment", {"retry-after": "1"})
+            little = self._known is not None and who is None
+            most = min(self._limits.body, _LITTLE) if little else self._limits.body
             body = await self._body(headers, receive, most)
             await self._app(scope, _replayed(body, receive), guarded_send)
         except Refusal as refusal:
@@ -100,6 +126,8 @@ class Guard:
             log.exception("failed: %s %r", scope["method"], scope["path"][:200])
             if not started:
                 await _reply(Refusal(500, "the server failed; what was not acknowledged is not stored"), guarded_send)
+        finally:
+            self._busy -= counted
 
     def _check(self, scope: Message, headers: dict[str, str], who: int | str | None) -> None:
         names = [name for name, _ in scope["headers"]]
@@ -116,12 +144,13 @@ class Guard:
             *self._names,
         ):
             raise Refusal(403, "a page of another site may not call this server")
-        if _of_api(scope) and headers.get("x-salign") != "1":
+        if self._study is not None and _of_api(scope) and headers.get("x-salign") != "1":
             raise Refusal(403, "the header X-Salign: 1 is missing")
         caller = access.network_of(_client(scope)) if who is None else f"token {who}"
         if _of_api(scope) and (seconds := self._rates.wait(caller)):
             raise Refusal(429, "too many requests; wait a moment", {"retry-after": str(int(seconds) + 1)})
-        if _of_api(scope) and scope["path"] != SESSION and headers.get("x-salign-study") != self._study:
+        studies = (self._study, headers.get("x-salign-study"))
+        if self._study is not None and _of_api(scope) and scope["path"] != SESSION and studies[0] != studies[1]:
             raise Refusal(421, "another study is at this address now; open the page again to go to it")
 
     async def _body(self, headers: dict[str, str], receive: Receive, most: int) -> bytes:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from salign.annotate.study import Limits
-from salign.annotate.web.guard import Guard
+from salign.web.guard import Guard, RequestLimits
 
 HEADERS = {"host": "localhost", "x-salign": "1", "x-salign-study": "id"}
 
@@ -39,7 +38,7 @@ def asked(body=(b"{}",), *, path="/api/next", kind="http", client=("10.0.0.7", 5
 
     names = {"Host.example"}
     known = {"Bearer mine": 3}.get
-    guard = Guard(app, Limits(body=1000, seconds=0.05), study="id", local_only=True, names=names, known=known)
+    guard = Guard(app, RequestLimits(body=1000, seconds=0.05), study="id", local_only=True, names=names, known=known)
     given = {
         "authorization": "Bearer mine",
         **HEADERS,
@@ -105,3 +104,37 @@ def test_the_start_and_end_of_the_server_are_passed_on_and_nothing_else(caplog):
     with caplog.at_level(logging.WARNING):
         asked(x_salign="2", client=None)
     assert caplog.messages == ["refused: POST '/api/next' from unknown: 403 the header X-Salign: 1 is missing"]
+
+
+def test_without_a_study_and_tokens_the_api_is_open_and_only_so_many_are_answered_at_a_time(caplog):
+    """Three ask at once where two may: the third is told to come back, and may as soon as one was answered."""
+    statuses = []
+
+    async def run():
+        go = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await receive()
+            await go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def receive():
+            return {"type": "http.request", "body": b"x" * 900, "more_body": False}
+
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        guard = Guard(app, RequestLimits(body=1000), local_only=True, names=(), at_once=2)
+        scope = {"type": "http", "path": "/api/predict", "method": "POST", "headers": [(b"host", b"localhost")]}
+        asked = [asyncio.create_task(guard(dict(scope), receive, send)) for _ in range(3)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        assert statuses == [503, None]
+        go.set()
+        await asyncio.gather(*asked)
+        await guard(dict(scope), receive, send)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, run()).result()
+    assert [status for status in statuses if status] == [503, 200, 200, 200]
+    assert "503 the server is busy; ask again in a moment" in caplog.text

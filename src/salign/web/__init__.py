@@ -1,0 +1,1 @@
+"""What every server of salign shares: its socket, and what stands before each request."""

@@ -61,6 +61,11 @@ def _refuse(path: Path, reason: str) -> NoReturn:
     raise SalignError(f"{path} cannot be written to: {reason}. Give another place, or make room there.")
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made again: `$XDG_CACHE_HOME/salign`, else `~/.cache/salign`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "salign"
+
+
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """A name beside `path` to write to: moved into place when the block ends, removed when it raises.

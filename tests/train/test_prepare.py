@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,10 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from salign.data.controls import BY_SHARE, CONTROLS, keep_maps, shuffled, subset
 from salign.data.controls.pixels import inverted
-from salign.data.manifest import Manifest, ManifestError
+from salign.data.manifest import Manifest, ManifestError, verdict
 from salign.errors import SalignError
 from salign.models import SaliencyNet
+from salign.train import prepare as prepare_module
 from salign.train.prepare import balanced_weights, of_machines, prepare
 from salign.train.recipe import DataRecipe
 
@@ -51,6 +54,24 @@ def test_each_role_gets_its_rows_and_classes_in_order(folder):
     assert list(named.tests) == ["far", "near"]
     assert ids(named.tests["far"]) == [f"n{k}" for k in range(12, 24)]
     assert ready(folder, test=[]).tests == {}
+
+
+def test_images_of_a_large_manifest_that_could_be_read_are_not_looked_at_again(folder, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(prepare_module, "MANY", 20)
+    monkeypatch.setattr(verdict.time, "time_ns", lambda: int((time.time() + 60) * 1e9))
+    looked, look = [], prepare_module.find_faults
+    monkeypatch.setattr(prepare_module, "find_faults", lambda *of, **how: [looked.append(1), *look(*of, **how)][1:])
+    assert ids(ready(folder).train) == ids(ready(folder, seed=4).train)
+    assert len(looked) == 1
+    ready(folder, test=["test", "other"])  # images that nobody has looked at
+    assert len(looked) == 2
+    (folder / "i0.png").unlink()
+    (folder / "i0.png").write_bytes(b"damaged")
+    with pytest.raises(ManifestError, match=r"row 2, path: .*i0\.png"):
+        ready(folder)
+    with pytest.raises(ManifestError, match=r"row 2, path: .*i0\.png"):
+        ready(folder)
 
 
 def test_as_many_training_images_of_every_class_or_group_are_left(folder):

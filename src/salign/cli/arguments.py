@@ -45,3 +45,10 @@ Root = Annotated[
     Path | None, typer.Option(help="The manifest's paths are relative to this folder (default: its own folder).")
 ]
 """Where the paths of a manifest begin."""
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Look at every file again, also of a large manifest that was sound and has not changed since."
+    ),
+]
+"""Whether a large manifest is validated anew; see `salign.data.manifest.verdict`."""

@@ -34,6 +34,11 @@ def check_manifest(
             "--quick", help=("Read only the headers of files: fast, but damage, blank maps and duplicates stay unseen.")
         ),
     ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Read so many images, drawn at random, and check the cells and paths of all."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Draws the sample.")] = 0,
     multi_label: Annotated[
         bool,
         typer.Option(
@@ -73,6 +78,8 @@ def check_manifest(
         raise SalignError("--near says which copies are left out; give --without-duplicates FILE as well")
     if quick and without_duplicates is not None:
         raise SalignError("--quick reads no pixels, so that no duplicate is found; leave it out")
+    if sample is not None and without_duplicates is not None:
+        raise SalignError("--sample does not read all pictures, so that duplicates stay unseen; leave it out")
     if lacking := missing_columns(Manifest.unchecked(manifest, root)[0].table, COLUMNS[:4]):
         raise ManifestError.of([Fault(*fault) for fault in lacking], str(manifest))
     page = html or manifest.with_name(f"{manifest.stem}-check.html")
@@ -83,10 +90,11 @@ def check_manifest(
     from salign.data.checks.check import check_file
     from salign.data.checks.report import write_report_html
 
-    report = check_file(manifest, root, multi_label=multi_label, decode=not quick)
+    report = check_file(manifest, root, multi_label=multi_label, decode=not quick, sample=sample, seed=seed)
     print_report(report)
     write_report_html(report, page)
-    _list_duplicates(report, duplicates)
+    if report.drawn_from is None:  # a list of all duplicates is not replaced by that of a sample
+        _list_duplicates(report, duplicates)
     if report.faults:
         typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.cli.arguments import Verify
 from salign.limits import MOST_WORKERS
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def experiment(
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Only say which runs are done and which are left.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bar.")] = False,
+    verify: Verify = False,
 ) -> None:
     """Run a study: many arms, seeds and controls with the same data and budget.
 
@@ -74,6 +76,8 @@ def experiment(
 
         return RayExecutor(ray_address, cpus=cpus, gpus=gpus) if ray_address else LocalExecutor(workers, threads)
 
+    if verify:
+        _verify(read)
     failed = [] if show else run_cells(read, out, executor, again=again, quiet=quiet)
     folder, results = print_results(read, out, again=again)
     if not show:
@@ -83,6 +87,14 @@ def experiment(
     typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
     if failed:
         raise typer.Exit(1)
+
+
+def _verify(study: Study) -> None:
+    from salign.data.manifest.verdict import forget_verdicts
+    from salign.experiment.study import expand
+
+    for manifest in {cell.recipe.data.manifest for cell in expand(study)}:
+        forget_verdicts(manifest)
 
 
 def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, again: str, quiet: bool) -> list[Outcome]:

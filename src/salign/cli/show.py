@@ -123,7 +123,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
     from salign.data.checks.report import SHOWN, coverage, findings
 
     console = console or Console()
-    table = Table("split", "label", title=f"{report.manifest.source}: {len(report.manifest)} images")
+    table = Table("split", "label", title=f"{report.manifest.source}: {len(report.sound_rows)} images")
     rows = coverage(report)
     figures = [column for column in rows[0] if column not in ("split", "label")]
     for column in figures:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import run_path
+from salign.cli.arguments import Verify, run_path
 
 
 def _losses(value: bool) -> None:
@@ -39,6 +39,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")] = False,
+    verify: Verify = False,
     losses: Annotated[
         bool,
         typer.Option("--losses", callback=_losses, is_eager=True, help="List the losses with their options, and stop."),
@@ -49,9 +50,12 @@ def train(
     Writes OUT/NAME-HASH: weights, figures of every epoch, an answer per image, and evaluation.csv. The hash is that of
     the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
+    from salign.data.manifest.verdict import forget_verdicts
     from salign.train.recipe import Recipe
 
     built = Recipe.read(recipe, overrides, files=True)
+    if verify:
+        forget_verdicts(built.data.manifest)
     from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before
     from salign.runs.fit import fit
     from salign.runs.folder import RunFolder

@@ -19,6 +19,7 @@ from salign.data.groups import subsample
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
 from salign.data.manifest.targets import read_targets
+from salign.data.manifest.verdict import MANY, Verdict
 from salign.data.reading.cache import PixelCache
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
@@ -91,9 +92,7 @@ def prepare(
     trained = used.select(data.train).with_maps(data.map_column)
     if left_out is None:
         parts = [used] if data.map_column == "saliency" else [trained, used.select(measured)]
-        decode = data.faults == "leave_out"
-        faults = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
-        left_out = sorted(faults, key=lambda fault: fault.row or 0)
+        left_out = _unreadable(parts, data, progress)
         if left_out and data.faults == "stop":
             raise ManifestError.of(left_out, data.manifest)
     used, trained = without(used, left_out), without(trained, left_out)
@@ -126,6 +125,20 @@ def prepare(
                 "such a class out by data.classes."
             )
     return prepared
+
+
+def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> list[Fault]:
+    """What cannot be read of parts of a manifest, by row; of `MANY` images that could be read this is noted."""
+    decode = data.faults == "leave_out"
+    checks = "images", data.root, data.multi_label, data.map_column, data.train, data.sets, data.classes, decode
+    verdict, many = Verdict(Path(data.manifest), *checks), sum(map(len, parts)) >= MANY
+    if many and verdict.holds:
+        return []
+    faults = {fault: None for part in parts for fault in find_faults(part, decode=decode, progress=progress)}
+    if many and not faults:
+        names = [part.table[column] for part in parts for column in ("path", "saliency")]
+        verdict.note(names, parts[0].root)
+    return sorted(faults, key=lambda fault: fault.row or 0)
 
 
 def _training_set(
@@ -212,8 +225,8 @@ def of_machines(dataset: SaliencyDataset) -> str:
 
 def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
     """The rows of a manifest that have none of these faults."""
-    faulty = {fault.row for fault in faults}
-    return manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
+    faulty = [fault.row for fault in faults]
+    return manifest.take(np.flatnonzero(~manifest.table["row"].isin(faulty).to_numpy()))
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

@@ -57,6 +57,26 @@ def add(manifest, *lines):
     manifest.write_text(manifest.read_text() + "".join(f"{line}\n" for line in lines))
 
 
+def test_a_sample_is_drawn_by_a_seed_and_says_what_stays_unseen(sound, tmp_path):
+    (tmp_path / "4.png").write_bytes(b"damaged")
+    add(sound, "9,gone.png,a,test,")
+    reports = {seed: check_file(sound, sample=3, seed=seed, progress=False) for seed in range(12)}
+    ids = {seed: tuple(report.manifest.table["id"]) for seed, report in reports.items()}
+    assert all(len(set(chosen)) == 3 and list(chosen) == sorted(chosen) for chosen in ids.values())
+    assert len(set(ids.values())) > 4
+    again = check_file(sound, sample=3, seed=5, progress=False)
+    assert tuple(again.manifest.table["id"]) == ids[5]
+    for seed, report in reports.items():
+        columns = [fault.column for fault in report.faults]
+        assert columns.count("path") == 1 + ("4" in ids[seed])  # the file that is missing is told always
+        assert len(report.sound_rows) == 6
+        assert report.lacking == check_file(sound, progress=False).lacking
+    said = printed(reports[0])
+    assert "3 of 6 rows were drawn, and their images and maps read" in said
+    assert len(check_file(sound, sample=6, progress=False).manifest) == 6
+    assert "were drawn" not in printed(check_file(sound, sample=6, progress=False))
+
+
 def printed(report):
     stream = io.StringIO()
     print_report(report, Console(file=stream, width=120))

@@ -50,7 +50,7 @@ class Report:
     """All that `check` found; positions refer to `manifest`."""
 
     manifest: Manifest
-    """The rows whose cells and paths are sound."""
+    """The rows that were examined, of those whose cells and paths are sound."""
     faults: tuple[Fault, ...]
     """Everything broken, by row: cells, paths, images, maps."""
     examined: tuple[Examined, ...]
@@ -62,6 +62,13 @@ class Report:
     shuffled: float
     """Mean correlation of two images' maps, in [-1, 1]: what an image's own and a shuffled map share. NaN where fewer
     than two maps were read that have a shape."""
+    drawn_from: Manifest | None = None
+    """All sound rows, where only a sample of them was examined."""
+
+    @property
+    def sound_rows(self) -> Manifest:
+        """All rows whose cells and paths are sound, examined or not."""
+        return self.manifest if self.drawn_from is None else self.drawn_from
 
     def maps(self, state: MapState) -> list[int]:
         """Positions whose map is in this state."""
@@ -99,7 +106,7 @@ class Report:
     @property
     def lacking(self) -> list[str]:
         """What a training run needs and the splits do not give, with what follows; split names as recipes have them."""
-        splits = set(self.manifest.splits)
+        splits = set(self.sound_rows.splits)
         missing = [split for split in _USED if split not in splits]
         if splits - {"train", "val"} and "test" in missing:
             missing.remove("test")  # one of the others is what is measured on
@@ -108,7 +115,7 @@ class Report:
     @property
     def small(self) -> list[str]:
         """For each of the splits train, val and test, the classes with too few images, with what follows."""
-        return small_classes(self.manifest, tuple(_USED))
+        return small_classes(self.sound_rows, tuple(_USED))
 
     @property
     def sound(self) -> bool:
@@ -123,11 +130,14 @@ def check_file(
     *,
     multi_label: bool = False,
     decode: bool = True,
+    sample: int | None = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> Report:
     """Check a manifest file, as `check`; unlike `Manifest.read` it goes on past rows with unsound cells or paths.
 
-    Where images may have several labels (`multi_label`), each set of labels is counted as a class of its own.
+    Where images may have several labels (`multi_label`), each set of labels is counted as a class of its own. With
+    `sample`, cells and paths are checked of all rows, and so many images and their maps are read, which `seed` draws.
 
     Raises:
         ManifestError: columns are missing, or no row is left to look at.
@@ -138,13 +148,17 @@ def check_file(
     table = manifest.table
     if multi_label and "label" in table:
         manifest = replace(manifest, table=table.assign(label=name_sets(table["label"])), multi_label=False)
-    unsound = {fault.row for fault in faults}
     if not set(COLUMNS) <= set(table.columns) or len(table) == 0:
         raise ManifestError.of(faults, str(path))
-    sound = [position for position, row in enumerate(table["row"].tolist()) if row not in unsound]
-    if not sound:
+    sound = np.flatnonzero(~table["row"].isin([fault.row for fault in faults]).to_numpy(dtype=bool))
+    if not len(sound):
         raise ManifestError.of(faults, str(path))
-    return check(manifest.take(sound), decode=decode, progress=progress, known=tuple(faults))
+    rows = manifest.take(sound)
+    if sample is None or sample >= len(rows):
+        return check(rows, decode=decode, progress=progress, known=tuple(faults))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(rows), sample, replace=False))
+    report = check(rows.take(chosen), decode=decode, progress=progress, known=tuple(faults))
+    return replace(report, drawn_from=rows)
 
 
 def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, known: tuple[Fault, ...] = ()) -> Report:

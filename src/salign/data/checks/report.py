@@ -56,9 +56,10 @@ def findings(report: Report) -> list[tuple[bool, str]]:
     """What a person should know of a set, as pairs: whether it is bad, and a line that says it."""
     leaks, conflicts = report.differing("split"), report.differing("label")
     broken = len({fault.row for fault in report.faults})
-    questions = report.manifest.questions()
-    fine = "no row is broken" if questions else "all rows can be used"
+    questions = report.sound_rows.questions()
+    fine = "no row is broken" if questions or report.drawn_from is not None else "all rows can be used"
     lines = [
+        *_sample_line(report),
         (broken > 0, f"{_count(broken, 'row')} that cannot be used" if broken else fine),
         *((True, question) for question in questions),
         *((True, line) for line in [*report.lacking, *report.small]),
@@ -92,6 +93,17 @@ def findings(report: Report) -> list[tuple[bool, str]]:
     return lines
 
 
+def _sample_line(report: Report) -> list[tuple[bool, str]]:
+    """What was not looked at."""
+    if report.drawn_from is None:
+        return []
+    examined, rows = len(report.manifest), len(report.drawn_from)
+    return [
+        (True, f"{examined:,} of {_count(rows, 'row')} were drawn, and their images and maps read: a damaged file or a "
+         "picture in two splits among the others stays unseen. Of all rows the cells and paths were checked")
+    ]  # fmt: skip
+
+
 def _pairs_line(pairs: Sequence[NearPair], what: str) -> tuple[bool, str]:
     equal = sum(pair.similarity == 1 for pair in pairs)
     if not pairs:
@@ -107,11 +119,11 @@ def coverage(report: Report) -> list[dict[str, Any]]:
     """Rows of a table: how many images of each split and label there are, and how many have a map."""
     rows: list[dict[str, Any]] = [
         {"split": split, "label": label, "images": images, "with map": mapped, "share": f"{share:.0%}"}
-        for split, label, images, mapped, share in report.manifest.coverage().itertuples(index=False)
+        for split, label, images, mapped, share in report.sound_rows.coverage().itertuples(index=False)
     ]
-    machine = report.manifest.machine_made
+    machine = report.sound_rows.machine_made
     if machine.any():
-        by_machines = report.manifest.table[machine].groupby(["split", "label"]).size().to_dict()
+        by_machines = report.sound_rows.table[machine].groupby(["split", "label"]).size().to_dict()
         rows = [{**row, "by machines": by_machines.get((row["split"], row["label"]), 0)} for row in rows]
     return rows
 

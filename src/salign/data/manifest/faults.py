@@ -15,15 +15,17 @@ import pandas as pd
 
 from salign.class_names import names_in
 from salign.data.manifest.labels import sort_names, wrong_cells
+from salign.data.manifest.path_columns import different_files, doubtful, not_ascii
 
 Found = tuple[int | None, str, str]
 
 NO_FILE = "no such file"
 EMPTY = "the cell is empty"
 
+MOST_NAMES = 100_000
 _SHOWN = 5
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?", re.ASCII)
-_AROUND = re.compile(r"(^|/)\.{1,2}/|//")
+_AROUND = r"(?:^|/)\.{1,2}/|//"
 """In a path that another path may say more shortly."""
 
 
@@ -76,12 +78,16 @@ def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool
 
 
 def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list[Found]:
-    """One look at the disk per different name; folders are resolved once each."""
+    """One look at the disk per folder, and per name where that is not enough; folders are resolved once each."""
     folders: dict[str, str | None] = {}
     faults: list[Found] = []
     for column in columns:
         names = table[column]
-        wrong = {name: fault for name in names.dropna().unique() if (fault := _path_fault(name, root, folders))}
+        wrong = {
+            name: fault
+            for name in doubtful(different_files(names), root)
+            if (fault := _path_fault(name, root, folders))
+        }
         if wrong:
             hit = names.isin(list(wrong)).to_numpy(dtype=bool)
             faults += [(int(row), column, wrong[name]) for row, name in zip(table["row"][hit], names[hit], strict=True)]
@@ -94,17 +100,22 @@ def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
     A disk or archive may have changed the form, which nobody sees. Only names that are not there as they stand, and are
     in another form, change.
     """
-    strange = [name for name in names.dropna().unique() if not name.isascii() and "\0" not in name]
+    strange = [name for name in not_ascii(names) if "\0" not in name]
     there = {name: other for name in strange if (other := _other_form(name, root))}
     return names.map(lambda name: there.get(name, name), na_action="ignore").astype(names.dtype) if there else names
 
 
 def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: bool = False) -> list[str]:
-    """A question for every group of names of a column that differ by the way they are written alone."""
+    """A question for every group of names of a column that differ by the way they are written alone.
+
+    A column of more than `MOST_NAMES` different cells names no kinds of images, and is not looked at.
+    """
     messages = []
     for column in columns:
-        counts: dict[str, int] = {}
-        for cell, count in table[column].value_counts().items():
+        cells, counts = table[column].value_counts(), dict[str, int]()
+        if len(cells) > MOST_NAMES:
+            continue
+        for cell, count in cells.items():
             for name in names_in(cell) if multi_label and column == "label" else [str(cell)]:
                 counts[name] = counts.get(name, 0) + int(count)
         groups: dict[str, list[str]] = {}
@@ -139,7 +150,7 @@ def _other_form(name: str, root: Path) -> str | None:
 
 
 def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
-    known = table[table["id"].notna()]
+    known = _repeated(table[table["id"].notna()], "id")
     first = known.groupby("id")["row"].transform("first")
     again = known.duplicated("id").to_numpy(dtype=bool)
     for row, name, earlier in zip(known["row"][again], known["id"][again], first[again], strict=True):
@@ -149,14 +160,21 @@ def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
 def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator[Found]:
     """Rows of a file whose label is another than in its first row; several rows of a file are several people's maps."""
     known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
-    known = known.assign(file=[posixpath.normpath(path) if _AROUND.search(path) else path for path in known["path"]])
-    known = known[known.duplicated("file", keep=False).to_numpy(dtype=bool)]
+    files = known["path"].copy()
+    longer = files.str.contains(_AROUND).to_numpy(dtype=bool)
+    files[longer] = [posixpath.normpath(path) for path in files[longer]]
+    known = _repeated(known.assign(file=files), "file")
     known = known.assign(same=sort_names(known["label"]) if multi_label else known["label"])
     first = known.groupby("file")[["row", "label", "same"]].transform("first")
     other = (known["same"] != first["same"]).to_numpy(dtype=bool)
     cells = (known["row"], known["path"], known["label"], first["label"], first["row"])
     for row, path, label, earlier, where in zip(*(column[other] for column in cells), strict=True):
         yield int(row), "label", f"{path!r} is {label!r} here and {earlier!r} in row {where}"
+
+
+def _repeated(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows whose cell of that column occurs more than once."""
+    return table[table.duplicated(column, keep=False).to_numpy(dtype=bool)]
 
 
 def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | None:

@@ -23,7 +23,8 @@ from salign.data.manifest.faults import (
 from salign.data.manifest.labels import by_name, keep_classes, single_names, sort_names
 from salign.data.manifest.provenance import MACHINE, PROVENANCE, UNKNOWN, map_columns, provenance_column
 from salign.data.manifest.root import record_root, root_of
-from salign.data.manifest.text_table import TEXT, read_table, write_table
+from salign.data.manifest.text_table import TEXT, check_manifest_file, read_table, write_table
+from salign.data.manifest.verdict import MANY, Verdict
 from salign.errors import SalignError, nearest
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
@@ -104,6 +105,9 @@ class Manifest:
     ) -> Manifest:
         """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
 
+        One of `MANY` rows is checked once, and again when it or a folder of its files has changed; see
+        `salign.data.manifest.verdict`.
+
         Args:
             path: the manifest.
             root: folder its paths are relative to; when None what is recorded beside the manifest, else its own folder.
@@ -115,27 +119,41 @@ class Manifest:
                 leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
                 splits with spaces around them, names of one cell that are empty or come twice.
         """
-        manifest, faults = cls.unchecked(path, root, multi_label=multi_label)
+        path = Path(path)
+        check_manifest_file(path)
+        verdict = Verdict(path, "structure and paths", str(_top(path, root)), multi_label, unsplit)
+        sound = verdict.holds
+        manifest, faults = cls.unchecked(path, root, multi_label=multi_label, sound=sound)
         if unsplit:
             splits = manifest.table["split"] if "split" in manifest.table else pd.Series(pd.NA, manifest.table.index)
             manifest = manifest.with_splits(splits.astype(TEXT).fillna(NO_SPLIT))
+        if sound:
+            return manifest._ordered()
         faults += manifest.faults()
         if faults:
             raise ManifestError.of(faults, str(path), manifest._hint(faults))
+        if len(manifest) >= MANY:
+            verdict.note([manifest.table["path"], manifest.table["saliency"]], manifest.root)
         return manifest._ordered()
 
     @classmethod
     def unchecked(
-        cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False
+        cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False, sound: bool = False
     ) -> tuple[Manifest, list[Fault]]:
         """Read as by `read`, and give what is wrong with whole lines; what `faults` finds is not looked for.
+
+        Args:
+            path: the manifest.
+            root: as for `read`.
+            multi_label: as for `read`.
+            sound: the file was read before and has not changed.
 
         Raises:
             SalignError: the file cannot be read as a table.
         """
         path = Path(path)
-        table, faults = read_table(path)
-        top = root_of(path) if root is None else Path(root).resolve()
+        table, faults = read_table(path, sound=sound)
+        top = _top(path, root)
         return cls(_completed(table, top), top, path.name, multi_label, path), [Fault(*fault) for fault in faults]
 
     @classmethod
@@ -355,6 +373,11 @@ class Manifest:
         counts = self.coverage()
         rows = zip(counts["split"], counts["label"], counts["images"], strict=True)
         return ", ".join(f"{split}/{label} {images}" for split, label, images in rows)
+
+
+def _top(path: Path, root: str | Path | None) -> Path:
+    """The folder that the paths in a manifest are relative to."""
+    return root_of(path) if root is None else Path(root).resolve()
 
 
 def _named(names: Sequence[str] | None) -> str:

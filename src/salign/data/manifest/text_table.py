@@ -38,8 +38,12 @@ def check_manifest_file(path: Path) -> None:
         raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
+def read_table(path: Path, *, sound: bool = False) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
     """Read `.csv` or `.parquet`; every cell becomes text, an empty one NA, and `row` (int64) is added.
+
+    Args:
+        path: the file.
+        sound: it was read before and has not changed, so that it is known to keep the limits of `read_parquet`.
 
     Returns:
         the table, and the faults found on the way as (row, column, message): records of the wrong length.
@@ -52,7 +56,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[tuple[int | None, str, st
         if path.suffix.lower() == ".csv":
             names, (table, rows, faults) = header_of(path), _read_csv(path)
         else:
-            table = read_parquet(path)
+            table = read_parquet(path, sound=sound)
             names, rows, faults = table.column_names, np.arange(len(table)) + 2, []
     except (OSError, ValueError, pa.ArrowException, csv.Error) as error:
         raise SalignError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error

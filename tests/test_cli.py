@@ -55,6 +55,7 @@ WRITES = {
     ("data", "check"): "writes a page of pictures",
     ("data", "split"): "printed before anything is written",
     ("data", "plant"): "The copy goes into this new folder",
+    ("data", "shard"): "Writes TO/SPLIT-000000.tar",
     ("data", "clone"): "The clones go into this new folder",
     ("data", "targets"): "Write the soft targets to this",
     ("data", "import"): "Write the manifest",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from salign.errors import SalignError
+from salign.location import refuse_url
 
 LEFTOVERS = ".*.partial"
 """Pattern of what a killed process may leave behind."""
@@ -26,8 +27,10 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         folder: whether it is a folder.
 
     Raises:
-        SalignError: there is something of another kind, at `path` or above it, or the system lets nobody write there.
+        SalignError: there is something of another kind, at `path` or above it, the system lets nobody write there, or
+            it is a URL.
     """
+    refuse_url(path)
     try:
         existing, kind = _nearest(path)
         if existing == path and not folder and not stat.S_ISDIR(kind):

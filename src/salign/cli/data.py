@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salign.cli import data_split
+from salign.cli import data_shard, data_split
 from salign.cli.arguments import Root
 from salign.limits import LARGEST_SEED
 
@@ -195,6 +195,9 @@ def plant(
     if len(done.clean) > 10:
         typer.echo(f"and {len(done.clean) - 10} more left clean")
     typer.echo(f"wrote {len(read)} images and {done.manifest}: look at it with `salign data check {done.manifest}`")
+
+
+app.command("shard")(data_shard.shard)
 
 
 @app.command("clone")

@@ -51,9 +51,11 @@ def train(
     the recipe's content, so the same recipe never trains twice. Ctrl-C keeps what is done.
     """
     from salign.data.manifest.verdict import forget_verdicts
+    from salign.files import check_output
     from salign.train.recipe import Recipe
 
     built = Recipe.read(recipe, overrides, files=True)
+    check_output(out, folder=True)
     if verify:
         forget_verdicts(built.data.manifest)
     from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before

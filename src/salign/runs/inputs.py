@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from salign.data.manifest.path_columns import different_files
+from salign.data.manifest.shard_index import shard_of
 from salign.errors import SalignError
 from salign.files import replace_text
-from salign.readers import file_digest, read_csv
+from salign.location import is_remote
+from salign.readers import file_digest, file_state, known_digest, read_csv
 from salign.runs.folder import RunFolder
 from salign.train.prepare import Prepared
 
@@ -21,14 +24,15 @@ _THREADS = 8
 def note_inputs(run: RunFolder, data: Prepared) -> None:
     """Write what `check_inputs` compares with: size, time of change and digest of every image and map.
 
-    Every file is read once, which is little beside the epochs that follow. What a run that goes on had noted stays.
+    Every file is read once for all runs of a process, which is little beside the epochs that follow. What a run that
+    goes on had noted stays.
     """
     if run.resume.exists() and run.inputs.exists():
         return
     files = _files(data)
-    states = [_state(path) for path in files.values()]
+    states = [file_state(path)[:2] for path in files.values()]
     with ThreadPoolExecutor(_THREADS) as threads:
-        digests = list(threads.map(file_digest, files.values()))
+        digests = list(threads.map(_digest, files.values()))
     table = pd.DataFrame(states, columns=["size", "modified"]).assign(file=list(files), digest=digests)
     replace_text(run.inputs, table[["file", "size", "modified", "digest"]].to_csv(index=False))
 
@@ -52,8 +56,8 @@ def check_inputs(run: RunFolder, data: Prepared) -> None:
     changes += [f"{file} is new" for file in files.keys() - known.keys()]
     for file in files.keys() & known.keys():
         size, modified, digest = known[file]
-        here = _state(files[file])
-        if here[0] != size or (here[1] != modified and file_digest(files[file]) != digest):
+        here = file_state(files[file])
+        if here[0] != size or (here[1] != modified and (is_remote(files[file]) or file_digest(files[file]) != digest)):
             changes.append(f"{file} was changed")
     if changes:
         more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
@@ -65,24 +69,24 @@ def check_inputs(run: RunFolder, data: Prepared) -> None:
 
 
 def _files(data: Prepared) -> dict[str, Path]:
-    """Images and maps of all sets, by the name that the manifest gives them."""
+    """Images and maps of all sets, by the name that the manifest gives them; shards instead of what lies in them."""
     files: dict[str, Path] = {}
     for dataset in (data.train, data.val, *data.tests.values()):
         manifest = dataset.manifest
-        for names in (manifest.table["path"], manifest.table["saliency"].dropna()):
-            files |= {_lasting(str(name)): manifest.root / str(name) for name in names}
+        for column in ("path", "saliency"):
+            names = different_files(manifest.table[column]).to_pylist()
+            files |= {_lasting(name): manifest.root / name for name in names}
     return files
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file; of a shard what its index says, and behind a URL its state, which cost no reading."""
+    if is_remote(path):
+        return str(file_state(path)[1])
+    shard = shard_of(path) if path.suffix == ".tar" else None
+    return known_digest(path) if shard is None else shard.sha256
 
 
 def _lasting(name: str) -> str:
     """A name that stays when the folder of the run moves: that of a map which a machine drew for the run is whole."""
     return Path(name).name if Path(name).is_absolute() else name
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Size in bytes, and nanoseconds from 1970 to the last change."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise SalignError(f"{path}: cannot be read: {error.strerror}") from error
-    return state.st_size, state.st_mtime_ns

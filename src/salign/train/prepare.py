@@ -18,6 +18,7 @@ from salign.data.controls import find_control, keep_maps, noisy_labels, subset
 from salign.data.groups import subsample
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.derive import free_columns
+from salign.data.manifest.path_columns import in_shards
 from salign.data.manifest.targets import read_targets
 from salign.data.manifest.verdict import MANY, Verdict
 from salign.data.reading.cache import PixelCache
@@ -25,6 +26,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError, one_of
 from salign.evaluate.predictions import LOGIT, PROB
+from salign.location import is_remote
 from salign.machine.drawn import with_drawn_maps
 from salign.machine.errors import wrong_answers
 from salign.readers import known_digest
@@ -128,8 +130,17 @@ def prepare(
 
 
 def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> list[Fault]:
-    """What cannot be read of parts of a manifest, by row; of `MANY` images that could be read this is noted."""
+    """What cannot be read of parts of a manifest, by row; of `MANY` images that could be read this is noted.
+
+    Images in shards were looked at when these were written, and what lies behind a URL is looked at as it comes.
+    """
     decode = data.faults == "leave_out"
+    if not decode:
+        parts = (
+            []
+            if is_remote(parts[0].root)
+            else [part.take(np.flatnonzero(~in_shards(part.table["path"]))) for part in parts]
+        )
     checks = "images", data.root, data.multi_label, data.map_column, data.train, data.sets, data.classes, decode
     verdict, many = Verdict(Path(data.manifest), *checks), sum(map(len, parts)) >= MANY
     if many and verdict.holds:

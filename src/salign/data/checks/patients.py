@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from salign.data.manifest import Manifest
-from salign.data.reading.dicom import is_dicom, patient
+from salign.data.reading.dicom import patient
 
 MOST = 0.2
 """An identity of a larger share of the images is no patient, but a placeholder such as `anonymous`."""
@@ -23,8 +23,7 @@ def same_patients(manifest: Manifest) -> tuple[list[list[int]], str]:
     paths: Sequence[str] = manifest.table["path"].tolist()
     by_patient: dict[str, list[int]] = {}
     for i, path in enumerate(paths):
-        file = manifest.root / path
-        if is_dicom(file) and (name := patient(file)):
+        if name := patient(manifest.root / path):
             by_patient.setdefault(name, []).append(i)
     if not by_patient:
         return [], ""

@@ -12,10 +12,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from salign.class_names import names_in
 from salign.data.manifest.labels import sort_names, wrong_cells
 from salign.data.manifest.path_columns import different_files, doubtful, not_ascii
+from salign.data.manifest.shard_index import shard_faults
+from salign.location import MEMBER, is_remote
 
 Found = tuple[int | None, str, str]
 
@@ -78,19 +81,28 @@ def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool
 
 
 def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list[Found]:
-    """One look at the disk per folder, and per name where that is not enough; folders are resolved once each."""
+    """One look at the disk per folder, and per name where that is not enough; folders are resolved once each.
+
+    A shard that is not there, or not as its index says, is one fault, at the first row of it.
+    """
     folders: dict[str, str | None] = {}
     faults: list[Found] = []
     for column in columns:
         names = table[column]
-        wrong = {
-            name: fault
-            for name in doubtful(different_files(names), root)
-            if (fault := _path_fault(name, root, folders))
-        }
+        files = different_files(names)
+        wrong = {name: fault for name in doubtful(files, root) if (fault := _path_fault(name, root, folders))}
+        shards = [name for name in files.filter(pc.ends_with(files, ".tar")).to_pylist() if name not in wrong]
+        wrong |= shard_faults(root, shards)
         if wrong:
             hit = names.isin(list(wrong)).to_numpy(dtype=bool)
             faults += [(int(row), column, wrong[name]) for row, name in zip(table["row"][hit], names[hit], strict=True)]
+            inside = names[~hit].str.extract(f"^(?P<shard>.*){MEMBER}")["shard"] + ".tar"
+            rows = table["row"][~hit].groupby(inside).agg(["first", "size"])
+            faults += [
+                (int(rows["first"][name]), column, f"{fault} ({rows['size'][name]:,} rows are in it)")
+                for name, fault in wrong.items()
+                if name in rows.index
+            ]
     return faults
 
 
@@ -100,6 +112,8 @@ def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
     A disk or archive may have changed the form, which nobody sees. Only names that are not there as they stand, and are
     in another form, change.
     """
+    if is_remote(root):
+        return names
     strange = [name for name in not_ascii(names) if "\0" not in name]
     there = {name: other for name in strange if (other := _other_form(name, root))}
     return names.map(lambda name: there.get(name, name), na_action="ignore").astype(names.dtype) if there else names
@@ -183,6 +197,8 @@ def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | 
         return f"{name!r} is absolute; paths are relative to {root}"
     if "\0" in name:
         return f"{name!r} holds a NUL character"
+    if is_remote(root):
+        return f"{name!r} leaves the root {root}" if ".." in pure.parts else f"{NO_FILE}: {root / name}"
     folder = str(pure.parent)
     if folder not in folders:
         folders[folder] = _inside(root / folder, root)

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from salign.location import MEMBER, is_remote, remote_files
+
 _PARTS = r"^(?P<folder>(?:[^/]+/)*)(?P<file>[^/]+)$"
 _ODD = r"(^|/)\.{1,2}(/|$)|^[A-Za-z]:|\x00"
 """In a name that has to be looked at by itself: it may leave the root."""
-_MEMBER = r"\.tar@\d+\+\d+/[^/]*$"
-"""The end of the name of a part of a shard; see `salign.readers.member`."""
 _WORTH_A_LISTING = 64
 """Names in a folder from which on listing it is faster than looking at each."""
 
@@ -31,8 +31,13 @@ def different_files(column: pd.Series) -> pa.Array:
     """The names of files in a column, each once; of parts of shards, those of the shards."""
     names = as_arrow(column)
     if pc.any(pc.match_substring(names, ".tar@")).as_py():
-        names = pc.replace_substring_regex(names, _MEMBER, ".tar")
+        names = pc.replace_substring_regex(names, MEMBER, ".tar")
     return pc.unique(names)
+
+
+def in_shards(column: pd.Series) -> np.ndarray:
+    """`(N,)` bool: which cells name parts of shards."""
+    return column.str.contains(".tar@", regex=False).fillna(False).to_numpy(dtype=bool)
 
 
 def not_ascii(column: pd.Series) -> list[str]:
@@ -67,7 +72,7 @@ def doubtful(names: pa.Array, root: Path) -> list[str]:
     bounds = np.searchsorted(numbers[order], np.arange(len(codes.dictionary) + 1))
     for number, folder in enumerate(codes.dictionary.to_pylist()):
         members = order[bounds[number] : bounds[number + 1]]
-        if len(members) >= _WORTH_A_LISTING:
+        if len(members) >= _WORTH_A_LISTING or is_remote(root):
             there = pa.array(_regular_files(root / folder, root), type=pa.large_binary())
             here = files.take(pa.array(members)).cast(pa.large_binary())
             sound[positions[members]] = pc.is_in(here, there).to_numpy(zero_copy_only=False)
@@ -76,6 +81,9 @@ def doubtful(names: pa.Array, root: Path) -> list[str]:
 
 def _regular_files(folder: Path, root: Path) -> Iterator[bytes]:
     """Names of the files in a folder inside of the root; links are none."""
+    if is_remote(root):
+        yield from map(os.fsencode, remote_files(folder))
+        return
     try:
         if folder.resolve().is_relative_to(root):
             with os.scandir(os.fsencode(folder)) as entries:

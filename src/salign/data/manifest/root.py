@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from salign.errors import SalignError
 from salign.files import replace_text
+from salign.location import is_remote
 from salign.readers import read_text
 
 ENDING = ".root"
@@ -24,6 +25,8 @@ def root_of(path: Path) -> Path:
     Raises:
         SalignError: what is recorded is no folder above the manifest, or one above the home folder.
     """
+    if is_remote(path):
+        return path.parent
     beside = _beside(path)
     if not beside.is_file():
         return path.parent.resolve()

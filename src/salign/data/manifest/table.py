@@ -26,6 +26,7 @@ from salign.data.manifest.root import record_root, root_of
 from salign.data.manifest.text_table import TEXT, check_manifest_file, read_table, write_table
 from salign.data.manifest.verdict import MANY, Verdict
 from salign.errors import SalignError, nearest
+from salign.location import absolute, is_remote
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
 """Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;
@@ -119,7 +120,7 @@ class Manifest:
                 leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
                 splits with spaces around them, names of one cell that are empty or come twice.
         """
-        path = Path(path)
+        path = absolute(path) if is_remote(path) else Path(path)
         check_manifest_file(path)
         verdict = Verdict(path, "structure and paths", str(_top(path, root)), multi_label, unsplit)
         sound = verdict.holds
@@ -177,7 +178,7 @@ class Manifest:
         text = table.drop(columns="row", errors="ignore").astype(TEXT).reset_index(drop=True)
         text = text.replace("", pd.NA)
         rows = table["row"].to_numpy(dtype="int64") if "row" in table else np.arange(len(table)) + 2
-        top = Path(root).resolve()
+        top = absolute(root)
         manifest = cls(_completed(text.assign(row=rows), top), top, source, multi_label)
         faults = manifest.faults()
         if absent and not manifest._lost(faults):
@@ -377,7 +378,7 @@ class Manifest:
 
 def _top(path: Path, root: str | Path | None) -> Path:
     """The folder that the paths in a manifest are relative to."""
-    return root_of(path) if root is None else Path(root).resolve()
+    return root_of(path) if root is None else absolute(root)
 
 
 def _named(names: Sequence[str] | None) -> str:

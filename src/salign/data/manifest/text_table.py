@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 
 from salign.errors import SalignError
 from salign.files import replacing
+from salign.location import exists
 from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
 
 TEXT = pd.StringDtype("pyarrow")
@@ -28,7 +29,7 @@ _GUARDED = re.compile(_FORMULA.pattern.replace("(?=", "'(?="))
 
 def check_manifest_file(path: Path) -> None:
     """Refuse a manifest that is not there, or whose name says that it is neither CSV nor Parquet."""
-    if not path.exists():
+    if not exists(path):
         raise SalignError(f"no manifest at {path}; expected a .csv or .parquet file")
     if path.is_dir():
         inside = path / "manifest.csv"

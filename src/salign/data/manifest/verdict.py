@@ -1,8 +1,9 @@
 """Notes that a large manifest is sound, so that it is validated once and not by every run that reads it.
 
 A note stands in the user's cache folder. It holds as long as the manifest has its size and times, and every folder of
-files that it names has the time of its last change, which is that of a file that came, went or was renamed there. What
-is overwritten under its own name is not noticed: reading it says what is wrong, with the file and the row.
+files that it names has the time of its last change, which is that of a file that came, went or was renamed there; so
+has every shard. What is overwritten under its own name, or behind a URL, is not noticed: reading it says what is wrong,
+with the row.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pandas as pd
 from salign.data.manifest.path_columns import folders_of
 from salign.errors import SalignError
 from salign.files import cache_folder, replace_text
+from salign.location import absolute, is_remote
 from salign.readers import file_state, read_json
 
 log = logging.getLogger("salign.data")
@@ -68,7 +70,7 @@ class Verdict:
             return
         try:
             state = _state(self._manifest, folders)
-            latest = max(state["manifest"][1], *state["folders"].values(), 0)
+            latest = max(0 if is_remote(self._manifest) else state["manifest"][1], *state["folders"].values(), 0)
             if time.time_ns() - latest > _RACY_NS:
                 replace_text(self._file, json.dumps(state))
         except (SalignError, OSError) as error:
@@ -85,10 +87,10 @@ def _state(manifest: Path, folders: Iterable[str]) -> dict[str, Any]:
     """What a note holds: size and times of the manifest, and the time of the last change of each folder, or shard."""
     return {
         "manifest": list(file_state(manifest)),
-        "folders": {folder: os.stat(folder).st_mtime_ns for folder in folders},  # noqa: PTH116 - many of them
+        "folders": {folder: 0 if is_remote(folder) else Path(folder).stat().st_mtime_ns for folder in folders},
     }
 
 
 def _notes_of(manifest: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(manifest.resolve())).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(absolute(manifest))).hexdigest()[:32]
     return cache_folder() / "manifests" / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,40 +21,41 @@ _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
 """Tags that mean something together only."""
 
 
-def is_dicom(path: str | Path) -> bool:
-    """Whether a file has the ending or the first bytes of DICOM.
+def is_dicom(path: str | Path, file: BufferedIOBase) -> bool:
+    """Whether a file, open at its beginning and left there, has the ending or the first bytes of DICOM."""
+    begins = file.read(132)
+    file.seek(0)
+    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
+
+
+def patient(path: str | Path) -> str:
+    """What the header of a DICOM file says as PatientID; nothing where it does not, or cannot be read.
 
     Raises:
         SalignError: there is no such file, or it is none.
     """
     with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
-        begins = file.read(132)
-    return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
+        if not is_dicom(path, file):
+            return ""
+        try:
+            with _damage_named() as pydicom:
+                header = _header(file, pydicom, specific_tags=["PatientID"])
+                return str(header.get("PatientID") or "").strip()
+        except (ValueError, OSError, SalignError):
+            return ""  # whoever reads the pixels says what is wrong
 
 
-def patient(path: str | Path) -> str:
-    """What the header says as PatientID; nothing where it does not, or cannot be read."""
-    try:
-        with _damage_named() as pydicom:
-            _check_deflated(path, pydicom)
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
-            return str(header.get("PatientID") or "").strip()
-    except (ValueError, OSError, SalignError):
-        return ""  # whoever reads the pixels says what is wrong
-
-
-def size(path: str | Path) -> tuple[int, int]:
+def size(file: BufferedIOBase) -> tuple[int, int]:
     """(H, W) from the header.
 
     Raises:
         ValueError: no picture in it.
     """
     with _damage_named() as pydicom:
-        _check_deflated(path, pydicom)
-        return _size(pydicom.dcmread(path, stop_before_pixels=True))
+        return _size(_header(file, pydicom))
 
 
-def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
+def read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
     """Read one picture.
 
     Grey: rescale slope and intercept (both or neither, as pydicom does), then the first VOI window or table (DICOM
@@ -61,7 +63,7 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
     MONOCHROME1 (low is white) is inverted.
 
     Args:
-        path: the file.
+        file: open at its beginning.
         check_size: called with (H, W) from the header, before the pixels are decoded.
 
     Returns:
@@ -72,16 +74,16 @@ def read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]]) ->
             which are not finite or all one (a slope of 0).
     """
     with _damage_named() as pydicom:
-        return _read(path, check_size, pydicom)
+        return _read(file, check_size, pydicom)
 
 
-def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
-    _check_deflated(path, pydicom)
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+def _read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
+    header = _header(file, pydicom)
     check_size(*_size(header))
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"it holds {header.NumberOfFrames} frames; save the one you mean as a file")
-    dataset = pydicom.dcmread(path)
+    file.seek(0)
+    dataset = pydicom.dcmread(file)
     _check_boxes(dataset, pydicom)
     kind = str(dataset.get("PhotometricInterpretation") or "(none)")
     if kind == "RGB" or kind.startswith("YBR"):
@@ -103,19 +105,26 @@ def _read(path: str | Path, check_size: Callable[[int, int], tuple[int, int]], p
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 
 
-def _check_deflated(path: str | Path, pydicom: ModuleType) -> None:
+def _header(file: BufferedIOBase, pydicom: ModuleType, **options: Any) -> Any:
+    """What stands before the pixels."""
+    file.seek(0)
+    _check_deflated(file, pydicom)
+    file.seek(0)
+    return pydicom.dcmread(file, stop_before_pixels=True, **options)
+
+
+def _check_deflated(file: BufferedIOBase, pydicom: ModuleType) -> None:
     """Refuse a file that is deflated as a whole and large when it is not: pydicom unpacks it in one piece."""
-    with open_file(path, limit=None) as file:
-        pydicom.filereader.read_preamble(file, False)
-        meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file where what may be deflated begins
-        if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
-            return
-        packed, size, unpacker = file.read(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
-        while packed and not unpacker.eof:
-            size += len(unpacker.decompress(packed, 1 << 20))
-            packed = unpacker.unconsumed_tail
-            if size > _MOST_UNPACKED:
-                raise ValueError(f"it is deflated, and more than {_MOST_UNPACKED / 1e6:,.0f} MB when unpacked")
+    pydicom.filereader.read_preamble(file, False)
+    meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file where what may be deflated begins
+    if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+        return
+    packed, size, unpacker = file.read(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
+    while packed and not unpacker.eof:
+        size += len(unpacker.decompress(packed, 1 << 20))
+        packed = unpacker.unconsumed_tail
+        if size > _MOST_UNPACKED:
+            raise ValueError(f"it is deflated, and more than {_MOST_UNPACKED / 1e6:,.0f} MB when unpacked")
 
 
 def _check_boxes(dataset: Any, pydicom: ModuleType) -> None:

@@ -16,6 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from PIL import ExifTags, Image
 
 from salign.data.reading import dicom
 from salign.errors import SalignError
+from salign.readers import open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,10 +67,10 @@ class ImageError(SalignError):
 
 def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]:
     """(H, W) as `read_image` would give it, from the header alone; the same limits apply."""
-    with _explained(path, where):
-        if dicom.is_dicom(path):
-            return _checked_size(*dicom.size(path))
-        with _opened(path) as picture:
+    with _explained(path, where), open_file(path, limit=None) as file:
+        if dicom.is_dicom(path, file):
+            return _checked_size(*dicom.size(file))
+        with _opened(file) as picture:
             width, height = picture.size
             return (width, height) if _orientation(picture) in _SIDEWAYS else (height, width)
 
@@ -100,10 +102,10 @@ def read_pixels(path: str | Path, *, where: str | None = None, at_least: tuple[i
     Returns:
         `(H, W, 3)`, or `(H, W)` of a grey picture: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
     """
-    with _explained(path, where):
-        if dicom.is_dicom(path):
-            return dicom.read(path, _checked_size)
-        with _opened(path) as picture:
+    with _explained(path, where), open_file(path, limit=None) as file:
+        if dicom.is_dicom(path, file):
+            return dicom.read(file, _checked_size)
+        with _opened(file) as picture:
             return _pixels(picture, at_least)
 
 
@@ -137,7 +139,8 @@ def _explained(path: str | Path, where: str | None) -> Iterator[None]:
     except SalignError as error:
         raise ImageError(f"{where or path}: {str(error).removeprefix(f'{path}: ')}") from error
     except Image.UnidentifiedImageError as error:
-        reason = "is empty" if Path(path).stat().st_size == 0 else "is damaged or of another kind"
+        with open_file(path, limit=None) as file:
+            reason = "is damaged or of another kind" if file.read(1) else "is empty"
         raise ImageError(f"{where or path}: the file {reason}; expected {', '.join(FORMATS)} or DICOM") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{where or path}: {_too_large()}") from error
@@ -146,8 +149,8 @@ def _explained(path: str | Path, where: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    with Image.open(path, formats=FORMATS) as picture:
+def _opened(file: BufferedIOBase) -> Iterator[Image.Image]:
+    with Image.open(file, formats=FORMATS) as picture:
         _checked_size(picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # a JPEG with a preview in it

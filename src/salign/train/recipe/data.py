@@ -11,6 +11,7 @@ from salign.config import Pass, Section
 from salign.errors import SalignError
 from salign.files import check_output
 from salign.limits import LARGEST_SEED, LONGEST_SIDE, MOST_PIXELS, MOST_WORKERS
+from salign.location import is_remote
 
 NO_GROUPS = (
     "balances groups, and there are none: name the columns of the manifest that make them, crossed with the class: "
@@ -159,7 +160,7 @@ class DataRecipe(Section):
     @field_validator("manifest", "targets", "root")
     @classmethod
     def _is_there(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is not None and Pass.of(info).files and not Path(path).exists():
+        if path is not None and Pass.of(info).files and not is_remote(path) and not Path(path).exists():
             raise ValueError(f"there is no {'folder' if info.field_name == 'root' else 'file'} {path}")
         return path
 

@@ -1,0 +1,127 @@
+"""A set as tar files of a few thousand images each, with their maps and rows, in the layout of WebDataset.
+
+What belongs to a row stands together, under the number of the row and an ending each: `00000007.jpg` the image,
+`00000007.saliency.png` the map of a column, `00000007.json` the cells of the row. The manifest beside the shards names
+the images and maps by the bytes that they take up, so that any of them is read without those before it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from salign.checks import number
+from salign.data.checks.check import find_faults
+from salign.data.manifest import Manifest, ManifestError, map_columns
+from salign.data.manifest.shard_index import INDEX, Shard, ShardIndex
+from salign.data.manifest.text_table import TEXT
+from salign.errors import SalignError
+from salign.files import check_output, replace_text, replacing
+from salign.location import TAR_BLOCK
+from salign.progress import Bar
+from salign.readers import file_digest, file_state, read_bytes
+
+MANIFEST = "manifest.parquet"
+MOST_BYTES = 8 * 2**30 - 1
+"""Bytes of an image or map; the header of a tar file has room for no larger number."""
+
+
+def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, progress: bool = False) -> Path:
+    """Write a set as shards, with a manifest and an index of them; the rows of the manifest keep their order.
+
+    Each shard has rows of one split: `train-000000.tar`. The index is written last, so that a folder with an index is
+    whole.
+
+    Args:
+        manifest: the set.
+        folder: where the shards go.
+        size: rows in a shard; the last of a split has fewer.
+        progress: show bars.
+
+    Returns:
+        The manifest of the shards, `manifest.parquet` in the folder; `salign train` reads it as any other.
+
+    Raises:
+        ManifestError: the header of an image or map cannot be read; every row is named.
+        SalignError: there are shards in the folder already, or no room for these.
+    """
+    number("size", size, "[1, inf)", whole=True)
+    folder = Path(folder)
+    check_output(folder, folder=True)
+    if (folder / INDEX).exists():
+        raise SalignError(f"{folder} holds shards already; give another folder, or delete that one.")
+    columns = ["path", *map_columns(manifest.table)]
+    if faults := find_faults(manifest, progress=progress):
+        raise ManifestError.of(faults, manifest.source)
+    _check_room(manifest, columns, folder)
+    names = manifest.table[columns].astype(object)
+    shards: dict[str, Shard] = {}
+    with Bar("writing shards", len(manifest), show=progress) as bar:
+        for split, positions in _by_split(manifest):
+            for k, start in enumerate(range(0, len(positions), size)):
+                rows, file = positions[start : start + size], f"{split}-{k:06}.tar"
+                with replacing(folder / file) as partial:
+                    _write_shard(partial, manifest, rows, names, file, bar)
+                state = file_state(folder / file)
+                shards[file] = Shard(rows=len(rows), bytes=state[0], sha256=file_digest(folder / file))
+    table = manifest.table.assign(**{column: pd.Series(names[column], dtype=TEXT) for column in columns})
+    written = Manifest(table, folder.resolve(), MANIFEST, manifest.multi_label).write(folder / MANIFEST)
+    replace_text(folder / INDEX, ShardIndex(rows=len(manifest), shards=shards).model_dump_json(indent=1) + "\n")
+    return written
+
+
+def _by_split(manifest: Manifest) -> list[tuple[str, list[int]]]:
+    """Positions of each split, by a name for its files."""
+    groups: dict[str, list[int]] = {}
+    for split, positions in manifest.table.groupby("split", sort=True).indices.items():
+        groups.setdefault(re.sub(r"[^A-Za-z0-9_]+", "_", str(split)), []).extend(positions.tolist())
+    return [(name, sorted(positions)) for name, positions in groups.items()]
+
+
+def _write_shard(partial: Path, manifest: Manifest, rows: list[int], names: pd.DataFrame, file: str, bar: Bar) -> None:
+    """Write the images, maps and cells of some rows, and put into `names` where each is."""
+    cells = manifest.table.drop(columns="row").iloc[rows].astype(object)
+    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for row, record in zip(rows, cells.to_dict("records"), strict=True):
+            for column in names:
+                if not pd.isna(name := names[column].iat[row]):
+                    path = manifest.root / str(name)
+                    ending = path.suffix.lower() or ".bin"
+                    part = f"{row:08}{'' if column == 'path' else '.' + _plain(str(column))}{ending}"
+                    offset, count = _add(tar, part, read_bytes(path, limit=MOST_BYTES))
+                    names.iat[row, names.columns.get_loc(column)] = f"{file}@{offset}+{count}/{part}"
+            known = {key: None if pd.isna(value) else value for key, value in record.items()}
+            _add(tar, f"{row:08}.json", json.dumps(known, ensure_ascii=False).encode())
+            bar.advance()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> tuple[int, int]:
+    """Add a part, always with the same header, and give where its bytes begin and how many there are."""
+    about = tarfile.TarInfo(name)
+    about.size = len(content)
+    offset = tar.offset + TAR_BLOCK  # type: ignore[attr-defined]  # where the header of the next part goes
+    tar.addfile(about, BytesIO(content))
+    return offset, len(content)
+
+
+def _plain(column: str) -> str:
+    """A column's name without what would end it: WebDataset parts a name at its dots."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", column)[:60]
+
+
+def _check_room(manifest: Manifest, columns: list[str], folder: Path) -> None:
+    needed = sum(
+        file_state(manifest.root / str(name))[0] for column in columns for name in manifest.table[column].dropna()
+    )
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if needed > (free := shutil.disk_usage(there).free):
+        raise SalignError(
+            f"{folder}: the images and maps have {needed:,} bytes, and there is room for {free:,}. "
+            "Give another folder, or make room there."
+        )

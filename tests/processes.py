@@ -35,7 +35,12 @@ class Program:
     """`salign ARGUMENTS`, or a Python script, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(
-        self, *arguments: object, folder: Path | None = None, session: bool = False, largest_file: int | None = None
+        self,
+        *arguments: object,
+        folder: Path | None = None,
+        session: bool = False,
+        largest_file: int | None = None,
+        environ: dict[str, str] | None = None,
     ) -> None:
         """Start it; arguments that begin with a `.py` file run that script.
 
@@ -44,6 +49,7 @@ class Program:
             folder: where it works; None = here
             session: it leads a session of its own, so that its processes can be found
             largest_file: bytes that a file of it may have, as on a disk that is full
+            environ: variables of its environment, besides those of this process
         """
         logs = Path(tempfile.mkdtemp(prefix="salign-process-"))
         self.out, self.err = logs / "out", logs / "err"
@@ -51,7 +57,7 @@ class Program:
         self.err.touch()
         words = [*map(str, arguments)]
         self._process = FORKED.Process(
-            target=_run, args=(words, self.out, self.err, folder or Path.cwd(), session, largest_file)
+            target=_run, args=(words, self.out, self.err, folder or Path.cwd(), session, largest_file, environ or {})
         )
         self._process.start()
         self.pid = int(self._process.pid or 0)
@@ -105,7 +111,16 @@ def write_to(out: Path, err: Path) -> None:
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
 
 
-def _run(words: list[str], out: Path, err: Path, folder: Path, session: bool, largest_file: int | None) -> None:
+def _run(
+    words: list[str],
+    out: Path,
+    err: Path,
+    folder: Path,
+    session: bool,
+    largest_file: int | None,
+    environ: dict[str, str],
+) -> None:
+    os.environ.update(environ)
     if session:
         os.setsid()
     for number in (signal.SIGHUP, signal.SIGTERM):

@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "salign"
 FOUNDATION = {
     "checks",
     "class_names",
+    "collectives",
     "config",
     "errors",
     "files",
@@ -28,7 +29,9 @@ FOUNDATION = {
 TRAINED_WITH = FOUNDATION | {"maps", "models", "data", "losses", "explain", "evaluate"}
 MAY_IMPORT = {
     "checks": {"errors", "limits"},
+    "__main__": {"cli"},
     "class_names": set(),
+    "collectives": set(),
     "errors": set(),
     "index": {"moved"},
     "limits": set(),

@@ -378,12 +378,6 @@ SPREADS = ([True, True, True, False, True, False], [True, True, False, False, Fa
 """Which images are annotated; the first half of them goes to one process, the second to the other."""
 UNEVEN = torch.tensor([0, 0, 1, 2, 1, 2])
 """The halves differ in classes, too, and so in the sum of their class weights."""
-OVER_THE_BATCH = {
-    "okd": "a box comes from an image of the same process",
-    "swap": "surroundings come from an image of the same process",
-    "swap of dose": "surroundings come from an image of the same process",
-}
-"""Losses whose gradients over several processes are not those of the whole batch -> the reason. Each must differ."""
 
 
 class Step(nn.Module):
@@ -425,7 +419,6 @@ def half_of_every_batch(rank: int, folder: Path) -> None:
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     """Half of the batch each, annotated images and classes spread unevenly."""
     multiprocessing.spawn(half_of_every_batch, (tmp_path,), nprocs=PROCESSES)
-    assert OVER_THE_BATCH.keys() <= LOSSES.keys()
     halves = [torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES)]
     wrong = []
     for name in sorted(LOSSES):
@@ -436,6 +429,6 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
             for whole, *both in zip(step.gradients(), *(half[name, k] for half in halves), strict=True):
                 assert torch.equal(both[0], both[1])
                 agree &= bool((both[0] - whole).abs().max() <= 1e-4 * whole.abs().max())
-        if agree == (name in OVER_THE_BATCH):
+        if not agree:
             wrong.append(name)
     assert wrong == []

@@ -102,7 +102,7 @@ def full(manifest) -> dict[str, Any]:
         },
         "train": {
             "epochs": 7,
-            "batch_size": 11,
+            "batch_size": 24,
             "accumulate": 2,
             "logger": "csv",
             "optimizer": "adamw",
@@ -118,6 +118,8 @@ def full(manifest) -> dict[str, Any]:
             "snapshots": {"even": 3},
             "collapse_patience": 4,
             "device": "cpu",
+            "devices": 2,
+            "nodes": 3,
             "precision": "bfloat16",
             "memory_format": "channels_last",
         },
@@ -480,7 +482,7 @@ LEAVES = {
     "train.precision": "float32",
     "train.memory_format": "contiguous",
 }
-FREE = {"data.manifest", "data.root", "data.workers", "data.cache", "train.logger"}
+FREE = {"data.manifest", "data.root", "data.workers", "data.cache", "train.logger", "train.devices", "train.nodes"}
 
 
 def nested(key, value):
@@ -503,7 +505,7 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher", "dose")}
-    later = ("trainable", "snapshots", "collapse_patience", "logger", "accumulate")
+    later = ("trainable", "snapshots", "collapse_patience", "logger", "accumulate", "devices", "nodes")
     train = {key: value for key, value in full(manifest)["train"].items() if key not in later}
     model = full(manifest)["model"] | {"region": None}
     changes = {"data": {"manifest": str(manifest)}, "model": model, "loss": plain, "train": train, "posthoc": None}
@@ -515,6 +517,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["train"].pop("collapse_patience") is None
     assert content["train"].pop("logger") == "auto"
     assert content["train"].pop("accumulate") == 1
+    assert [content["train"].pop(key) for key in ("devices", "nodes")] == [1, 1]
     assert content.pop("steps") == []
     assert content.pop("posthoc") is None
     assert content.pop("stages") == {}

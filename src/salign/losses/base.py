@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from salign.checks import tensors, values
+from salign.collectives import over_processes
 from salign.errors import SalignError
 from salign.maps import min_max, resize, varies
 from salign.types import Batch, Output
@@ -155,28 +156,5 @@ def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
     With several processes the images of all of them are counted, so that the gradients which they average are those of
     the whole batch, however its annotated images are spread.
     """
-    number, processes = over_processes(counts.sum().float())
-    return torch.where(counts, per_image, 0.0).sum() * processes / number.clamp(min=1)
-
-
-def over_processes(number: Tensor) -> tuple[Tensor, int]:
-    """The sum of a number without graph over all processes, and how many there are; every process must ask.
-
-    A process whose loss is `its sum * processes / number` adds to gradients that the processes average what its images
-    would in one batch of all.
-    """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return number, 1
-    number = number.clone()
-    distributed.all_reduce(number)
-    return number, distributed.get_world_size()
-
-
-def together(mean: Tensor) -> Tensor:
-    """Mean over all processes of a scalar that each has of its own images, for formulas not linear in it.
-
-    The square of a mean is not the mean of the processes' squares. The gradient is by the process's own share, of which
-    the processes average all.
-    """
-    everywhere, processes = over_processes(mean.detach())
-    return mean if processes == 1 else mean + (everywhere / processes - mean.detach())
+    number, factor = over_processes(counts.sum().float())
+    return torch.where(counts, per_image, 0.0).sum() * factor / number.clamp(min=1)

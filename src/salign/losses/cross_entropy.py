@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import tensors, values
-from salign.losses.base import Loss, LossTerms, over_processes
+from salign.collectives import over_processes
+from salign.losses.base import Loss, LossTerms
 from salign.losses.labels import check_answers
 from salign.types import Batch, Output
 
@@ -50,8 +51,8 @@ def cross_entropies(
     if class_weights is None:
         return each
     weights = class_weights[labels] if targets is None else (targets * class_weights).sum(1)
-    total, processes = over_processes(weights.sum())
-    return each * (len(labels) * processes / total)
+    total, factor = over_processes(weights.sum())
+    return each * (len(labels) * factor / total)
 
 
 def over_classes(values: Tensor, class_weights: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from salign.checks import number
-from salign.losses.base import over_processes
+from salign.collectives import over_processes, share
 from salign.types import Output
 
 MEMORY = 0.99
@@ -72,7 +72,7 @@ def gradient_norm(scalar: Tensor, features: Sequence[Tensor]) -> Tensor:
     """
     with torch.autocast(scalar.device.type, enabled=False):
         gradients = torch.autograd.grad(scalar, list(features), retain_graph=True, allow_unused=True)
-    squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+    squares = [(share() * gradient.float()).square().sum() for gradient in gradients if gradient is not None]
     total, _ = over_processes(torch.stack(squares).sum() if squares else scalar.new_zeros(()).float())
     return total.sqrt()
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from salign.checks import tensors
-from salign.losses.base import averaged, human_maps, together
+from salign.collectives import together
+from salign.losses.base import averaged, human_maps
 from salign.losses.guided import GuidedLoss
 from salign.losses.labels import has_class, true_class
 from salign.maps import min_max, sum_to_one, varies

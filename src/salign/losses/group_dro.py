@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from salign.checks import number, tensors, values
+from salign.collectives import over_processes
 from salign.errors import SalignError
-from salign.losses.base import Loss, LossTerms, over_processes
+from salign.losses.base import Loss, LossTerms
 from salign.losses.cross_entropy import cross_entropies
 from salign.types import Batch, Output
 
@@ -52,14 +53,14 @@ def group_dro(
         raise SalignError("adjustment: it goes by the number of training images of each group; give sizes.")
     sums = shares.new_zeros(2, len(shares))
     sums = sums.index_add(1, groups, torch.stack([losses.detach(), torch.ones_like(losses)]).to(sums))
-    (totals, counts), processes = over_processes(sums)
+    (totals, counts), factor = over_processes(sums)
     means = totals / counts.clamp(min=1)
     if sizes is not None:
         means = means + adjustment / sizes.to(means).sqrt()
     raised = shares * torch.exp(step_size * means)
     renewed = raised / raised.sum()
     each = (renewed / counts.clamp(min=1))[groups]
-    return (each * losses).sum() * processes, renewed
+    return (each * losses).sum() * factor, renewed
 
 
 class GroupDro(Loss):

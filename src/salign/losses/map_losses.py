@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import tensors, values
+from salign.losses.base import averaged
 from salign.maps import sum_to_one, varies
 
 MapLoss = Callable[[Tensor, Tensor], Tensor]
@@ -41,7 +42,7 @@ def kl(logits: Tensor, maps: Tensor) -> Tensor:
     _check(logits, maps)
     expected = sum_to_one(maps).flatten(1)
     predicted = functional.logsigmoid(logits).flatten(1).log_softmax(1)
-    return _mean((torch.xlogy(expected, expected) - expected * predicted).sum(1), maps.flatten(1).amax(1) > 0)
+    return averaged((torch.xlogy(expected, expected) - expected * predicted).sum(1), maps.flatten(1).amax(1) > 0)
 
 
 def cc(logits: Tensor, maps: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def cc(logits: Tensor, maps: Tensor) -> Tensor:
     predicted, human = _centred(logits.sigmoid()), _centred(maps)
     counts = varies(maps) & varies(logits)
     spread = torch.where(counts, predicted.square().sum(1) * human.square().sum(1), 1.0)
-    return _mean(1 - (predicted * human).sum(1) / spread.sqrt(), counts)
+    return averaged(1 - (predicted * human).sum(1) / spread.sqrt(), counts)
 
 
 def dice(logits: Tensor, maps: Tensor) -> Tensor:
@@ -72,10 +73,6 @@ def _check(logits: Tensor, maps: Tensor) -> None:
 def _centred(maps: Tensor) -> Tensor:
     flat = maps.flatten(1)
     return flat - flat.mean(1, keepdim=True)
-
-
-def _mean(per_image: Tensor, counts: Tensor) -> Tensor:
-    return torch.where(counts, per_image, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 MAP_LOSSES: dict[str, MapLoss] = {"mse": mse, "bce": bce, "kl": kl, "cc": cc, "dice": dice}

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from salign.checks import choice, number
+from salign.collectives import gathered
 from salign.losses.changes import add_noise, cutmix, draws_of, mixup, neighbours, random_numbers
 from salign.losses.distill import distillation, taught
 from salign.losses.guided import GuidedLoss
@@ -88,5 +89,6 @@ def change_images(batch: Batch, change: Change) -> Tensor:
     if change == "noise":
         return add_noise(images, draw, NOISE)
     numbers = random_numbers(draw, 4)
-    mixed = cutmix(images, images[neighbours(draw)], numbers[:, :3])
-    return mixed if change == "cutmix" else mixup(mixed, images[neighbours(draw, 2)], numbers[:, 3])
+    (lenders, mine), (draws, _) = gathered(images), gathered(draw)
+    mixed = cutmix(images, lenders[neighbours(draws)[mine]], numbers[:, :3])
+    return mixed if change == "cutmix" else mixup(mixed, lenders[neighbours(draws, 2)[mine]], numbers[:, 3])

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from salign.checks import choice, tensors
+from salign.collectives import gathered
 from salign.losses.base import averaged, human_maps
 from salign.losses.cross_entropy import over_classes
 from salign.losses.guided import GuidedLoss
@@ -70,7 +71,9 @@ def swap_regions(
     """
     tensors(images=(images, "float (B, 3, H, W)"), index=(index, "int64 (B,)"))
     human, counts = human_maps(saliency, annotated, images=(images, "float (B, 3, H, W)"))
-    return blend(images, images[partners(labels, index)], human[:, None]), counts
+    lenders, mine = gathered(images)
+    partner = partners(gathered(labels)[0], gathered(index)[0])[mine]
+    return blend(images, lenders[partner], human[:, None]), counts
 
 
 def swap_consistency(

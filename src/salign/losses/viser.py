@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, tensors
-from salign.losses.base import Loss, LossTerms, averaged, human_maps, together
+from salign.collectives import together
+from salign.losses.base import Loss, LossTerms, averaged, human_maps
 from salign.losses.cross_entropy import cross_entropy
 from salign.losses.cyborg import choose_classes
 from salign.losses.labels import has_class

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,20 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from salign.data.reading.datamodule import SaliencyDataModule
 from salign.errors import SalignError
 from salign.files import replace_text
 from salign.runs.card import write_cards
 from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
 from salign.runs.inputs import check_inputs, note_inputs
+from salign.runs.learn import check_division, follow, learn
 from salign.runs.posthoc import make_posthoc
 from salign.runs.run import Run
 from salign.runs.saliency_report import evaluate_saliency
-from salign.train.callbacks import KeepBest
-from salign.train.history import KeepHistory, KeepSnapshots, StopCollapsed, chance_of, join_history
-from salign.train.module import Training
-from salign.train.prepare import Prepared, prepare
+from salign.train.prepare import prepare
+from salign.train.processes import leading
 from salign.train.recipe import (
     ARM,
     ClassifyRecipe,
@@ -36,9 +33,9 @@ from salign.train.recipe import (
     resolved,
 )
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
-from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
-from salign.train.trainer import choose_device, run_trainer, training_options
+from salign.train.trainer import check_devices, choose_device
+from salign.train.world import launched, planned
 
 Say = Callable[[str], None]
 
@@ -59,7 +56,8 @@ def fit(
     backbone.
 
     A recipe with stages is trained stage by stage. Each is a run folder of its own, found by its content: a stage that
-    another recipe trained is not trained again. A run that another process is at is waited for.
+    another recipe trained is not trained again. A run that another process is at is waited for. Where `torchrun` or
+    `srun` started several processes, each calls this; the first does what one does alone, and all of them train.
 
     Args:
         recipe: the whole description of the run.
@@ -70,15 +68,25 @@ def fit(
         say: receives lines for the user.
 
     Returns:
-        The run of the last stage. One that is already done is not repeated.
+        The run of the last stage. One that is already done is not repeated. Every process has it.
 
     Raises:
         SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
             began with other images or maps. What is wrong with any stage is told before the first is trained.
     """
+    if launched().rank:
+        follow()
+        return Run.of(recipe, out)
+    with leading():
+        return _fit_stages(recipe, out, stages, resume, progress, say)
+
+
+def _fit_stages(
+    recipe: Recipe, out: Path | str, above: Path | str | None, resume: bool, progress: bool, say: Say
+) -> Run:
     chain = resolved(recipe)
     beside = {name for name in chain if not name or name.startswith(ARM)}
-    runs = {name: Run.of(stage, out if name in beside else stages or out) for name, stage in chain.items()}
+    runs = {name: Run.of(stage, out if name in beside else above or out) for name, stage in chain.items()}
     if len(chain) > 1 and not runs[""].done:
         for name, stage in chain.items():
             if not runs[name].done:
@@ -130,7 +138,8 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
         return
     for named in named_runs(recipe):
         Run.open(named)
-    device = choose_device(recipe.train.device)
+    device, world = choose_device(recipe.train.device), planned(recipe.train.devices, recipe.train.nodes)
+    check_devices(device, world)
     if isinstance(recipe, ClassifyRecipe) and recipe.posthoc is not None:
         make_posthoc(recipe, run, device=device, progress=progress, say=say)
         return
@@ -138,6 +147,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     check_inputs(run, rows)
     kind = TASKS[recipe.task]
     data = kind.rows(recipe, rows, say)
+    check_division(recipe, data, world)
     if data.left_out:
         say(f"left out {len(data.left_out)} faults: " + "; ".join(str(fault) for fault in data.left_out[:5]))
     task = kind.build(recipe, data, say)
@@ -146,52 +156,12 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     note_inputs(run, rows)
     if data.left_out:
         replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
-    _train(final, run, data, task, device, progress, say)
+    learn(final, run, data, task, device, world, progress, say)
     run.remember(final, data)
     write_curves(run, progress=progress)
     predicted = _measure(run, device, progress)
     write_cards(run)
     run.finish(predicted)
-
-
-def _train(recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, progress: bool, say: Say) -> None:
-    options = recipe.train
-    steps = [step.build() for step in recipe.all_steps()]
-    for step in steps:
-        step.remember(len(data.train))
-    workers = recipe.data.workers
-    cache = run.path.parent / ".features"
-    train, val = task.cache(data.train, data.val, steps, cache, say, device=device, workers=workers)
-    module = Training(task, steps, **training_options(options, recipe.seed))
-    loaders = SaliencyDataModule(
-        train=for_steps(train, steps, task.needs),
-        val=val,
-        batch_size=options.batch_size,
-        workers=workers if train is data.train else 0,  # features need no other process
-        seed=recipe.seed,
-        sampling=recipe.data.sampling,
-        groups=recipe.data.groups,
-    )
-    keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
-    table = data.val.manifest.table
-    further = [
-        KeepHistory(run.path, data.classes, table["id"].tolist(), table["label"].astype(object).tolist()),
-        KeepSnapshots(run.path, task.network, options.snapshots),
-    ]
-    if isinstance(recipe, ClassifyRecipe) and recipe.train.collapse_patience is not None:
-        further.append(
-            StopCollapsed(run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data))
-        )
-    run_trainer(module, loaders, keep, run.path, options, device, further=further, progress=progress)
-    join_history(run.path)
-
-
-def _chance(recipe: ClassifyRecipe, data: Prepared) -> float:
-    """The cross-entropy of training that shows nothing learned; class weights make all classes alike."""
-    classes, labels = len(data.classes), data.train.labels
-    if recipe.loss.class_weights != "none" and labels.dim() == 1:
-        return math.log(classes)
-    return chance_of(labels, classes)
 
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:

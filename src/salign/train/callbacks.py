@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -106,8 +107,8 @@ class ResumePoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write beside, then move into place."""
-        with replacing(self.path) as partial:
-            trainer.save_checkpoint(partial)
+        with replacing(self.path) if trainer.is_global_zero else nullcontext(self.path) as partial:
+            trainer.save_checkpoint(partial)  # every process asks, the first one writes
 
 
 class PlainFile(TorchCheckpointIO):

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from salign.checks import choice
+from salign.collectives import share, sharing_batch, synced_batch_norm
 from salign.losses.base import going_back
 from salign.train.steps import Step
 from salign.train.tasks import Task
@@ -77,16 +78,22 @@ class Training(LightningModule):
             batch = step(batch, self.task.network, self.current_epoch)
         for step in steps:
             step.learn(batch, self.current_epoch)
-        total, parts = self.task(batch)
-        named = {"train/loss": total.detach(), **{f"train/{name}": part for name, part in parts.items()}}
-        if batch.fooled is not None:
-            named["train/fooled"] = batch.fooled.float().mean()
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        with sharing_batch(len(batch.labels)) as images, synced_batch_norm():
+            total, parts = self.task(batch)
+            total = share() * total
+            named = {"train/loss": total.detach(), **{f"train/{name}": share() * part for name, part in parts.items()}}
+            if batch.fooled is not None:
+                named["train/fooled"] = share() * batch.fooled.float().mean()
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=images, sync_dist=True)
         if any(step.selects for step in steps):
-            share = len(batch.labels) / loaded
-            self.log("train/selected", share, on_step=False, on_epoch=True, batch_size=loaded, sync_dist=True)
+            selected = len(batch.labels) / loaded
+            self.log("train/selected", selected, on_step=False, on_epoch=True, batch_size=loaded, sync_dist=True)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
+
+    def on_train_epoch_end(self) -> None:
+        """Gather the figures of the epoch in every process, whether or not it writes them."""
+        _ = self.trainer.callback_metrics
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """As Lightning does, but a network that the loss cannot train is named."""

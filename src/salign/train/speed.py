@@ -77,6 +77,14 @@ def step_seconds(
     return median(seconds[1:])
 
 
+def leaves_weights(task: Task, batch: Batch) -> bool:
+    """Whether some weights that learn get no gradient from the loss of a batch; the task itself is left untouched."""
+    trial = copy.deepcopy(task).train()
+    with torch.random.fork_rng(), going_back():
+        trial(batch).total.backward()
+    return any(weight.requires_grad and weight.grad is None for weight in trial.parameters())
+
+
 def random_batch(
     images: int, classes: int, size: tuple[int, int], *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Batch:

@@ -1,4 +1,4 @@
-"""Lightning's trainer as every run here uses it: one device, resumable at each epoch, quiet."""
+"""Lightning's trainer as every run here uses it: one device for each process, resumable at each epoch, quiet."""
 
 from __future__ import annotations
 
@@ -14,57 +14,64 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from salign import checks
+from salign.errors import SalignError
 from salign.train.callbacks import History, KeepBest, PlainFile, ResumePoint, TrainingBar
 from salign.train.files import METRICS, RESUME
 from salign.train.loggers import build_logger
 from salign.train.module import Training, learning_rate
 from salign.train.recipe import TrainOptions
+from salign.train.world import ALONE, World, launched
 
 
 def run_trainer(
     module: Training,
     loaders: LightningDataModule,
-    keep: KeepBest,
+    keep: KeepBest | None,
     folder: Path,
     options: TrainOptions,
     device: str,
     *,
     further: Sequence[Callback] = (),
     progress: bool = True,
+    world: World = ALONE,
+    unused: bool = False,
 ) -> None:
     """Train to the end, or on from where the folder says that it was cut off.
 
     Args:
         module: what is trained.
         loaders: training and validation batches.
-        keep: decides which epoch's weights are kept.
+        keep: decides which epoch's weights are kept; None in a process that keeps nothing, because the first one does.
         folder: gets `METRICS`, the point to resume from, and the logs that `options.logger` asks for.
         options: section `train` of the recipe, precision and memory format resolved.
         device: "cpu", "cuda" or "mps".
         further: what else is kept of every epoch.
         progress: show a bar.
+        world: which process of how many this is; they are connected.
+        unused: the loss leaves weights without a gradient, as several processes must know.
     """
     resume, history = folder / RESUME, History(folder / METRICS)
-    callbacks: list[Callback] = [
-        keep,
-        *further,
-        history,
-        ResumePoint(resume),
-        *([TrainingBar(keep, history, options.epochs)] if progress else []),
-    ]
+    callbacks: list[Callback] = [ResumePoint(resume)]
+    if keep is not None:
+        bar = [TrainingBar(keep, history, options.epochs)] if progress else []
+        callbacks = [keep, *further, history, *callbacks, *bar]
     with _lightning_quiet():
         trainer = Trainer(
             accelerator=device,
-            devices=1,
+            devices=[world.local % torch.cuda.device_count()] if device == "cuda" else 1,
+            num_nodes=world.size,  # each process is a node of one device, wherever it runs
+            strategy=_strategy(world, unused),
             precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
             max_epochs=options.epochs,
             accumulate_grad_batches=options.accumulate,
             callbacks=callbacks,
-            logger=build_logger(options.logger, folder) or False,
+            logger=(keep is not None and build_logger(options.logger, folder)) or False,
             default_root_dir=folder,
-            plugins=[PlainFile()],
+            plugins=[PlainFile(), _Placed(world)],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
@@ -103,6 +110,44 @@ def choose_device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def check_devices(device: str, world: World) -> None:
+    """Refuse processes for which there is no device.
+
+    Raises:
+        SalignError: this machine has fewer GPUs, or the device cannot be shared.
+    """
+    if world.size > 1 and device == "mps":
+        raise SalignError("train.devices: torch trains on one MPS device alone; take train.device: cpu, or one device.")
+    if launched() == ALONE and device == "cuda" and world.size > (here := torch.cuda.device_count()):
+        raise SalignError(f"train.devices: expected at most {here}, the GPUs that are here; got {world.size}.")
+
+
+class _Placed(LightningEnvironment):
+    """Tells Lightning that the processes are there already, and what each is; it asks no variables."""
+
+    creates_processes_externally = True  # type: ignore[assignment]
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def local_rank(self) -> int:
+        return 0
+
+    def node_rank(self) -> int:
+        return self.world.rank
+
+    def teardown(self) -> None:
+        pass
+
+
+def _strategy(world: World, unused: bool) -> str | DDPStrategy:
+    if world.size == 1:
+        return "auto"
+    # Buffers are the same everywhere: batch norm is synced, and steps and queues gather what they remember.
+    return DDPStrategy(broadcast_buffers=False, find_unused_parameters=unused)
+
+
 @contextmanager
 def _lightning_quiet() -> Iterator[None]:
     """Only Lightning's warnings that a user of salign can act on; the caller has said the rest."""
@@ -113,6 +158,8 @@ def _lightning_quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 knows no other name
             yield
     finally:
         logger.setLevel(level)

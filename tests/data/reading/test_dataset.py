@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,14 +178,26 @@ def test_in_order_sampling_still_seeds_each_sample():
     assert len({seed for _, seed in drawn}) == 5
 
 
-@pytest.mark.parametrize(("n", "world"), [(10, 2), (11, 3), (1, 4), (5, 1)])
-def test_ranks_share_the_epoch_evenly(n, world):
+@pytest.mark.parametrize(
+    ("n", "world", "batch", "sizes"),
+    [
+        (10, 2, 4, [[2, 2, 1], [2, 2, 1]]),
+        (11, 3, 6, [[2, 1], [2, 2], [2, 2]]),
+        (11, 3, None, [[3], [4], [4]]),
+        (1, 4, None, [[0], [0], [0], [1]]),
+        (5, 1, 2, [[2, 2, 1]]),
+    ],
+)
+def test_ranks_share_every_batch_and_no_draw_is_repeated_or_lost(n, world, batch, sizes):
     whole = list(SeededSampler(n, 7, shuffle=True))
-    parts = [SeededSampler(n, 7, shuffle=True, rank=rank, world=world) for rank in range(world)]
-    drawn = [list(part) for part in parts]
-    assert {len(part) for part in drawn} == {len(parts[0])} == {-(-n // world)}
-    assert set().union(*map(set, drawn)) == set(whole)
-    assert sum(map(len, drawn)) - n < world
+    parts = [SeededSampler(n, 7, shuffle=True, rank=rank, world=world, batch=batch) for rank in range(world)]
+    drawn = [iter(part) for part in parts]
+    assert [len(part) for part in parts] == [sum(each) for each in sizes]
+    taken = []
+    for of_batch in zip(*sizes, strict=True):
+        for part, size in zip(drawn, of_batch, strict=True):
+            taken += islice(part, size)
+    assert taken == whole
 
 
 def test_weights_balance_and_zero_is_never_drawn():

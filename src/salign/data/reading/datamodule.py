@@ -96,13 +96,13 @@ class SaliencyDataModule(LightningDataModule):
     """Loaders for training and validation.
 
     Worker processes are kept between epochs; memory is pinned only where there is a CUDA device; sampling knows the
-    rank, so give the trainer `use_distributed_sampler=False`. The last batch of an epoch is dropped in training only,
-    and only when it would hold a single image (batch normalisation cannot use one).
+    rank, so give the trainer `use_distributed_sampler=False`: several processes share each batch. The last batch of an
+    epoch is dropped in training only, and only when it would hold a single image (batch normalisation cannot use one).
 
     Args:
         train: training set; every image has a label.
         val: validation set; every image has a label.
-        batch_size: images per batch and process.
+        batch_size: images per batch, of all processes together.
         workers: processes that read images per loader, or `auto`.
         seed: decides the order and the augmentation.
         sampling: `natural` (each image once per epoch), `balanced` (with replacement, every class equally often), or
@@ -139,17 +139,18 @@ class SaliencyDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled or balanced batches of the training set."""
-        sampler = self._sampler(self.train, shuffle=True, weights=self.weights)
-        single = len(sampler) > self.batch_size > 1 and len(sampler) % self.batch_size == 1
-        return _loader(self.train, sampler, self.batch_size, self.workers, single)
+        sampler = self._sampler(self.train, shuffle=True, weights=self.weights, batch=self.batch_size)
+        single = len(self.train) > self.batch_size > 1 and len(self.train) % self.batch_size == 1
+        return _loader(self.train, sampler, self.batch_size // sampler.world, self.workers, single)
 
     def val_dataloader(self) -> BatchLoader:
         """Batches of the validation set, in order."""
-        return _loader(self.val, self._sampler(self.val, shuffle=False), self.batch_size, self.workers, False)
+        sampler = self._sampler(self.val, shuffle=False)
+        return _loader(self.val, sampler, self.batch_size // sampler.world, self.workers, False)
 
-    def _sampler(self, dataset: SaliencyDataset, *, shuffle: bool, weights: Tensor | None = None) -> SeededSampler:
+    def _sampler(self, dataset: SaliencyDataset, **options: Any) -> SeededSampler:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return SeededSampler(len(dataset), self.seed, shuffle=shuffle, weights=weights, rank=rank, world=world)
+        return SeededSampler(len(dataset), self.seed, rank=rank, world=world, **options)
 
 
 def class_balance(labels: Tensor) -> Tensor:

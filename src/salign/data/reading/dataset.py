@@ -243,7 +243,8 @@ class SeededSampler(Sampler[tuple[int, int]]):
     """Yields `(position, seed of the sample)`; both are functions of (seed, epoch) alone.
 
     So neither the number of workers, nor resuming, nor anything drawn elsewhere changes what an epoch shows. With
-    several processes each takes every `world`-th draw; the order is wrapped so that all get equally many.
+    several processes each takes its part of every batch, and the parts of all, one after the other, are the batch of
+    one process: no draw is repeated or lost, and the parts differ by one draw at most.
 
     Args:
         n: number of samples.
@@ -252,27 +253,36 @@ class SeededSampler(Sampler[tuple[int, int]]):
         weights: `(n,)` non-negative: draw n with replacement in proportion to them, instead of each once.
         rank: which process this is.
         world: how many there are.
+        batch: so many draws are divided among them at a time; None = all.
 
     Raises:
         SalignError: nothing to sample, or weights of another length.
     """
 
     def __init__(
-        self, n: int, seed: int, *, shuffle: bool, weights: Tensor | None = None, rank: int = 0, world: int = 1
+        self,
+        n: int,
+        seed: int,
+        *,
+        shuffle: bool,
+        weights: Tensor | None = None,
+        rank: int = 0,
+        world: int = 1,
+        batch: int | None = None,
     ) -> None:
         if n < 1:
             raise SalignError("there is no image to sample from")
         if weights is not None and weights.shape != (n,):
             raise SalignError(f"weights are ({n},), one per sample; got {tuple(weights.shape)}")
         self.n, self.seed, self.shuffle, self.weights = n, seed, shuffle, weights
-        self.rank, self.world, self.epoch = rank, world, 0
+        self.rank, self.world, self.batch, self.epoch = rank, world, batch or n, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration shows."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.n // self.world)
+        return sum(part.stop - part.start for part in self._parts())
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         state = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0] >> 1)
@@ -284,8 +294,14 @@ class SeededSampler(Sampler[tuple[int, int]]):
         else:
             order = torch.arange(self.n)
         seeds = torch.randint(2**63 - 1, (self.n,), generator=generator)
-        for k in range(self.rank, len(self) * self.world, self.world):
-            yield int(order[k % self.n]), int(seeds[k % self.n])
+        for part in self._parts():
+            yield from zip(order[part].tolist(), seeds[part].tolist(), strict=True)
+
+    def _parts(self) -> Iterator[slice]:
+        """Which draws this process takes of each batch."""
+        for first in range(0, self.n, self.batch):
+            size = min(self.batch, self.n - first)
+            yield slice(first + self.rank * size // self.world, first + (self.rank + 1) * size // self.world)
 
 
 def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SaliencyTrainRecipe as SaliencyTrainRecipe,
         TrainOptions as TrainOptions,
         TrainRecipe as TrainRecipe,
+        undivided as undivided,
     )
 
 lazy_index(__name__)

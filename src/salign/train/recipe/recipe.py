@@ -54,7 +54,8 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "model": {"cam": "proved", "head": "timm", "region": None},
     "loss": {"also": {}, "teacher": None, "dose": None},
-    "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1, "collapse_patience": None},
+    "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1, "collapse_patience": None}
+    | {"devices": 1, "nodes": 1},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""
@@ -210,7 +211,8 @@ class Recipe(Section):
             if not content.get(key):
                 content.pop(key, None)
         content["data"] |= {"manifest": known_digest(self.data.manifest), "root": None, "workers": None, "cache": None}
-        content["train"].pop("logger")
+        for key in ("logger", "devices", "nodes"):
+            content["train"].pop(key)
         for section, later in _LATER.items():
             for key, usual in later.items():
                 if content[section].get(key) == usual:

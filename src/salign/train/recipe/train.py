@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from salign.config import Pass, Section
-from salign.limits import LARGEST_BATCH
+from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 
 class TrainOptions(Section):
@@ -17,7 +17,7 @@ class TrainOptions(Section):
     epochs: int = Field(default=30, ge=1)
     """Each training image is seen this many times."""
     batch_size: int = Field(default=20, ge=1, le=LARGEST_BATCH)
-    """Each step takes this many images."""
+    """Each step takes this many images, of all processes together."""
     accumulate: int = Field(default=1, ge=1)
     """The gradients of this many batches make one step, as if it had so many times the images; the memory is that of
     one batch. Batch norm and terms that compare images see one batch at a time."""
@@ -41,6 +41,11 @@ class TrainOptions(Section):
     distances from step 0, which has learned nothing, to the last."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, else MPS, else the CPU."""
+    devices: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    """So many GPUs, or processes on CPUs, of each machine train together and share each batch; `torchrun` and `srun`
+    decide the number themselves. The weights are those of one process, but for rounding and dropout."""
+    nodes: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    """So many machines train together; more than one takes `torchrun` or `srun` (docs/clusters.md)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """The forward pass has this number format; `auto` measures on this machine and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
@@ -61,6 +66,12 @@ class TrainOptions(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if fault := undivided(self.batch_size, self.devices * self.nodes):
+            raise ValueError(fault)
+        return self
+
     @field_validator("logger")
     @classmethod
     def _is_installed(cls, logger: str, info: ValidationInfo) -> str:
@@ -77,6 +88,15 @@ class TrainOptions(Section):
                 f"got {device!r}; write cuda, and choose the GPU by the variable CUDA_VISIBLE_DEVICES={number}"
             )
         return device
+
+
+def undivided(batch_size: int, processes: int) -> str:
+    """What is wrong with a batch that does not divide among processes; empty where nothing is."""
+    if not batch_size % processes:
+        return ""
+    lower = batch_size // processes * processes
+    sizes = [str(size) for size in (lower, lower + processes) if size]
+    return f"batch_size: {batch_size} images do not divide among {processes} processes; take {' or '.join(sizes)}"
 
 
 class TrainRecipe(TrainOptions):

@@ -9,6 +9,7 @@ from scipy.stats import beta
 from torch import Tensor, distributed
 
 from salign.checks import number
+from salign.collectives import gathered, processes
 from salign.losses.changes import mixup, neighbours, random_numbers
 from salign.losses.labels import target_of
 from salign.train.steps.base import Step
@@ -59,24 +60,25 @@ class Interpolate(Step):
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
         """The batch with its images, or the guarded ones, mixed. In the first epoch all are attackable."""
         assert batch.draw is not None
-        partners, weight = neighbours(batch.draw), self._weight(batch.draw)
+        (lenders, mine), (draws, _) = gathered(batch.images), gathered(batch.draw)
+        partners, weight = neighbours(draws)[mine], self._weight(batch.draw)
         if self.method == "gif":
             attackable = self.fooled[batch.index] >= epoch - 1
             weight = torch.where(attackable, 1.0, weight)
-            self.partners_of[batch.index] = torch.where(attackable, batch.index, batch.index[partners])
-        mixed = batch._replace(images=mixup(batch.images, batch.images[partners], weight))
+            self.partners_of[batch.index] = torch.where(attackable, batch.index, gathered(batch.index)[0][partners])
+        mixed = batch._replace(images=mixup(batch.images, lenders[partners], weight))
         if self.labels == "hard":
             return mixed
         targets = target_of(batch.labels, len(model.classes), batch.targets)
         weight = weight[:, None]
-        return mixed._replace(targets=weight * targets + (1 - weight) * targets[partners])
+        return mixed._replace(targets=weight * targets + (1 - weight) * gathered(targets)[0][partners])
 
     def learn(self, batch: Batch, epoch: int) -> None:
         """Note which images were fooled; the outcome of a mixed image counts for both that it is made of."""
         if self.method == "gif" and batch.fooled is not None:
             wrong = batch.index[batch.fooled]
             self.fooled[wrong] = self.fooled[self.partners_of[wrong]] = epoch
-            if distributed.is_available() and distributed.is_initialized():
+            if processes() > 1:
                 distributed.all_reduce(self.fooled, distributed.ReduceOp.MAX)
 
     def _weight(self, draw: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Task(nn.Module, ABC):
         return {}
 
     def answers(self) -> Tensor | None:
-        """`(N, K)` probabilities of the validation images, in order, since it was last asked; None = no classes."""
+        """`(N, K)` probabilities of the validation images, in order, as `metrics` found them; None = no classes."""
         return None
 
     def begin_epoch(self, epoch: int) -> None:

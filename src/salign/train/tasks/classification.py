@@ -17,6 +17,7 @@ from torchmetrics.classification import (
 )
 
 from salign.class_names import SEPARATOR
+from salign.collectives import gathered
 from salign.data.groups import number_groups
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
@@ -57,6 +58,7 @@ class Classification(Task):
         self.needs = loss.needs & {"draw"}
         classes = len(classifier.classes)
         self.probabilities: list[Tensor] = []
+        self.answered: Tensor | None = None
         self.collected = MetricCollection(
             {"auroc": MultilabelAUROC(classes), "accuracy": MultilabelExactMatch(classes)}
             if classifier.multi_label
@@ -159,15 +161,15 @@ class Classification(Task):
         self.collected.update(probabilities, batch.labels.long())
         return cross_entropy(logits, batch.labels)
 
-    def answers(self) -> Tensor:
-        """Those of every validation batch."""
-        probabilities, self.probabilities = torch.cat(self.probabilities), []
-        return probabilities
+    def answers(self) -> Tensor | None:
+        """Those of every validation batch, of all processes in the order of the images."""
+        return self.answered
 
     def metrics(self) -> dict[str, Tensor]:
         """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""
         values: dict[str, Tensor] = self.collected.compute()
         self.collected.reset()
+        self.answered, self.probabilities = gathered(torch.cat(self.probabilities))[0], []
         return values
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from salign.collectives import gathered
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
@@ -134,7 +135,7 @@ class Pretraining(Task):
             self._follow()
             key = self.follower(self.laid_out(random_view(batch.images, numbers[:, 5:])))
         loss = contrast(query, key, self.queue.clone(), temperature=self.loss.temperature)
-        self._remember(key)
+        self._remember(gathered(key)[0])
         return LossTerms(loss, {})
 
     def validate(self, batch: Batch) -> Tensor:

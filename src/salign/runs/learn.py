@@ -1,0 +1,142 @@
+"""The training of a run: what it is made of, and how further processes take part in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from salign.data.manifest import Fault
+from salign.data.reading.datamodule import SaliencyDataModule
+from salign.errors import SalignError
+from salign.runs.run import Run
+from salign.train.callbacks import KeepBest
+from salign.train.history import KeepHistory, KeepSnapshots, StopCollapsed, chance_of, join_history
+from salign.train.module import Training
+from salign.train.prepare import Prepared, prepare
+from salign.train.processes import Job, follow_jobs, training_together
+from salign.train.recipe import ClassifyRecipe, Recipe, undivided
+from salign.train.speed import leaves_weights, random_batch
+from salign.train.steps import for_steps
+from salign.train.tasks import TASKS, Task
+from salign.train.trainer import run_trainer, training_options
+from salign.train.world import ALONE, World
+
+Say = Callable[[str], None]
+
+
+def learn(
+    recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, world: World, progress: bool, say: Say
+) -> None:
+    """Train, alone or with other processes; the folder of the run gets what is kept.
+
+    Raises:
+        SalignError: another process was lost, or found a mistake of the user.
+    """
+    batch = random_batch(2, len(data.classes), task.image_size)
+    unused = world != ALONE and leaves_weights(task, batch)
+    module, loaders = _assemble(recipe, run.path, data, task, device, say)
+    keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
+    table = data.val.manifest.table
+    further = [
+        KeepHistory(run.path, data.classes, table["id"].tolist(), table["label"].astype(object).tolist()),
+        KeepSnapshots(run.path, task.network, recipe.train.snapshots),
+    ]
+    if isinstance(recipe, ClassifyRecipe) and recipe.train.collapse_patience is not None:
+        further.append(
+            StopCollapsed(run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data))
+        )
+    job: Job = {
+        "recipe": recipe.model_dump(mode="json"),
+        "run": str(run.path.resolve()),
+        "left_out": [list(fault) for fault in data.left_out],
+        "device": device,
+        "unused": unused,
+    }
+    with training_together(world, device, job):
+        run_trainer(
+            module,
+            loaders,
+            keep,
+            run.path,
+            recipe.train,
+            device,
+            further=further,
+            progress=progress,
+            world=world,
+            unused=unused,
+        )
+    join_history(run.path)
+
+
+def follow() -> None:
+    """Take part, as a further process, in every training that the first one begins."""
+    follow_jobs(_follower)
+
+
+def _follower(job: Job) -> Callable[[World], None]:
+    """Read what the first process has read, and build what it has built; nothing is written or said."""
+    recipe, device, run = Recipe.build(job["recipe"]), job["device"], Path(job["run"])
+    rows = prepare(recipe.data, left_out=[Fault(*fault) for fault in job["left_out"]], device=recipe.train.device)
+    kind = TASKS[recipe.task]
+    data = kind.rows(recipe, rows, _silent)
+    task = kind.build(recipe, data, _silent)
+    module, loaders = _assemble(recipe, run, data, task, device, _silent)
+    options: dict[str, Any] = {"progress": False, "unused": job["unused"]}
+    return lambda world: run_trainer(module, loaders, None, run, recipe.train, device, world=world, **options)
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+def _assemble(
+    recipe: Recipe, run: Path, data: Prepared, task: Task, device: str, say: Say
+) -> tuple[Training, SaliencyDataModule]:
+    steps = [step.build() for step in recipe.all_steps()]
+    for step in steps:
+        step.remember(len(data.train))
+    workers = recipe.data.workers
+    train, val = task.cache(data.train, data.val, steps, run.parent / ".features", say, device=device, workers=workers)
+    module = Training(task, steps, **training_options(recipe.train, recipe.seed))
+    loaders = SaliencyDataModule(
+        train=for_steps(train, steps, task.needs),
+        val=val,
+        batch_size=recipe.train.batch_size,
+        workers=workers if train is data.train else 0,  # features need no other process
+        seed=recipe.seed,
+        sampling=recipe.data.sampling,
+        groups=recipe.data.groups,
+    )
+    return module, loaders
+
+
+def check_division(recipe: Recipe, data: Prepared, world: World) -> None:
+    """Refuse a training that several processes cannot share as if they were one.
+
+    Raises:
+        SalignError: a batch does not divide, or a process would have no image of the last batch, or of validation.
+    """
+    images, batch, size = len(data.train), recipe.train.batch_size, world.size
+    if world == ALONE:
+        return
+    for name, part in (("training", data.train), ("validation", data.val)):
+        if len(part) < size:
+            raise SalignError(f"the {len(part)} {name} images are fewer than the {size} processes; take fewer.")
+    if fault := undivided(batch, size):
+        raise SalignError(f"train.{fault}.")
+    if 1 < images % batch < size:
+        fits = [other for other in range(size, images + size, size) if not 1 < images % other < size]
+        raise SalignError(
+            f"train.batch_size: the last batch of an epoch has {images % batch} of the {images} images, fewer than the "
+            f"{size} processes; take {min(fits, key=lambda other: abs(other - batch))}."
+        )
+
+
+def _chance(recipe: ClassifyRecipe, data: Prepared) -> float:
+    """The cross-entropy of training that shows nothing learned; class weights make all classes alike."""
+    classes, labels = len(data.classes), data.train.labels
+    if recipe.loss.class_weights != "none" and labels.dim() == 1:
+        return math.log(classes)
+    return chance_of(labels, classes)

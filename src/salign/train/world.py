@@ -1,0 +1,68 @@
+"""Which process of how many this is, as torchrun or srun say; without torch, so that mistakes are told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from salign.errors import SalignError
+
+
+class World(NamedTuple):
+    """The processes of one training."""
+
+    rank: int
+    """Which this is, from 0 on; the first writes files and speaks to the user."""
+    size: int
+    """How many there are."""
+    local: int
+    """Which this is of those on its machine, from 0 on."""
+
+
+ALONE = World(0, 1, 0)
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+
+
+def launched(environ: Mapping[str, str] = os.environ) -> World:
+    """The processes that `torchrun` or `srun` started; `ALONE` where neither did.
+
+    Raises:
+        SalignError: a variable of theirs is no number.
+    """
+    starters = ((_TORCHRUN, "MASTER_ADDR"), (_SLURM, "SLURM_STEP_ID"))
+    names = next((names for names, sign in starters if {*names, sign} <= environ.keys()), None)
+    if names is None:
+        return ALONE
+    if wrong := [name for name in names if not environ[name].isdecimal()]:
+        raise SalignError(f"{wrong[0]} is a number, as torchrun and srun set it; got {environ[wrong[0]]!r}")
+    rank, size, local = (int(environ[name]) for name in names)
+    return World(rank, size, local) if size > 1 else ALONE
+
+
+def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -> World:
+    """The processes of a training: those that were launched, or else `devices` that this process begins.
+
+    Args:
+        devices: `train.devices` of the recipe.
+        nodes: `train.nodes` of the recipe.
+        environ: environment of this process.
+
+    Raises:
+        SalignError: the recipe asks for other processes than were launched, or for several machines without a launcher.
+    """
+    world = launched(environ)
+    if world.size > 1:
+        if devices * nodes not in (1, world.size):
+            raise SalignError(
+                f"train.devices: {devices} on train.nodes: {nodes} are {devices * nodes} processes, and {world.size} "
+                "were launched. Launch as many, or leave both keys out: then those that were launched train."
+            )
+        return world
+    if nodes > 1:
+        raise SalignError(
+            f"train.nodes: {nodes} machines need one command on each, by torchrun --nnodes {nodes} or srun; "
+            "docs/clusters.md has a script."
+        )
+    return World(0, devices, 0)

@@ -12,7 +12,7 @@ import pytest
 from command import salign
 from salign.errors import SalignError
 from salign.models.weights import licence_of
-from salign.runs.card import refresh_cards, write_cards
+from salign.runs.card import refresh_cards, reliance_sentences, write_cards
 from salign.runs.run import Run
 
 DRAWER = Path(__file__).parents[1] / "fixtures" / "earlier" / "runs" / "maps-0858044f"
@@ -81,6 +81,22 @@ def test_an_analysis_comes_into_the_card_and_a_lost_manifest_leaves_it(trained, 
     (run.path / "README.md").unlink()
     with pytest.raises(SalignError, match=r"gone\.csv"):
         refresh_cards(Run.open(run.path), told.append)
+
+
+def test_what_was_measured_of_its_reliance_is_a_sentence_for_each_set(trained, tmp_path):
+    run = Run.open(shutil.copytree(trained, tmp_path / "run"))
+    assert reliance_sentences(run) == []
+    (run.path / "analysis").mkdir()
+    rows = (
+        "val,inside,other,flipped,0.05,20,\nval,outside,other,flipped,0.8,20,\nval,outside,blur,flipped,0.3,20,\n"
+        "val,outside,other,accuracy,0.4,20,\nodd,inside,other,flipped,0,5,all alike\nodd,outside,other,flipped,0,5,\n"
+    )
+    (run.path / "analysis" / "reliance.csv").write_text("set,kept,fill,metric,value,images,note\n" + rows)
+    region = "of the answers changed where the region that people had marked was replaced"
+    assert reliance_sentences(run) == [
+        f"In 20 images of val, 80% {region}, and 5% where the rest was.",
+        f"In 5 images of odd, 0% {region}, and 0% where the rest was. But all alike.",
+    ]
 
 
 def test_evaluating_again_renews_the_figures(trained, tmp_path):

@@ -1,13 +1,23 @@
 """Writing whole or not at all: in which order, under which names, and what is left when it fails."""
 
+import ntpath
 import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from salign.data.reading.image import read_saliency
-from salign.files import LEFTOVERS, replace_text, replacing
+from salign.errors import SalignError
+from salign.files import (
+    LEFTOVERS,
+    common_folder,
+    relative_path,
+    replace_csv,
+    replace_text,
+    replacing,
+)
 from salign.maps.files import write_map
 
 
@@ -78,3 +88,27 @@ def test_what_was_there_stays_when_the_disk_does_not_take_the_new(tmp_path, monk
         replace_text(path, "new")
     assert caught.value.filename == str(path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+
+
+def test_lines_end_alike_on_every_system(tmp_path, monkeypatch):
+    """On Windows `os.linesep` is what pandas ends lines with, and what text files put in place of every line end."""
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    replace_text(tmp_path / "a.txt", "a\nb\r\nc")
+    assert (tmp_path / "a.txt").read_bytes() == b"a\nb\r\nc"
+    replace_csv(tmp_path / "a.csv", pd.DataFrame({"a": [1, 2], "b": ["x", "y\nz"]}))
+    assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,x\n2,"y\nz"\n'
+
+
+def test_paths_of_manifests_have_slashes_on_windows_too(monkeypatch):
+    folder = common_folder(Path("/data/images"), Path("/data/maps"))
+    assert folder == Path("/data")
+    assert relative_path("/data/maps/a b.png", "/data/images") == "../maps/a b.png"
+    assert relative_path("/data/odd\\name.png", "/data") == "odd\\name.png", "a name here, no folder"
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "path", ntpath)
+        windows.setattr(os, "sep", "\\")
+        below = relative_path("C:\\data\\maps\\a.png", "C:\\Data\\images")
+        with pytest.raises(SalignError) as refused:
+            common_folder("C:\\data", "D:\\maps")
+    assert below == "../maps/a.png"
+    assert str(refused.value).startswith("C:\\data, D:\\maps: expected one drive")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from salign.errors import SalignError
 from salign.location import refuse_url
@@ -113,6 +113,44 @@ def _sync(path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all."""
+    """Write a text file (UTF-8) whole or not at all; its lines end alike on every system."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(table: Any, path: Path, **options: Any) -> None:
+    """Write a table of pandas, without its index; its lines end alike on every system.
+
+    Args:
+        table: a `pandas.DataFrame`.
+        path: the file, which is written as it is: see `replacing`.
+        options: further ones of `to_csv`.
+    """
+    table.to_csv(path, index=False, lineterminator="\n", **options)
+
+
+def replace_csv(path: Path, table: Any) -> None:
+    """Write a table of pandas as CSV, whole or not at all; see `write_csv`."""
+    with replacing(path) as partial:
+        write_csv(table, partial)
+
+
+def relative_path(path: Path | str, folder: Path | str) -> str:
+    """The way from a folder to a file, with `/` between the steps on every system, as manifests have it."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")
+
+
+def common_folder(*paths: Path) -> Path:
+    """The nearest folder above all of these, or one of them itself.
+
+    Args:
+        paths: absolute ones.
+
+    Raises:
+        SalignError: on Windows, they lie on different drives.
+    """
+    try:
+        return Path(os.path.commonpath(paths))
+    except ValueError as error:
+        listed = ", ".join(map(str, paths))
+        raise SalignError(f"{listed}: expected one drive, since paths are relative to one folder") from error

@@ -30,7 +30,7 @@ from salign.data.manifest.provenance import provenance_column, provenance_of
 from salign.data.manifest.root import ENDING, way_to
 from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.errors import SalignError
-from salign.files import check_output, replace_text
+from salign.files import check_output, common_folder, relative_path, replace_text
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
 from salign.maps.granularity import coarsen
@@ -124,7 +124,7 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     out = out.resolve()
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "shapes.json").is_file())):
         raise SalignError(f"{out}: there is something else than an export; give a new folder")
-    root = Path(os.path.commonpath([out, collection.catalog.root]))
+    root = common_folder(out, collection.catalog.root)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     check_output(partial, folder=True)
     partial.mkdir(parents=True)
@@ -158,8 +158,8 @@ class _Export:
         )
         parts = parts_of_people(person.name for person in reading.people)
         self.done.columns = {person.id: f"{ONE_PERSON}{parts[person.name]}" for person in reading.people}
-        self.images_at = os.path.relpath(collection.catalog.root, root)
-        self.maps_at = os.path.relpath(below, root)
+        self.images_at = relative_path(collection.catalog.root, root)
+        self.maps_at = relative_path(below, root)
         pictures = collection.catalog.pictures
         self.names = dict(zip(pictures, slugs(list(pictures)), strict=True))
         self.rows: list[dict[str, str | None]] = []

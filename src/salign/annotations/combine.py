@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from os.path import commonpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from salign.data.manifest.file_names import parts_of_people
 from salign.data.manifest.provenance import provenance_of
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError, nearest, one_of
+from salign.files import common_folder, relative_path
 from salign.maps import AGGREGATES, GRAINS
 from salign.maps.smooth import smooth
 
@@ -84,7 +84,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
     """
     names, read = Names(pattern), read_masks(folder, pattern=pattern)
     files = Images.below(folder).paths
-    root = Path(commonpath([manifest.root, folder.resolve()]))
+    root = common_folder(manifest.root, folder.resolve())
     images = Images(manifest.table["path"])
     parts = parts_of_people((annotation.annotator for annotation in read), manifest.table)
     cells: dict[str, dict[str, str]] = {}
@@ -98,7 +98,7 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
         column = cells.setdefault(f"{ONE_PERSON}{parts[annotation.annotator]}", {})
         if path in column:
             faults.append(Fault(None, file, f"a second map of {path} by the same person ({names.pattern})"))
-        column[path] = relpath(folder.resolve() / file, root)
+        column[path] = relative_path(folder.resolve() / file, root)
     if faults:
         raise ManifestError.of(faults, str(folder))
     table = move_root(manifest, root)

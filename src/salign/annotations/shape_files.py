@@ -65,7 +65,7 @@ def write_entries(path: Path, lines: Iterable[str], *, about: Mapping[str, objec
         about: what stands before them by its key, such as `study`.
     """
     head = json.dumps({"salign": __version__, **(about or {})}).removesuffix("}")
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{head}, "annotations": [')
         for number, line in enumerate(lines):
             file.write((",\n" if number else "\n") + line)

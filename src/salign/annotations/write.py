@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os.path import commonpath, normpath, relpath
 from pathlib import Path
+from posixpath import normpath
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from salign.data.manifest.file_names import output_names, parts_of_people
 from salign.data.manifest.folder_layout import folder_layout
 from salign.data.manifest.provenance import MASK, PERSON, provenance_column, provenance_of
 from salign.errors import SalignError
-from salign.files import check_output
+from salign.files import check_output, common_folder, relative_path
 from salign.maps import AGGREGATES
 from salign.maps.files import write_map
 from salign.maps.shapes import Fixation
@@ -172,7 +172,7 @@ def _places(images: Path | str | None, output: Output, base: Manifest | None) ->
     else:
         raise SalignError("give the folder of the images (--images), or a manifest that lists them (--manifest)")
     folder = Path(output.out).resolve() if output.out is not None else top if base is not None else top.parent
-    return top, folder, Path(commonpath([top, folder]))
+    return top, folder, common_folder(top, folder)
 
 
 def _lines(name: str, image: MarkedImage, parts: Mapping[str | None, str] | None) -> dict[str, list[str]]:
@@ -253,7 +253,7 @@ class _Writer:
 
     def below_root(self, path: str) -> str:
         """The path of an image below the root of the manifest."""
-        return relpath(self.top / path, self.root)
+        return relative_path(self.top / path, self.root)
 
     def name(self, path: str) -> str:
         """The path without its suffix, where no other image has the same."""

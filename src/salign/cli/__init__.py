@@ -114,7 +114,13 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user ends in one message, not in a traceback."""
+    """Run the command; a mistake of the user ends in one message, not in a traceback.
+
+    What the encoding of the output lacks is printed by its number: on Windows, a file that the output goes into has few
+    characters.
+    """
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")
     try:
         app()
     except SalignError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from os.path import commonpath, relpath
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -22,7 +21,7 @@ from salign.class_names import SEPARATOR
 from salign.data.manifest import Manifest
 from salign.data.manifest.derive import move_root
 from salign.errors import SalignError, one_of
-from salign.files import check_output
+from salign.files import check_output, common_folder, relative_path
 from salign.progress import Bar
 
 Order = Literal[1, 2]
@@ -138,11 +137,11 @@ def clone_set(
                 table, unmarked = _write_parts(clones, rows, pixels, out, region, size is not None, bar.advance)
     except OSError as error:
         raise SalignError(f"cannot write the clones to {out}: {error.strerror or error}") from error
-    root = Path(commonpath([manifest.root, out.resolve()]))
+    root = common_folder(manifest.root, out.resolve())
     if region != "all":  # maps of single people lie where they lay
         table = move_root(rows, root).assign(path=table["path"], saliency=table["saliency"])
-    table = table.assign(path=[relpath(path, root) for path in table["path"]])
-    table = table.assign(saliency=[path and relpath(path, root) for path in table["saliency"]])
+    table = table.assign(path=[relative_path(path, root) for path in table["path"]])
+    table = table.assign(saliency=[path and relative_path(path, root) for path in table["saliency"]])
     rest = move_root(manifest, root)
     rest = rest[rest["split"] != split]
     whole = pd.concat([table, rest]).reindex(columns=rest.columns).drop(columns="row").fillna("")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from salign.class_names import names_in
 from salign.errors import SalignError
-from salign.files import replacing
+from salign.files import replacing, write_csv
 from salign.readers import read_csv, read_parquet
 
 COLUMNS = ("id", "path", "split", "label", "predicted")
@@ -204,7 +204,7 @@ class PredictionsWriter:
                     fields = [(name, pa.float64() if name in self._numbers else pa.string()) for name in self.columns]
                     self._parquet = stack.enter_context(pq.ParquetWriter(self._partial, pa.schema(fields)))
                 else:
-                    pd.DataFrame(columns=self.columns).to_csv(self._partial, index=False)
+                    write_csv(pd.DataFrame(columns=self.columns), self._partial)
                 self._stack = stack.pop_all()
         except OSError as error:
             raise SalignError(f"{self.path}: cannot be written: {error}") from error
@@ -226,7 +226,7 @@ class PredictionsWriter:
             if self._parquet is not None:
                 self._parquet.write_table(pa.Table.from_pandas(ordered, self._parquet.schema, preserve_index=False))
             else:
-                ordered.to_csv(self._partial, mode="a", header=False, index=False)
+                write_csv(ordered, self._partial, mode="a", header=False)
         except OSError as error:
             raise SalignError(f"{self.path}: writing row {self.rows + 2} failed: {error}") from error
         self.rows += len(rows)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from salign.errors import SalignError
 from salign.experiment.store import PLACE
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.readers import read_json, read_text
 from salign.runs.folder import ENVIRONMENT, RunFolder
 
@@ -48,7 +48,7 @@ def run_table(runs: pd.DataFrame) -> pd.DataFrame:
 def write_run_table(runs: pd.DataFrame, folder: Path) -> Path:
     """Write `runs.csv` into the folder of a study; see `run_table`. Names are as they are, for programs."""
     path = folder / FILE
-    replace_text(path, run_table(runs).to_csv(index=False))
+    replace_csv(path, run_table(runs))
     return path
 
 

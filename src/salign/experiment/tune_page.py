@@ -12,7 +12,7 @@ from salign.data.manifest.text_table import for_spreadsheets
 from salign.experiment.rules import RULES, Rule
 from salign.experiment.space import ARM
 from salign.experiment.tune import BASELINE, Tried, Tuning, choose, trials_table
-from salign.files import replace_text
+from salign.files import replace_csv, replace_text
 from salign.pages.plots import Cloud, looks, scatter
 from salign.pages.sheet import Block, Folded, Plots, Section, Table, Text, write_sheet
 from salign.train.recipe import Recipe
@@ -35,7 +35,7 @@ def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again
     """
     best = choose(tried, tuning.select)
     table = trials_table(tried)
-    replace_text(folder / TABLE, for_spreadsheets(table).to_csv(index=False))
+    replace_csv(folder / TABLE, for_spreadsheets(table))
     if best is None or best.run is None:
         return None
     recipe = Recipe.read(best.run.recipe_file)

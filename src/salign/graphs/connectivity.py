@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from salign.evaluate import auroc, balanced_accuracy
-from salign.files import replacing
+from salign.files import replacing, write_csv
 from salign.graphs.dgn import dgn_template
 from salign.graphs.matrices import Subjects, square
 from salign.graphs.template import centredness, class_scores, judge_follow_up
@@ -98,7 +98,7 @@ def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> lis
         arrays: dict[str, Any] = {"classes": np.array(subjects.classes), **compared.templates}
         np.savez_compressed(file, **arrays)
     with replacing(folder / "figures.csv") as partial:
-        compared.figures.to_csv(partial, index=False)
+        write_csv(compared.figures, partial)
     main = "auroc" if len(subjects.classes) == 2 else "balanced_accuracy"
     wide = compared.figures.pivot(index="name", columns="figure", values="value")
     wide = wide.loc[list(dict.fromkeys(compared.figures["name"]))].round(3).reset_index()

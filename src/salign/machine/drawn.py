@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from salign.class_names import names_in
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.machine.annotate import draw_maps
 from salign.machine.makers import Ensemble, maker_of
 from salign.readers import known_digest, read_csv
@@ -97,6 +97,6 @@ def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: st
             shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
             maps = draw_maps(rows, maker, folder, device=device, progress=progress)
             maps["saliency"] = [Path(path).name for path in maps["saliency"]]
-            replace_text(folder / _TABLE, maps.to_csv(index=False))
+            replace_csv(folder / _TABLE, maps)
     maps = read_csv(folder / _TABLE, dtype={"saliency": str, PROVENANCE: str, CONFIDENCE: float})
     return maps.assign(saliency=[str(folder / name) for name in maps["saliency"]])

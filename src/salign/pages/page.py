@@ -37,6 +37,6 @@ def write_html(path: Path, package: str, template: str, **content: Any) -> Path:
     environment.filters |= {"uri": png_data_uri, "thumbnail": thumbnail}
     environment.tests["numeric"] = lambda cell: isinstance(cell, Real) and not isinstance(cell, bool)
     filled = environment.from_string(files(package).joinpath(template).read_text("utf-8"))
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as stream:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(filled.generate(**content))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ def look(folder: Path) -> Look:
             continue
         unknown.discard(name)
     for (kind, name), members in files.items():
-        above = os.path.commonpath([str(PurePosixPath(member).parent) for member in members])
+        above = posixpath.commonpath([str(PurePosixPath(member).parent) for member in members])
         tools.append(Tool(kind, folder / (name or above), len(members)))
     unknown -= {MANIFEST, STUDY, RECIPE} | {name for name in unknown if name.startswith("manifest")}
     if unknown:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import relpath
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +14,7 @@ from salign.annotations.match import Images
 from salign.data.manifest.labels import from_cells, from_columns
 from salign.data.manifest.text_table import read_table
 from salign.errors import SalignError
+from salign.files import relative_path
 
 _IMAGE = re.compile(r"(image|img|file|picture|photo|path|patient|dicom|scan|slice)\w*|id|name", re.I)
 _LABEL = re.compile(
@@ -180,7 +180,7 @@ def _are_files(folder: Path, file: str, cells: pd.Series) -> bool:
 def _files(folder: Path, file: str, rows: pd.DataFrame, column: str) -> dict[str, str]:
     named = rows.dropna(subset=column)
     return {
-        relpath((folder / file).parent / cell, folder): path
+        relative_path((folder / file).parent / cell, folder): path
         for cell, path in zip(named[column], named[IMAGE], strict=True)
     }
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import relpath
 from pathlib import Path
 from typing import NamedTuple
 
 from salign.data.manifest import Manifest
 from salign.data.manifest.root import root_option
 from salign.errors import SalignError
-from salign.files import check_output, replace_text
+from salign.files import check_output, relative_path, replace_text
 from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDY
 from salign.project.plan import Plan
 from salign.project.roles import splits_by_role
@@ -72,7 +71,7 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
     train = manifest.table["split"].isin(splits_by_role(manifest.splits)["train"])
     setting = setting_for(manifest, float(manifest.table["saliency"][train].notna().mean()))
     root = str(manifest.root) if root_option(target, manifest.root) else None
-    text = study_text(manifest, setting, name=name, file=relpath(target, out), root=root)
+    text = study_text(manifest, setting, name=name, file=relative_path(target, out), root=root)
     replace_text(settings, text)
     return Written(target, settings, maps, blank)
 

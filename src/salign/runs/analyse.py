@@ -20,7 +20,7 @@ from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
 from salign.evaluate.reliance import COLUMNS, GROUP, reliance
 from salign.evaluate.tables import read_figures
-from salign.files import check_output, replace_text, replacing
+from salign.files import check_output, replace_csv, replace_text, replacing
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps import min_max, resize
 from salign.models import Model
@@ -96,7 +96,7 @@ def analyse_run(
         arrays |= {f"{name}/{field}": values for field, values in maps._asdict().items()}
     for kind, columns in (("agreement", [*NAMED, *METRICS]), ("reliance", ["set", *COLUMNS])):
         filled = [table for table in tables[kind] if len(table)] or tables[kind][:1]
-        replace_text(folder / f"{kind}.csv", pd.concat(filled)[columns].to_csv(index=False))
+        replace_csv(folder / f"{kind}.csv", pd.concat(filled)[columns])
     with replacing(folder / "maps.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types its one keyword as if it were all
     replace_text(done, settings)

@@ -11,7 +11,7 @@ import pandas as pd
 from salign.errors import SalignError
 from salign.evaluate import choose_threshold, evaluate_multi_label, evaluate_predictions
 from salign.evaluate.forgetting import evaluate_forgetting
-from salign.files import check_output, replace_text
+from salign.files import check_output, replace_csv
 from salign.models import Model, Threshold
 from salign.models.config import keep_threshold
 from salign.runs.predict import predict_batches
@@ -118,7 +118,7 @@ def evaluate_run(
         )
         parts.append(forgotten)
     figures = pd.concat(parts, ignore_index=True)
-    replace_text(run.evaluation, figures.to_csv(index=False))
+    replace_csv(run.evaluation, figures)
     if chosen is not None:
         keep_threshold(run.path, chosen)
     return figures

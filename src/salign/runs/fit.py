@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from salign.errors import SalignError
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.runs.card import write_cards
 from salign.runs.curves import write_curves
 from salign.runs.evaluate import evaluate_run, predict_sets
@@ -155,7 +155,7 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
     run.start(final)
     note_inputs(run, rows)
     if data.left_out:
-        replace_text(run.path / "left_out.csv", pd.DataFrame(data.left_out).to_csv(index=False))
+        replace_csv(run.path / "left_out.csv", pd.DataFrame(data.left_out))
     learn(final, run, data, task, device, world, progress, say)
     run.remember(final, data)
     write_curves(run, progress=progress)

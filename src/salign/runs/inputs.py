@@ -10,7 +10,7 @@ import pandas as pd
 from salign.data.manifest.path_columns import different_files
 from salign.data.manifest.shard_index import shard_of
 from salign.errors import SalignError
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.location import is_remote
 from salign.readers import file_digest, file_state, known_digest, read_csv
 from salign.runs.folder import RunFolder
@@ -34,7 +34,7 @@ def note_inputs(run: RunFolder, data: Prepared) -> None:
     with ThreadPoolExecutor(_THREADS) as threads:
         digests = list(threads.map(_digest, files.values()))
     table = pd.DataFrame(states, columns=["size", "modified"]).assign(file=list(files), digest=digests)
-    replace_text(run.inputs, table[["file", "size", "modified", "digest"]].to_csv(index=False))
+    replace_csv(run.inputs, table[["file", "size", "modified", "digest"]])
 
 
 def check_inputs(run: RunFolder, data: Prepared) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from salign.errors import SalignError
-from salign.files import check_output
+from salign.files import check_output, replace_text
 from salign.models.config import EMBEDDER, ENCODER, NET, WEIGHTS, description_file
 from salign.readers import read_yaml
 from salign.runs.card import DATA_CARD, MODEL_CARD, refresh_cards
@@ -93,7 +93,7 @@ def _stage(run: Run, folder: Path) -> Path:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source == run.recipe_file:
-            target.write_text(yaml.safe_dump(_without_folders(read_yaml(source)), sort_keys=False), encoding="utf-8")
+            replace_text(target, yaml.safe_dump(_without_folders(read_yaml(source)), sort_keys=False))
         else:
             shutil.copyfile(source, target)
     return folder

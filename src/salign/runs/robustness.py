@@ -14,7 +14,7 @@ from salign.evaluate.attack import Norm
 from salign.evaluate.reliance import GROUP
 from salign.evaluate.robustness import COLUMNS, EPSILONS, IMAGE_COLUMNS, SIDES, attack_images, robust_accuracy
 from salign.evaluate.tables import read_figures
-from salign.files import check_output, replace_text
+from salign.files import check_output, replace_csv, replace_text
 from salign.pages.plots import Line, curves, looks
 from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 from salign.progress import track
@@ -96,8 +96,8 @@ def attack_run(
         )
         attacked.append(table.assign(set=name))
         figures.append(robust_accuracy(table, radii).assign(set=name, norm=norm))
-    replace_text(folder / IMAGES, pd.concat(attacked)[["set", *IMAGE_COLUMNS]].to_csv(index=False))
-    replace_text(folder / FIGURES, pd.concat(figures)[["set", "norm", *COLUMNS]].to_csv(index=False))
+    replace_csv(folder / IMAGES, pd.concat(attacked)[["set", *IMAGE_COLUMNS]])
+    replace_csv(folder / FIGURES, pd.concat(figures)[["set", "norm", *COLUMNS]])
     write_sheet(folder / PAGE, f"Attacks on {run.path.name}", [Section("Robust accuracy", robustness_blocks(run))])
     replace_text(done, settings)
     return read_robustness(run)

@@ -12,7 +12,7 @@ from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.models import Embedder, SaliencyNet, load
 from salign.models.config import describe_model
 from salign.runs.folder import RunFolder
@@ -126,7 +126,7 @@ class Run(RunFolder):
 
     def write_predictions(self, name: str, table: pd.DataFrame) -> None:
         """Write the predictions for a set, and keep what a reader of the file would read."""
-        replace_text(self.predictions_file(name), table.to_csv(index=False))
+        replace_csv(self.predictions_file(name), table)
         self._predictions[name] = table.reset_index(drop=True)
 
     @cached_property

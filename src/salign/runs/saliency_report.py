@@ -19,7 +19,7 @@ from salign.errors import SalignError
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.annotators import against_annotators, ceiling, normalise
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval
-from salign.files import check_output, replace_text
+from salign.files import check_output, replace_csv
 from salign.maps import min_max
 from salign.maps.files import write_map
 from salign.models import SaliencyNet
@@ -78,7 +78,7 @@ def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> 
         raise SalignError(f"{run.path}: no held-out image has a map with something marked; nothing to measure.")
     columns = ["set", "id", "predictor", *METRICS]
     whole = pd.concat(rows, ignore_index=True)[columns]
-    replace_text(run.path / "agreement.csv", whole.to_csv(index=False))
+    replace_csv(run.path / "agreement.csv", whole)
     return whole
 
 

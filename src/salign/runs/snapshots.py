@@ -15,7 +15,7 @@ from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.reliance import GROUP, other, reliance
-from salign.files import replace_text
+from salign.files import replace_csv
 from salign.losses.labels import has_class, true_class
 from salign.models import Model, load
 from salign.progress import track
@@ -59,7 +59,7 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
         rows.append({"epoch": epoch, "images": len(values), **values.mean().to_dict()})
     table = pd.DataFrame(rows, columns=["epoch", "images", *METRICS])
     if rows:
-        replace_text(run.path / AGREEMENT, table.to_csv(index=False))
+        replace_csv(run.path / AGREEMENT, table)
     return table
 
 

@@ -152,13 +152,12 @@ def create_app(
 
 def _about(model: OnnxModel, limits: Limits) -> About:
     known = model.description
-    return About(
-        **{name: known.get(name) for name in About.model_fields if name in known and name != "maps"},
-        **({} if "reliance" in known else {"reliance": []}),
-        called=str(model.threshold) if model.threshold else None,
-        maps=known["maps"] != "none",
-        limits={name: getattr(limits, name) for name in ("body", "pixels", "images", "rate", "burst")},
-    )
+    more = {
+        "called": str(model.threshold) if model.threshold else None,
+        "maps": known["maps"] != "none",
+        "limits": limits.model_dump(exclude={"seconds"}),
+    }
+    return About.model_validate({"reliance": [], **known, **more})  # files of earlier versions say nothing of reliance
 
 
 def _predict(

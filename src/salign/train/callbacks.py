@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.checks import choice
 from salign.errors import SalignError
-from salign.files import replace_text, replacing
+from salign.files import replace_csv, replacing
 from salign.progress import Bar, sparkline
 from salign.readers import open_file
 
@@ -88,7 +88,7 @@ class History(Callback):
         figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "/" in name}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": float(trainer.current_epoch), "lr": rate, **dict(sorted(figures.items()))})
-        replace_text(self.path, pd.DataFrame(self.rows).astype({"epoch": int}).to_csv(index=False))
+        replace_csv(self.path, pd.DataFrame(self.rows).astype({"epoch": int}))
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from os.path import normpath
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from salign.annotations.annotated import Annotated

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from os.path import commonpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pandas as pd
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import slugs
 from salign.errors import SalignError
+from salign.files import common_folder, relative_path
 from salign.maps.files import write_map
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def with_new_maps(
     """
     target = target.resolve()
     folder = target.with_suffix("")
-    root = Path(commonpath([manifest.root, target.parent]))
+    root = common_folder(manifest.root, target.parent)
     _check_target(manifest, target, folder, overwrite=overwrite)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     files = slugs([manifest.image_id(i) for i in range(len(manifest))])
@@ -71,7 +71,7 @@ def with_new_maps(
                 row = int(manifest.table["row"].iloc[i])
                 faults.append(Fault(row, "saliency", str(error).removeprefix(f"{manifest.where(i)}: ")))
                 continue
-            names.append("" if values is None else relpath(folder / name, root))
+            names.append("" if values is None else relative_path(folder / name, root))
             if values is not None:
                 write_map(partial / name, values)
         if faults:
@@ -104,7 +104,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
     Raises:
         SalignError: an id that the older one does not have.
     """
-    root = Path(commonpath([manifest.root, newer.root, target.resolve().parent]))
+    root = common_folder(manifest.root, newer.root, target.resolve().parent)
     old, new = (move_root(part, root).drop(columns="row").set_index("id") for part in (manifest, newer))
     if strange := [name for name in new.index if name not in old.index]:
         raise SalignError(
@@ -124,7 +124,7 @@ def move_root(manifest: Manifest, root: Path) -> pd.DataFrame:
     table = manifest.table.fillna("")
     names = ["path", *map_columns(table)]
     return table.assign(
-        **{name: [cell and relpath(manifest.root / cell, root) for cell in table[name]] for name in names}
+        **{name: [cell and relative_path(manifest.root / cell, root) for cell in table[name]] for name in names}
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from salign.errors import SalignError
-from salign.files import replacing
+from salign.files import replacing, write_csv
 from salign.location import exists
 from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
 
@@ -78,7 +78,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     try:
         with replacing(path) as partial:
             if suffix == ".csv":
-                table.to_csv(partial, index=False)
+                write_csv(table, partial)
             else:
                 table.to_parquet(partial, index=False)
     except OSError as error:

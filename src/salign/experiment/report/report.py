@@ -42,7 +42,7 @@ from salign.experiment.report.worse_maps import worse_maps
 from salign.experiment.run_table import write_run_table
 from salign.experiment.store import PLACE
 from salign.experiment.study import ALL_IMAGES, Study
-from salign.files import check_output, replace_text, replacing
+from salign.files import check_output, replace_csv, replace_text, replacing
 from salign.pages.plots import Interval, Styles, forest, looks
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text, write_sheet
 from salign.progress import Bar
@@ -128,7 +128,7 @@ def write_report(
     write_run_table(runs, out)
     choices = selection_table(study, groups)
     for name, numbers in (("table", table), ("pairs", pairs), ("sets", sets), ("selection", choices)):
-        replace_text(out / f"{name}.csv", for_spreadsheets(numbers).to_csv(index=False))
+        replace_csv(out / f"{name}.csv", for_spreadsheets(numbers))
     words = describe_main_table(study, table)
     replace_text(out / "table.md", to_markdown(words))
     replace_text(out / "table.tex", to_latex(words))

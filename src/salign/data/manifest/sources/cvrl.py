@@ -11,13 +11,13 @@ from __future__ import annotations
 import csv as csv_module
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from os.path import commonpath
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.errors import SalignError
+from salign.files import common_folder
 from salign.readers import MAX_TABLE, open_file
 
 Line = tuple[int, Sequence[str]]
@@ -50,7 +50,7 @@ def from_cvrl(
     """
     path, folder = Path(csv), _existing(images)
     maps = _existing(heatmaps) if heatmaps is not None else None
-    root = folder if maps is None else Path(commonpath([folder, maps]))
+    root = folder if maps is None else common_folder(folder, maps)
     renamed = {"test": "val"} if splits is None else dict(splits)
     rows: list[dict[str, str | int]] = []
     owners: dict[str, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonpath
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from salign.data.manifest import Manifest
 from salign.data.manifest.image_files import image_files, no_image, same_name, stem
 from salign.errors import SalignError
+from salign.files import common_folder
 
 
 def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: str | None = None) -> Manifest:
@@ -30,7 +30,7 @@ def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: st
     """
     folder = _existing(folder)
     top = _existing(maps) if maps is not None else None
-    root = folder if top is None else Path(commonpath([folder, top]))
+    root = folder if top is None else common_folder(folder, top)
     images = _by_name(folder, skip=top)
     depth = 2 if split is None else 1
     shallow = [path for name, path in images.items() if name.count("/") < depth]

@@ -103,6 +103,10 @@ class Output:
             return _linear_cam(self.features, _rows(self.weight, classes)[:, None])[:, 0]
         return _by_gradient(self, classes, _element_wise)
 
+    def to_image(self, maps: Tensor) -> Tensor:
+        """Maps `(B, h, w)` or `(B, n, h, w)` of what the network saw, as they lie in the image; here it saw all."""
+        return maps
+
     def grad_cam(self, classes: Tensor) -> Tensor:
         """Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2) on the last feature maps, differentiable if grad is enabled.
 

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from salign.errors import SalignError
-from salign.models import Classifier, Ensemble, wrap
-from salign.models.export import Graph, to_onnx
+from salign.maps.region import region
+from salign.models import Classifier, Ensemble, SaliencyNet, TwoStage, wrap
+from salign.models.export import Graph, to_onnx, to_pt2
+from salign.models.two_stage import Keep, windows
 
 SIZE, CLASSES = 64, ("a", "b", "c")
 VIT = {"img_size": SIZE, "global_pool": "avg"}
@@ -33,6 +35,11 @@ def wrapped() -> nn.Module:
     )
 
 
+def two_stage(keep: Keep) -> nn.Module:
+    """The net takes images of another size, so that both resizes of `draw` are in the graph."""
+    return TwoStage(SaliencyNet("test_resnet", image_size=48, width=16, seed=1), timm("test_resnet")(), keep)
+
+
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "resnet": timm("test_resnet"),
     "efficientnet": timm("test_efficientnet"),
@@ -43,6 +50,8 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "one bit": timm("reactnet_012"),
     "wrapped": wrapped,
     "several labels": timm("test_resnet", multi_label=True),
+    "mask": lambda: two_stage("mask"),
+    "crop": lambda: two_stage("crop"),
     "ensemble": lambda: Ensemble([timm("test_resnet", seed=seed)() for seed in (0, 1)], [0.25, 0.75]),
 }
 
@@ -81,6 +90,29 @@ def test_a_graph_answers_as_its_model(family, pixels):
     ours = of_answer(theirs, all_maps, several)
     np.testing.assert_allclose(maps, ours, atol=1e-4 * max(np.abs(ours).max(), 1e-3))
     assert np.abs(ours).max() > 0
+
+
+@pytest.mark.parametrize("keep", ["mask", "crop"])
+def test_what_a_classifier_sees_is_part_of_the_graph(keep, monkeypatch):
+    """Blocks of other places and sizes are marked, and one image is dark; each is seen as the model itself sees it."""
+    model = two_stage(keep).eval()
+    monkeypatch.setattr(model.net, "predict", lambda images: images[:, 0])
+    images = torch.rand(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 0.4
+    for i, (high, low, left, right) in enumerate([(4, 20, 30, 50), (40, 60, 2, 12), (10, 50, 10, 52)]):
+        images[i, 0, high:low, left:right] = 0.9
+    images[3, 0] = 0
+    shares = windows(region(model.draw(images)))[:, 2]
+    assert len(set(shares.tolist())) == 4
+    graph = Graph(model, (SIZE, SIZE), pixels="float32", maps="all")
+    session = onnxruntime.InferenceSession(to_onnx(graph).SerializeToString())
+    pixels = images.permute(0, 2, 3, 1).contiguous()
+    probabilities, _, maps = session.run(["probabilities", "logits", "map"], {"pixels": pixels.numpy()})
+    theirs, ours = expected(model, images, False)
+    np.testing.assert_allclose(probabilities, theirs, atol=1e-5)
+    np.testing.assert_allclose(maps, ours, atol=1e-5 * np.abs(ours).max())
+    if keep == "crop":  # whose grid depends on the image
+        program = to_pt2(graph).module()(pixels)
+        np.testing.assert_allclose(program[0].detach(), theirs, atol=1e-6)
 
 
 def test_every_map_of_deeper_pictures(pixels):

@@ -29,7 +29,7 @@ def region(saliency: Tensor, *, threshold: float = 0.5, grow: float = 0.03) -> T
     number("threshold", threshold, "[0, 1]")
     number("grow", grow, "[0, 1]")
     marked = ((saliency >= threshold * saliency.amax((-2, -1), keepdim=True)) & (saliency > 0)).float()
-    reach = round(grow * max(saliency.shape[-2:]))
+    reach = round(grow * max(map(int, saliency.shape[-2:])))  # a number in a trace, too
     rows = functional.max_pool2d(marked, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
     return functional.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))
 

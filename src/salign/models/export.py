@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.onnx.symbolic_helper import parse_args
 
 from salign.checks import choice
 from salign.errors import SalignError
@@ -83,7 +84,7 @@ class Graph(nn.Module):
             rows = rows_of(self.layers, features.mean((2, 3)), classes)
         else:
             rows = classes @ output.weight  # type: ignore[operator]  # where there are no layers, there is a weight
-        maps = torch.bmm(rows, features.flatten(2)).unflatten(2, features.shape[2:])
+        maps = output.to_image(torch.bmm(rows, features.flatten(2)).unflatten(2, features.shape[2:]))
         return probabilities, logits, maps if self.maps == "all" else maps[:, 0]
 
     def _classes(self, logits: Tensor) -> Tensor:
@@ -106,6 +107,7 @@ def to_onnx(graph: Graph) -> Any:
     import onnx
 
     stream = io.BytesIO()
+    torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _antialiased_resize, _OPSET)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is constant in a trace is meant to be
         try:
@@ -126,6 +128,16 @@ def to_onnx(graph: Graph) -> Any:
                 f"the network cannot be written as ONNX: {reason}. Try salign export --format pt2, which takes more."
             ) from error
     return onnx.load_from_string(stream.getvalue())
+
+
+@parse_args("v", "is", "i", "v", "v")
+def _antialiased_resize(g: Any, images: Any, size: list[int], align_corners: int, *scales: Any) -> Any:
+    """Torch's bilinear resize with antialiasing, which its exporter by tracing does not know, as that of ONNX."""
+    shape = g.op("Shape", images)
+    batch = g.op("Slice", shape, *(g.op("Constant", value_t=torch.tensor([bound])) for bound in (0, 2)))
+    sizes = g.op("Concat", batch, g.op("Constant", value_t=torch.tensor(size)), axis_i=0)
+    nothing = g.op("Constant", value_t=torch.tensor([]))
+    return g.op("Resize", images, nothing, nothing, sizes, mode_s="linear", antialias_i=1)
 
 
 def to_pt2(graph: Graph) -> torch.export.ExportedProgram:

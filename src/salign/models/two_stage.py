@@ -43,7 +43,7 @@ def windows(regions: Tensor, margin: float = MARGIN) -> Tensor:
     middles, shares = [], []
     for axis in (3, 2):  # which rows, then which columns
         marked = regions.amax(axis)[:, 0] > 0
-        side = marked.shape[1]
+        side = int(marked.shape[1])
         edges = torch.arange(side, device=regions.device, dtype=torch.float32)
         low = torch.where(marked, edges, side).amin(1)
         high = torch.where(marked, edges + 1, 0).amax(1)
@@ -63,7 +63,7 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
         boxes: `(B, 3)`, see `windows`.
     """
     tensors(images=(images, "float (B, C, H, W)"), boxes=(boxes, "float (B, 3)"))
-    return _sampled(images, boxes[:, 2], boxes[:, :2], images.shape[2:])
+    return _sampled(images, boxes[:, 2], boxes[:, :2], _size(images))
 
 
 def uncrop(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -79,20 +79,30 @@ def uncrop(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """
     tensors(maps=(maps, "float (B, n, h, w)"), boxes=(boxes, "float (B, 3)"))
     share, middle = boxes[:, 2], boxes[:, :2]
-    inside = torch.ones((len(maps), 1, *size), device=maps.device)
+    within = []
     for axis, side in enumerate(size):
         pixels = (2 * torch.arange(side, device=maps.device) + 1) / side - 1
-        within = ((pixels - middle[:, axis, None]).abs() <= share[:, None]).float()
-        inside = inside * (within[:, None, :, None] if axis == 0 else within[:, None, None])
-    return inside * _sampled(maps, 1 / share, -middle / share[:, None], size)
+        within.append(((pixels - middle[:, axis, None]).abs() <= share[:, None]).float())
+    return (
+        within[0][:, None, :, None]
+        * within[1][:, None, None]
+        * _sampled(maps, 1 / share, -middle / share[:, None], size)
+    )
 
 
-def _sampled(pictures: Tensor, scale: Tensor, middle: Tensor, size: tuple[int, ...]) -> Tensor:
+def _size(images: Tensor) -> tuple[int, int]:
+    """(H, W), which are numbers in a trace, too."""
+    return int(images.shape[2]), int(images.shape[3])
+
+
+def _sampled(pictures: Tensor, scale: Tensor, middle: Tensor, size: tuple[int, int]) -> Tensor:
     """What lies at `scale * place + middle` for each place of a picture of `size`; beyond the edges they go on."""
-    theta = torch.zeros(len(pictures), 2, 3, device=pictures.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale
-    theta[:, 0, 2], theta[:, 1, 2] = middle[:, 1], middle[:, 0]
-    grid = functional.affine_grid(theta, [len(pictures), pictures.shape[1], *size], align_corners=False)
+    axes = [
+        scale[:, None] * ((2 * torch.arange(side, device=pictures.device) + 1) / side - 1) + middle[:, axis, None]
+        for axis, side in enumerate(size)
+    ]
+    down, right = axes[0][:, :, None].expand(-1, -1, size[1]), axes[1][:, None].expand(-1, size[0], -1)
+    grid = torch.stack([right, down], 3)
     return functional.grid_sample(pictures.float(), grid, padding_mode="border", align_corners=False)
 
 
@@ -107,13 +117,14 @@ class CropOutput(Output):
 
     def cam(self, classes: Tensor) -> Tensor:
         """As `Output.cam`, `(B, H, W)` or `(B, n, H, W)`; zero beside the crop, so that its mean is not the logit."""
-        return self._placed(super().cam(classes))
+        return self.to_image(super().cam(classes))
 
     def grad_cam(self, classes: Tensor) -> Tensor:
         """As `Output.grad_cam`, `(B, H, W)`."""
-        return self._placed(super().grad_cam(classes))
+        return self.to_image(super().grad_cam(classes))
 
-    def _placed(self, maps: Tensor) -> Tensor:
+    def to_image(self, maps: Tensor) -> Tensor:
+        """Maps of crops `(B, h, w)` or `(B, n, h, w)` as they lie in the images."""
         boxes = cast(Tensor, self.boxes)
         if maps.dim() == 4:
             return uncrop(maps, boxes, self.size)
@@ -177,11 +188,11 @@ class TwoStage(Model):
         output = classify(seen)
         if self.keep == "mask":
             return output
-        return CropOutput(**vars(output), boxes=boxes, size=(images.shape[2], images.shape[3]))
+        return CropOutput(**vars(output), boxes=boxes, size=_size(images))
 
     def draw(self, images: Tensor) -> Tensor:
         """`(B, 3, H, W)` in [0, 1] -> the net's maps `(B, 1, H, W)` in [0, 1]."""
-        size = (images.shape[2], images.shape[3])
+        size = _size(images)
         if size == self.net.image_size:
             return self.net.predict(images)[:, None]
         resized = functional.interpolate(images, size=self.net.image_size, mode="bilinear", antialias=True)

@@ -20,6 +20,7 @@ from salign.evaluate.predictions import text_of
 from salign.files import check_output, replace_text, replacing
 from salign.losses.labels import predicted_class
 from salign.maps.tensor_ops import varies
+from salign.models import Ensemble, TwoStage
 from salign.models.config import WEIGHTS, Maps, PixelKind, description_file
 from salign.models.export import Graph, to_onnx, to_pt2
 from salign.models.quantize import Precision, to_precision
@@ -161,11 +162,6 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
         raise SalignError(f"{run.path} is {run.recipe.network}; salign export takes classifiers.")
     if format == "pt2" and precision != "float32":
         raise SalignError(f"precision: expected float32 for --format pt2, got {precision}; take --format onnx.")
-    if run.recipe.model.region is not None:
-        raise SalignError(
-            f"{run.path} sees regions that a net draws (model.region), and a crop by them is no part of a graph yet; "
-            "salign predict answers with it."
-        )
     if maps != "none" and run.recipe.model.cam == "none":
         raise SalignError(
             f"{run.path} was trained with model.cam: none, so that no map explains its answers. Export it with --maps "
@@ -178,7 +174,8 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
 def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
     """What the file says of the model, as JSON."""
     _, licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)
-    first = model.members[0] if hasattr(model, "members") else model
+    first = model.members[0] if isinstance(model, Ensemble) else model
+    first = first.classifier if isinstance(first, TwoStage) else first
     threshold = model.threshold
     return {
         "format": FORMAT,

@@ -111,4 +111,4 @@ def test_paths_of_manifests_have_slashes_on_windows_too(monkeypatch):
         with pytest.raises(SalignError) as refused:
             common_folder("C:\\data", "D:\\maps")
     assert below == "../maps/a.png"
-    assert str(refused.value).startswith("C:\\data, D:\\maps: expected one drive")
+    assert str(refused.value).startswith("C:\\data, D:\\maps: these lie on different drives")

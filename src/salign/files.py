@@ -147,10 +147,13 @@ def common_folder(*paths: Path) -> Path:
         paths: absolute ones.
 
     Raises:
-        SalignError: on Windows, they lie on different drives.
+        SalignError: there is none: on Windows, they lie on different drives.
     """
     try:
         return Path(os.path.commonpath(paths))
     except ValueError as error:
         listed = ", ".join(map(str, paths))
-        raise SalignError(f"{listed}: expected one drive, since paths are relative to one folder") from error
+        raise SalignError(
+            f"{listed}: these lie on different drives or stores; expected a folder above all of them, which paths of a "
+            "manifest are relative to"
+        ) from error

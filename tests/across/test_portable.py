@@ -33,6 +33,7 @@ LINUX_ONLY = {
     },
 }  # fmt: skip
 """What Windows lacks, by module (the documentation of Python says so of each)."""
+BACKSLASHES = {"os.path.relpath", "os.path.commonpath", "os.path.normpath"}
 MODULES = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix"}
 """Modules that Windows lacks."""
 
@@ -63,10 +64,9 @@ def faults(name: str, text: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{where} {owner}.{attribute}"
             if (owner, attribute) == ("os", "rename"):
                 yield f"{where} os.rename does not replace a file on Windows; os.replace does"
-            if owner in ("os.path", "path") and attribute in ("relpath", "commonpath"):
-                yield f"{where} {attribute} gives backslashes on Windows"
-        if isinstance(node, ast.ImportFrom) and node.module == "os.path":
-            yield f"{where} from os.path; take salign.files.relative_path or posixpath"
+        within = isinstance(node, ast.Attribute) and ast.unparse(node) in BACKSLASHES and name != "files.py"
+        if within or (isinstance(node, ast.ImportFrom) and node.module == "os.path"):
+            yield f"{where} backslashes on Windows; take relative_path or common_folder of salign.files, or posixpath"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             keys = {keyword.arg for keyword in node.keywords}
             modes = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
@@ -89,6 +89,8 @@ def faults(name: str, text: str, tree: ast.Module) -> Iterator[str]:
         ("try:\n  import resource\nexcept ImportError: pass", 0),
         ("import os\nos.rename(a, b)", 1),
         ("from os.path import relpath", 1),
+        ("import os\nos.path.relpath(a)", 1),
+        ("import os\nos.path.join(a, b)", 0),
         ('path.write_text("a", encoding="utf-8")', 1),
         ('path.write_text("a", encoding="utf-8", newline="")', 0),
         ('path.open("w")', 1),

@@ -49,8 +49,7 @@ class Member(NamedTuple):
 def member_of(path: Path | str) -> Member | None:
     """The part of a shard that a path names; None of any other path."""
     text = path.as_posix() if isinstance(path, Path) else path
-    match = _MEMBER.search(text)
-    if match is None:
+    if ".tar@" not in text or (match := _MEMBER.search(text)) is None:
         return None
     offset, size, name = match.groups()
     return Member(Path(text[: match.start()] + ".tar"), int(offset), int(size), name)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from command import salign, small, written
+from salign.data.checks.check import check_file
 from salign.data.manifest import Manifest, ManifestError
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import ImageError
@@ -134,6 +135,18 @@ def test_a_shard_that_is_cut_or_changed_while_it_is_read_is_told_with_its_row(sh
     shard.unlink()
     with pytest.raises(ImageError, match=rf"{where}no such file: .*{shard.name}"):
         data[4]
+
+
+def test_a_check_compares_shards_with_the_index(sharded):
+    assert not check_file(sharded, progress=False).faults
+    shard = sharded.parent / "train-000001.tar"
+    content = bytearray(shard.read_bytes())
+    content[-1] = 1  # behind the end of the archive, where no picture is harmed
+    shard.write_bytes(content)
+    assert len(Manifest.read(sharded)) == 7
+    (fault,) = check_file(sharded, progress=False).faults
+    assert fault.message == "the shard train-000001.tar was changed since shards.json was written; copy it again"
+    assert not check_file(sharded, decode=False, progress=False).faults
 
 
 def test_a_damaged_index_and_a_folder_that_has_shards_are_refused(source, sharded):

@@ -72,6 +72,7 @@ def check_manifest(
     from salign.data.manifest.text_table import check_manifest_file
     from salign.errors import SalignError
     from salign.files import check_output
+    from salign.location import is_remote
 
     check_manifest_file(manifest)
     if near and without_duplicates is None:
@@ -82,8 +83,9 @@ def check_manifest(
         raise SalignError("--sample does not read all pictures, so that duplicates stay unseen; leave it out")
     if lacking := missing_columns(Manifest.unchecked(manifest, root)[0].table, COLUMNS[:4]):
         raise ManifestError.of([Fault(*fault) for fault in lacking], str(manifest))
-    page = html or manifest.with_name(f"{manifest.stem}-check.html")
-    duplicates = manifest.with_name(f"{manifest.stem}-duplicates.csv")
+    beside = Path(manifest.name) if is_remote(manifest) else manifest
+    page = html or beside.with_name(f"{manifest.stem}-check.html")
+    duplicates = beside.with_name(f"{manifest.stem}-duplicates.csv")
     for file in (page, duplicates, *filter(None, [without_duplicates])):
         check_output(file)
     from salign.cli.show import print_report

@@ -16,9 +16,12 @@ from salign.data.checks.duplicates import Fingerprint, NearPair, exact_groups, f
 from salign.data.checks.map_similarity import MeanCorrelation, standardised
 from salign.data.manifest import COLUMNS, Fault, Manifest, ManifestError
 from salign.data.manifest.labels import name_sets
+from salign.data.manifest.path_columns import different_files
+from salign.data.manifest.shard_index import INDEX, shard_of
 from salign.data.manifest.split import small_classes
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
 from salign.progress import Bar
+from salign.readers import file_digest
 
 _CHUNK = 512
 _USED = {
@@ -154,11 +157,28 @@ def check_file(
     if not len(sound):
         raise ManifestError.of(faults, str(path))
     rows = manifest.take(sound)
+    if decode and sample is None:
+        faults += _changed_shards(rows, progress)
     if sample is None or sample >= len(rows):
         return check(rows, decode=decode, progress=progress, known=tuple(faults))
     chosen = np.sort(np.random.default_rng(seed).choice(len(rows), sample, replace=False))
     report = check(rows.take(chosen), decode=decode, progress=progress, known=tuple(faults))
     return replace(report, drawn_from=rows)
+
+
+def _changed_shards(rows: Manifest, progress: bool) -> list[Fault]:
+    """Shards whose bytes are not those that their index notes: a picture may be damaged and still be one."""
+    names = [name for name in different_files(rows.table["path"]).to_pylist() if name.endswith(".tar")]
+    faults = []
+    with Bar("comparing shards with their index", len(names), show=progress and bool(names)) as bar:
+        for name in names:
+            shard = shard_of(rows.root / name)
+            if shard is not None and file_digest(rows.root / name) != shard.sha256:
+                faults.append(
+                    Fault(None, "path", f"the shard {name} was changed since {INDEX} was written; copy it again")
+                )
+            bar.advance()
+    return faults
 
 
 def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, known: tuple[Fault, ...] = ()) -> Report:

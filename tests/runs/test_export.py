@@ -41,6 +41,15 @@ def test_the_command_writes_a_described_file_and_its_comparison(trained, tmp_pat
     assert compared["map_correlation"] >= 0.9999
 
 
+@pytest.mark.parametrize(("same", "warned"), [(94, True), (95, False)])
+def test_a_file_that_answers_otherwise_is_warned_of(trained, tmp_path, monkeypatch, same, warned):
+    (tmp_path / "a.onnx").write_bytes(b"")
+    compared = Comparison(100, 0.9, 5.0, same, 0.2, 0.7, 0.8, 0.7)
+    monkeypatch.setattr(export, "export_run", lambda *_, **__: (tmp_path / "a.onnx", compared))
+    ended = salign("export", trained, "--precision", "int8", "--out", tmp_path / "b.onnx")
+    assert ("warning: to 6 of 100 images the file answers otherwise" in ended.err.replace("\n", " ")) == warned
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])
 def test_fewer_bits_are_measured_and_smaller(trained, exported, tmp_path, precision, within):

@@ -73,5 +73,13 @@ def export(
     typer.echo(
         f"  accuracy                             {compared.accuracy_torch:.4f} torch, {compared.accuracy_file:.4f} file"
     )
+    if compared.same_answer < 0.95 * compared.images:
+        other = compared.images - compared.same_answer
+        typer.secho(
+            f"warning: to {other} of {compared.images} images the file answers otherwise than the run, so that figures "
+            "of the run do not speak for it. --precision float16 is nearer.",
+            fg="yellow",
+            err=True,
+        )
     follow = f"salign predict {path} IMAGES" if format == "onnx" else "torch.export.load reads it"
     typer.echo(f"wrote {path} ({size:.1f} MB) and {path.name}.json. Next: {follow}")

@@ -21,8 +21,9 @@ from salign.data.reading.transforms import build_transform
 from salign.data.shards import write_shards
 from salign.errors import SalignError
 from salign.files import check_output
-from salign.location import absolute, exists, is_remote, member_of, remote_state
+from salign.location import absolute, absolute_text, exists, is_remote, member_of, remote_state
 from salign.readers import file_digest, known_digest, read_bytes
+from salign.train.recipe import Recipe
 
 
 @pytest.fixture
@@ -70,6 +71,15 @@ def test_what_is_a_url():
     assert absolute("file:///tmp/../a.png") == Path("/a.png")
     assert absolute("a") == Path.cwd() / "a"
     assert str(absolute("s3://bucket/a") / "b.png") == "s3:/bucket/a/b.png"
+    for text, path in (("s3://b/a", "s3://b/a"), ("file:///b/a", "/b/a"), ("a", str(Path.cwd() / "a"))):
+        assert absolute_text(text) == path
+
+
+def test_a_recipe_names_urls_as_they_were_written(tmp_path):
+    path = written(tmp_path / "r.yaml", small("s3://bucket/m.csv"))
+    assert Recipe.read(path, ["data.root=gs://other/set"]).data.root == "gs://other/set"
+    assert Recipe.read(path).data.manifest == "s3://bucket/m.csv"
+    assert Recipe.read(path, [f"data.manifest=file://{tmp_path}/m.csv"]).data.manifest == f"{tmp_path}/m.csv"
 
 
 def test_a_part_of_a_shard_by_its_name():
@@ -129,9 +139,9 @@ def test_what_is_missing_or_leaves_the_bucket_is_told_with_its_row(bucket):
         (2, "saliency"), (3, "path"), (5, "path"), (6, "path"),
     ]  # fmt: skip
     said = str(caught.value)
-    for words in ("no such file: memory:/bucket/b/gone.png", "'../out.png' leaves the root", "'/a.png' is absolute"):
+    for words in ("no such file: memory://bucket/b/gone.png", "'../out.png' leaves the root", "'/a.png' is absolute"):
         assert words in said
-    with pytest.raises(SalignError, match=r"no manifest at memory:/+bucket/gone\.csv"):
+    with pytest.raises(SalignError, match=r"no manifest at memory://bucket/gone\.csv"):
         Manifest.read("memory://bucket/gone.csv")
     read = Manifest.read("memory://bucket/manifest.csv")
     fsspec.filesystem("memory").rm("/bucket/a/2.png")
@@ -145,7 +155,10 @@ def test_what_is_missing_or_leaves_the_bucket_is_told_with_its_row(bucket):
         (PermissionError("Access Denied"), r"may not be read \(Access Denied\)\. Check the credentials that memory"),
         (TimeoutError(), "cannot be reached: no answer in time. Check the network"),
         (FileNotFoundError("The specified bucket does not exist"), "no such file: memory://bucket/"),
-        (RuntimeError("no region"), "cannot be reached: RuntimeError: no region. Check the network and the name"),
+        (
+            RuntimeError("no region"),
+            "cannot be reached: RuntimeError: no region. Check the network, the name and the credentials",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

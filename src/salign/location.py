@@ -56,7 +56,7 @@ def member_of(path: Path | str) -> Member | None:
 
 
 def is_remote(path: Path | str) -> bool:
-    """Whether a path is a URL; `file://` is none, see `local_or_url`."""
+    """Whether a path is a URL; that of a file of this machine, `file:///a`, is one until `absolute` makes it `/a`."""
     return _REMOTE.match(path.as_posix() if isinstance(path, Path) else path) is not None
 
 
@@ -68,6 +68,19 @@ def absolute(path: Path | str) -> Path:
     return Path("/" + text[match.end() :]).resolve() if match[1] == "file" else Path(text)
 
 
+def absolute_text(path: str) -> str:
+    """The same as text; a URL stays as it was written."""
+    file = absolute(path)
+    return path if is_remote(file) else str(file)
+
+
+def shown(path: Path | str) -> str:
+    """A path in a message: a URL has both of its slashes."""
+    text = path.as_posix() if isinstance(path, Path) else path
+    match = _REMOTE.match(text)
+    return text if match is None else f"{match[1]}://{text[match.end() :]}"
+
+
 def refuse_url(path: Path | str) -> None:
     """Refuse a URL where something is to be written.
 
@@ -76,7 +89,7 @@ def refuse_url(path: Path | str) -> None:
     """
     if is_remote(path):
         raise SalignError(
-            f"{_url(path)} cannot be written to: images, maps and manifests are read from there, and what salign "
+            f"{shown(path)} cannot be written to: images, maps and manifests are read from there, and what salign "
             "writes goes to a folder of this machine. Give one, and copy it when it is done."
         )
 
@@ -139,18 +152,12 @@ def remote_state(path: Path | str) -> tuple[int, int, int]:
     return size, int.from_bytes(key[:7], "big"), 0
 
 
-def _url(path: Path | str) -> str:
-    text = path.as_posix() if isinstance(path, Path) else path
-    match = _REMOTE.match(text)
-    return text if match is None else f"{match[1]}://{text[match.end() :]}"
-
-
 @contextmanager
 def _explained(path: Path | str) -> Iterator[tuple[Any, str]]:
     """The file system of a URL and the name there; whatever its library raises is told in one sentence."""
     import fsspec
 
-    url = _url(path)
+    url = shown(path)
     try:
         protocol = url.partition("://")[0]
         yield fsspec.filesystem(protocol), fsspec.core.strip_protocol(url)
@@ -169,5 +176,5 @@ def _explained(path: Path | str) -> Iterator[tuple[Any, str]]:
     except Exception as error:  # each protocol's library has errors of its own
         what = "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
         raise SalignError(
-            f"{url}: cannot be reached: {what}. Check the network and the name, and try again."
+            f"{url}: cannot be reached: {what}. Check the network, the name and the credentials, and try again."
         ) from error

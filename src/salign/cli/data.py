@@ -72,7 +72,7 @@ def check_manifest(
     from salign.data.manifest.text_table import check_manifest_file
     from salign.errors import SalignError
     from salign.files import check_output
-    from salign.location import is_remote
+    from salign.location import is_remote, shown
 
     check_manifest_file(manifest)
     if near and without_duplicates is None:
@@ -105,7 +105,8 @@ def check_manifest(
         _write_without(report, whole, manifest, without_duplicates, near=near)
     condition = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
     typer.echo(
-        f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use {manifest}{condition}"
+        f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use "
+        f"{shown(manifest)}{condition}"
     )
 
 

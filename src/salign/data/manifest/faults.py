@@ -18,7 +18,7 @@ from salign.class_names import names_in
 from salign.data.manifest.labels import sort_names, wrong_cells
 from salign.data.manifest.path_columns import different_files, doubtful, not_ascii
 from salign.data.manifest.shard_index import shard_faults
-from salign.location import MEMBER, is_remote
+from salign.location import MEMBER, is_remote, shown
 
 Found = tuple[int | None, str, str]
 
@@ -87,6 +87,7 @@ def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list
     """
     folders: dict[str, str | None] = {}
     faults: list[Found] = []
+    shards_seen: set[str] = set()
     for column in columns:
         names = table[column]
         files = different_files(names)
@@ -101,8 +102,9 @@ def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list
             faults += [
                 (int(rows["first"][name]), column, f"{fault} ({rows['size'][name]:,} rows are in it)")
                 for name, fault in wrong.items()
-                if name in rows.index
+                if name in rows.index and name not in shards_seen
             ]
+            shards_seen |= set(wrong)
     return faults
 
 
@@ -198,7 +200,7 @@ def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | 
     if "\0" in name:
         return f"{name!r} holds a NUL character"
     if is_remote(root):
-        return f"{name!r} leaves the root {root}" if ".." in pure.parts else f"{NO_FILE}: {root / name}"
+        return f"{name!r} leaves the root {shown(root)}" if ".." in pure.parts else f"{NO_FILE}: {shown(root / name)}"
     folder = str(pure.parent)
     if folder not in folders:
         folders[folder] = _inside(root / folder, root)

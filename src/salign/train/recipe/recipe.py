@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from salign.config import Pass, Section, is_none, merge, read_values, validated
 from salign.errors import one_of
 from salign.limits import LARGEST_SEED
-from salign.location import absolute, is_remote
+from salign.location import absolute_text, is_remote
 from salign.losses import LOSSES
 from salign.readers import known_digest
 from salign.train.recipe.data import NO_GROUPS, DataRecipe
@@ -318,12 +318,12 @@ def _found(source: Path | str, where: str, text: str) -> str:
         return text
     if key == "data.manifest" or (names_content(key) and key != "model.weights"):
         return found_manifest(text, source)
-    return str(absolute(text)) if key in ("data.root", "data.cache") else text
+    return absolute_text(text) if key in ("data.root", "data.cache") else text
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:
     """The absolute path of a manifest that stands beside the file `source`, else in the working folder; a URL stays."""
     if is_remote(manifest):
-        return manifest
+        return absolute_text(manifest)
     beside = Path(source).parent / manifest
     return str((beside if beside.exists() else Path(manifest)).resolve())

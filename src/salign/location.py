@@ -74,7 +74,7 @@ def absolute_text(path: str) -> str:
     return path if is_remote(file) else str(file)
 
 
-def shown(path: Path | str) -> str:
+def url_text(path: Path | str) -> str:
     """A path in a message: a URL has both of its slashes."""
     text = path.as_posix() if isinstance(path, Path) else path
     match = _REMOTE.match(text)
@@ -89,7 +89,7 @@ def refuse_url(path: Path | str) -> None:
     """
     if is_remote(path):
         raise SalignError(
-            f"{shown(path)} cannot be written to: images, maps and manifests are read from there, and what salign "
+            f"{url_text(path)} cannot be written to: images, maps and manifests are read from there, and what salign "
             "writes goes to a folder of this machine. Give one, and copy it when it is done."
         )
 
@@ -157,7 +157,7 @@ def _explained(path: Path | str) -> Iterator[tuple[Any, str]]:
     """The file system of a URL and the name there; whatever its library raises is told in one sentence."""
     import fsspec
 
-    url = shown(path)
+    url = url_text(path)
     try:
         protocol = url.partition("://")[0]
         yield fsspec.filesystem(protocol), fsspec.core.strip_protocol(url)

@@ -72,7 +72,7 @@ def check_manifest(
     from salign.data.manifest.text_table import check_manifest_file
     from salign.errors import SalignError
     from salign.files import check_output
-    from salign.location import is_remote, shown
+    from salign.location import is_remote, url_text
 
     check_manifest_file(manifest)
     if near and without_duplicates is None:
@@ -106,7 +106,7 @@ def check_manifest(
     condition = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
     typer.echo(
         f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use "
-        f"{shown(manifest)}{condition}"
+        f"{url_text(manifest)}{condition}"
     )
 
 

@@ -18,7 +18,7 @@ from salign.class_names import names_in
 from salign.data.manifest.labels import sort_names, wrong_cells
 from salign.data.manifest.path_columns import different_files, doubtful, not_ascii
 from salign.data.manifest.shard_index import shard_faults
-from salign.location import MEMBER, is_remote, shown
+from salign.location import MEMBER, is_remote, url_text
 
 Found = tuple[int | None, str, str]
 
@@ -200,7 +200,11 @@ def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | 
     if "\0" in name:
         return f"{name!r} holds a NUL character"
     if is_remote(root):
-        return f"{name!r} leaves the root {shown(root)}" if ".." in pure.parts else f"{NO_FILE}: {shown(root / name)}"
+        return (
+            f"{name!r} leaves the root {url_text(root)}"
+            if ".." in pure.parts
+            else f"{NO_FILE}: {url_text(root / name)}"
+        )
     folder = str(pure.parent)
     if folder not in folders:
         folders[folder] = _inside(root / folder, root)

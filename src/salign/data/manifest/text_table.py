@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 
 from salign.errors import SalignError
 from salign.files import replacing, write_csv
-from salign.location import exists, shown
+from salign.location import exists, url_text
 from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
 
 TEXT = pd.StringDtype("pyarrow")
@@ -30,7 +30,7 @@ _GUARDED = re.compile(_FORMULA.pattern.replace("(?=", "'(?="))
 def check_manifest_file(path: Path) -> None:
     """Refuse a manifest that is not there, or whose name says that it is neither CSV nor Parquet."""
     if not exists(path):
-        raise SalignError(f"no manifest at {shown(path)}; expected a .csv or .parquet file")
+        raise SalignError(f"no manifest at {url_text(path)}; expected a .csv or .parquet file")
     if path.is_dir():
         inside = path / "manifest.csv"
         hint = f"its manifest is {inside}" if inside.is_file() else f"salign init {path} writes its manifest"

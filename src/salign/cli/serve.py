@@ -48,7 +48,7 @@ def serve(
     from salign.models.config import describe_model
     from salign.web.listen import Address, listen, run_app
 
-    check_installed("salign serve", "annotate", "fastapi", "uvicorn")
+    check_installed("salign serve", "annotate", "fastapi", "uvicorn", "python_multipart")
     exported = run.suffix == ".onnx"
     if not exported:
         described = describe_model(run)

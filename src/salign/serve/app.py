@@ -141,7 +141,7 @@ def create_app(
 
     @app.post("/api/predict", summary="Answer one image or several", openapi_extra=_BODY)
     async def predict(request: Request, pictures: bool = False) -> Predictions:
-        uploads = read_uploads(request.headers.get("content-type", ""), await request.body(), limits.images)
+        uploads = await read_uploads(request, limits.images)
         answered = await run_sync(lambda: _predict(model, network, uploads, limits, pictures), limiter=readers)
         return Predictions(predictions=answered)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from email.message import Message
-from email.parser import HeaderParser
 from pathlib import PurePosixPath
 from typing import NamedTuple
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from salign.web.guard import Refusal
 
@@ -19,46 +21,39 @@ class Upload(NamedTuple):
     content: bytes
 
 
-def read_uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
+async def read_uploads(request: Request, most: int) -> list[Upload]:
     """The images of a request.
 
     Args:
-        content_type: its header. `multipart/form-data` (RFC 7578) brings a file in each part; of any other type, the
-            body is one image.
-        body: its bytes.
+        request: a form (`multipart/form-data`) brings a file in each part; of any other type, the body is one image.
         most: so many images are accepted.
 
     Raises:
         Refusal: the form is damaged, a part is no file, there is no image, or there are too many.
     """
-    header = Message()
-    header["content-type"] = content_type
-    if header.get_content_type() != "multipart/form-data":
-        uploads = [Upload("image", body)]
-    else:
-        uploads = _read_form(header.get_boundary() or "", body, most)
-    if not uploads or not any(upload.content for upload in uploads):
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    form = kind == "multipart/form-data"
+    uploads = await _read_form(request, most) if form else [Upload("image", await request.body())]
+    if not any(upload.content for upload in uploads):
         raise Refusal(400, "expected the bytes of an image, or a form with files (multipart/form-data); nothing came")
     return uploads
 
 
-def _read_form(boundary: str, body: bytes, most: int) -> list[Upload]:
-    """Each file of a form. What stands between two marks is a part: its headers, an empty line, its content."""
-    mark = f"\r\n--{boundary}".encode("latin-1", "replace")
-    count = body.count(mark) + body.startswith(mark[2:])
-    if count - 1 > most:  # the last mark ends the form
-        raise Refusal(413, f"expected at most {most} images in a request; send the others in further requests")
-    *parts, end = (b"\r\n" + body).split(mark)[1:] or [b""]
-    if not boundary or not end.startswith(b"--"):
+async def _read_form(request: Request, most: int) -> list[Upload]:
+    if not (await request.body()).rstrip().endswith(b"--"):  # the parser leaves out what is not whole, without a word
         raise Refusal(400, "the form (multipart/form-data) is damaged or cut off: its last boundary is missing")
-    uploads = []
-    for number, part in enumerate(parts, 1):
-        head, _, content = part.partition(b"\r\n\r\n")
-        name = HeaderParser().parsestr(head.decode("utf-8", "replace").lstrip()).get_filename()
-        if name is None:
-            raise Refusal(400, f"part {number} of the form is no file; send images alone, each with a file name")
-        uploads.append(Upload(_plain_name(name) or f"image {number}", content))
-    return uploads
+    try:
+        async with request.form(max_files=most, max_fields=most) as form:
+            parts = [part for _, part in form.multi_items()]
+            files = [part for part in parts if isinstance(part, UploadFile)]
+            if len(files) < len(parts):
+                raise Refusal(400, "a part of the form is no file; send images alone, each with a file name")
+            return [
+                Upload(_plain_name(file.filename or "") or f"image {number}", await file.read())
+                for number, file in enumerate(files, 1)
+            ]
+    except HTTPException as error:
+        raise Refusal(400, f"the form (multipart/form-data) is refused: {error.detail}") from error
 
 
 def _plain_name(name: str) -> str:

@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from command import salign, small, written
+from salign.data.manifest import Manifest
+from salign.data.manifest.verdict import Verdict
 from salign.losses import LOSSES
 from salign.train.recipe import Recipe
 
@@ -25,6 +27,25 @@ def test_the_last_lines_say_what_was_written_and_what_comes_next(digits, tmp_pat
     again = salign("train", recipe, "--out", tmp_path / "runs", "--quiet", "--set", "loss.alpha=0.75")
     assert "already done" in again.out
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
+
+
+@pytest.mark.parametrize("command", ["train r.yaml", "experiment s.yaml --list"])
+def test_who_says_verify_has_the_manifest_validated_again(digits, trained, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = small(digits)
+    written(tmp_path / "r.yaml", recipe)
+    shared = {key: value for key, value in recipe.items() if key != "name"}
+    study = {"name": "s", "recipe": shared, "target": "test_iid", "grids": [{"arms": ["ce"], "seeds": 1}]}
+    written(tmp_path / "s.yaml", study)
+    verdict = Verdict(digits, "structure and paths")
+    monkeypatch.setattr("salign.data.manifest.verdict._RACY_NS", -(10**18))  # the set was made just now
+    verdict.note([Manifest.read(digits).table["path"]], digits.parent)
+    name, file, *options = command.split()
+    call = (name, tmp_path / file, *options, "--out", trained.parent, "--quiet")
+    salign(*call)
+    assert verdict.holds
+    salign(*call, "--verify")
+    assert not verdict.holds
 
 
 def test_the_losses_are_listed_with_their_options(monkeypatch):

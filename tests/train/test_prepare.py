@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from salign.data.controls import BY_SHARE, CONTROLS, keep_maps, shuffled, subset
 from salign.data.controls.pixels import inverted
 from salign.data.manifest import Manifest, ManifestError, verdict
+from salign.data.shards import write_shards
 from salign.errors import SalignError
 from salign.models import SaliencyNet
 from salign.train import prepare as prepare_module
@@ -38,8 +39,12 @@ def ready(folder, **keys):
     return prepare(DataRecipe(manifest=str(folder / "manifest.csv"), **{"image_size": 16, "augment": "none", **keys}))
 
 
+def ids_of(manifest):
+    return manifest.table["id"].tolist()
+
+
 def ids(dataset):
-    return dataset.manifest.table["id"].tolist()
+    return ids_of(dataset.manifest)
 
 
 def test_each_role_gets_its_rows_and_classes_in_order(folder):
@@ -72,6 +77,23 @@ def test_images_of_a_large_manifest_that_could_be_read_are_not_looked_at_again(f
         ready(folder)
     with pytest.raises(ManifestError, match=r"row 2, path: .*i0\.png"):
         ready(folder)
+
+
+def test_what_lies_in_shards_is_not_looked_at_and_a_map_beside_them_is(folder, tmp_path_factory, monkeypatch):
+    shards = write_shards(Manifest.read(folder / "manifest.csv"), tmp_path_factory.mktemp("s") / "shards", 5).parent
+    looked, look = [], prepare_module.find_faults
+    monkeypatch.setattr(prepare_module, "find_faults", lambda part, **how: [looked.extend(ids_of(part))] and look(part))
+    keys = {"image_size": 16, "augment": "none"}
+    data = prepare(DataRecipe(manifest=str(shards / "manifest.parquet"), **keys))
+    assert (ids(data.train), looked) == ([f"n{k}" for k in range(8)], [])
+    table = pd.read_parquet(shards / "manifest.parquet")
+    Image.fromarray(np.zeros((12, 16), np.uint8)).save(shards / "new.png")
+    (shards / "torn.png").write_bytes(b"no image")
+    table.loc[[2, 4], "saliency"] = ["new.png", "torn.png"]
+    table.to_parquet(shards / "more.parquet")
+    with pytest.raises(ManifestError, match=r"row 6, saliency: torn\.png"):
+        prepare(DataRecipe(manifest=str(shards / "more.parquet"), **keys))
+    assert looked == ["n2", "n4"]
 
 
 def test_as_many_training_images_of_every_class_or_group_are_left(folder):

@@ -136,11 +136,7 @@ def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> 
     """
     decode = data.faults == "leave_out"
     if not decode:
-        parts = (
-            []
-            if is_remote(parts[0].root)
-            else [part.take(np.flatnonzero(~in_shards(part.table["path"]))) for part in parts]
-        )
+        parts = [] if is_remote(parts[0].root) else list(map(_with_files, parts))
     checks = "images", data.root, data.multi_label, data.map_column, data.train, data.sets, data.classes, decode
     verdict, many = Verdict(Path(data.manifest), *checks), sum(map(len, parts)) >= MANY
     if many and verdict.holds:
@@ -150,6 +146,13 @@ def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> 
         names = [part.table[column] for part in parts for column in ("path", "saliency")]
         verdict.note(names, parts[0].root)
     return sorted(faults, key=lambda fault: fault.row or 0)
+
+
+def _with_files(part: Manifest) -> Manifest:
+    """The rows whose image or map is a file of its own."""
+    maps = part.table["saliency"]
+    inside = in_shards(part.table["path"]) & (in_shards(maps) | maps.isna().to_numpy(dtype=bool))
+    return part.take(np.flatnonzero(~inside)) if inside.any() else part
 
 
 def _training_set(
@@ -236,6 +239,8 @@ def of_machines(dataset: SaliencyDataset) -> str:
 
 def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
     """The rows of a manifest that have none of these faults."""
+    if not faults:
+        return manifest
     faulty = [fault.row for fault in faults]
     return manifest.take(np.flatnonzero(~manifest.table["row"].isin(faulty).to_numpy()))
 

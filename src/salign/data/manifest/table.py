@@ -280,7 +280,7 @@ class Manifest:
                 f"{self.source}: nothing is left for splits {_named(splits)} and classes {_named(classes)}; "
                 f"images per split and class: {self._counts()}"
             )
-        chosen = self.take(np.flatnonzero(keep))
+        chosen = self if keep.all() else self.take(np.flatnonzero(keep))
         if classes is None or not self.multi_label:
             return chosen
         return replace(chosen, table=chosen.table.assign(label=keep_classes(chosen.table["label"], classes)))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
 
+from salign.data.manifest import Manifest
+from salign.data.shards import write_shards
 from salign.errors import SalignError
+from salign.readers import file
+from salign.runs import inputs
 from salign.runs.folder import RunFolder
 from salign.runs.inputs import check_inputs, note_inputs
 from salign.train.prepare import prepare
@@ -124,3 +130,39 @@ def test_a_finished_run_keeps_no_notes(photos, tmp_path):
 def _padded(path, end):
     """A PNG may be followed by anything."""
     return path.read_bytes() + end
+
+
+def test_of_shards_the_shards_are_noted_with_the_digests_of_their_index(photos, tmp_path, monkeypatch):
+    shards = write_shards(Manifest.read(photos / "m.csv"), tmp_path / "shards", 1).parent
+    data = prepare(DataRecipe(manifest=str(shards / "manifest.parquet"), image_size=4))
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    monkeypatch.setattr(inputs, "known_digest", lambda path: pytest.fail(f"{path} was read"))
+    note_inputs(run, data)
+    run.resume.write_bytes(b"an epoch")
+    noted = pd.read_csv(run.inputs).set_index("file")["digest"].to_dict()
+    names = ["test-000000.tar", "train-000000.tar", "train-000001.tar", "val-000000.tar", "val-000001.tar"]
+    assert sorted(noted) == names
+    assert all(noted[name] == hashlib.sha256((shards / name).read_bytes()).hexdigest() for name in names)
+    os.utime(shards / names[0], ns=(1, 1))  # as a copy has
+    check_inputs(run, data)
+    content = bytearray((shards / names[1]).read_bytes())
+    content[-1] = 1
+    (shards / names[1]).write_bytes(content)
+    with pytest.raises(SalignError, match=r"1 images or maps .*: train-000000\.tar was changed"):
+        check_inputs(run, data)
+
+
+def test_runs_of_one_process_read_each_file_once(photos, tmp_path, monkeypatch):
+    for path in photos.rglob("*.png"):
+        os.utime(path, ns=(1, 1))  # what was changed just now may change again
+    read, digest = [], file.file_digest
+    monkeypatch.setattr(file, "file_digest", lambda path: (read.append(Path(path).name), digest(path))[1])
+    for name in ("first", "second"):
+        run = RunFolder(tmp_path / name)
+        run.path.mkdir()
+        note_inputs(run, data_of(photos))
+    images = [name for name in read if name.endswith(".png")]
+    assert sorted(images) == ["a.png", "a.png", "b.png", "c.png", "d.png", "d.png", "e.png"]  # two images have maps
+    first, second = (pd.read_csv(tmp_path / name / "inputs.csv") for name in ("first", "second"))
+    pd.testing.assert_frame_equal(first, second)

@@ -26,8 +26,11 @@ from salign.readers import file_state
 
 log = logging.getLogger("salign.data")
 
-_MADE_BY = f"1 pillow {PIL.__version__} torch {torch.__version__} torchvision {torchvision.__version__}"
-"""Our own version of an entry, and those of the libraries whose rounding is in it."""
+_MADE_BY = (
+    f"1 pillow {PIL.__version__} torch {torch.__version__} torchvision {torchvision.__version__} "
+    + torch.backends.cpu.get_cpu_capability()
+)
+"""Our own version of an entry, and the libraries and the kind of processor whose rounding is in it."""
 _CHECK = 4
 """Bytes at the beginning of a file that hold the CRC-32 of the rest."""
 

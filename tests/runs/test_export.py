@@ -84,7 +84,7 @@ def test_a_file_that_departs_is_not_written(trained, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_refused(trained):
-    with pytest.raises(SalignError, match="is a net that draws maps; salign export takes classifiers"):
+    with pytest.raises(SalignError, match=r"is a net that draws maps; salign\.runs\.export_net\.export_net writes it"):
         export_run(Run.open(DRAWER))
     with pytest.raises(SalignError, match="expected float32 for --format pt2, got int8"):
         export_run(Run.open(trained), format="pt2", precision="int8")
@@ -94,5 +94,5 @@ def test_what_cannot_be_exported_is_refused(trained):
 
 def test_the_comparison_of_maps_is_pearson():
     ours, other = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
-    assert export._correlation(ours, other) == pytest.approx(np.corrcoef(ours.ravel(), other.ravel())[0, 1])
-    assert export._correlation(ours, np.ones_like(ours)) == 0
+    assert export.correlation(ours, other) == pytest.approx(np.corrcoef(ours.ravel(), other.ravel())[0, 1])
+    assert export.correlation(ours, np.ones_like(ours)) == 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from salign.cli.arguments import RunArgument
+
+if TYPE_CHECKING:
+    from salign.runs.run import Run
 
 
 def export(
@@ -28,6 +31,8 @@ def export(
     images: Annotated[int, typer.Option(min=1, help="Compare with torch on so many validation images.")] = 64,
 ) -> None:
     """Write a run's model as one file that answers without salign, and compare it with torch on validation images.
+
+    A net that draws maps becomes RUN/export/net.onnx, whose one output is the map.
 
     Writes RUN/export/model.onnx: uint8 pictures in, probabilities and the map of the evidence out, with classes,
     threshold and hashes in its metadata; and model.onnx.json with the comparison. A float32 file that departs from
@@ -52,9 +57,14 @@ def export(
 
     from salign.runs.export import export_run
     from salign.runs.run import Run
+    from salign.train.recipe import MapsRecipe
 
+    finished = Run.open(run)
+    if isinstance(finished.recipe, MapsRecipe):
+        _export_net(finished, out, format=format, precision=precision, maps=maps, pixels=pixels, images=images)
+        return
     path, compared = export_run(
-        Run.open(run),
+        finished,
         out,
         format=format,  # type: ignore[arg-type]  # it was looked at above
         precision=precision,  # type: ignore[arg-type]
@@ -83,3 +93,32 @@ def export(
         )
     follow = f"salign predict {path} IMAGES" if format == "onnx" else "torch.export.load reads it"
     typer.echo(f"wrote {path} ({size:.1f} MB) and {path.name}.json. Next: {follow}")
+
+
+def _export_net(
+    run: Run, out: Path | None, *, format: str, precision: str, maps: str, pixels: str, images: int
+) -> None:
+    from salign.errors import SalignError
+    from salign.runs.export_net import export_net
+
+    if (format, maps) != ("onnx", "answered"):
+        raise SalignError(
+            f"{run.path} is a net that draws maps: its file is ONNX with one map; leave --format and --maps out."
+        )
+    path, compared = export_net(
+        run,
+        out,
+        precision=precision,  # type: ignore[arg-type]  # it is looked at there
+        pixels=pixels,  # type: ignore[arg-type]
+        images=images,
+        progress=True,
+    )
+    least = "" if compared.map_correlation is None else f", correlation {compared.map_correlation:.6f} or more"
+    typer.echo(
+        f"compared with torch on {compared.images} validation images: largest difference of a value "
+        f"{compared.difference:.2g}{least}"
+    )
+    typer.echo(
+        f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.name}.json. Next, in Python: "
+        f'salign.runtime.load_net("{path}")("photo.png") gives the map'
+    )

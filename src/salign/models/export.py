@@ -14,6 +14,7 @@ from salign.checks import choice
 from salign.errors import SalignError
 from salign.models.config import Maps, PixelKind
 from salign.models.head_gradient import fold_head, rows_of
+from salign.models.saliency_net import SaliencyNet
 from salign.types import Output
 
 _OPSET = 18
@@ -70,10 +71,7 @@ class Graph(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """`(B, H, W, 3)` -> probabilities and logits `(B, K)`, and maps."""
-        images = pixels.permute(0, 3, 1, 2).float()
-        if pixels.dtype == torch.uint8:
-            images = images / 255
-        output: Output = self.model(images)
+        output: Output = self.model(_images(pixels))
         logits = output.logits
         probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
         if self.maps == "none":
@@ -98,7 +96,35 @@ class Graph(nn.Module):
         return every[logits.argmax(1)][:, None]
 
 
-def to_onnx(graph: Graph) -> Any:
+class NetGraph(nn.Module):
+    """`graph(pixels) -> map`, of a net that draws maps: `(B, H, W, 3)` as for `Graph`, and `(B, H, W)` in [0, 1].
+
+    Args:
+        net: on the CPU; put into evaluation mode.
+        pixels: see `Graph`.
+    """
+
+    outputs = ("map",)
+
+    def __init__(self, net: SaliencyNet, *, pixels: PixelKind = "uint8") -> None:
+        super().__init__()
+        choice("pixels", pixels, PixelKind)
+        self.net = net
+        self.eval()
+        kind = torch.uint8 if pixels == "uint8" else torch.float32
+        self.example = torch.zeros(2, *net.image_size, 3, dtype=kind)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """`(B, H, W, 3)` -> maps."""
+        return self.net.predict(_images(pixels))
+
+
+def _images(pixels: Tensor) -> Tensor:
+    images = pixels.permute(0, 3, 1, 2).float()
+    return images / 255 if pixels.dtype == torch.uint8 else images
+
+
+def to_onnx(graph: Graph | NetGraph) -> Any:
     """The graph as an `onnx.ModelProto` of float32, for batches of any length.
 
     Raises:
@@ -119,7 +145,7 @@ def to_onnx(graph: Graph) -> Any:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=["pixels"],
-                output_names=graph.outputs,
+                output_names=list(graph.outputs),
                 dynamic_axes={name: {0: "batch"} for name in ("pixels", *graph.outputs)},
             )
         except (RuntimeError, TypeError, ValueError) as error:

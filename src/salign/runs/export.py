@@ -30,7 +30,7 @@ from salign.readers import file_digest
 from salign.runs.card import reliance_sentences
 from salign.runs.run import Run
 from salign.runtime.model import FORMAT, KEY, OnnxModel, opened, sealed
-from salign.train.recipe import ClassifyRecipe
+from salign.train.recipe import ClassifyRecipe, MapsRecipe
 
 Format = Literal["onnx", "pt2"]
 FOLDER = "export"
@@ -126,7 +126,7 @@ def export_run(
     model = run.model()
     graph = Graph(model, model.image_size, maps=maps, pixels=pixels, multi_label=model.multi_label)
     description = describe(run, model, format=format, precision=precision, maps=maps, pixels=pixels)
-    rows = _spread(run.data("val").manifest, images)
+    rows = spread(run.data("val").manifest, images)
     if format == "pt2":
         program = to_pt2(graph)
         runner = _Program(program, graph.outputs, description)
@@ -135,13 +135,13 @@ def export_run(
         with replacing(path) as partial, partial.open("wb") as file:
             torch.export.save(program, file, extra_files={f"{KEY}.json": json.dumps(description)})
     else:
-        exact = _bytes(to_onnx(graph), description)
+        exact = onnx_bytes(to_onnx(graph), description)
         content = exact
         if precision != "float32":
             prepare = opened(exact, path).prepare
-            training = _spread(run.training_rows, _CALIBRATION)
+            training = spread(run.training_rows, _CALIBRATION)
             few = (prepare(training.image_path(i))[None] for i in range(len(training)))
-            content = _bytes(to_precision(to_onnx(graph), precision, few), description)
+            content = onnx_bytes(to_precision(to_onnx(graph), precision, few), description)
         compared = _compare(opened(content, path), run, rows, model, graph.maps, progress)
         if precision == "float32":
             _refuse_departure(compared, path)
@@ -158,8 +158,12 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
     Raises:
         SalignError: the reason.
     """
+    if isinstance(run.recipe, MapsRecipe):
+        raise SalignError(f"{run.path} is {run.recipe.network}; salign.runs.export_net.export_net writes it as a file.")
     if not isinstance(run.recipe, ClassifyRecipe):
-        raise SalignError(f"{run.path} is {run.recipe.network}; salign export takes classifiers.")
+        raise SalignError(
+            f"{run.path} is {run.recipe.network}; salign export takes classifiers and nets that draw maps."
+        )
     if format == "pt2" and precision != "float32":
         raise SalignError(f"precision: expected float32 for --format pt2, got {precision}; take --format onnx.")
     if maps != "none" and run.recipe.model.cam == "none":
@@ -173,38 +177,45 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
 
 def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
     """What the file says of the model, as JSON."""
-    _, licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)
     first = model.members[0] if isinstance(model, Ensemble) else model
     first = first.classifier if isinstance(first, TwoStage) else first
     threshold = model.threshold
     return {
-        "format": FORMAT,
-        "salign": __version__,
-        "run": run.path.name,
         "classes": list(model.classes),
         "positive": threshold.positive if threshold else run.positive,
         "threshold": threshold.model_dump() if threshold else None,
         "multi_label": model.multi_label,
-        "image_size": list(model.image_size),
-        "pixels": options["pixels"],
+        "maps": options["maps"],
+        "reliance": reliance_sentences(run),
+        **describe_network(run, first, description_file(run.path), **options),
+    }
+
+
+def describe_network(run: Run, network: Any, made_by: Path, *, pixels: str, precision: str, **_: str) -> dict[str, Any]:
+    """What the file of any network says: how a picture gets into it, and what it comes from."""
+    _, licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)
+    return {
+        "format": FORMAT,
+        "salign": __version__,
+        "run": run.path.name,
+        "image_size": list(network.image_size),
+        "pixels": pixels,
         "layout": "NHWC, RGB",
         "resize": _RESIZE,
-        "mean": first.mean.flatten().tolist(),
-        "std": first.std.flatten().tolist(),
+        "mean": network.mean.flatten().tolist(),
+        "std": network.std.flatten().tolist(),
         "normalised": "inside the graph",
-        "maps": options["maps"],
-        "precision": options["precision"],
-        "backbone": first.backbone.name,
+        "precision": precision,
+        "backbone": network.config["backbone"],
         "licence_of_starting_weights": licence,
-        "reliance": reliance_sentences(run),
         "weights_sha256": file_digest(run.path / WEIGHTS),
-        "model_sha256": file_digest(description_file(run.path)),
+        "model_sha256": file_digest(made_by),
         "recipe_sha256": file_digest(run.recipe_file),
         "recipe_fingerprint": run.recipe.fingerprint(),
     }
 
 
-def _bytes(proto: Any, description: dict[str, Any]) -> bytes:
+def onnx_bytes(proto: Any, description: dict[str, Any]) -> bytes:
     """An ONNX file of ours: named, described and sealed."""
     proto.producer_name, proto.producer_version = KEY, __version__
     del proto.metadata_props[:]
@@ -225,7 +236,8 @@ class _Program:
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
 
-def _spread(rows: Manifest, count: int) -> Manifest:
+def spread(rows: Manifest, count: int) -> Manifest:
+    """So many of the rows, evenly spread."""
     return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)))
 
 
@@ -253,7 +265,7 @@ def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progre
             expected = _maps(output, model, maps)
             shaped = alike.reshape(-1, *[1] * (expected.dim() - 3)) & varies(expected).numpy()
             pairs = zip(expected.numpy()[shaped], theirs["map"][shaped], strict=True)
-            correlations += [_correlation(ours, other) for ours, other in pairs]
+            correlations += [correlation(ours, other) for ours, other in pairs]
     return Comparison(
         images=len(rows),
         probability=far,
@@ -272,7 +284,7 @@ def _maps(output: Any, model: Any, maps: Maps) -> torch.Tensor:
     return output.cam(classes).detach().float()
 
 
-def _correlation(ours: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def correlation(ours: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Pearson's; 0 where the other map is constant."""
     a, b = ours.astype(np.float64) - ours.mean(), other.astype(np.float64) - other.mean()
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())) if b.any() else 0.0

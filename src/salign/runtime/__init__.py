@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 from salign.index import lazy_index
 
 if TYPE_CHECKING:
-    from salign.runtime.model import Answer as Answer, OnnxModel as OnnxModel, load as load
+    from salign.runtime.model import (
+        Answer as Answer,
+        OnnxModel as OnnxModel,
+        OnnxNet as OnnxNet,
+        load as load,
+        load_net as load_net,
+    )
 
 lazy_index(__name__)

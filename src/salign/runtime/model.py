@@ -80,15 +80,52 @@ class Threshold(NamedTuple):
         return called_from(*self)
 
 
-class OnnxModel:
-    """A model that `salign export` wrote: `model("photo.png")` -> Answer. `load` makes one."""
+class OnnxFile:
+    """What a classifier and a net that draws maps have in common: how a picture gets into the graph."""
 
     def __init__(self, session: Any, description: dict[str, Any]) -> None:
         self._session = session
         self.description = description
         """What the file says of the model: classes, image_size, threshold, resize, mean, std, hashes, licence, ..."""
-        self.classes: tuple[str, ...] = tuple(description["classes"])
         self.image_size: tuple[int, int] = (description["image_size"][0], description["image_size"][1])
+
+    def prepare(self, picture: Picture) -> NDArray[Any]:
+        """`(*image_size, 3)`: what the graph takes of a picture, resized as for training."""
+        height, width = self.image_size
+        pixels = resize_pixels(_pixels(picture, (2 * height, 2 * width)), self.image_size)
+        if self.description["pixels"] == "float32":
+            return pixels if pixels.dtype == np.float32 else pixels.astype(np.float32) / np.float32(255)
+        if pixels.dtype != np.uint8:
+            raise SalignError(
+                f"{_named(picture)} has more than 8 bits, and this file takes 8-bit pictures. Export it with --pixels "
+                "float32, or convert the picture to 8 bits as your training images were."
+            )
+        return pixels
+
+    def run(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """`(B, *image_size, 3)` as `prepare` gives them -> what comes out of the graph, by name."""
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, {"pixels": pixels}), strict=True))
+
+
+class OnnxNet(OnnxFile):
+    """A net that draws maps, from a file of `salign export`: `net("photo.png")` -> map. `load_net` makes one."""
+
+    def __call__(self, picture: Picture) -> NDArray[np.float32]:
+        """`(*image_size)` in [0, 1]: the predicted human map of one picture.
+
+        Raises:
+            SalignError: it cannot be read, or is none.
+        """
+        return self.run(self.prepare(picture)[None])["map"][0]
+
+
+class OnnxModel(OnnxFile):
+    """A model that `salign export` wrote: `model("photo.png")` -> Answer. `load` makes one."""
+
+    def __init__(self, session: Any, description: dict[str, Any]) -> None:
+        super().__init__(session, description)
+        self.classes: tuple[str, ...] = tuple(description["classes"])
         self.multi_label: bool = description["multi_label"]
         known = description["threshold"]
         self.threshold: Threshold | None = Threshold(**known) if known else None
@@ -118,24 +155,6 @@ class OnnxModel:
         maps = outputs.get("map", [None] * len(pictures))
         rows = zip(pictures, outputs["probabilities"], outputs["logits"], maps, strict=True)
         return [self._answer(*row) for row in rows]
-
-    def prepare(self, picture: Picture) -> NDArray[Any]:
-        """`(*image_size, 3)`: what the graph takes of a picture, resized as for training."""
-        height, width = self.image_size
-        pixels = resize_pixels(_pixels(picture, (2 * height, 2 * width)), self.image_size)
-        if self.description["pixels"] == "float32":
-            return pixels if pixels.dtype == np.float32 else pixels.astype(np.float32) / np.float32(255)
-        if pixels.dtype != np.uint8:
-            raise SalignError(
-                f"{_named(picture)} has more than 8 bits, and this file takes 8-bit pictures. Export it with --pixels "
-                "float32, or convert the picture to 8 bits as your training images were."
-            )
-        return pixels
-
-    def run(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """`(B, *image_size, 3)` as `prepare` gives them -> probabilities and logits `(B, K)`, and map, if there is."""
-        names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, {"pixels": pixels}), strict=True))
 
     def check_maps(self) -> None:
         """Refuse a file that has no maps.
@@ -195,8 +214,28 @@ def load(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvider"
     return opened(read_bytes(path, limit=_MOST_BYTES), path, providers)
 
 
+def load_net(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvider",)) -> OnnxNet:
+    """Open the ONNX file of a net that draws maps; see `load`.
+
+    Raises:
+        SalignError: as `load`, or the file is that of a classifier.
+    """
+    session, description = open_session(read_bytes(path, limit=_MOST_BYTES), path, providers)
+    if "classes" in description:
+        raise SalignError(f"{path} is a classifier; salign.runtime.load opens it.")
+    return OnnxNet(session, description)
+
+
 def opened(content: bytes, path: Path | str, providers: Sequence[str] = ("CPUExecutionProvider",)) -> OnnxModel:
     """As `load`, of the bytes of a file."""
+    session, description = open_session(content, path, providers)
+    if "classes" not in description:
+        raise SalignError(f"{path} is a net that draws maps and gives no answers; salign.runtime.load_net opens it.")
+    return OnnxModel(session, description)
+
+
+def open_session(content: bytes, path: Path | str, providers: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """A session of onnxruntime, and what the file says of the model."""
     check_digest(content, path)
     check_installed(str(path), "onnx", "onnxruntime")
     import onnxruntime
@@ -211,7 +250,7 @@ def opened(content: bytes, path: Path | str, providers: Sequence[str] = ("CPUExe
     description = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
     if description["format"] > FORMAT:
         raise SalignError(f"{path} was written by salign {description['salign']}; install that version or a newer one.")
-    return OnnxModel(session, description)
+    return session, description
 
 
 def sealed(content: bytes) -> bytes:

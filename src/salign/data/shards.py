@@ -60,7 +60,7 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
     if faults := find_faults(manifest, progress=progress):
         raise ManifestError.of(faults, manifest.source)
     _check_room(manifest, columns, folder)
-    names = manifest.table[columns].astype(object)
+    names = {column: [None if pd.isna(cell) else str(cell) for cell in manifest.table[column]] for column in columns}
     shards: dict[str, Shard] = {}
     with Bar("writing shards", len(manifest), show=progress) as bar:
         for split, positions in _by_split(manifest):
@@ -79,25 +79,26 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
 def _by_split(manifest: Manifest) -> list[tuple[str, list[int]]]:
     """Positions of each split, by a name for its files."""
     groups: dict[str, list[int]] = {}
-    for split, positions in manifest.table.groupby("split", sort=True).indices.items():
-        groups.setdefault(re.sub(r"[^A-Za-z0-9_]+", "_", str(split)), []).extend(positions.tolist())
-    return [(name, sorted(positions)) for name, positions in groups.items()]
+    for position, split in enumerate(manifest.table["split"].tolist()):
+        groups.setdefault(re.sub(r"[^A-Za-z0-9_]+", "_", split), []).append(position)
+    return sorted(groups.items())
 
 
-def _write_shard(partial: Path, manifest: Manifest, rows: list[int], names: pd.DataFrame, file: str, bar: Bar) -> None:
+def _write_shard(
+    partial: Path, manifest: Manifest, rows: list[int], names: dict[str, list[str | None]], file: str, bar: Bar
+) -> None:
     """Write the images, maps and cells of some rows, and put into `names` where each is."""
     cells = manifest.table.drop(columns="row").iloc[rows].astype(object)
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for row, record in zip(rows, cells.to_dict("records"), strict=True):
-            for column in names:
-                if not pd.isna(name := names[column].iat[row]):
-                    path = manifest.root / str(name)
+        for row, record in zip(rows, cells.where(cells.notna(), None).to_dict("records"), strict=True):
+            for column, paths in names.items():
+                if (name := paths[row]) is not None:
+                    path = manifest.root / name
                     ending = path.suffix.lower() or ".bin"
-                    part = f"{row:08}{'' if column == 'path' else '.' + _plain(str(column))}{ending}"
+                    part = f"{row:08}{'' if column == 'path' else '.' + _plain(column)}{ending}"
                     offset, count = _add(tar, part, read_bytes(path, limit=MOST_BYTES))
-                    names.iat[row, names.columns.get_loc(column)] = f"{file}@{offset}+{count}/{part}"
-            known = {key: None if pd.isna(value) else value for key, value in record.items()}
-            _add(tar, f"{row:08}.json", json.dumps(known, ensure_ascii=False).encode())
+                    paths[row] = f"{file}@{offset}+{count}/{part}"
+            _add(tar, f"{row:08}.json", json.dumps(record, ensure_ascii=False).encode())
             bar.advance()
 
 
@@ -105,7 +106,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> tuple[int, int]:
     """Add a part, always with the same header, and give where its bytes begin and how many there are."""
     about = tarfile.TarInfo(name)
     about.size = len(content)
-    offset = tar.offset + TAR_BLOCK  # type: ignore[attr-defined]  # where the header of the next part goes
+    offset = tar.offset + TAR_BLOCK  # where the header of the next part goes
     tar.addfile(about, BytesIO(content))
     return offset, len(content)
 

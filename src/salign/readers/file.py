@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 from salign.errors import SalignError
@@ -37,7 +37,7 @@ _OTHERS = {
 }
 
 
-def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BufferedIOBase:
+def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BufferedReader | BytesIO:
     """Open a regular file to read its bytes, a file behind a URL, or a part of a shard (see `salign.location`).
 
     Args:

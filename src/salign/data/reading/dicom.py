@@ -5,10 +5,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
 """Tags that mean something together only."""
 
 
-def is_dicom(path: str | Path, file: BufferedIOBase) -> bool:
+def is_dicom(path: str | Path, file: IO[bytes]) -> bool:
     """Whether a file, open at its beginning and left there, has the ending or the first bytes of DICOM."""
     begins = file.read(132)
     file.seek(0)
@@ -45,7 +44,7 @@ def patient(path: str | Path) -> str:
             return ""  # whoever reads the pixels says what is wrong
 
 
-def size(file: BufferedIOBase) -> tuple[int, int]:
+def size(file: IO[bytes]) -> tuple[int, int]:
     """(H, W) from the header.
 
     Raises:
@@ -55,7 +54,7 @@ def size(file: BufferedIOBase) -> tuple[int, int]:
         return _size(_header(file, pydicom))
 
 
-def read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
+def read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
     """Read one picture.
 
     Grey: rescale slope and intercept (both or neither, as pydicom does), then the first VOI window or table (DICOM
@@ -77,7 +76,7 @@ def read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]]
         return _read(file, check_size, pydicom)
 
 
-def _read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
+def _read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]], pydicom: ModuleType) -> np.ndarray:
     header = _header(file, pydicom)
     check_size(*_size(header))
     if int(header.get("NumberOfFrames") or 1) > 1:
@@ -105,7 +104,7 @@ def _read(file: BufferedIOBase, check_size: Callable[[int, int], tuple[int, int]
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 
 
-def _header(file: BufferedIOBase, pydicom: ModuleType, **options: Any) -> Any:
+def _header(file: IO[bytes], pydicom: ModuleType, **options: Any) -> Any:
     """What stands before the pixels."""
     file.seek(0)
     _check_deflated(file, pydicom)
@@ -113,7 +112,7 @@ def _header(file: BufferedIOBase, pydicom: ModuleType, **options: Any) -> Any:
     return pydicom.dcmread(file, stop_before_pixels=True, **options)
 
 
-def _check_deflated(file: BufferedIOBase, pydicom: ModuleType) -> None:
+def _check_deflated(file: IO[bytes], pydicom: ModuleType) -> None:
     """Refuse a file that is deflated as a whole and large when it is not: pydicom unpacks it in one piece."""
     pydicom.filereader.read_preamble(file, False)
     meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file where what may be deflated begins

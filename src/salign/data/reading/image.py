@@ -16,9 +16,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -149,7 +148,7 @@ def _explained(path: str | Path, where: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(file: BufferedIOBase) -> Iterator[Image.Image]:
+def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
     with Image.open(file, formats=FORMATS) as picture:
         _checked_size(picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)

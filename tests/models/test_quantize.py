@@ -48,7 +48,9 @@ def logits(content: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize(("precision", "within"), [("float16", 0.005), ("int8", 0.05)])
 def test_few_bits_answer_nearly_as_all(graph, precision, within):
-    few = to_precision(onnx.load_from_string(graph), precision, (batch[None] for batch in pictures(0, 16)))
+    model = onnx.load_from_string(graph)
+    few = to_precision(model, precision, (batch[None] for batch in pictures(0, 16)))
+    assert model == onnx.load_from_string(graph), "it is left as it was"
     exact, ours = logits(graph), logits(few.SerializeToString())
     spread = exact.std(0).mean()
     assert spread > 0

@@ -89,5 +89,5 @@ def serve(
             import webbrowser
 
             webbrowser.open(f"{url}/")
-        run_app(app, listening, seconds=limits.seconds)
+        run_app(app, listening)
     typer.echo("stopped. Next: salign predict answers a whole folder of images")

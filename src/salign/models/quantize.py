@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -61,7 +62,7 @@ def _to_int8(model: Any, images: Iterator[NDArray[Any]]) -> Any:
     try:
         with tempfile.TemporaryDirectory() as folder:
             prepared, out = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-            quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(copy.deepcopy(model), str(prepared), skip_symbolic_shape=True)
             graph = onnx.load(prepared).graph
             last = [node.name for node in graph.node if set(node.output) & _near_map(graph)]
             quantization.quantize_static(

@@ -55,6 +55,8 @@ class Limits(RequestLimits):
     """Each address may send so many requests a second."""
     burst: int = Field(default=20, ge=1)
     """Each address may send so many requests at once."""
+    seconds: float = Field(default=60.0, gt=0)
+    """A client that takes longer to send its request is cut off: a slow line needs as long for 20 MB."""
     pixels: int = Field(default=40_000_000, ge=4, le=MAX_PIXELS)
     """An image has at most so many pixels."""
     images: int = Field(default=16, ge=1)
@@ -173,7 +175,7 @@ def _predict(
         try:
             pixels = _read(upload, model, limits)
             prepared.append(model.prepare(pixels))
-            previews.append(_shrunk(pixels) if pictures else pixels[:0])
+            previews.append(_shrunk(pixels) if pictures else pixels[:0])  # large pictures are not kept for the others
         except SalignError as error:
             faults.append(str(error) if isinstance(error, ImageError) else f"{upload.name}: {error}")
     if faults:

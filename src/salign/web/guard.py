@@ -144,13 +144,13 @@ class Guard:
             *self._names,
         ):
             raise Refusal(403, "a page of another site may not call this server")
-        if self._study is not None and _of_api(scope) and headers.get("x-salign") != "1":
+        of_study = self._study is not None and _of_api(scope)
+        if of_study and headers.get("x-salign") != "1":
             raise Refusal(403, "the header X-Salign: 1 is missing")
         caller = access.network_of(_client(scope)) if who is None else f"token {who}"
         if _of_api(scope) and (seconds := self._rates.wait(caller)):
             raise Refusal(429, "too many requests; wait a moment", {"retry-after": str(int(seconds) + 1)})
-        studies = (self._study, headers.get("x-salign-study"))
-        if self._study is not None and _of_api(scope) and scope["path"] != SESSION and studies[0] != studies[1]:
+        if of_study and scope["path"] != SESSION and headers.get("x-salign-study") != self._study:
             raise Refusal(421, "another study is at this address now; open the page again to go to it")
 
     async def _body(self, headers: dict[str, str], receive: Receive, most: int) -> bytes:

@@ -181,7 +181,7 @@ def most_connections() -> int:
     return MOST_CONNECTIONS
 
 
-def run_app(app: Any, listening: socket.socket, *, seconds: float, keep_alive: int = 60) -> None:
+def run_app(app: Any, listening: socket.socket, *, seconds: float = 15.0, keep_alive: int = 60) -> None:
     """Serve an application until Ctrl-C.
 
     Args:

@@ -103,7 +103,7 @@ def check_manifest(
     if without_duplicates is not None:
         whole = Manifest.read(manifest, root, multi_label=multi_label)
         _write_without(report, whole, manifest, without_duplicates, near=near)
-    condition = "" if not (report.lacking or report.manifest.questions()) else ", once what is said above is settled"
+    condition = "" if not (report.lacking or report.sound_rows.questions()) else ", once what is said above is settled"
     typer.echo(
         f"wrote {page}: open it in a browser and look at the maps; then `salign train` can use "
         f"{url_text(manifest)}{condition}"

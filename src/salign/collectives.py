@@ -60,6 +60,15 @@ def over_processes(number: Tensor) -> tuple[Tensor, float]:
     return number, processes() / share()
 
 
+def anywhere(holds: bool) -> bool:
+    """Whether something holds in any of the processes; every process must ask."""
+    if processes() == 1:
+        return holds
+    found = torch.tensor(int(holds))
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return bool(found)
+
+
 def together(mean: Tensor) -> Tensor:
     """Mean over all processes of a scalar that each has of its own images, for formulas not linear in it.
 

@@ -11,6 +11,13 @@ class SalignError(Exception):
     """A mistake the user can mend; the message says what was expected, what came and what to do."""
 
 
+class Preempted(SalignError):
+    """The system asked for the end of a training, which is saved; the message says how it goes on."""
+
+    code = 75
+    """Exit code of the command, EX_TEMPFAIL of sysexits.h: try again later."""
+
+
 def nearest(key: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown key: what was probably meant, or nothing."""
     near = difflib.get_close_matches(key, list(choices), n=1, cutoff=0.5)

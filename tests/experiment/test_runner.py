@@ -370,17 +370,30 @@ def test_every_process_gets_one_gpu_in_turn():
     assert {one["HOME"] for one in found} == {"/root"}
     found = environments(3, 3, {"CUDA_VISIBLE_DEVICES": "4,GPU-8c,7"})
     assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["4", "GPU-8c", "7"]
+    found = environments(2, 5, {})  # the fifth is left over
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == ["0,1", "2,3"]
     assert "CUDA_VISIBLE_DEVICES" not in environments(2, 0, {})[1]
     assert environments(1, 0, {"CUDA_VISIBLE_DEVICES": ""})[0]["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_by_default_there_is_a_process_per_gpu(monkeypatch):
+def test_by_default_there_is_a_process_per_gpu(monkeypatch, caplog):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     executor = LocalExecutor()
     assert executor.processes == 3
     assert [one["CUDA_VISIBLE_DEVICES"] for one in executor.environments] == ["0", "1", "2"]
     assert LocalExecutor(2).processes == 2
+    assert caplog.messages == []
+    LocalExecutor(4)
+    assert caplog.messages == ["4 runs at a time share 3 GPUs; with --workers 3 each has one of its own"]
+
+
+@pytest.mark.slow
+def test_a_process_sees_its_gpu_before_torch_is_imported():
+    program = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    found = environments(3, 2, os.environ)
+    seen = [subprocess.run([sys.executable, "-c", program], env=one, capture_output=True, text=True) for one in found]
+    assert [one.stdout.strip() for one in seen] == ["0", "1", "0"]
 
 
 def test_threads_that_wait_sleep_unless_the_user_said_otherwise():

@@ -118,6 +118,7 @@ def full(manifest) -> dict[str, Any]:
             "snapshots": {"even": 3},
             "collapse_patience": 4,
             "device": "cpu",
+            "ema": 0.99,
             "devices": 2,
             "nodes": 3,
             "precision": "bfloat16",
@@ -478,6 +479,7 @@ LEAVES = {
     "train.trainable": "last_block",
     "train.snapshots": [0, 4],
     "train.collapse_patience": 5,
+    "train.ema": 0.5,
     "train.device": "auto",
     "train.precision": "float32",
     "train.memory_format": "contiguous",
@@ -505,7 +507,7 @@ def test_the_fingerprint_depends_on_every_value_but_places_and_workers(manifest)
 
 def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     plain = {key: value for key, value in full(manifest)["loss"].items() if key not in ("also", "teacher", "dose")}
-    later = ("trainable", "snapshots", "collapse_patience", "logger", "accumulate", "devices", "nodes")
+    later = ("trainable", "snapshots", "collapse_patience", "logger", "accumulate", "devices", "nodes", "ema")
     train = {key: value for key, value in full(manifest)["train"].items() if key not in later}
     model = full(manifest)["model"] | {"region": None}
     changes = {"data": {"manifest": str(manifest)}, "model": model, "loss": plain, "train": train, "posthoc": None}
@@ -517,7 +519,7 @@ def test_runs_from_before_there_were_all_keys_keep_their_fingerprint(manifest):
     assert content["train"].pop("collapse_patience") is None
     assert content["train"].pop("logger") == "auto"
     assert content["train"].pop("accumulate") == 1
-    assert [content["train"].pop(key) for key in ("devices", "nodes")] == [1, 1]
+    assert [content["train"].pop(key) for key in ("devices", "nodes", "ema")] == [1, 1, None]
     assert content.pop("steps") == []
     assert content.pop("posthoc") is None
     assert content.pop("stages") == {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
 
 from command import salign, small, written
 from salign import checks
 from salign.errors import SalignError
+from salign.train.module import Training
 from salign.train.trainer import choose_device
 
 
@@ -79,3 +83,39 @@ def test_a_number_of_a_device_is_told_where_it_goes(digits, tmp_path):
     assert said.splitlines()[1:] == [
         "  train.device: got 'cuda:7'; write cuda, and choose the GPU by the variable CUDA_VISIBLE_DEVICES=7"
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+@pytest.mark.parametrize(
+    ("name", "batch", "said"), [("SIGTERM", 7, "batch 8 of 10 of epoch 1"), ("SIGUSR1", 18, "epoch 2")]
+)
+def test_a_training_that_is_asked_to_end_saves_the_step_and_goes_on_to_the_same_bytes(
+    name, batch, said, digits, tmp_path, monkeypatch
+):
+    """With stochastic depth, augmentation and momentum; two batches make a step."""
+    data = {"limit": 40, "augment": "standard", "image_size": 32, "test": [], "groups": []}
+    train = {"batch_size": 4, "accumulate": 2, "epochs": 3, "logger": "csv", "ema": 0.8}
+    content = small(digits, data=data, model={"args": {"drop_path_rate": 0.3}}, train=train)
+    recipe = written(tmp_path / "r.yaml", content)
+    salign("train", recipe, "--out", tmp_path / "whole", "--quiet")
+    step, seen = Training.training_step, []
+
+    def asked(self, *arguments):
+        if len(seen) == batch:
+            os.kill(os.getpid(), getattr(signal, name))
+        seen.append(None)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Training, "training_step", asked)
+    ended = salign("train", recipe, "--out", tmp_path / "cut", "--quiet", code=75)
+    assert ended.err == (
+        f"stopped, as was asked by {name}, after {said}, which is saved. Go on with the same command and --resume.\n"
+    )
+    assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+    salign("train", recipe, "--out", tmp_path / "cut", "--quiet", "--resume")
+    assert len(seen) == 30
+    (whole,), (cut,) = ([*(tmp_path / out).iterdir()] for out in ("whole", "cut"))
+    files = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file() and path.name != "environment.json"]
+    assert len(files) > 8
+    assert [str(file) for file in files if (whole / file).read_bytes() != (cut / file).read_bytes()] == []

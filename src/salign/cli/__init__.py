@@ -39,7 +39,7 @@ from salign.cli import (
     train,
     tune,
 )
-from salign.errors import SalignError
+from salign.errors import Preempted, SalignError
 
 app = typer.Typer(
     name="salign",
@@ -124,6 +124,9 @@ def main() -> None:
     try:
         app()
     except SalignError as error:
+        if isinstance(error, Preempted):
+            typer.secho(str(error), err=True)
+            sys.exit(error.code)
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2)
     except OSError as error:

@@ -95,7 +95,7 @@ class LocalExecutor:
     Args:
         processes: how many cells at a time; None = one per CUDA device, or one per CPU.
         threads: threads of each process; None = CPUs divided by processes, at most as many as torch would take.
-        devices: CUDA devices, which the processes share evenly, each seeing one; None = those that there are.
+        devices: CUDA devices, which the processes share evenly; None = those that there are.
     """
 
     def __init__(self, processes: int | None = None, threads: int | None = None, *, devices: int | None = None) -> None:
@@ -104,6 +104,11 @@ class LocalExecutor:
         self.processes = processes or devices or cpus
         self.threads = threads or min(torch.get_num_threads(), max(1, cpus // self.processes))
         self.environments = environments(self.processes, devices, os.environ)
+        if devices and self.processes > devices:
+            logging.getLogger(__name__).warning(
+                "%d runs at a time share %d GPUs; with --workers %d each has one of its own",
+                *(self.processes, devices, devices),
+            )
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """See `Executor`. A cell whose process dies, of whatever, is begun again, at most `ATTEMPTS` times in all."""
@@ -129,7 +134,8 @@ class LocalExecutor:
 def environments(processes: int, devices: int, environ: Mapping[str, str]) -> list[dict[str, str]]:
     """The environment of each of several processes that share this machine.
 
-    The k-th sees one CUDA device, the k-th of those that this process sees, beginning again after the last.
+    The k-th sees one CUDA device, the k-th of those that this process sees, beginning again after the last; where there
+    are fewer processes than devices, each sees as many, which `train.devices` can use.
 
     Args:
         processes: how many.
@@ -139,7 +145,11 @@ def environments(processes: int, devices: int, environ: Mapping[str, str]) -> li
     seen = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name] or map(str, range(devices))
     names = list(seen)[:devices]
     shared = {**_WAITING, **environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return [shared | ({"CUDA_VISIBLE_DEVICES": names[k % len(names)]} if names else {}) for k in range(processes)]
+    if not names:
+        return [shared] * processes
+    each = max(1, len(names) // processes)
+    first = [k * each % len(names) for k in range(processes)]
+    return [shared | {"CUDA_VISIBLE_DEVICES": ",".join(names[k : k + each])} for k in first]
 
 
 class _Worker:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from salign.data.manifest import Fault
-from salign.data.reading.datamodule import SaliencyDataModule
+from salign.data.reading.datamodule import SaliencyDataModule, worker_count
 from salign.errors import SalignError
 from salign.runs.run import Run
 from salign.train.callbacks import KeepBest
@@ -21,7 +21,7 @@ from salign.train.speed import leaves_weights, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
 from salign.train.trainer import run_trainer, training_options
-from salign.train.world import ALONE, World
+from salign.train.world import ALONE, World, launched
 
 Say = Callable[[str], None]
 
@@ -34,9 +34,10 @@ def learn(
     Raises:
         SalignError: another process was lost, or found a mistake of the user.
     """
-    batch = random_batch(2, len(data.classes), task.image_size)
-    unused = world != ALONE and leaves_weights(task, batch)
-    module, loaders = _assemble(recipe, run.path, data, task, device, say)
+    unused = world != ALONE and leaves_weights(
+        task.to(device), random_batch(2, len(data.classes), task.image_size, device=device)
+    )
+    module, loaders = _assemble(recipe, run.path, data, task, device, world, say)
     keep = KeepBest(run.path, task.network, **task.selection(recipe)._asdict())
     table = data.val.manifest.table
     further = [
@@ -82,7 +83,7 @@ def _follower(job: Job) -> Callable[[World], None]:
     kind = TASKS[recipe.task]
     data = kind.rows(recipe, rows, _silent)
     task = kind.build(recipe, data, _silent)
-    module, loaders = _assemble(recipe, run, data, task, device, _silent)
+    module, loaders = _assemble(recipe, run, data, task, device, launched(), _silent)
     options: dict[str, Any] = {"progress": False, "unused": job["unused"]}
     return lambda world: run_trainer(module, loaders, None, run, recipe.train, device, world=world, **options)
 
@@ -92,12 +93,12 @@ def _silent(line: str) -> None:
 
 
 def _assemble(
-    recipe: Recipe, run: Path, data: Prepared, task: Task, device: str, say: Say
+    recipe: Recipe, run: Path, data: Prepared, task: Task, device: str, world: World, say: Say
 ) -> tuple[Training, SaliencyDataModule]:
     steps = [step.build() for step in recipe.all_steps()]
     for step in steps:
         step.remember(len(data.train))
-    workers = recipe.data.workers
+    workers = worker_count(recipe.data.workers, world.beside)
     train, val = task.cache(data.train, data.val, steps, run.parent / ".features", say, device=device, workers=workers)
     module = Training(task, steps, **training_options(recipe.train, recipe.seed))
     loaders = SaliencyDataModule(

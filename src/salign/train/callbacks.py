@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,8 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from salign.checks import choice
-from salign.errors import SalignError
+from salign.collectives import anywhere
+from salign.errors import Preempted, SalignError
 from salign.files import replace_csv, replacing
 from salign.progress import Bar, sparkline
 from salign.readers import open_file
@@ -100,12 +102,57 @@ class History(Callback):
 
 
 class ResumePoint(Checkpoint):
-    """After every epoch, keeps all that is needed to go on; the file is replaced only when the new one is whole."""
+    """After every epoch, keeps all that is needed to go on; the file is replaced only when the new one is whole.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    SIGTERM and SIGUSR1, by which clusters announce the end of a job, make it keep the step at work, too, and end.
+
+    Args:
+        path: the file.
+        preemptible: whether it answers these signals. They belong to who has a handler of his own for SIGTERM.
+    """
+
+    def __init__(self, path: Path, *, preemptible: bool = False) -> None:
+        self.path, self.preemptible = path, preemptible
+        self.signal = ""
+        """The signal that came, by its name."""
+
+    def on_train_start(self, *_: Any) -> None:
+        """Listen, in the place of Lightning, which puts back at the end what was there before it."""
+        if self.preemptible:
+            for name in REQUESTS:
+                signal.signal(getattr(signal, name), self._note)
+
+    def _note(self, number: int, _: Any) -> None:
+        self.signal = signal.Signals(number).name
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Save and end if that is asked for, and the step is over; the last batch of an epoch is saved behind it.
+
+        Raises:
+            Preempted: it was asked for.
+        """
+        batch, batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready, int(trainer.num_training_batches)
+        if anywhere(bool(self.signal)) and batch < batches and not batch % trainer.accumulate_grad_batches:
+            self._save(trainer)
+            self._end(f"batch {batch} of {batches} of epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, and end if that is asked for.
+
+        Raises:
+            Preempted: it was asked for.
+        """
+        self._save(trainer)
+        if anywhere(bool(self.signal)):
+            self._end(f"epoch {trainer.current_epoch + 1}")
+
+    def _end(self, done: str) -> None:
+        asked = f"by {self.signal}, " if self.signal else ""
+        raise Preempted(
+            f"stopped, as was asked {asked}after {done}, which is saved. Go on with the same command and --resume."
+        )
+
+    def _save(self, trainer: Trainer) -> None:
         """Write beside, then move into place."""
         with replacing(self.path) if trainer.is_global_zero else nullcontext(self.path) as partial:
             trainer.save_checkpoint(partial)  # every process asks, the first one writes
@@ -189,4 +236,6 @@ class TrainingBar(Callback):
             self.bar.stop()
 
 
+REQUESTS = ("SIGTERM", "SIGUSR1") if hasattr(signal, "SIGUSR1") else ("SIGTERM",)
+"""The signals that ask for the end of a training."""
 _WATCHED = ("val/auroc", "val/accuracy", "val/loss")

@@ -13,12 +13,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from salign.checks import choice
-from salign.collectives import share, sharing_batch, synced_batch_norm
+from salign.collectives import over_processes, share, sharing_batch, synced_batch_norm
 from salign.losses.base import going_back
 from salign.train.steps import Step
 from salign.train.tasks import Task
 from salign.types import Batch
 
+_WITHIN = "within_epoch"
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 
 
@@ -51,6 +52,8 @@ class Training(LightningModule):
         self.steps = nn.ModuleList(steps)
         task.lay_out(torch.channels_last if channels_last else torch.contiguous_format)
         self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
+        self.within: dict[str, Any] | None = None
+        """What a training that goes on within an epoch knows of the batches before."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, with a learning rate that is a function of the step alone."""
@@ -59,17 +62,57 @@ class Training(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Within an epoch, add what was drawn and measured since its beginning; that of all processes, by the first."""
+        loop = self.trainer.fit_loop.epoch_loop
+        if loop.batch_progress.current.ready % int(self.trainer.num_training_batches):
+            sums = {name: (result.value, result.cumulated_batch_size) for name, result in self._means().items()}
+            summed = {name: [over_processes(each)[0] for each in both] for name, both in sums.items()}
+            cuda = [torch.cuda.get_rng_state()] if self.device.type == "cuda" else []
+            checkpoint[_WITHIN] = {"sums": summed, "random": [torch.get_rng_state(), *cuda]}
+
+    def _means(self) -> dict[str, Any]:
+        """What Lightning sums up for the means over the epoch."""
+        results = self.trainer.fit_loop.epoch_loop._results
+        return {name: result for name, result in results.items() if result.meta.on_epoch}
+
+    def on_train_start(self) -> None:
+        """Go on within an epoch, whose beginning Lightning does not announce again."""
+        if self.within is None:
+            return
+        self.task.begin_epoch(self.current_epoch)
+        if self.global_rank:
+            self._seed(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+            self.within = None
+            return
+        cpu, *cuda = self.within["random"]
+        torch.set_rng_state(cpu)
+        if cuda and self.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda[0])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Add what was measured before the training was cut off."""
+        if self.within is not None:
+            for name, result in self._means().items():
+                value, size = self.within["sums"].get(name, (0.0, 0))
+                result.value, result.cumulated_batch_size = value + result.value, size + result.cumulated_batch_size
+            self.within = None
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with a training that version 0.1 began, where the parts of the task had other names."""
         names = {"classifier": "task.network", "net": "task.network", "loss": "task.loss"}
         state = {key.partition(".")[::2]: value for key, value in checkpoint["state_dict"].items()}
+        self.within = checkpoint.get(_WITHIN)
         checkpoint["state_dict"] = {f"{names.get(part, part)}.{rest}": value for (part, rest), value in state.items()}
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's own random stream."""
-        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
-        torch.manual_seed(int(stream.generate_state(1)[0]))
+        self._seed()
         self.task.begin_epoch(self.current_epoch)
+
+    def _seed(self, *batch: int) -> None:
+        stream = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank, *batch])
+        torch.manual_seed(int(stream.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The loss and its parts, whose means over the epoch are logged."""

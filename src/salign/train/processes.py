@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import torch
 from torch import distributed
 
-from salign.errors import SalignError
+from salign.errors import Preempted, SalignError
 from salign.train.world import ALONE, World, launched
 
 Job = dict[str, Any]
@@ -162,6 +162,8 @@ def follow_jobs(prepare: Callable[[Job], Callable[[World], None]]) -> None:
             train = prepare(job)
             with team.connected(job["device"]):
                 train(team.world)
+        except Preempted as error:
+            sys.exit(error.code)
         except SalignError as error:
             team.store.set("fault", str(error))
             sys.exit(1)
@@ -226,6 +228,7 @@ def _begun(world: World) -> Team:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
         "WORLD_SIZE": str(world.size),
+        "LOCAL_WORLD_SIZE": str(world.beside),
         "OMP_NUM_THREADS": str(_threads(world)),
     }
     for rank in range(1, world.size):

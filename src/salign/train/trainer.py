@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from salign import checks
 from salign.errors import SalignError
+from salign.train.averaging import Averaging
 from salign.train.callbacks import History, KeepBest, PlainFile, ResumePoint, TrainingBar
 from salign.train.files import METRICS, RESUME
 from salign.train.loggers import build_logger
@@ -55,10 +57,14 @@ def run_trainer(
         unused: the loss leaves weights without a gradient, as several processes must know.
     """
     resume, history = folder / RESUME, History(folder / METRICS)
-    callbacks: list[Callback] = [ResumePoint(resume)]
+    free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # else someone has decided what it means
+    listens = free and threading.current_thread() is threading.main_thread()
+    callbacks: list[Callback] = [ResumePoint(resume, preemptible=listens)]
+    if options.ema is not None:
+        callbacks.insert(0, Averaging(module.task.network, options.ema))
     if keep is not None:
         bar = [TrainingBar(keep, history, options.epochs)] if progress else []
-        callbacks = [keep, *further, history, *callbacks, *bar]
+        callbacks = [keep, *further, *callbacks, history, *bar]
     with _lightning_quiet():
         trainer = Trainer(
             accelerator=device,
@@ -158,6 +164,7 @@ def _lightning_quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # our loaders are
             warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 knows no other name
             yield

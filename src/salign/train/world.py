@@ -18,6 +18,8 @@ class World(NamedTuple):
     """How many there are."""
     local: int
     """Which this is of those on its machine, from 0 on."""
+    beside: int = 1
+    """How many processes share the CPUs that this one may use."""
 
 
 ALONE = World(0, 1, 0)
@@ -38,7 +40,7 @@ def launched(environ: Mapping[str, str] = os.environ) -> World:
     if wrong := [name for name in names if not environ[name].isdecimal()]:
         raise SalignError(f"{wrong[0]} is a number, as torchrun and srun set it; got {environ[wrong[0]]!r}")
     rank, size, local = (int(environ[name]) for name in names)
-    return World(rank, size, local) if size > 1 else ALONE
+    return World(rank, size, local, int(environ.get("LOCAL_WORLD_SIZE", 1))) if size > 1 else ALONE
 
 
 def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -> World:
@@ -65,4 +67,4 @@ def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -
             f"train.nodes: {nodes} machines need one command on each, by torchrun --nnodes {nodes} or srun; "
             "docs/clusters.md has a script."
         )
-    return World(0, devices, 0)
+    return World(0, devices, 0, devices)

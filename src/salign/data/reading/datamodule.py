@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,15 +20,19 @@ from salign.types import Batch
 SAMPLING = ("natural", "balanced", "groups")
 
 
-def worker_count(workers: int | str) -> int:
+def worker_count(workers: int | str, beside: int = 1) -> int:
     """Worker processes to start: the number given, or for `auto` one less than the CPUs of this process, at most 8.
+
+    Args:
+        workers: the number, or `auto`.
+        beside: so many processes share these CPUs, each of which has as many workers.
 
     Raises:
         SalignError: neither a non-negative number nor `auto`.
     """
     if workers == "auto":
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(8, cpus - 1)
+        return max(0, min(8, cpus // beside - 1))
     if isinstance(workers, str) or workers < 0:
         raise SalignError(f"workers is 'auto' or a number of processes, 0 or more; got {workers!r}")
     return workers
@@ -83,8 +88,16 @@ def _loader(dataset: SaliencyDataset, sampler: SeededSampler, batch_size: int, w
         drop_last=drop,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=count > 0,
+        worker_init_fn=_ignore_requests,
         generator=torch.Generator().manual_seed(sampler.seed),  # otherwise each iterator draws from the global one
     )
+
+
+def _ignore_requests(worker: int) -> None:
+    """Go on when the system asks all processes of a job to end: the one that trains decides when."""
+    for name in ("SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def predict_loader(dataset: SaliencyDataset, batch_size: int, workers: int | str = "auto") -> BatchLoader:
@@ -132,14 +145,25 @@ class SaliencyDataModule(LightningDataModule):
         self.train, self.val = train, val
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.weights: Tensor | None = None
+        self.seen = 0
         if sampling == "balanced":
             self.weights = class_balance(train.labels)
         elif sampling == "groups":
             self.weights = class_balance(torch.from_numpy(number_groups(train.manifest, groups)[1]))
 
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches of the epoch at work have been trained on."""
+        loop = self.trainer.fit_loop.epoch_loop if self.trainer else None
+        return {"seen": loop.batch_progress.current.ready % int(self.trainer.num_training_batches) if loop else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind them."""
+        self.seen = state_dict["seen"]
+
     def train_dataloader(self) -> BatchLoader:
         """Shuffled or balanced batches of the training set."""
         sampler = self._sampler(self.train, shuffle=True, weights=self.weights, batch=self.batch_size)
+        sampler.skip(self.seen)
         single = len(self.train) > self.batch_size > 1 and len(self.train) % self.batch_size == 1
         return _loader(self.train, sampler, self.batch_size // sampler.world, self.workers, single)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -276,10 +277,15 @@ class SeededSampler(Sampler[tuple[int, int]]):
             raise SalignError(f"weights are ({n},), one per sample; got {tuple(weights.shape)}")
         self.n, self.seed, self.shuffle, self.weights = n, seed, shuffle, weights
         self.rank, self.world, self.batch, self.epoch = rank, world, batch or n, 0
+        self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration shows."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Leave out so many batches in the next iteration, of which a training that goes on has seen the first."""
+        self._skipped = batches
 
     def __len__(self) -> int:
         return sum(part.stop - part.start for part in self._parts())
@@ -294,7 +300,8 @@ class SeededSampler(Sampler[tuple[int, int]]):
         else:
             order = torch.arange(self.n)
         seeds = torch.randint(2**63 - 1, (self.n,), generator=generator)
-        for part in self._parts():
+        skipped, self._skipped = self._skipped, 0
+        for part in islice(self._parts(), skipped, None):
             yield from zip(order[part].tolist(), seeds[part].tolist(), strict=True)
 
     def _parts(self) -> Iterator[slice]:

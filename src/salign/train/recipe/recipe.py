@@ -55,7 +55,7 @@ _LATER: dict[str, dict[str, Any]] = {
     "model": {"cam": "proved", "head": "timm", "region": None},
     "loss": {"also": {}, "teacher": None, "dose": None},
     "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1, "collapse_patience": None}
-    | {"devices": 1, "nodes": 1},
+    | {"devices": 1, "nodes": 1, "ema": None},
 }
 """Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
 figures."""

@@ -35,6 +35,9 @@ class TrainOptions(Section):
     """The schedule `step` multiplies the rate by `step_factor` every so many epochs."""
     step_factor: float = Field(default=0.1, gt=0)
     """The schedule `step` multiplies the rate by this number."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Validation measures, and the run keeps, the exponential moving average of the weights and of batch norm's
+    statistics with this decay, such as 0.999; null is the weights themselves. Snapshots of steps have the weights."""
     snapshots: list[int] | dict[Literal["even", "log", "steps"], Annotated[int, Field(ge=1)]] | None = None
     """The run keeps the weights after these epochs, counted from 0; `{even: 10}` or `{log: 10}` choose ten of them, the
     last included, at even or at growing distances. `{steps: 10}` keeps those of ten optimiser steps instead, at growing

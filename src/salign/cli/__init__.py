@@ -124,6 +124,10 @@ def main() -> None:
     try:
         app()
     except SalignError as error:
+        from salign.train.world import follows
+
+        if follows():  # the first process tells it
+            sys.exit(getattr(error, "code", 2))
         if isinstance(error, Preempted):
             typer.secho(str(error), err=True)
             sys.exit(error.code)

@@ -133,12 +133,15 @@ def _train(
 
     built = MapsRecipe.read(recipe, overrides, preset=preset, files=True)
     from salign.runs.fit import fit  # it imports torch; mistakes in the recipe are told before
+    from salign.train.world import follows
 
     try:
         run = fit(built, out, resume=resume, progress=not quiet, say=typer.echo)
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
+    if follows():  # the first process says the rest
+        raise typer.Exit
     if built.loss.target == "map":
         _show(run.path)
     return run.path

@@ -61,7 +61,7 @@ def train(
     from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before
     from salign.runs.fit import fit
     from salign.runs.folder import RunFolder
-    from salign.train.world import launched
+    from salign.train.world import follows
 
     if init is not None:
         built = built.with_values({"model": {"weights": str(RunFolder.open(init).path.resolve())}})
@@ -70,7 +70,7 @@ def train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
-    if launched().rank:  # the first process says the rest
+    if follows():  # the first process says the rest
         return
     if built.task == "pretrain":
         typer.echo(f"wrote {run.path}. Next: salign train RECIPE --init {run.path}")

@@ -35,7 +35,7 @@ from salign.train.recipe import (
 from salign.train.speed import SETTINGS, Setting, fastest, random_batch
 from salign.train.tasks import TASKS, Task
 from salign.train.trainer import check_devices, choose_device
-from salign.train.world import launched, planned
+from salign.train.world import follows, planned
 
 Say = Callable[[str], None]
 
@@ -74,7 +74,7 @@ def fit(
         SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
             began with other images or maps. What is wrong with any stage is told before the first is trained.
     """
-    if launched().rank:
+    if follows():
         follow()
         return Run.of(recipe, out)
     with leading():

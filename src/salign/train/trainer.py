@@ -164,6 +164,7 @@ def _lightning_quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*srun. command is available.*")  # asked for one process
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # our loaders are
             warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 knows no other name

@@ -28,19 +28,18 @@ _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
 
 
 def launched(environ: Mapping[str, str] = os.environ) -> World:
-    """The processes that `torchrun` or `srun` started; `ALONE` where neither did.
-
-    Raises:
-        SalignError: a variable of theirs is no number.
-    """
+    """The processes that `torchrun` or `srun` started; `ALONE` where neither did."""
     starters = ((_TORCHRUN, "MASTER_ADDR"), (_SLURM, "SLURM_STEP_ID"))
     names = next((names for names, sign in starters if {*names, sign} <= environ.keys()), None)
-    if names is None:
+    if names is None or not all(environ[name].isdecimal() for name in names):
         return ALONE
-    if wrong := [name for name in names if not environ[name].isdecimal()]:
-        raise SalignError(f"{wrong[0]} is a number, as torchrun and srun set it; got {environ[wrong[0]]!r}")
     rank, size, local = (int(environ[name]) for name in names)
     return World(rank, size, local, int(environ.get("LOCAL_WORLD_SIZE", 1))) if size > 1 else ALONE
+
+
+def follows(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process only helps the first one, which says and writes everything."""
+    return launched(environ).rank > 0
 
 
 def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -> World:

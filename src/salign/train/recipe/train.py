@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from salign.config import Pass, Section
+from salign.errors import SalignError
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
+from salign.train.world import planned
 
 
 class TrainOptions(Section):
@@ -70,9 +72,14 @@ class TrainOptions(Section):
         return self
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Self:
+    def _batch_divides(self, info: ValidationInfo) -> Self:
         if fault := undivided(self.batch_size, self.devices * self.nodes):
             raise ValueError(fault)
+        if Pass.of(info).files:
+            try:
+                planned(self.devices, self.nodes)
+            except SalignError as error:
+                raise ValueError(str(error).removeprefix("train.")) from error
         return self
 
     @field_validator("logger")

@@ -95,7 +95,7 @@ def test_every_process_ends_when_one_is_killed_and_the_run_goes_on(digits, tmp_p
 
 
 def test_both_processes_save_the_same_step_when_one_is_asked_to_end(digits, tmp_path):
-    content = recipe_of(digits, WHOLE_BATCH, epochs=6)
+    content = recipe_of(digits, PLAIN, epochs=6, ema=0.8)
     whole = fit(Recipe.build(content), tmp_path / "whole", progress=False, say=lambda line: None)
     recipe, out = written(tmp_path / "r.yaml", content), tmp_path / "asked"
     processes = launch(2, "train", recipe, "--out", out, "--quiet")

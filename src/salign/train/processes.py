@@ -64,19 +64,21 @@ class Team:
             self.shared += 1
             distributed.destroy_process_group()
 
-    def wait_for(self, keys: Iterator[str]) -> None:
+    def wait_for(self, keys: Iterator[str], seconds: float = PATIENCE.total_seconds()) -> None:
         """Until the others have said something.
 
         Raises:
             SalignError: one of them was lost, or none answers any more.
         """
-        deadline = time.monotonic() + PATIENCE.total_seconds()
+        deadline = time.monotonic() + seconds
         for key in keys:
             while not self.store.check([key]):
                 if lost := self.lost():
                     raise SalignError(lost)
                 if time.monotonic() > deadline:
-                    raise SalignError(f"not all {self.world.size} processes began in {PATIENCE}; look at their log.")
+                    raise SalignError(
+                        f"not all {self.world.size} processes answered in {seconds:.0f} s."
+                    )
                 time.sleep(_OFTEN)
 
     def lost(self) -> str:
@@ -107,9 +109,10 @@ def leading() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(RuntimeError, SalignError):
+        with suppress(RuntimeError):
             team.store.set(f"job/{team.shared}", _ENDED)
-            team.wait_for(f"bye/{rank}" for rank in range(1, world.size))
+    with suppress(RuntimeError, SalignError):  # the store ends with this process, and they must have read it
+        team.wait_for((f"bye/{rank}" for rank in range(1, world.size)), _FAREWELL)
 
 
 @contextmanager
@@ -189,9 +192,12 @@ def end_with_pipe() -> None:
 
 def _next(team: Team) -> Job | None:
     key = f"job/{team.shared}"
-    while not team.store.check([key]):
-        time.sleep(_OFTEN)
-    text = team.store.get(key).decode()
+    try:
+        while not team.store.check([key]):
+            time.sleep(_OFTEN)
+        text = team.store.get(key).decode()
+    except RuntimeError:  # the first process is gone, and the store with it
+        sys.exit(1)
     return None if text == _ENDED else json.loads(text)
 
 

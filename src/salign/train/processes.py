@@ -76,9 +76,7 @@ class Team:
                 if lost := self.lost():
                     raise SalignError(lost)
                 if time.monotonic() > deadline:
-                    raise SalignError(
-                        f"not all {self.world.size} processes answered in {seconds:.0f} s."
-                    )
+                    raise SalignError(f"not all {self.world.size} processes answered in {seconds:.0f} s.")
                 time.sleep(_OFTEN)
 
     def lost(self) -> str:

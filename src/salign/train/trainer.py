@@ -131,7 +131,7 @@ def check_devices(device: str, world: World) -> None:
 class _Placed(LightningEnvironment):
     """Tells Lightning that the processes are there already, and what each is; it asks no variables."""
 
-    creates_processes_externally = True  # type: ignore[assignment]
+    creates_processes_externally = True
 
     def __init__(self, world: World) -> None:
         super().__init__()

@@ -153,8 +153,10 @@ class SaliencyDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches of the epoch at work have been trained on."""
-        loop = self.trainer.fit_loop.epoch_loop if self.trainer else None
-        return {"seen": loop.batch_progress.current.ready % int(self.trainer.num_training_batches) if loop else 0}
+        if self.trainer is None:
+            return {"seen": 0}
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"seen": batches % int(self.trainer.num_training_batches)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on behind them."""

@@ -193,7 +193,7 @@ def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
 
 def describe_network(run: Run, network: Any, made_by: Path, *, pixels: str, precision: str, **_: str) -> dict[str, Any]:
     """What the file of any network says: how a picture gets into it, and what it comes from."""
-    _, licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)
+    licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)[1]
     return {
         "format": FORMAT,
         "salign": __version__,

@@ -77,7 +77,7 @@ ONLY_IN = {
     "pydicom": {"data/reading/dicom.py"},
     "onnx": {"models"},
     "onnxruntime": {"models/quantize.py", "runtime"},
-    "ray": {"experiment/runner.py"},
+    "ray": {"runs/cluster.py", "runs/blocks.py"},
     "sqlalchemy": {"annotate/store"},
     "timm": {"models"},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -40,6 +40,18 @@ def predict(
     leave_out: Annotated[
         bool, typer.Option("--leave-out-faulty", help="Name the images that cannot be read, and go on without them.")
     ] = False,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="Predict on Ray, block by block; the same command goes on after an interruption."),
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Ray: use this cluster; `auto` means the one that this machine belongs to (default: here)."),
+    ] = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Ray: so many copies of the model, each on a CPU (default: one per CPU).")
+    ] = None,
+    block: Annotated[int | None, typer.Option(min=1, help="Ray: so many images make a block (default: 1024).")] = None,
 ) -> None:
     """Predict any number of images, at constant memory.
 
@@ -47,13 +59,15 @@ def predict(
     validation, predicted_at_threshold is the class by it. Where images may have several labels, the predicted classes
     are joined by `;`. A file of `salign export` answers without torch.
     """
-    from salign.class_names import GIVEN, no_threshold
+    from salign.class_names import no_threshold
     from salign.data.manifest.image_files import check_images
-    from salign.errors import SalignError
+    from salign.errors import SalignError, check_installed
     from salign.files import check_output
     from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
 
+    if not ray and (ray_address or actors or block):
+        raise SalignError("--ray-address, --actors and --block belong to --ray; add that.")
     if run.suffix != ".onnx":
         if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
             raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
@@ -64,41 +78,39 @@ def predict(
         check_images(images, folder)
     check_output(out)
 
-    model: Any
-    predicting: Any  # one of two functions that take the same
-    reading: int | str
-    if run.suffix == ".onnx":
-        from salign.runtime import load as load_file
-        from salign.runtime.folder import predict_folder as by_onnxruntime
+    on_onnx = run.suffix == ".onnx"
+    if ray:
+        from salign.runs.blocks import BLOCK, Job, check_blocks, cut, predict_on_ray
 
-        predicting = by_onnxruntime
-        model = load_file(run) if threshold is None else load_file(run).with_threshold(threshold)
-        reading = 4 if workers is None else workers
-        follow = "open it"
-    else:
-        from salign.models import load
-        from salign.runs.predict import predict_folder as by_torch
+        check_installed("predict --ray", "ray", "ray")
+        job = Job(
+            *(path.absolute() for path in (run, images, out)),
+            *(path and path.absolute() for path in (maps, overlays)),
+            block=block or BLOCK, batch_size=batch_size, workers=workers or 0, threshold=threshold, leave_out=leave_out,
+        )  # fmt: skip
+        check_blocks(job, cut(images, job.block))
+    from salign.runs.blocks import open_model
 
-        predicting = by_torch
-        model = load(run)
-        if threshold is not None:
-            model.threshold = model.threshold.model_copy(update={"probability": threshold, "rule": GIVEN})
-        reading = "auto" if workers is None else workers
-        follow = f"open it, or salign explain {run}"
-    count, faults = predicting(
-        model,
-        images,
-        out,
-        maps=maps,
-        overlays=overlays,
-        batch_size=batch_size,
-        workers=reading,
-        leave_out=leave_out,
-        progress=True,
+    predicting, model = open_model(run, threshold)
+    count, faults = (
+        predict_on_ray(job, address=ray_address, actors=actors, progress=True)
+        if ray
+        else predicting(
+            model,
+            images,
+            out,
+            maps=maps,
+            overlays=overlays,
+            batch_size=batch_size,
+            workers=workers if workers is not None else 4 if on_onnx else "auto",
+            leave_out=leave_out,
+            progress=True,
+        )
     )
     for fault in faults:
         typer.secho(f"left out: {fault}", fg="yellow", err=True)
     if model.threshold:
         typer.echo(f"predicted_at_threshold: {model.threshold}")
     written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
-    typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: {follow}")
+    follow = "" if on_onnx else f", or salign explain {run}"
+    typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it{follow}")

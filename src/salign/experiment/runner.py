@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
@@ -18,18 +17,16 @@ from typing import Any, Protocol
 
 import torch
 
-from salign.errors import SalignError, install
 from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.files import check_output
 from salign.progress import Bar
+from salign.runs.cluster import ATTEMPTS, connect
 from salign.runs.folder import RunFolder
 from salign.train.guidance import check_maps
 from salign.train.trainer import choose_device
 
-ATTEMPTS = 3
-"""How often a cell is begun whose process or machine dies under it."""
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait for others sleep: where processes share CPUs, one that waits awake keeps another from its work."""
 
@@ -241,20 +238,10 @@ class RayExecutor:
     """
 
     def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float | None = None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise SalignError(f"running on Ray needs the package ray; {install('ray')}") from error
-        self.ray, self.threads = ray, max(1, round(cpus))
-        try:
-            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError) as error:
-            raise SalignError(
-                f"no Ray cluster at {address!r}: {error}. Start one with `ray start --head` and try again."
-            ) from error
+        self.ray, self.threads = connect(address), max(1, round(cpus))
         if gpus is None:
-            gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
-        self.remote = ray.remote(
+            gpus = min(1.0, self.ray.cluster_resources().get("GPU", 0.0))
+        self.remote = self.ray.remote(
             num_cpus=cpus,
             num_gpus=gpus,
             max_retries=ATTEMPTS - 1,

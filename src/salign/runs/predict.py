@@ -14,8 +14,8 @@ from PIL import Image
 from salign.data.checks.check import find_faults
 from salign.data.manifest import Fault, Manifest
 from salign.data.manifest.derive import MAP_FILE, free_columns
-from salign.data.manifest.file_names import output_names
-from salign.data.manifest.image_files import check_images, image_files, no_image
+from salign.data.manifest.file_names import Part, picture_names
+from salign.data.manifest.image_files import check_images, no_image
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
@@ -98,6 +98,7 @@ def predict_folder(
     batch_size: int = 32,
     workers: int | str = "auto",
     leave_out: bool = False,
+    part: Part | None = None,
     progress: bool = False,
 ) -> tuple[int, list[Fault]]:
     """Predict every image below a folder (or one image) and write the table.
@@ -115,6 +116,7 @@ def predict_folder(
         batch_size: images at a time.
         workers: processes that read images.
         leave_out: go on without images that cannot be read.
+        part: the images to predict, of which none may be left in the end; None = all.
         progress: show a bar.
 
     Returns:
@@ -130,7 +132,7 @@ def predict_folder(
         check_output(folder, folder=True)
     done, left_out, threshold = 0, list[Fault](), classifier.threshold
     with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
-        for manifest in folder_manifests(images, maps):
+        for manifest in folder_manifests(images, maps, part):
             if leave_out:
                 faults = find_faults(manifest, decode=True)
                 left_out += faults
@@ -151,12 +153,12 @@ def predict_folder(
                         rows[AT_THRESHOLD] = called
                     writer.write(rows)
                     done += len(rows)
-        if not done:
+        if not done and part is None:
             raise no_image(images)
     return done, left_out
 
 
-def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifest]:
+def folder_manifests(images: Path, maps: Path | None = None, part: Part | None = None) -> Iterator[Manifest]:
     """Manifests without labels of all images below a folder (or of one image), a few thousand at a time.
 
     The column `MAP_FILE` names the file of each image's map, where maps are written.
@@ -164,14 +166,14 @@ def folder_manifests(images: Path, maps: Path | None = None) -> Iterator[Manifes
     Args:
         images: folder, searched to the bottom in a fixed order, or a file.
         maps: where maps will be written, which must not be among the images; None = nowhere.
+        part: the images to list; None = all.
 
     Raises:
         SalignError: no image there, or the maps would replace images.
     """
     check_images(images, maps)
     root = images if images.is_dir() else images.parent
-    files = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
-    count = 0
+    files, count = (picture_names(images), 0) if part is None else (iter(part.files), part.first)
     while chunk := list(itertools.islice(files, _CHUNK)):
         yield _unlabelled(chunk, root, first=count)
         count += len(chunk)

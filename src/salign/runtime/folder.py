@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from salign.data.manifest.file_names import output_names
-from salign.data.manifest.image_files import check_images, image_files, no_image
+from salign.data.manifest.file_names import Part, picture_names
+from salign.data.manifest.image_files import check_images, no_image
 from salign.data.reading.image import ImageError
 from salign.errors import SalignError
 from salign.evaluate.predictions import AT_THRESHOLD, LOGIT, PROB, PredictionsWriter
@@ -33,6 +33,7 @@ def predict_folder(
     batch_size: int = 32,
     workers: int = 4,
     leave_out: bool = False,
+    part: Part | None = None,
     progress: bool = False,
 ) -> tuple[int, list[str]]:
     """Predict every image below a folder (or one image) and write the table, as `salign.runs.predict` does by torch.
@@ -46,6 +47,7 @@ def predict_folder(
         batch_size: images at a time.
         workers: threads that read images; 0 reads them in turn.
         leave_out: go on without images that cannot be read.
+        part: the images to predict, of which none may be left in the end; None = all.
         progress: show a bar.
 
     Returns:
@@ -61,7 +63,7 @@ def predict_folder(
             check_output(folder, folder=True)
             model.check_maps()
     root = images if images.is_dir() else images.parent
-    names = output_names(image_files(images) if images.is_dir() else [images.name], ".png")
+    names = picture_names(images) if part is None else iter(part.files)
     done, left_out = 0, list[str]()
     free = [AT_THRESHOLD] if model.threshold else []
     with (
@@ -81,7 +83,7 @@ def predict_folder(
                 list(threads.map(lambda name, answer: _draw(name, answer, maps, overlays), pictures, answers))
             done += len(sound)
             bar.advance(len(chunk))
-        if not done:
+        if not done and part is None:
             raise no_image(images)
     return done, left_out
 

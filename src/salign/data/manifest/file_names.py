@@ -7,14 +7,33 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from salign.data.manifest.image_files import same_name, stem
+from salign.data.manifest.image_files import image_files, same_name, stem
 from salign.data.manifest.provenance import ONE_PERSON, PROVENANCE
 
 _MOST = 60
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names that Windows gives to no file or folder."""
+
+
+class Part(NamedTuple):
+    """Some of the images of a folder that stand together in its order."""
+
+    first: int
+    """How many images of the folder come before them."""
+    files: list[tuple[str, str]]
+    """Path of each, and the name of its picture, as `picture_names` gives them."""
+
+
+def picture_names(images: Path) -> Iterator[tuple[str, str]]:
+    """Every image of a folder in the order of `image_files`, or the one image, with the name of a PNG made of it.
+
+    Args:
+        images: folder, searched to the bottom, or a file.
+    """
+    return output_names(image_files(images) if images.is_dir() else [images.name], ".png")
 
 
 def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,197 @@
+"""Prediction block by block: cut, agreed with what lies there, joined, and on Ray with a process killed at work."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from command import salign
+from salign.data.manifest.file_names import Part
+from salign.errors import SalignError
+from salign.models import Classifier, Threshold
+from salign.runs import blocks
+from salign.runs.blocks import Job, check_blocks, cut, open_model, predict_block, predict_on_ray
+
+NAMES = [*(f"a/{k:02}.png" for k in range(0, 20, 2)), *(f"b/{k:02}.png" for k in range(1, 20, 2))]
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> Path:
+    """A model with a threshold, and twenty images in two folders."""
+    folder = tmp_path_factory.mktemp("blocks")
+    model = Classifier("test_resnet", ("left", "right"), image_size=32, seed=3)
+    model.threshold = Threshold(positive="left", probability=0.5, rule="eer")
+    model.save(folder / "model")
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(path)
+    salign("predict", folder / "model", folder / "in", "--out", folder / "plain.csv", "--workers", 0)
+    return folder
+
+
+@pytest.fixture
+def job(case, tmp_path) -> Job:
+    return Job(case / "model", case / "in", tmp_path / "p.csv", block=8)
+
+
+@pytest.fixture
+def in_turn(monkeypatch):
+    """Numbers of the blocks that are predicted, in this process and in turn, in place of a cluster."""
+    seen: list[int] = []
+
+    def one_after_the_other(job, left, address, actors):
+        opened = open_model(job.run, job.threshold)
+        for number, part in left:
+            predict_block(opened, job, number, part)
+            seen.append(number)
+            yield number
+
+    monkeypatch.setattr(blocks, "_on_ray", one_after_the_other)
+    return seen
+
+
+def test_images_are_cut_in_their_order_and_none_is_lost_or_doubled(case):
+    parts = cut(case / "in", 8)
+    assert [[path for path, _ in part.files] for part in parts] == [NAMES[:8], NAMES[8:16], NAMES[16:]]
+    assert [part.first for part in parts] == [0, 8, 16]
+    assert parts[1].files[0] == ("a/16.png", "a/16.png")
+    assert [len(part.files) for part in cut(case / "in", 20)] == [20]
+    assert cut(case / "in" / "b" / "03.png", 8) == [Part(0, [("03.png", "03.png")])]
+    with pytest.raises(SalignError, match="no such folder or image"):
+        cut(case / "gone", 8)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_table_is_that_of_one_process_and_what_is_done_is_not_done_again(case, job, in_turn, suffix):
+    job = replace(job, out=job.out.with_suffix(suffix), maps=job.out.parent / "maps")
+    parts = cut(job.images, 8)
+    job.folder.mkdir()
+    (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
+    predict_block(open_model(job.run), job, 1, parts[1])
+    (job.folder / "000000-killed").mkdir()  # what a process leaves that is killed
+    assert predict_on_ray(job) == (20, [])
+    assert in_turn == [0, 2]
+    read = pd.read_csv if suffix == ".csv" else pd.read_parquet
+    table, plain = read(job.out), pd.read_csv(case / "plain.csv")
+    assert table["id"].tolist() == NAMES
+    pd.testing.assert_frame_equal(table.replace("", np.nan), plain, check_dtype=False, atol=1e-6)
+    assert sorted(path.relative_to(job.maps).as_posix() for path in job.maps.rglob("*.png")) == NAMES
+    assert not job.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"threshold": 0.4}, "--threshold differed"),
+        ({"block": 9}, "--block differed"),
+        ({"maps": Path("maps"), "overlays": Path("o")}, "--maps and --overlays differed"),
+        ({"images": Path("in/a")}, "the images differed"),
+        ({"run": Path("other")}, "the model differed"),
+    ],
+)
+def test_blocks_of_something_else_are_not_gone_on_from(case, job, in_turn, change, told, tmp_path):
+    Classifier("test_resnet", ("left", "right"), image_size=32, seed=4).save(case / "other")
+    parts = cut(job.images, job.block)
+    job.folder.mkdir()
+    (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
+    other = replace(job, **{key: case / value if key in ("images", "run") else value for key, value in change.items()})
+    check_blocks(other, cut(other.images, other.block))  # nothing is done yet
+    predict_block(open_model(job.run), job, 2, parts[2])
+    check_blocks(replace(job, batch_size=4, workers=3, leave_out=True), parts)
+    with pytest.raises(SalignError, match=told):
+        check_blocks(other, cut(other.images, other.block))
+
+
+def test_a_faulty_image_stops_its_block_alone_or_is_left_out_and_named(case, job, in_turn, tmp_path):
+    images = tmp_path / "in"
+    for name in NAMES[:9]:
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes((case / "in" / name).read_bytes())
+    (images / NAMES[5]).write_bytes(b"no image")
+    job = replace(job, images=images, block=3)
+    with pytest.raises(SalignError, match=r"row 6 \(.*a/10\.png"):
+        predict_on_ray(job)
+    assert in_turn == [0]
+    count, faults = predict_on_ray(replace(job, leave_out=True))
+    assert (in_turn, count, len(faults)) == ([0, 1, 2], 8, 1)
+    assert faults[0].startswith("row 6, path: 10.png: the file is damaged")
+    assert pd.read_csv(job.out)["id"].tolist() == NAMES[:5] + NAMES[6:9]
+
+
+def test_a_block_that_kills_its_process_is_given_up(job):
+    parts = cut(job.images, 8)
+    for k in range(3):
+        (job.folder / f"000001-{k}").mkdir(parents=True)
+    predict_block(open_model(job.run), job, 0, parts[0])
+    with pytest.raises(SalignError, match=r"Block 1 \(a/16\.png, \.\.\.\): its process died 3 times"):
+        predict_block(open_model(job.run), job, 1, parts[1])
+
+
+def test_what_is_of_ray_alone_asks_for_it(case):
+    for option in (["--block", 4], ["--actors", 2], ["--ray-address", "auto"]):
+        assert "belong to --ray" in salign("predict", case / "model", case / "in", *option, code=2).err
+
+
+def command(number: int) -> bytes:
+    """The command of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def below(number: int) -> Iterator[int]:
+    """The processes that a process began, and those that they began."""
+    for task in Path(f"/proc/{number}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            yield child
+            yield from below(child)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process that it kills in /proc")
+def test_on_ray_with_a_process_killed_at_work_the_table_is_that_of_one_process(case, job, monkeypatch):
+    ray = pytest.importorskip("ray", reason="needs the ray extra")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # on a machine with other work, Ray would wait for all of it
+    plain = pd.read_csv(case / "plain.csv")
+    job = replace(job, block=4)
+    parts = cut(job.images, job.block)
+    job.folder.mkdir()
+    (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
+    predict_block(open_model(job.run), job, 1, parts[1])
+    pd.read_parquet(job.table(1)).assign(split="earlier").to_parquet(job.table(1))
+    killed, over = list[int](), threading.Event()
+
+    def kill_a_process_at_work() -> None:
+        while not over.wait(0.005):
+            if list(job.folder.glob("*-*")):  # a block is begun
+                number = next(number for number in below(os.getpid()) if b"ray::MapWorker" in command(number))
+                os.kill(number, 9)
+                killed.append(number)
+                return
+
+    killer = threading.Thread(target=kill_a_process_at_work)
+    killer.start()
+    try:
+        said = salign("predict", job.run, job.images, "--out", job.out, "--ray", "--block", 4, "--actors", 2).out
+    finally:
+        over.set()
+        killer.join()
+        ray.shutdown()
+    assert len(killed) == 1
+    assert f"wrote {job.out} (20 images)" in said
+    table = pd.read_csv(job.out)
+    assert table["split"].fillna("").tolist() == [""] * 4 + ["earlier"] * 4 + [""] * 12  # that block was not done again
+    pd.testing.assert_frame_equal(table.drop(columns="split"), plain.drop(columns="split"), atol=1e-6)
+    assert not job.folder.exists()

@@ -118,6 +118,7 @@ COMMANDS = {
     "predict gone.onnx photos": "no such file: gone.onnx",
     "predict named.onnx photos": "named.onnx is no file of `salign export`",
     "predict run photos --threshold 0.5": "this model of cat, dog has none to replace",
+    "predict run photos --block 4": "--ray-address, --actors and --block belong to --ray; add that.",
     "serve gone": "gone is no run folder: expected recipe.yaml in it",
     "serve gone.onnx": "no such file: gone.onnx",
     "serve named.onnx": "named.onnx is no file of `salign export`",

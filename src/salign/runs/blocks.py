@@ -236,9 +236,7 @@ def predict_on_ray(
     made_of = check_blocks(job, parts)
     left = [(number, part) for number, part in enumerate(parts) if not job.is_done(number)]
     job.folder.mkdir(parents=True, exist_ok=True)
-    for begun in job.folder.glob(
-        "*-*"
-    ):  # by processes that were killed; Ray begins a block of theirs again without end
+    for begun in job.folder.glob("*-*"):  # by processes killed earlier; `predict_block` counts those of now
         shutil.rmtree(begun)
     replace_text(job.folder / "job.json", json.dumps(made_of))
     total = sum(len(part.files) for part in parts)

@@ -159,6 +159,7 @@ def below(number: int) -> Iterator[int]:
             yield from below(child)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process that it kills in /proc")
 def test_on_ray_with_a_process_killed_at_work_the_table_is_that_of_one_process(case, job, monkeypatch):

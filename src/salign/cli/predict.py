@@ -84,10 +84,17 @@ def predict(
 
         check_installed("predict --ray", "ray", "ray")
         job = Job(
-            *(path.absolute() for path in (run, images, out)),
-            *(path and path.absolute() for path in (maps, overlays)),
-            block=block or BLOCK, batch_size=batch_size, workers=workers or 0, threshold=threshold, leave_out=leave_out,
-        )  # fmt: skip
+            run.absolute(),
+            images.absolute(),
+            out.absolute(),
+            maps=maps and maps.absolute(),
+            overlays=overlays and overlays.absolute(),
+            block=block or BLOCK,
+            batch_size=batch_size,
+            workers=workers or 0,
+            threshold=threshold,
+            leave_out=leave_out,
+        )
         check_blocks(job, cut(images, job.block))
     from salign.runs.blocks import open_model
 

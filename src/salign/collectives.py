@@ -64,9 +64,9 @@ def anywhere(holds: bool) -> bool:
     """Whether something holds in any of the processes; every process must ask."""
     if processes() == 1:
         return holds
-    found = torch.tensor(int(holds))
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return bool(found)
+    votes = torch.tensor(int(holds))
+    distributed.all_reduce(votes, distributed.ReduceOp.MAX)
+    return bool(votes)
 
 
 def together(mean: Tensor) -> Tensor:

@@ -56,9 +56,9 @@ class Averaging(Callback):
             itertools.chain(net.parameters(), net.buffers()) for net in (self.network, self.averaged.module)
         )
         for mine, other in zip(own, average, strict=True):
-            kept = mine.clone()
+            before = mine.clone()
             mine.copy_(other)
-            other.copy_(kept)
+            other.copy_(before)
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""

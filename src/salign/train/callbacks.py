@@ -147,9 +147,9 @@ class ResumePoint(Checkpoint):
             self._end(f"epoch {trainer.current_epoch + 1}")
 
     def _end(self, done: str) -> None:
-        asked = f"by {self.signal}, " if self.signal else ""
+        sender = f"by {self.signal}, " if self.signal else ""
         raise Preempted(
-            f"stopped, as was asked {asked}after {done}, which is saved. Go on with the same command and --resume."
+            f"stopped, as was asked {sender}after {done}, which is saved. Go on with the same command and --resume."
         )
 
     def _save(self, trainer: Trainer) -> None:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from salign.data.manifest.file_names import Part, picture_names
 from salign.data.manifest.image_files import check_images, no_image
@@ -263,7 +263,7 @@ def _on_ray(job: Job, left: list[tuple[int, Part]], address: str | None, actors:
         for number, part in left
     ]  # fmt: skip
     answers = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
-        _Actor,
+        cast(Callable[[dict[str, Any]], dict[str, Any]], _Actor),
         fn_constructor_args=[job],
         compute=ray_data.ActorPoolStrategy(size=max(1, min(actors or most, most))),
         num_cpus=1,

@@ -118,7 +118,7 @@ def test_a_text_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     replace_text(path, "first ü")
     assert path.read_text("utf-8") == "first ü"
 
-    def half(self, text, encoding):
+    def half(self, text, encoding, newline):
         with self.open("w") as file:
             file.write(text[:2])
         raise OSError(28, "No space left on device")

@@ -31,6 +31,13 @@ ModelArgument = Annotated[
 """A run, or what was exported of it."""
 RunsArgument = Annotated[list[Path], typer.Argument(parser=run_path, metavar="RUN...", help=f"{RUN_HELP}; repeat.")]
 """Several of them."""
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Call the positive class from this probability on, not from that chosen on validation."
+    ),
+]
+"""The probability that takes the place of a model's threshold."""
 WorkersOption = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_WORKERS, help="So many runs train at a time (default: one per GPU, or per CPU)."),

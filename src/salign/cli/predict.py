@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import ModelArgument
+from salign.cli.arguments import ModelArgument, ThresholdOption
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 
@@ -31,12 +31,7 @@ def predict(
         int | None,
         typer.Option(min=0, max=MOST_WORKERS, help="So many processes read images (default: by the number of CPUs)."),
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Call the positive class from this probability on, not from that chosen on validation."
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out-faulty", help="Name the images that cannot be read, and go on without them.")
     ] = False,
@@ -95,12 +90,13 @@ def predict(
             threshold=threshold,
             leave_out=leave_out,
         )
-        check_blocks(job, cut(images, job.block))
+        parts = cut(job.images, job.block)
+        check_blocks(job, parts)
     from salign.runs.blocks import open_model
 
     predicting, model = open_model(run, threshold)
     count, faults = (
-        predict_on_ray(job, address=ray_address, actors=actors, progress=True)
+        predict_on_ray(job, parts, address=ray_address, actors=actors, progress=True)
         if ray
         else predicting(
             model,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import ModelArgument
+from salign.cli.arguments import ModelArgument, ThresholdOption
 
 
 def serve(
@@ -18,12 +18,7 @@ def serve(
     public: Annotated[
         str | None, typer.Option(help="Behind a proxy: people open this address, e.g. https://NAME.")
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Call the positive class from this probability on, not from that chosen on validation."
-        ),
-    ] = None,
+    threshold: ThresholdOption = None,
     megabytes: Annotated[float, typer.Option(min=0.001, help="A request has at most so many million bytes.")] = 20,
     megapixels: Annotated[
         float, typer.Option(min=0.001, max=89, help="An image has at most so many million pixels.")

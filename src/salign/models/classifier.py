@@ -21,7 +21,7 @@ from salign.models.config import CLASSIFIER, Cam, describe_model
 from salign.models.heads import Head, draw_small_head
 from salign.models.model import Model
 from salign.models.running import keep_running_statistics
-from salign.models.saved import restored, save_model
+from salign.models.saved import build_described, restored, save_model
 from salign.models.weights import load_weights
 from salign.types import Output
 
@@ -145,7 +145,4 @@ class Classifier(Model):
         Raises:
             SalignError: no such network can be made.
         """
-        try:
-            return cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{path} is damaged: {error}") from error
+        return build_described(cls, config, path)

@@ -12,9 +12,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from salign.errors import SalignError
 from salign.models.config import ENCODER, WEIGHTS, save_config
-from salign.models.saved import fill, save_state
+from salign.models.saved import build_described, fill, save_state
 from salign.models.weights import load_weights
 
 
@@ -53,22 +52,6 @@ class EncoderNet(nn.Module):
     def load(cls, folder: Path | str) -> Self:
         """The network saved in `folder`, in evaluation mode, on the CPU."""
         folder = Path(folder)
-        net = cls.build(cls.describe(folder), folder / cls.description)
+        net = build_described(cls, cls.describe(folder), folder / cls.description)
         fill(net, folder, cls.description)
         return net.eval()
-
-    @classmethod
-    def build(cls, config: dict[str, Any], path: Path) -> Self:
-        """The network that a description describes, with random weights.
-
-        Args:
-            config: the keywords of the network.
-            path: the file that says so, for the message.
-
-        Raises:
-            SalignError: no such network can be made.
-        """
-        try:
-            return cls(**config)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SalignError(f"{path} is damaged: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from salign.models.threshold import Threshold
 from salign.models.weights import differences, read_safetensors
 
 _Model = TypeVar("_Model", bound=Model)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
@@ -43,6 +44,23 @@ def save_model(model: Model, folder: Path | str, description: str) -> Path:
     save_state(folder / WEIGHTS, model.state_dict())
     save_config(folder / description, config)
     return folder
+
+
+def build_described(kind: Callable[..., _Network], config: Mapping[str, Any], path: Path) -> _Network:
+    """The network that a description describes, with random weights.
+
+    Args:
+        kind: its class.
+        config: the arguments of that class.
+        path: the file that says so, for the message.
+
+    Raises:
+        SalignError: no such network can be made.
+    """
+    try:
+        return kind(**config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SalignError(f"{path} is damaged: {error}") from error
 
 
 def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, Any] | None) -> _Model:

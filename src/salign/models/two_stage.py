@@ -19,7 +19,7 @@ from salign.models.classifier import Classifier
 from salign.models.config import TWO_STAGE, describe_model
 from salign.models.model import Model
 from salign.models.saliency_net import SaliencyNet
-from salign.models.saved import restored, save_model
+from salign.models.saved import build_described, restored, save_model
 from salign.types import Batch, Output
 
 Keep = Literal["crop", "mask"]
@@ -235,5 +235,5 @@ class TwoStage(Model):
         threshold, keep, net = config.pop("threshold", None), config.pop("keep"), config.pop("net")
         net |= {"image_size": tuple(net["image_size"])}
         path = folder / TWO_STAGE
-        model = cls(SaliencyNet.build(net, path), Classifier.build(config, path), keep)
+        model = cls(build_described(SaliencyNet, net, path), Classifier.build(config, path), keep)
         return restored(model, folder, TWO_STAGE, threshold)

@@ -212,7 +212,12 @@ def join(job: Job, count: int) -> tuple[int, list[str]]:
 
 
 def predict_on_ray(
-    job: Job, *, address: str | None = None, actors: int | None = None, progress: bool = False
+    job: Job,
+    parts: Sequence[Part] | None = None,
+    *,
+    address: str | None = None,
+    actors: int | None = None,
+    progress: bool = False,
 ) -> tuple[int, list[str]]:
     """Predict every image of a folder on a Ray cluster, and write the table that `predict_folder` writes.
 
@@ -221,6 +226,7 @@ def predict_on_ray(
 
     Args:
         job: what is done.
+        parts: what `cut` gave for it; None = the images are listed here.
         address: address of the cluster; see `salign.runs.cluster.connect`.
         actors: copies of the model, each on one CPU; None = one per CPU of the cluster.
         progress: show a bar.
@@ -232,7 +238,7 @@ def predict_on_ray(
         SalignError: an image cannot be read, blocks of something else lie there, or Ray gave up. Finished blocks stay,
             and the same call goes on from them.
     """
-    parts = cut(job.images, job.block)
+    parts = cut(job.images, job.block) if parts is None else parts
     made_of = check_blocks(job, parts)
     left = [(number, part) for number, part in enumerate(parts) if not job.is_done(number)]
     job.folder.mkdir(parents=True, exist_ok=True)

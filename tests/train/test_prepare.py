@@ -358,9 +358,6 @@ def test_leave_out_decodes_so_that_damage_inside_is_found(folder):
         ({"groups": ["age"]}, r"data\.groups: .*no column 'age'; there are .*sex"),
         ({"species": "kind"}, r"data\.species: .*no column 'kind'"),
         ({"seconds_column": "took"}, r"data\.seconds_column: .*no column 'took'"),
-        ({"test": {"val": ["test"]}}, r"data\.test: .*'val'"),
-        ({"test": ["val"]}, r"data\.test: .*'val'"),
-        ({"test": {"a/b": ["test"]}}, r"data\.test: .*'a/b'"),
     ],
 )
 def test_what_is_not_there_is_named_before_training(folder, keys, message):

@@ -745,13 +745,17 @@ def test_short_keys_and_steps_are_one_list(manifest):
         ({"train": {"snapshots": {"even": 2, "log": 2}}}, "expected one of even, log and steps with a number"),
         ({"train": {"snapshots": [0, 30], "epochs": 30}}, r"the last of 30 is 29; got \[30\]"),
         ({"steps": [{"name": "swap"}, {"name": "swap"}]}, "the step swap stands twice in steps"),
+        ({"data": {"test": ["val"]}}, r"data\.test: 'val' cannot name a test set.*test: {far: \[val\]}"),
+        ({"data": {"test": {"val": ["test"]}}}, "'val' cannot name a test set"),
+        ({"data": {"test": {"a/b": ["test"]}}}, "'a/b' cannot name a test set"),
+        ({"data": {"test": {".a": ["test"]}}}, "'.a' cannot name a test set"),
     ],
 )
-def test_what_steps_and_snapshots_cannot_be_is_told(tmp_path, changes, message):
+def test_what_steps_snapshots_and_test_sets_cannot_be_is_told(tmp_path, changes, message):
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("id,path,label,split,saliency\n")
     with pytest.raises(SalignError, match=message):
-        Recipe.build({"name": "x", "data": {"manifest": str(manifest)}, **changes})
+        Recipe.build({"name": "x", **changes, "data": {"manifest": str(manifest), **changes.get("data", {})}})
 
 
 def test_a_fused_run_is_a_finished_run_to_a_recipe_file(manifest):

@@ -87,7 +87,7 @@ def prepare(
     find_control(data.maps)
     if data.drawn is not None and data.drawn.label is not None:
         one_of(data.drawn.label, classes, "data.drawn.label")
-    _check_names(data, manifest, list(tests))
+    _check_names(data, manifest)
 
     measured = sorted({*data.val, *(split for names in tests.values() for split in names)})
     used = manifest.select(sorted({*data.train, *measured}), data.classes)
@@ -259,7 +259,7 @@ def class_counts(labels: Tensor, classes: int) -> Tensor:
     return labels.long().sum(0) if labels.dim() == 2 else torch.bincount(labels, minlength=classes)
 
 
-def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None:
+def _check_names(data: DataRecipe, manifest: Manifest) -> None:
     """What is only needed after training is checked before it."""
     free = free_columns(manifest)
     clashes = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
@@ -271,12 +271,6 @@ def _check_names(data: DataRecipe, manifest: Manifest, tests: list[str]) -> None
         for name in columns:
             if name not in (*free, "label"):
                 raise SalignError(f"data.{key}: {data.manifest} has no column {name!r}; there are {', '.join(free)}.")
-    for name in tests:
-        if name == "val" or name.startswith(".") or set(name) & set("/\\"):
-            raise SalignError(
-                f"data.test: {name!r} cannot name a test set, whose predictions go into a file of that name beside "
-                "val.csv. Write another name in front: test: {far: [" + name + "]}"
-            )
 
 
 def _positive(name: str | None, classes: tuple[str, ...]) -> str | None:

@@ -174,6 +174,17 @@ class DataRecipe(Section):
                 raise ValueError(str(error)) from error
         return folder
 
+    @field_validator("test")
+    @classmethod
+    def _tests_can_be_files(cls, test: dict[str, list[str]] | list[str]) -> dict[str, list[str]] | list[str]:
+        for name in test:
+            if name == "val" or name.startswith(".") or set(name) & set("/\\"):
+                raise ValueError(
+                    f"{name!r} cannot name a test set, whose predictions go into a file of that name beside val.csv. "
+                    "Write another name in front: test: {far: [" + name + "]}"
+                )
+        return test
+
     @field_validator("maps")
     @classmethod
     def _control_is_known(cls, maps: str) -> str:

@@ -170,6 +170,8 @@ COMMANDS = {
     "maps aggregate set.csv --method medain --column saliency": "got 'medain'; did you mean 'mean'?",
     "maps granularity set.csv --grain boundry": "got 'boundry'; did you mean 'boundary'?",
     "saliency predict run photos": "run: no saliency.json there",
+    "saliency predict gone.onnx photos": "no such file: gone.onnx",
+    "saliency predict named.onnx photos": "named.onnx is no file of `salign export`",
     "explain run --method camm": "got 'camm'; did you mean 'cam'?",
     "explain run --of tru": "got 'tru'; did you mean 'true'?",
     "analyse run --of tru": "got 'tru'; did you mean 'true'?",

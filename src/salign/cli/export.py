@@ -119,6 +119,6 @@ def _export_net(
         f"{compared.difference:.2g}{least}"
     )
     typer.echo(
-        f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.name}.json. Next, in Python: "
-        f'salign.runtime.load_net("{path}")("photo.png") gives the map'
+        f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.name}.json. Next: salign "
+        f"saliency predict {path} IMAGES"
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import RunArgument
+from salign.cli.arguments import ModelArgument, RunArgument
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +87,7 @@ def evaluate_net(
 
 @app.command("predict")
 def predict_net(
-    run: RunArgument,
+    run: ModelArgument,
     images: Annotated[Path, typer.Argument(help="Folder of images, with all folders in it; or one image.")],
     out: Annotated[
         Path, typer.Option(help="The maps go into this folder as 16-bit PNG, named like the images.")
@@ -106,23 +103,36 @@ def predict_net(
         typer.Option(min=0, max=MOST_WORKERS, help="So many processes read images (default: by the number of CPUs)."),
     ] = None,
 ) -> None:
-    """Predict the human map of any number of images, at constant memory."""
+    """Predict the human map of any number of images, at constant memory. A file of `salign export` needs no torch."""
     from salign.data.manifest.image_files import check_images
     from salign.files import check_output
     from salign.models.config import describe_net
 
-    describe_net(run)
+    on_onnx = run.suffix == ".onnx"
+    if not on_onnx:
+        describe_net(run)
     check_images(images, out)
     check_output(out, folder=True)
 
-    from salign.runs.saliency_report import predict_folder_maps
+    if on_onnx:
+        from salign.runtime import load_net
+        from salign.runtime.folder import draw_folder
 
-    count = predict_folder_maps(
-        run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
-    )
+        net = load_net(run)
+        drawn_by = net.description["run"]
+        count = draw_folder(
+            net, images, out, batch_size=batch_size, workers=4 if workers is None else workers, progress=True
+        )
+    else:
+        from salign.runs.saliency_report import predict_folder_maps
+
+        drawn_by = run
+        count = predict_folder_maps(
+            run, images, out, batch_size=batch_size, workers="auto" if workers is None else workers, progress=True
+        )
     typer.echo(
         f"wrote {count} maps into {out}. Next: look at them. To train with such maps: salign autoannotate MANIFEST "
-        f"{run}, which says in the manifest whose they are"
+        f"{drawn_by}, which says in the manifest whose they are"
     )
 
 

@@ -1,4 +1,4 @@
-"""Answers of an exported model to any number of images, in the table that `salign predict` writes."""
+"""Answers and maps of exported models for any number of images, as `salign predict` and `saliency predict` write."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from salign.data.reading.image import ImageError
 from salign.errors import SalignError
 from salign.evaluate.predictions import AT_THRESHOLD, LOGIT, PROB, PredictionsWriter
 from salign.files import check_output, replacing
+from salign.maps.files import write_map
 from salign.progress import Bar
-from salign.runtime.model import Answer, OnnxModel
+from salign.runtime.model import Answer, OnnxModel, OnnxNet
 
 
 def predict_folder(
@@ -86,6 +87,38 @@ def predict_folder(
         if not done and part is None:
             raise no_image(images)
     return done, left_out
+
+
+def draw_folder(
+    net: OnnxNet, images: Path, out: Path, *, batch_size: int = 16, workers: int = 4, progress: bool = False
+) -> int:
+    """Draw the map of every image below a folder (or of one image), as `salign.runs.saliency_report` does by torch.
+
+    Args:
+        net: what `load_net` gave.
+        images: folder, searched to the bottom, or a file.
+        out: folder for 16-bit PNG files, named as `output_names` does; outside of `images`.
+        batch_size: images at a time.
+        workers: threads that read images and write maps; 0 does so in turn.
+        progress: show a bar.
+
+    Returns:
+        How many maps were written.
+
+    Raises:
+        SalignError: no image there, or one that cannot be read.
+    """
+    check_images(images, out)
+    check_output(out, folder=True)
+    root, names, done = images if images.is_dir() else images.parent, picture_names(images), 0
+    with ThreadPoolExecutor(max(workers, 1)) as threads, Bar("predicting maps", None, show=progress) as bar:
+        while chunk := list(itertools.islice(names, batch_size)):
+            pixels = np.stack(list(threads.map(lambda image: net.prepare(root / image[0]), chunk)))
+            maps = net.run(pixels)["map"]
+            list(threads.map(lambda image, values: write_map(out / image[1], values), chunk, maps))
+            done += len(chunk)
+            bar.advance(len(chunk))
+    return done
 
 
 def _prepare(model: OnnxModel, path: Path, leave_out: bool) -> NDArray[Any] | ImageError:

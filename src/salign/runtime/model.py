@@ -222,7 +222,7 @@ def load_net(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvi
     """
     session, description = open_session(read_bytes(path, limit=_MOST_BYTES), path, providers)
     if "classes" in description:
-        raise SalignError(f"{path} is a classifier; salign.runtime.load opens it.")
+        raise SalignError(f"{path} is a classifier; salign.runtime.load opens it, and salign predict answers with it.")
     return OnnxNet(session, description)
 
 
@@ -230,7 +230,10 @@ def opened(content: bytes, path: Path | str, providers: Sequence[str] = ("CPUExe
     """As `load`, of the bytes of a file."""
     session, description = open_session(content, path, providers)
     if "classes" not in description:
-        raise SalignError(f"{path} is a net that draws maps and gives no answers; salign.runtime.load_net opens it.")
+        raise SalignError(
+            f"{path} is a net that draws maps and gives no answers; salign.runtime.load_net opens it, and salign "
+            "saliency predict draws with it."
+        )
     return OnnxModel(session, description)
 
 

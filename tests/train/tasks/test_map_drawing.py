@@ -207,15 +207,15 @@ def test_where_validation_has_no_map_a_fifth_is_held_out_and_it_says_so(digits, 
     table = Manifest.read(digits).table
     table = table.assign(saliency=table["saliency"].where(table["split"] != "val")).drop(columns="row")
     Manifest.of(table, digits.parent).write(tmp_path / "few.csv")
-    recipe = build(
-        tmp_path / "few.csv", data={"root": str(digits.parent), "limit": 50, "image_size": 32}, train={"epochs": 1}
-    )
+    data = {"root": str(digits.parent), "limit": 50, "image_size": 32, "augment": "flip"}
+    recipe = build(tmp_path / "few.csv", data=data, train={"epochs": 1})
     said = []
     run = fit(recipe, tmp_path, progress=False, say=said.append)
     assert "no validation image has a map: 10 of the 50 annotated training images are held out instead" in said
     measured = pd.read_csv(run.path / "agreement.csv").query("set == 'val'")["id"].unique()
     assert len(measured) == 10
     assert set(measured) <= set(table["id"][table["split"] == "train"])
+    assert (run.data("train").transform.augment, run.data("val").transform.augment) == ("flip", "none")
 
 
 def test_a_net_is_measured_against_people_alone(digits, tmp_path):

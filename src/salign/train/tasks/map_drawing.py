@@ -112,7 +112,8 @@ def _annotated(recipe: MapsRecipe, data: Prepared, say: Say) -> tuple[SaliencyDa
     say(
         f"no validation image has a map: {len(held)} of the {len(train)} annotated training images are held out instead"
     )
-    return train.take(np.setdiff1d(np.arange(len(train)), held)), train.take(np.sort(held))
+    measured = train.take(np.sort(held)).with_transform(data.val.transform)  # what is measured is not augmented
+    return train.take(np.setdiff1d(np.arange(len(train)), held)), measured
 
 
 def _of_people(dataset: SaliencyDataset) -> SaliencyDataset:

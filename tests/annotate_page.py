@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,19 @@ from salign.annotate.web.server import create_app
 from salign.web.listen import Address, listen
 
 BOX = {"kind": "box", "points": [[2, 3], [12, 9]]}
+STROKE = {"kind": "stroke", "points": [[30, 20]], "radii": [4], "times": [12]}
+
+
+def box(x0: float, y0: float, x1: float, y1: float, **more: Any) -> dict[str, Any]:
+    return {"kind": "box", "points": [[x0, y0], [x1, y1]], **more}
+
+
+def mask(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (30, 40)) -> np.ndarray:
+    """(H, W) zeros, and ones inside of the boxes."""
+    painted = np.zeros(size, dtype=np.float32)
+    for x0, y0, x1, y1 in boxes:
+        painted[y0:y1, x0:x1] = 1
+    return painted
 
 
 def write_images(folder: Path, count: int = 6, size: tuple[int, int] = (30, 40)) -> Path:
@@ -107,3 +121,17 @@ def serve(folder: Path, url: str | None, port: int, files: int | None = None, lo
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     collection = open_collection(folder, url=url)
     run(collection, listen("127.0.0.1", port), Address())
+
+
+def all_tasks(page: Page) -> Iterator[dict[str, Any]]:
+    """Each task of the page, until none is left; whoever takes one has to answer it."""
+    while tasks := page.tasks():
+        yield from tasks[:1]
+
+
+def unit_of(collection: Collection, task: dict[str, Any]) -> Any:
+    """The images that a task shows."""
+    number = int(task["id"])
+    found = collection.store.task(number, 1) or collection.store.task(number, 2)
+    assert found is not None
+    return found.unit

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from annotate_page import Page, join, write_images
+from annotate_page import STROKE, Page, all_tasks, box, join, unit_of, write_images
 from salign.annotate.collection import Collection
 from salign.annotate.opening import open_collection
 
@@ -41,6 +41,31 @@ def opened(photos: Path) -> Callable[..., Collection]:
 def joined() -> Callable[..., Page]:
     """The page of an annotator of that name; without a name, of nobody."""
     return join
+
+
+@pytest.fixture
+def annotated(opened: Callable[..., Collection], joined: Callable[..., Page]) -> Collection:
+    """By Ann and Bob: 0 is marked by both, 1 by Ann, 2 is blank, 3 and 5 are skipped, on 4 they disagree."""
+    collection = opened(annotators_per_image=2)
+    for name in ("Ann B.", "Bob"):
+        page, ann = joined(collection, name), name != "Bob"
+        for task in all_tasks(page):
+            image = unit_of(collection, task)[0]
+            if image == "0":
+                page.save(
+                    task["id"], shapes=[box(0, 0, 10, 10)] if ann else [box(5, 0, 15, 10), box(0, 0, 6, 30, erase=True)]
+                )
+            elif image == "1" and ann:
+                page.save(task["id"], answer="dog", shapes=[box(1, 1, 50, 4), STROKE])
+            elif image == "2" and ann:
+                page.save(task["id"], shapes=[], blank=True)
+            elif image == "3":
+                page.save(task["id"], answer=None, shapes=[], skipped='=1+1 "quoted", <b>')
+            elif image == "4":
+                page.save(task["id"], answer="cat" if ann else "dog")
+            else:
+                page.save(task["id"], answer=None, shapes=[], skipped="not yet")
+    return collection
 
 
 @pytest.fixture(scope="session")

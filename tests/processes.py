@@ -13,7 +13,10 @@ import runpy
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FORKED = multiprocessing.get_context("forkserver")
@@ -140,3 +143,48 @@ def _run(
 
         sys.argv = ["salign", *words]
         main()
+
+
+@contextmanager
+def one_worker_killed(folder: Path) -> Iterator[list[int]]:
+    """Kill one of the processes with which Ray works here, once a block of `salign.runs.blocks` is begun in `folder`.
+
+    Yields:
+        the numbers of the processes killed; Ray ends here as the block of the test does.
+    """
+    import ray
+
+    killed, over = list[int](), threading.Event()
+
+    def kill_a_process_at_work() -> None:
+        while not over.wait(0.005):
+            if list(folder.glob("*-*")):  # a block is begun
+                number = next(number for number in _below(os.getpid()) if b"ray::MapWorker" in _command(number))
+                os.kill(number, signal.SIGKILL)
+                killed.append(number)
+                return
+
+    killer = threading.Thread(target=kill_a_process_at_work)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        killer.join()
+        ray.shutdown()
+
+
+def _command(number: int) -> bytes:
+    """The command of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _below(number: int) -> Iterator[int]:
+    """The processes that a process began, and those that they began."""
+    for task in Path(f"/proc/{number}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            yield child
+            yield from _below(child)

@@ -158,6 +158,8 @@ COMMANDS = {
     "autoannotate bare.csv run --method rize": "got 'rize'; did you mean 'rise'?",
     "autoannotate bare.csv photos": "photos: neither saliency.json nor model.json there",
     "autoannotate bare.csv run --split tset": "no row has split 'tset'; there are train",
+    "autoannotate bare.csv run --actors 2": "--ray-address, --actors and --block belong to --ray; add that.",
+    "autoannotate bare.csv run --ray --block 40": "--block: expected a multiple of --batch-size, which is 16",
     "autoannotate set.csv run": "every image asked for has a map already",
     "maps import labelmee marks": "format of annotations: expected labelme,",
     "maps import labelme gone --images photos": "no such file: gone",

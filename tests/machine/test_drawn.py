@@ -9,7 +9,7 @@ import torch
 from command import small
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_image, read_saliency
-from salign.machine import drawn
+from salign.machine import drawn, makers
 from salign.machine.drawn import with_drawn_maps
 from salign.machine.makers import maker_of
 from salign.models import Classifier, SaliencyNet
@@ -80,7 +80,7 @@ def test_a_recipe_that_asks_for_the_cpu_has_its_maps_drawn_there(digits, net, mo
         devices.append(options["device"])
         return maker_of(run, **options | {"device": "cpu"})
 
-    monkeypatch.setattr(drawn, "maker_of", noted)
+    monkeypatch.setattr(makers, "maker_of", noted)
     monkeypatch.setattr(drawn, "draw_maps", lambda *_, **options: devices.append(options["device"]) or 1 / 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for asked in ("auto", "cpu", "mps"):

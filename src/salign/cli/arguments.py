@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from salign.errors import SalignError
 from salign.limits import MOST_WORKERS
 
 
@@ -59,3 +60,25 @@ Verify = Annotated[
     ),
 ]
 """Whether a large manifest is validated anew; see `salign.data.manifest.verdict`."""
+RayOption = Annotated[
+    bool,
+    typer.Option("--ray", help="Work on Ray, block by block; the same command goes on after an interruption."),
+]
+"""Whether Ray does the work; see `salign.runs.blocks`."""
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(help="Ray: use this cluster; `auto` means the one that this machine belongs to (default: here)."),
+]
+"""Which cluster does it."""
+ActorsOption = Annotated[
+    int | None, typer.Option(min=1, help="Ray: so many copies of the model, each on a CPU (default: one per CPU).")
+]
+"""How many processes of it."""
+BlockOption = Annotated[int | None, typer.Option(min=1, help="Ray: so many images make a block (default: 1024).")]
+"""How much is done again if one of them dies."""
+
+
+def check_ray_options(ray: bool, address: str | None, actors: int | None, block: int | None) -> None:
+    """Refuse options of Ray where it is not asked for."""
+    if not ray and (address or actors or block):
+        raise SalignError("--ray-address, --actors and --block belong to --ray; add that.")

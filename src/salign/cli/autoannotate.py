@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import RunsArgument
+from salign.cli.arguments import (
+    ActorsOption,
+    BlockOption,
+    RayAddressOption,
+    RayOption,
+    RunsArgument,
+    check_ray_options,
+)
 from salign.limits import LARGEST_BATCH
 
 
@@ -38,6 +45,10 @@ def autoannotate(
         ),
     ] = 16,
     root: Annotated[Path | None, typer.Option(help="The manifest's paths are relative to this folder.")] = None,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    actors: ActorsOption = None,
+    block: BlockOption = None,
 ) -> None:
     """Let a machine mark the images that have no human map; several runs make an ensemble.
 
@@ -45,41 +56,63 @@ def autoannotate(
     with --below also a manifest of drafts, least sure first, which `salign annotate --mode review` shows to people.
     """
     from salign.data.manifest import Manifest
-    from salign.errors import one_of
+    from salign.errors import check_installed, one_of
     from salign.files import check_output
     from salign.machine.options import CLASSES, METHODS, check_maker, rows_to_mark
 
+    check_ray_options(ray, ray_address, actors, block)
     one_of(method, METHODS, "--method")
     one_of(of, CLASSES, "--of")
     for run in runs:
         check_maker(run)
+    if ray:
+        from salign.runs.blocks import check_blocks
+        from salign.runs.mark_blocks import MarkBlocks, count_images, cut_rows, draw_maps_on_ray
+
+        check_installed("autoannotate --ray", "ray", "ray")
+        size = count_images(block, batch_size)
     read = Manifest.read(manifest, root)
     folder = out or read.root / "machine"
     target, drafts = (read.root / f"{folder.name}{end}.csv" for end in ("", "-drafts"))
     check_output(target)
     check_output(drafts)
-    rows_to_mark(read, folder, splits or ["train"])
+    if ray:
+        places = tuple(run.absolute() for run in runs)
+        job = MarkBlocks(places, folder.resolve(), method, of, masks, size, batch_size)
+    positions = rows_to_mark(read, folder, splits or ["train"], begun=ray and job.is_begun)
+    if ray:
+        parts = cut_rows(read.take(positions), job.block)
+        check_blocks(job, parts)
+
+    import shutil
 
     import numpy as np
     import torch
 
-    from salign.machine.annotate import auto_annotate
-    from salign.machine.makers import Ensemble, maker_of
+    from salign.machine.annotate import auto_annotate, fill_cells
+    from salign.machine.makers import maker_of_runs
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    makers = [maker_of(run, method=method, of=of, masks=masks, device=device) for run in runs]
-    maker = makers[0] if len(makers) == 1 else Ensemble(makers)
-    done = auto_annotate(
-        read,
-        maker,
-        folder,
-        splits=splits or ["train"],
-        below=below,
-        batch_size=batch_size,
-        device=device,
-        progress=True,
-    )
+    device = "cuda" if torch.cuda.is_available() and not ray else "cpu"
+    maker = maker_of_runs(runs, method=method, of=of, masks=masks, device=device)
+    if ray:
+        drawings = draw_maps_on_ray(job, parts, address=ray_address, actors=actors, progress=True)
+        done = fill_cells(read, positions, drawings, below=below)
+    else:
+        done = auto_annotate(
+            read,
+            maker,
+            folder,
+            splits=splits or ["train"],
+            below=below,
+            batch_size=batch_size,
+            device=device,
+            progress=True,
+        )
     done.manifest.write(target)
+    if done.drafts is not None:
+        done.drafts.write(drafts)
+    if ray:
+        shutil.rmtree(job.folder)
     people, machines, unknown = done.manifest.makers
     rest = f" ({unknown} of unknown origin)" if unknown else ""
     typer.echo(
@@ -94,7 +127,6 @@ def autoannotate(
             f"--below {half:.2f} and another --out, and people judge the less sure half"
         )
         return
-    done.drafts.write(drafts)
     typer.echo(
         f"wrote {folder}, {target} and {drafts} ({len(done.drafts)} maps that are less sure than {below:g}). Next: "
         f"salign annotate {read.root} --manifest {drafts} --mode review --out {read.root / f'{folder.name}-review'}"

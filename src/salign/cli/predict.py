@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from salign.cli.arguments import ModelArgument, ThresholdOption
+from salign.cli.arguments import (
+    ActorsOption,
+    BlockOption,
+    ModelArgument,
+    RayAddressOption,
+    RayOption,
+    ThresholdOption,
+    check_ray_options,
+)
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
 
 
@@ -35,18 +43,10 @@ def predict(
     leave_out: Annotated[
         bool, typer.Option("--leave-out-faulty", help="Name the images that cannot be read, and go on without them.")
     ] = False,
-    ray: Annotated[
-        bool,
-        typer.Option("--ray", help="Predict on Ray, block by block; the same command goes on after an interruption."),
-    ] = False,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(help="Ray: use this cluster; `auto` means the one that this machine belongs to (default: here)."),
-    ] = None,
-    actors: Annotated[
-        int | None, typer.Option(min=1, help="Ray: so many copies of the model, each on a CPU (default: one per CPU).")
-    ] = None,
-    block: Annotated[int | None, typer.Option(min=1, help="Ray: so many images make a block (default: 1024).")] = None,
+    ray: RayOption = False,
+    ray_address: RayAddressOption = None,
+    actors: ActorsOption = None,
+    block: BlockOption = None,
 ) -> None:
     """Predict any number of images, at constant memory.
 
@@ -61,8 +61,7 @@ def predict(
     from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
 
-    if not ray and (ray_address or actors or block):
-        raise SalignError("--ray-address, --actors and --block belong to --ray; add that.")
+    check_ray_options(ray, ray_address, actors, block)
     if run.suffix != ".onnx":
         if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
             raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
@@ -75,10 +74,11 @@ def predict(
 
     on_onnx = run.suffix == ".onnx"
     if ray:
-        from salign.runs.blocks import BLOCK, Job, check_blocks, cut, predict_on_ray
+        from salign.runs.blocks import BLOCK, check_blocks
+        from salign.runs.predict_blocks import PredictBlocks, cut, predict_on_ray
 
         check_installed("predict --ray", "ray", "ray")
-        job = Job(
+        job = PredictBlocks(
             run.absolute(),
             images.absolute(),
             out.absolute(),
@@ -92,7 +92,7 @@ def predict(
         )
         parts = cut(job.images, job.block)
         check_blocks(job, parts)
-    from salign.runs.blocks import open_model
+    from salign.runs.predict_blocks import open_model
 
     predicting, model = open_model(run, threshold)
     count, faults = (

@@ -85,8 +85,22 @@ def auto_annotate(
     drawings = draw_maps(
         manifest.take(positions), maker, out, batch_size=batch_size, workers=workers, device=device, progress=progress
     )
-    drawings["saliency"] = [Path(path).relative_to(manifest.root).as_posix() for path in drawings["saliency"]]
-    filled = _filled(manifest, positions, drawings)
+    return fill_cells(manifest, positions, drawings, below=below)
+
+
+def fill_cells(
+    manifest: Manifest, positions: np.ndarray, drawings: pd.DataFrame, *, below: float = 0.0
+) -> AutoAnnotation:
+    """Give rows the maps that were drawn for them.
+
+    Args:
+        manifest: all rows.
+        positions: those of the rows that were marked.
+        drawings: what `draw_maps` gave for them.
+        below: maps less sure than this are kept apart as drafts, and fill no cell.
+    """
+    names = [Path(path).relative_to(manifest.root).as_posix() for path in drawings["saliency"]]
+    filled = _filled(manifest, positions, drawings.assign(saliency=names))
     sure = np.ones(len(manifest), dtype=bool)
     sure[positions] = drawings["confidence"].to_numpy() >= below
     unsure = np.flatnonzero(~sure)

@@ -19,7 +19,7 @@ from salign.class_names import names_in
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.files import replace_csv
 from salign.machine.annotate import draw_maps
-from salign.machine.makers import Ensemble, maker_of
+from salign.machine.makers import maker_of_runs
 from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
@@ -81,11 +81,10 @@ def with_drawn_maps(
 
 def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: str, progress: bool) -> pd.DataFrame:
     """The maps of these rows, from the folder that holds them or drawn into it; another process at it is waited for."""
-    makers = [maker_of(run, **options, device=device) for run in runs]
-    maker = makers[0] if len(makers) == 1 else Ensemble(makers)
+    maker = maker_of_runs(runs, **options, device=device)
     content = {
         "maker": maker.name,
-        **(options if any(maker.classes for maker in makers) else {}),
+        **(options if maker.classes else {}),
         "images": rows.table[["row", "path", "label"]].astype(str).to_numpy().tolist(),
         "content": [known_digest(rows.image_path(i)) for i in range(len(rows))],
     }

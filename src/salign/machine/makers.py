@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -156,6 +156,20 @@ def maker_of(
     teacher = load(folder).to(device)
     name = _name(folder, f"{teacher.config['backbone']}-{method}")
     return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
+
+
+def maker_of_runs(runs: Sequence[Path | str], **options: Any) -> Maker:
+    """What one run marks with, or several together.
+
+    Args:
+        runs: their folders.
+        options: those of `maker_of`.
+
+    Raises:
+        SalignError: as `maker_of`, or they cannot be an ensemble.
+    """
+    makers = [maker_of(run, **options) for run in runs]
+    return makers[0] if len(makers) == 1 else Ensemble(makers)
 
 
 def _name(folder: Path, what: str) -> str:

@@ -46,13 +46,16 @@ def check_maker(run: Path | str) -> str:
     return description_file(folder).name
 
 
-def rows_to_mark(manifest: Manifest, out: Path, splits: Sequence[str] | None = None) -> np.ndarray:
+def rows_to_mark(
+    manifest: Manifest, out: Path, splits: Sequence[str] | None = None, *, begun: bool = False
+) -> np.ndarray:
     """Positions of the rows without a map.
 
     Args:
         manifest: the images.
         out: new folder for their maps.
         splits: only rows of these; None = all.
+        begun: some of the maps lie there already.
 
     Raises:
         SalignError: the folder is not inside of the root, cannot be written to or is not empty, a split does not occur,
@@ -62,7 +65,7 @@ def rows_to_mark(manifest: Manifest, out: Path, splits: Sequence[str] | None = N
     if not out.is_relative_to(manifest.root):
         raise SalignError(f"{out}: maps of a manifest lie inside of its root {manifest.root}; choose a folder there.")
     check_output(out, folder=True)
-    if out.exists() and any(out.iterdir()):
+    if not begun and out.exists() and any(out.iterdir()):
         raise SalignError(f"{out} is not empty; choose a new folder, so that no map is replaced.")
     empty = manifest.table["saliency"].isna()
     if splits is not None:

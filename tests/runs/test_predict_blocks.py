@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +12,12 @@ import pytest
 from PIL import Image
 
 from command import salign
+from processes import one_worker_killed
 from salign.data.manifest.file_names import Part
 from salign.errors import SalignError
 from salign.models import Classifier, Threshold
-from salign.runs import blocks
-from salign.runs.blocks import Job, check_blocks, cut, open_model, predict_block, predict_on_ray
+from salign.runs.blocks import check_blocks, do_block
+from salign.runs.predict_blocks import PredictBlocks, cut, open_model, predict_on_ray
 
 NAMES = [*(f"a/{k:02}.png" for k in range(0, 20, 2)), *(f"b/{k:02}.png" for k in range(1, 20, 2))]
 
@@ -41,24 +39,8 @@ def case(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def job(case, tmp_path) -> Job:
-    return Job(case / "model", case / "in", tmp_path / "p.csv", block=8)
-
-
-@pytest.fixture
-def in_turn(monkeypatch):
-    """Numbers of the blocks that are predicted, in this process and in turn, in place of a cluster."""
-    seen: list[int] = []
-
-    def one_after_the_other(job, left, address, actors):
-        opened = open_model(job.run, job.threshold)
-        for number, part in left:
-            predict_block(opened, job, number, part)
-            seen.append(number)
-            yield number
-
-    monkeypatch.setattr(blocks, "_on_ray", one_after_the_other)
-    return seen
+def job(case, tmp_path) -> PredictBlocks:
+    return PredictBlocks(case / "model", case / "in", tmp_path / "p.csv", block=8)
 
 
 def test_images_are_cut_in_their_order_and_none_is_lost_or_doubled(case):
@@ -78,7 +60,7 @@ def test_the_table_is_that_of_one_process_and_what_is_done_is_not_done_again(cas
     parts = cut(job.images, 8)
     job.folder.mkdir()
     (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
-    predict_block(open_model(job.run), job, 1, parts[1])
+    do_block(job, open_model(job.run), 1, parts[1])
     (job.folder / "000000-killed").mkdir()  # what a process leaves that is killed
     assert predict_on_ray(job) == (20, [])
     assert in_turn == [0, 2]
@@ -107,7 +89,7 @@ def test_blocks_of_something_else_are_not_gone_on_from(case, job, in_turn, chang
     (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
     other = replace(job, **{key: case / value if key in ("images", "run") else value for key, value in change.items()})
     check_blocks(other, cut(other.images, other.block))  # nothing is done yet
-    predict_block(open_model(job.run), job, 2, parts[2])
+    do_block(job, open_model(job.run), 2, parts[2])
     check_blocks(replace(job, batch_size=4, workers=3, leave_out=True), parts)
     with pytest.raises(SalignError, match=told):
         check_blocks(other, cut(other.images, other.block))
@@ -133,9 +115,9 @@ def test_a_block_that_kills_its_process_is_given_up(job):
     parts = cut(job.images, 8)
     for k in range(3):
         (job.folder / f"000001-{k}").mkdir(parents=True)
-    predict_block(open_model(job.run), job, 0, parts[0])
+    do_block(job, open_model(job.run), 0, parts[0])
     with pytest.raises(SalignError, match=r"Block 1 \(a/16\.png, \.\.\.\): its process died 3 times"):
-        predict_block(open_model(job.run), job, 1, parts[1])
+        do_block(job, open_model(job.run), 1, parts[1])
 
 
 def test_what_is_of_ray_alone_asks_for_it(case):
@@ -143,53 +125,21 @@ def test_what_is_of_ray_alone_asks_for_it(case):
         assert "belong to --ray" in salign("predict", case / "model", case / "in", *option, code=2).err
 
 
-def command(number: int) -> bytes:
-    """The command of a process; empty where it has ended."""
-    try:
-        return Path(f"/proc/{number}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def below(number: int) -> Iterator[int]:
-    """The processes that a process began, and those that they began."""
-    for task in Path(f"/proc/{number}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            yield child
-            yield from below(child)
-
-
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process that it kills in /proc")
 def test_on_ray_with_a_process_killed_at_work_the_table_is_that_of_one_process(case, job, monkeypatch):
-    ray = pytest.importorskip("ray", reason="needs the ray extra")
+    pytest.importorskip("ray", reason="needs the ray extra")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # on a machine with other work, Ray would wait for all of it
     plain = pd.read_csv(case / "plain.csv")
     job = replace(job, block=4)
     parts = cut(job.images, job.block)
     job.folder.mkdir()
     (job.folder / "job.json").write_text(json.dumps(check_blocks(job, parts)))
-    predict_block(open_model(job.run), job, 1, parts[1])
+    do_block(job, open_model(job.run), 1, parts[1])
     pd.read_parquet(job.table(1)).assign(split="earlier").to_parquet(job.table(1))
-    killed, over = list[int](), threading.Event()
-
-    def kill_a_process_at_work() -> None:
-        while not over.wait(0.005):
-            if list(job.folder.glob("*-*")):  # a block is begun
-                number = next(number for number in below(os.getpid()) if b"ray::MapWorker" in command(number))
-                os.kill(number, 9)
-                killed.append(number)
-                return
-
-    killer = threading.Thread(target=kill_a_process_at_work)
-    killer.start()
-    try:
+    with one_worker_killed(job.folder) as killed:
         said = salign("predict", job.run, job.images, "--out", job.out, "--ray", "--block", 4, "--actors", 2).out
-    finally:
-        over.set()
-        killer.join()
-        ray.shutdown()
     assert len(killed) == 1
     assert f"wrote {job.out} (20 images)" in said
     table = pd.read_csv(job.out)

@@ -10,6 +10,14 @@ from salign.errors import SalignError
 from salign.train.recipe import Recipe
 
 
+def header_alone(folder: Path) -> Path:
+    """A manifest without rows, and a table of targets without rows beside it."""
+    path = folder / "manifest.csv"
+    path.write_text("id,path,label,split,saliency\n")
+    path.with_name("targets.csv").write_text("id,x,y\n")
+    return path
+
+
 def full(manifest) -> dict[str, Any]:
     """Every key that a recipe has, with a value other than its default but for four: the task, whose loss this is,
     model.cam, which this loss needs, and data.multi_label and loss.dose, with which others here do not go."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 
 from salign.errors import SalignError, nearest
+from salign.location import quote
 from salign.readers import parse_yaml, read_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -96,12 +97,12 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
     """
     if Path(path).is_dir() and (Path(path) / "study.yaml").is_file():
         raise SalignError(
-            f"{path} is a folder; expected the YAML file of a {kind}. The folder has a study: salign run {path}"
+            f"{path} is a folder; expected the YAML file of a {kind}. The folder has a study: salign run {quote(path)}"
         )
     if Path(path).is_dir():
         raise SalignError(
-            f"{path} is a folder; expected the YAML file of a {kind}. For a folder of images: salign init {path}, then "
-            f"salign run {path}"
+            f"{path} is a folder; expected the YAML file of a {kind}. For a folder of images: salign init "
+            f"{quote(path)}, then salign run {quote(path)}"
         )
     if Path(path).suffix.lower() in (".csv", ".parquet"):
         raise SalignError(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -53,6 +55,14 @@ def member_of(path: Path | str) -> Member | None:
         return None
     offset, size, name = match.groups()
     return Member(Path(text[: match.start()] + ".tar"), int(offset), int(size), name)
+
+
+def quote(path: Path | str) -> str:
+    """A path as it is typed after a command: in quotes if it has a space, or what else would part it there."""
+    text = str(path)
+    if os.name == "nt":  # neither of its shells knows what shlex does to a backslash
+        return f'"{text}"' if " " in text else text
+    return shlex.quote(text)
 
 
 def is_remote(path: Path | str) -> bool:

@@ -11,6 +11,7 @@ from salign.annotate.store_file import database_in
 from salign.annotate.study import Study
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
+from salign.location import quote
 
 
 def open_collection(
@@ -44,7 +45,7 @@ def open_collection(
     settings = home / "study.yaml"
     if not begin and url is None and not database_in(home).is_file():
         raise SalignError(
-            f"{home}: nobody has annotated here yet. Next: salign annotate {folder}; or say where the study is "
+            f"{home}: nobody has annotated here yet. Next: salign annotate {quote(folder)}; or say where the study is "
             "(--out), or its answers are (--db)"
         )
     check_output(home, folder=True)

@@ -8,6 +8,7 @@ import typer
 
 from salign.cli.arguments import RunsArgument
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,7 @@ def analyse(
     for folder in folders:
         if attack:
             typer.echo(f"wrote {folder.path / 'analysis' / 'robustness.html'}")
-        typer.echo(f"wrote {folder.path / 'analysis'}. Next: salign explain {folder.path}")
+        typer.echo(f"wrote {folder.path / 'analysis'}. Next: salign explain {quote(folder.path)}")
 
 
 def _attack_options(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.location import quote
+
 if TYPE_CHECKING:
     from socket import socket
 
@@ -313,7 +315,7 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
         typer.echo(sentence)
     apart = root_option(manifest, root)
     use = f"data.manifest={manifest}" + apart.replace(" --root ", " and data.root=")
-    following = f" Next: `salign data check {manifest}{apart}`, then train with {use}" if tell else ""
+    following = f" Next: `salign data check {quote(manifest)}{apart}`, then train with {use}" if tell else ""
     typer.echo(
         f"wrote {done.answers} answers to {out}; {done.maps} of its {done.images} images were marked.{following}"
     )

@@ -10,6 +10,7 @@ import typer
 from salign.cli import data_shard, data_split
 from salign.cli.arguments import Root
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.data.checks.check import Report
@@ -197,7 +198,9 @@ def plant(
         typer.echo(f"no room off the human map, left clean: {where}")
     if len(done.clean) > 10:
         typer.echo(f"and {len(done.clean) - 10} more left clean")
-    typer.echo(f"wrote {len(read)} images and {done.manifest}: look at it with `salign data check {done.manifest}`")
+    typer.echo(
+        f"wrote {len(read)} images and {done.manifest}: look at it with `salign data check {quote(done.manifest)}`"
+    )
 
 
 app.command("shard")(data_shard.shard)
@@ -321,7 +324,7 @@ def import_set(
     if manifest.multi_label:
         apart += " --multi-label"
         typer.echo("images may have several labels: train with data.multi_label: true")
-    typer.echo(f"wrote {target} ({len(manifest)} images): look at it with `salign data check {target}{apart}`")
+    typer.echo(f"wrote {target} ({len(manifest)} images): look at it with `salign data check {quote(target)}{apart}`")
 
 
 @app.command("targets")
@@ -374,7 +377,9 @@ def decoy(
     from salign.data.shortcuts.decoy import write_decoy_digits
 
     manifest = write_decoy_digits(folder, train=train, val=val, test=test, size=size, seed=seed)
-    typer.echo(f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {manifest}`")
+    typer.echo(
+        f"wrote {train + val + 2 * test} images and {manifest}: look at it with `salign data check {quote(manifest)}`"
+    )
 
 
 def _numbers(texts: list[str]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import typer
 
 from salign.cli.arguments import Root
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 
 def split_manifest(
@@ -92,7 +93,7 @@ def split_manifest(
         return
     divided.write(target)
     apart = root_option(target, divided.root) + " --multi-label" * multi_label
-    typer.echo(f"wrote {target}: look at it with `salign data check {target}{apart}`")
+    typer.echo(f"wrote {target}: look at it with `salign data check {quote(target)}{apart}`")
 
 
 def _together(alike: list[list[int]], images: int) -> str:

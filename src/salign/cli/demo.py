@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from salign.location import quote
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Images, study and report go into this folder.")] = Path("demo"),
@@ -29,6 +31,6 @@ def demo(
         typer.echo(sentence)
     typer.echo(f"wrote {result.page}: open it in a browser; the runs lie in {result.page.parent / 'runs'}.")
     typer.echo(
-        f"Next: change {result.source} and run it with `salign experiment {result.source} --out {out}`; then your own "
-        "images: salign data import --help"
+        f"Next: change {result.source} and run it with `salign experiment {quote(result.source)} --out {quote(out)}`; "
+        "then your own images: salign init FOLDER"
     )

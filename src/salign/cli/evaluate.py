@@ -8,6 +8,7 @@ import typer
 
 from salign.cli.arguments import RunArgument
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 
 def evaluate(
@@ -64,4 +65,4 @@ def evaluate(
     )
     refresh_cards(folder, typer.echo)
     run_figures(folder)
-    typer.echo(f"wrote {folder.evaluation}. Next: salign explain {run}")
+    typer.echo(f"wrote {folder.evaluation}. Next: salign explain {quote(run)}")

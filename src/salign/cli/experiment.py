@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from salign.cli.arguments import Verify
 from salign.limits import MOST_WORKERS
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -68,8 +70,8 @@ def experiment(
     from salign.experiment.study import Study
 
     read = Study.read(study, overrides)
-    words = ["salign experiment", str(study), *(f"--set {value}" for value in overrides or []), f"--out {out}"]
-    again = " ".join(words)
+    changed = [word for value in overrides or [] for word in ("--set", value)]
+    again = shlex.join(["salign", "experiment", str(study), *changed, "--out", str(out)])
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor, RayExecutor
@@ -84,7 +86,7 @@ def experiment(
         from salign.experiment.run_table import write_run_table
 
         typer.echo(f"wrote {write_run_table(results.runs, folder.path)}: a row per run")
-    typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {study} --out {out}")
+    typer.echo(f"{'' if show else 'wrote '}{folder.path}. Next: salign report {quote(study)} --out {quote(out)}")
     if failed:
         raise typer.Exit(1)
 

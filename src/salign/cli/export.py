@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salign.cli.arguments import RunArgument
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.runs.run import Run
@@ -91,7 +92,7 @@ def export(
             fg="yellow",
             err=True,
         )
-    follow = f"salign predict {path} IMAGES" if format == "onnx" else "torch.export.load reads it"
+    follow = f"salign predict {quote(path)} IMAGES" if format == "onnx" else "torch.export.load reads it"
     typer.echo(f"wrote {path} ({size:.1f} MB) and {path.name}.json. Next: {follow}")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.project.plan import Plan
@@ -105,15 +106,15 @@ def _print_plan(plan: Plan, target: Path) -> None:
 
 
 def _next(folder: Path, target: Path, plan: Plan) -> None:
-    import shlex
+    from salign.project.names import MANIFEST, RECIPE
 
-    where = shlex.quote(str(target))
+    where, listed = quote(target), quote(target / MANIFEST)
     mapped = plan.marks or plan.manifest.table["saliency"].notna().any()
     if plan.manifest.multi_label:
         bare = "" if mapped else "no image has a map, so that it trains with cross-entropy alone. "
-        typer.echo(f"{bare}Next: salign train {where}/recipe.yaml")
+        typer.echo(f"{bare}Next: salign train {quote(target / RECIPE)}")
     elif mapped:
-        typer.echo(f"Next: salign run {where} (look first: salign data check {where}/manifest.csv)")
+        typer.echo(f"Next: salign run {where} (look first: salign data check {listed})")
     else:
-        apart = "" if target == folder else f" --manifest {where}/manifest.csv"
-        typer.echo(f"no image has a map yet. Next: salign annotate {shlex.quote(str(folder))}{apart}")
+        apart = "" if target == folder else f" --manifest {listed}"
+        typer.echo(f"no image has a map yet. Next: salign annotate {quote(folder)}{apart}")

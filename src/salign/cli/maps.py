@@ -9,6 +9,7 @@ import typer
 
 from salign.cli import maps_combine
 from salign.cli.show import coverage_table, pairs
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.annotations.write import ImportResult
@@ -361,5 +362,5 @@ def _report(result: ImportResult) -> None:
     coverage_table(result.manifest)
     apart = root_option(result.path, result.manifest.root)
     blank = f", {result.blank} of them blank" if result.blank else ""
-    check = f"salign data check {result.path}{apart}"
+    check = f"salign data check {quote(result.path)}{apart}"
     typer.echo(f"wrote {result.maps} maps{blank}, and {result.path}: look at them with `{check}`")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.location import quote
+
 if TYPE_CHECKING:
     from salign.data.manifest import Manifest
 
@@ -173,5 +175,5 @@ def _report(manifest: Manifest, target: Path) -> None:
 
     count = int(manifest.table["saliency"].notna().sum())
     apart = root_option(target, manifest.root)
-    check = f"salign data check {target}{apart}"
+    check = f"salign data check {quote(target)}{apart}"
     typer.echo(f"wrote {count} maps for {len(manifest)} images, and {target}: look at them with `{check}`")

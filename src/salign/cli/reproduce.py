@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salign.cli.arguments import ThreadsOption, WorkersOption
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.experiment.reproduce import EvidenceTable
@@ -47,7 +48,7 @@ def reproduce(
         return LocalExecutor(workers, threads)
 
     typer.echo(f"{name}: {row.words}; about {row.minutes:g} min of one CPU thread")
-    again = f"salign reproduce {name} --table {table} --out {out}"
+    again = f"salign reproduce {name} --table {quote(table)} --out {quote(out)}"
     if run_cells(study, out, executor, again=again, quiet=quiet):
         raise typer.Exit(1)
     from salign.experiment.store import StudyFolder, read_results

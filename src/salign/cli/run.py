@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from salign.limits import MOST_WORKERS
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -46,24 +48,25 @@ def run(
     if not file.is_file() and (folder / RECIPE).is_file():
         raise SalignError(
             f"{folder} has a {RECIPE} and no {STUDY}: its images have several labels, and studies compare "
-            f"answers of one class. Next: salign train {folder / RECIPE}"
+            f"answers of one class. Next: salign train {quote(folder / RECIPE)}"
         )
     if not file.is_file():
-        raise SalignError(f"there is no {STUDY} in {folder.resolve()}. Next: salign init {folder}")
+        raise SalignError(f"there is no {STUDY} in {folder.resolve()}. Next: salign init {quote(folder)}")
     study = _study(file, overrides or [], seeds, plain)
     if not plain:
         _check_maps(study, folder)
     out = file.parent / STUDIES
-    words = ["salign run", str(folder), *(f"--set {value}" for value in overrides or [])]
-    words += [f"--seeds {seeds}"] * (seeds is not None) + ["--plain"] * plain
+    words = ["salign", "run", str(folder), *(word for value in overrides or [] for word in ("--set", value))]
+    words += ["--seeds", str(seeds)] * (seeds is not None) + ["--plain"] * plain
+    again = shlex.join(words)
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor
 
         return LocalExecutor(workers)
 
-    failed = run_cells(study, out, executor, again=" ".join(words), quiet=quiet)
-    study_folder, results = print_results(study, out, again=" ".join(words))
+    failed = run_cells(study, out, executor, again=again, quiet=quiet)
+    study_folder, results = print_results(study, out, again=again)
     if not len(results.runs):
         raise typer.Exit(1)
     print_report(study, study_folder, results, quiet=quiet)
@@ -100,10 +103,11 @@ def _check_maps(study: Study, folder: Path) -> None:
     manifest = Manifest.read(data["manifest"], data.get("root"), multi_label=data.get("multi_label", False))
     rows = manifest.select(data.get("train", ["train"]))
     if not rows.table["saliency"].notna().any():
+        here = quote(folder)
         raise SalignError(
             f"none of the {len(rows)} training images of {data['manifest']} has a map, so that there is nothing to "
-            f"guide by. Next: salign annotate {folder}, then salign annotate {folder} --merge; or, to see what "
-            f"cross-entropy alone gives: salign run {folder} --plain"
+            f"guide by. Next: salign annotate {here}, then salign annotate {here} --merge; or, to see what "
+            f"cross-entropy alone gives: salign run {here} --plain"
         )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salign.location import quote
+
 if TYPE_CHECKING:
     from salign.experiment.glance import Glance
     from salign.runs.folder import RunFolder
@@ -58,13 +60,16 @@ def runs(
 def _print_study(folder: Path, seen: Glance) -> None:
     import statistics
 
+    from salign.project.names import STUDY
+
     study = seen.study
     done = f"{seen.done} of {seen.cells} runs are done"
     typer.echo(f"study {study.name} ({folder}): {done}; {study.metric} on {study.target}")
     for arm, values in seen.arms.items():
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
         typer.echo(f"  {arm:<32} {statistics.fmean(values):.3f}{spread} ({len(values)} runs)")
-    typer.echo(f"  report: {seen.page or f'none yet; salign report {folder}/study.yaml --out {folder.parent}'}")
+    none = f"none yet; salign report {quote(folder / STUDY)} --out {quote(folder.parent)}"
+    typer.echo(f"  report: {seen.page or none}")
 
 
 def _figures(run: RunFolder) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from salign.cli.arguments import ThreadsOption, WorkersOption
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -110,7 +111,7 @@ def _train(
     recipe = Recipe.read(source)
     if not isinstance(recipe, ClassifyRecipe) or recipe.posthoc is not None or recipe.data.multi_label:
         raise SalignError(f"{source}: a search compares trained classifiers with one class per image.")
-    again = f"salign search {source} --space {space} --budget {budget} --seed {seed} --out {out}"
+    again = f"salign search {quote(source)} --space {quote(space)} --budget {budget} --seed {seed} --out {quote(out)}"
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor

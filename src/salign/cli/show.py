@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from salign.location import quote
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -65,7 +67,7 @@ def make_and_show(source: Path, options: Mapping[str, object], out: Path | None,
 
     new = make_run(source, options, out, device=device, say=typer.echo, **more)
     run_figures(new)
-    typer.echo(f"wrote {new.path}. Next: salign explain {new.path}")
+    typer.echo(f"wrote {new.path}. Next: salign explain {quote(new.path)}")
 
 
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:

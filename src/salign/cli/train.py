@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from salign.cli.arguments import Verify, run_path
+from salign.location import quote
 
 
 def _losses(value: bool) -> None:
@@ -73,10 +74,10 @@ def train(
     if follows():  # the first process says the rest
         return
     if built.task == "pretrain":
-        typer.echo(f"wrote {run.path}. Next: salign train RECIPE --init {run.path}")
+        typer.echo(f"wrote {run.path}. Next: salign train RECIPE --init {quote(run.path)}")
         return
     if built.task == "maps":
-        typer.echo(f"wrote {run.path}. Next: salign saliency evaluate {run.path}")
+        typer.echo(f"wrote {run.path}. Next: salign saliency evaluate {quote(run.path)}")
         return
     run_figures(run)
-    typer.echo(f"wrote {run.path}. Next: salign explain {run.path}")
+    typer.echo(f"wrote {run.path}. Next: salign explain {quote(run.path)}")

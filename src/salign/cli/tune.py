@@ -9,6 +9,7 @@ import typer
 
 from salign.cli.arguments import ThreadsOption, WorkersOption
 from salign.limits import LARGEST_SEED
+from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.experiment.tune import Tried, Tuning
@@ -128,4 +129,4 @@ def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show
         typer.echo(f"wrote {folder}; no trial can be chosen: all of them collapsed.")
         return
     typer.echo(in_short(tuning, tried, best))
-    typer.echo(f"wrote {folder}. Next: open {folder / 'tune.html'}; then salign explain {best.run.path}")
+    typer.echo(f"wrote {folder}. Next: open {folder / 'tune.html'}; then salign explain {quote(best.run.path)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
 from salign.experiment.glance import glance, studies_below
 from salign.experiment.study import Study
+from salign.location import quote
 from salign.project.names import MANIFEST, RECIPE, STUDIES, STUDY
 from salign.project.roles import splits_by_role
 
@@ -32,10 +32,10 @@ def state_of(folder: Path) -> State:
     """
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}")
-    study_file, here = folder / STUDY, shlex.quote(str(folder))
+    study_file, here = folder / STUDY, quote(folder)
     if not study_file.is_file() and (folder / RECIPE).is_file():
         trained = (True, f"{folder / RECIPE}: the recipe of images with several labels, which no study compares")
-        return State([trained], f"salign train {shlex.quote(str(folder / RECIPE))}")
+        return State([trained], f"salign train {quote(folder / RECIPE)}")
     if not study_file.is_file():
         studies = [f"studies below: {', '.join(map(str, below))}"] if (below := list(studies_below(folder))) else []
         lines = [(False, f"{study_file}: not there"), *((True, line) for line in studies)]
@@ -46,9 +46,7 @@ def state_of(folder: Path) -> State:
     try:
         manifest = Manifest.read(path, data.get("root"))
     except ManifestError as error:
-        return State(
-            [(False, line) for line in str(error).splitlines()[:5]], f"salign data check {shlex.quote(str(path))}"
-        )
+        return State([(False, line) for line in str(error).splitlines()[:5]], f"salign data check {quote(path)}")
     train = manifest.table["split"].isin(data.get("train") or splits_by_role(manifest.splits)["train"])
     mapped = int(manifest.table["saliency"][train].notna().sum())
     lines = [
@@ -56,7 +54,9 @@ def state_of(folder: Path) -> State:
     ]
     page = path.with_name(f"{path.stem}-check.html")
     checked = page.is_file() and page.stat().st_mtime >= path.stat().st_mtime
-    lines.append((checked, "checked" if checked else f"not checked since it was written: salign data check {path}"))
+    lines.append(
+        (checked, "checked" if checked else f"not checked since it was written: salign data check {quote(path)}")
+    )
     lines.append((mapped > 0, f"{mapped} of {int(train.sum())} training images have a map"))
     if not mapped:
         merge = database_in(folder / "annotations").is_file()

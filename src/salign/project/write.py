@@ -10,6 +10,7 @@ from salign.data.manifest import Manifest
 from salign.data.manifest.root import root_option
 from salign.errors import SalignError
 from salign.files import check_output, relative_path, replace_text
+from salign.location import quote
 from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDY
 from salign.project.plan import Plan
 from salign.project.roles import splits_by_role
@@ -36,8 +37,8 @@ def check_free(out: Path, names: Sequence[str] = (MANIFEST, STUDY)) -> None:
     """
     if there := [str(out / name) for name in names if (out / name).exists()]:
         raise SalignError(
-            f"{' and '.join(there)}: there already, and nothing is written over. Next: salign status {out}; or remove "
-            "the file, or give another --out"
+            f"{' and '.join(there)}: there already, and nothing is written over. Next: salign status {quote(out)}; or "
+            "remove the file, or give another --out"
         )
     check_output(out, folder=True)
 

@@ -20,6 +20,7 @@ from salign.evaluate.consistency import answer_consistency, map_consistency
 from salign.evaluate.constant import constant_note
 from salign.evaluate.delong import delong
 from salign.evaluate.predictions import PROB, named_in, probabilities_of
+from salign.location import quote
 from salign.maps import resize
 from salign.readers import open_file
 from salign.runs.folder import RunFolder
@@ -61,7 +62,7 @@ def read_maps(run: RunFolder) -> dict[str, Maps]:
     """
     path = run.path / FOLDER / "maps.npz"
     if not (path.parent / "done").is_file():
-        raise SalignError(f"{run.path} has not been analysed: run salign analyse {run.path} first.")
+        raise SalignError(f"{run.path} has not been analysed: run salign analyse {quote(run.path)} first.")
     try:
         with open_file(path) as opened, np.load(opened, allow_pickle=False) as file:
             if sum(member.file_size for member in file.zip.infolist()) > _MOST_BYTES:
@@ -72,7 +73,8 @@ def read_maps(run: RunFolder) -> dict[str, Maps]:
             _check(maps)
     except _BROKEN as error:
         raise SalignError(
-            f"{path} is damaged ({str(error)[:200]}): delete {path.parent} and run salign analyse {run.path} again."
+            f"{path} is damaged ({str(error)[:200]}): delete {path.parent} and run salign analyse {quote(run.path)} "
+            "again."
         ) from error
     return maps_of
 

@@ -20,6 +20,7 @@ from salign.evaluate.agreement import agreement
 from salign.evaluate.predictions import text_of
 from salign.explain import EXPLAINERS
 from salign.files import check_output
+from salign.location import quote
 from salign.losses.labels import has_class, predicted_class, true_class
 from salign.maps.tensor_ops import varies
 from salign.models import Model
@@ -100,7 +101,7 @@ def explain_run(
 def _check(run: Run, beside: Run | None, method: str) -> None:
     for each in (run, beside):
         if each is not None and not isinstance(each.recipe, ClassifyRecipe):
-            measure = f": salign saliency evaluate {each.path} measures it" if each.recipe.task == "maps" else ""
+            measure = f": salign saliency evaluate {quote(each.path)} measures it" if each.recipe.task == "maps" else ""
             raise SalignError(f"{each.path} is {each.recipe.network}, and this page is about classifiers{measure}.")
     if run.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from salign.errors import SalignError
 from salign.files import replace_text
-from salign.location import is_remote
+from salign.location import is_remote, quote
 from salign.readers import read_text
 
 ENDING = ".root"
@@ -67,7 +67,7 @@ def way_to(root: Path, folder: Path) -> str | None:
 
 def root_option(path: Path, root: Path) -> str:
     """What a command that reads the manifest needs to be told of its root: nothing, or ` --root ROOT`."""
-    return "" if root_of(path) == root.resolve() else f" --root {root}"
+    return "" if root_of(path) == root.resolve() else f" --root {quote(root)}"
 
 
 def _beside(path: Path) -> Path:

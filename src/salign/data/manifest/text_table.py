@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 
 from salign.errors import SalignError
 from salign.files import replacing, write_csv
-from salign.location import exists, url_text
+from salign.location import exists, quote, url_text
 from salign.readers import MAX_TABLE, check_columns, open_file, read_parquet
 
 TEXT = pd.StringDtype("pyarrow")
@@ -33,7 +33,7 @@ def check_manifest_file(path: Path) -> None:
         raise SalignError(f"no manifest at {url_text(path)}; expected a .csv or .parquet file")
     if path.is_dir():
         inside = path / "manifest.csv"
-        hint = f"its manifest is {inside}" if inside.is_file() else f"salign init {path} writes its manifest"
+        hint = f"its manifest is {inside}" if inside.is_file() else f"salign init {quote(path)} writes its manifest"
         raise SalignError(f"{path} is a folder; expected a manifest, .csv or .parquet: {hint}")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise SalignError(f"{path}: a manifest is .csv or .parquet, not {path.suffix or 'a file without suffix'}")

@@ -9,7 +9,12 @@ import pytest
 from salign.config import merge
 from salign.errors import SalignError
 from salign.train.recipe import Recipe
-from whole_recipe import full, refused, write
+from whole_recipe import full, header_alone, refused, write
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return header_alone(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,15 @@ import yaml
 from salign.errors import SalignError
 from salign.experiment.study import Study, expand
 from salign.train.recipe import Recipe
-from whole_recipe import full, write
+from whole_recipe import full, header_alone, write
 
-RECIPES = Path(__file__).parents[3] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return header_alone(tmp_path)
+
 
 LEAVES = {
     "name": "other",

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "location": {"errors"},
     "files": {"errors", "location"},
     "readers": {"errors", "index", "location"},
-    "config": {"errors", "moved", "readers"},
+    "config": {"errors", "location", "moved", "readers"},
     "types": {"checks", "moved"},
     "maps": FOUNDATION,
     "pages": FOUNDATION | {"maps"},
@@ -81,7 +81,7 @@ ONLY_IN = {
     "sqlalchemy": {"annotate/store"},
     "timm": {"models"},
 }
-LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}
+LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum", "shlex"}
 """What a subcommand may import before it is called."""
 
 

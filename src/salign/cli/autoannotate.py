@@ -16,6 +16,7 @@ from salign.cli.arguments import (
     check_ray_options,
 )
 from salign.limits import LARGEST_BATCH
+from salign.location import quote
 
 
 def autoannotate(
@@ -123,11 +124,12 @@ def autoannotate(
     typer.echo(f"sure of them (0 to 1): from {low:.2f} to {high:.2f}, half of them less than {half:.2f}")
     if done.drafts is None:
         typer.echo(
-            f"wrote {folder} and {target}. Next: salign data check {target}, and look at the maps; or again with "
-            f"--below {half:.2f} and another --out, and people judge the less sure half"
+            f"wrote {folder} and {target}. Next: salign data check {quote(target)}, and look at the maps; or "
+            f"again with --below {half:.2f} and another --out, and people judge the less sure half"
         )
         return
+    review = read.root / f"{folder.name}-review"
     typer.echo(
         f"wrote {folder}, {target} and {drafts} ({len(done.drafts)} maps that are less sure than {below:g}). Next: "
-        f"salign annotate {read.root} --manifest {drafts} --mode review --out {read.root / f'{folder.name}-review'}"
+        f"salign annotate {quote(read.root)} --manifest {quote(drafts)} --mode review --out {quote(review)}"
     )

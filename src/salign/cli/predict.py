@@ -17,6 +17,7 @@ from salign.cli.arguments import (
     check_ray_options,
 )
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
+from salign.location import quote
 
 
 def predict(
@@ -64,7 +65,8 @@ def predict(
     check_ray_options(ray, ray_address, actors, block)
     if run.suffix != ".onnx":
         if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):
-            raise SalignError(f"{run} holds no model; first the run, then the images: salign predict {images} {run}")
+            right = f"salign predict {quote(images)} {quote(run)}"
+            raise SalignError(f"{run} holds no model; first the run, then the images: {right}")
         described = describe_model(run)
         if threshold is not None and "threshold" not in described:
             raise SalignError(no_threshold(described["classes"]))
@@ -115,5 +117,5 @@ def predict(
     if model.threshold:
         typer.echo(f"predicted_at_threshold: {model.threshold}")
     written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
-    follow = "" if on_onnx else f", or salign explain {run}"
+    follow = "" if on_onnx else f", or salign explain {quote(run)}"
     typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it{follow}")

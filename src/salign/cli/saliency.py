@@ -9,6 +9,7 @@ import typer
 
 from salign.cli.arguments import ModelArgument, RunArgument
 from salign.limits import LARGEST_BATCH, MOST_WORKERS
+from salign.location import quote
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,8 +39,9 @@ def train_net(
     Writes OUT/NAME-HASH: the net, agreement.csv, and encoder.safetensors, from which `salign train --init` starts.
     """
     run = _train(recipe, overrides, out, resume, quiet, preset=None)
+    here = quote(run)
     typer.echo(
-        f"wrote {run}. Next: salign saliency predict {run} IMAGES, or salign autoannotate {_manifest(run)} {run}"
+        f"wrote {run}. Next: salign saliency predict {here} IMAGES, or salign autoannotate {_manifest(run)} {here}"
     )
 
 
@@ -51,7 +53,7 @@ def pretrain(
     What the recipe says itself wins over that setting. Writes OUT/NAME-HASH, from which `salign train --init` starts.
     """
     run = _train(recipe, overrides, out, resume, quiet, preset="mentor")
-    typer.echo(f"wrote {run}. Next: salign train RECIPE --init {run}")
+    typer.echo(f"wrote {run}. Next: salign train RECIPE --init {quote(run)}")
 
 
 @app.command("evaluate")
@@ -163,7 +165,7 @@ def _manifest(run: Path) -> str:
     from salign.train.recipe import MapsRecipe
 
     data = MapsRecipe.read(RunFolder.open(run).recipe_file).data
-    return f"{data.manifest}" + (f" --root {data.root}" if data.root is not None else "")
+    return quote(data.manifest) + (f" --root {quote(data.root)}" if data.root is not None else "")
 
 
 def _show(run: Path) -> None:

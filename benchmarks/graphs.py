@@ -4,14 +4,16 @@
     python benchmarks/graphs.py texts --data ../shared/data/graphs --seeds 3 --json texts.json
     python benchmarks/graphs.py templates --seeds 20 --data ../shared/data/graphs --json templates.json
     python benchmarks/graphs.py step
+    python benchmarks/graphs.py views --seeds 10
     python benchmarks/graphs.py large
 
 `digits`: nodes are images of handwritten digits, linked at random; the label of a node is the most frequent digit among
 its neighbours, so that the image of a node says nothing of its own label. `texts`: Cora, CiteSeer and Facebook pages,
 with splits that keep equal texts together. `templates`: one template per class of connectomes (Fisher's z) in 20 random
-splits of 75 % and 25 %. `step`: what a training step costs with deconvolved labels over plain ones. `large`: a made-up
-graph of a million nodes and ten million links, and the peak memory of training on it. Intervals are Student's, over
-seeds.
+splits of 75 % and 25 %. `views`: made-up subjects with four views of unlike size; how far the one template of DGN and
+others, which pool the views, lie from subjects that were held out. `step`: what a training step costs with deconvolved
+labels over plain ones. `large`: a made-up graph of a million nodes and ten million links, and the peak memory of
+training on it. Intervals are Student's, over seeds.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ from torch.nn.functional import cross_entropy
 
 from salign.evaluate import auroc
 from salign.graphs import NodeSets, WordEncoder, deconvolve, from_links, spread_labels, train_nodes, weigh_words
+from salign.graphs.dgn import dgn_template
 from salign.graphs.tables import draw_splits, read_links, read_nodes, unique_links
-from salign.graphs.template import class_scores
+from salign.graphs.template import TEMPLATES, centredness, class_scores
 
 PLAIN, FIXED, LEARNED, JOINT = "plain", "deconvolved", "deconvolved, learned weights", "joint"
 WAYS = {
@@ -171,6 +174,25 @@ def templates(seeds: list[int], data: Path) -> Figures:
     return figures
 
 
+def views(seeds: list[int], subjects: int = 60, regions: int = 35) -> Figures:
+    """Distance from one template to every view of a third of the subjects, held out, in units of the view's mean."""
+    figures: Figures = {"made-up views": {}}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        shapes = rng.gamma(2.0, 1.0, (4, 1, regions, regions)) * np.array([1.0, 0.6, 1.5, 3.0])[:, None, None, None]
+        made = (shapes * rng.lognormal(0, 0.4, (4, subjects, regions, regions))).transpose(1, 0, 2, 3)
+        symmetric = torch.from_numpy((made + made.swapaxes(2, 3)) / 2).float() * (1 - torch.eye(regions))
+        train, held = symmetric[: subjects * 2 // 3], symmetric[subjects * 2 // 3 :]
+        unit = train.mean((0, 2, 3))
+        flat = train.flatten(2).flatten(0, 1)
+        found = {name: template(flat).view(regions, regions) for name, template in TEMPLATES.items()}
+        found |= {"dgn": dgn_template(train, epochs=60, seed=seed)}
+        for name, template in found.items():
+            apart = torch.stack([centredness(template.flatten(), held[:, view].flatten(1)) for view in range(4)])
+            figures["made-up views"].setdefault(name, []).append(float((apart / unit).mean()))
+    return figures
+
+
 def interval(differences: list[float]) -> str:
     """Mean and Student's 95 % interval."""
     mean, sem = np.mean(differences), stats.sem(differences) if len(differences) > 1 else np.nan
@@ -192,7 +214,7 @@ def show(figures: Figures, baseline: str, top: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["digits", "texts", "templates", "step", "large"])
+    parser.add_argument("what", choices=["digits", "texts", "templates", "views", "step", "large"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed; settings are tried on others")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/graphs"))
@@ -211,6 +233,8 @@ def main() -> None:
             measured, ends = digits(seeds, **options), (PLAIN, JOINT)
         elif arguments.what == "texts":
             measured, ends = texts(seeds, arguments.data), (PLAIN, JOINT)
+        elif arguments.what == "views":
+            measured, ends = views(seeds), ("geometric_median", "dgn")
         else:
             measured, ends = templates(seeds, arguments.data), ("random subject", "all subjects")
         show(measured, *ends)

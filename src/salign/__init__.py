@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from salign.train.recipe import Recipe as Recipe
     from salign.types import Batch as Batch, Output as Output
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 find_moved_modules()
 lazy_index(__name__)

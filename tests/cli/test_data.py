@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -126,23 +123,6 @@ def test_mistakes_are_explained(images, arguments, message):
     manifest = str(images / "images" / "manifest.csv")
     with pytest.raises(SalignError, match=message):
         run(*(manifest if argument == "MANIFEST" else argument for argument in arguments))
-
-
-def test_help_imports_nothing_heavy():
-    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
-    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in top if isinstance(node, ast.ImportFrom)}
-    assert names <= {
-        "__future__",
-        "pathlib",
-        "typing",
-        "typer",
-        "salign.cli",
-        "salign.cli.arguments",
-        "salign.errors",
-        "salign.limits",
-    }
 
 
 def test_split(images):

@@ -81,7 +81,7 @@ ONLY_IN = {
     "sqlalchemy": {"annotate/store"},
     "timm": {"models"},
 }
-LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum", "shlex"}
+LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}
 """What a subcommand may import before it is called."""
 
 

@@ -114,7 +114,7 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
         raise SalignError(f"{path}: expected a mapping with {keys}, got {type(content).__name__}.")
     other_kind = next((name for name, candidate in _KINDS.items() if candidate.keys & set(content)), kind)
     if other_kind != kind:
-        command = _KINDS[other_kind].command.format(path=path)
+        command = _KINDS[other_kind].command.format(path=quote(path))
         raise SalignError(
             f"{path}: expected a {kind} with {keys}, got a{'n' * (other_kind[0] == 'a')} {other_kind}, as it has "
             f"{', '.join(sorted(_KINDS[other_kind].keys & set(content)))}. It is for: {command}"

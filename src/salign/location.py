@@ -57,9 +57,9 @@ def member_of(path: Path | str) -> Member | None:
     return Member(Path(text[: match.start()] + ".tar"), int(offset), int(size), name)
 
 
-def quote(path: Path | str) -> str:
-    """A path as it is typed after a command: in quotes if it has a space, or what else would part it there."""
-    text = str(path)
+def quote(word: Path | str) -> str:
+    """A path or another word as it is typed in a command: in quotes if a space or another sign would part it."""
+    text = str(word)
     if os.name == "nt":  # neither of its shells knows what shlex does to a backslash
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)

@@ -210,10 +210,8 @@ def _stop_links(collection: Collection, names: list[str]) -> None:
 
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
     """What opens the same study again: the settings are kept in it, where it lies and its images are not."""
-    import shlex
-
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
-    return shlex.join(["salign", "annotate", str(folder), *words])
+    return " ".join(map(quote, ["salign", "annotate", str(folder), *words]))
 
 
 def _tell_folders(collection: Collection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +70,7 @@ def experiment(
 
     read = Study.read(study, overrides)
     changed = [word for value in overrides or [] for word in ("--set", value)]
-    again = shlex.join(["salign", "experiment", str(study), *changed, "--out", str(out)])
+    again = " ".join(map(quote, ["salign", "experiment", str(study), *changed, "--out", str(out)]))
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor, RayExecutor

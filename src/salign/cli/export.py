@@ -121,5 +121,5 @@ def _export_net(
     )
     typer.echo(
         f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and {path.name}.json. Next: salign "
-        f"saliency predict {path} IMAGES"
+        f"saliency predict {quote(path)} IMAGES"
     )

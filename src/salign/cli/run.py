@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +57,7 @@ def run(
     out = file.parent / STUDIES
     words = ["salign", "run", str(folder), *(word for value in overrides or [] for word in ("--set", value))]
     words += ["--seeds", str(seeds)] * (seeds is not None) + ["--plain"] * plain
-    again = shlex.join(words)
+    again = " ".join(map(quote, words))
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor

@@ -54,8 +54,6 @@ def tune(
     Writes OUT/NAME/best.yaml, which salign train takes, tune.html and trials.csv. A trial is an ordinary run in
     OUT/NAME/runs and never runs twice: a search that was stopped or gets more trials goes on with the same command.
     """
-    import shlex
-
     from salign.errors import SalignError, one_of
     from salign.experiment.space import check_arms, default_space, parse_space
     from salign.files import check_output
@@ -80,7 +78,7 @@ def tune(
     words = ["salign", "tune", str(recipe), *(word for value in overrides or [] for word in ("--set", value))]
     words += [word for value in search or [] for word in ("--search", value)]
     words += ["--select", rule, "--metric", metric, "--trials", str(trials), "--seed", str(seed), "--out", str(out)]
-    again = shlex.join(words)
+    again = " ".join(map(quote, words))
     folder = out / base.name
     if not show:
         _run(tuning, folder, again, workers, threads, quiet)

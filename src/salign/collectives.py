@@ -147,21 +147,87 @@ def _batch_norm(
     """As `torch.nn.functional.batch_norm`, over all processes in training; needs the same channels in each."""
     if not training:
         return functional.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    values, dims = input.float(), [axis for axis in range(input.dim()) if axis != 1]
-    variance, mean = torch.var_mean(values, dims, correction=0)
+    values = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
+    with torch.no_grad():
+        total, mean, variance = _everywhere(values, *torch.batch_norm_update_stats(values, None, None, momentum))
+        if running_mean is not None and running_var is not None:
+            running_mean.lerp_(mean.to(running_mean), momentum)
+            running_var.lerp_((variance * total / (total - 1)).to(running_var), momentum)
+    normalised: Tensor = _Normalised.apply(values, weight, bias, total, mean, variance, eps)
+    return normalised.to(input.dtype)
+
+
+def _everywhere(values: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Number, mean and variance of each channel over all processes, from mean and variance of this one's values."""
     count = torch.full_like(mean, values.numel() / values.shape[1])
-    rows = [torch.zeros(3, len(mean), device=mean.device) for _ in range(processes())]
+    rows = [mean.new_zeros(3, len(mean)) for _ in range(processes())]
     rows[distributed.get_rank()] = torch.stack([count, mean, variance])
     counts, means, variances = _summed(torch.stack(rows)).unbind(1)
     total = counts.sum(0)
     mean = (counts * means).sum(0) / total
     variance = (counts * (variances + (means - mean).square())).sum(0) / total  # Chan et al. 1979, of several parts
-    if running_mean is not None and running_var is not None:
-        with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean), momentum)
-            running_var.lerp_((variance * total / (total - 1)).to(running_var), momentum)
-    shape = [1, -1, *[1] * (input.dim() - 2)]
+    return total, mean, variance
+
+
+class _Normalised(torch.autograd.Function):
+    """Values normalised by statistics of all processes, which depend on the values, with torch's own kernels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        total: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        eps: float,
+    ) -> Tensor:
+        ctx.save_for_backward(values, weight, bias, total, mean, variance)
+        ctx.eps = eps
+        return torch.batch_norm(values, weight, bias, mean, variance, False, 0.0, eps, False)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        # with grad mode on, somebody takes the gradient of this gradient
+        found = iter((_gradients_with_graph if torch.is_grad_enabled() else _gradients)(ctx, gradient))
+        return *(next(found) if needs else None for needs in ctx.needs_input_grad[:3]), None, None, None, None
+
+
+def _gradients(ctx: Any, gradient: Tensor) -> list[Tensor]:
+    """By values, weight and bias, as far as they are needed; each process has its own part of the last two."""
+    values, weight, _, total, mean, variance = ctx.saved_tensors
+    _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+        gradient, values, None, mean, variance, None, None, False, ctx.eps, [False, True, True]
+    )
+    found = [part for part, needs in zip((by_weight, by_bias), ctx.needs_input_grad[1:3], strict=True) if needs]
+    if not ctx.needs_input_grad[0]:
+        return found
+    sums = torch.stack([by_weight, by_bias])
+    distributed.all_reduce(sums)
+    slope = (variance + ctx.eps).rsqrt()
+    scale = slope if weight is None else slope * weight
+    factor = -scale * slope * sums[0] / total
+    shift = -scale * sums[1] / total - factor * mean
+    scale, factor, shift = (_by_channel(part, values) for part in (scale, factor, shift))
+    return [(gradient * scale).addcmul_(values, factor).add_(shift), *found]
+
+
+def _gradients_with_graph(ctx: Any, gradient: Tensor) -> Sequence[Tensor]:
+    values, weight, bias, *_ = ctx.saved_tensors
+    wanted = [part for part, needs in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needs]
+    return torch.autograd.grad(_composed(values, weight, bias, ctx.eps), wanted, gradient, create_graph=True)
+
+
+def _composed(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """What `_Normalised` gives, slowly, and of which gradients may be taken any number of times."""
+    variance, mean = torch.var_mean(values, [axis for axis in range(values.dim()) if axis != 1], correction=0)
+    _, mean, variance = _everywhere(values, mean, variance)
     scale = (variance + eps).rsqrt()
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
-    return (values * scale.view(shape) + shift.view(shape)).to(input.dtype)
+    return values * _by_channel(scale, values) + _by_channel(shift, values)
+
+
+def _by_channel(numbers: Tensor, values: Tensor) -> Tensor:
+    return numbers.view(1, -1, *[1] * (values.dim() - 2))

@@ -14,7 +14,7 @@ import pytest
 TESTS = Path(__file__).parent
 REPOSITORY = TESTS.parent
 LONGEST = (
-    "experiment/test_runner.py",
+    "across/test_interrupted_studies.py",
     "across/test_studies.py",
     "test_docs.py",
     "across/test_resume.py",

@@ -44,18 +44,18 @@ def test_each_rule_reads_its_figure_and_groups_are_those_of_validation(tmp_path:
 @pytest.mark.parametrize(
     ("name", "marked", "rule"),
     [
-        (None, ["x", "y"], "region"),
-        (None, ["x"], "worst"),
+        ("auto", ["x", "y"], "auto"),
+        ("auto", ["x"], "worst"),
         ("validation", [], "validation"),
         ("region", ["x", "y"], "region"),
     ],
 )
-def test_the_region_test_is_taken_where_it_tells_classes_apart(name: str | None, marked: list[str], rule: str) -> None:
+def test_the_region_test_is_taken_where_it_tells_classes_apart(name: str, marked: list[str], rule: str) -> None:
     assert choose_rule(name, marked) == rule
 
 
 def test_a_rule_that_there_is_not_or_cannot_be() -> None:
-    with pytest.raises(SalignError, match="--select: expected validation, worst or region, got 'regoin'; did you mean"):
+    with pytest.raises(SalignError, match="expected auto, validation, worst or region, got 'regoin'; did you mean"):
         choose_rule("regoin", ["x", "y"])
     with pytest.raises(SalignError, match=r"marked on images of x alone\. Mark validation images of two classes"):
         choose_rule("region", ["x"])

@@ -84,7 +84,7 @@ def test_a_search_begins_with_what_the_recipe_has() -> None:
 
 def test_where_nothing_is_said_loss_dose_and_rate_are_open(recipe: ClassifyRecipe) -> None:
     space = default_space(recipe, guided=True)
-    assert space["arm"].values == ("ce", "swap", "swap_hint", "hint_mse", "cyborg")
+    assert space["arm"].values == ("ce", "swap", "swap_hint", "hint_mse", "cyborg", "mixed_rand")
     assert (space["train.lr"].low, space["train.lr"].high) == (pytest.approx(0.02), pytest.approx(0.18))
     assert (space["loss.dose"].low, space["loss.dose"].high, space["loss.dose"].log) == (0.1, 10, True)
     assert set(default_space(recipe, guided=False)) == {"arm", "train.lr"}

@@ -18,7 +18,7 @@ from salign.errors import SalignError
 from salign.evaluate.predictions import columns_for
 from salign.experiment.space import parse_space
 from salign.experiment.store import cell_file
-from salign.experiment.tune import Tried, Tuning, choose, read_trials, run_tuning, trials_table
+from salign.experiment.tune import Tried, Tuning, choose, read_trials, run_tuning, trials_table, with_plain
 from salign.experiment.tune_page import write_results
 from salign.experiment.worker import Outcome, Task
 from salign.runs.folder import RunFolder
@@ -31,12 +31,15 @@ SEARCH = ["arm=ce,swap,hint_mse", "loss.dose=0.1..10:log", "train.lr=0.01..0.1:l
 class Made:
     """Writes what a run leaves: `region` grows with the dose, `validation` falls, and large doses of hint collapse."""
 
-    def __init__(self, stop_after: int = 1000) -> None:
+    def __init__(self, stop_after: int = 1000, plain: float = 0.5) -> None:
         self.begun: list[str] = []
-        self.stop_after = stop_after
+        self.together: list[int] = []
+        self.stop_after, self.plain = stop_after, plain
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        self.together.append(0)
         for task in tasks:
+            self.together[-1] += 1
             if len(self.begun) == self.stop_after:
                 raise KeyboardInterrupt
             loss, run = task.recipe.loss, RunFolder.of(task.recipe, task.out)
@@ -55,14 +58,23 @@ class Made:
                 region=0.5 + 0.03 * dose,
                 worst=0.6,
                 alike=loss.name == "hint",
+                auroc=self.plain if loss.name == "ce" else 0.9,
             )
             yield Outcome(task, None)
 
 
 def leave(
-    run: RunFolder, recipe: Recipe, *, validation: float, region: float, worst: float, alike: bool = False
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    validation: float,
+    region: float,
+    worst: float,
+    alike: bool = False,
+    auroc: float = 0.5,
 ) -> None:
     figures = {"accuracy": validation, "worst_class_accuracy": worst, "reliance/inside/other/accuracy": region}
+    figures["reliance/inside/other/auroc"] = auroc
     run.path.mkdir(parents=True, exist_ok=True)
     run.recipe_file.write_text(recipe.to_yaml())
     cell_file(run).write_text(json.dumps({"seconds": 2.5, "figures": {"val": figures}}))
@@ -119,6 +131,49 @@ def test_a_search_that_was_cut_off_ends_as_if_it_had_not_been_and_runs_nothing_t
     more = Made()
     assert len(run_tuning(replace(tuning, trials=8), tmp_path / "parts", more, progress=False)) == 8
     assert len(more.begun) == 2
+
+
+@pytest.mark.parametrize(
+    ("plain", "rule", "reason"),
+    [
+        (
+            0.5,
+            "region",
+            "AUROC 0.500 where surroundings are exchanged (chance is 0.5): surroundings decide its answers",
+        ),
+        (
+            0.51,
+            "worst",
+            "AUROC 0.510 where surroundings are exchanged (chance is 0.5): they do not decide its answers",
+        ),
+    ],
+)
+def test_plain_cross_entropy_runs_first_alone_and_by_it_auto_takes_its_rule(
+    tuning: Tuning, plain: float, rule: str, reason: str, tmp_path: Path
+) -> None:
+    auto, made = replace(tuning, select="auto"), Made(plain=plain)
+    tried = run_tuning(auto, tmp_path / "whole", made, progress=False)
+    assert made.together == [1, 5]
+    found = with_plain(auto, tmp_path / "whole")
+    assert (found.rule, found.plain, found.name) == (rule, plain, auto.name)
+    assert found.reason == f"The rule is {rule}, since plain cross-entropy has {reason}."
+    best = choose(tried, rule)
+    assert write_results(found, tried, tmp_path, again="salign tune x.yaml") == best
+    assert f"is the best by the rule {rule}" in (tmp_path / "tune.html").read_text()
+    with pytest.raises(KeyboardInterrupt):
+        run_tuning(auto, tmp_path / "parts", Made(3, plain), progress=False)
+    rest = run_tuning(auto, tmp_path / "parts", Made(plain=plain), progress=False)
+    assert [trial.values for trial in rest] == [trial.values for trial in tried]
+
+
+@pytest.mark.parametrize("arms", ["arm=swap,cyborg", "loss.dose=0.1..10:log"])
+def test_auto_takes_the_region_test_where_plain_cross_entropy_is_not_tried(
+    tuning: Tuning, arms: str, tmp_path: Path
+) -> None:
+    auto = replace(tuning, select="auto", space=parse_space([arms]), trials=3)
+    run_tuning(auto, tmp_path, Made(), progress=False)
+    found = with_plain(auto, tmp_path)
+    assert (found.rule, found.reason) == ("region", "")
 
 
 def test_another_search_in_the_same_folder_finds_the_runs(tuning: Tuning, tmp_path: Path) -> None:
@@ -256,4 +311,4 @@ def test_the_region_test_needs_maps_on_validation_images(digits: Path, tmp_path:
     said = salign(*call, "--select", "region", code=2).err
     assert "Something is marked on images of no class alone. Mark validation images of two classes" in said
     assert "--select worst" in salign(*call, "--list").out
-    assert "--select region" in salign("tune", written(tmp_path / "s.yaml", small(digits)), "--list").out
+    assert "--select auto" in salign("tune", written(tmp_path / "s.yaml", small(digits)), "--list").out

@@ -30,12 +30,13 @@ def tune(
         ),
     ] = None,
     select: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="Choose by this rule: validation, worst (class or group) or region, the region test (default: region "
-            "where people marked validation images of two classes, else worst)."
+            help="Choose by this rule: validation, worst (class or group), region, the region test, or auto: region "
+            "where people marked validation images of two classes and surroundings decide the answers of plain "
+            "cross-entropy, else worst."
         ),
-    ] = None,
+    ] = "auto",
     metric: Annotated[str, typer.Option(help="The rules validation and region measure auroc or accuracy.")] = "auroc",
     trials: Annotated[
         int, typer.Option(min=1, max=10_000, help="Run so many trials, those that ran before included.")
@@ -107,14 +108,15 @@ def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show
     from rich.console import Console
     from rich.table import Table
 
-    from salign.experiment.tune import trials_table
+    from salign.experiment.tune import trials_table, with_plain
     from salign.experiment.tune_page import in_short, table_in_words, write_results
 
     if not tried:
         typer.echo(f"no trial is done yet. Begin with: {again}")
         return
+    tuning = with_plain(tuning, folder)
     words = table_in_words(tuning, trials_table(tried))
-    table = Table(title=f"{tuning.recipe.name}: trials, {tuning.metric}, by the rule {tuning.select}")
+    table = Table(title=f"{tuning.recipe.name}: trials, {tuning.metric}, by the rule {tuning.rule}")
     for name in words.columns:
         table.add_column(
             name, overflow="fold", justify="left" if name in ("arm", "name", "best by", "note") else "right"

@@ -15,6 +15,8 @@ from salign.train.recipe import DataRecipe
 
 Rule = Literal["validation", "worst", "region"]
 Metric = Literal["auroc", "accuracy"]
+AUTO: Literal["auto"] = "auto"
+"""`region` where surroundings decide the answers of plain cross-entropy, else `worst`; see `surroundings_decide`."""
 VALIDATION = "val"
 """The set whose figures the rules look at."""
 RULES: dict[Rule, str] = {
@@ -54,19 +56,31 @@ def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> 
     return figures
 
 
-def choose_rule(name: str | None, marked: Sequence[str]) -> Rule:
-    """The rule that was asked for; without one `region` where it can tell classes apart, else `worst`.
+def surroundings_decide(region: float) -> bool:
+    """Whether a model's answers follow what people did not mark rather than what they did.
+
+    Each image of the region test has the region of one class and, where possible, the surroundings of another one. A
+    model that goes by both alike is at chance there, and one that goes by the surroundings is below.
 
     Args:
-        name: what was asked for.
+        region: AUROC in the region test, in [0, 1].
+    """
+    return region <= 0.5
+
+
+def choose_rule(name: str, marked: Sequence[str]) -> Rule | Literal["auto"]:
+    """The rule that was asked for; `auto` is `worst` where the region test cannot tell classes apart.
+
+    Args:
+        name: what was asked for: a rule, or `auto`.
         marked: the classes of validation images on which people marked something; see `marked_classes`.
 
     Raises:
         SalignError: there is no such rule, or the region test has fewer than two classes to tell apart.
     """
-    if name is None:
-        return "region" if len(marked) > 1 else "worst"
-    one_of(name, RULES, "--select")
+    if name == AUTO:
+        return AUTO if len(marked) > 1 else "worst"
+    one_of(name, (AUTO, *RULES), "--select")
     if name == "region" and len(marked) < 2:
         raise SalignError(
             "--select region exchanges the surroundings of what people marked on validation images, and tells classes "

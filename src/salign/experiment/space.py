@@ -26,8 +26,8 @@ ARMS: dict[str, Values] = {
     "swap_hint": {"loss": {"name": "swap", "also": {"hint": {"form": "mse"}}}},
 }
 """Arms of a search besides those of studies."""
-GUIDED = ("swap", "swap_hint", "hint_mse", "cyborg")
-"""The losses of docs/choosing-a-loss.md, which are tried beside `ce` where nothing is said."""
+GUIDED = ("swap", "swap_hint", "hint_mse", "cyborg", "mixed_rand")
+"""The arms of docs/choosing-a-loss.md, which are tried beside `ce` where nothing is said."""
 DOSES = (0.1, 10.0)
 """The doses that are tried where nothing is said."""
 RATES = 3.0

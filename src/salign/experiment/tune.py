@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from salign.errors import SalignError, install
 from salign.evaluate.constant import constant_answer
 from salign.evaluate.predictions import classes_of, probabilities_of
-from salign.experiment.rules import RULES, Metric, Rule, rule_figures
+from salign.experiment.rules import AUTO, RULES, VALIDATION, Metric, Rule, figure_of, rule_figures, surroundings_decide
 from salign.experiment.runner import Executor
 from salign.experiment.space import ARM, Axis, Choose, Space, chosen_values
 from salign.experiment.store import read_cell
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 BASELINE = "ce"
 """The arm that every search begins with, so that what it chooses is never worse by its rule."""
+_PLAIN = "plain"
+"""Where the file of trials keeps `Tuning.plain`."""
 _ENDED = ("COMPLETE", "PRUNED")
 """States of optuna's trials that are over."""
 IMAGES = 200
@@ -44,10 +47,30 @@ class Tuning:
 
     recipe: ClassifyRecipe
     space: Space
-    select: Rule
+    select: Rule | Literal["auto"]
     metric: Metric = "auroc"
     trials: int = 20
     seed: int = 0
+    plain: float = float("nan")
+    """AUROC of plain cross-entropy, the first trial, in the region test, by which `auto` takes its rule (`with_plain`)."""
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that decides; `auto` takes `region` where plain cross-entropy was not judged."""
+        if self.select != AUTO:
+            return self.select
+        return "region" if math.isnan(self.plain) or surroundings_decide(self.plain) else "worst"
+
+    @property
+    def reason(self) -> str:
+        """Why `auto` took its rule, as a sentence; empty where another rule was asked for, or nothing is known."""
+        if self.select != AUTO or math.isnan(self.plain):
+            return ""
+        follows = "surroundings decide its answers" if self.rule == "region" else "they do not decide its answers"
+        return (
+            f"The rule is {self.rule}, since plain cross-entropy has AUROC {self.plain:.3f} where surroundings are "
+            f"exchanged (chance is 0.5): {follows}."
+        )
 
     @property
     def name(self) -> str:
@@ -123,21 +146,25 @@ def _search(tuning: Tuning, folder: Path, executor: Executor, progress: bool) ->
             search.enqueue_trial(values)
     running: dict[Path, list[Asked]] = {}
     done = sum(trial.state.name in _ENDED for trial in search.trials)
+    alone = 1 if tuning.select == AUTO else 0  # by plain cross-entropy the others' rule is chosen
     with Bar(f"tuning {tuning.recipe.name}", tuning.trials, show=progress, done=done, every_line=True) as bar:
-        for outcome in executor.run(_tasks(tuning, folder, search, running)):
-            path = RunFolder.of(outcome.task.recipe, outcome.task.out).path
-            note = _tell(tuning, search, running[path].pop(0), outcome, path)
-            bar.advance(1, f"{path.name}: {note}", f"{bar.done + 1}/{tuning.trials} trials")
+        for trials in (alone, tuning.trials):
+            for outcome in executor.run(_tasks(tuning, folder, search, running, trials)):
+                path = RunFolder.of(outcome.task.recipe, outcome.task.out).path
+                note = _tell(tuning, search, running[path].pop(0), outcome, path)
+                bar.advance(1, f"{path.name}: {note}", f"{bar.done + 1}/{tuning.trials} trials")
 
 
-def _tasks(tuning: Tuning, folder: Path, search: Search, running: dict[Path, list[Asked]]) -> Iterator[Task]:
-    """Trials that were cut off, then new ones, each when there is room for it."""
+def _tasks(
+    tuning: Tuning, folder: Path, search: Search, running: dict[Path, list[Asked]], trials: int
+) -> Iterator[Task]:
+    """Trials that were cut off, then new ones up to so many, each when there is room for it."""
     from optuna.trial import TrialState
 
     for cut in [trial for trial in search.trials if trial.state.name == "RUNNING"]:
         search.tell(cut.number, state=TrialState.FAIL)
         search.enqueue_trial(cut.params)
-    while (begun := sum(trial.state.name in (*_ENDED, "RUNNING") for trial in search.trials)) < tuning.trials:
+    while (begun := sum(trial.state.name in (*_ENDED, "RUNNING") for trial in search.trials)) < trials:
         search.sampler = _sampler(tuning.seed + begun)  # so that a search which goes on asks the same
         trial = search.ask()
         try:
@@ -173,12 +200,28 @@ def _tell(tuning: Tuning, search: Search, trial: Asked, outcome: Outcome, path: 
     if outcome.error is not None:
         _prune(search, trial, outcome.error)
         return outcome.error.partition(":")[0]
-    value = rule_figures(RunFolder(path), tuning.metric, tuning.recipe.data.groups)[tuning.select]
+    run = RunFolder(path)
+    cell = read_cell(run)
+    first = not any(other.state.name in _ENDED for other in search.trials)
+    if cell and first and trial.params.get(ARM) == BASELINE:
+        plain = cell.figures[VALIDATION].get(figure_of("region", "auroc"), float("nan"))
+        search.set_user_attr(_PLAIN, plain)
+    rule = _with_plain(tuning, search).rule
+    value = rule_figures(run, tuning.metric, tuning.recipe.data.groups)[rule]
     if value != value:
-        _prune(search, trial, f"the rule {tuning.select} has no figure for it")
+        _prune(search, trial, f"the rule {rule} has no figure for it")
         return "no figure"
     search.tell(trial, value)
-    return f"{tuning.select} {value:.3f}"
+    return f"{rule} {value:.3f}"
+
+
+def with_plain(tuning: Tuning, folder: Path) -> Tuning:
+    """The same search, which was begun, with what is known of plain cross-entropy, by which `auto` takes its rule."""
+    return _with_plain(tuning, _open(tuning, folder, make=False))
+
+
+def _with_plain(tuning: Tuning, search: Search) -> Tuning:
+    return replace(tuning, plain=search.user_attrs.get(_PLAIN, float("nan")))
 
 
 def _first(tuning: Tuning) -> Iterator[dict[str, Any]]:

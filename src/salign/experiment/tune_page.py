@@ -33,7 +33,7 @@ def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again
     Returns:
         The trial that was chosen; None where there is none.
     """
-    best = choose(tried, tuning.select)
+    best = choose(tried, tuning.rule)
     table = trials_table(tried)
     replace_csv(folder / TABLE, for_spreadsheets(table))
     if best is None or best.run is None:
@@ -41,7 +41,7 @@ def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again
     recipe = Recipe.read(best.run.recipe_file)
     head = [
         f"# Chosen by: {again}",
-        f"# Trial {best.number} of {len(tried)}, by the rule {tuning.select}: {figures_in_words(tuning, best)}.",
+        f"# Trial {best.number} of {len(tried)}, by the rule {tuning.rule}: {figures_in_words(tuning, best)}.",
         f"# Its run is {best.run.path.name}, which salign train finds below {folder / 'runs'}.",
     ]
     replace_text(folder / BEST, "\n".join([*head, recipe.to_yaml()]))
@@ -57,9 +57,9 @@ def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again
 
 def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
     """Which trial was chosen and why, beside plain cross-entropy, and how many trials came to nothing."""
-    text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.select}: {values_in_words(best)}. "
-    text += f"It has {figures_in_words(tuning, best)}."
-    plain = choose([trial for trial in tried if trial.values.get(ARM) == BASELINE], tuning.select)
+    text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.rule}: {values_in_words(best)}. "
+    text += f"It has {figures_in_words(tuning, best)}." + (f" {tuning.reason}" if tuning.reason else "")
+    plain = choose([trial for trial in tried if trial.values.get(ARM) == BASELINE], tuning.rule)
     if plain is not None and plain is not best:
         text += f" The best plain cross-entropy has {figures_in_words(tuning, plain)}."
     if collapsed := sum(bool(trial.collapsed) for trial in tried):
@@ -110,7 +110,7 @@ def _name(trial: Tried) -> str:
 
 def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]:
     """A point per trial: validation against the rule, or against the worst part where validation is the rule."""
-    rule: Rule = tuning.select if tuning.select != "validation" else "worst"
+    rule: Rule = tuning.rule if tuning.rule != "validation" else "worst"
     known = [trial for trial in tried if not trial.collapsed and trial.figures[rule] == trial.figures[rule]]
     if not known:
         return []
@@ -137,7 +137,7 @@ def _by_rule(tuning: Tuning, tried: Sequence[Tried]) -> Table:
         what = f"trial {best.number}: {values_in_words(best)}" if best else NOTHING
         rows.append({"rule": rule, "its best trial": what, **figures})
     meanings = "; ".join(f"{rule}, {meaning}" for rule, meaning in RULES.items())
-    caption = f"What each rule would have chosen. The search drew its trials by {tuning.select}. The rules: {meanings}."
+    caption = f"What each rule would have chosen. The search drew its trials by {tuning.rule}. The rules: {meanings}."
     return Table(caption, pd.DataFrame(rows), names=2)
 
 

@@ -190,8 +190,8 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # with grad mode on, somebody takes the gradient of this gradient
-        found = iter((_gradients_with_graph if torch.is_grad_enabled() else _gradients)(ctx, gradient))
-        return *(next(found) if needs else None for needs in ctx.needs_input_grad[:3]), None, None, None, None
+        parts = iter((_gradients_with_graph if torch.is_grad_enabled() else _gradients)(ctx, gradient))
+        return *(next(parts) if needs else None for needs in ctx.needs_input_grad[:3]), None, None, None, None
 
 
 def _gradients(ctx: Any, gradient: Tensor) -> list[Tensor]:
@@ -200,9 +200,9 @@ def _gradients(ctx: Any, gradient: Tensor) -> list[Tensor]:
     _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
         gradient, values, None, mean, variance, None, None, False, ctx.eps, [False, True, True]
     )
-    found = [part for part, needs in zip((by_weight, by_bias), ctx.needs_input_grad[1:3], strict=True) if needs]
+    parts = [part for part, needs in zip((by_weight, by_bias), ctx.needs_input_grad[1:3], strict=True) if needs]
     if not ctx.needs_input_grad[0]:
-        return found
+        return parts
     sums = torch.stack([by_weight, by_bias])
     distributed.all_reduce(sums)
     slope = (variance + ctx.eps).rsqrt()
@@ -210,13 +210,13 @@ def _gradients(ctx: Any, gradient: Tensor) -> list[Tensor]:
     factor = -scale * slope * sums[0] / total
     shift = -scale * sums[1] / total - factor * mean
     scale, factor, shift = (_by_channel(part, values) for part in (scale, factor, shift))
-    return [(gradient * scale).addcmul_(values, factor).add_(shift), *found]
+    return [(gradient * scale).addcmul_(values, factor).add_(shift), *parts]
 
 
 def _gradients_with_graph(ctx: Any, gradient: Tensor) -> Sequence[Tensor]:
     values, weight, bias, *_ = ctx.saved_tensors
-    wanted = [part for part, needs in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needs]
-    return torch.autograd.grad(_composed(values, weight, bias, ctx.eps), wanted, gradient, create_graph=True)
+    inputs = [part for part, needs in zip((values, weight, bias), ctx.needs_input_grad, strict=False) if needs]
+    return torch.autograd.grad(_composed(values, weight, bias, ctx.eps), inputs, gradient, create_graph=True)
 
 
 def _composed(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

@@ -52,7 +52,7 @@ class Tuning:
     trials: int = 20
     seed: int = 0
     plain: float = float("nan")
-    """AUROC of plain cross-entropy, the first trial, in the region test, by which `auto` takes its rule (`with_plain`)."""
+    """AUROC of plain cross-entropy in the region test, by which `auto` takes its rule; see `with_plain`."""
 
     @property
     def rule(self) -> Rule:

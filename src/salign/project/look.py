@@ -14,14 +14,13 @@ from salign.annotations.formats.fields import check_separator
 from salign.annotations.formats.recognise import FOLDERS, SUFFIXES, recognise
 from salign.annotations.match import IMAGE_FOLDERS, Images
 from salign.data.manifest.folder_layout import Layout, folder_layout
-from salign.data.manifest.image_files import image_files, no_image, stem
+from salign.data.manifest.image_files import OURS, image_files, no_image, stem
 from salign.data.manifest.text_table import header_of
 from salign.errors import SalignError
-from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDIES, STUDY
+from salign.project.names import MANIFEST, RECIPE, STUDY
 from salign.project.pictures import Maps, sort_pictures
 from salign.project.tables import LabelTable, put_together, read_label_table
 
-_OURS = (IMPORTED, STUDIES, "runs", "machine")
 _NUMBERED = re.compile(r"(?P<name>.*?[^\W\d_])[\W_]*\d+\D*")
 """The name of a file that ends in a number: `benign (12)`, `cat.7`."""
 _FEW = 0.2
@@ -67,10 +66,8 @@ def look(folder: Path) -> Look:
         what = "is a file" if folder.exists() else "is not there"
         raise SalignError(f"{folder} {what}; expected the folder of your images")
     passed: dict[str, list[str]] = {}
-    skip = [folder / name for name in _OURS]
-    if (folder / "annotations" / "annotations.db").is_file():
-        skip.append(folder / "annotations")
-    pictures = list(image_files(folder, skip=skip, passed=passed))
+    pictures = list(image_files(folder, passed=passed))
+    passed.pop(OURS, None)
     if not pictures:
         listing = ", ".join(f"{len(names)} {kind}" for kind, names in passed.items())
         hint = f"; there are {listing}: unpack archives, and convert other pictures to PNG or JPEG" if listing else ""

@@ -26,6 +26,7 @@ from salign.data.reading.image import read_image
 from salign.data.shortcuts.plant import plant_shortcut
 from salign.errors import SalignError
 from salign.maps.shapes import Box
+from salign.project.look import look
 from salign.runs.predict import folder_manifests
 
 PIXELS = np.random.default_rng(5).integers(0, 255, (24, 32, 3), dtype=np.uint8)
@@ -80,6 +81,39 @@ SEEN = {
 @pytest.mark.parametrize("command", SEEN)
 def test_every_command_sees_the_same_images(photos, command):
     assert SEEN[command](photos) == ALL
+
+
+@pytest.mark.parametrize("command", SEEN)
+def test_no_command_takes_pictures_that_salign_wrote_for_images(photos, command):
+    """After `init`, `annotate`, `run`, `explain` and `autoannotate` their folders lie among the images."""
+    for written in (
+        "annotations/annotations.db",
+        "studies/photos/question.json",
+        "runs/one/recipe.yaml",
+        "runs/one/environment.json",
+        "brought/shapes.json",
+        "machine.csv",
+    ):
+        (photos / written).parent.mkdir(parents=True, exist_ok=True)
+        (photos / written).write_text("")
+    for folder in (
+        "annotations/export/maps/all",
+        "studies/photos/runs/one/page/images",
+        "runs/one/page/images",
+        "brought/maps",
+        "imported/maps/real",
+        "machine",
+    ):
+        picture(photos / folder / "0.png")
+    assert SEEN[command](photos) == ALL
+
+
+@pytest.mark.parametrize("name", ["machine", "maps", "imported", "studies", "runs", "annotations"])
+def test_a_class_may_be_called_as_a_folder_that_salign_writes(tmp_path, name):
+    for label in ("human", name):
+        picture(tmp_path / label / "0.png")
+    assert list(image_files(tmp_path)) == sorted(["human/0.png", f"{name}/0.png"])
+    assert look(tmp_path).by_folder[f"{name}/0.png"] == name
 
 
 def test_files_of_a_tool_follow_the_same_rule(photos, tmp_path, caplog):

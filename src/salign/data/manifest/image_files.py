@@ -3,7 +3,8 @@
 An image is a visible file with an ending of `SUFFIXES`, or one without an ending that begins as an image does (as
 DICOM files often lie about). A tool's files are the visible ones with its ending. Links to folders are not followed,
 and a link that leaves the folder is not looked at: a link to a folder above would show every image again under a wrong
-class. Whatever is passed over is counted and named.
+class. Nor are folders looked into that salign wrote among the images: maps, runs, pages and annotations hold pictures,
+and none of them is one of the user's. Whatever is passed over is counted and named.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SUFFIXES = frozenset({
 _OTHER_PICTURES = frozenset((".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".cr2", ".nef", ".arw", ".dng", ".exr"))
 """Endings that are none of a name either: `x.heic` of a tool may be the `x.jpg` that was made of it."""
 _HIDDEN = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+OURS = "folders that salign wrote"
+"""The kind under which such folders are passed over."""
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _NAMED = 3
 
@@ -65,6 +68,21 @@ def files_below(folder: Path, suffix: str) -> list[Path]:
         return None if path.suffix.lower() == suffix else ""
 
     return sorted(folder / name for name in _walk(folder, other))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether salign wrote a folder: annotations, a study, a run, or maps of people or of a machine.
+
+    Files that lie in it or beside it say so and never its name alone, since a class may be called `machine`.
+    """
+    if (folder / "annotations.db").is_file() or (folder / "question.json").is_file():
+        return True
+    if (folder / "recipe.yaml").is_file() and (folder / "environment.json").is_file():
+        return True
+    beside = {"maps": "shapes.json", "machine": "machine.csv"}.get(folder.name)
+    if beside is not None:
+        return folder.with_name(beside).is_file()
+    return folder.name == "imported" and (folder / "maps").is_dir()
 
 
 def no_image(folder: Path | str) -> SalignError:
@@ -161,7 +179,7 @@ def _passed_over(path: Path, root: Path) -> str | None:
     if path.is_symlink() and (path.is_dir() or not _real(path).is_relative_to(root)):
         return "links to folders" if path.is_dir() else "links that leave the folder"
     if path.is_dir():
-        return None
+        return OURS if is_ours(path) else None
     if not path.is_file():
         return "files that are no regular ones"
     try:

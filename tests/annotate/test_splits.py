@@ -213,6 +213,14 @@ def test_merged_into_the_manifest_of_the_images(sorted_photos, joined):
     assert "leave --export and --into out" in salign("annotate", sorted_photos, "--merge", "--export", "x", code=2).err
 
 
+def test_what_follows_a_merge_can_be_pasted(sorted_photos, joined):
+    spaced = sorted_photos.rename(sorted_photos.with_name("my photos"))
+    collection = open_collection(spaced, classes=["real", "fake"])
+    answer_two(collection, joined)
+    collection.store.close()
+    assert salign("annotate", spaced, "--merge").last.endswith(f"Next: salign init '{spaced}'")
+
+
 def test_merged_again_after_marks_were_withdrawn(sorted_photos, joined):
     """The cell that named the map of the first merge is empty, and so is what it said of whose map that was."""
     rows = [f"{name},{name},{label},{split}" for name, (split, label) in FOLDERS.items()]

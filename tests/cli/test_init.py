@@ -332,6 +332,20 @@ ASKED = {
 }
 
 
+def test_a_file_that_cannot_be_read_is_named_with_its_folder_and_no_row_of_a_table_that_is_not_there(tmp_path):
+    images(tmp_path, [f"{label}/{k}.png" for label in ("cat", "dog") for k in range(20)])
+    (tmp_path / "dog" / "3.png").write_bytes(b"no picture")
+    said = salign("init", tmp_path, code=2).err.splitlines()
+    assert said[:1] == [f"error: {tmp_path}: 1 fault"]
+    assert said[1].startswith("  path: dog/3.png: the file is damaged or of another kind; expected ")
+
+
+def test_the_command_that_asks_people_for_classes_can_be_pasted(tmp_path):
+    one_class(tmp_path / "my photos")
+    said = salign("init", tmp_path / "my photos", code=2).err
+    assert f"let people answer: salign annotate '{tmp_path}/my photos' --class A --class B." in said
+
+
 @pytest.mark.parametrize("layout", ASKED, ids=lambda layout: layout.__name__)
 def test_what_can_be_understood_in_several_ways_is_asked(layout, tmp_path):
     layout(tmp_path)

@@ -159,7 +159,8 @@ def annotate(
         _export(opened(), export, into if into is None or into.is_file() or not merge else None, tell=not merge)
         if merge and into is not None:
             _replace(export / "manifest.csv", into)
-            typer.echo(f"wrote {into}. Next: salign {'run' if (folder / 'study.yaml').is_file() else 'init'} {folder}")
+            following = "run" if (folder / "study.yaml").is_file() else "init"
+            typer.echo(f"wrote {into}. Next: salign {following} {quote(folder)}")
         return
     if stop_link:
         _stop_links(opened(), stop_link)

@@ -18,6 +18,7 @@ from salign.data.manifest.labels import NONE, by_name
 from salign.data.manifest.split import SHARES, divide, groups_of_rows, small_classes
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
+from salign.location import quote
 from salign.project.look import Look
 from salign.project.names import MANIFEST
 from salign.project.pictures import Maps, named_maps
@@ -206,7 +207,7 @@ def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
     return SalignError(
         f"{look.folder}: nothing says which class an image has. {hint}Put the images into a folder for each class, or "
         "add a table with the columns image and label; or let people answer: salign annotate "
-        f"{look.folder} --class A --class B. If these are images of one class, give the folder above{unused}"
+        f"{quote(look.folder)} --class A --class B. If these are images of one class, give the folder above{unused}"
     )
 
 

@@ -236,15 +236,16 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined,
     """Read one row; an image and a map that are both broken give two faults."""
     row = int(str(manifest.table["row"].iat[position]))
     path, map_path = manifest.image_path(position), manifest.saliency_path(position)
+    name, map_name = (str(manifest.table[column].iat[position]) for column in ("path", "saliency"))
     faults: list[Fault] = []
     size: tuple[int, int] | None = None
     print: Fingerprint | None = None
     try:
         if decode:
-            image = read_image(path, where=path.name)
+            image = read_image(path, where=name)
             size, print = (image.shape[1], image.shape[2]), fingerprint(image)
         else:
-            size = image_size(path, where=path.name)
+            size = image_size(path, where=name)
     except ImageError as error:
         faults.append(Fault(row, "path", str(error)))
     if map_path is None:
@@ -253,16 +254,16 @@ def _examine(manifest: Manifest, position: int, decode: bool) -> tuple[Examined,
     marked, shape = 0.0, None
     try:
         if decode:
-            values = read_saliency(map_path, where=map_path.name)
+            values = read_saliency(map_path, where=map_name)
             map_size = (values.shape[0], values.shape[1])
             low, high = (float(bound) for bound in values.aminmax())
             state = "shaped" if high > low else "constant" if high > 0 else "blank"
             marked = float((values >= high / 2).float().mean()) if high > 0 else 0.0
             shape = standardised(values)
         else:
-            map_size = image_size(map_path, where=map_path.name)
+            map_size = image_size(map_path, where=map_name)
         if size is not None and (wrong := shape_mismatch(map_size, size)) is not None:
-            faults.append(Fault(row, "saliency", f"{map_path.name}: {wrong}"))
+            faults.append(Fault(row, "saliency", f"{map_name}: {wrong}"))
     except ImageError as error:
         faults.append(Fault(row, "saliency", str(error)))
     return Examined(tuple(faults), state, marked, print), shape

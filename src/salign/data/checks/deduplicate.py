@@ -48,7 +48,9 @@ def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[i
     report = check(manifest, progress=progress)
     if report.faults:
         hint = "bring whole copies of these files, or take them out of the folder and the table that lists them"
-        raise ManifestError.of(report.faults, manifest.source, hint)
+        if manifest.file is not None:
+            raise ManifestError.of(report.faults, manifest.source, hint)
+        raise ManifestError.of([fault._replace(row=None) for fault in report.faults], str(manifest.root), hint)
     return groups_of(report, near=True)
 
 

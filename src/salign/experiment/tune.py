@@ -141,9 +141,6 @@ def run_tuning(tuning: Tuning, folder: Path, executor: Executor, *, progress: bo
 
 def _search(tuning: Tuning, folder: Path, executor: Executor, progress: bool) -> None:
     search = _open(tuning, folder, make=True)
-    if not search.trials:
-        for values in _first(tuning):
-            search.enqueue_trial(values)
     running: dict[Path, list[Asked]] = {}
     done = sum(trial.state.name in _ENDED for trial in search.trials)
     alone = 1 if tuning.select == AUTO else 0  # by plain cross-entropy the others' rule is chosen
@@ -164,8 +161,11 @@ def _tasks(
     for cut in [trial for trial in search.trials if trial.state.name == "RUNNING"]:
         search.tell(cut.number, state=TrialState.FAIL)
         search.enqueue_trial(cut.params)
+    first = list(_first(tuning))
     while (begun := sum(trial.state.name in (*_ENDED, "RUNNING") for trial in search.trials)) < trials:
         search.sampler = _sampler(tuning.seed + begun)  # so that a search which goes on asks the same
+        if begun < len(first) and not any(trial.state.name == "WAITING" for trial in search.trials):
+            search.enqueue_trial(first[begun])
         trial = search.ask()
         try:
             recipe = tuning.recipe_of(_suggest(trial))

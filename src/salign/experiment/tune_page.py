@@ -123,7 +123,7 @@ def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]
             clouds.append(Cloud(name, x, y))
     chosen = Cloud("chosen", *(np.array([100 * best.figures[which]]) for which in ("validation", rule)))
     styles = looks(names)
-    styles["chosen"] = styles[_name(best)]._replace(marker="*")
+    styles["chosen"] = styles[_name(best)]._replace(marker="*", size=160)
     axes = (f"{tuning.metric} on validation, points", f"{rule}, points")
     caption = f"Every trial that came to its end, by its arm: {RULES[rule]}. The star is the chosen one."
     return [Plots(caption, [scatter([*clouds, chosen], styles, axes, title=f"{rule} and validation", name="trials")])]

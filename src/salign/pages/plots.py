@@ -70,6 +70,8 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
+    size: float = 22
+    """Of a point that stands for a run, in square points."""
 
 
 Styles = Mapping[str, Look]
@@ -283,7 +285,9 @@ def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *,
         artists: dict[str, Artist] = {}
         for cloud in clouds:
             look = styles[cloud.name]
-            artists[cloud.name] = axes.scatter(cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=22)
+            artists[cloud.name] = axes.scatter(
+                cloud.x, cloud.y, color=look.colour, marker=look.marker, alpha=0.8, s=look.size
+            )
         spoken = [
             f"{cloud.name}: {len(cloud.x)} runs, on average {np.mean(cloud.x):.2f} and {np.mean(cloud.y):.1f}"
             for cloud in clouds

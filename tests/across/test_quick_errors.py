@@ -115,6 +115,7 @@ COMMANDS = {
     "data import pickle photos": "layout: expected folder, csv or cvrl, got 'pickle'",
     "evaluate gone": "gone is no run folder: expected recipe.yaml in it",
     "publish gone --to there": "gone is no run folder: expected recipe.yaml in it",
+    "publish run --to pics": "pics holds files already, and nothing is written over; give a new folder.",
     "export gone": "gone is no run folder: expected recipe.yaml in it",
     "export run --format onx": "--format: expected onnx or pt2, got 'onx'; did you mean 'onnx'?",
     "predict gone.onnx photos": "no such file: gone.onnx",

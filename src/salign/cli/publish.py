@@ -26,9 +26,10 @@ def publish(
 
     RunFolder.open(run)
     from salign.runs.publish import HUB, check_place, publish, published_files
-    from salign.runs.run import Run
 
     check_place(to)
+    from salign.runs.run import Run
+
     opened = Run.open(run)
     for name, path in published_files(opened).items():
         typer.echo(f"  {name}  {path.stat().st_size / 1e6:.2f} MB")

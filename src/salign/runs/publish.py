@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,13 +18,13 @@ from salign.errors import SalignError
 from salign.files import check_output, replace_text
 from salign.models.config import EMBEDDER, ENCODER, NET, WEIGHTS, description_file
 from salign.readers import read_yaml
-from salign.runs.card import DATA_CARD, MODEL_CARD, refresh_cards
-from salign.runs.export import FOLDER as EXPORTED
-from salign.runs.run import Run
+
+if TYPE_CHECKING:
+    from salign.runs.run import Run
 
 HUB = "hf:"
 """Beginning of a place that is a repository of the hub: `hf:owner/name`."""
-_OTHERS = (MODEL_CARD, DATA_CARD, WEIGHTS, ENCODER, NET, EMBEDDER, "environment.json", "evaluation.csv", "metrics.csv")
+_OTHERS = (WEIGHTS, ENCODER, NET, EMBEDDER, "environment.json", "evaluation.csv", "metrics.csv")
 
 
 def published_files(run: Run) -> dict[str, Path]:
@@ -33,7 +33,10 @@ def published_files(run: Run) -> dict[str, Path]:
     Args:
         run: a finished run.
     """
-    names = [*_OTHERS, description_file(run.path).name]
+    from salign.runs.card import DATA_CARD, MODEL_CARD  # imports torch; a place that cannot be taken is told before
+    from salign.runs.export import FOLDER as EXPORTED
+
+    names = [MODEL_CARD, DATA_CARD, *_OTHERS, description_file(run.path).name]
     files = {name: run.path / name for name in names if (run.path / name).is_file()}
     files |= {f"{EXPORTED}/{path.name}": path for path in sorted((run.path / EXPORTED).glob("*")) if path.is_file()}
     return files | {"recipe.yaml": run.recipe_file}
@@ -57,6 +60,8 @@ def publish(
     Raises:
         SalignError: the folder holds something, or the hub refuses.
     """
+    from salign.runs.card import refresh_cards
+
     check_place(to)
     refresh_cards(run, say)
     if not to.startswith(HUB):

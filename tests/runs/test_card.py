@@ -8,11 +8,13 @@ from pathlib import Path
 import huggingface_hub
 import pandas as pd
 import pytest
+import yaml
 
 from command import salign
 from salign.errors import SalignError
 from salign.models.weights import licence_of
-from salign.runs.card import refresh_cards, reliance_sentences, write_cards
+from salign.readers import read_yaml
+from salign.runs.card import data_card, refresh_cards, reliance_sentences, write_cards
 from salign.runs.run import Run
 
 DRAWER = Path(__file__).parents[1] / "fixtures" / "earlier" / "runs" / "maps-0858044f"
@@ -62,6 +64,22 @@ def test_the_data_card_counts_what_the_run_used(trained, digits):
     for (split, label), count in counts.items():
         assert f"| {split} | {label} | {count} | {count} |" in card.text
     assert f"{len(used)} images with labels of the manifest `manifest.csv`" in card.text
+
+
+def test_the_data_card_names_no_annotator(trained, tmp_path, digits):
+    """It is given away with the run, and people were promised that they stay without a name."""
+    path = shutil.copytree(trained, tmp_path / "run")
+    makers = ["human:Ann Müller", "human:Ann Müller+Bob"]
+    table = pd.read_csv(digits, dtype=str)
+    table.assign(provenance=[makers[i % 2] for i in range(len(table))]).to_csv(tmp_path / "named.csv", index=False)
+    recipe = read_yaml(path / "recipe.yaml")
+    recipe["data"] |= {"manifest": str(tmp_path / "named.csv"), "root": str(digits.parent)}
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    text = data_card(Run.open(path))
+    assert "Ann" not in text
+    assert "Bob" not in text
+    assert "| human:annotator 1 |" in text
+    assert "| human:annotator 1+annotator 2 |" in text
 
 
 def test_an_analysis_comes_into_the_card_and_a_lost_manifest_leaves_it(trained, tmp_path):

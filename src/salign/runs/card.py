@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from salign import __version__
-from salign.data.manifest.provenance import PROVENANCE
+from salign.data.manifest.provenance import PROVENANCE, without_names
 from salign.errors import SalignError
 from salign.evaluate.names import main_figures, name_of
 from salign.evaluate.tables import read_figures
@@ -112,6 +112,7 @@ def data_card(run: Run) -> str:
     counts = manifest.coverage().rename(columns={"with_map": "with a map"}).drop(columns="share")
     mapped = manifest.table[manifest.table["saliency"].notna()]
     makers = mapped[PROVENANCE].fillna("not said") if PROVENANCE in mapped else pd.Series("not said", mapped.index)
+    makers = makers.map(without_names(makers))  # a card is given away, and people were promised a number
     kinds = makers.value_counts().rename_axis("made by").reset_index(name="maps")
     splits = "; ".join(f"{name}: {', '.join(names)}" for name, names in _splits(run).items())
     sections = [

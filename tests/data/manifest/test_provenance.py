@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from salign.data.manifest.provenance import map_columns, provenance_of
+from salign.data.manifest.provenance import map_columns, provenance_of, without_names
 
 
 def test_columns_of_maps_and_whose_they_are():
@@ -40,3 +40,14 @@ def test_several_makers_are_written_as_one(makers, said):
 def test_nameless_people_who_looked_are_people():
     assert provenance_of([None], "human:unknown") == "human:unknown"
     assert provenance_of(["ann", None], "human:unknown") == "human:ann"
+
+
+def test_in_public_annotators_are_numbers():
+    makers = ["human:ben", "human:ann+ben", "model:net@1 with human:ann", "human:50 annotators", "mask"]
+    assert without_names(makers) == {
+        "human:ben": "human:annotator 1",
+        "human:ann+ben": "human:annotator 2+annotator 1",
+        "model:net@1 with human:ann": "model:net@1 with human:annotator 2",
+        "human:50 annotators": "human:50 annotators",
+        "mask": "mask",
+    }

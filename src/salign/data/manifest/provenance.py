@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 PROVENANCE, CONFIDENCE = "provenance", "confidence"
@@ -15,6 +16,7 @@ ONE_PERSON = "saliency_"
 """Beginning of the names of columns with the maps of one person."""
 
 _MOST_TEXT = 200
+_COUNTED = re.compile(r"[0-9]+ annotators")
 
 
 def provenance_column(column: str) -> str:
@@ -67,3 +69,19 @@ def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
         return people_named
     with_people = f" with {people_named}" if len(machines) < len(known) else ""
     return f"{MACHINE}{'+'.join(machines)}{with_people}"
+
+
+def without_names(provenances: Iterable[str]) -> dict[str, str]:
+    """What stands in public in place of each provenance: `human:ann+ben` becomes `human:annotator 1+annotator 2`.
+
+    People are numbered in the order in which they come; what a machine made, and how many people there were, stays.
+    """
+    numbers: dict[str, str] = {}
+    public: dict[str, str] = {}
+    for provenance in provenances:
+        before, mark, people = provenance.partition(PERSON)
+        if mark and not _COUNTED.fullmatch(people):
+            named = [numbers.setdefault(who, f"annotator {len(numbers) + 1}") for who in people.split("+")]
+            people = "+".join(named)
+        public[provenance] = f"{before}{mark}{people}"
+    return public

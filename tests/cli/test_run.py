@@ -77,6 +77,14 @@ def test_a_broken_manifest_is_told_with_the_command_that_lists_all(ready):
     assert shown.last.startswith("Next: salign data check")
 
 
+def test_a_misspelt_network_is_told_once_and_before_any_run(ready):
+    marked(ready)
+    told = salign("run", "photos", "--set", "recipe.model.backbone=resnet8", code=2)
+    assert told.err.startswith("error: unknown backbone 'resnet8'; timm has no such network. Nearest: resnet18")
+    assert "Go on with" not in told.out + told.err
+    assert not list(ready.glob("studies/*/study.yaml"))
+
+
 def test_without_maps_it_says_to_annotate(ready):
     said = salign("run", "photos", code=2).err
     assert "none of the 2 training images" in said

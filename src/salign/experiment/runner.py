@@ -22,6 +22,7 @@ from salign.experiment.store import StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.files import check_output
+from salign.models.backbone import check_backbone
 from salign.progress import Bar
 from salign.runs.cluster import ATTEMPTS, connect
 from salign.runs.folder import RunFolder
@@ -53,8 +54,8 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         the cells that could not be run; empty when the study is complete.
 
     Raises:
-        SalignError: the study does not hold; see `expand`; or a guided recipe has no map; or a device that a recipe
-            asks for is not here, or nothing can be written in `folder`.
+        SalignError: the study does not hold; see `expand`; or a guided recipe has no map, or a backbone that timm does
+            not know; or a device that a recipe asks for is not here, or nothing can be written in `folder`.
     """
     cells = expand(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in cells}
@@ -64,6 +65,8 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         for device in dict.fromkeys(recipe.train.device for recipe in left):
             choose_device(device)  # one message now, not one of each process; a cluster has devices of its own
     check_maps(left)
+    for backbone in dict.fromkeys(recipe.model.backbone for recipe in left):
+        check_backbone(backbone)
     folder.start(study, len(tasks) - len(left))
     options, failed = study.analysis, []
     with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:

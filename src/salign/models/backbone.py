@@ -149,15 +149,24 @@ class Backbone(nn.Module):
         )
 
 
+def check_backbone(name: str) -> None:
+    """Refuse a name that timm has no network of.
+
+    Raises:
+        SalignError: unknown name; the nearest are named.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise SalignError(f"unknown backbone {name!r}; timm has no such network. Nearest: {', '.join(near) or 'none'}.")
+
+
 def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
     """Build a timm network with random weights; 0 classes = without a classifier.
 
     Raises:
         SalignError: unknown name (the nearest are named), or keywords that timm or salign refuses.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise SalignError(f"unknown backbone {name!r}; timm has no such network. Nearest: {', '.join(near) or 'none'}.")
+    check_backbone(name)
     if reserved := sorted(RESERVED & set(args)):
         raise SalignError(
             f"model.args: {', '.join(reserved)} is not for args. Use model.weights, classes or output_stride."

@@ -39,6 +39,23 @@ def test_a_folder_is_taken_as_salign_run_takes_it(folder):
     assert f"wrote {folder}/studies/small/report.html" in salign("report", folder).last
 
 
+def test_a_report_of_other_values_does_not_replace_that_of_what_was_run(folder):
+    """As after `salign run --set ...` and `salign report` without it: the page would say that all runs are missing."""
+    (folder / "study.yaml").write_text((folder / "small.yaml").read_text())
+    salign("report", folder)
+    page, ran = folder / "studies/small/report.html", folder / "studies/small/study.yaml"
+    ran.write_text((folder / "study.yaml").read_text())
+    before = page.read_bytes()
+    changed = yaml.safe_load((folder / "study.yaml").read_text())
+    changed["recipe"].setdefault("train", {})["epochs"] = 7
+    (folder / "study.yaml").write_text(yaml.safe_dump(changed))
+    said = salign("report", folder, code=2).err
+    assert f"salign report {ran} --out {folder}/studies" in said
+    assert "the 4 runs in" in said
+    assert page.read_bytes() == before
+    assert "4 of 4" not in salign("report", ran, "--out", folder / "studies").out
+
+
 def test_overrides_reach_the_report(folder):
     salign("report", folder / "small.yaml", "--out", folder / "studies", "--set", "baseline=cyborg")
     assert "Differences to cyborg" in (folder / "studies/small/report.html").read_text("utf-8")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from salign.location import quote
+
+if TYPE_CHECKING:
+    from salign.errors import SalignError
+    from salign.experiment.store import StudyFolder
 
 
 def report(
@@ -39,4 +45,21 @@ def report(
     from salign.experiment.store import StudyFolder, read_results  # imports torch; mistakes are told before
 
     folder = StudyFolder.of(read, out)
-    print_report(read, folder, read_results(read, folder), quiet=quiet)
+    results = read_results(read, folder)
+    if not len(results.runs):
+        raise _nothing_to_report(study, folder, out)
+    print_report(read, folder, results, quiet=quiet)
+
+
+def _nothing_to_report(study: Path, folder: StudyFolder, out: Path) -> SalignError:
+    """No run of the study is finished; perhaps because it was run with other values, by `--set` or before a change."""
+    from salign.errors import SalignError
+
+    ran = folder.path / "study.yaml"
+    finished = sum(path.is_file() for path in folder.runs.glob("*/cell.json"))
+    if not finished or not ran.is_file():
+        return SalignError(f"{folder.path}: no run is finished, so there is nothing to report; run the study first")
+    return SalignError(
+        f"no run is finished with the values of {study}, and the {finished} runs in {folder.runs} had others. A report "
+        f"of what was run last: salign report {quote(ran)} --out {quote(out)}; or give the same --set again"
+    )

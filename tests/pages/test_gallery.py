@@ -74,12 +74,13 @@ def test_the_colours_of_the_page_are_those_of_the_library() -> None:
 def shown(tmp_path: Path, browser):
     """A gallery of three images of two runs in Chromium."""
     cell = encode_map(torch.tensor([[0.0, 1.0]]))
+    sites = {"a1": {}, "a2": {"site": "a"}, "b3": {"site": "b"}}
 
     def item(name: str, label: str | None, *answers: tuple[str, float, float | None], human: bool = True) -> Item:
         image = write_picture(tmp_path, name, torch.zeros(3, 20, 30, dtype=torch.uint8))
         marks = write_human_map(tmp_path, name, torch.eye(20)) if human else None
         made = [Answer(predicted, sure, cell, agreed, agreed) for predicted, sure, agreed in answers]
-        return Item(name, "test", label, image, 1.5, marks, made, "" if human else "nobody looked", {"site": name[0]})
+        return Item(name, "test", label, image, 1.5, marks, made, "" if human else "nobody looked", sites[name])
 
     items = [
         item("a1", "cat", ("cat", 0.6, 0.5), ("dog", 0.7, 0.1)),
@@ -114,7 +115,10 @@ def test_images_are_sorted_filtered_and_opened_in_the_page(shown) -> None:
     assert choose("answer", "") == ["a2", "a1", "b3"]
     assert choose("human", "nobody looked") == ["b3"]
     assert choose("human", "") == ["a2", "a1", "b3"]
-    assert choose("group:site", "a") == ["a2", "a1"]
+    assert choose("group:site", "a") == ["a2"]
+    assert shown.locator('[name="group:site"] option').all_text_contents() == ["all", "a", "b"]
+    assert choose("group:site", "") == ["a2", "a1", "b3"]
+    assert shown.locator(".item figcaption span").all_text_contents()[:2] == ["a2 · test · site a", "a1 · test"]
     shown.locator('[name="text"]').fill("A1")
     assert names() == ["a1"]
     assert shown.locator(".count").text_content() == "1 of 3 images"

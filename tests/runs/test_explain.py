@@ -124,6 +124,19 @@ def test_machine_maps_are_shown_as_such_and_nothing_is_measured_against_them(run
     assert set(found["reliance"].query("kept == 'inside'")["images"]) == {len(rows) - taken}
 
 
+def test_what_a_merged_annotation_says_of_an_image_stands_there_and_no_file_or_empty_cell(run, digits, tmp_path):
+    """As `salign annotate --merge` leaves a manifest: a map of each person, who made it, and answers to some images."""
+    table = pd.read_csv(digits, dtype=str)
+    table["saliency_ann"] = table["saliency"]
+    table["answer"] = ["1" if k % 2 else None for k in range(len(table))]
+    table["confidence"] = None
+    table.to_csv(tmp_path / "merged.csv", index=False)
+    data = {"manifest": str(tmp_path / "merged.csv"), "root": str(digits.parent)}
+    run.recipe_file.write_text(Recipe.read(run.recipe_file).with_values({"data": data}).to_yaml())
+    groups = [one["groups"] for one in items(explain_run(run, sets=["val"], images=100))]
+    assert {tuple(sorted(each)) for each in groups} == {("decoy",), ("answer", "decoy")}
+
+
 def test_the_answer_shown_is_that_of_the_table(run):
     shown = {one["id"]: one for one in items(explain_run(run, sets=["val"], images=100))}
     for row in table(run, "val").itertuples():

@@ -22,7 +22,7 @@
   const first = (item) => item.answers[0];
   const right = (item, answer) => item.label !== null && item.label === answer.predicted;
   const wrong = (item, answer) => item.label !== null && item.label !== answer.predicted;
-  const values = (of) => [...new Set(items.map(of))].filter((value) => value !== null).sort();
+  const values = (of) => [...new Set(items.map(of))].filter((value) => value !== null && value !== undefined).sort();
 
   const human = (item) => (item.human === null ? "nobody looked" : item.note || "marked");
   const ANSWERS = {
@@ -65,7 +65,7 @@
   choose("predicted", [...new Set(items.flatMap((item) => item.answers.map((answer) => answer.predicted)))].sort(), "all");
   choose("answer", Object.keys(ANSWERS).filter((kind) => items.some(ANSWERS[kind])), "all");
   choose("human", values(human), "all");
-  const groups = Object.keys(items[0]?.groups ?? {});
+  const groups = [...new Set(items.flatMap((item) => Object.keys(item.groups)))];
   for (const group of groups) {
     const select = make("select", { name: `group:${group}` });
     form.elements.text.parentElement.before(make("label", {}, group, select));
@@ -102,7 +102,7 @@
     ...item.answers.map((answer, k) => say(item, answer, k)),
   ];
   const quiet = (item) =>
-    [item.id, item.set, ...groups.map((group) => `${group} ${item.groups[group]}`)].join(" · ");
+    [item.id, item.set, ...Object.entries(item.groups).map(([group, value]) => `${group} ${value}`)].join(" · ");
 
   const tile = (item, position) => {
     const button = make("button", { type: "button", title: "Show at its own size" }, ...pictures(item));

@@ -65,7 +65,7 @@ class Item:
     note: str = ""
     """What there is to know of the human map: nobody looked, nothing was marked, or a machine made it."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Further columns to filter by, and the values of this image."""
+    """Further columns to filter by, and the values of this image; a column without one is left out."""
 
 
 @dataclass

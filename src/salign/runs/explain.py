@@ -12,6 +12,7 @@ import torch
 
 from salign.data.manifest import PROVENANCE
 from salign.data.manifest.derive import free_columns
+from salign.data.manifest.provenance import map_columns
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import read_image, read_saliency
@@ -141,7 +142,8 @@ def _items(
     ids = [manifest.image_id(k) for k in range(len(manifest))]
     answers = [list(_answers(run, name, ids, method=method, of=of, seed=seed, progress=progress)) for run in runs]
     table, machines = manifest.table, manifest.machine_made
-    columns = [column for column in free_columns(manifest) if table[column].nunique(dropna=False) <= MOST_GROUPS]
+    maps = map_columns(table.columns)
+    columns = [name for name in free_columns(manifest) if name not in maps and table[name].nunique() <= MOST_GROUPS]
     groups = {column: text_of(table, column) for column in columns}
     items = []
     for k in track(range(len(ids)), f"pictures of {name}", show=progress is not None):
@@ -165,7 +167,7 @@ def _items(
                 human=human,
                 answers=[of_run[k] for of_run in answers],
                 note=note,
-                groups={column: str(cells.iat[k]) for column, cells in groups.items()},
+                groups={column: cell for column, cells in groups.items() if (cell := str(cells.iat[k]))},
             )
         )
     return items

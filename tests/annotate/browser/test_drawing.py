@@ -410,6 +410,26 @@ def test_on_a_phone_drawing_has_the_screen(server: Server, visit: Callable[..., 
     page.click("#fold")
     page.touchscreen.tap(100, 70)  # what the sheet leaves of the image
     assert not page.is_visible("#panel")
+    assert visitor.shapes() == [], "that touch was for the sheet, and marks nothing"
+    hand.line(LINE)
+    assert len(visitor.shapes()) == 1
+
+
+def test_the_cursor_takes_the_keys_from_a_button_that_was_clicked(
+    server: Server, visit: Callable[..., Visitor]
+) -> None:
+    """Space would press the answer or "Nothing to mark" again, and the arrows would choose another answer."""
+    visitor = visit(server)
+    page = visitor.join("cursor")
+    page.click("input[name=answer][value=fake]")
+    press(visitor, "c", " ", "ArrowRight", "ArrowRight", " ")
+    assert page.is_checked("input[name=answer][value=fake]")
+    assert [shape["kind"] for shape in visitor.shapes()] == ["stroke"]
+    page.click("#clear")
+    press(visitor, "Escape", "Enter")
+    assert "Mark what supports your answer" in page.inner_text("#alert")
+    press(visitor, "c", " ", "ArrowRight", " ", "j", "ArrowDown")
+    assert [shape["kind"] for shape in visitor.shapes()] == ["stroke"], "and not nothing to mark"
 
 
 def discs(folder: Path) -> None:

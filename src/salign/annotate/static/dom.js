@@ -49,6 +49,9 @@ export function unfold(on) {
 
 export const isUnfolded = () => $("work").classList.contains("unfolded");
 
+/** Whether the sheet lies over the image now, as it does on a phone alone. */
+export const isSheetOpen = () => isUnfolded() && getComputedStyle($("fold")).display !== "none";
+
 /** Only one of the page's sections is shown. */
 export function view(id) {
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;

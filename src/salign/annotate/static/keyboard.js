@@ -32,8 +32,10 @@ export class Cursor {
     this.on = on;
     this.drawing = false;
     const { stage, tool } = this.work;
-    if (on) this.centre(stage);
-    else if (tool?.busy && !tool.finish) tool.cancel();
+    if (on) {
+      this.centre(stage);
+      this.work.focus(); // a button that was clicked before would take the keys
+    } else if (tool?.busy && !tool.finish) tool.cancel();
     stage.invalidate("overlay");
     say(on ? "Cursor on. Arrows move it, space or enter draws, escape leaves." : "Cursor off.");
   }

@@ -5,7 +5,7 @@ import { listen } from "./canvas/pointer.js";
 import { Stage } from "./canvas/stage.js";
 import { TOOLS } from "./canvas/toolbox.js";
 import { Clock } from "./clock.js";
-import { $, hold, isUnfolded, say, unfold } from "./dom.js";
+import { $, hold, isSheetOpen, isUnfolded, say, unfold } from "./dom.js";
 import * as drafts from "./draft.js";
 import { History } from "./history.js";
 import { Cursor, listenToKeys } from "./keyboard.js";
@@ -140,8 +140,10 @@ export class Work {
       at: (stamp) => this.clock.at(stamp),
       panning: () => this.looking.panning,
       touched: () => {
+        const putAway = isSheetOpen();
         unfold(false);
         this.#point(stage);
+        return putAway;
       },
       hover: (_, point) => {
         this.hovering = point && { stage, ...point };
@@ -288,6 +290,7 @@ export class Work {
   nextMark() {
     this.use("select");
     this.tool.next?.();
+    this.focus(); // the arrow keys move it
   }
 
   /** In a pair: to the other image. */

@@ -13,7 +13,7 @@ const pressing = (event) => (event.pointerType === "pen" ? Math.min(HARD, Math.m
 /**
  * @param {import("./stage.js").Stage} stage
  * @param {{tool: (stage) => object, at: (timeStamp: number) => number, panning: () => boolean, hover: (stage, point) => void,
- *   touched: (stage) => void}} desk
+ *   touched: (stage) => boolean}} desk `touched` says whether the touch was for what lay over the image, and draws nothing
  */
 export function listen(stage, desk) {
   const { element } = stage;
@@ -38,7 +38,7 @@ export function listen(stage, desk) {
     event.preventDefault();
     element.focus({ preventScroll: true, focusVisible: false });
     element.setPointerCapture(event.pointerId);
-    desk.touched(stage);
+    if (desk.touched(stage)) return;
     down.set(event.pointerId, place(event));
     if (event.pointerType === "touch" && down.size > 1) {
       if (doing === "draw") desk.tool(stage).interrupt();

@@ -13,6 +13,9 @@ from salign.errors import SalignError, nearest
 from salign.location import quote
 from salign.readers import parse_yaml, read_yaml
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names of recipes and studies, which become names of folders."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -189,6 +192,8 @@ def _explain(fault: Any, model: Any) -> str:
     if fault["type"] in ("missing", "value_error"):
         return f"{key_path}: {message}"
     value = fault["input"]
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        message = "expected letters of a to z, digits, '.', '_' and '-', beginning with a letter or a digit"
     if fault["type"] == "string_type" and isinstance(value, bool | int | float):
         return f"{key_path}: expected text, got {json.dumps(value)}; if it is a name, quote it: '{json.dumps(value)}'"
     text = repr(value)

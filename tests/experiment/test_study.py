@@ -220,6 +220,10 @@ def test_every_named_arm_makes_a_sound_recipe(digits: Path) -> None:
         ({"baseline": "cee"}, "no arm is called 'cee'"),
         ({"guided": "cybrog"}, "no arm is called 'cybrog'"),
         ({"controls": ["shufled"]}, "no arm is called 'shufled'"),
+        (
+            {"name": "a b"},
+            "name: expected letters of a to z, digits, '.', '_' and '-', beginning with a letter or a digit, got 'a b'",
+        ),
         ({"arms": {"a\nb": {}}}, "a name is text in one line, got 'a\\nb'"),
         ({"networks": {" ": {}}}, "a name is text in one line, got ' '"),
         ({"grids": [{"arms": [""]}]}, "grids.0.arms.0: a name is text in one line, got ''"),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from salign.config import Section, explain_faults, merge, read_values
+from salign.config import NAME, Section, explain_faults, merge, read_values
 from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, arms_below, times
 from salign.train.recipe import Recipe, found_files, with_arms
@@ -86,7 +86,7 @@ class Study(Section):
         for section in ("data", "model", "loss", "train", "steps")
     }
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
+    name: str = Field(pattern=NAME, max_length=255)
     """The study's folder has this name."""
     title: str = ""
     """The report has this heading."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 import yaml
 from pydantic import Field, ValidationInfo, model_validator
 
-from salign.config import Pass, Section, is_none, merge, read_values, validated
+from salign.config import NAME, Pass, Section, is_none, merge, read_values, validated
 from salign.errors import one_of
 from salign.limits import LARGEST_SEED
 from salign.location import absolute_text, is_remote
@@ -68,7 +68,7 @@ class Recipe(Section):
     network: ClassVar[str] = "a classifier"
     """What the run of this recipe is, in words."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
     preset: str | None = None
     """A published setting gives the defaults; what the recipe says itself wins."""

@@ -13,6 +13,18 @@ def names_in(cell: object) -> list[str]:
     return cell.split(SEPARATOR) if isinstance(cell, str) and cell else []
 
 
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ in the case of their letters alone, such as `Benign` and `benign`, in groups.
+
+    Single letters are left out: sets of handwriting have `a` and `A` on purpose.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if len(name) > 1:
+            groups.setdefault(name.casefold(), []).append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
 GIVEN = "given"
 """The rule of a threshold that was given by the user, and not chosen on validation images."""
 

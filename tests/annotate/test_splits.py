@@ -16,6 +16,7 @@ from salign.annotate.opening import open_collection
 from salign.annotate.splits import draw_splits
 from salign.annotate.web.owner import INSIDE, zipped
 from salign.data.manifest import Manifest
+from salign.errors import SalignError
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -211,6 +212,12 @@ def test_merged_into_the_manifest_of_the_images(sorted_photos, joined):
         assert set(table["device"]) == {"scanner"}
         assert (sorted_photos / "manifest-before.csv").read_text() == before
     assert "leave --export and --into out" in salign("annotate", sorted_photos, "--merge", "--export", "x", code=2).err
+
+
+def test_an_answer_that_is_a_label_but_for_its_case_is_refused_and_no_study_begun(sorted_photos):
+    with pytest.raises(SalignError, match=r"--class Real: the images have the label .real., .* give --class real"):
+        open_collection(sorted_photos, classes=["Real", "fake"])
+    assert not (sorted_photos / "annotations").exists()
 
 
 def test_what_follows_a_merge_can_be_pasted(sorted_photos, joined):

@@ -340,6 +340,14 @@ def test_a_file_that_cannot_be_read_is_named_with_its_folder_and_no_row_of_a_tab
     assert said[1].startswith("  path: dog/3.png: the file is damaged or of another kind; expected ")
 
 
+def test_classes_that_differ_in_case_alone_are_named(tmp_path):
+    images(tmp_path, [f"{label}/{k}.png" for label in ("Cat", "cat", "dog") for k in range(12)])
+    said = " ".join(salign("init", tmp_path, "--dry-run").out.split())
+    assert (
+        "alike the classes Cat and cat differ in the case of letters alone; if they are one, give it one name" in said
+    )
+
+
 def test_the_command_that_asks_people_for_classes_can_be_pasted(tmp_path):
     one_class(tmp_path / "my photos")
     said = salign("init", tmp_path / "my photos", code=2).err

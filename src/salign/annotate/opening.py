@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,25 @@ def open_collection(
         if manifest is None
         else Catalog.of_manifest(manifest, root)
     )
+    if over.get("classes"):
+        _check_case(over["classes"], catalog.labels)
     try:
         collection = Collection(study, catalog, home, url)
         replace_text(settings, study.to_yaml())  # last: what does not fit together is not kept
     except OSError as error:
         raise SalignError(f"{home}: a study cannot be kept here: {error.strerror or error}") from error
     return collection
+
+
+def _check_case(answers: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuse answers that are labels of the images but for the case of letters: none of them would ever be right."""
+    for answer in answers:
+        label = next((label for label in labels if label.casefold() == answer.casefold()), answer)
+        if label != answer and answer not in labels:
+            raise SalignError(
+                f"--class {quote(answer)}: the images have the label {label!r}, and the case of letters counts; "
+                f"give --class {quote(label)}"
+            )
 
 
 def _folders(study: Study, begun: bool) -> str:

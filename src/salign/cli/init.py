@@ -91,13 +91,12 @@ def _print_plan(plan: Plan, target: Path) -> None:
     from rich.table import Table
 
     from salign.cli.show import split_table
+    from salign.project.plan import DOUBTS
     from salign.project.write import settings_name
 
     table = Table(show_header=False, box=None)
     for word, sentence in plan.remarks:
-        table.add_row(
-            f"[{'yellow' if word in ('not used', 'left out', 'few images') else 'bold'}]{word}[/]", escape(sentence)
-        )
+        table.add_row(f"[{'yellow' if word in DOUBTS else 'bold'}]{word}[/]", escape(sentence))
     Console().print(table)
     split_table(plan.manifest)
     files = ["manifest.csv"] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from salign.annotations.annotated import Annotated
-from salign.class_names import SEPARATOR, names_in
+from salign.class_names import SEPARATOR, alike, names_in
 from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.image_files import stem
 from salign.data.manifest.labels import NONE, by_name
@@ -67,6 +67,10 @@ class Plan:
     """The manifest that was there, where it needs no change."""
 
 
+DOUBTS = ("left out", "not used", "alike", "few images")
+"""Words of remarks that should be read, for something may be wrong; they come last."""
+
+
 def make_plan(look: Look, choices: Choices) -> Plan:
     """Decide what is written for a folder; nothing is.
 
@@ -97,6 +101,13 @@ def make_plan(look: Look, choices: Choices) -> Plan:
         remarks.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
     table = _rows(look, labels, source)
     manifest = Manifest.of(table, look.folder, MANIFEST, multi_label=several)
+    remarks += [
+        (
+            "alike",
+            f"the classes {' and '.join(names)} differ in the case of letters alone; if they are one, give it one name",
+        )
+        for names in alike(classes)
+    ]
     remarks += [("not used", sentence) for sentence in look.useless]
     known = set(manifest.table["path"])
     marks = [mark for mark in marks if mark.image in known or mark.image not in look.images]
@@ -104,7 +115,7 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     manifest = _divided(manifest, groups, choices, remarks)
     used = [split for names in splits_by_role(manifest.splits).values() for split in names]
     remarks += [("few images", line) for line in small_classes(manifest, used)]
-    remarks.sort(key=lambda pair: pair[0] in ("left out", "not used", "few images"))
+    remarks.sort(key=lambda pair: pair[0] in DOUBTS)
     return Plan(manifest, marks, faults, remarks)
 
 

@@ -71,7 +71,7 @@ class Look(NamedTuple):
     colour: str
     marker: str
     size: float = 22
-    """Of a point that stands for a run, in square points."""
+    """Area of a point that stands for a run, in square points."""
 
 
 Styles = Mapping[str, Look]

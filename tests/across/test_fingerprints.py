@@ -181,7 +181,7 @@ FINGERPRINTS = {
     "studies/magnetic": "8d43eb56", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
     "studies/complexity": "e384ee62", "studies/rivals_busi": "13001909", "studies/rivals_digits": "12fc562d",
-    "studies/small": "a01cf878", "studies/digits_inherit": "89bbc28d", "studies/busi_inherit": "da1808f4",
+    "studies/small": "a01cf878", "studies/digits_inherit": "89bbc28d", "studies/busi_inherit": "da1808f4", "studies/cxr_inherit": "016364c5",
     "studies/digits_head": "4e36286c", "studies/busi_head": "12b5bbcb",
     "stanford40_maps": "d720714e", "studies/bar": "5f383fd2",
     "studies/bar_scratch": "6f0c2d1d", "studies/groups_digits": "f2982a56", "studies/digits_forget": "a3f2d3b2",

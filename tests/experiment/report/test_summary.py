@@ -192,6 +192,15 @@ def test_one_seed_says_nothing_about_chance():
     assert top == [one.sentences[0]]
 
 
+def test_a_study_that_asks_about_an_arm_that_it_does_not_run_is_told_the_key():
+    """As one with an arm of its own that leaves `guided` at what it is by default."""
+    changes = {"arms": {"mine": {"loss": {"name": "swap"}}}, "grids": [{"arms": ["ce", "mine"], "seeds": 5}]}
+    (one,), _ = said(figures(ce=(0.9, 0.5), mine=(0.9, 0.7)), **changes)
+    assert one.sentences[0] == (
+        "The study asks about cyborg, and no grid has this arm: say by the key guided which of ce, mine is meant."
+    )
+
+
 def test_what_is_not_there_yet_is_said():
     table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7))
     (one,), top = said(table, missing=5)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
@@ -17,7 +23,7 @@ from salign.data.manifest.file_names import Part
 from salign.errors import SalignError
 from salign.models import Classifier, Threshold
 from salign.runs.blocks import check_blocks, do_block
-from salign.runs.predict_blocks import PredictBlocks, cut, open_model, predict_on_ray
+from salign.runs.predict_blocks import PredictBlocks, cut, open_model, predict_on_ray, threshold_of
 
 NAMES = [*(f"a/{k:02}.png" for k in range(0, 20, 2)), *(f"b/{k:02}.png" for k in range(1, 20, 2))]
 
@@ -120,6 +126,20 @@ def test_a_block_that_kills_its_process_is_given_up(job):
         do_block(job, open_model(job.run), 1, parts[1])
 
 
+def test_the_threshold_of_a_run_is_told_without_its_network(case, tmp_path, in_turn, monkeypatch):
+    pytest.importorskip("ray", reason="needs the ray extra")
+    expected = {given: open_model(case / "model", given)[1].threshold for given in (None, 0.25)}
+    assert [threshold.probability for threshold in expected.values()] == [0.5, 0.25]
+    options = ("--out", tmp_path / "p.csv", "--ray", "--threshold", 0.25)
+    said = salign("predict", case / "model", case / "in", *options).out
+    assert f"predicted_at_threshold: {expected[0.25]}\n" in said
+    monkeypatch.setattr("salign.models.load", None)
+    assert {given: threshold_of(case / "model", given) for given in expected} == expected
+    monkeypatch.undo()
+    Classifier("test_resnet", ("left", "right"), image_size=32).save(tmp_path / "bare")
+    assert threshold_of(tmp_path / "bare", 0.25) is None
+
+
 def test_what_is_of_ray_alone_asks_for_it(case):
     for option in (["--block", 4], ["--actors", 2], ["--ray-address", "auto"]):
         assert "belong to --ray" in salign("predict", case / "model", case / "in", *option, code=2).err
@@ -146,3 +166,71 @@ def test_on_ray_with_a_process_killed_at_work_the_table_is_that_of_one_process(c
     assert table["split"].fillna("").tolist() == [""] * 4 + ["earlier"] * 4 + [""] * 12  # that block was not done again
     pd.testing.assert_frame_equal(table.drop(columns="split"), plain.drop(columns="split"), atol=1e-6)
     assert not job.folder.exists()
+
+
+@dataclass(frozen=True)
+class SlowBlocks(PredictBlocks):
+    """Each block takes a while, and notes its number and process when it is begun."""
+
+    @property
+    def notes(self) -> Path:
+        return self.out.with_suffix(".notes")
+
+    def begun(self) -> list[list[int]]:
+        """The number of each block that was begun, and the process that it was begun in."""
+        return [list(map(int, line.split())) for line in self.notes.read_text().splitlines()]
+
+    def write(self, loaded, number, part, table):
+        with self.notes.open("a") as notes:
+            notes.write(f"{number} {os.getpid()}\n")
+        time.sleep(0.3)
+        super().write(loaded, number, part, table)
+
+
+def kill_a_node_at_work(job: SlowBlocks, raylet: psutil.Process, killed: set[int], over: threading.Event) -> None:
+    """End a node and its processes while one of these is at its second block; `killed` gets their numbers."""
+    while not over.wait(0.01):
+        family = {process.pid: process for process in raylet.children(recursive=True)}
+        counts = Counter(process for _, process in job.begun() if process in family)
+        if counts and max(counts.values()) >= 2:
+            killed |= set(family)
+            for process in (raylet, *family.values()):
+                process.kill()
+            return
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_of_two_nodes_one_is_killed_and_no_image_is_lost_or_doubled(case, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="needs the ray extra")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # on a machine with other work, Ray would wait for all of it
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no process of Ray can import a test
+    (tmp_path / "in").mkdir()
+    for k, colour in enumerate(np.random.default_rng(1).integers(0, 255, (400, 3), dtype=np.uint8)):
+        Image.fromarray(np.broadcast_to(colour, (32, 32, 3))).save(tmp_path / "in" / f"{k:03}.png")
+    salign("predict", case / "model", tmp_path / "in", "--out", tmp_path / "plain.parquet", "--workers", 0)
+    job = SlowBlocks(case / "model", tmp_path / "in", tmp_path / "answers.parquet", block=16)
+    job.notes.touch()
+    killed, over = set[int](), threading.Event()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        raylet = psutil.Process(cluster.add_node(num_cpus=1).all_processes["raylet"][0].process.pid)
+        killer = threading.Thread(target=kill_a_node_at_work, args=(job, raylet, killed, over))
+        killer.start()
+        assert predict_on_ray(job, address=cluster.address) == (400, [])
+    finally:
+        over.set()
+        ray.shutdown()
+        cluster.shutdown()
+    table, plain = pd.read_parquet(job.out), pd.read_parquet(tmp_path / "plain.parquet")
+    assert table["id"].tolist() == [f"{k:03}.png" for k in range(400)]
+    pd.testing.assert_frame_equal(table, plain)
+    assert plain["prob_left"].nunique() > 390
+    tries = Counter(number for number, _ in job.begun())
+    of_the_killed = [number for number, process in job.begun() if process in killed]
+    assert sorted(tries) == list(range(25))
+    assert len(of_the_killed) >= 2
+    assert tries[of_the_killed[-1]] == 2, "the block at work when its node was killed is begun again"
+    assert {number for number, count in tries.items() if count > 1} <= set(of_the_killed), "and none of another node"

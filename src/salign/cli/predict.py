@@ -77,7 +77,7 @@ def predict(
     on_onnx = run.suffix == ".onnx"
     if ray:
         from salign.runs.blocks import BLOCK, check_blocks
-        from salign.runs.predict_blocks import PredictBlocks, cut, predict_on_ray
+        from salign.runs.predict_blocks import PredictBlocks, cut, predict_on_ray, threshold_of
 
         check_installed("predict --ray", "ray", "ray")
         job = PredictBlocks(
@@ -94,13 +94,14 @@ def predict(
         )
         parts = cut(job.images, job.block)
         check_blocks(job, parts)
-    from salign.runs.predict_blocks import open_model
+        called = threshold_of(run, threshold)
+        count, faults = predict_on_ray(job, parts, address=ray_address, actors=actors, progress=True)
+    else:
+        from salign.runs.predict_blocks import open_model
 
-    predicting, model = open_model(run, threshold)
-    count, faults = (
-        predict_on_ray(job, parts, address=ray_address, actors=actors, progress=True)
-        if ray
-        else predicting(
+        predicting, model = open_model(run, threshold)
+        called = model.threshold
+        count, faults = predicting(
             model,
             images,
             out,
@@ -111,11 +112,10 @@ def predict(
             leave_out=leave_out,
             progress=True,
         )
-    )
     for fault in faults:
         typer.secho(f"left out: {fault}", fg="yellow", err=True)
-    if model.threshold:
-        typer.echo(f"predicted_at_threshold: {model.threshold}")
+    if called:
+        typer.echo(f"predicted_at_threshold: {called}")
     written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
     follow = "" if on_onnx else f", or salign explain {quote(run)}"
     typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it{follow}")

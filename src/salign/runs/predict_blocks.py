@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from salign.class_names import GIVEN
 from salign.data.manifest.file_names import Part, picture_names
 from salign.data.manifest.image_files import check_images, no_image
 from salign.files import replace_text
-from salign.models.config import WEIGHTS, description_file
+from salign.models.config import WEIGHTS, describe_model, description_file
+from salign.models.threshold import Threshold
 from salign.readers import known_digest, read_parquet, read_text
 from salign.runs.blocks import BLOCK, Blocks, do_on_ray
 
@@ -121,7 +123,6 @@ def open_model(run: Path, threshold: float | None = None) -> Opened:
         from salign.runtime.folder import predict_folder as by_onnxruntime
 
         return by_onnxruntime, load_file(run) if threshold is None else load_file(run).with_threshold(threshold)
-    from salign.class_names import GIVEN
     from salign.models import load
     from salign.runs.predict import predict_folder as by_torch
 
@@ -129,6 +130,25 @@ def open_model(run: Path, threshold: float | None = None) -> Opened:
     if threshold is not None and model.threshold is not None:
         model.threshold = model.threshold.model_copy(update={"probability": threshold, "rule": GIVEN})
     return by_torch, model
+
+
+def threshold_of(run: Path, threshold: float | None = None) -> object | None:
+    """Read the threshold of the model that `open_model` gives; the network of a run is not loaded for that.
+
+    Args:
+        run: as for `open_model`.
+        threshold: as for `open_model`.
+
+    Raises:
+        SalignError: no model is there, or a damaged one.
+    """
+    if run.suffix == ".onnx":
+        return open_model(run, threshold)[1].threshold
+    described = describe_model(run).get("threshold")
+    if described is None:
+        return None
+    changes = {} if threshold is None else {"probability": threshold, "rule": GIVEN}
+    return Threshold(**{**described, **changes})
 
 
 def cut(images: Path, size: int) -> list[Part]:

@@ -35,6 +35,7 @@ def report(
     controls), sets.csv (all test sets) and selection.csv (what each rule of selection would choose).
     """
     from salign.experiment.study import Study, check_arms
+    from salign.files import check_output
     from salign.project.names import STUDIES, STUDY
 
     if (study / STUDY).is_file():
@@ -45,6 +46,7 @@ def report(
     from salign.experiment.store import StudyFolder, read_results  # imports torch; mistakes are told before
 
     folder = StudyFolder.of(read, out)
+    check_output(folder.path / "report.html")
     results = read_results(read, folder)
     if not len(results.runs):
         raise _nothing_to_report(study, folder, out)

@@ -45,20 +45,25 @@ def test_each_rule_reads_its_figure_and_groups_are_those_of_validation(tmp_path:
     ("name", "marked", "rule"),
     [
         ("auto", ["x", "y"], "auto"),
-        ("auto", ["x"], "worst"),
+        ("auto", ["x"], "validation"),
         ("validation", [], "validation"),
         ("region", ["x", "y"], "region"),
     ],
 )
 def test_the_region_test_is_taken_where_it_tells_classes_apart(name: str, marked: list[str], rule: str) -> None:
-    assert choose_rule(name, marked) == rule
+    assert choose_rule(name, marked, []) == rule
+
+
+def test_groups_are_judged_by_the_worst_of_them() -> None:
+    assert choose_rule("auto", ["x"], ["camera"]) == "worst"
+    assert choose_rule("auto", ["x", "y"], ["camera"]) == "auto"
 
 
 def test_a_rule_that_there_is_not_or_cannot_be() -> None:
     with pytest.raises(SalignError, match="expected auto, validation, worst or region, got 'regoin'; did you mean"):
-        choose_rule("regoin", ["x", "y"])
+        choose_rule("regoin", ["x", "y"], [])
     with pytest.raises(SalignError, match=r"marked on images of x alone\. Mark validation images of two classes"):
-        choose_rule("region", ["x"])
+        choose_rule("region", ["x"], [])
 
 
 def test_blank_maps_and_maps_of_machines_judge_nothing(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_search_that_was_cut_off_ends_as_if_it_had_not_been_and_runs_nothing_t
         ),
         (
             0.51,
-            "worst",
+            "validation",
             "AUROC 0.510 where surroundings are exchanged (chance is 0.5): they do not decide its answers",
         ),
     ],
@@ -174,6 +174,11 @@ def test_auto_takes_the_region_test_where_plain_cross_entropy_is_not_tried(
     run_tuning(auto, tmp_path, Made(), progress=False)
     found = with_plain(auto, tmp_path)
     assert (found.rule, found.reason) == ("region", "")
+
+
+def test_auto_judges_groups_by_the_worst_of_them(digits: Path) -> None:
+    grouped = Tuning(ClassifyRecipe.build(small(digits, data={"groups": ["decoy"]})), {}, "auto")
+    assert [replace(grouped, plain=plain).rule for plain in (0.5, 0.51)] == ["region", "worst"]
 
 
 def test_another_search_in_the_same_folder_finds_the_runs(tuning: Tuning, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from salign.train.recipe import DataRecipe
 Rule = Literal["validation", "worst", "region"]
 Metric = Literal["auroc", "accuracy"]
 AUTO: Literal["auto"] = "auto"
-"""`region` where surroundings decide the answers of plain cross-entropy, else `worst`; see `surroundings_decide`."""
+"""`region` where surroundings decide the answers of plain cross-entropy, else what `usual_rule` gives."""
 VALIDATION = "val"
 """The set whose figures the rules look at."""
 RULES: dict[Rule, str] = {
@@ -68,24 +68,36 @@ def surroundings_decide(region: float) -> bool:
     return region <= 0.5
 
 
-def choose_rule(name: str, marked: Sequence[str]) -> Rule | Literal["auto"]:
-    """The rule that was asked for; `auto` is `worst` where the region test cannot tell classes apart.
+def usual_rule(groups: Sequence[str]) -> Rule:
+    """The rule where the region test has nothing to say: the worst group where there are groups, else `validation`.
+
+    The accuracy of the worst class alone counts few images, and by one threshold.
+
+    Args:
+        groups: columns of the manifest that make groups.
+    """
+    return "worst" if groups else "validation"
+
+
+def choose_rule(name: str, marked: Sequence[str], groups: Sequence[str]) -> Rule | Literal["auto"]:
+    """The rule that was asked for; `auto` is `usual_rule` where the region test cannot tell classes apart.
 
     Args:
         name: what was asked for: a rule, or `auto`.
         marked: the classes of validation images on which people marked something; see `marked_classes`.
+        groups: columns of the manifest that make groups.
 
     Raises:
         SalignError: there is no such rule, or the region test has fewer than two classes to tell apart.
     """
     if name == AUTO:
-        return AUTO if len(marked) > 1 else "worst"
+        return AUTO if len(marked) > 1 else usual_rule(groups)
     one_of(name, (AUTO, *RULES), "--select")
     if name == "region" and len(marked) < 2:
         raise SalignError(
             "--select region exchanges the surroundings of what people marked on validation images, and tells classes "
             f"apart by it. Something is marked on images of {' and '.join(marked) or 'no class'} alone. Mark "
-            "validation images of two classes (salign annotate), or take --select worst."
+            "validation images of two classes (salign annotate), or take --select auto."
         )
     return cast(Rule, name)
 

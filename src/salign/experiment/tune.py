@@ -16,7 +16,17 @@ from filelock import FileLock, Timeout
 from salign.errors import SalignError, install
 from salign.evaluate.constant import constant_answer
 from salign.evaluate.predictions import classes_of, probabilities_of
-from salign.experiment.rules import AUTO, RULES, VALIDATION, Metric, Rule, figure_of, rule_figures, surroundings_decide
+from salign.experiment.rules import (
+    AUTO,
+    RULES,
+    VALIDATION,
+    Metric,
+    Rule,
+    figure_of,
+    rule_figures,
+    surroundings_decide,
+    usual_rule,
+)
 from salign.experiment.runner import Executor
 from salign.experiment.space import ARM, Axis, Choose, Space, chosen_values
 from salign.experiment.store import read_cell
@@ -59,7 +69,9 @@ class Tuning:
         """The rule that decides; `auto` takes `region` where plain cross-entropy was not judged."""
         if self.select != AUTO:
             return self.select
-        return "region" if math.isnan(self.plain) or surroundings_decide(self.plain) else "worst"
+        if math.isnan(self.plain) or surroundings_decide(self.plain):
+            return "region"
+        return usual_rule(self.recipe.data.groups)
 
     @property
     def reason(self) -> str:

@@ -357,3 +357,12 @@ def test_a_net_may_learn_from_maps_that_an_earlier_stage_draws(digits, tmp_path)
     for name, stage in resolved(recipe).items():
         module._check(stage, name)
     assert list(resolved(recipe)) == ["teacher", "net", ""]
+
+
+def test_a_stage_made_from_a_run_needs_no_weights_of_its_own(digits, tmp_path):
+    long = {"loss": {"name": "ce"}, "model": {"weights": None}, "train": {"epochs": 2, "snapshots": {"even": 2}}}
+    stages = {"long": long, "fused": {"posthoc": {"name": "fuse", "run": "stage:long"}}}
+    loss = {"name": "distill", "teacher": "stage:fused", "weight": 9}
+    last, _ = run(quick(digits, stages=stages, loss=loss, model={"weights": None}), tmp_path)
+    assert last.done
+    assert len(list(tmp_path.glob("*/posthoc.json"))) == 1

@@ -122,7 +122,7 @@ def _check(recipe: Recipe, prefix: str) -> None:
             rows = kind.rows(recipe, rows, lambda line: None)
         changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if draws else known}
         of_stages = {key for key, _ in references(recipe)}
-        if "model.weights" in of_stages:
+        if {"model.weights", "posthoc.run"} & of_stages:
             changes["model"] = recipe.model.model_copy(update={"weights": None})
         if "model.region.by" in of_stages:
             changes["model"] = changes.get("model", recipe.model).model_copy(update={"region": None})

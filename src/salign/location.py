@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -63,6 +63,11 @@ def quote(word: Path | str) -> str:
     if os.name == "nt":  # neither of its shells knows what shlex does to a backslash
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)
+
+
+def command_of(words: Iterable[Path | str]) -> str:
+    """The words of a command as they are typed, each as `quote` gives it."""
+    return " ".join(map(quote, words))
 
 
 def is_remote(path: Path | str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salign.location import quote
+from salign.location import command_of, quote
 
 if TYPE_CHECKING:
     from socket import socket
@@ -212,7 +212,7 @@ def _stop_links(collection: Collection, names: list[str]) -> None:
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
     """What opens the same study again: the settings are kept in it, where it lies and its images are not."""
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
-    return " ".join(map(quote, ["salign", "annotate", str(folder), *words]))
+    return command_of(["salign", "annotate", folder, *words])
 
 
 def _tell_folders(collection: Collection) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from salign.cli.arguments import Verify
 from salign.limits import MOST_WORKERS
-from salign.location import quote
+from salign.location import command_of, quote
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -70,7 +70,7 @@ def experiment(
 
     read = Study.read(study, overrides)
     changed = [word for value in overrides or [] for word in ("--set", value)]
-    again = " ".join(map(quote, ["salign", "experiment", str(study), *changed, "--out", str(out)]))
+    again = command_of(["salign", "experiment", study, *changed, "--out", out])
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor, RayExecutor

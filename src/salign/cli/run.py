@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salign.limits import MOST_WORKERS
-from salign.location import quote
+from salign.location import command_of, quote
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -57,7 +57,7 @@ def run(
     out = file.parent / STUDIES
     words = ["salign", "run", str(folder), *(word for value in overrides or [] for word in ("--set", value))]
     words += ["--seeds", str(seeds)] * (seeds is not None) + ["--plain"] * plain
-    again = " ".join(map(quote, words))
+    again = command_of(words)
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor

@@ -9,7 +9,7 @@ import typer
 
 from salign.cli.arguments import ThreadsOption, WorkersOption
 from salign.limits import LARGEST_SEED
-from salign.location import quote
+from salign.location import command_of, quote
 
 if TYPE_CHECKING:
     from salign.experiment.tune import Tried, Tuning
@@ -79,7 +79,7 @@ def tune(
     words = ["salign", "tune", str(recipe), *(word for value in overrides or [] for word in ("--set", value))]
     words += [word for value in search or [] for word in ("--search", value)]
     words += ["--select", rule, "--metric", metric, "--trials", str(trials), "--seed", str(seed), "--out", str(out)]
-    again = " ".join(map(quote, words))
+    again = command_of(words)
     folder = out / base.name
     if not show:
         _run(tuning, folder, again, workers, threads, quiet)

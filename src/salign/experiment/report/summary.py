@@ -137,13 +137,13 @@ def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
 
 
 def _gain(study: Study, comparison: Comparison | None) -> str:
-    arms = dict.fromkeys(arm for grid in study.grids for arm in grid.arms)
-    if comparison is None and study.guided not in arms:
-        return (
-            f"The study asks about {study.guided}, and no grid has this arm: say by the key guided which of "
-            f"{', '.join(arms)} is meant."
-        )
     if comparison is None:
+        arms = dict.fromkeys(arm for grid in study.grids for arm in grid.arms)
+        if study.guided not in arms:
+            return (
+                f"The study asks about {study.guided}, and no grid has this arm: say by the key guided which of "
+                f"{', '.join(arms)} is meant."
+            )
         return (
             f"{study.guided} and {study.baseline} have no finished seed in common that {study.target} was tested with."
         )

@@ -7,6 +7,7 @@
     python examples/studies/prepare.py digits-clones data/digits_clones
     python examples/studies/prepare.py busi SET data/busi_planted
     python examples/studies/prepare.py cxr-view SET data/cxr_view
+    python examples/studies/prepare.py cxr-search SET data/cxr_search
     python examples/studies/prepare.py cxr-source SET data/cxr_source
     python examples/studies/prepare.py magnetic SET data/magnetic_tile
     python examples/studies/prepare.py cxr-fewshot SET data/cxr_fewshot
@@ -164,7 +165,21 @@ def busi(source: Set, out: Out) -> None:
 @app.command()
 def cxr_view(source: Set, out: Out) -> None:
     """Chest X-rays in which the view gives the label away in training: pneumonia AP, normal PA; reversed in test."""
-    table = index(source)
+    write(by_view(index(source)), source, out)
+
+
+@app.command()
+def cxr_search(source: Set, out: Out) -> None:
+    """The chest X-rays of cxr-view, where ten patients with boxes are for validation, so that a search has regions there."""
+    table = by_view(index(source))
+    boxed = table.loc[(table["split"] == "train") & (table["saliency"] != ""), "patient"].unique()
+    chosen = np.random.default_rng(0).permutation(boxed)[:10]
+    moved = (table["split"] == "train") & table["patient"].isin(chosen)
+    write(table.assign(split=table["split"].where(~moved, "val")), source, out)
+
+
+def by_view(table: pd.DataFrame) -> pd.DataFrame:
+    """Training and validation where the view gives the label away, and images of both kinds to test on."""
     train = table["split"].isin(["train_boxed", "train_fewshot_normal", "train_extra"])
     aligned = table["conf"] == "aligned"
     kept = [
@@ -174,7 +189,7 @@ def cxr_view(source: Set, out: Out) -> None:
         table[(table["split"] == "test_iid") & aligned],
         table[(table["split"] == "test_iid") & ~aligned].assign(split="test_conflicting"),
     ]
-    write(pd.concat(kept), source, out)
+    return pd.concat(kept)
 
 
 @app.command()

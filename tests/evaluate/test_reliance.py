@@ -10,7 +10,8 @@ from scipy import ndimage
 from sklearn import metrics
 
 from salign.errors import SalignError
-from salign.evaluate.reliance import COLUMNS, FILLS, GROUP, compose, reliance
+from salign.evaluate.reliance import COLUMNS, FILLS, GROUP, RANDOM, compose, reliance
+from salign.maps.region import region
 from salign.types import Batch
 
 SIDE = 32
@@ -145,6 +146,80 @@ def test_only_images_that_somebody_marked_count_and_the_batches_do_not_matter():
     assert alone.equals(tables[0])
     again = reliance(reader(INSIDE), cut(data, 7), positive=1, generator=seeded(5))
     assert not again.equals(tables[0])  # the noise is another
+
+
+def defects(where):
+    """As `striped`, but half of the images of class 1 are marked, and none of class 0."""
+    data = striped(where, 64)
+    data.annotated[:] = data.index % 4 == 1
+    return data
+
+
+def test_images_with_nothing_to_mark_borrow_a_region():
+    """Without the other class there is nothing to rank; with it, a reader of the background is wrong of every image."""
+    for where, area in ((INSIDE, 1), (FRAME, 0)):
+        data = defects(where)
+        found = reliance(reader(where), cut(data, 16), positive=1, generator=seeded(), unmarked=[0])
+        assert set(found["images"]) == {32 + 16}
+        figures = found.set_index(["kept", "fill", "metric"])["value"]
+        assert figures["all", "", "auroc"] == 1
+        assert figures["inside", "other", "auroc"] == figures["inside", "other", "accuracy"] == area
+        assert figures["inside", "other", "flipped"] == 1 - area
+        alone = reliance(reader(where), cut(data, 16), positive=1, generator=seeded())
+        assert set(alone["images"]) == {16}
+        assert alone.loc[alone["metric"] == "auroc", "value"].isna().all()
+
+
+def test_a_borrowed_region_is_that_of_a_marked_image_of_the_group():
+    data = defects(INSIDE)
+    data.saliency.zero_()
+    for k in range(len(data.labels)):
+        data.saliency[k, 0, k % SIDE] = 1  # every image of a group of 32 has a region of its own
+    seen = []
+
+    def black(images, regions, generator, labels=None):
+        seen.append((labels, regions))
+        return torch.zeros_like(images)
+
+    options = {"positive": 1, "unmarked": [0], "fills": {"black": black}}
+    reliance(reader(INSIDE), cut(data, 10), generator=seeded(), **options)
+    usable = data.each(lambda values: values[(data.labels == 0) | data.annotated])
+    own, first = region(usable.saliency), 0
+    for labels, regions in seen:
+        group = slice(first, first := first + len(labels))
+        assert torch.equal(labels, usable.labels[group])
+        assert torch.equal(regions[labels == 1], own[group][labels == 1])
+        marked = {tuple(each.flatten().tolist()) for each in own[group][labels == 1]}
+        borrowed = [tuple(each.flatten().tolist()) for each in regions[labels == 0]]
+        assert set(borrowed) <= marked
+        assert len(set(borrowed)) > 2
+    assert first == 48
+    data.annotated[:GROUP] = False  # the first group then has nothing to lend
+    data.labels[:GROUP] = 0
+    assert set(reliance(reader(INSIDE), cut(data, 10), generator=seeded(), **options)["images"]) == {24}
+
+
+def test_figures_of_several_draws_are_their_mean_and_what_is_not_drawn_is_drawn_once():
+    data = striped(FRAME, GROUP)  # one group, so that three calls draw what one call with three draws does
+    weight, other = torch.randn(3 * SIDE * SIDE, 2, generator=seeded(2)), {"other": FILLS["other"]}
+
+    def figures(generator, **options):
+        found = reliance(lambda images: images.flatten(1) @ weight, [data], positive=1, generator=generator, **options)
+        return found.set_index(["kept", "fill", "metric"])
+
+    generator = seeded(9)
+    singles = [figures(generator, fills=other) for _ in range(3)]
+    three = figures(seeded(9), fills=other, draws=3)
+    for side in ("inside", "outside"):
+        values = [each["value"][side, "other", "margin"] for each in singles]
+        assert three["value"][side, "other", "margin"] == pytest.approx(np.mean(values))
+        assert three["sd"][side, "other", "margin"] == pytest.approx(np.std(values, ddof=1))
+        assert np.std(values) > 0
+    assert all(each["sd"].isna().all() for each in singles)
+    spread = figures(seeded(), draws=2)["sd"].notna()
+    assert {fill for _, fill, _ in spread[spread].index} == set(RANDOM)
+    with pytest.raises(SalignError, match="draws: expected a whole number of 1 or more, got 0"):
+        figures(seeded(), draws=0)
 
 
 @pytest.mark.parametrize("images", [0, 1])

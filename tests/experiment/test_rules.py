@@ -12,7 +12,7 @@ from PIL import Image
 
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
-from salign.experiment.rules import choose_rule, figure_of, marked_classes, rule_figures, training_maps
+from salign.experiment.rules import choose_rule, figure_of, judged_classes, rule_figures, training_maps
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
 
@@ -83,7 +83,9 @@ def test_blank_maps_and_maps_of_machines_judge_nothing(tmp_path: Path) -> None:
         (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
         return Manifest.read(tmp_path / "m.csv"), DataRecipe(manifest=str(tmp_path / "m.csv"), **changes)
 
-    assert marked_classes(*data(5)) == ["x"]
-    assert marked_classes(*data(6)) == ["x", "y"]
-    assert marked_classes(*data(6, annotated_val=0)) == []
+    assert judged_classes(*data(5)) == ["x"]  # of three classes, so that nobody knows where the others are to be seen
+    assert judged_classes(*data(4)) == ["x", "y"]  # y has nothing marked, and borrows
+    assert judged_classes(*data(2)) == ["x"]
+    assert judged_classes(*data(6)) == ["x", "y"]
+    assert judged_classes(*data(6, annotated_val=0)) == []
     assert (training_maps(*data(6)), training_maps(*data(6, annotated=0))) == (1, 0)

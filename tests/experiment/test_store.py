@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from salign.evaluate.agreement import METRICS
+from salign.evaluate.reliance import COLUMNS
 from salign.evaluate.tables import read_figures
 from salign.experiment.store import cell_file, read_cell, summarise
 from salign.runs.run import Run
@@ -81,10 +82,14 @@ def test_a_cell_keeps_the_figures_of_every_set_under_its_name(tmp_path, monkeypa
     columns = ["split", "group_column", "group", "metric", "value", "low", "high", "n", "note"]
     pd.DataFrame(rows, columns=columns).to_csv(run.evaluation, index=False)
     agreed = [("NA", "i", "null", "None", *(value for _ in METRICS)) for value in (0.25, 0.5)]
-    relied = [("001", "inside", "other", "flipped", 0.125, 9, "")]
+    nan = float("nan")
+    relied = [
+        ("001", "inside", "other", "flipped", 0.125, 0.5, 9, ""),
+        ("001", "inside", "grey", "flipped", 0.25, nan, 9, ""),
+    ]
     tables = {
         "agreement": pd.DataFrame(agreed, columns=["set", "id", "label", "predicted", *METRICS]),
-        "reliance": pd.DataFrame(relied, columns=["set", "kept", "fill", "metric", "value", "images", "note"]),
+        "reliance": pd.DataFrame(relied, columns=["set", *COLUMNS]),
     }
     monkeypatch.setattr("salign.runs.analyse.analyse_run", lambda *_, **__: tables)
     summarise(run, 2.0, sets=None, images=5)
@@ -92,4 +97,8 @@ def test_a_cell_keeps_the_figures_of_every_set_under_its_name(tmp_path, monkeypa
     assert {name: found["accuracy"] for name, found in figures.items()} == {n: k / 100 for k, n in enumerate(ODD)}
     assert (figures["NA"]["auroc"], figures["NA"]["agreement/cc"]) == (0.625, 0.375)
     assert math.isnan(figures["NA"]["balanced_accuracy"])
-    assert figures["001"]["reliance/inside/other/flipped"] == 0.125
+    assert {name: value for name, value in figures["001"].items() if name.startswith("reliance/")} == {
+        "reliance/inside/other/flipped": 0.125,
+        "reliance/inside/other/flipped/sd": 0.5,
+        "reliance/inside/grey/flipped": 0.25,
+    }

@@ -221,11 +221,20 @@ def test_the_best_by_a_rule_is_chosen_and_of_equals_the_best_on_validation() -> 
         "validation",
         "worst",
         "region",
+        "region_sd",
         "chosen_by",
         "seconds",
         "run",
         "note",
     ]
+
+
+def test_of_trials_that_another_draw_might_put_first_the_best_on_validation_is_chosen() -> None:
+    tried = numbered((0.6, 0.5, 0.95), (0.8, 0.5, 0.94), (0.9, 0.5, 0.925), (0.7, 0.5, 0.945))
+    spread = [replace(trial, spread=sd) for trial, sd in zip(tried, (0.02, 0.0, 0.5, 0.5), strict=True)]
+    assert [choose(trials, "region").number for trials in (tried, spread, spread[1:], spread[:1])] == [1, 2, 3, 1]
+    assert choose(spread, "worst").number == 3  # of equals; the spread is that of the region test alone
+    assert trials_table(spread)["region_sd"].tolist() == [0.02, 0.0, 0.5, 0.5]
 
 
 def test_a_trial_that_was_stopped_or_tells_no_images_apart_is_said_and_never_chosen(

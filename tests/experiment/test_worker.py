@@ -114,7 +114,7 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
         thread.join(60)
     quietly = logging.getLogger("salign.experiment.worker").info
     assert trained == [(cell.recipe, tmp_path, None, True, False, quietly)]
-    assert summed == [{"sets": ["test_ood"], "images": 7}]
+    assert summed == [{"sets": ["test_ood"], "images": 7, "draws": 1}]
     assert [outcome.error for outcome in outcomes] == [None, None]
 
 
@@ -128,7 +128,7 @@ def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypat
             ("test_iid", "outside", "other", "accuracy", 0.3, 4),
         ],
         columns=["set", "kept", "fill", "metric", "value", "images"],
-    )
+    ).assign(sd=float("nan"))
     asked = []
     tables = {"agreement": agreement, "reliance": relied}
     monkeypatch.setattr("salign.runs.analyse.analyse_run", lambda run, **options: asked.append(options) or tables)
@@ -140,8 +140,8 @@ def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypat
         "test_iid,,,auroc,0.91,,,9,\ntest_iid,,,accuracy,0.85,,,9,\ntest_iid,sex,f,accuracy,0.5,,,4,\n"
         "test_ood,,,balanced_accuracy,0.7,,,9,\ntest_ood,,,auroc_macro,0.75,,,9,\ntest_ood,,,auroc_logit,0.1,,,9,\n"
     )
-    summarise(run, 3.456, sets=["test_ood"], images=7)
-    assert asked == [{"sets": ["test_ood"], "images": 7}]
+    summarise(run, 3.456, sets=["test_ood"], images=7, draws=4)
+    assert asked == [{"sets": ["test_ood"], "images": 7, "draws": 4}]
     found = pd.read_json(cell_file(run), typ="series")
     assert found["seconds"] == 3.46
     figures = {name: pytest.approx(metrics) for name, metrics in found["figures"].items()}

@@ -92,7 +92,7 @@ def test_maps_are_scaled_and_stand_beside_the_mean_of_peoples(run, digits):
 
 def test_reliance_is_measured_on_the_same_images(run, digits):
     found = analyse_run(run, images=12, seed=3)["reliance"]
-    assert list(found.columns) == ["set", "kept", "fill", "metric", "value", "images", "note"]
+    assert list(found.columns) == ["set", "kept", "fill", "metric", "value", "sd", "images", "note"]
     for name in SETS:
         classifier, _, seen = one_by_one(run, digits, name, 12, 3, "predicted")
         expected = reliance(
@@ -121,7 +121,7 @@ def test_all_runs_of_a_study_see_the_same_images(run, trained, tmp_path):
 def test_the_same_question_is_answered_from_what_is_there(run, monkeypatch):
     first = analyse_run(run, images=5, sets=["val"])
     done = run.path / "analysis" / "done"
-    assert json.loads(done.read_text()) == {"sets": ["val"], "images": 5, "of": "predicted", "seed": 0}
+    assert json.loads(done.read_text()) == {"sets": ["val"], "images": 5, "of": "predicted", "seed": 0, "draws": 1}
     monkeypatch.setattr(Run, "model", lambda run: pytest.fail("the network was loaded again"))
     again = analyse_run(run, images=5, sets=["val"])
     for kind, table in first.items():

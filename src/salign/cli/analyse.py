@@ -33,6 +33,9 @@ def analyse(
             help=("Seed of the drawn images and of what replaces a region; the same seed gives the same figures."),
         ),
     ] = 0,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draw what replaces a region so many times; figures are means over the draws.")
+    ] = 1,
     attack: Annotated[
         bool,
         typer.Option(
@@ -82,7 +85,7 @@ def analyse(
     folders = [Run.open(run) for run in runs]
     console = Console()
     for folder in folders:
-        tables = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, progress=True)
+        tables = analyse_run(folder, sets=sets, images=images, of=of, seed=seed, draws=draws, progress=True)
         if len(folders) > 1:
             console.print(folder.path.name, style="bold", highlight=False)
         if tables["agreement"].empty:
@@ -168,9 +171,10 @@ def _reliance_table(title: str, reliance: pd.DataFrame) -> Table:
     metrics = list(dict.fromkeys(reliance["metric"]))
     for heading in ("kept", "rest replaced by", *metrics):
         table.add_column(heading, justify="right" if heading in metrics else "left")
-    values = reliance.set_index(["kept", "fill", "metric"])["value"].unstack(sort=False)
+    cells = reliance.assign(cell=[_spread(*figures) for figures in zip(reliance["value"], reliance["sd"], strict=True)])
+    values = cells.set_index(["kept", "fill", "metric"])["cell"].unstack(sort=False)
     for row in values.sort_index(level="kept", sort_remaining=False).reset_index().itertuples(index=False):
-        table.add_row(str(row[0]), str(row[1]), *map(_cell, row[2:]))
+        table.add_row(*map(str, row))
     return table
 
 
@@ -199,6 +203,11 @@ def _auroc_table(areas: pd.DataFrame) -> Table:
         numbers = (_cell(row["auc_first"]), _cell(row["auc_second"]), difference, _cell(row["p"]))
         table.add_row(f"{row['set']} ({row['images']})", row["run"], *numbers)
     return table
+
+
+def _spread(value: float, sd: float) -> str:
+    """A figure, with its standard deviation where it was drawn several times."""
+    return _cell(value) if sd != sd else f"{value:.3f} ± {sd:.3f}"
 
 
 def _cell(value: float) -> str:

@@ -33,8 +33,8 @@ def tune(
         str,
         typer.Option(
             help="Choose by this rule: validation, worst (class or group), region, the region test, or auto: region "
-            "where people marked validation images of two classes and surroundings decide the answers of plain "
-            "cross-entropy, else worst with data.groups and validation without."
+            "where people marked validation images and surroundings decide the answers of plain cross-entropy, else "
+            "worst with data.groups and validation without."
         ),
     ] = "auto",
     metric: Annotated[str, typer.Option(help="The rules validation and region measure auroc or accuracy.")] = "auroc",
@@ -63,7 +63,7 @@ def tune(
     space = parse_space(search or [])
     check_arms(space)
     from salign.data.manifest import Manifest
-    from salign.experiment.rules import Metric, choose_rule, marked_classes, training_maps
+    from salign.experiment.rules import Metric, choose_rule, judged_classes, training_maps
     from salign.train.recipe import ClassifyRecipe, Recipe
 
     base = Recipe.read(recipe, overrides, files=True)
@@ -71,7 +71,7 @@ def tune(
         raise SalignError(f"{recipe}: a search compares trained classifiers with one class per image.")
     check_output(out / base.name, folder=True)
     manifest = Manifest.read(base.data.manifest, base.data.root)
-    rule = choose_rule(select, marked_classes(manifest, base.data), base.data.groups)
+    rule = choose_rule(select, judged_classes(manifest, base.data), base.data.groups)
     from salign.experiment.tune import Tuning, read_trials  # imports torch; mistakes are told before
 
     space = space or default_space(base, guided=training_maps(manifest, base.data) > 0)

@@ -7,7 +7,7 @@ background is caught here. A changed picture is also an unusual one: compare mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from salign.evaluate.constant import constant_note
 from salign.maps.region import region, surroundings
 from salign.types import Batch
 
-COLUMNS = ("kept", "fill", "metric", "value", "images", "note")
+COLUMNS = ("kept", "fill", "metric", "value", "sd", "images", "note")
 GROUP = 32
 """Images that may lend each other their background."""
 BLUR = 1 / 8
@@ -94,6 +94,8 @@ def _check(images: Tensor, regions: Tensor) -> None:
 
 FILLS: dict[str, Fill] = {"other": other, "blur": blur, "noise": noise, "grey": grey}
 """Name in the table -> what replaces the part that is not kept."""
+RANDOM = ("other", "noise")
+"""The fills that are another at every draw."""
 
 
 def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Side) -> Tensor:
@@ -123,6 +125,8 @@ def reliance(
     generator: torch.Generator,
     fills: Mapping[str, Fill] = FILLS,
     classes: Sequence[str] | None = None,
+    unmarked: Collection[int] = (),
+    draws: int = 1,
 ) -> pd.DataFrame:
     """Measure how the answers change when only the human region is kept, and when only the rest is.
 
@@ -137,36 +141,45 @@ def reliance(
         generator: CPU generator of what is drawn; its state moves on.
         fills: as `FILLS`.
         classes: names of the K classes for the notes; None calls them by their numbers.
+        unmarked: classes on whose images there is nothing to mark, such as tiles without a defect. Each of their images
+            borrows the region of a marked image of its group, drawn at random, and is used as that one is. A group
+            without a marked image is left out.
+        draws: how often the fills of `RANDOM` are drawn.
 
     Returns:
-        A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value,
-        images, note (why a value is missing, or that all answers are alike; of flipped, all to untouched images).
+        A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value
+        (the mean over draws), sd (over draws, NaN of one), images, note (why a value is missing, or that all answers
+        are alike; of flipped, all to untouched images).
         Metrics: accuracy; auroc, by softmax probability; margin, the mean logit of the true class minus the largest
         other; flipped, the share of answers other than for the untouched image.
         Where images may have several labels, an answer is that about all classes; auroc is the mean over the classes
         that some images have and some have not; margin is the mean over classes of how far the logit is on its side.
         No rows for fewer than two usable images: there is no other image then.
     """
-    answers: dict[tuple[str, str], list[Tensor]] = {}
+    number("draws", draws, "[1, inf)", whole=True)
+    answers: dict[tuple[str, str, int], list[Tensor]] = {}
     labels: list[Tensor] = []
-    for group in _groups(batches):
+    for group in _groups(batches, unmarked, generator):
         labels.append(group.labels.cpu())
-        for way, logits in _answers(classify, group, fills, generator):
+        for way, logits in _answers(classify, group, fills, draws, generator):
             answers.setdefault(way, []).append(logits)
     if not labels:
         return pd.DataFrame(columns=list(COLUMNS))
     truth = torch.cat(labels)
     joined = {way: torch.cat(parts) for way, parts in answers.items()}
-    untouched = joined["all", ""]
+    untouched = joined["all", "", 0]
     if positive is not None:
         number("positive", positive, f"[0, {untouched.shape[1]})", whole=True)
     names = classes or [f"class {k}" for k in range(untouched.shape[1])]
     unchanging, rows = _alike(untouched, truth, names), []
-    for (side, fill), logits in joined.items():
+    for (side, fill, _), logits in joined.items():
         alike = {"accuracy": _alike(logits, truth, names), "flipped": unchanging}
         for metric, value, note in _figures(logits, truth, untouched, positive):
-            rows.append((side, fill, metric, value, len(truth), note or alike.get(metric, "")))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            rows.append((side, fill, metric, value, note or alike.get(metric, "")))
+    table = pd.DataFrame(rows, columns=["kept", "fill", "metric", "value", "note"])
+    figures = table.groupby(["kept", "fill", "metric"], sort=False, as_index=False)
+    summary = figures.agg(value=("value", "mean"), sd=("value", "std"), note=("note", "max"))
+    return summary.assign(images=len(truth))[list(COLUMNS)]
 
 
 def _alike(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> str:
@@ -177,17 +190,21 @@ def _alike(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> str:
 
 @torch.inference_mode()
 def _answers(
-    classify: Callable[[Tensor], Tensor], group: _Group, fills: Mapping[str, Fill], generator: torch.Generator
-) -> list[tuple[tuple[str, str], Tensor]]:
-    """`(kept, fill)` and logits `(B, K)`, for every way to look at the images."""
+    classify: Callable[[Tensor], Tensor],
+    group: _Group,
+    fills: Mapping[str, Fill],
+    draws: int,
+    generator: torch.Generator,
+) -> Iterator[tuple[tuple[str, str, int], Tensor]]:
+    """`(kept, fill, draw)` and logits `(B, K)`, for every way to look at the images."""
     images, regions = group.images, region(group.saliency)
-    ways = [(("all", ""), classify(images).cpu().double())]
+    yield ("all", "", 0), classify(images).cpu().double()
     sides: tuple[Side, ...] = ("inside", "outside")
     for name, make in fills.items():
-        fill = make(images, regions, generator, group.labels)
-        pictures = {side: compose(images, regions, fill, side) for side in sides}
-        ways += [((side, name), classify(picture).cpu().double()) for side, picture in pictures.items()]
-    return ways
+        for draw in range(draws if name in RANDOM else 1):
+            fill = make(images, regions, generator, group.labels)
+            for side in sides:
+                yield (side, name, draw), classify(compose(images, regions, fill, side)).cpu().double()
 
 
 def _figures(
@@ -228,18 +245,40 @@ class _Group(NamedTuple):
     saliency: Tensor
 
 
-def _groups(batches: Iterable[Batch]) -> Iterator[_Group]:
-    """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one."""
+def _groups(batches: Iterable[Batch], unmarked: Collection[int], generator: torch.Generator) -> Iterator[_Group]:
+    """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one.
+
+    Images of the classes `unmarked` are among them, with the region of another one.
+    """
     held: _Group | None = None
     for batch in batches:
-        usable = batch.marked if batch.multi_label else batch.marked & (batch.labels >= 0)
+        usable = batch.marked
+        if not batch.multi_label:
+            usable = (usable | _is_one_of(batch.labels, unmarked)) & (batch.labels >= 0)
         part = _Group(*(values[usable] for values in (batch.images, batch.labels, batch.saliency)))
         held = part if held is None else _Group(*(torch.cat(pair) for pair in zip(held, part, strict=True)))
         while len(held.labels) >= GROUP + 2:
-            yield _Group(*(values[:GROUP] for values in held))
+            yield from _lend(_Group(*(values[:GROUP] for values in held)), unmarked, generator)
             held = _Group(*(values[GROUP:] for values in held))
     if held is not None and len(held.labels) > 1:
-        yield held
+        yield from _lend(held, unmarked, generator)
+
+
+def _lend(group: _Group, unmarked: Collection[int], generator: torch.Generator) -> Iterator[_Group]:
+    """The group, whose images of the classes `unmarked` have borrowed a region; nothing where nothing is marked."""
+    if not unmarked:
+        yield group
+        return
+    borrows = _is_one_of(group.labels, unmarked)
+    marked = (~borrows).nonzero()[:, 0].cpu()
+    if len(marked):
+        lent = torch.arange(len(group.labels))
+        lent[borrows.cpu()] = marked[torch.randint(len(marked), (int(borrows.sum()),), generator=generator)]
+        yield group._replace(saliency=group.saliency[lent.to(group.saliency.device)])
+
+
+def _is_one_of(labels: Tensor, classes: Collection[int]) -> Tensor:
+    return torch.isin(labels, torch.tensor(sorted(classes), dtype=labels.dtype, device=labels.device))
 
 
 def _gaussian(side: int, sigma: float) -> Tensor:

@@ -9,7 +9,7 @@ from salign.data.manifest import Manifest
 from salign.errors import SalignError, one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
-from salign.experiment.store import read_cell
+from salign.experiment.store import SD, FoundInCell, read_cell
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
 
@@ -56,6 +56,11 @@ def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> 
     return figures
 
 
+def region_spread(cell: FoundInCell, metric: Metric) -> float:
+    """Standard deviation of the region test over draws of the surroundings; 0 where they were drawn once."""
+    return cell.figures.get(VALIDATION, {}).get(f"{figure_of('region', metric)}/{SD}", 0.0)
+
+
 def surroundings_decide(region: float) -> bool:
     """Whether a model's answers follow what people did not mark rather than what they did.
 
@@ -79,31 +84,34 @@ def usual_rule(groups: Sequence[str]) -> Rule:
     return "worst" if groups else "validation"
 
 
-def choose_rule(name: str, marked: Sequence[str], groups: Sequence[str]) -> Rule | Literal["auto"]:
+def choose_rule(name: str, judged: Sequence[str], groups: Sequence[str]) -> Rule | Literal["auto"]:
     """The rule that was asked for; `auto` is `usual_rule` where the region test cannot tell classes apart.
 
     Args:
         name: what was asked for: a rule, or `auto`.
-        marked: the classes of validation images on which people marked something; see `marked_classes`.
+        judged: the classes of validation images that the region test tells apart; see `judged_classes`.
         groups: columns of the manifest that make groups.
 
     Raises:
         SalignError: there is no such rule, or the region test has fewer than two classes to tell apart.
     """
     if name == AUTO:
-        return AUTO if len(marked) > 1 else usual_rule(groups)
+        return AUTO if len(judged) > 1 else usual_rule(groups)
     one_of(name, (AUTO, *RULES), "--select")
-    if name == "region" and len(marked) < 2:
+    if name == "region" and len(judged) < 2:
         raise SalignError(
             "--select region exchanges the surroundings of what people marked on validation images, and tells classes "
-            f"apart by it. Something is marked on images of {' and '.join(marked) or 'no class'} alone. Mark "
-            "validation images of two classes (salign annotate), or take --select auto."
+            f"apart by it. Something is marked on images of {' and '.join(judged) or 'no class'} alone. Mark "
+            "validation images of two classes (salign annotate; one will do where there are two), or take --select "
+            "auto."
         )
     return cast(Rule, name)
 
 
-def marked_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
-    """The classes of validation images on whose map people marked something; two are enough, and no more are read.
+def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
+    """The classes of validation images that the region test can tell apart: two at most are named.
+
+    Two have marks; or one has, and it is one of two classes: the images of the other borrow its regions.
 
     Args:
         manifest: the recipe's own, as read.
@@ -112,17 +120,12 @@ def marked_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
     Raises:
         SalignError: a map cannot be read, or there is no such split or class.
     """
-    from salign.data.reading.image import read_saliency  # imports torch
+    from salign.data.reading.marked import marked_classes  # imports torch
 
     rows = manifest.select(data.val, data.classes).of_people()
-    marked: list[str] = []
-    for position, label in enumerate(rows.table["label"].astype(str)):
-        path = rows.saliency_path(position)
-        if len(marked) == 2 or label in marked or path is None or data.annotated_val == 0:
-            continue
-        if bool(read_saliency(path, where=rows.where(position, "saliency")).amax() > 0):
-            marked.append(label)
-    return marked
+    marked = marked_classes(rows) if data.annotated_val != 0 else []
+    labels = list(dict.fromkeys(rows.table["label"].astype(str)))
+    return labels if len(marked) == 1 and len(labels) == 2 else marked
 
 
 def training_maps(manifest: Manifest, data: DataRecipe) -> int:

@@ -31,6 +31,8 @@ ANSWERS = {
 }
 """Figure of `evaluation.csv` -> figure of the study; two classes have `auroc`, more have `auroc_macro`."""
 
+SD = "sd"
+"""Behind a figure of reliance that was drawn several times: its standard deviation over the draws."""
 STEP_FIGURES = ("accuracy", "inside", "outside")
 """What `salign.runs.snapshots.step_figures` measures after a step, noted as `step/STEP/FIGURE`."""
 
@@ -94,12 +96,12 @@ class FoundInCell(BaseModel):
 _MOST_BYTES = 10_000_000
 
 
-def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) -> None:
+def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int, draws: int = 1) -> None:
     """Analyse a finished run and write its `cell.json`."""
     from salign.runs.analyse import analyse_run  # loads torch, which reading results does without
     from salign.runs.snapshots import step_figures
 
-    tables = analyse_run(run, sets=sets, images=images)
+    tables = analyse_run(run, sets=sets, images=images, draws=draws)
     figures: dict[str, dict[str, float]] = {}
 
     def note(name: str, metric: str, value: float) -> None:
@@ -114,8 +116,10 @@ def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int) 
         for metric, value in part.drop(columns=["set", "id", "label", "predicted"]).mean().items():
             note(str(name), f"agreement/{metric}", value)
     relied = tables["reliance"]
-    for name, *what, value in relied[["set", "kept", "fill", "metric", "value"]].itertuples(index=False):
+    for name, *what, value, sd in relied[["set", "kept", "fill", "metric", "value", "sd"]].itertuples(index=False):
         note(name, "/".join(["reliance", *what]), value)
+        if sd == sd:
+            note(name, "/".join(["reliance", *what, SD]), sd)
     for step, name, *values in step_figures(run, sets=sets or list(figures), images=images).itertuples(index=False):
         for figure, value in zip(STEP_FIGURES, values, strict=True):
             note(name, f"step/{step}/{figure}", value)

@@ -23,6 +23,7 @@ from salign.experiment.rules import (
     Metric,
     Rule,
     figure_of,
+    region_spread,
     rule_figures,
     surroundings_decide,
     usual_rule,
@@ -49,6 +50,8 @@ _ENDED = ("COMPLETE", "PRUNED")
 """States of optuna's trials that are over."""
 IMAGES = 200
 """At most so many validation images are in the region test."""
+DRAWS = 8
+"""The region test is the mean over so many draws of surroundings."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class Tried:
     """The folder of its run; None where there is none."""
     figures: dict[Rule, float] = field(default_factory=dict)
     """The figure of every rule."""
+    spread: float = 0.0
+    """Standard deviation of the region test over its draws; 0 where it was drawn once."""
     seconds: float = float("nan")
     collapsed: str = ""
     """Why it cannot be chosen: it was stopped, or tells no images apart."""
@@ -185,7 +190,7 @@ def _tasks(
             _prune(search, trial, str(error))
             continue
         running.setdefault(RunFolder.of(recipe, folder / "runs").path, []).append(trial)
-        yield Task(recipe, folder / "runs", ["val"], IMAGES, folder.parent / "stages")
+        yield Task(recipe, folder / "runs", ["val"], IMAGES, folder.parent / "stages", DRAWS)
 
 
 def _prune(search: Search, trial: Asked, error: str) -> None:
@@ -301,16 +306,26 @@ def _tried(tuning: Tuning, folder: Path, number: int, trial: FrozenTrial) -> Tri
     constant = constant_answer(probabilities_of(table, classes))
     alike = constant.describe(classes) if constant is not None and constant.blind else ""
     figures = rule_figures(run, tuning.metric, tuning.recipe.data.groups)
-    return Tried(number, values, run, figures, cell.seconds, error or alike)
+    spread = region_spread(cell, tuning.metric)
+    return Tried(number, values, run, figures, spread, cell.seconds, error or alike)
 
 
 def choose(tried: Sequence[Tried], rule: Rule) -> Tried | None:
     """The trial that is best by a rule; of equally good ones the best on validation, then the first.
 
+    In the region test those are equally good that lie within one standard deviation, over draws of the surroundings, of
+    the best one: another draw might have put them first. (The choice among all that lie within one standard error of
+    the best is that of Breiman et al., *Classification and Regression Trees*, 1984.)
+
     None where no trial that came to an end has a figure of that rule.
     """
     known = [trial for trial in tried if not trial.collapsed and trial.figures[rule] == trial.figures[rule]]
-    return max(known, key=lambda trial: (trial.figures[rule], trial.figures["validation"], -trial.number), default=None)
+    best = max(known, key=lambda trial: trial.figures[rule], default=None)
+    if best is None:
+        return None
+    least = best.figures[rule] - (best.spread if rule == "region" else 0.0)
+    level = [trial for trial in known if trial.figures[rule] >= least]
+    return max(level, key=lambda trial: (trial.figures["validation"], trial.figures[rule], -trial.number))
 
 
 def trials_table(tried: Sequence[Tried]) -> pd.DataFrame:
@@ -326,6 +341,7 @@ def trials_table(tried: Sequence[Tried]) -> pd.DataFrame:
             "trial": trial.number,
             **{key: trial.values.get(key) for key in keys},
             **{rule: trial.figures.get(rule, missing) for rule in RULES},
+            "region_sd": trial.spread,
             "chosen_by": ", ".join(picks.get(trial.number, [])),
             "seconds": trial.seconds,
             "run": trial.run.path.name if trial.run else "",

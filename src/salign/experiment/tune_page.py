@@ -83,7 +83,10 @@ def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
     names: dict[str, str] = dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {}
-    parts = [table[["trial", *keys]].map(_number), table[list(RULES)].map(_figure), table[["chosen_by"]]]
+    figures = table[list(RULES)].map(_figure)
+    spread = [f" ± {sd:.3f}" if sd > 0 else "" for sd in table["region_sd"]]
+    figures["region"] = [figure + more for figure, more in zip(figures["region"], spread, strict=True)]
+    parts = [table[["trial", *keys]].map(_number), figures, table[["chosen_by"]]]
     if table["note"].any():
         parts.append(table[["note"]].map(_brief))
     return pd.concat(parts, axis=1).rename(columns={"chosen_by": "best by", **names})

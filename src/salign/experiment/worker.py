@@ -39,6 +39,8 @@ class Task:
     images: int
     stages: Path | None = None
     """Folder of the run folders of stages; None = `out`."""
+    draws: int = 1
+    """How often the analysis draws what replaces a part of an image."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def run_task(task: Task) -> Outcome:
             if read_cell(run) is None:
                 begun, say = time.perf_counter(), logging.getLogger(__name__).info
                 trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
-                summarise(trained, time.perf_counter() - begun, sets=task.sets, images=task.images)
+                seconds = time.perf_counter() - begun
+                summarise(trained, seconds, sets=task.sets, images=task.images, draws=task.draws)
     except Exception as error:  # one cell out of memory must not end the others
         return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
     return Outcome(task, None)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.marked import marked_classes
 from salign.errors import SalignError, one_of
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
@@ -41,6 +42,7 @@ def analyse_run(
     images: int = 200,
     of: str = "predicted",
     seed: int = 0,
+    draws: int = 1,
     progress: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Compare a run's maps with people's, and measure what its answers rely on; write it all to `run.path/analysis`.
@@ -55,7 +57,8 @@ def analyse_run(
         images: at most so many per set, drawn at random.
         of: whose map, that of the "predicted" or of the "true" class. Where images may have several labels, it is the
             mean over those; an image with none has no map to compare.
-        seed: decides the draw and of the replacements.
+        seed: decides which images are drawn, and what replaces their parts.
+        draws: how often what replaces a part is drawn; see `salign.evaluate.reliance.reliance`.
         progress: show a bar.
 
     Returns:
@@ -69,7 +72,7 @@ def analyse_run(
     names = choose_sets(run, sets, images)
     one_of(of, ("predicted", "true"), "of")
     folder = run.path / FOLDER
-    settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed})
+    settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed, "draws": draws})
     done = folder / "done"
     if done.is_file() and read_text(done) == settings:
         return _read(folder)
@@ -89,6 +92,7 @@ def analyse_run(
             of=of,
             workers=run.recipe.data.workers,
             seed=seed,
+            draws=draws,
             progress=f"analysing {name}" if progress else None,
         )
         tables["agreement"].append(agreed.assign(set=name))
@@ -123,6 +127,12 @@ def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:
     return names
 
 
+def _unmarked(dataset: SaliencyDataset) -> list[int]:
+    """The one of two classes on whose images nothing is marked, if something is on those of the other."""
+    marked = [] if dataset.manifest.multi_label or len(dataset.classes) != 2 else marked_classes(dataset.manifest)
+    return [k for k, name in enumerate(dataset.classes) if name not in marked] if len(marked) == 1 else []
+
+
 class _Seen(NamedTuple):
     """What is kept of one batch."""
 
@@ -146,6 +156,7 @@ def _analyse_set(
     of: str,
     workers: int | str,
     seed: int,
+    draws: int,
     progress: str | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Maps]:
     """Agreement, reliance and maps of one set; every image is read once."""
@@ -171,6 +182,8 @@ def _analyse_set(
         positive=positive,
         generator=torch.Generator().manual_seed(seed),
         classes=classifier.classes,
+        unmarked=_unmarked(dataset),
+        draws=draws,
     )
     maps, human, annotated = (
         torch.cat([getattr(part, field) for part in seen]) for field in ("maps", "human", "annotated")

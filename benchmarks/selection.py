@@ -5,8 +5,9 @@
 Runs of one manifest are the trials of one search. For each rule (`salign.experiment.rules`) the table has Spearman's
 rank correlation of its figure with the metric on the target, and the regret: what the best run on the target has more
 there than the run that the rule chooses, in points. Intervals are 95 % percentiles over 2,000 draws of the runs with
-replacement. `random` is what a blind choice costs on average, `mean` the mean of validation and region test. Where a
-run's cell has no region test it is measured here, on all validation images with people's maps, `--draws` times.
+replacement. `random` is what a blind choice costs on average, `mean` the mean of validation and region test. The region
+test is measured here, on all validation images with people's maps, `--draws` times; the rule then takes the best on
+validation among the runs within one standard deviation, over the draws, of the best one, as `salign tune` does.
 """
 
 from __future__ import annotations
@@ -23,33 +24,29 @@ from scipy import stats
 from salign.data.reading.datamodule import predict_loader
 from salign.evaluate.classification import worst_class_accuracy
 from salign.evaluate.reliance import FILLS, reliance
-from salign.runs.analyse import draw_images
+from salign.runs.analyse import draw_images, unmarked_classes
 from salign.runs.run import Run
 
 RULES = ("validation", "worst", "region", "mean")
 
 
-def region_test(run: Run, metric: str, draws: int) -> tuple[float, int]:
-    """The metric on validation images in the surroundings of others, a mean over draws; and how many images."""
+def region_test(run: Run, metric: str, draws: int) -> tuple[float, float, int]:
+    """The metric on validation images in the surroundings of others: mean and sd over draws; and how many images."""
     images = draw_images(run, "val", 10_000, 0)
     if not images.annotated.any():
-        return float("nan"), 0
+        return float("nan"), float("nan"), 0
     model = run.model()
-    positive = None if run.positive is None else run.classes.index(run.positive)
-    values, count = [], 0
-    for draw in range(draws):
-        batches = predict_loader(images, 64, 0)
-        table = reliance(
-            lambda pixels: model(pixels).logits.float(),
-            batches,
-            positive=positive,
-            generator=torch.Generator().manual_seed(draw),
-            fills={"other": FILLS["other"]},
-        )
-        row = table[(table["kept"] == "inside") & (table["metric"] == metric)].iloc[0]
-        values.append(float(row["value"]))
-        count = int(row["images"])
-    return float(np.mean(values)), count
+    table = reliance(
+        lambda pixels: model(pixels).logits.float(),
+        predict_loader(images, 64, 0),
+        positive=None if run.positive is None else run.classes.index(run.positive),
+        generator=torch.Generator().manual_seed(0),
+        fills={"other": FILLS["other"]},
+        unmarked=unmarked_classes(images),
+        draws=draws,
+    )
+    row = table[(table["kept"] == "inside") & (table["metric"] == metric)].iloc[0]
+    return float(row["value"]), float(row["sd"]), int(row["images"])
 
 
 def numbers(names: pd.Series, run: Run) -> np.ndarray:
@@ -62,42 +59,55 @@ def measure(folder: Path, target: str, metric: str, draws: int) -> dict[str, obj
     whole = figures[figures["group_column"] == ""].set_index(["split", "metric"])["value"]
     name = metric if ("val", metric) in whole else f"{metric}_macro"
     answers = run.predictions("val")
-    region, images = region_test(run, metric, draws)
+    region, sd, images = region_test(run, metric, draws)
     return {
         "data": Path(run.recipe.data.manifest).parent.name,
         "run": folder.name,
         "validation": float(whole["val", name]),
         "worst": float(worst_class_accuracy(*(numbers(answers[column], run) for column in ("predicted", "label")))),
         "region": region,
+        "sd": sd,
         "mean": (float(whole["val", name]) + region) / 2,
         "target": float(whole[target, name]),
         "images": images,
     }
 
 
-def quality(rule: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+def quality(runs: pd.DataFrame, rule: str) -> tuple[float, float]:
     """Spearman's correlation, and regret in points; the mean of the target over equally good runs is what it gets."""
-    chosen = target[rule == rule.max()].mean()
-    rank = float("nan") if np.ptp(rule) == 0 or np.ptp(target) == 0 else stats.spearmanr(rule, target).statistic
-    return float(rank), 100 * float(target.max() - chosen)
+    figures, target = runs[rule].to_numpy(), runs["target"].to_numpy()
+    rank = float("nan") if np.ptp(figures) == 0 or np.ptp(target) == 0 else stats.spearmanr(figures, target).statistic
+    return float(rank), 100 * float(target.max() - target[chosen(runs, rule)].mean())
+
+
+def chosen(runs: pd.DataFrame, rule: str) -> np.ndarray:
+    """`(N,)` bool: the best by the rule."""
+    figures = runs[rule].to_numpy()
+    level = figures >= figures.max() - (
+        np.nan_to_num(runs["sd"].to_numpy()[figures.argmax()]) if rule == "region" else 0
+    )
+    validation = np.where(level, runs["validation"], -np.inf)
+    return level & (validation == validation.max())
 
 
 def judge(table: pd.DataFrame, resamples: int = 2000) -> pd.DataFrame:
     rows = []
     for data, runs in table.groupby("data", sort=False):
-        target, generator = runs["target"].to_numpy(), np.random.default_rng(0)
-        draws = generator.integers(len(runs), size=(resamples, len(runs)))
+        target = runs["target"].to_numpy()
+        draws = np.random.default_rng(0).integers(len(runs), size=(resamples, len(runs)))
         for rule in RULES:
-            values = runs[rule].to_numpy()
-            if np.isnan(values).any():
+            if runs[rule].isna().any():
                 continue
-            rank, regret = quality(values, target)
-            spread = np.array([quality(values[draw], target[draw]) for draw in draws])
+            rank, regret = quality(runs, rule)
+            spread = np.array([quality(runs.iloc[draw], rule) for draw in draws])
             ends = np.nanpercentile(spread, [2.5, 97.5], axis=0)
             rows.append(
                 {"data": data, "runs": len(runs), "rule": rule, "spearman": rank, "rank_low": ends[0, 0]}
                 | {"rank_high": ends[1, 0], "regret": regret, "regret_low": ends[0, 1], "regret_high": ends[1, 1]}
-                | {"chosen": runs["run"].iloc[int(values.argmax())], "best": runs["run"].iloc[int(target.argmax())]}
+                | {
+                    "chosen": runs["run"].iloc[int(chosen(runs, rule).argmax())],
+                    "best": runs["run"].iloc[int(target.argmax())],
+                }
             )
         rows.append(
             {"data": data, "runs": len(runs), "rule": "random", "regret": 100 * float(target.max() - target.mean())}
@@ -110,7 +120,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="folders of run folders")
     parser.add_argument("--target", required=True, help="test set that only scores the rules")
     parser.add_argument("--metric", choices=("auroc", "accuracy"), default="auroc")
-    parser.add_argument("--draws", type=int, default=1, help="the region test is the mean of so many draws")
+    parser.add_argument("--draws", type=int, default=8, help="the region test is the mean of so many draws")
     parser.add_argument("--only", default="", help="runs whose name has this in it")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

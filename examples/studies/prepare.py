@@ -170,7 +170,7 @@ def cxr_view(source: Set, out: Out) -> None:
 
 @app.command()
 def cxr_search(source: Set, out: Out) -> None:
-    """The chest X-rays of cxr-view, where ten patients with boxes are for validation, so that a search has regions there."""
+    """The chest X-rays of cxr-view; ten patients with boxes are for validation, so that a search has regions there."""
     table = by_view(index(source))
     boxed = table.loc[(table["split"] == "train") & (table["saliency"] != ""), "patient"].unique()
     chosen = np.random.default_rng(0).permutation(boxed)[:10]

@@ -127,8 +127,12 @@ def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:
     return names
 
 
-def _unmarked(dataset: SaliencyDataset) -> list[int]:
-    """The one of two classes on whose images nothing is marked, if something is on those of the other."""
+def unmarked_classes(dataset: SaliencyDataset) -> list[int]:
+    """The number of the class on whose images nothing is marked, if there are two and the other has marks; else none.
+
+    Raises:
+        SalignError: a map cannot be read.
+    """
     marked = [] if dataset.manifest.multi_label or len(dataset.classes) != 2 else marked_classes(dataset.manifest)
     return [k for k, name in enumerate(dataset.classes) if name not in marked] if len(marked) == 1 else []
 
@@ -182,7 +186,7 @@ def _analyse_set(
         positive=positive,
         generator=torch.Generator().manual_seed(seed),
         classes=classifier.classes,
-        unmarked=_unmarked(dataset),
+        unmarked=unmarked_classes(dataset),
         draws=draws,
     )
     maps, human, annotated = (

@@ -173,6 +173,11 @@ def test_cxr_view(shared_data: Path, tmp_path: Path) -> None:
     assert table[table["split"] == "train"]["saliency"].notna().sum() == 25
     cells_are_sound("cxr_view", tmp_path / "view")
     cells_are_sound("arena_cxr_view", tmp_path / "view")
+    search = prepared(tmp_path / "search", "cxr-search", str(shared_data / "cxr_pneumonia"))
+    assert search["id"].tolist() == table["id"].tolist()
+    assert search.groupby("patient")["split"].nunique().max() == table.groupby("patient")["split"].nunique().max()
+    maps = search[search["saliency"].notna()]["split"].value_counts()
+    assert maps.to_dict() == {"train": 14, "val": 11}
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from salign.data.manifest import Manifest
-from salign.data.reading.datamodule import collate
+from salign.data.reading.datamodule import collate, predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
@@ -20,7 +20,7 @@ from salign.evaluate.agreement import METRICS
 from salign.evaluate.reliance import FILLS, reliance
 from salign.models import load
 from salign.runs import analyse as module
-from salign.runs.analyse import NAMED, analyse_run
+from salign.runs.analyse import NAMED, analyse_run, draw_images, unmarked_classes
 from salign.runs.compare import read_maps
 from salign.runs.run import Run
 from salign.train.recipe import Recipe
@@ -189,6 +189,33 @@ def test_images_without_a_marked_map_give_maps_and_nothing_else(run, digits):
     nothing = analyse_run(run, sets=["val"])
     assert {kind: len(rows) for kind, rows in nothing.items()} == {"agreement": 0, "reliance": 0}
     assert list(nothing["agreement"].columns) == [*NAMED, *METRICS]
+
+
+def test_a_class_on_which_nothing_is_marked_borrows_the_regions_of_the_other(run, digits):
+    def change(table):
+        table.loc[table["label"] == "1", "saliency"] = None
+        return table
+
+    with_manifest(run, digits, change)
+    found = analyse_run(run, sets=["test_ood"], images=20, draws=3)["reliance"]
+    images = draw_images(run, "test_ood", 20, 0)
+    model = run.model()
+    expected = reliance(
+        lambda pixels: model(pixels).logits,
+        predict_loader(images, 32, 0),
+        positive=1,
+        generator=torch.Generator().manual_seed(0),
+        classes=("1", "7"),
+        unmarked=[0],
+        draws=3,
+    )
+    assert set(found["images"]) == {20}
+    assert found["value"].notna().all()
+    pd.testing.assert_frame_equal(found.drop(columns="set"), expected, rtol=1e-4, atol=1e-4)
+    assert unmarked_classes(images) == [0]
+    assert unmarked_classes(run.data("val")) == [0]
+    with_manifest(run, digits, lambda table: table)
+    assert unmarked_classes(Run(run.path).data("val")) == []
 
 
 def test_mistakes_say_what_there_is(run, digits):

@@ -56,6 +56,32 @@ def test_a_report_of_other_values_does_not_replace_that_of_what_was_run(folder):
     assert "4 of 4" not in salign("report", ran, "--out", folder / "studies").out
 
 
+def test_the_folder_of_the_study_itself_is_taken_and_names_lead_to_it(folder, monkeypatch):
+    plan, own = folder / "small.yaml", folder / "studies" / "small"
+    (own / "study.yaml").write_text(plan.read_text())
+    assert f"wrote {own}/report.html" in salign("report", own).last
+    (folder / "other").mkdir()
+    (folder / "other" / "study.yaml").write_text("name: other\n")
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder)
+    for typed, meant in {
+        "small": "studies/small",
+        "smal": "studies/small",
+        "studies": "studies/small",
+        "othr": "other",
+        "other/study.yml": "other/study.yaml",
+    }.items():
+        said = salign("report", typed, code=2).err
+        assert said.endswith(f"or the folder that it lies in. Perhaps: salign report {meant}\n"), said
+    plan.rename("of people.yaml")
+    assert salign("report", "of people", code=2).err.endswith("salign report 'of people.yaml'\n")
+    assert "salign runs lists the studies" in salign("report", "last", code=2).err
+    assert "For a folder of images: salign init empty" in salign("report", "empty", code=2).err
+    monkeypatch.chdir(folder / "empty")
+    said = salign("report", "small", "--out", folder / "studies", code=2).err
+    assert said.endswith(f"Perhaps: salign report {own}\n")
+
+
 def test_overrides_reach_the_report(folder):
     salign("report", folder / "small.yaml", "--out", folder / "studies", "--set", "baseline=cyborg")
     assert "Differences to cyborg" in (folder / "studies/small/report.html").read_text("utf-8")

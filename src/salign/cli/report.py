@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from salign.location import quote
+from salign.errors import SalignError
+from salign.location import is_remote, quote
 
 if TYPE_CHECKING:
-    from salign.errors import SalignError
     from salign.experiment.store import StudyFolder
 
 
 def report(
     study: Annotated[
         Path,
-        typer.Argument(help="The study, as YAML, as for `salign experiment`; or a folder, as for `salign run`."),
+        typer.Argument(
+            help="The study, as YAML, as for `salign experiment`; or a folder, as for `salign run`, or OUT/NAME."
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
@@ -36,10 +38,8 @@ def report(
     """
     from salign.experiment.study import Study, check_arms
     from salign.files import check_output
-    from salign.project.names import STUDIES, STUDY
 
-    if (study / STUDY).is_file():
-        study, out = study / STUDY, study / STUDIES
+    study, out = _found(study, out)
     read = Study.read(study, overrides)
     check_arms(read)
     from salign.cli.experiment import print_report
@@ -53,10 +53,29 @@ def report(
     print_report(read, folder, results, quiet=quiet)
 
 
+def _found(study: Path, out: Path) -> tuple[Path, Path]:
+    """The study's file, and where its own folder lies, from what was typed: the file, or a folder that holds it.
+
+    Raises:
+        SalignError: nothing of that name is there; the message has the command that was probably meant.
+    """
+    from salign.experiment.glance import is_study_folder, nearest_study
+    from salign.project.names import STUDIES, STUDY
+
+    if (study / STUDY).is_file():
+        return study / STUDY, study.parent if is_study_folder(study) else study / STUDIES
+    if is_remote(study) or (study.exists() and not study.is_dir()):
+        return study, out
+    near = nearest_study(study, out)
+    if study.is_dir() and near is None:
+        return study, out  # whoever reads it says what to do with a folder of images
+    what = f"there is no {STUDY} in {study}" if study.is_dir() else f"no such file: {study}"
+    perhaps = f"Perhaps: salign report {quote(near)}" if near else "salign runs lists the studies below this folder"
+    raise SalignError(f"{what}; expected the YAML file of a study, or the folder that it lies in. {perhaps}")
+
+
 def _nothing_to_report(study: Path, folder: StudyFolder, out: Path) -> SalignError:
     """No run of the study is finished; perhaps because it was run with other values, by `--set` or before a change."""
-    from salign.errors import SalignError
-
     ran = folder.path / "study.yaml"
     finished = sum(path.is_file() for path in folder.runs.glob("*/cell.json"))
     if not finished or not ran.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,4 +52,25 @@ def glance(folder: Path) -> Glance:
 
 def studies_below(folder: Path) -> Iterator[Path]:
     """Folders of studies that were begun, some levels down."""
-    return (runs.parent for runs in folders_called("runs", folder) if (runs.parent / "study.yaml").is_file())
+    return (runs.parent for runs in folders_called("runs", folder) if is_study_folder(runs.parent))
+
+
+def is_study_folder(folder: Path) -> bool:
+    """Whether a study was begun in this folder, which has its runs; beside images lies its `study.yaml` alone."""
+    return (folder / "study.yaml").is_file() and (folder / "runs").is_dir()
+
+
+def nearest_study(path: Path, out: Path) -> Path | None:
+    """The study that is probably meant by a path at which there is none: one below that folder, or of a like name.
+
+    Args:
+        path: a folder without a study, or nothing.
+        out: folder of the folders of studies, where they are looked for besides the working folder.
+    """
+    if path.is_dir():
+        return next(studies_below(path), None)
+    files = (file for file in sorted(path.parent.glob("*.yaml")) if file.is_file())
+    set_up = (file.parent for file in sorted(path.parent.glob("*/study.yaml")))
+    known = [*studies_below(out), *studies_below(Path()), *set_up, *files]
+    near = difflib.get_close_matches(path.stem, [study.stem for study in known], n=1)
+    return next((study for study in known if study.stem in near), None)

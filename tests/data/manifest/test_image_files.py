@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from command import salign
 from salign.annotate.catalog import Catalog
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.labelme import read_labelme, write_labelme
@@ -106,6 +107,36 @@ def test_no_command_takes_pictures_that_salign_wrote_for_images(photos, command)
     ):
         picture(photos / folder / "0.png")
     assert SEEN[command](photos) == ALL
+
+
+@pytest.mark.parametrize("table", ["manifest.csv", "labels.parquet"])
+def test_maps_that_were_brought_into_a_manifest_are_no_images(tmp_path, table):
+    """Masks leave no file of shapes beside their maps: the manifest says what lies in the folders."""
+    photos, plain = tmp_path / "photos", ["cat/0.png", "dog/0.png", "dog/1.png"]
+    for name in plain:
+        picture(photos / name)
+        for who in ("ann", "ben"):
+            (tmp_path / "masks" / who / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (32, 24), 255).save(tmp_path / "masks" / who / name)
+    given = photos / table
+    from_folder(photos, split="train").write(given)
+    masks = ("masks", tmp_path / "masks", "--pattern", "{annotator}/{image}")
+    salign("maps", "import", *masks, "--manifest", given)
+    salign("maps", "granularity", given, "--grain", "boundary", "--out", photos / "coarse.csv")
+    written = {path.relative_to(photos).parts[0] for path in photos.rglob("*.png")} - {"cat", "dog"}
+    assert written == {"maps", "annotators", "coarse"}
+    assert list(image_files(photos)) == plain
+    pd.DataFrame({"path": ["0.png"], "saliency": ["masks/0.png"]}).to_csv(photos / "cat.csv")
+    assert list(image_files(photos)) == plain, "a table of its name makes a folder of images none of maps"
+
+
+def test_a_class_called_maps_may_stand_in_a_manifest_with_maps(tmp_path):
+    for label in ("maps", "plans"):
+        picture(tmp_path / label / "0.png")
+        picture(tmp_path / "masks" / label / "0.png")
+    rows = {"id": ["a", "b"], "path": ["maps/0.png", "plans/0.png"], "label": ["maps", "plans"], "split": "train"}
+    pd.DataFrame({**rows, "saliency": ["masks/maps/0.png", "masks/plans/0.png"]}).to_csv(tmp_path / "manifest.csv")
+    assert list(image_files(tmp_path))[:1] == ["maps/0.png"]
 
 
 @pytest.mark.parametrize("name", ["machine", "maps", "imported", "studies", "runs", "annotations"])

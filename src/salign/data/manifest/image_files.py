@@ -9,12 +9,14 @@ and none of them is one of the user's. Whatever is passed over is counted and na
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from salign.data.manifest.provenance import map_columns
 from salign.errors import SalignError
 
 log = logging.getLogger("salign.data")
@@ -79,10 +81,34 @@ def is_ours(folder: Path) -> bool:
         return True
     if (folder / "recipe.yaml").is_file() and (folder / "environment.json").is_file():
         return True
-    beside = {"maps": "shapes.json", "machine": "machine.csv"}.get(folder.name)
-    if beside is not None:
-        return folder.with_name(beside).is_file()
-    return folder.name == "imported" and (folder / "maps").is_dir()
+    beside = {"maps": "shapes.json", "annotators": "shapes.json", "machine": "machine.csv"}.get(folder.name)
+    if beside is not None and folder.with_name(beside).is_file():
+        return True
+    return (folder.name == "imported" and (folder / "maps").is_dir()) or _has_maps_of_a_manifest(folder)
+
+
+def _has_maps_of_a_manifest(folder: Path) -> bool:
+    """Whether a manifest beside a folder names maps in it, where `salign maps` writes them, and no images."""
+    name = "*" if folder.name in ("maps", "annotators") else glob.escape(folder.name)
+    tables = [path for suffix in (".csv", ".parquet") for path in folder.parent.glob(name + suffix) if path.is_file()]
+    for path in tables:
+        from salign.data.manifest.text_table import header_of, read_table  # of most folders no table is read
+
+        try:
+            if path.suffix == ".csv" and not {"path", "saliency"}.issubset(header_of(path)):
+                continue
+            table, _ = read_table(path)
+        except (SalignError, ValueError, OSError):
+            continue  # whoever needs the table says what is wrong with it
+        inside = {column: _names_in(folder, table[column]) for column in map_columns(table) if column in table}
+        if any(inside.values()) and "path" in table and not _names_in(folder, table["path"]):
+            return True
+    return False
+
+
+def _names_in(folder: Path, names: Iterable[object]) -> bool:
+    """Whether one of the names of a manifest, which begin at its root, has the name of a folder on its way."""
+    return any(isinstance(name, str) and folder.name in name.split("/")[:-1] for name in names)
 
 
 def no_image(folder: Path | str) -> SalignError:

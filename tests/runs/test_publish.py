@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 from huggingface_hub.errors import HfHubHTTPError
 
 from command import salign
 from salign.errors import SalignError
 from salign.models import load
 from salign.readers import read_yaml
+from salign.runs.export import describe_network
 from salign.runs.publish import publish
 from salign.runs.run import Run
 
@@ -33,6 +37,7 @@ class Hub:
 
     def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
         assert repo_id == self.made[0]
+        self.message = commit_message
         files = (path for path in Path(folder_path).rglob("*") if path.is_file())
         self.sent = {str(path.relative_to(folder_path)): path.read_bytes() for path in files}
 
@@ -59,6 +64,36 @@ def test_a_folder_gets_what_a_stranger_needs_and_no_image_or_place(run, tmp_path
     assert [path.name for path in folder.parent.iterdir()] == ["given"]
     with pytest.raises(SalignError, match="holds files already, and nothing is written over"):
         publish(run, str(folder))
+
+
+def test_whose_maps_a_run_learned_from_stays_unsaid(trained, tmp_path, digits):
+    """As in a study with the arm `maps:saliency_Ann`: the column stands in the recipe, the cards and the run's name."""
+    path = shutil.copytree(trained, tmp_path / "maps-saliency_Ann-seed0-12345678")
+    table = pd.read_csv(digits, dtype=str)
+    table.assign(saliency_Ann=table["saliency"]).to_csv(tmp_path / "named.csv", index=False)
+    recipe = read_yaml(path / "recipe.yaml")
+    recipe["data"] |= {
+        "manifest": str(tmp_path / "named.csv"),
+        "root": str(digits.parent),
+        "map_column": "saliency_Ann",
+    }
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"name": "maps-saliency_Ann-seed0"}))
+    shutil.rmtree(path / "export", ignore_errors=True)
+    (path / "export").mkdir()
+    description = describe_network(Run.open(path), load(path), path / "model.json", pixels="any", precision="float32")
+    (path / "export" / "model.onnx.json").write_text(json.dumps(description))
+    publish(Run.open(path), str(tmp_path / "given"))
+    files = [file for file in (tmp_path / "given").rglob("*.*") if file.suffix != ".safetensors"]
+    texts = {file.name: file.read_text() for file in files}
+    assert set(texts) == GIVEN - {"weights.safetensors"} | {"model.onnx.json"}
+    assert {name for name, text in texts.items() if "Ann" in text} == set()
+    assert "Maps were those of the column saliency_annotator." in texts["data-card.md"]
+    public = read_yaml(tmp_path / "given" / "recipe.yaml")
+    assert (public["name"], public["data"]["map_column"]) == ("maps-saliency_annotator-seed0", "saliency_annotator")
+    assert description["run"] == "maps-saliency_annotator-seed0-12345678"
+    hub = Hub()
+    publish(Run.open(path), "hf:ann/ultrasound", api=hub)
+    assert hub.message == "salign publish maps-saliency_annotator-seed0-12345678"
 
 
 @pytest.mark.parametrize("public", [False, True])

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from salign import __version__
-from salign.data.manifest.provenance import PROVENANCE, without_names
+from salign.data.manifest.provenance import PROVENANCE, without_annotator, without_names
 from salign.errors import SalignError
 from salign.evaluate.names import main_figures, name_of
 from salign.evaluate.tables import read_figures
@@ -279,7 +279,7 @@ def _used(run: Run) -> list[str]:
     rows = run.manifest.select(data.train, data.classes)
     lines = [f"{len(rows)} images of {', '.join(data.train)} were there to train on, {data.limit or 'all'} were used."]
     if data.map_column != "saliency":
-        lines.append(f"Maps were those of the column {data.map_column}.")
+        lines.append(f"Maps were those of the column {without_annotator(data.map_column, data.map_column)}.")
     if data.maps != "own":
         lines.append(f"Maps were replaced by the control {data.maps}.")
     if data.annotated is not None:

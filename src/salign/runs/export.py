@@ -15,6 +15,7 @@ from salign import __version__
 from salign.checks import choice, number
 from salign.class_names import names_in
 from salign.data.manifest import Manifest
+from salign.data.manifest.provenance import without_annotator
 from salign.errors import SalignError, check_installed
 from salign.evaluate.predictions import text_of
 from salign.files import check_output, replace_text, replacing
@@ -197,7 +198,7 @@ def describe_network(run: Run, network: Any, made_by: Path, *, pixels: str, prec
     return {
         "format": FORMAT,
         "salign": __version__,
-        "run": run.path.name,
+        "run": without_annotator(run.path.name, run.recipe.data.map_column),
         "image_size": list(network.image_size),
         "pixels": pixels,
         "layout": "NHWC, RGB",

@@ -1,7 +1,8 @@
 """A run given away: model, cards and figures, in a folder or on Hugging Face's hub; nothing of an image goes along.
 
 Predictions, histories, pages and analyses hold names or pictures of images and stay; recipes keep the names of files
-and lose the folders that they lie in.
+and lose the folders that they lie in. A column with the maps of one annotator is named after nobody, in the recipe and
+in the name of a run that has it from there.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from salign.data.manifest.provenance import without_annotator
 from salign.errors import SalignError
 from salign.files import check_output, replace_text
 from salign.models.config import EMBEDDER, ENCODER, NET, WEIGHTS, description_file
-from salign.readers import read_yaml
+from salign.readers import read_text, read_yaml
 
 if TYPE_CHECKING:
     from salign.runs.run import Run
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 HUB = "hf:"
 """Beginning of a place that is a repository of the hub: `hf:owner/name`."""
 _OTHERS = (WEIGHTS, ENCODER, NET, EMBEDDER, "environment.json", "evaluation.csv", "metrics.csv")
+_TEXTS = (".md", ".json", ".csv")
+"""Endings of files in which the name of the run may stand."""
 
 
 def published_files(run: Run) -> dict[str, Path]:
@@ -74,7 +78,8 @@ def publish(
             (Path(staged) / "run").rename(folder)
         return str(folder)
     with tempfile.TemporaryDirectory() as staged:
-        return _upload(_stage(run, Path(staged) / "run"), to.removeprefix(HUB), run.path.name, public, api)
+        name = without_annotator(run.path.name, run.recipe.data.map_column)
+        return _upload(_stage(run, Path(staged) / "run"), to.removeprefix(HUB), name, public, api)
 
 
 def check_place(to: str) -> None:
@@ -94,23 +99,28 @@ def check_place(to: str) -> None:
 
 
 def _stage(run: Run, folder: Path) -> Path:
+    column = run.recipe.data.map_column
     for name, source in published_files(run).items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source == run.recipe_file:
-            replace_text(target, yaml.safe_dump(_without_folders(read_yaml(source)), sort_keys=False))
+            replace_text(target, yaml.safe_dump(_in_public(read_yaml(source), column), sort_keys=False))
+        elif source.suffix in _TEXTS and (public := without_annotator(text := read_text(source), column)) != text:
+            replace_text(target, public)
         else:
             shutil.copyfile(source, target)
     return folder
 
 
-def _without_folders(value: Any) -> Any:
-    """The values of a recipe, where an absolute path is the name of its file."""
+def _in_public(value: Any, column: str) -> Any:
+    """The values of a recipe, where an absolute path is the name of its file, and the column of maps is nobody's."""
     if isinstance(value, dict):
-        return {key: _without_folders(inner) for key, inner in value.items()}
+        return {key: _in_public(inner, column) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_folders(inner) for inner in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        return [_in_public(inner, column) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return without_annotator(Path(value).name if Path(value).is_absolute() else value, column)
 
 
 def _upload(folder: Path, repository: str, name: str, public: bool, api: Any | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from salign.data.manifest.provenance import map_columns, provenance_of, without_names
+from salign.data.manifest.provenance import map_columns, provenance_of, without_annotator, without_names
 
 
 def test_columns_of_maps_and_whose_they_are():
@@ -51,3 +51,17 @@ def test_in_public_annotators_are_numbers():
         "human:50 annotators": "human:50 annotators",
         "mask": "mask",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "public"),
+    [
+        ("saliency_ann", "saliency_ann", "saliency_annotator"),
+        ("maps-saliency_ann-seed0, saliency_anna", "saliency_ann", "maps-saliency_annotator-seed0, saliency_anna"),
+        ("maps-saliency_Ann-M-ller-seed0", "saliency_Ann Müller", "maps-saliency_annotator-seed0"),
+        ("the column saliency", "saliency", "the column saliency"),
+        ("the column templates", "templates", "the column templates"),
+    ],
+)
+def test_a_column_of_one_person_is_nobodys_in_public(text, column, public):
+    assert without_annotator(text, column) == public

@@ -85,3 +85,17 @@ def without_names(provenances: Iterable[str]) -> dict[str, str]:
             people = "+".join(named)
         public[provenance] = f"{before}{mark}{people}"
     return public
+
+
+def without_annotator(text: str, column: str) -> str:
+    """A text in public, where a column with one person's maps is `saliency_annotator`, also in the names of runs.
+
+    Args:
+        text: a recipe, a card or the name of a run.
+        column: a column of maps; one that is not called after a person stays.
+    """
+    if not column.startswith(ONE_PERSON):
+        return text
+    in_names = re.sub(r"[^A-Za-z0-9._-]+", "-", column)  # an arm `maps:COLUMN` gives its name to the run
+    forms = "|".join(map(re.escape, sorted({column, in_names}, key=len, reverse=True)))
+    return re.sub(rf"(?<![A-Za-z0-9])(?:{forms})(?![A-Za-z0-9_])", f"{ONE_PERSON}annotator", text)

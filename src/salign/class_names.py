@@ -30,9 +30,15 @@ GIVEN = "given"
 
 
 def called_from(positive: str, probability: float, rule: str) -> str:
-    """From which probability on an image is called by the positive class, in words."""
+    """From which probability on an image is called by the positive class, in words; `model.json` has all its digits."""
     origin = "as asked for" if rule == GIVEN else f"rule {rule}, chosen on validation"
-    return f"called {positive} from a probability of {probability!r} on ({origin})"
+    return f"called {positive} from a probability of {in_few_digits(probability)} on ({origin})"
+
+
+def in_few_digits(probability: float) -> str:
+    """A probability in four digits, or in as many as it takes to see that it is not quite 1."""
+    texts = (f"{probability:.{digits}g}" for digits in range(4, 18))
+    return next(text for text in texts if (float(text) == 1) == (probability == 1))
 
 
 def no_threshold(classes: Iterable[str]) -> str:

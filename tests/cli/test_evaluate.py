@@ -23,7 +23,7 @@ def test_figures_are_computed_again_to_the_byte(run):
     assert (run / "evaluation.csv").read_bytes() == before
     assert ended.out.strip().endswith(f"wrote {run / 'evaluation.csv'}. Next: salign explain {run}")
     kept = json.loads((run / "model.json").read_text())["threshold"]["probability"]
-    assert f"threshold: called 7 from a probability of {kept!r} on (rule eer, chosen on validation)\n" in ended.out
+    assert f"threshold: called 7 from a probability of {kept:.4g} on (rule eer, chosen on validation)\n" in ended.out
 
 
 def test_a_run_from_before_the_threshold_was_kept_shows_the_rounded_one(run, capsys):

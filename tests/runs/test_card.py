@@ -46,7 +46,7 @@ def test_the_card_says_what_a_reader_needs(trained, digits):
     text, threshold = (trained / "README.md").read_text(), json.loads((trained / "model.json").read_text())["threshold"]
     for words in (
         "It tells 1, 7 apart; each answer has a map of its evidence.",
-        f"called 7 from a probability of {threshold['probability']!r} on",
+        f"called 7 from a probability of {threshold['probability']:.4g} on",
         "Not intended", "never better than the largest class", "`salign analyse", "40 images of train",
         f"SHA-256 `{digest(digits)}`", f"`weights.safetensors` is `{digest(trained / 'weights.safetensors')}`",
         "no licence of starting weights applies",

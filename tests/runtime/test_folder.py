@@ -40,7 +40,7 @@ def test_the_command_writes_what_the_run_itself_would(exported, pictures, by_tor
 def test_another_threshold_calls_others(exported, trained, pictures, tmp_path):
     for model in (exported, trained):
         ended = salign("predict", model, pictures, "--out", tmp_path / "p.csv", "--threshold", 0, "--workers", 0)
-        assert "called 7 from a probability of 0.0 on (as asked for)" in ended.out
+        assert "called 7 from a probability of 0 on (as asked for)" in ended.out
         assert set(pd.read_csv(tmp_path / "p.csv")["predicted_at_threshold"]) == {7}
 
 

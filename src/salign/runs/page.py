@@ -114,11 +114,7 @@ def _threshold(runs: Mapping[str, Run]) -> str:
     sentences = []
     for name, run in runs.items():
         if values := describe_model(run.path).get("threshold"):
-            threshold = Threshold(**values)
-            sentences.append(
-                f" Threshold{_beside(runs, name)}: called {threshold.positive} from a probability of "
-                f"{threshold.probability:.3g} on (rule {threshold.rule}, chosen on validation)."
-            )
+            sentences.append(f" Threshold{_beside(runs, name)}: {Threshold(**values)}.")
     return "".join(sentences)
 
 

@@ -5,6 +5,7 @@
     python examples/studies/prepare.py digits-small data/digits_small
     python examples/studies/prepare.py digits-tailed data/digits_tailed
     python examples/studies/prepare.py digits-clones data/digits_clones
+    python examples/studies/prepare.py digits-demo data/digits_demo
     python examples/studies/prepare.py busi SET data/busi_planted
     python examples/studies/prepare.py cxr-view SET data/cxr_view
     python examples/studies/prepare.py cxr-search SET data/cxr_search
@@ -59,6 +60,12 @@ def digits(out: Out, seed: int = 11) -> None:
     second = table.groupby("split").cumcount() >= 800
     table.loc[second & (table["split"] == "test_ood"), "split"] = "val_ood"
     done(Manifest.of(table[~(second & (table["split"] == "test_iid"))], out).write(written))
+
+
+@app.command()
+def digits_demo(out: Out) -> None:
+    """Digits like those of the demo, in another draw, on which its settings are chosen."""
+    done(write_decoy_digits(out, train=1000, val=200, test=400, seed=0))
 
 
 @app.command()

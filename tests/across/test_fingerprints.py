@@ -171,7 +171,7 @@ def test_a_recipe_written_out_before_there_was_another_head_had_timms(manifest, 
 
 FINGERPRINTS = {
     "busi_search": "3e299f8c", "cxr_search": "2a01a493", "magnetic_search": "478638a7", "digits_search": "9881446f",
-    "busi_100": "531b77f8", "busi_maps": "ad94cee7",
+    "busi_100": "531b77f8", "busi_maps": "ad94cee7", "demo_search": "7e58ed28",
     "busi_mentor": "77392fb6", "busi_mentor_imagenet": "8ae671ee",
     "cxr_fewshot": "b3ccccda", "cxr_maps": "93750e3f", "digits_maps": "84217368", "digits_teacher": "029b84ec",
     "osie_maps": "fb9e1a92", "studies/arena": "e4fb4efa", "studies/arena_busi": "e6ceeafa",

@@ -20,7 +20,7 @@ from salign.experiment.runner import LocalExecutor, Outcome
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
 
-ARMS = ["ce", "swap", "shuffled", "cyborg"]
+ARMS = ["ce", "mixed_rand", "shuffled", "swap", "cyborg"]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_demonstration_is_the_study_it_writes_on_its_own_digits(tmp_path: Pa
     assert played["digits"] == [(tmp_path / "digits", {"train": 1000, "val": 200, "test": 400, "seed": 2})]
     ((study, folder, executor, progress),) = played["run"]
     assert (folder, executor, progress) == (tmp_path / "demo", LocalExecutor, False)
-    assert played["page"] == [(study, len(shown.results.figures), 12, tmp_path / "demo", False)]
+    assert played["page"] == [(study, len(shown.results.figures), 15, tmp_path / "demo", False)]
     assert (shown.study, shown.source, shown.page) == (study, tmp_path / "study.yaml", tmp_path / "demo" / "index.html")
     cells = expand(study)
     assert [(cell.arm, cell.seed) for cell in cells] == [(a, k) for k in range(3) for a in ARMS]
@@ -65,7 +65,7 @@ def test_the_demonstration_is_the_study_it_writes_on_its_own_digits(tmp_path: Pa
         "analysis",
     ]  # fmt: skip
     means = shown.results.figures.query("set == 'test_ood' and metric == 'accuracy'").groupby("arm", observed=True)
-    low, high = (f"{100 * means['value'].mean()[arm]:.1f}" for arm in ("ce", "swap"))
+    low, high = (f"{100 * means['value'].mean()[arm]:.1f}" for arm in ("ce", "mixed_rand"))
     assert any(low in sentence and high in sentence for sentence in shown.verdict), shown.verdict
 
 
@@ -76,7 +76,7 @@ def test_digits_that_are_there_are_kept_and_runs_that_failed_are_told(
     run_demo(tmp_path)
     assert len(played["digits"]) == 1
     study, *_, progress = played["run"][1]
-    assert (len(expand(study)), expand(study)[0].recipe.train.epochs, progress) == (12, 12, True)
+    assert (len(expand(study)), expand(study)[0].recipe.train.epochs, progress) == (15, 12, True)
     assert [asked[-1] for asked in played["page"]] == [True, True]
     tasks = [Task(cell.recipe, tmp_path, None, 5) for cell in expand(study)[:2]]
     failed = [Outcome(task, f"reason {k}") for k, task in enumerate(tasks)]

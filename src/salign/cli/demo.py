@@ -17,14 +17,15 @@ def demo(
 ) -> None:
     """Train with and without human saliency on real digits beside a coloured decoy, and report what was seen.
 
-    In training the decoy's colour names the digit; out of distribution it is random. A small study of four arms:
-    cross-entropy, swap (people's regions in other surroundings), the control, swap with the maps of other images, and
-    CYBORG. Takes about nine minutes on two cores. Stopped half-way, the same command goes on.
+    In training the decoy's colour names the digit; out of distribution it is random. A small study of five arms:
+    cross-entropy; mixed_rand, which salign tune chose on other digits (people's regions in other surroundings); its
+    control, with the maps of other images; swap; and CYBORG. Takes about nine minutes on two cores. Stopped half-way,
+    the same command goes on.
     """
     from salign.cli.show import study_table
     from salign.experiment.demo import run_demo
 
-    typer.echo(f"training 4 arms x {seeds} seeds on 1,000 embedded digits ...")
+    typer.echo(f"training 5 arms x {seeds} seeds on 1,000 embedded digits ...")
     result = run_demo(out, seeds=seeds, epochs=epochs)
     study_table(result.study, result.results)
     for sentence in result.verdict:

@@ -9,6 +9,7 @@ from salign.losses import LOSSES
 OWN = {
     "longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}},
     "net": {"loss": {"name": "cyborg"}, "data": {"map_column": "model"}},
+    "fast": {"loss": {"name": "ce"}, "train": {"trainable": "head", "lr": 0.5}},
 }
 
 
@@ -30,6 +31,8 @@ OWN = {
          "loss.name: ce; steps: [{'name': 'swap', 'lender': 'any', 'paint_over': True}]"),
         ("probe", "cross-entropy, no maps; the head learns alone, on features as they were",
          "loss.name: ce; train.trainable: head"),
+        ("fast", "cross-entropy, no maps; the head learns alone, on features as they were, train.lr: 0.5",
+         "loss.name: ce; train.trainable: head; train.lr: 0.5"),
         ("distill", "loss distill, no maps", "loss.name: distill"),
         ("okd@noise:cyborg", "loss okd, no maps, taught by the run of cyborg",
          "loss.name: okd; loss.teacher: arm:cyborg; loss.change: noise"),

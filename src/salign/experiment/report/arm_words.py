@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from salign.experiment.arms import arm_changes, control_of, times
+from salign.experiment.arms import PLAIN, arm_changes, control_of, times
 from salign.experiment.question import without_folders
 from salign.experiment.study import Study
 from salign.losses import LOSSES
@@ -47,9 +47,9 @@ def explain_arm(study: Study, arm: str) -> str:
         maps, copied = control
         kind, _, share = maps.partition("@")
         return f"{role}{copied} with {_MAPS.get(kind, kind)}{f' ({float(share):.0%})' if share else ''}"
-    if arm in _NAMED and arm not in study.arms:
-        return role + _NAMED[arm]
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
+    if named := _named(changes):
+        return role + named
     if posthoc := changes.get("posthoc"):
         options = {key: value for key, value in posthoc.items() if key not in ("name", "run")}
         return f"{role}{', '.join([_MADE[posthoc['name']].format(_arm(posthoc['run'])), *_words(options)])}"
@@ -63,6 +63,16 @@ def explain_arm(study: Study, arm: str) -> str:
     rest = {section: values for section, values in changes.items() if section != "loss"}
     words += _words(rest)
     return f"{role}{', '.join(words)}"
+
+
+def _named(changes: dict[str, Any]) -> str:
+    """Words of the arm of `_NAMED` whose values these are, then what else they say; empty where there is none."""
+    pairs = _flat(without_folders(changes))
+    for name, words in _NAMED.items():
+        plain = _flat(PLAIN[name])
+        if all(pair in pairs for pair in plain):
+            return ", ".join([words, *(f"{key}: {value}" for key, value in pairs if (key, value) not in plain)])
+    return ""
 
 
 def _loss(name: str, column: str | None) -> str:

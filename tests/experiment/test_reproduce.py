@@ -66,7 +66,7 @@ def figures(values):
 
 def test_a_row_needs_its_own_runs_alone(table):
     path = table()
-    study = study_of_row(EvidenceTable.read(path).row("gain"), path)
+    study = study_of_row(EvidenceTable.read(path).rows["gain"], path)
     cells = expand(study)
     assert {(cell.arm, cell.images, cell.seed) for cell in cells} == {
         (arm, 20, seed) for arm in ("ce", "cyborg") for seed in (0, 2)
@@ -77,17 +77,17 @@ def test_a_row_needs_its_own_runs_alone(table):
 
 def test_the_figure_is_the_mean_over_seeds_less_that_of_the_other_arm(table):
     values = {"cyborg": {0: 0.75, 1: 9.0, 2: 0.5}, "ce": {0: 0.25, 1: 9.0, 2: 0.5}}
-    assert figure_of_row(EvidenceTable.read(table()).row("gain"), figures(values)) == 0.25
-    assert figure_of_row(EvidenceTable.read(table(minus=None)).row("gain"), figures(values)) == 0.625
+    assert figure_of_row(EvidenceTable.read(table()).rows["gain"], figures(values)) == 0.25
+    assert figure_of_row(EvidenceTable.read(table(minus=None)).rows["gain"], figures(values)) == 0.625
     del values["ce"][2]
     with pytest.raises(SalignError, match=r"not measured for the arm ce, seeds 2\."):
-        figure_of_row(EvidenceTable.read(table()).row("gain"), figures(values))
+        figure_of_row(EvidenceTable.read(table()).rows["gain"], figures(values))
 
 
 def test_without_its_data_it_says_what_writes_them(table, tmp_path):
     path = table(study={"recipe": {"data": {"manifest": str(tmp_path / "gone" / "manifest.csv")}}})
     with pytest.raises(SalignError, match=r"gone/manifest\.csv\. Write them first: python prepare\.py digits"):
-        study_of_row(EvidenceTable.read(path).row("gain"), path)
+        study_of_row(EvidenceTable.read(path).rows["gain"], path)
 
 
 @pytest.mark.parametrize(("value", "code", "words"), [(0.74, 0, ": within"), (0.78, 1, ": NOT within")])
@@ -96,7 +96,7 @@ def test_the_command_says_whether_the_figure_is_within_the_tolerance(table, tmp_
     from salign.experiment.store import StudyFolder, cell_file
 
     path = table()
-    study = study_of_row(EvidenceTable.read(path).row("gain"), path)
+    study = study_of_row(EvidenceTable.read(path).rows["gain"], path)
     for cell in expand(study):
         run = StudyFolder.of(study, tmp_path / "out").run(cell)
         run.path.mkdir(parents=True)
@@ -106,7 +106,34 @@ def test_the_command_says_whether_the_figure_is_within_the_tolerance(table, tmp_
     answer = CliRunner().invoke(app, ["reproduce", "gain", "--table", str(path), "--out", str(tmp_path / "out")])
     assert answer.exit_code == code
     assert "gain: accuracy on test_ood of cyborg − ce, 20 training images, seeds 0, 2; about 1 min" in answer.output
-    assert f"expected 0.2500 ± 0.02, got {value - 0.5:.4f}{words} the tolerance" in answer.output
+    found = f"gain: expected 0.2500 ± 0.02 (commit abc1234), got {value - 0.5:.4f}{words} the tolerance"
+    assert found in answer.output
+
+
+def test_a_pattern_names_several_rows_and_each_is_compared(table, tmp_path, monkeypatch):
+    from salign.experiment.store import StudyFolder, cell_file
+
+    path = table()
+    rows = {"swap-gain": ROW, "other": ROW, "swap-plain": ROW | {"minus": None, "expected": 0.5}}
+    path.write_text(yaml.safe_dump({"rows": rows}, sort_keys=False))
+    evidence = EvidenceTable.read(path)
+    assert list(evidence.matching("swap-*")) == ["swap-gain", "swap-plain"]
+    assert list(evidence.matching("other")) == ["other"]
+    with pytest.raises(SalignError, match="no row is called 'swop-gain'; did you mean 'swap-gain'"):
+        evidence.matching("swop-gain")
+    study = study_of_row(evidence.rows["swap-gain"], path)
+    for cell in expand(study):
+        run = StudyFolder.of(study, tmp_path / "out").run(cell)
+        run.path.mkdir(parents=True)
+        accuracy = 0.75 if cell.arm == "cyborg" else 0.5
+        cell_file(run).write_text(f'{{"seconds": 1.0, "figures": {{"test_ood": {{"accuracy": {accuracy}}}}}}}')
+    monkeypatch.setattr(runner, "check_maps", lambda recipes: None)
+    answer = CliRunner().invoke(app, ["reproduce", "swap-*", "--table", str(path), "--out", str(tmp_path / "out")])
+    assert answer.exit_code == 1
+    assert "swap-gain: expected 0.2500 ± 0.02 (commit abc1234), got 0.2500: within the tolerance" in answer.output
+    assert "swap-plain: expected 0.5000 ± 0.02 (commit abc1234), got 0.7500: NOT within the tolerance" in answer.output
+    assert "compare recipe.yaml and environment.json of swap-plain" in answer.output
+    assert "other:" not in answer.output
 
 
 def test_the_rows_of_this_project_name_arms_and_sets_of_studies_that_there_are(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,17 @@ class EvidenceTable(Section):
         except ValidationError as error:
             raise SalignError(explain_faults(error, cls, str(path))) from error
 
-    def row(self, name: str) -> EvidenceRow:
-        """One row.
+    def matching(self, pattern: str) -> dict[str, EvidenceRow]:
+        """The rows whose name is this, or fits it where it has a `*` or `?`, in their order.
 
         Raises:
-            SalignError: there is none of that name.
+            SalignError: there is none.
         """
-        if name not in self.rows:
-            raise SalignError(f"no row is called {name!r}{nearest(name, self.rows)}; there are {', '.join(self.rows)}.")
-        return self.rows[name]
+        rows = {name: row for name, row in self.rows.items() if fnmatchcase(name, pattern)}
+        if not rows:
+            close = nearest(pattern, self.rows)
+            raise SalignError(f"no row is called {pattern!r}{close}; there are {', '.join(self.rows)}.")
+        return rows
 
 
 def study_of_row(row: EvidenceRow, table: Path | str) -> Study:

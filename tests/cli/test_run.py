@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import shlex
 
 import pytest
 
@@ -68,6 +71,37 @@ def test_status_names_the_next_command_at_every_stage(ready, tmp_path):
         salign("status", "photos").last
         == "Next: open photos/studies/photos/report.html in a browser, or: salign explain last"
     )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--set", "recipe.train.epochs=2"),
+        ("--set", "recipe.model={backbone: resnet18, weights: null}", "--set", "metric=accuracy"),
+        ("--seeds", "3", "--set", "recipe.data.positive=a b"),
+        ("--set", "grids=[{arms: [ce], seeds: [4, 7]}]"),
+        ("--set", "arms={guided@0.5: {loss: {name: swap}}}", "--set", "recipe.train.lr=0.00001"),
+        ("--set", "recipe.data.positive='yes'", "--set", "title='[1'", "--set", "recipe.data.limit=null"),
+        ("--set", "arms.guided={loss: {name: swap, weight: 2}}"),
+    ],
+)
+def test_status_goes_on_with_the_values_that_a_stopped_study_was_given(ready, given):
+    """Without them another study would begin in its place."""
+    marked(ready)
+    place = trained(ready, {"ce-seed0": 0.5})
+    overrides = [value for key, value in itertools.pairwise(given) if key == "--set"]
+    begun = module._study(ready / "study.yaml", overrides, 3 if "--seeds" in given else None, plain=False)
+    (place / "study.yaml").write_text(begun.to_yaml())
+    words = shlex.split(salign("status", "photos").last.removeprefix("Next: "))
+    assert words[:3] == ["salign", "run", "photos"]
+    assert "--set" in words
+    again = [value for key, value in itertools.pairwise(words) if key == "--set"]
+    seeds = int(words[words.index("--seeds") + 1]) if "--seeds" in words else None
+    assert ("--seeds" in given) == (seeds == 3)
+    assert module._study(ready / "study.yaml", again, seeds, plain=False) == begun
+    later = (place / "study.yaml").stat().st_mtime + 5
+    os.utime(ready / "study.yaml", (later, later))
+    assert salign("status", "photos").last == "Next: salign run photos"  # the plan was changed since
 
 
 def test_a_broken_manifest_is_told_with_the_command_that_lists_all(ready):

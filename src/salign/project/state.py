@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from salign.annotate.store_file import database_in
 from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
 from salign.experiment.glance import glance, studies_below
+from salign.experiment.question import without_folders
 from salign.experiment.study import Study
-from salign.location import quote
+from salign.location import command_of, quote
 from salign.project.names import MANIFEST, RECIPE, STUDIES, STUDY
 from salign.project.roles import splits_by_role
 
@@ -68,4 +73,35 @@ def state_of(folder: Path) -> State:
     lines.append((seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"))
     lines.append((seen.page is not None, f"report: {seen.page or 'not written yet'}"))
     done = seen.done >= seen.cells and seen.page is not None
-    return State(lines, f"open {seen.page} in a browser, or: salign explain last" if done else f"salign run {here}")
+    if done:
+        return State(lines, f"open {seen.page} in a browser, or: salign explain last")
+    edited = study_file.stat().st_mtime > (study_folder / STUDY).stat().st_mtime
+    return State(lines, f"salign run {here}" if edited else _go_on(folder, study, seen.study))
+
+
+def _go_on(folder: Path, study: Study, begun: Study) -> str:
+    """The command that goes on with a study as it was begun, also with values that `--set` and `--seeds` gave it."""
+    words = ["salign", "run", str(folder)]
+    seeds = {grid.seeds for grid in begun.grids if isinstance(grid.seeds, int)}
+    if [grid.model_copy(update={"seeds": min(seeds, default=1)}) for grid in study.grids] == begun.grids != study.grids:
+        words += ["--seeds", str(min(seeds))]
+        study = study.model_copy(update={"grids": begun.grids})
+    for key, value in _changes(*(without_folders(each.model_dump(mode="json")) for each in (study, begun))):
+        words += ["--set", f"{key}={_as_typed(value)}"]
+    return command_of(words)
+
+
+def _as_typed(value: Any) -> str:
+    """A value in one line as `--set` reads it."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    return text.removesuffix("...\n").rstrip("\n")
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values that differ after a change, by their keys as `--set` takes them."""
+    for key, value in after.items():
+        old, nested = before.get(key), isinstance(value, dict)
+        if nested and isinstance(old, dict) and not any("." in name for name in value):
+            yield from _changes(old, value, f"{above}{key}.")
+        elif key not in before or value != old:
+            yield f"{above}{key}", value

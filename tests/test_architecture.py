@@ -81,7 +81,9 @@ ONLY_IN = {
     "sqlalchemy": {"annotate/store"},
     "timm": {"models"},
 }
-LIGHT = {"salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum"}
+LIGHT = {
+    "salign", "typer", "typing", "pathlib", "__future__", "sys", "errno", "json", "collections", "enum", "itertools",
+}  # fmt: skip
 """What a subcommand may import before it is called."""
 
 

@@ -1,0 +1,118 @@
+"""Two ways to choose the weight of a term in every step: a dose of gradient, or a multiplier that holds a constraint.
+
+    python examples/studies/prepare.py digits data/digits
+    python benchmarks/multiplier.py data/digits/manifest.csv runs/multiplier --json multiplier.json
+
+A dose makes the term pull a fixed number of times as hard as cross-entropy (`salign.losses.dose`). The rival here is
+constrained optimisation: at most a share of the term's first value may be left, and the logarithm of the weight rises in
+every step by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, which has no unit). Both
+train a small network on digits beside a colour with the same losses, seed and number of settings; the target, where the
+colour is random, scores them and chooses nothing. Finished runs are not repeated.
+
+The tables have every run, and for each way: the target by the setting that the region test chooses and by the best one,
+how far apart the losses lie at one setting, and Spearman's correlation of the region test with the target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from salign.losses import dose
+from salign.losses.dose import Dose
+from salign.runs.analyse import analyse_run
+from salign.runs.fit import fit
+from salign.train.recipe import ClassifyRecipe
+
+LOSSES = {"hint mse": {"name": "hint", "form": "mse"}, "cyborg": {"name": "cyborg"}, "energy": {"name": "energy"}}
+LOSSES["swap"] = {"name": "swap"}
+SETTINGS = {"dose": (0.1, 0.3, 1.0, 3.0, 10.0), "constraint": (0.8, 0.5, 0.3, 0.1, 0.03)}
+RATE = 0.05
+
+
+class Multiplier(Dose):
+    """Holds the term at a share of its first value, which is given in the place of the dose."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(share)
+        self.register_buffer("first", torch.zeros(()))
+        self.register_buffer("weight", torch.zeros(()))
+
+    def forward(self, ce: Tensor, term: Tensor, features: Sequence[Tensor]) -> Tensor:
+        if not torch.is_grad_enabled() or float(term) <= 0:
+            return self.weight.clone()
+        if self.first == 0:
+            self._learn(torch.stack([dose.gradient_norm(scalar, features) for scalar in (ce, term)]))
+            self.first.copy_(term.detach())
+            self.weight.copy_(self.norms[0] / self.norms[1])
+        too_much = (term.detach() / (self.dose * self.first)).log().clamp(-1, 1)
+        self.weight.mul_((RATE * too_much).exp())
+        return self.weight.clone()
+
+
+def run(manifest: Path, out: Path, way: str, loss: str, setting: float, epochs: int, limit: int) -> dict[str, object]:
+    recipe = ClassifyRecipe.build(
+        {
+            "name": loss.replace(" ", "-"),
+            "data": {"manifest": str(manifest), "test": ["test_iid", "test_ood"], "limit": limit}
+            | {"image_size": 64, "augment": "none", "workers": 0},
+            "model": {"backbone": "test_efficientnet", "weights": None, "output_stride": 8},
+            "loss": LOSSES[loss] | {"dose": setting},
+            "train": {"epochs": epochs, "batch_size": 32, "lr": 0.3, "schedule": "one_cycle", "select": "last"},
+        },
+        "this benchmark",
+    )
+    dose.Dose = {"dose": Dose, "constraint": Multiplier}[way]  # type: ignore[misc]
+    trained = fit(recipe, out / way, resume=True, progress=False, say=lambda line: None)
+    table = analyse_run(trained, sets=["val"], images=200, draws=4)["reliance"]
+    inside = table[(table["kept"] == "inside") & (table["fill"] == "other")].set_index("metric")["value"]
+    figures = trained.figures().query("group_column == '' and metric == 'accuracy'").set_index("split")["value"]
+    found = {"validation": figures["val"], "region": inside["accuracy"], "target": figures["test_ood"]}
+    return {"way": way, "loss": loss, "setting": setting} | {name: float(value) for name, value in found.items()}
+
+
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for way, part in runs.groupby("way", sort=False):
+        chosen, best = part.loc[part["region"].idxmax()], part.loc[part["target"].idxmax()]
+        of_each = part.loc[part.groupby("loss")["region"].idxmax(), "target"].mean()
+        rank = stats.spearmanr(part["region"], part["target"]).statistic
+        apart = part.groupby("setting")["target"].agg(np.ptp).mean()
+        rows.append(
+            {"way": way, "chosen": f"{chosen['loss']} {chosen['setting']:g}", "target": chosen["target"]}
+            | {"best": best["target"], "chosen_of_each_loss": of_each, "apart_at_a_setting": apart, "spearman": rank}
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("out", type=Path, help="runs go here")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--limit", type=int, default=500, help="training images")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for way, settings in SETTINGS.items():
+        for loss in LOSSES:
+            for setting in settings:
+                rows.append(run(options.manifest, options.out, way, loss, setting, options.epochs, options.limit))
+                print(*(f"{x:.3f}" if isinstance(x, float) else x for x in rows[-1].values()), flush=True)
+    table = compare(pd.DataFrame(rows))
+    print(table.round(3).to_string(index=False))
+    if options.json:
+        options.json.write_text(json.dumps({"runs": rows, "ways": table.to_dict("records")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

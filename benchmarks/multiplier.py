@@ -4,10 +4,10 @@
     python benchmarks/multiplier.py data/digits/manifest.csv runs/multiplier --json multiplier.json
 
 A dose makes the term pull a fixed number of times as hard as cross-entropy (`salign.losses.dose`). The rival here is
-constrained optimisation: at most a share of the term's first value may be left, and the logarithm of the weight rises in
-every step by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, which has no unit). Both
-train a small network on digits beside a colour with the same losses, seed and number of settings; the target, where the
-colour is random, scores them and chooses nothing. Finished runs are not repeated.
+constrained optimisation: at most a share of the term's first value may be left, and in every step the logarithm of the
+weight rises by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, which has no unit).
+Both train a small network on digits beside a colour with the same losses, seed and number of settings; the target, where
+the colour is random, scores them and chooses nothing. Finished runs are not repeated.
 
 The tables have every run, and for each way: the target by the setting that the region test chooses and by the best one,
 how far apart the losses lie at one setting, and Spearman's correlation of the region test with the target.
@@ -47,6 +47,7 @@ class Multiplier(Dose):
         self.register_buffer("weight", torch.zeros(()))
 
     def forward(self, ce: Tensor, term: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """The weight of this step, which is raised while the term is too large and lowered while it is not."""
         if not torch.is_grad_enabled() or float(term) <= 0:
             return self.weight.clone()
         if self.first == 0:

@@ -5,9 +5,9 @@
 
 A dose makes the term pull a fixed number of times as hard as cross-entropy (`salign.losses.dose`). The rival here is
 constrained optimisation: at most a share of the term's first value may be left, and in every step the logarithm of the
-weight rises by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, which has no unit).
-Both train a small network on digits beside a colour with the same losses, seed and number of settings; the target, where
-the colour is random, scores them and chooses nothing. Finished runs are not repeated.
+weight rises by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, without a unit).
+Both train a small network on digits beside a colour with the same losses, seed and number of settings; the target,
+where the colour is random, scores them and chooses nothing. Finished runs are not repeated.
 
 The tables have every run, and for each way: the target by the setting that the region test chooses and by the best one,
 how far apart the losses lie at one setting, and Spearman's correlation of the region test with the target.
@@ -71,7 +71,7 @@ def run(manifest: Path, out: Path, way: str, loss: str, setting: float, epochs: 
         },
         "this benchmark",
     )
-    dose.Dose = {"dose": Dose, "constraint": Multiplier}[way]  # type: ignore[misc]
+    dose.Dose = {"dose": Dose, "constraint": Multiplier}[way]
     trained = fit(recipe, out / way, resume=True, progress=False, say=lambda line: None)
     table = analyse_run(trained, sets=["val"], images=200, draws=4)["reliance"]
     inside = table[(table["kept"] == "inside") & (table["fill"] == "other")].set_index("metric")["value"]

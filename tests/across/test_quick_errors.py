@@ -153,6 +153,8 @@ COMMANDS = {
     "data clone whole.csv out --order 3": "order: expected 1 or 2, got 3",
     "predict run gone": "gone: no such folder or image",
     "predict run texts": "texts: found no image",
+    "predict run texts/a.txt": "texts/a.txt: the file is damaged or of another kind; expected PNG",
+    "saliency predict named.onnx texts/a.txt": "texts/a.txt: the file is damaged or of another kind; expected PNG",
     "predict run photos --out photos": "it is a folder, and a file is needed",
     "predict run photos --maps photos/maps": "maps would lie among the images",
     "autoannotate gone.csv run": "no manifest at gone.csv",

@@ -186,6 +186,6 @@ def test_logits_that_are_not_finite_have_no_class(classifier, folder, tmp_path):
     broken = copy.deepcopy(classifier)
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
-    with pytest.raises(SalignError, match=r"row 1 \(.*answer is not finite, so that it names no class"):
+    with pytest.raises(SalignError, match=r"/in/1\.png: the network's answer is not finite, so that it names no class"):
         predict_folder(broken, folder, tmp_path / "o.csv")
     assert not (tmp_path / "o.csv").exists()

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from salign.data.checks.check import find_faults
-from salign.data.manifest import Fault, Manifest
+from salign.data.manifest import Manifest
 from salign.data.manifest.derive import MAP_FILE, free_columns
 from salign.data.manifest.file_names import Part, picture_names
 from salign.data.manifest.image_files import check_images, no_image
@@ -100,7 +100,7 @@ def predict_folder(
     leave_out: bool = False,
     part: Part | None = None,
     progress: bool = False,
-) -> tuple[int, list[Fault]]:
+) -> tuple[int, list[str]]:
     """Predict every image below a folder (or one image) and write the table.
 
     Where the classifier has a threshold, the column `AT_THRESHOLD` names the class that an image is called by at it;
@@ -120,7 +120,7 @@ def predict_folder(
         progress: show a bar.
 
     Returns:
-        How many images were predicted, and what was left out.
+        How many images were predicted, and what is wrong with those left out.
 
     Raises:
         SalignError: no image there, or one that cannot be read; nothing is written then.
@@ -130,12 +130,12 @@ def predict_folder(
     for folder in folders:
         check_images(images, folder)
         check_output(folder, folder=True)
-    done, left_out, threshold = 0, list[Fault](), classifier.threshold
+    done, left_out, threshold = 0, list[str](), classifier.threshold
     with PredictionsWriter(out, classifier.classes, free=[AT_THRESHOLD] if threshold else []) as writer:
         for manifest in folder_manifests(images, maps, part):
             if leave_out:
                 faults = find_faults(manifest, decode=True)
-                left_out += faults
+                left_out += [fault.message for fault in faults]
                 faulty = {fault.row for fault in faults}
                 manifest = manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
             if len(manifest):
@@ -188,7 +188,7 @@ def _unlabelled(files: list[tuple[str, str]], root: Path, first: int) -> Manifes
     table = pd.DataFrame({"id": paths, "path": paths, MAP_FILE: names}, dtype=TEXT)
     nothing = pd.Series(pd.NA, index=table.index, dtype=TEXT)
     table = table.assign(label=nothing, split=nothing, saliency=nothing, row=np.arange(len(files)) + first + 1)
-    return Manifest(table, root.resolve(), str(root))
+    return Manifest(table, root.resolve(), source="")
 
 
 def _map_writer(manifest: Manifest, maps: Path | None, overlays: Path | None, multi_label: bool) -> Visit:

@@ -105,7 +105,7 @@ class PredictBlocks(Blocks[Part]):
             leave_out=self.leave_out,
             part=part,
         )
-        replace_text(self.table(number).with_suffix(".json"), json.dumps(list(map(str, faults))))
+        replace_text(self.table(number).with_suffix(".json"), json.dumps(faults))
 
 
 def open_model(run: Path, threshold: float | None = None) -> Opened:

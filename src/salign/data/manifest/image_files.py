@@ -124,10 +124,14 @@ def check_images(images: Path, maps: Path | None = None) -> None:
         maps: where maps of the images will be written; None = nowhere.
 
     Raises:
-        SalignError: no image is there, or the maps would lie among the images.
+        SalignError: no image is there, the one image cannot be read, or the maps would lie among the images.
     """
     if not images.exists():
         raise SalignError(f"{images}: no such folder or image.")
+    if images.is_file():
+        from salign.data.reading.image import image_size  # of a folder, each image is told of when it is read
+
+        image_size(images)
     root = images if images.is_dir() else images.parent
     if maps is not None and maps.resolve().is_relative_to(root.resolve()):
         raise SalignError(f"{maps}: maps would lie among the images, or replace them; choose a folder outside {root}.")

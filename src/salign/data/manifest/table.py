@@ -94,7 +94,7 @@ class Manifest:
     root: Path
     """Folder that `path` and `saliency` are relative to."""
     source: str
-    """Name for messages, e.g. `manifest.csv`."""
+    """Name for messages, e.g. `manifest.csv`; empty where there is no table, and messages name the files alone."""
     multi_label: bool = False
     """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
     file: Path | None = None
@@ -326,6 +326,8 @@ class Manifest:
 
     def where(self, i: int, column: str = "path") -> str:
         """Position `i` in the words of a message: `manifest.csv row 7 (images/a.png)`."""
+        if not self.source:
+            return str(self.root / self._cells(column)[i])
         return f"{self.source} row {self._cells('row')[i]} ({self._cells(column)[i]})"
 
     def _cells(self, column: str) -> Any:

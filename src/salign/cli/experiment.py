@@ -66,9 +66,11 @@ def experiment(
     is done is never run again: a study that was stopped, killed or extended goes on with the same command, also on
     several machines at once that share OUT.
     """
-    from salign.experiment.study import Study
+    from salign.experiment.study import Study, check_arms
 
     read = Study.read(study, overrides)
+    if show:
+        check_arms(read)
     changed = [word for value in overrides or [] for word in ("--set", value)]
     again = command_of(["salign", "experiment", study, *changed, "--out", out])
 

@@ -14,6 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from salign.config import NAME, Section, explain_faults, merge, read_values
+from salign.data.manifest.text_table import check_manifest_file
 from salign.errors import SalignError
 from salign.experiment.arms import arm_changes, arms_below, times
 from salign.train.recipe import Recipe, found_files, with_arms
@@ -226,10 +227,10 @@ def expand(study: Study) -> list[Cell]:
 
 
 def check_arms(study: Study) -> None:
-    """Check what can be checked without torch: the values of every arm, data set and network, and the test sets.
+    """Check what can be checked without torch: the values of every arm, data set and network, test sets and manifests.
 
     Raises:
-        SalignError: as `expand`, which checks the rest.
+        SalignError: as `expand`, which checks the rest; or a manifest is not there.
     """
     for arm in (study.baseline, study.guided, *study.controls):
         arm_changes(arm, guided=study.guided, own=study.arms)
@@ -240,6 +241,8 @@ def check_arms(study: Study) -> None:
             values = {**_values(study, epochs, *key), "name": name}
             recipes[key[:3]] = Recipe.alone(values, f"study {study.name}, {name}", torch=False)
     _check_sets(study, ((dataset, recipe) for (dataset, _, _), recipe in recipes.items()))
+    for manifest in dict.fromkeys(recipe.data.manifest for recipe in recipes.values()):
+        check_manifest_file(Path(manifest))
 
 
 def places_of(study: Study) -> dict[Place, int | None]:

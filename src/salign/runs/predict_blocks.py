@@ -127,8 +127,8 @@ def open_model(run: Path, threshold: float | None = None) -> Opened:
     from salign.runs.predict import predict_folder as by_torch
 
     model = load(run)
-    if threshold is not None and model.threshold is not None:
-        model.threshold = model.threshold.model_copy(update={"probability": threshold, "rule": GIVEN})
+    if threshold is not None:
+        model.threshold = _threshold_of_run(run, threshold)
     return by_torch, model
 
 
@@ -144,6 +144,10 @@ def threshold_of(run: Path, threshold: float | None = None) -> object | None:
     """
     if run.suffix == ".onnx":
         return open_model(run, threshold)[1].threshold
+    return _threshold_of_run(run, threshold)
+
+
+def _threshold_of_run(run: Path, threshold: float | None) -> Threshold | None:
     described = describe_model(run).get("threshold")
     if described is None:
         return None

@@ -145,9 +145,20 @@ def _run(
         main()
 
 
+def wait_to_be_killed(note: Path) -> None:
+    """The first process that comes here writes its number into the file `note` and waits; all others go on."""
+    own = note.with_name(f"{note.name}-{os.getpid()}")
+    own.write_text(str(os.getpid()))
+    try:
+        os.link(own, note)
+    except FileExistsError:
+        return
+    time.sleep(300)
+
+
 @contextmanager
-def one_worker_killed(folder: Path) -> Iterator[list[int]]:
-    """Kill one of the processes with which Ray works here, once a block of `salign.runs.blocks` is begun in `folder`.
+def one_worker_killed(note: Path) -> Iterator[list[int]]:
+    """Kill the process of Ray that has come to `wait_to_be_killed`.
 
     Yields:
         the numbers of the processes killed; Ray ends here as the block of the test does.
@@ -155,16 +166,17 @@ def one_worker_killed(folder: Path) -> Iterator[list[int]]:
     import ray
 
     killed, over = list[int](), threading.Event()
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no process of Ray can import this
 
-    def kill_a_process_at_work() -> None:
-        while not over.wait(0.005):
-            if list(folder.glob("*-*")):  # a block is begun
-                number = next(number for number in _below(os.getpid()) if b"ray::MapWorker" in _command(number))
+    def kill_who_waits() -> None:
+        while not over.wait(0.01):
+            if note.exists():
+                number = int(note.read_text())
                 os.kill(number, signal.SIGKILL)
                 killed.append(number)
                 return
 
-    killer = threading.Thread(target=kill_a_process_at_work)
+    killer = threading.Thread(target=kill_who_waits)
     killer.start()
     try:
         yield killed
@@ -172,19 +184,3 @@ def one_worker_killed(folder: Path) -> Iterator[list[int]]:
         over.set()
         killer.join()
         ray.shutdown()
-
-
-def _command(number: int) -> bytes:
-    """The command of a process; empty where it has ended."""
-    try:
-        return Path(f"/proc/{number}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _below(number: int) -> Iterator[int]:
-    """The processes that a process began, and those that they began."""
-    for task in Path(f"/proc/{number}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            yield child
-            yield from _below(child)

@@ -19,7 +19,7 @@ from salign.evaluate.predictions import columns_for
 from salign.experiment.space import parse_space
 from salign.experiment.store import cell_file
 from salign.experiment.tune import Tried, Tuning, choose, read_trials, run_tuning, trials_table, with_plain
-from salign.experiment.tune_page import write_results
+from salign.experiment.tune_page import in_short, write_results
 from salign.experiment.worker import Outcome, Task
 from salign.runs.folder import RunFolder
 from salign.runs.run import Run
@@ -262,6 +262,15 @@ def test_the_page_the_table_and_the_recipe(tuning: Tuning, tmp_path: Path) -> No
     assert f"Trial {best.number} of 6 is the best by the rule region: {best.values['arm']}, loss.dose" in page
     assert "The best plain cross-entropy has validation 0.900 (accuracy), worst 0.600 (accuracy), region 0.500" in page
     assert page.count("<svg") == 1
+
+
+def test_the_page_says_why_a_trial_is_chosen_that_another_one_beats_by_less_than_a_draw(tuning: Tuning) -> None:
+    tried = numbered((0.6, 0.5, 0.95), (0.8, 0.5, 0.94))
+    tried[0] = replace(tried[0], spread=0.0213)
+    told = in_short(tuning, tried, choose(tried, "region"))
+    assert told.startswith("Trial 2 of 2 is the best by the rule region: swap")
+    assert "Trial 1 has region 0.950 ± 0.021 over draws of the surroundings: another draw might" in told
+    assert "over draws" not in in_short(tuning, tried[:1], tried[0])
 
 
 def test_two_searches_at_once_in_a_folder_are_refused(tuning: Tuning, tmp_path: Path) -> None:

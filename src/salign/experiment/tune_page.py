@@ -59,6 +59,13 @@ def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
     """Which trial was chosen and why, beside plain cross-entropy, and how many trials came to nothing."""
     text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.rule}: {values_in_words(best)}. "
     text += f"It has {figures_in_words(tuning, best)}." + (f" {tuning.reason}" if tuning.reason else "")
+    known = [trial for trial in tried if not trial.collapsed and trial.figures[tuning.rule] > best.figures[tuning.rule]]
+    if higher := max(known, key=lambda trial: trial.figures[tuning.rule], default=None):
+        text += (
+            f" Trial {higher.number} has region {_figure(higher.figures[tuning.rule])} ± {_figure(higher.spread)} over "
+            "draws of the surroundings: another draw might have put any trial within that first; of these the best on "
+            "validation is taken."
+        )
     plain = choose([trial for trial in tried if trial.values.get(ARM) == BASELINE], tuning.rule)
     if plain is not None and plain is not best:
         text += f" The best plain cross-entropy has {figures_in_words(tuning, plain)}."

@@ -273,6 +273,16 @@ def test_the_page_says_why_a_trial_is_chosen_that_another_one_beats_by_less_than
     assert "over draws" not in in_short(tuning, tried[:1], tried[0])
 
 
+def test_the_page_says_that_surroundings_decide_the_answers_of_all_trials(tuning: Tuning) -> None:
+    by_area, by_share = replace(tuning, metric="auroc"), replace(tuning, metric="accuracy")
+    low, high = (numbered((0.9, 0.5, region)) for region in (0.5, 0.51))
+    warning = "Surroundings decide the answers of this trial, too"
+    assert warning in in_short(by_area, low, low[0])
+    assert warning not in in_short(by_area, high, high[0])
+    assert warning not in in_short(by_share, low, low[0])
+    assert warning not in in_short(replace(by_area, select="validation"), low, low[0])
+
+
 def test_two_searches_at_once_in_a_folder_are_refused(tuning: Tuning, tmp_path: Path) -> None:
     class Again(Made):
         def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:

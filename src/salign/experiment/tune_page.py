@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from salign.data.manifest.text_table import for_spreadsheets
-from salign.experiment.rules import RULES, Rule
+from salign.experiment.rules import RULES, Rule, surroundings_decide
 from salign.experiment.space import ARM
 from salign.experiment.tune import BASELINE, Tried, Tuning, choose, trials_table
 from salign.files import replace_csv, replace_text
@@ -59,6 +59,11 @@ def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
     """Which trial was chosen and why, beside plain cross-entropy, and how many trials came to nothing."""
     text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.rule}: {values_in_words(best)}. "
     text += f"It has {figures_in_words(tuning, best)}." + (f" {tuning.reason}" if tuning.reason else "")
+    if tuning.rule == "region" and tuning.metric == "auroc" and surroundings_decide(best.figures["region"]):
+        text += (
+            " Surroundings decide the answers of this trial, too: do not expect any of the trials to hold where they mean "
+            "something else. More marked images may help, by people or by a net (salign autoannotate)."
+        )
     known = [trial for trial in tried if not trial.collapsed and trial.figures[tuning.rule] > best.figures[tuning.rule]]
     if higher := max(known, key=lambda trial: trial.figures[tuning.rule], default=None):
         text += (

@@ -61,7 +61,7 @@ def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
     text += f"It has {figures_in_words(tuning, best)}." + (f" {tuning.reason}" if tuning.reason else "")
     if tuning.rule == "region" and tuning.metric == "auroc" and surroundings_decide(best.figures["region"]):
         text += (
-            " Surroundings decide the answers of this trial, too: do not expect any of the trials to hold where they mean "
+            " Surroundings decide the answers of this trial, too: do not expect any trial to hold where they mean "
             "something else. More marked images may help, by people or by a net (salign autoannotate)."
         )
     known = [trial for trial in tried if not trial.collapsed and trial.figures[tuning.rule] > best.figures[tuning.rule]]

@@ -112,3 +112,27 @@ def test_a_link_is_shared_an_answer_goes_back_and_comes_again(server: Server, vi
     ann.page.click("#join-form button")
     ann.page.wait_for_function("() => document.querySelector('#alert').textContent.includes('for no more')")
     ann.faults = [fault for fault in ann.faults if "401" not in fault and "403" not in fault]
+
+
+def test_the_figures_of_the_annotators_fit_into_a_window_of_1280_pixels(
+    serve: Callable[..., Server], visit: Callable[..., Visitor]
+) -> None:
+    server = serve(pictures(3), classes=["real", "fake"])
+    ann, owner = visit(server), visit(server)
+    ann.join("Ann Katrin of Somewhere-Farther-Away")
+    ann.page.keyboard.press("s")
+    owner.page.goto(f"{server.url}/owner")
+    owner.page.wait_for_selector("#annotators tbody tr")
+    owner.page.evaluate(
+        """() => {
+            const long = { Progress: "620 of 1000", Answered: "610", "Median time": "12 s", "Gold right": "50 of 61" };
+            const titles = [...document.querySelectorAll("#annotators thead th")].map((cell) => cell.textContent);
+            for (const [title, text] of Object.entries(long)) {
+                const cell = document.querySelector(`#annotators tbody tr td:nth-child(${titles.indexOf(title) + 1})`);
+                (cell.querySelector(".share") ?? cell).lastChild.replaceWith(text);
+            }
+        }"""
+    )
+    wide, room = owner.page.evaluate("(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(annotators)")
+    assert room > 1200
+    assert wide == room

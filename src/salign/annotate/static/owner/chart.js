@@ -66,7 +66,7 @@ export function meter(share) {
  * @param {{title: string, cell: (row: Row) => Node | string, number?: boolean, kind?: string}[]} columns @param {Row[]} rows
  */
 export function table(columns, rows) {
-  const kind = (column) => (column.number ? "number" : (column.kind ?? ""));
+  const kind = (column) => (column.number ? "number" : "");
   const top = make("tr", {}, ...columns.map((column) => make("th", { scope: "col", className: kind(column), textContent: column.title })));
   const body = rows.map((row) =>
     make("tr", {}, ...columns.map((column, i) => make(i ? "td" : "th", { ...(i ? {} : { scope: "row" }), className: kind(column) }, column.cell(row)))),

@@ -48,14 +48,14 @@ const INVITE = [
   { title: "Link", cell: (row) => copier(row.link, row.name) },
   { title: "Joined", number: true, cell: (row) => (row.people === null ? String(row.joined) : `${row.joined} of ${row.people}`) },
   { title: "Images each", number: true, cell: (row) => (row.images === null ? "all" : String(row.images)) },
-  { title: "Time left", kind: "when", cell: (row) => (row.left === null ? "no end" : row.left > 0 ? duration(row.left) : "over") },
+  { title: "Time left", cell: (row) => (row.left === null ? "no end" : row.left > 0 ? duration(row.left) : "over") },
   { title: "State", cell: (row) => (row.closed === null ? "open" : row.closed) },
   { title: "Change", cell: (row) => stopper(row, `invites/${row.id}`) },
 ];
 const person = (names) => [
   { title: "Name", cell: (row) => row.shown },
   { title: "Link", cell: (row) => copier(row.link, row.shown) },
-  { title: "Joined", kind: "when", cell: (row) => when(1000 * row.created) },
+  { title: "Joined", cell: (row) => when(1000 * row.created) },
   { title: "By the link for", cell: (row) => names.get(row.invite) ?? "–" },
   { title: "State", cell: (row) => (row.stopped === null ? "open" : "stopped") },
   { title: "Change", cell: (row) => stopper(row, `people/${row.id}`) },

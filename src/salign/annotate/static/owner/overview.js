@@ -68,7 +68,7 @@ const ANNOTATOR = [
   { title: "Agrees with others", number: true, cell: (row) => (row.agreement === null ? "–" : share(row.agreement)) },
   { title: "Map correlation", number: true, cell: (row) => number(row.map_agreement) },
   { title: "Sure", number: true, cell: (row) => number(row.confidence, 1) },
-  { title: "Last", kind: "when", cell: (row) => when(row.last) },
+  { title: "Last", cell: (row) => when(row.last) },
 ];
 const ARM = [
   { title: "Help", cell: (row) => row.arm },

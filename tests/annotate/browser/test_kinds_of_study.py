@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from browsing import Server, Visitor, pictures
 
 pytestmark = pytest.mark.slow
 
+PHONE = {"width": 390, "height": 844}
 SCRIPT = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
@@ -102,6 +104,34 @@ def test_maps_of_others_are_accepted_edited_and_rejected(
     assert (rejected["review"], rejected["shapes"], rejected["answer"]) == ("reject", [], "fake")
     page.wait_for_function("() => salign.work.task && document.querySelector('#progress-text').textContent !== ''")
     assert page.inner_text("#progress-text") == "3 of 4", "a save on its way while the server counted is counted"
+
+
+def test_a_review_on_a_phone_says_the_verdict_and_names_nobody_where_nobody_is_named(
+    serve: Callable[..., Server], visit: Callable[..., Visitor]
+) -> None:
+    def fill(folder: Path) -> None:
+        with_help(folder)
+        table = pd.read_csv(folder / "manifest.csv", dtype=str).drop(columns=["saliency_ann", "saliency_bob"])
+        whose = ["", "mask", "human:Ann", "human:unknown", "model:net@1", "human:Ann+Bob"]
+        table.assign(saliency=table["model_map"], provenance=whose).to_csv(folder / "manifest.csv", index=False)
+
+    server = serve(fill, mode="review", classes=["real", "fake"], annotators_per_image=2)
+    desk, phone = visit(server), visit(server, viewport=PHONE, has_touch=True, is_mobile=True)
+    desk.join("desk")
+    titles, heights = set(), []
+    for k in range(6):
+        titles.add(desk.page.inner_text("#review-title").partition(": ")[0])
+        press(desk, "a")
+        heights.append(desk.page.locator("#verdicts .text").first.bounding_box()["height"])
+        if k < 5:
+            desk.next(lambda: press(desk, "Enter"))
+    assert titles == {"Map", "Map of Ann", "Map of a machine", "Map of Ann+Bob"}
+    assert max(heights) < 30, "a verdict that is chosen, in bold letters, stays in one line"
+    page = phone.join("phone")
+    page.tap("#verdicts label:nth-child(1)")
+    assert page.inner_text("#fold") == "Draw ▾"
+    page.tap("#fold")
+    assert page.inner_text("#fold") == "Accept ▴", "the verdict is the answer, and the class came with it"
 
 
 def heat_pixels(visitor: Visitor) -> int:
@@ -233,6 +263,9 @@ def test_a_blurred_image_shows_what_is_clicked(serve: Callable[..., Server], vis
     server = serve(stripes, mode="reveal", classes=["real", "fake"], reveal={"radius": 0.1, "blur": 0.05})
     visitor = visit(server)
     page = visitor.join("looker")
+    page.set_viewport_size(PHONE)
+    assert page.inner_text("#fold") == "Look ▾", "nobody draws here"
+    page.set_viewport_size({"width": 1280, "height": 800})
 
     def contrast(x: float, y: float) -> float:
         """Brightest minus darkest of the 16 pixels of the image around a point."""

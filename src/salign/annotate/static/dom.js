@@ -44,7 +44,7 @@ export function hold(button, act) {
 export function unfold(on) {
   $("work").classList.toggle("unfolded", on);
   $("fold").setAttribute("aria-expanded", String(on));
-  $("fold").textContent = on ? "Draw ▾" : `${$("fold").dataset.answer} ▴`;
+  $("fold").textContent = on ? `${$("fold").dataset.act} ▾` : `${$("fold").dataset.answer} ▴`;
 }
 
 export const isUnfolded = () => $("work").classList.contains("unfolded");

@@ -9,6 +9,8 @@ const VERDICTS = [
   { value: "reject", text: "Reject", key: "R" },
 ];
 const MACHINE = "model:"; // how the provenance of a machine's map begins
+const PERSON = "human:"; // and that of a person's
+const NAMELESS = ["saliency", "mask", "unknown", "human:unknown"]; // what stands there where nobody says whose it is
 const SURENESS = ["1", "2", "3", "4", "5"].map((value) => ({ value, text: value }));
 
 /** @typedef {{answer: string | null, side: number | null, confidence: number | null, review: string | null, draft: number | null}} Head */
@@ -44,6 +46,7 @@ export function build(study, act) {
   $("review").hidden = study.mode !== "review";
   $("heat-row").hidden = !hasMaps(study);
   for (const id of ["tool-buttons", "undo", "redo"]) $(id).hidden = keepsAll(study);
+  $("fold").dataset.act = keepsAll(study) ? "Look" : "Draw";
   $("draft").onchange = () => act.draft(Number($("draft").value));
 }
 
@@ -53,8 +56,8 @@ export const toRead = (study, task) =>
 
 /** Show what is answered so far. @param {Head} head */
 export function show(study, task, head, blank) {
-  const given = answers(study).find(({ value }) => value === (study.mode === "pair" ? String(head.side) : head.answer));
-  $("fold").dataset.answer = given?.text ?? head.review ?? "Answer";
+  const [choices, chosen] = study.mode === "review" ? [VERDICTS, head.review] : [answers(study), study.mode === "pair" ? String(head.side) : head.answer];
+  $("fold").dataset.answer = choices.find(({ value }) => value === chosen)?.text ?? "Answer";
   unfold(isUnfolded());
   choose($("classes"), study.mode === "pair" ? head.side : head.answer);
   choose($("sureness"), head.confidence);
@@ -75,7 +78,8 @@ function showDrafts(study, task, head) {
   const said = draft.answer === null || draft.answer === undefined ? "" : `: ${draft.answer}`;
   const nothing = !draft.map && !draft.shapes.length ? " (nothing marked)" : "";
   const machine = draft.from.startsWith(MACHINE);
-  $("review-title").textContent = `${machine ? "Map of a machine" : `Map of ${draft.from}`}${said}${nothing}`;
+  const person = NAMELESS.includes(draft.from) ? "Map" : `Map of ${draft.from.replace(PERSON, "")}`;
+  $("review-title").textContent = `${machine ? "Map of a machine" : person}${said}${nothing}`;
   $("review-title").title = machine ? draft.from.slice(MACHINE.length) : "";
   $("draft-row").hidden = task.drafts.length < 2;
   $("draft").replaceChildren(...task.drafts.map((one, i) => make("option", { value: i, textContent: one.from })));

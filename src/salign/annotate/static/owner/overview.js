@@ -15,7 +15,7 @@ export function showOverview(summary) {
     figure("Images complete", `${coverage.complete} of ${coverage.images}`, `${summary.annotators_per_image} per image`),
     figure("Work left", coverage.answered < coverage.wanted && summary.seconds ? duration((coverage.wanted - coverage.answered) * summary.seconds.median) : "–", "answers that are missing, at the median time"),
     figure("Time per image", seconds(summary.seconds?.median), summary.seconds ? `90 % below ${seconds(summary.seconds.p90)}` : ""),
-    figure("Agreement of answers", number(agreement.alpha), `Krippendorff's α, ${agreement.answers} images`),
+    figure("Agreement of answers", number(agreement.alpha), agreement.answers && agreement.alpha === null ? "Krippendorff's α is not defined: all answers are the same" : `Krippendorff's α, ${agreement.answers} images`),
     figure("Agreement of maps", number(agreement.map_cc), agreement.images ? `correlation; IoU ${number(agreement.map_iou)}; ${agreement.images} images` : "needs two maps of an image"),
     figure("One against the rest", number(agreement.map_ceiling), "map correlation: the ceiling for a model"),
   );

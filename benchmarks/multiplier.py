@@ -34,7 +34,7 @@ from salign.train.recipe import ClassifyRecipe
 
 LOSSES = {"hint mse": {"name": "hint", "form": "mse"}, "cyborg": {"name": "cyborg"}, "energy": {"name": "energy"}}
 LOSSES["swap"] = {"name": "swap"}
-SETTINGS = {"dose": (0.1, 0.3, 1.0, 3.0, 10.0), "constraint": (0.8, 0.5, 0.3, 0.1, 0.03)}
+SETTINGS = {"dose": (0.3, 1.7, 10.0), "constraint": (0.5, 0.15, 0.03)}
 RATE = 0.05
 
 

@@ -19,7 +19,7 @@ from salign.evaluate.predictions import columns_for
 from salign.experiment.space import parse_space
 from salign.experiment.store import cell_file
 from salign.experiment.tune import Tried, Tuning, choose, read_trials, run_tuning, trials_table, with_plain
-from salign.experiment.tune_page import in_short, write_results
+from salign.experiment.tune_page import in_short, table_in_words, write_results
 from salign.experiment.worker import Outcome, Task
 from salign.runs.folder import RunFolder
 from salign.runs.run import Run
@@ -271,6 +271,16 @@ def test_the_page_says_why_a_trial_is_chosen_that_another_one_beats_by_less_than
     assert told.startswith("Trial 2 of 2 is the best by the rule region: swap")
     assert "Trial 1 has region 0.950 ± 0.021 over draws of the surroundings: another draw might" in told
     assert "over draws" not in in_short(tuning, tried[:1], tried[0])
+
+
+def test_the_page_has_the_spread_of_the_region_test_and_the_terminal_has_no_room_for_it(tuning: Tuning) -> None:
+    tried = [
+        replace(trial, spread=sd)
+        for trial, sd in zip(numbered((0.9, 0.5, 0.7), (0.9, 0.5, 0.6)), (0.04, 0), strict=True)
+    ]
+    table = trials_table(tried)
+    assert table_in_words(tuning, table)["region"].tolist() == ["0.700 ± 0.040", "0.600"]
+    assert table_in_words(tuning, table, spread=False)["region"].tolist() == ["0.700", "0.600"]
 
 
 def test_the_page_says_that_surroundings_decide_the_answers_of_all_trials(tuning: Tuning) -> None:

@@ -115,7 +115,7 @@ def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show
         typer.echo(f"no trial is done yet. Begin with: {again}")
         return
     tuning = with_plain(tuning, folder)
-    words = table_in_words(tuning, trials_table(tried))
+    words = table_in_words(tuning, trials_table(tried), spread=False)
     table = Table(title=f"{tuning.recipe.name}: trials, {tuning.metric}, by the rule {tuning.rule}")
     for name in words.columns:
         table.add_column(

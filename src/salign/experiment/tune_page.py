@@ -90,14 +90,18 @@ def figures_in_words(tuning: Tuning, trial: Tried) -> str:
     return ", ".join(f"{rule} {_figure(trial.figures[rule])} ({units[rule]})" for rule in RULES)
 
 
-def table_in_words(tuning: Tuning, table: pd.DataFrame) -> pd.DataFrame:
-    """The table of trials as text, with keys by their last part, and notes only where there are any."""
+def table_in_words(tuning: Tuning, table: pd.DataFrame, *, spread: bool = True) -> pd.DataFrame:
+    """The table of trials as text, with keys by their last part, and notes only where there are any.
+
+    With `spread` the region test has its standard deviation over draws.
+    """
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
     names: dict[str, str] = dict(zip(keys, last, strict=True)) if len({*last}) == len(last) else {}
     figures = table[list(RULES)].map(_figure)
-    spread = [f" ± {sd:.3f}" if sd > 0 else "" for sd in table["region_sd"]]
-    figures["region"] = [figure + more for figure, more in zip(figures["region"], spread, strict=True)]
+    if spread:
+        sds = [f" ± {sd:.3f}" if sd > 0 else "" for sd in table["region_sd"]]
+        figures["region"] = [figure + sd for figure, sd in zip(figures["region"], sds, strict=True)]
     parts = [table[["trial", *keys]].map(_number), figures, table[["chosen_by"]]]
     if table["note"].any():
         parts.append(table[["note"]].map(_brief))

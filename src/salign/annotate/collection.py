@@ -202,8 +202,7 @@ class Collection:
                 "id": str(task.id),
                 "images": [self._hidden(name) for name in task.images],
                 "revision": task.revision,
-                "answer": bodies[task.id]["answer"],
-                "skipped": bodies[task.id]["skipped"],
+                **{key: bodies[task.id].get(key) for key in ("answer", "side", "review", "skipped")},
             }
             for task in tasks
         ]

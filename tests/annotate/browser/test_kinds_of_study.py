@@ -65,6 +65,22 @@ def test_a_pair_is_judged_and_marked(serve: Callable[..., Server], visit: Callab
     first, second = bodies(server)
     assert (first["side"], [shape["image"] for shape in first["shapes"]]) == (1, [0, 1])
     assert (second["side"], [shape["image"] for shape in second["shapes"]]) == (0, [1])
+    assert earlier(visitor) == ["2: Image A", "1: Image B"]
+    assert {"1 · 2", "W", "B · X · P · D · O"} <= keys_in_help(visitor)
+    assert not {"A · E · R", "1 – 9", "C, then Space", "Shift + 1 – 5"} & keys_in_help(visitor)
+
+
+def earlier(visitor: Visitor) -> list[str]:
+    """What the list of earlier ones says, newest first."""
+    visitor.page.click("#earlier-open")
+    visitor.page.wait_for_selector("#earlier[open]")
+    said = visitor.page.locator("#earlier-list button > span:last-child").all_inner_texts()
+    visitor.page.click("#earlier [data-closes]")
+    return said
+
+
+def keys_in_help(visitor: Visitor) -> set[str]:
+    return set(visitor.page.locator("#help-keys th").all_text_contents())
 
 
 def test_maps_of_others_are_accepted_edited_and_rejected(
@@ -104,6 +120,8 @@ def test_maps_of_others_are_accepted_edited_and_rejected(
     assert (rejected["review"], rejected["shapes"], rejected["answer"]) == ("reject", [], "fake")
     page.wait_for_function("() => salign.work.task && document.querySelector('#progress-text').textContent !== ''")
     assert page.inner_text("#progress-text") == "3 of 4", "a save on its way while the server counted is counted"
+    assert earlier(visitor) == ["3: Reject", "2: Edit", "1: Accept"]
+    assert {"A · E · R", "1 – 9"} <= keys_in_help(visitor)
 
 
 def test_a_review_on_a_phone_says_the_verdict_and_names_nobody_where_nobody_is_named(
@@ -263,6 +281,8 @@ def test_a_blurred_image_shows_what_is_clicked(serve: Callable[..., Server], vis
     server = serve(stripes, mode="reveal", classes=["real", "fake"], reveal={"radius": 0.1, "blur": 0.05})
     visitor = visit(server)
     page = visitor.join("looker")
+    assert "C, then Space" in keys_in_help(visitor)
+    assert not {"B · X · P · D · O", "N", "F", "Ctrl + Z · Ctrl + Shift + Z"} & keys_in_help(visitor)
     page.set_viewport_size(PHONE)
     assert page.inner_text("#fold") == "Look ▾", "nobody draws here"
     page.set_viewport_size({"width": 1280, "height": 800})

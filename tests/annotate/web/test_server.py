@@ -69,7 +69,15 @@ def test_going_back_shows_what_was_saved_and_changes_it(opened, joined):
     assert page.save(task, answer="dog", base=1)["revision"] == 2
     assert page.save(task, answer=None, shapes=[], skipped="bad image", base=2)["revision"] == 3
     assert page.call("GET", "/api/tasks")["tasks"] == [
-        {"id": task, "images": [image], "revision": 3, "answer": None, "skipped": "bad image"}
+        {
+            "id": task,
+            "images": [image],
+            "revision": 3,
+            "answer": None,
+            "side": None,
+            "review": None,
+            "skipped": "bad image",
+        }
     ]
 
 

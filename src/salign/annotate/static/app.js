@@ -4,7 +4,7 @@ import { ApiError, Offline, call } from "./api.js";
 import { adopt, get, put } from "./db.js";
 import { $, paragraphs, say, view } from "./dom.js";
 import { listEarlier } from "./earlier.js";
-import { startHelp } from "./help.js";
+import { showKeys, startHelp } from "./help.js";
 import { forget, lastStudy, recall, remember, settle } from "./here.js";
 import { startOutbox } from "./outbox.js";
 import { LETTERS } from "./modes.js";
@@ -124,6 +124,7 @@ async function enter(key) {
   $("title").textContent = study.title;
   $("version").textContent = `salign ${study.version}`;
   $("help-instructions").replaceChildren(...paragraphs(study.instructions));
+  showKeys(study);
   return welcome();
 }
 

@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { $, make, say } from "./dom.js";
+import { said } from "./modes.js";
 import { thumbnail } from "./pictures.js";
 
 /**
@@ -16,12 +17,12 @@ export async function listEarlier(study, session, tasks, queue, goTo) {
   } catch {
     say("Without a network only the latest can be opened.");
   }
-  for (const { who, body: { task, answer, skipped } } of queue.entries) {
-    if (who === session.who) rows.set(task, { ...rows.get(task), answer, skipped });
+  for (const { who, body: { task, answer, side, review, skipped } } of queue.entries) {
+    if (who === session.who) rows.set(task, { ...rows.get(task), answer, side, review, skipped });
   }
   const items = tasks.trail.map((id, place) => {
-    const { answer, skipped, images = [] } = rows.get(id) ?? {};
-    const text = `${place + 1}: ${skipped ? `skipped, ${skipped}` : (answer ?? "answered")}`;
+    const { skipped, images = [], ...saved } = rows.get(id) ?? {};
+    const text = `${place + 1}: ${skipped ? `skipped, ${skipped}` : (said(study, saved) ?? saved.answer ?? "answered")}`;
     const onclick = () => ($("earlier").close(), goTo(place));
     const shown = study.reveal ? [] : images;
     const pictures = make("span", { className: "pictures" }, ...shown.map((image) => thumbnail(image, session.token)));

@@ -27,6 +27,12 @@ export function answers(study) {
   return study.classes.map((name, i) => ({ value: name, text: name, key: i < 9 ? String(i + 1) : undefined }));
 }
 
+/** What was said, in a word: the class, the image of a pair, or the verdict of a review. @param {{answer, side, review}} saved */
+export function said(study, { answer = null, side = null, review = null }) {
+  const [choices, chosen] = study.mode === "review" ? [VERDICTS, review] : [answers(study), study.mode === "pair" ? String(side) : answer];
+  return choices.find(({ value }) => value === chosen)?.text ?? null;
+}
+
 /** Whether maps of somebody else are shown. */
 const hasMaps = ({ mode }) => mode === "review" || mode === "assisted";
 
@@ -56,8 +62,7 @@ export const toRead = (study, task) =>
 
 /** Show what is answered so far. @param {Head} head */
 export function show(study, task, head, blank) {
-  const [choices, chosen] = study.mode === "review" ? [VERDICTS, head.review] : [answers(study), study.mode === "pair" ? String(head.side) : head.answer];
-  $("fold").dataset.answer = choices.find(({ value }) => value === chosen)?.text ?? "Answer";
+  $("fold").dataset.answer = said(study, head) ?? "Answer";
   unfold(isUnfolded());
   choose($("classes"), study.mode === "pair" ? head.side : head.answer);
   choose($("sureness"), head.confidence);

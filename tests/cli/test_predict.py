@@ -86,6 +86,7 @@ def test_faulty_images_stop_or_are_left_out(trained, folder, tmp_path):
     out = tmp_path / "p.csv"
     told = salign("predict", trained, folder, "--out", out, code=2).err
     assert told.startswith(f"error: {folder.resolve() / first}: the file is damaged or of another kind; expected PNG")
+    assert told.endswith("--leave-out-faulty goes on without such images.\n")
     assert not out.exists()
     ended = salign("predict", trained, folder, "--out", out, "--leave-out-faulty")
     assert pd.read_csv(out)["path"].tolist() == rest

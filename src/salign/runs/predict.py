@@ -19,7 +19,7 @@ from salign.data.manifest.image_files import check_images, no_image
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
-from salign.data.reading.image import read_image
+from salign.data.reading.image import ImageError, read_image
 from salign.data.reading.transforms import build_transform
 from salign.errors import SalignError
 from salign.evaluate.predictions import AT_THRESHOLD, LOGIT, PROB, PredictionsWriter, probabilities_of, text_of
@@ -140,14 +140,15 @@ def predict_folder(
                 manifest = manifest.take([i for i, row in enumerate(manifest.table["row"]) if row not in faulty])
             if len(manifest):
                 dataset = SaliencyDataset(manifest, classifier.classes, build_transform(classifier.image_size))
-                for rows in predict_batches(
+                batches = predict_batches(
                     classifier,
                     dataset,
                     batch_size=batch_size,
                     workers=workers if len(manifest) > 4 * batch_size else 0,
                     visit=_map_writer(manifest, maps, overlays, classifier.multi_label) if folders else None,
                     progress=f"predicting, {done} done" if progress else None,
-                ):
+                )
+                for rows in _with_remedy(batches):
                     if threshold:
                         called = threshold.answers(probabilities_of(rows, classifier.classes), classifier.classes)
                         rows[AT_THRESHOLD] = called
@@ -156,6 +157,14 @@ def predict_folder(
         if not done and part is None:
             raise no_image(images)
     return done, left_out
+
+
+def _with_remedy(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The same batches; an image that cannot be read is told with the option that leaves it out."""
+    try:
+        yield from batches
+    except ImageError as error:
+        raise SalignError(f"{error}. --leave-out-faulty goes on without such images.") from error
 
 
 def folder_manifests(images: Path, maps: Path | None = None, part: Part | None = None) -> Iterator[Manifest]:

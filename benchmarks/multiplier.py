@@ -26,6 +26,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from salign.errors import SalignError
 from salign.losses import dose
 from salign.losses.dose import Dose
 from salign.runs.analyse import analyse_run
@@ -48,7 +49,7 @@ class Multiplier(Dose):
 
     def forward(self, ce: Tensor, term: Tensor, features: Sequence[Tensor]) -> Tensor:
         """The weight of this step, which is raised while the term is too large and lowered while it is not."""
-        if not torch.is_grad_enabled() or float(term) <= 0:
+        if not torch.is_grad_enabled() or float(term.detach()) <= 0:
             return self.weight.clone()
         if self.first == 0:
             self._learn(torch.stack([dose.gradient_norm(scalar, features) for scalar in (ce, term)]))
@@ -72,17 +73,23 @@ def run(manifest: Path, out: Path, way: str, loss: str, setting: float, epochs: 
         "this benchmark",
     )
     dose.Dose = {"dose": Dose, "constraint": Multiplier}[way]
-    trained = fit(recipe, out / way, resume=True, progress=False, say=lambda line: None)
+    place = {"way": way, "loss": loss, "setting": setting}
+    try:
+        trained = fit(recipe, out / way, resume=True, progress=False, say=lambda line: None)
+    except SalignError as error:
+        print(error)
+        return place | dict.fromkeys(("validation", "region", "target"), float("nan"))
     table = analyse_run(trained, sets=["val"], images=200, draws=4)["reliance"]
     inside = table[(table["kept"] == "inside") & (table["fill"] == "other")].set_index("metric")["value"]
     figures = trained.figures().query("group_column == '' and metric == 'accuracy'").set_index("split")["value"]
     found = {"validation": figures["val"], "region": inside["accuracy"], "target": figures["test_ood"]}
-    return {"way": way, "loss": loss, "setting": setting} | {name: float(value) for name, value in found.items()}
+    return place | {name: float(value) for name, value in found.items()}
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for way, part in runs.groupby("way", sort=False):
+        diverged, part = int(part["target"].isna().sum()), part.dropna()
         chosen, best = part.loc[part["region"].idxmax()], part.loc[part["target"].idxmax()]
         of_each = part.loc[part.groupby("loss")["region"].idxmax(), "target"].mean()
         rank = stats.spearmanr(part["region"], part["target"]).statistic
@@ -90,6 +97,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {"way": way, "chosen": f"{chosen['loss']} {chosen['setting']:g}", "target": chosen["target"]}
             | {"best": best["target"], "chosen_of_each_loss": of_each, "apart_at_a_setting": apart, "spearman": rank}
+            | {"diverged": diverged}
         )
     return pd.DataFrame(rows)
 

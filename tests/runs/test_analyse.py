@@ -121,7 +121,7 @@ def test_all_runs_of_a_study_see_the_same_images(run, trained, tmp_path):
 def test_the_same_question_is_answered_from_what_is_there(run, monkeypatch):
     first = analyse_run(run, images=5, sets=["val"])
     done = run.path / "analysis" / "done"
-    assert json.loads(done.read_text()) == {"sets": ["val"], "images": 5, "of": "predicted", "seed": 0, "draws": 1}
+    assert json.loads(done.read_text()) == {"sets": ["val"], "images": 5, "of": "predicted", "seed": 0}
     monkeypatch.setattr(Run, "model", lambda run: pytest.fail("the network was loaded again"))
     again = analyse_run(run, images=5, sets=["val"])
     for kind, table in first.items():
@@ -134,6 +134,19 @@ def test_the_same_question_is_answered_from_what_is_there(run, monkeypatch):
     assert {name: (done.parent / name).read_bytes() for name in ("agreement.csv", "reliance.csv", "done")} == {
         name: written[name] for name in ("agreement.csv", "reliance.csv", "done")
     }
+
+
+def test_several_draws_are_another_question_and_have_a_standard_deviation(run, monkeypatch):
+    analyse_run(run, images=5, sets=["val"])
+    file = run.path / "analysis" / "reliance.csv"
+    assert file.read_text().splitlines()[0] == "set,kept,fill,metric,value,images,note"
+    first = analyse_run(run, images=5, sets=["val"], draws=2)["reliance"]
+    assert file.read_text().splitlines()[0] == "set,kept,fill,metric,value,sd,images,note"
+    assert json.loads((run.path / "analysis" / "done").read_text())["draws"] == 2
+    assert first.loc[first["fill"].isin(["other", "noise"]), "sd"].notna().all()
+    monkeypatch.setattr(Run, "model", lambda run: pytest.fail("the network was loaded again"))
+    again = analyse_run(run, images=5, sets=["val"], draws=2)["reliance"]
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
 
 
 def test_what_was_cut_off_is_not_taken_for_finished(run, monkeypatch):

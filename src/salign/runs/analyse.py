@@ -72,7 +72,8 @@ def analyse_run(
     names = choose_sets(run, sets, images)
     one_of(of, ("predicted", "true"), "of")
     folder = run.path / FOLDER
-    settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed, "draws": draws})
+    repeated = {} if draws == 1 else {"draws": draws}  # so that what earlier versions measured is not measured again
+    settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed} | repeated)
     done = folder / "done"
     if done.is_file() and read_text(done) == settings:
         return _read(folder)
@@ -98,7 +99,8 @@ def analyse_run(
         tables["agreement"].append(agreed.assign(set=name))
         tables["reliance"].append(relied.assign(set=name))
         arrays |= {f"{name}/{field}": values for field, values in maps._asdict().items()}
-    for kind, columns in (("agreement", [*NAMED, *METRICS]), ("reliance", ["set", *COLUMNS])):
+    measured = [name for name in ("set", *COLUMNS) if draws > 1 or name != "sd"]
+    for kind, columns in (("agreement", [*NAMED, *METRICS]), ("reliance", measured)):
         filled = [table for table in tables[kind] if len(table)] or tables[kind][:1]
         replace_csv(folder / f"{kind}.csv", pd.concat(filled)[columns])
     with replacing(folder / "maps.npz") as partial, partial.open("wb") as file:
@@ -243,6 +245,8 @@ def draw_images(run: Run, name: str, images: int, seed: int) -> SaliencyDataset:
 
 
 def _read(folder: Path) -> dict[str, pd.DataFrame]:
-    """What was written, as it was computed."""
-    tables = ("agreement", NAMED), ("reliance", ("set", "kept", "fill", "metric", "note"))
-    return {kind: read_figures(folder / f"{kind}.csv", text) for kind, text in tables}
+    """What was written, as it was computed; where it was drawn once, no standard deviation was written."""
+    texts = {"agreement": NAMED, "reliance": ("set", "kept", "fill", "metric", "note")}
+    tables = {kind: read_figures(folder / f"{kind}.csv", text) for kind, text in texts.items()}
+    tables["reliance"] = tables["reliance"].reindex(columns=["set", *COLUMNS])
+    return tables

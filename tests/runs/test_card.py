@@ -82,6 +82,22 @@ def test_the_data_card_names_no_annotator(trained, tmp_path, digits):
     assert "| human:annotator 1+annotator 2 |" in text
 
 
+def test_the_data_card_counts_the_maps_that_the_run_learned_from(trained, tmp_path, digits):
+    path = shutil.copytree(trained, tmp_path / "run")
+    table = pd.read_csv(digits, dtype=str)
+    drawn = table["saliency"].where(table["split"] == "val")
+    table.assign(net=drawn, net_provenance="model:net", provenance="human:Ann").to_csv(
+        tmp_path / "two.csv", index=False
+    )
+    recipe = read_yaml(path / "recipe.yaml")
+    recipe["data"] |= {"manifest": str(tmp_path / "two.csv"), "root": str(digits.parent), "map_column": "net"}
+    (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    text = data_card(Run.open(path))
+    images = int(((table["split"] == "val") & table["label"].isin(["1", "7"])).sum())
+    assert f"| model:net | {images} |" in text
+    assert "human:" not in text
+
+
 def test_an_analysis_comes_into_the_card_and_a_lost_manifest_leaves_it(trained, tmp_path):
     run = Run.open(shutil.copytree(trained, tmp_path / "run"))
     (run.path / "analysis").mkdir()

@@ -101,7 +101,7 @@ def data_card(run: Run) -> str:
     """The text of the data card; see `write_cards`."""
     data = run.recipe.data
     used = sorted({split for splits in _splits(run).values() for split in splits})
-    manifest = run.manifest.select(used, data.classes)
+    manifest = run.manifest.select(used, data.classes).with_maps(data.map_column)
     rows = len(manifest)
     front = {
         "pretty_name": Path(data.manifest).stem,

@@ -13,6 +13,7 @@ from salign.cli import app
 from salign.errors import SalignError
 from salign.experiment import runner
 from salign.experiment.reproduce import EvidenceTable, figure_of_row, study_of_row
+from salign.experiment.store import StudyFolder, cell_file
 from salign.experiment.study import Study, expand
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,15 @@ def figures(values):
     return pd.DataFrame(rows, columns=columns)
 
 
+def finish(study, out, accuracy):
+    """Write what the finished runs of a study leave: this accuracy for cyborg, and .5 for the other arm."""
+    for cell in expand(study):
+        run = StudyFolder.of(study, out).run(cell)
+        run.path.mkdir(parents=True)
+        value = accuracy if cell.arm == "cyborg" else 0.5
+        cell_file(run).write_text(f'{{"seconds": 1.0, "figures": {{"test_ood": {{"accuracy": {value}}}}}}}')
+
+
 def test_a_row_needs_its_own_runs_alone(table):
     path = table()
     study = study_of_row(EvidenceTable.read(path).rows["gain"], path)
@@ -93,15 +103,8 @@ def test_without_its_data_it_says_what_writes_them(table, tmp_path):
 @pytest.mark.parametrize(("value", "code", "words"), [(0.74, 0, ": within"), (0.78, 1, ": NOT within")])
 def test_the_command_says_whether_the_figure_is_within_the_tolerance(table, tmp_path, monkeypatch, value, code, words):
     """Nothing is trained: the runs are finished, and hold this value and .5."""
-    from salign.experiment.store import StudyFolder, cell_file
-
     path = table()
-    study = study_of_row(EvidenceTable.read(path).rows["gain"], path)
-    for cell in expand(study):
-        run = StudyFolder.of(study, tmp_path / "out").run(cell)
-        run.path.mkdir(parents=True)
-        accuracy = value if cell.arm == "cyborg" else 0.5
-        cell_file(run).write_text(f'{{"seconds": 1.0, "figures": {{"test_ood": {{"accuracy": {accuracy}}}}}}}')
+    finish(study_of_row(EvidenceTable.read(path).rows["gain"], path), tmp_path / "out", value)
     monkeypatch.setattr(runner, "check_maps", lambda recipes: None)
     answer = CliRunner().invoke(app, ["reproduce", "gain", "--table", str(path), "--out", str(tmp_path / "out")])
     assert answer.exit_code == code
@@ -111,8 +114,6 @@ def test_the_command_says_whether_the_figure_is_within_the_tolerance(table, tmp_
 
 
 def test_a_pattern_names_several_rows_and_each_is_compared(table, tmp_path, monkeypatch):
-    from salign.experiment.store import StudyFolder, cell_file
-
     path = table()
     rows = {"swap-gain": ROW, "other": ROW, "swap-plain": ROW | {"minus": None, "expected": 0.5}}
     path.write_text(yaml.safe_dump({"rows": rows}, sort_keys=False))
@@ -121,12 +122,7 @@ def test_a_pattern_names_several_rows_and_each_is_compared(table, tmp_path, monk
     assert list(evidence.matching("other")) == ["other"]
     with pytest.raises(SalignError, match="no row is called 'swop-gain'; did you mean 'swap-gain'"):
         evidence.matching("swop-gain")
-    study = study_of_row(evidence.rows["swap-gain"], path)
-    for cell in expand(study):
-        run = StudyFolder.of(study, tmp_path / "out").run(cell)
-        run.path.mkdir(parents=True)
-        accuracy = 0.75 if cell.arm == "cyborg" else 0.5
-        cell_file(run).write_text(f'{{"seconds": 1.0, "figures": {{"test_ood": {{"accuracy": {accuracy}}}}}}}')
+    finish(study_of_row(evidence.rows["swap-gain"], path), tmp_path / "out", 0.75)
     monkeypatch.setattr(runner, "check_maps", lambda recipes: None)
     answer = CliRunner().invoke(app, ["reproduce", "swap-*", "--table", str(path), "--out", str(tmp_path / "out")])
     assert answer.exit_code == 1

@@ -13,6 +13,7 @@ from PIL import Image
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.experiment.rules import choose_rule, figure_of, judged_classes, rule_figures, training_maps
+from salign.experiment.store import read_cell
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
 
@@ -29,13 +30,13 @@ val,site,A,accuracy,0.2,,,5,
 
 def test_each_rule_reads_its_figure_and_groups_are_those_of_validation(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert all(map(math.isnan, rule_figures(run, "auroc").values()))
+    assert all(map(math.isnan, rule_figures(run, read_cell(run), "auroc").values()))
     (tmp_path / "cell.json").write_text(json.dumps({"seconds": 1.0, "figures": {"val": VAL, "test": {"auroc": 0.1}}}))
     run.evaluation.write_text(ROWS)
-    assert rule_figures(run, "auroc") == {"validation": 0.9, "worst": 0.6, "region": 0.7}
-    assert rule_figures(run, "auroc", ["site"])["worst"] == 0.5
-    assert rule_figures(run, "auroc", ["site", "sex"])["worst"] == 0.1
-    by_accuracy = rule_figures(run, "accuracy")
+    assert rule_figures(run, read_cell(run), "auroc") == {"validation": 0.9, "worst": 0.6, "region": 0.7}
+    assert rule_figures(run, read_cell(run), "auroc", ["site"])["worst"] == 0.5
+    assert rule_figures(run, read_cell(run), "auroc", ["site", "sex"])["worst"] == 0.1
+    by_accuracy = rule_figures(run, read_cell(run), "accuracy")
     assert by_accuracy["validation"] == 0.8
     assert math.isnan(by_accuracy["region"])
     assert figure_of("region", "balanced_accuracy") == "reliance/inside/other/accuracy"

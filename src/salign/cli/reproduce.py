@@ -54,7 +54,7 @@ def reproduce(
 
         return LocalExecutor(workers, threads)
 
-    again = command_of(["salign", "reproduce", name, "--table", str(table), "--out", str(out)])
+    again = command_of(["salign", "reproduce", name, "--table", table, "--out", out])
     for each, row in rows.items():
         typer.echo(f"{each}: {row.words}; about {row.minutes:g} min of one CPU thread")
         if run_cells(studies[each], out, executor, again=again, quiet=quiet):

@@ -9,7 +9,7 @@ from salign.data.manifest import Manifest
 from salign.errors import SalignError, one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
-from salign.experiment.store import SD, FoundInCell, read_cell
+from salign.experiment.store import SD, FoundInCell
 from salign.runs.folder import RunFolder
 from salign.train.recipe import DataRecipe
 
@@ -38,15 +38,17 @@ def figure_of(rule: Rule, metric: str) -> str:
     return {"validation": metric, "worst": _WORST, "region": f"reliance/inside/other/{region_metric}"}[rule]
 
 
-def rule_figures(run: RunFolder, metric: Metric, groups: Sequence[str] = ()) -> dict[Rule, float]:
+def rule_figures(
+    run: RunFolder, cell: FoundInCell | None, metric: Metric, groups: Sequence[str] = ()
+) -> dict[Rule, float]:
     """The figure of every rule for a finished cell of a study, or a trial; NaN where a rule has nothing to go by.
 
     Args:
         run: the folder of a cell.
+        cell: what `read_cell` gives for it.
         metric: the rules `validation` and `region` take it.
         groups: columns of the manifest whose groups the rule `worst` looks at; none = the classes alone.
     """
-    cell = read_cell(run)
     known = cell.figures.get(VALIDATION, {}) if cell else {}
     figures = {rule: known.get(figure_of(rule, metric), float("nan")) for rule in RULES}
     if cell and groups:
@@ -120,12 +122,11 @@ def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
     Raises:
         SalignError: a map cannot be read, or there is no such split or class.
     """
-    from salign.data.reading.marked import marked_classes  # imports torch
+    from salign.data.reading.marked import borrowing_classes, marked_classes  # imports torch
 
     rows = manifest.select(data.val, data.classes).of_people()
     marked = marked_classes(rows) if data.annotated_val != 0 else []
-    labels = list(dict.fromkeys(rows.table["label"].astype(str)))
-    return labels if len(marked) == 1 and len(labels) == 2 else marked
+    return [*marked, *borrowing_classes(marked, list(dict.fromkeys(rows.table["label"].astype(str))))]
 
 
 def training_maps(manifest: Manifest, data: DataRecipe) -> int:

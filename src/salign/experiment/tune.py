@@ -224,7 +224,7 @@ def _tell(tuning: Tuning, search: Search, trial: Asked, outcome: Outcome, path: 
         plain = cell.figures[VALIDATION].get(figure_of("region", "auroc"), float("nan"))
         search.set_user_attr(_PLAIN, plain)
     rule = _with_plain(tuning, search).rule
-    value = rule_figures(run, tuning.metric, tuning.recipe.data.groups)[rule]
+    value = rule_figures(run, cell, tuning.metric, tuning.recipe.data.groups)[rule]
     if value != value:
         _prune(search, trial, f"the rule {rule} has no figure for it")
         return "no figure"
@@ -305,7 +305,7 @@ def _tried(tuning: Tuning, folder: Path, number: int, trial: FrozenTrial) -> Tri
     classes = classes_of(table)
     constant = constant_answer(probabilities_of(table, classes))
     alike = constant.describe(classes) if constant is not None and constant.blind else ""
-    figures = rule_figures(run, tuning.metric, tuning.recipe.data.groups)
+    figures = rule_figures(run, cell, tuning.metric, tuning.recipe.data.groups)
     spread = region_spread(cell, tuning.metric)
     return Tried(number, values, run, figures, spread, cell.seconds, error or alike)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
-from salign.data.reading.marked import marked_classes
+from salign.data.reading.marked import borrowing_classes, marked_classes
 from salign.errors import SalignError, one_of
 from salign.evaluate.agreement import METRICS, agreement
 from salign.evaluate.consistency import mean_map
@@ -135,8 +135,10 @@ def unmarked_classes(dataset: SaliencyDataset) -> list[int]:
     Raises:
         SalignError: a map cannot be read.
     """
-    marked = [] if dataset.manifest.multi_label or len(dataset.classes) != 2 else marked_classes(dataset.manifest)
-    return [k for k, name in enumerate(dataset.classes) if name not in marked] if len(marked) == 1 else []
+    if dataset.manifest.multi_label or len(dataset.classes) != 2:
+        return []
+    borrowing = borrowing_classes(marked_classes(dataset.manifest), dataset.classes)
+    return [dataset.classes.index(name) for name in borrowing]
 
 
 class _Seen(NamedTuple):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from salign.data.manifest import Manifest
 from salign.data.reading.image import ImageError
-from salign.data.reading.marked import marked_classes
+from salign.data.reading.marked import borrowing_classes, marked_classes
 
 
 def rows(folder: Path, *lines: tuple[str, str]) -> Manifest:
@@ -35,3 +35,12 @@ def test_after_two_classes_no_map_is_read(tmp_path: Path) -> None:
     assert marked_classes(enough) == ["x", "y"]
     with pytest.raises(ImageError, match=r"m\.csv.*row 3"):
         marked_classes(rows(tmp_path, ("x", "marked.png"), ("y", "broken.png")))
+
+
+@pytest.mark.parametrize(
+    ("marked", "classes", "borrowing"),
+    [(["x"], ["x", "y"], ["y"]), (["y"], ["x", "y"], ["x"]), (["x", "y"], ["x", "y"], []), ([], ["x", "y"], []),
+     (["x"], ["x", "y", "z"], [])],
+)  # fmt: skip
+def test_one_of_two_classes_borrows_from_the_other(marked: list[str], classes: list[str], borrowing: list[str]) -> None:
+    assert borrowing_classes(marked, classes) == borrowing

@@ -1,6 +1,8 @@
-"""Which classes have something marked on their images."""
+"""Which classes have something marked on their images, and which one borrows from the other."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
@@ -23,3 +25,13 @@ def marked_classes(rows: Manifest) -> list[str]:
         if bool(read_saliency(path, where=rows.where(position, "saliency")).amax() > 0):
             marked.append(label)
     return marked
+
+
+def borrowing_classes(marked: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The class whose images borrow the regions of the other: of two, the one on which nothing is marked; else none.
+
+    Args:
+        marked: the classes that have marks; see `marked_classes`.
+        classes: all classes.
+    """
+    return [name for name in classes if name not in marked] if len(marked) == 1 and len(classes) == 2 else []

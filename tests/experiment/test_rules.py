@@ -68,25 +68,25 @@ def test_a_rule_that_there_is_not_or_cannot_be() -> None:
 
 
 def test_blank_maps_and_maps_of_machines_judge_nothing(tmp_path: Path) -> None:
-    for name in ("blank", "marked", *"tabcde"):
+    for name in ("blank", "marked", *"tabcde", "tx", "ty", "tz"):
         Image.new("L", (4, 4), 0 if name == "blank" else 255).save(tmp_path / f"{name}.png")
     rows = [
         ("t", "x", "train", "marked.png", "model:net"), ("a", "x", "val", "marked.png", "human:ann"),
         ("b", "y", "val", "blank.png", "human:ann"), ("c", "y", "val", "marked.png", "model:net"),
-        ("d", "z", "val", "", ""), ("e", "y", "val", "marked.png", "human:bob"),
+        ("d", "x", "val", "", ""), ("e", "y", "val", "marked.png", "human:bob"),
     ]  # fmt: skip
 
-    def data(count: int, **changes: Any) -> tuple[Manifest, DataRecipe]:
-        lines = [
-            "id,label,split,saliency,provenance,path",
-            *(",".join([*row, f"{row[0]}.png"]) for row in rows[:count]),
-        ]
+    def data(count: int, learned: str = "xy", **changes: Any) -> tuple[Manifest, DataRecipe]:
+        lines = ["id,label,split,saliency,provenance,path"]
+        lines += [",".join([*row, f"{row[0]}.png"]) for row in rows[:count]]
+        lines += [f"t{name},{name},train,,,t{name}.png" for name in learned]
         (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
         return Manifest.read(tmp_path / "m.csv"), DataRecipe(manifest=str(tmp_path / "m.csv"), **changes)
 
-    assert judged_classes(*data(5)) == ["x"]  # of three classes, so that nobody knows where the others are to be seen
     assert judged_classes(*data(4)) == ["x", "y"]  # y has nothing marked, and borrows
-    assert judged_classes(*data(2)) == ["x"]
+    assert judged_classes(*data(4, "xyz")) == ["x"]  # of three classes: nobody knows where the others are to be seen
+    assert judged_classes(*data(4, "xyz", classes=["x", "y"])) == ["x", "y"]
+    assert judged_classes(*data(2)) == ["x"]  # no image that could borrow
     assert judged_classes(*data(6)) == ["x", "y"]
     assert judged_classes(*data(6, annotated_val=0)) == []
     assert (training_maps(*data(6)), training_maps(*data(6, annotated=0))) == (1, 0)

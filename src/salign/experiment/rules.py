@@ -113,7 +113,7 @@ def choose_rule(name: str, judged: Sequence[str], groups: Sequence[str]) -> Rule
 def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
     """The classes of validation images that the region test can tell apart: two at most are named.
 
-    Two have marks; or one has, and it is one of two classes: the images of the other borrow its regions.
+    Two have marks; or one has, and the model has two classes: the images of the other borrow its regions.
 
     Args:
         manifest: the recipe's own, as read.
@@ -126,7 +126,8 @@ def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
 
     rows = manifest.select(data.val, data.classes).of_people()
     marked = marked_classes(rows) if data.annotated_val != 0 else []
-    return [*marked, *borrowing_classes(marked, list(dict.fromkeys(rows.table["label"].astype(str))))]
+    borrowing = borrowing_classes(marked, data.classes or manifest.select(data.train).classes)
+    return [*marked, *(name for name in borrowing if name in rows.classes)]
 
 
 def training_maps(manifest: Manifest, data: DataRecipe) -> int:

@@ -36,8 +36,8 @@ def marked(folder):
     file.write_text(file.read_text().replace("0.png,a,train,", "0.png,a,train,m.png"))
 
 
-def trained(folder, runs):
-    place = folder / "studies" / "photos"
+def trained(folder, runs, name="photos"):
+    place = folder / "studies" / name
     for name, value in runs.items():
         run = place / "runs" / f"{name}-01234567"
         run.mkdir(parents=True)
@@ -102,6 +102,22 @@ def test_status_goes_on_with_the_values_that_a_stopped_study_was_given(ready, gi
     later = (place / "study.yaml").stat().st_mtime + 5
     os.utime(ready / "study.yaml", (later, later))
     assert salign("status", "photos").last == "Next: salign run photos"  # the plan was changed since
+
+
+def test_status_tells_of_a_stopped_study_without_maps(ready):
+    begun = module._study(ready / "study.yaml", ["recipe.train.epochs=2"], 3, plain=True)
+    place = trained(ready, {"ce-seed0": 0.5, "ce-seed1": 0.5}, begun.name)
+    (place / "study.yaml").write_text(begun.to_yaml())
+    go_on = "salign run photos --plain --seeds 3 --set 'recipe.train={epochs: 2}'"
+    shown = salign("status", "photos")
+    assert f"study photos-without-maps: 2 of 3 runs are done; {go_on}" in shown.out
+    assert shown.last == "Next: salign annotate photos"
+    trained(ready, {"ce-seed2": 0.5}, begun.name)
+    (place / "study.yaml").write_text(begun.to_yaml())
+    (place / "report.html").touch()
+    assert (
+        "3 of 3 runs are done; report: photos/studies/photos-without-maps/report.html" in salign("status", "photos").out
+    )
 
 
 def test_a_broken_manifest_is_told_with_the_command_that_lists_all(ready):

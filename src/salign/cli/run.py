@@ -76,15 +76,12 @@ def run(
 def _study(file: Path, overrides: list[str], seeds: int | None, plain: bool) -> Study:
     """The study, perhaps with other seeds, or of cross-entropy alone."""
     from salign.experiment.study import Study
+    from salign.project.plain import without_maps
 
     study = Study.read(file, overrides)
     grids = [grid.model_copy(update={"seeds": seeds}) if seeds else grid for grid in study.grids]
-    if not plain:
-        return study.model_copy(update={"grids": grids})
-    alone = [grid.model_copy(update={"arms": ["ce"]}) for grid in grids[:1]]
-    return study.model_copy(
-        update={"name": f"{study.name}-without-maps", "guided": "ce", "controls": [], "grids": alone}
-    )
+    study = study.model_copy(update={"grids": grids})
+    return without_maps(study) if plain else study
 
 
 def _check_maps(study: Study, folder: Path) -> None:

@@ -17,6 +17,7 @@ from salign.experiment.question import without_folders
 from salign.experiment.study import Study
 from salign.location import command_of, quote
 from salign.project.names import MANIFEST, RECIPE, STUDIES, STUDY
+from salign.project.plain import without_maps
 from salign.project.roles import splits_by_role
 
 
@@ -63,6 +64,7 @@ def state_of(folder: Path) -> State:
         (checked, "checked" if checked else f"not checked since it was written: salign data check {quote(path)}")
     )
     lines.append((mapped > 0, f"{mapped} of {int(train.sum())} training images have a map"))
+    lines += _without_maps(folder, study)
     if not mapped:
         merge = database_in(folder / "annotations").is_file()
         return State(lines, f"salign annotate {here}{' --merge, when people are done' if merge else ''}")
@@ -79,9 +81,20 @@ def state_of(folder: Path) -> State:
     return State(lines, f"salign run {here}" if edited else _go_on(folder, study, seen.study))
 
 
-def _go_on(folder: Path, study: Study, begun: Study) -> str:
+def _without_maps(folder: Path, study: Study) -> Iterator[tuple[bool, str]]:
+    """How far `salign run --plain` came, if it was begun."""
+    study = without_maps(study)
+    path = folder / STUDIES / study.name
+    if (path / STUDY).is_file():
+        seen = glance(path)
+        done = seen.done >= seen.cells
+        then = f"report: {seen.page or 'not written yet'}" if done else _go_on(folder, study, seen.study, "--plain")
+        yield done, f"study {study.name}: {seen.done} of {seen.cells} runs are done; {then}"
+
+
+def _go_on(folder: Path, study: Study, begun: Study, *more: str) -> str:
     """The command that goes on with a study as it was begun, also with values that `--set` and `--seeds` gave it."""
-    words = ["salign", "run", str(folder)]
+    words = ["salign", "run", str(folder), *more]
     seeds = {grid.seeds for grid in begun.grids if isinstance(grid.seeds, int)}
     if [grid.model_copy(update={"seeds": min(seeds, default=1)}) for grid in study.grids] == begun.grids != study.grids:
         words += ["--seeds", str(min(seeds))]

@@ -291,8 +291,6 @@ def _arena() -> str:
         "t interval. *Agreement*: correlation of the model's map with people's. *Consistency*: correlation of the maps "
         "of two runs. *Relies*: share of answers that change when all but the human region is another image's. Maps "
         "and reliance on images of the target set. Which loss to take: [guide](../choosing-a-loss.md).",
-        "**Measured with the old head**, timm's (`model.head: timm`, as the studies say). A new recipe draws [a "
-        "smaller one](../models.md#the-new-head), with which other weights of a loss, and another order, may be best.",
     ]
     header = [
         "arm",
@@ -324,7 +322,9 @@ def _worse(rows: pd.DataFrame) -> str:
     """A row per kind of maps and a column per arm: mean, and the difference to the same arm with its own maps."""
     caption = (
         f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
-        "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
+        "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps). **Measured with the old "
+        "head**, timm's (`model.head: timm`), while the tables above have [the head that a new recipe "
+        "draws](../models.md#the-new-head)."
     )
     cells = describe_maps(rows, differences=True)
     first, *arms = cells.columns

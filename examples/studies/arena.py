@@ -10,8 +10,9 @@ on the validation images of the tuning study is written as an arm for the next.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -42,7 +43,7 @@ def chosen(study: Yaml, out: Out = Path("studies")) -> None:
         for arm in sorted(scores, key=lambda arm: -scores[arm]):
             best.setdefault(family(arm), arm)
             typer.echo(f"# {group.title} {arm}: {100 * scores[arm]:.1f}")
-        arms = {name: arm_changes(arm, guided=asked.guided, own=asked.arms) for name, arm in best.items()}
+        arms = {name: deepcopy(arm_changes(arm, guided=asked.guided, own=asked.arms)) for name, arm in best.items()}
         typer.echo(yaml.safe_dump({group.dataset: arms}, default_flow_style=None, width=120, sort_keys=False))
 
 
@@ -91,13 +92,24 @@ def looks(study: Study, group: Group, arm: str, runs: pd.DataFrame) -> dict[str,
     """What one arm's analyses say, and its setting in words."""
     paths = list(group.paths(runs, arm).values())
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
-    setting = {key: value for part in changes.values() for key, value in part.items() if key != "name"}
+    parts = [part for section in changes.values() for part in (section if isinstance(section, list) else [section])]
     return {
-        "setting": ", ".join(f"{key} {value}" for key, value in setting.items()),
+        "setting": ", ".join(filter(None, map(in_words, parts))),
         "agreement": group.scores(arm, study.target, "agreement/cc").mean(),
         "consistency": read_arm(paths, study.target).agreement,
         "relies": group.scores(arm, study.target, "reliance/inside/other/flipped").mean(),
     }
+
+
+def in_words(options: dict[str, Any]) -> str:
+    """The options of a loss or step without its name; those of an added loss stand in brackets behind its name."""
+    words = []
+    for key, value in options.items():
+        if key == "also":
+            words += [f"with {name} ({in_words(added)})" for name, added in value.items()]
+        elif key != "name":
+            words.append(f"{key} {value}")
+    return ", ".join(words)
 
 
 if __name__ == "__main__":

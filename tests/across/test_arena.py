@@ -18,7 +18,7 @@ from salign.experiment.study import Study, expand
 from salign.losses import LOSSES
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
-ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10"]
+ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10", "mixed_rand", "swap, map"]
 BOXES = "boxes:energy@10"
 TIMED = {"reaction_time"}
 """Needs seconds, which no image set here has."""
@@ -74,6 +74,8 @@ def test_the_second_tier_is_the_same_for_every_set_with_settings_that_were_tried
 
 def test_worse_maps_are_tried_with_the_settings_and_images_of_the_first_tier() -> None:
     first, worse = (Study.read(FOLDER / f"{name}.yaml") for name in ("arena", "arena_maps"))
+    model = worse.recipe["model"]
+    assert model.pop("head") == "timm", "it was measured with the head of earlier recipes"
     assert worse.recipe == first.recipe
     assert set(worse.arms) <= set(first.arms)
     assert all(first.arms[name] == changes for name, changes in worse.arms.items())
@@ -85,8 +87,9 @@ def test_worse_maps_are_tried_with_the_settings_and_images_of_the_first_tier() -
 @pytest.fixture
 def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
     """A study of made-up figures: `energy@10` is right more often than `energy@1`, `ce` least."""
-    study = made_study.study(digits, grids=[{"arms": [*ARMS, BOXES], "seeds": 4}])
-    quality = made_study.QUALITY | {"energy@1": 0.6, "energy@10": 0.8, BOXES: 0.5}
+    added = {"swap, map": {"loss": {"name": "swap", "also": {"hint": {"form": "mse", "weight": 10}}}}}
+    study = made_study.study(digits, arms=added, grids=[{"arms": [*ARMS, BOXES], "seeds": 4}])
+    quality = made_study.QUALITY | {"energy@1": 0.6, "energy@10": 0.8, "swap, map": 0.9, BOXES: 0.5}
     results = made_study.made(tmp_path / "studies", digits, study, quality)
     path = tmp_path / "study.yaml"
     path.write_text(study.to_yaml())
@@ -97,7 +100,7 @@ def test_the_best_setting_on_the_target_is_chosen(finished: tuple[Path, pd.DataF
     path, _ = finished
     chosen = yaml.safe_load(arena("chosen", path, "--out", path.parent / "studies"))
     assert chosen["data"]["energy"] == {"loss": {"name": "energy", "weight": 10.0}}
-    assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy", "boxes:energy"}
+    assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy", "boxes:energy", "mixed_rand", "swap, map"}
 
 
 def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]) -> None:
@@ -116,6 +119,8 @@ def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]
         expected.index = expected.index.astype(str)
         pd.testing.assert_series_equal(table[column].sort_index(), expected, check_names=False, atol=1e-4, rtol=0)
     assert table.loc["energy@10", "setting"] == "weight 10.0"
+    assert table.loc["mixed_rand", "setting"] == "lender any, paint_over True"
+    assert table.loc["swap, map", "setting"] == "with hint (form mse, weight 10)"
     assert table.loc["cyborg", "consistency"] > 0.9 > table.loc["ce", "consistency"]
 
 

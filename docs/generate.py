@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 import typer.main
+import yaml
 from pydantic import BaseModel
 
 import salign
@@ -32,6 +33,7 @@ from salign.train.steps import STEPS
 
 REFERENCE = Path(__file__).parent / "reference"
 ARENA = Path(__file__).parent / "arena"
+STUDIES = Path(__file__).parents[1] / "recipes" / "studies"
 SOURCE = Path(salign.__file__).parents[1]
 PARTS = (
     "errors", "checks", "types", "class_names", "files", "progress", "maps", "pages", "data", "annotations", "models",
@@ -305,10 +307,22 @@ def _arena() -> str:
     ]
     for title, rows in _csvs("*.csv"):
         ranked = rows.sort_values("target_mean", ascending=False).to_dict("records")
-        blocks += [f"## {title}", _table(header, [_arm(row) for row in ranked])]
+        blocks += [f"## {title}", *_head("arena" if title == "digits" else f"arena_{title}")]
+        blocks += [_table(header, [_arm(row) for row in ranked])]
     for title, rows in _csvs("maps/*.csv"):
-        blocks += [f"## {title}, worse and fewer maps", _worse(rows)]
+        blocks += [f"## {title}, worse and fewer maps", *_head("arena_maps"), _worse(rows)]
     return _page("The arena", *blocks)
+
+
+def _head(study: str) -> list[str]:
+    """A sentence where the study has another head than a new recipe."""
+    model = yaml.safe_load((STUDIES / f"{study}.yaml").read_text(encoding="utf-8"))["recipe"]["model"]
+    if model.get("head") != "timm":
+        return []
+    return [
+        "**Measured with the old head**, timm's (`model.head: timm`), while other tables have [the head that a new "
+        "recipe draws](../models.md#the-new-head)."
+    ]
 
 
 def _csvs(pattern: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -322,9 +336,7 @@ def _worse(rows: pd.DataFrame) -> str:
     """A row per kind of maps and a column per arm: mean, and the difference to the same arm with its own maps."""
     caption = (
         f"On the target set, {_seeds(rows)} seeds; behind the comma the difference to the same arm with people's own "
-        "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps). **Measured with the old "
-        "head**, timm's (`model.head: timm`), while the tables above have [the head that a new recipe "
-        "draws](../models.md#the-new-head)."
+        "maps. Controls as in [`data.maps`](../data.md#fewer-maps-other-maps-control-maps)."
     )
     cells = describe_maps(rows, differences=True)
     first, *arms = cells.columns

@@ -19,7 +19,7 @@ def demo(
 
     In training the decoy's colour names the digit; out of distribution it is random. A small study of five arms:
     cross-entropy; mixed_rand, which salign tune chose on other digits (people's regions in other surroundings); its
-    control, with the maps of other images; swap; and CYBORG. Takes about nine minutes on two cores. Stopped half-way,
+    control, with the maps of other images; swap; and CYBORG. Takes about seven minutes on two cores. Stopped half-way,
     the same command goes on.
     """
     from salign.cli.show import study_table

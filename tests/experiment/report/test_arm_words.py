@@ -9,6 +9,7 @@ from salign.losses import LOSSES
 OWN = {
     "longer": {"loss": {"name": "cyborg"}, "train": {"epochs": 9}},
     "net": {"loss": {"name": "cyborg"}, "data": {"map_column": "model"}},
+    "swap, map": {"loss": {"name": "swap", "also": {"hint": {"form": "mse"}}}},
     "fast": {"loss": {"name": "ce"}, "train": {"trainable": "head", "lr": 0.5}},
 }
 
@@ -27,6 +28,8 @@ OWN = {
         ("longer", "guided by people's maps, loss cyborg, train.epochs: 9", "loss.name: cyborg; train.epochs: 9"),
         ("net", "guided by the maps of the column model, loss cyborg, data.map_column: model",
          "loss.name: cyborg; data.map_column: model"),
+        ("swap, map", "guided by people's maps, loss swap, hint added",
+         "loss.name: swap; loss.also.hint.form: mse"),
         ("mixed_rand", "cross-entropy on what people marked, in the surroundings of any other image",
          "loss.name: ce; steps: [{'name': 'swap', 'lender': 'any', 'paint_over': True}]"),
         ("probe", "cross-entropy, no maps; the head learns alone, on features as they were",

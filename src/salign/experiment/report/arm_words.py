@@ -56,6 +56,8 @@ def explain_arm(study: Study, arm: str) -> str:
     name = str(changes.get("loss", {}).get("name", study.recipe.get("loss", {}).get("name", "cyborg")))
     column = changes.get("data", {}).get("map_column", study.recipe.get("data", {}).get("map_column"))
     words = [_loss(name, column)]
+    if also := changes.get("loss", {}).get("also"):
+        words.append(f"{' and '.join(also)} added")
     if teacher := changes.get("loss", {}).get("teacher"):
         words.append(f"taught by {_arm(teacher)}")
     if times(arm) != 1:

@@ -201,6 +201,15 @@ def test_a_study_that_asks_about_an_arm_that_it_does_not_run_is_told_the_key():
     )
 
 
+def test_a_study_of_the_baseline_alone_compares_nothing():
+    """As `salign run --plain` makes one."""
+    changes = {"guided": "ce", "controls": [], "grids": [{"arms": ["ce"], "seeds": 5}]}
+    (one,), top = said(figures(ce=(0.9, 0.5)), **changes)
+    assert one.sentences == top == ["ce reaches accuracy 50.0 on test_ood (5 seeds)."]
+    told = verdict(study("manifest.csv", **changes), [one], 0)
+    assert told == "Nothing is compared: the study asks about its baseline, ce."
+
+
 def test_what_is_not_there_yet_is_said():
     table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7))
     (one,), top = said(table, missing=5)

@@ -94,6 +94,8 @@ def verdict(study: Study, results: Sequence[Finding], missing: int) -> str:
     kinds = {finding.target for finding in results}
     if any(finding.constant for finding in results):
         sentence = "This cannot be judged: half or more of the runs of an arm give every image the same answer."
+    elif guided == baseline:
+        sentence = f"Nothing is compared: the study asks about its baseline, {baseline}."
     elif len(results) > 1 and len(kinds) > 1:
         gain, loss = (sum(finding.target == kind for finding in results) for kind in (ABOVE, BELOW))
         sentence = f"It depends: of {len(results)} settings {guided} does better in {gain} and worse in {loss}."
@@ -130,7 +132,7 @@ def _finding(study: Study, group: Group, runs: pd.DataFrame) -> Finding:
     if study.reference is not None:
         sentences += [_cost(study, group.compare(guided, study.baseline, study.reference, metric), standing(gain))]
     sentences += [_others(study, group), _best(study, group, constant), _use(study, group, alike[study.target])]
-    pair = tuple(arm for arm in (guided, study.baseline) if arm in constant)
+    pair = tuple(arm for arm in dict.fromkeys((guided, study.baseline)) if arm in constant)
     return Finding(
         group.title, standing(gain), beaten, pair, alike_runs, [sentence for sentence in sentences if sentence]
     )
@@ -147,9 +149,11 @@ def _gain(study: Study, comparison: Comparison | None) -> str:
         return (
             f"{study.guided} and {study.baseline} have no finished seed in common that {study.target} was tested with."
         )
+    reached = f"{study.guided} reaches {study.metric} {points(comparison.first)} on {study.target}"
+    if study.guided == study.baseline:
+        return f"{reached} ({_seeds(comparison)})."
     text = (
-        f"{study.guided} reaches {study.metric} {points(comparison.first)} on {study.target}, {study.baseline} "
-        f"{points(comparison.second)} ({_seeds(comparison)}): {_difference(comparison)}. "
+        f"{reached}, {study.baseline} {points(comparison.second)} ({_seeds(comparison)}): {_difference(comparison)}. "
     )
     needed = ""
     if standing(comparison) == OPEN and comparison.sd > 0 and comparison.difference:
@@ -197,7 +201,7 @@ def _control(study: Study, group: Group, name: str, comparison: Comparison | Non
 
 
 def _cost(study: Study, comparison: Comparison | None, gain: str) -> str:
-    if comparison is None:
+    if comparison is None or study.guided == study.baseline:
         return ""
     text = f"In distribution ({study.reference}): {_difference(comparison)} ({_seeds(comparison)}). "
     return (

@@ -36,8 +36,8 @@ def marked(folder):
     file.write_text(file.read_text().replace("0.png,a,train,", "0.png,a,train,m.png"))
 
 
-def trained(folder, runs, name="photos"):
-    place = folder / "studies" / name
+def trained(folder, runs, study="photos"):
+    place = folder / "studies" / study
     for name, value in runs.items():
         run = place / "runs" / f"{name}-01234567"
         run.mkdir(parents=True)

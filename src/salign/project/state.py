@@ -12,7 +12,7 @@ import yaml
 from salign.annotate.store_file import database_in
 from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
-from salign.experiment.glance import glance, studies_below
+from salign.experiment.glance import Glance, glance, studies_below
 from salign.experiment.question import without_folders
 from salign.experiment.study import Study
 from salign.location import command_of, quote
@@ -72,7 +72,7 @@ def state_of(folder: Path) -> State:
     if not (study_folder / STUDY).is_file():
         return State([*lines, (False, "nothing is trained yet")], f"salign run {here}")
     seen = glance(study_folder)
-    lines.append((seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"))
+    lines.append(_runs_done(study, seen))
     lines.append((seen.page is not None, f"report: {seen.page or 'not written yet'}"))
     done = seen.done >= seen.cells and seen.page is not None
     if done:
@@ -87,9 +87,14 @@ def _without_maps(folder: Path, study: Study) -> Iterator[tuple[bool, str]]:
     path = folder / STUDIES / study.name
     if (path / STUDY).is_file():
         seen = glance(path)
-        done = seen.done >= seen.cells
+        done, line = _runs_done(study, seen)
         then = f"report: {seen.page or 'not written yet'}" if done else _go_on(folder, study, seen.study, "--plain")
-        yield done, f"study {study.name}: {seen.done} of {seen.cells} runs are done; {then}"
+        yield done, f"{line}; {then}"
+
+
+def _runs_done(study: Study, seen: Glance) -> tuple[bool, str]:
+    """Whether all runs of a study are done, and how many are."""
+    return seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"
 
 
 def _go_on(folder: Path, study: Study, begun: Study, *more: str) -> str:

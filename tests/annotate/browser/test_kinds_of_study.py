@@ -70,6 +70,28 @@ def test_a_pair_is_judged_and_marked(serve: Callable[..., Server], visit: Callab
     assert not {"A · E · R", "1 – 9", "C, then Space", "Shift + 1 – 5"} & keys_in_help(visitor)
 
 
+def test_on_a_phone_the_question_of_a_pair_covers_neither_image(
+    serve: Callable[..., Server], visit: Callable[..., Visitor]
+) -> None:
+    server = serve(pictures(2, labels=("real", "fake")), mode="pair", target="fake", question="Which one is synthetic?")
+    visitor = visit(server, viewport=PHONE, has_touch=True, is_mobile=True)
+    page = visitor.join("phone")
+    if not page.is_visible("#panel"):
+        page.click("#fold")
+    question, tools = page.locator("#panel").bounding_box(), page.locator("#tools").bounding_box()
+    images = [stage.bounding_box() for stage in page.locator(".stage").all()]
+    assert question is not None and tools is not None
+    assert len(images) == 2
+    for image in images:
+        assert image is not None and image["height"] >= 0.3 * PHONE["height"]
+        assert image["y"] + image["height"] <= tools["y"] <= question["y"]
+    page.click("#fold")
+    upper, lower = (stage.bounding_box() for stage in page.locator(".stage").all())
+    assert upper is not None and lower is not None
+    assert upper["y"] + upper["height"] <= lower["y"]  # put away, one below the other, as wide as the screen
+    assert upper["width"] == PHONE["width"]
+
+
 def earlier(visitor: Visitor) -> list[str]:
     """What the list of earlier ones says, newest first."""
     visitor.page.click("#earlier-open")

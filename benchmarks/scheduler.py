@@ -29,7 +29,7 @@ from timing import environment
 from salign.data.shortcuts.decoy import write_decoy_digits
 from salign.experiment.report import write_report
 from salign.experiment.runner import LocalExecutor, Task, run_study
-from salign.experiment.store import StudyFolder, cell_file, read_results
+from salign.experiment.store import Measured, StudyFolder, cell_file, read_results
 from salign.experiment.study import Study, expand
 
 ARMS = ["ce", "cyborg", "shuffled", "inverted", "centre", "blobs", "blur", "alpha@0.1", "alpha@0.3", "alpha@0.7"]
@@ -67,7 +67,8 @@ def handing_out(folder: Path, manifest: Path, tasks: int) -> dict[str, float]:
     place = StudyFolder.of(study, folder)
     run_study(study, place, LocalExecutor(1, 1))
     (cell,) = expand(study)
-    done = Task(cell.recipe, place.runs, ["test_ood"], 50)  # found finished, so that nothing but the way is timed
+    # found finished, so that nothing but the way is timed
+    done = Task(cell.recipe, place.runs, Measured(sets=["test_ood"], images=50))
     took = []
     for count in (1, tasks + 1):
         begun = time.perf_counter()

@@ -17,6 +17,7 @@ from salign.experiment.report.groups import groups_of
 from salign.experiment.report.report import Report
 from salign.experiment.report.summary import findings
 from salign.experiment.runner import LocalExecutor, Outcome
+from salign.experiment.store import Measured
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Task
 
@@ -78,7 +79,7 @@ def test_digits_that_are_there_are_kept_and_runs_that_failed_are_told(
     study, *_, progress = played["run"][1]
     assert (len(expand(study)), expand(study)[0].recipe.train.epochs, progress) == (15, 12, True)
     assert [asked[-1] for asked in played["page"]] == [True, True]
-    tasks = [Task(cell.recipe, tmp_path, None, 5) for cell in expand(study)[:2]]
+    tasks = [Task(cell.recipe, tmp_path, Measured(sets=None, images=5)) for cell in expand(study)[:2]]
     failed = [Outcome(task, f"reason {k}") for k, task in enumerate(tasks)]
     monkeypatch.setattr(demo, "run_study", lambda *_, **__: failed)
     with pytest.raises(SalignError, match=r"^2 runs failed; ce-seed0: reason 0$"):

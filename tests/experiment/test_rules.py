@@ -36,6 +36,13 @@ def test_each_rule_reads_its_figure_and_groups_are_those_of_validation(tmp_path:
     assert rule_figures(run, read_cell(run), "auroc") == {"validation": 0.9, "worst": 0.6, "region": 0.7}
     assert rule_figures(run, read_cell(run), "auroc", ["site"])["worst"] == 0.5
     assert rule_figures(run, read_cell(run), "auroc", ["site", "sex"])["worst"] == 0.1
+    alone = "val,site,C,worst_class_accuracy,,,,3,one class\nval,site,C,accuracy,0.25,,,3,\n"
+    run.evaluation.write_text(ROWS + alone)  # where a group holds one class, its accuracy is that of this class
+    assert rule_figures(run, read_cell(run), "auroc", ["site"])["worst"] == 0.25
+    run.evaluation.write_text(ROWS.splitlines()[0] + "\n" + alone)
+    assert rule_figures(run, read_cell(run), "auroc", ["site"])["worst"] == 0.25
+    assert math.isnan(rule_figures(run, read_cell(run), "auroc", ["sex"])["worst"])
+    run.evaluation.write_text(ROWS)
     by_accuracy = rule_figures(run, read_cell(run), "accuracy")
     assert by_accuracy["validation"] == 0.8
     assert math.isnan(by_accuracy["region"])

@@ -11,7 +11,7 @@ import pytest
 from salign.evaluate.agreement import METRICS
 from salign.evaluate.reliance import COLUMNS
 from salign.evaluate.tables import read_figures
-from salign.experiment.store import cell_file, read_cell, summarise
+from salign.experiment.store import Measured, cell_file, read_cell, summarise
 from salign.runs.run import Run
 
 WHOLE = {"seconds": 1.5, "figures": {"test": {"auroc": 0.75, "agreement/cc": float("nan")}}}
@@ -92,7 +92,7 @@ def test_a_cell_keeps_the_figures_of_every_set_under_its_name(tmp_path, monkeypa
         "reliance": pd.DataFrame(relied, columns=["set", *COLUMNS]),
     }
     monkeypatch.setattr("salign.runs.analyse.analyse_run", lambda *_, **__: tables)
-    summarise(run, 2.0, sets=None, images=5)
+    summarise(run, 2.0, Measured(sets=None, images=5))
     figures = read_cell(run).figures
     assert {name: found["accuracy"] for name, found in figures.items()} == {n: k / 100 for k, n in enumerate(ODD)}
     assert (figures["NA"]["auroc"], figures["NA"]["agreement/cc"]) == (0.625, 0.375)

@@ -43,7 +43,7 @@ class Made:
             if len(self.begun) == self.stop_after:
                 raise KeyboardInterrupt
             loss, run = task.recipe.loss, RunFolder.of(task.recipe, task.out)
-            assert task.sets == ["val"]
+            assert (task.measured.sets, task.measured.draws) == (["val"], 8)
             self.begun.append(run.path.name)
             if loss.name == "hint" and loss.dose > 3:
                 yield Outcome(
@@ -108,6 +108,12 @@ def test_every_arm_is_tried_first_with_the_values_of_the_recipe(tuning: Tuning, 
     assert (recipe.train.collapse_patience, recipe.train.precision) == (3, "float32")
     assert tried[0].figures == {"validation": pytest.approx(0.8998), "worst": 0.6, "region": pytest.approx(0.5003)}
     assert tried[0].seconds == 2.5
+
+
+def test_a_third_of_the_epochs_of_the_trial_is_waited_for_before_it_counts_as_collapsed(tuning: Tuning) -> None:
+    longer = replace(tuning, space=parse_space(["train.epochs=6,60"]))
+    patience = [longer.recipe_of(lambda *_, n=n: n).train.collapse_patience for n in (6, 60)]
+    assert patience == [3, 20]
 
 
 def test_a_search_that_was_cut_off_ends_as_if_it_had_not_been_and_runs_nothing_twice(

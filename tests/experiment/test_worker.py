@@ -16,7 +16,7 @@ import torch
 
 from made_study import study
 from salign.experiment import runner, worker
-from salign.experiment.store import PLACE, StudyFolder, cell_file, read_results, summarise
+from salign.experiment.store import PLACE, Measured, StudyFolder, cell_file, read_results, summarise
 from salign.experiment.study import expand
 from salign.experiment.worker import Outcome, Task, run_task
 from salign.files import replace_text
@@ -96,13 +96,13 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
         assert go_on.wait(60)
         return Run.of(recipe, out)
 
-    def summed_up(run, seconds, **options):
-        summed.append(options)
+    def summed_up(run, seconds, measured):
+        summed.append(measured)
         replace_text(cell_file(run), '{"seconds": 1, "figures": {}}')
 
     monkeypatch.setattr(worker, "fit", fit)
     monkeypatch.setattr(worker, "summarise", summed_up)
-    task, outcomes = Task(cell.recipe, tmp_path, ["test_ood"], 7), []
+    task, outcomes = Task(cell.recipe, tmp_path, Measured(sets=["test_ood"], images=7)), []
     both = [threading.Thread(target=lambda: outcomes.append(run_task(task)), daemon=True) for _ in range(2)]
     both[0].start()
     assert begun.wait(60)
@@ -114,8 +114,39 @@ def test_who_comes_to_a_cell_at_work_waits_and_does_not_train_it_again(cell, tmp
         thread.join(60)
     quietly = logging.getLogger("salign.experiment.worker").info
     assert trained == [(cell.recipe, tmp_path, None, True, False, quietly)]
-    assert summed == [{"sets": ["test_ood"], "images": 7, "draws": 1}]
+    assert summed == [task.measured]
     assert [outcome.error for outcome in outcomes] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        (None, False),  # of a version that did not note it
+        (Measured(sets=["test_ood"], images=7), False),
+        (Measured(sets=["test_ood"], images=8), True),
+        (Measured(sets=None, images=7), True),
+        (Measured(sets=["test_ood"], images=7, draws=8), True),
+    ],
+)
+def test_a_cell_whose_maps_were_measured_otherwise_is_measured_again_and_keeps_its_time(
+    digits, tmp_path, monkeypatch, before, again
+):
+    plan = study(digits, analysis={"sets": ["test_ood"], "images": 7})
+    folder, cells = StudyFolder.of(plan, tmp_path), expand(plan)
+    noted = "" if before is None else f', "measured": {before.model_dump_json()}'
+    for cell in cells:
+        replace_text(cell_file(folder.run(cell)), f'{{"seconds": 12.5, "figures": {{}}{noted}}}')
+    measured = []
+    monkeypatch.setattr(worker, "fit", lambda recipe, out, **_: Run.of(recipe, out))  # which finds it trained
+    monkeypatch.setattr(worker, "summarise", lambda run, *rest: measured.append((run.path, *rest)))
+
+    class Here:
+        def run(self, tasks):
+            yield from map(run_task, tasks)
+
+    assert runner.run_study(plan, folder, Here(), progress=False) == []
+    asked = Measured(sets=["test_ood"], images=7)
+    assert measured == [(folder.run(cell).path, 12.5, asked) for cell in cells if again]
 
 
 def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypatch):
@@ -140,7 +171,7 @@ def test_the_figures_of_a_cell_are_those_of_its_tables(cell, tmp_path, monkeypat
         "test_iid,,,auroc,0.91,,,9,\ntest_iid,,,accuracy,0.85,,,9,\ntest_iid,sex,f,accuracy,0.5,,,4,\n"
         "test_ood,,,balanced_accuracy,0.7,,,9,\ntest_ood,,,auroc_macro,0.75,,,9,\ntest_ood,,,auroc_logit,0.1,,,9,\n"
     )
-    summarise(run, 3.456, sets=["test_ood"], images=7, draws=4)
+    summarise(run, 3.456, Measured(sets=["test_ood"], images=7, draws=4))
     assert asked == [{"sets": ["test_ood"], "images": 7, "draws": 4}]
     found = pd.read_json(cell_file(run), typ="series")
     assert found["seconds"] == 3.46
@@ -195,5 +226,6 @@ def test_only_what_is_not_finished_is_run_and_what_failed_is_given_back(digits, 
                 yield Outcome(task, "broken" if number == 1 else None)
 
     failed = runner.run_study(plan, folder, Recorded(), progress=False)
-    assert asked == [Task(cell.recipe, folder.runs, ["test_iid"], 7, tmp_path / "stages") for cell in cells[3:]]
+    measured = Measured(sets=["test_iid"], images=7)
+    assert asked == [Task(cell.recipe, folder.runs, measured, tmp_path / "stages") for cell in cells[3:]]
     assert failed == [Outcome(asked[1], "broken")]

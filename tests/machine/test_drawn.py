@@ -45,6 +45,15 @@ def test_the_rest_is_drawn_and_peoples_maps_stay(rows, net):
     assert done.table.drop(columns=["saliency", "provenance"]).equals(rows.table.drop(columns="saliency"))
 
 
+def test_a_net_draws_on_images_with_several_labels(rows, net):
+    table = rows.table.assign(label=np.where(np.arange(30) % 2, "fur;tail", "fur"))
+    done = with_drawn_maps(Manifest(table, rows.root, rows.source, multi_label=True), [net])
+    one = with_drawn_maps(rows, [net])
+    for i in (4, 7):
+        drawn_maps = [read_saliency(each.saliency_path(i)) for each in (done, one)]
+        assert torch.equal(*drawn_maps)
+
+
 def test_all_are_drawn_and_nobodys_own_map_stays(rows, net):
     done = with_drawn_maps(rows, [net], images="all")
     assert done.machine_made.all()

@@ -50,6 +50,35 @@ def test_a_finished_folder_holds_what_it_promises(trained, digits):
     assert load(trained).classes == ("1", "7")
 
 
+@pytest.mark.parametrize(
+    ("sampling", "weights", "odds"),
+    [
+        ("natural", "none", (3, 1)),
+        ("balanced", "none", (1, 1)),
+        ("natural", "balanced", (1, 1)),
+        ("balanced", "balanced", (1, 3)),  # the rare class is drawn as often, and weighs three times as much
+        ("natural", [1.0, 2.0], (3, 2)),
+    ],
+)
+def test_chance_is_that_of_images_as_they_are_drawn_and_weighed(digits, tmp_path, monkeypatch, sampling, weights, odds):
+    table = pd.read_csv(digits, dtype=str)
+    ones, sevens = (table.index[(table["label"] == name) & (table["split"] == "train")] for name in "17")
+    table.drop(index=[*ones[18:], *sevens[6:]]).to_csv(tmp_path / "uneven.csv", index=False)  # three to one
+    data = {"root": str(digits.parent), "sampling": sampling}
+    recipe = quick(tmp_path / "uneven.csv", data=data, loss={"class_weights": weights}, train={"collapse_patience": 3})
+    told = []
+
+    def stop(*_, chance):
+        told.append(chance)
+        raise SalignError("asked")
+
+    monkeypatch.setattr("salign.runs.learn.StopCollapsed", stop)
+    with pytest.raises(SalignError, match="asked"):
+        run(recipe, tmp_path)
+    share = odds[0] / sum(odds)
+    assert told == [pytest.approx(-share * math.log(share) - (1 - share) * math.log(1 - share))]
+
+
 def test_predictions_are_those_of_the_saved_weights(trained, digits):
     """The best epoch's, not the last's: validation accuracy of the table is the one that chose."""
     metrics, table = pd.read_csv(trained / "metrics.csv"), pd.read_csv(trained / "predictions" / "val.csv")

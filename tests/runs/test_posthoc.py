@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from salign.runs.predict import predict_batches
 from salign.runs.run import Run
 from salign.runs.verdicts import run_verdicts
 from salign.train.recipe import Recipe
+from salign.train.snapshots import snapshot
 
 MADE: dict[str, dict[str, Any]] = {"fuse": {"method": "all"}, "rebalance": {"epochs": 2}, "dfr": {"draws": 3}}
 """Name -> options with which it does something."""
@@ -49,6 +51,16 @@ def contents(run: Path) -> dict[str, bytes]:
     """Bytes by name of all that must not depend on interruptions or on other processes."""
     files = [path for path in run.rglob("*") if path.is_file() and path.name != "environment.json"]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+def test_runs_of_equal_weights_that_kept_other_epochs_give_other_fused_runs(source: Run, tmp_path: Path) -> None:
+    other = tmp_path / source.path.name
+    shutil.copytree(source.path, other)
+    recipe = source.recipe.with_values({"posthoc": {"name": "fuse", "run": str(source.path)}})
+    again = recipe.with_values({"posthoc": {"run": str(other)}})
+    assert again.fingerprint() == recipe.fingerprint()
+    shutil.rmtree(snapshot(other, 0))
+    assert again.fingerprint() != recipe.fingerprint()
 
 
 def test_there_is_a_line_for_each() -> None:

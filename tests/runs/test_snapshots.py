@@ -21,8 +21,8 @@ from salign.runs.curves import write_curves
 from salign.runs.fit import fit
 from salign.runs.run import Run
 from salign.runs.snapshots import snapshot_agreement, step_figures
-from salign.train.history import snapshot, step_snapshot, step_snapshots
 from salign.train.recipe import Recipe
+from salign.train.snapshots import snapshot, step_snapshot, step_snapshots
 
 
 def with_snapshots(trained: Path, folder: Path) -> tuple[Run, dict[int, Classifier]]:

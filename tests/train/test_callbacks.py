@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import types
 
 import pandas as pd
@@ -59,6 +60,8 @@ def kept(folder, classifier, scores, *, monitor="val/auroc", ties="last"):
         ([1.0, 1.0, 1.0], 0, 2),
         ([0.1, 0.2, 0.3], 2, 2),
         ([0.0, 0.0], 0, 1),
+        ([0.5, math.nan, 0.4], 0, 0),
+        ([math.nan, 0.1, math.nan], 1, 1),
     ],
 )
 def test_the_best_epoch_by_validation_is_kept_and_ties_as_asked(tmp_path, classifier, scores, first, last):
@@ -66,6 +69,14 @@ def test_the_best_epoch_by_validation_is_kept_and_ties_as_asked(tmp_path, classi
     assert kept(tmp_path / "b", classifier, scores, ties="last") == last
     assert kept(tmp_path / "c", classifier, scores, monitor=None) == len(scores) - 1
     assert kept(tmp_path / "d", classifier, scores, monitor=None, ties="first") == len(scores) - 1
+
+
+def test_an_epoch_whose_answers_are_no_numbers_is_not_the_best(tmp_path, classifier):
+    """The AUROC of probabilities that are NaN is 0.5."""
+    trainer, best = Trained(), KeepBest(tmp_path, classifier, monitor="val/auroc", ties="last")
+    for epoch, (score, loss) in enumerate([(0.3, 0.7), (0.5, math.nan), (0.4, 0.6)]):
+        best.on_train_epoch_end(trainer.end_of(epoch, val_auroc=score, val_loss=loss), None)
+    assert (best.epoch, best.best) == (2, pytest.approx(0.4))
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])

@@ -16,7 +16,6 @@ from salign.runs.fit import fit
 from salign.train.guidance import check_maps, tell_guidance
 from salign.train.prepare import prepare
 from salign.train.recipe import Recipe
-from salign.train.tasks.classification import build_loss
 
 UNMAPPED = (
     r"^loss cyborg guides by human maps, and none of the 4 training images has one in the column 'saliency' of "
@@ -55,7 +54,7 @@ def recipe_of(manifest, loss="cyborg", **data):
 def said_of(recipe):
     said = []
     data = prepare(recipe.data)
-    tell_guidance(build_loss(recipe.loss, data), data, recipe, said.append)
+    tell_guidance(data, recipe, said.append)
     return said
 
 
@@ -91,6 +90,27 @@ def test_a_class_that_nobody_marked_is_named(photos):
         "  no training image of cat has a map: loss cyborg guides the other classes alone"
     ]
     assert said_of(recipe_of(photos(b=255, c=255))) == []
+
+
+@pytest.mark.parametrize(
+    "step", [{"name": "swap", "paint_over": True}, {"name": "blur"}, {"name": "attack", "region": "outside"}]
+)
+def test_a_step_that_looks_at_maps_is_not_trained_without_any_in_silence(photos, step):
+    recipe = recipe_of(photos(), "ce").with_values({"steps": [step]})
+    unmapped = (
+        rf"^step {step['name']} guides by human maps, and none of the 4 .* or train without them: without that step"
+    )
+    with pytest.raises(SalignError, match=unmapped):
+        said_of(recipe)
+    with pytest.raises(SalignError, match=unmapped):
+        check_maps([recipe])
+    with pytest.raises(SalignError, match=r"^step .* the 1 maps of .* all blank"):
+        said_of(recipe_of(photos(a=0), "ce").with_values({"steps": [step]}))
+    assert said_of(recipe_of(photos(a=255, b=255), "ce").with_values({"steps": [step]})) == []
+    none = f"  no training image keeps a map (data.annotated: 0): step {step['name']} has nothing to guide by"
+    assert said_of(recipe_of(photos(), "ce", annotated=0).with_values({"steps": [step]})) == [none]
+    anywhere = {"name": "attack", "region": "all"}
+    assert said_of(recipe_of(photos(), "ce").with_values({"steps": [anywhere]})) == []
 
 
 def test_a_loss_that_looks_at_no_map_needs_none(photos):

@@ -22,11 +22,10 @@ from salign.train.history import (
     join_history,
     learned_and_forgotten,
     read_history,
-    snapshot,
     snapshot_epochs,
     snapshot_steps,
-    snapshots,
 )
+from salign.train.snapshots import snapshot, snapshots
 
 
 def test_accuracy_at_the_end_is_that_of_any_epoch_with_what_was_learned_and_without_what_was_forgotten() -> None:
@@ -215,6 +214,12 @@ def test_chance_is_the_cross_entropy_of_the_shares_of_the_classes() -> None:
     labels = torch.tensor([0, 0, 0, 1])
     known = torch.tensor([[0.75, 0.25]]).log().expand(4, 2)
     assert chance_of(labels, 2) == pytest.approx(torch.nn.functional.cross_entropy(known, labels).item())
+    twice = torch.tensor([1, 1, 1, 2])  # the last is drawn twice as often
+    assert chance_of(labels, 2, twice.double()) == pytest.approx(chance_of(torch.repeat_interleave(labels, twice), 2))
+    weights = torch.tensor([1.0, 5.0])
+    shares = torch.tensor([[3.0, 5.0]]) / 8
+    weighed = torch.nn.functional.cross_entropy(shares.log().expand(4, 2), labels, weight=weights).item()
+    assert chance_of(labels, 2, weights[labels]) == pytest.approx(weighed)
     several = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]])
     expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) * 2 / 3
     assert chance_of(several, 3) == pytest.approx(expected)

@@ -150,6 +150,20 @@ def test_limit_and_control_maps_touch_training_only(folder):
     assert changed.tests["test"].manifest.table.equals(plain.tests["test"].manifest.table)
 
 
+@pytest.mark.parametrize("maps", ["own", "shuffled", "shuffled_within"])
+def test_images_that_are_repeated_bring_the_map_that_the_control_gave_them_once(folder, monkeypatch, maps):
+    keys = {"train": ["train", "val", "other"], "maps": maps, "seed": 1}
+    monkeypatch.setattr("salign.train.prepare.wrong_answers", lambda rows, run, **_: np.arange(len(rows)) % 3 == 0)
+    once, repeated = ready(folder, **keys).train, ready(folder, repeat_errors={"of": "run", "times": 4}, **keys).train
+    table = once.manifest.table.set_index("id")["saliency"]
+    assert ids(repeated) == [name for k, name in enumerate(ids(once)) for _ in range(1 if k % 3 else 4)]
+    given = repeated.manifest.table["saliency"]
+    assert given.fillna("").tolist() == table[ids(repeated)].fillna("").tolist()
+    own = Manifest.read(folder / "manifest.csv").table.set_index("id")["saliency"][ids(repeated)]
+    kept = [one == other for one, other in zip(given.dropna(), own.dropna(), strict=True)]
+    assert (all(kept), any(kept)) == ((True, True) if maps == "own" else (False, False))
+
+
 @pytest.fixture
 def masked(folder):
     """The same with a column of masks: every image but each fourth has one of its own, dark but for two rows."""

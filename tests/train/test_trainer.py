@@ -88,30 +88,35 @@ def test_a_number_of_a_device_is_told_where_it_goes(digits, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
 @pytest.mark.parametrize(
-    ("name", "batch", "said"), [("SIGTERM", 7, "batch 8 of 10 of epoch 1"), ("SIGUSR1", 18, "epoch 2")]
+    ("name", "accumulate", "said"),
+    [
+        ("SIGTERM", 2, {7: "batch 8 of 10 of epoch 1"}),
+        ("SIGUSR1", 2, {18: "epoch 2"}),
+        ("SIGUSR1", 1, {11: "batch 2 of 10 of epoch 2", 12: "batch 3 of 10 of epoch 2"}),
+    ],
 )
 def test_a_training_that_is_asked_to_end_saves_the_step_and_goes_on_to_the_same_bytes(
-    name, batch, said, digits, tmp_path, monkeypatch
+    name, accumulate, said, digits, tmp_path, monkeypatch
 ):
-    """With stochastic depth, augmentation and momentum; two batches make a step."""
+    """With stochastic depth, augmentation and momentum; two batches make a step, or each is one."""
     data = {"limit": 40, "augment": "standard", "image_size": 32, "test": [], "groups": []}
-    train = {"batch_size": 4, "accumulate": 2, "epochs": 3, "logger": "csv", "ema": 0.8}
+    train = {"batch_size": 4, "accumulate": accumulate, "epochs": 3, "logger": "csv", "ema": 0.8}
     content = small(digits, data=data, model={"args": {"drop_path_rate": 0.3}}, train=train)
     recipe = written(tmp_path / "r.yaml", content)
     salign("train", recipe, "--out", tmp_path / "whole", "--quiet")
     step, seen = Training.training_step, []
 
     def asked(self, *arguments):
-        if len(seen) == batch:
+        if len(seen) in said:
             os.kill(os.getpid(), getattr(signal, name))
         seen.append(None)
         return step(self, *arguments)
 
     monkeypatch.setattr(Training, "training_step", asked)
-    ended = salign("train", recipe, "--out", tmp_path / "cut", "--quiet", code=75)
-    assert ended.err == (
-        f"stopped, as was asked by {name}, after {said}, which is saved. Go on with the same command and --resume.\n"
-    )
+    for done in said.values():
+        ended = salign("train", recipe, "--out", tmp_path / "cut", "--quiet", "--resume", code=75)
+        asked_for = f"stopped, as was asked by {name}, after {done}, which is saved. "
+        assert ended.err == asked_for + "Go on with the same command and --resume.\n"
     assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
     salign("train", recipe, "--out", tmp_path / "cut", "--quiet", "--resume")
     assert len(seen) == 30

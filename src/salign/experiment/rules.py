@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, cast
 
+import pandas as pd
+
 from salign.data.manifest import Manifest
 from salign.errors import SalignError, one_of
 from salign.evaluate.figures import TEXT
@@ -53,8 +55,10 @@ def rule_figures(
     figures = {rule: known.get(figure_of(rule, metric), float("nan")) for rule in RULES}
     if cell and groups:
         rows = read_figures(run.evaluation, TEXT)
-        of_group = (rows["split"] == VALIDATION) & (rows["metric"] == _WORST) & rows["group_column"].isin(list(groups))
-        figures["worst"] = float(rows.loc[of_group, "value"].min())
+        of_groups = rows[(rows["split"] == VALIDATION) & rows["group_column"].isin(list(groups))]
+        by_group = of_groups.pivot(index=["group_column", "group"], columns="metric", values="value")
+        worst, of_one_class = (by_group.get(metric, pd.Series(dtype=float)) for metric in (_WORST, "accuracy"))
+        figures["worst"] = float(worst.fillna(of_one_class).min())  # a group may hold a single class
     return figures
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from salign.experiment.store import StudyFolder, read_cell
+from salign.experiment.store import Measured, StudyFolder, read_cell
 from salign.experiment.study import Study, expand
 from salign.experiment.worker import Outcome, Task, die_of_sigterm, run_task
 from salign.files import check_output
@@ -42,7 +42,7 @@ class Executor(Protocol):
 
 
 def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress: bool = True) -> list[Outcome]:
-    """Run every cell that is not finished.
+    """Run every cell that is not finished, and measure those again whose maps were measured otherwise.
 
     Args:
         study: what is run.
@@ -59,7 +59,9 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     """
     cells = expand(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in cells}
-    left = [recipe for path, recipe in tasks.items() if read_cell(RunFolder(path)) is None]
+    measured = Measured(sets=study.analysis.sets, images=study.analysis.images)
+    cells_found = {path: read_cell(RunFolder(path)) for path in tasks}
+    left = [tasks[path] for path, cell in cells_found.items() if cell is None or not cell.answers(measured)]
     check_output(folder.runs, folder=True)
     if isinstance(executor, LocalExecutor):
         for device in dict.fromkeys(recipe.train.device for recipe in left):
@@ -68,11 +70,9 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     for backbone in dict.fromkeys(recipe.model.backbone for recipe in left):
         check_backbone(backbone)
     folder.start(study, len(tasks) - len(left))
-    options, failed = study.analysis, []
+    failed = []
     with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:
-        for outcome in executor.run(
-            Task(recipe, folder.runs, options.sets, options.images, folder.stages) for recipe in left
-        ):
+        for outcome in executor.run(Task(recipe, folder.runs, measured, folder.stages) for recipe in left):
             if outcome.error is not None:
                 failed.append(outcome)
             bar.advance(1, _note(study, folder, outcome), f"{bar.done + 1}/{len(tasks)} runs")

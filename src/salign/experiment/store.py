@@ -83,6 +83,19 @@ class Results:
     """Cells that are not finished."""
 
 
+class Measured(BaseModel):
+    """What an analysis of a cell was asked to measure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    sets: list[str] | None
+    """The sets whose maps are measured; None = all."""
+    images: int
+    """At most so many images of each set."""
+    draws: int = 1
+    """How often what replaces a part of an image is drawn."""
+
+
 class FoundInCell(BaseModel):
     """Content of a `cell.json`."""
 
@@ -91,17 +104,24 @@ class FoundInCell(BaseModel):
     seconds: float
     figures: dict[str, dict[str, float]]
     """Set -> metric -> value."""
+    measured: Measured | None = None
+    """How the figures of its maps came to be; None in a cell that a version before noted."""
+
+    def answers(self, question: Measured) -> bool:
+        """Whether its maps were measured like this; of a cell that does not say how, it is taken for granted."""
+        return self.measured in (None, question)
 
 
 _MOST_BYTES = 10_000_000
 
 
-def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int, draws: int = 1) -> None:
+def summarise(run: Run, seconds: float, measured: Measured) -> None:
     """Analyse a finished run and write its `cell.json`."""
     from salign.runs.analyse import analyse_run  # loads torch, which reading results does without
     from salign.runs.snapshots import step_figures
 
-    tables = analyse_run(run, sets=sets, images=images, draws=draws)
+    sets, images = measured.sets, measured.images
+    tables = analyse_run(run, sets=sets, images=images, draws=measured.draws)
     figures: dict[str, dict[str, float]] = {}
 
     def note(name: str, metric: str, value: float) -> None:
@@ -123,7 +143,8 @@ def summarise(run: Run, seconds: float, *, sets: list[str] | None, images: int, 
     for step, name, *values in step_figures(run, sets=sets or list(figures), images=images).itertuples(index=False):
         for figure, value in zip(STEP_FIGURES, values, strict=True):
             note(name, f"step/{step}/{figure}", value)
-    replace_text(cell_file(run), json.dumps({"seconds": round(seconds, 2), "figures": figures}, indent=1))
+    cell = FoundInCell(seconds=round(seconds, 2), figures=figures, measured=measured)
+    replace_text(cell_file(run), json.dumps(cell.model_dump(mode="json"), indent=1))
 
 
 def cell_file(run: RunFolder) -> Path:

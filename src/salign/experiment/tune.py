@@ -30,7 +30,7 @@ from salign.experiment.rules import (
 )
 from salign.experiment.runner import Executor
 from salign.experiment.space import ARM, Axis, Choose, Space, chosen_values
-from salign.experiment.store import read_cell
+from salign.experiment.store import Measured, read_cell
 from salign.experiment.study import FIXED
 from salign.experiment.worker import Outcome, Task
 from salign.files import check_output
@@ -48,10 +48,8 @@ _PLAIN = "plain"
 """Where the file of trials keeps `Tuning.plain`."""
 _ENDED = ("COMPLETE", "PRUNED")
 """States of optuna's trials that are over."""
-IMAGES = 200
-"""At most so many validation images are in the region test."""
-DRAWS = 8
-"""The region test is the mean over so many draws of surroundings."""
+MEASURED = Measured(sets=[VALIDATION], images=200, draws=8)
+"""At most 200 validation images are in the region test, which is the mean over eight draws of surroundings."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,10 @@ class Tuning:
         for key, value in FIXED["train"].items():
             if base["train"][key] == "auto":
                 base["train"][key] = value
-        if base["train"]["collapse_patience"] is None:
-            base["train"]["collapse_patience"] = max(3, -(-self.recipe.train.epochs // 3))
-        return ClassifyRecipe.build(chosen_values(base, self.space, choose), f"a trial of {self.recipe.name}")
+        values = chosen_values(base, self.space, choose)
+        if values["train"]["collapse_patience"] is None:
+            values["train"]["collapse_patience"] = max(3, -(-values["train"]["epochs"] // 3))
+        return ClassifyRecipe.build(values, f"a trial of {self.recipe.name}")
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def _tasks(
             _prune(search, trial, str(error))
             continue
         running.setdefault(RunFolder.of(recipe, folder / "runs").path, []).append(trial)
-        yield Task(recipe, folder / "runs", ["val"], IMAGES, folder.parent / "stages", DRAWS)
+        yield Task(recipe, folder / "runs", MEASURED, folder.parent / "stages")
 
 
 def _prune(search: Search, trial: Asked, error: str) -> None:

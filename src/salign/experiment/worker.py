@@ -22,7 +22,7 @@ from typing import BinaryIO
 import torch
 
 from salign.errors import SalignError
-from salign.experiment.store import read_cell, summarise
+from salign.experiment.store import Measured, read_cell, summarise
 from salign.runs.fit import fit
 from salign.runs.folder import RunFolder
 from salign.train.recipe import Recipe
@@ -35,12 +35,10 @@ class Task:
     recipe: Recipe
     out: Path
     """Folder of run folders; on a cluster one that all machines see."""
-    sets: list[str] | None
-    images: int
+    measured: Measured
+    """What is measured on its maps."""
     stages: Path | None = None
     """Folder of the run folders of stages; None = `out`."""
-    draws: int = 1
-    """How often the analysis draws what replaces a part of an image."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +51,19 @@ class Outcome:
 
 
 def run_task(task: Task) -> Outcome:
-    """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for."""
+    """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for.
+
+    One whose maps were measured otherwise is measured again, and not trained.
+    """
     run = RunFolder.of(task.recipe, task.out)
     try:
         with run.locked():
-            if read_cell(run) is None:
+            cell = read_cell(run)
+            if cell is None or not cell.answers(task.measured):
                 begun, say = time.perf_counter(), logging.getLogger(__name__).info
                 trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
-                seconds = time.perf_counter() - begun
-                summarise(trained, seconds, sets=task.sets, images=task.images, draws=task.draws)
+                seconds = cell.seconds if cell else time.perf_counter() - begun
+                summarise(trained, seconds, task.measured)
     except Exception as error:  # one cell out of memory must not end the others
         return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
     return Outcome(task, None)

@@ -134,7 +134,8 @@ def draw_maps(
     names, confidences, waiting = list[str](), list[float](), list[Future[Any]]()
     with ThreadPoolExecutor(2) as pool, Bar("marking images", len(rows), show=progress) as bar, torch.inference_mode():
         for batch in predict_loader(dataset, batch_size, workers):
-            maps, confidence = maker(batch.images.to(device), known[batch.labels].to(device))
+            labels = torch.full((len(batch.labels),), -1) if rows.multi_label else known[batch.labels]
+            maps, confidence = maker(batch.images.to(device), labels.to(device))
             for position, values in zip(batch.index.tolist(), maps.cpu(), strict=True):
                 path = out / _file_name(rows, position)
                 names.append(str(path))

@@ -13,8 +13,9 @@ from salign.pages.sheet import Plots, Section, Table, write_sheet
 from salign.readers import read_csv
 from salign.runs.run import Run
 from salign.runs.snapshots import AGREEMENT, snapshot_agreement
-from salign.train.history import HISTORY, correct_answers, learned_and_forgotten, snapshots
+from salign.train.history import HISTORY, correct_answers, learned_and_forgotten
 from salign.train.recipe import ClassifyRecipe
+from salign.train.snapshots import snapshots
 from salign.train.trainer import METRICS
 
 CURVES = "curves.html"

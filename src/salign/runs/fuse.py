@@ -15,8 +15,9 @@ from salign.evaluate.fusion import choose_epochs, compare_methods
 from salign.evaluate.predictions import PROB
 from salign.models import Classifier, Ensemble
 from salign.runs.run import Run
-from salign.train.history import read_history, snapshot, snapshots
+from salign.train.history import read_history
 from salign.train.recipe import FuseRecipe
+from salign.train.snapshots import snapshot, snapshots
 
 
 def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None], **_: Any) -> tuple[Ensemble, dict[str, Any]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from salign.data.manifest import Fault
 from salign.data.reading.datamodule import SaliencyDataModule, worker_count
@@ -20,6 +22,7 @@ from salign.train.recipe import ClassifyRecipe, Recipe, undivided
 from salign.train.speed import leaves_weights, random_batch
 from salign.train.steps import for_steps
 from salign.train.tasks import TASKS, Task
+from salign.train.tasks.classification import class_weights
 from salign.train.trainer import run_trainer, training_options
 from salign.train.world import ALONE, World, launched
 
@@ -46,7 +49,9 @@ def learn(
     ]
     if isinstance(recipe, ClassifyRecipe) and recipe.train.collapse_patience is not None:
         further.append(
-            StopCollapsed(run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data))
+            StopCollapsed(
+                run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data, loaders.weights)
+            )
         )
     job: Job = {
         "recipe": recipe.model_dump(mode="json"),
@@ -135,9 +140,10 @@ def check_division(recipe: Recipe, data: Prepared, world: World) -> None:
         )
 
 
-def _chance(recipe: ClassifyRecipe, data: Prepared) -> float:
-    """The cross-entropy of training that shows nothing learned; class weights make all classes alike."""
-    classes, labels = len(data.classes), data.train.labels
-    if recipe.loss.class_weights != "none" and labels.dim() == 1:
-        return math.log(classes)
-    return chance_of(labels, classes)
+def _chance(recipe: ClassifyRecipe, data: Prepared, sampling: Tensor | None) -> float:
+    """The cross-entropy of training that shows nothing learned, of images as they are drawn and weighed."""
+    labels, of_class = data.train.labels, class_weights(recipe.loss, data)
+    weights = torch.ones(len(labels)) if sampling is None else sampling
+    if of_class is not None and labels.dim() == 1:
+        weights = weights * of_class[labels]
+    return chance_of(labels, len(data.classes), weights)

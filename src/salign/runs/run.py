@@ -16,7 +16,7 @@ from salign.files import replace_csv
 from salign.models import Embedder, SaliencyNet, load
 from salign.models.config import describe_model
 from salign.runs.folder import RunFolder
-from salign.train.prepare import Prepared, prepare, read_manifest, reduced, training_rows, without
+from salign.train.prepare import Prepared, prepare, read_manifest, reduced, repeated, training_rows, without
 from salign.train.recipe import MapsRecipe, Recipe
 from salign.train.tasks import TASKS
 
@@ -67,7 +67,8 @@ class Run(RunFolder):
             SalignError: the manifest is gone, or is no longer that of the run.
         """
         rows = without(training_rows(self.recipe.data), self._left_out())
-        return reduced(rows, self.recipe.data, device=self.recipe.train.device)
+        data, device = self.recipe.data, self.recipe.train.device
+        return repeated(reduced(rows, data, device=device), data, device=device)
 
     def data(self, name: str) -> SaliencyDataset:
         """The images of `train`, `val` or a test set, as the run read them: those of `train` change at random.

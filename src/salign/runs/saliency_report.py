@@ -139,26 +139,24 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
     """
     net = SaliencyNet.load(run)
     by_image = people.table[people.table["saliency"].notna()].groupby("path").indices
-    held = table.drop_duplicates(["set", "id"]).set_index("id")["set"]
+    held = table.drop_duplicates(["set", "id"]).groupby("id")["set"].agg(list)  # sets of a run may share images
     rows: list[dict[str, object]] = []
     for path, found_at in by_image.items():
         positions = np.asarray(found_at)
-        name = next((held[key] for key in (str(path), Path(str(path)).stem) if key in held.index), None)
-        if name is None or len(positions) < 2:
+        names = next((held[key] for key in (str(path), Path(str(path)).stem) if key in held.index), [])
+        if not names or len(positions) < 2:
             continue
         dataset = SaliencyDataset(people.take(positions), people.classes, build_transform(net.image_size))
         samples = [dataset[k] for k in range(len(dataset))]
         humans = torch.stack([min_max(sample.saliency[0]) for sample in samples])
         predicted = net.predict(samples[0].images[None])[0]
-        rows.append(
-            {
-                "set": name,
-                "people": len(humans),
-                NET: against_annotators(predicted, humans, metric),
-                CENTRE: against_annotators(centre_prior(net.image_size), humans, metric),
-                "ceiling": ceiling(humans, metric),
-            }
-        )
+        figures = {
+            "people": len(humans),
+            NET: against_annotators(predicted, humans, metric),
+            CENTRE: against_annotators(centre_prior(net.image_size), humans, metric),
+            "ceiling": ceiling(humans, metric),
+        }
+        rows += [{"set": name, **figures} for name in names]
     if not rows:
         raise SalignError(f"{people.source}: no held-out image of {run} was marked by two or more people there.")
     results = []

@@ -21,7 +21,7 @@ from salign.models import Model, load
 from salign.progress import track
 from salign.runs.analyse import draw_images
 from salign.runs.run import Run
-from salign.train.history import SNAPSHOTS, snapshot, snapshots, step_snapshot, step_snapshots
+from salign.train.snapshots import SNAPSHOTS, snapshot, snapshots, step_snapshot, step_snapshots
 from salign.types import Batch
 
 AGREEMENT = f"{SNAPSHOTS}/agreement.csv"

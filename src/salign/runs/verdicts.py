@@ -17,6 +17,7 @@ from salign.evaluate.verdicts import Verdict
 from salign.readers import read_csv
 from salign.runs.compare import FOLDER
 from salign.runs.run import Run
+from salign.train.guidance import guided_by
 from salign.train.recipe import ClassifyRecipe
 
 MOST_MAPS = 100
@@ -87,8 +88,7 @@ def _map_verdicts(run: Run) -> list[Verdict]:
     """Doubts about the maps that it trained with; none where no map counts, or the manifest is gone."""
     recipe = run.recipe
     assert isinstance(recipe, ClassifyRecipe)
-    guided = recipe.loss.build().guided or any(step.build().guided for step in recipe.all_steps())
-    if not guided or recipe.data.drawn is not None:
+    if not guided_by(recipe) or recipe.data.drawn is not None:
         return []
     try:
         rows = run.training_rows

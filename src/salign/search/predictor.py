@@ -133,7 +133,8 @@ def pretrain(
         temperature: the softmax over similarities has this temperature.
         momentum: how slowly the second encoder follows the first.
         lr: learning rate of Adam.
-        seed: decides all that is drawn.
+        seed: decides the order, the edits and the first queue. A layer that is thrown away afterwards has its first
+            weights from torch's own generator, as the net has.
     """
     choice("order", order, Order)
     if order == "none":

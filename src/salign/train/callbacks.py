@@ -64,6 +64,8 @@ class KeepBest(Callback):
         score = float(trainer.current_epoch)
         if self.monitor:
             score = self.sign * float(trainer.callback_metrics[self.monitor])
+            if math.isnan(score + float(trainer.callback_metrics.get("val/loss", 0.0))):
+                score = -math.inf  # worse than any epoch whose answers are numbers
         if self.best is not None and (score < self.best or (score == self.best and self.ties == "first")):
             return
         self.best, self.epoch = score, trainer.current_epoch

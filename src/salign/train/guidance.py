@@ -1,17 +1,24 @@
-"""Whether a loss that looks at human maps has any to look at: without them it is another loss."""
+"""Whether what looks at human maps has any to look at: without them a guided loss or step is another one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from salign.data.controls import find_control
 from salign.data.reading.dataset import SaliencyDataset
 from salign.errors import SalignError
-from salign.losses import Loss
 from salign.train.prepare import Prepared, class_counts, training_rows
 from salign.train.recipe import ClassifyRecipe, Recipe
+
+
+def guided_by(recipe: Recipe) -> list[str]:
+    """What of a recipe looks at human maps, such as `loss cyborg` and `step swap`."""
+    if not isinstance(recipe, ClassifyRecipe):
+        return []
+    loss = [f"loss {recipe.loss.name}"] if recipe.loss.build().guided else []
+    return loss + [f"step {step.name}" for step in recipe.all_steps() if step.build().guided]
 
 
 def check_maps(recipes: Iterable[Recipe]) -> None:
@@ -27,7 +34,7 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
         data = recipe.data
         key = (data.manifest, data.root, data.map_column, tuple(data.train), tuple(data.classes or ()))
         without_people = data.annotated == 0 or data.drawn is not None or find_control(data.maps)[1].images is not None
-        if without_people or key in seen or not recipe.loss.build().guided:
+        if without_people or key in seen or not guided_by(recipe):
             continue
         seen.add(key)
         try:
@@ -38,8 +45,8 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
             raise _without_maps(recipe, len(rows))
 
 
-def tell_guidance(loss: Loss, data: Prepared, recipe: ClassifyRecipe, say: Callable[[str], None]) -> None:
-    """Say what a guided loss has to guide by, and what is written otherwise now.
+def tell_guidance(data: Prepared, recipe: ClassifyRecipe, say: Callable[[str], None]) -> None:
+    """Say what a guided loss, or a step that looks at maps, has to go by, and what is written otherwise now.
 
     Raises:
         SalignError: no training image has a map, or all maps are blank, and nobody asked for that.
@@ -50,35 +57,40 @@ def tell_guidance(loss: Loss, data: Prepared, recipe: ClassifyRecipe, say: Calla
     if data.train.targets is not None:
         soft = int(((data.train.targets > 0) & (data.train.targets < 1)).any(1).sum())
         say(f"  data.targets: the class of {soft} of {len(data.train)} training images is not certain")
-    if not loss.guided:
+    guided, train = guided_by(recipe), data.train
+    if not guided:
         return
-    name, train = recipe.loss.name, data.train
     if not bool(train.annotated.any()):
         if recipe.data.annotated != 0:
             raise _without_maps(recipe, len(train))
-        say(f"  no training image keeps a map (data.annotated: 0): loss {name} has nothing to guide by")
+        say(f"  no training image keeps a map (data.annotated: 0): {guided[0]} has nothing to guide by")
         return
     if not _something_marked(train):
         raise SalignError(
-            f"loss {name} guides by human maps, and the {int(train.annotated.sum())} maps of the training images in "
+            f"{guided[0]} guides by human maps, and the {int(train.annotated.sum())} maps of the training images in "
             f"{recipe.data.manifest} are all blank: nobody marked anything. Look at the files, or train without them: "
-            "loss.name: ce."
+            f"{_instead(guided)}."
         )
     mapped = class_counts(train.labels[train.annotated], len(data.classes)).tolist()
     if bare := [label for label, count in zip(data.classes, mapped, strict=True) if not count]:
-        say(f"  no training image of {', '.join(bare)} has a map: loss {name} guides the other classes alone")
-    if name == "reaction_time" and recipe.data.seconds_column is None:
+        say(f"  no training image of {', '.join(bare)} has a map: {guided[0]} guides the other classes alone")
+    if recipe.loss.name == "reaction_time" and recipe.data.seconds_column is None:
         say("  data.seconds_column names no column with seconds: loss reaction_time is CYBORG here")
 
 
 def _without_maps(recipe: ClassifyRecipe, images: int) -> SalignError:
-    data = recipe.data
+    data, guided = recipe.data, guided_by(recipe)
     return SalignError(
-        f"loss {recipe.loss.name} guides by human maps, and none of the {images} training images has one in the "
+        f"{guided[0]} guides by human maps, and none of the {images} training images has one in the "
         f"column {data.map_column!r} of {data.manifest}. Bring maps (salign annotate, salign maps import), name "
-        "another column (data.map_column), or train without them: loss.name: ce. If a guided loss without maps is "
-        "what you want to see, say so by data.annotated: 0."
+        f"another column (data.map_column), or train without them: {_instead(guided)}. If a guided training without "
+        "maps is what you want to see, say so by data.annotated: 0."
     )
+
+
+def _instead(guided: Sequence[str]) -> str:
+    """What trains without maps."""
+    return "loss.name: ce" if guided[0].startswith("loss") else "without that step"
 
 
 def _something_marked(train: SaliencyDataset) -> bool:

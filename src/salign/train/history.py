@@ -24,13 +24,12 @@ from salign.evaluate.predictions import PROB
 from salign.files import replacing
 from salign.readers import read_parquet, read_row_groups
 from salign.train.callbacks import Saved
+from salign.train.snapshots import snapshot, step_snapshot
 
 HISTORY = "history.parquet"
 """The predictions of the validation images in every epoch."""
 _PARTS = "history"
 """The folder with a file for each epoch, while the training lasts."""
-SNAPSHOTS = "snapshots"
-"""The folder with the weights of some epochs."""
 Spacing = list[int] | dict[Literal["even", "log", "steps"], int]
 
 
@@ -244,15 +243,19 @@ class StopCollapsed(Callback):
         self.epochs = state_dict["epochs"]
 
 
-def chance_of(labels: Tensor, classes: int) -> float:
+def chance_of(labels: Tensor, classes: int, weights: Tensor | None = None) -> float:
     """The cross-entropy, as `salign.losses.cross_entropy` has it, of someone who knows how frequent each class is.
 
     Args:
         labels: `(N,)` class numbers; or `(N, K)` zeros and ones, where images may have several labels.
         classes: K.
+        weights: `(N,)`, how much each image counts: how often it is drawn, times the weight of its class in the loss;
+            None = all alike.
     """
-    shares = labels.double().mean(0) if labels.dim() == 2 else torch.bincount(labels, minlength=classes) / len(labels)
-    entropy = torch.special.entr(shares.double())
+    counted = torch.ones(len(labels)) if weights is None else weights
+    of_class = labels if labels.dim() == 2 else torch.nn.functional.one_hot(labels, classes)
+    shares = counted.double() @ of_class.double() / counted.double().sum()
+    entropy = torch.special.entr(shares)
     if labels.dim() == 2:
         return float((entropy + torch.special.entr(1 - shares)).mean())
     return float(entropy.sum())
@@ -289,23 +292,3 @@ class KeepSnapshots(Callback):
     def _save_step(self, trainer: Trainer) -> None:
         if trainer.global_step in self.steps:
             self.network.save(step_snapshot(self.folder, trainer.global_step))
-
-
-def step_snapshot(run: Path | str, step: int) -> Path:
-    """The folder with the network after an optimiser step of a run, where it was kept."""
-    return Path(run) / SNAPSHOTS / f"step_{step:06d}"
-
-
-def step_snapshots(run: Path | str) -> list[int]:
-    """The optimiser steps of a run after which its network was kept; 0 is before the first."""
-    return sorted(int(folder.name.removeprefix("step_")) for folder in (Path(run) / SNAPSHOTS).glob("step_*"))
-
-
-def snapshot(run: Path | str, epoch: int) -> Path:
-    """The folder with the network after an epoch of a run, where it was kept."""
-    return Path(run) / SNAPSHOTS / f"epoch_{epoch:04d}"
-
-
-def snapshots(run: Path | str) -> list[int]:
-    """The epochs of a run, counted from 0, after which its network was kept."""
-    return sorted(int(folder.name.removeprefix("epoch_")) for folder in (Path(run) / SNAPSHOTS).glob("epoch_*"))

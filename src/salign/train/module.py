@@ -68,6 +68,11 @@ class Training(LightningModule):
         if loop.batch_progress.current.ready % int(self.trainer.num_training_batches):
             sums = {name: (result.value, result.cumulated_batch_size) for name, result in self._means().items()}
             summed = {name: [over_processes(each)[0] for each in both] for name, both in sums.items()}
+            if self.within is not None:  # cut off a second time before `on_train_batch_end` added what was before
+                earlier = self.within["sums"]
+                summed = {
+                    name: [x + y for x, y in zip(both, earlier[name], strict=True)] for name, both in summed.items()
+                }
             cuda = [torch.cuda.get_rng_state()] if self.device.type == "cuda" else []
             checkpoint[_WITHIN] = {"sums": summed, "random": [torch.get_rng_state(), *cuda]}
 

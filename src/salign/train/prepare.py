@@ -68,7 +68,7 @@ def prepare(
     """Read the manifest once, check what will be used, and make the datasets.
 
     Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
-    `label_noise`, `subsample`, `annotated`, what a machine draws, `repeat_errors`, and the control. Validation and test
+    `label_noise`, `subsample`, `annotated`, what a machine draws, the control, and `repeat_errors`. Validation and test
     images keep their own maps, whichever column training takes: agreement is measured against people.
 
     Args:
@@ -162,6 +162,7 @@ def _training_set(
     (_, control), rows = find_control(data.maps), reduced(rows, data, device=device, progress=progress)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
+    rows = repeated(rows, data, device=device, progress=progress)
     dataset = SaliencyDataset(
         rows,
         classes,
@@ -202,12 +203,12 @@ def training_rows(data: DataRecipe) -> Manifest:
 
 
 def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
-    """Take the rows that `limit` and `subsample` leave, and those of `repeat_errors` several times.
+    """Take the rows that `limit` and `subsample` leave.
 
     Their labels are as `label_noise` asks, and their maps as `annotated` and `drawn` do.
 
     Raises:
-        SalignError: there are too few rows, or a run that draws or answers is not there.
+        SalignError: there are too few rows, or a run that draws is not there.
     """
     if data.annotated is not None and data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
@@ -223,10 +224,19 @@ def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress:
         runs = [data.drawn.by] if isinstance(data.drawn.by, str) else data.drawn.by
         options = data.drawn.model_dump(exclude={"by"}) | {"seed": data.seed, "device": device}
         rows = with_drawn_maps(rows, [Path(run) for run in runs], **options, progress=progress)
-    if data.repeat_errors is not None:
-        wrong = wrong_answers(rows, data.repeat_errors.of, device=device, progress=progress)
-        rows = rows.take(np.repeat(np.arange(len(rows)), np.where(wrong, data.repeat_errors.times, 1)))
     return rows
+
+
+def repeated(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
+    """The rows with those of `repeat_errors` several times, one after the other.
+
+    Raises:
+        SalignError: the run that answers is not there.
+    """
+    if data.repeat_errors is None:
+        return rows
+    wrong = wrong_answers(rows, data.repeat_errors.of, device=device, progress=progress)
+    return rows.take(np.repeat(np.arange(len(rows)), np.where(wrong, data.repeat_errors.times, 1)))
 
 
 def of_machines(dataset: SaliencyDataset) -> str:

@@ -80,14 +80,17 @@ def test_on_a_phone_the_question_of_a_pair_covers_neither_image(
         page.click("#fold")
     question, tools = page.locator("#panel").bounding_box(), page.locator("#tools").bounding_box()
     images = [stage.bounding_box() for stage in page.locator(".stage").all()]
-    assert question is not None and tools is not None
+    assert question is not None
+    assert tools is not None
     assert len(images) == 2
     for image in images:
-        assert image is not None and image["height"] >= 0.3 * PHONE["height"]
+        assert image is not None
+        assert image["height"] >= 0.3 * PHONE["height"]
         assert image["y"] + image["height"] <= tools["y"] <= question["y"]
     page.click("#fold")
     upper, lower = (stage.bounding_box() for stage in page.locator(".stage").all())
-    assert upper is not None and lower is not None
+    assert upper is not None
+    assert lower is not None
     assert upper["y"] + upper["height"] <= lower["y"]  # put away, one below the other, as wide as the screen
     assert upper["width"] == PHONE["width"]
 

@@ -9,6 +9,7 @@ import torch
 
 from command import salign, small, stopped_after, written
 from salign.data.manifest import Manifest
+from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 from salign.evaluate.agreement import pearson
@@ -25,6 +26,7 @@ from salign.runs.saliency_report import (
 )
 from salign.train.prepare import prepare
 from salign.train.recipe import MapsRecipe
+from salign.train.tasks.map_drawing import MapDrawing
 
 
 def content(manifest, **changes):
@@ -127,6 +129,10 @@ def test_the_share_of_what_people_reach_among_themselves(run, digits, agreement)
     paths = dict(zip(table["id"], table["path"], strict=True))
     by_path = agreement.assign(id=agreement["id"].map(paths).fillna(agreement["id"]))
     (row,) = share_of_ceiling(by_path, people, run).to_dict("records")
+    twice = pd.concat([by_path, by_path.assign(set="all")])  # sets of a run may share images
+    assert [{**found, "set": row["set"]} for found in share_of_ceiling(twice, people, run).to_dict("records")] == [
+        row
+    ] * 2
     assert (row["set"], row["images"], row["people"]) == ("test_ood", 8, 3)
     net, data, found = SaliencyNet.load(run), prepare(build(digits).data).tests["test_ood"], []
     for k in set(range(9)) - {alone}:
@@ -211,11 +217,34 @@ def test_where_validation_has_no_map_a_fifth_is_held_out_and_it_says_so(digits, 
     recipe = build(tmp_path / "few.csv", data=data, train={"epochs": 1})
     said = []
     run = fit(recipe, tmp_path, progress=False, say=said.append)
-    assert "no validation image has a map: 10 of the 50 annotated training images are held out instead" in said
+    assert "no validation image has a map: 10 of 50 annotated training images are held out instead" in said
     measured = pd.read_csv(run.path / "agreement.csv").query("set == 'val'")["id"].unique()
     assert len(measured) == 10
     assert set(measured) <= set(table["id"][table["split"] == "train"])
     assert (run.data("train").transform.augment, run.data("val").transform.augment) == ("flip", "none")
+
+
+@pytest.mark.parametrize("maps", ["own", "inverted", "centre", "shuffled"])
+def test_what_is_held_out_is_measured_against_people_and_no_copy_of_it_is_trained_on(
+    digits, tmp_path, monkeypatch, maps
+):
+    table = Manifest.read(digits).table
+    table = table.assign(saliency=table["saliency"].where(table["split"] != "val")).drop(columns="row")
+    Manifest.of(table, digits.parent).write(tmp_path / "few.csv")
+    monkeypatch.setattr("salign.train.prepare.wrong_answers", lambda rows, run, **_: np.arange(len(rows)) % 2 == 0)
+    data = {"root": str(digits.parent), "limit": 50, "image_size": 32, "augment": "flip", "maps": maps}
+    recipe = build(tmp_path / "few.csv", data=data | {"repeat_errors": {"of": "run", "times": 3}})
+    said = []
+    rows = MapDrawing.rows(recipe, prepare(recipe.data), said.append)
+    assert said[0] == "no validation image has a map: 10 of 50 annotated training images are held out instead"
+    held, trained = (part.manifest.table["id"] for part in (rows.val, rows.train))
+    assert (len(held), held.nunique(), trained.nunique()) == (10, 10, 40)
+    assert not set(held) & set(trained)
+    people = SaliencyDataset(rows.val.manifest, rows.classes, rows.val.transform)
+    own = table.set_index("id")["saliency"]
+    for k, name in enumerate(held):
+        assert str(people.manifest.saliency_path(k)) == str(digits.parent / own[name])
+        assert torch.equal(rows.val[k].saliency, people[k].saliency)
 
 
 def test_a_net_is_measured_against_people_alone(digits, tmp_path):
@@ -229,7 +258,7 @@ def test_a_net_is_measured_against_people_alone(digits, tmp_path):
     data = {"root": str(digits.parent), "test": ["test_ood", "test_iid"], "image_size": 32}
     said = []
     run = fit(build(tmp_path / "mixed.csv", data=data, train={"epochs": 1}), tmp_path, progress=False, say=said.append)
-    assert "no validation image has a map: 20 of the 200 annotated training images are held out instead" in said
+    assert "no validation image has a map: 20 of 200 annotated training images are held out instead" in said
     assert "training: 180 images with a map (100 of them made by a machine)" in said
     assert "validation: 20 images with a map" in said
     measured = pd.read_csv(run.path / "agreement.csv").drop_duplicates(["set", "id"])

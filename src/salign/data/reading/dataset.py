@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,13 @@ from salign.data.manifest.labels import multi_hot
 from salign.data.manifest.text_table import TEXT
 from salign.data.reading.cache import PixelCache
 from salign.data.reading.image import ImageError, image_size, read_image, read_saliency, shape_mismatch
+from salign.data.reading.lenders import Lender, Lenders
 from salign.data.reading.transforms import JointTransform
 from salign.errors import SalignError
 from salign.maps.region import region, surroundings
 from salign.maps.tensor_ops import resize, varies
 from salign.types import DRAWS, Batch
 
-Lender = Literal["same_class", "other_class", "any"]
-"""Which images may lend another one their surroundings."""
 MapChange = Callable[[Tensor, str], Tensor]
 """`(map (H, W) float32 in [0, 1], id of its image) -> map (H, W) float32 in [0, 1]`."""
 
@@ -71,6 +70,7 @@ class SaliencyDataset(Dataset[Batch]):
     partners: float = 0.0
     lender: Lender = "same_class"
     paint_over: bool = False
+    _lenders: Lenders | None = None
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class SaliencyDataset(Dataset[Batch]):
     def take(self, positions: Sequence[int] | np.ndarray) -> SaliencyDataset:
         """The samples at these positions, in this order."""
         other = copy.copy(self)
-        other.manifest = self.manifest.take(positions)
+        other.manifest, other._lenders = self.manifest.take(positions), None
         other._labels, other._seconds = self._labels[positions], self._seconds[positions]
         other.targets = None if self.targets is None else self.targets[positions]
         return other
@@ -154,7 +154,8 @@ class SaliencyDataset(Dataset[Batch]):
         draw = torch.randint(DRAWS, ()) if self.draws else None
         partner = torch.full_like(image, torch.nan) if self.partners else None
         if self.partners and saliency is not None and float(torch.rand(())) < self.partners:
-            partner = self._partner(i)
+            lent = self._partner(i)
+            partner = partner if lent is None else lent
         return Batch(
             images=image,
             labels=self._label(i),
@@ -172,17 +173,15 @@ class SaliencyDataset(Dataset[Batch]):
             return torch.from_numpy(self._labels[i].astype(np.float32))
         return torch.tensor(int(self._labels[i]))
 
-    def _partner(self, i: int) -> Tensor:
-        """`(3, H, W)`: another image that may lend its surroundings to `i`; `i` itself where there is none."""
-        equal = self._labels == self._labels[i]
-        same = equal.all(1) if self.manifest.multi_label else equal
-        lends = {"same_class": same, "other_class": ~same, "any": np.ones_like(same)}[self.lender]
-        if self.paint_over:
-            lends = lends & self.annotated.numpy()
-        candidates = np.flatnonzero(lends & (np.arange(len(self)) != i))
-        candidates = candidates if len(candidates) else np.array([i])
-        position = int(candidates[int(torch.randint(len(candidates), ()))])
-        if not self.paint_over or position == i:
+    def _partner(self, i: int) -> Tensor | None:
+        """`(3, H, W)`: another image that may lend its surroundings to `i`; None where there is none."""
+        if self._lenders is None:
+            may = self.annotated.numpy() if self.paint_over else np.ones(len(self), dtype=bool)
+            self._lenders = Lenders(self.manifest, self._labels, self.lender, may)
+        position = self._lenders.draw(i)
+        if position is None:
+            return None
+        if not self.paint_over:
             return self.transform(self._image(position)[0], None)[0]
         image, saliency = self.transform(*self._read(position))
         if saliency is None or not bool(varies(saliency)):  # nothing is marked

@@ -25,7 +25,7 @@ from salign.maps.render import overlay, to_picture
 from salign.pages.plots import Styles
 from salign.pages.sheet import Block, Table, Text, Tile, Tiles
 from salign.runs.run import Run
-from salign.train.recipe import ClassifyRecipe, Recipe
+from salign.train.guidance import guided_by
 
 SHOWN = 6
 """Training images shown in all."""
@@ -90,18 +90,13 @@ def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]
             continue
         run = Run(Path(paths[min(paths)]))
         try:
-            if _uses_maps(run.recipe):
+            if guided_by(run.recipe):
                 ids = pd.Index(run.manifest.table["id"])
                 people = run.manifest.take(ids.get_indexer(pd.Index(run.training_rows.table["id"])))
                 trained.append(Trained(arm, run, run.training_rows, _of_people(people)))
         except (SalignError, OSError):
             lost.append(arm)
     return trained, lost
-
-
-def _uses_maps(recipe: Recipe) -> bool:
-    guided = isinstance(recipe, ClassifyRecipe) and recipe.loss.build().guided
-    return guided or any(step.build().guided for step in recipe.all_steps())
 
 
 def _of_people(rows: Manifest) -> Manifest:

@@ -34,6 +34,7 @@ from salign.train.recipe.stages import (
 )
 from salign.train.recipe.steps import StepRecipe
 from salign.train.recipe.train import SaliencyTrainRecipe, TrainOptions, TrainRecipe
+from salign.train.snapshots import snapshots
 from salign.train.steps import FOR_CLASSES
 
 _MAPS = {"cam", "grad_cam"}
@@ -303,7 +304,10 @@ def _by_bytes(key: str, text: str) -> str:
     files = [Path(text), Path(text) / "encoder.safetensors", Path(text) / "weights.safetensors"]
     if key != "model.weights":
         del files[1]  # a network starts from the encoder alone
-    return next((known_digest(file) for file in files if file.is_file()), text)
+    digest = next((known_digest(file) for file in files if file.is_file()), text)
+    if key != "posthoc.run":
+        return digest
+    return " ".join([digest, *(f"epoch {epoch}" for epoch in snapshots(text))])  # equal trainings may keep other ones
 
 
 def found_files(values: Any, source: Path | str) -> Any:

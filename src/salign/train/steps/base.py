@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from salign.data.reading.dataset import Lender, SaliencyDataset
+from salign.data.reading.dataset import SaliencyDataset
+from salign.data.reading.lenders import Lender
 from salign.types import Batch
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from salign.checks import choice, number
-from salign.data.reading.dataset import Lender
+from salign.data.reading.lenders import Lender
 from salign.maps.blend import blend
 from salign.train.steps.base import Step
 from salign.types import Batch

@@ -69,7 +69,7 @@ class Classification(Task):
     def build(cls, recipe: ClassifyRecipe, data: Prepared, say: Say) -> Self:
         """See `Task.build`."""
         loss = build_loss(recipe.loss, data)
-        tell_guidance(loss, data, recipe, say)
+        tell_guidance(data, recipe, say)
         classifier = Classifier(
             recipe.model.backbone,
             data.classes,
@@ -175,21 +175,30 @@ class Classification(Task):
 
 def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
     """The loss with all that is added to it, the class weights computed from the training labels."""
-    weights = None
-    if recipe.class_weights == "balanced":
-        weights = balanced_weights(data.train.labels, len(data.classes))
-    elif recipe.class_weights != "none":
-        weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
-        if len(weights) != len(data.classes):
-            raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
     teacher = None
     if recipe.teacher is not None:
         teacher = load_teacher(recipe.teacher, data.classes, multi_label=data.train.manifest.multi_label)
-    loss = recipe.build(weights, teacher)
+    loss = recipe.build(class_weights(recipe, data), teacher)
     for part in loss.modules():
         if isinstance(part, GroupDro):
             part.tell_groups(torch.from_numpy(number_groups(data.train.manifest, data.groups)[1]))
     return loss
+
+
+def class_weights(recipe: LossRecipe, data: Prepared) -> Tensor | None:
+    """`(K,)` float32: how much the loss weighs each class; None = all alike.
+
+    Raises:
+        SalignError: the recipe has another number of weights than there are classes.
+    """
+    if recipe.class_weights == "none":
+        return None
+    if recipe.class_weights == "balanced":
+        return balanced_weights(data.train.labels, len(data.classes))
+    weights = torch.tensor(recipe.class_weights, dtype=torch.float32)
+    if len(weights) != len(data.classes):
+        raise SalignError(f"loss.class_weights: expected {len(data.classes)} numbers, got {len(weights)}.")
+    return weights
 
 
 def _tell_data(data: Prepared, recipe: ClassifyRecipe, say: Say) -> None:

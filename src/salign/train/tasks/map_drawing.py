@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from salign.data.reading.dataset import SaliencyDataset
@@ -14,8 +15,8 @@ from salign.losses import LossTerms
 from salign.losses.map_losses import MAP_LOSSES, mse
 from salign.maps import min_max
 from salign.models import SaliencyNet
-from salign.train.prepare import Prepared, of_machines
-from salign.train.recipe import MapsRecipe
+from salign.train.prepare import Prepared, of_machines, training_rows
+from salign.train.recipe import DataRecipe, MapsRecipe
 from salign.train.tasks.base import Say, Selection, Task
 from salign.types import Batch
 
@@ -102,18 +103,24 @@ def _annotated(recipe: MapsRecipe, data: Prepared, say: Say) -> tuple[SaliencyDa
         )
     if val is not None:
         return train, val
-    own = np.flatnonzero(~train.manifest.machine_made)
+    ids = train.manifest.table["id"]
+    own = np.flatnonzero(~train.manifest.machine_made & ~ids.duplicated().to_numpy())
     if len(own) < FEWEST:
         raise SalignError(
             f"{recipe.data.manifest}: no validation image has a map, and {len(own)} of the training images a person's; "
             f"expected {FEWEST} to hold some of them out: a net is measured against people, not against a machine."
         )
-    held = np.random.default_rng(recipe.data.seed).permutation(own)[: len(own) // 5]
-    say(
-        f"no validation image has a map: {len(held)} of the {len(train)} annotated training images are held out instead"
-    )
-    measured = train.take(np.sort(held)).with_transform(data.val.transform)  # what is measured is not augmented
-    return train.take(np.setdiff1d(np.arange(len(train)), held)), measured
+    held = np.sort(np.random.default_rng(recipe.data.seed).permutation(own)[: len(own) // 5])
+    say(f"no validation image has a map: {len(held)} of {ids.nunique()} annotated training images are held out instead")
+    measured = _as_people_marked(train.take(held), recipe.data).with_transform(data.val.transform)
+    return train.take(np.flatnonzero(~ids.isin(ids.iloc[held]).to_numpy())), measured
+
+
+def _as_people_marked(dataset: SaliencyDataset, data: DataRecipe) -> SaliencyDataset:
+    """The same images with the maps of the recipe's column as they are, which a control leaves alone."""
+    rows = training_rows(data)
+    positions = pd.Index(rows.table["id"]).get_indexer(pd.Index(dataset.manifest.table["id"]))
+    return SaliencyDataset(rows.take(positions), dataset.classes, dataset.transform, cache=dataset.cache)
 
 
 def _of_people(dataset: SaliencyDataset) -> SaliencyDataset:

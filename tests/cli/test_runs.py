@@ -22,6 +22,14 @@ def test_runs_and_studies_with_their_figures(trained, tmp_path, monkeypatch):
     (tmp_path / "runs" / trained.name).mkdir(parents=True)
     for name in ("recipe.yaml", "evaluation.csv", "done"):
         (tmp_path / "runs" / trained.name / name).write_bytes((trained / name).read_bytes())
+    (study / "cells.json").write_text('["ce-seed0-01234560", "guided-seed0-01234560", "guided-seed1-89abcdef"]')
+    changed = salign("runs").out
+    assert "study s (studies/s): 2 of 3 runs are done; auroc on test" in changed
+    assert "0.500 (1 runs)" in changed
+    assert "  and 1 of settings that the study had before" in changed
+    (study / "cells.json").write_text("[")
+    assert "studies/s: studies/s/cells.json" in salign("runs").out
+    (study / "cells.json").unlink()  # as a version before left it
     shown = salign("runs")
     assert "study s (studies/s): 3 of 4 runs are done; auroc on test" in shown.out
     assert "0.600 ± 0.141 (2 runs)" in shown.out

@@ -229,3 +229,4 @@ def test_only_what_is_not_finished_is_run_and_what_failed_is_given_back(digits, 
     measured = Measured(sets=["test_iid"], images=7)
     assert asked == [Task(cell.recipe, folder.runs, measured, tmp_path / "stages") for cell in cells[3:]]
     assert failed == [Outcome(asked[1], "broken")]
+    assert folder.runs_asked() == [folder.run(cell) for cell in cells]

@@ -68,6 +68,8 @@ def _print_study(folder: Path, seen: Glance) -> None:
     for arm, values in seen.arms.items():
         spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
         typer.echo(f"  {arm:<32} {statistics.fmean(values):.3f}{spread} ({len(values)} runs)")
+    if seen.earlier:
+        typer.echo(f"  and {seen.earlier} of settings that the study had before")
     none = f"none yet; salign report {quote(folder / STUDY)} --out {quote(folder.parent)}"
     typer.echo(f"  report: {seen.page or none}")
 

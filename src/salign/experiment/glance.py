@@ -27,6 +27,8 @@ class Glance(NamedTuple):
     """Finished runs."""
     cells: int
     """Runs that the study asks for."""
+    earlier: int
+    """Runs that lie there besides, of settings that it had before."""
     page: Path | None
     """The report, where one was written."""
 
@@ -35,19 +37,21 @@ def glance(folder: Path) -> Glance:
     """Look into a study's folder.
 
     Raises:
-        SalignError: there is no `study.yaml` in it, or it does not hold.
+        SalignError: there is no `study.yaml` in it, or it does not hold, or a file beside it is damaged.
     """
-    study = Study.read(folder / "study.yaml")
+    study, files = Study.read(folder / "study.yaml"), StudyFolder(folder)
+    there = [RunFolder(path) for path in sorted(files.runs.glob("*-seed*"))]
+    runs = files.runs_asked()
     arms: dict[str, list[float]] = {}
-    done = 0
-    for path in sorted(StudyFolder(folder).runs.glob("*-seed*")):
-        if (result := read_cell(RunFolder(path))) is not None:
-            done += 1
-            arms.setdefault(_SEED.sub("", path.name), []).append(
-                result.figures.get(study.target, {}).get(study.metric, float("nan"))
-            )
+    for run in there if runs is None else runs:
+        if (result := read_cell(run)) is not None:
+            figure = result.figures.get(study.target, {}).get(study.metric, float("nan"))
+            arms.setdefault(_SEED.sub("", run.path.name), []).append(figure)
+    cells = len(places_of(study)) if runs is None else len(runs)
+    earlier = 0 if runs is None else len({run.path for run in there} - {run.path for run in runs})
     page = folder / "report.html"
-    return Glance(study, arms, done, len(places_of(study)), page if page.is_file() else None)
+    done = sum(map(len, arms.values()))
+    return Glance(study, arms, done, cells, earlier, page if page.is_file() else None)
 
 
 def studies_below(folder: Path) -> Iterator[Path]:

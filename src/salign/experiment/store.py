@@ -37,11 +37,15 @@ STEP_FIGURES = ("accuracy", "inside", "outside")
 """What `salign.runs.snapshots.step_figures` measures after a step, noted as `step/STEP/FIGURE`."""
 
 
+_MOST_BYTES = 10_000_000
+
+
 @dataclass(frozen=True)
 class StudyFolder:
-    """`study.yaml`, `question.json`, `runs/` with one run folder per cell, `runs.csv`, and the report beside them.
+    """`study.yaml`, `question.json`, `cells.json`, `runs/` with one run folder per cell, `runs.csv`, and the report.
 
-    A run folder of a study holds `cell.json` besides what `salign train` writes: the cell's figures, written last.
+    `cells.json` names the run folders of the study as it was last run; others are of settings that it had before. A run
+    folder of a study holds `cell.json` besides what `salign train` writes: the cell's figures, written last.
     """
 
     path: Path
@@ -61,6 +65,20 @@ class StudyFolder:
         """Folder of the run folders of stages, which the studies beside this one share."""
         return self.path.parent / "stages"
 
+    @property
+    def _cells(self) -> Path:
+        return self.path / "cells.json"
+
+    def runs_asked(self) -> list[RunFolder] | None:
+        """The run folders of the study as it was last run; None where a version before ran it, which did not note them.
+
+        Raises:
+            SalignError: the file is damaged.
+        """
+        if not self._cells.is_file():
+            return None
+        return [RunFolder(self.runs / Path(str(name)).name) for name in read_json(self._cells, limit=_MOST_BYTES)]
+
     def run(self, cell: Cell) -> RunFolder:
         """The run folder of a cell."""
         return RunFolder.of(cell.recipe, self.runs)
@@ -68,6 +86,8 @@ class StudyFolder:
     def start(self, study: Study, finished: int = 0) -> None:
         """Make the folder and note what is being run, and, the first time, what is asked; `finished` runs are done."""
         replace_text(self.path / "study.yaml", study.to_yaml())
+        names = dict.fromkeys(self.run(cell).path.name for cell in expand(study))  # two ways to say one cell are one
+        replace_text(self._cells, json.dumps(list(names), indent=1))
         note_question(study, self.path, finished)
 
 
@@ -110,9 +130,6 @@ class FoundInCell(BaseModel):
     def answers(self, question: Measured) -> bool:
         """Whether its maps were measured like this; of a cell that does not say how, it is taken for granted."""
         return self.measured in (None, question)
-
-
-_MOST_BYTES = 10_000_000
 
 
 def summarise(run: Run, seconds: float, measured: Measured) -> None:

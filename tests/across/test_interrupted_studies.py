@@ -196,7 +196,7 @@ def test_a_cell_that_cannot_run_does_not_stop_the_others(digits: Path, tmp_path:
     path = written(tmp_path / "study.yaml", study.model_dump(mode="json"))
     ended = salign("experiment", path, "--out", tmp_path, "--workers", 1, "--quiet", code=1)
     assert "could not run impossible-seed0" in ended.err
-    assert "1 runs are left" in ended.out
+    assert "1 runs could not be run. When what is said above is mended, go on with: salign experiment" in ended.out
 
 
 @pytest.mark.long

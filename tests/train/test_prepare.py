@@ -16,8 +16,8 @@ from salign.data.shards import write_shards
 from salign.errors import SalignError
 from salign.models import SaliencyNet
 from salign.train import prepare as prepare_module
-from salign.train.prepare import balanced_weights, of_machines, prepare
-from salign.train.recipe import DataRecipe
+from salign.train.prepare import balanced_weights, check_classes, of_machines, prepare
+from salign.train.recipe import DataRecipe, Recipe
 
 
 @pytest.fixture
@@ -392,6 +392,18 @@ def test_training_and_validation_need_every_class(folder):
     table.to_csv(folder / "manifest.csv", index=False)
     with pytest.raises(SalignError, match="the validation set has no image of x"):
         ready(folder)
+
+    def checked(**data):
+        content = {"manifest": str(folder / "manifest.csv"), **data}
+        check_classes([Recipe.build({"name": "r", "data": content}), Recipe.build({"name": "s", "data": content})])
+
+    with pytest.raises(SalignError, match=r"the validation set has no image of x; it needs one\. Move one there"):
+        checked()
+    checked(classes=["y", "z"])
+    checked(val=["test"])
+    with pytest.raises(SalignError, match="the training set has no image of x"):
+        checked(train=["val"], classes=["x", "y"], val=["test"])
+    checked(train=["gone"])  # which its own run says
 
 
 def test_a_class_that_training_does_not_have_is_named_with_its_row(folder):

@@ -132,77 +132,63 @@ def _attack_options(
 
 def _attack_table(name: str, figures: pd.DataFrame) -> Table:
     """A line per radius, a column per part of the image that was attacked."""
-    from rich.table import Table
-
+    from salign.cli.text_table import text_table
     from salign.runs.robustness import table_by_radius
 
     frame, norm = table_by_radius(figures), figures["norm"].iloc[0]
     unit = {"linf": "largest change of a value", "l2": "length of the change"}[norm]
-    table = Table(title=f"right answers of {name} under attack, by its radius ({unit}, in 1/255)")
-    for heading in frame.columns:
-        table.add_column(heading, justify="right")
-    for row in frame.itertuples(index=False):
-        table.add_row(*row)
-    return table
+    title = f"right answers of {name} under attack, by its radius ({unit}, in 1/255)"
+    return text_table(title, list(frame.columns), frame.to_numpy().tolist())
 
 
 def _agreement_table(agreement: pd.DataFrame) -> Table:
     """Means over images: a column per set."""
-    from rich.table import Table
-
+    from salign.cli.text_table import text_table
     from salign.evaluate.agreement import HIGHER_IS_BETTER, LABELS
 
-    table = Table(title="agreement of the maps with people's, mean over images")
     means = agreement.groupby("set", sort=False)[list(LABELS)].mean()
     counts = agreement.groupby("set", sort=False).size()
-    for heading in ("", *(f"{name} ({counts[name]})" for name in means.index)):
-        table.add_column(heading, justify="right" if heading else "left")
-    for metric, label in LABELS.items():
-        note = "" if metric in HIGHER_IS_BETTER else ", lower is better"
-        table.add_row(f"{metric}: {label}{note}", *map(_cell, means[metric]))
-    return table
+    notes = {metric: "" if metric in HIGHER_IS_BETTER else ", lower is better" for metric in LABELS}
+    rows = [[f"{metric}: {label}{notes[metric]}", *map(_cell, means[metric])] for metric, label in LABELS.items()]
+    headings = ["", *(f"{name} ({counts[name]})" for name in means.index)]
+    return text_table("agreement of the maps with people's, mean over images", headings, rows)
 
 
 def _reliance_table(title: str, reliance: pd.DataFrame) -> Table:
     """A line per way to replace a part of the images, a column per metric."""
-    from rich.table import Table
+    from salign.cli.text_table import text_table
 
-    table = Table(title=f"{title} ({reliance['images'].max()} images)")
-    metrics = list(dict.fromkeys(reliance["metric"]))
-    for heading in ("kept", "rest replaced by", *metrics):
-        table.add_column(heading, justify="right" if heading in metrics else "left")
+    headings = ["kept", "rest replaced by", *dict.fromkeys(reliance["metric"])]
     cells = reliance.assign(cell=[_spread(*figures) for figures in zip(reliance["value"], reliance["sd"], strict=True)])
     values = cells.set_index(["kept", "fill", "metric"])["cell"].unstack(sort=False)
-    for row in values.sort_index(level="kept", sort_remaining=False).reset_index().itertuples(index=False):
-        table.add_row(*map(str, row))
-    return table
+    lines = values.sort_index(level="kept", sort_remaining=False).reset_index().astype(str).to_numpy().tolist()
+    return text_table(f"{title} ({reliance['images'].max()} images)", headings, lines, left=headings[:2])
 
 
 def _consistency_table(consistency: pd.DataFrame) -> Table:
     """A line per set."""
-    from rich.table import Table
+    from salign.cli.text_table import text_table
 
-    table = Table(title="consistency: mean over pairs of these runs")
-    for heading in ("set", "runs", "images", "correlation of maps", "equal answers"):
-        table.add_column(heading, justify="left" if heading == "set" else "right")
-    for name, runs, images, maps, answers, _ in consistency.itertuples(index=False):
-        table.add_row(name, str(runs), str(images), _cell(maps), _cell(answers))
-    return table
+    rows = [
+        [str(name), str(runs), str(images), _cell(maps), _cell(answers)]
+        for name, runs, images, maps, answers, _ in consistency.itertuples(index=False)
+    ]
+    headings = ["set", "runs", "images", "correlation of maps", "equal answers"]
+    return text_table("consistency: mean over pairs of these runs", headings, rows, left=("set",))
 
 
 def _auroc_table(areas: pd.DataFrame) -> Table:
     """A line per set and run."""
-    from rich.table import Table
+    from salign.cli.text_table import text_table
 
-    reference = areas["reference"].iloc[0]
-    table = Table(title="area under the ROC curve on the same images, by DeLong's test")
-    for heading in ("set (images)", "run", "AUROC", f"AUROC of {reference}", "difference [95 %]", "p"):
-        table.add_column(heading, justify="left" if heading in ("set (images)", "run") else "right")
+    headings = ["set (images)", "run", "AUROC", f"AUROC of {areas['reference'].iloc[0]}", "difference [95 %]", "p"]
+    rows = []
     for row in areas.to_dict("records"):
         difference = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         numbers = (_cell(row["auc_first"]), _cell(row["auc_second"]), difference, _cell(row["p"]))
-        table.add_row(f"{row['set']} ({row['images']})", row["run"], *numbers)
-    return table
+        rows.append([f"{row['set']} ({row['images']})", row["run"], *numbers])
+    title = "area under the ROC curve on the same images, by DeLong's test"
+    return text_table(title, headings, rows, left=headings[:2])
 
 
 def _spread(value: float, sd: float) -> str:

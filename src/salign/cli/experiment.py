@@ -82,7 +82,7 @@ def experiment(
     if verify:
         _verify(read)
     failed = [] if show else run_cells(read, out, executor, again=again, quiet=quiet)
-    folder, results = print_results(read, out, again=again)
+    folder, results = print_results(read, out, again=again, failed=len(failed))
     if not show:
         from salign.experiment.run_table import write_run_table
 
@@ -133,15 +133,25 @@ def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, agai
     return failed
 
 
-def print_results(study: Study, out: Path, *, again: str) -> tuple[StudyFolder, Results]:
-    """Print what the finished runs found, and how many are left; give their folder and their figures."""
+def print_results(study: Study, out: Path, *, again: str, failed: int = 0) -> tuple[StudyFolder, Results]:
+    """Print what the finished runs found, and how many are left; give their folder and their figures.
+
+    Args:
+        study: what was run.
+        out: folder that its folder is in.
+        again: the command that goes on.
+        failed: so many runs could not be run, which has been said.
+    """
     from salign.cli.show import study_table
     from salign.experiment.store import StudyFolder, read_results
 
     folder = StudyFolder.of(study, out)
     results = read_results(study, folder)
-    study_table(study, results)
-    if results.missing:
+    if len(results.runs):
+        study_table(study, results)
+    if failed:
+        typer.echo(f"{failed} runs could not be run. When what is said above is mended, go on with: {again}")
+    elif results.missing:
         typer.echo(f"{results.missing} runs are left. Go on with: {again}")
     return folder, results
 

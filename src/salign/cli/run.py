@@ -65,7 +65,7 @@ def run(
         return LocalExecutor(workers)
 
     failed = run_cells(study, out, executor, again=again, quiet=quiet)
-    study_folder, results = print_results(study, out, again=again)
+    study_folder, results = print_results(study, out, again=again, failed=len(failed))
     if not len(results.runs):
         raise typer.Exit(1)
     print_report(study, study_folder, results, quiet=quiet)

@@ -170,26 +170,20 @@ def _manifest(run: Path) -> str:
 
 def _show(run: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.evaluate.agreement import LABELS
     from salign.evaluate.tables import read_figures
     from salign.runs.saliency_report import TEXT, summarise_agreement
 
     agreement = read_figures(run / "agreement.csv", TEXT)
-    table = Table(
-        title="agreement with people on held-out images; net minus what sees no image [95 %]",
-        caption="KL divergence: less is better; all else: more",
-    )
-    for heading in ("set (images)", "metric", "net", "minus centre", "minus mean map"):
-        table.add_column(heading, justify="left" if heading in ("set (images)", "metric") else "right")
+    headings, rows = ["set (images)", "metric", "net", "minus centre", "minus mean map"], []
     for metric in METRICS:
         for name, part in summarise_agreement(agreement, metric).groupby("set", sort=False):
             gains = part.set_index("prior")
-            table.add_row(
-                f"{name} ({gains['images'].max()})",
-                LABELS[metric],
-                f"{gains['net'].iloc[0]:.3f}",
-                *(f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in gains.itertuples()),
-            )
-    Console().print(table)
+            differences = [f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in gains.itertuples()]
+            of_net = f"{gains['net'].iloc[0]:.3f}"
+            rows.append([f"{name} ({gains['images'].max()})", LABELS[metric], of_net, *differences])
+    title = "agreement with people on held-out images; net minus what sees no image [95 %]"
+    caption = "KL divergence: less is better; all else: more"
+    Console().print(text_table(title, headings, rows, left=headings[:2], caption=caption))

@@ -98,41 +98,37 @@ def losses_table() -> None:
 def study_table(study: Study, results: Results) -> None:
     """Print a line per arm: how many runs are done, and the figure that counts, mean and spread over seeds."""
     from rich.console import Console
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.experiment.store import PLACE
 
     sets = list(dict.fromkeys(name for name in (study.reference, study.target) if name))
     keys = [name for name in PLACE if name != "seed" and (name == "arm" or results.runs[name].nunique() > 1)]
-    table = Table(title=f"{study.name}: {study.metric}, mean ± sd over runs")
-    for name in (*keys, "runs", *sets):
-        table.add_column(name, justify="left" if name in ("dataset", "network", "arm") else "right")
+    rows: list[list[str]] = []
     figures = results.figures[(results.figures["metric"] == study.metric) & results.figures["set"].isin(sets)]
     for key, runs in results.runs.groupby(keys, sort=False, observed=True):
         chosen = figures[(figures[keys] == list(key)).all(axis=1)]
         values = [chosen[chosen["set"] == name]["value"] for name in sets]
         cells = [f"{part.mean():.3f} ± {part.std():.3f}" if len(part) > 1 else f"{part.mean():.3f}" for part in values]
-        table.add_row(*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), str(len(runs)), *cells)
-    Console().print(table)
+        where = [f"{part:g}" if isinstance(part, float) else str(part) for part in key]
+        rows.append([*where, str(len(runs)), *cells])
+    title = f"{study.name}: {study.metric}, mean ± sd over runs"
+    Console().print(text_table(title, [*keys, "runs", *sets], rows, left=("dataset", "network", "arm")))
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print what was found in a set: coverage, faults and findings; a line each where nothing is wrong."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.data.checks.report import SHOWN, coverage, findings
 
-    console = console or Console()
-    table = Table("split", "label", title=f"{report.manifest.source}: {len(report.sound_rows)} images")
-    rows = coverage(report)
-    figures = [column for column in rows[0] if column not in ("split", "label")]
-    for column in figures:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(escape(row["split"]), escape(row["label"]), *(str(row[column]) for column in figures))
-    console.print(table)
+    console, rows = console or Console(), coverage(report)
+    title = f"{report.manifest.source}: {len(report.sound_rows)} images"
+    console.print(
+        text_table(title, list(rows[0]), [list(map(str, row.values())) for row in rows], left=("split", "label"))
+    )
     for fault in report.faults[:SHOWN]:
         console.print(f"[red]{escape(str(fault))}[/red]")
     if len(report.faults) > SHOWN:
@@ -151,19 +147,15 @@ def coverage_table(manifest: Manifest) -> None:
 def split_table(manifest: Manifest) -> None:
     """Print how many images of each class are in each split."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+
+    from salign.cli.text_table import text_table
 
     counts = manifest.coverage().pivot(index="label", columns="split", values="images").fillna(0).astype(int)
     counts = counts[
         sorted(counts, key=lambda name: [not str(name).startswith(role) for role in ("train", "val", "test")])
     ]
-    table = Table("class", title=f"{len(manifest)} images")
-    for name in (*counts, "all"):
-        table.add_column(escape(name), justify="right")
-    for label, row in counts.iterrows():
-        table.add_row(escape(str(label)), *map(str, row), str(row.sum()))
-    Console().print(table)
+    rows = [[str(label), *map(str, row), str(row.sum())] for label, row in counts.iterrows()]
+    Console().print(text_table(f"{len(manifest)} images", ["class", *counts, "all"], rows, left=("class",)))
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
@@ -182,8 +174,7 @@ def pairs(texts: list[str]) -> dict[str, str]:
 
 def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table:
     """One with the sets as columns; or, for groups, which may be many, as lines."""
-    from rich.table import Table
-
+    from salign.cli.text_table import text_table
     from salign.evaluate.names import name_of
 
     cells: dict[str, dict[str, str]] = {}
@@ -194,34 +185,22 @@ def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table
             if metric in columns:
                 cells.setdefault(name, {})[metric] = _cell(*numbers)
     metrics = [metric for metric in columns if any(metric in row for row in cells.values())]
-    by_group = bool((figures["group_column"] != "").any())
-    table = Table(title=title)
-    for heading in ("", *(map(name_of, metrics) if by_group else cells)):
-        table.add_column(heading, justify="right" if heading else "left")
-    if by_group:
-        for name, row in cells.items():
-            table.add_row(name, *(row.get(metric, "") for metric in metrics))
-    else:
-        for metric in metrics:
-            table.add_row(name_of(metric), *(row.get(metric, "") for row in cells.values()))
-    return table
+    if (figures["group_column"] != "").any():
+        by_group = [[name, *(row.get(metric, "") for metric in metrics)] for name, row in cells.items()]
+        return text_table(title, ["", *map(name_of, metrics)], by_group)
+    rows = [[name_of(metric), *(row.get(metric, "") for row in cells.values())] for metric in metrics]
+    return text_table(title, ["", *cells], rows)
 
 
 def _class_table(title: str, figures: pd.DataFrame, classes: Sequence[str]) -> Table:
     """A line per class, a column per figure of one class against the rest."""
-    from rich.table import Table
-
+    from salign.cli.text_table import text_table
     from salign.evaluate.names import OF_A_CLASS, name_of
 
     values = dict(zip(figures["metric"], figures["value"], strict=True))
     metrics = [metric for metric in OF_A_CLASS if any(f"{metric}[{name}]" in values for name in classes)]
-    table = Table(title=f"{title}, each class against the rest")
-    for heading in ("", *map(name_of, metrics)):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name in classes:
-        cells = (_cell(values.get(f"{metric}[{name}]", float("nan"))) for metric in metrics)
-        table.add_row(name, *cells)
-    return table
+    rows = [[name, *(_cell(values.get(f"{metric}[{name}]", float("nan"))) for metric in metrics)] for name in classes]
+    return text_table(f"{title}, each class against the rest", ["", *map(name_of, metrics)], rows)
 
 
 def _cell(value: float, low: float = float("nan"), high: float = float("nan")) -> str:

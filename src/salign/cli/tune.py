@@ -106,8 +106,8 @@ def _run(tuning: Tuning, folder: Path, again: str, workers: int | None, threads:
 def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show: bool) -> None:
     """Print the table and what was chosen, write the files, and say what to do next."""
     from rich.console import Console
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.experiment.tune import trials_table, with_plain
     from salign.experiment.tune_page import in_short, table_in_words, write_results
 
@@ -116,14 +116,9 @@ def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show
         return
     tuning = with_plain(tuning, folder)
     words = table_in_words(tuning, trials_table(tried), spread=False)
-    table = Table(title=f"{tuning.recipe.name}: trials, {tuning.metric}, by the rule {tuning.rule}")
-    for name in words.columns:
-        table.add_column(
-            name, overflow="fold", justify="left" if name in ("arm", "name", "best by", "note") else "right"
-        )
-    for row in words.itertuples(index=False):
-        table.add_row(*row)
-    Console().print(table)
+    title = f"{tuning.recipe.name}: trials, {tuning.metric}, by the rule {tuning.rule}"
+    left = ("arm", "name", "best by", "note")
+    Console().print(text_table(title, list(words.columns), words.to_numpy().tolist(), left=left))
     best = write_results(tuning, tried, folder, again=again)
     if best is None or best.run is None:
         typer.echo(f"wrote {folder}; no trial can be chosen: all of them collapsed.")

@@ -27,6 +27,7 @@ from salign.progress import Bar
 from salign.runs.cluster import ATTEMPTS, connect
 from salign.runs.folder import RunFolder
 from salign.train.guidance import check_maps
+from salign.train.prepare import check_classes
 from salign.train.trainer import choose_device
 
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -54,8 +55,9 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
         the cells that could not be run; empty when the study is complete.
 
     Raises:
-        SalignError: the study does not hold; see `expand`; or a guided recipe has no map, or a backbone that timm does
-            not know; or a device that a recipe asks for is not here, or nothing can be written in `folder`.
+        SalignError: the study does not hold; see `expand`; or a guided recipe has no map, a class no image to train or
+            to validate on, or timm knows no such backbone; or a device that a recipe asks for is not here, or nothing
+            can be written in `folder`.
     """
     cells = expand(study)
     tasks = {folder.run(cell).path: cell.recipe for cell in cells}
@@ -69,6 +71,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     check_maps(left)
     for backbone in dict.fromkeys(recipe.model.backbone for recipe in left):
         check_backbone(backbone)
+    check_classes(left)
     folder.start(study, len(tasks) - len(left))
     failed = []
     with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -30,7 +30,7 @@ from salign.location import is_remote
 from salign.machine.drawn import with_drawn_maps
 from salign.machine.errors import wrong_answers
 from salign.readers import known_digest
-from salign.train.recipe import DataRecipe
+from salign.train.recipe import DataRecipe, Recipe
 
 _READ: WeakValueDictionary[tuple[object, ...], Manifest] = WeakValueDictionary()
 """Manifests that are in use in this process, by their content and how they were read."""
@@ -114,12 +114,8 @@ def prepare(
     )
     for role, dataset in (("training", prepared.train), ("validation", prepared.val)):
         counts = class_counts(dataset.labels, len(classes)).tolist()
-        missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-        if missing:
-            hint = f" {_JOINED}" if any(SEPARATOR in name for name in missing) else ""
-            raise SalignError(
-                f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one.{hint}"
-            )
+        if missing := [name for name, count in zip(classes, counts, strict=True) if not count]:
+            raise _lacking(data, role, missing)
         always = [name for name, count in zip(classes, counts, strict=True) if count == len(dataset)]
         if data.multi_label and always:
             raise SalignError(
@@ -127,6 +123,39 @@ def prepare(
                 "such a class out by data.classes."
             )
     return prepared
+
+
+def check_classes(recipes: Iterable[Recipe]) -> None:
+    """Look before anything of a study is trained whether its classes have images to train and to validate on.
+
+    Rows are counted as the manifest has them; what a recipe leaves of them is looked at by its own run. A recipe whose
+    rows cannot be read is passed over, and so is one whose images may have several labels.
+
+    Raises:
+        SalignError: training or validation has no image of a class.
+    """
+    seen = set()
+    for data in (recipe.data for recipe in recipes if not recipe.data.multi_label):
+        key = (data.manifest, data.root, *map(tuple, (data.train, data.val, data.classes or ())))
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            parts = [read_manifest(data).select(splits, data.classes) for splits in (data.train, data.val)]
+        except SalignError:
+            continue
+        classes = data.classes or parts[0].classes
+        for role, part in zip(("training", "validation"), parts, strict=True):
+            if missing := [name for name in classes if name not in part.classes]:
+                raise _lacking(data, role, missing)
+
+
+def _lacking(data: DataRecipe, role: str, missing: Sequence[str]) -> SalignError:
+    hint = f" {_JOINED}" if any(SEPARATOR in name for name in missing) else ""
+    return SalignError(
+        f"{data.manifest}: the {role} set has no image of {', '.join(missing)}; it needs one. Move one there (column "
+        f"split), merge classes (column label), or leave one out by naming the others: data.classes.{hint}"
+    )
 
 
 def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -17,7 +18,7 @@ from salign.data.reading.image import read_image, read_saliency, shape_mismatch
 from salign.errors import SalignError
 from salign.machine.annotate import auto_annotate, shape_for
 from salign.machine.makers import NetMaker, maker_of
-from salign.models import SaliencyNet, load
+from salign.models import Classifier, SaliencyNet, load
 from salign.runs.fit import fit
 from salign.train.recipe import Recipe
 
@@ -110,6 +111,26 @@ def test_what_cannot_be_done_is_refused(manifest, tmp_path):
         with pytest.raises(SalignError, match=f"^{option}: expected"):
             auto_annotate(manifest, maker, manifest.root / "m", **{option: value})
     assert not (manifest.root / "m").exists()
+
+
+def test_a_teacher_that_knows_no_class_of_the_images_is_refused_and_of_some_it_is_said(manifest, tmp_path):
+    for name, classes in (("other", ["cat", "dog"]), ("some", ["1", "cat"])):
+        Classifier("test_resnet", classes, image_size=64, seed=0).save(tmp_path / name)
+    few = manifest.take(np.flatnonzero(manifest.table["label"].isin(["1", "7"]))).write(manifest.root / "ones.csv")
+    out = manifest.root / "taught"
+    told = salign("autoannotate", few, tmp_path / "other", "--out", out, code=2).err
+    assert "the images are of 1, 7, and what is to mark them knows cat, dog: it cannot say where" in told
+    assert not out.exists()
+    assert "images marked" in salign("autoannotate", few, tmp_path / "other", "--out", out, "--of", "predicted").out
+    rows = Manifest.read(few)
+    sevens = int(
+        (rows.table["saliency"].isna() & (rows.table["split"] == "train") & (rows.table["label"] == "7")).sum()
+    )
+    assert sevens > 0
+    note = salign("autoannotate", few, tmp_path / "some", "--out", manifest.root / "again").err
+    assert re.search(
+        rf"^{sevens} images are of classes that \S+ does not know \(7\): they are marked by the class", note
+    )
 
 
 def test_the_command_marks_and_everything_afterwards_says_so(manifest, tmp_path):

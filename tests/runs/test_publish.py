@@ -10,6 +10,7 @@ import yaml
 from huggingface_hub.errors import HfHubHTTPError
 
 from command import salign
+from salign.data.manifest import Manifest
 from salign.errors import SalignError
 from salign.models import load
 from salign.readers import read_yaml
@@ -64,6 +65,18 @@ def test_a_folder_gets_what_a_stranger_needs_and_no_image_or_place(run, tmp_path
     assert [path.name for path in folder.parent.iterdir()] == ["given"]
     with pytest.raises(SalignError, match="holds files already, and nothing is written over"):
         publish(run, str(folder))
+
+
+def test_what_was_given_away_predicts_and_says_what_it_is_to_all_else(run, tmp_path, digits):
+    publish(run, str(tmp_path / "given"), say=lambda line: None)
+    image = Manifest.read(digits).image_path(0)
+    (tmp_path / "photos").mkdir()
+    shutil.copy(image, tmp_path / "photos")
+    told = salign("predict", tmp_path / "given", tmp_path / "photos", "--out", tmp_path / "answers.csv")
+    assert told.last == f"wrote {tmp_path / 'answers.csv'} (1 images). Next: open it"
+    for command in ("explain", "evaluate", "analyse", "export"):
+        refused = salign(command, tmp_path / "given", code=2).err
+        assert "given was given away by salign publish, without the images and answers that this needs" in refused
 
 
 def test_whose_maps_a_run_learned_from_stays_unsaid(trained, tmp_path, digits):

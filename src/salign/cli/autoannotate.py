@@ -59,7 +59,7 @@ def autoannotate(
     from salign.data.manifest import Manifest
     from salign.errors import check_installed, one_of
     from salign.files import check_output
-    from salign.machine.options import CLASSES, METHODS, check_maker, rows_to_mark
+    from salign.machine.options import CLASSES, METHODS, check_maker, rows_to_mark, unknown_classes
 
     check_ray_options(ray, ray_address, actors, block)
     one_of(method, METHODS, "--method")
@@ -95,6 +95,15 @@ def autoannotate(
 
     device = "cuda" if torch.cuda.is_available() and not ray else "cpu"
     maker = maker_of_runs(runs, method=method, of=of, masks=masks, device=device)
+    rows = read.take(positions)
+    if strange := unknown_classes(rows, maker.classes, of):
+        count = int(rows.table["label"].isin(strange).sum())
+        typer.secho(
+            f"{count} images are of classes that {maker.name} does not know ({', '.join(strange)}): they are marked by "
+            "the class that it takes them for",
+            fg="yellow",
+            err=True,
+        )
     if ray:
         drawings = draw_maps_on_ray(job, parts, address=ray_address, actors=actors, progress=True)
         done = fill_cells(read, positions, drawings, below=below)

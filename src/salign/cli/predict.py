@@ -61,6 +61,7 @@ def predict(
     from salign.files import check_output
     from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
+    from salign.runs.folder import RunFolder
 
     check_ray_options(ray, ray_address, actors, block)
     if run.suffix != ".onnx":
@@ -117,5 +118,5 @@ def predict(
     if called:
         typer.echo(f"predicted_at_threshold: {called}")
     written = [f", {what} in {folder}" for what, folder in (("maps", maps), ("overlays", overlays)) if folder]
-    follow = "" if on_onnx else f", or salign explain {quote(run)}"
+    follow = "" if on_onnx or not RunFolder(run).done else f", or salign explain {quote(run)}"
     typer.echo(f"wrote {out} ({count} images{''.join(written)}). Next: open it{follow}")

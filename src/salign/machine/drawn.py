@@ -20,6 +20,7 @@ from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.files import replace_csv
 from salign.machine.annotate import draw_maps
 from salign.machine.makers import maker_of_runs
+from salign.machine.options import unknown_classes
 from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
@@ -82,6 +83,7 @@ def with_drawn_maps(
 def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: str, progress: bool) -> pd.DataFrame:
     """The maps of these rows, from the folder that holds them or drawn into it; another process at it is waited for."""
     maker = maker_of_runs(runs, **options, device=device)
+    unknown_classes(rows, maker.classes, options["of"])
     content = {
         "maker": maker.name,
         **(options if maker.classes else {}),

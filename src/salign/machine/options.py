@@ -46,6 +46,30 @@ def check_maker(run: Path | str) -> str:
     return description_file(folder).name
 
 
+def unknown_classes(rows: Manifest, classes: Sequence[str], of: str) -> list[str]:
+    """The classes of images that a classifier does not know: it marks these by the class that it takes them for.
+
+    Args:
+        rows: the images.
+        classes: those that it knows; none = it marks without classes.
+        of: see `CLASSES`.
+
+    Raises:
+        SalignError: it is to mark by the label and knows none of the labels.
+    """
+    if not classes or of != "true" or not rows.classes:
+        return []
+    strange = [name for name in rows.classes if name not in classes]
+    if len(strange) == len(rows.classes):
+        raise SalignError(
+            f"{rows.source}: the images are of {', '.join(strange[:5])}{' ...' * (len(strange) > 5)}, and what is to "
+            f"mark them knows {', '.join(classes[:5])}{' ...' * (len(classes) > 5)}: it cannot say where their class "
+            "shows. Take a run that learned these classes; or mark by the class that it takes an image for: --of "
+            "predicted (in a recipe of: predicted)."
+        )
+    return strange
+
+
 def rows_to_mark(
     manifest: Manifest, out: Path, splits: Sequence[str] | None = None, *, begun: bool = False
 ) -> np.ndarray:

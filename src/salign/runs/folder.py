@@ -162,12 +162,18 @@ class RunFolder:
         """Whether the run came to its end."""
         return (self.path / "done").exists()
 
+    @property
+    def given_away(self) -> bool:
+        """Whether this is what `salign publish` made of a run: its model and figures, and no answers to images."""
+        return not self.done and (self.path / "evaluation.csv").is_file() and not (self.path / "predictions").exists()
+
     @classmethod
     def open(cls, path: Path | str) -> Self:
         """An existing, finished run.
 
         Raises:
-            SalignError: no run there, it has not finished, or a folder in it that is written to leads elsewhere.
+            SalignError: no run there, it has not finished or was given away, or a folder in it that is written to leads
+                elsewhere.
         """
         run = cls(Path(path))
         if not run.recipe_file.is_file():
@@ -176,6 +182,11 @@ class RunFolder:
             raise SalignError(
                 f"{run.path / links[0]} is a link, so that what is written into the run lands elsewhere. Replace it by "
                 "a folder."
+            )
+        if run.given_away:
+            raise SalignError(
+                f"{run.path} was given away by salign publish, without the images and answers that this needs. Take "
+                "the run that it was made of; for new images: salign predict."
             )
         if not run.done:
             raise SalignError(f"{run.path} has not finished: repeat the `salign train` that began it, with --resume.")

@@ -105,4 +105,6 @@ def test_one_image(trained, folder, tmp_path):
 def test_mistakes(trained, tmp_path):
     assert "no such folder or image" in salign("predict", trained, tmp_path / "gone", code=2).err
     (tmp_path / "none").mkdir()
+    told = salign("predict", trained, tmp_path / "none", "--out", tmp_path / "p.txt", code=2).err
+    assert f"--out {tmp_path / 'p.txt'}: ending: expected .csv or .parquet, got '.txt'" in told
     assert "found no image" in salign("predict", trained, tmp_path / "none", "--out", tmp_path / "p.csv", code=2).err

@@ -17,7 +17,7 @@ from PIL import Image
 import salign
 from salign.data.manifest import Manifest
 from salign.errors import SalignError
-from salign.experiment.store import summarise
+from salign.experiment.store import Measured, summarise
 from salign.readers import file
 from salign.runs import run as module
 from salign.runs.evaluate import evaluate_run, predict_sets
@@ -90,7 +90,7 @@ def test_a_cell_reads_manifest_and_predictions_once(run, monkeypatch):
     monkeypatch.setattr(sys.modules["salign.train.prepare"], "_READ", {})  # another test may hold this manifest
     read = counted(monkeypatch, [(module, "prepare"), (Manifest, "unchecked"), (Run, "read_predictions")])
     evaluate_run(run, resamples=0)
-    summarise(run, 1.0, sets=None, images=4)
+    summarise(run, 1.0, Measured(sets=None, images=4))
     assert read == {"prepare": 1, "unchecked": 1, "read_predictions": 3}
 
 
@@ -99,7 +99,7 @@ def test_after_training_nothing_is_read_again(run, monkeypatch):
     predict_sets(run, run.model())
     read = counted(monkeypatch, [(module, "prepare"), (Manifest, "unchecked"), (Run, "read_predictions")])
     evaluate_run(run, resamples=0)
-    summarise(run, 1.0, sets=None, images=4)
+    summarise(run, 1.0, Measured(sets=None, images=4))
     assert read == {}
 
 
@@ -117,6 +117,23 @@ def test_runs_on_one_manifest_share_it_until_it_changes(run, digits, tmp_path):
     table = Manifest.read(digits).table
     Manifest.of(table.drop(columns="row").head(150), place).write(place / digits.name)
     assert (len(one.manifest), len(Run(run.path).manifest)) == (len(table), 150)
+
+
+def test_a_run_whose_folder_was_moved_finds_the_manifest_that_moved_along(trained, digits, tmp_path):
+    before, now = tmp_path / "before", tmp_path / "now"
+    shutil.copytree(trained, now / "studies" / "s" / "runs" / trained.name)
+    run = Run(now / "studies" / "s" / "runs" / trained.name)
+    text = run.recipe_file.read_text()
+    run.recipe_file.write_text(text.replace(str(digits), str(before / digits.name)))
+    shutil.copy(digits, now)
+    assert run.recipe.data.manifest == str(now / digits.name)
+    with (now / digits.name).open("a") as written:
+        written.write("\n")  # another manifest is not taken for it
+    assert Run(run.path).recipe.data.manifest == str(before / digits.name)
+    before.mkdir()
+    shutil.copy(digits, before)  # who is where it was is taken
+    shutil.copy(digits, now)
+    assert Run(run.path).recipe.data.manifest == str(before / digits.name)
 
 
 def test_a_manifest_is_hashed_once_until_it_changes(tmp_path, monkeypatch):

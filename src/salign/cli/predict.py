@@ -57,12 +57,13 @@ def predict(
     """
     from salign.class_names import no_threshold
     from salign.data.manifest.image_files import check_images
-    from salign.errors import SalignError, check_installed
+    from salign.errors import SalignError, check_installed, one_of
     from salign.files import check_output
     from salign.models.config import describe_model, description_file
     from salign.runs.find import runs_below
     from salign.runs.folder import RunFolder
 
+    one_of(out.suffix.lower() or ".csv", (".csv", ".parquet"), f"--out {out}: ending")
     check_ray_options(ray, ray_address, actors, block)
     if run.suffix != ".onnx":
         if not description_file(run).is_file() and any(known.path.name == images.name for known in runs_below(".")):

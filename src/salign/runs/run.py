@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,12 +14,16 @@ from salign.errors import one_of
 from salign.evaluate.figures import TEXT
 from salign.evaluate.tables import read_figures
 from salign.files import replace_csv
+from salign.location import is_remote
 from salign.models import Embedder, SaliencyNet, load
 from salign.models.config import describe_model
 from salign.runs.folder import RunFolder
 from salign.train.prepare import Prepared, prepare, read_manifest, reduced, repeated, training_rows, without
 from salign.train.recipe import MapsRecipe, Recipe
 from salign.train.tasks import TASKS
+
+_LEVELS = 4
+"""A manifest that moved along lies in one of so many folders above a run: `FOLDER/studies/NAME/runs/RUN` has four."""
 
 
 class Run(RunFolder):
@@ -30,8 +35,17 @@ class Run(RunFolder):
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
-        return Recipe.read(self.recipe_file)
+        """The resolved recipe; where the manifest is gone and moved along with the run, with its new place."""
+        recipe = Recipe.read(self.recipe_file)
+        manifest = recipe.data.manifest
+        if is_remote(manifest) or Path(manifest).exists():
+            return recipe
+        for folder in self.path.resolve().parents[:_LEVELS]:
+            if (folder / Path(manifest).name).is_file():
+                moved = recipe.with_values({"data": {"manifest": str(folder / Path(manifest).name)}})
+                if self.path.name.endswith(f"-{moved.fingerprint()}"):  # the same to the last byte
+                    return moved
+        return recipe
 
     @property
     def sets(self) -> list[str]:

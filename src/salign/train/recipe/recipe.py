@@ -244,7 +244,7 @@ class ClassifyRecipe(Recipe):
         if self.data.groups:
             return self
         if self.posthoc is not None and self.posthoc.name == "dfr":
-            raise ValueError(f"posthoc dfr {NO_GROUPS}")
+            raise ValueError(f"posthoc dfr {NO_GROUPS} (salign dfr --group COLUMN)")
         if self.loss.name == "group_dro":
             raise ValueError(f"loss group_dro {NO_GROUPS}")
         return self

@@ -144,14 +144,16 @@ def _labels(
     look: Look, choices: Choices, marks: Sequence[Annotated], faults: list[Fault]
 ) -> tuple[str, Mapping[str, str], bool]:
     """Where classes come from, the class of each image, and whether an image may have several, joined by `;`."""
-    tables = [table for table in look.tables if table.labels]
+    chosen = choices.classes_from
+    if chosen in (None, "table"):
+        _check_columns(look, choices.label_column)
+    tables = [table for table in look.tables if table.labels or choices.label_column in table.rows]
     offered = {
         "folders": bool(look.by_folder),
         "table": bool(tables),
         "annotations": any(mark.label or mark.image_labels for mark in marks),
         "names": bool(look.by_name),
     }
-    chosen = choices.classes_from
     if chosen is not None:
         one_of(chosen, CLASSES_FROM, "--classes-from")
         if not offered[chosen]:
@@ -175,6 +177,20 @@ def _labels(
     return "the beginnings of the names", look.by_name, False
 
 
+def _check_columns(look: Look, choice: str | None) -> None:
+    """Refuse a column that is chosen, or was probably meant, and cannot say the class of an image."""
+    if choice is not None and any(choice in table.rows for table in look.tables):
+        return
+    for table in look.tables:
+        for name in table.doubts if choice is None else {choice} & table.unusable.keys():
+            raise SalignError(
+                f"{look.folder}: {table.unusable[name]}; correct the table, or say where the classes are: in another "
+                "column (--label-column NAME), or not in a table (--classes-from folders, annotations or names)"
+            )
+    if choice is not None:
+        raise SalignError(f"{look.folder}: no column {choice!r}; give --label-column NAME")
+
+
 def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str], bool]:
     choice = choices.label_column
     sure = [table for table in tables if not table.boxes] or tables  # a table of boxes may name the marks
@@ -182,9 +198,10 @@ def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) ->
     if not columns and choice is not None:
         columns = [(table, choice) for table in tables if choice in table.rows]
     if len(columns) != 1:
-        seen = [f"{name} of {table.name} ({_values(table.label_cells(name)[0])})" for table, name in columns or ()]
-        fault = f"several columns may be the class: {'; '.join(seen)}" if seen else f"no column {choice!r}"
-        raise SalignError(f"{look.folder}: {fault}; give --label-column NAME")
+        seen = [f"{name} of {table.name} ({_values(table.label_cells(name)[0])})" for table, name in columns]
+        raise SalignError(
+            f"{look.folder}: several columns may be the class: {'; '.join(seen)}; give --label-column NAME"
+        )
     table, column = columns[0]
     cells, several = table.label_cells(column)
     return f"column {column} of {table.name}", {str(path): str(cell) for path, cell in cells.items()}, several

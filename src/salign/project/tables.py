@@ -32,7 +32,11 @@ _JOINING = "|;"
 """What joins several labels in a cell."""
 _SAMPLE = 40
 _CLASSES = 50
-"""A column with more different cells does not name classes."""
+"""A column with more different names does not name classes, unless there are several images of each."""
+_GUESSED = range(2, 11)
+"""How many different cells a column has that may be the class, though it is not called so."""
+_FEW = 0.2
+"""Where more images have several different cells in a column, it is not meant to say one thing of an image."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class LabelTable:
     """Columns by which images belong together, such as `patient`."""
     strange: tuple[str, ...]
     """Names of images that are not in the folder."""
+    unusable: Mapping[str, str]
+    """Column -> a sentence why it cannot say the class: an image has two of its cells, or each image has its own."""
+    doubts: tuple[str, ...]
+    """Those of the unusable columns that were probably meant to say it."""
     boxes: bool = False
     """Whether it has the numbers of boxes, too; its labels may be those of marks."""
 
@@ -96,19 +104,30 @@ def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | No
     strange = tuple(cell for cell, path in cells.items() if path is None)
     rows = frame.assign(**{IMAGE: frame[column].map(cells)}).dropna(subset=IMAGE)
     columns = [name for name in names if name != column and not _PLACE.fullmatch(_plain(name))]
-    steady = [name for name in columns if rows.groupby(IMAGE)[name].nunique(dropna=False).max() <= 1]
+    torn = {name: which for name in columns if len(which := _contradicted(rows, name))}
+    unusable = {name: f"{file}: {_contradiction(rows, name, which, column)}" for name, which in torn.items()}
+    steady = [name for name in columns if name not in torn]
+    guessed = [name for name in columns if rows[name].nunique() in _GUESSED]
     rows = rows.drop_duplicates(IMAGE).reset_index(drop=True)
     maps = next(
         (name for name in steady if _MAP.fullmatch(_plain(name)) and _are_files(folder, file, rows[name])), None
     )
     hot = [name for name in steady if set(rows[name].dropna().unique()) <= {"0", "1", "0.0", "1.0"}]
-    labels = [name for name in steady if _LABEL.fullmatch(_plain(name)) and 1 <= rows[name].nunique() <= _CLASSES]
+    called = [name for name in columns if _LABEL.fullmatch(_plain(name))]
+    for name in set(called).intersection(steady):
+        if (count := _names(rows[name])) > max(_CLASSES, len(rows) / 2):
+            unusable[name] = f"{file}: column {name} has {count} different labels for {len(rows)} images"
+    labels = [name for name in called if name not in unusable and rows[name].notna().any()]
+    doubts = [name for name in called if name in unusable]
+    if not called:
+        doubts = [name for name in guessed if name in torn and len(torn[name]) <= _FEW * len(rows)]
     if len(hot) >= 2 and not labels:
         joined, _ = from_columns(rows, hot)
         rows = rows.drop(columns=hot).assign(**{HOT: joined})
         labels = [HOT]
-    elif not labels:
-        labels = [name for name in steady if name != maps and 2 <= rows[name].nunique() <= _CLASSES / 5]
+    elif not called:
+        labels = [name for name in guessed if name in steady and name != maps]
+    boxes = is_box_table(names)
     return LabelTable(
         name=file,
         rows=rows.drop(columns=[name for name in names if name not in steady]),
@@ -117,7 +136,9 @@ def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | No
         maps={} if maps is None else _files(folder, file, rows, maps),
         groups=tuple(name for name in steady if _GROUP.fullmatch(_plain(name)) and _groups(rows[name])),
         strange=strange,
-        boxes=is_box_table(names),
+        unusable=unusable,
+        doubts=() if boxes else tuple(doubts),  # the label of a box is that of a mark
+        boxes=boxes,
     )
 
 
@@ -145,8 +166,33 @@ def _joined(tables: Sequence[LabelTable]) -> LabelTable:
         maps={path: image for table in tables for path, image in table.maps.items()},
         groups=tables[0].groups,
         strange=tuple(name for table in tables for name in table.strange),
+        unusable={name: sentence for table in tables for name, sentence in table.unusable.items()},
+        doubts=tuple(dict.fromkeys(name for table in tables for name in table.doubts)),
         boxes=tables[0].boxes,
     )
+
+
+def _contradicted(rows: pd.DataFrame, column: str) -> pd.Index:
+    """Images of which rows say different things in a column; an empty cell is one of them."""
+    counts = rows.groupby(IMAGE, sort=False)[column].nunique(dropna=False)
+    return counts.index[counts > 1]
+
+
+def _contradiction(rows: pd.DataFrame, column: str, images: pd.Index, names: str) -> str:
+    """What the rows say of the first of the images in a column; `names` is the column of its name."""
+    first = rows[rows[IMAGE] == images[0]].drop_duplicates(column)
+    said = ", ".join(
+        f"{cell} in row {row}" for cell, row in zip(first[column].fillna("nothing"), first["row"], strict=True)
+    )
+    count = "1 image has" if len(images) == 1 else f"{len(images)} images have"
+    several = "labels" if _LABEL.fullmatch(_plain(column)) else "cells"
+    where = f"{first[names].iat[0]}: {said}"
+    return f"{count} two {several} in column {column} ({'first ' * (len(images) > 1)}{where})"
+
+
+def _names(cells: pd.Series) -> int:
+    """How many different names the cells of a column have, of which several may be joined."""
+    return len({name for cell in cells.dropna().unique() for name in re.split(f"[{_JOINING}]", cell)})
 
 
 def _image_column(frame: pd.DataFrame, names: Sequence[str], images: Images) -> str | None:

@@ -1,0 +1,115 @@
+"""`salign init` on folders that contradict themselves, or hold what cannot be read: what it says and does not guess."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from command import salign
+from salign.data.manifest import Manifest
+
+FORTY = [f"s{k:02}.png" for k in range(40)]
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def images(folder, names):
+    for k, name in enumerate(names):
+        save(folder / name, np.random.default_rng(k).integers(0, 256, (32, 32), dtype=np.uint8))
+
+
+def table(folder, header, row, names=FORTY, more=()):
+    """An image of each name, and a table with the line `row(name, number)` of each."""
+    images(folder, names)
+    lines = [header, *(row(name, k) for k, name in enumerate(names)), *more]
+    (folder / "labels.csv").write_text("".join(f"{line}\n" for line in lines))
+
+
+def refused(folder, *options):
+    before = sorted(folder.rglob("*"))
+    said = " ".join(salign("init", folder, *options, code=2).err.split())
+    assert sorted(folder.rglob("*")) == before
+    return said
+
+
+def shown(folder, *options):
+    return " ".join(salign("init", folder, *options).out.split())
+
+
+def label_and_sex(name, k):
+    return f"{name},{['ok', 'nok'][k % 2]},{'mf'[k // 2 % 2]}"
+
+
+@pytest.mark.parametrize("options", [(), ("--label-column", "label")])
+def test_rows_that_contradict_each_other_are_named_and_no_other_column_becomes_the_class(options, tmp_path):
+    table(tmp_path, "image,label,sex", label_and_sex, more=["s00.png,nok,m"])
+    assert refused(tmp_path, *options) == (
+        f"error: {tmp_path}: labels.csv: 1 image has two labels in column label (s00.png: ok in row 2, nok in row 42); "
+        "correct the table, or say where the classes are: in another column (--label-column NAME), or not in a table "
+        "(--classes-from folders, annotations or names)"
+    )
+    assert "classes f 20, m 20 (from column sex of labels.csv)" in shown(tmp_path, "--label-column", "sex")
+
+
+def test_folders_take_the_place_of_a_table_that_contradicts_itself_only_where_that_is_said(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    rows = "".join(f"{name},{['ok', 'nok'][k // 20]}\n" for k, name in enumerate(FORTY))
+    (tmp_path / "labels.csv").write_text(f"image,label\n{rows}s00.png,nok\ns01.png,nok\n")
+    assert "labels.csv: 2 images have two labels in column label (first s00.png: ok in row 2, nok in row 42)" in (
+        refused(tmp_path)
+    )
+    assert "classes a 20, b 20 (from folders)" in shown(tmp_path, "--classes-from", "folders")
+
+
+def test_a_column_without_a_name_of_labels_is_asked_about_too_where_few_rows_contradict_each_other(tmp_path):
+    table(tmp_path, "image,quality,sex", label_and_sex, more=["s00.png,nok,m"])
+    assert "1 image has two cells in column quality (s00.png: ok in row 2, nok in row 42)" in refused(tmp_path)
+    columns = [f"{name},{k % 3 == 0:d},{k % 3 == 1:d},{k % 3 == 2:d}" for k, name in enumerate(FORTY)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,cat,dog,cow", *columns, "s00.png,0,1,0"]))
+    assert "1 image has two cells in column cat (s00.png: 1 in row 2, 0 in row 42)" in refused(tmp_path)
+
+
+def test_a_row_for_each_of_many_things_on_an_image_contradicts_nothing(tmp_path):
+    more = [f"{name},poor,{'mf'[k // 2 % 2]}" for k, name in enumerate(FORTY)]
+    table(tmp_path, "image,quality,sex", label_and_sex, more=more)
+    assert "classes f 20, m 20 (from column sex of labels.csv)" in shown(tmp_path)
+
+
+def test_more_than_fifty_classes_are_those_of_the_column_that_is_called_so(tmp_path):
+    names = [f"s{k}.png" for k in range(204)]
+    table(tmp_path, "image,label,sex", lambda name, k: f"{name},p{k % 51},{'mf'[k % 2]}", names)
+    assert "(from column label of labels.csv)" in shown(tmp_path)
+    counts = Counter(Manifest.read(tmp_path / "manifest.csv").table["label"])
+    assert len(counts) == 51
+    assert set(counts.values()) == {4}
+
+
+def test_many_findings_joined_in_cells_are_counted_by_their_names(tmp_path):
+    names = [f"s{k}.png" for k in range(128)]
+    several = ["|".join(name for bit, name in enumerate("abcdef") if k >> bit & 1) or "None" for k in range(64)]
+    table(tmp_path, "image,label,sex", lambda name, k: f"{name},{several[k % 64]},{'mf'[k % 2]}", names)
+    assert "classes (none) 2, a 64, b 64, c 64, d 64, e 64, ... (from column label of labels.csv; several" in (
+        shown(tmp_path)
+    )
+
+
+def test_a_label_of_its_own_for_nearly_each_image_is_asked_about(tmp_path):
+    names = [f"s{k}.png" for k in range(60)]
+    table(tmp_path, "image,label,sex", lambda name, k: f"{name},words{k},{'mf'[k % 2]}", names)
+    assert "labels.csv: column label has 60 different labels for 60 images; correct the table" in refused(tmp_path)
+
+
+def test_a_column_of_labels_that_is_empty_leaves_the_class_to_no_other_column(tmp_path):
+    table(tmp_path, "image,label,sex", lambda name, k: f"{name},,{'mf'[k % 2]}")
+    assert "nothing says which class an image has" in refused(tmp_path)
+
+
+def test_a_column_of_the_class_that_no_table_has_is_told_beside_folders(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    assert refused(tmp_path, "--label-column", "sex").endswith("no column 'sex'; give --label-column NAME")

@@ -113,3 +113,34 @@ def test_a_column_of_labels_that_is_empty_leaves_the_class_to_no_other_column(tm
 def test_a_column_of_the_class_that_no_table_has_is_told_beside_folders(tmp_path):
     images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
     assert refused(tmp_path, "--label-column", "sex").endswith("no column 'sex'; give --label-column NAME")
+
+
+UNREADABLE = {
+    "latin-1": ("Datum,Gr\xf6\xdfe\n1,2\n".encode("latin-1"), "save it as UTF-8"),
+    "utf-16": ("Datum,Wert\n1,2\n".encode("utf-16"), "save it as UTF-8"),
+    "long": (
+        b"a" * 131_073 + b"\n1\n",
+        "field larger than field limit (131072); the first line names the columns",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_table_of_another_encoding_is_passed_over_with_a_remark(kind, tmp_path):
+    content, words = UNREADABLE[kind]
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    images(tmp_path / "notes", ["c/0.png"])
+    (tmp_path / "notes.csv").write_bytes(content)
+    said = shown(tmp_path)
+    assert "not used notes.csv cannot be read as CSV: " in said
+    assert words in said
+    assert len(Manifest.read(tmp_path / "manifest.csv").table) == 41
+
+
+def test_a_table_of_labels_of_another_encoding_is_named_where_nothing_else_says_the_classes(tmp_path):
+    images(tmp_path, FORTY)
+    rows = "".join(f"{name},{['gut', 'schön'][k % 2]}\n" for k, name in enumerate(FORTY))
+    (tmp_path / "labels.csv").write_bytes(f"image,label\n{rows}".encode("latin-1"))
+    said = refused(tmp_path)
+    assert "Not used: labels.csv cannot be read as CSV: 'utf-8' codec can't decode byte 0xf6" in said
+    assert said.endswith("save it as UTF-8")

@@ -108,10 +108,15 @@ def header_of(path: Path) -> list[str]:
     """Names of the columns of a CSV file.
 
     Raises:
-        SalignError: the file is missing or empty.
+        SalignError: the file is missing or empty, or is no CSV in UTF-8.
     """
     with open_file(path, limit=MAX_TABLE) as file:
-        names = next(csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
+        try:
+            names = next(csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
+        except UnicodeDecodeError as error:
+            raise SalignError(f"{path} cannot be read as CSV: {error}; save it as UTF-8") from error
+        except csv.Error as error:
+            raise SalignError(f"{path} cannot be read as CSV: {error}; the first line names the columns") from error
     if not names:
         raise SalignError(f"{path} is empty; expected a header line")
     check_columns(path, len(names))

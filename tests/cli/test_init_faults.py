@@ -144,3 +144,33 @@ def test_a_table_of_labels_of_another_encoding_is_named_where_nothing_else_says_
     said = refused(tmp_path)
     assert "Not used: labels.csv cannot be read as CSV: 'utf-8' codec can't decode byte 0xf6" in said
     assert said.endswith("save it as UTF-8")
+
+
+def turned_photos(folder):
+    """40 photos in two folders, ten of them turned by their EXIF tag; the masks of all were drawn on what is stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for k in range(40):
+        path = folder / "images" / "ab"[k % 2] / f"{k}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(k).integers(0, 256, (32, 48), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, exif=exif if k < 10 else Image.Exif())
+        save(folder / "masks" / "ab"[k % 2] / f"{k}.png", np.pad(np.full((8, 8), 255, np.uint8), ((8, 16), (8, 32))))
+
+
+def test_faulty_marks_are_told_by_the_dry_run_and_each_is_listed_that_is_left_out(tmp_path):
+    turned_photos(tmp_path)
+    assert refused(tmp_path, "--dry-run") == refused(tmp_path)
+    said = salign("init", tmp_path, "--dry-run", code=2).err
+    assert said.startswith(f"error: {tmp_path}: 10 faults\n")
+    assert said.endswith("mend them, or take all others and leave these out (--leave-out)\n")
+    assert said.count("the tool saw the picture without its EXIF turn") == 10
+    for options in (["--dry-run"], []):
+        ended = salign("init", tmp_path, "--leave-out", *options)
+        words = "left out 10 faults of marks, listed below; 30 images have marks that can be drawn"
+        assert words in " ".join(ended.out.split())
+        listed = [line for line in ended.out.splitlines() if line.startswith("left out: ")]
+        assert len(listed) == 10
+        assert listed[0].startswith("left out: images/a/0.jpg: annotated at 48 x 32 pixels, and the image is 32 x 48")
+    assert "30 maps" in ended.out
+    assert Manifest.read(tmp_path / "manifest.csv").table["saliency"].notna().sum() == 30

@@ -77,7 +77,7 @@ def init(
     if not yes and sys.stdin.isatty() and not typer.confirm("Write this?", default=True):
         typer.echo("nothing was written")
         return
-    written = write_plan(plan, target, name=folder.resolve().name, leave_out=leave_out)
+    written = write_plan(plan, target, name=folder.resolve().name)
     blank = f", {written.blank} of them blank" if written.blank else ""
     count = f", {written.maps} maps{blank}" if written.maps else ""
     table = f"{written.manifest}{count}, and " if plan.source is None else ""
@@ -98,6 +98,8 @@ def _print_plan(plan: Plan, target: Path) -> None:
     for word, sentence in plan.remarks:
         table.add_row(f"[{'yellow' if word in DOUBTS else 'bold'}]{word}[/]", escape(sentence))
     Console().print(table)
+    for fault in plan.faults:
+        typer.echo(f"left out: {fault}")
     split_table(plan.manifest)
     files = ["manifest.csv"] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)
     listed = "".join(f"{file}, " for file in files) + "and " * bool(files)

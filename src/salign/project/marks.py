@@ -11,8 +11,11 @@ from salign.annotations.formats import annotation_format
 from salign.annotations.formats.fixations import Gaze
 from salign.annotations.formats.mask_folder import read_listed
 from salign.annotations.formats.notes import Notes
-from salign.data.manifest import Fault
+from salign.annotations.match import Images
+from salign.annotations.resolve import Naming, settle
+from salign.data.manifest import Fault, Manifest, ManifestError
 from salign.data.manifest.image_files import stem
+from salign.errors import SalignError
 from salign.project.look import Tool
 from salign.project.pictures import Maps
 
@@ -65,3 +68,55 @@ def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: fl
             "looked)"
         )
     return marks, notes.faults, "; ".join([sentence, *notes.remarks])
+
+
+def check_marks(
+    manifest: Manifest,
+    images: Sequence[str],
+    marks: Sequence[Annotated],
+    faults: list[Fault],
+    remarks: list[tuple[str, str]],
+    *,
+    leave_out: bool,
+) -> list[Annotated]:
+    """Settle marks as they will be drawn, so that what is wrong with them is known before anything is written.
+
+    Args:
+        manifest: the rows.
+        images: every image of the folder.
+        marks: what was read.
+        faults: what is known to be wrong; what else is found is added.
+        remarks: takes how many are left out, or scaled.
+        leave_out: go on without what is faulty.
+
+    Returns:
+        The marks, without those of images that have no row.
+
+    Raises:
+        ManifestError: everything that is wrong with the marks, or nothing is left of them.
+    """
+    known = set(manifest.table["path"])
+    whole = Images(images)
+    marks = [mark for mark in marks if (path := _found(mark.image, whole)) is None or path in known]
+    classes = dict(zip(manifest.table["path"], manifest.table["label"].fillna(""), strict=True))
+    settled = settle(marks, Images(known), manifest.root, Naming(classes=classes))
+    faults[:] = dict.fromkeys([*faults, *settled.faults])
+    if faults and not leave_out:
+        hint = "mend them, or take all others and leave these out (--leave-out)"
+        raise ManifestError.of(faults, str(manifest.root), hint)
+    if faults and not settled.marked:
+        raise ManifestError.of([*faults, Fault(None, "annotations", "nothing is left to import")], str(manifest.root))
+    if faults:
+        count = f"{len(faults)} faults of marks, listed below"
+        remarks.append(("left out", f"{count}; {len(settled.marked)} images have marks that can be drawn"))
+    if settled.resized:
+        where = f"first {settled.resized[0]}"
+        remarks.append(("scaled", f"marks of {len(settled.resized)} images at another size of the same shape, {where}"))
+    return marks
+
+
+def _found(name: str, images: Images) -> str | None:
+    try:
+        return images.find(name)
+    except SalignError:
+        return None

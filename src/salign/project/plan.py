@@ -60,7 +60,7 @@ class Plan:
     marks: list[Annotated]
     """Marks that will be drawn as maps."""
     faults: list[Fault]
-    """What is wrong with marks, and left out."""
+    """What is wrong with marks that are left out."""
     remarks: list[tuple[str, str]]
     """What was found: a word, and a sentence."""
     source: Path | None = None
@@ -109,8 +109,10 @@ def make_plan(look: Look, choices: Choices) -> Plan:
         for names in alike(classes)
     ]
     remarks += [("not used", sentence) for sentence in look.useless]
-    known = set(manifest.table["path"])
-    marks = [mark for mark in marks if mark.image in known or mark.image not in look.images]
+    if marks or faults:
+        from salign.project.marks import check_marks
+
+        marks = check_marks(manifest, look.images, marks, faults, remarks, leave_out=choices.leave_out)
     groups = [name for table in look.tables for name in table.groups if name in manifest.table]
     manifest = _divided(manifest, groups, choices, remarks)
     used = [split for names in splits_by_role(manifest.splits).values() for split in names]
@@ -220,6 +222,7 @@ def _annotated_labels(
             "classes may also come from folders or a table"
         )
         raise ManifestError.of([*faults, *settled.faults], str(look.folder), hint)
+    faults += settled.faults
     return {image.path: image.label for image in settled.marked}
 
 

@@ -43,17 +43,16 @@ def check_free(out: Path, names: Sequence[str] = (MANIFEST, STUDY)) -> None:
     check_output(out, folder=True)
 
 
-def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> Written:
+def write_plan(plan: Plan, out: Path, *, name: str) -> Written:
     """Write `manifest.csv`, `imported/` with maps, and `study.yaml` or `recipe.yaml`; each whole or not at all.
 
     Args:
         plan: what is written.
         out: folder of all of it.
         name: name of the study.
-        leave_out: leave out faulty marks instead of refusing everything.
 
     Raises:
-        ManifestError: everything that is wrong with marks, at once; nothing was written then.
+        ManifestError: marks have a fault that the plan does not have; nothing was written then.
     """
     target, maps, blank, manifest = out / MANIFEST, 0, 0, plan.manifest
     settings = out / settings_name(manifest)
@@ -63,8 +62,8 @@ def write_plan(plan: Plan, out: Path, *, name: str, leave_out: bool = False) -> 
     elif plan.marks:
         from salign.annotations.write import Output, write_annotated
 
-        output = Output(out=out / IMPORTED, target=target, leave_out=leave_out)
-        result = write_annotated(plan.marks, output=output, base=plan.manifest, faults=plan.faults, progress=True)
+        output = Output(out=out / IMPORTED, target=target, leave_out=bool(plan.faults))
+        result = write_annotated(plan.marks, output=output, base=plan.manifest, progress=True)
         maps, blank, manifest = result.maps, result.blank, result.manifest
     else:
         target = out / (MANIFEST if not (out / MANIFEST).exists() else "manifest-split.csv")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from command import salign
 from salign.data.manifest import Manifest
+from salign.data.reading.image import read_saliency
 
 FORTY = [f"s{k:02}.png" for k in range(40)]
 
@@ -174,3 +175,33 @@ def test_faulty_marks_are_told_by_the_dry_run_and_each_is_listed_that_is_left_ou
         assert listed[0].startswith("left out: images/a/0.jpg: annotated at 48 x 32 pixels, and the image is 32 x 48")
     assert "30 maps" in ended.out
     assert Manifest.read(tmp_path / "manifest.csv").table["saliency"].notna().sum() == 30
+
+
+def ultralytics(folder):
+    names = [f"{split}/{k}.jpg" for split, count in (("train", 24), ("val", 8), ("test", 8)) for k in range(count)]
+    images(folder / "images", names)
+    for k, name in enumerate(names):
+        path = (folder / "labels" / name).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{k % 2} .375 .375 .5 .25\n")
+    (folder / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n")
+
+
+def test_the_names_of_yolo_lie_above_the_folders_of_images_and_labels(tmp_path):
+    ultralytics(tmp_path)
+    said = shown(tmp_path)
+    assert "classes cat 20, dog 20 (from annotations)" in said
+    assert "not used" not in said
+    table = Manifest.read(tmp_path / "manifest.csv").table
+    assert Counter(table["split"]) == {"train": 24, "val": 8, "test": 8}
+    assert {int((read_saliency(tmp_path / path) > 0).sum()) for path in table["saliency"]} == {128}
+
+
+def test_labels_of_yolo_without_names_are_passed_over_unless_they_are_asked_for(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    (tmp_path / "a" / "s00.txt").write_text("0 .5 .5 .2 .2\n")
+    said = "not used a: 1 file like YOLO's labels, and none of classes.txt, obj.names, data.yaml there or above names"
+    assert said in shown(tmp_path, "--dry-run")
+    assert "a: found none of classes.txt, obj.names, data.yaml; put the file with the names there, or" in (
+        refused(tmp_path, "--maps", "yolo")
+    )

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from salign.annotations.formats.fields import check_separator
 from salign.annotations.formats.recognise import FOLDERS, SUFFIXES, recognise
+from salign.annotations.formats.yolo import NAMES
 from salign.annotations.match import IMAGE_FOLDERS, Images
 from salign.data.manifest.folder_layout import Layout, folder_layout
 from salign.data.manifest.image_files import OURS, image_files, no_image, stem
@@ -106,6 +107,8 @@ def look(folder: Path) -> Look:
     for (kind, name), members in files.items():
         above = posixpath.commonpath([str(PurePosixPath(member).parent) for member in members])
         tools.append(Tool(kind, folder / (name or above), len(members)))
+    if ("yolo", "") in files:
+        unknown = {name for name in unknown if PurePosixPath(name).name not in NAMES}
     unknown -= {MANIFEST, STUDY, RECIPE} | {name for name in unknown if name.startswith("manifest")}
     if unknown:
         kinds = Counter(PurePosixPath(name).suffix or PurePosixPath(name).name for name in unknown)

@@ -11,6 +11,7 @@ from salign.annotations.formats import annotation_format
 from salign.annotations.formats.fixations import Gaze
 from salign.annotations.formats.mask_folder import read_listed
 from salign.annotations.formats.notes import Notes
+from salign.annotations.formats.yolo import NAMES
 from salign.annotations.match import Images
 from salign.annotations.resolve import Naming, settle
 from salign.data.manifest import Fault, Manifest, ManifestError
@@ -36,6 +37,15 @@ def read_maps(folder: Path, maps: Maps) -> Marks:
     return marks, notes.faults, "; ".join([sentence, *notes.remarks])
 
 
+def names_of_yolo(folder: Path, tool: Tool) -> Path | None:
+    """The nearest file with the names of YOLO's classes, in the folder of the labels or above it; None = there is none.
+
+    Ultralytics has `data.yaml` beside `images/` and `labels/`.
+    """
+    places = [place for place in (tool.path, *tool.path.parents) if place.is_relative_to(folder)]
+    return next((place / name for place in places for name in NAMES if (place / name).is_file()), None)
+
+
 def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: float | None = None) -> Marks:
     """Files of one annotation tool; names of images begin in the folder of the file, where images lie beside it.
 
@@ -46,8 +56,10 @@ def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: fl
         sigma: standard deviation of the Gaussian of a fixation, in the pixels of x and y.
     """
     notes, marks = Notes(), []
-    options = {} if sigma is None else {"gaze": Gaze(sigma=sigma)}
     for tool in tools:
+        options: dict[str, object] = {} if sigma is None else {"gaze": Gaze(sigma=sigma)}
+        if tool.format == "yolo" and (names := names_of_yolo(folder, tool)) and names.parent != tool.path:
+            options["classes"] = names
         read = annotation_format(tool.format).read(tool.path, notes, **options)
         own = tool.path if tool.path.is_dir() else tool.path.parent
         if own != folder and not tool.path.is_dir():

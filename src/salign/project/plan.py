@@ -18,8 +18,9 @@ from salign.data.manifest.labels import NONE, by_name
 from salign.data.manifest.split import SHARES, divide, groups_of_rows, small_classes
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
+from salign.files import relative_path
 from salign.location import quote
-from salign.project.look import Look
+from salign.project.look import Look, Tool
 from salign.project.names import MANIFEST
 from salign.project.pictures import Maps, named_maps
 from salign.project.roles import splits_by_role
@@ -252,6 +253,8 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
             sentence = "gaze becomes maps with --sigma PIXELS, the spread of a fixation, such as a degree of vision"
             remarks.append(("not used", f"{tool.path.name}: {sentence}"))
             continue
+        if tool.format == "yolo" and choices.maps != "yolo" and _is_without_names(look.folder, tool, remarks):
+            continue
         sources.setdefault(tool.format, []).append(tool)
     if choices.sigma is not None and GAZE not in sources:
         raise SalignError(f"{look.folder}: --sigma is for a table of fixations (x, y, duration), and none is there")
@@ -281,6 +284,19 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
         marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted, sigma=sigma)
     remarks.append(("maps", sentence))
     return marks, faults
+
+
+def _is_without_names(folder: Path, tool: Tool, remarks: list[tuple[str, str]]) -> bool:
+    """Whether nothing names the classes of YOLO's labels; any text of five small numbers looks like such."""
+    from salign.annotations.formats.yolo import NAMES
+    from salign.project.marks import names_of_yolo
+
+    if names_of_yolo(folder, tool) is not None:
+        return False
+    count = f"{tool.files} file{'s' * (tool.files > 1)} like YOLO's labels"
+    names = f"none of {', '.join(NAMES)} there or above names the classes"
+    remarks.append(("not used", f"{relative_path(tool.path, folder)}: {count}, and {names}"))
+    return True
 
 
 def _rows(look: Look, labels: Mapping[str, str], source: str) -> pd.DataFrame:

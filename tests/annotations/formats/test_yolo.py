@@ -32,6 +32,11 @@ def test_yolo_takes_names_from_yaml(tmp_path, names):
         annotation_format("yolo").read(tmp_path)
 
 
+def test_yolo_leaves_what_roboflow_writes_about_its_set(read):
+    found, faults = read("yolo", {"a.txt": "0 .5 .5 1 1\n", "README.roboflow.txt": "Faces\n", "classes.txt": "cat\n"})
+    assert (marks(found), faults) == ([("a", "cat", (Box(0, 0, 1, 1),))], [])
+
+
 YOLO_LINES = {
     "the shares of a prediction": ("0 .5 .5 .2 .2 .93", "got 5 numbers"),
     "pixels": ("0 30 20 12 8", "expected a number from -1 to 2, got '30'"),

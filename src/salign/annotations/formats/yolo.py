@@ -25,6 +25,8 @@ from salign.readers import read_yaml
 
 NAMES = ("classes.txt", "obj.names", "data.yaml")
 """Where the names of the classes are looked for, in the folder that is read."""
+_ABOUT = ("README.dataset.txt", "README.roboflow.txt")
+"""What Roboflow writes beside them."""
 _YAML = (".yaml", ".yml")
 
 
@@ -58,7 +60,7 @@ def read_yolo(path: Path, notes: Notes, *, classes: Path | None = None) -> list[
     about = {file.resolve() for file in (*there, *([classes] if classes else []))}
 
     def read(file: Path, where: str) -> list[Annotated]:
-        return [] if file.name in NAMES or file.resolve() in about else _read(file, where, notes, layout)
+        return [] if file.name in (*NAMES, *_ABOUT) or file.resolve() in about else _read(file, where, notes, layout)
 
     return read_each(path, ".txt", notes, read)
 
@@ -66,12 +68,16 @@ def read_yolo(path: Path, notes: Notes, *, classes: Path | None = None) -> list[
 def _layout(files: Sequence[Path], there: Sequence[Path], folder: Path) -> _Layout:
     """Names from all of `files`, which must agree, and the key points of the YAML among them or in the folder."""
     if not files:
-        raise SalignError(f"{folder}: found none of {', '.join(NAMES)}; give the file with the names as --classes")
+        raise SalignError(
+            f"{folder}: found none of {', '.join(NAMES)}; put the file with the names there, or give it as --classes "
+            "of salign maps import"
+        )
     lists = [(file, _names(file)) for file in files]
     for file, names in lists:
         if names != lists[0][1]:
             raise SalignError(
-                f"{lists[0][0]} and {file} name other classes, or in another order; give the right one as --classes"
+                f"{lists[0][0]} and {file} name other classes, or in another order; leave the right one "
+                "alone there, or give it as --classes of salign maps import"
             )
     shaped = [file for file in (*files, *there) if file.suffix.lower() in _YAML]
     return _Layout(lists[0][1], _points(shaped[0]) if shaped else None)
@@ -134,7 +140,8 @@ def _shape(values: list[float], points: tuple[int, int] | None) -> Shape:
         what = "2, as of a visible key point" if 2 in values else f"{len(values)} numbers"
         raise SalignError(
             f"expected a class and 4 numbers (box) or 6, 8, ... from 0 to 1 (polygon), got {what}; of a pose, "
-            "data.yaml says the key points (kpt_shape): put it beside the labels, or give it as --classes"
+            "data.yaml says the key points (kpt_shape): put it beside the labels, or give it as --classes "
+            "of salign maps import"
         )
     return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
 

@@ -205,3 +205,23 @@ def test_labels_of_yolo_without_names_are_passed_over_unless_they_are_asked_for(
     assert "a: found none of classes.txt, obj.names, data.yaml; put the file with the names there, or" in (
         refused(tmp_path, "--maps", "yolo")
     )
+
+
+def test_the_bookkeeping_of_a_tool_names_no_classes(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    shape = '"{""name"":""rect"",""x"":4,""y"":8,""width"":16,""height"":8}"'
+    header = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes"
+    rows = [f"{name},{9000 + k % 3},{{}},1,0,{shape},{{}}" for k, name in enumerate(FORTY)]
+    (tmp_path / "via.csv").write_text("\n".join([header, *rows]))
+    assert "classes a 20, b 20 (from folders) maps via (via.csv), 40 images" in shown(tmp_path)
+    table = Manifest.read(tmp_path / "manifest.csv").table
+    assert {int((read_saliency(tmp_path / path) > 0).sum()) for path in table["saliency"]} == {128}
+
+
+def test_neither_viewers_nor_kinds_of_boxes_are_classes(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    rows = [f"{name},{'pq'[k // 2 % 2]},8.5,16.5,200" for k, name in enumerate(FORTY)]
+    (tmp_path / "gaze.csv").write_text("\n".join(["image,subject,x,y,duration", *rows]))
+    rows = [f"{name},0.1,0.5,0.2,0.4,{k % 2},{k // 2 % 2}" for k, name in enumerate(FORTY)]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,xmin,xmax,ymin,ymax,occluded,truncated", *rows]))
+    assert "classes a 20, b 20 (from folders)" in shown(tmp_path, "--dry-run")

@@ -89,8 +89,9 @@ def look(folder: Path) -> Look:
         try:
             if suffix == ".csv":
                 check_separator(folder / name, header_of(folder / name))
-                table = read_label_table(folder, name, known)
             kind = recognise(folder / name)
+            if suffix == ".csv" and kind != "via":
+                table = read_label_table(folder, name, known, guess=kind is None)
         except SalignError as error:
             useless.append(str(error).splitlines()[0].replace(f"{folder}{os.sep}", ""))
             unknown.discard(name)

@@ -89,8 +89,14 @@ HOT = "(columns of 1 and 0)"
 """Stands for the label of a table that has one column of 1 and 0 for each class."""
 
 
-def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | None:
+def read_label_table(folder: Path, file: str, images: Images, *, guess: bool = True) -> LabelTable | None:
     """Read a CSV file that names images of the folder; None where it does not.
+
+    Args:
+        folder: folder of the images.
+        file: path of the table below it.
+        images: those of the folder.
+        guess: a column may be the class that is not called so; not in a table of a tool, which has other things to say.
 
     Raises:
         SalignError: the file cannot be read as a table.
@@ -119,13 +125,13 @@ def read_label_table(folder: Path, file: str, images: Images) -> LabelTable | No
             unusable[name] = f"{file}: column {name} has {count} different labels for {len(rows)} images"
     labels = [name for name in called if name not in unusable and rows[name].notna().any()]
     doubts = [name for name in called if name in unusable]
-    if not called:
+    if guess and not called:
         doubts = [name for name in guessed if name in torn and len(torn[name]) <= _FEW * len(rows)]
-    if len(hot) >= 2 and not labels:
+    if guess and len(hot) >= 2 and not labels:
         joined, _ = from_columns(rows, hot)
         rows = rows.drop(columns=hot).assign(**{HOT: joined})
         labels = [HOT]
-    elif not called:
+    elif guess and not called:
         labels = [name for name in guessed if name in steady and name != maps]
     boxes = is_box_table(names)
     return LabelTable(

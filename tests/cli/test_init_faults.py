@@ -225,3 +225,11 @@ def test_neither_viewers_nor_kinds_of_boxes_are_classes(tmp_path):
     rows = [f"{name},0.1,0.5,0.2,0.4,{k % 2},{k // 2 % 2}" for k, name in enumerate(FORTY)]
     (tmp_path / "boxes.csv").write_text("\n".join(["image,xmin,xmax,ymin,ymax,occluded,truncated", *rows]))
     assert "classes a 20, b 20 (from folders)" in shown(tmp_path, "--dry-run")
+
+
+def test_rows_whose_image_is_not_there_are_counted(tmp_path):
+    table(tmp_path, "image,label,sex", label_and_sex, more=["t0.png,ok,m", "t1.png,nok,f", "t1.png,nok,f"])
+    assert "not used labels.csv: rows of 2 names that no image here has, or several have; first t0.png" in (
+        shown(tmp_path)
+    )
+    assert len(Manifest.read(tmp_path / "manifest.csv").table) == 40

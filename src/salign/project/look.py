@@ -98,6 +98,9 @@ def look(folder: Path) -> Look:
             continue
         if table is not None:
             tables.append(table)
+            if kind is None and table.strange:  # the importer of a tool's file tells of its own
+                count, first = len(table.strange), table.strange[0]
+                useless.append(f"{name}: rows of {count} names that no image here has, or several have; first {first}")
         if kind is not None:
             files.setdefault((kind, name if kind not in FOLDERS else ""), []).append(name)
         if table is None and kind is None and suffix == ".csv":

@@ -56,7 +56,7 @@ class LabelTable:
     groups: tuple[str, ...]
     """Columns by which images belong together, such as `patient`."""
     strange: tuple[str, ...]
-    """Names of images that are not in the folder."""
+    """Names that no image of the folder has, or several have."""
     unusable: Mapping[str, str]
     """Column -> a sentence why it cannot say the class: an image has two of its cells, or each image has its own."""
     doubts: tuple[str, ...]

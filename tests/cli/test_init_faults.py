@@ -233,3 +233,22 @@ def test_rows_whose_image_is_not_there_are_counted(tmp_path):
         shown(tmp_path)
     )
     assert len(Manifest.read(tmp_path / "manifest.csv").table) == 40
+
+
+def test_masks_of_isic_lie_in_a_folder_that_ends_so(tmp_path):
+    names = [f"ISIC_{k:07}" for k in range(40)]
+    images(tmp_path / "ISIC2018_Task1-2_Training_Input", [f"{name}.jpg" for name in names])
+    for name in names:
+        path = tmp_path / "ISIC2018_Task1_Training_GroundTruth" / f"{name}_segmentation.png"
+        save(path, np.pad(np.full((8, 16), 255, np.uint8), ((8, 16), (4, 12))))
+    rows = [f"{name},{float(k % 2 == 0)},{float(k % 2 == 1)},0.0" for k, name in enumerate(names)]
+    (tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv").write_text("\n".join(["image,MEL,NV,BCC", *rows]))
+    assert "maps 40 masks in ISIC2018_Task1_Training_GroundTruth/, of 40 images" in shown(tmp_path)
+    table = Manifest.read(tmp_path / "manifest.csv").table
+    assert Counter(table["label"]) == {"MEL": 20, "NV": 20}
+    assert {int((read_saliency(tmp_path / path) > 0).sum()) for path in table["saliency"]} == {128}
+
+
+def test_grey_photographs_in_classes_that_end_in_mask_are_images(tmp_path):
+    images(tmp_path, [f"{label}/{k}.png" for label in ("with_mask", "without_mask", "askew") for k in range(20)])
+    assert "classes askew 20, with_mask 20, without_mask 20 (from folders) maps none" in shown(tmp_path, "--dry-run")

@@ -21,7 +21,7 @@ _WORDS = (
 )
 """What maps are called, as the end of a name or as a folder."""
 _BESIDE = re.compile(rf"(?P<image>.+?)(?P<word>[ _.-]+(?:{_WORDS}))(?:[ _.-]?\(?\d+\)?)?", re.I)
-_FOLDER = re.compile(rf"(?:{_WORDS})(?:[ _.-].*)?", re.I)
+_FOLDER = re.compile(rf"(?:{_WORDS})(?:[ _.-].*)?|.+[ _.-](?P<ends>{_WORDS})", re.I)
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _SAMPLE = 4
 MOST_PIXELS = 25_000_000
@@ -47,7 +47,8 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
 
     A picture is a map if it lies beside an image whose name it has with an ending such as `_mask` or `-seg 2`; or if it
     lies in a folder such as `masks`, most of whose pictures have names of images elsewhere and look like maps: grey, or
-    with a few colours.
+    with a few colours. In a folder that only ends so, such as `Training_GroundTruth`, or the class `with_mask`, a few
+    colours are needed, for grey photographs are no maps.
 
     Args:
         folder: where the paths begin.
@@ -72,7 +73,10 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
     kinds = [named_maps(folder, kind, pairs) for kind, pairs in sorted(beside.items())]
     for kind, members in sorted(within.items()):
         pairs = _paired(images, members, kind) if images else {}
-        if 2 * len(pairs) >= len(members) and all(look.map_like for look in _looks(folder, list(pairs))):
+        match = _FOLDER.fullmatch(kind.rstrip("/"))
+        sure = match is not None and match["ends"] is None
+        looks = _looks(folder, list(pairs))
+        if 2 * len(pairs) >= len(members) and all(look.few or (sure and look.grey) for look in looks):
             kinds.append(named_maps(folder, kind, pairs, [path for path in members if path not in pairs]))
         else:
             images += members
@@ -103,8 +107,9 @@ def _paired(images: Sequence[str], maps: Sequence[str], kind: str) -> dict[str, 
 class _Look(NamedTuple):
     """What the pixels of a picture look like."""
 
-    map_like: bool
-    """Grey, or of a few colours only."""
+    few: bool
+    """Of a few colours, or greys, only."""
+    grey: bool
     nonzero: bool
     """Numbers of classes, which are nearly black, or colours of classes."""
 
@@ -122,9 +127,10 @@ def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
         except (SalignError, OSError, ValueError, SyntaxError):
             continue  # whoever reads all of them says what is wrong
         if wide:
-            looks.append(_Look(True, False))
+            looks.append(_Look(len(np.unique(pixels)) <= _COLOURS, True, False))
             continue
-        coloured = bool((pixels != pixels[..., :1]).any())
-        few = not coloured or len(np.unique(pixels.reshape(-1, 3), axis=0)) <= _COLOURS
-        looks.append(_Look(few, few and (coloured or 0 < pixels.max() / 255 < LEAST)))
+        grey = not (pixels != pixels[..., :1]).any()
+        few = len(np.unique(pixels.reshape(-1, 3), axis=0)) <= _COLOURS
+        nonzero = 0 < pixels.max() / 255 < LEAST if grey else few
+        looks.append(_Look(few, grey, nonzero))
     return looks

@@ -252,3 +252,33 @@ def test_masks_of_isic_lie_in_a_folder_that_ends_so(tmp_path):
 def test_grey_photographs_in_classes_that_end_in_mask_are_images(tmp_path):
     images(tmp_path, [f"{label}/{k}.png" for label in ("with_mask", "without_mask", "askew") for k in range(20)])
     assert "classes askew 20, with_mask 20, without_mask 20 (from folders) maps none" in shown(tmp_path, "--dry-run")
+
+
+def test_the_next_command_names_the_manifest_that_there_is(tmp_path):
+    images(tmp_path / "photos", [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    for k, name in enumerate(FORTY):
+        path = tmp_path / "photos" / "ab"[k % 2] / name.replace(".", "_mask.")
+        save(path, np.full((32, 32), 255 * (k > 4), np.uint8))
+    salign("init", tmp_path / "photos")
+    whole = tmp_path / "photos" / "manifest.csv"
+    last = salign("init", tmp_path / "photos", "--out", tmp_path / "work").last
+    assert last == f"Next: salign run {tmp_path}/work (look first: salign data check {whole})"
+    table = Manifest.read(whole).table
+    whole.write_text(table.drop(columns="row").assign(split="train").to_csv(index=False))
+    (tmp_path / "photos" / "study.yaml").unlink()
+    said = salign("init", tmp_path / "photos")
+    assert f"will write into {tmp_path}/photos: manifest-split.csv, and study.yaml" in said.out
+    command = f"salign data check {tmp_path}/photos/manifest-split.csv"
+    assert said.last == f"Next: salign run {tmp_path}/photos (look first: {command})"
+    last = salign("init", tmp_path / "photos", "--out", tmp_path / "again").last
+    command = f"salign data check {tmp_path}/again/manifest.csv --root {tmp_path}/photos"
+    assert last == f"Next: salign run {tmp_path}/again (look first: {command})"
+    assert "40 images" in salign(*command.split()[1:]).out
+
+
+def test_people_annotate_the_manifest_that_has_the_splits(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    salign("data", "import", "folder", tmp_path, "--split", "train")
+    assert salign("init", tmp_path).last.endswith(
+        f"salign annotate {tmp_path} --manifest {tmp_path}/manifest-split.csv"
+    )

@@ -12,6 +12,7 @@ from salign.location import quote
 
 if TYPE_CHECKING:
     from salign.project.plan import Plan
+    from salign.project.write import Written
 
 
 def init(
@@ -82,7 +83,7 @@ def init(
     count = f", {written.maps} maps{blank}" if written.maps else ""
     table = f"{written.manifest}{count}, and " if plan.source is None else ""
     typer.echo(f"wrote {table}{written.settings}")
-    _next(folder, target, plan)
+    _next(folder, target, plan, written)
 
 
 def _print_plan(plan: Plan, target: Path) -> None:
@@ -92,7 +93,7 @@ def _print_plan(plan: Plan, target: Path) -> None:
 
     from salign.cli.show import split_table
     from salign.project.plan import DOUBTS
-    from salign.project.write import settings_name
+    from salign.project.write import manifest_name, settings_name
 
     table = Table(show_header=False, box=None)
     for word, sentence in plan.remarks:
@@ -101,21 +102,23 @@ def _print_plan(plan: Plan, target: Path) -> None:
     for fault in plan.faults:
         typer.echo(f"left out: {fault}")
     split_table(plan.manifest)
-    files = ["manifest.csv"] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)
+    files = [manifest_name(target)] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)
     listed = "".join(f"{file}, " for file in files) + "and " * bool(files)
     typer.echo(f"will write into {target}: {listed}{settings_name(plan.manifest)} with the settings")
 
 
-def _next(folder: Path, target: Path, plan: Plan) -> None:
-    from salign.project.names import MANIFEST, RECIPE
+def _next(folder: Path, target: Path, plan: Plan, written: Written) -> None:
+    from salign.data.manifest.root import root_option
+    from salign.project.names import MANIFEST
 
-    where, listed = quote(target), quote(target / MANIFEST)
+    listed = quote(written.manifest)
     mapped = plan.marks or plan.manifest.table["saliency"].notna().any()
     if plan.manifest.multi_label:
         bare = "" if mapped else "no image has a map, so that it trains with cross-entropy alone. "
-        typer.echo(f"{bare}Next: salign train {quote(target / RECIPE)}")
+        typer.echo(f"{bare}Next: salign train {quote(written.settings)}")
     elif mapped:
-        typer.echo(f"Next: salign run {where} (look first: salign data check {listed})")
+        check = f"salign data check {listed}{root_option(written.manifest, written.root)}"
+        typer.echo(f"Next: salign run {quote(target)} (look first: {check})")
     else:
-        apart = "" if target == folder else f" --manifest {listed}"
+        apart = "" if written.manifest == folder / MANIFEST else f" --manifest {listed}"
         typer.echo(f"no image has a map yet. Next: salign annotate {quote(folder)}{apart}")

@@ -21,6 +21,9 @@ class Written(NamedTuple):
     """What was written."""
 
     manifest: Path
+    """The manifest that the settings name; of one that was there and stays as it is, its own path."""
+    root: Path
+    """Where the paths in it begin."""
     settings: Path
     """The study, or the recipe of images with several labels."""
     maps: int
@@ -66,14 +69,19 @@ def write_plan(plan: Plan, out: Path, *, name: str) -> Written:
         result = write_annotated(plan.marks, output=output, base=plan.manifest, progress=True)
         maps, blank, manifest = result.maps, result.blank, result.manifest
     else:
-        target = out / (MANIFEST if not (out / MANIFEST).exists() else "manifest-split.csv")
+        target = out / manifest_name(out)
         manifest.write(target)
     train = manifest.table["split"].isin(splits_by_role(manifest.splits)["train"])
     setting = setting_for(manifest, float(manifest.table["saliency"][train].notna().mean()))
     root = str(manifest.root) if root_option(target, manifest.root) else None
     text = study_text(manifest, setting, name=name, file=relative_path(target, out), root=root)
     replace_text(settings, text)
-    return Written(target, settings, maps, blank)
+    return Written(target, manifest.root, settings, maps, blank)
+
+
+def manifest_name(out: Path) -> str:
+    """The name of a manifest that is written; one that is there and lacks splits is not written over."""
+    return "manifest-split.csv" if (out / MANIFEST).exists() else MANIFEST
 
 
 def settings_name(manifest: Manifest) -> str:

@@ -11,6 +11,10 @@ from PIL import Image
 from command import salign
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
+from salign.errors import SalignError
+from salign.experiment.study import Study, expand
+from salign.train.prepare import prepare
+from salign.train.recipe import Recipe
 
 FORTY = [f"s{k:02}.png" for k in range(40)]
 
@@ -282,3 +286,54 @@ def test_people_annotate_the_manifest_that_has_the_splits(tmp_path):
     assert salign("init", tmp_path).last.endswith(
         f"salign annotate {tmp_path} --manifest {tmp_path}/manifest-split.csv"
     )
+
+
+def with_masks(folder, names):
+    images(folder, names)
+    for name in names:
+        save(folder / name.replace(".", "_mask."), np.pad(np.full((8, 16), 255, np.uint8), ((8, 16), (4, 12))))
+
+
+def test_a_class_that_a_split_has_no_image_of_is_told_with_a_command_that_runs_without_it(tmp_path):
+    with_masks(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)] + ["single one/0.png"])
+    ended = salign("init", tmp_path)
+    assert "no image val and test have no image of single one: runs are refused. Merge the class" in (
+        " ".join(ended.out.split())
+    )
+    value = 'recipe.data.classes=["a", "b"]'
+    command = f"salign run {tmp_path} --set '{value}'"
+    assert f"without single one: {command}\n" in ended.out
+    assert ended.last == f"Next: {command} (look first: salign data check {tmp_path}/manifest.csv)"
+    assert len(Manifest.read(tmp_path / "manifest.csv").table) == 41
+    without = prepare(expand(Study.read(tmp_path / "study.yaml", [value]))[0].recipe.data)
+    assert (without.classes, len(without.train), len(without.val)) == (("a", "b"), 28, 6)
+    with pytest.raises(SalignError, match="the validation set has no image of single one; it needs one"):
+        prepare(expand(Study.read(tmp_path / "study.yaml"))[0].recipe.data)
+
+
+def test_a_set_of_two_classes_of_which_one_cannot_be_trained_is_refused(tmp_path):
+    images(tmp_path, [f"a/{name}" for name in FORTY] + ["b/0.png"])
+    assert refused(tmp_path) == (
+        f"error: {tmp_path}: val and test have no image of b. Too few classes are left that can be trained: give more "
+        "images of each, or other --shares"
+    )
+
+
+def test_a_label_beside_others_that_a_split_lacks_is_left_out_of_the_recipe(tmp_path):
+    cells = ["a", "a;b", "b", ""]
+    images(tmp_path, FORTY)
+    rows = [f"{k},{name},{cells[k % 4] if k else 'a;rare'}" for k, name in enumerate(FORTY)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,path,label", *rows]))
+    value = 'data.classes=["a", "b"]'
+    ended = salign("init", tmp_path)
+    assert ended.last.endswith(f"Next: salign train {tmp_path}/recipe.yaml --set '{value}'")
+    assert prepare(Recipe.read(tmp_path / "recipe.yaml", [value]).data).classes == ("a", "b")
+
+
+def test_a_class_that_only_the_test_set_lacks_is_no_reason_to_leave_it_out(tmp_path):
+    splits = [("train", 24), ("val", 8), ("test", 8)]
+    names = [f"{split}/{'abc'[k % 3]}/{k}.png" for split, count in splits for k in range(count)]
+    with_masks(tmp_path, [name for name in names if not name.startswith("test/c")])
+    ended = salign("init", tmp_path)
+    assert "no image test has no image of c, so that nothing is measured of it" in " ".join(ended.out.split())
+    assert ended.last.startswith(f"Next: salign run {tmp_path} (look first")

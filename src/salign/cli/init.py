@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salign.limits import LARGEST_SEED
-from salign.location import quote
+from salign.location import command_of, quote
 
 if TYPE_CHECKING:
     from salign.project.plan import Plan
@@ -101,6 +101,8 @@ def _print_plan(plan: Plan, target: Path) -> None:
     Console().print(table)
     for fault in plan.faults:
         typer.echo(f"left out: {fault}")
+    if plan.absent.refused:
+        typer.echo(f"without {', '.join(plan.absent.refused)}: {_training(target, plan)}")
     split_table(plan.manifest)
     files = [manifest_name(target)] * (plan.source is None) + ["maps in imported/"] * bool(plan.marks)
     listed = "".join(f"{file}, " for file in files) + "and " * bool(files)
@@ -115,10 +117,24 @@ def _next(folder: Path, target: Path, plan: Plan, written: Written) -> None:
     mapped = plan.marks or plan.manifest.table["saliency"].notna().any()
     if plan.manifest.multi_label:
         bare = "" if mapped else "no image has a map, so that it trains with cross-entropy alone. "
-        typer.echo(f"{bare}Next: salign train {quote(written.settings)}")
+        typer.echo(f"{bare}Next: {_training(target, plan)}")
     elif mapped:
         check = f"salign data check {listed}{root_option(written.manifest, written.root)}"
-        typer.echo(f"Next: salign run {quote(target)} (look first: {check})")
+        typer.echo(f"Next: {_training(target, plan)} (look first: {check})")
     else:
         apart = "" if written.manifest == folder / MANIFEST else f" --manifest {listed}"
         typer.echo(f"no image has a map yet. Next: salign annotate {quote(folder)}{apart}")
+
+
+def _training(target: Path, plan: Plan) -> str:
+    """The command that trains, without the classes of which training or validation has no image."""
+    import json
+
+    from salign.project.names import RECIPE
+
+    several = plan.manifest.multi_label
+    words: list[Path | str] = ["salign", "train", target / RECIPE] if several else ["salign", "run", target]
+    if plan.absent.refused:
+        key = "data.classes" if several else "recipe.data.classes"
+        words += ["--set", f"{key}={json.dumps(plan.absent.rest, ensure_ascii=False)}"]
+    return command_of(words)

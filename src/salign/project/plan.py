@@ -20,6 +20,7 @@ from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError, one_of
 from salign.files import relative_path
 from salign.location import quote
+from salign.project.absent import Absent, absent_classes
 from salign.project.look import Look, Tool
 from salign.project.names import MANIFEST
 from salign.project.pictures import Maps, named_maps
@@ -64,11 +65,13 @@ class Plan:
     """What is wrong with marks that are left out."""
     remarks: list[tuple[str, str]]
     """What was found: a word, and a sentence."""
+    absent: Absent
+    """Classes that a part of the study has no image of."""
     source: Path | None = None
     """The manifest that was there, where it needs no change."""
 
 
-DOUBTS = ("left out", "not used", "alike", "few images")
+DOUBTS = ("left out", "not used", "alike", "few images", "no image")
 """Words of remarks that should be read, for something may be wrong; they come last."""
 
 
@@ -118,8 +121,10 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     manifest = _divided(manifest, groups, choices, remarks)
     used = [split for names in splits_by_role(manifest.splits).values() for split in names]
     remarks += [("few images", line) for line in small_classes(manifest, used)]
+    absent = absent_classes(manifest)
+    remarks += [("no image", sentence) for sentence in absent.sentences]
     remarks.sort(key=lambda pair: pair[0] in DOUBTS)
-    return Plan(manifest, marks, faults, remarks)
+    return Plan(manifest, marks, faults, remarks, absent)
 
 
 def plan_of_manifest(path: Path, choices: Choices) -> Plan:
@@ -140,7 +145,9 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
         ("maps", f"{mapped}" if mapped else "none"),
     ]
     divided = _divided(manifest, [], choices, remarks)
-    return Plan(divided, [], [], remarks, source=path if divided is manifest else None)
+    absent = absent_classes(divided)
+    remarks += [("no image", sentence) for sentence in absent.sentences]
+    return Plan(divided, [], [], remarks, absent, source=path if divided is manifest else None)
 
 
 def _labels(

@@ -259,6 +259,14 @@ def test_a_pipe_and_a_name_that_is_no_utf_8_are_passed_over(tmp_path, caplog):
     assert "1 names that are not UTF-8" in caplog.text
 
 
+def test_names_of_what_is_passed_over_are_escaped_only_where_they_cannot_be_printed(tmp_path, caplog):
+    picture(tmp_path / "Bénin (ok)" / "a.png")
+    for name in ("notes.txt", "two\nlines.txt"):
+        (tmp_path / "Bénin (ok)" / name).write_text("x")
+    assert list(image_files(tmp_path)) == ["Bénin (ok)/a.png"]
+    assert r"2 *.txt ('Bénin (ok)/notes.txt', 'Bénin (ok)/two\nlines.txt')" in caplog.text
+
+
 def test_a_link_to_itself_and_a_file_that_cannot_be_looked_at_are_passed_over(tmp_path, caplog, monkeypatch):
     """Root may look at any file, so the system's answer is made up."""
     looked_at = Path.is_file

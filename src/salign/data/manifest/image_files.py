@@ -240,7 +240,7 @@ def _begins_as_image(path: Path) -> bool:
 
 def _said(passed: dict[str, list[str]]) -> str:
     kinds = [
-        f"{len(names)} {reason} ({', '.join(map(ascii, names[:_NAMED]))}{', ...' * (len(names) > _NAMED)})"
+        f"{len(names)} {reason} ({', '.join(map(repr, names[:_NAMED]))}{', ...' * (len(names) > _NAMED)})"
         for reason, names in sorted(passed.items())
     ]
     return f"passed over: {'; '.join(kinds)}"

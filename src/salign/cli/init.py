@@ -57,9 +57,10 @@ def init(
     import sys
 
     from salign.data.manifest.split import read_shares
+    from salign.project.choices import Choices
     from salign.project.look import look
     from salign.project.names import MANIFEST, STUDY
-    from salign.project.plan import Choices, make_plan, plan_of_manifest
+    from salign.project.plan import make_plan, plan_of_manifest
     from salign.project.write import check_free, write_plan
 
     choices = Choices(

@@ -42,8 +42,8 @@ def names_of_yolo(folder: Path, tool: Tool) -> Path | None:
 
     Ultralytics has `data.yaml` beside `images/` and `labels/`.
     """
-    places = [place for place in (tool.path, *tool.path.parents) if place.is_relative_to(folder)]
-    return next((place / name for place in places for name in NAMES if (place / name).is_file()), None)
+    folders = [above for above in (tool.path, *tool.path.parents) if above.is_relative_to(folder)]
+    return next((above / name for above in folders for name in NAMES if (above / name).is_file()), None)
 
 
 def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: float | None = None) -> Marks:

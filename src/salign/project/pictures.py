@@ -108,7 +108,7 @@ class _Look(NamedTuple):
     """What the pixels of a picture look like."""
 
     few: bool
-    """Of a few colours, or greys, only."""
+    """There are a few colours, or greys, only."""
     grey: bool
     nonzero: bool
     """Numbers of classes, which are nearly black, or colours of classes."""

@@ -187,12 +187,12 @@ def _contradicted(rows: pd.DataFrame, column: str) -> pd.Index:
 def _contradiction(rows: pd.DataFrame, column: str, images: pd.Index, names: str) -> str:
     """What the rows say of the first of the images in a column; `names` is the column of its name."""
     first = rows[rows[IMAGE] == images[0]].drop_duplicates(column)
-    said = ", ".join(
+    listed = ", ".join(
         f"{cell} in row {row}" for cell, row in zip(first[column].fillna("nothing"), first["row"], strict=True)
     )
     count = "1 image has" if len(images) == 1 else f"{len(images)} images have"
     several = "labels" if _LABEL.fullmatch(_plain(column)) else "cells"
-    where = f"{first[names].iat[0]}: {said}"
+    where = f"{first[names].iat[0]}: {listed}"
     return f"{count} two {several} in column {column} ({'first ' * (len(images) > 1)}{where})"
 
 

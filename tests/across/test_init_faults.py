@@ -86,6 +86,24 @@ def test_a_row_for_each_of_many_things_on_an_image_contradicts_nothing(tmp_path)
     assert "classes f 20, m 20 (from column sex of labels.csv)" in shown(tmp_path)
 
 
+def test_a_table_that_is_about_something_else_does_not_stop_a_folder_for_each_class(tmp_path):
+    images(tmp_path, [f"{'ab'[k % 2]}/{name}" for k, name in enumerate(FORTY)])
+    rows = [f"{name},{'xyz'[k % 3]}" for k, name in enumerate(FORTY)]
+    (tmp_path / "lens.csv").write_text("\n".join(["image,lens", *rows, "s00.png,y"]))
+    assert "classes a 20, b 20 (from folders)" in shown(tmp_path)
+
+
+def test_a_split_and_a_patient_of_an_image_that_rows_disagree_about_are_told(tmp_path):
+    def row(name, k):
+        return f"{name},{['ok', 'nok'][k % 2]},{['train', 'val', 'test', 'train'][k // 2 % 4]},p{k // 4}"
+
+    table(tmp_path, "image,label,split,patient", row, more=["s00.png,ok,test,p9"])
+    said = shown(tmp_path)
+    assert "1 image has two cells in column split (s00.png: train in row 2, test in row 42)" in said
+    assert "1 image has two cells in column patient (s00.png: p0 in row 2, p9 in row 42)" in said
+    assert "splits none; divided now" in said
+
+
 def test_more_than_fifty_classes_are_those_of_the_column_that_is_called_so(tmp_path):
     names = [f"s{k}.png" for k in range(204)]
     table(tmp_path, "image,label,sex", lambda name, k: f"{name},p{k % 51},{'mf'[k % 2]}", names)

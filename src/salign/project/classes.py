@@ -13,7 +13,7 @@ from salign.errors import SalignError, one_of
 from salign.location import quote
 from salign.project.choices import CLASSES_FROM, Choices
 from salign.project.look import Look
-from salign.project.tables import LabelTable
+from salign.project.tables import LabelTable, is_called_label
 
 
 def find_classes(
@@ -58,7 +58,8 @@ def _check_columns(look: Look, choice: str | None) -> None:
     if choice is not None and any(choice in table.rows for table in look.tables):
         return
     for table in look.tables:
-        for name in table.doubts if choice is None else {choice} & table.unusable.keys():
+        doubts = [name for name in table.doubts if is_called_label(name) or not look.by_folder]
+        for name in doubts if choice is None else {choice} & table.unusable.keys():
             raise SalignError(
                 f"{look.folder}: {table.unusable[name]}; correct the table, or say where the classes are: in another "
                 "column (--label-column NAME), or not in a table (--classes-from folders, annotations or names)"

@@ -98,6 +98,7 @@ def look(folder: Path) -> Look:
             continue
         if table is not None:
             tables.append(table)
+            useless += table.ignored
             if kind is None and table.strange:  # the importer of a tool's file tells of its own
                 count, first = len(table.strange), table.strange[0]
                 useless.append(f"{name}: rows of {count} names that no image here has, or several have; first {first}")

@@ -61,6 +61,8 @@ class LabelTable:
     """Column -> a sentence why it cannot say the class: an image has two of its cells, or each image has its own."""
     doubts: tuple[str, ...]
     """Those of the unusable columns that were probably meant to say it."""
+    ignored: tuple[str, ...] = ()
+    """Sentences about columns that should say the split, or which images belong together, and contradict themselves."""
     boxes: bool = False
     """Whether it has the numbers of boxes, too; its labels may be those of marks."""
 
@@ -113,20 +115,23 @@ def read_label_table(folder: Path, file: str, images: Images, *, guess: bool = T
     torn = {name: which for name in columns if len(which := _contradicted(rows, name))}
     unusable = {name: f"{file}: {_contradiction(rows, name, which, column)}" for name, which in torn.items()}
     steady = [name for name in columns if name not in torn]
+    few = [name for name, which in torn.items() if len(which) <= _FEW * rows[IMAGE].nunique()]
+    sets = [name for name in torn if _SPLIT.fullmatch(_plain(name))]
+    sets += [name for name in few if _GROUP.fullmatch(_plain(name))]
     guessed = [name for name in columns if rows[name].nunique() in _GUESSED]
     rows = rows.drop_duplicates(IMAGE).reset_index(drop=True)
     maps = next(
         (name for name in steady if _MAP.fullmatch(_plain(name)) and _are_files(folder, file, rows[name])), None
     )
     hot = [name for name in steady if set(rows[name].dropna().unique()) <= {"0", "1", "0.0", "1.0"}]
-    called = [name for name in columns if _LABEL.fullmatch(_plain(name))]
+    called = [name for name in columns if is_called_label(name)]
     for name in set(called).intersection(steady):
         if (count := _names(rows[name])) > max(_CLASSES, len(rows) / 2):
             unusable[name] = f"{file}: column {name} has {count} different labels for {len(rows)} images"
     labels = [name for name in called if name not in unusable and rows[name].notna().any()]
     doubts = [name for name in called if name in unusable]
     if guess and not called:
-        doubts = [name for name in guessed if name in torn and len(torn[name]) <= _FEW * len(rows)]
+        doubts = [name for name in guessed if name in few and name not in sets]
     if guess and len(hot) >= 2 and not labels:
         joined, _ = from_columns(rows, hot)
         rows = rows.drop(columns=hot).assign(**{HOT: joined})
@@ -144,8 +149,14 @@ def read_label_table(folder: Path, file: str, images: Images, *, guess: bool = T
         strange=strange,
         unusable=unusable,
         doubts=() if boxes else tuple(doubts),  # the label of a box is that of a mark
+        ignored=tuple(unusable[name] for name in sets),
         boxes=boxes,
     )
+
+
+def is_called_label(column: str) -> bool:
+    """Whether the name of a column says that it is the class."""
+    return _LABEL.fullmatch(_plain(column)) is not None
 
 
 def put_together(tables: Sequence[LabelTable]) -> list[LabelTable]:
@@ -191,7 +202,7 @@ def _contradiction(rows: pd.DataFrame, column: str, images: pd.Index, names: str
         f"{cell} in row {row}" for cell, row in zip(first[column].fillna("nothing"), first["row"], strict=True)
     )
     count = "1 image has" if len(images) == 1 else f"{len(images)} images have"
-    several = "labels" if _LABEL.fullmatch(_plain(column)) else "cells"
+    several = "labels" if is_called_label(column) else "cells"
     where = f"{first[names].iat[0]}: {listed}"
     return f"{count} two {several} in column {column} ({'first ' * (len(images) > 1)}{where})"
 

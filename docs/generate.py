@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import textwrap
@@ -311,6 +312,8 @@ def _arena() -> str:
         blocks += [_table(header, [_arm(row) for row in ranked])]
     for title, rows in _csvs("maps/*.csv"):
         blocks += [f"## {title}, worse and fewer maps", *_head("arena_maps"), _worse(rows)]
+    for title, rows in _csvs("tried/*.csv"):
+        blocks += [f"## {title}, what was tried", _tried(rows)]
     return _page("The arena", *blocks)
 
 
@@ -330,6 +333,24 @@ def _csvs(pattern: str) -> Iterator[tuple[str, pd.DataFrame]]:
     for path in sorted(ARENA.glob(pattern)):
         for dataset, rows in pd.read_csv(path).groupby("dataset", sort=False):
             yield path.stem if dataset == "data" else str(dataset), rows
+
+
+def _tried(rows: pd.DataFrame) -> str:
+    """A row per loss with the figure of each setting, the best in bold; `alpha@0.5` is a setting of `cyborg`."""
+    caption = "Settings of each loss and their figures on validation images like the target, one seed; points of 100."
+    lines = []
+    for family, tries in rows.groupby(rows["arm"].str.partition("@")[0].replace("alpha", "cyborg"), sort=False):
+        best = tries["figure"].max()
+        told = [_setting(arm, figure, best) for arm, figure in zip(tries["arm"], tries["figure"], strict=True)]
+        lines.append([f"`{family}`", ", ".join(told)])
+    return f"{caption}\n\n{_table(['loss', 'setting: figure'], lines)}"
+
+
+def _setting(arm: str, figure: float, best: float) -> str:
+    name = arm.partition("@")[2]
+    text = "diverged" if math.isnan(figure) else f"{100 * figure:.1f}"
+    told = f"{name}: {text}" if name else text
+    return f"**{told}**" if figure == best else told
 
 
 def _worse(rows: pd.DataFrame) -> str:

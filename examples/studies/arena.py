@@ -1,6 +1,7 @@
 """Between the studies of the arena: which setting each loss gets, and the tables of the docs.
 
     python examples/studies/arena.py chosen recipes/studies/arena_tuning.yaml
+    python examples/studies/arena.py tried recipes/studies/arena_tuning.yaml docs/arena/tried/digits.csv
     python examples/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
     python examples/studies/arena.py maps recipes/studies/arena_maps.yaml docs/arena/maps/digits.csv
 
@@ -24,7 +25,7 @@ from salign.experiment.report.saliency import read_arm
 from salign.experiment.report.tables import main_table
 from salign.experiment.report.worse_maps import maps_table
 from salign.experiment.store import StudyFolder, read_results
-from salign.experiment.study import Study
+from salign.experiment.study import Study, expand
 from salign.files import replace_text
 
 app = typer.Typer(no_args_is_help=True, help="Between the studies of the arena.")
@@ -45,6 +46,19 @@ def chosen(study: Yaml, out: Out = Path("studies")) -> None:
             typer.echo(f"# {group.title} {arm}: {100 * scores[arm]:.1f}")
         arms = {name: deepcopy(arm_changes(arm, guided=asked.guided, own=asked.arms)) for name, arm in best.items()}
         typer.echo(yaml.safe_dump({group.dataset: arms}, default_flow_style=None, width=120, sort_keys=False))
+
+
+@app.command()
+def tried(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
+    """Write a row per data set and setting: the figure that `chosen` goes by; none where a training came to no end."""
+    asked, _, groups = finished(study, out)
+    arms = list(dict.fromkeys(cell.arm for cell in expand(asked)))
+    rows = [
+        {"dataset": group.dataset, "arm": arm, "figure": group.scores(arm, asked.target, asked.metric).mean()}
+        for group in groups
+        for arm in arms
+    ]
+    write(pd.DataFrame(rows), written)
 
 
 @app.command()

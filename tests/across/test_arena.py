@@ -14,12 +14,13 @@ import yaml
 import made_study
 from command import script
 from salign.experiment.arms import control_of
-from salign.experiment.study import Study, expand
+from salign.experiment.study import Cell, Study, expand
 from salign.losses import LOSSES
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "studies"
 ARMS = ["ce", "cyborg", "shuffled", "energy@1", "energy@10", "mixed_rand", "swap, map"]
 BOXES = "boxes:energy@10"
+DOCS = Path(__file__).parents[2] / "docs" / "arena"
 TIMED = {"reaction_time"}
 """Needs seconds, which no image set here has."""
 
@@ -28,15 +29,19 @@ def arena(*arguments: object) -> str:
     return script(FOLDER.parents[1] / "examples" / "studies" / "arena.py", *arguments)
 
 
+def setting_of(cell: Cell) -> Any:
+    """The options of a cell's loss, defaults and all."""
+    given = cell.recipe.loss.model_dump()
+    options = inspect.signature(LOSSES[given["name"]]).parameters
+    return frozenset({name: given.get(name, option.default) for name, option in options.items()}.items())
+
+
 def losses_of(study: Study) -> dict[str, set[Any]]:
     """Loss -> its settings, defaults and all, of the arms with people's own maps."""
     found: dict[str, set[Any]] = {}
     for cell in expand(study):
         if cell.recipe.data.maps == "own":
-            given = cell.recipe.loss.model_dump()
-            options = inspect.signature(LOSSES[given["name"]]).parameters
-            full = {name: given.get(name, option.default) for name, option in options.items()}
-            found.setdefault(given["name"], set()).add(frozenset(full.items()))
+            found.setdefault(cell.recipe.loss.name, set()).add(setting_of(cell))
     return found
 
 
@@ -96,11 +101,47 @@ def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
     return path, results.figures
 
 
+@pytest.mark.parametrize(
+    ("tried", "dataset", "tuning", "taken"),
+    [
+        ("digits", "data", "arena_tuning", "arena"),
+        ("real", "busi", "arena_real_tuning", "arena_busi"),
+        ("real", "cxr-view", "arena_real_tuning", "arena_cxr_view"),
+    ],
+)
+def test_what_was_tried_is_in_the_docs_and_the_best_was_taken(
+    tried: str, dataset: str, tuning: str, taken: str
+) -> None:
+    asked, used = Study.read(FOLDER / f"{tuning}.yaml"), losses_of(Study.read(FOLDER / f"{taken}.yaml"))
+    cells = {cell.arm: cell for cell in expand(asked)}
+    figures = pd.read_csv(DOCS / "tried" / f"{tried}.csv").query("dataset == @dataset").set_index("arm")["figure"]
+    assert set(figures.index) == set(cells)
+    guided = figures.dropna().sort_values(ascending=False, kind="stable")
+    best = {family: arm for arm in reversed(guided.index) if (family := arm.partition("@")[0]) != "ce"}
+    for arm in best.values():
+        assert setting_of(cells[arm]) in used[cells[arm].recipe.loss.name], arm
+
+
 def test_the_best_setting_on_the_target_is_chosen(finished: tuple[Path, pd.DataFrame]) -> None:
     path, _ = finished
     chosen = yaml.safe_load(arena("chosen", path, "--out", path.parent / "studies"))
     assert chosen["data"]["energy"] == {"loss": {"name": "energy", "weight": 10.0}}
     assert set(chosen["data"]) == {"ce", "cyborg", "shuffled", "energy", "boxes:energy", "mixed_rand", "swap, map"}
+
+
+def test_the_table_of_what_was_tried_has_the_figures_that_the_choice_goes_by(
+    finished: tuple[Path, pd.DataFrame],
+) -> None:
+    path, figures = finished
+    for cell in (path.parent / "studies").glob("*/runs/*energy-1-*/cell.json"):
+        cell.unlink()  # as where a training diverged
+    arena("tried", path, path.parent / "tried.csv", "--out", path.parent / "studies")
+    table = pd.read_csv(path.parent / "tried.csv").set_index("arm")["figure"]
+    rows = figures[(figures["set"] == "test_ood") & (figures["metric"] == "accuracy")].astype({"arm": str})
+    expected = rows.groupby("arm")["value"].mean()
+    assert list(table.index) == [*ARMS, BOXES]
+    assert table.isna().tolist() == [arm == "energy@1" for arm in table.index]
+    assert table.dropna().to_dict() == pytest.approx(expected.drop("energy@1").to_dict(), abs=1e-4)
 
 
 def test_the_table_holds_what_the_runs_found(finished: tuple[Path, pd.DataFrame]) -> None:

@@ -83,7 +83,7 @@ def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
         draft = Draft(marks.annotator or "unknown", entry.answer, marks.shapes, blank, marks.size)
         drafts.setdefault(name, []).append(draft)
     if strange:
-        log.warning("%s: %d drafts are of no image of this study, first %s", path, len(strange), ascii(strange[0]))
+        log.warning("%s: %d drafts are of no image of this study, first %r", path, len(strange), strange[0])
     return drafts
 
 

@@ -141,7 +141,7 @@ def read_size(height: Field | None, width: Field | None) -> tuple[int, int] | No
 def quote(value: object) -> str:
     """A value in a message, short whatever it is."""
     if isinstance(value, str):
-        return ascii(value[:40]) + ("..." if len(value) > 40 else "")
+        return repr(value[:40]) + ("..." if len(value) > 40 else "")
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, int | float):

@@ -246,16 +246,17 @@ def test_a_size_of_0_is_not_said(folder):
 
 
 def test_a_readme_beside_the_labels_is_told_whole_and_may_be_left_out(folder):
-    write("labels/README.dataset.txt", "# hello\nProvided by me\n")
+    write("labels/README.txt", "# hello\nProvided by me\n")
+    write("labels/README.roboflow.txt", "# what Roboflow writes beside them\n")
     write("labels/classes.txt", "fake\n")
     write("labels/a.txt", "0 0.5 0.5 0.2 0.4\n")
     said = refused("yolo", "labels")
     assert "2 faults" in said
-    assert "README.dataset.txt: line 1: expected a number from 0 to 1e+09, got '#'" in said
-    assert "README.dataset.txt: line 2: expected a number from 0 to 1e+09, got 'Provided'" in said
+    assert "README.txt: line 1: expected a number from 0 to 1e+09, got '#'" in said
+    assert "README.txt: line 2: expected a number from 0 to 1e+09, got 'Provided'" in said
     printed, _, maps = bring("yolo", "labels", "--leave-out")
     assert np.array_equal(only(maps), box((30, 69), (80, 119)))
-    assert printed.count("left out: README.dataset.txt") == 2
+    assert printed.count("left out: README.txt") == 2
 
 
 def test_a_rectangle_given_by_four_corners(folder):

@@ -185,7 +185,7 @@ FINGERPRINTS = {
     "studies/complexity": "e384ee62", "studies/rivals_busi": "13001909", "studies/rivals_digits": "12fc562d",
     "studies/small": "a01cf878", "studies/digits_inherit": "89bbc28d", "studies/busi_inherit": "da1808f4",
     "studies/cxr_inherit": "016364c5",
-    "studies/digits_head": "d74de652", "studies/busi_head": "12b5bbcb",
+    "studies/digits_head": "4e36286c", "studies/busi_head": "12b5bbcb",
     "stanford40_maps": "d720714e", "studies/bar": "5f383fd2", "studies/bar_full": "612762c7",
     "studies/bar_scratch": "6f0c2d1d", "studies/groups_digits": "f2982a56", "studies/digits_forget": "a3f2d3b2",
 }  # fmt: skip

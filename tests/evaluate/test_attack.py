@@ -106,6 +106,22 @@ def test_a_random_start_lies_in_the_ball_and_in_the_mask(norm):
         torch.testing.assert_close(start[:, :, 2:5], 0.2 * (2 * pictures()[:, :, 2:5] - 1))
 
 
+def test_a_gradient_that_is_no_number_is_no_robustness():
+    class Blind(torch.autograd.Function):
+        """Gives the images back, and a gradient of NaN."""
+
+        @staticmethod
+        def forward(ctx, images):
+            return images.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return torch.full_like(gradient, torch.nan)
+
+    with pytest.raises(SalignError, match="the gradient of the loss by an image is not finite"):
+        pgd(lambda images: Blind.apply(images).sum((1, 2, 3)), torch.rand(2, 3, 4, 4), epsilon=4, steps=2)
+
+
 def test_the_weights_get_no_gradient():
     net = Net()
     pgd(lambda x: functional.cross_entropy(net(x), LABELS, reduction="none"), pictures().float(), epsilon=8, steps=2)

@@ -15,9 +15,10 @@ from salign import runtime
 from salign.data.reading.image import read_image
 from salign.errors import SalignError
 from salign.maps import min_max
+from salign.maps.overlay import scaled
 from salign.maps.render import overlay
 from salign.models import load
-from salign.runtime.model import check_digest, sealed
+from salign.runtime.model import Answer, check_digest, sealed
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,15 @@ def test_answers_are_those_of_the_run(model, by_torch, trained):
         assert answer.at_threshold == ("7" if row.prob_7 >= threshold["probability"] else "1")
         alone = model(str(path))
         np.testing.assert_allclose(list(alone.probabilities.values()), list(answer.probabilities.values()), atol=1e-6)
+
+
+@pytest.mark.parametrize(("predicted", "rows"), [("x;y", [0]), ("z", [1]), ("z;w", [1, 2]), ("", [])])
+def test_of_the_maps_of_every_class_those_of_the_answer_are_shown(predicted, rows):
+    maps = np.random.default_rng(0).random((3, 4, 4), dtype=np.float32)
+    probabilities = dict.fromkeys(["x;y", "z", "w"], 0.5)  # one of these names has the sign that joins several
+    answer = Answer(predicted, probabilities, probabilities, None, maps, None)
+    expected = scaled(maps[rows].mean(0)) if rows else np.zeros((4, 4))
+    np.testing.assert_array_equal(answer.scaled_map, expected)
 
 
 def test_maps_and_overlays_are_those_of_torch(model, by_torch, trained):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from salign.checks import choice, function, number, tensors
+from salign.errors import SalignError
 from salign.maps.region import region
 
 Norm = Literal["linf", "l2"]
@@ -50,7 +51,7 @@ def pgd(
         `(B, 3, H, W)` in [0, 1], without graph.
 
     Raises:
-        SalignError: an argument of another kind, shape or range.
+        SalignError: an argument of another kind, shape or range; or the gradient is not finite.
     """
     function("loss", loss)
     check_ball(epsilon=epsilon, steps=steps, step_size=step_size, norm=norm)
@@ -67,6 +68,11 @@ def pgd(
         leaf = attacked.detach().clone().requires_grad_()
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(loss(leaf).sum(), leaf)
+        if not bool(gradient.isfinite().all()):
+            raise SalignError(
+                "the gradient of the loss by an image is not finite, so that no attack knows where to go, and an image "
+                "that withstands it is not shown to be robust. Are the weights whole, and did training not diverge?"
+            )
         attacked = leaf.detach() + length * _steepest(allowed * gradient, norm)
         attacked = _nearest(attacked, images, epsilon * PIXEL, norm)
     return attacked

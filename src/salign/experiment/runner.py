@@ -72,7 +72,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     for backbone in dict.fromkeys(recipe.model.backbone for recipe in left):
         check_backbone(backbone)
     check_classes(left)
-    folder.start(study, len(tasks) - len(left))
+    folder.start(study, tasks, len(tasks) - len(left))
     failed = []
     with Bar(study.name, len(tasks), show=progress, done=len(tasks) - len(left), every_line=True) as bar:
         for outcome in executor.run(Task(recipe, folder.runs, measured, folder.stages) for recipe in left):

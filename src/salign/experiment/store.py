@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,11 +84,16 @@ class StudyFolder:
         """The run folder of a cell."""
         return RunFolder.of(cell.recipe, self.runs)
 
-    def start(self, study: Study, finished: int = 0) -> None:
-        """Make the folder and note what is being run, and, the first time, what is asked; `finished` runs are done."""
+    def start(self, study: Study, runs: Iterable[Path] = (), finished: int = 0) -> None:
+        """Make the folder and note what is being run, and, the first time, what is asked.
+
+        Args:
+            study: as it is run.
+            runs: the run folders of its cells.
+            finished: so many runs are done.
+        """
         replace_text(self.path / "study.yaml", study.to_yaml())
-        names = dict.fromkeys(self.run(cell).path.name for cell in expand(study))  # two ways to say one cell are one
-        replace_text(self._cells, json.dumps(list(names), indent=1))
+        replace_text(self._cells, json.dumps([path.name for path in runs], indent=1))
         note_question(study, self.path, finished)
 
 

@@ -61,7 +61,8 @@ class Answer:
             raise SalignError("this file was exported without maps: salign export RUN --maps answered writes them.")
         if self.map.ndim == 2:
             return scaled(self.map)
-        answered = [name in self.predicted.split(SEPARATOR) for name in self.probabilities]
+        names = [self.predicted] if self.predicted in self.probabilities else self.predicted.split(SEPARATOR)
+        answered = [name in names for name in self.probabilities]
         return scaled(self.map[answered].mean(0)) if any(answered) else np.zeros_like(self.map[0])
 
     def overlay(self) -> Image.Image:

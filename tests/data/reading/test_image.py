@@ -53,6 +53,29 @@ def test_sixteen_bits_keep_their_depth(tmp_path, suffix):
     torch.testing.assert_close(read_saliency(path), expected, rtol=0, atol=1e-7)
 
 
+def tiff(path, bits, photometric, data):
+    """A TIFF of 2 x 2 grey pixels, which Pillow does not write at 12 bits or with a white 0."""
+    tags = [(256, 3, 2), (257, 3, 2), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 122)]
+    tags += [(277, 3, 1), (278, 3, 2), (279, 4, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "data", "shares"),
+    [
+        (12, 1, bytes([0xFF, 0xFF, 0xFF, 0x00, 0x0F, 0xFF]), [[1, 1], [0, 1]]),
+        (16, 1, struct.pack("<4H", 0, 65535, 13107, 65535), [[0, 1], [0.2, 1]]),
+        (16, 0, struct.pack("<4H", 0, 65535, 13107, 65535), [[1, 0], [0.8, 0]]),
+        (8, 0, bytes([0, 255, 51, 255]), [[1, 0], [0.8, 0]]),
+    ],
+)
+def test_a_tiff_says_how_many_bits_it_has_and_which_end_is_white(tmp_path, bits, photometric, data, shares):
+    values = read_saliency(tiff(tmp_path / "x.tif", bits, photometric, data))
+    torch.testing.assert_close(values, torch.tensor(shares, dtype=torch.float32))
+
+
 def test_a_dim_map_is_not_stretched(tmp_path):
     values = read_saliency(saved(tmp_path / "a.png", np.full((3, 3), 51, np.uint8)))
     torch.testing.assert_close(values, torch.full((3, 3), 0.2))

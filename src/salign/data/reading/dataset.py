@@ -70,7 +70,7 @@ class SaliencyDataset(Dataset[Batch]):
     partners: float = 0.0
     lender: Lender = "same_class"
     paint_over: bool = False
-    _lenders: Lenders | None = None
+    _lenders: tuple[tuple[Lender, bool], Lenders] | None = None
 
     def __init__(
         self,
@@ -175,10 +175,11 @@ class SaliencyDataset(Dataset[Batch]):
 
     def _partner(self, i: int) -> Tensor | None:
         """`(3, H, W)`: another image that may lend its surroundings to `i`; None where there is none."""
-        if self._lenders is None:
+        kind = self.lender, self.paint_over
+        if self._lenders is None or self._lenders[0] != kind:
             may = self.annotated.numpy() if self.paint_over else np.ones(len(self), dtype=bool)
-            self._lenders = Lenders(self.manifest, self._labels, self.lender, may)
-        position = self._lenders.draw(i)
+            self._lenders = kind, Lenders(self.manifest, self._labels, self.lender, may)
+        position = self._lenders[1].draw(i)
         if position is None:
             return None
         if not self.paint_over:

@@ -3,8 +3,8 @@
 PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and AVIF through Pillow, DICOM through pydicom (`salign[dicom]`). The
 rules:
 
-* 8-bit sources (grey, palette, RGB, CMYK) give uint8; 16-bit grey gives float32 over its full range / 65535; Pillow
-  reads 16-bit colour as 8-bit.
+* 8-bit sources (grey, palette, RGB, CMYK) give uint8; 16-bit grey gives float32 over its full range / 65535, a TIFF of
+  12 bits / 4095, and one where 0 is white is inverted; Pillow reads 16-bit colour as 8-bit.
 * 32-bit float TIFF must be finite and in [0, 1]: what "white" is, only the owner of the file knows.
 * Transparent pictures are composited on black. EXIF orientation is applied.
 * A file with several pages or frames is refused (the preview inside of a phone's JPEG excepted): which one is meant?
@@ -58,6 +58,8 @@ _SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+"""Tags of a TIFF, and the value of the second where 0 is white; Pillow minds it up to 8 bits alone."""
 
 
 class ImageError(SalignError):
@@ -187,7 +189,7 @@ def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarra
     if mode == "F":
         return _checked_floats(np.array(upright, dtype=np.float32))
     if mode.startswith("I;16") or (mode == "I" and picture.format in ("PNG", "PPM")):
-        return np.asarray(upright).astype(np.float32) / np.float32(65535)
+        return _of_full_range(picture, np.asarray(upright).astype(np.float32))
     if mode == "I":
         raise ValueError("32-bit or signed integers have no agreed white; save 8 or 16 bits, or floats in [0, 1]")
     if mode in _TRANSPARENT or "transparency" in picture.info:
@@ -196,6 +198,14 @@ def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarra
     elif mode in ("1", "L"):
         return np.array(upright.convert("L"))
     return np.array(upright.convert("RGB"))
+
+
+def _of_full_range(picture: Image.Image, values: np.ndarray) -> np.ndarray:
+    """Values of more than 8 bits as shares of the largest; a TIFF says how many bits it has and which end is white."""
+    tags = getattr(picture, "tag_v2", {})  # a TIFF alone has them
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    shares: np.ndarray = values / np.float32(2**bits - 1)
+    return 1 - shares if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else shares
 
 
 def _checked_floats(values: np.ndarray) -> np.ndarray:

@@ -178,7 +178,7 @@ FINGERPRINTS = {
     "studies/arena_cxr_view": "41b022de", "studies/arena_magnetic": "f38a0255", "studies/arena_maps": "d8dac656",
     "studies/arena_real_tuning": "0bba0e26", "studies/arena_tuning": "fde6d0a9", "studies/busi": "f29c8b3b",
     "studies/busi_machine": "7260dd0b", "studies/busi_mentor": "ea05723d", "studies/busi_mentor_imagenet": "5e786ee6",
-    "studies/cxr_machine": "ed324dbe", "studies/cxr_source": "326a3de5", "studies/cxr_view": "54c01dcb",
+    "studies/cxr_machine": "ed324dbe", "studies/cxr_source": "1698d2d9", "studies/cxr_view": "54c01dcb",
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
     "studies/magnetic": "b6f272fe", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",

@@ -10,8 +10,11 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from salign.annotations.combine import Person, weights_by_answers
 from salign.cli import maps_combine
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.manifest.file_names import parts_of_people
+from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError
 from salign.evaluate.annotators import ceiling
@@ -117,6 +120,45 @@ def test_weights_as_given_and_by_answers(study, run):
         "--out", study / "answers.csv")  # fmt: skip
     expected = weighted(stack("a"), accuracy_weights([9, 0, 3], [10, 1, 3]))
     torch.testing.assert_close(map_of(Manifest.read(study / "answers.csv"), 0), expected, atol=1e-5, rtol=0)
+
+
+def weights_of(tmp_path, names, answers, people=None):
+    """Weights of the columns that an export makes for these names, by answers of people: name to its verdicts."""
+    rows = [(name, verdict) for name, verdicts in answers.items() for verdict in verdicts]
+    path = tmp_path / "annotations.csv"
+    write_table(for_spreadsheets(pd.DataFrame(rows, columns=["annotator", "right"])), path)
+    parts = people or parts_of_people(names)
+    weights = weights_by_answers(path, [Person(f"saliency_{part}") for part in parts.values()], 2)
+    return {name: weights[f"saliency_{part}"] for name, part in parts.items()}
+
+
+RIGHT, WRONG = [True] * 6, [False] * 6
+GOOD = float(accuracy_weights([6], [6])[0])
+
+
+def test_answers_of_somebody_else_whose_name_looks_alike_do_not_count(tmp_path):
+    weights = weights_of(tmp_path, ["M\xfcller", "Schmidt"], {"M\xfcller": RIGHT, "M\xf6ller": WRONG, "Schmidt": RIGHT})
+    assert weights == {"M\xfcller": GOOD, "Schmidt": GOOD}
+    assert GOOD == 0.375
+    with pytest.raises(SalignError, match="no answers of the person behind the column 'saliency_M_ller-a7842989'"):
+        weights_of(tmp_path, ["M\xfcller"], {"M\xf6ller": WRONG})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("M\xfcller", "M\xf6ller"), ("a b", "a_b"), ("Ann", "ann"), ("all", "a.jpg"), ("=1+1", "_1_1"), ("\xfc", "\xf6")],
+)
+def test_names_that_look_alike_get_their_own_weights(tmp_path, names):
+    assert weights_of(tmp_path, names, dict(zip(names, (RIGHT, WRONG), strict=True))) == dict(
+        zip(names, (GOOD, 0), strict=True)
+    )
+
+
+def test_a_column_of_ones_own_making_is_met_by_the_only_name_that_is_alike(tmp_path):
+    own = {"Ann B.": "Ann_B"}
+    assert weights_of(tmp_path, own, {"Ann B.": RIGHT}, own) == {"Ann B.": GOOD}
+    with pytest.raises(SalignError, match="no answers of the person behind the column 'saliency_Ann_B'"):
+        weights_of(tmp_path, own, {"Ann B.": RIGHT, "Ann B": WRONG}, own)
 
 
 def test_a_folder_per_person(study, run):

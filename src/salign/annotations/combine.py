@@ -16,8 +16,9 @@ from salign.annotations.match import Images
 from salign.checks import number
 from salign.data.manifest import MACHINE, ONE_PERSON, PROVENANCE, UNKNOWN, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.derive import move_root, with_new_maps
-from salign.data.manifest.file_names import parts_of_people
+from salign.data.manifest.file_names import parts_of_people, slugs
 from salign.data.manifest.provenance import provenance_of
+from salign.data.manifest.text_table import from_spreadsheet
 from salign.data.reading.image import read_saliency
 from salign.errors import SalignError, nearest, one_of
 from salign.files import common_folder, relative_path
@@ -215,7 +216,9 @@ def coarsen_maps(
 def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) -> dict[str, float]:
     """Weights by column, out of a table with the columns `annotator` and `right` (true, false or empty: not known).
 
-    `annotations.csv` of an export of `salign annotate` is such a table; `right` is known for its gold images.
+    `annotations.csv` of an export of `salign annotate` is such a table; `right` is known for its gold images. A name
+    belongs to the column that an export makes for it. To any other column belongs the only name that is spelt like it
+    but for signs that are no letter of ASCII, digit, `_` or `-`.
 
     Raises:
         SalignError: a column is missing, or a person has no row.
@@ -228,19 +231,18 @@ def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) ->
     sheet.check()
     from salign.maps.aggregate import accuracy_weights
 
-    keys_of = {person.column: _keys(person.name) for person in people}
-    right, answered = dict.fromkeys(keys_of, 0), dict.fromkeys(keys_of, 0)
-    met: dict[str, str] = {}
-    for name, cell in zip(names, cells, strict=True):
-        mine = [column for column, keys in keys_of.items() if _plain(str(name)) in keys]
-        if len(mine) == 1:
-            met[mine[0]] = str(name)
-            right[mine[0]] += cell == "true"
-            answered[mine[0]] += cell != ""
-    if missing := [column for column in keys_of if column not in met]:
+    spelt = [from_spreadsheet(str(name)) for name in names]
+    column_of = _columns_of(dict.fromkeys(spelt), people)
+    columns = [person.column for person in people]
+    if missing := [column for column in columns if column not in column_of.values()]:
         raise SalignError(f"{answers}: no answers of the person behind the column {missing[0]!r}")
+    right, answered = dict.fromkeys(columns, 0), dict.fromkeys(columns, 0)
+    for name, cell in zip(spelt, cells, strict=True):
+        if (column := column_of.get(name)) is not None:
+            right[column] += cell == "true"
+            answered[column] += cell != ""
     return dict(
-        zip(keys_of, accuracy_weights(list(right.values()), list(answered.values()), classes).tolist(), strict=True)
+        zip(columns, accuracy_weights(list(right.values()), list(answered.values()), classes).tolist(), strict=True)
     )
 
 
@@ -250,13 +252,26 @@ def mean_of(values: Iterable[float]) -> float:
     return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
+def _columns_of(names: Iterable[str], people: Sequence[Person]) -> dict[str, str]:
+    """The column of each name that has one."""
+    columns, column_of, rest = {person.name: person.column for person in people}, {}, []
+    for name in names:
+        plain = slugs([name])[0]
+        parts = [plain, *slugs([name], {plain.lower()})]  # as it is, and where somebody else is called so but for case
+        if own := [columns[part] for part in parts if part in columns]:
+            column_of[name] = own[0]
+        else:
+            rest.append(name)
+    known = set(column_of.values())
+    for part, column in columns.items():
+        alike = [name for name in rest if _plain(name) == _plain(part)]
+        if column not in known and len(alike) == 1:
+            column_of[alike[0]] = column
+    return column_of
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
-
-
-def _keys(name: str) -> set[str]:
-    """The name in a column, with and without the mark that tells names apart which had to be changed."""
-    return {_plain(name), _plain(re.sub(r"-[0-9a-f]{8}$", "", name))}
 
 
 def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:

@@ -100,6 +100,13 @@ def answers_of(collection: Collection, snapshot: Snapshot) -> tuple[list[Answer]
     return [answer for answer, _ in read], strange
 
 
+def judge_gold(collection: Collection, snapshot: Snapshot) -> dict[int, bool]:
+    """Whether each gold image was answered right, by task; the first answer counts, before any feedback."""
+    firsts = [(task, snapshot.first[task.id]) for task in snapshot.tasks if task.id in snapshot.first]
+    verdicts = {task.id: collection.right(task, revision.body) for task, revision in firsts}
+    return {task: right for task, right in verdicts.items() if right is not None}
+
+
 def marks_of(
     collection: Collection, answer: Answer, image: str, pairs: Sequence[tuple[int, Shape]] | None = None
 ) -> Annotated:

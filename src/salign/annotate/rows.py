@@ -150,6 +150,8 @@ class Snapshot:
     tasks: list[Task]
     latest: dict[int, Revision]
     """By task id; tasks without a save are absent."""
+    first: dict[int, Revision]
+    """The first answer to each gold image that is no skip, by task id."""
     comments: list[Comment]
     """Oldest first."""
 

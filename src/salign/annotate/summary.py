@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from salign.annotate.answers import Answer, answers_of
+from salign.annotate.answers import Answer, answers_of, judge_gold
 from salign.annotate.assign import draw
 from salign.annotate.collection import Collection
 from salign.annotate.gallery import Row, list_answers
@@ -71,8 +71,8 @@ def summarise(collection: Collection) -> Overview:
 
     sample = sample_maps(collection, valid)
     maps = map_agreement(sample)
-    first = {task: revision.body for task, revision in collection.store.first_answers().items()}
-    gold = _gold(collection, answers, first)
+    verdicts = judge_gold(collection, snapshot)
+    gold = _gold(answers, verdicts)
     same = agreement_with_others(valid)
     doubts = suspicions(answers, gold, same, maps.by_person)
     values = [[_coded(answer) for answer in group if answer.value is not None] for group in by_unit.values()]
@@ -103,7 +103,7 @@ def summarise(collection: Collection) -> Overview:
             for row in rows
             for reason in row["suspicious"]
         ],
-        "arms": _arms(collection, valid, first) if collection.study.mode == "assisted" else None,
+        "arms": _arms(collection, valid, verdicts) if collection.study.mode == "assisted" else None,
         "review": summarise_review(collection, answers).view(study.enough) if study.mode == "review" else None,
         "broken": [{"path": path, "reason": reason} for path, reason in sorted(collection.broken.reasons().items())],
         "images": _images(collection, by_unit, answers),
@@ -144,16 +144,13 @@ def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers:
     }
 
 
-def _gold(
-    collection: Collection, answers: Sequence[Answer], first: dict[int, dict[str, Any]]
-) -> dict[int, tuple[int, int]]:
-    """(right, seen) by annotator; the first answer counts, since feedback may have told the right one."""
-    verdicts: dict[int, list[bool]] = defaultdict(list)
+def _gold(answers: Sequence[Answer], verdicts: Mapping[int, bool]) -> dict[int, tuple[int, int]]:
+    """(right, seen) by annotator, of the verdicts by task."""
+    own: dict[int, list[bool]] = defaultdict(list)
     for answer in answers:
-        right = collection.right(answer.task, first[answer.task.id]) if answer.task.id in first else None
-        if right is not None:
-            verdicts[answer.person.id].append(right)
-    return {person: (sum(values), len(values)) for person, values in verdicts.items()}
+        if answer.task.id in verdicts:
+            own[answer.person.id].append(verdicts[answer.task.id])
+    return {person: (sum(values), len(values)) for person, values in own.items()}
 
 
 def _person(
@@ -196,18 +193,17 @@ def _person(
     }
 
 
-def _arms(collection: Collection, valid: Sequence[Answer], first: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+def _arms(collection: Collection, valid: Sequence[Answer], verdicts: Mapping[int, bool]) -> list[dict[str, Any]]:
     rows = []
     for arm in collection.study.assisted.arms:
         own = [answer for answer in valid if answer.task.arm == arm]
-        judged = [collection.right(answer.task, first[answer.task.id]) for answer in own if answer.task.id in first]
-        verdicts = [right for right in judged if right is not None]
+        judged = [verdicts[answer.task.id] for answer in own if answer.task.id in verdicts]
         rows.append(
             {
                 "arm": arm,
                 "answered": len(own),
-                "gold_right": sum(verdicts),
-                "gold_seen": len(verdicts),
+                "gold_right": sum(judged),
+                "gold_seen": len(judged),
                 "median_seconds": _told(quantile([answer.seconds for answer in own], 0.5)),
             }
         )

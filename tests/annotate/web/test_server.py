@@ -305,6 +305,22 @@ def test_an_answer_mended_after_feedback_still_counts_as_wrong(photos, joined):
     assert (row["gold_right"], row["gold_seen"]) == (0, 1)
 
 
+@pytest.mark.parametrize(("answers", "score"), [
+    ([None, "cat"], (0, 1)),
+    ([None, None, "dog", "cat"], (1, 1)),
+    (["cat", "dog", None], (0, 1)),
+    ([None], (0, 0)),
+])  # fmt: skip
+def test_a_skipped_gold_image_counts_by_its_first_answer(photos, joined, answers, score):
+    collection = open_collection(photos, classes=["cat", "dog"], gold={f"{n}.png": "dog" for n in range(6)})
+    page = joined(collection, "Ann")
+    task = page.tasks()[0]["id"]
+    for base, answer in enumerate(answers):
+        page.save(task, answer=answer, base=base, skipped="too dark" if answer is None else None)
+    (row,) = owner_of(collection, page).call("GET", "/api/owner/summary")["annotators"]
+    assert (row["gold_right"], row["gold_seen"]) == score
+
+
 def test_of_a_blurred_image_the_page_sends_windows_and_nothing_else(opened, joined):
     page = joined(opened(mode="reveal", reveal={"radius": 0.1}), "Ann")
     about = page.call("GET", "/api/study")

@@ -258,13 +258,6 @@ class Store:
         with self.reading() as connection:
             return {row["task"]: _revision(row) for row in connection.execute(query).mappings()}
 
-    def first_answers(self) -> dict[int, Revision]:
-        """What was saved first of each gold task, by task id: before any feedback."""
-        query = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id)
-        with self.reading() as connection:
-            rows = connection.execute(query.where(TASKS.c.gold & (REVISIONS.c.number == 1))).mappings()
-            return {row["task"]: _revision(row) for row in rows}
-
     def snapshot(self) -> Snapshot:
         """Everything that counts, as of one moment, while others go on saving."""
         in_order = sa.select(TASKS).order_by(TASKS.c.annotator, TASKS.c.position)
@@ -272,8 +265,9 @@ class Store:
             people = _people(connection)
             tasks = [_task(row) for row in connection.execute(in_order).mappings()]
             latest = {row["task"]: _revision(row) for row in connection.execute(_COUNTING).mappings()}
+            first = _first_answers(connection)
             comments = read_comments(connection)
-        return Snapshot(people, tasks, latest, comments)
+        return Snapshot(people, tasks, latest, first, comments)
 
     def anything(self) -> bool:
         """Whether something was saved."""
@@ -333,6 +327,16 @@ def find_person(connection: sa.Connection, name: str) -> Person | None:
 
 def _people(connection: sa.Connection) -> list[Person]:
     return [Person(**row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id)).mappings()]
+
+
+def _first_answers(connection: sa.Connection) -> dict[int, Revision]:
+    """What was answered first of each gold task, by task id: before any feedback, which no skip gets."""
+    query = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id).where(TASKS.c.gold & ~REVISIONS.c.side)
+    first: dict[int, Revision] = {}
+    for row in connection.execute(query.order_by(REVISIONS.c.task, REVISIONS.c.number)).mappings():
+        if row["task"] not in first and (revision := _revision(row)).body.get("skipped") is None:
+            first[row["task"]] = revision
+    return first
 
 
 def make_person(connection: sa.Connection, name: str, invite: int | None = None) -> Person:

@@ -118,6 +118,38 @@ def test_shapes_answers_and_coco_tell_the_same(annotated, tmp_path):
     assert np.array_equal(painted["photos/0.png"], mask((0, 0, 10, 10)) + mask((6, 0, 15, 10)))
 
 
+def test_a_gold_image_is_right_in_the_table_as_on_the_page_of_the_owner(photos, joined, tmp_path):
+    """Ann is told and corrects herself, Bob corrects himself the other way, Cy skips first, and Di only skips."""
+    gold = {f"{n}.png": "dog" for n in range(6)}
+    collection = open_collection(
+        photos, classes=["cat", "dog"], gold=gold, gold_feedback=True, require_map=False, annotators_per_image=4
+    )
+    said = {"Ann": ["cat", "dog"], "Bob": ["dog", "cat"], "Cy": [None, "cat", "dog"], "Di": [None]}
+    for name, answers in said.items():
+        page = joined(collection, name)
+        for task in all_tasks(page):
+            for base, answer in enumerate(answers):
+                page.save(task["id"], answer=answer, base=base, skipped="too dark" if answer is None else None)
+    export_to(collection, tmp_path / "export")
+    with (tmp_path / "export" / "annotations.csv").open(newline="") as file:
+        counts = Counter((row["annotator"], row["right"]) for row in csv.DictReader(file))
+    assert counts == {("Ann", "False"): 6, ("Bob", "True"): 6, ("Cy", "False"): 6, ("Di", ""): 6}
+    rows = owner_of(collection, page).call("GET", "/api/owner/summary")["annotators"]
+    assert [(row["gold_right"], row["gold_seen"]) for row in rows] == [(0, 6), (6, 6), (0, 6), (0, 0)]
+
+
+def test_an_image_that_became_gold_later_is_right_by_the_answer_that_counts(photos, joined, tmp_path):
+    page = joined(collection := open_collection(photos, classes=["cat", "dog"]), "Ann")
+    for task in all_tasks(page):
+        page.save(task["id"], answer="cat")
+        page.save(task["id"], answer="dog", base=1)
+    again = open_collection(photos, classes=["cat", "dog"], gold={"0.png": "dog"}, out=collection.folder)
+    export_to(again, tmp_path / "export")
+    with (tmp_path / "export" / "annotations.csv").open(newline="") as file:
+        rights = {row["images"]: row["right"] for row in csv.DictReader(file)}
+    assert rights == {f"{n}.png": "" for n in range(6)} | {"0.png": "True"}
+
+
 def test_no_text_of_an_annotator_is_a_formula_in_a_spreadsheet(photos, joined, tmp_path):
     collection = open_collection(photos, classes=["+", "-"], require_map=False)
     page = joined(collection, "=cmd|' /C calc'!A0")

@@ -227,7 +227,7 @@ class _Export:
         if left_out:
             write_table(for_spreadsheets(pd.DataFrame(left_out)), folder / "left_out.csv")
             yield "left_out.csv"
-        answers = pd.DataFrame(answer_rows(collection, self.reading.answers))
+        answers = pd.DataFrame(answer_rows(collection, self.reading))
         write_table(for_spreadsheets(answers), folder / "annotations.csv")
         yield "annotations.csv"
         lines = (line for _, line in sorted(self.lines.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +15,13 @@ from salign.annotate.split_half import split_half
 from salign.annotations.shape_files import entry_line
 
 
-def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """One row for each answer and skip, in the order they were handed out; what was not asked is empty."""
+def answer_rows(collection: Collection, reading: Reading) -> list[dict[str, Any]]:
+    """One row for each answer and skip, in the order they were handed out; what was not asked is empty.
+
+    Whether a gold image was answered right says the first answer, as on the page of the owner: feedback may have told
+    the right one before the answer that the row holds.
+    """
+    verdicts = reading.judge_gold()
     return [
         {
             "unit": answer.unit.id,
@@ -33,14 +37,16 @@ def answer_rows(collection: Collection, answers: Sequence[Answer]) -> list[dict[
             "draft": _draft_name(answer),
             "arm": answer.task.arm,
             "gold": answer.unit.gold,
-            "right": collection.right(answer.task, answer.annotation.model_dump()),
+            "right": verdicts.get(answer.task.id)
+            if answer.task.gold
+            else collection.right(answer.task, answer.annotation.model_dump()),
             "position": answer.task.position,
             "revision": answer.revision.number,
             "started": answer.annotation.started,
             "saved": iso_time(answer.revision.created),
             "page": answer.annotation.version,
         }
-        for answer in answers
+        for answer in reading.answers
     ]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from salign.annotate.answers import Answer, marks_of, read_answer, tasks_with_answers
+from salign.annotate.answers import Answer, judge_gold, marks_of, read_answer, tasks_with_answers
 from salign.annotate.broken import Unshown
 from salign.annotate.catalog import Picture
 from salign.annotate.collection import Collection
@@ -64,6 +64,10 @@ class Reading:
     def returned(self) -> list[Task]:
         """Those that were sent back and not saved since: what was saved before counts."""
         return [task for task in self.tasks if task.state == "returned"]
+
+    def judge_gold(self) -> dict[int, bool]:
+        """Whether each gold image was answered right at first, by task."""
+        return judge_gold(self._collection, self._snapshot)
 
     def answers_on(self, image: str) -> list[ImageAnswer]:
         """The answers on an image, in the order they were handed out; to be asked once for each image."""

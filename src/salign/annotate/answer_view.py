@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import replace
 from typing import Annotated, Any
@@ -110,7 +111,8 @@ def draw_answer(
     values = draw_marks([replace(marks, size=marks.size or collection.size(name))], (pixels.shape[1], pixels.shape[2]))
     content = io.BytesIO()
     overlay(pixels, torch.from_numpy(values).float()).save(content, "JPEG", quality=90, subsampling=0)
-    return Encoded(content.getvalue(), "image/jpeg", f"{plain.tag}-{task.id}-{revision}")
+    tag = hashlib.blake2b(content.getvalue(), digest_size=16).hexdigest()  # of what was drawn: drafts change, too
+    return Encoded(content.getvalue(), "image/jpeg", tag)
 
 
 def _answer(collection: Collection, task: Task, revision: Revision) -> Answer:

@@ -28,7 +28,7 @@ _MANY = 2000
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 """The machine or its network is in trouble, not the file."""
 
-_State = tuple[int, int, int] | None
+FileState = tuple[int, int, int] | None
 Shown = TypeVar("Shown")
 
 
@@ -54,7 +54,7 @@ class Broken:
                 maps = [cells[draft.column] for draft in drafts.get(image, ()) if draft.column in cells]
                 for path in (catalog.pictures[image].path, *maps):
                     self._users[path].append(unit.id)
-        self._found: dict[str, tuple[_State, str]] = {}
+        self._found: dict[str, tuple[FileState, str]] = {}
         self._lock = threading.Lock()
 
     def show(self, path: str, make: Callable[[Path], Shown]) -> Shown:
@@ -100,7 +100,7 @@ class Broken:
         """Why, by path, for files that are still as they were when they could not be read."""
         with self._lock:
             for path, (state, _) in list(self._found.items()):
-                if self._state(path) != state:
+                if self.state(path) != state:
                     del self._found[path]
             return {path: reason for path, (_, reason) in self._found.items()}
 
@@ -108,20 +108,21 @@ class Broken:
         """Ids of the units that cannot be shown now."""
         return {unit for path in self.reasons() for unit in self._users.get(path, ())}
 
+    def state(self, path: str) -> FileState:
+        """What tells the file that lies there now from one that lay there before; None where none can be looked at."""
+        try:
+            state = (self._catalog.root / path).stat()
+        except OSError:
+            return None
+        return state.st_ino, state.st_ctime_ns, state.st_size  # that time moves with the rights to read it, too
+
     def _note(self, path: str, error: Exception) -> str:
         root = str(self._catalog.root)
         reason = str(error).replace(f"{root}{os.sep}", "").replace(root, "the folder of the images")
-        state = self._state(path)
+        state = self.state(path)
         with self._lock:
             known = self._found.get(path)
             self._found[path] = state, reason
         if known is None or known[0] != state:
             log.warning("refused: not shown until it is mended: %s", reason if path in reason else f"{path}: {reason}")
         return reason
-
-    def _state(self, path: str) -> _State:
-        try:
-            state = (self._catalog.root / path).stat()
-        except OSError:
-            return None
-        return state.st_ino, state.st_ctime_ns, state.st_size  # that time moves with the rights to read it, too

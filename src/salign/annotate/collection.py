@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from salign.annotate import access
-from salign.annotate.broken import Broken, Unshown
+from salign.annotate.broken import Broken, FileState, Unshown
 from salign.annotate.catalog import Catalog, target_of
 from salign.annotate.drafts import Draft, find_drafts
 from salign.annotate.handout import HandOut
@@ -100,7 +100,7 @@ class Collection:
             for draft in drafts
             if draft.column is not None
         }
-        self._window = lru_cache(maxsize=4096)(default_window)
+        self._window = lru_cache(maxsize=4096)(lambda path, _state: default_window(path))
         self._outlines = lru_cache(maxsize=64)(self._drawn_outlines)
 
     def about(self, person: Person) -> dict[str, Any]:
@@ -297,7 +297,11 @@ class Collection:
         Raises:
             Unshown: it cannot be read.
         """
-        return self.broken.show(self.catalog.pictures[image].path, self._window) if self.study.window_level else None
+        if not self.study.window_level:
+            return None
+        path = self.catalog.pictures[image].path
+        state = self.broken.state(path)
+        return self.broken.show(path, lambda file: self._window(file, state))
 
     def most_images(self, person: Person) -> int:
         """How many images an annotator may get in all, as the invite says by which they joined."""
@@ -329,11 +333,15 @@ class Collection:
             shapes = [shape_to_json(shape) for shape in (scaled_to(marks, size) if size else marks).shapes]
         else:
             reference = f"/api/map/{self._map_reference(image, draft.column)}"
-            shapes = self._outlines(image, draft.column) if self.study.mode == "review" else []  # to be edited
+            shapes = self._outlines_now(image, draft.column) if self.study.mode == "review" else []  # to be edited
         return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
 
-    def _drawn_outlines(self, image: str, column: str) -> list[dict[str, Any]]:
-        """Polygons around what a map of the manifest marks, in pixels of the image."""
+    def _outlines_now(self, image: str, column: str) -> list[dict[str, Any]]:
+        """Polygons around what a map of the manifest marks, in pixels of the image, of the files as they are now."""
+        picture = self.catalog.pictures[image]
+        return self._outlines(image, column, self.broken.state(picture.cells[column]), self.broken.state(picture.path))
+
+    def _drawn_outlines(self, image: str, column: str, *_states: FileState) -> list[dict[str, Any]]:
         picture = self.catalog.pictures[image]
         values = self.broken.show(picture.cells[column], read_saliency).numpy()
         height, width = self.broken.show(picture.path, image_size)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from annotate_page import BOX, owner_of, write_images
+from annotate_page import BOX, mask, owner_of, write_images
 from salign.annotate.opening import open_collection
 from salign.errors import SalignError
 from salign.maps.rasterize import rasterize
@@ -236,6 +236,46 @@ def test_review_shows_the_maps_of_the_manifest(tmp_path, joined):
     page.save(task["id"], 400, answer=None, shapes=[])
     page.save(task["id"], 400, answer=None, shapes=[], review="accept", draft=2)
     page.save(task["id"], answer=None, shapes=[], review="accept", draft=1)
+
+
+def test_a_map_that_changes_while_the_server_runs_is_shown_edited_and_drawn_as_it_is_now(tmp_path, joined):
+    folder = write_images(tmp_path / "review", 1)
+
+    def draw(x0):
+        Image.fromarray((255 * mask((x0, 5, x0 + 10, 15))).astype(np.uint8)).save(folder / "map.png")
+
+    draw(2)
+    (folder / "manifest.csv").write_text("id,path,label,split,saliency\na,0.png,cat,train,map.png\n")
+    page = joined(collection := open_collection(folder, mode="review"), "Rev")
+    owner, (before,) = owner_of(collection, page), page.tasks()
+    page.save(before["id"], answer=None, shapes=[], review="accept", draft=0)
+    seen = [
+        (page, f"{before['drafts'][0]['map']}?w=256"),
+        (owner, f"/api/owner/answers/{before['id']}/1/0?w=256"),
+    ]
+    replies = [who.call("GET", path) for who, path in seen]
+    draw(25)
+    after = collection.task_view(collection.store.tasks(1)[0])
+    for task, x0 in ((before, 2), (after, 25)):
+        drawn = rasterize([shape_from_json(shape) for shape in task["drafts"][0]["shapes"]], (30, 40))
+        assert np.array_equal(drawn, mask((x0, 5, x0 + 10, 15)))
+    for (who, path), reply in zip(seen, replies, strict=True):
+        assert reply.headers["cache-control"] == "private, no-cache"
+        again = who.call("GET", path, headers={"If-None-Match": reply.headers["etag"]})
+        assert again.content != reply.content
+        who.call("GET", path, code=304, headers={"If-None-Match": again.headers["etag"]})
+
+
+def test_an_image_that_changes_while_the_server_runs_gets_the_window_of_what_it_is_now(tmp_path, joined):
+    (tmp_path / "deep").mkdir()
+    page, windows = None, []
+    for high in (3000, 6000):
+        values = np.zeros((40, 50), dtype=np.uint16)
+        values[:, 10:] = high
+        Image.fromarray(values).save(tmp_path / "deep" / "a.png")
+        page = page or joined(open_collection(tmp_path / "deep", classes=["a"], window_level=True), "Ann")
+        windows.append(page.tasks()[0]["images"][0]["window"][1])
+    assert windows == pytest.approx([3000 / 65535, 6000 / 65535], rel=0.01)
 
 
 @pytest.fixture

@@ -87,9 +87,10 @@ def read_number(request: Request, key: str) -> float | None:
     return value
 
 
-def send_picture(request: Request, picture: Encoded) -> Response:
-    """The reply with a picture; none is sent that the browser has."""
-    headers = {"etag": f'"{picture.tag}"', "cache-control": "private, max-age=31536000, immutable"}
+def send_picture(request: Request, picture: Encoded, *, lasting: bool = True) -> Response:
+    """The reply with a picture; none is sent that the browser has, which asks again for one that is not lasting."""
+    caching = "max-age=31536000, immutable" if lasting else "no-cache"
+    headers = {"etag": f'"{picture.tag}"', "cache-control": f"private, {caching}"}
     if f'"{picture.tag}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(picture.content, media_type=picture.media_type, headers=headers)

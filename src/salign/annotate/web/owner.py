@@ -133,9 +133,8 @@ def _add_answers(router: APIRouter, collection: Collection) -> None:
     async def picture(request: Request, number: str, revision: str, index: str) -> Response:
         task, save, image = (whole_number(text) for text in (number, revision, index))
         width, marked = int(read_number(request, "w") or 512), read_number(request, "marks") != 0
-        return send_picture(
-            request, await run_sync(draw_answer, collection, task, save, image, width, marked, limiter=threads)
-        )
+        encoding = await run_sync(draw_answer, collection, task, save, image, width, marked, limiter=threads)
+        return send_picture(request, encoding, lasting=False)
 
 
 def _add_links(router: APIRouter, collection: Collection) -> None:

@@ -183,4 +183,4 @@ def _add_pictures(app: FastAPI) -> None:
         def read() -> Encoded:
             return study.broken.show(path, lambda file: study.cache.map(file, int(width or 1024)))
 
-        return send_picture(request, await run_sync(read, limiter=threads))
+        return send_picture(request, await run_sync(read, limiter=threads), lasting=False)

@@ -16,6 +16,7 @@ from annotate_page import BOX, write_images
 from command import salign
 from salign.annotate.export import export_to
 from salign.annotate.opening import open_collection
+from salign.annotate.records import read_annotation
 from salign.annotate.web.owner import zipped
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_saliency
@@ -191,3 +192,22 @@ def test_a_save_of_an_older_page_is_the_same_when_it_comes_again(opened, joined)
     assert "sizes" not in kept.body
     assert page.save(task, key=key)["revision"] == 1
     assert len(collection.store.revisions(int(task))) == 1
+
+
+def test_what_cannot_be_shown_takes_nothing_of_an_invite(tmp_path):
+    """12 images can be read and 8 cannot; whoever joins gets 5, as the invite says."""
+    folder = write_images(tmp_path / "set", 12)
+    for number in range(12, 20):
+        (folder / f"{number}.png").write_bytes(b"no picture")
+    collection = open_collection(folder, classes=["cat", "dog"], require_map=False)
+    person = collection.links.join(collection.links.make_invite("class 7", images=5).id, "Ann")
+    left = []
+    while tasks := collection.next_tasks(person, [])["tasks"]:
+        body = {"task": tasks[0]["id"], "base": 0, "elapsed_ms": 1.0, "answer": "cat"}
+        collection.save(person, str(uuid.uuid4()), read_annotation(body, 100))
+        left.append(collection.images_left(person, collection.store.tasks(person.id), {}))
+    answered = [task for task in collection.store.tasks(person.id) if task.revision]
+    assert len(answered) == 5
+    assert left == [3, 2, 1, 0, 0]
+    reply = collection.next_tasks(person, [])
+    assert (reply["progress"], reply["finished"]) == ({"done": 5, "total": 5}, True)

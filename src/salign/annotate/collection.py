@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -56,6 +56,11 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise Unknown("there is nothing of that number")
     return int(text)
+
+
+def _counted(mine: Sequence[Task], broken: Set[str]) -> int:
+    """How many images an annotator has had; one that could not be shown, and was never saved, is none."""
+    return sum(task.revision > 0 or task.unit not in broken for task in mine)
 
 
 class Collection:
@@ -153,11 +158,12 @@ class Collection:
                 task.unit for task in mine if self._handout.still_wanted(task, people) and task.unit not in broken
             ]
             holding = {str(task.id) for task in mine if task.waits} & set(have)
-            count = min(min(AHEAD + len(holding), MOST_OPEN) - len(offered), most - len(mine))
+            room = most - _counted(mine, broken)
+            count = min(min(AHEAD + len(holding), MOST_OPEN) - len(offered), room)
             plans = self._handout.plans(person.id, mine, people, broken, max(0, count))
             offered.extend(new.unit for new in plans)
             seen = {task.unit for task in mine} | {new.unit for new in plans} | broken
-            left = max(0, min(self._handout.left(seen, people), most - len(mine) - len(plans)))
+            left = max(0, min(self._handout.left(seen, people), room - len(plans)))
             return plans
 
         tasks = self.store.hand_out(person.id, self.study.lease_minutes * 60, plan)
@@ -313,8 +319,9 @@ class Collection:
 
     def images_left(self, person: Person, mine: Sequence[Task], seats: Mapping[str, int]) -> int:
         """How many images may still come to an annotator with these tasks; `seats` counts the seats of each unit."""
-        seen = {task.unit for task in mine} | self.broken.units()
-        return max(0, min(self._handout.left(seen, seats), self.most_images(person) - len(mine)))
+        broken = self.broken.units()
+        seen = {task.unit for task in mine} | broken
+        return max(0, min(self._handout.left(seen, seats), self.most_images(person) - _counted(mine, broken)))
 
     def target(self) -> str | None:
         """The class that pair mode asks for."""

@@ -64,9 +64,11 @@ class HandOut:
         return free or task.state == "returned" or task.leased > time.time()
 
     def left(self, seen: Set[str], people: Mapping[str, int]) -> int:
-        """How many units an annotator could still get who has seen these."""
+        """How many units an annotator could still get who has seen these; where all are gold, everybody gets each."""
+        if not self._plain:
+            return sum(unit not in seen for unit in self._gold)
         per_unit = self._study.annotators_per_image
-        return sum(unit not in seen and people.get(unit, 0) < per_unit for unit in self._plain or self._gold)
+        return sum(unit not in seen and people.get(unit, 0) < per_unit for unit in self._plain)
 
     def _plan(self, annotator: int, position: int, unit: Unit) -> Plan:
         study, arm, images = self._study, None, list(unit.images)
@@ -86,7 +88,8 @@ class HandOut:
 
     def _free(self, annotator: int, people: dict[str, int], seen: set[str], count: int) -> list[str]:
         ordered = self._order(annotator, not self._plain)
-        return assign.choose(ordered, people, seen, per_unit=self._study.annotators_per_image, count=count)
+        seats = people if self._plain else {}  # gold images are shown to everybody
+        return assign.choose(ordered, seats, seen, per_unit=self._study.annotators_per_image, count=count)
 
     def _drawn_order(self, annotator: int, gold: bool) -> list[str]:
         units = self._gold if gold else self._plain

@@ -335,6 +335,21 @@ def test_gold_images_come_to_everybody_with_or_without_feedback(photos, joined, 
     assert [(row["gold_right"], row["gold_seen"]) for row in rows] == [(1, 2), (1, 2)]
 
 
+def test_a_study_of_gold_images_alone_shows_them_to_everybody(photos, joined):
+    collection = open_collection(photos, classes=["cat", "dog"], gold={f"{n}.png": "dog" for n in range(6)})
+    counts = []
+    for name in ("Ann", "Bob"):
+        page, done = joined(collection, name), 0
+        while tasks := page.tasks():
+            page.save(tasks[0]["id"])
+            done += 1
+            counts.append(page.call("POST", "/api/next", json={"have": []})["progress"])
+        assert done == 6
+    assert counts == 2 * [{"done": done, "total": 6} for done in range(1, 7)]
+    rows = owner_of(collection, page).call("GET", "/api/owner/summary")["annotators"]
+    assert [(row["gold_seen"], row["left"]) for row in rows] == [(6, 0), (6, 0)]
+
+
 def test_an_answer_mended_after_feedback_still_counts_as_wrong(photos, joined):
     collection = open_collection(photos, classes=["cat", "dog"], gold={f"{n}.png": "dog" for n in range(6)})
     page = joined(collection, "Ann")

@@ -58,6 +58,10 @@ def test_faults_are_named(content, words):
     ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ({"answer": "x" * 101}, "answer: at most 100 characters, got 101"),
     ({"skipped": "x" * 102}, "skipped: at most 100 characters, got 102"),
+    ({"skipped": "one\rtwo"}, r"skipped: expected no control characters, got '\r'"),
+    ({"skipped": "\x85"}, r"skipped: expected no control characters, got '\x85'"),
+    ({"started": "\x1b[2J"}, r"started: expected no control characters, got '\x1b'"),
+    ({"version": "\x7f"}, r"version: expected no control characters, got '\x7f'"),
 ])  # fmt: skip
 def test_a_field_of_an_annotation_that_is_wrong_is_named(change, words):
     right = {"task": "1", "base": 0, "elapsed_ms": 5.0, "answer": "x" * 100}
@@ -65,6 +69,11 @@ def test_a_field_of_an_annotation_that_is_wrong_is_named(change, words):
     with pytest.raises(Mistaken) as caught:
         read_annotation(right | change, 100)
     assert str(caught.value) == words
+
+
+def test_a_reason_may_have_tabs_lines_and_joined_signs():
+    said = "too\tdark\nor \U0001f469\u200d\u2695\ufe0f"
+    assert read_annotation({"task": "1", "base": 0, "elapsed_ms": 5.0, "skipped": said}, 100).skipped == said
 
 
 def test_all_faults_come_at_once():

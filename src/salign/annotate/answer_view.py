@@ -16,7 +16,7 @@ from salign.annotate.answers import Answer, marks_of, read_answer
 from salign.annotate.collection import Collection, Unknown
 from salign.annotate.gallery import add_comments, describe_answer
 from salign.annotate.pictures import Encoded
-from salign.annotate.records import Mistaken
+from salign.annotate.records import Mistaken, refuse_control
 from salign.annotate.rows import Revision, Task, iso_time
 from salign.annotations.draw import draw_marks
 from salign.maps.render import overlay
@@ -70,11 +70,12 @@ def add_remark(collection: Collection, number: int, remark: Remark) -> None:
     Raises:
         Unknown: there is no such answer.
         Changed: it was saved again meanwhile.
-        Mistaken: the text is empty, or longer than the study allows.
+        Mistaken: the text is empty, longer than the study allows, or has control characters.
     """
     text, limit = remark.text.strip(), collection.study.limits.text
     if not 1 <= len(text) <= limit:
         raise Mistaken(f"text: write what the annotator should know, in at most {limit} characters")
+    refuse_control("text", text)
     collection.comments.add(find_task(collection, number).id, remark.revision, text, remark.back)
 
 

@@ -73,6 +73,19 @@ def read_name(value: Any) -> str:
     return name
 
 
+def refuse_control(name: str, text: str) -> None:
+    """Insist on a text without control characters but tabs and ends of lines.
+
+    A lone carriage return ends a row of an exported table for whoever reads it.
+
+    Raises:
+        Mistaken: there is one.
+    """
+    for sign in text:
+        if unicodedata.category(sign) == "Cc" and sign not in "\t\n":
+            raise Mistaken(f"{name}: expected no control characters, got {sign!r}")
+
+
 def read_key(text: str) -> str:
     """The key of a save in one spelling.
 
@@ -116,7 +129,9 @@ def read_fields(model: type[Fields], value: Any) -> Fields:
 
 
 def read_annotation(value: Any, limit: int) -> Annotation:
-    """Check the fields of an annotation by themselves; texts have at most `limit` characters.
+    """Check the fields of an annotation by themselves.
+
+    Texts have at most `limit` characters, and those that are none of the study's classes pass `refuse_control`.
 
     Raises:
         Mistaken: names the first fault.
@@ -125,6 +140,8 @@ def read_annotation(value: Any, limit: int) -> Annotation:
     for name in ("answer", "skipped"):
         if len(getattr(annotation, name) or "") > limit:
             raise Mistaken(f"{name}: at most {limit} characters, got {len(getattr(annotation, name))}")
+    for name in ("skipped", "started", "version"):
+        refuse_control(name, getattr(annotation, name) or "")
     return annotation
 
 

@@ -95,6 +95,7 @@ class TestGuards:
             ("people/1", {"stopped": "yes"}), ("answers/T/comments", {"revision": 1, "text": ""}),
             ("answers/T/comments", {"revision": 1, "text": " \n"}), ("answers/T/comments", {"text": "x"}),
             ("answers/T/comments", {"revision": 1, "text": "x" * 2001}),
+            ("answers/T/comments", {"revision": 1, "text": "one\rtwo"}),
             ("answers/T/comments", {"revision": "1", "text": "x"}),
             ("answers/T/comments", {"revision": 1, "text": "x", "back": 1}), ("answers/T/comments", 5),
         ],

@@ -65,6 +65,19 @@ def test_the_copy_that_is_measured_on_stays_and_contradicting_ones_all_do(manife
     assert without_duplicates(report, near=True).left_out == [2, 4, 6, 9, 12]
 
 
+def test_rows_of_one_file_are_no_copies_and_stay_or_go_together(manifest):
+    """Of r4 and r5, one picture, r5 has a map; of r6 and r7 the first, and of r12 there is no copy."""
+    lines = manifest.read_text().splitlines()
+    more = ["r4@b,r4.png,cat,train,", "r5@b,r5.png,cat,train,m.png", "r6@b,r6.png,cat,train,", "r12@b,r12.png,dog,val,"]
+    manifest.write_text("\n".join([*lines, *more]) + "\n")
+    report = check_file(manifest, progress=False)
+    assert groups_of(report, near=False) == [[0, 1], [2, 3], [4, 5, 13, 14], [6, 7, 15], [8, 9]]
+    result = without_duplicates(report)
+    assert result.left_out == [2, 4, 6, 9, 15]
+    assert result.rows == [3, 5, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18]
+    assert "r12" not in duplicate_table(report)["id"].tolist()
+
+
 def test_the_table_names_every_copy_with_its_row(manifest):
     table = duplicate_table(check_file(manifest, progress=False))
     assert table["row"].tolist() == list(range(2, 14))

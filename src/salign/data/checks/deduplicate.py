@@ -1,4 +1,4 @@
-"""Pictures that occur more than once: a table of them, and the rows that are left with one of each."""
+"""Pictures in more than one file: a table of them, and the rows that are left with one file of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_MEASURED = ("train", "val")
 
 
 class Deduplication(NamedTuple):
-    """What is left when one of each picture is kept."""
+    """What is left when one file of each picture is kept."""
 
     rows: list[int]
     """Rows of the file (`Manifest.table["row"]`) that are kept, in order."""
@@ -27,7 +27,9 @@ class Deduplication(NamedTuple):
 
 
 def groups_of(report: Report, *, near: bool) -> list[list[int]]:
-    """Groups of positions with the same picture, each in order, by their first.
+    """Groups of positions with the same picture in two files or more, each in order, by their first.
+
+    Rows of one file, such as those of several annotators, are no copies of each other; all are in its group.
 
     Args:
         report: report of a check that decoded the pictures.
@@ -36,7 +38,8 @@ def groups_of(report: Report, *, near: bool) -> list[list[int]]:
     pairs = [(group[0], other) for group in report.same for other in group[1:]]
     if near:
         pairs += [(pair.first, pair.second) for pair in report.near]
-    return joined(len(report.manifest), pairs)
+    path = report.manifest.table["path"].tolist()
+    return [group for group in joined(len(report.manifest), pairs) if len({path[i] for i in group}) > 1]
 
 
 def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[int]]:
@@ -55,7 +58,7 @@ def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[i
 
 
 def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
-    """Keep one row of each group.
+    """Keep one file of each group, with all its rows.
 
     Of the copies that one is kept which is in a split that is measured on (any but `train` and `val`), else in `val`;
     of several there, one with a map, else the first. So a training image that is also a test image leaves training, no
@@ -63,7 +66,7 @@ def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
     whose labels differ is kept whole.
     """
     table = report.manifest.table
-    label, split = table["label"].tolist(), table["split"].tolist()
+    label, split, path = (table[name].tolist() for name in ("label", "split", "path"))
     mapped = table["saliency"].notna().tolist()
     numbers = [int(row) for row in table["row"]]
 
@@ -77,13 +80,14 @@ def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
         if len({label[i] for i in group}) > 1:
             contradicting.append([numbers[i] for i in group])
         else:
-            out |= set(group) - {min(group, key=worth)}
+            best = path[min(group, key=worth)]
+            out |= {i for i in group if path[i] != best}
     rows = [row for i, row in enumerate(numbers) if i not in out]
     return Deduplication(rows, [numbers[i] for i in sorted(out)], contradicting)
 
 
 def duplicate_table(report: Report) -> pd.DataFrame:
-    """A row for each picture that occurs more than once, group by group.
+    """A row for each picture that occurs in more than one file, group by group.
 
     Columns: `group` (1, 2, ...), `row, id, path, split, label`; `kind` (`equal` where another has the same pixels, else
     `near`); `similarity` (highest correlation with another of the group, 1 = equal); `splits` and `labels`, whether

@@ -71,6 +71,21 @@ def test_new_maps_never_lie_where_the_old_ones_do(both, tmp_path):
     assert (tmp_path / "new" / "m.png").read_bytes() == before
 
 
+def test_a_manifest_below_its_root_is_not_replaced_by_its_own_maps(both, tmp_path):
+    """Where a root is recorded, the manifest does not lie there; it is known by the file that was read."""
+    old, _ = both
+    below = tmp_path / "old" / "below" / "manifest.csv"
+    old.write(below)
+    before = below.read_bytes()
+    manifest = Manifest.read(below)
+    assert manifest.root == tmp_path / "old"
+    grey = lambda i: torch.full((8, 8), 0.5)  # noqa: E731
+    with pytest.raises(SalignError, match="would replace those they are made of"):
+        with_new_maps(manifest, below, grey, overwrite=True)
+    assert below.read_bytes() == before
+    assert [path.name for path in below.parent.iterdir() if path.is_dir()] == []
+
+
 def test_new_maps_of_other_makers_have_no_confidence_of_the_old_ones(both, tmp_path):
     _, manifest = both
     manifest = Manifest.of(manifest.table.assign(confidence="0.9"), manifest.root, manifest.source)

@@ -14,6 +14,7 @@ from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, Manife
 from salign.data.manifest.file_names import slugs
 from salign.errors import SalignError
 from salign.files import common_folder, relative_path
+from salign.location import absolute
 from salign.maps.files import write_map
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def _check_target(manifest: Manifest, target: Path, folder: Path, *, overwrite: 
         raise SalignError(f"{target}: expected a manifest .csv or .parquet to write")
     columns = ["path", *map_columns(manifest.table)]
     own = {(manifest.root / cell).resolve() for name in columns for cell in manifest.table[name].dropna()}
-    if target == manifest.root / manifest.source or any(path.is_relative_to(folder) for path in own):
+    own_file = manifest.root / manifest.source if manifest.file is None else absolute(manifest.file)
+    if target == own_file or any(path.is_relative_to(folder) for path in own):
         raise SalignError(f"{target}: its maps would replace those they are made of; give another name")
     for output in (target, folder):
         if output.exists() and not overwrite:

@@ -14,6 +14,7 @@ from pathlib import Path
 from salign import __version__
 from salign.annotations.annotated import Annotated
 from salign.annotations.formats.fields import Field, read_json, read_size, size_of
+from salign.data.manifest.file_names import shapes_file as shapes_file
 from salign.files import replacing
 from salign.maps.shapes import shape_from_json, shape_to_json
 
@@ -41,11 +42,6 @@ class Entry:
     """Whether it says where: it has shapes, or there was nothing to mark."""
     in_map: bool
     """Its marks are in a map alone: a draft was accepted that is a picture."""
-
-
-def shapes_file(manifest: Path) -> Path:
-    """Where the shapes of a manifest are: `shapes.json` beside `manifest.csv`, `NAME-shapes.json` beside `NAME.csv`."""
-    return manifest.with_name("shapes.json" if manifest.stem == "manifest" else f"{manifest.stem}-shapes.json")
 
 
 def entry_line(image: str, mark: Annotated, **more: object) -> str:

@@ -86,6 +86,20 @@ def test_a_manifest_below_its_root_is_not_replaced_by_its_own_maps(both, tmp_pat
     assert [path.name for path in below.parent.iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_marks_of_other_maps_are_never_taken_for_those_of_new_ones(both, tmp_path, overwrite):
+    """They are what people drew, so that they are not deleted either."""
+    _, manifest = both
+    shapes = tmp_path / "marks-shapes.json"
+    shapes.write_text("{}")
+    grey = lambda i: torch.full((8, 8), 0.5)  # noqa: E731
+    with pytest.raises(SalignError, match=r"marks-shapes\.json has the marks behind other maps, .* of marks\.csv"):
+        with_new_maps(manifest, tmp_path / "marks.csv", grey, overwrite=overwrite)
+    assert shapes.read_text() == "{}"
+    assert not (tmp_path / "marks.csv").exists()
+    assert len(with_new_maps(manifest, tmp_path / "fine.csv", grey)) == 2
+
+
 def test_new_maps_of_other_makers_have_no_confidence_of_the_old_ones(both, tmp_path):
     _, manifest = both
     manifest = Manifest.of(manifest.table.assign(confidence="0.9"), manifest.root, manifest.source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, ManifestError, map_columns
-from salign.data.manifest.file_names import slugs
+from salign.data.manifest.file_names import shapes_file, slugs
 from salign.errors import SalignError
 from salign.files import common_folder, relative_path
 from salign.location import absolute
@@ -52,7 +52,8 @@ def with_new_maps(
 
     Raises:
         ManifestError: every SalignError of `change`, with its row; nothing was replaced then.
-        SalignError: something is in the way, or the new maps would lie where old ones do.
+        SalignError: something is in the way, the new maps would lie where old ones do, or marks behind other maps are
+            in the file of shapes that `target` would have.
     """
     target = target.resolve()
     folder = target.with_suffix("")
@@ -138,6 +139,11 @@ def _check_target(manifest: Manifest, target: Path, folder: Path, *, overwrite: 
     own_file = manifest.root / manifest.source if manifest.file is None else absolute(manifest.file)
     if target == own_file or any(path.is_relative_to(folder) for path in own):
         raise SalignError(f"{target}: its maps would replace those they are made of; give another name")
+    if (shapes := shapes_file(target)).exists():
+        raise SalignError(
+            f"{shapes} has the marks behind other maps, and would be taken for those of {target.name}; give another "
+            "name, or move it away"
+        )
     for output in (target, folder):
         if output.exists() and not overwrite:
             raise SalignError(f"{output} is there; give another name, or have it replaced (--overwrite)")

@@ -27,6 +27,11 @@ class Part(NamedTuple):
     """Path of each, and the name of its picture, as `picture_names` gives them."""
 
 
+def shapes_file(manifest: Path) -> Path:
+    """Where the shapes of a manifest are: `shapes.json` beside `manifest.csv`, `NAME-shapes.json` beside `NAME.csv`."""
+    return manifest.with_name("shapes.json" if manifest.stem == "manifest" else f"{manifest.stem}-shapes.json")
+
+
 def picture_names(images: Path) -> Iterator[tuple[str, str]]:
     """Every image of a folder in the order of `image_files`, or the one image, with the name of a PNG made of it.
 

@@ -265,6 +265,70 @@ def test_kept_maps_by_hand_and_by_chance():
     assert drawn.between(0.5 - 0.13, 0.5 + 0.13).all()  # 4.5 standard errors
 
 
+def of_everybody(images):
+    """A row for each annotator of an image, with that person's map: pairs of class and number of annotators."""
+    rows = [(f"i{k}", label, who) for k, (label, people) in enumerate(images) for who in range(people)]
+    own = manifest([label for _, label, _ in rows])
+    paths = pd.Series([path for path, _, _ in rows], dtype="string")
+    maps = pd.Series([f"{path}/{who}" for path, _, who in rows], dtype="string")
+    return Manifest(own.table.assign(path=paths, saliency=maps), None, "m.csv")
+
+
+def clashes(own, changed, labels=False):
+    """How many rows got a map of their own image, or of their own class."""
+    kind = own.table.set_index("path")["label"] if labels else pd.Series(own.table["path"].unique())
+    kind = dict(kind.items()) if labels else {path: path for path in kind}
+    takers = own.table["path"].map(kind)
+    return int((takers == changed.table["saliency"].str.split("/").str[0].map(kind)).sum())
+
+
+several_annotators = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4)), min_size=2, max_size=8)
+"""Class of each image, and how many people marked it."""
+
+
+@given(several_annotators, st.integers(0, 99))
+@settings(max_examples=150, deadline=None)
+def test_no_image_gets_another_persons_map_of_itself_where_that_is_possible(images, seed):
+    own = of_everybody(images)
+    rows = len(own)
+    most = max(people for _, people in images)
+    other = shuffled(own, seed)
+    assert sorted(other.table["saliency"]) == sorted(own.table["saliency"])
+    assert clashes(own, other) == max(0, 2 * most - rows)
+    assert not (other.table["saliency"] == own.table["saliency"]).any()
+    of_class = {name: [people for label, people in images if label == name] for name in "ab"}
+    if all(len(people) != 1 for people in of_class.values()):
+        within = shuffled_within(own, seed)
+        least = sum(max(0, 2 * max(people) - sum(people)) for people in of_class.values() if people)
+        assert clashes(own, within) == least
+        assert clashes(own, within, labels=True) == rows
+    if all(of_class.values()):
+        across = shuffled_across(own, seed)
+        assert clashes(own, across) == max(0, 2 * most - rows)
+        largest = max(sum(people) for people in of_class.values())
+        assert clashes(own, across, labels=True) == max(0, 2 * largest - rows)
+
+
+def test_maps_of_one_image_alone_cannot_be_shuffled_and_a_share_reaches_two_images():
+    with pytest.raises(SalignError, match="needs two images with a map, there are 1"):
+        shuffled(of_everybody([("a", 5)]), 0)
+    with pytest.raises(SalignError, match="each class that has any, 'b' has one"):
+        shuffled_within(of_everybody([("a", 1), ("a", 1), ("b", 4)]), 0)
+    own = of_everybody([("a", 3), ("a", 3)])
+    for seed in range(20):
+        changed = shuffled(own, seed, 0.01)
+        moved = own.table["path"][changed.table["saliency"] != own.table["saliency"]]
+        assert moved.nunique() == 2
+
+
+def test_shuffling_where_each_image_has_one_row_draws_what_it_always_drew():
+    """Written down from the version before rows of one image were told apart."""
+    own = manifest(list("aabaacabaac"))
+    within, across = [9, 4, 7, 1, 8, 10, 0, 2, 6, 3, 5], [10, 7, 4, 1, 0, 6, 2, 8, 9, 5, 3]
+    for control, expected in ((shuffled_within, within), (shuffled_across, across)):
+        assert control(own, 5).table["saliency"].tolist() == [f"m{i}" for i in expected]
+
+
 @pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_a_control_replaces_maps_of_annotated_images_only(name):
     own = manifest(list("abcab" * 8), [True, True, True, False, True] * 8)

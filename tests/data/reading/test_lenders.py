@@ -16,8 +16,8 @@ from salign.data.reading.lenders import Lender, Lenders
 class Rows:
     """As much of a manifest as lenders look at."""
 
-    def __init__(self, ids: list[int]) -> None:
-        self.table = pd.DataFrame({"id": [f"n{k}" for k in ids]})
+    def __init__(self, images: list[int]) -> None:
+        self.table = pd.DataFrame({"id": range(len(images)), "path": [f"n{k}.png" for k in images]})
 
 
 @settings(max_examples=150, deadline=None)

@@ -110,6 +110,10 @@ def noisy_labels(manifest: Manifest, share: float, classes: Sequence[str], seed:
 def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
     """Give every annotated image, or a share of them, the map of another one: a random cycle through all of these.
 
+    Where several rows are of one image, such as everybody's maps of it, a row that got a map of its own image swaps
+    with a random one of others. Only an image with more than half of these rows keeps maps of its own, as few as can
+    be.
+
     Those that keep their own map are those that keep one in `keep_maps` at 1 - share (to rounding): so what is shuffled
     at 25 % is among what is shuffled at 50 %, of each class alike, and wrong maps can be compared with none.
 
@@ -121,35 +125,40 @@ def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
     Raises:
         SalignError: fewer than two images have a map.
     """
-    annotated = _annotated(manifest)
-    if len(annotated) < 2:
-        raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {len(annotated)}.")
+    annotated, images = _annotated(manifest), _images(manifest)
+    if (number := len(np.unique(images[annotated]))) < 2:
+        raise SalignError(f"{manifest.source}: shuffling maps needs two images with a map, there are {number}.")
     if share < 1:
         own = max(1, math.floor(round((1 - share) * len(annotated), 6) + 0.5))  # 1 - 0.9 is not quite 0.1
-        annotated = np.sort(_fair_order(manifest, seed)[min(own, len(annotated) - 2) :])
-    order = np.random.default_rng(seed).permutation(annotated)
-    return _moved(manifest, order, np.roll(order, 1))
+        fair = _fair_order(manifest, seed)
+        second = np.flatnonzero(images[fair] != images[fair[-1]])[-1]  # from here on there are two images
+        annotated = np.sort(fair[min(own, second) :])
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(annotated)
+    return _moved(manifest, order, _of_other_images(images, order, np.roll(order, 1), generator))
 
 
 def shuffled_within(manifest: Manifest, seed: int) -> Manifest:
     """Give every annotated image the map of another one of its class: a random cycle through each class.
 
+    Several rows of one image are treated as by `shuffled`.
+
     Raises:
         SalignError: a class has a single image with a map, which no other can replace.
     """
-    annotated = _annotated(manifest)
+    annotated, images = _annotated(manifest), _images(manifest)
     labels = manifest.table["label"].to_numpy(dtype=str)[annotated]
     generator = np.random.default_rng([seed, 2])
     takers, givers = [annotated[:0]], [annotated[:0]]
     for name in np.unique(labels):
         order = generator.permutation(annotated[labels == name])
-        if len(order) < 2:
+        if len(np.unique(images[order])) < 2:
             raise SalignError(
                 f"{manifest.source}: shuffling maps within classes needs two images with a map in each class that has "
                 f"any, {str(name)!r} has one. Annotate more of it, or shuffle across all."
             )
         takers.append(order)
-        givers.append(np.roll(order, 1))
+        givers.append(_of_other_images(images, order, np.roll(order, 1), generator))
     return _moved(manifest, np.concatenate(takers), np.concatenate(givers))
 
 
@@ -159,6 +168,7 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
     A cycle through all is drawn; then an image that got a map of its own class c swaps with a random image that is not
     of c and did not get one of c. While c has no more than half of the maps there are always enough of these. Where it
     has more, as few as possible keep a map of their class (twice its number less all), of another image even so.
+    Several rows of one image are treated as by `shuffled`.
 
     Raises:
         SalignError: fewer than two classes have maps.
@@ -175,12 +185,8 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
     takers = generator.permutation(annotated)
     givers = np.roll(takers, 1)
     for name in generator.permutation(names):
-        takes, gives = labels[takers] == name, labels[givers] == name
-        same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
-        partners = generator.permutation(free)[: len(same)]
-        same = generator.permutation(same)[: len(partners)]
-        givers[same], givers[partners] = givers[partners], givers[same]
-    return _moved(manifest, takers, givers)
+        givers = _swapped(labels, name, takers, givers, generator)
+    return _moved(manifest, takers, _of_other_images(_images(manifest), takers, givers, generator))
 
 
 def _strata(manifest: Manifest) -> np.ndarray:
@@ -192,6 +198,38 @@ def _strata(manifest: Manifest) -> np.ndarray:
 
 def _annotated(manifest: Manifest) -> np.ndarray:
     return np.flatnonzero(manifest.table["saliency"].notna().to_numpy(dtype=bool))
+
+
+def _images(manifest: Manifest) -> np.ndarray:
+    """`(N,)` numbers of the images: rows of one path are of one image."""
+    return pd.factorize(manifest.table["path"])[0]
+
+
+def _of_other_images(
+    images: np.ndarray, takers: np.ndarray, givers: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Givers such that no taker gets a map of its own image, where that is possible.
+
+    A swap takes a clash away and makes no other: neither of its rows gets a map of its own image. Nothing is drawn
+    where there is no clash. A swap leaves the classes that maps come from as far from those that they go to, since only
+    a class with more than half of the maps can clash after `shuffled_across`, and every pair then has a row of it.
+    """
+    for image in np.unique(images[takers[images[takers] == images[givers]]]):
+        givers = _swapped(images, image, takers, givers, generator)
+    return givers
+
+
+def _swapped(
+    kinds: np.ndarray, kind: object, takers: np.ndarray, givers: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Givers such that takers of a kind that had givers of it swap with random pairs in which neither is of it."""
+    takes, gives = kinds[takers] == kind, kinds[givers] == kind
+    same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
+    partners = generator.permutation(free)[: len(same)]
+    same = generator.permutation(same)[: len(partners)]
+    swapped = givers.copy()
+    swapped[same], swapped[partners] = givers[partners], givers[same]
+    return swapped
 
 
 def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:

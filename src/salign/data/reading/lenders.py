@@ -20,7 +20,7 @@ class Lenders:
     """Draws a lender for an image, each that may lend being equally likely, without looking through all of them.
 
     Args:
-        rows: the images; rows of one id are one image, and lend nothing to each other.
+        rows: the images; rows of one path are one image, and lend nothing to each other.
         labels: `(N,)` class numbers, or `(N, K)` where an image may have several labels: these are its class together.
         among: those of the "same_class", of an "other_class", or "any" other image.
         may: `(N,)` bool: who lends at all.
@@ -29,7 +29,7 @@ class Lenders:
     def __init__(self, rows: Manifest, labels: np.ndarray, among: Lender, may: np.ndarray) -> None:
         self.among = among
         self._kinds = labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
-        self._images = pd.factorize(rows.table["id"])[0]
+        self._images = pd.factorize(rows.table["path"])[0]
         self._lending = np.flatnonzero(may)
         # of each class, in order: the places in `_lending`, and how many lenders of other classes lie before each
         self._of_kind = _places(self._kinds[self._lending])

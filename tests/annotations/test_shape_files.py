@@ -107,6 +107,18 @@ def test_an_import_writes_the_form_of_the_server(images):
     assert (second["image"], second["shapes"], second["blank"]) == ("1", [], True)
 
 
+def test_an_image_of_no_class_has_no_answer_and_an_empty_one_is_read_as_none(images):
+    (images / "m.csv").write_text("id,path,label,split\n0,0.png,cat;dog,train\n1,1.png,,train\n")
+    base = Manifest.read(images / "m.csv", multi_label=True)
+    marks = [Annotated(f"{name}.png", SIZE, None, (Box(1, 1, 9, 9),)) for name in "01"]
+    brought = write_annotated(marks, None, Output(target=images / "n.csv"), base=base)
+    beside = shapes_file(brought.path)
+    assert [entry["answer"] for entry in json.loads(beside.read_text())["annotations"]] == ["cat;dog", None]
+    assert [entry.answer for entry in read_shapes(beside)] == ["cat;dog", None]
+    beside.write_text(beside.read_text().replace('"answer": null', '"answer": ""'))
+    assert [entry.answer for entry in read_shapes(beside)] == ["cat;dog", None]
+
+
 def test_an_import_into_an_earlier_one_keeps_what_that_says_of_other_images(images):
     brought = write_annotated([Annotated(name, SIZE, "cat", (Box(1, 1, 9, 9),)) for name in "012"], images)
     beside = shapes_file(brought.path)

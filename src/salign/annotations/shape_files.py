@@ -37,7 +37,7 @@ class Entry:
     marks: Annotated
     """By the image's path, where it is said, else by its id."""
     answer: str | None
-    """The class."""
+    """The class; None, or an empty text as earlier imports wrote it, where there is none."""
     locates: bool
     """Whether it says where: it has shapes, or there was nothing to mark."""
     in_map: bool
@@ -111,7 +111,7 @@ def _entry(entry: Field) -> Entry:
     return Entry(
         image,
         Annotated(name, size, shapes=shapes, annotator=who.name() if who else None),
-        answer.text() if answer else None,
+        None if answer is None or answer.value == "" else answer.text(),
         locates=review != "reject" and (bool(shapes) or blank is True),
         in_map=review == "accept" and not shapes and blank is not True,
     )

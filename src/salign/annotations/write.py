@@ -194,7 +194,7 @@ def _lines(name: str, image: MarkedImage, parts: Mapping[str | None, str] | None
             entry_line(
                 row,
                 replace(mark, image=image.path, size=image.size),
-                answer=image.label,
+                answer=image.label or None,
                 label=mark.label,
                 blank=not mark.shapes,
                 skipped=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,16 @@ def test_one_of_several_labels_of_the_manifest_is_no_contradiction(images):
     brought = write_annotated(marks, None, Output(target=images / "new.csv"), base=base)
     assert brought.manifest.table["label"].tolist() == ["cat;dog", "cat"]
     assert brought.maps == 1
+
+
+@pytest.mark.parametrize("label", ["cat;dog", "dog;cat", "dog", "dog;tail"])
+def test_a_label_of_several_names_as_an_export_writes_it_contradicts_by_its_names(label, images):
+    (images / "m.csv").write_text("id,path,label,split\n1,a.png,cat;dog,train\n2,b.png,cat,train\n")
+    base, output = Manifest.read(images / "m.csv", multi_label=True), Output(target=images / "new.csv")
+    mark = Annotated("a.png", (40, 60), label, (Box(1, 2, 9, 8),))
+    assert write_annotated([mark], None, output, base=base).maps == 1
+    with pytest.raises(ManifestError, match=rf"b\.png: annotated as '{label}', and its class is 'cat'"):
+        write_annotated([replace(mark, image="b.png")], None, replace(output, overwrite=True), base=base)
 
 
 # ---- one image, two entries

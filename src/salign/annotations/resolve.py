@@ -200,8 +200,9 @@ def _class(path: str, marks: Sequence[Annotated], naming: Naming) -> str:
     whole = sorted({name for mark in marks for name in mark.image_labels})
     labels = whole or sorted({mark.label for mark in marks if mark.label})
     if naming.classes is not None:
-        known, own = set(naming.classes.values()), naming.classes[path]
-        other = [label for label in labels if label in known and label not in names_in(own)]
+        own = naming.classes[path]
+        known = {name for cell in set(naming.classes.values()) for name in names_in(cell)}
+        other = [label for label in labels if (known & set(names_in(label))) - set(names_in(own))]
         if other:
             raise SalignError(f"annotated as {', '.join(map(repr, other))}, and its class is {own!r}")
         return own

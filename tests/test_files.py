@@ -17,6 +17,7 @@ from salign.files import (
     replace_csv,
     replace_text,
     replacing,
+    write_csv,
 )
 from salign.maps.files import write_map
 
@@ -97,6 +98,26 @@ def test_lines_end_alike_on_every_system(tmp_path, monkeypatch):
     assert (tmp_path / "a.txt").read_bytes() == b"a\nb\r\nc"
     replace_csv(tmp_path / "a.csv", pd.DataFrame({"a": [1, 2], "b": ["x", "y\nz"]}))
     assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,x\n2,"y\nz"\n'
+
+
+def test_a_cell_with_a_carriage_return_is_quoted_and_all_else_is_written_as_by_pandas(tmp_path):
+    table = pd.DataFrame(
+        {
+            "a, b": ["x,y", 'q"z', "p\nq", "", None, "ümlaut", " ", "r\r\ns"],
+            "c": [1.5, 2, None, 1e-9, 1e22, -0.0, 3, 0.1 + 0.2],
+            "d": [True, False] * 4,
+        }
+    )
+    path = tmp_path / "a.csv"
+    replace_csv(path, table[:7])
+    assert path.read_bytes() == table[:7].to_csv(index=False, lineterminator="\n").encode()
+    write_csv(table[:7], path, mode="a", header=False)
+    again = table[:7].to_csv(index=False, lineterminator="\n", header=False)
+    assert path.read_bytes() == (table[:7].to_csv(index=False, lineterminator="\n") + again).encode()
+    replace_csv(path, table)
+    assert path.read_bytes().endswith(b'"r\r\ns",0.30000000000000004,False\n')
+    replace_csv(path, pd.DataFrame({"e\rf": ["one\rtwo", "x\r", "\r"], "g": [1, 2, 3]}))
+    assert path.read_bytes() == b'"e\rf",g\n"one\rtwo",1\n"x\r",2\n"\r",3\n'
 
 
 def test_paths_of_manifests_have_slashes_on_windows_too(monkeypatch):

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TextIO
 
 from salign.errors import SalignError
 from salign.location import refuse_url
@@ -118,15 +118,30 @@ def replace_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(table: Any, path: Path, **options: Any) -> None:
+class _Records:
+    """A text file for a `csv.writer` whose records end in CR LF: they end in LF there."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, record: str) -> int:
+        return self._file.write(record.removesuffix("\r\n") + "\n")
+
+
+def write_csv(table: Any, path: Path, *, mode: Literal["w", "a"] = "w", **options: Any) -> None:
     """Write a table of pandas, without its index; its lines end alike on every system.
+
+    A cell with a carriage return is quoted, as one with a line break is: readers take either for the end of a line.
 
     Args:
         table: a `pandas.DataFrame`.
         path: the file, which is written as it is: see `replacing`.
+        mode: "a" appends to it.
         options: further ones of `to_csv`.
     """
-    table.to_csv(path, index=False, lineterminator="\n", **options)
+    with path.open(mode, encoding="utf-8", newline="") as file:
+        # of CR and LF, Python's writer quotes those alone that end a record
+        table.to_csv(_Records(file), index=False, lineterminator="\r\n", **options)
 
 
 def replace_csv(path: Path, table: Any) -> None:

@@ -69,6 +69,13 @@ def test_writing_and_reading_again_changes_nothing(folder, suffix):
     assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_cell_with_a_carriage_return_is_read_again(folder):
+    manifest = Manifest.read(written(folder, GOOD))
+    cells = ["one\rtwo", *["\r"] * (len(manifest) - 1)]
+    again = Manifest.of(manifest.table.assign(free=cells), manifest.root).write(folder / "returns.csv")
+    assert Manifest.read(again).table["free"].tolist() == cells
+
+
 def test_a_failed_write_leaves_the_old_file(folder):
     manifest = Manifest.read(written(folder, GOOD))
     (folder / "blocked.csv").mkdir()

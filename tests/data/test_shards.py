@@ -17,6 +17,7 @@ from PIL import Image
 from command import salign, small, written
 from salign.data.checks.check import check_file
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.manifest.split import groups_of_rows
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.image import ImageError
 from salign.data.reading.transforms import build_transform
@@ -91,6 +92,26 @@ def test_a_shard_is_read_by_who_knows_nothing_but_the_convention(source, sharded
         assert parts[ending] == (source.root / row["path"]).read_bytes(), key
         if k < 3:
             assert parts["saliency.png"] == (source.root / row["saliency"]).read_bytes()
+
+
+def test_an_image_of_several_rows_is_written_once_and_they_still_belong_together(source, tmp_path):
+    """Rows of one image go to several shards and name it in one, so that no split parts them."""
+    table = pd.concat([source.table.drop(columns="row")] * 2, ignore_index=True)
+    table["id"] = [f"{name}@{k // 7}" for k, name in enumerate(table["id"])]
+    everybody = Manifest.of(table, source.root)
+    read = Manifest.read(write_shards(everybody, tmp_path / "shards", 3))
+    assert read.table["path"].nunique() == 7
+    assert read.table["path"][:7].tolist() == read.table["path"][7:].tolist()
+    assert groups_of_rows(read) == groups_of_rows(everybody) == [[k, k + 7] for k in range(7)]
+    for one, other in zip(samples(everybody), samples(read), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.saliency, other.saliency)
+    parts = []
+    for file in sorted((tmp_path / "shards").glob("*.tar")):
+        with tarfile.open(file) as tar:
+            parts += tar.getnames()
+    assert sum(part.count(".") == 1 and not part.endswith("json") for part in parts) == 7
+    assert sum(part.endswith("json") for part in parts) == 14
 
 
 def test_the_same_set_gives_the_same_bytes(source, sharded, tmp_path):

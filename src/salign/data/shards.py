@@ -2,7 +2,8 @@
 
 What belongs to a row stands together, under the number of the row and an ending each: `00000007.jpg` the image,
 `00000007.saliency.png` the map of a column, `00000007.json` the cells of the row. The manifest beside the shards names
-the images and maps by the bytes that they take up, so that any of them is read without those before it.
+the images and maps by the bytes that they take up, so that any of them is read without those before it. An image of
+several rows, such as those of its annotators, is written once, with the first of them, and all name it.
 """
 
 from __future__ import annotations
@@ -62,12 +63,13 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
     _check_room(manifest, columns, folder)
     names = {column: [None if pd.isna(cell) else str(cell) for cell in manifest.table[column]] for column in columns}
     shards: dict[str, Shard] = {}
+    images: dict[str, str] = {}
     with Bar("writing shards", len(manifest), show=progress) as bar:
         for split, positions in _by_split(manifest):
             for k, start in enumerate(range(0, len(positions), size)):
                 rows, file = positions[start : start + size], f"{split}-{k:06}.tar"
                 with replacing(folder / file) as partial:
-                    _write_shard(partial, manifest, rows, names, file, bar)
+                    _write_shard(partial, manifest, rows, names, images, file, bar)
                 state = file_state(folder / file)
                 shards[file] = Shard(rows=len(rows), bytes=state[0], sha256=file_digest(folder / file))
     table = manifest.table.assign(**{column: pd.Series(names[column], dtype=TEXT) for column in columns})
@@ -85,19 +87,41 @@ def _by_split(manifest: Manifest) -> list[tuple[str, list[int]]]:
 
 
 def _write_shard(
-    partial: Path, manifest: Manifest, rows: list[int], names: dict[str, list[str | None]], file: str, bar: Bar
+    partial: Path,
+    manifest: Manifest,
+    rows: list[int],
+    names: dict[str, list[str | None]],
+    images: dict[str, str],
+    file: str,
+    bar: Bar,
 ) -> None:
-    """Write the images, maps and cells of some rows, and put into `names` where each is."""
+    """Write the images, maps and cells of some rows, and put into `names` where each is.
+
+    Args:
+        partial: the file.
+        manifest: the set.
+        rows: positions.
+        names: column of paths -> path at each position, old before and new after.
+        images: the images that are written already, and where; those of these rows come to them.
+        file: the name that the file will have.
+        bar: is told of each row.
+    """
     cells = manifest.table.drop(columns="row").iloc[rows].astype(object)
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, record in zip(rows, cells.where(cells.notna(), None).to_dict("records"), strict=True):
             for column, paths in names.items():
-                if (name := paths[row]) is not None:
-                    path = manifest.root / name
-                    ending = path.suffix.lower() or ".bin"
-                    part = f"{row:08}{'' if column == 'path' else '.' + _plain(column)}{ending}"
-                    offset, count = _add(tar, part, read_bytes(path, limit=MOST_BYTES))
-                    paths[row] = f"{file}@{offset}+{count}/{part}"
+                if (name := paths[row]) is None:
+                    continue
+                if column == "path" and name in images:
+                    paths[row] = images[name]
+                    continue
+                path = manifest.root / name
+                ending = path.suffix.lower() or ".bin"
+                part = f"{row:08}{'' if column == 'path' else '.' + _plain(column)}{ending}"
+                offset, count = _add(tar, part, read_bytes(path, limit=MOST_BYTES))
+                paths[row] = member = f"{file}@{offset}+{count}/{part}"
+                if column == "path":
+                    images[name] = member
             _add(tar, f"{row:08}.json", json.dumps(record, ensure_ascii=False).encode())
             bar.advance()
 
@@ -117,9 +141,8 @@ def _plain(column: str) -> str:
 
 
 def _check_room(manifest: Manifest, columns: list[str], folder: Path) -> None:
-    needed = sum(
-        file_state(manifest.root / str(name))[0] for column in columns for name in manifest.table[column].dropna()
-    )
+    cells = [manifest.table["path"].drop_duplicates(), *(manifest.table[column].dropna() for column in columns[1:])]
+    needed = sum(file_state(manifest.root / str(name))[0] for names in cells for name in names)
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if needed > (free := shutil.disk_usage(there).free):
         raise SalignError(

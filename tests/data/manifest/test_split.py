@@ -6,9 +6,19 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings, strategies as st
 
+from references import split
 from salign.data.manifest import Manifest, ManifestError
-from salign.data.manifest.split import SHARES, divide, groups_of_rows, joined, read_shares, small_classes
+from salign.data.manifest.split import (
+    SHARES,
+    _assigned,
+    divide,
+    groups_of_rows,
+    joined,
+    read_shares,
+    small_classes,
+)
 from salign.data.manifest.table import NO_SPLIT
 from salign.errors import SalignError
 
@@ -59,6 +69,38 @@ def test_the_seed_decides_which_and_nothing_else_does(rows):
     assert first == again
     assert first != other
     assert Counter(first) == Counter(other) == {"train": 28, "val": 6, "test": 6}
+
+
+@given(
+    groups=st.lists(st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True), min_size=1,
+                             max_size=4), max_size=25),
+    shares=st.sampled_from([SHARES, {"a": 0.5, "b": 0.5}, {"a": 0.8, "b": 0.1, "c": 0.1}]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_groups_of_several_labels_are_assigned_as_if_each_step_counted_anew(groups, shares, seed):
+    counts = [Counter(label for row in group for label in row) for group in groups]
+    sizes = [len(group) for group in groups]
+    assert _assigned(counts, sizes, shares, seed) == split.assigned(counts, sizes, shares, seed)
+
+
+class Watched(Counter):
+    """Counts how often somebody looks."""
+
+    looks = 0
+
+    def __getitem__(self, label):
+        Watched.looks += 1
+        return super().__getitem__(label)
+
+
+def test_ten_times_the_classes_are_ten_times_the_work():
+    looks = []
+    for classes in (30, 300):
+        Watched.looks = 0
+        _assigned([Watched([f"c{k % classes}"]) for k in range(classes * 5)], [1] * classes * 5, SHARES, 0)
+        looks.append(Watched.looks)
+    assert looks[1] == 10 * looks[0]
 
 
 def test_rows_of_a_patient_and_near_duplicates_stay_together(rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -177,16 +178,22 @@ def _assigned(
     }
     room = {split: share * sum(sizes) for split, share in shares.items()}
     assigned: dict[int, str] = {}
-    while holders:
-        left = {label: sum(counts[k][label] for k in having) for label, having in holders.items()}
-        label = min(left, key=lambda name: (left[name], name))
-        for k in sorted(holders[label], key=lambda k: -counts[k][label]):
+    left = {label: sum(counts[k][label] for k in having) for label, having in holders.items()}
+    rarest = [(count, label) for label, count in left.items()]
+    heapify(rarest)
+    while rarest:
+        count, label = heappop(rarest)
+        if count != left[label]:  # it was put in before some of its groups were assigned, and once more since
+            continue
+        for k in sorted((k for k in holders[label] if k not in assigned), key=lambda k: -counts[k][label]):
             split = max(shares, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
             assigned[k] = split
             room[split] -= sizes[k]
-            for name, count in counts[k].items():
-                targets[name][split] -= count
-        holders = {name: rest for name, having in holders.items() if (rest := [k for k in having if k not in assigned])}
+            for name, number in counts[k].items():
+                targets[name][split] -= number
+                left[name] -= number
+                if left[name]:
+                    heappush(rarest, (left[name], name))
     return [assigned[k] for k in range(len(counts))]
 
 

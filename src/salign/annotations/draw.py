@@ -10,7 +10,10 @@ import numpy as np
 from salign.annotations.annotated import Annotated, Stored
 from salign.annotations.rle import Runs, at_size
 from salign.maps.rasterize import fixation_map, rasterize
-from salign.maps.shapes import Fixation, scaled
+from salign.maps.shapes import Box, Fixation, Polygon, Shape, scaled
+
+_STEP = 2.0**-20
+"""Pixels to which shares of a side are rounded: a corner at half a pixel is there again after an export."""
 
 
 def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
@@ -42,12 +45,32 @@ def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float |
 
 
 def scaled_to(mark: Annotated, size: tuple[int, int]) -> Annotated:
-    """The marks in pixels of an image of this size (H, W); a mask is scaled when it is drawn."""
+    """The marks in pixels of an image of this size (H, W); a mask is scaled when it is drawn.
+
+    Corners that were shares of the sides are rounded to 2**-20 of a pixel. Sixteen digits of a share are not enough to
+    say on which side of the centre of a pixel an edge is that lies on it.
+    """
     own = (1, 1) if mark.relative else mark.size or size
     if own == size:
         return mark
     shapes = tuple(scaled(shape, size[1] / own[1], size[0] / own[0]) for shape in mark.shapes)
+    shapes = tuple(map(_rounded, shapes)) if mark.relative else shapes
     return replace(mark, shapes=shapes, size=size, relative=False)
+
+
+def _rounded(shape: Shape) -> Shape:
+    """A polygon or box with its corners at multiples of `_STEP`; any other shape as it is."""
+    match shape:
+        case Polygon():
+            return replace(shape, points=tuple((_nearest(x), _nearest(y)) for x, y in shape.points))
+        case Box():
+            x0, y0, x1, y1 = map(_nearest, (shape.x0, shape.y0, shape.x1, shape.y1))
+            return Box(x0, y0, x1, y1, shape.erase, shape.times)
+    return shape
+
+
+def _nearest(coordinate: float) -> float:
+    return round(coordinate / _STEP) * _STEP
 
 
 def mask_at(mask: np.ndarray | Runs | Stored, size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from salign.annotations.annotated import Annotated
-from salign.annotations.draw import draw_marks
+from salign.annotations.draw import draw_marks, scaled_to
 from salign.annotations.formats import annotation_format
 from salign.annotations.formats.coco import write_coco
 from salign.annotations.rle import Runs
@@ -115,6 +115,26 @@ def test_yolo_keeps_outlines_to_the_last_digits(shapes):
         assert type(kept) is type(shape)
         assert numbers(scaled(kept, SIZE[1], SIZE[0])) == pytest.approx(numbers(shape), abs=1e-9)
     assert found[1].shapes == ()
+
+
+halves = st.tuples(st.integers(0, 98).map(lambda x: x / 2), st.integers(0, 74).map(lambda y: y / 2))
+"""Corners on the centres and edges of the pixels of 49 x 37, sides of which few shares are exact."""
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.lists(halves, min_size=3, max_size=6).map(lambda corners: Polygon(tuple(corners)))
+        | st.tuples(halves, halves).map(lambda ends: Box(*map(min, *ends), *map(max, *ends))),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_yolo_keeps_every_pixel_where_edges_lie_on_centres(shapes):
+    mark = Annotated("a.png", (37, 49), "x", tuple(shapes))
+    (back,) = again("yolo", [mark], "")
+    assert scaled_to(back, (37, 49)).shapes == tuple(shapes)
+    assert np.array_equal(draw_marks([back], (37, 49)), draw_marks([mark], (37, 49)))
 
 
 def numbers(shape):

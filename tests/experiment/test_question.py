@@ -26,9 +26,9 @@ def study_of(**changes):
 
 def test_what_is_asked_is_written_down_at_the_first_run_alone(tmp_path):
     folder = StudyFolder(tmp_path / "small")
-    folder.start(study_of())
+    folder.start(study_of(), [])
     first = (folder.path / "question.json").read_bytes()
-    folder.start(study_of(metric="accuracy"), finished=3)
+    folder.start(study_of(metric="accuracy"), [], finished=3)
     assert (folder.path / "question.json").read_bytes() == first
     content = json.loads(first)
     begun = datetime.datetime.fromisoformat(content["date"])

@@ -29,8 +29,8 @@ def benchmark(
     """Measure on this machine what a training step costs with every loss and number format."""
     import torch
     from rich.console import Console
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.errors import SalignError
     from salign.files import check_output, replace_text
     from salign.losses import LOSSES
@@ -44,9 +44,6 @@ def benchmark(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = Classifier(backbone, ["a", "b"], image_size=image_size).to(device)
     batch = random_batch(batch_size, 2, classifier.image_size, device=device)
-    table = Table(title=f"{backbone}, {image_size} px, {batch_size} images a step, {device.type}")
-    for name in ("loss", *(str(setting) for setting in SETTINGS)):
-        table.add_column(name, justify="left" if name == "loss" else "right")
     cells = [(name, setting) for name in LOSSES for setting in SETTINGS]
     seconds, refused = {}, {}
     for name, setting in track(cells, "measuring"):
@@ -57,10 +54,16 @@ def benchmark(
             seconds[name, setting] = step_seconds(task, batch, setting, repeats=repeats)
         except SalignError as error:
             refused[name] = str(error)
-    for name in (name for name in LOSSES if name not in refused):
-        row = [f"{1000 * seconds[name, s]:.0f} ms ({seconds[name, s] / seconds['ce', s]:.2f} x ce)" for s in SETTINGS]
-        table.add_row(name, *row)
-    Console().print(table)
+    rows = [
+        [
+            name,
+            *(f"{1000 * seconds[name, s]:.0f} ms ({seconds[name, s] / seconds['ce', s]:.2f} x ce)" for s in SETTINGS),
+        ]
+        for name in LOSSES
+        if name not in refused
+    ]
+    title = f"{backbone}, {image_size} px, {batch_size} images a step, {device.type}"
+    Console().print(text_table(title, ["loss", *map(str, SETTINGS)], rows, left=("loss",)))
     for name, reason in refused.items():
         typer.echo(f"{name}: not for this network. {reason}")
     if output is not None:

@@ -28,16 +28,15 @@ def runs(
     Commands that take a run take its name here, the beginning of its name, or `last`.
     """
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
+    from salign.cli.text_table import text_table
     from salign.errors import SalignError
     from salign.experiment.glance import glance, studies_below
     from salign.runs.find import runs_below, when
 
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}")
-    folders, console = runs_below(folder), Console()
+    folders = runs_below(folder)
     if not folders:
         where = "this folder" if folder == Path() else folder
         typer.echo(f"there is no run below {where}. Next: salign init IMAGES, or salign train RECIPE")
@@ -47,10 +46,9 @@ def runs(
             _print_study(study, glance(study))
         except SalignError as error:  # the other studies are listed all the same
             typer.secho(f"{study}: {str(error).splitlines()[0]}", fg="yellow")
-    table = Table("run", "when", "figures on the first test set", title=f"{len(folders)} runs, the latest first")
-    for run in folders[:most]:
-        table.add_row(escape(run.path.name), f"{when(run):%Y-%m-%d %H:%M}", escape(_figures(run)))
-    console.print(table)
+    headings = ["run", "when", "figures on the first test set"]
+    rows = [[run.path.name, f"{when(run):%Y-%m-%d %H:%M}", _figures(run)] for run in folders[:most]]
+    Console().print(text_table(f"{len(folders)} runs, the latest first", headings, rows, left=headings))
     if len(folders) > most:
         typer.echo(f"and {len(folders) - most} earlier ones (--most)")
     finished = any(run.done for run in folders)

@@ -84,7 +84,7 @@ class StudyFolder:
         """The run folder of a cell."""
         return RunFolder.of(cell.recipe, self.runs)
 
-    def start(self, study: Study, runs: Iterable[Path] = (), finished: int = 0) -> None:
+    def start(self, study: Study, runs: Iterable[Path], finished: int = 0) -> None:
         """Make the folder and note what is being run, and, the first time, what is asked.
 
         Args:

@@ -48,11 +48,8 @@ def learn(
         KeepSnapshots(run.path, task.network, recipe.train.snapshots),
     ]
     if isinstance(recipe, ClassifyRecipe) and recipe.train.collapse_patience is not None:
-        further.append(
-            StopCollapsed(
-                run.path, data.classes, recipe.train.collapse_patience, chance=_chance(recipe, data, loaders.weights)
-            )
-        )
+        chance = _chance(recipe, data, loaders.weights)
+        further.append(StopCollapsed(run.path, data.classes, recipe.train.collapse_patience, chance=chance))
     job: Job = {
         "recipe": recipe.model_dump(mode="json"),
         "run": str(run.path.resolve()),

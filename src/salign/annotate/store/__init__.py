@@ -1,4 +1,4 @@
-"""salign.annotate.store: the database of a study, who gets in by which link, and comments of the owner."""
+"""salign.annotate.store: the database of a study, with the invites and the owner's comments."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the owner of a study writes beside an answer, and answers that go back to the annotator."""
+"""The owner's comments on answers, and answers that are sent back to the annotator."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from salign.annotate.store.tables import COMMENTS, TASKS
 
 
 class Changed(Mistaken):
-    """The answer is another one now than the one that was looked at."""
+    """The answer was saved again after the owner looked at it."""
 
 
 class Comments:
-    """The comments on the answers of a study; none is ever changed or deleted."""
+    """The comments on the answers of a study. Comments are never changed or deleted."""
 
     def __init__(self, store: Store) -> None:
-        """Keep them in `store`."""
+        """Keep the comments in `store`."""
         self._store = store
 
     def add(self, task: int, revision: int, text: str, back: bool) -> None:
-        """Keep a comment; with `back` the annotator gets the task again, and reads it. What was saved stays.
+        """Store a comment, and send the task back to its annotator if `back` is true.
+
+        The annotator then reads the comment, and can save again. The earlier save stays.
 
         Args:
             task: number of the task.
-            revision: the save that was looked at.
+            revision: number of the save that the owner saw.
             text: the comment.
-            back: send it back.
+            back: whether to send the task back.
 
         Raises:
-            Changed: another save counts by now; nothing was stored.
+            Changed: another save counts by now; nothing is stored.
         """
         with self._store.writing() as connection:
             row = TASKS.c.id == task
@@ -46,7 +48,7 @@ class Comments:
                 connection.execute(TASKS.update().where(row).values(state="returned"))
 
     def by_task(self) -> dict[int, list[Comment]]:
-        """Everything that was written, by task, oldest first."""
+        """Return all comments by task, oldest first."""
         comments: dict[int, list[Comment]] = {}
         with self._store.reading() as connection:
             for comment in read_comments(connection):
@@ -54,7 +56,7 @@ class Comments:
         return comments
 
     def why_back(self, task: int) -> str:
-        """What the owner wrote when a task was last sent back; empty where it never was."""
+        """Return the comment with which a task was last sent back; empty if it never was."""
         query = sa.select(COMMENTS.c.text).where((COMMENTS.c.task == task) & COMMENTS.c.back)
         with self._store.reading() as connection:
             return str(connection.execute(query.order_by(COMMENTS.c.id.desc())).scalar() or "")

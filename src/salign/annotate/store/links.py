@@ -1,4 +1,4 @@
-"""Links to a study that several people join by, each with a name and limits of its own."""
+"""The invites of a study: links by which several people can join, each with a name and limits of its own."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from salign.annotate.store.tables import INVITES, PEOPLE
 
 
 class LinkClosed(Mistaken):
-    """A link by which nobody can join any more."""
+    """Nobody can join by this link, or it does not exist."""
 
 
 class Links:
-    """The invites of a study; methods are safe to call from many threads and from several processes."""
+    """The invites of a study. Methods are safe to call from many threads and from several processes."""
 
     def __init__(self, store: Store) -> None:
-        """Keep them in `store`."""
+        """Keep the invites in `store`."""
         self._store = store
 
     def invites(self) -> list[Invite]:
-        """All invites, in the order they were made."""
+        """Return all invites, in the order in which they were made."""
         with self._store.reading() as connection:
             return _invites(connection)
 
     def invite(self, number: int) -> Invite | None:
-        """The invite of that number."""
+        """Return the invite of that number; None if there is none."""
         with self._store.reading() as connection:
             return next(iter(_invites(connection, INVITES.c.id == number)), None)
 
     def make_invite(
         self, name: str, *, people: int | None = None, images: int | None = None, until: float | None = None
     ) -> Invite:
-        """The invite of that name, made where there is none; its limits are these from now on.
+        """Make an invite, or give the invite of that name new limits.
 
         Args:
-            name: says whom it is for; unique.
-            people: at most so many people join by it; None = any number.
-            images: each of them gets at most so many images; None = all.
-            until: seconds since 1970; after it nobody joins, and those who joined get no new image. None = no end.
+            name: unique name that says whom the invite is for.
+            people: at most this many people can join by it; None = any number.
+            images: each annotator who joined by it gets at most this many images; None = all.
+            until: time, in seconds since 1970, after which nobody can join and annotators who joined get no new image;
+                None = no end.
         """
         limits = {"people": people, "images": images, "until": until}
         with self._store.writing() as connection:
@@ -54,17 +55,17 @@ class Links:
             return _invites(connection, of_name)[0]
 
     def stop_invite(self, number: int, stopped: bool) -> None:
-        """Let nobody join by an invite any more, or let people join again; those who joined go on."""
+        """Stop an invite, so that nobody can join by it, or open it again. Annotators who have joined go on."""
         with self._store.writing() as connection:
             now = time.time() if stopped else None
             connection.execute(INVITES.update().where(INVITES.c.id == number).values(stopped=now))
 
     def join(self, number: int, name: str) -> Person:
-        """A new annotator who joins by an invite.
+        """Add an annotator who joins by an invite.
 
         Raises:
             LinkClosed: there is no such invite, it was stopped, its time is over, or enough people have joined.
-            Mistaken: somebody of that name takes part already, whose work a stranger must not go on with.
+            Mistaken: somebody of that name takes part already. A stranger must not go on with that person's work.
         """
         with self._store.writing() as connection:
             self._store.serialise(connection)

@@ -1,4 +1,4 @@
-"""Where annotations are kept: SQLite or Postgres; every revision stays, and what was acknowledged is on disk."""
+"""The database of a study, in SQLite or Postgres. It keeps every revision, and acknowledged saves are on disk."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ _COUNTING = sa.select(REVISIONS).join(
     TASKS, (REVISIONS.c.task == TASKS.c.id) & (REVISIONS.c.number == TASKS.c.revision)
 )
 
-_LOCK = 7_364_128  # of Postgres: one hand-out at a time
-_FIRST = 10**14  # numbers of tasks have 15 digits, drawn at random
-_FRESH = 5.0  # seconds for which an annotator is known: a link that another process stops works no longer than that
+_LOCK = 7_364_128  # number of the Postgres advisory lock that lets one hand-out run at a time
+_FIRST = 10**14  # the smallest number of a task: numbers have 15 digits and are random
+_FRESH = 5.0  # seconds that an annotator is cached: a link that another process stops works for at most so long
 
 
 class KeyReused(Mistaken):
-    """A key that names another save; nothing was stored."""
+    """The key was used for another save; nothing is stored."""
 
 
 class Store:
-    """A database; methods are safe to call from many threads and from several processes."""
+    """The database of a study. Methods are safe to call from many threads and from several processes."""
 
     def __init__(self, address: str | Path) -> None:
-        """Open or make the tables.
+        """Open the database, and make its tables if there are none.
 
         Args:
-            address: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE`, or the file of a SQLite database.
+            address: `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE`, or the path of a SQLite database.
 
         Raises:
-            SalignError: it cannot be opened, or holds tables of another version.
+            SalignError: the database cannot be opened, or its tables have a version that this salign does not know.
         """
         self._url = _url_of(address)
         self._sqlite = self._url.get_backend_name() == "sqlite"
-        self._known: dict[int, tuple[float, Person]] = {}  # each request names an annotator
-        self._turn = threading.RLock()  # SQLite takes one writer at a time: queue here instead of failing there
+        self._known: dict[int, tuple[float, Person]] = {}  # a cache, as each request names an annotator
+        self._turn = threading.RLock()  # SQLite takes one writer at a time: others wait here
         self._watch: Watch | None = None
         try:
             if self._sqlite:
                 self._engine = sa.create_engine(self._url, pool_size=20, max_overflow=40)
-                sa.event.listen(self._engine, "do_connect", lambda *_: self._look())  # or SQLite makes an empty file
+                sa.event.listen(self._engine, "do_connect", lambda *_: self._look())  # else SQLite makes a file
                 sa.event.listen(self._engine, "connect", _prepare_sqlite)
                 sa.event.listen(self._engine, "begin", _begin_sqlite)
-                self._held = self._engine.connect()  # as long as one is open, the -wal file stays the same
+                self._held = self._engine.connect()  # while one is open, the -wal file stays the same
             else:
                 self._engine = sa.create_engine(self._url, pool_size=20, max_overflow=40, pool_pre_ping=True)
                 sa.event.listen(self._engine, "connect", _prepare_postgres)
@@ -68,7 +68,7 @@ class Store:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 prepare_tables(connection)
                 self.study = remember(connection, "study", secrets.token_hex(16))
-                """Names the study: a browser keeps apart by it what belongs to which, and every save says it."""
+                """Random identity of the study. Browsers keep studies apart by it, and send it with their requests."""
                 if not self._sqlite and connection.execute(sa.text("SHOW fsync")).scalar() != "on":
                     log.warning(
                         "this Postgres runs with fsync off: after a power cut, what was acknowledged may be lost"
@@ -80,17 +80,20 @@ class Store:
 
     @property
     def shown_url(self) -> str:
-        """The URL without its password; of a SQLite database its file."""
+        """The URL without its password; for a SQLite database, the path of its file."""
         return str(self._url.database) if self._sqlite else self._url.render_as_string(hide_password=True)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         if self._sqlite:
             self._held.close()
         self._engine.dispose()
 
     def remember(self, key: str, value: str) -> str:
-        """Note a fact about the study; from the first task on, what is noted stands. Gives the one that stands."""
+        """Store a fact about the study, and return the value that is stored.
+
+        A stored value can be replaced only until the first task has been made.
+        """
         with self.writing() as connection:
             stands = remember(connection, key, value)
             if stands == value or connection.execute(sa.select(TASKS.c.id).limit(1)).first() is not None:
@@ -99,13 +102,13 @@ class Store:
             return value
 
     def add_person(self, name: str) -> Person:
-        """The annotator of that name, made where there is none; letters may be composed in another way."""
+        """Return the annotator of that name, and add one if there is none. Names are compared in Unicode form NFC."""
         with self.writing() as connection:
             self.serialise(connection)
             return find_person(connection, name) or make_person(connection, name)
 
     def change_person(self, person: int, *, shown: str | None = None, consented: float | None = None) -> None:
-        """Change what an annotator is called, or note when consent was given (the first time stays)."""
+        """Change the shown name of an annotator, or store when consent was given; only the first time is stored."""
         with self.writing() as connection:
             if shown is not None:
                 connection.execute(PEOPLE.update().where(PEOPLE.c.id == person).values(shown=shown))
@@ -115,17 +118,17 @@ class Store:
         self._known.pop(person, None)
 
     def people(self) -> list[Person]:
-        """All annotators, in the order they joined."""
+        """Return all annotators, in the order in which they joined."""
         with self.reading() as connection:
             return _people(connection)
 
     def known_person(self, number: int) -> Person | None:
-        """The annotator of that number, if it was looked up a moment ago; reads nothing."""
+        """Return the annotator of that number if it is cached, else None. The database is not read."""
         entry = self._known.get(number)
         return entry[1] if entry is not None and time.monotonic() - entry[0] < _FRESH else None
 
     def person(self, number: int) -> Person | None:
-        """The annotator of that number."""
+        """Return the annotator of that number; None if there is none."""
         with self.reading() as connection:
             row = connection.execute(sa.select(PEOPLE).where(PEOPLE.c.id == number)).mappings().first()
         if row is None:
@@ -135,7 +138,7 @@ class Store:
         return person
 
     def stop_person(self, person: int, stopped: bool) -> None:
-        """Let the link of an annotator work no more, or again."""
+        """Stop the link of an annotator, or let it work again."""
         with self.writing() as connection:
             now = time.time() if stopped else None
             connection.execute(PEOPLE.update().where(PEOPLE.c.id == person).values(stopped=now))
@@ -150,12 +153,13 @@ class Store:
         """Make tasks for an annotator and renew the lease of the open ones, in one transaction.
 
         Args:
-            annotator: its number.
-            lease: seconds from now that open tasks are kept.
-            plan: gets the annotator's tasks and how many *others* answered or hold each unit; gives the new tasks.
+            annotator: number of the annotator.
+            lease: seconds from now for which open tasks are kept for the annotator.
+            plan: function that gets all tasks of the annotator, and how many *other* annotators have answered or hold
+                each unit, and returns the tasks to make.
 
         Returns:
-            All tasks of the annotator, in order.
+            All tasks of the annotator, in the order in which they were handed out.
         """
         now = time.time()
         with self.writing() as connection:
@@ -170,7 +174,7 @@ class Store:
             people = {unit: int(count) for unit, count in connection.execute(counts)}
             rows = [
                 {
-                    "id": _FIRST + secrets.randbelow(9 * _FIRST),  # after a backup was restored none comes twice
+                    "id": _FIRST + secrets.randbelow(9 * _FIRST),  # not reused after a backup is restored
                     "unit": new.unit,
                     "annotator": annotator,
                     "position": len(mine) + number,
@@ -191,40 +195,41 @@ class Store:
             return mine
 
     def tasks(self, annotator: int) -> list[Task]:
-        """All tasks of an annotator, in the order they were handed out."""
+        """Return all tasks of an annotator, in the order in which they were handed out."""
         with self.reading() as connection:
             return self._tasks(connection, annotator)
 
     def task(self, number: int, annotator: int) -> Task | None:
-        """A task, if it is this annotator's."""
+        """Return the task of that number if it belongs to this annotator, else None."""
         query = sa.select(TASKS).where((TASKS.c.id == number) & (TASKS.c.annotator == annotator))
         with self.reading() as connection:
             row = connection.execute(query).mappings().first()
             return None if row is None else _task(row)
 
     def any_task(self, number: int) -> Task | None:
-        """The task of that number, whoever's it is."""
+        """Return the task of that number, of any annotator; None if there is none."""
         with self.reading() as connection:
             row = connection.execute(sa.select(TASKS).where(TASKS.c.id == number)).mappings().first()
             return None if row is None else _task(row)
 
     def tasks_of(self, unit: str) -> list[Task]:
-        """The tasks of all annotators on a unit, in the order of the annotators."""
+        """Return the tasks of all annotators on a unit, in the order of the annotators."""
         query = sa.select(TASKS).where(TASKS.c.unit == unit).order_by(TASKS.c.annotator)
         with self.reading() as connection:
             return [_task(row) for row in connection.execute(query).mappings()]
 
     def save(self, key: str, task: Task, base: int, body: dict[str, Any]) -> Saved:
-        """Keep a revision; when this returns, it is on disk.
+        """Store a revision. When this returns, the revision is on disk.
 
         Args:
-            key: names this save: the same one again stores nothing.
-            task: what was annotated.
-            base: revision it was based on; unless that is the latest, the save becomes a side revision.
-            body: the annotation; `skipped` in it decides whether the task counts as skipped.
+            key: unique key of this save. The same save with the same key is not stored again.
+            task: the task that was annotated.
+            base: number of the revision that the save is based on. If it is not the one that counts, the save becomes
+                a side revision, which does not count.
+            body: the annotation; the task counts as skipped if `skipped` in it is not None.
 
         Raises:
-            KeyReused: the key was used for another save.
+            KeyReused: the key was used for another save; nothing is stored.
         """
         text = json.dumps(body, sort_keys=True)
         try:
@@ -246,20 +251,20 @@ class Store:
         return Saved(number, latest, side, again=False)
 
     def revisions(self, task: int) -> list[Revision]:
-        """Every revision of a task, side revisions too, oldest first."""
+        """Return every revision of a task, including side revisions, oldest first."""
         query = sa.select(REVISIONS).where(REVISIONS.c.task == task).order_by(REVISIONS.c.number)
         with self.reading() as connection:
             return [_revision(row) for row in connection.execute(query).mappings()]
 
     def latest(self, annotator: int, task: int | None = None) -> dict[int, Revision]:
-        """The revisions of an annotator that count, by task id; of one task only, if that is given."""
+        """Return the revisions of an annotator that count, by task id; only that of `task`, if it is given."""
         query = _COUNTING.where(TASKS.c.annotator == annotator)
         query = query if task is None else query.where(TASKS.c.id == task)
         with self.reading() as connection:
             return {row["task"]: _revision(row) for row in connection.execute(query).mappings()}
 
     def snapshot(self) -> Snapshot:
-        """Everything that counts, as of one moment, while others go on saving."""
+        """Return everything that counts at one moment. Others may go on saving meanwhile."""
         in_order = sa.select(TASKS).order_by(TASKS.c.annotator, TASKS.c.position)
         with self.reading() as connection:
             people = _people(connection)
@@ -270,7 +275,7 @@ class Store:
         return Snapshot(people, tasks, latest, first, comments)
 
     def anything(self) -> bool:
-        """Whether something was saved."""
+        """Return whether anything was saved."""
         with self.reading() as connection:
             return connection.execute(sa.select(REVISIONS.c.id).limit(1)).first() is not None
 
@@ -287,13 +292,16 @@ class Store:
         return [_task(row) for row in connection.execute(query).mappings()]
 
     def serialise(self, connection: sa.Connection) -> None:
-        """Nobody else makes tasks or people until this transaction ends."""
+        """Keep others from making tasks or annotators until this transaction ends.
+
+        In SQLite each writing transaction does so anyway.
+        """
         if not self._sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes: whole, or not at all."""
+        """Open a transaction that writes. It is stored completely, or not at all."""
         if not self._sqlite:
             with self._engine.begin() as connection:
                 yield connection
@@ -302,24 +310,24 @@ class Store:
             self._look()
             with self._engine.execution_options(salign_write=True).begin() as connection:
                 yield connection
-            self._look()  # nothing is acknowledged that went to files which are not there any more
+            self._look()  # so that no save is acknowledged that went to files which are gone
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that reads the state of one moment."""
+        """Open a transaction that reads the state at one moment."""
         self._look()
         level = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._engine.execution_options(**level).begin() as connection:
             yield connection
 
     def _look(self) -> None:
-        """Insist that the files of the database are those that were opened."""
+        """Check that the files of the database are still those that were opened; see `Watch.check`."""
         if self._watch is not None:
             self._watch.check()
 
 
 def find_person(connection: sa.Connection, name: str) -> Person | None:
-    """The annotator of that name, however its letters are composed."""
+    """Return the annotator of that name, or None. Names are compared in Unicode form NFC."""
     name = unicodedata.normalize("NFC", name)
     people = _people(connection)
     return next((person for person in people if unicodedata.normalize("NFC", person.name) == name), None)
@@ -330,7 +338,10 @@ def _people(connection: sa.Connection) -> list[Person]:
 
 
 def _first_answers(connection: sa.Connection) -> dict[int, Revision]:
-    """What was answered first of each gold task, by task id: before any feedback, which no skip gets."""
+    """Return the first answer to each gold task, by task id. It was given before any feedback.
+
+    Skips are passed over, since they get no feedback.
+    """
     query = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id).where(TASKS.c.gold & ~REVISIONS.c.side)
     first: dict[int, Revision] = {}
     for row in connection.execute(query.order_by(REVISIONS.c.task, REVISIONS.c.number)).mappings():
@@ -340,7 +351,7 @@ def _first_answers(connection: sa.Connection) -> dict[int, Revision]:
 
 
 def make_person(connection: sa.Connection, name: str, invite: int | None = None) -> Person:
-    """A new annotator, who came by an invite or by a link of their own."""
+    """Add an annotator, who joins by the invite of that number or, without one, by a link of their own."""
     name = unicodedata.normalize("NFC", name)
     values = {"name": name, "shown": name, "created": time.time(), "invite": invite}
     connection.execute(PEOPLE.insert().values(values))
@@ -348,17 +359,17 @@ def make_person(connection: sa.Connection, name: str, invite: int | None = None)
 
 
 def read_comments(connection: sa.Connection) -> list[Comment]:
-    """Everything that the owner wrote, oldest first."""
+    """Return all comments of the owner, oldest first."""
     rows = connection.execute(sa.select(COMMENTS).order_by(COMMENTS.c.id)).mappings()
     return [Comment(row["task"], row["revision"], row["text"], row["back"], row["created"]) for row in rows]
 
 
 def _url_of(address: str | Path) -> sa.URL:
-    if isinstance(address, Path):  # whose name may hold what means something in a URL
+    if isinstance(address, Path):  # not parsed as a URL: its name may have a ? or %
         return sa.URL.create("sqlite", database=str(address))
     try:
         url = sa.make_url(address)
-    except (sa.exc.ArgumentError, ValueError):  # whose words hold the password
+    except (sa.exc.ArgumentError, ValueError):  # not quoted: the error's message contains the password
         url = None
     kind = "" if url is None else url.get_backend_name()
     if url is None or kind not in ("sqlite", "postgres", "postgresql"):
@@ -375,7 +386,7 @@ def _revision(row: sa.RowMapping) -> Revision:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions instead
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,4 @@
-"""The tables of a study, and how those of an earlier version become these."""
+"""The tables of a study, and the upgrade of tables of an earlier version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from salign.errors import SalignError
 
 VERSION = "2"
-"""Version of the tables; 1 knew no invites and no comments."""
+"""Version of the tables. Version 1 had neither invites nor comments."""
 
 _METADATA = sa.MetaData()
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -77,11 +77,11 @@ COMMENTS = sa.Table(
 )
 
 _ADDED = {"1": [PEOPLE.c.invite, PEOPLE.c.stopped]}
-"""Columns that tables of an earlier version lack; tables that they lack are made."""
+"""For each earlier version, the columns that its tables lack. Whole tables that are missing are made anyway."""
 
 
 def prepare_tables(connection: sa.Connection) -> None:
-    """Make the tables where there are none, and bring those of an earlier version to this one; all rows stay.
+    """Make the tables that are missing, and upgrade tables of an earlier version. All rows are kept.
 
     Raises:
         SalignError: the tables are of a version that this salign does not know.
@@ -101,7 +101,7 @@ def prepare_tables(connection: sa.Connection) -> None:
 
 
 def remember(connection: sa.Connection, key: str, value: str) -> str:
-    """Note a fact about the study unless one of that name is noted; gives the one that stands."""
+    """Store a fact about the study, unless there is a value for that key already; return the value that is stored."""
     stored = connection.execute(sa.select(ABOUT.c.value).where(ABOUT.c.key == key)).scalar()
     if stored is not None:
         return str(stored)

@@ -1,1 +1,1 @@
-"""The annotation server: routes, callers, guard."""
+"""The annotation server: its routes, and the identification of callers."""

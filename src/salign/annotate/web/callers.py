@@ -1,4 +1,4 @@
-"""Who calls, what they send, and pictures as they are sent: what the routes share."""
+"""Helpers that the routes share: who calls, what a request contains, and replies with pictures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from salign.web.guard import Refusal
 
 
 def bearer_of(secret: bytes, header: str) -> int | str | None:
-    """Whose token an Authorization header carries; None for none, or a forged one."""
+    """Return whose token an Authorization header has, as `access.bearer` says; None for no token or a forged one."""
     kind, _, token = header.strip().partition(" ")
     return access.bearer(secret, token.strip()) if kind.lower() == "bearer" else None
 
 
 def caller(request: Request) -> int | str | None:
-    """Whose token came with a request, as `access.bearer` gives it; None without a token.
+    """Return whose token came with a request, as `access.bearer` gives it; None without a token.
 
     Raises:
         Refusal: the token is forged or malformed.
@@ -36,10 +36,10 @@ def caller(request: Request) -> int | str | None:
 
 
 async def annotator(request: Request) -> Person:
-    """The annotator who calls.
+    """Return the annotator who calls.
 
     Raises:
-        Refusal: without the token of an annotator.
+        Refusal: the request has no token of an annotator, or the annotator's link was stopped.
     """
     who = caller(request)
     store = request.app.state.collection.store
@@ -54,10 +54,10 @@ async def annotator(request: Request) -> Person:
 
 
 async def owner(request: Request) -> None:
-    """Let the owner pass, and in open mode everybody who reaches the server.
+    """Check that the caller is the owner. In open mode everybody who reaches the server passes.
 
     Raises:
-        Refusal: anybody else.
+        Refusal: the caller is not the owner.
     """
     who = caller(request)
     if who != access.OWNER and not request.app.state.open_mode:
@@ -65,15 +65,19 @@ async def owner(request: Request) -> None:
 
 
 async def body_of(request: Request) -> Any:
-    """The JSON of a request."""
+    """Return the parsed JSON body of a request.
+
+    Raises:
+        Mistaken: the body is not JSON.
+    """
     return read_json(await request.body())
 
 
 def read_number(request: Request, key: str) -> float | None:
-    """A number of the query, from 0 to 100,000; None where it is not given.
+    """Return a number from 0 to 100,000 in the query of a request; None if the query lacks it.
 
     Raises:
-        Mistaken: it is something else.
+        Mistaken: the value is anything else.
     """
     text = request.query_params.get(key)
     if text is None:
@@ -88,7 +92,13 @@ def read_number(request: Request, key: str) -> float | None:
 
 
 def send_picture(request: Request, picture: Encoded, *, lasting: bool = True) -> Response:
-    """The reply with a picture; none is sent that the browser has, which asks again for one that is not lasting."""
+    """Make the reply with a picture, or a 304 reply without it if the browser has the same picture already.
+
+    Args:
+        request: the request.
+        picture: the picture.
+        lasting: whether the browser may keep the picture without asking again.
+    """
     caching = "max-age=31536000, immutable" if lasting else "no-cache"
     headers = {"etag": f'"{picture.tag}"', "cache-control": f"private, {caching}"}
     if f'"{picture.tag}"' in request.headers.get("if-none-match", ""):

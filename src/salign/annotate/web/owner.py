@@ -1,4 +1,4 @@
-"""What the owner of a study may ask for: the summary, the answers one by one, links, and an export."""
+"""The routes of the owner: the summary, the answers one by one, the links, and the export."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ from salign.annotate.web.callers import Body, owner, read_number, send_picture
 _AGGREGATES = get_args(Export.model_fields["aggregate"].annotation)
 
 _EXPORTS = 2
-"""Exports made at once; others wait."""
+"""Number of exports that are made at the same time; others wait."""
 
 _PICTURES = 2
-"""Threads that draw for the gallery, so that no save and no image of an annotator waits for it."""
+"""Number of threads that draw for the gallery. They are separate, so that no save and no annotator's image waits."""
 
 DAY = 24 * 3600
-"""Seconds."""
+"""Seconds in a day."""
 
 INSIDE = "exported"
-"""The only folder in an archive: beside the images it is none of the study, and replaces nothing of theirs."""
+"""Name of the only folder in the archive. Beside the images it replaces none of their files, and its pictures are not
+taken for images of the study, since it has a file of `catalog.MARKERS`."""
 
 _README = """Exported by salign annotate.
 
@@ -61,7 +62,7 @@ def add_owner_routes(app: FastAPI, collection: Collection) -> None:
     router, summary = APIRouter(prefix="/api/owner", dependencies=[Depends(owner)]), Summary(collection)
     _add_answers(router, collection)
     _add_links(router, collection)
-    limiter, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # so that no thread that saves is taken up
+    limiter, turn = CapacityLimiter(1), asyncio.Semaphore(_EXPORTS)  # take no thread from saves
 
     @router.get("/summary")
     async def summarised(request: Request) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def add_owner_routes(app: FastAPI, collection: Collection) -> None:
 
 
 class InviteLimits(BaseModel):
-    """A new invite, or new limits of one."""
+    """The name and limits of a new invite, or new limits of the invite of that name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -183,7 +184,7 @@ def _add_links(router: APIRouter, collection: Collection) -> None:
 
 
 class _Sink(io.RawIOBase):
-    """A file that is only written to, and emptied as it fills."""
+    """A file object that collects what is written; `take` returns the bytes and empties it."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -201,9 +202,9 @@ class _Sink(io.RawIOBase):
 
 
 def zipped(collection: Collection, aggregate: str | None = None) -> Generator[bytes]:
-    """An export as the bytes of a zip archive, piece by piece; the disk holds one file of it at a time.
+    """Yield an export as a zip archive, piece by piece. Only one file of it is on disk at a time.
 
-    Paths in its manifest are relative to the folder of the images, in which the archive is to be unpacked.
+    The paths in its manifest are relative to the folder of the images, in which the archive is to be unpacked.
     """
     root, sink = collection.catalog.root, _Sink()
     with TemporaryDirectory() as folder, zipfile.ZipFile(sink, "w") as archive:

@@ -1,4 +1,4 @@
-"""The server of a study: its links, and its application until Ctrl-C."""
+"""Running the server of a study, and the links to it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from salign.web.listen import Address, run_app
 
 
 def is_open(address: Address, collection: Collection) -> bool:
-    """Whether a name is enough to join: nobody but this machine reaches the server, directly or through a proxy."""
+    """Return whether a name is enough to join.
+
+    This is so if only this machine reaches the server, directly and not through a proxy.
+    """
     return address.is_local and not collection.study.hosts
 
 
 def links(
     collection: Collection, listening: socket.socket, address: Address, names: list[str], invites: Sequence[Invite] = ()
 ) -> list[tuple[str, str]]:
-    """Who opens which address: annotators and invites by name, the owner, and where no link is needed everybody."""
+    """Return pairs of a name and a link: for each invite, each annotator and the owner.
+
+    Annotators who do not exist yet are added. If a name is enough to join, the last pair is a link for everybody.
+    """
     base = address.base(listening.getsockname()[1])
     pairs = []
     for invite in invites:
@@ -34,9 +40,9 @@ def links(
 
 
 def run(collection: Collection, listening: socket.socket, address: Address) -> None:
-    """Serve until Ctrl-C."""
+    """Serve a study until Ctrl-C."""
     base = address.base(listening.getsockname()[1])
-    from salign.annotate.web.server import create_app  # with torch, after all that a user may have said wrongly
+    from salign.annotate.web.server import create_app  # late, as torch takes long: mistakes are told before
 
     app = create_app(collection, open_mode=is_open(address, collection), names=address.names, base=base)
     try:

@@ -1,4 +1,4 @@
-"""The web application: pages, and the API that they call."""
+"""The web application of a study: its pages, and the API that they call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from salign.web.guard import SESSION, Guard, Refusal
 from salign.web.replies import FRESH, PageFiles, add_refusals, reply_refusal
 
 _READERS = 8
-"""Threads for pictures: apart from those that save, so that no save waits for an image to be read."""
+"""Number of threads that read pictures. They are separate, so that no save waits for an image to be read."""
 
 _STATUS = {Unknown: 404, NoConsent: 403, LinkClosed: 403, Changed: 409, Unshown: 410}
 
@@ -37,9 +37,10 @@ def create_app(collection: Collection, *, open_mode: bool = True, names: Names[s
 
     Args:
         collection: the study.
-        open_mode: anybody who reaches the server may join by a name, and is trusted as owner: for loopback only.
-        names: hosts that the server answers to, besides `localhost` and, unless `open_mode`, IP addresses.
-        base: beginning of the links that the owner's page gives out.
+        open_mode: whether anybody who reaches the server may join by a name and is trusted as the owner. Use it only
+            for a server that only this machine reaches.
+        names: host names that the server answers to, besides `localhost` and, unless `open_mode`, IP addresses.
+        base: beginning of the links on the owner's page.
     """
     app = FastAPI(title="salign annotate", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.collection, app.state.open_mode, app.state.base = collection, open_mode, base

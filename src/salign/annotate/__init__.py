@@ -1,4 +1,4 @@
-"""salign.annotate: a page on which people answer and mark images, and the server and store behind it."""
+"""salign.annotate: a web page on which people classify and mark images, with its server and its database."""
 
 from salign.index import lazy_index
 

@@ -1,4 +1,4 @@
-"""Who may do what in a study: its secret, and the tokens that are signed with it."""
+"""Access to a study: its secret, and the tokens of annotators, invites and the owner, signed with the secret."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from salign.readers import read_bytes
 
 OWNER = "owner"
 INVITE = "invite-"
-"""What stands before the number of an invite in its token."""
+"""Prefix of the number of an invite in the invite's token."""
 _TOKEN = "token "
-"""Before the name in what a token signs, and not in the token: links of earlier versions go on working."""
+"""Prefix of the text that is signed for a token. The token itself leaves it out, so that links of earlier versions go
+on working."""
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret of a study, 32 bytes that only the owner of the file may read; made where there is none.
+    """Read the secret of a study, 32 bytes that only the owner of the file may read; make it if there is no file.
 
     Raises:
-        SalignError: others may read the file, or it is no secret.
+        SalignError: other users may read the file, or it does not have 32 bytes.
     """
     if not path.exists():
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -49,12 +50,12 @@ def read_secret(path: Path) -> bytes:
 
 
 def token_of(secret: bytes, who: int | str) -> str:
-    """The token of an annotator (its number), of an invite (`INVITE` and its number) or of the owner (`OWNER`)."""
+    """Make the token of an annotator (by its number), an invite (`INVITE` and its number) or the owner (`OWNER`)."""
     return _signer(secret).sign(f"{_TOKEN}{who}").decode().removeprefix(_TOKEN)
 
 
 def bearer(secret: bytes, token: str) -> int | str | None:
-    """Whose token this is: an annotator's number, `INVITE` and a number, `OWNER`, or None for a forged one."""
+    """Return the holder of a token: an annotator's number, `INVITE` and a number, or `OWNER`; None if it is forged."""
     try:
         who = _signer(secret).unsign(f"{_TOKEN}{token}".encode("utf-8", "replace")).decode().removeprefix(_TOKEN)
     except BadSignature:
@@ -63,15 +64,19 @@ def bearer(secret: bytes, token: str) -> int | str | None:
 
 
 def invite_of(who: int | str | None) -> int | None:
-    """The number of an invite, where a token is that of one."""
+    """Return the number of the invite that a token belongs to; None if it does not belong to an invite."""
     return int(who.removeprefix(INVITE)) if isinstance(who, str) and who.startswith(INVITE) else None
 
 
 def hidden(secret: bytes, name: str) -> str:
-    """A name for the page that tells nothing of a file name, which may hold the answer."""
+    """Make the name by which the page knows a file. It reveals nothing of the file name, which may tell the answer."""
     return _signer(secret).get_signature(f"name {name}".encode("utf-8", "surrogateescape")).decode()[:22]
 
 
 def _signer(secret: bytes) -> Signer:
-    """HMAC-SHA256 with the secret itself, 32 random bytes; what is signed begins with a word that says what it is."""
+    """Return a signer: HMAC-SHA256, keyed with the secret itself.
+
+    The secret needs no key derivation, since it is 32 random bytes. Each signed text begins with a word that says what
+    it is, so that a token cannot stand for a hidden name or the other way round.
+    """
     return Signer(secret, key_derivation="none", digest_method=hashlib.sha256)

@@ -1,4 +1,4 @@
-"""One answer as the owner of a study opens it: everybody's marks on its image, earlier versions, and comments."""
+"""The owner's view of one answer: all annotators' answers to its unit, with earlier versions, comments and marks."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from salign.maps.render import overlay
 
 
 class Remark(BaseModel):
-    """What the owner writes beside an answer."""
+    """A comment of the owner on an answer, as the page sends it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     revision: Annotated[int, Field(ge=1, lt=2**31)]
-    """The save that was looked at."""
+    """Number of the save that the owner saw."""
     text: str
     back: bool = False
-    """The annotator gets the task again."""
+    """Whether the task is sent back to the annotator."""
 
 
 def view_unit(collection: Collection, number: int) -> dict[str, Any]:
-    """Everybody's answers to the unit of a task, each with all its versions.
+    """Describe all annotators' answers to the unit of a task, each with all its versions.
 
     Raises:
-        Unknown: there is no such task, or nothing was saved of it.
+        Unknown: there is no such task, or nothing was saved for it.
     """
     unit, comments, rows = find_task(collection, number).unit, collection.comments.by_task(), []
     for task in collection.store.tasks_of(unit):
@@ -53,10 +53,10 @@ def view_unit(collection: Collection, number: int) -> dict[str, Any]:
 
 
 def find_task(collection: Collection, number: int) -> Task:
-    """A task of anybody, of which something was saved.
+    """Return the task of that number, of any annotator, if something was saved for it.
 
     Raises:
-        Unknown: there is none of that number.
+        Unknown: there is no such task, or nothing was saved for it.
     """
     task = collection.store.any_task(number)
     if task is None or task.unit not in collection.units or not task.revision:
@@ -65,11 +65,11 @@ def find_task(collection: Collection, number: int) -> Task:
 
 
 def add_remark(collection: Collection, number: int, remark: Remark) -> None:
-    """Keep a comment of the owner, and send the task back if that is asked for.
+    """Store a comment of the owner, and send the task back if the comment says so.
 
     Raises:
         Unknown: there is no such answer.
-        Changed: it was saved again meanwhile.
+        Changed: the answer was saved again meanwhile; nothing is stored.
         Mistaken: the text is empty, longer than the study allows, or has control characters.
     """
     text, limit = remark.text.strip(), collection.study.limits.text
@@ -82,15 +82,15 @@ def add_remark(collection: Collection, number: int, remark: Remark) -> None:
 def draw_answer(
     collection: Collection, number: int, revision: int, index: int, width: int, marked: bool = True
 ) -> Encoded:
-    """An image with what one save marks on it, drawn as the maps of the export are.
+    """Draw an image with the marks of one save, in the same way as the maps of the export are drawn.
 
     Args:
         collection: the study.
         number: number of the task.
         revision: number of the save.
-        index: number of the image in the task, from 0.
-        width: pixels that are needed.
-        marked: with the marks; the image alone if False.
+        index: index of the image in the task, from 0.
+        width: width that is needed, in pixels.
+        marked: whether to draw the marks; False gives the image alone.
 
     Raises:
         Unknown: there is no such save, or no such image of it.
@@ -112,7 +112,7 @@ def draw_answer(
     values = draw_marks([replace(marks, size=marks.size or collection.size(name))], (pixels.shape[1], pixels.shape[2]))
     content = io.BytesIO()
     overlay(pixels, torch.from_numpy(values).float()).save(content, "JPEG", quality=90, subsampling=0)
-    tag = hashlib.blake2b(content.getvalue(), digest_size=16).hexdigest()  # of what was drawn: drafts change, too
+    tag = hashlib.blake2b(content.getvalue(), digest_size=16).hexdigest()  # of the content, since drafts can change
     return Encoded(content.getvalue(), "image/jpeg", tag)
 
 
@@ -124,7 +124,7 @@ def _answer(collection: Collection, task: Task, revision: Revision) -> Answer:
 
 
 def _version(collection: Collection, task: Task, revision: Revision) -> dict[str, Any]:
-    """One save: its answer, and whether it was based on an older one and so does not count."""
+    """Describe one save: its answer, and whether it was based on an old revision and so does not count (`side`)."""
     answer = _answer(collection, task, revision)
     return {
         "revision": revision.number,

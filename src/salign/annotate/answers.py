@@ -1,4 +1,4 @@
-"""What counts of everything that was saved: one answer for each annotator and unit, and what it marks."""
+"""The answers that count among everything that was saved: one for each annotator and unit, with its marks."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ from salign.maps.shapes import Shape
 
 @dataclass(frozen=True)
 class Answer:
-    """The latest save of one annotator on one unit."""
+    """The answer of one annotator to one unit: the latest save that counts."""
 
     person: Person
     unit: Unit
     task: Task
     revision: Revision
     annotation: Annotation
-    """Without its shapes; `marks_of` reads them when they are needed."""
+    """The annotation without its shapes; `marks_of` reads them when they are needed."""
     painted: frozenset[int]
-    """Which images of the task have marks."""
+    """Indices of the images of the task on which something was drawn."""
     drafts: tuple[Draft, ...]
-    """Those that were shown."""
+    """The drafts that were shown."""
 
     @property
     def skipped(self) -> bool:
-        """There is a reason instead of an answer."""
+        """Whether the annotator skipped the task and gave a reason instead of an answer."""
         return self.annotation.skipped is not None
 
     @property
     def value(self) -> str | None:
-        """The class; of a pair the id of the image chosen; in a review the verdict, where no class was given."""
+        """The answered class; for a pair, the id of the chosen image; for a review without a class, the verdict.
+
+        None for a skip, and if nothing was answered.
+        """
         annotation = self.annotation
         if self.skipped:
             return None
@@ -47,19 +50,19 @@ class Answer:
 
     @property
     def seconds(self) -> float:
-        """Time to answer."""
+        """Time from the appearance of the image to the save, in seconds."""
         return self.annotation.elapsed_ms / 1000
 
     @property
     def accepted(self) -> Draft | None:
-        """The draft that was accepted as it is; the map is the annotator's then."""
+        """The draft that was accepted unchanged, which counts as the annotator's map; None if there is none."""
         annotation = self.annotation
         if annotation.review != "accept" or annotation.draft is None or annotation.draft >= len(self.drafts):
             return None
         return self.drafts[annotation.draft]
 
     def marked(self, image: str) -> bool:
-        """Whether this answer says where on the image: marks, or that there is nothing to mark."""
+        """Return whether this answer has a map of the image: marks, or the statement that there is nothing to mark."""
         annotation = self.annotation
         if self.skipped or annotation.review == "reject":
             return False
@@ -70,12 +73,12 @@ class Answer:
         return image in self.task.images and self.task.images.index(image) in self.painted
 
     def blank(self, image: str) -> bool:
-        """Whether this answer says that there is nothing to mark on the image."""
+        """Return whether this answer says that there is nothing to mark on the image."""
         return self.marked(image) and (self.annotation.blank or (self.accepted is not None and self.accepted.blank))
 
 
 def tasks_with_answers(collection: Collection, snapshot: Snapshot) -> tuple[list[Task], int]:
-    """The tasks whose latest save counts, and how many are of units that the study no longer has."""
+    """Return the tasks that have a save, and the number of further ones whose units the study no longer has."""
     saved = [task for task in snapshot.tasks if task.id in snapshot.latest]
     known = [task for task in saved if task.unit in collection.units]
     return known, len(saved) - len(known)
@@ -84,7 +87,7 @@ def tasks_with_answers(collection: Collection, snapshot: Snapshot) -> tuple[list
 def read_answer(
     collection: Collection, person: Person, task: Task, revision: Revision
 ) -> tuple[Answer, list[dict[str, Any]]]:
-    """The answer that a save is, and its shapes as they were sent: the one place where a saved text is parsed."""
+    """Parse a save into an answer, and return it with its shapes as they were sent."""
     body = revision.body
     shapes = body.pop("shapes")
     painted = frozenset(int(shape.get("image", 0)) for shape in shapes if not shape.get("erase"))
@@ -93,7 +96,7 @@ def read_answer(
 
 
 def answers_of(collection: Collection, snapshot: Snapshot) -> tuple[list[Answer], int]:
-    """All answers that count, and how many are of units that the study no longer has."""
+    """Return all answers that count, and the number of further ones to units that the study no longer has."""
     people = {person.id: person for person in snapshot.people}
     tasks, strange = tasks_with_answers(collection, snapshot)
     read = (read_answer(collection, people[task.annotator], task, snapshot.latest[task.id]) for task in tasks)
@@ -101,7 +104,7 @@ def answers_of(collection: Collection, snapshot: Snapshot) -> tuple[list[Answer]
 
 
 def judge_gold(collection: Collection, snapshot: Snapshot) -> dict[int, bool]:
-    """Whether each gold image was answered right, by task; the first answer counts, before any feedback."""
+    """Return, by task, whether each gold image was answered right. The first answer counts, before any feedback."""
     firsts = [(task, snapshot.first[task.id]) for task in snapshot.tasks if task.id in snapshot.first]
     verdicts = {task.id: collection.right(task, revision.body) for task, revision in firsts}
     return {task: right for task, right in verdicts.items() if right is not None}
@@ -110,17 +113,17 @@ def judge_gold(collection: Collection, snapshot: Snapshot) -> dict[int, bool]:
 def marks_of(
     collection: Collection, answer: Answer, image: str, pairs: Sequence[tuple[int, Shape]] | None = None
 ) -> Annotated:
-    """What an answer marks on an image; of an accepted draft its marks.
+    """Return the marks of an answer on an image; if it accepts a draft, these are the marks of the draft.
 
     Args:
         collection: the study.
-        answer: one with a task on the image.
-        image: id.
-        pairs: the shapes of the answer with the numbers of their images, as `shapes_of` gives them; when None, they are
-            read from what was saved.
+        answer: an answer to a task with this image.
+        image: id of the image.
+        pairs: the shapes of the answer with the indices of their images, as `shapes_of` gives them; when None, they are
+            read from the save.
 
     Returns:
-        The marks in pixels of the image as it was shown; without a size where that is not known.
+        The marks, in pixels of the image as it was shown. `size` is None if that size is not known.
     """
     person, task = answer.person, answer.task
     if (draft := answer.accepted) is not None:
@@ -139,16 +142,22 @@ def marks_of(
 
 
 def majority(values: Sequence[str]) -> str | None:
-    """The value that occurs most often; None without any and where several are first."""
+    """Return the value that occurs most often; None if there are no values or several are tied."""
     counts = {value: values.count(value) for value in set(values)}
     first = [value for value, count in counts.items() if count == max(counts.values())]
     return first[0] if len(first) == 1 else None
 
 
 def answer_of(collection: Collection, image: str, answers: Iterable[Answer]) -> str | None:
-    """What most annotators answered of an image, of the answers on its units; None where nobody did or they are tied.
+    """Return the class that most annotators gave an image; None if nobody gave one or several classes are tied.
 
-    Of a pair, the image that was chosen is of the class asked for, and the other one of the other class.
+    If the study has two classes, an answer to a pair counts, too: it gives the chosen image the class that was asked
+    for, and the other image the other class.
+
+    Args:
+        collection: the study.
+        image: id of the image.
+        answers: the answers to the units of the image.
     """
     valid = [answer for answer in answers if answer.value is not None]
     votes = [

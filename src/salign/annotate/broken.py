@@ -1,4 +1,4 @@
-"""Images and maps of a study that cannot be shown: found at the start or when somebody asks, and told once."""
+"""Images and maps of a study that cannot be shown. They are found at the start or on request, and logged once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from salign.progress import Bar
 log = logging.getLogger("salign.annotate")
 
 _MANY = 2000
-"""Files from which on looking at them takes long enough for a bar."""
+"""From this number of files on, looking at them takes long enough for a progress bar."""
 
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
-"""The machine or its network is in trouble, not the file."""
+"""Errors that are the fault of the machine or its network, not of the file."""
 
 FileState = tuple[int, int, int] | None
 Shown = TypeVar("Shown")
@@ -38,14 +38,14 @@ class Unshown(Mistaken):
     path = ""
     """Path of the file, relative to the root."""
     reason = ""
-    """For whoever runs the study; it names no path outside of it."""
+    """The reason, for whoever runs the study. It does not contain the path of the root."""
 
 
 class Broken:
-    """Files that could not be read, until another file lies there; safe to use from many threads."""
+    """The files that could not be read. Each is forgotten when its file changes. Safe to use from many threads."""
 
     def __init__(self, catalog: Catalog, units: Iterable[Unit], drafts: Mapping[str, Sequence[Draft]]) -> None:
-        """Know which unit shows which files, and of none that it cannot be read."""
+        """Note which units show which files. No file is read yet."""
         self._catalog = catalog
         self._users: dict[str, list[str]] = defaultdict(list)
         for unit in units:
@@ -58,11 +58,15 @@ class Broken:
         self._lock = threading.Lock()
 
     def show(self, path: str, make: Callable[[Path], Shown]) -> Shown:
-        """What `make` makes of a file of the study, its path relative to the root.
+        """Return what `make` makes of a file of the study.
+
+        Args:
+            path: path of the file, relative to the root.
+            make: function that reads the file.
 
         Raises:
-            Unshown: it cannot be read; that is noted, and its units are handed out no more until it is mended.
-            ImageError, OSError: the fault is not the file's, but passes.
+            Unshown: the file cannot be read. That is noted, and its units are not handed out until it is mended.
+            ImageError, OSError: the cause is not the file but a passing fault of the machine, such as lack of memory.
         """
         try:
             return make(self._catalog.file(path))
@@ -75,10 +79,10 @@ class Broken:
             raise unshown from None
 
     def look(self) -> dict[str, str]:
-        """Read the headers of all files, with a bar where there are many; gives `reasons`.
+        """Read the headers of all files, with a progress bar if there are many, and return `reasons`.
 
         Raises:
-            SalignError: nothing can be shown.
+            SalignError: not a single unit can be shown.
         """
 
         def glance(path: str) -> None:
@@ -97,7 +101,7 @@ class Broken:
         return reasons
 
     def reasons(self) -> dict[str, str]:
-        """Why, by path, for files that are still as they were when they could not be read."""
+        """Return, by path, why a file could not be read. A file that has changed since then is forgotten."""
         with self._lock:
             for path, (state, _) in list(self._found.items()):
                 if self.state(path) != state:
@@ -105,16 +109,16 @@ class Broken:
             return {path: reason for path, (_, reason) in self._found.items()}
 
     def units(self) -> set[str]:
-        """Ids of the units that cannot be shown now."""
+        """Return the ids of the units that cannot be shown now."""
         return {unit for path in self.reasons() for unit in self._users.get(path, ())}
 
     def state(self, path: str) -> FileState:
-        """What tells the file that lies there now from one that lay there before; None where none can be looked at."""
+        """Return a fingerprint that changes when the file at a path does; None if there is no file to look at."""
         try:
             state = (self._catalog.root / path).stat()
         except OSError:
             return None
-        return state.st_ino, state.st_ctime_ns, state.st_size  # that time moves with the rights to read it, too
+        return state.st_ino, state.st_ctime_ns, state.st_size  # ctime changes with permissions, too
 
     def _note(self, path: str, error: Exception) -> str:
         root = str(self._catalog.root)

@@ -20,7 +20,7 @@ from salign.errors import SalignError
 log = logging.getLogger("salign.annotate")
 
 MARKERS = ("study.yaml", "shapes.json")
-"""A folder with one of these holds annotations, and its pictures are none of the study."""
+"""A folder with one of these files holds annotations, so its pictures do not belong to the study."""
 
 
 @dataclass(frozen=True)
@@ -28,54 +28,53 @@ class Picture:
     """One image of the study."""
 
     id: str
-    """As in the manifest; without one, the path below the folder."""
+    """The id in the manifest; without a manifest, the path relative to the folder."""
     path: str
-    """Relative to the root."""
+    """Path relative to the root."""
     label: str | None = None
     split: str | None = None
     cells: dict[str, str] = field(default_factory=dict)
-    """Further columns of the manifest, those that are not empty; `saliency` among them."""
+    """The image's cells in the other columns of the manifest, `saliency` among them. Empty cells are left out."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What one task shows: an image, or a pair of images."""
+    """The contents of one task: an image, or a pair of images."""
 
     id: str
     images: tuple[str, ...]
-    """Ids of pictures."""
+    """Ids of the images."""
     gold: str | None = None
-    """The answer known to be right; in pair mode the id of the image to choose."""
+    """The answer that is known to be right; in pair mode the id of the image to choose. None if it is not known."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """All pictures of a study, found once; nothing but these is ever read."""
+    """All pictures of a study, which are found once. The server reads no other images."""
 
     root: Path
-    """Folder that paths are relative to; resolved."""
+    """Folder that paths are relative to, resolved."""
     pictures: dict[str, Picture]
-    """By id."""
+    """The pictures, by id."""
     source: str
-    """Name for messages."""
+    """Name of the folder or manifest, for messages."""
     maps: dict[str, str] = field(default_factory=dict)
-    """Columns of the manifest that hold maps, and whose; see `map_columns`."""
+    """The columns of the manifest that hold maps, and whose maps they are; see `map_columns`."""
     layout: Layout | None = None
-    """What the folders say, where no manifest does."""
+    """The meaning of the folders above the images; None if there is a manifest."""
 
     @classmethod
     def of_folder(cls, folder: Path | str, folders: str = "auto", without: Path | None = None) -> Catalog:
-        """Every image below a folder, as `image_files` finds them; but not in folders with a file of `MARKERS`.
-
-        Nor in the folder `without`, unless that is the folder itself.
+        """Find every image below a folder with `image_files`, except in folders that have a file of `MARKERS`.
 
         Args:
-            folder: where to look.
-            folders: what the folders above the images say of splits and classes; see `folder_layout`.
-            without: a folder of salign's own, which is not looked into.
+            folder: the folder to search.
+            folders: how the folders above the images name splits and classes; see `folder_layout`.
+            without: a folder of salign's own, which is not searched unless it is `folder` itself.
 
         Raises:
-            SalignError: no such folder, no image in it, or one that lies in fewer folders than told.
+            SalignError: there is no such folder, it has no image, or an image lies in fewer folders than `folders`
+                says.
         """
         root = Path(folder).resolve()
         if not root.is_dir():
@@ -89,11 +88,15 @@ class Catalog:
 
     @classmethod
     def of_manifest(cls, path: Path | str, root: Path | str | None = None) -> Catalog:
-        """Every row of a manifest; of its columns only `path` must be there, and of the files one image.
+        """Read every row of a manifest. Only the column `path` is required, and only one of the images must exist.
+
+        Args:
+            path: the manifest.
+            root: folder that its paths are relative to; the folder of the manifest when None.
 
         Raises:
-            SalignError: no such file, or no column `path`.
-            ManifestError: paths that leave the root, every one with its row; or no image is there.
+            SalignError: there is no such file, it is damaged, or it has no column `path`.
+            ManifestError: paths leave the root, and each is named with its row; or none of the images exists.
         """
         path = Path(path)
         table, faults = read_table(path)
@@ -123,14 +126,16 @@ class Catalog:
 
     @property
     def labels(self) -> list[str]:
-        """Labels that occur, sorted."""
+        """The labels of the pictures, sorted."""
         return sorted({picture.label for picture in self.pictures.values() if picture.label is not None})
 
     def file(self, path: str) -> Path:
-        """The file of a path of a picture (image or map), looked at afresh: a link may have changed since.
+        """Return the file at the path of an image or map.
+
+        Links are followed anew each time, since a link may have changed since the study was opened.
 
         Raises:
-            PermissionError: it leaves the root now.
+            PermissionError: the file lies outside the root.
         """
         real = (self.root / path).resolve()
         if not real.is_relative_to(self.root):
@@ -138,11 +143,11 @@ class Catalog:
         return real
 
     def units(self, study: Study) -> list[Unit]:
-        """What is handed out, in the order of the images.
+        """Return the units that are handed out, in the order of the images or of the pairs.
 
         Raises:
-            SalignError: gold or pairs name an image that is not there, no pair can be made, or only images
-                without a map are asked about and there is none.
+            SalignError: `gold` or `pairs` name an image that does not exist, no pair can be made, or the study asks
+                only about images without a map and there are none.
         """
         named = [*study.gold, *(name for pair in study.pairs or [] for name in pair)]
         if missing := sorted(set(named) - set(self.pictures)):
@@ -181,7 +186,7 @@ class Catalog:
 
 
 def target_of(study: Study, catalog: Catalog) -> str | None:
-    """The class that pair mode asks for; None without classes."""
+    """Return the class that pair mode asks for; None without classes."""
     known = study.classes or catalog.labels
     return study.target if study.target is not None else (known[-1] if known else None)
 

@@ -1,4 +1,4 @@
-"""A study that runs: its images, its store, its secret, and what the page is told."""
+"""A running study: its images, its database, its secret, and what it tells the page."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from salign.maps.outline import outlines
 from salign.maps.shapes import scaled, shape_to_json
 
 AHEAD = 2
-"""Tasks the page gets beyond those it has, so that the next image is there before it is asked for."""
+"""Number of tasks that the page gets beyond those it has, so that the next image is loaded before it is needed."""
 MOST_OPEN = 4
-"""Tasks an annotator holds at once."""
+"""Largest number of tasks that an annotator holds at once."""
 TOOLS = ("brush", "eraser", "polygon", "box", "ellipse", "region", "wand", "select")
-"""What people mark with, by the names that the page knows; the first is in hand at the start."""
+"""Names, as the page knows them, of the tools to mark with. The first is selected at the start."""
 SPECK = 5e-4
-"""Share of an image below which what a machine marked is not worth an outline of its own to edit."""
+"""A region that a machine marked gets an outline to edit only if it covers at least this share of the image."""
 
 
 class Unknown(Mistaken):
-    """There is no such thing, or it belongs to somebody else."""
+    """The requested thing does not exist, or it belongs to somebody else."""
 
 
 class NoConsent(Mistaken):
-    """The annotator has not agreed to what the study asks."""
+    """The study asks for consent, and the annotator has not given it."""
 
 
 def whole_number(text: str) -> int:
-    """The number by which a page names a thing.
+    """Read the number by which the page names a thing, such as a task.
 
     Raises:
-        Unknown: it is none.
+        Unknown: the text is not a number of at most 15 digits.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise Unknown("there is nothing of that number")
@@ -59,24 +59,25 @@ def whole_number(text: str) -> int:
 
 
 def _counted(mine: Sequence[Task], broken: Set[str]) -> int:
-    """How many images an annotator has had; one that could not be shown, and was never saved, is none."""
+    """Count the tasks that an annotator has had, without those that could not be shown and were never saved."""
     return sum(task.revision > 0 or task.unit not in broken for task in mine)
 
 
 class Collection:
-    """Everything behind the page, without any HTTP."""
+    """A study with all that the server does for the page, but without HTTP."""
 
     def __init__(self, study: Study, catalog: Catalog, folder: Path, url: str | None = None) -> None:
         """Open a study.
 
         Args:
-            study: what is asked.
+            study: the settings.
             catalog: the images.
-            folder: for secret, cache and, unless `url` says otherwise, the SQLite database; made if missing.
-            url: address of the database.
+            folder: folder of the secret, the cache and, without `url`, the SQLite database; it is made if missing.
+            url: address of the database; None means a SQLite file in `folder`.
 
         Raises:
-            SalignError: the study does not fit the images, or the database holds a study of another mode.
+            SalignError: the study does not fit the images, the secret or the database cannot be used, or the database
+                holds annotations of another mode.
         """
         self.study, self.catalog, self.folder = study, catalog, folder
         self.classes = tuple(study.classes or catalog.labels)
@@ -109,7 +110,7 @@ class Collection:
         self._outlines = lru_cache(maxsize=64)(self._drawn_outlines)
 
     def about(self, person: Person) -> dict[str, Any]:
-        """What the page must know before the first image."""
+        """Return what the page must know before the first image."""
         from salign import __version__
 
         study = self.study
@@ -133,9 +134,13 @@ class Collection:
         }
 
     def next_tasks(self, person: Person, have: Sequence[str]) -> dict[str, Any]:
-        """Hand out the next tasks, renew those already held, and say how far the annotator is.
+        """Hand out the next tasks, renew the leases of open ones, and say how far the annotator is.
 
-        What cannot be shown is passed over.
+        Images that cannot be shown are passed over.
+
+        Args:
+            person: the annotator.
+            have: ids of the tasks that the page has already.
 
         Raises:
             NoConsent: the study asks for consent, and the annotator has not given it.
@@ -143,11 +148,11 @@ class Collection:
         if self.study.consent and person.consented is None:
             raise NoConsent("agree to take part first: open this page again")
         while (reply := self._hand_out(person, have)) is None:
-            pass  # each time one file more is known that cannot be shown
+            pass  # each round has found one more file that cannot be shown, so the loop ends
         return reply
 
     def _hand_out(self, person: Person, have: Sequence[str]) -> dict[str, Any] | None:
-        """As `next_tasks`; None where a task cannot be shown, which is noted then."""
+        """Do what `next_tasks` does; return None if a task cannot be shown, which is noted in `broken`."""
         offered: list[str] = []
         left = 0
         broken, most = self.broken.units(), self.most_images(person)
@@ -181,10 +186,10 @@ class Collection:
         }
 
     def task_view(self, task: Task) -> dict[str, Any]:
-        """A task as the page shows it.
+        """Describe a task for the page.
 
         Raises:
-            Unshown: a file of it cannot be read, which is noted.
+            Unshown: one of its files cannot be read, which is noted in `broken`.
         """
         drafts = self.drafts_of(task)
         latest = self.store.latest(task.annotator, task.id).get(task.id) if task.revision else None
@@ -200,7 +205,7 @@ class Collection:
         }
 
     def finished(self, person: Person) -> list[dict[str, Any]]:
-        """What the annotator has answered or skipped, in the order it was handed out."""
+        """Describe the tasks that an annotator has answered or skipped, in the order in which they were handed out."""
         tasks = [task for task in self.store.tasks(person.id) if not task.waits and task.unit in self.units]
         bodies = {task: revision.body for task, revision in self.store.latest(person.id).items()}
         return [
@@ -214,10 +219,10 @@ class Collection:
         ]
 
     def task(self, person: Person, number: str) -> Task:
-        """One of the annotator's tasks.
+        """Return the annotator's task of that number.
 
         Raises:
-            Unknown: there is none of that number.
+            Unknown: the annotator has no such task, or the study no longer has its images.
         """
         task = self.store.task(whole_number(number), person.id)
         if task is None or task.unit not in self.units:
@@ -225,21 +230,30 @@ class Collection:
         return task
 
     def save(self, person: Person, key: str, annotation: Annotation) -> tuple[Saved, dict[str, Any] | None]:
-        """Keep an annotation; gives what became of it, and feedback on a gold image.
+        """Check and store an annotation.
+
+        Args:
+            person: the annotator.
+            key: key of the save; the same save with the same key is stored only once.
+            annotation: the annotation.
+
+        Returns:
+            What became of the save, and the feedback on a gold image; None for other images and without feedback.
 
         Raises:
-            Unknown: it is of no task of this annotator.
-            SalignError: it does not fit what was asked; nothing is stored.
+            Unknown: the task is not one of this annotator.
+            KeyReused: the key was used for another save; nothing is stored.
+            Mistaken: the annotation does not fit the study or the task; nothing is stored.
         """
         task = self.task(person, annotation.task)
         drafts = self.drafts_of(task)
         check_annotation(annotation, self.study, self.classes, len(task.images), len(drafts))
-        unsaid = {"sizes"} if annotation.sizes is None else None  # as it was kept before, for a save that comes again
+        unsaid = {"sizes"} if annotation.sizes is None else None  # as before, so that a repeated save stays equal
         saved = self.store.save(key, task, annotation.base, annotation.model_dump(exclude=unsaid))
         return saved, self._feedback(task, annotation)
 
     def right(self, task: Task, body: dict[str, Any]) -> bool | None:
-        """Whether an answer to a gold image is right; None for other images and where nothing was answered."""
+        """Return whether an answer to a gold image is right; None for other images and if nothing was answered."""
         unit = self.units.get(task.unit)
         if unit is None or unit.gold is None or body.get("skipped") is not None:
             return None
@@ -248,7 +262,7 @@ class Collection:
         return None if body["answer"] is None else bool(body["answer"] == unit.gold)
 
     def drafts_of(self, task: Task) -> list[Draft]:
-        """What is shown with a task: all drafts of its image, or what its arm shows of them."""
+        """Return what is shown with a task: the drafts of its image, in mode `assisted` reduced to the task's arm."""
         drafts = self.drafts.get(task.images[0], [])
         if self.study.mode != "assisted":
             return drafts
@@ -260,9 +274,10 @@ class Collection:
         ]
 
     def draft_marks(self, image: str, draft: Draft) -> Annotated:
-        """What a draft marks on an image; the file of one that is a picture is read when it is drawn.
+        """Return the marks of a draft on an image.
 
-        Drawing raises `Unshown` where it cannot be read.
+        The file of a draft that is a picture is read only when the marks are drawn, which raises `Unshown` if the file
+        cannot be read.
         """
         picture, column = self.catalog.pictures[image], draft.column
         if column is None:
@@ -271,7 +286,7 @@ class Collection:
         return Annotated(picture.path, mask=stored)
 
     def picture(self, reference: str) -> str:
-        """Path of an image by the name the page knows.
+        """Return the path of an image from the name by which the page knows it.
 
         Raises:
             Unknown: no image has that name.
@@ -281,7 +296,7 @@ class Collection:
         return self.catalog.pictures[self._shown[reference]].path
 
     def heat_map(self, reference: str) -> str:
-        """Path of a map by the reference the page knows.
+        """Return the path of a map from the reference by which the page knows it.
 
         Raises:
             Unknown: no map has that reference.
@@ -292,16 +307,19 @@ class Collection:
         return self.catalog.pictures[name].cells[column]
 
     def size(self, image: str) -> tuple[int, int] | None:
-        """(H, W) of an image, by its id; None where it cannot be read now."""
+        """Return (H, W) of an image, by its id; None if it cannot be read now."""
         with suppress(Unshown):
             return self.broken.show(self.catalog.pictures[image].path, image_size)
         return None
 
     def window(self, image: str) -> tuple[float, float] | None:
-        """The grey values with which an image is first shown, where the study offers window and level.
+        """Return the grey values, shown as black and white, with which an image is first shown.
+
+        The result is None, which means the full range, if the study does not offer window and level or the image has 8
+        bits.
 
         Raises:
-            Unshown: it cannot be read.
+            Unshown: the image cannot be read.
         """
         if not self.study.window_level:
             return None
@@ -310,7 +328,7 @@ class Collection:
         return self.broken.show(path, lambda file: self._window(file, state))
 
     def most_images(self, person: Person) -> int:
-        """How many images an annotator may get in all, as the invite says by which they joined."""
+        """Return how many images an annotator may get in all, by the limits of the invite by which they joined."""
         invite = None if person.invite is None else self.links.invite(person.invite)
         if invite is None:
             return sys.maxsize
@@ -318,13 +336,19 @@ class Collection:
         return 0 if over else sys.maxsize if invite.images is None else invite.images
 
     def images_left(self, person: Person, mine: Sequence[Task], seats: Mapping[str, int]) -> int:
-        """How many images may still come to an annotator with these tasks; `seats` counts the seats of each unit."""
+        """Return how many images an annotator may still get.
+
+        Args:
+            person: the annotator.
+            mine: all tasks of the annotator.
+            seats: for each unit, how many annotators have answered or hold it.
+        """
         broken = self.broken.units()
         seen = {task.unit for task in mine} | broken
         return max(0, min(self._handout.left(seen, seats), self.most_images(person) - _counted(mine, broken)))
 
     def target(self) -> str | None:
-        """The class that pair mode asks for."""
+        """Return the class that pair mode asks for; None without classes."""
         return target_of(self.study, self.catalog)
 
     def _image_view(self, name: str) -> dict[str, Any]:
@@ -340,11 +364,14 @@ class Collection:
             shapes = [shape_to_json(shape) for shape in (scaled_to(marks, size) if size else marks).shapes]
         else:
             reference = f"/api/map/{self._map_reference(image, draft.column)}"
-            shapes = self._outlines_now(image, draft.column) if self.study.mode == "review" else []  # to be edited
+            shapes = self._outlines_now(image, draft.column) if self.study.mode == "review" else []  # for editing
         return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
 
     def _outlines_now(self, image: str, column: str) -> list[dict[str, Any]]:
-        """Polygons around what a map of the manifest marks, in pixels of the image, of the files as they are now."""
+        """Return polygons around the marked regions of a map of the manifest, in pixels of the image.
+
+        They are made from the files as they are now.
+        """
         picture = self.catalog.pictures[image]
         return self._outlines(image, column, self.broken.state(picture.cells[column]), self.broken.state(picture.path))
 
@@ -359,7 +386,11 @@ class Collection:
         return self._hidden(f"map\0{column}\0{image}")
 
     def _hidden(self, name: str) -> str:
-        """What the page knows a file by: another study's name for its own is another one, whatever was copied."""
+        """Return the name by which the page knows a file.
+
+        It depends on the identity of the study, so that two studies name their files differently even if the secret was
+        copied from one to the other.
+        """
         return access.hidden(self.secret, f"{self.store.study}\0{name}")
 
     def _feedback(self, task: Task, annotation: Annotation) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Maps and answers that are shown with an image: other people's, to be judged, or a model's, as help."""
+"""Maps and answers that are shown with an image: drafts to be judged, or those of a model, as help."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ log = logging.getLogger("salign.annotate")
 
 @dataclass(frozen=True)
 class Draft:
-    """A map that is shown with an image, to be judged or as help."""
+    """A map, an answer or both that are shown with an image, to be judged or as help."""
 
     source: str
+    """Who made the draft."""
     answer: str | None = None
     shapes: tuple[Shape, ...] = ()
     blank: bool = False
-    """It says that there is nothing to mark."""
+    """Whether the draft says that there is nothing to mark."""
     size: tuple[int, int] | None = None
-    """(H, W) in whose pixels the shapes are; None: the image's own."""
+    """(H, W) of the image in whose pixels the shapes are; None means the image's own size."""
     column: str | None = None
-    """Manifest column of the map, where it is a picture."""
+    """Column of the manifest with the map, if the map is a picture; None if the draft has shapes or no map."""
 
 
 def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
-    """What is shown with each image, by its id.
+    """Return the drafts that are shown with each image, by its id; none unless the mode is `assisted` or `review`.
 
     Raises:
-        SalignError: help is to be shown that the manifest does not have, or the drafts cannot be read.
+        SalignError: the manifest lacks the help that is to be shown, or the drafts cannot be read or are gaze.
     """
     if study.mode == "assisted":
         _check_help(study, catalog)
@@ -56,7 +57,11 @@ def find_drafts(study: Study, catalog: Catalog) -> dict[str, list[Draft]]:
 
 
 def _drafts_of_columns(picture: Picture, maps: Mapping[str, str]) -> list[Draft]:
-    """The maps of one person each, or where there are none everybody's; by whom, as a column of provenance says."""
+    """Return a draft for each map of one person, or else one for the image's map `saliency`, if it has one.
+
+    The source of a draft is the map's provenance; if the manifest has none, it is the column's name without
+    `saliency_`.
+    """
     there = [name for name in maps if name in picture.cells]
     people = [name for name in there if name.startswith(ONE_PERSON)] or [name for name in there if name == "saliency"]
     whose = {name: picture.cells.get(provenance_column(name), name.removeprefix(ONE_PERSON)) for name in people}
@@ -64,7 +69,11 @@ def _drafts_of_columns(picture: Picture, maps: Mapping[str, str]) -> list[Draft]
 
 
 def _drafts_of_file(path: Path, catalog: Catalog) -> dict[str, list[Draft]]:
-    """What a `shapes.json` says of the images of the study, matched by id, else by path as an import matches them."""
+    """Return the drafts in a `shapes.json`, by image id.
+
+    Entries are matched by the id of their image, or else by its path, in the same way as `salign maps import` does it.
+    A warning tells how many match no image.
+    """
     ids = {picture.path: name for name, picture in catalog.pictures.items()}
     images = Images(ids)
     drafts: dict[str, list[Draft]] = {}

@@ -1,4 +1,4 @@
-"""Annotations as a manifest with maps, as shapes and as COCO, at any time while people go on annotating."""
+"""The export of annotations: a manifest with maps, the shapes, and COCO. It may run while people go on annotating."""
 
 from __future__ import annotations
 
@@ -37,50 +37,53 @@ from salign.maps.granularity import coarsen
 from salign.maps.smooth import smooth
 
 DIFFERING = "differing.csv"
-"""Lists the images that were answered otherwise than labelled."""
+"""Name of the file that lists the images whose answer is not their label."""
 
 
 @dataclass
 class ExportResult:
-    """What an export holds; complete when all its files were written."""
+    """The contents of an export. They are complete when all its files have been written."""
 
     root: Path
-    """Folder that the manifest's paths are relative to."""
+    """Folder that the paths in the manifest are relative to."""
     images: int = 0
-    """Rows of the manifest."""
+    """Number of rows of the manifest."""
     maps: int = 0
-    """Images that were marked here; others keep the map that the manifest has."""
+    """Number of images that were marked in this study. Other images keep the map of the manifest, if it has one."""
     answers: int = 0
     unlabelled: list[str] = field(default_factory=list)
-    """Images left out of the manifest: nobody labelled them, or the annotators are tied; listed in `left_out.csv`."""
+    """Ids of images that are not in the manifest, because nobody labelled them or the annotators are tied.
+    `left_out.csv` lists them."""
     differing: list[str] = field(default_factory=list)
-    """Images whose answer is not the label that was known before, which stays; listed in `DIFFERING`. None where no
-    answer is among the labels: the question was another one then."""
+    """Ids of images whose answer is not the label that was known before; the manifest keeps that label. `DIFFERING`
+    lists them. The list is empty if no answer is among the labels, since the study asked another question then."""
     unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Files that cannot be read now, or are no longer what was marked: the image's id and why, by path. An image is
-    left out of the manifest, a map from its row; `left_out.csv` lists both. All answers are in the other files."""
+    """Files that cannot be read now, or whose shape is no longer the one that was marked: by path, the id of the image
+    and the reason. Such an image is left out of the manifest, and such a map out of its row; `left_out.csv` lists both.
+    The other files of the export still have all answers."""
     strange: int = 0
-    """Answers on images that the study no longer has."""
+    """Number of answers on images that the study no longer has."""
     summary: list[str] = field(default_factory=list)
-    """Sentences on whether more annotators are needed, and on what was sent back; they are in `summary.txt`."""
+    """Sentences on whether more annotators are needed, what the maps cost, and which answers were sent back. They are
+    also in `summary.txt`."""
     columns: dict[int, str] = field(default_factory=dict)
-    """Manifest column with the maps of each annotator."""
+    """For each annotator, by number, the column of the manifest with this person's maps."""
 
 
 def export_files(
     collection: Collection, folder: Path, *, below: Path, root: Path, aggregate: str | None = None
 ) -> Iterator[tuple[str, ExportResult]]:
-    """Write an export file by file; each is whole when its name is given, and may be taken away then.
+    """Write an export file by file. Each file is complete when its name is yielded, and may be removed then.
 
     Args:
-        collection: the study; everything is as of one moment, that of the first file.
-        folder: where the files are written.
-        below: where they will lie in the end, for the paths in the manifest.
-        root: folder above both `below` and the images.
-        aggregate: how maps of several people become one, instead of the study's setting.
+        collection: the study. All answers are taken as they are when the generator starts.
+        folder: folder in which the files are written.
+        below: folder in which the files will lie in the end; the paths in the manifest are made for it.
+        root: folder that contains both `below` and the images; the paths in the manifest are relative to it.
+        aggregate: method that makes one map of the maps of several people, instead of the one in the study.
 
     Yields:
-        the name of the file below the folder, and what was exported so far.
+        The path of the file relative to `folder`, and what has been exported so far.
     """
     export = _Export(collection, folder, below, root, aggregate)
     for picture in collection.catalog.pictures.values():
@@ -91,7 +94,9 @@ def export_files(
 
 
 def write_differing(table: pd.DataFrame, folder: Path) -> list[str]:
-    """List the rows of `differing_rows` in the file `DIFFERING` of a folder, which is not there if there is none.
+    """Write the rows of `differing_rows` to the file `DIFFERING` in a folder.
+
+    If there are no such rows, an existing file is deleted and none is written.
 
     Returns:
         The ids of these rows.
@@ -104,10 +109,10 @@ def write_differing(table: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def differing_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Id, path, label and answer of the rows of a manifest whose answer is another than their label.
+    """Return id, path, label and answer of the rows of a manifest whose answer is not their label.
 
-    None where no answer at all is among the labels: whoever asks "is it sharp?" of images of cats and dogs asks of
-    something else.
+    No row is returned if no answer in the whole manifest is among the labels: then the study asked another question,
+    such as "is it sharp?" about images that are labelled as cats and dogs.
     """
     answers = table[ANSWER]
     if not set(answers.dropna()) & set(table["label"]):
@@ -116,7 +121,10 @@ def differing_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def export_to(collection: Collection, out: Path, aggregate: str | None = None) -> ExportResult:
-    """Export to a folder: a new one, or one that holds an export already, which is replaced when all is written.
+    """Export to a folder that is new or empty, or holds an earlier export.
+
+    An earlier export is replaced only after the new one has been written completely. A folder counts as an earlier
+    export if it has a file `shapes.json`.
 
     Raises:
         SalignError: the folder holds something else, or nothing has been annotated.
@@ -145,10 +153,10 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
 
 
 class _Export:
-    """Goes through the images one by one, and gathers what the tables at the end say of them."""
+    """Exports the images one by one, and collects their rows for the tables, which are written at the end."""
 
     def __init__(self, collection: Collection, folder: Path, below: Path, root: Path, aggregate: str | None) -> None:
-        """Look up which answers there are; the first image is read when it is asked for."""
+        """Look up which answers there are. No image is read yet."""
         self.collection, self.folder, self.below = collection, folder, below
         self.reading, self.settings = Reading(collection), collection.study.export
         self.method = aggregate or self.settings.aggregate
@@ -164,13 +172,16 @@ class _Export:
         self.names = dict(zip(pictures, slugs(list(pictures)), strict=True))
         self.rows: list[dict[str, str | None]] = []
         self.lines: dict[tuple[int, int], str] = {}
-        """Entries of `shapes.json` by the number of the answer and that of the image in its task."""
+        """Entries of `shapes.json`, by the number of the answer and the index of the image in its task."""
         self.annotated: list[Annotated] = []
         people = {name for name in collection.catalog.maps if name.startswith(ONE_PERSON)}
         self.replaced = {"saliency"} | people | set(map(provenance_column, people))
 
     def picture(self, picture: Picture) -> Iterator[str]:
-        """Write the maps of an image; its row, its entries and what COCO gets of it are kept for the end."""
+        """Write the maps of an image and yield their names.
+
+        Its row of the manifest and its entries in `shapes.json` and COCO are kept until `tables` writes them.
+        """
         answers, size = self.reading.answers_on(picture.id), self.reading.size(picture)
         for entry in answers:
             key = entry.number, entry.answer.task.images.index(picture.id)
@@ -199,13 +210,13 @@ class _Export:
         if readable or rejected or self._is_of_an_export(picture):
             whose = provenance_of(entry.answer.person.name for entry, _ in readable) if readable else None
             free |= {PROVENANCE: whose, CONFIDENCE: None}
-        elif "saliency" in picture.cells:  # nobody looked at it here: it keeps the map it came with
+        elif "saliency" in picture.cells:  # nobody marked it in this study: it keeps its map
             cells["saliency"] = self._cell(picture, "saliency")
         row = {"id": picture.id, "path": _joined(self.images_at, picture.path), "label": label, "split": picture.split}
         self.rows.append({**row, **cells, **free, ANSWER: answer or picture.cells.get(ANSWER)})
 
     def tables(self) -> Iterator[str]:
-        """Write what is said of all images."""
+        """Write the files that cover all images, such as the manifest, and yield their names."""
         collection, done, rows, folder = self.collection, self.done, self.rows, self.folder
         done.images = len(rows)
         for row, split in zip(rows, draw_splits(rows, self.settings.shares, collection.study.seed), strict=True):
@@ -246,7 +257,7 @@ class _Export:
     def _maps(
         self, picture: Picture, readable: list[tuple[ImageAnswer, np.ndarray]]
     ) -> Iterator[tuple[str, str, torch.Tensor]]:
-        """Column, file and map of everybody and of each who marked an image."""
+        """Yield column, file name and `(H, W)` map: first for everybody together, then for each annotator."""
         stack = coarsen(torch.from_numpy(np.stack([values for _, values in readable])), self.settings.grain)
         columns = [self.done.columns[entry.answer.person.id] for entry, _ in readable]
         for column, values in zip(["saliency", *columns], [one_map(stack, self.method), *stack], strict=True):
@@ -254,24 +265,30 @@ class _Export:
             yield column, f"maps/{folder}/{self.names[picture.id]}.png", smooth(values, self.settings.sigma)
 
     def _free_cells(self, picture: Picture) -> dict[str, str | None]:
-        """The cells of an image that stay: all but its map and those of single people, and whose these were."""
+        """Return the cells of an image that the export keeps.
+
+        These are all cells except the image's map, the maps of single people and the provenance of the latter.
+        """
         maps = self.collection.catalog.maps
         cells = {name: value for name, value in picture.cells.items() if name not in self.replaced}
         return {name: self._cell(picture, name) if name in maps else value for name, value in cells.items()}
 
     def _is_of_an_export(self, picture: Picture) -> bool:
-        """Whether the map of an image lies in the export that this one replaces: marks made it that are withdrawn."""
+        """Return whether the map of an image lies in the export that this export replaces.
+
+        If nobody marks the image now, that map comes from marks that were withdrawn, and must not be kept.
+        """
         path = picture.cells.get("saliency")
         return path is not None and (self.collection.catalog.root / path).resolve().is_relative_to(self.below)
 
     def _cell(self, picture: Picture, column: str) -> str | None:
-        """The path of a map that an image came with, below the new root; None where it cannot be read."""
+        """Return the path, relative to the new root, of a map in the study's manifest; None if it cannot be read."""
         path = self.reading.cell(picture, column)
         return None if path is None else _joined(self.images_at, path)
 
 
 def _for_coco(entry: ImageAnswer, path: str, size: tuple[int, int], values: np.ndarray) -> Annotated:
-    """Marks as COCO knows them: outlines where only outlines were drawn, else what was drawn of them."""
+    """Return the marks in a form that COCO has: outlines if nothing else was drawn, else the drawn map as a mask."""
     label = entry.answer.annotation.answer if entry.answer.annotation.side is None else None
     marks = replace(scaled_to(entry.marks, size), image=path, size=size, label=label or "marked")
     return marks if outlines(marks) is not None else replace(marks, shapes=(), mask=Runs.of(values > 0))

@@ -1,4 +1,4 @@
-"""The tables of an export: one row for each answer and each note, every shape as it was drawn, and a summary."""
+"""The contents of an export's tables: rows of answers and comments, entries of `shapes.json`, and the summary."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from salign.annotations.shape_files import entry_line
 
 
 def answer_rows(collection: Collection, reading: Reading) -> list[dict[str, Any]]:
-    """One row for each answer and skip, in the order they were handed out; what was not asked is empty.
+    """Return one row for each answer and skip, in the order of `Reading.answers`. Cells that do not apply are empty.
 
-    Whether a gold image was answered right says the first answer, as on the page of the owner: feedback may have told
-    the right one before the answer that the row holds.
+    The column `right` of a gold image is about the first answer, as on the owner's page, since feedback may have told
+    the annotator the right answer before the answer in the row was saved.
     """
     verdicts = reading.judge_gold()
     return [
@@ -51,7 +51,14 @@ def answer_rows(collection: Collection, reading: Reading) -> list[dict[str, Any]
 
 
 def shapes_line(entry: ImageAnswer, image: str, now: tuple[int, int] | None) -> str:
-    """The entry of an answer on an image in `shapes.json`; `now` is the image's (H, W), if it can be read."""
+    """Return the entry of an answer on an image in `shapes.json`.
+
+    Args:
+        entry: the answer and its marks.
+        image: id of the image.
+        now: the image's present (H, W), which is used if the size at the time of marking is not known; None if the
+            image cannot be read.
+    """
     answer, marks = entry.answer, entry.marks
     return entry_line(
         image,
@@ -73,7 +80,7 @@ def shapes_line(entry: ImageAnswer, image: str, now: tuple[int, int] | None) -> 
 
 
 def about_study(collection: Collection) -> dict[str, Any]:
-    """What `shapes.json` says of the study."""
+    """Return the facts about the study that `shapes.json` states."""
     about = collection.study.model_dump(mode="json", include={"title", "question", "mode", "classes", "seed"})
     return about | {"question": collection.study.shown_question}
 
@@ -84,7 +91,7 @@ def _draft_name(answer: Answer) -> str | None:
 
 
 def comment_rows(reading: Reading) -> list[dict[str, Any]]:
-    """One row for each note of the owner, oldest first."""
+    """Return one row for each comment of the owner on an answer that counts, oldest first."""
     answers = {answer.task.id: answer for answer in reading.answers}
     return [
         {
@@ -101,7 +108,7 @@ def comment_rows(reading: Reading) -> list[dict[str, Any]]:
 
 
 def summary_sentences(collection: Collection, reading: Reading) -> list[str]:
-    """Whether more annotators are needed, what else the time would have bought, and how many answers are out again."""
+    """Say how many answers are sent back, whether more annotators are needed, and what the maps cost in labels."""
     sentences = []
     if reading.returned:
         sentences.append(

@@ -1,4 +1,4 @@
-"""What an export reads: the answers on one image after the other, and files; one that cannot be read is noted."""
+"""The reading side of an export: the answers image by image, and the files. Files that cannot be read are noted."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Made = TypeVar("Made")
 
 
 class ImageAnswer(NamedTuple):
-    """One answer on an image."""
+    """One answer, and what it marks on one image."""
 
     number: int
-    """Number of the answer, in the order in which they were handed out."""
+    """Number of the answer, counted annotator by annotator in the order in which they got the tasks."""
     answer: Answer
     marks: Annotated
 
 
 class Reading:
-    """The answers and files of a study at one moment; what was saved of an answer is parsed once."""
+    """The answers and files of a study at one moment. The saved text of each answer is parsed only once."""
 
     def __init__(self, collection: Collection) -> None:
-        """Look up which answers count, and read none."""
+        """Look up which answers count, without parsing any."""
         self._collection = collection
         self._snapshot = collection.store.snapshot()
         self.tasks, self.strange = tasks_with_answers(collection, self._snapshot)
@@ -46,31 +46,31 @@ class Reading:
             for image in collection.units[task.unit].images:
                 self._numbers[image].append(number)
         self._half: dict[int, list[tuple[int, Shape]]] = {}
-        """Shapes of pairs of which one image was asked for."""
+        """Shapes of the answers to pairs of which `answers_on` was called for one of the two images."""
         self.people = [self._people[key] for key in sorted({task.annotator for task in self.tasks})]
-        """Those who answered, in the order they joined."""
+        """The annotators who answered, in the order in which they joined."""
         self._answers: dict[int, Answer] = {}
         self.comments = self._snapshot.comments
-        """What the owner wrote beside answers, oldest first."""
+        """The owner's comments on answers, oldest first."""
         self.unreadable: dict[str, tuple[str, str]] = {}
-        """The image's id and why, by path of the file."""
+        """For each file that cannot be used, by path, the id of the image and the reason."""
 
     @property
     def answers(self) -> list[Answer]:
-        """Those that were read so far, in the order they were handed out."""
+        """The answers that were read so far: annotator by annotator, in the order in which they got the tasks."""
         return [answer for _, answer in sorted(self._answers.items())]
 
     @property
     def returned(self) -> list[Task]:
-        """Those that were sent back and not saved since: what was saved before counts."""
+        """The tasks that were sent back and not saved since. The earlier save still counts."""
         return [task for task in self.tasks if task.state == "returned"]
 
     def judge_gold(self) -> dict[int, bool]:
-        """Whether each gold image was answered right at first, by task."""
+        """Return, by task, whether the first answer to each gold image was right."""
         return judge_gold(self._collection, self._snapshot)
 
     def answers_on(self, image: str) -> list[ImageAnswer]:
-        """The answers on an image, in the order they were handed out; to be asked once for each image."""
+        """Return the answers on an image in the order of `answers`. Call this only once for each image."""
         return [self._given(number, image) for number in self._numbers[image]]
 
     def _given(self, number: int, image: str) -> ImageAnswer:
@@ -87,11 +87,11 @@ class Reading:
         return ImageAnswer(number, answer, marks_of(self._collection, answer, image, shapes))
 
     def size(self, picture: Picture) -> tuple[int, int] | None:
-        """(H, W) of an image; None where it cannot be read."""
+        """Return (H, W) of an image; None if it cannot be read, which is noted in `unreadable`."""
         return self._made(picture, lambda: self._shown(picture.path, image_size))
 
     def is_as_marked(self, picture: Picture, size: tuple[int, int], marks: list[Annotated]) -> bool:
-        """Whether an image has the shape that it had when it was marked; noted if not."""
+        """Return whether an image has the shape that it had when it was marked; if not, note it in `unreadable`."""
         for mark in marks:
             if mark.size is not None and shape_mismatch(mark.size, size):
                 height, width = mark.size
@@ -101,11 +101,11 @@ class Reading:
         return True
 
     def map(self, picture: Picture, marks: Annotated, size: tuple[int, int]) -> np.ndarray | None:
-        """The map of one annotator as it was drawn, `(H, W)` float32 in [0, 1]; None where its file cannot be read."""
+        """Draw the map of one annotator, `(H, W)` float32 in [0, 1]; None if it is a file that cannot be read."""
         return self._made(picture, lambda: draw_marks([marks], size))
 
     def cell(self, picture: Picture, column: str) -> str | None:
-        """The path of a map that an image came with; None where it cannot be read."""
+        """Return the path of a map in the study's manifest; None, noted in `unreadable`, if it cannot be read."""
         path = picture.cells[column]
         return None if self._made(picture, lambda: self._shown(path, image_size)) is None else path
 

@@ -1,4 +1,4 @@
-"""The answers of a study one by one, as its owner looks through them: a list to filter and sort."""
+"""The gallery of the owner's page: a list of all answers of a study, which can be filtered and sorted."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Order = Literal["newest", "image", "annotator", "answer", "differ", "apart", "fa
 
 
 MOST = 100
-"""Answers to choose from, at most; in a study of pairs each image is one."""
+"""The owner can filter by at most this many different answers. In a study of pairs each chosen image is an answer."""
 
 
 class Look(BaseModel):
-    """Which answers the owner looks at, and in which order."""
+    """The owner's choice of which answers to list, and in which order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     annotator: Annotated[int, Field(ge=1)] | None = None
     image: Annotated[str, Field(max_length=200)] = ""
-    """A part of the image's id; upper and lower case are alike."""
+    """A part of the id of the unit or of an image, in any case."""
     answer: Annotated[str, Field(max_length=2000)] = ""
     show: Show = "all"
     order: Order = "newest"
@@ -38,12 +38,12 @@ class Look(BaseModel):
 
 
 def list_answers(collection: Collection, answers: Sequence[Answer], alike: Mapping[str, float]) -> list[Row]:
-    """A row for each answer, with how far the annotators of its unit differ.
+    """Return one row for each answer, which also says how far the annotators of its unit differ.
 
     Args:
         collection: the study.
-        answers: those that count.
-        alike: mean correlation of the maps of an image, by its id, where it was computed.
+        answers: the answers that count.
+        alike: for each image id, the mean correlation of its maps; images for which it was not computed are missing.
     """
     by_unit: dict[str, list[str]] = defaultdict(list)
     for answer in answers:
@@ -56,7 +56,10 @@ def list_answers(collection: Collection, answers: Sequence[Answer], alike: Mappi
 def describe_answer(
     collection: Collection, answer: Answer, differ: float | None = None, alike: Mapping[str, float] | None = None
 ) -> Row:
-    """What the gallery says of an answer."""
+    """Return the row of an answer in the gallery; the arguments are those of `list_answers` for this answer.
+
+    `apart` is 1 minus the mean correlation of the maps, in [0, 2]; None if it is not known.
+    """
     agreement = [(alike or {}).get(image, math.nan) for image in answer.unit.images]
     known = [value for value in agreement if not math.isnan(value)]
     label = find_known_answer(collection, answer)
@@ -84,16 +87,18 @@ def describe_answer(
 
 
 def share_of_differing_pairs(values: Sequence[str]) -> float | None:
-    """The share of pairs of annotators who answered differently; None for fewer than two answers."""
+    """Return the share of pairs of annotators who gave different answers; None for fewer than two answers."""
     pairs = math.comb(len(values), 2)
     same = sum(math.comb(count, 2) for count in Counter(values).values())
     return (pairs - same) / pairs if pairs else None
 
 
 def find_known_answer(collection: Collection, answer: Answer) -> str | None:
-    """The answer that gold or a label says is right; None where none does, or where another question was asked.
+    """Return the answer that is right by the gold answers of the study, or else by the labels of the images.
 
-    In a pair it is the id of the image of the class asked for.
+    For a pair it is the id of the image of the class that was asked for. The result is None if neither gold nor a label
+    tells the answer, and also if the answer names no class or the label is none of the classes, since the study asked
+    another question then.
     """
     unit, pictures = answer.unit, collection.catalog.pictures
     if unit.gold is not None:
@@ -125,20 +130,20 @@ _ORDERS: dict[str, tuple[Callable[[Row], Any], bool]] = {
     "apart": (lambda row: -3.0 if row["apart"] is None else row["apart"], True),
     "fastest": (lambda row: row["seconds"], False),
 }
-"""By what, and whether the largest comes first; an image of which it is not known comes last."""
+"""For each order, the sort key and whether the largest value comes first. Rows without a value come last."""
 
 
 def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Sequence[Comment]]) -> dict[str, Any]:
-    """The answers that are asked for, in order, with what the owner wrote beside them.
+    """Return the answers that the owner asked for, in order, with the owner's comments on them.
 
     Args:
-        rows: `list_answers`.
-        look: which of them.
-        comments: by task.
+        rows: what `list_answers` returned.
+        look: which rows are wanted.
+        comments: the comments on each task, by its number.
 
     Returns:
-        `answers`: at most `look.count` rows from `look.start` on; `total`: how many there are; `values`: what anybody
-        answered.
+        `answers`: at most `look.count` of the selected rows, from number `look.start` on; `total`: how many rows are
+        selected; `values`: the different answers in all rows, sorted, at most `MOST`.
     """
     part, selected = look.image.casefold(), []
     by_task = {str(task): notes for task, notes in comments.items()}
@@ -156,7 +161,7 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
 
 
 def add_comments(row: Row, comments: Sequence[Comment]) -> Row:
-    """A row with what the owner wrote; an answer is out with its annotator until it is saved again."""
+    """Add the owner's comments to a row, and whether the answer was sent back and has not been saved since."""
     last = max((comment.revision for comment in comments if comment.back), default=0)
     rows = [vars(comment) | {"created": iso_time(comment.created)} for comment in comments]
     return row | {"comments": rows, "returned": last == row["revision"]}

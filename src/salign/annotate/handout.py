@@ -1,4 +1,7 @@
-"""What is handed out next: units that need somebody, gold among them, arms and sides by lot."""
+"""The choice of the tasks that are handed out next: units that still need annotators, gold units among them.
+
+Arms and the sides of pairs are drawn at random.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from salign.errors import SalignError
 
 
 class HandOut:
-    """Chooses tasks for annotators by the settings of a study; it holds nothing of who got what."""
+    """Chooses tasks for annotators by the settings of a study. It does not remember who got which task."""
 
     def __init__(self, study: Study, catalog: Catalog, units: Iterable[Unit]) -> None:
-        """Know which units there are.
+        """Prepare the choice among these units.
 
         Raises:
-            SalignError: the manifest says of a draft how sure the machine was, and it is no number.
+            SalignError: the manifest's confidence of a draft, which decides the order, is not a number.
         """
         self._study = study
         self._units = {unit.id: unit for unit in units}
@@ -33,14 +36,14 @@ class HandOut:
     def plans(
         self, annotator: int, mine: list[Task], people: dict[str, int], broken: Set[str], count: int
     ) -> list[Plan]:
-        """At most `count` new tasks for an annotator.
+        """Choose at most `count` new tasks for an annotator.
 
         Args:
-            annotator: its number.
-            mine: its tasks so far.
-            people: how many others have answered a unit or hold it; absent = 0.
-            broken: units that cannot be shown.
-            count: how many are asked for.
+            annotator: number of the annotator.
+            mine: all tasks of the annotator so far.
+            people: for each unit, how many others have answered or hold it; a missing unit counts 0.
+            broken: ids of units that cannot be shown.
+            count: how many tasks are wanted.
         """
         plans: list[Plan] = []
         seen = {task.unit for task in mine} | broken
@@ -57,14 +60,20 @@ class HandOut:
         return plans
 
     def still_wanted(self, task: Task, people: dict[str, int]) -> bool:
-        """Whether a task waits for its annotator; an open one only while nobody else has taken the seat."""
+        """Return whether a task still waits for its annotator.
+
+        An open task whose lease has ended does so only while its unit still needs annotators.
+        """
         if not task.waits or task.unit not in self._units:
             return False
         free = task.gold or people.get(task.unit, 0) < self._study.annotators_per_image
         return free or task.state == "returned" or task.leased > time.time()
 
     def left(self, seen: Set[str], people: Mapping[str, int]) -> int:
-        """How many units an annotator could still get who has seen these; where all are gold, everybody gets each."""
+        """Count the units that an annotator who has seen `seen` could still get.
+
+        Gold units do not count, unless all units are gold: then everybody gets each of them.
+        """
         if not self._plain:
             return sum(unit not in seen for unit in self._gold)
         per_unit = self._study.annotators_per_image
@@ -96,7 +105,7 @@ class HandOut:
         return assign.order(units, annotator=annotator, seed=self._study.seed, first=self._sureness)
 
     def _confidences(self, catalog: Catalog) -> dict[str, float]:
-        """How sure a machine was of its draft of each unit, where the manifest says so."""
+        """Return the confidence of the draft of each unit, for the units for which the manifest has one."""
         confidences = {}
         for unit in self._units.values():
             cell = catalog.pictures[unit.images[0]].cells.get(CONFIDENCE)

@@ -1,4 +1,4 @@
-"""What the time of the maps would have bought: how many more images it would have labelled."""
+"""The cost of maps in labels: how many more images could have been labelled in the time that the maps took."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from statistics import median
 from salign.annotate.answers import Answer
 
 FEW = 5
-"""Answers of a kind below which nothing is said of its time."""
+"""With fewer answers of a kind than this, nothing is said about its time."""
 
 
 def times_of(answers: Sequence[Answer]) -> tuple[list[float], list[float]]:
-    """The seconds of answers that say where, and of those that give a label alone; skips and reviews are left out."""
+    """Return the seconds of answers with a mark, and of answers with a label alone; skips and reviews are left out.
+
+    A click on "nothing to mark" counts as a mark.
+    """
     marking: list[float] = []
     labelling: list[float] = []
     for answer in answers:
@@ -23,18 +26,18 @@ def times_of(answers: Sequence[Answer]) -> tuple[list[float], list[float]]:
 
 
 def describe_label_cost(marking: Sequence[float], labelling: Sequence[float]) -> str | None:
-    """Say how many more images the time of the maps would have labelled.
+    """Say how many more images could have been labelled in the time that the maps took.
 
-    With the median t of an answer that says where and the median u of a label alone, n maps took n (t - u) seconds more
-    than labels would have, which is the time of n (t / u - 1) labels. So cross-entropy with t / u times as many images,
-    in a study the arm `ce_times@`, is what the maps must beat.
+    Let t be the median time of an answer with a mark, and u that of a label alone. Then n maps took n (t - u) seconds
+    more than n labels, which is the time of n (t / u - 1) labels. So the maps must beat cross-entropy with t / u times
+    as many images, which is the arm `ce_times@` of a study.
 
     Args:
         marking: the seconds of each answer with a mark.
         labelling: the seconds of each answer without one.
 
     Returns:
-        A sentence; None where there are fewer than `FEW` of either, or where a time of 0 was sent.
+        A sentence; None if there are fewer than `FEW` of either, or the median of `labelling` is 0.
     """
     if min(len(marking), len(labelling)) < FEW or median(labelling) <= 0:
         return None

@@ -1,4 +1,4 @@
-"""From a folder of images, and perhaps a YAML, to a study that runs."""
+"""Opening a study: from a folder of images, and perhaps a YAML file, to a `Collection`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ def open_collection(
     """Open the study of a folder, or begin one.
 
     Args:
-        folder: the images, and the root of the manifest's paths.
+        folder: the folder of the images, which is also the root of the manifest's paths.
         out: folder of the study; `folder/annotations` when None.
-        config: YAML; when None that of the study as it was last opened, else `folder/annotate.yaml`, else defaults.
-        manifest: lists the images; when None it is `folder/manifest.csv`, else every image below the folder.
-        url: address of the database; SQLite in the study's folder when None.
-        begin: make a study where there is none.
-        over: values of `Study` that win over the YAML, unless they are None.
+        config: YAML file with the settings. When None, the settings with which the study was last opened are used, else
+            `folder/annotate.yaml`, else the defaults.
+        manifest: table that lists the images. When None, it is `folder/manifest.csv`; without that file, every image
+            below the folder is used.
+        url: address of the database; when None, it is a SQLite file in the folder of the study.
+        begin: whether to begin a study if there is none.
+        over: values of `Study` that replace those of the YAML, unless they are None.
 
     Raises:
-        SalignError: every fault of the YAML, what does not fit together, or no study where none may be begun.
+        SalignError: the YAML has faults (the message lists all), settings, images and database do not fit together, or
+            there is no study and `begin` is false.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -70,14 +73,14 @@ def open_collection(
         _check_case(over["classes"], catalog.labels)
     try:
         collection = Collection(study, catalog, home, url)
-        replace_text(settings, study.to_yaml())  # last: what does not fit together is not kept
+        replace_text(settings, study.to_yaml())  # last, so that settings that do not fit are not kept
     except OSError as error:
         raise SalignError(f"{home}: a study cannot be kept here: {error.strerror or error}") from error
     return collection
 
 
 def _check_case(answers: Sequence[str], labels: Sequence[str]) -> None:
-    """Refuse answers that are labels of the images but for the case of letters: none of them would ever be right."""
+    """Refuse classes that equal a label of the images except for the case: no answer of theirs would ever be right."""
     for answer in answers:
         label = next((label for label in labels if label.casefold() == answer.casefold()), answer)
         if label != answer and answer not in labels:
@@ -88,6 +91,10 @@ def _check_case(answers: Sequence[str], labels: Sequence[str]) -> None:
 
 
 def _folders(study: Study, begun: bool) -> str:
-    """What folders say; nothing in a study of pairs begun before they did, for its pairs would be others now."""
+    """Return the setting `folders` of a study; `none` for an older study of pairs.
+
+    A study of pairs that was begun before there was this setting drew its pairs without labels from folders. With
+    labels it would draw other pairs now.
+    """
     older = begun and "folders" not in study.model_fields_set and study.mode == "pair"
     return "none" if older else study.folders

@@ -1,4 +1,4 @@
-"""Images and maps as the page needs them: upright, no larger than asked for, eight bits, and remembered."""
+"""Images and maps encoded for the page: upright, of eight bits, no larger than needed, and kept in a cache."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ from salign.errors import SalignError
 from salign.readers import read_bytes
 
 LADDER = (256, 512, 1024, 2048, 4096)
-"""Widths in pixels that are made; one asked for is rounded up, so that few versions are kept."""
+"""Widths, in pixels, of the versions that are made of an image. The page asks for any width, which is rounded up to the
+next of these, so that few versions are kept."""
 
 _LOSSLESS = 2**16
-"""Pixels up to which nothing is lost to JPEG: small images are looked at enlarged."""
+"""Images of at most this many pixels are sent as PNG, without loss, since people look at small images enlarged."""
 
 _QUALITY = 92
 
 
 class Encoded(NamedTuple):
-    """A picture as it is sent."""
+    """An encoded picture, ready to be sent."""
 
     content: bytes
     media_type: str
     tag: str
-    """Changes whenever the file or the version asked for does."""
+    """Identifies file and version: it changes whenever the file or the requested version changes."""
 
 
 def rung(least: int, width: int) -> int:
-    """Width to send of an image of `width` pixels when `least` are needed: the next of `LADDER`, never enlarged."""
+    """Return the width to send, in pixels, of an image that is `width` wide when at least `least` are needed.
+
+    This is the next larger width of `LADDER`, but never more than `width`.
+    """
     return min(next((step for step in LADDER if step >= least), LADDER[-1]), width)
 
 
@@ -47,11 +51,11 @@ def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> 
 
     Args:
         path: the file.
-        width: at most so many pixels wide.
-        window: values of the full range (0..1) shown as black and white; None = (0, 1).
+        width: width of the result in pixels, at most that of the image.
+        window: the values, in 0..1 of the full range, that are shown as black and as white; None = (0, 1).
 
     Returns:
-        the file's bytes and media type: JPEG, or PNG for small images; without any metadata of the source.
+        The encoded bytes and their media type: JPEG, or PNG for small images. No metadata of the source is kept.
     """
     height, full = image_size(path)
     size = (width, max(1, round(height * width / full)))
@@ -76,7 +80,7 @@ def encode_image(path: Path, width: int, window: tuple[float, float] | None) -> 
 
 
 def encode_map(path: Path, width: int) -> tuple[bytes, str]:
-    """Read a heat map, shrink it, and give it as a grey PNG."""
+    """Read a heat map, shrink it to at most `width` pixels, and return it as a grey PNG, with its media type."""
     values = (read_saliency(path).numpy() * 255).round().astype(np.uint8)
     picture = Image.fromarray(values)
     width = min(width, picture.width)
@@ -89,7 +93,7 @@ def encode_map(path: Path, width: int) -> tuple[bytes, str]:
 
 
 def default_window(path: Path) -> tuple[float, float] | None:
-    """Where to begin with window and level: the 0.5th and 99.5th percentile of a deep image; None for 8 bits."""
+    """Return the values to start window and level with: the 0.5th and 99.5th percentile; None for an 8-bit image."""
     values = read_image(path)
     if not values.is_floating_point():
         return None
@@ -98,28 +102,28 @@ def default_window(path: Path) -> tuple[float, float] | None:
 
 
 class PictureCache:
-    """Encoded pictures in memory and on disk, the longest unused dropped first."""
+    """A cache of encoded pictures in memory and on disk, which drops the least recently used ones first."""
 
     def __init__(self, folder: Path, *, memory: int = 64 * 2**20, disk: int = 2 * 2**30) -> None:
-        """Use a folder of its own; `memory` and `disk` are bytes."""
+        """Keep pictures in `folder`, which nothing else uses; `memory` and `disk` are limits in bytes."""
         self._folder, self._memory, self._disk = folder, memory, disk
         self._held: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._making = [threading.Lock() for _ in range(256)]  # by the beginning of the tag: nothing is made twice
+        self._making = [threading.Lock() for _ in range(256)]  # by first byte of the tag: nothing is made twice
         self._decoding = threading.Semaphore(2)  # a large image takes hundreds of megabytes while it is read
         folder.mkdir(parents=True, exist_ok=True)
         self._written = sum(size for _, size, _ in self._kept())
 
     def image(self, path: Path, least: int, window: tuple[float, float] | None = None) -> Encoded:
-        """An image at most as wide as the rung for `least`; see `encode_image`."""
+        """Return an image as wide as `rung` says for `least` pixels; see `encode_image`."""
         if window is not None:
             window = (round(window[0], 4), round(window[1], 4))
         width = rung(least, image_size(path)[1])
         return self._get(path, f"{width} {window}", lambda: encode_image(path, width, window))
 
     def map(self, path: Path, least: int) -> Encoded:
-        """A heat map at most as wide as the rung for `least`."""
+        """Return a heat map, at most as wide as `rung` says for `least` pixels."""
         width = rung(least, LADDER[-1])
         return self._get(path, f"map {width}", lambda: encode_map(path, width))
 
@@ -130,7 +134,7 @@ class PictureCache:
         picture = self._find(tag)
         if picture is None:
             with self._making[int(tag[:2], 16)]:
-                picture = self._find(tag)  # somebody else may have made it meanwhile
+                picture = self._find(tag)  # another thread may have made it meanwhile
                 if picture is None:
                     with self._decoding:
                         picture = make()
@@ -160,7 +164,7 @@ class PictureCache:
         try:
             partial.write_bytes(content)
             partial.replace(path)
-        except OSError:  # a full disk: the picture is sent all the same
+        except OSError:  # for example a full disk: the picture is sent all the same
             partial.unlink(missing_ok=True)
             return
         with self._lock:
@@ -179,7 +183,7 @@ class PictureCache:
                 self._bytes -= len(dropped)
 
     def _sweep(self) -> None:
-        """Delete the longest unused files until a fifth of the room is free."""
+        """Delete the least recently used files until a fifth of the space is free."""
         states = sorted(self._kept())
         self._written = sum(size for _, size, _ in states)
         for _, size, path in states:
@@ -189,9 +193,12 @@ class PictureCache:
             self._written -= size
 
     def _kept(self) -> Iterator[tuple[float, int, Path]]:
-        """Time of last use, bytes and path of each finished file; others come and go meanwhile."""
+        """Yield time of last use, size in bytes and path of each finished file.
+
+        Files that another process deletes meanwhile are left out.
+        """
         for path in self._folder.iterdir():
-            if path.suffix in (".jpeg", ".png"):  # not those that are being written
+            if path.suffix in (".jpeg", ".png"):  # a file that is still being written has another suffix
                 with contextlib.suppress(OSError):
                     state = path.stat()
                     yield state.st_mtime, state.st_size, path

@@ -1,4 +1,4 @@
-"""How a collection goes: coverage, times, agreement on answers and maps, and who should be looked at."""
+"""The quality of a collection: agreement on answers and maps, and annotators whom the owner should look at."""
 
 from __future__ import annotations
 
@@ -20,41 +20,45 @@ from salign.evaluate.agreement import pearson
 from salign.evaluate.annotators import ceiling
 
 COMPARED = 200
-"""At most so many images are compared map by map, the same at every look."""
+"""The maps of at most this many images are compared. The study's seed draws the images, so that they stay the same."""
 SIDE = 128
 """Longest side, in pixels, of the maps that are compared."""
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """From where on an annotator is named; all of them are hints to look, not verdicts."""
+    """The limits beyond which the owner's page names an annotator. Each is a hint to look, not a verdict."""
 
     least: int = 10
-    """Answers below which nobody is judged by speed, sameness, agreement or blank maps."""
+    """An annotator with fewer answers is not judged by speed, sameness, agreement or blank maps."""
     speed: float = 0.3
-    """Median time below this share of the others' median."""
+    """An annotator is named whose median time is below this share of the others' median."""
     same: float = 0.95
-    """Share of the most frequent answer, where the others' is not so one-sided on the same images."""
+    """An annotator is named who gives the same answer in at least this share of the tasks, unless the others' answers
+    to the same images are as one-sided. In pairs, the same applies to the side, whatever the others choose."""
     gold: float = 0.7
-    """Share of gold images answered right, from `gold_least` on."""
+    """An annotator is named who answered less than this share of at least `gold_least` gold images right."""
     gold_least: int = 4
     agreement: float = 0.6
-    """Agreement with the others (of answers, of maps) below this share of what the others reach."""
+    """An annotator is named whose agreement with the others, on answers or on maps, is below this share of the median
+    agreement of the others."""
     blank: float = 0.5
-    """Share of blank maps, where the others mark more than half of the same images."""
+    """An annotator is named who marks nothing in more than this share of the tasks, if the others' answers to the same
+    images are blank in less than half of the cases."""
 
 
 def krippendorff(units: Iterable[Sequence[Hashable]]) -> float:
-    """Krippendorff's alpha for nominal data, any number of annotators, answers missing anywhere.
+    """Compute Krippendorff's alpha for nominal data from any number of annotators, with any answers missing.
 
-    `alpha = 1 - (n - 1) * sum_u [sum_{c != k} n_uc n_uk / (m_u - 1)] / sum_{c != k} n_c n_k`, over the units u with
-    m_u >= 2 answers, n in all (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section D).
+    `alpha = 1 - (n - 1) * sum_u [sum_{c != k} n_uc n_uk / (m_u - 1)] / sum_{c != k} n_c n_k`, where u runs over the
+    units with m_u >= 2 answers, n is the number of all these answers, and n_c and n_uc are the numbers of answers c in
+    all and to unit u (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section D).
 
     Args:
         units: the answers given to each unit.
 
     Returns:
-        1 for full agreement, 0 for what chance gives; NaN where nothing can be compared or only one answer occurs.
+        1 for full agreement, 0 for agreement by chance; NaN if no unit has two answers or only one answer occurs.
     """
     totals: Counter[Hashable] = Counter()
     observed = 0.0
@@ -70,34 +74,38 @@ def krippendorff(units: Iterable[Sequence[Hashable]]) -> float:
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Intersection over union of two maps `(H, W)` >= 0, soft ones too: sum of minima over sum of maxima."""
+    """Compute the intersection over union of two maps `(H, W)` >= 0, which may be soft; NaN if both are 0 everywhere.
+
+    It is the sum of the pixelwise minima divided by the sum of the pixelwise maxima.
+    """
     union = float(np.maximum(first, second).sum())
     return float(np.minimum(first, second).sum()) / union if union else math.nan
 
 
 @dataclass(frozen=True)
 class MapAgreement:
-    """How far annotators mark the same places; NaN where nothing can be compared."""
+    """How far annotators mark the same places. Means are NaN if nothing can be compared."""
 
     cc: float
-    """Mean over images of the mean Pearson correlation over pairs of annotators."""
+    """Pearson correlation of two annotators' maps: the mean over pairs of annotators, then over images."""
     iou: float
-    """The same of the intersection over union."""
+    """Intersection over union of two annotators' maps: the mean over pairs of annotators, then over images."""
     ceiling: float
-    """Mean over images of each annotator's correlation with the mean of the others."""
+    """Correlation of an annotator's map with the mean map of the others: the mean over annotators, then over images."""
     images: int
+    """Number of images that were compared."""
     by_person: dict[int, float]
-    """Mean correlation of each annotator with the others."""
+    """Mean correlation of each annotator with the others, over all pairs and images."""
     by_image: dict[str, float]
-    """Mean correlation over the pairs of annotators of an image."""
+    """Mean correlation over the pairs of annotators of each image."""
 
 
 def map_agreement(images: Mapping[str, Mapping[int, np.ndarray]]) -> MapAgreement:
     """Compare the maps of each image in pairs.
 
     Args:
-        images: for each image the maps by annotator, `(H, W)` >= 0 of one size; blank maps say nothing of where and
-            are left out.
+        images: for each image the maps by annotator, `(H, W)` >= 0 and all of one size. Maps with the same value
+            everywhere, such as blank ones, are left out, since they do not say where people looked.
     """
     ious, ceilings = [], []
     by_image: dict[str, float] = {}
@@ -120,9 +128,10 @@ def map_agreement(images: Mapping[str, Mapping[int, np.ndarray]]) -> MapAgreemen
 
 
 def sample_maps(collection: Collection, answers: Sequence[Answer]) -> dict[str, dict[int, np.ndarray]]:
-    """Small maps of the images that two or more people marked, at most `COMPARED` of them, drawn by the study's seed.
+    """Draw small maps of the images that at least two people marked, by image and annotator.
 
-    Images that cannot be read now are left out.
+    At most `COMPARED` images are used, chosen at random by the study's seed. Images that cannot be read now are left
+    out, and so are accepted drafts that are maps of the manifest.
     """
     marking: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
@@ -139,14 +148,14 @@ def sample_maps(collection: Collection, answers: Sequence[Answer]) -> dict[str, 
 
 
 def small_map(marks: Annotated, size: tuple[int, int]) -> np.ndarray:
-    """The map of marks on an image of (H, W), `(h, w)` float32 in [0, 1] with a longest side of at most `SIDE`."""
+    """Draw the map of marks on an image of size (H, W): `(h, w)` float32 in [0, 1], each side at most `SIDE`."""
     factor = min(1.0, SIDE / max(size))
     small = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
     return draw_marks([replace(marks, size=marks.size or size)], small)
 
 
 def agreement_with_others(answers: Sequence[Answer]) -> dict[int, float]:
-    """For each annotator the share of answers that equal the others' majority, where there is one."""
+    """Return for each annotator the share of answers that equal the majority of the others, if they have a majority."""
     by_unit: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         if answer.value is not None:
@@ -167,14 +176,14 @@ def suspicions(
     same_maps: Mapping[int, float],
     limits: Suspicion = Suspicion(),
 ) -> dict[int, list[str]]:
-    """Annotators to look at, each with the reasons in plain sentences.
+    """Find the annotators that the owner should look at, each with the reasons in words.
 
     Args:
-        answers: all that count.
-        gold: (right, seen) by annotator.
-        same_answers: `agreement_with_others`.
+        answers: all answers that count.
+        gold: for each annotator, how many gold images were answered right, and how many were answered.
+        same_answers: what `agreement_with_others` returned.
         same_maps: `MapAgreement.by_person`.
-        limits: from where on.
+        limits: the limits beyond which an annotator is named.
     """
     by_person: dict[int, list[Answer]] = defaultdict(list)
     for answer in answers:
@@ -212,7 +221,7 @@ def _fast(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) ->
 def _constant(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) -> str:
     values = Counter(answer.value for answer in valid if answer.annotation.side is None)
     sides = Counter(answer.annotation.side for answer in valid if answer.annotation.side is not None)
-    if sides:  # left and right are drawn for each annotator: always the same side is never the images
+    if sides:  # sides are drawn for each annotator, so the images cannot explain always the same one
         side, count = sides.most_common(1)[0]
         side_name = "left" if side == 0 else "right"
         return f"chose {side_name} {count} of {sides.total()} times" if count >= limits.same * sides.total() else ""
@@ -249,5 +258,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """A quantile by linear interpolation; NaN without values."""
+    """Return the quantile of values at `share` in [0, 1], by linear interpolation; NaN without values."""
     return float(np.quantile(values, share)) if values else math.nan

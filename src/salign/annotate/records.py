@@ -1,4 +1,4 @@
-"""An annotation as the page sends it: checked field by field, then against the study and the task."""
+"""An annotation as the page sends it, and the checks on it: first of each field alone, then against study and task."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Fields = TypeVar("Fields", bound=BaseModel)
 
 
 class Mistaken(SalignError):
-    """What a caller sent is not right: the sentence is for the page. Other errors are for the log of the server."""
+    """The request of a caller is wrong. The page shows the message; other errors go only to the log of the server."""
 
 
 class Annotation(BaseModel):
-    """What an annotator says of one task."""
+    """One annotator's answer to one task, with the marks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -38,34 +38,34 @@ class Annotation(BaseModel):
     answer: str | None = None
     """One of the study's classes."""
     side: Literal[0, 1] | None = None
-    """Pair mode: which picture was chosen, 0 = the first."""
+    """In pair mode, the index of the chosen image in the order in which the annotator saw the two."""
     shapes: list[dict[str, Any]] = []
-    """As `salign.maps.shapes` reads them; in pair mode each with a key `image`, 0 or 1."""
+    """The shapes in the form that `salign.maps.shapes` reads. In pair mode each has a key `image`, which is 0 or 1."""
     sizes: Annotated[list[_Size], Field(max_length=2)] | None = None
-    """[height, width] of each image as it was shown, in whose pixels the shapes are; an older page says nothing."""
+    """[height, width] of each image when it was shown; the shapes are in these pixels. Older pages do not send it."""
     blank: bool = False
-    """Looked and found nothing to mark."""
+    """The annotator looked and found nothing to mark."""
     skipped: str | None = None
-    """Why it was skipped; None = it was not."""
+    """The reason for which the task was skipped; None if it was not skipped."""
     confidence: Annotated[int, Field(ge=1, le=5)] | None = None
     elapsed_ms: Annotated[float, Field(ge=0, le=_WEEK, allow_inf_nan=False)]
-    """From the image's appearance to this save."""
+    """Milliseconds from the appearance of the image to this save."""
     review: Literal["accept", "edit", "reject"] | None = None
     draft: Annotated[int, Field(ge=0, lt=1000)] | None = None
-    """Which of the drafts was judged."""
+    """Index of the draft that was judged."""
     base: Annotated[int, Field(ge=0, lt=2**31)]
-    """The revision this one changes; 0 = none."""
+    """Number of the revision that this save changes; 0 if it is the first save."""
     started: Annotated[str, Field(max_length=40)] | None = None
-    """When the image was shown, ISO 8601, by the annotator's clock."""
+    """Time at which the image was shown, in ISO 8601, by the annotator's clock."""
     version: Annotated[str, Field(max_length=40)] = ""
     """Version of the page."""
 
 
 def read_name(value: Any) -> str:
-    """The name of an annotator: 1 to 80 characters that can be printed, however its letters were composed.
+    """Return the name of an annotator in Unicode form NFC, without surrounding spaces.
 
     Raises:
-        Mistaken: anything else.
+        Mistaken: the value is not a text of 1 to 80 printable characters.
     """
     name = unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else ""
     if not 1 <= len(name) <= 80 or not name.isprintable():
@@ -74,12 +74,12 @@ def read_name(value: Any) -> str:
 
 
 def refuse_control(name: str, text: str) -> None:
-    """Insist on a text without control characters but tabs and ends of lines.
+    """Refuse a text with control characters other than tabs and line feeds.
 
-    A lone carriage return ends a row of an exported table for whoever reads it.
+    A lone carriage return, for example, would end a row of an exported table in the programs that read it.
 
     Raises:
-        Mistaken: there is one.
+        Mistaken: the text has such a control character.
     """
     for sign in text:
         if unicodedata.category(sign) == "Cc" and sign not in "\t\n":
@@ -87,10 +87,10 @@ def refuse_control(name: str, text: str) -> None:
 
 
 def read_key(text: str) -> str:
-    """The key of a save in one spelling.
+    """Return the key of a save, a UUID, in its standard spelling.
 
     Raises:
-        Mistaken: it is not a UUID.
+        Mistaken: the text is not a UUID.
     """
     try:
         return str(uuid.UUID(text))
@@ -99,10 +99,10 @@ def read_key(text: str) -> str:
 
 
 def read_json(content: bytes) -> Any:
-    """Parse a body: UTF-8 JSON without NaN, Infinity or broken characters.
+    """Parse the body of a request, which is JSON in UTF-8 without NaN, Infinity or broken characters.
 
     Raises:
-        Mistaken: anything else.
+        Mistaken: the body is anything else.
     """
     try:
         return parse_json(content.decode("utf-8"), "the body")
@@ -113,10 +113,10 @@ def read_json(content: bytes) -> Any:
 
 
 def read_fields(model: type[Fields], value: Any) -> Fields:
-    """Check what a page sent field by field.
+    """Check the JSON object that a page sent against a pydantic model.
 
     Raises:
-        Mistaken: names the first fault.
+        Mistaken: a field is wrong, or the value is not an object. The message names the first fault.
     """
     if not isinstance(value, dict):
         raise Mistaken("expected a JSON object")
@@ -129,12 +129,13 @@ def read_fields(model: type[Fields], value: Any) -> Fields:
 
 
 def read_annotation(value: Any, limit: int) -> Annotation:
-    """Check the fields of an annotation by themselves.
+    """Check each field of an annotation by itself, without the study.
 
-    Texts have at most `limit` characters, and those that are none of the study's classes pass `refuse_control`.
+    `answer` and `skipped` may have at most `limit` characters. All texts but `answer`, which must be one of the study's
+    classes anyway, must pass `refuse_control`.
 
     Raises:
-        Mistaken: names the first fault.
+        Mistaken: a field is wrong. The message names the first fault.
     """
     annotation = read_fields(Annotation, value)
     for name in ("answer", "skipped"):
@@ -146,10 +147,10 @@ def read_annotation(value: Any, limit: int) -> Annotation:
 
 
 def shapes_of(shapes: Sequence[dict[str, Any]], images: int = 1) -> list[tuple[int, Shape]]:
-    """The shapes of an annotation, each with the number of its image (0 unless there are two).
+    """Return the shapes of an annotation, each with the index of its image, which is 0 unless the task has two images.
 
     Raises:
-        Mistaken: a shape that cannot be read, that is no area, or of an image that is not there.
+        Mistaken: a shape cannot be read, is a fixation and so has no area, or names an image that the task lacks.
     """
     pairs: list[tuple[int, Shape]] = []
     for number, value in enumerate(shapes):
@@ -171,17 +172,17 @@ def _is_window(shape: Shape) -> bool:
 
 
 def check_annotation(annotation: Annotation, study: Study, classes: Sequence[str], images: int, drafts: int) -> None:
-    """Check an annotation against what was asked.
+    """Check an annotation against the study and the task.
 
     Args:
-        annotation: with fields that are right by themselves.
-        study: what was asked.
-        classes: the answers there are.
-        images: images of the task.
-        drafts: drafts that were shown.
+        annotation: the annotation, whose fields `read_annotation` has checked.
+        study: the study.
+        classes: the classes that are possible answers.
+        images: number of images of the task.
+        drafts: number of drafts that were shown.
 
     Raises:
-        Mistaken: names the first fault.
+        Mistaken: the annotation does not fit. The message names the first fault.
     """
     if len(annotation.shapes) > study.limits.shapes:
         raise Mistaken(f"shapes: at most {study.limits.shapes}, got {len(annotation.shapes)}")

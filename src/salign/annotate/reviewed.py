@@ -1,4 +1,4 @@
-"""What became of the drafts of a review: how good they were, how many maps nobody had to draw, and whether to go on."""
+"""The results of a review: how good the drafts were, how many maps nobody had to draw, and whether to go on."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ from salign.data.manifest import MACHINE
 from salign.evaluate.agreement import marked, pearson
 
 FEWEST = 10
-"""Verdicts without which nothing is said of whether the drafts are good enough."""
+"""With fewer verdicts than this, nothing is said about whether the drafts are good enough."""
 
 
 @dataclass(frozen=True)
 class Review:
-    """Verdicts on drafts, and what they are worth."""
+    """The numbers of verdicts on drafts, and the quality and use of the drafts by these verdicts."""
 
     accepted: int
     edited: int
     rejected: int
     iou: float
-    """Mean agreement of a draft with the map that came of it, in pixels at or above half of its maximum: 1 for one that
-    was accepted, 0 for one that was rejected. NaN without a verdict."""
+    """Mean IoU of a draft and the reviewed map, between the pixels at or above half of each map's maximum. An accepted
+    draft counts 1, a rejected one 0. NaN without a verdict."""
     cc: float
-    """The same as the correlation of the two maps."""
+    """The same mean with the Pearson correlation of the two maps instead of the IoU."""
     machine: int
-    """Images with a machine's draft."""
+    """Number of images with a machine's draft."""
     taken: int
-    """How many of these everybody who saw them accepted."""
+    """Number of the images in `machine` whose draft was accepted by everybody who judged it."""
     unasked: int
-    """How many of these nobody has judged."""
+    """Number of the images in `machine` that nobody has judged."""
 
     @property
     def judged(self) -> int:
-        """Verdicts."""
+        """Number of verdicts."""
         return self.accepted + self.edited + self.rejected
 
     @property
     def saved(self) -> int:
-        """Maps that a machine drew and nobody had to, if the collection ends here."""
+        """Number of maps that a machine drew and nobody had to draw, if the collection ends now."""
         return self.taken + self.unasked
 
     def enough(self, target: float | None) -> bool | None:
-        """Whether the mean IoU is at or above the target; None without a target or with fewer than `FEWEST` verdicts.
+        """Return whether the mean IoU reaches the target; None without a target or with fewer than `FEWEST` verdicts.
 
-        The least sure drafts come first, so those that are left should be better than those judged.
+        The drafts with the lowest confidence come first, so the remaining drafts should be better than the judged ones.
         """
         return None if target is None or self.judged < FEWEST else self.iou >= target
 
     def view(self, target: float | None) -> dict[str, Any]:
-        """For the page of the owner."""
+        """Return the figures for the owner's page."""
         names = ("accepted", "edited", "rejected", "machine", "taken", "unasked", "judged", "saved")
         figures = {name: None if math.isnan(value) else value for name, value in (("iou", self.iou), ("cc", self.cc))}
         verdict = {"target": target, "enough": self.enough(target), "fewest": FEWEST}
         return {name: getattr(self, name) for name in names} | figures | verdict
 
     def sentences(self, target: float | None) -> list[str]:
-        """For the terminal."""
+        """Describe the review in sentences for the terminal; none without a verdict."""
         if not self.judged:
             return []
         lines = [
@@ -90,7 +90,11 @@ class Review:
 
 
 def summarise_review(collection: Collection, answers: Sequence[Answer]) -> Review:
-    """Sum up the verdicts of a review; of more than `COMPARED` edits so many are compared, drawn by the seed."""
+    """Sum up the verdicts of a review.
+
+    At most `COMPARED` edited maps, drawn by the study's seed, are compared with their drafts; their mean stands for all
+    edited maps.
+    """
     judged = [answer for answer in answers if answer.annotation.review and not answer.skipped and _number(answer) >= 0]
     count = Counter(answer.annotation.review for answer in judged)
     by_image: dict[str, list[Answer]] = defaultdict(list)
@@ -123,7 +127,7 @@ def summarise_review(collection: Collection, answers: Sequence[Answer]) -> Revie
 
 
 def _number(answer: Answer) -> int:
-    """Which draft was judged; -1 where it is not there any more."""
+    """Return the index of the draft that was judged; -1 if the study no longer has it."""
     number = answer.annotation.draft
     return number if number is not None and number < len(answer.drafts) else -1
 
@@ -137,9 +141,10 @@ def _taken(answer: Answer) -> bool:
 
 
 def _compared(collection: Collection, answer: Answer) -> tuple[float, float] | None:
-    """IoU and correlation of the draft with what was made of it; two blank maps agree, a blank and another do not.
+    """Return IoU and correlation of a draft and the map that the annotator made of it.
 
-    None where the image or the map of the draft cannot be read now.
+    Two blank maps count 1, a blank and another map 0. The result is None if the image or the draft's map cannot be read
+    now.
     """
     image = answer.unit.images[0]
     if (size := collection.size(image)) is None:

@@ -1,4 +1,4 @@
-"""What the store keeps: annotators and invites, tasks, revisions and comments."""
+"""The records of the store: annotators and invites, tasks, revisions and comments. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ class Person:
 
     id: int
     name: str
-    """As the owner or the annotator gave it first; unique."""
+    """The name that the owner or the annotator gave first; unique."""
     shown: str
-    """As the annotator wants to be called."""
+    """The name by which the annotator wants to be called."""
     created: float
-    """Seconds since 1970, as all times here."""
+    """Seconds since 1970, as all times in this module."""
     consented: float | None
     invite: int | None = None
-    """By which invite this annotator joined."""
+    """Number of the invite by which the annotator joined; None for a link of their own."""
     stopped: float | None = None
-    """Since when the link works no more."""
+    """Time since which the annotator's link no longer works; None if it works."""
 
 
 @dataclass(frozen=True)
 class Invite:
-    """A link that several people join by."""
+    """A link by which several people can join."""
 
     id: int
     name: str
-    """Says whom it is for; unique."""
+    """Name that says whom the invite is for; unique."""
     people: int | None
-    """At most so many people join by it."""
+    """At most this many people can join by it; None = any number."""
     images: int | None
-    """Each of them gets at most so many images."""
+    """Each annotator who joined by it gets at most this many images; None = all."""
     until: float | None
-    """After this time nobody joins, and those who joined get no new image."""
+    """After this time nobody can join by it, and annotators who joined by it get no new image; None = no end."""
     created: float
     stopped: float | None
-    """Since when nobody joins by it."""
+    """Time since which nobody can join by it; None if it was not stopped."""
     joined: int
-    """Annotators who joined by it."""
+    """Number of annotators who joined by it."""
 
     def closed(self, now: float) -> str | None:
-        """Why nobody can join by it at this time; None while people can."""
+        """Say why nobody can join by it at the time `now`; None if people can."""
         if self.stopped is not None:
             return "it was stopped"
         if self.until is not None and now >= self.until:
@@ -58,39 +58,39 @@ class Invite:
 
 
 TAKEN = ("done", "returned")
-"""States of a task that nobody else needs to do."""
+"""States of a task whose answer counts, so that nobody else needs to do it."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One unit handed to one annotator; there is never a second one for the same two."""
+    """One unit that was handed to one annotator. There is at most one task for each unit and annotator."""
 
     id: int
     unit: str
     annotator: int
     position: int
-    """0, 1, ... in the order they were handed to the annotator."""
+    """0, 1, ... in the order in which the annotator got the tasks."""
     images: tuple[str, ...]
-    """Ids of the images, in the order shown."""
+    """Ids of the images, in the order in which they are shown."""
     arm: str | None
     gold: bool
     leased: float
-    """Until when it is kept for the annotator."""
+    """Time until which the task is kept for the annotator."""
     state: str
-    """`open`, `done`, `skipped`, or `returned`: the owner sent it back, and what was saved counts until it is saved
-    again."""
+    """`open`, `done`, `skipped` or `returned`. A `returned` task was sent back by the owner; its last save counts until
+    the annotator saves again."""
     revision: int
-    """Number of the revision that counts; 0 = nothing was saved."""
+    """Number of the revision that counts; 0 if nothing was saved."""
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for the annotator."""
+        """Whether the task waits for the annotator."""
         return self.state in ("open", "returned")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A task to be made."""
+    """A task that the store is to make."""
 
     unit: str
     images: Sequence[str]
@@ -100,46 +100,49 @@ class Plan:
 
 @dataclass(frozen=True)
 class Revision:
-    """One save of one task; none is ever changed or deleted."""
+    """One save of one task. Revisions are never changed or deleted."""
 
     task: int
     number: int
     base: int
-    """The revision that the annotator had before the eyes."""
+    """Number of the revision that the annotator saw and changed; 0 if there was none."""
     side: bool
-    """It was based on an old revision: it is kept, and does not count."""
+    """Whether the revision was based on an old revision. It is kept then, but does not count."""
     text: str
-    """The annotation as it was sent, JSON; parsed only where it is needed, since strokes are long."""
+    """The annotation as JSON text. It is parsed only when it is needed, since strokes are long."""
     created: float
 
     @property
     def body(self) -> dict[str, Any]:
-        """The annotation."""
+        """The annotation, parsed anew at each access."""
         return dict(json.loads(self.text))
 
 
 @dataclass(frozen=True)
 class Comment:
-    """What the owner wrote beside an answer; none is ever changed or deleted."""
+    """A comment of the owner on an answer. Comments are never changed or deleted."""
 
     task: int
     revision: int
-    """The save that the owner had before the eyes."""
+    """Number of the save that the owner saw."""
     text: str
     back: bool
-    """The task was sent back with it."""
+    """Whether the task was sent back with this comment."""
     created: float
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What became of a save."""
+    """The outcome of a save."""
 
     number: int
+    """Number of the revision."""
     latest: int
+    """Number of the revision that counts after the save."""
     side: bool
+    """Whether the save was based on an old revision, so that it does not count."""
     again: bool
-    """The same save had come before; nothing was stored."""
+    """Whether the same save had come before, so that nothing was stored."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,13 @@ class Snapshot:
     people: list[Person]
     tasks: list[Task]
     latest: dict[int, Revision]
-    """By task id; tasks without a save are absent."""
+    """The revision of each task that counts, by task id; tasks without a save are missing."""
     first: dict[int, Revision]
-    """The first answer to each gold image that is no skip, by task id."""
+    """The first answer to each gold task that is not a skip, by task id."""
     comments: list[Comment]
     """Oldest first."""
 
 
 def iso_time(seconds: float) -> str:
-    """A time as all are here, seconds since 1970, in ISO 8601 and UTC."""
+    """Write a time, given in seconds since 1970, in ISO 8601 and UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Whether another annotator is needed: how well the mean map of some people agrees with that of as many others."""
+"""Whether a study needs more annotators: the split-half agreement of the mean maps of two groups of people."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from typing import Any
 import numpy as np
 
 GOAL = 0.8
-"""The agreement that is usually asked for: Nunnally 1978, "Psychometric Theory", asks .8 of basic research."""
+"""The agreement that is usually required: Nunnally 1978, "Psychometric Theory", requires .8 for basic research."""
 FEW = 10
-"""Images below which the answer is called uncertain."""
+"""With fewer images than this, the answer is called uncertain."""
 MANY = 15
-"""People per image from which on more people are no advice."""
+"""If more people per image than this were needed, more people are not advised."""
 SPLITS = 50
-"""Splits of the people of an image, for each size of the halves; where there are more, so many are drawn."""
+"""For each image and group size, all splits of the people into two groups are compared if there are at most this many,
+else this many random ones."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured for groups of one size."""
+    """The agreement that was measured for groups of one size."""
 
     people: int
-    """People in each of the two groups."""
+    """Number of people in each of the two groups."""
     r: float
-    """Mean over images of the mean correlation over splits."""
+    """Pearson correlation of the two mean maps: the mean over splits, then over images."""
     images: int
 
 
 @dataclass(frozen=True)
 class SplitHalf:
-    """Agreement of the mean maps of two groups of people, over the size of the groups."""
+    """The agreement of the mean maps of two groups of people, for each size of the groups."""
 
     points: tuple[Point, ...]
-    """The sizes that could be measured, 1 first; empty where no image has two maps."""
+    """One entry for each size that could be measured, size 1 first; empty if no image has two maps."""
     people: int
-    """Maps of an image as it is now: the median over the images that were compared; 0 without any."""
+    """Number of maps that an image has now: the lower median over the images that were compared; 0 without images."""
 
     def predicted(self, people: int) -> float:
-        """What the agreement of single people lets expect of groups of `people`; NaN without any agreement."""
+        """Predict the agreement of two groups of `people` from that of single people; NaN if that is not above 0."""
         single = self.points[0].r if self.points else math.nan
         return spearman_brown(single, people) if single > 0 else math.nan
 
     @property
     def needed(self) -> int | None:
-        """So many people reach `GOAL`, as predicted; None where people do not agree at all."""
+        """The number of people whose predicted agreement reaches `GOAL`; None if people do not agree at all."""
         single = self.points[0].r if self.points else math.nan
         if not single > 0:
             return None
         return max(1, math.ceil(GOAL * (1 - single) / (single * (1 - GOAL)) - 1e-9))
 
     def view(self) -> dict[str, Any]:
-        """For the page of the owner."""
+        """Return the figures for the owner's page."""
         last = max(self.people + 3, 6, min(self.needed or 0, MANY))
         return {
             "points": [vars(point) for point in self.points],
@@ -67,7 +68,7 @@ class SplitHalf:
         }
 
     def sentences(self) -> list[str]:
-        """What it means, for the page and the terminal."""
+        """Say what the figures mean, for the owner's page and the terminal."""
         if not self.points:
             return ["not known before two people have marked the same images"]
         single, count = self.points[0], self.people
@@ -103,22 +104,22 @@ def _crowd(count: int) -> str:
 
 
 def spearman_brown(single: float, people: int) -> float:
-    """The agreement of two groups of `people` each, from that of two single people.
+    """Predict the agreement of two groups of `people` each from the agreement of two single people.
 
     `R_k = k r / (1 + (k - 1) r)`: Spearman 1910, "Correlation calculated from faulty data", and Brown 1910, "Some
-    experimental results in the correlation of mental abilities", British Journal of Psychology 3. It takes people to be
-    alike, none of them better than the others.
+    experimental results in the correlation of mental abilities", British Journal of Psychology 3. The formula assumes
+    that all people are equally good.
     """
     return people * single / (1 + (people - 1) * single)
 
 
 def split_half(images: Iterable[Mapping[int, np.ndarray]], seed: int = 0) -> SplitHalf:
-    """Correlate the mean maps of two groups of people who share nobody, for each size of the groups.
+    """Correlate the mean maps of two disjoint groups of people, for each size of the groups.
 
     Args:
-        images: for each image the maps by annotator, `(H, W)` >= 0 of one size; blank maps say nothing of where and are
-            left out.
-        seed: decides the splits, where an image has more than `SPLITS`.
+        images: for each image the maps by annotator, `(H, W)` >= 0 and all of one size. Maps with the same value
+            everywhere, such as blank ones, are left out, since they do not say where people looked.
+        seed: seed of the random splits of images that have more than `SPLITS` of them.
     """
     by_size: dict[int, list[float]] = {}
     counts = []
@@ -129,7 +130,7 @@ def split_half(images: Iterable[Mapping[int, np.ndarray]], seed: int = 0) -> Spl
         counts.append(len(people))
         flat = np.stack([values.ravel().astype(np.float64) for values in people])
         flat -= flat.mean(1, keepdims=True)
-        products = flat @ flat.T  # the covariance of two means is a mean of these: no map is added up again
+        products = flat @ flat.T  # the covariance of two mean maps is a mean of these products
         for size in range(1, len(people) // 2 + 1):
             lot = random.Random(f"{seed} {number} {size}")
             correlations = _correlations(products, list(_splits(len(people), size, lot)))
@@ -140,7 +141,7 @@ def split_half(images: Iterable[Mapping[int, np.ndarray]], seed: int = 0) -> Spl
 
 
 def _splits(people: int, size: int, lot: random.Random) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-    """Two groups of `size` out of `people`, each unordered pair of groups once, or a draw of them."""
+    """Yield pairs of disjoint groups of `size` out of `people`: each unordered pair once, or `SPLITS` random ones."""
     if math.comb(people, size) * math.comb(people - size, size) // 2 > SPLITS:
         for _ in range(SPLITS):
             sample = lot.sample(range(people), 2 * size)
@@ -152,7 +153,10 @@ def _splits(people: int, size: int, lot: random.Random) -> Iterator[tuple[Sequen
 
 
 def _correlations(products: np.ndarray, splits: list[tuple[Sequence[int], Sequence[int]]]) -> np.ndarray:
-    """Correlation of the mean maps of two groups, for each split; without those where a mean is the same everywhere."""
+    """Correlate the mean maps of the two groups of each split, given the products of the centred maps.
+
+    Splits in which a mean map has the same value everywhere are left out.
+    """
     people = np.eye(len(products))
     first, second = (people[np.array(groups)].sum(1) for groups in zip(*splits, strict=True))
     cross = (first @ products * second).sum(1)

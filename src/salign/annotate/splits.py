@@ -1,4 +1,4 @@
-"""Splits drawn by a seed, the same shares of every label."""
+"""Random splits by a seed, with the same shares within every label."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from salign.annotate.assign import draw
 
 
 def draw_splits(rows: Sequence[Mapping[str, str | None]], shares: Mapping[str, float], seed: int) -> list[str]:
-    """A split for each row.
+    """Draw a split for each row.
 
-    Within each label the shares hold up to rounding (largest remainder), and every split with a share gets an image
-    where there are enough; which image goes where depends on the seed and the ids only.
+    Within each label the shares hold up to rounding by the largest remainder. Every split with a share above 0 gets an
+    image if the label has enough. Which image goes where depends only on the seed and the ids.
 
     Args:
-        rows: each with `id` and `label`.
-        shares: share of each split, adding up to 1.
-        seed: decides the draw.
+        rows: rows with `id` and `label`.
+        shares: share of each split; they add up to 1.
+        seed: seed of the draw.
+
+    Returns:
+        The name of the split of each row, in the order of the rows.
     """
     splits: dict[int, str] = {}
     by_label: dict[str | None, list[int]] = defaultdict(list)

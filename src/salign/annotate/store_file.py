@@ -1,4 +1,4 @@
-"""The file of a SQLite database: where it lies, and whether it is still the one that was opened."""
+"""The file of a SQLite database: where it lies, and whether it is still the file that was opened."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _BEGINNING = b"SQLite format 3\0"
 
 
 class Gone(SalignError):
-    """The database is not where it was opened: what is written to it now would be lost with the process."""
+    """The files of the open database were deleted, moved or replaced, so that what is written now would be lost."""
 
 
 def database_in(folder: Path) -> Path:
-    """Where a study keeps its database.
+    """Return the path of the database in the folder of a study.
 
     Raises:
-        SalignError: an earlier salign put it elsewhere, since it took the folder's name for a part of a URL.
+        SalignError: an earlier version of salign put the database elsewhere, because it read the folder's name, which
+            has a `?` or `%`, as a part of a URL.
     """
     path = folder.resolve() / "annotations.db"
     cut = str(path).partition("?")[0]
@@ -44,22 +45,22 @@ def _is_database(path: Path) -> bool:
 
 
 class Watch:
-    """The files of an open database, as they were when it was opened.
+    """Watches whether the files of an open database are still the files that were opened.
 
-    SQLite goes on writing to files that were deleted, moved or replaced under its hands, and says nothing.
+    SQLite goes on writing to files that were deleted, moved or replaced meanwhile, and does not report it.
     """
 
     def __init__(self, path: Path) -> None:
-        """Remember the file, and the log beside it that holds the newest saves, where there is one."""
+        """Remember the file at `path`, and the `-wal` file beside it, which holds the newest saves, if there is one."""
         self._path = path
         self._files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
         self._known = self._look()
 
     def check(self) -> None:
-        """Insist that nothing has changed.
+        """Check that the files are still the same.
 
         Raises:
-            Gone: a file is missing, or another one lies there.
+            Gone: a file is missing, or another file lies in its place.
         """
         if self._look() != self._known:
             _LIMITED.warning(

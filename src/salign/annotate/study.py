@@ -1,4 +1,4 @@
-"""A study of annotation: what is asked, of whom, how often; a frozen pydantic model that reads and writes YAML."""
+"""The settings of an annotation study, as a frozen pydantic model that is read from YAML and written to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arm = Literal["none", "decision", "map", "both"]
 
 
 class Assisted(Section):
-    """The section says what help is shown in mode `assisted`, and how it is drawn by lot."""
+    """The section says what help is shown in mode `assisted`, and how the kinds of help are assigned at random."""
 
     arms: list[Arm] = Field(default=["none", "decision", "map", "both"], min_length=1)
     """These kinds of help are compared."""
@@ -52,65 +52,68 @@ class Export(Section):
     aggregate: Literal["union", "mean", "majority", "staple", "weighted"] = "mean"
     """The maps of several people become one by this method."""
     sigma: float = Field(default=0.0, ge=0)
-    """Maps are smoothed by a Gaussian of so many pixels; 0 leaves them as they were drawn."""
+    """Maps are smoothed by a Gaussian with this standard deviation, in pixels; 0 leaves them as they were drawn."""
     grain: Literal["boundary", "area", "features"] = "features"
-    """Maps are as fine as this: boxes around what was marked, the marks with what they enclose, or as painted."""
+    """Maps are exported this fine: `boundary` gives boxes around the marks, `area` the marks with what they enclose,
+    `features` the marks as they were painted."""
     shares: dict[str, float] = Field(default={"train": 0.6, "val": 0.2, "test": 0.2}, min_length=1)
-    """These splits and their shares are drawn by `seed` within each label, where the manifest has no splits."""
+    """Images without a split in the manifest get one of these splits. The splits are drawn by `seed`, with these shares
+    within each label."""
 
 
 class Limits(RequestLimits):
     """The section says what the server accepts from one client."""
 
     text: int = Field(default=2000, ge=1)
-    """A free text has at most so many characters."""
+    """A free text has at most this many characters."""
     shapes: int = Field(default=5000, ge=1)
-    """An annotation has at most so many shapes."""
+    """An annotation has at most this many shapes."""
 
 
 class Study(Section):
-    """A study says what annotators see and how images are handed out."""
+    """The settings of a study say what annotators see and how images are handed out."""
 
     title: str = "Annotation"
     """The page has this heading."""
     question: str = ""
-    """This question is asked about every image; an empty text takes one that fits the mode, see `asked`."""
+    """This question is asked about every image; if it is empty, the mode decides the question, see `shown_question`."""
     instructions: str = ""
     """This plain text is shown before the first image; blank lines separate paragraphs."""
     consent: str = ""
     """An annotator must agree to this plain text; if it is empty, nobody is asked."""
     mode: Mode = "single"
-    """`single` shows one image, `pair` asks which of two, `review` lets people judge maps, `assisted` shows a model's
-    help, `reveal` shows a blurred image of which each click shows a part."""
+    """`single` shows one image, `pair` asks which of two images shows the target class, `review` lets people judge
+    maps, `assisted` shows a model's help, `reveal` shows a blurred image of which each click shows a part."""
     classes: list[str] = []
-    """These are the answers, in the order of the number keys; an empty list takes the labels of the manifest, and
-    without these people only mark."""
+    """These are the possible answers, in the order of the number keys. An empty list takes the labels of the manifest;
+    if it has none, people only mark."""
     target: str | None = None
-    """In mode `pair` the question asks for this class; null means the last."""
+    """In mode `pair` the question asks for this class; null means the last class."""
     pairs: list[tuple[str, str]] | None = None
-    """In mode `pair` these image ids make the pairs; null lets `seed` pair each image of the target class with one of
-    another."""
+    """In mode `pair` these are the pairs, as image ids. Null draws the pairs by `seed`: an image of the target class
+    with one of another class, or any two images if the images have fewer than two labels."""
     unmarked: bool = False
     """Only images that have no map in the manifest (its column `saliency`), and gold images, are shown."""
     annotators_per_image: int = Field(default=1, ge=1)
-    """So many people see an image; gold images are shown to everybody."""
+    """This many people see each image; gold images are shown to everybody."""
     least_sure_first: bool = True
-    """In mode `review` drafts come by the column `confidence` of the manifest, where it has one; else in random
-    order."""
+    """In mode `review` drafts come in the order of the manifest's column `confidence`, the lowest first; drafts without
+    a confidence come last, in random order."""
     seed: int = 0
     """This number decides the order, the pairs, the arms and the splits of the export."""
     gold: dict[str, str] = {}
-    """These image ids (in mode `pair` the id of either image) have an answer that is known to be right."""
+    """For these image ids the right answer is known. In mode `pair` the id is that of either image of a pair, and the
+    answer is the class of that image."""
     gold_feedback: bool = False
     """The page says at once whether the answer to a gold image was right."""
     gold_share: float = Field(default=0.1, gt=0, le=0.5)
-    """This share of the tasks are gold images, until all of them were seen."""
+    """This share of an annotator's tasks are gold images, until all gold images have been seen."""
     drafts: str | None = None
-    """In mode `review` the drafts come from this exported `shapes.json`, beside this file; null takes the maps of the
-    manifest."""
+    """In mode `review` the drafts come from this exported `shapes.json`, a path relative to this file; null takes the
+    maps of the manifest."""
     enough: float | None = Field(default=None, gt=0, le=1)
-    """In mode `review`, when the mean IoU of drafts and reviewed maps reaches this number, the remaining drafts need no
-    review; see the owner's page."""
+    """In mode `review`, when the mean IoU of drafts and reviewed maps reaches this number, the owner's page says that
+    the remaining drafts need no review."""
     assisted: Assisted = Assisted()
     """The section `assisted` says which help is shown in mode `assisted`."""
     reveal: Reveal = Reveal()
@@ -124,16 +127,16 @@ class Study(Section):
     window_level: bool = False
     """The page offers window and level, for images of more than 8 bits."""
     lease_minutes: float = Field(default=60.0, gt=0)
-    """An image that is not answered in this time goes to somebody else."""
+    """An image that is not answered in this time may go to somebody else."""
     folders: Folders = "auto"
-    """Without a manifest the folders above the images mean this: `split/class`, `class`, `split` or `none`; `auto`
-    recognises it, see docs/annotate-server.md."""
+    """Without a manifest, the folders above the images are read as this: `split/class`, `class`, `split` or `none`.
+    `auto` recognises which of them it is, see docs/annotate-server.md."""
     export: Export = Export()
     """The section `export` says how annotations are exported."""
     limits: Limits = Limits()
     """The section `limits` says what the server accepts from one client."""
     hosts: list[str] = []
-    """Browsers may reach the server under these further names, e.g. that of a proxy."""
+    """Browsers may reach the server under these further names, for example that of a proxy."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -158,20 +161,21 @@ class Study(Section):
 
     @classmethod
     def read(cls, path: Path | str, **over: Any) -> Study:
-        """Read a YAML file; keywords that are not None win over it.
+        """Read a YAML file. Keyword arguments that are not None replace its values.
 
         Raises:
-            SalignError: every fault at once.
+            SalignError: the file has faults; the message lists all of them.
         """
         content = read_values(path, None, "annotation study", "title, question, classes")
         return cls.build({**content, **{key: value for key, value in over.items() if value is not None}}, str(path))
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "study") -> Study:
-        """Check a nested dict.
+        """Make a study from a nested dict.
 
         Raises:
-            SalignError: every fault at once; an unknown key comes with the nearest known one.
+            SalignError: the dict has faults. The message lists all of them, with the nearest known key for an unknown
+                one.
         """
         try:
             return cls.model_validate(content)
@@ -180,7 +184,7 @@ class Study(Section):
 
     @property
     def shown_question(self) -> str:
-        """The question, or the one that fits the mode."""
+        """The question that the page shows: `question`, or a default for the mode if that is empty."""
         if self.mode == "review":
             return self.question or "Is this map right? Accept it, edit it, or reject it."
         if self.mode == "reveal":
@@ -188,5 +192,5 @@ class Study(Section):
         return self.question or "Which class is it? Mark what supports your answer."
 
     def to_yaml(self) -> str:
-        """The whole study, defaults written out."""
+        """Return the whole study as YAML, with the defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

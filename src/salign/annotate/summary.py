@@ -1,4 +1,4 @@
-"""What the owner of a study sees: one JSON object of everything, made at most every few seconds."""
+"""The overview of a study for its owner: one JSON object, which is made anew at most every few seconds."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ from salign.annotate.rows import TAKEN, Person, Snapshot, Task, iso_time
 from salign.annotate.split_half import split_half
 
 LISTED = 500
-"""Images listed one by one, the least annotated first."""
+"""The overview lists at most this many images, the least annotated first."""
 
 
 class Overview(NamedTuple):
-    """What the owner's page shows of everything that was saved."""
+    """The contents of the owner's page."""
 
     summary: dict[str, Any]
+    """The figures, ready for JSON."""
     answers: list[Row]
-    """For the gallery."""
+    """The rows of the gallery."""
 
 
 class Summary:
-    """The overview of a study, remembered for a while, so that a dashboard left open takes no time from the saves."""
+    """The overview of a study, cached for a while so that an open owner's page does not slow down the saves."""
 
     def __init__(self, collection: Collection, seconds: float = 5.0, share: float = 0.05) -> None:
-        """Remember for `seconds`, or as long as making it takes at most this share of the time."""
+        """Keep each overview for `seconds`, or longer, so that making it takes at most about `share` of the time."""
         self._collection, self._seconds, self._share = collection, seconds, share
         self._until = -math.inf
         self._found = Overview({}, [])
         self._lock = threading.Lock()
 
     def get(self) -> Overview:
-        """The overview; while it is made, others wait for it."""
+        """Return the overview. While one thread makes it, other threads wait for it."""
         with self._lock:
             begun = time.monotonic()
             if begun > self._until:
@@ -61,7 +62,7 @@ class Summary:
 
 
 def summarise(collection: Collection) -> Overview:
-    """Coverage, times, agreement, annotators and images, as the page for the owner shows them, and all answers."""
+    """Make the overview: coverage, times, agreement, annotators and images, and the rows of all answers."""
     snapshot, study = collection.store.snapshot(), collection.study
     answers, _ = answers_of(collection, snapshot)
     valid = [answer for answer in answers if not answer.skipped]
@@ -118,7 +119,11 @@ def _is_taken(task: Task) -> bool:
 
 
 def _coded(answer: Answer) -> str:
-    """An answer as alpha compares it; of pairs, whether it is the one of the two that a lot calls the first."""
+    """Return an answer in the form in which Krippendorff's alpha compares it.
+
+    For pairs it is "first" or "second". Which of the two images is called first is drawn for each pair, because the
+    pairs that a study draws by labels always begin with the image of the target class.
+    """
     if answer.annotation.side is None:
         return str(answer.value)
     first = answer.value == answer.unit.images[0]
@@ -145,7 +150,7 @@ def _coverage(collection: Collection, by_unit: dict[str, list[Answer]], answers:
 
 
 def _gold(answers: Sequence[Answer], verdicts: Mapping[int, bool]) -> dict[int, tuple[int, int]]:
-    """(right, seen) by annotator, of the verdicts by task."""
+    """Return for each annotator how many gold images were answered right, and how many were answered."""
     own: dict[int, list[bool]] = defaultdict(list)
     for answer in answers:
         if answer.task.id in verdicts:

@@ -1,1 +1,1 @@
-"""What every server of salign shares: its socket, and what stands before each request."""
+"""Code that all servers of salign share: the socket, and the checks before each request."""

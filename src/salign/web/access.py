@@ -1,4 +1,4 @@
-"""Request rates, the names that a server answers to, and the headers that it sends."""
+"""Request rates, the host names that a server answers to, and the security headers that it sends."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
-"""Sent with every reply."""
+"""Headers that are sent with every reply."""
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Rates:
-    """A bucket of requests for each caller: `burst` at once, refilled at `rate` a second."""
+    """A token bucket for each caller, which holds at most `burst` requests and is refilled at `rate` a second."""
 
     def __init__(
         self, rate: float, burst: int, *, callers: int = 10_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Remember at most so many callers, the longest silent forgotten first."""
+        """Remember at most `callers` callers. Those that have been silent for the longest time are forgotten first."""
         self._rate, self._burst, self._callers, self._clock = rate, burst, callers, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, caller: str) -> float:
-        """Take one request out of a caller's bucket: 0, or the seconds until there is one."""
+        """Take one request out of a caller's bucket and return 0, or return the seconds until there is one."""
         now = self._clock()
         left, last = self._buckets.pop(caller, (float(self._burst), now))
         left = min(self._burst, left + (now - last) * self._rate)
@@ -46,7 +46,7 @@ class Rates:
 
 
 def host_name(header: str) -> str | None:
-    """The name in a Host header or in the part of an Origin after `//`, without port; None where there is none."""
+    """Return the name, without port, in a Host header or in the part of an Origin after `//`; None if malformed."""
     text = header.strip().lower()
     if text.startswith("["):
         name, bracket, port = text[1:].partition("]")
@@ -59,12 +59,15 @@ def host_name(header: str) -> str | None:
 
 
 def host_allowed(header: str, *, local_only: bool, names: Collection[str]) -> bool:
-    """Whether a server answers under this Host header: a foreign name that points here is how a page gets past it.
+    """Return whether a server answers to this Host header.
+
+    Unknown names are refused, because a page of another site could otherwise reach the server by a name of that site
+    that points to the server's address (DNS rebinding).
 
     Args:
-        header: `name` or `name:port`.
-        local_only: only names of this machine itself (and `names`), not IP addresses.
-        names: further names, lower case.
+        header: the header, `name` or `name:port`.
+        local_only: whether only names of this machine and `names` are allowed, and no other IP addresses.
+        names: further names that are allowed, in lower case.
     """
     name = host_name(header)
     if name is None:
@@ -81,7 +84,10 @@ def host_allowed(header: str, *, local_only: bool, names: Collection[str]) -> bo
 
 
 def network_of(address: str) -> str:
-    """Whose address it is: an IPv6 address stands for its /64, all of which one host may use."""
+    """Return the network that stands for an address: the /64 of an IPv6 address, else the address itself.
+
+    One host may use all addresses of an IPv6 /64, so they count as one caller.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -92,7 +98,7 @@ def network_of(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server bound to this address is reached from this machine only."""
+    """Return whether only this machine can reach a server that is bound to this address."""
     if host == "localhost":
         return True
     try:

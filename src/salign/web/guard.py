@@ -1,4 +1,4 @@
-"""What stands before every request: name, size, time, rate; and what is added to every reply."""
+"""The guard of a server: it checks host name, size, time and rate of every request, and adds headers to every reply."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-f
 _ONCE = (b"host", b"authorization", b"origin", b"content-length", b"x-salign", b"x-salign-study")
 _LIMITED, _LINES = LimitedLog(log), access.Rates(1.0, 1000)
 SESSION = "/api/session"
-"""What a page asks first: which study this is."""
-_LITTLE = 10_000  # bytes that somebody may send who has no token where others have: a name
+"""Path that a page asks for first, to learn which study this is."""
+_LITTLE = 10_000  # largest body in bytes, such as a name, of a caller without a token on a server that has tokens
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,7 +30,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Refusal(Exception):
-    """A request that is not served: status, and a sentence for the page."""
+    """A request is not served. The exception has the HTTP status and a sentence for the page."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(sentence)
@@ -41,19 +41,20 @@ class RequestLimits(Section):
     """The section says what a server accepts from one client."""
 
     body: int = Field(default=2_000_000, ge=1000)
-    """A request has at most so many bytes."""
+    """A request has at most this many bytes."""
     rate: float = Field(default=20.0, gt=0)
-    """Each token, or each address without one, may send so many requests a second."""
+    """Each token, or each address without a token, may send this many requests a second."""
     burst: int = Field(default=60, ge=1)
-    """Each token, or each address without one, may send so many requests at once."""
+    """Each token, or each address without a token, may send this many requests at once."""
     seconds: float = Field(default=15.0, gt=0)
     """A client that takes longer to send its request is cut off."""
 
 
 class Guard:
-    """An ASGI application around another: refuses, logs what it refused, and adds the security headers.
+    """An ASGI application around another one, which refuses and logs bad requests, and adds the security headers.
 
-    The body is read whole before anything else happens, within `limits.body` bytes and `limits.seconds`.
+    A request whose headers pass is read completely, within `limits.body` bytes and `limits.seconds`, before the inner
+    application gets it.
     """
 
     def __init__(
@@ -70,17 +71,18 @@ class Guard:
         """Stand before `app`.
 
         Args:
-            app: what is guarded.
-            limits: what one caller may do.
-            local_only: answer to names of this machine only.
-            names: hosts it answers to besides.
-            study: its identity, which every call of the API but the first says, beside the header `X-Salign: 1`; None =
-                the API may be called without either.
-            known: whose token an Authorization header carries; None for a forged one and for that of an invite, which
-                many have: those callers share the rate of their address, and send little. Without `known` there are no
-                tokens, and every address may send as much as is allowed.
-            at_once: so many requests of the API are read and answered at a time, which bounds the memory that their
-                bodies take; None = any number.
+            app: the application to guard.
+            limits: the limits for one caller.
+            local_only: whether to answer only to names of this machine and `names`.
+            names: further host names to answer to.
+            study: identity of the study. Every call of the API must send it in the header `X-Salign-Study`, except for
+                `SESSION`, and every call must send `X-Salign: 1`. None = the API needs neither header.
+            known: function that returns whose token an Authorization header has. It returns None for a forged token and
+                for that of an invite, which many people have. Callers for whom it returns None share the rate of their
+                address, and may send only small bodies. If `known` is None, there are no tokens, and each address may
+                send bodies of full size.
+            at_once: largest number of API requests that are read and answered at the same time, which bounds the memory
+                that their bodies take; None = any number.
         """
         self._app, self._limits, self._local_only, self._known = app, limits, local_only, known
         self._study = study
@@ -131,7 +133,7 @@ class Guard:
 
     def _check(self, scope: Message, headers: dict[str, str], who: int | str | None) -> None:
         names = [name for name, _ in scope["headers"]]
-        if any(names.count(name) > 1 for name in _ONCE):  # else one part of the server reads this one, another that
+        if any(names.count(name) > 1 for name in _ONCE):  # else parts of the server may read different ones
             raise Refusal(400, "a header that counts came twice")
         host = headers.get("host", "")
         if not access.host_allowed(host, local_only=self._local_only, names=self._names):
@@ -175,7 +177,7 @@ class Guard:
 
 
 def refused(scope: Message, refusal: Refusal) -> None:
-    """Write one line about a refused request; tokens and bodies are not in it. Of a flood only a part is written."""
+    """Log one line about a refused request, without tokens and bodies. In a flood of requests only some are logged."""
     details = (scope["method"], scope["path"][:200], _client(scope), refusal.status, refusal)
     if _LINES.wait(""):
         _LIMITED.warning("flood", "refused: more requests than can be listed; now %s %r from %s: %d %s", *details)

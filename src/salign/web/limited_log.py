@@ -1,4 +1,4 @@
-"""A log that does not fill the disk: the same thing is said once a minute, with how often it happened."""
+"""A log that does not fill the disk: it writes a warning at most once a minute, and counts the repetitions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 
 class LimitedLog:
-    """Writes warnings of a kind at most once in so many seconds; those left out are counted in the next one."""
+    """Writes warnings of a kind at most once in `seconds`. The next one says how many were left out."""
 
     def __init__(self, log: logging.Logger, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Write to `log`."""
+        """Write warnings to `log`; `clock` returns the time in seconds."""
         self._log, self._seconds, self._clock = log, seconds, clock
         self._last: dict[str, float] = {}
         self._silent: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def warning(self, kind: str, message: str, *values: object) -> None:
-        """Write a warning unless one of this kind was written a moment ago."""
+        """Write a warning unless one of this kind was written in the last `seconds`."""
         now = self._clock()
         with self._lock:
             if kind in self._last and now - self._last[kind] < self._seconds:

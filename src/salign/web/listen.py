@@ -20,22 +20,25 @@ from salign.web import access
 from salign.web.limited_log import LimitedLog
 
 MOST_CONNECTIONS = 1000
-"""At once, where the machine allows as many open files."""
+"""Largest number of connections at the same time, if the machine allows that many open files."""
 _SPARE = 300
-"""Open files that are left to the database (three a connection), pictures and logs."""
+"""Number of open files that are left for the database (three for each of its connections), pictures and logs."""
 _AT_ONCE = 64
-"""Connections taken in one go, and that wait to be taken; each needs an open file before it can be closed."""
+"""Length of the queue of connections that wait to be accepted, and the number that are accepted in one go. Each of them
+needs an open file before it can be closed."""
 
 _log = logging.getLogger("salign.web")
 _LIMITED = LimitedLog(_log)
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP that ends a connection whose request line and headers do not arrive in time, or that is one too many.
+    """HTTP for uvicorn with a time limit for request line and headers, and a limit on the number of connections.
 
-    uvicorn waits for them without end, so that a few slow clients could hold every connection, and takes connections
-    until no file can be opened any more. Here the one that has waited longest makes room for a new one: of the address
-    with most that wait, and first one that has asked for nothing yet. Where all are at work, the new one is closed.
+    uvicorn by itself waits for headers without end, so that a few slow clients could hold every connection, and accepts
+    connections until no file can be opened any more. Here a connection is closed if its headers do not arrive within
+    `seconds`. If there are more than `most` connections, an idle one is closed to make room for the new one. It is
+    taken from the address with the most idle connections: first one that has never sent a request, and among these the
+    one that has waited longest. If no connection is idle, the new one is closed.
     """
 
     seconds = 15.0
@@ -43,7 +46,7 @@ class ImpatientProtocol(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Make room if there are too many connections, and start the time limit for the headers."""
         super().connection_made(transport)
         if len(self.connections) > self.most:
             _LIMITED.warning("full", "refused: more than %d connections; those that wait longest are closed", self.most)
@@ -51,7 +54,7 @@ class ImpatientProtocol(H11Protocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting until the headers are there."""
+        """Start the time limit with the first bytes of a request, and end it when the headers are complete."""
         if self._waiting is None and self.conn.their_state is h11.IDLE:
             self._wait()
         super().data_received(data)
@@ -59,7 +62,7 @@ class ImpatientProtocol(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """End the time limit."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -68,7 +71,10 @@ class ImpatientProtocol(H11Protocol):
         return access.network_of(self.client[0]) if self.client else "unknown"
 
     def _one_too_many(self) -> ImpatientProtocol | None:
-        """The connection that can best be spared: no request of it is being answered, and its headers are not there."""
+        """Return the idle connection to close; None if there is none.
+
+        A connection is idle if none of its requests is being answered and the headers of the next are not complete.
+        """
         idle = [
             connection
             for connection in self.connections
@@ -101,19 +107,19 @@ class ImpatientProtocol(H11Protocol):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address.
+    """Return a socket that listens at an address.
 
     Raises:
-        SalignError: the port is taken, or the address is none of this machine.
+        SalignError: the port is taken or does not exist, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
-    if os.name == "posix":  # a port that was just left is free at once; on Windows two servers would share a port
+    if os.name == "posix":  # reuse a port that was just left; on Windows two servers would share it
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(_AT_ONCE)  # whoever follows a link before the server is up waits for it
-    except (OSError, OverflowError, UnicodeError) as error:  # a port beyond 65535, a name that is none
+        listening.listen(_AT_ONCE)  # a client that comes before the server is up waits for it
+    except (OSError, OverflowError, UnicodeError) as error:  # also a port beyond 65535, or a malformed name
         listening.close()
         why = getattr(error, "strerror", None) or error
         raise SalignError(
@@ -124,16 +130,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is reached."""
-
-    host: str = "127.0.0.1"
-    """Address it listens at."""
-    public: str | None = None
-    """What people type, where a proxy stands in front: `https://NAME`.
+    """The address at which a server is reached.
 
     Raises:
-        SalignError: it is no such address.
+        SalignError: `public` is not of the form `http://NAME` or `https://NAME`.
     """
+
+    host: str = "127.0.0.1"
+    """Address at which the server listens."""
+    public: str | None = None
+    """The address that people type if a proxy stands before the server, `https://NAME`; None without a proxy."""
 
     def __post_init__(self) -> None:
         if self.public is not None and (
@@ -143,17 +149,17 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody but this machine reaches the server, directly or through a proxy."""
+        """Whether only this machine reaches the server, directly and not through a proxy."""
         return access.is_loopback(self.host) and self.public is None
 
     @property
     def names(self) -> set[str]:
-        """Hosts that it answers to."""
+        """Host names that the server answers to."""
         own = {self.host, socket.gethostname(), socket.getfqdn()}
         return own if self.public is None else {*own, access.host_name(self._public_host) or ""}
 
     def base(self, port: int) -> str:
-        """Beginning of all links."""
+        """Return the beginning of all links, for a server that listens at `port`."""
         if self.public is not None:
             return self.public.rstrip("/")
         host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
@@ -165,7 +171,10 @@ class Address:
 
 
 def most_connections() -> int:
-    """How many connections the server holds: the machine's limit of open files is raised as far as that needs."""
+    """Return how many connections the server may hold, at most `MOST_CONNECTIONS`.
+
+    The soft limit of open files of this process is raised as far as that needs and the hard limit allows.
+    """
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
@@ -186,9 +195,9 @@ def run_app(app: Any, listening: socket.socket, *, seconds: float = 15.0, keep_a
 
     Args:
         app: any ASGI application.
-        listening: what `listen` gave.
+        listening: the socket that `listen` returned.
         seconds: a client that takes longer to send its headers is cut off.
-        keep_alive: seconds that a connection without a request stays open.
+        keep_alive: seconds for which a connection stays open after a reply if no further request comes.
     """
     protocol = type("Protocol", (ImpatientProtocol,), {"seconds": seconds, "most": most_connections()})
     config = uvicorn.Config(

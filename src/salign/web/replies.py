@@ -1,4 +1,4 @@
-"""How an application of FastAPI replies: a sentence for every refusal, and its own files always fresh."""
+"""Replies of a FastAPI application: every refusal has a sentence, and the files of a page are always the latest."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from starlette.exceptions import HTTPException
 from salign.web.guard import Refusal, refused
 
 FRESH = {"cache-control": "no-cache"}
-"""Header of a page and its files: a browser asks each time whether it has the latest."""
+"""Headers of a page and its files, which make a browser ask each time whether it has the latest version."""
 
 
 class PageFiles(StaticFiles):
-    """The files of a page, each sent with `FRESH`."""
+    """The files of a page, which are sent with the headers `FRESH`."""
 
     def file_response(self, *positional: Any, **more: Any) -> Response:
-        """As for every file, with the header."""
+        """Return the reply of `StaticFiles` with `FRESH` added."""
         reply = super().file_response(*positional, **more)
         reply.headers.update(FRESH)
         return reply
 
 
 async def reply_refusal(request: Request, refusal: Refusal) -> Response:
-    """`{"error": sentence}`, and a line in the log."""
+    """Log a refusal, and return the reply `{"error": sentence}` with its status."""
     refused(request.scope, refusal)
     return JSONResponse({"error": refusal.sentence}, refusal.status, refusal.headers)
 
 
 def add_refusals(app: FastAPI) -> None:
-    """Let an application reply so to a `Refusal`, to what FastAPI refuses by itself, and to an address without a page.
+    """Let an application use `reply_refusal` for every refused request.
+
+    These are a `Refusal`, a request that FastAPI itself refuses, and an address without a page.
 
     Args:
-        app: its handlers are added.
+        app: the application to which the handlers are added.
     """
 
     @app.exception_handler(Refusal)

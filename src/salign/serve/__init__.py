@@ -1,1 +1,1 @@
-"""`salign serve`: a trained model answers over HTTP, to a page and to programs."""
+"""`salign serve`: a server that answers images with a trained model over HTTP, for a page and for programs."""

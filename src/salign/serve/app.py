@@ -1,4 +1,4 @@
-"""The application: one page, and the API that it calls."""
+"""The web application of `salign serve`: one page, and the API that it calls."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from salign.web.replies import FRESH, PageFiles, add_refusals
 
 STATIC = Path(__file__).parent / "static"
 _AT_ONCE = 32
-"""Requests whose images are in memory at a time."""
+"""Largest number of requests whose images are in memory at the same time."""
 _READERS = 2
-"""Threads that decode images and wait for the network, which answers one request after another."""
+"""Number of threads that decode images and wait for the network, which answers one request at a time."""
 _SHOWN = 1024
-"""Pictures for the page have at most so many pixels a side."""
+"""Each side of a picture for the page has at most this many pixels."""
 _IMAGES = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"type": "object", "properties": {"image": {"type": "array", "items": _IMAGES["schema"]}}}
 _BODY = {
@@ -50,21 +50,21 @@ class Limits(RequestLimits):
     """The section says what the server accepts from one client, and in one request."""
 
     body: int = Field(default=20_000_000, ge=1000)
-    """A request has at most so many bytes."""
+    """A request has at most this many bytes."""
     rate: float = Field(default=5.0, gt=0)
-    """Each address may send so many requests a second."""
+    """Each address may send this many requests a second."""
     burst: int = Field(default=20, ge=1)
-    """Each address may send so many requests at once."""
+    """Each address may send this many requests at once."""
     seconds: float = Field(default=60.0, gt=0)
-    """A client that takes longer to send its request is cut off: a slow line needs as long for 20 MB."""
+    """A client that takes longer to send its request is cut off. A slow line needs this long for 20 MB."""
     pixels: int = Field(default=40_000_000, ge=4, le=MAX_PIXELS)
-    """An image has at most so many pixels."""
+    """An image has at most this many pixels."""
     images: int = Field(default=16, ge=1)
-    """A request has at most so many images."""
+    """A request has at most this many images."""
 
 
 class Prediction(BaseModel):
-    """What the model says of one image."""
+    """The model's answer to one image."""
 
     name: str = Field(description="The file name that came with the image, without folders.")
     predicted: str = Field(description="The class of the highest probability; of several, those above 0.5, joined by ;")
@@ -86,7 +86,7 @@ class Predictions(BaseModel):
 
 
 class About(BaseModel):
-    """What is known of the model."""
+    """The facts that are known about the model."""
 
     classes: list[str]
     positive: str | None = Field(description="The class that is to be detected, of two.")
@@ -111,10 +111,10 @@ def create_app(
     """Build the application of a model.
 
     Args:
-        model: what `salign.runtime.load` or `salign.serve.by_torch.load_run` gave.
-        limits: what is accepted; None = as they are by default.
-        local_only: answer to names of this machine only.
-        names: hosts that the server answers to besides.
+        model: the model that `salign.runtime.load` or `salign.serve.by_torch.load_run` returned.
+        limits: the limits of a client and a request; None = the defaults.
+        local_only: whether to answer only to names of this machine and `names`.
+        names: further host names to answer to.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -159,7 +159,7 @@ def _about(model: OnnxModel, limits: Limits) -> About:
         "maps": known["maps"] != "none",
         "limits": limits.model_dump(exclude={"seconds"}),
     }
-    return About.model_validate({"reliance": [], **known, **more})  # files of earlier versions say nothing of reliance
+    return About.model_validate({"reliance": [], **known, **more})  # files of earlier versions lack reliance
 
 
 def _predict(
@@ -168,14 +168,14 @@ def _predict(
     """Read every image, then ask the network once.
 
     Raises:
-        Refusal: what is wrong with each of the images that cannot be used.
+        Refusal: some images cannot be used, and the sentence says what is wrong with each; or the network diverged.
     """
     prepared, previews, faults = [], [], []
     for upload in uploads:
         try:
             pixels = _read(upload, model, limits)
             prepared.append(model.prepare(pixels))
-            previews.append(_shrunk(pixels) if pictures else pixels[:0])  # large pictures are not kept for the others
+            previews.append(_shrunk(pixels) if pictures else pixels[:0])  # large pictures are not kept in memory
         except SalignError as error:
             faults.append(str(error) if isinstance(error, ImageError) else f"{upload.name}: {error}")
     if faults:
@@ -184,13 +184,13 @@ def _predict(
     try:
         with network:
             answers = model.answer(previews, np.stack(prepared))
-    except SalignError as error:  # a network that diverged
+    except SalignError as error:  # the network diverged
         raise Refusal(422, str(error)) from error
     return [_prediction(*row, pictures) for row in zip(uploads, answers, previews, strict=True)]
 
 
 def _read(upload: Upload, model: OnnxModel, limits: Limits) -> NDArray[Any]:
-    """The pixels of an image, as `salign predict` reads them; they are on the disk for that moment alone."""
+    """Return the pixels of an image as `salign predict` reads them. The file is on disk only while it is read."""
     height, width = model.image_size
     with tempfile.TemporaryDirectory(prefix="salign-serve-") as folder:
         path = Path(folder) / "image"

@@ -1,4 +1,4 @@
-"""The network of a run, asked as an exported file is."""
+"""The network of a training run behind the interface of an exported model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from salign.runtime.model import OnnxModel
 
 
 class TorchModel(OnnxModel):
-    """A model of classes by torch: it prepares, answers and draws as an `OnnxModel` does."""
+    """A classifier that runs in torch. It prepares images, answers and draws in the same way as an `OnnxModel`."""
 
     def __init__(self, model: Model, description: dict[str, Any]) -> None:
         super().__init__(None, description)
         self._model = model.eval()
 
     def run(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """As for a file; there is no map where the model has none."""
+        """Return the outputs that an exported file gives; `map` is missing if the model has no map."""
         with torch.inference_mode():
             output = self._model(torch.from_numpy(pixels).permute(0, 3, 1, 2))
             values = {"logits": output.logits, "probabilities": self._model.probabilities(output.logits)}
@@ -34,10 +34,10 @@ class TorchModel(OnnxModel):
 
 
 def load_run(path: Path) -> TorchModel:
-    """The model of a finished run.
+    """Load the model of a finished run.
 
     Raises:
-        SalignError: no such run, one that gives no answers, or a damaged model.
+        SalignError: there is no such run, its model gives no answers, or the model file is damaged.
     """
     run = Run.open(path)
     model = run.model()

@@ -1,4 +1,4 @@
-"""The images of a request: its body, or the files of a form."""
+"""The images in a request: its body, or the files of a form."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ _LONGEST_NAME = 100
 
 
 class Upload(NamedTuple):
-    """An image as it was sent."""
+    """A file as it was sent."""
 
     name: str
     content: bytes
 
 
 async def read_uploads(request: Request, most: int) -> list[Upload]:
-    """The images of a request.
+    """Return the files in a request.
 
     Args:
-        request: a form (`multipart/form-data`) brings a file in each part; of any other type, the body is one image.
-        most: so many images are accepted.
+        request: the request. In a form (`multipart/form-data`) each part is a file; for any other content type, the
+            body is one file.
+        most: largest number of files that are accepted.
 
     Raises:
-        Refusal: the form is damaged, a part is no file, there is no image, or there are too many.
+        Refusal: the form is damaged, a part is not a file, there are no contents, or there are too many files.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     form = kind == "multipart/form-data"
@@ -40,7 +41,7 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
 
 
 async def _read_form(request: Request, most: int) -> list[Upload]:
-    if not (await request.body()).rstrip().endswith(b"--"):  # the parser leaves out what is not whole, without a word
+    if not (await request.body()).rstrip().endswith(b"--"):  # the parser silently leaves out a part that is cut off
         raise Refusal(400, "the form (multipart/form-data) is damaged or cut off: its last boundary is missing")
     try:
         async with request.form(max_files=most, max_fields=most) as form:
@@ -57,6 +58,6 @@ async def _read_form(request: Request, most: int) -> list[Upload]:
 
 
 def _plain_name(name: str) -> str:
-    """A file name without folders and without what cannot be shown."""
+    """Return a file name without folders and unprintable characters, of at most `_LONGEST_NAME` characters."""
     last = PurePosixPath(name.replace("\\", "/")).name
     return "".join(char for char in last if char.isprintable())[:_LONGEST_NAME]

@@ -1,4 +1,4 @@
-"""Where in an image a map lies, in figures and in words."""
+"""The place of a map's weight in an image, in figures and in words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FIELDS = (
     ("lower left", "lower middle", "lower right"),
 )
 _EDGE = 0.1
-"""This share of each side is edge: 36 % of the area in all."""
+"""Width of the edge along the four sides, as a share of the image's width or height: the edge is 36 % of the area."""
 
 
 class MapSummary(BaseModel):
-    """Where the weight of a map lies. The map is scaled to [0, 1], and its values are weights that sum to 1."""
+    """Where the weight of a map lies. The weight of a pixel is its value divided by the sum of all values."""
 
     half: float = Field(description="The smallest share of the image that holds half of the weight, in (0, 1].")
     edge: float = Field(
@@ -31,7 +31,7 @@ class MapSummary(BaseModel):
 
 
 def summarise_map(values: NDArray[Any]) -> MapSummary | None:
-    """Say where a map `(h, w)` in [0, 1] lies; None for a map of zeros."""
+    """Say where the weight of a map `(h, w)` in [0, 1] lies; None for a map of zeros."""
     total = float(values.sum())
     if total <= 0:
         return None
@@ -52,7 +52,10 @@ def summarise_map(values: NDArray[Any]) -> MapSummary | None:
 
 
 def _shares(cells: int, bounds: tuple[float, ...]) -> NDArray[np.float64]:
-    """`(len(bounds) - 1, cells)`: which share of each cell of an axis from 0 to 1 lies between two bounds."""
+    """Return the share of each cell of an axis that lies between two neighbouring bounds, `(len(bounds) - 1, cells)`.
+
+    The axis goes from 0 to 1 and is divided into `cells` equal cells.
+    """
     low, high = np.array(bounds[:-1])[:, None] * cells, np.array(bounds[1:])[:, None] * cells
     begin = np.arange(cells)
     return np.clip(np.minimum(high, begin + 1) - np.maximum(low, begin), 0, 1)

@@ -37,7 +37,7 @@ def choose(
         count: largest number of units to choose.
     """
     free = (unit for unit in ordered if unit not in seen and people.get(unit, 0) < per_unit)
-    return heapq.nsmallest(count, free, key=lambda unit: people.get(unit, 0))  # nsmallest keeps the order of equal units
+    return heapq.nsmallest(count, free, key=lambda unit: people.get(unit, 0))  # keeps the order of equal units
 
 
 def gold_is_due(position: int, *, annotator: int, seed: int, share: float) -> bool:

@@ -313,7 +313,7 @@ class Collection:
         return None
 
     def window(self, image: str) -> tuple[float, float] | None:
-        """Return the grey values, shown as black and white, with which an image is first shown.
+        """Return the grey values that are black and white when an image is first shown, in 0..1 of the full range.
 
         The result is None, which means the full range, if the study does not offer window and level or the image has 8
         bits.

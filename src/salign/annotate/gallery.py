@@ -56,9 +56,15 @@ def list_answers(collection: Collection, answers: Sequence[Answer], alike: Mappi
 def describe_answer(
     collection: Collection, answer: Answer, differ: float | None = None, alike: Mapping[str, float] | None = None
 ) -> Row:
-    """Return the row of an answer in the gallery; the arguments are those of `list_answers` for this answer.
+    """Return the row of an answer in the gallery.
 
-    `apart` is 1 minus the mean correlation of the maps, in [0, 2]; None if it is not known.
+    `apart` in the row is 1 minus the mean correlation of the maps, in [0, 2]; None if it is not known.
+
+    Args:
+        collection: the study.
+        answer: the answer.
+        differ: share of the pairs of annotators of its unit who gave different answers, if known.
+        alike: mean correlation of the maps of each image, as `list_answers` takes it.
     """
     agreement = [(alike or {}).get(image, math.nan) for image in answer.unit.images]
     known = [value for value in agreement if not math.isnan(value)]

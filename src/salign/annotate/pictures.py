@@ -41,7 +41,7 @@ class Encoded(NamedTuple):
 def rung(least: int, width: int) -> int:
     """Return the width to send, in pixels, of an image that is `width` wide when at least `least` are needed.
 
-    This is the next larger width of `LADDER`, but never more than `width`.
+    This is the smallest width of `LADDER` that is at least `least`, or its largest one, but never more than `width`.
     """
     return min(next((step for step in LADDER if step >= least), LADDER[-1]), width)
 

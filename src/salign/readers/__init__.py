@@ -1,4 +1,4 @@
-"""Guarded readers: whatever a file holds, it is read within the limits, or a `SalignError` names it."""
+"""Guarded readers for untrusted files: a file is either read within fixed limits, or a `SalignError` names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a file that a stranger may have made: a regular file of a bounded size, or an error; never a wait."""
+"""Opening untrusted files: `open_file` gives a regular file of bounded size or raises an error, and never blocks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from salign.location import (
 )
 
 MAX_BYTES = 500_000_000
-"""A larger file is refused before it is read, unless its reader says otherwise."""
+"""Default limit in bytes: a larger file is refused before it is read. A reader may set another limit."""
 
 _RACY_SECONDS = 2
-"""File systems note times this coarsely, some of them."""
+"""The coarsest resolution, in seconds, with which some file systems record the time of a change."""
 _OTHERS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -38,15 +38,18 @@ _OTHERS = {
 
 
 def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BufferedReader | BytesIO:
-    """Open a regular file to read its bytes, a file behind a URL, or a part of a shard (see `salign.location`).
+    """Open a file to read its bytes: a regular file, a file behind a URL, or a member of a shard.
+
+    See `salign.location` for the paths of URLs and of members of shards.
 
     Args:
         path: the file. Links are followed.
-        limit: most bytes that it may have; None = any number.
+        limit: the largest number of bytes that the file may have; None sets no limit.
 
     Raises:
         SalignError: there is no such file, it is a folder, a pipe, a device or a socket, it is larger than `limit`, or
-            it cannot be opened. Of a part of a shard: the shard was cut, or holds something else there.
+            it cannot be opened. For a member of a shard also: the shard is truncated, or the shard holds something
+            else at the position that the path gives.
     """
     if (member := member_of(path)) is not None:
         _check_size(path, member.size, limit)
@@ -56,7 +59,8 @@ def open_file(path: Path | str, *, limit: int | None = MAX_BYTES) -> BufferedRea
         return open_remote(path)
     with _explained(path):
         _check_kind(path, Path(path).stat())
-        # A pipe that took the file's place since would make open() wait for a writer: O_NONBLOCK does not.
+        # If a pipe has taken the file's place since the check above, open() would wait for a writer. With O_NONBLOCK
+        # it does not wait.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
             state = os.fstat(handle)
@@ -75,7 +79,7 @@ def _check_size(path: Path | str, size: int, limit: int | None) -> None:
 
 @contextmanager
 def _explained(path: Path | str) -> Iterator[None]:
-    """What the system says against a file, in words."""
+    """Turn errors of the operating system into a `SalignError` that names the file."""
     try:
         yield
     except FileNotFoundError:
@@ -85,7 +89,7 @@ def _explained(path: Path | str) -> Iterator[None]:
 
 
 def _member_bytes(member: Member) -> bytes:
-    """The bytes of a part of a shard, if the header in front of them names it."""
+    """Return the bytes of a member of a shard, after checking that the tar header before them has its name and size."""
     start, end = member.offset - TAR_BLOCK, member.offset + member.size
     if is_remote(member.shard):
         content = read_range(member.shard, start, end)
@@ -108,18 +112,18 @@ def _member_bytes(member: Member) -> bytes:
 
 
 def read_bytes(path: Path | str, *, limit: int = MAX_BYTES) -> bytes:
-    """Read a whole file; see `open_file`."""
+    """Read a whole file of at most `limit` bytes; for the paths and errors see `open_file`."""
     content = bytearray()
     with open_file(path, limit=limit) as file, _explained(path):
         while part := file.read(1 << 20):
             content += part
-            if len(content) > limit:  # files below /proc do not tell their size
+            if len(content) > limit:  # files in /proc report a size of 0, so `open_file` cannot check it
                 raise SalignError(f"{path}: a file of this kind has at most {_megabytes(limit)}")
     return bytes(content)
 
 
 def read_text(path: Path | str, *, limit: int = MAX_BYTES) -> str:
-    """Read a whole text file (UTF-8, with or without a mark at its beginning); see `open_file`."""
+    """Read a whole text file of at most `limit` bytes, UTF-8 with or without a byte order mark; see `open_file`."""
     try:
         return read_bytes(path, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,9 +140,10 @@ def _megabytes(size: int) -> str:
 
 
 def known_digest(path: Path | str) -> str:
-    """The `file_digest` of a file, which is read once: a later call reads it again only if it has changed since.
+    """Return the `file_digest` of a file from a cache; the file is read again only if it has changed.
 
-    A file that was changed in the last seconds is always read: another change may leave its size and time as they are.
+    A change is recognised by `file_state`. A file that was changed within the last `_RACY_SECONDS` is always read,
+    because a further change may leave its size and times as they are.
     """
     size, modified, changed = file_state(path)
     if abs(time.time() - modified / 1e9) < _RACY_SECONDS:
@@ -147,12 +152,12 @@ def known_digest(path: Path | str) -> str:
 
 
 def file_state(path: Path | str) -> tuple[int, int, int]:
-    """Bytes of a file, and nanoseconds from 1970 to its last change and to that of what the system notes of it.
+    """Return numbers that differ when a file has changed: its size in bytes, and its mtime and ctime in nanoseconds.
 
-    That of a part of a shard is that of the shard; of a URL see `salign.location.remote_state`.
+    For a member of a shard they are those of the shard; for a URL see `salign.location.remote_state`.
 
     Raises:
-        SalignError: there is no such file, or it cannot be looked at.
+        SalignError: there is no such file, or its state cannot be read.
     """
     if (member := member_of(path)) is not None:
         return file_state(member.shard)
@@ -169,10 +174,10 @@ def _digest_of(path: str, *state: int) -> str:
 
 
 def file_digest(path: Path | str) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal digits; the file may be of any size.
+    """Return the SHA-256 digest of a file of any size, in hexadecimal digits.
 
     Raises:
-        SalignError: as `open_file`.
+        SalignError: as for `open_file`.
     """
     with open_file(path, limit=None) as file, _explained(path):
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger may have made."""
+"""Reading untrusted JSON within limits."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from salign.errors import SalignError
 from salign.readers.file import MAX_BYTES, read_text
 
 MAX_DEPTH = 64
-"""Lists and objects inside of each other, in JSON and YAML; nobody who reads the values has to fear for the stack."""
+"""Deepest nesting of lists and objects, in JSON and YAML, so that recursive code on the values cannot overflow the
+stack."""
 
 
 def parse_json(text: str, where: str, *, nan: bool = False) -> Any:
-    """JSON text -> plain values.
+    """Parse JSON text into plain values.
 
     Args:
         text: the text.
-        where: name of the file, for the message.
-        nan: whether NaN and infinity are numbers, as Python writes them and JSON does not know.
+        where: the name of the file, for error messages.
+        nan: whether to accept `NaN` and `Infinity`, which Python writes and the JSON standard does not allow.
 
     Raises:
-        SalignError: it is not JSON, it is nested deeper than `MAX_DEPTH`, an object has two values under one key, or a
-            text holds half of a character.
+        SalignError: the text is not JSON, it is nested deeper than `MAX_DEPTH`, an object has the same key twice, or a
+            string holds half of a surrogate pair.
     """
     try:
         value = json.loads(
             text, parse_constant=float if nan else _no_constant, object_pairs_hook=lambda pairs: _once(pairs, where)
         )
-        if "\\u" in text:  # half of a pair of surrogates can be neither printed nor written
+        if "\\u" in text:  # half of a surrogate pair can be neither printed nor written
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError as error:
         raise SalignError(f"{where}: nested too deeply; expected at most {MAX_DEPTH} levels") from error

@@ -1,4 +1,4 @@
-"""Reading tables that a stranger may have made: CSV with pandas, Parquet with Arrow, both within limits."""
+"""Reading untrusted tables within limits: CSV with pandas, Parquet with Arrow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from salign.errors import SalignError
 from salign.readers.file import open_file
 
 MAX_TABLE = 4 * 10**9
-"""Bytes of the file of a table."""
+"""Most bytes that the file of a table may have."""
 MAX_COLUMNS = 10_000
 MAX_ROWS = 20_000_000
-"""A Parquet file has at most so many rows; a CSV has no more than its bytes allow."""
+"""Most rows of a Parquet file. The rows of a CSV file are limited by its size in bytes alone."""
 MAX_UNPACKED = 2 * 10**9
-"""Bytes of a Parquet file's values when every cell is written out."""
+"""Most bytes that a Parquet file's values may take when every cell is written out."""
 
 
 _TEXTS = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
@@ -31,8 +31,8 @@ def read_csv(path: Path | str, **options: Any) -> pd.DataFrame:
     """Read a CSV file of at most `MAX_TABLE` bytes with `pandas.read_csv(file, **options)`.
 
     Raises:
-        SalignError: the file is no regular one or too large, it is no table, it has more than `MAX_COLUMNS` columns, or
-            it lacks a column or holds a value that `options` do not allow for.
+        SalignError: the file is not a regular file or is too large, it is not a table, it has more than `MAX_COLUMNS`
+            columns, or it lacks a column or holds a value in a way that `options` do not allow.
     """
     try:
         with open_file(path, limit=MAX_TABLE) as file:
@@ -46,15 +46,16 @@ def read_csv(path: Path | str, **options: Any) -> pd.DataFrame:
 def read_parquet(path: Path | str, *, sound: bool = False) -> pa.Table:
     """Read a Parquet file of at most `MAX_TABLE` bytes.
 
-    A file of two megabytes may hold a table of twenty gigabytes, as one text written a thousand times over. So texts
-    stay as they are packed, each kept once, until it is known how long they are when written out.
+    A file of two megabytes may hold a table of twenty gigabytes, if it repeats one text a thousand times. Texts are
+    therefore read dictionary-encoded, so that each distinct text is held once, until the size of the table is checked.
 
     Args:
         path: the file.
-        sound: it was read before and has not changed; texts are then written out at once, ten times as fast.
+        sound: whether the file was read before and has not changed. The limits on the table are then not checked, and
+            reading is ten times as fast.
 
     Raises:
-        SalignError: the file is no regular one or too large, it is no Parquet, or its table is larger than
+        SalignError: the file is not a regular file or is too large, it is not Parquet, or its table is larger than
             `MAX_COLUMNS`, `MAX_ROWS` or `MAX_UNPACKED` allow.
     """
     with _opened(path) as file:
@@ -64,10 +65,10 @@ def read_parquet(path: Path | str, *, sound: bool = False) -> pa.Table:
 
 
 def read_row_groups(path: Path | str) -> Iterator[pa.Table]:
-    """Read a Parquet file of any size one row group after the other; each may be as large as `read_parquet` allows.
+    """Read a Parquet file of any size, one row group at a time; each may be as large as `read_parquet` allows.
 
     Raises:
-        SalignError: as `read_parquet`.
+        SalignError: as for `read_parquet`.
     """
     with _opened(path, limit=None) as file:
         for group in range(pa_parquet.read_metadata(file).num_row_groups):
@@ -90,7 +91,7 @@ def check_columns(path: Path | str, columns: int) -> None:
 
 
 def _unpacked(file: Any, path: Path | str, groups: Sequence[int] | None = None) -> pa.Table:
-    """The rows of these row groups; None = all."""
+    """Read some row groups, or all of them for None, checking their size before and after they are decoded."""
     about = pa_parquet.read_metadata(file)
     check_columns(path, about.num_columns)
     groups = range(about.num_row_groups) if groups is None else groups
@@ -105,7 +106,7 @@ def _unpacked(file: Any, path: Path | str, groups: Sequence[int] | None = None) 
             f"{path}: expected plain values in each cell; column {nested[0]!r} holds {schema.field(nested[0]).type}"
         )
     texts = [field.name for field in schema if field.type in _TEXTS]
-    # The pandas metadata is left out: it is JSON that pandas parses without a guard.
+    # The pandas metadata is dropped because it is JSON that pandas would parse without any limits.
     schema = schema.remove_metadata()
     table = pa_parquet.ParquetFile(file, read_dictionary=texts).read_row_groups(list(groups), use_threads=False)
     _check_unpacked(path, sum(_size(table[number]) for number in range(table.num_columns)))
@@ -113,7 +114,7 @@ def _unpacked(file: Any, path: Path | str, groups: Sequence[int] | None = None) 
 
 
 def _size(column: pa.ChunkedArray) -> int:
-    """Bytes of a column when every cell is written out, each with eight bytes to find it."""
+    """Return the bytes of a column when every cell is written out, plus eight bytes per cell for its offset."""
     size = 8 * len(column)
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type):

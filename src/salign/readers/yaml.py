@@ -1,4 +1,4 @@
-"""Reading YAML that a stranger may have made, or that says one thing to YAML 1.1 and another to whoever wrote it."""
+"""Reading YAML that is untrusted, or whose values mean something else in YAML 1.1 than their author intended."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from salign.readers.file import read_text
 from salign.readers.json import MAX_DEPTH
 
 MAX_BYTES = 2_000_000
-"""A YAML file has at most so many bytes."""
+"""Most bytes that a YAML file may have."""
 MAX_VALUES = 100_000
-"""Values in a YAML file, each alias counted with all that it stands for."""
+"""Most values that a YAML file may hold. An alias counts as many values as the node that it refers to."""
 
 _TEXT_TAGS = ("!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
-    """Plain values alone: `true` and `false`, decimal numbers, `null`; everything else is text as it is written.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C loader, if it was built
+    """A loader for plain values: `true` and `false`, decimal numbers and `null`; everything else is text as written.
 
-    So `no`, `on`, `2026-01-02` and `=` are text. Where a yes or no is expected, pydantic takes `yes`, `no`, `on` and
-    `off` for one.
+    So `no`, `on`, `2026-01-02` and `=` are text. Where a boolean is expected, pydantic accepts the texts `yes`, `no`,
+    `on` and `off`.
     """
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
@@ -44,21 +44,22 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"<<$"), ["<
 _OTHER_NUMBER = re.compile(
     r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|[1-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|[0-9]+_[0-9_]*(?:\.[0-9_]*)?)$"
 )
-"""What YAML 1.1 takes for a number and other readers, or people, do not: octal, hexadecimal, base 60, `1_000`."""
+"""Numbers of YAML 1.1 that other parsers, or people, read differently: binary, octal, hexadecimal, base 60, `1_000`."""
 
 
 def parse_yaml(text: str, where: str, kind: str = "file") -> Any:
-    """YAML text -> plain values: text, whole and decimal numbers, true and false, None, lists and dicts.
+    """Parse YAML text into plain values: text, whole and decimal numbers, true and false, None, lists and dicts.
 
     Args:
         text: one document.
-        where: name of the file, for the message.
-        kind: what was expected there, e.g. "recipe".
+        where: the name of the file, for error messages.
+        kind: what the file is expected to be, for error messages, e.g. "recipe".
 
     Raises:
-        SalignError: it is not YAML, two keys of a mapping have one name, a number is written so that it may mean two
-            things (`010`, `1:30`, `0x1f`, `1_000`), a tag asks for something else than plain values, or it is nested
-            deeper than `MAX_DEPTH` or has more than `MAX_VALUES` values, aliases written out.
+        SalignError: the text is not YAML, a mapping has the same key twice or a key that is not a name, a number is
+            written in a form that may mean two things (`010`, `1:30`, `0x1f`, `1_000`), a tag asks for something else
+            than plain values, the text is nested deeper than `MAX_DEPTH`, or it has more than `MAX_VALUES` values,
+            aliases resolved.
     """
     try:
         _check(text, where)
@@ -69,24 +70,24 @@ def parse_yaml(text: str, where: str, kind: str = "file") -> Any:
 
 
 def read_yaml(path: Path | str, kind: str = "file") -> Any:
-    """Read a YAML file (UTF-8) of at most `MAX_BYTES`; see `parse_yaml` and `salign.readers.open_file`."""
+    """Read a YAML file (UTF-8) of at most `MAX_BYTES` bytes; see `parse_yaml` and `salign.readers.open_file`."""
     return parse_yaml(read_text(path, limit=MAX_BYTES), str(path), kind)
 
 
 @dataclass
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping whose end the parser has not reached yet."""
 
     keys: set[str] | None
-    """Names of the keys so far; None for a list."""
+    """The keys that have occurred so far; None for a list."""
     anchor: str | None
     before: int
-    """Values that came before it."""
+    """How many values came before it."""
     key_is_next: bool = True
 
 
 def _check(text: str, where: str) -> None:
-    """Go through the events of the parser, before any value is made out of them, and refuse what is odd."""
+    """Check the events of the parser before any value is built from them; errors as for `parse_yaml`."""
 
     def fail(event: Any, message: str) -> NoReturn:
         raise SalignError(f"{where} line {event.start_mark.line + 1}: {message}")

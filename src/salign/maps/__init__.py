@@ -1,4 +1,4 @@
-"""Saliency maps: the type, and scaling and resizing that are safe for constant and blank maps."""
+"""Saliency maps: their type, and functions for scaling and resizing that are safe for constant and blank maps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ AGGREGATES: LazyTable[Callable[[Tensor], Tensor]] = LazyTable(
         "weighted": "salign.maps.aggregate:weighted",
     }
 )
-"""How several people's maps become one: name -> `(A, H, W)` in [0, 1] to `(H, W)`, imported when it is looked up."""
+"""The ways to combine the maps of several people into one map.
+
+Each name stands for a function from `(A, H, W)` in [0, 1] to `(H, W)`, which is imported when it is looked up.
+"""
 GRAINS: LazyTable[Callable[[Tensor], Tensor]] = LazyTable(
     {
         "boundary": "salign.maps.granularity:boundary",
@@ -30,6 +33,9 @@ GRAINS: LazyTable[Callable[[Tensor], Tensor]] = LazyTable(
         "features": "salign.maps.granularity:features",
     }
 )
-"""How finely maps say where: name -> `(..., H, W)` to the same, imported when it is looked up."""
+"""The grains of a map, i.e. how finely it says where people looked (`salign.maps.granularity`).
+
+Each name stands for a function from `(..., H, W)` to the same shape, which is imported when it is looked up.
+"""
 
 lazy_index(__name__)

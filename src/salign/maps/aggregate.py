@@ -1,4 +1,4 @@
-"""Several people's maps of one image -> one map."""
+"""Ways to combine the maps of several people of one image into one map."""
 
 from __future__ import annotations
 
@@ -14,40 +14,46 @@ from salign.errors import SalignError
 from salign.maps import AGGREGATES
 
 Metric = Callable[[Tensor, Tensor], Tensor]
-"""`(N, H, W)` and `(N, H, W)` -> `(N,)`, as those of `salign.evaluate.agreement`."""
+"""A function of two tensors `(N, H, W)` that returns `(N,)`, as the metrics of `salign.evaluate.agreement`."""
 
 HALF = 0.5
-"""From here on a pixel counts as marked, where a method knows marked and not marked only."""
+"""The value from which on a pixel counts as marked, for methods that only distinguish marked from not marked."""
 
 
 def union(maps: Tensor) -> Tensor:
-    """What anybody marked: the highest value of each pixel. `(A, H, W)` in [0, 1] -> `(H, W)`."""
+    """Mark what anybody marked: take the highest value of each pixel. `(A, H, W)` in [0, 1] to `(H, W)`."""
     return _checked(maps).amax(0)
 
 
 def mean(maps: Tensor) -> Tensor:
-    """The share of people who marked a pixel. `(A, H, W)` in [0, 1] -> `(H, W)`."""
+    """Return the mean of the maps; for masks it is the share of people who marked a pixel.
+
+    `(A, H, W)` in [0, 1] to `(H, W)`.
+    """
     return _checked(maps).mean(0)
 
 
 def majority(maps: Tensor) -> Tensor:
-    """1 where more than half of the people marked (at least `HALF`), else 0; a tie is 0. `(A, H, W)` -> `(H, W)`."""
+    """Mark with 1 the pixels that more than half of the people marked; all others, and ties, become 0.
+
+    `(A, H, W)` in [0, 1] to `(H, W)`. A person marked a pixel if its value is at least `HALF`.
+    """
     marked = (_checked(maps) >= HALF).sum(0)
     return (2 * marked > len(maps)).to(maps)
 
 
 def weighted(maps: Tensor, weights: Tensor | Sequence[float] | None = None) -> Tensor:
-    """Mean in which some people count more.
+    """Return the mean of the maps, weighted by person.
 
     Args:
         maps: `(A, H, W)` in [0, 1].
-        weights: `(A,)` >= 0, of any sum; None takes `agreement_weights` of these maps.
+        weights: `(A,)` >= 0, with any sum; None takes `agreement_weights` of these maps.
 
     Returns:
-        `(H, W)` in [0, 1]; the plain mean where all weights are 0.
+        `(H, W)` in [0, 1]; the plain mean if all weights are 0.
 
     Raises:
-        SalignError: not one weight per map, or one that is negative or not finite.
+        SalignError: there is not one weight per map, or a weight is negative or not finite.
     """
     people = _checked(maps)
     shares = agreement_weights(people) if weights is None else torch.as_tensor(weights, dtype=torch.float64)
@@ -58,7 +64,17 @@ def weighted(maps: Tensor, weights: Tensor | Sequence[float] | None = None) -> T
 
 
 def overlap(first: Tensor, second: Tensor) -> Tensor:
-    """Soft Dice of `(N, H, W)` >= 0 with another, `2 sum(min) / sum(both)`, in [0, 1]: 1 where both are blank."""
+    """Return the soft Dice coefficient of each pair of maps, in [0, 1]: 1 if both are blank.
+
+    The formula is `2 sum(min(first, second)) / sum(first + second)`, over the pixels of a pair.
+
+    Args:
+        first: `(N, H, W)` >= 0.
+        second: `(N, H, W)` >= 0.
+
+    Returns:
+        `(N,)`.
+    """
     tensors(first=(first, "float (N, H, W)"), second=(second, "float (N, H, W)"))
     values("first", first, "[0, inf)")
     values("second", second, "[0, inf)")
@@ -67,14 +83,16 @@ def overlap(first: Tensor, second: Tensor) -> Tensor:
 
 
 def leave_one_out(maps: Tensor, metric: Metric = overlap) -> Tensor:
-    """How well each map is met by the mean of the others; the mean of it is `evaluate.annotators.ceiling`.
+    """Measure how well each person's map agrees with the mean of the maps of all others.
+
+    The mean of the result, NaN left out, is `evaluate.annotators.ceiling` with the same metric.
 
     Args:
         maps: `(A, H, W)` in [0, 1].
-        metric: what to measure by.
+        metric: the measure of agreement between the mean of the others and the person's map, in this order.
 
     Returns:
-        `(A,)` float64; NaN where the metric is, and for a map that stands alone.
+        `(A,)` float64; NaN where the metric is NaN, and if there is only one map.
     """
     people = _checked(maps).double()
     if len(people) < 2:
@@ -83,29 +101,32 @@ def leave_one_out(maps: Tensor, metric: Metric = overlap) -> Tensor:
 
 
 def agreement_weights(maps: Tensor, metric: Metric = overlap) -> Tensor:
-    """Weight each person by `leave_one_out`: `(A, H, W)` -> `(A,)` float64 >= 0; 0 for agreement below 0 or undefined.
+    """Weight each person by `leave_one_out`: `(A, H, W)` to `(A,)` float64 >= 0.
 
-    Weights from one image are noisy; the mean of `leave_one_out` over the images of a set says more of a person.
+    The weight is 0 if the agreement is negative or undefined. Weights from one image are noisy; the mean of
+    `leave_one_out` over the images of a set says more about a person.
     """
     return leave_one_out(maps, metric).nan_to_num(0).clamp(min=0)
 
 
 def accuracy_weights(right: Sequence[int], answered: Sequence[int], classes: int = 2) -> Tensor:
-    """Weight each person by how far their answers are above chance.
+    """Weight each person by how far the share of their right answers lies above chance.
 
-    `max(0, (right + 1) / (answered + classes) - 1 / classes)`: the share of right answers with one right answer and
-    `classes - 1` wrong ones added (Laplace's rule), so that few answers say little, and none says nothing: 0.
+    The formula is `max(0, (right + 1) / (answered + classes) - 1 / classes)`. It adds one right answer and
+    `classes - 1` wrong answers to each person's (Laplace's rule), so that a person with few answers gets a small
+    weight, and a person without answers gets 0.
 
     Args:
-        right: right answers of each person.
-        answered: answers of each person.
+        right: number of right answers of each person.
+        answered: number of answers of each person.
         classes: how many answers there were to choose from.
 
     Returns:
         `(A,)` float64 in [0, 1).
 
     Raises:
-        SalignError: more right answers than answers, or fewer than two classes.
+        SalignError: the two lists differ in length, a person has more right answers than answers, or there are fewer
+            than two classes.
     """
     instance("right", right, Sequence, "the number of right answers of each person")
     instance("answered", answered, Sequence, "the number of answers of each person")
@@ -117,34 +138,35 @@ def accuracy_weights(right: Sequence[int], answered: Sequence[int], classes: int
 
 
 class Staple(NamedTuple):
-    """What STAPLE estimates."""
+    """The estimates of `staple`."""
 
     probability: Tensor
-    """`(H, W)`: that the pixel is truly salient."""
+    """`(H, W)`: the probability that the pixel is truly salient."""
     sensitivity: Tensor
-    """`(A,)` float64: share of the true pixels that a person marked; NaN where nobody marked any."""
+    """`(A,)` float64: the share of the truly salient pixels that a person marked; NaN if nobody marked any pixel."""
     specificity: Tensor
-    """`(A,)` float64: share of the other pixels that a person left; NaN where everybody marked all."""
+    """`(A,)` float64: the share of all other pixels that a person left unmarked; NaN if everybody marked all pixels."""
     iterations: int
     converged: bool
 
 
 def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, tolerance: float = 1e-6) -> Staple:
-    """Estimate the truth behind several masks and how good each is: STAPLE, binary, by expectation maximisation.
+    """Estimate the true mask behind several people's masks, and how good each of these is, by STAPLE.
 
-    Warfield, Zou and Wells, IEEE Transactions on Medical Imaging 23 (2004), equations 14-15 and 18-19, without the
-    spatial (Markov) prior. Everything depends on the pattern of marks at a pixel alone, so each pattern is worked out
-    once. Sensitivities and specificities begin at 0.99999, as theirs do, and stay within 1e-7 of 0 and 1.
+    This is binary STAPLE by expectation maximisation: Warfield, Zou and Wells, IEEE Transactions on Medical Imaging 23
+    (2004), equations 14-15 and 18-19, without the spatial (Markov) prior. The estimate for a pixel depends only on the
+    pattern of who marked it, so each pattern is computed once. Sensitivities and specificities start at 0.99999, as in
+    the paper. Where their logarithms are taken, they are kept at least 1e-7 away from 0 and 1.
 
     Args:
-        maps: `(A, H, W)`; marked is at least `HALF`.
-        prior: probability that a pixel is salient, in (0, 1); None takes the share of all pixels of all maps that are
-            marked, as they propose.
-        iterations: most rounds.
-        tolerance: it has converged when no sensitivity or specificity changes by more.
+        maps: `(A, H, W)` in [0, 1]; a pixel is marked if its value is at least `HALF`.
+        prior: the probability that a pixel is salient, in (0, 1); None takes the share of marked pixels among all
+            pixels of all maps, as the paper proposes.
+        iterations: the largest number of iterations.
+        tolerance: the estimate has converged when no sensitivity or specificity changes by more than this.
 
     Raises:
-        SalignError: `prior` is not in (0, 1), or no round is allowed.
+        SalignError: `prior` is not in (0, 1), `iterations` is below 1, or `tolerance` is negative.
     """
     marks = _checked(maps) >= HALF
     number("iterations", iterations, "[1, inf)", whole=True)
@@ -152,7 +174,7 @@ def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, t
     if prior is not None:
         number("prior", prior, "(0, 1)")
     share = float(marks.double().mean()) if prior is None else prior
-    if share in (0, 1):  # nobody marked anything, or everybody everything: there is nothing to estimate
+    if share in (0, 1):  # nobody marked a pixel, or everybody marked all: there is nothing to estimate
         unknown, certain = torch.full((len(marks),), math.nan).double(), torch.ones(len(marks)).double()
         rates = (unknown, certain) if share == 0 else (certain, unknown)
         return Staple(marks[0].to(maps), *rates, 0, True)
@@ -171,15 +193,15 @@ def staple(maps: Tensor, *, prior: float | None = None, iterations: int = 200, t
 
 
 def staple_map(maps: Tensor) -> Tensor:
-    """The probability that a pixel is truly salient, by `staple`. `(A, H, W)` in [0, 1] -> `(H, W)`."""
+    """Return the probability by `staple` that a pixel is truly salient. `(A, H, W)` in [0, 1] to `(H, W)`."""
     return staple(maps).probability
 
 
 def aggregate(maps: Tensor, method: str) -> Tensor:
-    """One map out of several, by a method out of `AGGREGATES`.
+    """Combine several maps into one by one of the methods in `AGGREGATES`. `(A, H, W)` in [0, 1] to `(H, W)`.
 
     Raises:
-        SalignError: no such method; or the maps are not `(A, H, W)` floating point in [0, 1] with A >= 1.
+        SalignError: there is no such method, or the maps are not `(A, H, W)` floating point in [0, 1] with A >= 1.
     """
     choice("method", method, AGGREGATES)
     return AGGREGATES[method](maps)
@@ -194,11 +216,16 @@ def _checked(maps: Tensor) -> Tensor:
 
 
 def _patterns(marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`(A, N)` bool -> its different columns `(A, U)`, how often each occurs `(U,)`, and which one each is `(N,)`."""
+    """Find the distinct columns of marks `(A, N)` bool.
+
+    Returns:
+        The distinct columns `(A, U)` float64, how often each of them occurs `(U,)` float64, and for each of the N
+        columns the position of its pattern among the U `(N,)`.
+    """
     codes = torch.zeros(marks.shape[1], dtype=torch.int64)
     for annotator, row in enumerate(marks.cpu()):
         codes = 2 * codes + row
-        if annotator % 32 == 31:  # numbered anew before they outgrow 64 bits
+        if annotator % 32 == 31:  # number the codes anew before they need more than 64 bits
             codes = codes.unique(return_inverse=True)[1]
     _, where, counts = codes.unique(return_inverse=True, return_counts=True)
     first = torch.empty(len(counts), dtype=torch.int64)
@@ -207,7 +234,10 @@ def _patterns(marks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _expected(patterns: Tensor, sensitivity: Tensor, specificity: Tensor, prior: float) -> Tensor:
-    """`(U,)`: probability that a pixel with this pattern is salient, in logarithms so that many people can vote."""
+    """Return for each pattern the probability `(U,)` that a pixel with it is salient.
+
+    The products over people are computed as sums of logarithms, so that they do not underflow with many people.
+    """
     p, q = sensitivity.clamp(1e-7, 1 - 1e-7), specificity.clamp(1e-7, 1 - 1e-7)
     salient = math.log(prior) + patterns.T @ p.log() + (1 - patterns).T @ (1 - p).log()
     other = math.log(1 - prior) + patterns.T @ (1 - q).log() + (1 - patterns).T @ q.log()

@@ -1,4 +1,4 @@
-"""Two pictures through a map: one where it is high, the other where it is low."""
+"""Blending two pictures by a map: the result shows one where the map is high and the other where it is low."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from salign.maps.tensor_ops import min_max, varies
 
 
 def blend(images: Tensor, backgrounds: Tensor, maps: Tensor) -> Tensor:
-    """`w * image + (1 - w) * other`, `w` being the min-max scaled map.
+    """Blend images with backgrounds: `w * image + (1 - w) * background`, where `w` is the min-max scaled map.
 
     Args:
         images: `(..., 3, H, W)` floating point.
-        backgrounds: the same shape.
-        maps: `(..., 1, H, W)`, any scale. A blank or all-equal map marks no region: the image stays as it is.
+        backgrounds: the same shape as `images`.
+        maps: `(..., 1, H, W)`, on any scale. A blank or constant map marks no region, and its image is returned
+            unchanged.
 
     Returns:
         `(..., 3, H, W)`.
+
+    Raises:
+        SalignError: an argument is not floating point, or the shapes do not match.
     """
     for name, value in (("images", images), ("backgrounds", backgrounds), ("maps", maps)):
         _check(name, value)
@@ -35,15 +39,16 @@ def blend(images: Tensor, backgrounds: Tensor, maps: Tensor) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Blur `(..., 3, H, W)` with a Gaussian of `sigma` pixels, above 0.
+    """Blur images `(..., 3, H, W)` with a Gaussian of standard deviation `sigma` > 0, in pixels.
 
-    It reaches 3 sigma, or to the opposite edge of a smaller image; beyond the edges the image is mirrored.
+    The kernel reaches 3 sigma, or to the opposite edge if the image is smaller. Beyond its edges the image is mirrored.
     """
     _check("images", images)
     number("sigma", sigma, "(0, inf)")
     down, right = (2 * min(math.ceil(3 * sigma), side - 1) + 1 for side in images.shape[-2:])
     with torch.autocast(images.device.type, enabled=False):
-        # One axis at a time: torchvision's kernel is square, which takes at least 15 times as long at sigma 16.
+        # Each axis is blurred by itself because torchvision would apply one square kernel to both axes, which takes at
+        # least 15 times as long at sigma 16.
         return F.gaussian_blur_image(F.gaussian_blur_image(images, [right, 1], [sigma]), [1, down], [sigma])
 
 

@@ -1,9 +1,9 @@
-"""How finely a map says where: as painted, the area filled, or a box around.
+"""The grain of a map, i.e. how finely it says where people looked: as painted, with filled areas, or as boxes.
 
 Crum, Webster and Czajka, "Grains of Saliency" (IJCB 2024), trained with human maps of three grains: boundary, area and
-features of interest (BOI, AOI, FOI). Their code does not say how the coarser ones are made; here it is of the
-pixels at or above half of the map's maximum (as `salign.evaluate.agreement.marked`), which for a painted map are those
-that were painted.
+features of interest (BOI, AOI, FOI). Their code does not say how the two coarser grains are made. Here both are made
+from the marked pixels, which are those at or above half of the map's maximum (as in
+`salign.evaluate.agreement.marked`). In a painted map these are the painted pixels.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _TOUCHING = np.ones((3, 3), dtype=bool)
 
 
 def features(maps: Tensor) -> Tensor:
-    """As painted, soft values included. `(..., H, W)` -> the same."""
+    """Return the maps as they were painted, soft values included. `(..., H, W)` to the same shape."""
     _check(maps)
     return maps
 
 
 def area(maps: Tensor) -> Tensor:
-    """What was marked, with what it encloses: an outline becomes the area inside of it.
+    """Mark also what the marked pixels enclose, so that an outline becomes the area inside it.
 
-    Inside is what cannot be reached from the border of the image by steps up, down, left and right through pixels that
-    are not marked; so an outline whose pixels touch at corners is closed.
+    A pixel is enclosed if it cannot be reached from the border of the image by steps up, down, left and right through
+    pixels that are not marked. An outline whose pixels touch only at corners therefore counts as closed.
 
     Args:
         maps: `(..., H, W)` >= 0.
@@ -44,14 +44,14 @@ def area(maps: Tensor) -> Tensor:
 
 
 def boundary(maps: Tensor, *, together: bool = False) -> Tensor:
-    """The bounding box of each marked region; regions that touch, at a corner too, are one.
+    """Mark the bounding box of each marked region; regions that touch, even at a corner, are one region.
 
     Args:
         maps: `(..., H, W)` >= 0.
-        together: one box around all regions of a map, instead.
+        together: whether to draw a single box around all regions of a map instead.
 
     Returns:
-        The same shape, 1 in the boxes, else 0; a blank map stays blank.
+        The same shape, 1 in the boxes and 0 elsewhere; a blank map stays blank.
     """
 
     def boxes(marked: np.ndarray) -> np.ndarray:
@@ -65,22 +65,27 @@ def boundary(maps: Tensor, *, together: bool = False) -> Tensor:
 
 
 def coarsen(maps: Tensor, grain: str, *, together: bool = False) -> Tensor:
-    """The maps at a grain out of `GRAINS`; `together` as for `boundary`, and for nothing else.
+    """Return maps at one of `GRAINS`.
+
+    Args:
+        maps: `(..., H, W)` >= 0.
+        grain: the name of the grain.
+        together: as for `boundary`; it has no effect on the other grains.
 
     Raises:
-        SalignError: no such grain, or the maps are not `(..., H, W)` floating point, finite and >= 0.
+        SalignError: there is no such grain, or the maps are not `(..., H, W)` floating point, finite and >= 0.
     """
     choice("grain", grain, GRAINS)
     return boundary(maps, together=together) if grain == "boundary" else GRAINS[grain](maps)
 
 
 def _check(maps: Tensor) -> None:
-    varies(maps)  # refuses what is no map
+    varies(maps)  # raises for anything but floating point (..., H, W)
     values("maps", maps, "[0, inf)")
 
 
 def _each(maps: Tensor, change: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """Change what is marked in each map, `(H, W)` bool -> bool."""
+    """Apply `change` to the marked pixels of each map, `(H, W)` bool to bool, and return the results as 0 and 1."""
     _check(maps)
     values = maps.detach().cpu().numpy()
     changed = np.zeros(values.shape, dtype=bool)

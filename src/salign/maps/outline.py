@@ -1,4 +1,4 @@
-"""From a map to the outlines of what it marks, so that people can go on from a machine's map."""
+"""Outlines of the regions that a map marks, so that people can edit a machine's map as polygons."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from salign.maps.shapes import Polygon
 
 
 def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> list[Polygon]:
-    """Polygons around the places of a map at or above a share of its maximum.
+    """Return polygons around the regions in which a map is at or above a share of its maximum.
 
-    Rasterised in this order (holes take away what they surround) they give those places back, exactly for masks. The
-    lines run midway between the centres of pixels where these are 0 and 1, by linear interpolation otherwise.
+    A hole in a region is a polygon with `erase`, which follows the region's outer polygon. `rasterize` of the polygons
+    in the order returned gives the regions back, exactly if the map is a mask. Between a pixel of value 0 and one of
+    value 1 the outline runs midway between their centres if `level` is 0.5; in general it lies where linear
+    interpolation between the centres of pixels reaches the level.
 
     Args:
         values: `(H, W)` bool, or floating point >= 0.
-        level: share of the maximum, in (0, 1).
-        smallest: places below this share of the map's area are left out.
+        level: the share of the map's maximum, in (0, 1).
+        smallest: regions whose outer polygon covers less than this share of the map's area are left out; in [0, 1].
 
     Returns:
-        In pixels of the map, the largest first; none for a blank map.
+        Polygons in pixels of the map, those of the largest region first; an empty list for a blank map.
 
     Raises:
-        SalignError: `level` is not in (0, 1), `smallest` no share, or the values are no map.
+        SalignError: `level` is not in (0, 1), `smallest` is not in [0, 1], or `values` are not 2-D, finite and >= 0.
     """
     number("level", level, "(0, 1)")
     number("smallest", smallest, "[0, 1]")
     array = numbers("values", values)
     if array.ndim != 2 or not (np.isfinite(array).all() and array.min(initial=0) >= 0):
         raise SalignError(f"values: expected a map (H, W), finite and >= 0, got {array.shape} from {array.min():g}.")
-    padded = np.pad(array, 1)  # so that lines close at the edges
+    padded = np.pad(array, 1)  # so that outlines are closed at the edges of the map
     top = float(padded.max())
     if top <= 0:
         return []
@@ -47,12 +49,12 @@ def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> l
         outer, *holes = [corners for corners in rings if len(corners) >= 3]
         areas.append((_area(outer), [Polygon(outer), *(Polygon(hole, erase=True) for hole in holes)]))
     large = [area for area in areas if area[0] >= smallest * np.size(values)]
-    ordered = sorted(large, key=lambda area: -area[0])  # what lies in a hole comes after the hole
+    ordered = sorted(large, key=lambda area: -area[0])  # a region inside a hole comes after the hole
     return [polygon for _, polygons in ordered for polygon in polygons]
 
 
 def _points(ring: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """A closed ring of (x, y) in cells of the padded map -> corners in pixels."""
+    """Turn a closed ring of (x, y) between the cells of the padded map into corners in pixels of the map."""
     return tuple((float(x) - 0.5, float(y) - 0.5) for x, y in ring[:-1])
 
 

@@ -1,6 +1,7 @@
-"""A map laid over its image, with numpy alone, so that a model is used where no torch is installed.
+"""Overlays of maps on images with numpy alone, so that an exported model can be used where torch is not installed.
 
-Maps are `(H, W)` float32 arrays, pictures `(H, W, 3)` uint8. What is checked, is checked by `salign.maps.render`.
+Maps are `(H, W)` float32 arrays, pictures are `(H, W, 3)` uint8 arrays. The functions here check nothing;
+`salign.maps.render` checks its arguments before it calls them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ Map = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 OPACITY = 0.55
-"""How opaque the overlay is where the map is 1; the image stays readable below."""
+"""The opacity of the overlay where the map is 1. The image below stays recognisable."""
 
-# Nine samples of "plasma" (van der Walt, Smith & Firing 2015, CC0): evenly spaced in perceived lightness, and saturated
-# at both ends, so that it stands out on grey images. Between them the colours are interpolated.
+# Nine samples of the colour map "plasma" (van der Walt, Smith & Firing 2015, CC0), which is evenly spaced in perceived
+# lightness and saturated at both ends, so that it stands out on grey images. Colours between the samples are
+# interpolated.
 HEAT: Map = np.array(
     [
         [0x0D, 0x08, 0x87],
@@ -32,21 +34,22 @@ HEAT: Map = np.array(
     ],
     dtype=np.float32,
 )
-"""`(9, 3)` RGB in [0, 255]: the colours of a map at 0, 1/8, ..., 1."""
+"""`(9, 3)` RGB in [0, 255]: the colours for the values 0, 1/8, ..., 1 of a map."""
 ROUNDING = 1e-5
-"""A map whose range is below this share of its largest magnitude is constant: what is left is rounding, which scaling
-would blow up to a map (and its gradient to 1 / rounding). One step of a 16-bit map is more."""
+"""A map whose range is at most this share of its largest magnitude counts as constant. Such differences are rounding
+errors, which scaling would amplify to a map (and its gradient to 1 / rounding error). One step of a 16-bit map, 1.5e-5,
+is larger."""
 
 
 def scaled(values: Map) -> Map:
-    """Scale one map to [0, 1]; a constant map becomes all zeros. It is `salign.maps.min_max` of one map."""
+    """Scale one map to [0, 1] as `salign.maps.min_max` does; a constant map becomes all zeros."""
     low, high = values.min(), values.max()
     alike = high - low <= max(ROUNDING * max(abs(low), abs(high)), float(np.finfo(values.dtype).tiny) ** 0.5)
     return np.zeros_like(values) if alike else (values - low) / (high - low)
 
 
 def heat_colours(values: Map) -> Pixels:
-    """`(H, W)` in [0, 1] -> `(H, W, 3)`: dark blue at 0, magenta in the middle, yellow at 1."""
+    """Colour a map `(H, W)` in [0, 1] as `(H, W, 3)`: dark blue at 0, magenta in the middle, yellow at 1."""
     position = values * np.float32(len(HEAT) - 1)
     lower = np.minimum(np.floor(position).astype(np.int64), len(HEAT) - 2)
     part = (position - lower.astype(np.float32))[..., None]
@@ -54,7 +57,7 @@ def heat_colours(values: Map) -> Pixels:
 
 
 def lay_over(pixels: Pixels, values: Map) -> Pixels:
-    """Lay a map `(h, w)` in [0, 1] over its image: clear at 0, coloured and less clear towards 1, outlined at half."""
+    """Lay a map `(h, w)` in [0, 1] over its image: transparent at 0, more opaque towards 1, outlined at 0.5."""
     height, width = pixels.shape[:2]
     down, right = _resizing(values.shape[0], height), _resizing(values.shape[1], width)
     fitted: Map = np.clip(down @ values @ right.T, 0, 1).astype(np.float32)
@@ -65,7 +68,10 @@ def lay_over(pixels: Pixels, values: Map) -> Pixels:
 
 
 def _resizing(before: int, after: int) -> Map:
-    """`(after, before)`: what resizes one axis as `salign.maps.resize` does, by area down and linearly up."""
+    """Return the matrix `(after, before)` that resizes one axis as `salign.maps.resize` does.
+
+    It takes the mean over the covered area to shrink, and interpolates linearly to enlarge.
+    """
     steps = np.arange(after)
     if after < before:
         first, end = steps * before // after, -(-(steps + 1) * before // after)
@@ -81,7 +87,7 @@ def _resizing(before: int, after: int) -> Map:
 
 
 def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`(H, W)` -> the pixels just outside a marked region that touch it by a side."""
+    """Return `(H, W)` bool: the pixels just outside a marked region that share a side with one of its pixels."""
     grown = inside.copy()
     grown[1:] |= inside[:-1]
     grown[:-1] |= inside[1:]

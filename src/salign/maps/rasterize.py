@@ -1,9 +1,9 @@
-"""Shapes -> pixels: a pixel belongs to an area where its centre lies inside.
+"""Rasterisation of shapes: a pixel belongs to a shape if its centre lies inside.
 
-Where a centre lies on the boundary: a polygon or box holds its left and top edges and not its right and bottom ones, so
-that shapes which share an edge share no pixel; a stroke holds all of its boundary. Ends of rows are guessed in floating
-point and set right by products of differences, which are exact for coordinates of few digits. Nothing larger than the
-part of a shape inside of the image is held, whatever the coordinates.
+If a pixel's centre lies on the boundary: a polygon or box includes its left and top edges and excludes its right and
+bottom edges, so that shapes which share an edge share no pixel. A stroke includes its whole boundary. The ends of each
+row of pixels are first estimated in floating point and then corrected by products of differences, which are exact for
+coordinates of few digits. Memory is only needed for the part of a shape inside the image, whatever its coordinates.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from salign.maps.shapes import FARTHEST, SMALLEST_SPREAD, Box, Fixation, Polygon
 from salign.maps.stroke import inside_stroke
 
 _PIXELS_AT_ONCE = 1 << 22
-"""Pixels that are worked on together: bounds the memory of a large image."""
+"""Most pixels that are computed together, which bounds the memory needed for a large image."""
 
 
 def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
-    """Paint areas in order, each adding to or (`erase`) taking away from those before.
+    """Paint shapes in order: each adds its area to the mask, or takes it away if the shape has `erase`.
 
     Args:
-        shapes: polygons, boxes and strokes; what lies outside of the image is clipped.
+        shapes: polygons, boxes and strokes; what lies outside the image is clipped.
         size: (H, W) of the image.
 
     Returns:
@@ -49,32 +49,35 @@ def rasterize(shapes: Sequence[Shape], size: tuple[int, int]) -> np.ndarray:
 
 
 def covers(shape: Shape, size: tuple[int, int]) -> bool:
-    """Whether an area holds the centre of any pixel of an image of a size (H, W); errors as for `rasterize`."""
+    """Return whether a shape covers the centre of any pixel of an image of `size` (H, W); errors as for `rasterize`."""
     return any(_inside(shape, window).any() for window in _windows(shape, _checked(size)))
 
 
 def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
-    """Sum of Gaussians at the fixations, the volume of each being its duration, divided by its maximum.
+    """Sum up a Gaussian for each fixation, with the fixation's duration as its volume, and divide by the maximum.
 
-    The Gaussians are evaluated at the pixels' centres and cut off only outside of what was shown at the time, as by the
-    authors of REFLACX (Bigolin Lanfredi et al., Scientific Data 9, 2022). Fixations outside of the image do not count.
+    The Gaussians are evaluated at the centres of the pixels. They are cut off only at the border of the part of the
+    image that was shown at the time, as by the authors of REFLACX (Bigolin Lanfredi et al., Scientific Data 9, 2022).
+    Fixations outside the image do not count.
 
     Args:
-        fixations: positions in pixels of the image, durations in ms.
+        fixations: fixations with positions in pixels of the image and durations in ms.
         size: (H, W) of the image.
-        sigma: standard deviation in pixels, > 0, of the fixations that have no `spread` of their own.
+        sigma: standard deviation in pixels, > 0, for the fixations that have no `spread` of their own.
 
     Returns:
-        `(H, W)` float32 in [0, 1]; all zeros where no fixation of any duration hits the image.
+        `(H, W)` float32 in [0, 1]; all zeros if no fixation with a duration above 0 lies on the image.
 
     Raises:
-        SalignError: a shape is no fixation, a fixation has neither spread nor sigma, or size or sigma is not positive.
+        SalignError: a shape is not a fixation, a fixation has no `spread` and `sigma` is None, or `size` or `sigma` is
+            not positive.
     """
     height, width = _checked(size)
     if sigma is not None and not SMALLEST_SPREAD <= sigma <= FARTHEST:
         raise SalignError(f"expected sigma > 0 px, got {sigma}")
-    # A Gaussian is the product of a profile across and a profile down. So the sum over many fixations is one matrix
-    # product, (H, fixations) x (fixations, W), 256 fixations at a time; no (H, W) picture is made for each of them.
+    # A Gaussian is the product of a horizontal and a vertical profile. The sum over many fixations is therefore one
+    # matrix product, (H, fixations) x (fixations, W), for 256 fixations at a time, and no fixation needs its own (H, W)
+    # array.
     rows = [_gaussian(shape, size, sigma) for shape in fixations]
     total = np.zeros((height, width))
     for start in range(0, len(rows), 256):
@@ -87,7 +90,7 @@ def fixation_map(fixations: Sequence[Fixation], size: tuple[int, int], sigma: fl
 
 
 def _gaussian(shape: Fixation, size: tuple[int, int], sigma: float | None) -> tuple[float, ...]:
-    """Centre, height, spreads and visible part of a fixation's Gaussian."""
+    """Return a fixation's Gaussian: x and y, height, spreads in x and y, and x0, y0, x1, y1 of the part shown."""
     if not isinstance(shape, Fixation):
         raise SalignError(f"expected fixations only, got a {type(shape).__name__.lower()}; use rasterize for areas")
     spread = shape.spread or (sigma, sigma)
@@ -106,7 +109,7 @@ def _checked(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _windows(shape: Shape, size: tuple[int, int]) -> Iterator[Window]:
-    """The part of the image that a shape may touch, in bands of at most `_PIXELS_AT_ONCE` pixels or a row each."""
+    """Yield the part of the image that a shape may touch, in bands of at most `_PIXELS_AT_ONCE` pixels or one row."""
     match shape:
         case Box():
             low, high = np.array([shape.x0, shape.y0]), np.array([shape.x1, shape.y1])
@@ -118,8 +121,8 @@ def _windows(shape: Shape, size: tuple[int, int]) -> Iterator[Window]:
             low, high = (points - radii).min(0), (points + radii).max(0)
         case _:
             raise SalignError("a fixation has no area to rasterize; use fixation_map(fixations, size, sigma)")
-    # Pixel k has its centre at k + 0.5, so the first centre at or beyond x is that of pixel ceil(x - 0.5). One pixel
-    # more on each side makes up for rounding here; the exact test follows in `_inside`.
+    # Pixel k has its centre at k + 0.5, so the first centre at or beyond x is that of pixel ceil(x - 0.5). One more
+    # pixel on each side allows for rounding errors here; `_inside` then tests exactly.
     left, top = np.clip(np.ceil(low - 0.5) - 1, 0, None).clip(max=size[::-1]).astype(int)
     right, bottom = np.clip(np.floor(high - 0.5) + 2, 0, None).clip(max=size[::-1]).astype(int)
     if left < right:
@@ -129,7 +132,7 @@ def _windows(shape: Shape, size: tuple[int, int]) -> Iterator[Window]:
 
 
 def _inside(shape: Shape, window: Window) -> np.ndarray:
-    """`(rows, columns)` bool of the window."""
+    """Return `(rows, columns)` bool: which pixels of the window lie inside the shape."""
     match shape:
         case Box():
             top, left, bottom, right = window

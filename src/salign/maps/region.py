@@ -1,4 +1,4 @@
-"""The region that a map marks, and an image without what lies in it."""
+"""The region that a map marks, and an image in which that region is painted over."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from salign.checks import number, tensors, values
 
 
 def region(saliency: Tensor, *, threshold: float = 0.5, grow: float = 0.03) -> Tensor:
-    """Mark where people looked, as 0 and 1, slightly widened so that the outline is inside.
+    """Mark where people looked as a region of 0 and 1, slightly widened so that the marked object's outline is inside.
 
     Args:
         saliency: `(B, 1, H, W)`, not negative.
-        threshold: marked is what reaches this share of the map's own maximum, in [0, 1]: with one half, where at least
-            half of the annotators agreed, and the edge of a mask that was blurred.
-        grow: widen by this share of the longer side, in each direction (a square of neighbours); 0 = not at all.
+        threshold: a pixel is marked if it reaches this share of the map's own maximum; in [0, 1]. At 0.5 these are the
+            pixels that at least half of the annotators marked (in a mean of masks), and the original mask up to its
+            edge (in a blurred mask).
+        grow: how far the region is widened in each direction (by a square of neighbours), as a share of the image's
+            longer side; in [0, 1]. 0 does not widen it.
 
     Returns:
-        `(B, 1, H, W)` float32; a blank map marks nothing.
+        `(B, 1, H, W)` float32 of 0 and 1; all zeros for a blank map.
 
     Raises:
         SalignError: an argument is out of its range.
@@ -29,21 +31,27 @@ def region(saliency: Tensor, *, threshold: float = 0.5, grow: float = 0.03) -> T
     number("threshold", threshold, "[0, 1]")
     number("grow", grow, "[0, 1]")
     marked = ((saliency >= threshold * saliency.amax((-2, -1), keepdim=True)) & (saliency > 0)).float()
-    reach = round(grow * max(map(int, saliency.shape[-2:])))  # a number in a trace, too
+    reach = round(grow * max(map(int, saliency.shape[-2:])))  # int() keeps it a number while a model is traced
     rows = functional.max_pool2d(marked, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
     return functional.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))
 
 
 def surroundings(images: Tensor, regions: Tensor) -> Tensor:
-    """Paint each region over, smoothly, with the colours around it.
+    """Paint each region over smoothly with the colours around it.
 
-    Push-pull interpolation (Gortler et al. 1996, *The Lumigraph*): known pixels are averaged into ever coarser images,
-    and every hole takes the finest average that knows a colour there. No texture is invented. Where the region is the
-    whole image nothing is known, and it becomes mid-grey.
+    The method is push-pull interpolation (Gortler et al. 1996, *The Lumigraph*): known pixels are averaged into ever
+    coarser images, and every hole takes the finest average that has a known colour there. No texture is invented. If
+    the region is the whole image, no colour is known, and the image becomes mid-grey.
 
     Args:
         images: `(B, 3, H, W)`.
-        regions: `(B, 1, H, W)` in [0, 1].
+        regions: `(B, 1, H, W)` in [0, 1]; 1 is painted over.
+
+    Returns:
+        `(B, 3, H, W)`.
+
+    Raises:
+        SalignError: an argument has another shape or type, or `regions` are not within [0, 1].
     """
     tensors(images=(images, "float (B, 3, H, W)"), regions=(regions, "float (B, 1, H, W)"))
     values("regions", regions, "[0, 1]")
@@ -52,7 +60,15 @@ def surroundings(images: Tensor, regions: Tensor) -> Tensor:
 
 
 def _holes_filled(colours: Tensor, visible: Tensor) -> Tensor:
-    """`(B, 3, H, W)` colours times `(B, 1, H, W)` how far they are known, in [0, 1] -> colours everywhere."""
+    """Fill the holes of images.
+
+    Args:
+        colours: `(B, 3, H, W)`, the colours times `visible`.
+        visible: `(B, 1, H, W)` in [0, 1], how far the colour of each pixel is known.
+
+    Returns:
+        `(B, 3, H, W)` with a colour everywhere.
+    """
     height, width = visible.shape[-2:]
     if height == width == 1:
         return torch.where(visible > 0, colours, 0.5)

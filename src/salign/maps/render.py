@@ -1,4 +1,4 @@
-"""Maps as pictures: a colour map, an overlay on the image, and a data URI for a page that needs no other file."""
+"""Maps as pictures: a colour map, an overlay on the image, and a data URI for HTML pages without further files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def heat(values: Tensor) -> Tensor:
         `(H, W, 3)` uint8 RGB.
 
     Raises:
-        SalignError: the map is not 2-D, not finite or leaves [0, 1].
+        SalignError: the map is not 2-D, not finite or not within [0, 1].
     """
     return torch.from_numpy(heat_colours(_checked(values)))
 
 
 def overlay(image: Tensor, values: Tensor) -> Image.Image:
-    """Lay a map over its image: clear at 0, coloured by `heat` and less clear towards 1, outlined at half.
+    """Lay a map over its image in the colours of `heat`, with an outline around the region at or above 0.5.
+
+    The overlay is transparent where the map is 0 and becomes more opaque towards 1.
 
     Args:
         image: `(3, H, W)` uint8, or floating point in [0, 1].
@@ -38,17 +40,20 @@ def overlay(image: Tensor, values: Tensor) -> Image.Image:
 
     Returns:
         An RGB picture of the image's size; for an all-zero map, the image itself.
+
+    Raises:
+        SalignError: as for `heat`, or the image has another shape or type or other values.
     """
     return Image.fromarray(lay_over(_pixels(image), _checked(values)))
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """`(3, H, W)` uint8, or floating point in [0, 1], -> an RGB picture."""
+    """Turn an image `(3, H, W)`, uint8 or floating point in [0, 1], into an RGB picture."""
     return Image.fromarray(_pixels(image))
 
 
 def thumbnail(picture: Image.Image, side: int) -> Image.Image:
-    """Shrink a picture so that its longer side is `side` pixels; a smaller one is returned as it is."""
+    """Shrink a picture so that its longer side is `side` pixels; a smaller picture is returned unchanged."""
     if max(picture.size) <= side:
         return picture
     scale = side / max(picture.size)
@@ -56,7 +61,7 @@ def thumbnail(picture: Image.Image, side: int) -> Image.Image:
 
 
 def png_data_uri(picture: Image.Image) -> str:
-    """`data:image/png;base64,...` of a picture, for the `src` of an HTML image."""
+    """Return a picture as `data:image/png;base64,...`, for the `src` of an HTML image."""
     stream = io.BytesIO()
     picture.save(stream, "PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
@@ -70,7 +75,7 @@ def _checked(values: Tensor) -> Map:
 
 
 def _pixels(image: Tensor) -> Pixels:
-    """`(3, H, W)` -> `(H, W, 3)` uint8."""
+    """Check an image `(3, H, W)` and return it as `(H, W, 3)` uint8."""
     tensors(image=(image, "real (3, H, W)"))
     image = image.detach().cpu()
     if not image.is_floating_point() and image.dtype != torch.uint8:

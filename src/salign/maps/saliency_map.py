@@ -1,4 +1,4 @@
-"""One human (or model) saliency map together with where it came from."""
+"""The type of a saliency map, made by people or by a model, together with its provenance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _PROVENANCE = re.compile(r"(human|model):\S.*|mask|unknown")
 
 @dataclass(frozen=True)
 class SaliencyMap:
-    """How much each pixel mattered to somebody, from 0 (not at all) to 1.
+    """A saliency map: how much each pixel mattered to somebody, from 0 (not at all) to 1.
 
-    A blank map (all zeros) says "looked and marked nothing". Where nobody looked there is no map: that is `None`.
+    A blank map (all zeros) says "looked and marked nothing". An image at which nobody looked has no map, which is
+    written as `None`.
 
     Raises:
-        SalignError: the values are not a 2-D, non-empty, finite float32 tensor within [0, 1], or the provenance is not
-            one of the forms below.
+        SalignError: the values are not a 2-D, non-empty, finite float32 tensor within [0, 1], or the provenance has
+            none of the forms listed at `provenance`.
     """
 
     values: Tensor
@@ -52,11 +53,14 @@ class SaliencyMap:
 
     @classmethod
     def from_array(cls, array: np.ndarray | Tensor, provenance: str = "unknown") -> SaliencyMap:
-        """Take a map as tools store it.
+        """Make a saliency map of an array as image tools store it.
 
         Args:
             array: `(H, W)`; bool; uint8 or uint16, whose full range becomes [0, 1]; or floating point in [0, 1].
             provenance: see the field of that name.
+
+        Raises:
+            SalignError: the array has another type, or the class refuses its values or the provenance.
         """
         values = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array)
         if values.dtype in (np.uint8, np.uint16):

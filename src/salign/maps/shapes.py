@@ -1,7 +1,7 @@
 """What people draw on an image: polygons, boxes, strokes and fixations, and their form in JSON.
 
-Coordinates are pixels of the upright original image: x to the right, y down, (0, 0) the top left corner of the top left
-pixel. The pixel in row i and column j covers [j, j+1) x [i, i+1).
+Coordinates are in pixels of the upright original image: x points to the right, y points down, and (0, 0) is the top
+left corner of the top left pixel. The pixel in row i and column j covers [j, j+1) x [i, i+1).
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from salign.errors import SalignError
 Point = tuple[float, float]
 
 MOST_POINTS = 100_000
-"""Points a single shape may have."""
+"""Most points that a single shape may have."""
 FARTHEST = 1e15
-"""Largest magnitude of a coordinate, radius, duration or time: beyond it, arithmetic on them loses whole pixels."""
+"""Largest magnitude of a coordinate, radius, duration or time. Beyond it, floating-point arithmetic would lose whole
+pixels."""
 
 SMALLEST_SPREAD = 1e-6
-"""A fixation's Gaussian is no narrower, so that its height stays finite."""
+"""Smallest standard deviation, in pixels, of a fixation's Gaussian, so that the height of the Gaussian stays finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,14 @@ class Polygon:
     """The inside of a closed outline, by the even-odd rule.
 
     Raises:
-        SalignError: fewer than 3 points, more than `MOST_POINTS`, or a number that is not finite.
+        SalignError: there are fewer than 3 points or more than `MOST_POINTS`, or a number is not finite or is beyond
+            `FARTHEST`.
     """
 
     points: tuple[Point, ...]
-    """At least three; the last is joined to the first."""
+    """At least three points; the last point is joined to the first."""
     erase: bool = False
-    """Whether the area is taken away from what was drawn before."""
+    """Whether the shape's area is taken away from what was drawn before, instead of being added to it."""
     times: tuple[float, ...] | None = None
     """Milliseconds since the image was shown, one per point."""
 
@@ -48,7 +50,7 @@ class Box:
     """A rectangle with sides along the axes.
 
     Raises:
-        SalignError: x0 > x1, y0 > y1, or a number that is not finite.
+        SalignError: x0 > x1, y0 > y1, or a number is not finite or is beyond `FARTHEST`.
     """
 
     x0: float
@@ -57,7 +59,7 @@ class Box:
     y1: float
     erase: bool = False
     times: tuple[float, ...] | None = None
-    """Milliseconds since the image was shown: of the first corner and of the last."""
+    """Milliseconds since the image was shown, for the first corner and for the second."""
 
     def __post_init__(self) -> None:
         (x0, y0), (x1, y1) = corners = _points(((self.x0, self.y0), (self.x1, self.y1)), "box", least=2)
@@ -72,15 +74,18 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """What a round brush covers: the discs at the points and, between two, those on the straight line between them.
+    """The area that a round brush covers when it is moved in straight lines from point to point.
 
     Raises:
-        SalignError: no point, more than `MOST_POINTS`, not one radius per point, or a number not finite or radius < 0.
+        SalignError: there is no point or there are more than `MOST_POINTS`, there is not one radius per point, a number
+            is not finite or is beyond `FARTHEST`, or a radius is negative.
     """
 
     points: tuple[Point, ...]
+    """The centres of the brush; a stroke of one point is a disc."""
     radii: tuple[float, ...]
-    """One per point, in pixels (the pressure of a pen varies it); from point to point it changes linearly."""
+    """One radius per point, in pixels; it may vary, e.g. with the pressure of a pen. Between two points the radius
+    changes linearly."""
     erase: bool = False
     times: tuple[float, ...] | None = None
 
@@ -95,24 +100,27 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class Fixation:
-    """A place where an eye rested. It has no area: `rasterize.fixation_map` makes a map of fixations.
+    """A place at which an eye rested. It has no area; `rasterize.fixation_map` makes a map of fixations.
 
     Raises:
-        SalignError: a number not finite, duration < 0, spread below `SMALLEST_SPREAD`, an empty `shown`, or `erase`.
+        SalignError: a number is not finite or is beyond `FARTHEST`, the duration is negative, the spread is below
+            `SMALLEST_SPREAD`, `shown` is an empty rectangle, or `erase` is True.
     """
 
     x: float
     y: float
     duration: float
-    """Milliseconds."""
+    """How long the fixation lasted, in milliseconds; >= 0."""
     erase: bool = False
-    """Always False: nothing is taken away by looking at it."""
+    """Always False, because looking at a place takes nothing away. All shapes have this field."""
     times: tuple[float, ...] | None = None
-    """When it began, in milliseconds since the image was shown."""
+    """When the fixation began, in milliseconds since the image was shown; one number."""
     spread: tuple[float, float] | None = None
-    """Standard deviations in x and y of its own Gaussian, in pixels: where the image was zoomed, they vary."""
+    """Standard deviations in x and y of this fixation's own Gaussian, in pixels. They vary between fixations if the
+    image was zoomed. None leaves the standard deviation to `fixation_map`."""
     shown: tuple[float, float, float, float] | None = None
-    """x0, y0, x1, y1 of the part of the image on the screen at that time; nothing outside of it was seen."""
+    """x0, y0, x1, y1 of the part of the image that was on the screen at that time; nothing outside it was seen. None
+    stands for the whole image."""
 
     def __post_init__(self) -> None:
         ((x, y),) = point = _points(((self.x, self.y),), "fixation", least=1)
@@ -138,7 +146,7 @@ Shape = Polygon | Box | Stroke | Fixation
 
 
 def shape_to_json(shape: Shape) -> dict[str, Any]:
-    """`{"kind", "points", ...}` of plain lists and numbers; `shape_from_json` gives the same shape back."""
+    """Turn a shape into plain lists and numbers, `{"kind", "points", ...}`; `shape_from_json` is the inverse."""
     match shape:
         case Polygon():
             value: dict[str, Any] = {"kind": "polygon", "points": _lists(shape.points), "erase": shape.erase}
@@ -162,10 +170,11 @@ def shape_to_json(shape: Shape) -> dict[str, Any]:
 
 
 def shape_from_json(value: object) -> Shape:
-    """Read the form that `shape_to_json` writes; `erase` and `times` may be left out.
+    """Make a shape of the JSON value that `shape_to_json` returns; `erase` and `times` may be missing.
 
     Raises:
-        SalignError: an unknown kind or key, a missing key, a wrong type, or what the shape itself refuses.
+        SalignError: the kind or a key is unknown, a key is missing, a value has a wrong type, or the shape's class
+            refuses the values.
     """
     if not isinstance(value, Mapping):
         raise SalignError(f"a shape is an object with kind and points, got {_short(value)}")
@@ -186,12 +195,12 @@ def shape_from_json(value: object) -> Shape:
 
 
 def scaled(shape: Shape, across: float, down: float) -> Shape:
-    """The shape with x times `across` and y times `down`, as when its image is resized.
+    """Scale a shape as when its image is resized: multiply x by `across` and y by `down`.
 
-    A round brush stays round: its radii grow with the square root of `across * down`.
+    A round brush stays round: its radii are multiplied by the square root of `across * down`.
 
     Raises:
-        SalignError: a factor is not positive, or a coordinate would leave `FARTHEST`.
+        SalignError: a factor is not positive and finite, or a coordinate would be beyond `FARTHEST`.
     """
     if not (0 < across < math.inf and 0 < down < math.inf):
         raise SalignError(f"expected factors > 0, got {across} and {down}")
@@ -215,7 +224,7 @@ def scaled(shape: Shape, across: float, down: float) -> Shape:
 
 
 def bounds(shape: Shape) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 of the smallest upright rectangle around a shape (around the point of a fixation)."""
+    """Return x0, y0, x1, y1 of the smallest upright rectangle around a shape; for a fixation, around its point."""
     match shape:
         case Box():
             return shape.x0, shape.y0, shape.x1, shape.y1
@@ -245,11 +254,12 @@ _KINDS: dict[str, tuple[set[str], set[str], Callable[[Mapping[str, Any], bool, A
     "stroke": ({"points", "radii"}, set(), lambda value, *more: Stroke(value["points"], value["radii"], *more)),
     "fixation": ({"points", "duration"}, {"spread", "shown"}, _fixation),
 }
-"""Kind -> the keys it needs, those it may have, and how it is made of (value, erase, times)."""
+"""For each kind of shape in JSON: the keys it needs, further keys it may have, and a function of (value, erase, times)
+that makes it."""
 
 
 def _settle(shape: Shape, points: tuple[Point, ...], *, stored: bool = True) -> None:
-    """Store checked points and times in the frozen shape, as tuples of floats."""
+    """Store the checked points (if `stored`) and the times in the frozen shape, as tuples of floats."""
     if stored:
         object.__setattr__(shape, "points", points)
     if shape.times is not None:
@@ -273,11 +283,11 @@ def _numbers(value: object, what: str, count: int) -> tuple[float, ...]:
         got = len(value) if isinstance(value, list | tuple) else _short(value)
         raise SalignError(f"{what}: expected {count} numbers, one per point, got {got}")
     for number in value:
-        # The bounds are ordered so that a whole number too large for a float is refused before it becomes one.
+        # Comparing with the bounds first refuses a whole number that is too large to be converted to a float.
         if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:
             raise SalignError(f"{what}: expected finite numbers up to {FARTHEST:g}, got {_short(number)}")
     floats = isinstance(value, tuple) and all(type(number) is float for number in value)
-    return value if floats else tuple(map(float, value))  # type: ignore[return-value]  # what is shared stays shared
+    return value if floats else tuple(map(float, value))  # type: ignore[return-value]  # no copy: shapes share it
 
 
 def _lists(points: Iterable[Point]) -> list[list[float]]:
@@ -285,7 +295,7 @@ def _lists(points: Iterable[Point]) -> list[list[float]]:
 
 
 def _short(value: object) -> str:
-    """Name a value in a message; never longer than a line, however large it is."""
+    """Describe a value for an error message in at most one line, however large the value is."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > FARTHEST:
         return f"a number of {math.ceil(value.bit_length() * math.log10(2))} digits"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""One array that stands for many of one shape: a template of maps, or of connectivity matrices."""
+"""Templates: one array that stands for many arrays of the same shape, such as maps or connectivity matrices."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ from salign.errors import SalignError
 
 
 def mean_template(arrays: Tensor) -> Tensor:
-    """`(N, ...) -> (...)`: the mean; it has the least sum of squared distances to all arrays."""
+    """Return the mean, `(N, ...)` to `(...)`; it has the least sum of squared distances to all arrays."""
     return _checked(arrays).mean(0)
 
 
 def median_template(arrays: Tensor) -> Tensor:
-    """`(N, ...) -> (...)`: the median of each element by itself; between the two middle values of an even number."""
+    """Return the median of each element, `(N, ...)` to `(...)`; for even N it is the mean of the two middle values."""
     return _checked(arrays).quantile(0.5, dim=0)
 
 
 def geometric_median(arrays: Tensor, *, tolerance: float = 1e-7, most: int = 1000) -> Tensor:
-    """`(N, ...) -> (...)`: what has the least sum of Euclidean distances to all arrays, which few odd ones cannot move.
+    """Return the array with the least sum of Euclidean distances to all arrays, which a few outliers hardly move.
 
-    Weiszfeld's iteration takes the mean, each array weighed by one over its distance. Where an iterate hits an array
-    that weight is infinite; the step of Vardi and Zhang (PNAS 97, 2000) then leaves out the arrays that were hit,
-    `c` of them, and goes only the share `max(0, 1 - c / r)` of the way, where `r` is the length of the sum of the unit
-    vectors to the others: 0 if what was hit is the median itself.
+    Weiszfeld's iteration repeatedly takes the mean in which each array is weighted by one over its distance from the
+    last iterate. If an iterate coincides with an array, that weight is infinite. The step of Vardi and Zhang (PNAS 97,
+    2000) then leaves out the `c` arrays that coincide with the iterate and goes only the share `max(0, 1 - c / r)` of
+    the way, where `r` is the length of the sum of the unit vectors to the other arrays. The share is 0 if the iterate
+    is the median itself.
 
     Args:
-        arrays: `N` of one shape, floating point and finite; computed in float64.
-        tolerance: the iteration ends when a step is shorter than this share of the mean distance from the mean.
-        most: it ends after so many steps at the latest.
+        arrays: `(N, ...)`, floating point and finite; the computation is in float64.
+        tolerance: the iteration ends when a step is at most this share of the arrays' mean distance from their mean.
+        most: the largest number of steps.
 
     Returns:
-        The median, in the kind of number that came. It is unique unless all arrays lie on a line.
+        The geometric median `(...)`, in the dtype of `arrays`. It is unique unless all arrays lie on a line.
+
+    Raises:
+        SalignError: `arrays` are not as above, or `tolerance` is not in (0, 1).
     """
     number("tolerance", tolerance, "(0, 1)")
     points = _checked(arrays).double().flatten(1)
@@ -41,7 +45,7 @@ def geometric_median(arrays: Tensor, *, tolerance: float = 1e-7, most: int = 100
     for _ in range(most):
         apart = points - median
         distances = apart.norm(dim=1)
-        away = distances > 1e-12 * spread  # the others were hit
+        away = distances > 1e-12 * spread  # all others coincide with the iterate
         if not bool(away.any()):
             break
         pulls = 1 / distances[away]

@@ -1,7 +1,8 @@
 """Scaling and resizing of maps, safe for maps that are constant or blank.
 
-Every function takes `(..., H, W)` floating point tensors, treats each map by itself, and is differentiable; anything
-else is a SalignError. A map that is not finite stays so, rather than pass for a constant one.
+Every function takes floating point tensors `(..., H, W)`, treats each map by itself, and raises a SalignError for any
+other input. All but `varies` are differentiable. A map that is not finite stays not finite instead of being taken for a
+constant map.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from salign.maps.overlay import ROUNDING
 def min_max(maps: Tensor) -> Tensor:
     """Scale each map to [0, 1]; a constant map (blank included) becomes all zeros with zero gradient.
 
-    `(x - min x) / (max x - min x)`; the gradient flows through min and max too.
+    The formula is `(x - min x) / (max x - min x)`. The gradient flows through the minimum and maximum, too.
     """
     _check(maps)
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
@@ -38,13 +39,13 @@ def sum_to_one(maps: Tensor) -> Tensor:
 
 
 def varies(maps: Tensor) -> Tensor:
-    """`(..., H, W)` -> `(...)` bool: whether a map has any shape at all (False for blank and all-equal maps)."""
+    """Return whether the values of each map differ, `(..., H, W)` to `(...)` bool: False for constant or blank maps."""
     _check(maps)
     return _differs(maps.amin((-2, -1)), maps.amax((-2, -1)))
 
 
 def _differs(low: Tensor, high: Tensor) -> Tensor:
-    vanishing = torch.finfo(low.dtype).tiny ** 0.5  # one over such a range is too near infinity to be a gradient
+    vanishing = torch.finfo(low.dtype).tiny ** 0.5  # 1 / (a smaller range) is too large for a gradient
     alike = high - low <= (ROUNDING * torch.maximum(low.abs(), high.abs())).clamp(min=vanishing)
     return ~(alike & low.isfinite() & high.isfinite())
 
@@ -56,9 +57,10 @@ def _check(maps: Tensor) -> None:
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Soft resize to `size` = (h, w): mean over the covered area to shrink, bilinear to grow.
+    """Resize maps to `size` = (h, w): by the mean over the covered area to shrink, bilinearly to enlarge.
 
-    Unlike nearest-neighbour, no marked pixel is lost on the way down, and the mean is kept when sizes divide.
+    Unlike with nearest-neighbour resizing, no marked pixel is lost when a map shrinks, and the mean of the map is kept
+    when the new size divides the old one.
     """
     _check(maps)
     if not isinstance(size, Sequence) or len(size) != 2 or any(isinstance(side, float) or side < 1 for side in size):

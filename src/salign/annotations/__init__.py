@@ -1,4 +1,4 @@
-"""From what people drew to maps, and back."""
+"""Annotations: turning the marks that people drew into maps, and maps back into marks for annotation tools."""
 
 from salign.index import lazy_index
 

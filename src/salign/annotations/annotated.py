@@ -1,4 +1,4 @@
-"""What people marked, as annotation tools say it: the form in which every importer hands it over."""
+"""The common form in which every importer returns the marks that people made in an annotation tool."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from salign.maps.shapes import Shape
 
 
 class Stored:
-    """A map in a file: `np.asarray` reads it, every time, so that a set of any size needs the memory of one map."""
+    """A map that stays in its file and is read anew by every `np.asarray`, so that many maps need the memory of one."""
 
     def __init__(self, load: Callable[[], np.ndarray]) -> None:
-        """Take a function that reads the map, `(H, W)` float32 in [0, 1]."""
+        """Take a function that reads the map as `(H, W)` float32 in [0, 1]."""
         self.load = load
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -25,30 +25,31 @@ class Stored:
 
 @dataclass(frozen=True)
 class Annotated:
-    """Marks of one annotator with one label on one image; an image may have several of them.
+    """The marks of one annotator with one label on one image; an image may have several `Annotated`.
 
-    With neither shapes nor mask it says: looked and marked nothing (a blank map). An image of which there is no
-    `Annotated` has no map.
+    An `Annotated` with neither shapes nor a mask says that the annotator looked and marked nothing (a blank map). An
+    image without any `Annotated` has no map.
     """
 
     image: str
-    """Name or path of the image as the tool says it; never opened as it stands."""
+    """Name or path of the image as the tool gives it. It is matched with known images and never opened directly."""
     size: tuple[int, int] | None = None
-    """(H, W) the tool gives, in whose pixels the marks are; None where it gives none."""
+    """(H, W) of the image according to the tool; the marks are in its pixels. None if the tool gives no size."""
     label: str | None = None
-    """What the tool calls the marks (or the image); None where it does not say."""
+    """What the tool calls the marks (or the image); None if it gives no label."""
     shapes: tuple[Shape, ...] = ()
-    """Areas in the order they were made, or fixations."""
+    """Areas in the order in which they were drawn, or fixations."""
     mask: np.ndarray | Runs | Stored | None = None
-    """(H, W) bool, or float32 in [0, 1], run lengths or a file, instead of shapes."""
+    """A map instead of shapes: `(H, W)` bool or float32 in [0, 1], run lengths, or a map in a file."""
     annotator: str | None = None
-    """Who, where the tool says it."""
+    """Who made the marks; None if the tool does not say it."""
     image_labels: tuple[str, ...] = ()
-    """What the tool calls the image as a whole, where it says that apart from the marks; several contradict."""
+    """What the tool calls the image as a whole, if it says that apart from the marks. Several labels contradict each
+    other, unless classes come from elsewhere."""
     relative: bool = False
-    """The coordinates of the shapes are shares of width and height, 0..1 (YOLO); `size` is None then."""
+    """Whether the coordinates of the shapes are shares of width and height, 0..1 (as in YOLO); `size` is then None."""
     source: str | None = field(default=None, compare=False)
-    """The file that says so, below the folder that is read, where each image has a file of its own."""
+    """The file with these marks, as a path below the folder that is read, for formats with one file per image."""
 
 
 def by_label(
@@ -59,9 +60,16 @@ def by_label(
     whole: bool = True,
     **more: Any,
 ) -> list[Annotated]:
-    """One `Annotated` per label (and one per mask), in the order of the labels; a blank one where there is no mark.
+    """Group the marks on an image into one `Annotated` per label, in the order of the labels, and one per mask.
 
-    Where marks were left out as faulty (not `whole`), no mark does not mean that nothing was marked.
+    If there are no marks, the result is one blank `Annotated`, or an empty list if `whole` is False.
+
+    Args:
+        marks: pairs of a label and a mark.
+        image: as in `Annotated`.
+        size: as in `Annotated`.
+        whole: whether no mark was left out as faulty. Otherwise, no marks do not mean that nothing was marked.
+        more: further fields of `Annotated`.
     """
     shapes: dict[str | None, list[Shape]] = {}
     annotations: list[Annotated] = []
@@ -82,7 +90,16 @@ def by_maker(
     annotator: str | None = None,
     **more: Any,
 ) -> list[Annotated]:
-    """`by_label` for marks that say which machine made them: maker (None: it was `annotator`), label, mark."""
+    """Group marks by their maker and then as `by_label` does.
+
+    Args:
+        marks: a maker, a label and a mark each. The maker is the machine that made the mark; None stands for
+            `annotator`.
+        image: as in `Annotated`.
+        size: as in `Annotated`.
+        annotator: as in `Annotated`.
+        more: further arguments of `by_label`.
+    """
     groups: dict[str | None, list[tuple[str | None, Shape | Runs]]] = {}
     for maker, label, mark in marks:
         groups.setdefault(maker or annotator, []).append((label, mark))

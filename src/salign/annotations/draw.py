@@ -1,4 +1,4 @@
-"""Marks -> maps, at any size: those of a tool, of the page, of a draft, of one person or of all of them together."""
+"""Drawing marks as maps of any size, whether the marks come from a tool, the annotation page or a draft."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from salign.maps.rasterize import fixation_map, rasterize
 from salign.maps.shapes import Box, Fixation, Polygon, Shape, scaled
 
 _STEP = 2.0**-20
-"""Pixels to which shares of a side are rounded: a corner at half a pixel is there again after an export."""
+"""Coordinates that were shares of a side are rounded to this fraction of a pixel, so that a corner at half a pixel is
+there again after an export and an import."""
 
 
 def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float | None = None) -> np.ndarray:
-    """One map of all these marks together: the union of areas, or the fixations' Gaussians.
+    """Draw one map of several marks together: the union of all areas, masks and the map of all fixations.
 
     Args:
         marks: marks on one image; each is scaled from its own size to `size`.
         size: (H, W) of the map.
-        sigma: spread of fixations that have none of their own, in pixels.
+        sigma: standard deviation, in pixels of the map, of the Gaussian of fixations that have no spread of their own.
 
     Returns:
-        `(H, W)` float32 in [0, 1]; all zeros where there are no marks.
+        `(H, W)` float32 in [0, 1], the maximum of what the marks draw; all zeros if there are no marks.
 
     Raises:
-        SalignError: fixations without a sigma.
+        SalignError: a fixation has no spread of its own and `sigma` is None.
     """
     values = np.zeros(size, dtype=np.float32)
     fitting = [scaled_to(mark, size) for mark in marks]
@@ -45,10 +46,10 @@ def draw_marks(marks: Sequence[Annotated], size: tuple[int, int], sigma: float |
 
 
 def scaled_to(mark: Annotated, size: tuple[int, int]) -> Annotated:
-    """The marks in pixels of an image of this size (H, W); a mask is scaled when it is drawn.
+    """Scale the shapes of a mark to an image of `size` (H, W); a mask is only scaled when it is drawn.
 
-    Corners that were shares of the sides are rounded to 2**-20 of a pixel. Sixteen digits of a share are not enough to
-    say on which side of the centre of a pixel an edge is that lies on it.
+    Corners that were shares of the sides are rounded to 2**-20 of a pixel, because the sixteen digits of a share are
+    not precise enough to put an edge exactly onto the centre of a pixel.
     """
     own = (1, 1) if mark.relative else mark.size or size
     if own == size:
@@ -59,7 +60,7 @@ def scaled_to(mark: Annotated, size: tuple[int, int]) -> Annotated:
 
 
 def _rounded(shape: Shape) -> Shape:
-    """A polygon or box with its corners at multiples of `_STEP`; any other shape as it is."""
+    """Return a polygon or box with its corners rounded to multiples of `_STEP`, and any other shape unchanged."""
     match shape:
         case Polygon():
             return replace(shape, points=tuple((_nearest(x), _nearest(y)) for x, y in shape.points))
@@ -74,13 +75,16 @@ def _nearest(coordinate: float) -> float:
 
 
 def mask_at(mask: np.ndarray | Runs | Stored, size: tuple[int, int]) -> np.ndarray:
-    """`(H, W)` bool of a yes-or-no mask, else float32 in [0, 1]: means of areas to shrink, bilinear to grow."""
+    """Return a mask at `size` (H, W): bool for a binary mask, else float32 in [0, 1].
+
+    Grey masks are resized by the mean over the covered area to shrink, and bilinearly to enlarge.
+    """
     values = mask.decode() if isinstance(mask, Runs) else np.asarray(mask)
     if values.dtype == np.bool_:
         return at_size(values, size)
     if values.shape == size:
         return values
-    import torch  # marks are seldom masks of another size, and what is wrong with them is said at once
+    import torch  # late: grey masks of another size are rare, and errors in the marks should not wait for the import
 
     from salign.maps import resize
 

@@ -1,4 +1,4 @@
-"""Names of images as annotation tools say them -> the images below a folder; never one outside of it."""
+"""Matching the names that annotation tools give to images with the images below a folder, and never outside it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from salign.data.manifest.image_files import image_files, no_image, same_name, s
 from salign.errors import SalignError
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of an uploaded file."""
+"""The prefix that Label Studio puts before the name of an uploaded file."""
 
 
 IMAGE_FOLDERS = frozenset({
     "data", "image", "images", "img", "imgs", "jpegimages", "photos", "pictures", "upload", "uploads",
 })  # fmt: skip
-"""Folders that say that images lie in them."""
+"""Common names of folders that hold images."""
 _NEUTRAL = IMAGE_FOLDERS | {
     "annotation", "annotations", "label", "labels", "map", "maps", "mask", "masks", "segmentation", "segmentations",
     "saliency", "heatmap", "heatmaps", "gt", "groundtruth", "roi", "rois",
 }  # fmt: skip
-"""Folders that say what lies in them, not which images: `labels/train/a` is of `images/train/a.png`."""
+"""Names of folders that only say which kind of file they hold. They may differ between the name that a tool gives and
+the path of the image: `labels/train/a` belongs to `images/train/a.png`."""
 
 
 class Images:
-    """Images by their relative paths, found again by paths, names or stems.
+    """The images of a folder by their relative paths, to be found by a path, a name or a name without its ending.
 
-    The path that a tool gives may be absolute, of another machine or relative to elsewhere: it is only compared, from
-    its end, with the paths there are. Of several images with the name, the one that shares most folders is meant. One
-    in another folder is not: `test/a.png` is never `train/a.png`, even where that is the only `a.png`. Names that
-    differ by Unicode's form alone (`é` in one code point or in two) are equal, and folders that differ by case alone.
+    The path that a tool gives may be absolute, come from another machine or be relative to another folder. It is only
+    compared, from its end, with the known paths. If several images have the name, `find` takes the one that shares most
+    folders with the given path. An image in a contradicting folder is never taken: `test/a.png` does not match
+    `train/a.png`, even if that is the only `a.png`. Names that differ only in their Unicode form (`é` as one code point
+    or as two) are equal, and so are folders that differ only in case.
     """
 
     def __init__(self, paths: Iterable[str], *, by_name: bool = False) -> None:
-        """Take the paths of the images; with `by_name`, what a tool says of folders counts for nothing."""
+        """Take the relative paths of the images; with `by_name`, folders never contradict each other."""
         self.paths = sorted(set(paths))
-        """Relative, with `/`."""
+        """The relative paths, with `/`, sorted."""
         self.by_name = by_name
         self._named: dict[str, list[str]] = {}
         self._stems: dict[str, list[str]] = {}
@@ -48,15 +50,15 @@ class Images:
 
     @classmethod
     def below(cls, folder: Path, skip: Iterable[Path] = (), *, by_name: bool = False) -> Images:
-        """Every image file of a folder and the folders below, as `image_files` finds them.
+        """Find every image file in a folder and the folders below it, as `image_files` does.
 
         Args:
-            folder: where to look.
-            skip: folders not to look into.
+            folder: the folder to search.
+            skip: folders that are not searched.
             by_name: as for `Images`.
 
         Raises:
-            SalignError: no such folder, or no image in it.
+            SalignError: there is no such folder, or no image in it.
         """
         if not folder.is_dir():
             raise SalignError(f"no such folder: {folder}")
@@ -66,10 +68,11 @@ class Images:
         return cls(paths, by_name=by_name)
 
     def find(self, name: str) -> str:
-        """The relative path of the image that a tool calls `name`.
+        """Return the relative path of the image that a tool calls `name`.
 
         Raises:
-            SalignError: there is none, several could be meant, or all lie in other folders; the message tells which.
+            SalignError: no image has the name, several images could be meant, or all images with the name lie in other
+                folders; the message says which case it is.
         """
         *folders, last = _parts(name) or [""]
         if not last:
@@ -81,7 +84,7 @@ class Images:
                 fitting = [
                     path for path in group or [] if self.by_name or not _contradicts(_parts(path)[:-1], folders_there)
                 ]
-                if elsewhere:  # the whole name is there, in another folder: another ending needs the same folder
+                if elsewhere:  # the full name is only in another folder: with another ending, a folder must be shared
                     fitting = [path for path in fitting if _shared(_parts(path)[:-1], folders_there)]
                 if fitting:
                     return _nearest(fitting, folders_there)
@@ -101,13 +104,16 @@ def _parts(path: str) -> list[str]:
 
 
 def _contradicts(ours: list[str], theirs: list[str]) -> bool:
-    """Whether two lists of folders, compared from their ends, name different ones."""
+    """Return whether two lists of folders contradict each other.
+
+    They do if the first two names that differ, compared from the ends of the lists, are both not in `_NEUTRAL`.
+    """
     differing = next((pair for pair in _pairs(ours, theirs) if pair[0] != pair[1]), None)
     return differing is not None and not _NEUTRAL & set(differing)
 
 
 def _nearest(paths: list[str], folders: list[str]) -> str:
-    """The one that shares most folders with those given, and of equals the one that has no others."""
+    """Return the path that shares most folders with `folders`; among equals, the one in exactly these folders."""
     shared = [_shared(_parts(path)[:-1], folders) for path in paths]
     best = [path for path, count in zip(paths, shared, strict=True) if count == max(shared)]
     exact = [path for path in best if _parts(path)[:-1] == folders]
@@ -117,10 +123,10 @@ def _nearest(paths: list[str], folders: list[str]) -> str:
 
 
 def _shared(ours: list[str], theirs: list[str]) -> int:
-    """How many folders two paths share, counted from their ends."""
+    """Return how many folders two lists share, counted from their ends."""
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], _pairs(ours, theirs)))
 
 
 def _pairs(ours: list[str], theirs: list[str]) -> Iterator[tuple[str, str]]:
-    """Folders of both, from the last on, without case."""
+    """Return pairs of folders of both lists, from the last folder backwards, with case folded."""
     return ((own.casefold(), other.casefold()) for own, other in zip(reversed(ours), reversed(theirs), strict=False))

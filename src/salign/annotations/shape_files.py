@@ -1,7 +1,8 @@
 """`shapes.json` beside a manifest: the marks behind its maps as they were drawn, by image and annotator.
 
-`{"salign": version, "study": {...}, "annotations": [...]}`, an entry a line with the keys of `KEYS`. The annotation
-server and `salign maps import` write the same; what version 0.1 of either wrote is read too.
+The form of the file is `{"salign": version, "study": {...}, "annotations": [...]}`, with one line per entry and the
+keys of `KEYS` in each entry. The annotation server and `salign maps import` both write this form. Files that version
+0.1 of either wrote are read, too.
 """
 
 from __future__ import annotations
@@ -22,30 +23,44 @@ KEYS = (
     "image", "path", "width", "height", "annotator", "unit", "answer", "label", "chosen", "shapes", "blank", "skipped",
     "review", "confidence", "elapsed_ms", "arm", "revision", "started", "saved", "page",
 )  # fmt: skip
-"""Keys of an entry in their order: the image's id and its path below the folder of the images; the size in whose pixels
-the shapes are; who, and (server) in which unit; the class, (import) what the tool calls the marks, and (pairs) whether
-this image was chosen; the shapes, and whether there was nothing to mark; why it was skipped, or null. The rest is the
-server's."""
+"""The keys of an entry in their order.
+
+- `image`, `path`: the image's id, and its path below the folder of the images.
+- `width`, `height`: the image size in whose pixels the shapes are.
+- `annotator`, `unit`: who marked the image, and in which unit of the study (written by the server).
+- `answer`, `label`, `chosen`: the class, what the tool calls the marks (written by an import), and whether this image
+  of a pair was chosen.
+- `shapes`, `blank`: the shapes, and whether the annotator said that there is nothing to mark.
+- `skipped`: why the image was skipped, or null.
+
+The server alone writes the remaining keys.
+"""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one annotator said of one image."""
+    """What one annotator said about one image."""
 
     image: str
     """The image's id."""
     marks: Annotated
-    """By the image's path, where it is said, else by its id."""
+    """The marks. Their `image` is the path of the image if the file gives it, else the image's id."""
     answer: str | None
-    """The class; None, or an empty text as earlier imports wrote it, where there is none."""
+    """The class; None if there is none. (An empty text, which earlier imports wrote for no class, is read as None.)"""
     locates: bool
-    """Whether it says where: it has shapes, or there was nothing to mark."""
+    """Whether the entry says where people looked: it has shapes, or it says that there was nothing to mark."""
     in_map: bool
-    """Its marks are in a map alone: a draft was accepted that is a picture."""
+    """Whether the entry's marks exist only as a map, because the annotator accepted a draft that is a picture."""
 
 
 def entry_line(image: str, mark: Annotated, **more: object) -> str:
-    """One entry as it stands in the file: the marks of one annotator on an image, and further keys of `KEYS`."""
+    """Return one entry as a line of the file.
+
+    Args:
+        image: the image's id.
+        mark: the marks of one annotator on the image.
+        more: further keys of `KEYS` with their values.
+    """
     height, width = mark.size or (None, None)
     shapes = [shape_to_json(shape) for shape in mark.shapes]
     own = {"image": image, "path": mark.image, "width": width, "height": height, "annotator": mark.annotator}
@@ -53,12 +68,15 @@ def entry_line(image: str, mark: Annotated, **more: object) -> str:
 
 
 def write_entries(path: Path, lines: Iterable[str], *, about: Mapping[str, object] | None = None) -> Path:
-    """Write a file of entries, as `entry_line` gives them, whole or not at all and without holding all of them.
+    """Write a file of entries, whole or not at all, without holding all entries in memory.
 
     Args:
         path: the file.
-        lines: the entries.
-        about: what stands before them by its key, such as `study`.
+        lines: the entries, as `entry_line` returns them.
+        about: further keys and values of the file that stand before the entries, such as `study`.
+
+    Returns:
+        `path`.
     """
     head = json.dumps({"salign": __version__, **(about or {})}).removesuffix("}")
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -70,12 +88,15 @@ def write_entries(path: Path, lines: Iterable[str], *, about: Mapping[str, objec
 
 
 def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, earlier: Path | None) -> None:
-    """Write the entries of some images, by id; without any, there is no file.
+    """Write the entries of some images, together with those of other images in an earlier file.
+
+    If there is nothing to write, the file is removed.
 
     Args:
         path: the file.
-        lines: the entries of each image; none where its map is all there is.
-        earlier: a file of shapes, perhaps the same: what it says of other images, and of its study, is written too.
+        lines: the entries of each image by the image's id; an empty list for an image of which only the map is known.
+        earlier: a file of shapes, perhaps the same file. Its entries for images that are not in `lines`, and its
+            further keys such as `study`, are written, too.
     """
     entries: list[str] = []
     about: dict[str, object] = {}
@@ -92,10 +113,10 @@ def merge_shapes(path: Path, lines: Mapping[str, Iterable[str]], *, earlier: Pat
 
 
 def read_shapes(path: Path) -> list[Entry]:
-    """The entries of a file that were not skipped.
+    """Read the entries of a file, except those of skipped images.
 
     Raises:
-        SalignError: the file is damaged; its place is named.
+        SalignError: the file is damaged; the message names the place.
     """
     return [_entry(entry) for entry in read_json(path)["annotations"].each() if entry.get("skipped") is None]
 
@@ -103,7 +124,7 @@ def read_shapes(path: Path) -> list[Entry]:
 def _entry(entry: Field) -> Entry:
     image, path, who, answer = entry["image"].text(), entry.get("path"), entry.get("annotator"), entry.get("answer")
     shapes = tuple(shape.make(shape_from_json, shape.value) for shape in entry["shapes"].each())
-    blank = entry.value.get("blank", not shapes)  # imports of version 0.1 did not say it apart
+    blank = entry.value.get("blank", not shapes)  # imports of version 0.1 did not write `blank`
     review = entry.value.get("review")
     height, width = _sides(entry).values()
     size = None if height is None or width is None else (height, width)
@@ -118,7 +139,7 @@ def _entry(entry: Field) -> Entry:
 
 
 def _sides(entry: Field) -> dict[str, int | None]:
-    """Height and width; an import of version 0.1 said `"size": [height, width]`."""
+    """Read height and width of an entry; imports of version 0.1 wrote them as `"size": [height, width]`."""
     if (size := entry.get("size")) is not None:
         sides = size.each()
         pair: tuple[int, int] | None = size_of(*sides) if len(sides) == 2 else size.fail("[height, width]")
@@ -129,6 +150,6 @@ def _sides(entry: Field) -> dict[str, int | None]:
 
 
 def _line(entry: Mapping[str, object]) -> str:
-    """An entry with its keys in order; any that are not ours come last."""
+    """Return an entry as JSON with its keys in the order of `KEYS`; unknown keys come last, and `size` is dropped."""
     known = {key: entry[key] for key in KEYS if key in entry}
     return json.dumps(known | {key: value for key, value in entry.items() if key not in known and key != "size"})

@@ -1,4 +1,4 @@
-"""A manifest with other maps: those of several people as one, or all of them at another grain."""
+"""Writing a manifest with new maps: several people's maps combined into one, or all maps at another grain."""
 
 from __future__ import annotations
 
@@ -31,33 +31,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class Person:
-    """What the maps of one person say, over all images."""
+    """One person with a column of maps, and what `aggregate_maps` finds out about them over all images."""
 
     column: str
+    """The column of the manifest with the person's maps."""
     maps: int = 0
+    """How many images have a map by this person."""
     agreements: list[float] = field(default_factory=list)
-    """With the mean of the others (soft Dice), for each image that others marked too."""
+    """Soft Dice of the person's map and the mean of the others' maps, for each image that others have a map of, too."""
     sensitivities: list[float] = field(default_factory=list)
-    """By STAPLE, for each image where somebody marked something."""
+    """Estimates of STAPLE, one per image with a map by this person; NaN for an image on which nobody marked a pixel."""
     specificities: list[float] = field(default_factory=list)
+    """Estimates of STAPLE, one per image with a map by this person; NaN for an image on which everybody marked all."""
     weight: float | None = None
+    """The person's weight for the method `weighted`; None for other methods."""
 
     @property
     def name(self) -> str:
-        """As the column has it."""
+        """The person's name as in the name of the column, which is without `saliency_`."""
         return self.column.removeprefix(ONE_PERSON)
 
     @property
     def agreement(self) -> float:
-        """Mean over the images; NaN where there is none."""
+        """Mean of `agreements` over the images; NaN if there are none."""
         return mean_of(self.agreements)
 
 
 def people_of(manifest: Manifest, columns: Sequence[str] | None = None) -> list[Person]:
-    """The people whose maps a manifest has: the columns given, or all that are called `saliency_<who>`.
+    """Return the people whose maps a manifest has: one per given column, or per column `saliency_<who>` if None.
 
     Raises:
-        SalignError: there is no such column.
+        SalignError: a given column does not exist, or no column is called `saliency_<who>`.
     """
     there = [name for name in map_columns(manifest.table) if name.startswith(ONE_PERSON)]
     if columns is None and not there:
@@ -76,12 +80,13 @@ def with_folder(manifest: Manifest, folder: Path, pattern: str = "{annotator}/{i
     """Add a column `saliency_<who>` for each person whose maps are in a folder.
 
     Args:
-        manifest: its images are matched by name.
-        folder: folder with the pictures.
-        pattern: what their paths say, see `salign.annotations.formats.stored.Names`.
+        manifest: the manifest; maps are matched with its images by name.
+        folder: the folder with the maps as pictures.
+        pattern: how the paths of the maps name the image and the person, see
+            `salign.annotations.formats.stored.Names`.
 
     Raises:
-        ManifestError: maps that cannot be read or belong to no image, and people with two maps of one image.
+        ManifestError: maps cannot be read or belong to no image, or a person has two maps of one image.
     """
     names, read = Names(pattern), read_masks(folder, pattern=pattern)
     files = Images.below(folder).paths
@@ -117,24 +122,29 @@ def aggregate_maps(
     sigma: float = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Write one map per image out of those of several people, and a manifest whose `saliency` they are.
+    """Combine the maps of several people into one map per image, and write a manifest with these maps as `saliency`.
 
-    An image of which nobody has a map has none. A map that a machine had a part in is a machine's; else one that comes
-    from a map of unknown origin is of unknown origin. For `weighted` without weights, a person's weight is the mean of
-    `leave_one_out` over the images. What is found out about the people is noted in `people`.
+    An image of which nobody has a map gets no map. If a machine made one of the maps, the provenance of the new map
+    says so; otherwise, if one of the maps is of unknown origin, so is the new map. For `weighted` without `weights`, a
+    person's weight is the mean of `leave_one_out` over the images, and at least 0. Agreements, STAPLE's estimates and
+    weights are stored in `people`.
 
     Args:
-        manifest: with a column of maps per person.
-        target: the new manifest; maps go into the folder beside it that has its name.
+        manifest: a manifest with a column of maps per person.
+        target: the new manifest; its maps go into the folder beside it that has its name.
         method: one of `AGGREGATES`.
-        people: as `people_of` gives them.
-        weights: by column, for `weighted`.
-        sigma: standard deviation of a Gaussian by which the result is smoothed, in pixels of the maps; 0 = none.
-        overwrite: replace what was written before.
+        people: the people, as `people_of` returns them; they are changed.
+        weights: weights by column, for `weighted`.
+        sigma: standard deviation, in pixels of the maps, of the Gaussian that smooths the result; 0 does not smooth.
+        overwrite: whether to replace what was written before.
+
+    Returns:
+        The new manifest.
 
     Raises:
-        ManifestError: maps that cannot be read, or of two sizes for one image, with their rows.
-        SalignError: no such method, or something is in the way.
+        ManifestError: maps cannot be read, or have two sizes for one image; the rows are named.
+        SalignError: there is no such method, a person has no weight, `sigma` is negative, or something at `target` is
+            in the way.
     """
     one_of(method, AGGREGATES, "way to aggregate")
     number("sigma", sigma, "[0, inf)")
@@ -155,7 +165,7 @@ def aggregate_maps(
             own = 0.0 if not person.agreements else max(0.0, person.agreement)
             person.weight = own if weights is None else weights[person.column]
 
-    from salign.maps.aggregate import aggregate, staple, weighted  # torch, after everything was looked at
+    from salign.maps.aggregate import aggregate, staple, weighted  # imports torch, so only after all checks
 
     def change(i: int) -> Tensor | None:
         if (several := maps_of(i)) is None:
@@ -196,11 +206,21 @@ def aggregate_maps(
 def coarsen_maps(
     manifest: Manifest, target: Path, grain: str, *, together: bool = False, overwrite: bool = False
 ) -> Manifest:
-    """Write every map at another grain (`salign.maps.granularity`), and a manifest whose `saliency` they are.
+    """Write every map at another grain (`salign.maps.granularity`), and a manifest with these maps as `saliency`.
+
+    Args:
+        manifest: the manifest with the maps.
+        target: the new manifest; its maps go into the folder beside it that has its name.
+        grain: one of `GRAINS`.
+        together: as for `salign.maps.granularity.boundary`.
+        overwrite: whether to replace what was written before.
+
+    Returns:
+        The new manifest.
 
     Raises:
-        ManifestError: maps that cannot be read, with their rows.
-        SalignError: no such grain, or something is in the way.
+        ManifestError: maps cannot be read; the rows are named.
+        SalignError: there is no such grain, or something at `target` is in the way.
     """
     one_of(grain, GRAINS, "grain")
     from salign.maps.granularity import coarsen
@@ -214,15 +234,25 @@ def coarsen_maps(
 
 
 def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) -> dict[str, float]:
-    """Weights by column, out of a table with the columns `annotator` and `right` (true, false or empty: not known).
+    """Weight people by their right and wrong answers in a table; the weights are those of `accuracy_weights`.
 
-    `annotations.csv` of an export of `salign annotate` is such a table; `right` is known for its gold images. A name
-    belongs to the column that an export makes for it. To any other column belongs the only name that is spelt like it
-    but for signs that are no letter of ASCII, digit, `_` or `-`.
+    The table has the columns `annotator` and `right`, which is true, false, or empty if it is not known whether the
+    answer is right. `annotations.csv` in an export of `salign annotate` is such a table, in which `right` is known for
+    gold images. An annotator's name belongs to the column of maps that an export writes for it. A column without such a
+    name belongs to the name that is spelt like the column, if it is the only one; all characters but ASCII letters,
+    digits, `_` and `-` count as alike.
+
+    Args:
+        answers: the table, a CSV file.
+        people: the people with their columns of maps.
+        classes: how many answers there were to choose from.
+
+    Returns:
+        The weight of each person by column.
 
     Raises:
-        SalignError: a column is missing, or a person has no row.
-        ManifestError: cells that say something else.
+        SalignError: a column of the table is missing, or a person has no row in it.
+        ManifestError: a cell of `right` holds something else, or a name is not printable.
     """
     sheet = Columns.read(answers, ("annotator", "right"))
     names = sheet.names("annotator", None)
@@ -247,17 +277,17 @@ def weights_by_answers(answers: Path, people: Sequence[Person], classes: int) ->
 
 
 def mean_of(values: Iterable[float]) -> float:
-    """Mean of those that are not NaN; NaN where there is none."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     numbers = [value for value in values if not math.isnan(value)]
     return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 def _columns_of(names: Iterable[str], people: Sequence[Person]) -> dict[str, str]:
-    """The column of each name that has one."""
+    """Return the column of maps for each name that has one, as described at `weights_by_answers`."""
     columns, column_of, rest = {person.name: person.column for person in people}, {}, []
     for name in names:
         plain = slugs([name])[0]
-        parts = [plain, *slugs([name], {plain.lower()})]  # as it is, and where somebody else is called so but for case
+        parts = [plain, *slugs([name], {plain.lower()})]  # second: the part if another name differs by case alone
         if own := [columns[part] for part in parts if part in columns]:
             column_of[name] = own[0]
         else:
@@ -283,7 +313,7 @@ def _note_agreement(people: Sequence[Person], maps: Tensor) -> None:
 
 
 def _stack(sources: Sequence[Manifest], i: int) -> Tensor:
-    """`(A, H, W)` float32: the maps of one image."""
+    """Read the maps of image `i`, one from each source, as `(A, H, W)` float32."""
     import torch
 
     maps = [read_saliency(source.root / str(source.saliency_path(i)), where=source.where(i)) for source in sources]

@@ -1,4 +1,4 @@
-"""A manifest with maps -> the marks behind them, for an export to other tools."""
+"""Reading the marks behind the maps of a manifest, to export them to annotation tools."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ _HALF = 0.5
 
 
 def read_marked(manifest: Manifest, shapes: Path | None = None) -> list[Annotated]:
-    """The marks of a manifest: shapes where the file of shapes has all of them, else the map as a mask.
+    """Return the marks behind the maps of a manifest.
 
-    A map counts from one half of its range on. Rows without a map give nothing; a blank map gives an `Annotated`
-    without marks. The label is the row's class; of a machine's map the annotator is its provenance, `model:...`.
+    The marks are shapes if the file of shapes has all marks of an image, else the map as a mask of the pixels with a
+    value of at least 0.5. A row without a map gives no `Annotated`, and a blank map gives one without marks. The label
+    is the class of the row. For a mask of a machine's map, the annotator is the map's provenance, `model:...`.
+
+    Args:
+        manifest: the manifest.
+        shapes: the file of shapes of the manifest; None takes all marks from the maps.
 
     Raises:
         SalignError: a file is damaged, or a map cannot be read.

@@ -1,4 +1,4 @@
-"""What annotations say, settled against the images there are: file, size, class."""
+"""Checking annotations against the images that exist, and deciding for each image its file, its size and its class."""
 
 from __future__ import annotations
 
@@ -24,48 +24,53 @@ class MarkedImage:
     """One image with everybody's marks on it, in its own pixels."""
 
     path: str
-    """Relative to the folder of the images."""
+    """The image's path, relative to the folder of the images."""
     size: tuple[int, int]
-    """(H, W), upright."""
+    """(H, W) of the upright image."""
     label: str = ""
     people: dict[str | None, list[Annotated]] = field(default_factory=dict)
-    """Marks by annotator; None where the tool does not say who."""
+    """The marks by annotator; the key is None for marks whose annotator the tool does not name."""
 
 
 @dataclass
 class Resolution:
-    """Images with their marks; what is wrong; and what was scaled."""
+    """The result of `settle`."""
 
     marked: list[MarkedImage]
+    """The images with their marks."""
     faults: list[Fault]
+    """Everything that is wrong with the annotations."""
     resized: list[str]
-    """Images annotated at another size of the same shape; their marks were scaled."""
+    """Paths of the images that were annotated at another size with the same aspect ratio; their marks were scaled."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How labels become classes."""
+    """How the labels of an annotation tool become the classes of images."""
 
     labels: Mapping[str, str] | None = None
-    """The tool's to ours; "" leaves the marks out. Every other label is a fault. None keeps all labels as they are."""
+    """The class for each label of the tool; "" leaves the label's marks out. Labels that are not listed are faults.
+    None keeps all labels as they are."""
     classes: Mapping[str, str] | None = None
-    """Class of each image by its path, where a manifest or folders say it; None = the annotations do."""
+    """The class of each image by its path, if a manifest or folders give it. None takes the classes from the
+    annotations."""
     default: str | None = None
-    """Class of images for which the annotations say none (a blank one has no mark with a label)."""
+    """The class of images whose annotations give none, such as blank ones, which have no mark with a label. None makes
+    such images faults."""
 
 
 def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming: Naming) -> Resolution:
-    """Match, check and name.
+    """Match annotations with images, check them, and give each image its class.
 
-    Faults are: labels that are not known, names without an image or with several, two names of one image, images that
-    cannot be read, sizes that disagree by more than 1 % in shape, marks that cover no pixel of their image, and classes
-    that are missing or contradict each other. What they concern is left out of `marked`: a blank map is one of an image
-    that was looked at and not marked, and never what is left of marks that could not be drawn.
+    Faults are: unknown labels, names that match no image or several, two names that match the same image, images that
+    cannot be read, sizes whose aspect ratio differs by more than 1 % from the image's, marks that cover no pixel of
+    their image, and classes that are missing or contradict each other. Whatever has a fault is left out of `marked`. A
+    blank map therefore always means that somebody looked and marked nothing, never that marks could not be drawn.
 
     Args:
-        annotated: in any order.
-        images: what there is below the folder.
-        folder: where the images are.
+        annotated: the annotations, in any order.
+        images: the known images below `folder`.
+        folder: the folder of the images.
         naming: how labels become classes.
     """
     faults: list[Fault] = []
@@ -97,14 +102,18 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
 
 
 def _describe_image(name: str, marks: Sequence[Annotated]) -> str:
-    """The file of annotations, where the image has one of its own, and the name of the image."""
+    """Return the name of an image for a fault, after its annotation file if all marks come from one file of its own."""
     sources = {mark.source for mark in marks}
     source = sources.pop() if len(sources) == 1 else None
     return name if source is None else f"{source}: {name}"
 
 
 def _find_image(name: str, marks: Sequence[Annotated], images: Images) -> str:
-    """The image that is called `name`, if no file that says so bears the name of another one."""
+    """Return the path of the image that is called `name`.
+
+    Raises:
+        SalignError: no single image has the name, or a file with the marks has the name of another image.
+    """
     path = images.find(name)
     for source in sorted({mark.source for mark in marks if mark.source is not None}):
         other = _bearing(source, images)
@@ -114,7 +123,7 @@ def _find_image(name: str, marks: Sequence[Annotated], images: Images) -> str:
 
 
 def _bearing(source: str, images: Images) -> str | None:
-    """The image that has the name of a file, if there is one."""
+    """Return the image that has the name of an annotation file; None if no single image has it."""
     try:
         return images.find(PurePosixPath(source).with_suffix("").as_posix())
     except SalignError:
@@ -129,7 +138,11 @@ def _group_by_name(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]
 
 
 def _rename_labels(annotated: Iterable[Annotated], naming: Naming, faults: list[Fault]) -> list[Annotated]:
-    """With our labels; marks to leave out are taken away, and the image stays as looked at."""
+    """Replace the tool's labels by classes.
+
+    An annotation whose label is to be left out loses its marks and stays as a blank one, since somebody looked at the
+    image. An annotation with an unknown label is left out and noted as a fault.
+    """
     if naming.labels is None:
         return list(annotated)
     renamed: list[Annotated] = []
@@ -151,7 +164,12 @@ def _rename_labels(annotated: Iterable[Annotated], naming: Naming, faults: list[
 
 
 def _fit_to_image(mark: Annotated, size: tuple[int, int]) -> Annotated:
-    """The marks in pixels of an image of this size (H, W)."""
+    """Scale marks to an image of `size` (H, W).
+
+    Raises:
+        SalignError: shapes that should be in pixels lie within 0 and 1, or the size according to the tool has another
+            aspect ratio than the image.
+    """
     if not mark.relative and (tiny := next(filter(_is_of_shares, mark.shapes), None)) is not None:
         raise SalignError(f"{_describe(tiny)} is within 0 and 1, as shares of width and height are; expected pixels")
     own = (1, 1) if mark.relative else mark.size or size
@@ -169,7 +187,12 @@ def _is_of_shares(shape: Shape) -> bool:
 
 
 def _drop_outside(mark: Annotated, size: tuple[int, int], name: str, faults: list[Fault]) -> Annotated | None:
-    """Without the marks that cover no pixel of the image, which are faults; None where only such were there."""
+    """Leave out the shapes that cover no pixel of the image, and note a fault for each.
+
+    Returns:
+        The mark without these shapes. None if all its shapes were left out, if it has fixations and none of them lies
+        on the image for any time, or if its mask, as run lengths, marks no pixel.
+    """
     missed = [shape for shape in mark.shapes if not _touches(shape, size)]
     for shape in missed:
         x0, y0, x1, y1 = bounds(shape)

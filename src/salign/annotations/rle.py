@@ -1,4 +1,4 @@
-"""A yes-or-no mask kept as run lengths: as small as in the file it came from, until it is decoded."""
+"""Binary masks kept as run lengths, which need as little memory as the file they came from until they are decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from salign.data.reading.image import MAX_PIXELS
 from salign.errors import SalignError
 
 MOST_RUNS = 5_000_000
-"""A mask in more pieces than this is noise, not a mark."""
+"""Most runs of a mask. A mask in more pieces is taken for noise and refused."""
 
 Box = tuple[int, int, int, int]
 """Top, left, height, width in pixels."""
@@ -19,10 +19,11 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Pixels of an image, in turn outside and inside of the mask, beginning outside.
+    """A binary mask as run lengths: numbers of pixels that lie alternately outside and inside the mask, outside first.
 
     Raises:
-        SalignError: a size that is not positive or above `MAX_PIXELS`, a negative run, or runs that do not add up.
+        SalignError: a size is not positive or is above `MAX_PIXELS`, a run is negative, or the runs do not add up to
+            the number of pixels of the box.
     """
 
     size: tuple[int, int]
@@ -30,11 +31,11 @@ class Runs:
     counts: np.ndarray
     """`(n,)` whole numbers >= 0 whose sum is the number of pixels of the box; held as uint32."""
     box: Box | None = None
-    """The part of the image that the runs go through; it may stick out of the image. All of the image when None."""
+    """The part of the image that the runs cover; it may extend beyond the image. None stands for the whole image."""
     columns: bool = False
-    """The runs go down the columns (COCO) instead of along the rows."""
+    """Whether the runs go down the columns (as in COCO) instead of along the rows."""
     pixels: int = field(init=False)
-    """How many pixels of the box are inside of the mask."""
+    """How many pixels of the box are inside the mask."""
 
     def __post_init__(self) -> None:
         checked_size(*self.size)
@@ -53,13 +54,13 @@ class Runs:
 
     @classmethod
     def of(cls, mask: np.ndarray, *, columns: bool = False) -> Runs:
-        """Encode an `(H, W)` bool mask.
+        """Encode a mask `(H, W)` bool; with `columns`, the runs go down the columns.
 
         Raises:
-            SalignError: it has more than `MOST_RUNS` runs.
+            SalignError: the mask has more than `MOST_RUNS` runs.
         """
-        # A run ends where the next pixel differs. Runs begin outside, so a mask that begins inside has a run of length
-        # 0 first.
+        # A run ends where the next pixel differs. Runs begin outside the mask, so a mask whose first pixel is inside
+        # starts with a run of length 0.
         flat = mask.ravel(order="F" if columns else "C")
         differs = flat[1:] != flat[:-1]
         if (count := np.count_nonzero(differs)) > MOST_RUNS:
@@ -68,9 +69,10 @@ class Runs:
         return cls((mask.shape[0], mask.shape[1]), np.diff(ends, prepend=0).astype(np.int64), columns=columns)
 
     def decode(self) -> np.ndarray:
-        """`(H, W)` bool; what sticks out of the image is cut off."""
+        """Decode the mask as `(H, W)` bool; the part of the box outside the image is cut off."""
         top, left, height, width = self.box or (0, 0, *self.size)
-        # Every second run is inside. Then the box, which may stick out of the image, is laid into the image.
+        # Every second run is inside the mask. The decoded box, which may extend beyond the image, is then copied into
+        # the image.
         inside = np.arange(len(self.counts)) % 2 == 1
         flat = np.repeat(inside, self.counts)
         part = flat.reshape((width, height)).T if self.columns else flat.reshape((height, width))
@@ -84,16 +86,16 @@ class Runs:
 
 
 def _overlap(start: int, length: int, limit: int) -> tuple[slice, slice]:
-    """The stretch [start, start + length) inside of [0, limit): in the image, and in the box."""
+    """Intersect [start, start + length) with [0, limit); return the slice of the image and the slice of the box."""
     low, high = min(max(start, 0), limit), min(max(start + length, 0), limit)
     return slice(low, high), slice(low - start, high - start)
 
 
 def checked_size(height: int, width: int) -> tuple[int, int]:
-    """(H, W) as given, if an image can be that large: the check before anything of that size is made.
+    """Return (H, W) unchanged after checking that an image can be that large, before memory of that size is allocated.
 
     Raises:
-        SalignError: a side below 1, or more than `MAX_PIXELS` in all.
+        SalignError: a side is below 1, or there are more than `MAX_PIXELS` pixels in all.
     """
     if height < 1 or width < 1 or height > MAX_PIXELS or width > MAX_PIXELS or height * width > MAX_PIXELS:
         sides = " x ".join(str(side) if abs(side) < 1e9 else "over 1e9" for side in (width, height))
@@ -102,7 +104,7 @@ def checked_size(height: int, width: int) -> tuple[int, int]:
 
 
 def at_size(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An `(h, w)` bool mask at another size (H, W): a pixel is inside where its centre falls on one that is."""
+    """Resize a mask `(h, w)` bool to `size` (H, W): each pixel takes the value of the pixel that holds its centre."""
     if mask.shape == size:
         return mask
     down, across = (
@@ -112,10 +114,10 @@ def at_size(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def run_counts(values: Sequence[object]) -> np.ndarray:
-    """Whole numbers as a tool lists them -> `(n,)` int64.
+    """Check run lengths as a tool lists them, and return them as `(n,)` int64.
 
     Raises:
-        SalignError: something else than a whole number, or one that no image could have.
+        SalignError: a value is not a whole number, is negative, or is above `MAX_PIXELS`.
     """
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""Annotations -> a manifest with maps: what `salign maps import` does once a tool's file is read."""
+"""Writing annotations as maps and a manifest: what `salign maps import` does after it has read a tool's file."""
 
 from __future__ import annotations
 
@@ -28,30 +28,36 @@ from salign.maps.shapes import Fixation
 from salign.progress import track
 
 COMBINE = (*AGGREGATES, "each")
-"""What may become of several people's maps of one image."""
+"""The ways to combine several people's maps of one image; `each` keeps everybody's map in a row of its own."""
 
 Row = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where an import writes, and what becomes of several people's maps."""
+    """Where an import writes, and how it combines several people's maps.
+
+    Raises:
+        SalignError: `combine` is not one of `COMBINE`.
+    """
 
     out: Path | str | None = None
-    """Folder of the maps; the folder above the images when None, or that of the manifest that is merged into."""
+    """The folder in which the folders `maps` and `annotators` are written. None takes the folder above the images, or
+    the root of the manifest into which the maps are merged."""
     target: Path | str | None = None
-    """File of the manifest; `manifest.csv` in the nearest folder above images and maps when None."""
+    """The file of the manifest. None takes `manifest.csv` in the nearest common folder of the images and `out`."""
     split: str | None = None
-    """Name of the only split, where nothing is merged into; when None what the folders say, else `train`."""
+    """The split of all images, if no manifest is merged into. None takes the splits that the folders of the images say,
+    or else `train`."""
     combine: str = "union"
-    """One of `COMBINE`. In a `union`, fixations of several people are put together before they are drawn. `each` gives
-    a row for every person instead of one combined map."""
+    """One of `COMBINE`. In a `union`, the fixations of several people are pooled before they are drawn. `each` writes
+    one row per person instead of one combined map."""
     sigma: float | None = None
     """Standard deviation of the Gaussian of fixations, in pixels of the image."""
     leave_out: bool = False
-    """Leave out what is faulty instead of refusing everything."""
+    """Whether to leave out what is faulty instead of refusing the whole import."""
     overwrite: bool = False
-    """Replace a manifest that is there."""
+    """Whether to replace an existing manifest."""
 
     def __post_init__(self) -> None:
         if self.combine not in COMBINE:
@@ -60,21 +66,22 @@ class Output:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import wrote."""
+    """The result of `write_annotated`."""
 
     path: Path
-    """The manifest."""
+    """The file of the manifest."""
     manifest: Manifest
+    """The manifest that was written."""
     maps: int
     """How many images got a map."""
     blank: int
-    """How many of these are blank."""
+    """How many of these images got a blank map."""
     left_out: tuple[Fault, ...]
-    """Faults that were passed over, with what they concern."""
+    """The faults whose annotations were left out."""
     resized: tuple[str, ...]
-    """Images whose marks were scaled, since the tool had them at another size of the same shape."""
+    """Images whose marks were scaled because the tool showed the image at another size with the same aspect ratio."""
     unnamed: tuple[str, ...] = ()
-    """Images that are not in the manifest: no annotation names them, and nothing else says their class."""
+    """Images that are not in the manifest, because no annotation names them and nothing else says their class."""
 
 
 def write_annotated(
@@ -91,25 +98,27 @@ def write_annotated(
 ) -> ImportResult:
     """Write `maps/*.png` (16-bit grey), `shapes.json`, and last the manifest, each whole or not at all.
 
-    An image with an annotation that marks nothing gets a blank map; one that no annotation names gets none. Marks of
-    one person on one image are united. Where several people marked (or may have, as maps are merged), everybody's own
-    map is written too, in a column `saliency_<who>`.
+    An image with an annotation that marks nothing gets a blank map; an image that no annotation names gets no map. The
+    marks of one person on one image are united. If several people marked images, or if maps of named people are merged
+    into a manifest, everybody's own map is written, too, in a column `saliency_<who>`.
 
     Args:
-        annotated: what a reader gave.
-        images: folder of the images; nothing outside of it is read. With `base`, only its rows in this folder count.
-        output: where to, and how several people's maps are combined.
-        base: a manifest into which the maps are merged: its rows, classes and splits stay. Without one, the images that
-            annotations name make the rows.
-        naming: how labels become classes; as the tool says them when None. With `base`, its classes count.
-        annotator: who, where the tool does not say.
-        by_name: match images by their names alone, whatever the tool says of folders.
-        faults: what the reader left out as faulty; it is told with what is wrong with the rest.
-        progress: show a bar.
+        annotated: the annotations, as a reader returns them.
+        images: the folder of the images; nothing outside it is read. With `base`, only its rows in this folder count.
+        output: where to write, and how several people's maps are combined.
+        base: a manifest into which the maps are merged: its rows, classes and splits stay. If None, the images that
+            annotations name become the rows.
+        naming: how labels become classes. None takes the tool's labels as classes. With `base`, its classes count.
+        annotator: the annotator of all marks whose annotator the tool does not name.
+        by_name: whether to match images by their names alone, whatever folders the tool gives.
+        faults: what the reader left out as faulty; these faults are reported together with those found here.
+        progress: whether to show a progress bar.
 
     Raises:
-        ManifestError: everything that is wrong with the annotations, at once.
-        SalignError: an option that cannot be, or a manifest is in the way.
+        ManifestError: everything that is wrong with the annotations, at once, unless `output.leave_out`; or nothing is
+            left to import.
+        SalignError: an argument is missing or contradicts another, the manifest exists already, or something else is
+            in the way.
     """
     output, naming = output or Output(), naming or Naming()
     top, folder, root = _places(images, output, base)
@@ -162,7 +171,7 @@ def write_annotated(
 
 
 def _places(images: Path | str | None, output: Output, base: Manifest | None) -> tuple[Path, Path, Path]:
-    """Where names of images begin, where maps go, and the root of the manifest."""
+    """Return the folder to which paths of images are relative, the folder of the maps, and the manifest's root."""
     if images is not None and not Path(images).is_dir():
         raise SalignError(f"no such folder: {images}")
     if base is not None:
@@ -176,14 +185,14 @@ def _places(images: Path | str | None, output: Output, base: Manifest | None) ->
 
 
 def _lines(name: str, image: MarkedImage, parts: Mapping[str | None, str] | None) -> dict[str, list[str]]:
-    """The entries of an image in the file of shapes, by the id of the row whose map they are.
+    """Return the entries of an image in the file of shapes, by the id of the row to whose map they belong.
 
-    There are none where a mask is among the marks of a row: the map is all there is.
+    A row with a mask among its marks has no entries, because shapes alone would not give its whole map.
 
     Args:
         name: the id of the image's row before the import.
-        image: what people marked.
-        parts: the part of names for each person, where everybody gets a row; None where all share one.
+        image: the image with everybody's marks.
+        parts: the part of names for each person, if everybody gets a row; None if all people share one row.
     """
     if parts is None:
         rows = {name: [mark for ones in image.people.values() for mark in ones]}
@@ -211,13 +220,20 @@ def _needs_sigma(mark: Annotated) -> bool:
 
 
 def _rows(base: Manifest, root: Path) -> list[Row]:
-    """The rows of a manifest, with paths below the new root."""
+    """Return the rows of a manifest with their paths relative to the new root."""
     records = move_root(base, root).drop(columns="row").to_dict("records")
     return [{str(key): value for key, value in record.items()} for record in records]
 
 
 def _filled(row: Row, cells: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """A row with its new cells; several rows where everybody gets one. How sure a machine was of the old map goes."""
+    """Return a row with its new cells, as several rows if every person gets one.
+
+    The confidence of a machine in the old map is removed from the row.
+
+    Args:
+        row: the row.
+        cells: the new cells by the image's path, a list of one or several rows per image.
+    """
     new = cells.get(str(row["path"]))
     if new is None:
         return [row]
@@ -226,7 +242,7 @@ def _filled(row: Row, cells: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 class _Writer:
-    """Draws the maps of one image after the other, and says what the manifest has to say of them."""
+    """Draws the maps of one image after another, and gives the cells of the manifest that describe them."""
 
     def __init__(
         self,
@@ -238,9 +254,19 @@ class _Writer:
         parts: Mapping[str | None, str],
         columns: Collection[str],
     ) -> None:
-        """Take where things are, the paths of the images, and the part of names for each person who gets own maps.
+        """Take the places to write to and what the manifest has already.
 
-        `columns` are those that the manifest has already.
+        Args:
+            top: the folder to which the paths of images are relative.
+            folder: the folder in which `maps` and `annotators` are written.
+            root: the root of the manifest.
+            output: the options of the import.
+            paths: the paths of all images.
+            parts: the part of names for each person whose own maps are written.
+            columns: the columns that the manifest has already.
+
+        Raises:
+            SalignError: a split is given, and the folders of the images say splits, too.
         """
         self.folder, self.root, self.output, self.parts, self.columns = folder, root, output, parts, columns
         self.top = top
@@ -252,11 +278,11 @@ class _Writer:
         self.blank = 0
 
     def below_root(self, path: str) -> str:
-        """The path of an image below the root of the manifest."""
+        """Return the path of an image relative to the root of the manifest."""
         return relative_path(self.top / path, self.root)
 
     def name(self, path: str) -> str:
-        """The path without its suffix, where no other image has the same."""
+        """Return the path of an image without its suffix, or with it if another image has the same path without it."""
         return normpath(self.names[path])
 
     def row(self, image: MarkedImage) -> Row:
@@ -270,7 +296,7 @@ class _Writer:
         }
 
     def cells(self, image: MarkedImage) -> list[Row]:
-        """Write the maps of an image; what its row gets (its rows, for `each`)."""
+        """Write the maps of an image, and return the new cells of its row (of its rows, for `each`)."""
         size, sigma, name = image.size, self.output.sigma, self.name(image.path)
         own = {who: draw_marks(marks, size, sigma) for who, marks in image.people.items() if who in self.parts}
         files = {who: self._write(f"annotators/{self.parts[who]}/{name}.png", values) for who, values in own.items()}
@@ -286,7 +312,7 @@ class _Writer:
                 for who, file in files.items()
             ]
         if own and self.output.combine != "union":
-            import torch  # what is wrong with the annotations was said before
+            import torch  # late, so that errors in the annotations do not wait for the import
 
             whole = AGGREGATES[self.output.combine](torch.from_numpy(np.stack(list(own.values())))).numpy()
         else:
@@ -305,7 +331,10 @@ class _Writer:
 
 
 def _provenance(image: MarkedImage, people: Iterable[str | None]) -> str:
-    """Whose a map of these people is; of nameless ones, gaze is a person's, and areas may be of anybody."""
+    """Return the provenance of a map that these people made together.
+
+    For people without a name, fixations are taken for those of a person; areas may be made by a machine, too.
+    """
     makers = list(people)
     looked = any(isinstance(shape, Fixation) for who in makers for mark in image.people[who] for shape in mark.shapes)
     return provenance_of(makers, f"{PERSON}{UNKNOWN}" if looked else MASK)

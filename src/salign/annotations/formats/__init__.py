@@ -1,6 +1,6 @@
-"""The formats of annotation tools and eye trackers, one file each.
+"""The formats of annotation tools and eye trackers, most of them in a module of their own.
 
-Each reader gives a list of `Annotated`, from which `salign.annotations.write.write_annotated` makes maps and a
+Each reader returns a list of `Annotated`, from which `salign.annotations.write.write_annotated` makes maps and a
 manifest.
 """
 
@@ -22,26 +22,26 @@ class Format(NamedTuple):
     """A format of annotations; its module is imported when it is used."""
 
     module: str
-    """Below this package."""
+    """Name of the module in this package."""
     reads: str
-    """What it reads, in a line."""
+    """What the reader reads, in one line."""
     exports: Literal["file", "folder"] | None = None
-    """What its `write_...` makes; None where there is none."""
+    """Whether `write_...` makes a file or a folder; None if the format cannot be exported."""
     function: str | None = None
-    """`read_` or `write_` and this; the name of the module when None."""
+    """The part of the functions' names after `read_` and `write_`; None stands for the name of the module."""
 
     @property
     def reader(self) -> Reader[...]:
-        """`read_...(path, **options) -> list[Annotated]`."""
+        """The function `read_...(path, **options) -> list[Annotated]` of the format's module."""
         function: Reader[...] = self._function("read")
         return function
 
     @property
     def writer(self) -> Callable[[Sequence[Annotated], Path], Path]:
-        """`write_...(annotated, out) -> out`.
+        """The function `write_...(annotated, out)` of the format's module, which returns the path it has written.
 
         Raises:
-            SalignError: the format is not exported.
+            SalignError: the format cannot be exported.
         """
         if not self.exports:
             names = ", ".join(name for name, kind in ANNOTATION_FORMATS.items() if kind.exports)
@@ -50,20 +50,20 @@ class Format(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the reader's options."""
+        """The names of the reader's options."""
         return self.reader.options
 
     def read(self, path: Path | str, notes: Notes | None = None, **options: Any) -> list[Annotated]:
-        """Read with options; those that are None are not given.
+        """Read annotations with the format's reader.
 
         Args:
-            path: what the tool wrote.
-            notes: takes what is wrong with entries, which are left out, and what is to be said; when None, everything
-                wrong is raised at once, and the rest are warnings.
-            options: the reader's.
+            path: the file or folder that the tool wrote.
+            notes: collects the faults of entries, which are then left out, and remarks for the user. If None, all
+                faults are raised together, and remarks become warnings.
+            options: the reader's options; options that are None are left at their defaults.
 
         Raises:
-            SalignError: the format has no such option, a file cannot be opened, or what the reader refuses.
+            SalignError: the format has no such option, a file cannot be opened, or the reader raises it.
         """
         arguments = {name: value for name, value in options.items() if value is not None}
         if strange := sorted(arguments.keys() - set(self.options)):
@@ -73,7 +73,7 @@ class Format(NamedTuple):
             if notes is None:
                 return self.reader(Path(path), **arguments)
             return self.reader.noting(Path(path), notes, **arguments)
-        except OSError as error:  # a file that may not be read, or a name too long to be one
+        except OSError as error:  # no permission to read the file, or its name is too long
             raise SalignError(f"{path} cannot be read: {str(error)[:300]}") from error
 
     def _function(self, verb: str) -> Any:
@@ -96,14 +96,14 @@ ANNOTATION_FORMATS: dict[str, Format] = {
     "masks": Format("mask_folder", "a folder of masks or grey maps with the names of the images", function="masks"),
     "arrays": Format("arrays", "NumPy: a folder of .npy, a stack in a .npy, or a .npz"),
 }
-"""Format by name."""
+"""The formats by name."""
 
 
 def annotation_format(name: str) -> Format:
-    """The format of a name.
+    """Return the format with a name.
 
     Raises:
-        SalignError: there is none; the message names those there are.
+        SalignError: there is no such format; the message lists the formats.
     """
     one_of(name, ANNOTATION_FORMATS, "format of annotations")
     return ANNOTATION_FORMATS[name]

@@ -1,4 +1,4 @@
-"""Maps as NumPy arrays: a folder of `.npy`, a stack in one `.npy`, or a `.npz`; never anything pickled."""
+"""Maps as NumPy arrays: a folder of `.npy`, a stack in one `.npy`, or a `.npz`; pickled arrays are refused."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from salign.errors import SalignError
 from salign.readers import open_file
 
 MOST_BYTES = 200_000_000
-"""One array inside of a `.npz` has at most so many bytes; a `.npy` may be larger, as it is read map by map."""
+"""Most bytes of one array in a `.npz`. A `.npy` may be larger, because it is read map by map."""
 MOST_DIRECTORY = 16_000_000
-"""Bytes of the directory of a `.npz`: some two hundred thousand arrays."""
+"""Most bytes of the directory of a `.npz`, enough for some two hundred thousand arrays."""
 
 _BROKEN = (
     OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
     MemoryError, RecursionError, NotImplementedError, RuntimeError, struct.error, zlib.error, lzma.LZMAError,
     tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What NumPy and zipfile raise on damaged files."""
+"""The errors that NumPy and zipfile raise on damaged files."""
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _STACK, _IDS, _PEOPLE = "maps", "ids", "annotators"
@@ -46,9 +46,10 @@ class Layout(NamedTuple):
 
     shape: tuple[int, ...]
     fortran: bool
+    """Whether the values are in Fortran order."""
     dtype: np.dtype
     offset: int
-    """Bytes of the header."""
+    """Length of the header in bytes."""
 
 
 @Reader
@@ -58,19 +59,20 @@ def read_arrays(
     """Read maps: bool, 0 and 1, uint8 or uint16 over their full range, or floating point in [0, 1].
 
     Args:
-        path: a folder of `.npy` with one map `(H, W)` each; a `.npy` with a stack `(N, H, W)`; or a `.npz` with an
-            array per image, or with the arrays `maps` `(N, H, W)` and `ids` `(N,)`, and perhaps `annotators` `(N,)`.
-        notes: takes what is wrong with single maps.
-        pattern: what a path below the folder (without suffix), a name in a `.npz` or an id says, see `stored.Names`.
-        ids: text file with an id per line, of a stack in a `.npy`.
-        scale: divide each map by its maximum, for densities and counts.
+        path: a folder of `.npy` with one map `(H, W)` each; a `.npy` with a stack `(N, H, W)`; or a `.npz` with one
+            array per image, or with the arrays `maps` `(N, H, W)`, `ids` `(N,)` and optionally `annotators` `(N,)`.
+        notes: collects the faults of single maps.
+        pattern: the meaning of a path below the folder (without suffix), a name in a `.npz` or an id; see
+            `stored.Names`.
+        ids: a text file with one id per line, one for each map of a stack in a `.npy`.
+        scale: whether to divide each map by its maximum, for densities and counts.
 
     Returns:
-        One per map; one that is zero everywhere says "looked and marked nothing". Yes-or-no maps are held as run
-        lengths, others read again when they are drawn (those of a stack in a `.npz` stay in memory).
+        One annotation per map. A map of zeros says "looked and marked nothing". Binary maps are kept as run lengths,
+        other maps are read again when they are drawn (a stack in a `.npz` stays in memory).
 
     Raises:
-        SalignError: missing, of another kind, too large, damaged, or pickled.
+        SalignError: the file or folder is missing, of another kind, too large, damaged, or pickled.
     """
     names = Names(pattern)
     if path.is_dir():
@@ -99,7 +101,7 @@ def read_arrays(
 
 
 Map = tuple[str, str | None, Callable[[], np.ndarray]]
-"""Name, annotator, and how to read it."""
+"""The name of a map, its annotator, and a function that reads it."""
 
 
 def _of_folder(folder: Path) -> Iterator[Map]:
@@ -143,7 +145,7 @@ def _of_archive(path: Path) -> Iterator[Map]:
 
 
 def _check_directory(file: IO[bytes]) -> None:
-    """Refuse a zip file whose directory is large before it is read into memory."""
+    """Raise a ValueError for a zip file with a large directory, before the directory is read into memory."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 42))
     tail = file.read()
@@ -156,7 +158,7 @@ def _check_directory(file: IO[bytes]) -> None:
 
 
 def _member(path: Path, name: str) -> np.ndarray:
-    """One array of an archive; never more bytes are unpacked than its header, and the limit, allow."""
+    """Read one array of an archive, unpacking no more bytes than its header and `MOST_BYTES` allow."""
     with _explained(path, name), zipfile.ZipFile(path) as archive:
         size = archive.getinfo(name).file_size
         if size > MOST_BYTES:
@@ -181,7 +183,7 @@ def _texts(path: Path, key: str) -> list[str]:
 
 
 def _is_text(values: np.ndarray) -> bool:
-    """Whether the numbers of the characters are such (CPython fails on others)."""
+    """Return whether an array holds text of valid code points; CPython fails on invalid ones."""
     if values.dtype.kind != "U":
         return False
     numbers = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
@@ -189,7 +191,7 @@ def _is_text(values: np.ndarray) -> bool:
 
 
 def _mapped(path: Path, dimensions: int) -> np.ndarray:
-    """A `.npy`, mapped into memory: only what is looked at is read."""
+    """Open a `.npy` as a memory map, so that only the parts that are used are read."""
     with _explained(path):
         with open_file(path, limit=None) as file:
             layout = _layout(file, path.stat().st_size)
@@ -206,7 +208,7 @@ def _slice(path: Path, number: int) -> np.ndarray:
 
 
 def _layout(file: IO[bytes], size: int) -> Layout:
-    """Read and check the header: kind of numbers, size of the file, pixels of a map."""
+    """Read the header of an array and check its dtype, its shape, the pixels of a map and the size of the file."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"it is of format {version}; expected 1.0 or 2.0")
@@ -229,7 +231,7 @@ def _layout(file: IO[bytes], size: int) -> Layout:
 
 
 def _as_map(values: np.ndarray, *, scale: bool) -> np.ndarray:
-    """`(H, W)` float32 in [0, 1]."""
+    """Convert the values of an array to a map `(H, W)` float32 in [0, 1]."""
     if values.ndim != 2:
         raise SalignError(f"expected a map (H, W), got {values.shape}")
     if values.dtype.kind == "U":
@@ -246,11 +248,11 @@ def _as_map(values: np.ndarray, *, scale: bool) -> np.ndarray:
         and values.max() <= 1
     ):
         return values.astype(np.float32)
-    import torch  # a map is read when all files were looked at
+    import torch  # late, so that errors in the files found before do not wait for the import
 
     from salign.maps import SaliencyMap
 
-    if values.dtype.kind == "f":  # one copy and no more: these may be large
+    if values.dtype.kind == "f":  # one copy only, because maps may be large
         return SaliencyMap(torch.from_numpy(np.array(values, dtype=np.float32, order="C"))).values.numpy()
     return SaliencyMap.from_array(values.astype(values.dtype.newbyteorder("="))).values.numpy()
 

@@ -1,10 +1,10 @@
-"""Boxes in a CSV file, a row per box: NIH's BBox_List_2017.csv, RSNA's stage_2_train_labels.csv, and their like.
+"""Boxes in a CSV file with one row per box, such as NIH's BBox_List_2017.csv and RSNA's stage_2_train_labels.csv.
 
-Found by the header: an image column, `x, y, width, height` or two corners `xmin, ymin, xmax, ymax` (then `width` and
-`height` are the image's), and, where there are, a label and an annotator. A row whose four numbers are empty says that
-nothing was marked: so RSNA writes images with Target 0. Boxes are in pixels of the original image, or, where all of
-them lie within 0 and 1 (Open Images), in shares of its width and height. NIH's header is
-`Image Index,Finding Label,Bbox [x,y,w,h],,,`, whose brackets are cut by its commas.
+Columns are found by the names in the header: the image; the box as `x, y, width, height` or as two corners
+`xmin, ymin, xmax, ymax` (`width` and `height` are then those of the image); and, if they exist, a label and an
+annotator. A row whose four numbers are empty says that nothing was marked, as RSNA writes images with Target 0. Boxes
+are in pixels of the original image, or in shares of its width and height if all boxes lie within 0 and 1 (Open Images).
+NIH's header is `Image Index,Finding Label,Bbox [x,y,w,h],,,`; the commas split the brackets into several cells.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LABEL = ("label", "findinglabel", "class", "classname", "labelname", "category",
 ANNOTATOR = ("annotator", "radid", "reader", "subject", "user")
 CORNER = (("x", "bboxx"), ("y",), ("w", "width"), ("h", "height"))
 CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"), ("x1", "y1", "x2", "y2"))
-"""Names of columns, in small letters and without anything but letters and digits; the first that occurs counts."""
+"""Names of columns, in lower case and reduced to letters and digits. The first name that the header has counts."""
 
 
 def is_box_table(header: Sequence[str]) -> bool:
-    """Whether a header names an image and the four numbers of a box."""
+    """Return whether a header names an image and the four numbers of a box."""
     try:
         _Columns.of(header, Path())
     except SalignError:
@@ -38,17 +38,17 @@ def is_box_table(header: Sequence[str]) -> bool:
 
 
 class _Columns(NamedTuple):
-    """Where the cells of a row are."""
+    """The positions of the columns in a row."""
 
     image: int
     label: int | None
     annotator: int | None
     corners: Sequence[int]
-    """Columns of the four numbers."""
+    """The columns of the four numbers of a box."""
     ends: bool
-    """Whether the numbers are two corners, else a corner, width and height."""
+    """Whether the four numbers are two corners; otherwise they are a corner, width and height."""
     sides: tuple[int | None, int | None]
-    """Height and width of the image."""
+    """The columns of the height and the width of the image."""
 
     @classmethod
     def of(cls, header: Sequence[str], path: Path) -> _Columns:
@@ -67,10 +67,14 @@ class _Columns(NamedTuple):
 
 @Reader
 def read_box_table(path: Path, notes: Notes) -> list[Annotated]:
-    """Read a table.
+    """Read a table of boxes.
+
+    Args:
+        path: the CSV file.
+        notes: collects the faults of rows.
 
     Raises:
-        SalignError: columns are missing.
+        SalignError: the file is empty or is not CSV, or a column is missing.
     """
     rows = read_rows(path)
     if not rows:
@@ -84,7 +88,7 @@ def read_box_table(path: Path, notes: Notes) -> list[Annotated]:
     if len(shares) == sum(1 for entry in read if entry.shapes):
         notes.remarks.append(f"{path.name}: all numbers are from 0 to 1, and are taken as shares of width and height")
         return [replace(entry, size=None, relative=True) for entry in read]
-    return read  # a single such row is a fault once it meets its image
+    return read  # if only some boxes lie within 0 and 1, `resolve.settle` makes faults of these
 
 
 def _row(where: str, cells: Sequence[str], columns: _Columns) -> Annotated:

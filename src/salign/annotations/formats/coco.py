@@ -1,9 +1,10 @@
 """COCO instances: one JSON file with `images`, `annotations` and `categories`.
 
-A `segmentation` is a list of polygons (their union), run lengths as a list, or run lengths as COCO's string; without
-one (also: `[]` or `[[]]`), the `bbox` counts. Crowds are areas like others. An image in the list without an annotation
-says that nothing was marked. Coordinates are pixels, with (0, 0) at the corner of the first. Of `attributes`, only the
-`provenance` that an export of salign writes is looked at.
+A `segmentation` is a list of polygons (the area is their union), run lengths as a list, or run lengths as COCO's
+string. Without a segmentation (or with `[]`, `[[]]` or `{}`), the `bbox` is the area. Crowds are read like other areas.
+An image in `images` without an annotation counts as looked at and not marked. Coordinates are in pixels, and (0, 0) is
+the top left corner of the first pixel. Among the `attributes`, only the `provenance` that an export of salign writes is
+read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ Size = tuple[int, int]
 def read_coco(path: Path, notes: Notes) -> list[Annotated]:
     """Read an instances file.
 
-    Faults are: an id that is used for different things or leads nowhere, and a segmentation that cannot be.
+    Faults are ids that are used for different items or refer to nothing, and segmentations that cannot be read.
+
+    Args:
+        path: the file.
+        notes: collects the faults.
 
     Raises:
         SalignError: the file is damaged.
@@ -68,14 +73,17 @@ def read_coco(path: Path, notes: Notes) -> list[Annotated]:
 
 
 def _by_id(listed: Field, notes: Notes, where: str, read: Callable[[Field], Read]) -> dict[str, Read | None]:
-    """What is listed, by id; None for what is faulty, so that nothing else is said of those that refer to it."""
+    """Return the items of a list by their ids.
+
+    The value of a faulty item is None, so that annotations which refer to it are not reported as further faults.
+    """
     content: dict[str, Read | None] = {}
     for item in listed.each():
         with notes.noting(where):
             key = _id(item["id"])
             new = key not in content
             earlier = content.get(key)
-            content[key] = None  # until nothing is wrong with it
+            content[key] = None  # stays so if reading the item fails
             if new:
                 content[key] = read(item)
             elif earlier is not None:
@@ -123,7 +131,7 @@ def _marks(item: Field, size: Size | None) -> list[Shape | Runs]:
 
 
 def _says_nothing(segmentation: object) -> bool:
-    """`{}`, `[]`, `[[]]`: what tools write of a box without an outline."""
+    """Return whether a segmentation is `{}`, `[]` or `[[]]`, as tools write it for a box without an outline."""
     return not segmentation or (isinstance(segmentation, list) and all(outline == [] for outline in segmentation))
 
 
@@ -137,17 +145,21 @@ def _polygon(outline: Field) -> Polygon:
 
 
 def write_coco(annotated: Sequence[Annotated], out: Path, *, compressed: bool = True) -> Path:
-    """Write an instances file: polygons where the outlines are known, run lengths otherwise.
+    """Write an instances file.
 
-    What a machine marked has its name in `attributes.provenance`.
+    Marks that are polygons and boxes alone are written as polygons, all other marks as run lengths. The name of a
+    machine that made a mark is written to `attributes.provenance`.
 
     Args:
-        annotated: with sizes.
-        out: the file; `.json` is added where it has no suffix.
-        compressed: write run lengths as COCO's string, else as a list.
+        annotated: the marks, with the sizes of their images.
+        out: the file; `.json` is added if it has no suffix.
+        compressed: whether to write run lengths as COCO's string, else as a list.
+
+    Returns:
+        The file that was written.
 
     Raises:
-        SalignError: fixations, which have no area, or an image whose size is not known.
+        SalignError: there are fixations, which have no area, or the size of an image is not known.
     """
     labels = {label: number for number, label in enumerate(label_order(annotated), 1)}
     images: list[dict[str, object]] = []

@@ -1,4 +1,4 @@
-"""Tables whose columns have names of their own, with the rows of all that is wrong in them."""
+"""Tables whose columns may have other names than salign's; all faults in them are collected with their rows."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from salign.readers import MAX_TABLE, open_file
 MAX_BYTES = 50_000_000
 """Larger tables are refused before they are read."""
 MAX_ROWS = 1_000_000
-"""Longer tables, too; so that, with what is made of each row, half a gigabyte of memory is enough."""
+"""Tables with more rows are refused, too, so that half a gigabyte of memory is enough for a table and the objects that
+are made of its rows."""
 FAR = 1e9
-"""Largest magnitude of a number."""
+"""Largest magnitude of a number in a table."""
 
 _FAULTS = 1000
 _AT_ONCE = 1 << 16
 
 
 class Columns:
-    """A table, taken column by column; what is wrong in it is gathered until `sound` is asked for."""
+    """A table that is read column by column; faults are collected until `sound` or `check` is called.
+
+    Columns are called by salign's names; `names` in `read` maps them to the names in the table.
+    """
 
     def __init__(self, table: pd.DataFrame, theirs: dict[str, str], faults: list[Fault], path: Path) -> None:
         self.table, self.theirs, self.faults, self.path = table, theirs, faults, path
@@ -38,16 +42,17 @@ class Columns:
     def read(
         cls, path: Path, needed: Sequence[str], optional: Sequence[str] = (), names: Mapping[str, str] | None = None
     ) -> Columns:
-        """Read a CSV.
+        """Read a CSV file.
 
         Args:
-            path: the table, up to `MAX_BYTES`.
-            needed: columns it must have.
-            optional: columns it may have.
-            names: ours to theirs, where these differ.
+            path: the table, of at most `MAX_BYTES` bytes.
+            needed: salign's names of the columns that the table must have.
+            optional: salign's names of the columns that the table may have.
+            names: the names in the table by salign's names, for columns whose names differ.
 
         Raises:
-            SalignError: no table, no row, too large, or a column that is missing or not known.
+            SalignError: there is no such CSV file, it has no rows, it is too large, a column is missing, or `names` has
+                a key that is in neither `needed` nor `optional`.
         """
         if not path.is_file() or path.suffix.lower() != ".csv":
             raise SalignError(
@@ -76,11 +81,14 @@ class Columns:
         return cls(table, theirs, [Fault(*fault) for fault in faults], path)
 
     def has(self, *ours: str) -> bool:
-        """Whether the table says these."""
+        """Return whether the table has all these columns, by salign's names."""
         return all(name in self.theirs for name in ours)
 
     def numbers(self, ours: str, least: float = -FAR) -> np.ndarray:
-        """`(rows,)` finite numbers of a column."""
+        """Return the numbers of a column as `(rows,)` float64, from `least` to `FAR`.
+
+        Any other cell is noted as a fault, and its number becomes 1.
+        """
         cells = self.table[self.theirs[ours]]
         values = np.empty(len(cells))
         for start in range(0, len(cells), _AT_ONCE):
@@ -92,7 +100,10 @@ class Columns:
         return np.where(wrong, 1, values)
 
     def names(self, ours: str, default: str | None) -> list[str] | list[str | None]:
-        """A column of names; `default` for each row where there is no such column."""
+        """Return the names in a column, or `default` for each row if there is no such column.
+
+        A cell that is not `printable` is noted as a fault.
+        """
         if not self.has(ours):
             return [default] * len(self.table)
         codes, values = pd.factorize(self.table[self.theirs[ours]].fillna(""))
@@ -102,7 +113,18 @@ class Columns:
         return [different[code] for code in codes]
 
     def corners(self, of: str, least: float) -> np.ndarray | None:
-        """`(rows, 4)` x0, y0, x1, y1 of a part of the image or screen, at least so wide and high; None if not told."""
+        """Return the rectangles x0, y0, x1, y1 of the columns `<of>_x0` and so on as `(rows, 4)`.
+
+        Args:
+            of: what the rectangle is a part of: `image` or `screen`.
+            least: the smallest width and height; smaller rectangles are noted as faults.
+
+        Returns:
+            `(rows, 4)`, or None if the table has none of the four columns.
+
+        Raises:
+            SalignError: the table has only some of the four columns.
+        """
         keys = [f"{of}_{corner}" for corner in ("x0", "y0", "x1", "y1")]
         if not any(self.has(key) for key in keys):
             return None
@@ -114,7 +136,13 @@ class Columns:
         return np.column_stack([x0, y0, np.where(wrong, x0 + 1, x1), np.where(wrong, y0 + 1, y1)])
 
     def refuse(self, wrong: np.ndarray, ours: str, message: str) -> None:
-        """Note a fault in each row that is wrong."""
+        """Note a fault for each row that is wrong.
+
+        Args:
+            wrong: `(rows,)` bool.
+            ours: salign's name of the column.
+            message: what was expected.
+        """
         theirs = self.theirs[ours]
         self.wrong |= wrong
         for i in np.flatnonzero(wrong)[:_FAULTS]:
@@ -123,13 +151,17 @@ class Columns:
             self.faults.append(Fault(None, theirs, f"{message}, in {more:,} more rows"))
 
     def sound(self, notes: Notes) -> np.ndarray:
-        """Note all that was wrong; `(n,)` the positions of the rows in which nothing was."""
+        """Move all faults to `notes` and return the positions `(n,)` of the rows without a fault."""
         notes.add(*self.faults)
         self.faults = []
         return np.flatnonzero(~self.wrong)
 
     def check(self) -> None:
-        """Raise all that was noted."""
+        """Raise all collected faults together.
+
+        Raises:
+            ManifestError: there is at least one fault.
+        """
         if self.faults:
             raise ManifestError.of(self.faults, str(self.path))
 

@@ -1,9 +1,9 @@
 """CVAT for images 1.1: one XML file with an `<image>` for each image.
 
-Polygons, boxes and ellipses (turned or not), and brush masks, whose run lengths go along the rows of the box `left`,
-`top`, `width`, `height`. Polylines and points need a thickness. A `<tag>` is the class of the image. CVAT lists every
-image of a task: one without shapes counts as looked at and not marked. The annotator is the assignee of the task, of
-several tasks (a project) that of the image's own.
+The reader takes polygons, boxes, ellipses and brush masks; boxes and ellipses may be rotated. The run lengths of a mask
+go along the rows of the box `left`, `top`, `width`, `height`. Polylines and points need a thickness. A `<tag>` is the
+class of the image. CVAT lists every image of a task, so an image without shapes counts as looked at and not marked. The
+annotator of an image is the assignee of its task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _IGNORED = ("attribute", "tag")
 _AUTO = f"{MACHINE}unknown"
-"""Who made a mark whose source is `auto`: CVAT does not say which machine."""
+"""The maker of a mark whose source is `auto`; CVAT does not say which machine it was."""
 
 
 @Reader
@@ -41,11 +41,11 @@ def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[A
 
     Args:
         path: the file.
-        notes: takes what is wrong, such as shapes without an area.
-        width: thickness of polylines and diameter of points, in pixels; without it they are refused.
+        notes: collects faults, such as shapes without an area.
+        width: thickness of polylines and diameter of points, in pixels. If None, polylines and points are faults.
 
     Raises:
-        SalignError: the file is damaged, or of another version (a video).
+        SalignError: the file is damaged, or it is of another version (for a video).
     """
     entries: list[tuple[str, list[Annotated]]] = []
     assigned: dict[str, str | None] = {}
@@ -68,7 +68,7 @@ def read_cvat(path: Path, notes: Notes, *, width: float | None = None) -> list[A
 
 
 def _annotator(image: Element, assigned: Mapping[str, str | None]) -> str | None:
-    """Who has the image's task; where it does not say which, the one person who has all tasks."""
+    """Return the assignee of the image's task; if the task is not known, the assignee whom all tasks share, if any."""
     people = set(assigned.values())
     return assigned.get(image.get("task_id", ""), people.pop() if len(people) == 1 else None)
 
@@ -112,7 +112,7 @@ def _polygon(fields: Field, size: Size, width: float | None) -> list[Shape]:
 
 def _box(fields: Field, size: Size, width: float | None) -> list[Shape]:
     x0, y0, x1, y1 = (fields[key].number() for key in ("xtl", "ytl", "xbr", "ybr"))
-    if turn := _turn(fields):  # about the middle
+    if turn := _turn(fields):  # CVAT rotates a box about its centre
         x, y, across, down = (x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2, (y1 - y0) / 2
         c, s = math.cos(turn), math.sin(turn)
         return [turned_box(x - c * across + s * down, y - s * across - c * down, 2 * across, 2 * down, turn)]
@@ -148,12 +148,20 @@ _SHAPES: dict[str, Callable[[Field, Size, float | None], Sequence[Shape | Runs]]
 
 
 def write_cvat(annotated: Sequence[Annotated], out: Path) -> Path:
-    """Write a file that CVAT imports as "CVAT 1.1": polygons and boxes as they are, all else as masks.
+    """Write a file that CVAT imports as "CVAT 1.1".
 
-    Marks have the source `manual`, or `auto` where a machine made them.
+    Marks that are polygons and boxes alone stay so; all other marks become masks. The source of a mark is `manual`, or
+    `auto` if a machine made it.
+
+    Args:
+        annotated: the marks, with the sizes of their images.
+        out: the file; `.xml` is added if it has no suffix.
+
+    Returns:
+        The file that was written.
 
     Raises:
-        SalignError: fixations, which have no area, or an image whose size is not known.
+        SalignError: there are fixations, which have no area, or the size of an image is not known.
     """
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>"]
     for number, (image, marks) in enumerate(by_image(annotated).items()):

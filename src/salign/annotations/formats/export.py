@@ -1,4 +1,4 @@
-"""What every export needs: marks per image, as outlines where they are outlines, else as pixels."""
+"""Helpers that all exports share: marks grouped by image, as outlines if they are outlines, else as masks."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from salign.maps.rasterize import rasterize
 from salign.maps.shapes import Box, Fixation, Polygon
 
 HALF = 0.5
-"""A pixel of a grey map belongs to the area from this value on: formats of areas know only in and out."""
+"""The value from which on a pixel of a grey map belongs to the exported area, since the formats have no grey values."""
 
 
 def machine(annotation: Annotated) -> str | None:
-    """The machine that made a map, `model:<which>`; None where a person did."""
+    """Return the machine that made a map, as `model:<which>`; None if a person made it."""
     return (
         annotation.annotator if annotation.annotator is not None and annotation.annotator.startswith(MACHINE) else None
     )
 
 
 def machine_named(remark: Field | None) -> str | None:
-    """The machine that an export of salign names in a field for remarks; None for anything else."""
+    """Return the machine that an export of salign has named in a field for remarks; None for any other remark."""
     return remark.name() if remark is not None and str(remark.value).startswith(MACHINE) else None
 
 
 def by_image(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
-    """Marks by the name of their image, in the order in which the images first occur."""
+    """Group marks by the name of their image, in the order in which the images first occur."""
     groups: dict[str, list[Annotated]] = {}
     for annotation in annotated:
         groups.setdefault(annotation.image, []).append(annotation)
@@ -41,10 +41,10 @@ def by_image(annotated: Iterable[Annotated]) -> dict[str, list[Annotated]]:
 
 
 def size_needed(annotation: Annotated) -> tuple[int, int]:
-    """(H, W) of the image.
+    """Return (H, W) of the image.
 
     Raises:
-        SalignError: it is not known.
+        SalignError: the size is not known.
     """
     if annotation.size is None:
         raise SalignError(f"{annotation.image}: its size is not known; an export needs it")
@@ -52,10 +52,10 @@ def size_needed(annotation: Annotated) -> tuple[int, int]:
 
 
 def inside(image: str) -> str:
-    """The name of an image as a relative path that leads nowhere else.
+    """Return the name of an image after checking that it is a relative path which stays below its folder.
 
     Raises:
-        SalignError: it is absolute or holds `..`.
+        SalignError: the name is absolute, or it holds `..`, a backslash or a drive.
     """
     path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts or not path.name or "\\" in image or ":" in path.parts[0]:
@@ -64,7 +64,7 @@ def inside(image: str) -> str:
 
 
 def files_of(images: Iterable[str], ending: str) -> dict[str, str]:
-    """The file for each image, below the folder of the export, as `output_names` calls it.
+    """Return the file for each image, relative to the folder of the export, with the names of `output_names`.
 
     Raises:
         SalignError: as for `inside`.
@@ -74,10 +74,10 @@ def files_of(images: Iterable[str], ending: str) -> dict[str, str]:
 
 
 def areas(annotation: Annotated) -> list[Polygon | Box | Runs]:
-    """Outlines where only outlines were drawn, else one mask; nothing for a blank.
+    """Return the marked areas: outlines if all marks are outlines, else one mask; an empty list for a blank annotation.
 
     Raises:
-        SalignError: fixations, which have no area.
+        SalignError: there are fixations, which have no area, or the size of the image is needed and not known.
     """
     if annotation.mask is not None:
         mask = annotation.mask if isinstance(annotation.mask, Runs) else Runs.of(np.asarray(annotation.mask) >= HALF)
@@ -91,13 +91,13 @@ def areas(annotation: Annotated) -> list[Polygon | Box | Runs]:
 
 
 def outlines(annotation: Annotated) -> list[Polygon | Box] | None:
-    """The shapes of marks of which each is an outline, without any that erases; None for others."""
+    """Return the shapes if all of them are polygons or boxes and none erases; None otherwise."""
     shapes = [shape for shape in annotation.shapes if isinstance(shape, Polygon | Box) and not shape.erase]
     return shapes if len(shapes) == len(annotation.shapes) else None
 
 
 def boxed(mask: np.ndarray) -> tuple[np.ndarray, PixelBox]:
-    """Cut an `(H, W)` bool mask with something in it to the box around what is inside."""
+    """Cut a mask `(H, W)` bool that is not empty to the bounding box of its pixels; return the part and the box."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, left = int(rows[0]), int(columns[0])
     part = mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
@@ -105,5 +105,5 @@ def boxed(mask: np.ndarray) -> tuple[np.ndarray, PixelBox]:
 
 
 def label_order(annotated: Iterable[Annotated]) -> list[str]:
-    """Labels, sorted; marks without one count as `unnamed`."""
+    """Return the labels, sorted; marks without a label count as `unnamed`."""
     return sorted({annotation.label or "unnamed" for annotation in annotated})

@@ -1,13 +1,14 @@
-"""EyeTagger (lucaspar/eyetagger): the list that its REST address `api/annotations` gives, saved as JSON; or SVG files.
+"""EyeTagger (lucaspar/eyetagger): the list that its REST API `api/annotations` returns, saved as JSON; or SVG files.
 
-What is public is its source, not a description of its data. It stores `annotator`, `image` and, in `annotation`, the
-canvas as a PNG in a data address: transparent where nothing was painted, at the image's own size. Strokes are painted
-with an alpha of 85 (`#0f05`, earlier `#f005`), so a pixel counts from half of that: where at least half of it is
-covered. A transparent picture says that nothing was marked; an empty text, that nothing was stored.
+EyeTagger's source is public, but there is no description of its data. It stores `annotator`, `image` and, in
+`annotation`, the canvas as a PNG in a data URI, which has the image's size and is transparent where nothing was
+painted. Strokes are painted with an alpha of 85 (`#0f05`, earlier `#f005`). A pixel is marked from half of that alpha
+on, i.e. if at least half of it is covered. A fully transparent picture says that nothing was marked; an empty text says
+that nothing was stored.
 
-The drawing library beneath (fabric.js) can give a canvas as an object or as SVG as well; both are read in the plainest
-way, wherever they stand: free-drawn paths of lines and curves (M, L, H, V, Q, C, Z) with a stroke's width, moved and
-scaled by `matrix`, `translate` and `scale`. Of a folder of `.svg`, the file's name is the image's.
+EyeTagger's drawing library, fabric.js, can also save a canvas as an object or as SVG. Both are read in any place, in
+their plainest form: free-drawn paths of lines and curves (M, L, H, V, Q, C, Z) with a stroke width, in SVG moved and
+scaled by `matrix`, `translate` and `scale`. In a folder of `.svg` files, the name of a file is the name of its image.
 """
 
 from __future__ import annotations
@@ -29,17 +30,21 @@ from salign.maps.shapes import Shape
 from salign.readers import parse_json
 
 HALF_ALPHA = 43
-"""Half of the brush's alpha, of 255."""
+"""Half of the brush's alpha of 85, rounded up; alpha goes from 0 to 255."""
 
 
 @Reader
 def read_eyetagger(path: Path, notes: Notes) -> list[Annotated]:
     """Read the saved list, one `.svg`, or every `.svg` of a folder and the folders below.
 
-    Faults are entries, or files of a folder, that are damaged or hold what an EyeTagger canvas does not.
+    Faults are entries, or files of a folder, that are damaged or hold something that no EyeTagger canvas holds.
+
+    Args:
+        path: the file or folder.
+        notes: collects the faults.
 
     Raises:
-        SalignError: the file is damaged, or there is none in the folder.
+        SalignError: the file is damaged, or the folder has no `.svg` file.
     """
     if path.is_dir() or path.suffix.lower() == ".svg":
         return read_each(path, ".svg", notes, lambda file, where: [_svg_file(file, where)])

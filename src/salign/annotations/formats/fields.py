@@ -1,4 +1,4 @@
-"""Careful access to what annotation files say: every value is checked when it is taken, and a fault names its place."""
+"""Checked access to the values in annotation files: a value is checked when it is read, and errors name its place."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from salign.errors import SalignError
 MAX_BYTES = 500_000_000
 """Larger annotation files are refused before they are read."""
 MAX_TEXT = 4096
-"""Longest name of an image, label or annotator."""
+"""Most characters of the name of an image, a label or an annotator."""
 MAX_FILES = 1_000_000
-"""Most files in one folder."""
+"""Most annotation files in one folder."""
 
 Read = TypeVar("Read")
 
 
 class Field:
-    """A value inside of a parsed file, with the way that leads to it."""
+    """A value in a parsed file, with the path of keys that leads to it."""
 
     __slots__ = ("above", "key", "value")
 
     def __init__(self, value: Any, key: str | int, above: Field | None = None) -> None:
-        """Take `value`, found under `key` in `above`; the outermost `key` is the name of the file."""
+        """Take `value`, which was found under `key` in `above`; the `key` of the outermost field is the file's name."""
         self.value, self.key, self.above = value, key, above
 
     @property
     def where(self) -> str:
-        """The place in words, e.g. `a.json: shapes[3].points`."""
+        """The place of the value for error messages, e.g. `a.json: shapes[3].points`."""
         if self.above is None:
             return str(self.key)
         own = f"[{self.key}]" if isinstance(self.key, int) else str(self.key)[:60]
@@ -42,7 +42,7 @@ class Field:
         return f"{self.above.where}{joint}{own}"
 
     def fail(self, expected: str) -> NoReturn:
-        """Raise the error that says what was expected here and what there is."""
+        """Raise a SalignError that says what was expected at this place and which value is there."""
         raise SalignError(f"{self.where}: expected {expected}, got {quote(self.value)}")
 
     def __getitem__(self, key: str) -> Field:
@@ -53,42 +53,42 @@ class Field:
         return field
 
     def get(self, key: str) -> Field | None:
-        """The value under a key; None where there is none or it is null."""
+        """Return the value under a key; None if the key is missing or its value is null."""
         if not isinstance(self.value, dict):
             self.fail("an object with keys")
         inner = self.value.get(key)
         return None if inner is None else Field(inner, key, self)
 
     def items(self) -> Iterator[tuple[str, Field]]:
-        """Keys and values of an object."""
+        """Return the keys and values of an object."""
         if not isinstance(self.value, dict):
             self.fail("an object with keys")
         return ((key, Field(inner, key, self)) for key, inner in self.value.items())
 
     def values(self) -> Sequence[Field]:
-        """The values of an object, or the items of a list."""
+        """Return the values of an object, or the items of a list."""
         return [inner for _, inner in self.items()] if isinstance(self.value, dict) else self.each()
 
     def each(self) -> Sequence[Field]:
-        """The items of a list."""
+        """Return the items of a list."""
         if not isinstance(self.value, list):
             self.fail("a list")
         return [Field(inner, k, self) for k, inner in enumerate(self.value)]
 
     def text(self) -> str:
-        """A name: not empty, of printable characters."""
+        """Return a name, which must be `printable`."""
         if not isinstance(self.value, str) or not printable(self.value):
             self.fail("a name (printable text)")
         return self.value
 
     def name(self) -> str:
-        """A name or a whole number (as tools number people and images), as text."""
+        """Return a name or a whole number as text, since some tools number people and images."""
         if isinstance(self.value, int) and not isinstance(self.value, bool) and abs(self.value) < 10**18:
             return str(self.value)
         return self.text()
 
     def number(self, low: float = -1e9, high: float = 1e9) -> float:
-        """A finite number; text that says one counts, as some tools quote their numbers."""
+        """Return a number from `low` to `high`; a number in quotes counts, because some tools write numbers as text."""
         value = self.value
         if isinstance(value, str):
             value = number_of(value)
@@ -97,14 +97,14 @@ class Field:
         return float(value)
 
     def whole(self, low: float = -1e9, high: float = 1e9) -> int:
-        """A whole number; 3.0 counts."""
+        """Return a whole number from `low` to `high`; 3.0 counts as one."""
         value = self.number(low, high)
         if value != int(value):
             self.fail(f"a whole number from {low:g} to {high:g}")
         return int(value)
 
     def pairs(self) -> list[tuple[float, float]]:
-        """Points, as `[[x, y], ...]`."""
+        """Return points (x, y) that are written as `[[x, y], ...]`."""
         points = [point.each() for point in self.each()]
         for k, point in enumerate(points):
             if len(point) != 2:
@@ -112,11 +112,11 @@ class Field:
         return [(x.number(), y.number()) for x, y in points]
 
     def numbers(self) -> list[float]:
-        """A list of finite numbers."""
+        """Return a list of numbers; each is checked as by `number`."""
         return [inner.number() for inner in self.each()]
 
     def make(self, maker: Callable[..., Read], *arguments: Any, **options: Any) -> Read:
-        """`maker(...)`, whose SalignError is given this place."""
+        """Call `maker(*arguments, **options)` and put this place before the message of its SalignError."""
         try:
             return maker(*arguments, **options)
         except SalignError as error:
@@ -124,12 +124,15 @@ class Field:
 
 
 def size_of(height: Field, width: Field) -> tuple[int, int]:
-    """(H, W) out of two fields, if an image can be that large."""
+    """Return (H, W) from two fields after checking that an image can be that large (`checked_size`)."""
     return height.make(checked_size, height.whole(0), width.whole(0))
 
 
 def read_size(height: Field | None, width: Field | None) -> tuple[int, int] | None:
-    """(H, W) as `size_of`; None where it is not said, which tools also write as 0 and as nothing at all."""
+    """Return (H, W) as `size_of` does; None if the size is not given.
+
+    Tools write a size that is not known by leaving it out, as an empty text or as 0.
+    """
     sides = [side for side in (height, width) if side is not None and side.value != "" and side.number(0) != 0]
     if not sides:
         return None
@@ -139,7 +142,7 @@ def read_size(height: Field | None, width: Field | None) -> tuple[int, int] | No
 
 
 def quote(value: object) -> str:
-    """A value in a message, short whatever it is."""
+    """Return a short description of any value, for error messages."""
     if isinstance(value, str):
         return repr(value[:40]) + ("..." if len(value) > 40 else "")
     if value is None or isinstance(value, bool):
@@ -150,12 +153,16 @@ def quote(value: object) -> str:
 
 
 def printable(text: str) -> bool:
-    """Whether text can be a name: 1 to `MAX_TEXT` characters, none a control character or half of a pair."""
+    """Return whether text can be a name.
+
+    A name has 1 to `MAX_TEXT` printable characters or tabs and is not blank. Other control characters and halves of
+    surrogate pairs are not printable.
+    """
     return 0 < len(text) <= MAX_TEXT and text.replace("\t", " ").isprintable() and not text.isspace()
 
 
 def number_of(text: str) -> float:
-    """The number that a text says; NaN for anything else."""
+    """Return the number that a text says; NaN if it says none."""
     try:
         return float(text) if len(text) <= 64 and "_" not in text else math.nan
     except ValueError:
@@ -163,10 +170,10 @@ def number_of(text: str) -> float:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole file of at most `MAX_BYTES`.
+    """Read a whole file of at most `MAX_BYTES` bytes.
 
     Raises:
-        SalignError: missing, not a file, too large, or a zip archive.
+        SalignError: the file is missing, is not a regular file, is too large, or is a zip or gzip archive.
     """
     content = readers.read_bytes(path, limit=MAX_BYTES)
     if content.startswith((b"PK\x03\x04", b"\x1f\x8b")):
@@ -175,7 +182,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A text file (UTF-8), by the limits of `read_bytes`."""
+    """Read a text file (UTF-8, with or without a byte order mark); limits and errors as for `read_bytes`."""
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +190,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Field:
-    """A JSON file.
+    """Read a JSON file.
 
     Raises:
         SalignError: as for `read_text` and `salign.readers.parse_json`.
@@ -192,7 +199,7 @@ def read_json(path: Path) -> Field:
 
 
 def check_separator(path: Path, header: Sequence[str]) -> None:
-    """Refuse a table whose cells are separated by something else than commas, by the look of its header."""
+    """Raise a SalignError if the header of a table shows that its cells are not separated by commas."""
     separator = next((name for mark, name in _OTHERS.items() if len(header) == 1 and mark in header[0]), None)
     if separator is not None:
         raise SalignError(
@@ -204,7 +211,10 @@ _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows of a CSV file with the line each one ends in, the header included; blank lines are left out."""
+    """Read the rows of a CSV file, the header included, each with the number of the line in which it ends.
+
+    Blank lines and rows whose cells are all empty are left out.
+    """
     try:
         reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]

@@ -1,4 +1,4 @@
-"""Tables of fixations, one row each, as eye trackers export them; also with zoom, as in REFLACX."""
+"""Tables with one row per fixation, as eye trackers export them; the image may have been zoomed, as in REFLACX."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from salign.maps.shapes import Fixation
 Position = Literal["image", "screen", "shares", "degrees"]
 Weight = Literal["duration", "count"]
 Corners = tuple[float, float, float, float]
-"""x0, y0, x1, y1"""
+"""A rectangle as x0, y0, x1, y1."""
 SHARES = (-1.0, 2.0)
-"""Positions that all lie within are no pixels, but shares, some of them a little beside the screen."""
+"""Positions that all lie within this range are taken for shares of the screen instead of pixels. The range is wider
+than 0 to 1 because some fixations may lie beside the screen."""
 
 OURS = (
     "image", "subject", "x", "y", "duration", "start", "end", "per_degree_x", "per_degree_y",
     "image_x0", "image_y0", "image_x1", "image_y1", "screen_x0", "screen_y0", "screen_x1", "screen_y1",
 )  # fmt: skip
-"""What a column may say: x, y and `duration` (or `start` and `end`) of a fixation; pixels of the image per degree of
-visual angle; and, for zoom, the part of the image that was visible and where on the screen it stood."""
+"""The columns that a table may have: x, y and `duration` (or `start` and `end`) of a fixation; pixels of the image per
+degree of visual angle; and, for zoomed images, the part of the image that was visible and where on the screen it was
+shown."""
 
 REFLACX = {
     "x": "x_position",
@@ -46,31 +48,35 @@ REFLACX = {
     "screen_x1": "xmax_in_screen_coordinates",
     "screen_y1": "ymax_in_screen_coordinates",
 }
-"""Columns of `fixations.csv` of REFLACX 1.0.0 (PhysioNet): times in seconds, positions in pixels of the image."""
+"""Columns of `fixations.csv` in REFLACX 1.0.0 (PhysioNet); times are in seconds, positions in pixels of the image."""
 
 
 class Gaze(NamedTuple):
-    """How to understand a table, where it does not say so itself."""
+    """How to interpret a table of fixations, as far as its columns do not say it."""
 
     position: Position = "image"
-    """What x and y are: pixels of the image or screen, shares of the screen's width and height (0..1), or degrees right
-    of and below the screen's centre. Positions on the screen that all lie within `SHARES` are shares, too."""
+    """The unit of x and y: pixels of the image, pixels of the screen, shares of the screen's width and height (0..1),
+    or degrees right of and below the screen's centre. Positions in pixels of the screen that all lie within `SHARES`
+    are taken as shares."""
     screen: tuple[int, int] | None = None
     """(H, W) of the screen in pixels."""
     shown: Corners | None = None
-    """Where on the screen the image stood, if it was never zoomed; all of the screen when None."""
+    """Where on the screen the image was shown, if it was never zoomed, in pixels of the screen. None stands for the
+    whole screen."""
     per_degree: float | None = None
-    """Pixels, of what x and y are (of the screen, for degrees), per degree (`salign.maps.smooth.pixels_per_degree`)."""
+    """Pixels per degree of visual angle (`salign.maps.smooth.pixels_per_degree`). These are pixels of the image or of
+    the screen as for x and y, and of the screen if x and y are shares or degrees."""
     sigma: float | None = None
-    """Spread of each fixation's Gaussian, in pixels as x and y are (of the screen, for degrees)."""
+    """Standard deviation of each fixation's Gaussian, in the same pixels as `per_degree`."""
     sigma_degrees: float | None = None
-    """The same in degrees of visual angle."""
+    """Standard deviation of each fixation's Gaussian in degrees of visual angle, instead of `sigma`."""
     weight: Weight = "duration"
-    """Whether a fixation counts by its duration, or each the same."""
+    """Whether a fixation counts by its `duration`, or all fixations count the same (`count`)."""
     seconds: bool = False
     """Whether times are in seconds instead of milliseconds."""
     pooled: bool = True
-    """Whether the subjects of an image are put together; else each has marks of their own."""
+    """Whether the fixations of all subjects of an image are put together; otherwise each subject has marks of their
+    own."""
 
 
 @Reader
@@ -86,20 +92,22 @@ def read_fixations(
     """Read a CSV of fixations.
 
     Args:
-        path: the table, up to `columns.MAX_BYTES`.
-        notes: takes every cell that is empty, no number or out of range, with its row.
-        columns: ours to theirs, for those out of `OURS` that have other names, e.g. `{"x": "FPOGX"}`.
-        gaze: how to understand it.
-        image: name of the image, where the table is of one image alone and has no such column.
-        subject: the same for the subject.
+        path: the table, of at most `columns.MAX_BYTES` bytes.
+        notes: collects a fault for every cell that is empty, not a number or out of range, with its row.
+        columns: the table's names of columns by those of `OURS`, where they differ, e.g. `{"x": "FPOGX"}`.
+        gaze: how to interpret the table.
+        image: the name of the image, if the table is of one image alone and has no column for it.
+        subject: the name of the subject, if the table has no column for it.
 
     Returns:
-        One `Annotated` per image, or per image and subject, with shapes `Fixation` in the order of the rows. Where
-        nothing gives `sigma`, the fixations have no spread, and who makes maps of them must say it. Positions on a
-        screen are given relative to the image where no column says how it was zoomed.
+        One `Annotated` per image, or per image and subject, whose shapes are `Fixation` in the order of the rows. If
+        `gaze` gives no sigma, the fixations have no spread, and drawing them as maps needs a sigma. Positions that are
+        not in pixels of the image are converted to pixels of the image if columns say how it was shown on the screen,
+        and to shares of its width and height (`relative`) otherwise.
 
     Raises:
-        SalignError: no table, too large, unknown columns, or something missing or unknown in `gaze`.
+        SalignError: there is no such table, it is too large, a column is missing or not known, or something in `gaze`
+            is missing or has no valid value.
     """
     gaze = gaze or Gaze()
     one_of(gaze.position, get_args(Position), "position")
@@ -127,7 +135,7 @@ def read_fixations(
 
 
 def _again(rows: np.ndarray | None, i: int, last: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    """Row `i` as a tuple: the last one where it is the same, so that a million equal ones are held once."""
+    """Return row `i` as a tuple; if it equals `last`, return `last` itself, so that equal rows share their memory."""
     if rows is None:
         return None
     own = tuple(rows[i].tolist())
@@ -138,22 +146,22 @@ def _again(rows: np.ndarray | None, i: int, last: tuple[float, ...] | None) -> t
 def read_reflacx(
     metadata: Path, notes: Notes, folder: Path | str | None = None, *, sigma_degrees: float = 1.0
 ) -> list[Annotated]:
-    """Read the readings that a metadata table of REFLACX lists.
+    """Read the fixations of all readings that a metadata table of REFLACX lists.
 
-    Each fixation has a Gaussian of `sigma_degrees`, as large on the image as the zoom of the moment made it, and cut to
-    what was visible. Readings whose gaze data its authors discarded are left out.
+    Each fixation has a Gaussian of `sigma_degrees`, whose size on the image follows the zoom at that moment, and which
+    is cut to the visible part of the image. Readings whose gaze data the authors of REFLACX discarded are left out.
 
     Args:
-        metadata: `metadata_phase_1.csv` or another.
-        notes: takes what is wrong with single readings and fixations.
-        folder: where `READING/fixations.csv` lie; the folder of the metadata when None.
-        sigma_degrees: standard deviation in degrees of visual angle; 1 as its authors have it.
+        metadata: `metadata_phase_1.csv`, or the table of another phase.
+        notes: collects the faults of single readings and fixations.
+        folder: the folder that holds `READING/fixations.csv` for each reading; None takes the folder of the metadata.
+        sigma_degrees: standard deviation in degrees of visual angle; the authors of REFLACX use 1.
 
     Returns:
-        One per reading; its annotator is the name of the reading.
+        One annotation per reading; its annotator is the name of the reading.
 
     Raises:
-        SalignError: as for `read_fixations`; or a column of the metadata is missing.
+        SalignError: as for `read_fixations`, or a column of the metadata is missing.
     """
     sheet = Columns.read(metadata, ("id", "image", "image_size_x", "image_size_y", "eye_tracking_data_discarded"))
     names, images, discarded = (sheet.names(key, None) for key in ("id", "image", "eye_tracking_data_discarded"))
@@ -180,7 +188,7 @@ def _plain(name: str | None) -> bool:
 
 
 def _durations(sheet: Columns, gaze: Gaze) -> np.ndarray:
-    """`(rows,)` in milliseconds."""
+    """Return the durations of the fixations as `(rows,)`, in milliseconds."""
     if sheet.has("duration"):
         durations = sheet.numbers("duration", 0)
     elif sheet.has("start", "end"):
@@ -194,15 +202,16 @@ def _durations(sheet: Columns, gaze: Gaze) -> np.ndarray:
 
 
 class _View(NamedTuple):
-    """Positions, spreads and visible parts, in pixels of the image or (`relative`) as shares of it."""
+    """Positions, spreads and visible parts, in pixels of the image or as shares of its width and height."""
 
     points: np.ndarray
-    """`(rows, 2)`"""
+    """`(rows, 2)` positions x, y."""
     spreads: np.ndarray | None
-    """`(rows, 2)`"""
+    """`(rows, 2)` standard deviations in x and y; None if the fixations have no spread."""
     shown: np.ndarray | None
-    """`(rows, 4)`"""
+    """`(rows, 4)` visible parts x0, y0, x1, y1; None if they are not known."""
     relative: bool
+    """Whether all values are shares of the image's width and height."""
 
 
 def _view(sheet: Columns, gaze: Gaze, notes: Notes) -> _View:
@@ -233,7 +242,12 @@ def _view(sheet: Columns, gaze: Gaze, notes: Notes) -> _View:
 
 
 def _are_shares(sheet: Columns, x: np.ndarray, y: np.ndarray, gaze: Gaze, notes: Notes) -> bool:
-    """Whether positions are shares of the screen, because that was said or because they can be nothing else."""
+    """Return whether positions are shares of the screen: `gaze` says so, or they can be nothing else.
+
+    Raises:
+        SalignError: `gaze` says shares and the positions lie outside `SHARES`, or `gaze` says pixels of the image and
+            all positions lie within `SHARES`.
+    """
     sound = np.concatenate([x, y])[np.tile(~sheet.wrong, 2)]
     within = bool(len(sound) and sound.min() >= SHARES[0] and sound.max() <= SHARES[1])
     where = f"positions lie within {SHARES[0]:g} and {SHARES[1]:g}"
@@ -253,7 +267,7 @@ def _are_shares(sheet: Columns, x: np.ndarray, y: np.ndarray, gaze: Gaze, notes:
 
 
 def _place(gaze: Gaze, path: Path) -> Corners:
-    """Where on the screen the image stood."""
+    """Return where on the screen the image was shown, in pixels of the screen."""
     if gaze.screen is None and gaze.shown is None:
         raise SalignError(f"{path}: positions on the screen need its size, or where on it the image stood")
     x0, y0, x1, y1 = gaze.shown or (0, 0, *(gaze.screen or (0, 0))[::-1])
@@ -263,7 +277,18 @@ def _place(gaze: Gaze, path: Path) -> Corners:
 
 
 def _spreads(sheet: Columns, gaze: Gaze, across: np.ndarray, down: np.ndarray, relative: bool) -> np.ndarray | None:
-    """`(rows, 2)` standard deviations; `across` and `down` are what a unit of the positions becomes."""
+    """Return the standard deviations of the fixations' Gaussians.
+
+    Args:
+        sheet: the table.
+        gaze: how to interpret it.
+        across: `(rows,)` what one unit of x becomes: pixels of the image, or its share of the image's width.
+        down: the same for y.
+        relative: whether positions become shares of the image.
+
+    Returns:
+        `(rows, 2)`, or None if `gaze` gives no sigma.
+    """
     if gaze.sigma is not None and gaze.sigma_degrees is not None:
         raise SalignError(f"{sheet.path}: expected sigma in pixels or in degrees, got both")
     if gaze.sigma is not None:

@@ -1,12 +1,13 @@
 """Label Studio: the JSON export (a list of tasks), with positions in percent of the image.
 
-Rectangles turn about their top left corner, ellipses about their centre, in degrees, clockwise as seen; brush masks are
-packed bits (see `rle`). `choices` are the class of the image, unless they share the id of a region, whose attribute
-they are then. Each annotation is one annotator's (`completed_by`): with an empty result it says that nothing was
-marked; a task without annotations, or with cancelled ones only, says nothing.
+Rectangles are rotated about their top left corner and ellipses about their centre, in degrees, clockwise on the screen.
+Brush masks are packed bits (see `rle`). `choices` are the class of the image, unless they share the id of a region;
+they are then an attribute of that region and are not read. Each annotation is by one annotator (`completed_by`). An
+annotation with an empty result says that nothing was marked. A task without annotations, or with cancelled ones only,
+says nothing about its image.
 
-Uploaded files carry eight letters in front of their name (`1a2b3c4d-name.png`); matching knows that. Of local files
-(`/data/local-files/?d=folder/name.png`) the path after `d=` counts.
+The names of uploaded files have eight hexadecimal digits in front (`1a2b3c4d-name.png`), which `match.Images` allows
+for. For local files (`/data/local-files/?d=folder/name.png`) the path after `d=` counts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from salign.errors import SalignError
 from salign.maps.shapes import Box, Polygon, Shape
 
 _WITHOUT_AREA = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker", "relation", "labels")
-"""Results that say something else than where."""
+"""Types of results that mark no area."""
 
 Mark = tuple[str | None, Shape | Runs]
 Size = tuple[int, int]
@@ -40,10 +41,12 @@ def read_label_studio(
 
     Args:
         path: the file.
-        notes: takes what is wrong, such as results that have an area and cannot be read.
-        width: diameter of key points in pixels, instead of the width that they say.
-        image: the key of the task's data that holds the image; found by itself where only one can be meant.
-        attribute: the choices (their `from_name`) that are the class of the image, where several questions were asked.
+        notes: collects faults, such as results that mark an area and cannot be read.
+        width: diameter of key points in pixels; None takes the width that each key point has in the file.
+        image: the key of the task's data that holds the image. If None it is `image`, or else the only key whose value
+            ends like the name of an image.
+        attribute: the `from_name` of the choices that are the class of the image, if the tool asked several questions;
+            None takes all choices.
 
     Raises:
         SalignError: the file is damaged.
@@ -73,13 +76,13 @@ def _annotation(
     kinds = [result["type"].text() for result in results]
     marking = [result for result, kind in zip(results, kinds, strict=True) if kind not in (*_WITHOUT_AREA, "choices")]
     regions = {own for result in marking if (own := _own(result)) is not None}
-    apart: dict[str, Field] = {}  # where shapes and labels are two tools, the results of a region share its id
+    apart: dict[str, Field] = {}  # labels by region: if shapes and labels are two tools, both results share an id
     choices: list[str] = []
     for result, kind in zip(results, kinds, strict=True):
         if kind == "labels" and (own := _own(result)) is not None:
             apart[own] = result["value"]["labels"]
         question = result.get("from_name") if attribute else None
-        about_all = kind == "choices" and _own(result) not in regions  # others are a region's attribute
+        about_all = kind == "choices" and _own(result) not in regions  # other choices are attributes of a region
         if about_all and (attribute is None or (question is not None and question.value == attribute)):
             choices += [choice.name() for choice in result["value"]["choices"].each()]
     sizes: set[Size] = set()
@@ -98,7 +101,7 @@ def _annotation(
 
 
 def _own(result: Field) -> str | None:
-    """The id of the region that a result is about."""
+    """Return the id of the region that a result is about; None if it has none."""
     own = result.get("id")
     return own.name() if own else None
 
@@ -177,7 +180,7 @@ def _ellipse(value: Field, size: Size, width: float | None) -> Shape:
 
 
 def _keypoint(value: Field, size: Size, width: float | None) -> Shape:
-    own = value.get("width")  # the tool draws it as a radius
+    own = value.get("width")  # in percent of the image's width; the tool draws it as a radius
     diameter = 2 * own.number(0) / 100 * size[1] if own and width is None else width
     return line([_at(value, size)], diameter)
 

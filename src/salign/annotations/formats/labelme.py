@@ -1,8 +1,9 @@
 """LabelMe: one JSON file per image, as the desktop tool (wkentaro/labelme, versions 3 to 5) writes it.
 
-A rectangle is two opposite corners, or all four; a circle its centre and a point on the rim; a mask a PNG in base64
-whose top left pixel is its first point. A file without shapes says that nothing was marked. `imageData` is not looked
-at. Of the image-wide `flags`, the one that is set is the class of the image. `imagePath` is relative to the file.
+A rectangle is given by two opposite corners or by all four; a circle by its centre and a point on its rim; a mask by a
+PNG in base64, whose top left pixel lies at the first point. A file without shapes says that nothing was marked.
+`imageData` is not read. The image-wide flag in `flags` that is set is the class of the image. `imagePath` is relative
+to the file.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from salign.files import replace_text
 from salign.maps.shapes import Box, Polygon, Shape, Stroke
 
 MOST_PIXELS = 40_000_000
-"""A picture inside of an annotation file has at most so many pixels."""
+"""Most pixels of a picture inside an annotation file."""
 
 MarkedImage = tuple[str | None, str | None, Shape | Runs]
-"""Which machine made it, its label, and the mark."""
+"""A mark as the machine that made it (None for a person), its label, and its shape or mask."""
 
 
 @Reader
@@ -39,12 +40,12 @@ def read_labelme(path: Path, notes: Notes, *, width: float | None = None) -> lis
     """Read one file, or every `.json` of a folder and the folders below.
 
     Args:
-        path: file or folder.
-        notes: takes what is wrong.
-        width: thickness of lines and diameter of points, in pixels; without it they are refused.
+        path: the file or folder.
+        notes: collects the faults.
+        width: thickness of lines and diameter of points, in pixels. If None, lines and points are faults.
 
     Raises:
-        SalignError: the file is damaged or says something else than this format, or there is none in the folder.
+        SalignError: the file is damaged or not of this format, or the folder has no `.json` file.
     """
     return read_each(path, ".json", notes, lambda file, where: _read(file, where, notes, width))
 
@@ -100,7 +101,7 @@ _COUNTS: dict[str, tuple[int, ...]] = {
     "line": (2,),
     "linestrip": (),
 }
-"""How many points each kind has; any number where nothing is listed."""
+"""How many points each kind of shape may have; an empty tuple allows any number."""
 
 
 def _mask(field: Field, size: tuple[int, int] | None, corner: tuple[int, int]) -> Runs:
@@ -114,10 +115,11 @@ def _mask(field: Field, size: tuple[int, int] | None, corner: tuple[int, int]) -
 
 
 def decoded_png(text: object) -> Image.Image:
-    """A PNG in base64, decoded; its size is checked first.
+    """Decode a PNG in base64 after checking its size.
 
     Raises:
-        SalignError: not base64, not a PNG, damaged, or of more than `MOST_PIXELS`.
+        SalignError: the text is not base64 or not a PNG, or the picture is damaged or has more than `MOST_PIXELS`
+            pixels.
     """
     try:
         if not isinstance(text, str):
@@ -126,20 +128,27 @@ def decoded_png(text: object) -> Image.Image:
         if picture.height * picture.width > MOST_PIXELS:
             raise ValueError(f"it has {picture.width} x {picture.height} pixels; up to {MOST_PIXELS:,} are read")
         picture.load()
-    except Exception as error:  # what Pillow raises on damaged files is of many kinds
+    except Exception as error:  # Pillow raises many kinds of errors on damaged files
         raise SalignError(f"expected a PNG in base64: {error}") from error
     return picture
 
 
 def write_labelme(annotated: Sequence[Annotated], out: Path) -> Path:
-    """Write `OUT/image.json` for each image, in the folders of the images; other marks than polygons become masks.
+    """Write `OUT/image.json` for each image; an image in a folder has its file in the same folder below `OUT`.
 
-    Of two images with one stem the files keep the suffixes: `a.png.json` and `a.jpg.json`.
+    Marks that are polygons and boxes alone stay so; all other marks become masks. If two images differ in their suffix
+    alone, the names of their files keep the suffix: `a.png.json` and `a.jpg.json`. The `description` of a mark that a
+    machine made is the name of the machine.
 
-    The `description` of what a machine marked names it.
+    Args:
+        annotated: the marks, with the sizes of their images.
+        out: the folder.
+
+    Returns:
+        `out`.
 
     Raises:
-        SalignError: fixations, which have no area, or an image whose size is not known.
+        SalignError: there are fixations, which have no area, or the size of an image is not known.
     """
     groups = by_image(annotated)
     files = files_of(groups, ".json")

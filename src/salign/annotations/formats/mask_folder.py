@@ -1,4 +1,4 @@
-"""A folder of masks or grey maps with the names of the images, of one annotator or of several."""
+"""A folder of masks or grey maps that are named as the images, by one annotator or by several."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from salign.errors import SalignError, one_of
 
 Values = Literal["grey", "nonzero"]
 LEAST = 16 / 255
-"""A map whose brightest pixel is darker holds numbers of classes rather than grey values."""
+"""A map whose brightest pixel is below this share of the full range is taken to hold class numbers, not grey values."""
 HALF = 0.5
-"""From which share of the full range on a pixel of a lossy mask is marked, where nothing else is said: packing it
-(JPEG) leaves ripples around the marks that are not black."""
+"""The share of the full range from which on a pixel of a lossy mask is marked, if no threshold is given. Lossy
+compression (JPEG) leaves ripples around the marks that are not exactly black."""
 
 
 @Reader
@@ -32,13 +32,13 @@ def read_masks(
 
     Args:
         path: the folder; hidden files, and links that lead out of it, are left out.
-        notes: takes what is wrong with files.
-        pattern: what a path below the folder says.
+        notes: collects the faults of files.
+        pattern: as for `read_listed`.
         values: as for `read_listed`.
         threshold: as for `read_listed`.
 
     Raises:
-        SalignError: no such folder, no picture in it, or an option that cannot be.
+        SalignError: there is no such folder or no picture in it, or an option has no valid value.
     """
     return read_listed(path, None, notes, pattern=pattern, values=values, threshold=threshold)
 
@@ -56,21 +56,22 @@ def read_listed(
 
     Args:
         path: the folder.
-        listed: paths of the pictures below it; None = every one.
-        notes: takes what is wrong with files: damaged, too large, coloured, as dark as class numbers, or of another
-            pattern.
-        pattern: what a path below the folder says, see `stored.Names`: `{annotator}/{image}`, `{image}_mask`, ...
-        values: `grey`: the full range of the bit depth is 0..1, as `read_saliency` of `data.reading.image` reads one.
-            `nonzero`: everything that is not black is marked (class numbers, coloured masks); of a lossy picture, what
-            is as bright as `HALF`.
-        threshold: everything is marked that is at least so bright, in shares of the full range, above 0 and up to 1.
+        listed: the paths of the pictures relative to the folder; None reads every picture.
+        notes: collects the faults of files: they are damaged, too large, coloured, as dark as class numbers, or do not
+            match the pattern.
+        pattern: the meaning of a picture's path below the folder, e.g. `{annotator}/{image}` or `{image}_mask`; see
+            `stored.Names`.
+        values: with `grey`, the full range of the bit depth becomes 0..1, as `read_saliency` of `data.reading.image`
+            does. With `nonzero`, every pixel that is not black is marked (for class numbers and coloured masks); in a
+            lossy picture, every pixel that reaches `HALF`.
+        threshold: if given, every pixel that reaches this share of the full range is marked; in (0, 1].
 
     Returns:
-        One per file, by path; a black picture says "looked and marked nothing". Yes-or-no masks are held as run
-        lengths, grey maps read again when they are drawn.
+        One annotation per file, in the order of the paths. A black picture says "looked and marked nothing". Binary
+        masks are kept as run lengths, grey maps are read again when they are drawn.
 
     Raises:
-        SalignError: an option that cannot be.
+        SalignError: an option has no valid value.
     """
     one_of(values, get_args(Values), "values of masks")
     if threshold is not None and not 0 < threshold <= 1:
@@ -109,12 +110,12 @@ def _is_lossy(file: Path) -> bool:
                 with file.open("rb") as content:
                     return b"VP8L" not in content.read(64)
             return picture.format in ("JPEG", "MPO") or picture.info.get("compression") == "jpeg"
-    except Exception:  # what is wrong with it is said by who reads it
+    except Exception:  # a damaged file is reported when it is read
         return False
 
 
 def _read(file: Path, name: str, least: float | None, *, nonzero: bool) -> np.ndarray:
-    """`(H, W)` float32 in [0, 1]."""
+    """Read a picture as a map `(H, W)` float32 in [0, 1]."""
     height, width = image_size(file, where=name)
     if height * width > MOST_PIXELS:
         raise ImageError(f"{name}: {width} x {height} pixels; maps up to {MOST_PIXELS:,} pixels are read: shrink it")
@@ -132,7 +133,7 @@ def _read(file: Path, name: str, least: float | None, *, nonzero: bool) -> np.nd
 
 
 def _from(least: float, file: Path, name: str) -> np.ndarray:
-    """What is at least so bright in one of the channels."""
+    """Mark the pixels of a picture that reach the share `least` of the full range in at least one channel."""
     values = read_image(file, where=name).numpy()
     full = 255 if values.dtype == np.uint8 else 1
     brightest = values.max() / full

@@ -1,4 +1,4 @@
-"""What a reader has to say beside the marks: faults, gathered so that all are told at once, and remarks."""
+"""What a reader reports besides the marks: faults, which are collected to be reported together, and remarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from salign.data.manifest.image_files import files_below
 from salign.errors import SalignError
 
 MOST_FAULTS = 100_000
-"""A file with more of them is not of the format that it is read as."""
+"""A file with more faults than this is taken to be of another format."""
 
 Entry = TypeVar("Entry")
 Read = TypeVar("Read")
@@ -27,30 +27,30 @@ Options = ParamSpec("Options")
 
 
 class Notes:
-    """Faults and remarks of what is read.
+    """The faults and remarks that are collected while annotations are read.
 
-    An entry with a fault is left out, and reading goes on with the next one. Whoever asked for the marks decides
-    whether the faults refuse everything (`check`) or are listed.
+    An entry with a fault is left out, and reading goes on with the next entry. The caller of the reader decides whether
+    faults make the whole reading fail (`check`) or are only listed.
     """
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.remarks: list[str] = []
-        """Sentences about what was decided for the user, to be said aloud."""
+        """Sentences about what was decided for the user, to be shown to the user."""
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:
-        """Note what is wrong inside, under the name of its file, instead of raising it.
+        """Note any SalignError of the block as a fault of the file `where` instead of raising it.
 
         Raises:
-            SalignError: there are more than `MOST_FAULTS`.
+            SalignError: there are more than `MOST_FAULTS` faults.
         """
         try:
             yield
         except ManifestError as error:
             self.add(*error.faults)
         except SalignError as error:
-            own = PurePosixPath(where).name  # the place inside of a file begins with the name of the file
+            own = PurePosixPath(where).name  # the error's place may begin with the file's name, too
             self.add(Fault(None, where, str(error).removeprefix(f"{own}: ")))
 
     def add(self, *faults: Fault) -> None:
@@ -63,7 +63,16 @@ class Notes:
     def each(
         self, where: str, entries: Iterable[Entry], read: Callable[[Entry], Iterable[Read]]
     ) -> tuple[list[Read], bool]:
-        """What `read` makes of each entry, the faulty ones left out; and whether none was faulty."""
+        """Read each entry; entries with a fault are noted and left out.
+
+        Args:
+            where: the name of the file, for the faults.
+            entries: the entries.
+            read: a function that returns what an entry holds, or raises a SalignError.
+
+        Returns:
+            The results of all entries in one list, and whether no entry had a fault.
+        """
         before, results = len(self.faults), list[Read]()
         for entry in entries:
             with self.noting(where):
@@ -74,29 +83,30 @@ class Notes:
         """Raise all faults together.
 
         Raises:
-            ManifestError: there is one.
+            ManifestError: there is at least one fault.
         """
         if self.faults:
             raise ManifestError.of(self.faults, source)
 
 
 class Reader(Generic[Options]):
-    """A reader as others call it: `read(path, **options)` raises all faults at once and gives remarks as warnings.
+    """A decorator that turns `read(path, notes, **options)` into a reader `read(path, **options)`.
 
-    `noting(path, notes, **options)` puts both into notes, and gives what is left.
+    The reader raises all faults together and turns remarks into warnings. `noting(path, notes, **options)` collects
+    both in `notes` instead, and returns the annotations without faults.
     """
 
     def __init__(self, read: Callable[Concatenate[Path, Notes, Options], list[Annotated]]) -> None:
-        """Take `read(path, notes, **options)`."""
+        """Take the function `read(path, notes, **options)`."""
         functools.update_wrapper(self, read)
         self.noting = read
 
     def __call__(self, path: Path | str, /, *args: Options.args, **options: Options.kwargs) -> list[Annotated]:
-        """Read a path; of what is faulty, all is said at once.
+        """Read the annotations at a path.
 
         Raises:
-            ManifestError: everything that is wrong with entries.
-            SalignError: what is wrong with the whole.
+            ManifestError: entries have faults; all faults are listed.
+            SalignError: the file or folder as a whole cannot be read.
         """
         notes = Notes()
         annotations = self.noting(Path(path), notes, *args, **options)
@@ -107,23 +117,24 @@ class Reader(Generic[Options]):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options."""
+        """The names of the options."""
         return tuple(inspect.signature(self.noting).parameters)[2:]
 
 
 def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str], list[Annotated]]) -> list[Annotated]:
-    """Read one file, or every file of a folder and the folders below (hidden ones left out); faults are noted.
+    """Read one file, or every file of a folder and the folders below it, except hidden files.
 
-    Two files that say to be of the same image are faults: one of them bears the name of another image.
+    If two files name the same image, both are faults, because one of them must belong to another image.
 
     Args:
         path: the file or folder.
-        suffix: ending of the files in the folder.
-        notes: takes what is wrong.
-        read: gives the marks of a file, from its path and from its name below the folder.
+        suffix: the ending of the files in the folder.
+        notes: collects the faults of the files of a folder.
+        read: a function of the path of a file and its name relative to the folder, which returns the file's marks.
 
     Raises:
-        SalignError: there is no such file, or none in the folder.
+        SalignError: there is no such file, the single file has a fault, or the folder has no file with the ending or
+            more than `MAX_FILES`.
     """
     if not path.is_dir():
         return read(path, path.name)
@@ -136,10 +147,10 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
 
 
 def files_of(folder: Path, suffix: str) -> list[Path]:
-    """Every file of a folder and the folders below with this ending; see `data.manifest.image_files.files_below`.
+    """Find every file with an ending in a folder and the folders below; see `data.manifest.image_files.files_below`.
 
     Raises:
-        SalignError: there is none, or more than `MAX_FILES`.
+        SalignError: there is no such file, or there are more than `MAX_FILES`.
     """
     files = files_below(folder, suffix)
     if not files or len(files) > MAX_FILES:
@@ -155,14 +166,16 @@ def once_each(
     file: str | None = None,
     key: Callable[[Annotated], Hashable] = lambda annotation: annotation.image,
 ) -> list[Annotated]:
-    """The marks of all entries; two entries of one image are a fault, and both are left out: one bears a wrong name.
+    """Return the marks of all entries, except of entries that claim the same image.
+
+    Two entries of one image are a fault, and both are left out, because one of them must have a wrong name.
 
     Args:
-        entries: the place of each, and its marks.
-        what: an entry in a word.
-        notes: takes the faults.
-        file: in which the entries are, where they are no files.
-        key: what only one entry may have.
+        entries: for each entry its place, for faults, and its marks.
+        what: a word for an entry, for faults.
+        notes: collects the faults.
+        file: the file that holds the entries; None if each entry is a file.
+        key: a function of an annotation; no two entries may have annotations with the same key.
     """
     unique: dict[int, list[Annotated]] = {}
     names: list[str] = []
@@ -180,7 +193,12 @@ def once_each(
 
 
 def beside(where: str, image: str) -> str:
-    """The path of an image that a file says, which may be relative to the folder of that file, as a path below ours."""
+    """Return the path of an image relative to the folder that is read.
+
+    Args:
+        where: the annotation file, relative to the folder that is read.
+        image: the path of the image in that file, which may be relative to the file's own folder.
+    """
     path = PurePosixPath(image.replace("\\", "/"))
     folder = PurePosixPath(where).parent
     return image if folder == PurePosixPath(".") else normpath(folder / path)

@@ -1,4 +1,4 @@
-"""Outlines that tools know and salign does not: ellipses, turned rectangles, lines and points, as shapes."""
+"""Conversion of outlines that salign has no shape for: ellipses, rotated rectangles, lines and points."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from salign.errors import SalignError
 from salign.maps.shapes import Polygon, Shape, Stroke
 
 CORNERS = 128
-"""Corners of the polygon that stands for an ellipse."""
+"""Number of corners of the polygon that replaces an ellipse."""
 
 Point = tuple[float, float]
 
 
 def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0) -> Shape:
-    """An ellipse about (x, y): a disc where the half axes are equal, else a polygon of the same area.
+    """Return an ellipse as a shape: a disc if its half axes are equal, else a polygon of the same area.
 
     Args:
-        x: centre, to the right.
-        y: centre, down.
-        across: half axis that lies along x before turning, px >= 0.
-        down: the other half axis.
-        turn: radians, clockwise as seen (y is down).
+        x: x of the centre, in pixels.
+        y: y of the centre, in pixels.
+        across: the half axis that is horizontal before the rotation, in pixels, >= 0.
+        down: the half axis that is vertical before the rotation, in pixels, >= 0.
+        turn: the rotation in radians, clockwise on the screen (y points down).
     """
     if across == down:
         return Stroke(((x, y),), (across,))
@@ -33,15 +33,15 @@ def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0) -
 
 
 def turned_box(x: float, y: float, width: float, height: float, turn: float) -> Polygon:
-    """A rectangle with its corner at (x, y), turned about that corner by `turn` radians, clockwise as seen."""
+    """Return a rectangle rotated about its corner at (x, y) by `turn` radians, clockwise on the screen."""
     return Polygon(_turned([(0, 0), (width, 0), (width, height), (0, height)], x, y, turn))
 
 
 def line(points: Sequence[Point], width: float | None) -> Stroke:
-    """A line through points (or a single point) of a thickness.
+    """Return a line through points, or a single point, as a stroke of the diameter `width` in pixels.
 
     Raises:
-        SalignError: no thickness is given: lines and points have no area by themselves.
+        SalignError: `width` is None; lines and points have no area by themselves.
     """
     if width is None:
         raise SalignError(

@@ -1,4 +1,4 @@
-"""Which format a file is of, by what it holds: for whoever has files of a tool and does not know its name."""
+"""Recognising the format of a file by its content, for users who do not know the name of their tool's format."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from salign.annotations.formats.fields import number_of, read_json, read_rows, r
 from salign.annotations.formats.xml import root_of
 
 SUFFIXES = (".json", ".xml", ".csv", ".txt", ".npy", ".npz")
-"""Endings of the files that may be of a tool."""
+"""Endings of the files whose format may be recognised."""
 FOLDERS = ("labelme", "voc", "yolo", "arrays")
-"""Formats with a file for each image: what is read is their folder."""
+"""Formats with one file per image: `read` takes the folder of such files."""
 _XML = {"annotations": "cvat", "annotation": "voc"}
 _COCO, _LABELME, _STUDIO = {"images", "annotations", "categories"}, {"shapes", "imagePath"}, {"data", "annotations"}
 
 
 def recognise(path: Path) -> str | None:
-    """The name of the format in `ANNOTATION_FORMATS`, or None: the file is of none of them.
+    """Return the name of a file's format in `ANNOTATION_FORMATS`, or None if it is not recognised.
 
-    JSON and XML are told by their keys, a table by its header, YOLO's text by lines of a class number and shares.
-    Masks are pictures like others: where they lie and how they are called says that they are masks.
+    A JSON file is recognised by its keys, an XML file by its outermost element, a table by its header, and YOLO's text
+    by lines of a class number and shares of width and height. Masks cannot be recognised by their content, since they
+    are pictures like others; their folder and their names say that they are masks.
 
     Raises:
         SalignError: the file cannot be read, or is damaged.

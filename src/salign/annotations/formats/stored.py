@@ -1,4 +1,4 @@
-"""Which maps stay in their files until they are drawn, and patterns that say what the parts of a file's path mean."""
+"""Keeping maps in little memory until they are drawn, and patterns that say what the parts of a file's path mean."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from salign.annotations.rle import Runs
 from salign.errors import SalignError
 
 MOST_PIXELS = 25_000_000
-"""A map has at most so many pixels: what can be read and converted within a few hundred megabytes."""
+"""Most pixels of a map, so that it can be read and converted within a few hundred megabytes of memory."""
 
 _FEW = 10_000
 
 
 class Names:
-    """What a path below a folder, without suffix, says: a pattern with `{image}`, and `{annotator}`, `{label}`, `*`.
+    """A pattern that says what the path of a file, relative to a folder and without suffix, means.
 
-    `{annotator}/{image}` is a folder for each annotator, `{image}_mask` a suffix of the masks, `{image}_{annotator}` a
-    suffix for each annotator. `{image}` takes as much as it can and may hold `/`; the others and `*` do not.
+    The pattern must have the part `{image}` and may have `{annotator}`, `{label}` and `*` (anything). For example,
+    `{annotator}/{image}` is for one folder per annotator, `{image}_mask` for masks with a suffix, and
+    `{image}_{annotator}` for one suffix per annotator. `{image}` matches as much as possible and may contain `/`; the
+    other parts match no `/`.
 
     Raises:
-        SalignError: no `{image}`, a part named twice, or another part.
+        SalignError: the pattern has no `{image}`, has a part in braces twice, has an unknown part, or is too long.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -43,10 +45,15 @@ class Names:
         self._regex = re.compile("".join(_PARTS.get(piece, re.escape(piece)) for piece in pieces))
 
     def annotated(self, path: str, size: tuple[int, int], mask: Runs | Stored | None) -> Annotated:
-        """The annotation that a file at `path` (without suffix) is.
+        """Return the annotation for a file.
+
+        Args:
+            path: the path of the file, relative to the folder and without suffix.
+            size: (H, W) of the map.
+            mask: the map; None for a blank one.
 
         Raises:
-            SalignError: the path is not of the pattern.
+            SalignError: the path does not match the pattern, or a name in it is not printable.
         """
         match = self._regex.fullmatch(path)
         if match is None:
@@ -64,12 +71,14 @@ class Names:
         )
 
     def once_each(self, entries: Iterable[tuple[str, list[Annotated]]], what: str, notes: Notes) -> list[Annotated]:
-        """The annotations of all entries; two of one image, annotator and label are faults unless `*` tells them apart.
+        """Return the annotations of all entries; two with the same image, annotator and label are faults.
+
+        If the pattern has a `*`, several such entries are allowed, since `*` tells them apart.
 
         Args:
-            entries: the place of each, and its annotations.
-            what: an entry in a word.
-            notes: takes the faults.
+            entries: for each entry its place, for faults, and its annotations.
+            what: a word for an entry, for faults.
+            notes: collects the faults.
         """
         if "*" in self.pattern:
             return [annotation for _, marks in entries for annotation in marks]
@@ -87,18 +96,23 @@ _PARTS = {
 
 
 class StoredMap(NamedTuple):
-    """What is kept of a map that was read: its size, and the map where it is not blank."""
+    """What is kept of a map that was read."""
 
     size: tuple[int, int]
+    """(H, W) of the map."""
     mask: Runs | Stored | None
+    """The map; None if it is blank."""
 
 
 def keep(values: np.ndarray, load: Callable[[], np.ndarray]) -> StoredMap:
-    """Keep a yes-or-no map as run lengths, if these are few; any other as what reads it again; a blank one as nothing.
+    """Return what is kept of a map: run lengths, a way to read it again, or nothing.
+
+    A blank map is kept as None. A binary map is kept as run lengths if these are few. Any other map is kept as a
+    `Stored` that reads it again.
 
     Args:
-        values: `(H, W)` float32 in [0, 1], as `load` gives them.
-        load: how to read them again.
+        values: `(H, W)` float32 in [0, 1], as `load` returns them.
+        load: a function that reads the values again.
     """
     size = (values.shape[0], values.shape[1])
     marked = values > 0

@@ -1,4 +1,4 @@
-"""Free-drawn strokes in SVG and in the canvases of fabric.js: curves become points close to each other."""
+"""Free-drawn strokes in SVG and in canvases of fabric.js; curves are replaced by short straight pieces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 PIECES = 8
-"""Straight pieces that stand for one curve between two points of the pen."""
+"""Number of straight pieces that replace one curve between two points of the pen."""
 MOST_COMMANDS = 200_000
-"""Commands that the paths of one drawing may have in all."""
+"""Most commands that all paths of one drawing may have together."""
 
 _COMMANDS = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "Z": 0}
 _TOKEN = re.compile(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -30,10 +30,15 @@ Command = tuple[str, list[float]]
 
 
 def strokes_in(root: Element, where: str) -> tuple[list[Stroke], tuple[int, int] | None]:
-    """The paths of a drawing, and its (H, W) where it says that.
+    """Return the paths of an SVG drawing as strokes, and its (H, W), which is None if the drawing does not give it.
+
+    Args:
+        root: the outermost element.
+        where: the name of the drawing, for error messages.
 
     Raises:
-        SalignError: another outermost element, a path that is not a stroke, or a transformation that turns.
+        SalignError: the outermost element is not `<svg>`, another element or a path cannot be read, a transformation
+            does more than moving and scaling both axes alike, or there are more than `MOST_COMMANDS`.
     """
     if _name(root) != "svg":
         raise SalignError(f"{where}: the outermost element is <svg>, got <{_name(root)[:40]}>")
@@ -52,10 +57,10 @@ def strokes_in(root: Element, where: str) -> tuple[list[Stroke], tuple[int, int]
 
 
 def fabric_strokes(canvas: Field) -> list[Stroke]:
-    """The paths of a canvas as fabric.js gives it (`toObject`), with positions as they were drawn.
+    """Return the paths of a canvas of fabric.js (from `toObject`) as strokes.
 
     Raises:
-        SalignError: an object that is not a path, or one that was moved, scaled or turned afterwards.
+        SalignError: an object is not a path, or it was scaled, rotated or skewed after it was drawn.
     """
     strokes: list[Stroke] = []
     for item in canvas["objects"].each():
@@ -112,7 +117,7 @@ def _matrix(text: str, where: str) -> np.ndarray:
 
 
 def _stroke_width(field: Field) -> float:
-    """From the attribute, or from `style`; 1 where neither says it, as SVG has it."""
+    """Return the width of a stroke from the attribute `stroke-width` or from `style`, or else 1, SVG's default."""
     style = field.get("style")
     if (own := field.get("stroke-width")) is not None:
         return Field(str(own.value).removesuffix("px"), "stroke-width", field).number(0)
@@ -127,7 +132,7 @@ def _letter(value: object, count: int, field: Field) -> str:
 
 
 def _parsed(text: str, field: Field) -> Iterator[Command]:
-    """Absolute commands of a path; numbers that follow a full set repeat the command (after M: L)."""
+    """Yield the absolute commands of a path; further numbers after a complete command repeat it (after M as L)."""
     if _TOKEN.sub("", text).strip(" ,\t\r\n"):
         field["d"].fail("a path of commands and numbers")
     letter = ""
@@ -174,7 +179,7 @@ def _strokes(commands: Sequence[Command], width: float, moved: np.ndarray) -> li
 
 
 def _bezier(controls: np.ndarray) -> list[np.ndarray]:
-    """Points on the curve after its first, ending in its last; a line is its end."""
+    """Return points on a Bezier curve, without its first point and with its last; for a line, only the last point."""
     degree = len(controls) - 1
     if degree == 1:
         return [controls[1]]

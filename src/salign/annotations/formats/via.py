@@ -1,8 +1,8 @@
 """VGG Image Annotator (VIA) 2: a project, exported annotations as JSON, or exported annotations as CSV.
 
-Shapes: rect, polygon, ellipse (`theta` in radians), circle; polyline and point need a thickness. VIA lets people name
-any number of attributes: one of them is the label. Its `size` is the file's in bytes, so sizes cannot be checked. A
-file without regions says that nothing was marked.
+The shapes are rect, polygon, ellipse (`theta` in radians) and circle, and polyline and point, which need a thickness.
+VIA lets people define any number of attributes, one of which is the label. `size` in VIA is the size of the file in
+bytes, so the sizes of images cannot be checked. A file without regions says that nothing was marked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _File(NamedTuple):
     name: str
     attributes: Field | None
     regions: list[tuple[Field, Field]]
-    """Shape and attributes of each region."""
+    """The shape and the attributes of each region."""
     whole: bool = True
     """Whether no region was left out as faulty."""
 
@@ -38,9 +38,10 @@ def read_via(path: Path, notes: Notes, *, attribute: str | None = None, width: f
 
     Args:
         path: the file.
-        notes: takes what is wrong.
-        attribute: which attribute of the regions (or of the files) is the label; not needed where there is only one.
-        width: thickness of lines and diameter of points, in pixels; without it they are refused.
+        notes: collects the faults.
+        attribute: the attribute of the regions (or of the files) that is the label. None takes the only attribute that
+            regions have.
+        width: thickness of lines and diameter of points, in pixels. If None, lines and points are faults.
 
     Raises:
         SalignError: the file is damaged, or it is not clear which attribute is the label.
@@ -89,7 +90,7 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
     header = [cell.lstrip("#").strip() for cell in rows[0][1]] if rows else []
     if missing := [name for name in _COLUMNS if name not in header]:
         raise SalignError(f"{path}: the column {missing[0]!r} is missing; is it a CSV of VIA?")
-    files: dict[tuple[str, str], _File] = {}  # by name and size in bytes, as VIA knows them
+    files: dict[tuple[str, str], _File] = {}  # by name and size in bytes, as in VIA
     torn: set[tuple[str, str]] = set()
     spoilt: set[str] = set()
     for number, cells in rows[1:]:
@@ -113,7 +114,7 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
                 file.regions.append((shape, _object(attributes)))
             sound = True
         if not sound:
-            spoilt.update(cells)  # among them is the name, wherever it stands
+            spoilt.update(cells)  # one of the cells is the file's name, in whichever column of the faulty row
     return [file._replace(whole=file.name not in spoilt) for key, file in files.items() if key not in torn]
 
 
@@ -126,7 +127,7 @@ def _only_attribute(files: list[_File], path: Path) -> str | None:
 
 
 def _labels(attributes: Field, name: str | None) -> list[str]:
-    """One value, or those that are ticked; nothing where the attribute was left empty."""
+    """Return the value of an attribute, or its ticked values; an empty list if it was left empty."""
     value = attributes.get(name) if name else None
     if value is None or value.value == "":
         return []

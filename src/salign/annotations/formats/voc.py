@@ -1,8 +1,8 @@
-"""Pascal VOC: one XML file per image, boxes in `<object><bndbox>`.
+"""Pascal VOC: one XML file per image with boxes in `<object><bndbox>`.
 
-By the rules of the VOC development kit the first pixel is 1 and the last one belongs to the box: `xmin=1, xmax=10`
-covers the first ten columns. Tools that count otherwise are off by at most one pixel. A file without objects says that
-nothing was marked; a size of 0 x 0, that the tool did not know it.
+By the rules of the VOC development kit, pixels are counted from 1 and the last pixel belongs to the box, so
+`xmin=1, xmax=10` covers the first ten columns. The boxes of tools that count otherwise are off by at most one pixel. A
+file without objects says that nothing was marked. A size of 0 x 0 says that the tool did not know the size.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 def read_voc(path: Path, notes: Notes) -> list[Annotated]:
     """Read one file, or every `.xml` of a folder and the folders below.
 
+    Args:
+        path: the file or folder.
+        notes: collects the faults.
+
     Raises:
-        SalignError: the file is damaged, or there is none in the folder.
+        SalignError: the file is damaged, or the folder has no `.xml` file.
     """
     return read_each(path, ".xml", notes, lambda file, where: _read(file, where, notes))
 

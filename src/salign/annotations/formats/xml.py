@@ -1,4 +1,4 @@
-"""XML read safely: no document type, no entities, no look at other files; attributes and texts as checked fields."""
+"""Reading XML safely, without document types, entities or access to other files; values become checked fields."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 def elements(path: Path) -> Iterator[Element]:
-    """Every element of a file, once it is complete; the children of the outermost are forgotten one after the other.
+    """Yield every element of a file as soon as it is complete.
+
+    The children of the outermost element are removed from it one after another, which saves memory.
 
     Raises:
-        SalignError: not XML, or XML with a document type or entities.
+        SalignError: the file is not XML, has a document type or entities, or is nested too deeply.
     """
     from defusedxml import ElementTree
     from defusedxml.common import DefusedXmlException
@@ -45,12 +47,16 @@ def elements(path: Path) -> Iterator[Element]:
 
 
 def root_of(path: Path) -> Element:
-    """The outermost element of a small file, complete; errors as for `elements`."""
+    """Return the outermost element of a small file with all it contains; errors as for `read_bytes` and `parse`."""
     return parse(read_bytes(path), str(path))
 
 
 def parse(content: bytes, where: str) -> Element:
-    """The outermost element of a document in memory; errors as for `elements`."""
+    """Return the outermost element of a document in memory.
+
+    Raises:
+        SalignError: the document is not XML, or has a document type or entities.
+    """
     from defusedxml import ElementTree
     from defusedxml.common import DefusedXmlException
 
@@ -63,12 +69,16 @@ def parse(content: bytes, where: str) -> Element:
 
 
 def attributes(element: Element, where: str) -> Field:
-    """The attributes of an element as fields."""
+    """Return the attributes of an element as a field."""
     return Field(dict(element.attrib), f"{where}: <{element.tag[:40]}>")
 
 
 def text_of(element: Element, name: str, where: str) -> Field:
-    """The text of a child that must be there."""
+    """Return the text of the child called `name`.
+
+    Raises:
+        SalignError: there is no such child.
+    """
     text = element.findtext(name)
     if text is None:
         raise SalignError(f"{where}: <{element.tag[:40]}> has no <{name}>")

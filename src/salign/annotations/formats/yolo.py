@@ -1,9 +1,9 @@
-"""YOLO: one text file per image, a line per object: class number and shares of width and height.
+"""YOLO: one text file per image with one line per object, which holds a class number and shares of width and height.
 
-Five numbers are a box (`class x y width height`, the middle of the box), more are the polygon of a segmentation
-(`class x1 y1 x2 y2 x3 y3 ...`). Where `data.yaml` has a `kpt_shape`, each line is a pose: the box counts, and the key
-points after it do not. An empty file says that nothing was marked. Names of the classes come from `classes.txt`,
-`obj.names` or the `names` of a `data.yaml`.
+A line of five numbers is a box (`class x y width height`, where x and y are its centre). A longer line is the polygon
+of a segmentation (`class x1 y1 x2 y2 x3 y3 ...`). If `data.yaml` has a `kpt_shape`, each line is a pose, of which the
+box is read and the key points after it are not. An empty file says that nothing was marked. The names of the classes
+come from `classes.txt`, `obj.names` or the `names` of a `data.yaml`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from salign.maps.shapes import Box, Polygon, Shape
 from salign.readers import read_yaml
 
 NAMES = ("classes.txt", "obj.names", "data.yaml")
-"""Where the names of the classes are looked for, in the folder that is read."""
+"""The files in the folder that is read in which the names of the classes are looked for."""
 _ABOUT = ("README.dataset.txt", "README.roboflow.txt")
-"""What Roboflow writes beside them."""
+"""Text files that Roboflow writes beside the labels."""
 _YAML = (".yaml", ".yml")
 
 
 class _Layout(NamedTuple):
-    """What a line of labels holds."""
+    """How the lines of the label files are to be read."""
 
     names: Sequence[str]
-    """Names of the classes."""
+    """The names of the classes in the order of their numbers."""
     points: tuple[int, int] | None
-    """How many key points follow the box of a pose, and how many numbers each has (`kpt_shape`)."""
+    """How many key points follow the box of a pose, and how many numbers each has (`kpt_shape`); None if lines are
+    boxes or polygons."""
 
 
 @Reader
@@ -44,15 +45,15 @@ def read_yolo(path: Path, notes: Notes, *, classes: Path | None = None) -> list[
     """Read one text file, or every `.txt` of a folder and the folders below.
 
     Args:
-        path: folder of the labels, or one file.
-        notes: takes what is wrong.
-        classes: file with the names of the classes, text or YAML; those of `NAMES` in the folder when None.
+        path: the folder of the labels, or one file.
+        notes: collects the faults.
+        classes: the file with the names of the classes, text or YAML. None takes the files of `NAMES` in the folder.
 
     Returns:
-        Marks with `relative` coordinates; the image's name is the file's, without a suffix.
+        Marks with `relative` coordinates. The name of the image is that of the file without its suffix.
 
     Raises:
-        SalignError: the names are missing or contradict each other, or there is no text file in the folder.
+        SalignError: the names of the classes are missing or contradict each other, or the folder has no text file.
     """
     folder = path if path.is_dir() else path.parent
     there = [folder / name for name in NAMES if (folder / name).is_file()]
@@ -66,7 +67,13 @@ def read_yolo(path: Path, notes: Notes, *, classes: Path | None = None) -> list[
 
 
 def _layout(files: Sequence[Path], there: Sequence[Path], folder: Path) -> _Layout:
-    """Names from all of `files`, which must agree, and the key points of the YAML among them or in the folder."""
+    """Return how lines are to be read.
+
+    Args:
+        files: the files with the names of the classes, which must agree.
+        there: the files of `NAMES` in the folder. The first YAML file among `files` and these gives the key points.
+        folder: the folder, for error messages.
+    """
     if not files:
         raise SalignError(
             f"{folder}: found none of {', '.join(NAMES)}; put the file with the names there, or give it as --classes "
@@ -147,11 +154,20 @@ def _shape(values: list[float], points: tuple[int, int] | None) -> Shape:
 
 
 def write_yolo(annotated: Sequence[Annotated], out: Path) -> Path:
-    """Write `OUT/image.txt` for each image and `OUT/classes.txt`; of a mask, the box around it.
+    """Write `OUT/image.txt` for each image, and `OUT/classes.txt`.
+
+    Marks that are polygons and boxes alone stay so; all other marks are written as the bounding box of their mask.
+
+    Args:
+        annotated: the marks, with the sizes of their images.
+        out: the folder.
+
+    Returns:
+        `out`.
 
     Raises:
-        SalignError: fixations, which have no area, an image whose size is not known, or two images whose labels would
-            be in one file.
+        SalignError: there are fixations, which have no area, the size of an image is not known, two images would need
+            the same file, or an image's file would have one of `NAMES`.
     """
     names, groups = label_order(annotated), by_image(annotated)
     files = files_of(groups, ".txt")

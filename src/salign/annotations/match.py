@@ -31,9 +31,9 @@ class Images:
 
     The path that a tool gives may be absolute, come from another machine or be relative to another folder. It is only
     compared, from its end, with the known paths. If several images have the name, `find` takes the one that shares most
-    folders with the given path. An image in a contradicting folder is never taken: `test/a.png` does not match
-    `train/a.png`, even if that is the only `a.png`. Names that differ only in their Unicode form (`é` as one code point
-    or as two) are equal, and so are folders that differ only in case.
+    folders with the given path. Unless `by_name` is set, an image in a contradicting folder is never taken:
+    `test/a.png` does not match `train/a.png`, even if that is the only `a.png`. Names that differ only in their Unicode
+    form (`é` as one code point or as two) are equal, and so are folders that differ only in case.
     """
 
     def __init__(self, paths: Iterable[str], *, by_name: bool = False) -> None:

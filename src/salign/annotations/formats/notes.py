@@ -133,8 +133,8 @@ def read_each(path: Path, suffix: str, notes: Notes, read: Callable[[Path, str],
         read: a function of the path of a file and its name relative to the folder, which returns the file's marks.
 
     Raises:
-        SalignError: there is no such file, the single file has a fault, or the folder has no file with the ending or
-            more than `MAX_FILES`.
+        SalignError: there is no such file, the single file cannot be read, or the folder has no file with the ending
+            or more than `MAX_FILES`.
     """
     if not path.is_dir():
         return read(path, path.name)

@@ -15,10 +15,10 @@ from salign.train.recipe import ARM, named_arms
 Changes = dict[str, Any]
 """Nested recipe values."""
 BLUR_LEVELS = [2, 4, 6, 8, 10, 12, 14, 16]
-"""Sigmas of Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
+"""The sigmas of the blur in Human-Aided Saliency Maps (arXiv 2105.03492), in pixels."""
 
 OTHER_MAPS = frozenset(CONTROLS) - {"own", "boxes"}
-"""Controls of `data.maps` after which no image keeps what was marked on it; the other ones make maps worse."""
+"""The controls of `data.maps` that leave no image the map that was marked on it. The others only make maps worse."""
 
 _CE: Changes = {"loss": {"name": "ce"}}
 _VALUE = re.compile(r"@([0-9.]+(?:e-?[0-9]+)?)$")
@@ -45,19 +45,21 @@ PLAIN: dict[str, Changes] = {
     "subg": merge(_CE, {"data": {"subsample": "groups"}}),
     "group_dro": {"loss": {"name": "group_dro"}, "data": {"sampling": "groups"}},
 }
-"""Arm -> recipe values: every loss as it is (group DRO with every group drawn equally often, as its authors do);
-cross-entropy on images blurred outside the map at all published levels; on images in the painted surroundings of any
-other image, or of one of their class (arXiv 2006.09994); with features that do not learn; and on as many images of
-every group (arXiv 2110.14503)."""
+"""Name of an arm -> its recipe values. Every loss is an arm by its own name; `group_dro` also draws every group equally
+often, as its authors do. The other arms train with cross-entropy: `blur` on images that are blurred outside the map, at
+all published levels; `mixed_rand` and `mixed_same` on images in the surroundings of any other image, or of another
+image of their class, whose marked region is painted over (arXiv 2006.09994); `probe` with features that do not learn;
+`subg` on equally many images of every group (arXiv 2110.14503)."""
 VALUED: dict[str, Callable[[Changes, float], Changes]] = {
     "alpha": _alpha,
     "blur": _blur,
     "swap_outside": _swap,
     "ce_times": lambda guided, value: _CE,
 }
-"""Arm with a value, written NAME@VALUE: `alpha@0.3` (the guided arm at another alpha), `blur@4` (one level),
+"""Name of an arm that takes a value -> the function that gives its recipe values from those of the guided arm and the
+value. The arm is written NAME@VALUE: `alpha@0.3` (the guided arm at another alpha), `blur@4` (one level),
 `swap_outside@0.5` (half of the annotated images in other surroundings), `ce_times@7` (cross-entropy with seven times
-the training images). The name of a loss takes its weight: `energy@10`."""
+the training images). The name of a loss can be followed by its weight in the same way: `energy@10`."""
 
 
 FROM_ARM: dict[str, tuple[str, str | None]] = {
@@ -67,31 +69,31 @@ FROM_ARM: dict[str, tuple[str, str | None]] = {
     "rebalance": ("posthoc", "method"),
     "dfr": ("posthoc", None),
 }
-"""Arm that is made of the run of another with the same seed, written NAME:ARM -> the section of the recipe that names
-that run, and the option that NAME@CHOICE:ARM sets. `kd:swap` and `okd:swap` are students of the arm `swap`, which
-train with the study's recipe and nothing else of it; `fuse:ce` copies the arm `ce` and fuses epochs of its run,
-`fuse@jumps:ce` by another method; `rebalance:ce`, `rebalance@smote:ce` and `dfr:ce` change the head of its run
-alone."""
+"""Name of an arm that starts from the run of another arm with the same seed -> the section of the recipe that names
+that run, and the option that CHOICE sets. The arm is written NAME:ARM or NAME@CHOICE:ARM. `kd:swap` and `okd:swap` are
+students of the arm `swap`: they train with the study's recipe and copy no other value of `swap`. `fuse:ce` copies the
+arm `ce` and fuses epochs of its run; `fuse@jumps:ce` fuses them by another method. `rebalance:ce`, `rebalance@smote:ce`
+and `dfr:ce` copy the arm `ce` and change only the head of its run."""
 _LOSS_OF = {"kd": "distill"}
-"""Arm of `FROM_ARM` -> its loss, where that has another name."""
+"""Arm of `FROM_ARM` -> the name of its loss, where it is not the name of the arm."""
 
 
 def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes:
-    """Recipe values of one arm.
+    """Return the recipe values of an arm.
 
-    A name is looked for among the study's own arms, then `PLAIN` and `LOSS@WEIGHT`, then the control maps (`shuffled`,
-    `shuffled@0.25`, `centre`, ...: the guided arm with those maps; `shuffled:ARM`: another arm with them), then
-    `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks), then `VALUED`,
-    then `FROM_ARM`. In the values `arm:NAME` stands for the run of another arm with the same seed; an arm of a study's
-    own may say that wherever a recipe may name a stage, such as `loss: {name: okd, teacher: 'arm:swap'}`.
+    The name is looked up in this order: the study's own arms; `PLAIN`; `LOSS@WEIGHT`; control maps (`shuffled`,
+    `shuffled@0.25`, `centre`, ... are the guided arm with these maps, and `shuffled:ARM` is another arm with them);
+    `FROM_ARM`; `maps:COLUMN` (the guided arm with the maps of another manifest column, such as segmentation masks);
+    `VALUED`. In the values, `arm:NAME` stands for the run of another arm with the same seed. An arm that the study
+    defines may use it wherever a recipe may name a stage, such as `loss: {name: okd, teacher: 'arm:swap'}`.
 
     Args:
         name: name of the arm.
         guided: name of the arm that controls copy.
-        own: arms that the study defines.
+        own: the arms that the study defines, with their recipe values.
 
     Raises:
-        SalignError: no such arm, or a control with a share that is none.
+        SalignError: there is no such arm, or the share of a control is not a number above 0 and up to 1.
     """
     if name in own:
         return dict(own[name])
@@ -122,7 +124,7 @@ def arm_changes(name: str, *, guided: str, own: Mapping[str, Changes]) -> Change
 
 
 def _of_arm(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes | None:
-    """Recipe values of an arm of `FROM_ARM`; None for a name that is none."""
+    """Return the recipe values of an arm of `FROM_ARM`, or None where the name is not that of such an arm."""
     head, _, source = name.partition(":")
     kind, _, choice = head.partition("@")
     section, option = FROM_ARM.get(kind, ("", None))
@@ -136,10 +138,10 @@ def _of_arm(name: str, *, guided: str, own: Mapping[str, Changes]) -> Changes | 
 
 
 def arms_below(name: str, *, guided: str, own: Mapping[str, Changes]) -> list[str]:
-    """The arms whose runs one is made of, those that it is made of last.
+    """Return the arms whose runs an arm is built from, directly or through other arms, in an order to run them in.
 
     Raises:
-        SalignError: an arm is made of itself, or there is no such arm.
+        SalignError: an arm is built from its own run, or there is no such arm.
     """
     return _below(name, (), guided, own)
 
@@ -153,12 +155,13 @@ def _below(name: str, above: tuple[str, ...], guided: str, own: Mapping[str, Cha
 
 
 def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[str, str] | None:
-    """The control of `data.maps` and the arm it copies: `boxes` and the guided one, `shuffled` and `energy@10`.
+    """Return the control of `data.maps` that an arm stands for, and the arm that it copies.
 
-    None for an arm that keeps people's own maps.
+    For `boxes` these are `boxes` and the guided arm, for `shuffled:energy@10` they are `shuffled` and `energy@10`.
+    Returns None for every other name, for the guided arm, and for an arm that the study defines.
 
     Raises:
-        SalignError: a control with a share that is none.
+        SalignError: the share of a control is not a number above 0 and up to 1.
     """
     control, _, copied = name.partition(":")
     if name in own or name == guided or control.partition("@")[0] not in {*CONTROLS, *BY_SHARE} - {"own"}:
@@ -167,10 +170,10 @@ def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[s
 
 
 def controls_among(names: Iterable[str], arm: str, *, guided: str, own: Mapping[str, Changes]) -> list[str]:
-    """Those arms of several that are controls of one: the same recipe values, but other maps (`OTHER_MAPS`).
+    """Return the arms in `names` that are controls of `arm`: they have its recipe values, but maps of `OTHER_MAPS`.
 
-    So `shuffled` and `blobs` are of the guided arm, `shuffled:energy@10` is of `energy@10`, and an arm of the study's
-    own is of the one that it copies. An arm that is a control itself has none.
+    `shuffled` and `blobs` are controls of the guided arm, and `shuffled:energy@10` is a control of `energy@10`. An arm
+    that the study defines counts, too, where its values are such a copy. An arm that is a control itself has none.
     """
     values = arm_changes(arm, guided=guided, own=own)
 
@@ -185,6 +188,6 @@ def controls_among(names: Iterable[str], arm: str, *, guided: str, own: Mapping[
 
 
 def times(name: str) -> float:
-    """How many times the training images of its grid an arm gets: 7 for `ce_times@7`, else 1."""
+    """Return the factor by which an arm multiplies the training images of its grid: 7 for `ce_times@7`, else 1."""
     value = _VALUE.search(name)
     return float(value[1]) if name.startswith("ce_times@") and value else 1.0

@@ -17,25 +17,25 @@ from salign.experiment.study import Study
 from salign.files import check_output, replace_text
 
 DIGITS_SEED = 2
-"""The settings of the study were chosen with the digits of seed 0."""
+"""The seed of the digits. The settings of the study were chosen with other digits, those of seed 0."""
 
 
 class Demo(NamedTuple):
-    """What the demonstration left."""
+    """The results of the demonstration."""
 
     study: Study
     source: Path
-    """The study's YAML, to be changed and run again."""
+    """The YAML file of the study, which can be changed and run again."""
     results: Results
     verdict: list[str]
-    """What was seen, in words computed from the figures, whatever it is."""
+    """Sentences that were computed from the figures, whatever they show."""
     page: Path
 
 
 def run_demo(out: Path, *, seeds: int = 3, epochs: int = 12, progress: bool = True) -> Demo:
     """Write the digits, train every arm with every seed, and report.
 
-    A run that is done is not repeated, so the demonstration may be cut off and started again.
+    A finished run is not repeated, so the demonstration can be interrupted and started again.
 
     Args:
         out: folder for the images, the study and its report.

@@ -1,4 +1,4 @@
-"""A study at a glance: how far it is and its main figure, from small files alone, without its recipes and torch."""
+"""A study at a glance: its progress and main figure, read from small files, without its recipes and without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from salign.runs.find import folders_called
 from salign.runs.folder import RunFolder
 
 _SEED = re.compile(r"-seed\d+-[0-9a-f]{8}$")
-"""What the name of a cell's run folder ends with."""
+"""The end of the name of a cell's run folder."""
 
 
 class Glance(NamedTuple):
@@ -22,22 +22,22 @@ class Glance(NamedTuple):
 
     study: Study
     arms: dict[str, list[float]]
-    """Name of the runs without seed and hash -> the figure that counts, of each finished run."""
+    """Name of the runs without seed and hash -> the study's metric on the target set, for each finished run."""
     done: int
-    """Finished runs."""
+    """Number of finished runs."""
     cells: int
-    """Runs that the study asks for."""
+    """Number of runs that the study asks for."""
     earlier: int
-    """Runs that lie there besides, of settings that it had before."""
+    """Number of other run folders, which belong to settings that the study had before."""
     page: Path | None
     """The report, where one was written."""
 
 
 def glance(folder: Path) -> Glance:
-    """Look into a study's folder.
+    """Read the progress and the main figures of a study from its folder.
 
     Raises:
-        SalignError: there is no `study.yaml` in it, or it does not hold, or a file beside it is damaged.
+        SalignError: the folder has no valid `study.yaml`, or another file in it is damaged.
     """
     study, files = Study.read(folder / "study.yaml"), StudyFolder(folder)
     there = [RunFolder(path) for path in sorted(files.runs.glob("*-seed*"))]
@@ -55,21 +55,24 @@ def glance(folder: Path) -> Glance:
 
 
 def studies_below(folder: Path) -> Iterator[Path]:
-    """Folders of studies that were begun, some levels down."""
+    """Find the folders of studies that were begun, some levels below a folder."""
     return (runs.parent for runs in folders_called("runs", folder) if is_study_folder(runs.parent))
 
 
 def is_study_folder(folder: Path) -> bool:
-    """Whether a study was begun in this folder, which has its runs; beside images lies its `study.yaml` alone."""
+    """Whether a study was begun in this folder, so that it has `runs`. A folder of images has only its `study.yaml`."""
     return (folder / "study.yaml").is_file() and (folder / "runs").is_dir()
 
 
 def nearest_study(path: Path, out: Path) -> Path | None:
-    """The study that is probably meant by a path at which there is none: one below that folder, or of a like name.
+    """Find the study that is probably meant by a path without one: a study below it, or one with a similar name.
 
     Args:
-        path: a folder without a study, or nothing.
-        out: folder of the folders of studies, where they are looked for besides the working folder.
+        path: a folder without a study, or a path that does not exist.
+        out: folder of the folders of studies; the working folder and the folder of `path` are searched, too.
+
+    Returns:
+        The folder or the YAML file of the study; None where there is none.
     """
     if path.is_dir():
         return next(studies_below(path), None)

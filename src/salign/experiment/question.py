@@ -1,4 +1,4 @@
-"""What a study asked before it was run, so that readers see that the question was there before the answer."""
+"""The question of a study, written down before its first run, so that readers see that it came before the answer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from salign.files import replace_text
 from salign.readers import read_json
 
 FILE = "question.json"
-"""The file in the folder of a study."""
+"""Name of the file in the folder of a study."""
 _PRESENTATION = ("name", "title", "analysis")
-"""Keys of a study that decide neither what is run nor what is concluded."""
+"""The keys of a study that change neither its runs nor its conclusion."""
 _MOST_BYTES = 10_000_000
 
 
@@ -26,30 +26,32 @@ class Question(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     date: str
-    """When it was written: date and time in UTC, ISO 8601."""
+    """Date and time (UTC, ISO 8601) at which the question was written down."""
     finished: int
-    """So many runs were finished by then; 0 unless the study was begun by an earlier version."""
+    """Number of runs that were finished at that time; 0 unless an earlier version of salign began the study."""
     study: dict[str, Any]
-    """The study as it was, without the folders in its paths."""
+    """The study at that time, without the folders in its paths."""
 
     def changes(self, study: Study) -> list[str]:
-        """The keys in which a study differs by now from what was asked; a key that came later counts by its default.
+        """Return the keys whose values have changed since the question was written down.
+
+        A key that salign did not have at that time is compared with its default.
 
         Args:
-            study: as it is now.
+            study: the study as it is now.
         """
         now, usual = content_of(study), {name: field.default for name, field in Study.model_fields.items()}
         return [key for key, value in now.items() if self.study.get(key, usual[key]) != value]
 
 
 def content_of(study: Study) -> dict[str, Any]:
-    """What a study asks, as JSON: all but its name, its title and how many images are analysed; paths by last names."""
+    """Return the content of a study as JSON, without `name`, `title` and `analysis` and without folders in paths."""
     content = without_folders(study.model_dump(mode="json"))
     return {key: value for key, value in content.items() if key not in _PRESENTATION}
 
 
 def without_folders(value: Any) -> Any:
-    """Absolute paths by their last name: where a machine keeps its files is nobody's business."""
+    """Replace each absolute path in nested values by its last part, so that no folder of this machine is published."""
     if isinstance(value, dict):
         return {key: without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -58,12 +60,12 @@ def without_folders(value: Any) -> Any:
 
 
 def note_question(study: Study, folder: Path, finished: int) -> None:
-    """Write down what is asked, unless that was done before.
+    """Write `question.json`, unless it exists.
 
     Args:
-        study: as it is now.
+        study: the study as it is now.
         folder: the folder of the study.
-        finished: so many runs are finished already.
+        finished: number of runs that are already finished.
     """
     if not (folder / FILE).exists():
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -72,7 +74,7 @@ def note_question(study: Study, folder: Path, finished: int) -> None:
 
 
 def read_question(folder: Path) -> Question | None:
-    """What was asked before the study in this folder was run; None where nobody wrote it down.
+    """Read `question.json` in the folder of a study; None where there is no such file.
 
     Raises:
         SalignError: the file is damaged.
@@ -90,10 +92,10 @@ def read_question(folder: Path) -> Question | None:
 
 
 def question_in_words(study: Study, folder: Path) -> list[str]:
-    """Sentences on what was asked before the first run, and whether the study is still the same.
+    """Say when the question was written down, and which keys of the study have changed since, in sentences.
 
     Args:
-        study: as it is now.
+        study: the study as it is now.
         folder: the folder of the study.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rows of a table of evidence: figures that were measured, each with all that it takes to measure it again."""
+"""Tables of evidence: figures that were measured, each with all that is needed to measure it again."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from salign.experiment.arms import arm_changes
 from salign.experiment.study import ALL_IMAGES, Grid, Name, Study, places_of
 
 TABLE = Path("recipes/evidence.yaml")
-"""The table of this project, in a checkout."""
+"""Path of this project's own table in a checkout."""
 
 
 class EvidenceRow(Section):
-    """A row names a figure: of one arm of a study, or of one arm minus another, as the mean over seeds."""
+    """A row names a figure: that of one arm of a study, or the difference of two arms, as the mean over seeds."""
 
     study: str
-    """This study has the arm; a relative path begins beside the table."""
+    """This YAML file is the study that has the arm; a relative path begins in the folder of the table."""
     arm: Name
-    """The figure is of this arm,"""
+    """The figure is that of this arm."""
     minus: Name | None = None
-    """less that of this arm with the same seed, if one is named."""
+    """The figure of this arm with the same seed is subtracted; null subtracts nothing."""
     dataset: Name | None = None
-    """The study has several data sets, and the row is about this one."""
+    """The row is about this data set, where the study has several."""
     images: int | None = None
-    """So many training images are drawn; null means all."""
+    """This many training images are drawn; null means all."""
     annotated: float = 1.0
     """This share of the annotated training images keeps its map."""
     seeds: list[int] = Field(min_length=1)
     """The figure is the mean over these seeds."""
     set: Name
-    """It is measured on this test set."""
+    """The figure is measured on this test set."""
     metric: str
-    """It is this figure of the set, such as accuracy, auroc, worst_class_accuracy or ece."""
+    """The figure is this metric, such as accuracy, auroc, worst_class_accuracy or ece."""
     expected: float
-    """This was measured."""
+    """The figure had this value when it was measured."""
     tolerance: float = Field(gt=0)
-    """A new measurement may be so far from it, since another machine rounds differently."""
+    """A new measurement may differ from `expected` by this much, since another machine rounds differently."""
     minutes: float = Field(gt=0)
-    """Measuring it took so many minutes of one thread of a CPU."""
+    """The measurement took this many minutes of one thread of a CPU."""
     prepare: list[str] = Field(min_length=1)
     """These commands write the data that the study names."""
     commit: str
-    """It was measured at this commit of salign."""
+    """The figure was measured at this commit of salign."""
 
     @property
     def words(self) -> str:
-        """For instance "accuracy on test_ood of swap − ce, seeds 0, 1"."""
+        """The figure in words, for instance "accuracy on test_ood of swap − ce, seeds 0, 1"."""
         arms = self.arm if self.minus is None else f"{self.arm} − {self.minus}"
         size = "" if self.images is None else f", {self.images} training images"
         seeds = ", ".join(map(str, self.seeds))
@@ -67,10 +67,10 @@ class EvidenceTable(Section):
 
     @classmethod
     def read(cls, path: Path | str) -> EvidenceTable:
-        """Read a YAML file.
+        """Read a table of evidence from a YAML file.
 
         Raises:
-            SalignError: every fault at once.
+            SalignError: the file does not exist or has faults; the message names every fault.
         """
         if not Path(path).exists():
             raise SalignError(
@@ -84,10 +84,10 @@ class EvidenceTable(Section):
             raise SalignError(explain_faults(error, cls, str(path))) from error
 
     def matching(self, pattern: str) -> dict[str, EvidenceRow]:
-        """The rows whose name is this, or fits it where it has a `*` or `?`, in their order.
+        """Return the rows whose name is `pattern`, or matches it where it has a `*` or `?`, in the order of the table.
 
         Raises:
-            SalignError: there is none.
+            SalignError: there is no such row.
         """
         rows = {name: row for name, row in self.rows.items() if fnmatchcase(name, pattern)}
         if not rows:
@@ -97,14 +97,14 @@ class EvidenceTable(Section):
 
 
 def study_of_row(row: EvidenceRow, table: Path | str) -> Study:
-    """The study of a row, cut down to the runs that the row needs.
+    """Return the study of a row, cut down to the runs that the row needs.
 
     Args:
         row: the row.
-        table: the file that it stands in.
+        table: the file of its table.
 
     Raises:
-        SalignError: the study does not hold, or its data are not there; the message says what writes them.
+        SalignError: the study is not valid, or its data are not there; the message names the commands that write them.
     """
     study = Study.read(Path(table).parent / row.study)
     arms = [row.arm] if row.minus is None else [row.arm, row.minus]
@@ -122,11 +122,11 @@ def study_of_row(row: EvidenceRow, table: Path | str) -> Study:
 
 
 def figure_of_row(row: EvidenceRow, figures: pd.DataFrame) -> float:
-    """The figure of a row in the results of its study: a mean over seeds.
+    """Return the figure of a row, the mean over its seeds, from the results of its study.
 
     Args:
         row: the row.
-        figures: as `Results.figures` has them.
+        figures: see `Results.figures`.
 
     Raises:
         SalignError: a run of the row is not finished, or has no such figure.

@@ -1,4 +1,4 @@
-"""Rules of selection: figures by which the best of several trained models is chosen without an image of the target."""
+"""Rules of selection: each chooses the best of several trained models without using any image of the target set."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from salign.train.recipe import DataRecipe
 Rule = Literal["validation", "worst", "region"]
 Metric = Literal["auroc", "accuracy"]
 AUTO: Literal["auto"] = "auto"
-"""`region` where surroundings decide the answers of plain cross-entropy, else what `usual_rule` gives."""
+"""This value of `--select` takes the rule `region` where surroundings decide the answers of plain cross-entropy, else
+that of `usual_rule`."""
 VALIDATION = "val"
-"""The set whose figures the rules look at."""
+"""The set whose figures the rules use."""
 RULES: dict[Rule, str] = {
     "validation": "the metric on the validation images as they are, which look like the training images",
     "worst": "the accuracy of the worst class of the validation images, or of the worst class within a group",
     "region": "the metric on validation images whose surroundings are exchanged for those of another one, of another "
     "class where possible: the region test, which needs people's maps on validation images",
 }
-"""Rule -> what its figure is."""
+"""Rule -> the meaning of its figure, in words."""
 _WORST = "worst_class_accuracy"
 
 
 def figure_of(rule: Rule, metric: str) -> str:
-    """The figure of the validation set that a cell of a study notes and a rule looks at.
+    """Return the name of the metric of the validation set that a rule uses, as `cell.json` has it.
 
-    The region test of `balanced_accuracy` is that of accuracy, as reliance measures it.
+    For `balanced_accuracy` the region test uses accuracy, because reliance does not measure balanced accuracy.
     """
     region_metric = "accuracy" if metric == "balanced_accuracy" else metric
     return {"validation": metric, "worst": _WORST, "region": f"reliance/inside/other/{region_metric}"}[rule]
@@ -43,13 +44,13 @@ def figure_of(rule: Rule, metric: str) -> str:
 def rule_figures(
     run: RunFolder, cell: FoundInCell | None, metric: Metric, groups: Sequence[str] = ()
 ) -> dict[Rule, float]:
-    """The figure of every rule for a finished cell of a study, or a trial; NaN where a rule has nothing to go by.
+    """Return the figure of every rule for a cell of a study, or a trial; NaN where it is not known.
 
     Args:
-        run: the folder of a cell.
-        cell: what `read_cell` gives for it.
-        metric: the rules `validation` and `region` take it.
-        groups: columns of the manifest whose groups the rule `worst` looks at; none = the classes alone.
+        run: the run folder of the cell.
+        cell: the figures of the cell, from `read_cell`.
+        metric: the metric of the rules `validation` and `region`.
+        groups: columns of the manifest whose groups the rule `worst` uses; if there are none, it uses the classes.
     """
     known = cell.figures.get(VALIDATION, {}) if cell else {}
     figures = {rule: known.get(figure_of(rule, metric), float("nan")) for rule in RULES}
@@ -63,15 +64,16 @@ def rule_figures(
 
 
 def region_spread(cell: FoundInCell, metric: Metric) -> float:
-    """Standard deviation of the region test over draws of the surroundings; 0 where they were drawn once."""
+    """Return the standard deviation of the region test over draws of the surroundings; 0 where they were drawn once."""
     return cell.figures.get(VALIDATION, {}).get(f"{figure_of('region', metric)}/{SD}", 0.0)
 
 
 def surroundings_decide(region: float) -> bool:
-    """Whether a model's answers follow what people did not mark rather than what they did.
+    """Whether a model's answers follow the surroundings of the marked region at least as much as the region.
 
-    Each image of the region test has the region of one class and, where possible, the surroundings of another one. A
-    model that goes by both alike is at chance there, and one that goes by the surroundings is below.
+    Each image of the region test shows the region of one class in surroundings that are, where possible, those of
+    another class. A model that uses both equally is at chance there (AUROC 0.5), and a model that follows the
+    surroundings is below chance.
 
     Args:
         region: AUROC in the region test, in [0, 1].
@@ -80,9 +82,10 @@ def surroundings_decide(region: float) -> bool:
 
 
 def usual_rule(groups: Sequence[str]) -> Rule:
-    """The rule where the region test has nothing to say: the worst group where there are groups, else `validation`.
+    """Return the rule to use where the region test does not decide: `worst` if there are groups, else `validation`.
 
-    The accuracy of the worst class alone counts few images, and by one threshold.
+    Without groups, `worst` is the accuracy of the worst class. It is not used then, because it rests on few images and
+    on one threshold.
 
     Args:
         groups: columns of the manifest that make groups.
@@ -91,15 +94,15 @@ def usual_rule(groups: Sequence[str]) -> Rule:
 
 
 def choose_rule(name: str, judged: Sequence[str], groups: Sequence[str]) -> Rule | Literal["auto"]:
-    """The rule that was asked for; `auto` is `usual_rule` where the region test cannot tell classes apart.
+    """Return the rule that was asked for; `auto` becomes `usual_rule` where the region test cannot be made.
 
     Args:
-        name: what was asked for: a rule, or `auto`.
-        judged: the classes of validation images that the region test tells apart; see `judged_classes`.
+        name: the name of a rule, or `auto`.
+        judged: the classes of validation images that the region test can tell apart; see `judged_classes`.
         groups: columns of the manifest that make groups.
 
     Raises:
-        SalignError: there is no such rule, or the region test has fewer than two classes to tell apart.
+        SalignError: there is no such rule, or `region` was asked for and `judged` has fewer than two classes.
     """
     if name == AUTO:
         return AUTO if len(judged) > 1 else usual_rule(groups)
@@ -115,13 +118,14 @@ def choose_rule(name: str, judged: Sequence[str], groups: Sequence[str]) -> Rule
 
 
 def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
-    """The classes of validation images that the region test can tell apart: two at most are named.
+    """Return the classes of validation images that the region test can tell apart, at most two of them.
 
-    Two have marks; or one has, and the model has two classes: the images of the other borrow its regions.
+    The test needs two classes with marks. One class with marks is enough if the model has two classes, because the
+    images of the other class borrow its regions.
 
     Args:
-        manifest: the recipe's own, as read.
-        data: which of its rows are for validation.
+        manifest: the manifest of the recipe, as read.
+        data: the section of the recipe that says which rows are for validation.
 
     Raises:
         SalignError: a map cannot be read, or there is no such split or class.
@@ -135,7 +139,7 @@ def judged_classes(manifest: Manifest, data: DataRecipe) -> list[str]:
 
 
 def training_maps(manifest: Manifest, data: DataRecipe) -> int:
-    """How many training images of the recipe's manifest have a map.
+    """Count the training images of a recipe's manifest that have a map; 0 where `data.annotated` is 0.
 
     Raises:
         SalignError: there is no such split, class or column.

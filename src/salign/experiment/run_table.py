@@ -1,4 +1,4 @@
-"""A row per finished run of a study, with all that somebody needs to check it or to compute with it: `runs.csv`."""
+"""The table `runs.csv`: a row per finished run of a study, with all that is needed to check or to use its figures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from salign.readers import read_json, read_text
 from salign.runs.folder import ENVIRONMENT, RunFolder
 
 FILE = "runs.csv"
-"""The file in the folder of a study."""
+"""Name of the file in the folder of a study."""
 PROVENANCE = ("salign", "torch", "commit", "processor", "platform", "threads", "begun")
-"""Columns that say what a run ran on; empty where a run of an earlier version did not note it."""
+"""Columns that say what a run ran on, and when it began; empty where an earlier version of salign did not note it."""
 _MOST_BYTES = 1_000_000
 
 
 def run_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Gather what ran where, and every figure in a column of its own, as the results files of timm do.
+    """Gather what each run ran on, and its figures with a column for each, as the results files of timm do.
 
     Args:
         runs: a row per finished cell: dataset, network, arm, images, annotated, seed, path, hash, seconds.
@@ -46,7 +46,10 @@ def run_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_run_table(runs: pd.DataFrame, folder: Path) -> Path:
-    """Write `runs.csv` into the folder of a study; see `run_table`. Names are as they are, for programs."""
+    """Write `runs.csv` into the folder of a study; see `run_table`.
+
+    Names are written unchanged, because programs read the file: a name like a formula gets no apostrophe before it.
+    """
     path = folder / FILE
     replace_csv(path, run_table(runs))
     return path
@@ -56,7 +59,7 @@ def _provenance(run: RunFolder) -> dict[str, Any]:
     path = run.path / ENVIRONMENT
     try:
         noted = read_json(path, limit=_MOST_BYTES) if path.exists() else {}
-    except SalignError:  # the figures of the run stand without it
+    except SalignError:  # the figures of the run are valid without it
         noted = {}
     known = {**noted.get("libraries", {}), **noted} if isinstance(noted, dict) else {}
     return {name: known.get(name) for name in PROVENANCE}

@@ -1,4 +1,4 @@
-"""Run the cells of a study: skip what is done, go on with what was cut off, never the same cell twice."""
+"""Run the cells of a study: skip finished cells, continue interrupted ones, and run no cell twice."""
 
 from __future__ import annotations
 
@@ -31,32 +31,33 @@ from salign.train.prepare import check_classes
 from salign.train.trainer import choose_device
 
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait for others sleep: where processes share CPUs, one that waits awake keeps another from its work."""
+"""Environment variables that make waiting threads sleep. Where processes share CPUs, a thread that waits in a busy loop
+would keep other threads from their work."""
 
 
 class Executor(Protocol):
     """Runs tasks somewhere, in any order."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Begin tasks as there is room; yield each when it has ended."""
+        """Start each task when there is room for it, and yield its outcome when it has ended."""
         ...
 
 
 def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress: bool = True) -> list[Outcome]:
-    """Run every cell that is not finished, and measure those again whose maps were measured otherwise.
+    """Run every cell that is not finished, and analyse again the cells whose maps were analysed by other settings.
 
     Args:
-        study: what is run.
-        folder: where it is kept.
-        executor: where it runs.
+        study: the study.
+        folder: its folder.
+        executor: runs the cells.
         progress: show a bar.
 
     Returns:
-        the cells that could not be run; empty when the study is complete.
+        The outcomes of the cells that could not be run; empty when the study is complete.
 
     Raises:
-        SalignError: the study does not hold; see `expand`; or a guided recipe has no map, a class no image to train or
-            to validate on, or timm knows no such backbone; or a device that a recipe asks for is not here, or nothing
+        SalignError: the study is not valid (see `expand`); a guided recipe has no map; a class has no image to train or
+            to validate on; timm has no such backbone; this machine lacks a device that a recipe asks for; or nothing
             can be written in `folder`.
     """
     cells = expand(study)
@@ -67,7 +68,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
     check_output(folder.runs, folder=True)
     if isinstance(executor, LocalExecutor):
         for device in dict.fromkeys(recipe.train.device for recipe in left):
-            choose_device(device)  # one message now, not one of each process; a cluster has devices of its own
+            choose_device(device)  # fail here once, not in every process; the machines of a cluster have other devices
     check_maps(left)
     for backbone in dict.fromkeys(recipe.model.backbone for recipe in left):
         check_backbone(backbone)
@@ -83,7 +84,7 @@ def run_study(study: Study, folder: StudyFolder, executor: Executor, *, progress
 
 
 def _note(study: Study, folder: StudyFolder, outcome: Outcome) -> str:
-    """The run that has ended, with the figure that counts."""
+    """Return the line that the bar shows for a run that has ended: its name, and the metric on the target set."""
     name = outcome.task.recipe.name
     cell = read_cell(RunFolder.of(outcome.task.recipe, folder.runs)) if outcome.error is None else None
     if cell is None:
@@ -97,9 +98,9 @@ class LocalExecutor:
     Small networks gain more from several processes than from several threads.
 
     Args:
-        processes: how many cells at a time; None = one per CUDA device, or one per CPU.
-        threads: threads of each process; None = CPUs divided by processes, at most as many as torch would take.
-        devices: CUDA devices, which the processes share evenly; None = those that there are.
+        processes: number of cells at a time; None = one per CUDA device, or one per CPU where there is no such device.
+        threads: threads of each process; None = CPUs divided by processes, but not more than torch would use by itself.
+        devices: number of CUDA devices, which the processes share evenly; None = all that this process sees.
     """
 
     def __init__(self, processes: int | None = None, threads: int | None = None, *, devices: int | None = None) -> None:
@@ -115,7 +116,7 @@ class LocalExecutor:
             )
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """See `Executor`. A cell whose process dies, of whatever, is begun again, at most `ATTEMPTS` times in all."""
+        """Run tasks; see `Executor`. A cell whose process dies is started again, at most `ATTEMPTS` times in all."""
         workers = [_Worker(environment, self.threads) for environment in self.environments]
         free, waiting, running = SimpleQueue[_Worker](), iter(tasks), set[Future[Outcome]]()
         for worker in workers:
@@ -124,7 +125,7 @@ class LocalExecutor:
             for worker in workers:
                 stack.callback(worker.close)
             pool = stack.enter_context(ThreadPoolExecutor(self.processes))
-            for worker in workers:  # after Ctrl-C nobody waits for the cells at work
+            for worker in workers:  # after Ctrl-C, end the processes instead of waiting for their cells
                 stack.callback(worker.end)
             while True:
                 new = islice(waiting, self.processes - len(running))
@@ -136,15 +137,16 @@ class LocalExecutor:
 
 
 def environments(processes: int, devices: int, environ: Mapping[str, str]) -> list[dict[str, str]]:
-    """The environment of each of several processes that share this machine.
+    """Return the environment of each of several processes that share this machine.
 
-    The k-th sees one CUDA device, the k-th of those that this process sees, beginning again after the last; where there
-    are fewer processes than devices, each sees as many, which `train.devices` can use.
+    Process k sees CUDA device k of those that this process sees, counting from the first device again after the last.
+    Where there are fewer processes than devices, every process sees the same number of devices, and `train.devices` can
+    use them.
 
     Args:
-        processes: how many.
-        devices: CUDA devices that this process sees; 0 leaves the variable alone.
-        environ: environment of this process; an OMP_WAIT_POLICY in it is kept.
+        processes: number of processes.
+        devices: number of CUDA devices that this process sees; 0 leaves `CUDA_VISIBLE_DEVICES` unchanged.
+        environ: environment of this process; an `OMP_WAIT_POLICY` in it is kept.
     """
     seen = [name for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name] or map(str, range(devices))
     names = list(seen)[:devices]
@@ -157,7 +159,7 @@ def environments(processes: int, devices: int, environ: Mapping[str, str]) -> li
 
 
 class _Worker:
-    """A place for one process of `salign.experiment.worker`, begun when there is work, and again when it has died."""
+    """A process of `salign.experiment.worker` that is started when there is work, and again when it has died."""
 
     def __init__(self, environment: Mapping[str, str], threads: int) -> None:
         self._environment, self._threads = environment, threads
@@ -165,7 +167,7 @@ class _Worker:
         self._lock, self._ended = threading.Lock(), False
 
     def run(self, task: Task) -> Outcome:
-        """Run a task, beginning it again when the process dies."""
+        """Run a task, and start it again when the process dies."""
         death = ""
         for _ in range(ATTEMPTS):
             with self._lock:
@@ -182,19 +184,19 @@ class _Worker:
         return Outcome(task, f"its process died {ATTEMPTS} times, at last {death}")
 
     def end(self) -> None:
-        """End the process, whatever it is at, and begin no other."""
+        """Kill the process, even at work, and start no other."""
         with self._lock:
             self._ended = True
             if self._process is not None:
                 self._process.kill()
 
     def close(self) -> None:
-        """Wait for a process that has ended, and let go of its pipes."""
+        """Close the pipes of the process, and wait until it has ended."""
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
             for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):  # what it did not read any more
+                with suppress(OSError):  # a process that died did not read all that was written to it
                     pipe.close()  # type: ignore[union-attr]  # both are pipes
             process.wait()
 
@@ -227,7 +229,7 @@ def _on_free_worker(free: SimpleQueue[_Worker], task: Task) -> Outcome:
 
 
 def _death(code: int) -> str:
-    """How a process ended, from its exit code: minus the number of a signal."""
+    """Say how a process ended, from its exit code, which is minus the number of the signal where a signal ended it."""
     if code >= 0:
         return f"with exit code {code}; what it said last stands above"
     name = signal.Signals(-code).name
@@ -235,13 +237,14 @@ def _death(code: int) -> str:
 
 
 class RayExecutor:
-    """Tasks on a Ray cluster, or on this machine as one; a cell whose node dies is begun again elsewhere.
+    """Tasks on a Ray cluster, or on this machine as a cluster; a cell whose node dies is started again elsewhere.
 
     Args:
-        address: address of a running cluster, `auto` for the one this machine belongs to; None starts one here.
-        cpus: that a cell takes.
-        gpus: that a cell takes, in fractions if several are to share one, and sees; None = one where the cluster has
-            any. With 0 a cell sees none.
+        address: address of a running cluster, or `auto` for the cluster that this machine belongs to; None starts a
+            cluster on this machine.
+        cpus: number of CPUs that a cell takes.
+        gpus: number of GPUs that a cell takes and sees, a fraction if several cells are to share a GPU; None = one
+            where the cluster has any. With 0 a cell sees no GPU.
     """
 
     def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float | None = None) -> None:
@@ -256,7 +259,7 @@ class RayExecutor:
         )(_run_on_node)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """See `Executor`; twice as many tasks are handed over as the cluster has CPUs, so that no node waits."""
+        """Run tasks; see `Executor`. Ray gets twice as many tasks as it has CPUs, so that no node waits for work."""
         waiting, running = iter(tasks), dict[Any, Task]()
         while True:
             room = 2 * int(self.ray.cluster_resources().get("CPU", 1)) - len(running)

@@ -1,4 +1,4 @@
-"""What a search leaves open: recipe keys with the values that they may take, and the recipe of one choice of them."""
+"""The search space of tuning: the recipe keys that are open, the values they may take, and the recipe of a trial."""
 
 from __future__ import annotations
 
@@ -18,40 +18,43 @@ from salign.train.recipe import ClassifyRecipe, named_arms
 Values = dict[str, Any]
 """Nested recipe values."""
 Choose = Callable[[str, "Axis"], Any]
-"""Key and axis -> the value that a trial takes."""
+"""A function that chooses the value of a trial, given the key and its axis."""
 ARM = "arm"
 """The key that chooses an arm of `salign.experiment.arms` instead of a single value."""
 ARMS: dict[str, Values] = {
     "hint_mse": {"loss": {"name": "hint", "form": "mse"}},
     "swap_hint": {"loss": {"name": "swap", "also": {"hint": {"form": "mse"}}}},
 }
-"""Arms of a search besides those of studies."""
+"""Name -> recipe values of the arms that a search knows besides the arms of studies."""
 GUIDED = ("swap", "swap_hint", "hint_mse", "cyborg", "mixed_rand")
-"""The arms of docs/choosing-a-loss.md, which are tried beside `ce` where nothing is said."""
+"""The arms of docs/choosing-a-loss.md, which a search tries beside `ce` by default."""
 DOSES = (0.1, 10.0)
-"""The doses that are tried where nothing is said."""
+"""The smallest and the largest dose that a search tries by default."""
 RATES = 3.0
-"""The learning rates that are tried where nothing is said: from the recipe's divided by it to that times it."""
+"""By default a search tries learning rates from that of the recipe divided by this factor to it times this factor."""
 _RANGE = re.compile(r"(?P<low>[^.,:]*(?:\.(?!\.)[^.,:]*)?)\.\.(?P<high>[^,:]+)(?::(?P<scale>\w+))?")
 _WEIGHTS = ("weight", "alpha")
-"""The options of losses in whose stead a dose stands."""
+"""The options of losses that a dose replaces."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The values that a key may take: a list of them, or all numbers between two."""
+    """The values that a key may take: those of a list, or all numbers from `low` to `high`."""
 
     values: tuple[Any, ...] = ()
-    """The list; empty for numbers between two."""
+    """The list; empty where `low` and `high` count."""
     low: float = 0.0
     high: float = 0.0
     log: bool = False
-    """Whether numbers are drawn evenly by their logarithm."""
+    """Whether the numbers are drawn uniformly by their logarithm."""
     whole: bool = False
-    """Whether the numbers are whole."""
+    """Whether only whole numbers are drawn."""
 
     def start(self, own: Any) -> Any:
-        """The value to begin with: the recipe's own where the axis has it, else the first, or the middle."""
+        """Return the value to begin with: `own`, that of the recipe, where the axis has it, else a default.
+
+        The default is the first value of the list, or the middle of the range (on a log scale the geometric mean).
+        """
         if self.values:
             return own if own in self.values else self.values[0]
         if isinstance(own, int | float) and self.low <= own <= self.high:
@@ -61,14 +64,14 @@ class Axis:
 
 
 Space = dict[str, Axis]
-"""Key of a recipe, or `arm` -> its axis."""
+"""Axis of each open key; a key is a key of a recipe, or `arm`."""
 
 
 def parse_space(texts: Sequence[str]) -> Space:
-    """Read what is open, such as `loss.dose=0.03..3:log`, `train.epochs=10..30` or `arm=ce,swap,energy@10`.
+    """Read the open keys from texts such as `loss.dose=0.03..3:log`, `train.epochs=10..30` or `arm=ce,swap,energy@10`.
 
     Raises:
-        SalignError: every text that is none of these.
+        SalignError: some texts are not of this form; the message names all of them.
     """
     space: Space = {}
     faults = []
@@ -110,11 +113,11 @@ def _axis(values: str, text: str) -> Axis:
 
 
 def default_space(recipe: ClassifyRecipe, *, guided: bool) -> Space:
-    """What is open where nothing is said: the loss, its dose and the learning rate.
+    """Return the default search space: the arm (which decides the loss), the dose of its loss and the learning rate.
 
     Args:
-        recipe: what is searched from.
-        guided: whether any training image has a map; without, cross-entropy alone is tried.
+        recipe: the recipe that the search starts from.
+        guided: whether any training image has a map; if not, only cross-entropy and its learning rate are tried.
     """
     rate = Axis(low=recipe.train.lr / RATES, high=recipe.train.lr * RATES, log=True)
     if not guided:
@@ -123,10 +126,10 @@ def default_space(recipe: ClassifyRecipe, *, guided: bool) -> Space:
 
 
 def check_arms(space: Space) -> None:
-    """Look for the arms of a search, without torch.
+    """Check the names of the arms of a search, without loading torch.
 
     Raises:
-        SalignError: there is no such arm, or it is made of the run of another one.
+        SalignError: there is no such arm, or it is built from the run of another arm, which a search does not have.
     """
     for name in space[ARM].values if ARM in space else ():
         if made_of := named_arms(arm_changes(str(name), guided=GUIDED[0], own=ARMS)):
@@ -137,15 +140,16 @@ def check_arms(space: Space) -> None:
 
 
 def chosen_values(base: Values, space: Space, choose: Choose) -> Values:
-    """The recipe values of one trial; only what its arm and loss have is asked of `choose`.
+    """Return the recipe values of one trial.
 
-    What an arm says itself is not open in it: `swap@10` has weight 10. A dose stands in for the weight or the alpha of
-    the loss, and for the weights of those terms of `also` that have none. The name says the arm or the loss.
+    `choose` is only asked for the keys that matter to the chosen arm and loss. A key that the arm sets itself is not
+    open: `swap@10` has weight 10. A dose replaces the weight or the alpha of the loss, and is given to the terms of
+    `also` that have neither weight nor dose. The name of the recipe ends with the arm, or the loss.
 
     Args:
         base: the whole recipe, as nested values.
-        space: what is open.
-        choose: gives a value of an axis.
+        space: the open keys.
+        choose: gives the value of a key.
     """
     values, arm = base, Values()
     if ARM in space:
@@ -167,7 +171,7 @@ def chosen_values(base: Values, space: Space, choose: Choose) -> Values:
 
 
 def _has(loss: Mapping[str, Any], arm: Values, key: str) -> bool:
-    """Whether a key is open with this loss and arm: the loss has the option, and the arm does not say it."""
+    """Whether a key is open with this loss and arm: the loss has the option, and the arm does not set it."""
     section, _, option = key.partition(".")
     fixed = arm.get(section, {})
     if option.split(".")[0] in fixed:

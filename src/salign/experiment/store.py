@@ -1,4 +1,4 @@
-"""Where a study's cells lie, and what the finished ones found."""
+"""The folder of a study, and the results of its finished cells."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from salign.runs.run import Run
 
 PLACE = ("dataset", "network", "arm", "images", "annotated", "seed")
-"""Columns that say which cell."""
+"""The columns that identify a cell."""
 ANSWERS = {
     **{name: name for name in ("accuracy", "balanced_accuracy", "worst_class_accuracy", "auroc", "ece")},
     "auroc_macro": "auroc",
 }
-"""Figure of `evaluation.csv` -> figure of the study; two classes have `auroc`, more have `auroc_macro`."""
+"""Metric in `evaluation.csv` -> its name in a study. Recipes of two classes have `auroc`, those of more classes have
+`auroc_macro`."""
 
 SD = "sd"
-"""Behind a figure of reliance that was drawn several times: its standard deviation over the draws."""
+"""Last part of the name of a metric that is the standard deviation of a reliance figure over several draws."""
 STEP_FIGURES = ("accuracy", "inside", "outside")
-"""What `salign.runs.snapshots.step_figures` measures after a step, noted as `step/STEP/FIGURE`."""
+"""The figures that `salign.runs.snapshots.step_figures` measures after a step; `cell.json` names them
+`step/STEP/FIGURE`."""
 
 
 _MOST_BYTES = 10_000_000
@@ -43,10 +45,12 @@ _MOST_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """`study.yaml`, `question.json`, `cells.json`, `runs/` with one run folder per cell, `runs.csv`, and the report.
+    """The folder of a study.
 
-    `cells.json` names the run folders of the study as it was last run; others are of settings that it had before. A run
-    folder of a study holds `cell.json` besides what `salign train` writes: the cell's figures, written last.
+    It holds `study.yaml`, `question.json`, `cells.json`, `runs/` with a run folder per cell, `runs.csv`, and the
+    report. `cells.json` names the run folders of the study as it was last run; all other run folders belong to settings
+    that the study had before. The run folder of a cell holds all that `salign train` writes, and `cell.json` with the
+    figures of the cell, which is written last.
     """
 
     path: Path
@@ -63,7 +67,7 @@ class StudyFolder:
 
     @property
     def stages(self) -> Path:
-        """Folder of the run folders of stages, which the studies beside this one share."""
+        """Folder of the run folders of stages, which all studies in the same parent folder share."""
         return self.path.parent / "stages"
 
     @property
@@ -71,7 +75,9 @@ class StudyFolder:
         return self.path / "cells.json"
 
     def runs_asked(self) -> list[RunFolder] | None:
-        """The run folders of the study as it was last run; None where a version before ran it, which did not note them.
+        """Return the run folders of the study as it was last run, as `cells.json` names them.
+
+        Returns None where there is no `cells.json`: earlier versions of salign did not write it.
 
         Raises:
             SalignError: the file is damaged.
@@ -85,12 +91,12 @@ class StudyFolder:
         return RunFolder.of(cell.recipe, self.runs)
 
     def start(self, study: Study, runs: Iterable[Path], finished: int = 0) -> None:
-        """Make the folder and note what is being run, and, the first time, what is asked.
+        """Write `study.yaml` and `cells.json` and, the first time, `question.json`.
 
         Args:
-            study: as it is run.
+            study: the study as it is run.
             runs: the run folders of its cells.
-            finished: so many runs are done.
+            finished: number of runs that are already finished.
         """
         replace_text(self.path / "study.yaml", study.to_yaml())
         replace_text(self._cells, json.dumps([path.name for path in runs], indent=1))
@@ -99,27 +105,28 @@ class StudyFolder:
 
 @dataclass(frozen=True)
 class Results:
-    """What the finished cells found."""
+    """The figures of the finished cells of a study."""
 
     figures: pd.DataFrame
-    """A row per figure: `PLACE`, `set`, `metric`, `value`."""
+    """A row per figure, with the columns `PLACE`, `set`, `metric` and `value`."""
     runs: pd.DataFrame
-    """A row per finished cell: `PLACE`, `path` (its run folder), `hash`, `seconds` it took."""
+    """A row per finished cell, with the columns `PLACE`, `path` (its run folder), `hash` (of its recipe) and `seconds`
+    (that it took)."""
     missing: int
-    """Cells that are not finished."""
+    """Number of cells that are not finished."""
 
 
 class Measured(BaseModel):
-    """What an analysis of a cell was asked to measure."""
+    """The settings by which the maps of a cell are analysed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     sets: list[str] | None
     """The sets whose maps are measured; None = all."""
     images: int
-    """At most so many images of each set."""
+    """At most this many images of each set are analysed."""
     draws: int = 1
-    """How often what replaces a part of an image is drawn."""
+    """How often the replacement of a part of an image is drawn at random."""
 
 
 class FoundInCell(BaseModel):
@@ -131,10 +138,10 @@ class FoundInCell(BaseModel):
     figures: dict[str, dict[str, float]]
     """Set -> metric -> value."""
     measured: Measured | None = None
-    """How the figures of its maps came to be; None in a cell that a version before noted."""
+    """The settings by which its maps were analysed; None in a cell that an earlier version of salign wrote."""
 
     def answers(self, question: Measured) -> bool:
-        """Whether its maps were measured like this; of a cell that does not say how, it is taken for granted."""
+        """Whether the maps of the cell were analysed by these settings; assumed where the cell does not say."""
         return self.measured in (None, question)
 
 
@@ -171,14 +178,15 @@ def summarise(run: Run, seconds: float, measured: Measured) -> None:
 
 
 def cell_file(run: RunFolder) -> Path:
-    """Present exactly where a cell is finished."""
+    """Return the path of `cell.json`, a file that exists if and only if the cell is finished."""
     return run.path / "cell.json"
 
 
 def read_cell(run: RunFolder) -> FoundInCell | None:
-    """What a finished cell found; None where it is not finished.
+    """Return the figures of a cell, or None where it is not finished.
 
-    One whose file is damaged counts as not finished, which is said: run again, the study measures it again.
+    A cell whose file is damaged counts as not finished, and a warning is logged. The next run of the study measures it
+    again.
     """
     path = cell_file(run)
     if not path.exists():
@@ -192,7 +200,7 @@ def read_cell(run: RunFolder) -> FoundInCell | None:
 
 
 def read_results(study: Study, folder: StudyFolder) -> Results:
-    """Gather the figures of all finished cells; models, predictions and maps stay on disk."""
+    """Gather the figures of all finished cells. Models, predictions and maps are not read."""
     runs: list[tuple[object, ...]] = []
     names: dict[tuple[str, str], int] = {}
     cell_codes, name_codes, values = array("l"), array("l"), array("d")  # a study may hold millions of figures

@@ -28,12 +28,12 @@ FIXED = {"train": {"precision": "float32", "memory_format": "channels_last"}}
 MOST_SEEDS = 10_000
 """A grid that gives the number of its seeds has at most this many."""
 _LONGEST = 240
-"""A run's name has at most this many letters, so that it fits with its hash, and as the name of its lock, into a file
-name."""
+"""The name of a run has at most this many letters, so that the name with its hash, and the name of the lock file, are
+not too long for a file name."""
 
 
 def _readable(name: str) -> str:
-    """A name stands in pages, plots and tables: any text in one line, but some text."""
+    """Refuse a name that is blank or not printable in one line, because names stand in pages, plots and tables."""
     if not name.strip() or not name.isprintable():
         raise ValueError(f"a name is text in one line, got {name!r}")
     return name
@@ -49,8 +49,8 @@ class Grid(Section):
     arms: list[Name] = Field(min_length=1)
     """These arms are trained; see `salign.experiment.arms` for their names."""
     seeds: int | list[int] = 5
-    """A number means so many seeds from 0 on, a list names them. A seed decides the initial weights, the order, the
-    subset and the control."""
+    """A number means this many seeds, counted from 0; a list names the seeds. A seed decides the initial weights, the
+    order of the images, the subset of images and what control maps draw."""
     images: list[int | None] = [None]
     """Each arm is trained on these numbers of images, drawn with the seed, the same for all arms; null means all."""
     annotated: list[float] = [1.0]
@@ -76,7 +76,7 @@ class Analysis(Section):
     sets: list[Name] | None = None
     """The maps of these test sets are compared with people's and their regions are exchanged; null means all sets."""
     images: int = Field(default=200, ge=1)
-    """At most so many images of each set are analysed, the same for every run."""
+    """At most this many images of each set are analysed, the same for every run."""
 
 
 class Study(Section):
@@ -123,10 +123,16 @@ class Study(Section):
 
     @classmethod
     def read(cls, path: Path | str, overrides: list[str] | None = None) -> Study:
-        """Read a YAML file; `overrides` are `a.b=value` strings. Paths count from the file, then the working folder.
+        """Read a study from a YAML file.
+
+        Relative paths in it are looked for beside the file, then in the working folder.
+
+        Args:
+            path: the YAML file.
+            overrides: changes as `a.b=value`.
 
         Raises:
-            SalignError: every fault at once.
+            SalignError: the file cannot be read or has faults; the message names every fault.
         """
         content = read_values(path, overrides, "study", "name, recipe and grids")
         if isinstance(content.get("recipe"), dict):
@@ -138,10 +144,14 @@ class Study(Section):
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "study") -> Study:
-        """Check a nested dict.
+        """Make a study of a nested dict, and check it.
+
+        Args:
+            content: keys and values, as in the YAML file.
+            source: what messages call the dict, such as its file.
 
         Raises:
-            SalignError: every fault at once; an unknown key comes with the nearest known one.
+            SalignError: the dict has faults; the message names all, and for an unknown key the nearest known one.
         """
         try:
             study = cls.model_validate(content)
@@ -157,13 +167,13 @@ class Study(Section):
         return study
 
     def to_yaml(self) -> str:
-        """The whole study, defaults written out."""
+        """Return the whole study as YAML, with all defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination, and the recipe that runs it; two combinations may come to the same recipe."""
+    """One combination of a study, and its recipe. Two combinations may have the same recipe."""
 
     dataset: str
     network: str
@@ -175,18 +185,19 @@ class Cell:
 
     @property
     def key(self) -> Place:
-        """Where in the study."""
+        """The place of the cell in the study."""
         return self.dataset, self.network, self.arm, self.images, self.annotated, self.seed
 
 
 def expand(study: Study) -> list[Cell]:
-    """All cells, seed by seed, so that a study cut short holds whole pairs; no place occurs twice.
+    """Return all cells of a study, each place once.
 
-    An arm that is made of the run of another one comes after it.
+    They are ordered by seed, so that an interrupted study has whole pairs of arms. An arm that is built from the run of
+    another arm comes after it.
 
     Raises:
-        SalignError: an unknown arm, a recipe that does not hold or allows several labels, `ce_times` without a number
-            of images, one place with different epochs, or a test set that is asked for and not there.
+        SalignError: an arm is not known, a recipe is not valid or allows several labels, `ce_times` has no number of
+            images to multiply, a place has two numbers of epochs, or a test set that the study names does not exist.
     """
     places = places_of(study)
     arms = dict.fromkeys(arm for grid in study.grids for arm in grid.arms)
@@ -227,10 +238,10 @@ def expand(study: Study) -> list[Cell]:
 
 
 def check_arms(study: Study) -> None:
-    """Check what can be checked without torch: the values of every arm, data set and network, test sets and manifests.
+    """Check arms, data sets, networks, test sets and manifests of a study, as far as that is possible without torch.
 
     Raises:
-        SalignError: as `expand`, which checks the rest; or a manifest is not there.
+        SalignError: as for `expand`, which checks the rest; or a manifest is not there.
     """
     for arm in (study.baseline, study.guided, *study.controls):
         arm_changes(arm, guided=study.guided, own=study.arms)
@@ -246,10 +257,10 @@ def check_arms(study: Study) -> None:
 
 
 def places_of(study: Study) -> dict[Place, int | None]:
-    """Every combination that the grids name, once, with the epochs of its grid; no recipe is built.
+    """Return every combination of the grids once, with the epochs of its grid. No recipe is built.
 
     Raises:
-        SalignError: one place stands in two grids with different epochs.
+        SalignError: a combination is in two grids with different epochs.
     """
     places: dict[Place, int | None] = {}
     for grid in study.grids:
@@ -260,10 +271,12 @@ def places_of(study: Study) -> dict[Place, int | None]:
 
 
 def _check_sets(study: Study, recipes: Iterable[tuple[str, Recipe]]) -> None:
-    """What is only looked for when all is trained is checked before: all data sets have the target, one the reference.
+    """Check the names of the test sets before anything is trained, since they are only needed afterwards.
+
+    Every data set must have the target and the sets of `analysis.sets`; at least one must have the reference.
 
     Raises:
-        SalignError: every fault at once.
+        SalignError: a set is missing; the message names all that are.
     """
     offered = dict.fromkeys((dataset, *recipe.data.sets) for dataset, recipe in recipes)
     offers = "; ".join(f"data set {dataset}: {', '.join(sets)}" for dataset, *sets in offered)
@@ -285,7 +298,7 @@ def _places(grid: Grid, study: Study) -> Iterator[Place]:
 def _values(
     study: Study, epochs: int | None, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int
 ) -> dict[str, Any]:
-    """The recipe of one cell, without its name."""
+    """Return the recipe values of one cell, without its name."""
     values: dict[str, Any] = merge(FIXED, study.recipe)
     for changes in (
         study.datasets[dataset],
@@ -308,7 +321,7 @@ def _values(
 
 
 def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:
-    """`{seed}` in the path of the manifest and of the starting weights becomes the seed of the cell."""
+    """Replace `{seed}` by the seed of the cell in the path of the manifest and in that of the starting weights."""
     for section, key in (("data", "manifest"), ("model", "weights")):
         path = values.get(section, {}).get(key)
         if isinstance(path, str):
@@ -317,7 +330,7 @@ def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def _name(study: Study, dataset: str, network: str, arm: str, images: int, annotated: float, seed: int) -> str:
-    """Readable beginning of the run folder's name; what it leaves out, the hash behind it tells apart."""
+    """Return the readable first part of the run folder's name; the hash that follows tells apart equal first parts."""
     parts = [dataset] if len(study.datasets) > 1 else []
     parts += [network] if len(study.networks) > 1 else []
     words = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in [*parts, arm])

@@ -1,4 +1,4 @@
-"""Tuning: trials of one recipe, each an ordinary run that is found by content, chosen among by a rule of selection."""
+"""Tuning: trials of a recipe, each an ordinary run, of which a rule of selection chooses the best."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial as Asked
 
 BASELINE = "ce"
-"""The arm that every search begins with, so that what it chooses is never worse by its rule."""
+"""The arm that a search tries first where its space has it, so that the rule can choose it, too."""
 _PLAIN = "plain"
-"""Where the file of trials keeps `Tuning.plain`."""
+"""The name by which the file of trials keeps `Tuning.plain`."""
 _ENDED = ("COMPLETE", "PRUNED")
-"""States of optuna's trials that are over."""
+"""States of optuna's trials that have ended."""
 MEASURED = Measured(sets=[VALIDATION], images=200, draws=8)
-"""At most 200 validation images are in the region test, which is the mean over eight draws of surroundings."""
+"""The region test uses at most 200 validation images, and is the mean over eight draws of their surroundings."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is searched, and by which rule; another one of these is another search, in the same folder."""
+    """The settings of a search. Searches whose settings differ, except in `trials`, can share a folder; see `name`."""
 
     recipe: ClassifyRecipe
     space: Space
@@ -63,11 +63,12 @@ class Tuning:
     trials: int = 20
     seed: int = 0
     plain: float = float("nan")
-    """AUROC of plain cross-entropy in the region test, by which `auto` takes its rule; see `with_plain`."""
+    """AUROC of plain cross-entropy in the region test, which decides the rule of `auto`; NaN while it is not known. See
+    `with_plain`."""
 
     @property
     def rule(self) -> Rule:
-        """The rule that decides; `auto` takes `region` where plain cross-entropy was not judged."""
+        """The rule that chooses among the trials; `auto` is `region` while `plain` is not known."""
         if self.select != AUTO:
             return self.select
         if math.isnan(self.plain) or surroundings_decide(self.plain):
@@ -76,7 +77,7 @@ class Tuning:
 
     @property
     def reason(self) -> str:
-        """Why `auto` took its rule, as a sentence; empty where another rule was asked for, or nothing is known."""
+        """A sentence that says why `auto` took its rule; empty where a rule was named, or `plain` is not known."""
         if self.select != AUTO or math.isnan(self.plain):
             return ""
         follows = "surroundings decide its answers" if self.rule == "region" else "they do not decide its answers"
@@ -87,13 +88,16 @@ class Tuning:
 
     @property
     def name(self) -> str:
-        """The search in the file of trials: 8 hex digits of everything but the number of trials."""
+        """Name of the search in the file of trials: a hash (8 hex digits) of all settings but `trials` and `plain`."""
         content = [self.recipe.fingerprint(), {key: vars(axis) for key, axis in self.space.items()}]
         text = json.dumps([*content, self.select, self.metric, self.seed], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def recipe_of(self, choose: Choose) -> ClassifyRecipe:
-        """The recipe of a trial that takes what `choose` gives; everything that `auto` would choose is fixed.
+        """Return the recipe of a trial with the values that `choose` gives.
+
+        Values of `train` that are `auto` are fixed as in a study (`FIXED`). A `collapse_patience` of null becomes a
+        third of the epochs, but at least 3.
 
         Raises:
             SalignError: the values do not go together.
@@ -110,34 +114,35 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Tried:
-    """One trial and what it found."""
+    """One trial and its results."""
 
     number: int
-    """From 1, in the order of their beginning."""
+    """Number of the trial, counted from 1 in the order in which the trials were started."""
     values: dict[str, Any]
-    """Open key -> the value that it took."""
+    """Open key -> its value in this trial."""
     run: RunFolder | None
-    """The folder of its run; None where there is none."""
+    """The folder of its run; None where its values make no valid recipe."""
     figures: dict[Rule, float] = field(default_factory=dict)
-    """The figure of every rule."""
+    """The figure of every rule; empty where the run did not come to its end."""
     spread: float = 0.0
     """Standard deviation of the region test over its draws; 0 where it was drawn once."""
     seconds: float = float("nan")
     collapsed: str = ""
-    """Why it cannot be chosen: it was stopped, or tells no images apart."""
+    """Why the trial cannot be chosen, for instance because it was stopped or its model tells no images apart; empty
+    where it can be chosen."""
 
 
 def run_tuning(tuning: Tuning, folder: Path, executor: Executor, *, progress: bool = True) -> list[Tried]:
-    """Run the trials that are left.
+    """Run the trials of a search that have not ended.
 
     Args:
-        tuning: what is searched.
-        folder: gets `trials.log`, optuna's journal, and `runs`.
-        executor: where trials run.
+        tuning: settings of the search.
+        folder: folder for `trials.log`, which is optuna's journal, and for `runs`.
+        executor: runs the trials.
         progress: show a bar.
 
     Returns:
-        All trials of this search.
+        All trials of this search, also those of earlier calls.
 
     Raises:
         SalignError: optuna is missing, another process searches in this folder, or no trial could be run.
@@ -159,7 +164,7 @@ def _search(tuning: Tuning, folder: Path, executor: Executor, progress: bool) ->
     search = _open(tuning, folder, make=True)
     running: dict[Path, list[Asked]] = {}
     done = sum(trial.state.name in _ENDED for trial in search.trials)
-    alone = 1 if tuning.select == AUTO else 0  # by plain cross-entropy the others' rule is chosen
+    alone = 1 if tuning.select == AUTO else 0  # the result of plain cross-entropy decides the rule for the others
     with Bar(f"tuning {tuning.recipe.name}", tuning.trials, show=progress, done=done, every_line=True) as bar:
         for trials in (alone, tuning.trials):
             for outcome in executor.run(_tasks(tuning, folder, search, running, trials)):
@@ -171,7 +176,7 @@ def _search(tuning: Tuning, folder: Path, executor: Executor, progress: bool) ->
 def _tasks(
     tuning: Tuning, folder: Path, search: Search, running: dict[Path, list[Asked]], trials: int
 ) -> Iterator[Task]:
-    """Trials that were cut off, then new ones up to so many, each when there is room for it."""
+    """Yield interrupted trials, then new ones until there are `trials`; each is drawn when the executor asks for it."""
     from optuna.trial import TrialState
 
     for cut in [trial for trial in search.trials if trial.state.name == "RUNNING"]:
@@ -179,7 +184,7 @@ def _tasks(
         search.enqueue_trial(cut.params)
     first = list(_first(tuning))
     while (begun := sum(trial.state.name in (*_ENDED, "RUNNING") for trial in search.trials)) < trials:
-        search.sampler = _sampler(tuning.seed + begun)  # so that a search which goes on asks the same
+        search.sampler = _sampler(tuning.seed + begun)  # so that a resumed search draws the same values
         if begun < len(first) and not any(trial.state.name == "WAITING" for trial in search.trials):
             search.enqueue_trial(first[begun])
         trial = search.ask()
@@ -193,7 +198,7 @@ def _tasks(
 
 
 def _prune(search: Search, trial: Asked, error: str) -> None:
-    """Note why a trial can not be chosen; the search takes it for worse than any other."""
+    """Note why a trial cannot be chosen. The search treats it as worse than any other."""
     from optuna.trial import TrialState
 
     trial.set_user_attr("error", error)
@@ -212,7 +217,7 @@ def _suggest(trial: Asked) -> Any:
 
 
 def _tell(tuning: Tuning, search: Search, trial: Asked, outcome: Outcome, path: Path) -> str:
-    """Note what became of a trial; give its figure in words."""
+    """Record the outcome of a trial, and return its figure, or what went wrong, in words."""
     if outcome.error is not None:
         _prune(search, trial, outcome.error)
         return outcome.error.partition(":")[0]
@@ -232,7 +237,7 @@ def _tell(tuning: Tuning, search: Search, trial: Asked, outcome: Outcome, path: 
 
 
 def with_plain(tuning: Tuning, folder: Path) -> Tuning:
-    """The same search, which was begun, with what is known of plain cross-entropy, by which `auto` takes its rule."""
+    """Return the settings of a search that was begun, with `plain` as its file of trials has it."""
     return _with_plain(tuning, _open(tuning, folder, make=False))
 
 
@@ -241,7 +246,7 @@ def _with_plain(tuning: Tuning, search: Search) -> Tuning:
 
 
 def _first(tuning: Tuning) -> Iterator[dict[str, Any]]:
-    """What is tried before anything is drawn: every arm, cross-entropy first, with the values that the recipe has."""
+    """Yield the trials before any is drawn: every arm, cross-entropy first, each with the start value of every axis."""
     own = _flat(tuning.recipe.model_dump(mode="json"))
     start = {key: axis.start(own.get(key)) for key, axis in tuning.space.items()}
     arms = tuning.space[ARM].values if ARM in tuning.space else (None,)
@@ -279,7 +284,7 @@ def _sampler(seed: int) -> Any:
 
 
 def read_trials(tuning: Tuning, folder: Path) -> list[Tried]:
-    """All trials of a search that were run, in their order; none where it was not begun."""
+    """Return all trials of a search that have ended, in the order in which they began; none without such a search."""
     if not (folder / "trials.log").exists():
         return []
     try:
@@ -310,13 +315,15 @@ def _tried(tuning: Tuning, folder: Path, number: int, trial: FrozenTrial) -> Tri
 
 
 def choose(tried: Sequence[Tried], rule: Rule) -> Tried | None:
-    """The trial that is best by a rule; of equally good ones the best on validation, then the first.
+    """Choose the trial that is best by a rule; of equally good trials the best on validation, then the first.
 
-    In the region test those are equally good that lie within one standard deviation, over draws of the surroundings, of
-    the best one: another draw might have put them first. (The choice among all that lie within one standard error of
-    the best is that of Breiman et al., *Classification and Regression Trees*, 1984.)
+    By the rule `region`, trials count as equally good if their figures lie within one standard deviation of the best
+    figure. The standard deviation is that of the best trial over draws of the surroundings, since another draw might
+    have put another trial first. (Breiman et al., *Classification and Regression Trees*, 1984, choose among all that
+    lie within one standard error of the best.)
 
-    None where no trial that came to an end has a figure of that rule.
+    Returns:
+        The trial; None where no trial that can be chosen has a figure of that rule.
     """
     known = [trial for trial in tried if not trial.collapsed and trial.figures[rule] == trial.figures[rule]]
     best = max(known, key=lambda trial: trial.figures[rule], default=None)
@@ -328,7 +335,12 @@ def choose(tried: Sequence[Tried], rule: Rule) -> Tried | None:
 
 
 def trials_table(tried: Sequence[Tried]) -> pd.DataFrame:
-    """A row per trial: `trial`, the open keys, the figure of every rule, `chosen_by`, `seconds`, `run`, `note`."""
+    """Return a table with a row per trial.
+
+    Returns:
+        The columns `trial`, one per open key, one per rule with its figure, `region_sd` (`Tried.spread`), `chosen_by`
+        (the rules that choose this trial), `seconds`, `run` (name of the run folder) and `note` (`Tried.collapsed`).
+    """
     picks: dict[int, list[str]] = {}
     for rule in RULES:
         if best := choose(tried, rule):

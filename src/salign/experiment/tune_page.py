@@ -1,4 +1,4 @@
-"""What a search found, as files: a table, a page with one picture, and the recipe that was chosen."""
+"""The results of a search as files: a table, a page with one picture, and the chosen recipe."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ NOTHING = "–"
 
 
 def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again: str) -> Tried | None:
-    """Write `trials.csv`, `tune.html` and, where a trial came to its end, `best.yaml`.
+    """Write `trials.csv` and, where a trial can be chosen, `best.yaml` and `tune.html`.
 
     Args:
-        tuning: what was searched.
+        tuning: settings of the search.
         tried: its trials.
-        folder: where to.
-        again: the command that searched.
+        folder: folder to write into.
+        again: the command of the search, which the files name.
 
     Returns:
-        The trial that was chosen; None where there is none.
+        The chosen trial; None where none can be chosen.
     """
     best = choose(tried, tuning.rule)
     table = trials_table(tried)
@@ -56,7 +56,7 @@ def write_results(tuning: Tuning, tried: Sequence[Tried], folder: Path, *, again
 
 
 def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
-    """Which trial was chosen and why, beside plain cross-entropy, and how many trials came to nothing."""
+    """Say which trial was chosen and why, how good plain cross-entropy is, and how many trials failed."""
     text = f"Trial {best.number} of {len(tried)} is the best by the rule {tuning.rule}: {values_in_words(best)}. "
     text += f"It has {figures_in_words(tuning, best)}." + (f" {tuning.reason}" if tuning.reason else "")
     if tuning.rule == "region" and tuning.metric == "auroc" and surroundings_decide(best.figures["region"]):
@@ -80,20 +80,26 @@ def in_short(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> str:
 
 
 def values_in_words(trial: Tried) -> str:
-    """What a trial took for the open keys, such as `swap, loss.dose 0.5, train.lr 0.1`."""
+    """Give the values of the open keys in a trial, such as `swap, loss.dose 0.5, train.lr 0.1`."""
     return ", ".join(str(value) if key == ARM else f"{key} {_number(value)}" for key, value in trial.values.items())
 
 
 def figures_in_words(tuning: Tuning, trial: Tried) -> str:
-    """The figures of all rules, such as `validation 0.910 (auroc), worst 0.800 (accuracy), region 0.850 (auroc)`."""
+    """Give the figure of each rule: `validation 0.910 (auroc), worst 0.800 (accuracy), region 0.850 (auroc)`."""
     units = {rule: "accuracy" if rule == "worst" else tuning.metric for rule in RULES}
     return ", ".join(f"{rule} {_figure(trial.figures[rule])} ({units[rule]})" for rule in RULES)
 
 
 def table_in_words(tuning: Tuning, table: pd.DataFrame, *, spread: bool = True) -> pd.DataFrame:
-    """The table of trials as text, with keys by their last part, and notes only where there are any.
+    """Return the table of trials as text.
 
-    With `spread` the region test has its standard deviation over draws.
+    Each key is named by its last part, unless two keys would have the same name. There is a column of notes only if a
+    trial has a note.
+
+    Args:
+        tuning: settings of the search.
+        table: see `trials_table`.
+        spread: whether the figures of the region test have their standard deviation over draws beside them.
     """
     keys = [name for name in tuning.space if name in table]
     last = [key.rpartition(".")[2] for key in keys]
@@ -128,7 +134,7 @@ def _name(trial: Tried) -> str:
 
 
 def _picture(tuning: Tuning, tried: Sequence[Tried], best: Tried) -> list[Block]:
-    """A point per trial: validation against the rule, or against the worst part where validation is the rule."""
+    """Draw a point per trial: its figure on validation, and that by the rule, or by `worst` for `validation` itself."""
     rule: Rule = tuning.rule if tuning.rule != "validation" else "worst"
     known = [trial for trial in tried if not trial.collapsed and trial.figures[rule] == trial.figures[rule]]
     if not known:

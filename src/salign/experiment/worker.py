@@ -1,7 +1,8 @@
 """What a process does with the cells it is given, on this machine or on a node of a cluster.
 
-`LocalExecutor` starts it as a program of its own, not through multiprocessing: its environment is set before torch is
-loaded, and a script that runs a study is not run again in it, so that the script needs no main guard.
+`LocalExecutor` starts the process as a separate program and not through multiprocessing. Its environment is then set
+before torch is loaded, and a script that runs a study is not executed again in it, so that the script needs no main
+guard.
 """
 
 from __future__ import annotations
@@ -34,26 +35,27 @@ class Task:
 
     recipe: Recipe
     out: Path
-    """Folder of run folders; on a cluster one that all machines see."""
+    """Folder of run folders; on a cluster, all machines must see it."""
     measured: Measured
-    """What is measured on its maps."""
+    """The settings by which its maps are analysed."""
     stages: Path | None = None
     """Folder of the run folders of stages; None = `out`."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task."""
+    """The end of a task: it is done, or could not be run."""
 
     task: Task
     error: str | None
-    """Why it could not be run; None = it is done."""
+    """Why the task could not be run; None = it is done."""
 
 
 def run_task(task: Task) -> Outcome:
-    """Train, evaluate and analyse one cell, unless it is done; another process at the same cell is waited for.
+    """Train, evaluate and analyse a cell, unless it is finished.
 
-    One whose maps were measured otherwise is measured again, and not trained.
+    If another process works on the same cell, this function waits for it. A finished cell whose maps were analysed by
+    other settings is analysed again, but not trained again.
     """
     run = RunFolder.of(task.recipe, task.out)
     try:
@@ -64,7 +66,7 @@ def run_task(task: Task) -> Outcome:
                 trained = fit(task.recipe, task.out, stages=task.stages, resume=True, progress=False, say=say)
                 seconds = cell.seconds if cell else time.perf_counter() - begun
                 summarise(trained, seconds, task.measured)
-    except Exception as error:  # one cell out of memory must not end the others
+    except Exception as error:  # a cell that runs out of memory must not end the others
         return Outcome(task, str(error) if isinstance(error, SalignError) else f"{type(error).__name__}: {error}")
     return Outcome(task, None)
 
@@ -72,17 +74,17 @@ def run_task(task: Task) -> Outcome:
 def serve(threads: int) -> None:
     """Run pickled tasks from standard input and write pickled outcomes to standard output, until the input ends.
 
-    That happens on purpose, or because the process that holds the other end died, by whatever means; the cell at work
-    is then left as it is, and so it is at SIGTERM.
+    The input ends when the process at its other end closes it or dies, for whatever reason. This process then ends at
+    once, as it does at SIGTERM, and leaves the cell that it works on as it is.
     """
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one handles Ctrl-C
     die_of_sigterm()
     tasks, outcomes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    os.dup2(2, 1)  # what a library prints is no outcome
-    if hasattr(os, "register_at_fork"):  # or the processes that read images would keep it open when this one dies
+    os.dup2(2, 1)  # keeps what a library prints out of the stream of outcomes
+    if hasattr(os, "register_at_fork"):  # processes that read images must not keep it open when this process dies
         os.register_at_fork(after_in_child=outcomes.close)
     waiting = SimpleQueue[Task]()
     threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
@@ -92,9 +94,10 @@ def serve(threads: int) -> None:
 
 
 def die_of_sigterm() -> None:
-    """Let SIGTERM end this process at once, as SIGKILL does: Lightning would make an interruption of the study of it.
+    """Let SIGTERM end this process at once, as SIGKILL does.
 
-    Lightning calls the handler it finds besides its own.
+    Without this handler, Lightning would turn the signal into an interruption of the study. Lightning installs a
+    handler of its own, but also calls the one that it finds.
     """
 
     def die(number: int, frame: FrameType | None) -> None:
@@ -107,7 +110,7 @@ def die_of_sigterm() -> None:
 def _listen(tasks: BinaryIO, waiting: SimpleQueue[Task]) -> None:
     try:
         while True:
-            waiting.put(pickle.load(tasks))  # from the process that began this one
+            waiting.put(pickle.load(tasks))  # can be trusted: the process that started this one wrote it
     finally:
         sys.stderr.flush()
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Answers of several runs to the same test images, for what a table of figures cannot say."""
+"""The answers of several runs to the same test images, for comparisons that need more than a table of figures."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from salign.evaluate.ranking import Array
 from salign.runs.folder import RunFolder
 
 _OF_ANSWERS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
-"""Metric of a study -> figure of the class numbers answered."""
+"""Metric of a study -> the function that computes it from the class numbers answered."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What `S` runs of one arm answered to `N` test images."""
+    """The answers of `S` runs of one arm to `N` test images of `K` classes."""
 
     ids: tuple[str, ...]
-    """`N` names, ascending."""
+    """Names of the `N` images, ascending."""
     classes: tuple[str, ...]
-    """In the order of the class numbers."""
+    """Names of the `K` classes, in the order of the class numbers."""
     labels: Array
-    """`(N,)` class numbers."""
+    """`(N,)` numbers of the true classes."""
     probabilities: Array
-    """`(S, N, K)` float32."""
+    """`(S, N, K)` float32 in [0, 1]."""
 
     @property
     def truth(self) -> Array:
@@ -42,12 +42,14 @@ class Answers:
 def read_answers(runs: Sequence[str | Path], test_set: str) -> Answers:
     """Read the predictions of several runs for one set, one file at a time.
 
+    Images whose label is none of the classes are left out.
+
     Args:
         runs: run folders.
         test_set: name of the set.
 
     Raises:
-        SalignError: a file is missing or not valid, or speaks of other images than the first.
+        SalignError: a file is missing or not valid, or has other images or labels than the first; or `runs` is empty.
     """
     tables: list[Array] = []
     first: tuple[list[str], list[str]] | None = None
@@ -74,16 +76,20 @@ def read_answers(runs: Sequence[str | Path], test_set: str) -> Answers:
 
 
 def nested_interval(first: Answers, second: Answers, metric: str, *, resamples: int = 1000) -> tuple[float, float]:
-    """Give the interval of a difference over seeds and test images together; see `compare_images`.
+    """Return the 95 % bootstrap interval of a difference over seeds and test images together; see `compare_images`.
 
     Args:
         first: answers of one arm.
-        second: those of the other: the same seeds in the same order, the same images.
-        metric: `accuracy`, `balanced_accuracy` or `auroc` (of more than two classes: the mean of one against the rest).
+        second: answers of the other arm, with the same seeds in the same order and the same images.
+        metric: `accuracy`, `balanced_accuracy` or `auroc` (for more than two classes, the mean over each class against
+            the rest).
         resamples: number of resamples of the bootstrap.
 
+    Returns:
+        Lower and upper end of the interval of first - second.
+
     Raises:
-        SalignError: the arms answered other images, or another metric is asked for.
+        SalignError: the arms answered different images, or another metric is asked for.
     """
     if first.ids != second.ids:
         raise SalignError("two arms answered different images; were both tested on one set?")

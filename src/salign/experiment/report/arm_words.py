@@ -1,4 +1,4 @@
-"""What the arms of a study are, in words: for readers, and as recipe values."""
+"""Descriptions of the arms of a study: in words for readers, and as the recipe values that an arm changes."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _MAPS = {
     "dilated": "maps grown",
     "shifted": "maps moved",
 }
-"""Control of `data.maps` -> what it does to the maps."""
+"""Control of `data.maps` -> the maps that it gives an arm, in words."""
 
 _NAMED = {
     "mixed_rand": "cross-entropy on what people marked, in the surroundings of any other image",
     "mixed_same": "cross-entropy on what people marked, in the surroundings of another image of its class",
     "probe": "cross-entropy, no maps; the head learns alone, on features as they were",
 }
-"""Arm of `PLAIN` whose recipe values say little -> what it is."""
+"""Arm of `PLAIN` that its recipe values do not explain to a reader -> its description."""
 _MADE = {
     "fuse": "epochs of {} fused",
     "rebalance": "a fresh head for {}, all classes as large",
     "dfr": "a head for {} that learned from as many validation images of every group",
 }
-"""What `posthoc` does -> what the arm is."""
+"""Name of the section `posthoc` -> the description of the arm; `{}` stands for the run that the arm starts from."""
 
 
 def explain_arm(study: Study, arm: str) -> str:
-    """What an arm is, for a reader who does not know its name: `control: cyborg with maps of other images`."""
+    """Describe an arm for a reader who does not know its name: `control: cyborg with maps of other images`."""
     role = "baseline: " if arm == study.baseline else "control: " if arm in study.controls else ""
     if control := control_of(arm, guided=study.guided, own=study.arms):
         maps, copied = control
@@ -68,7 +68,10 @@ def explain_arm(study: Study, arm: str) -> str:
 
 
 def _named(changes: dict[str, Any]) -> str:
-    """Words of the arm of `_NAMED` whose values these are, then what else they say; empty where there is none."""
+    """Describe values that contain those of an arm of `_NAMED`: its description, then the other values.
+
+    The text is empty where the values contain those of no such arm.
+    """
     pairs = _flat(without_folders(changes))
     for name, words in _NAMED.items():
         plain = _flat(PLAIN[name])
@@ -86,7 +89,7 @@ def _loss(name: str, column: str | None) -> str:
 
 
 def recipe_of_arm(study: Study, arm: str) -> str:
-    """What an arm changes in the recipe, such as `loss.name: cyborg; data.maps: shuffled`."""
+    """List the recipe values that an arm changes, such as `loss.name: cyborg; data.maps: shuffled`."""
     changes = arm_changes(arm, guided=study.guided, own=study.arms)
     words = _words(changes)
     if times(arm) != 1:
@@ -95,7 +98,7 @@ def recipe_of_arm(study: Study, arm: str) -> str:
 
 
 def _arm(run: str) -> str:
-    """The run of another arm, or of a folder, that an arm is made of."""
+    """Name the run that an arm is built from: that of another arm, or a run folder."""
     return f"the run of {run.removeprefix(ARM)}" if run.startswith(ARM) else str(without_folders(run))
 
 

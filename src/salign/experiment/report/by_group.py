@@ -1,4 +1,4 @@
-"""How the groups of images fare in each arm, where the recipes report on groups."""
+"""The figures of each arm on groups of images, where the recipes report on groups (`data.groups`)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _FORGOTTEN = "forgotten"
 
 
 def groups_of_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """A table for each column of groups: the study's metric on the target, and what was forgotten of validation images.
+    """Make two tables for each manifest column of groups: the study's metric on the target, and forgotten images.
 
-    Beside the mean and standard deviation over seeds stands the paired difference to the baseline. Nothing where no run
-    reports on groups.
+    The second table has the largest share of validation images that are right at an epoch and wrong at the end. Both
+    have the mean and standard deviation over seeds, and the paired difference to the baseline. There are no tables
+    where no run reports on groups.
     """
     figures = run_table(runs)
     if not any("=" in str(name) for name in figures):
@@ -46,7 +47,7 @@ def groups_of_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
 
 
 def _columns(figures: pd.DataFrame, test_set: str, metric: str) -> dict[str, dict[str, str]]:
-    """Column of the manifest -> its values, each with the column of the table of runs that holds the figure."""
+    """Return, for each manifest column of groups, its values -> the column of `run_table` that holds the figure."""
     columns: dict[str, dict[str, str]] = {}
     for name in map(str, figures):
         first, _, rest = name.partition("/")
@@ -65,7 +66,7 @@ def _rows(
     parts: dict[str, str],
     worst: Literal["min", "max"],
 ) -> list[dict[str, str]]:
-    """A row for each arm that has any figure: each group, the worst of them, and the differences to the baseline."""
+    """Return a row for each arm that has any figure: every group, the worst group, and differences to the baseline."""
     of_arm: dict[str, pd.DataFrame] = {}
     for arm in group.arms:
         names = {path.rsplit("/", 1)[-1]: seed for seed, path in group.paths(runs, arm).items()}

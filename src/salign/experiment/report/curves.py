@@ -1,4 +1,4 @@
-"""Figures over the number of training images or annotations, and how many images guidance is worth."""
+"""Curves over the number of training images or of annotations, and how many images guidance is worth."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from salign.pages.sheet import Block, Plots, Text
 from salign.runs.run import Run
 
 RESAMPLES = 500
-"""The bootstrap over seeds for the data factor draws so many resamples."""
+"""The bootstrap over seeds for a `Factor` draws this many resamples."""
 
 
 def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Learning curves, and how many images the baseline needs to do as well as the guided arm."""
+    """Draw learning curves, and say how many images the baseline needs to do as well as the guided arm."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         share = max((condition.annotated for values in group.ran.values() for condition in values), default=1.0)
@@ -57,7 +57,7 @@ def over_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
 
 
 def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Curves over the share of the annotated images that keep their map."""
+    """Draw curves over the share of the annotated images that keep their map."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         size = max((condition.images for condition in group.ran.get(study.guided, set())), default=np.inf)
@@ -75,39 +75,46 @@ def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
 
 
 class Factor(NamedTuple):
-    """The guided arm with `images` does as well as the baseline with `equals`."""
+    """The guided arm with `images` training images does as well as the baseline with `equals`."""
 
     images: float
     equals: float
-    """Training images of the baseline; infinite or 0 where the whole curve of the baseline is lower or higher."""
+    """Training images of the baseline; infinite where its whole curve is lower, 0 where its whole curve is higher."""
     low: float
-    """95 % bootstrap interval over seeds of `equals`; NaN with one seed."""
+    """Lower end of the 95 % bootstrap interval of `equals` over seeds; NaN with one seed."""
     high: float
+    """Its upper end."""
 
 
 def line(
     group: Group, arm: str, test_set: str, metric: str, points: dict[float, Condition], *, factor: float = 1
 ) -> Line | None:
-    """Mean over the seeds with its 95 % t interval, in points of 100, at every condition that has runs.
+    """Return the curve of an arm: the mean over seeds with its 95 % t interval, in points of 100.
 
     Args:
-        group: whose runs.
-        arm: its name.
+        group: the group of runs that has the arm.
+        arm: name of the arm.
         test_set: name of the set.
-        metric: name of the figure.
-        points: place on the axis -> condition.
-        factor: what the arm's places are multiplied by.
+        metric: name of the metric.
+        points: place on the axis -> condition; a condition without runs is left out.
+        factor: the places of the arm are multiplied by this factor.
+
+    Returns:
+        The curve; None where the arm has no runs.
     """
     scores = {x * factor: group.scores(arm, test_set, metric, condition) for x, condition in points.items()}
     return mean_line(arm, scores)
 
 
 def mean_line(name: str, points: dict[float, pd.Series]) -> Line | None:
-    """Mean of the figures of some seeds with its 95 % t interval, in points of 100, at every place that has any.
+    """Return a curve of means over seeds with their 95 % t intervals, in points of 100.
 
     Args:
-        name: name of the line.
-        points: place on the axis -> shares, one per seed.
+        name: name of the curve.
+        points: place on the axis -> shares in [0, 1], one per seed; a place without shares is left out.
+
+    Returns:
+        The curve; None where no place has shares. With one seed the interval is NaN.
     """
     rows = []
     for x, scores in sorted(points.items()):
@@ -119,15 +126,17 @@ def mean_line(name: str, points: dict[float, pd.Series]) -> Line | None:
 
 
 def equal_images(images: Array, baseline: Array, value: float) -> float:
-    """Training images at which the baseline's curve first reaches a value, between points linear in log n.
+    """Find the number of training images at which the curve of the baseline first reaches a value.
+
+    The curve is taken as linear in the logarithm of the number of images between its points.
 
     Args:
-        images: `(P,)` ascending.
-        baseline: `(P,)` its figure there.
-        value: value of the guided arm.
+        images: `(P,)` numbers of training images, ascending.
+        baseline: `(P,)` figures of the baseline with them.
+        value: figure of the guided arm.
 
     Returns:
-        0 where the curve begins above the value, infinite where it never comes up to it.
+        The number of images; 0 where the curve begins above the value, infinite where it never reaches it.
     """
     reached = np.flatnonzero(baseline >= value)
     if not len(reached):
@@ -145,7 +154,7 @@ def factors(images: Array, baseline: Array, guided: Array, generator: np.random.
     Args:
         images: `(P,)` training images, ascending.
         baseline: `(S, P)` figures, paired by seed.
-        guided: `(S, P)`.
+        guided: `(S, P)` figures of the guided arm.
         generator: source of randomness of the bootstrap over seeds.
     """
     equals = [equal_images(images, baseline.mean(0), value) for value in guided.mean(0)]
@@ -163,7 +172,7 @@ def factors(images: Array, baseline: Array, guided: Array, generator: np.random.
 
 
 def factor_in_words(factor: Factor, images: Array, guided: str, baseline: str) -> str:
-    """Say a factor, and where it lies beyond the numbers that were tried."""
+    """Put a factor into words, also where it lies beyond the numbers of images that were tried."""
     begin, top = f"{guided} with {factor.images:g} training images", images[-1]
     if factor.images in (images[0], top) and factor.equals in (0, np.inf):
         side = "above" if factor.equals else "below"
@@ -186,7 +195,7 @@ def _end(value: float, images: Array) -> str:
 
 
 def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[str]:
-    """Over the numbers of images that both arms have runs with, and the seeds that all of these have."""
+    """Return the sentences on the factors, from the numbers of images and the seeds that both arms have throughout."""
     shared = {
         n: condition
         for n, condition in sorted(axis.items())
@@ -213,7 +222,7 @@ def _factors(study: Study, group: Group, axis: dict[float, Condition]) -> list[s
 
 
 def _count(group: Group, runs: pd.DataFrame, condition: Condition) -> float | None:
-    """Training images of the runs that left none out, from their manifest; None where it is not there any more."""
+    """Count the training images of the runs that use all images; None where their manifest is not there any more."""
     for arm in group.arms:
         for path in group.paths(runs, arm, condition).values():
             try:

@@ -1,4 +1,4 @@
-"""What forbids taking figures as they stand: runs that answer alike to everything, and a control that is hardly one."""
+"""Reasons to doubt the figures: runs that give all images the same answer, a weak control, and faults of training."""
 
 from __future__ import annotations
 
@@ -23,40 +23,47 @@ from salign.runs.run import Run
 from salign.runs.verdicts import training_verdicts
 
 MOST_MAPS = 500
-"""Training maps that are correlated with each other, evenly spread over those that there are."""
+"""At most this many training maps are correlated with each other, evenly spread over all training maps."""
 
 
 class Alike(NamedTuple):
     """Runs of an arm that give all images of a set the same answer; see `salign.evaluate.constant`."""
 
     runs: int
+    """Number of these runs."""
     of: int
-    """Runs that the arm has."""
+    """Number of all runs of the arm."""
     blind: int
-    """How many of them give nearly the same probabilities, too, so that no threshold parts the images."""
+    """Number of these runs that also give all images nearly the same probabilities, so that no threshold parts them."""
     first: str
-    """What the first of them answers."""
+    """The answer of the first of these runs, in words."""
 
     @property
     def share(self) -> str:
-        """For instance "2 of 5"."""
+        """These runs as a share of all runs of the arm, for instance "2 of 5"."""
         return f"{self.runs} of {self.of}"
 
     def mostly(self, metric: str) -> bool:
-        """Whether a figure of the arm says more of the frequency of one class than of what was learned."""
+        """Whether half or more of the runs answer alike, so that `metric` says little of what was learned.
+
+        For `auroc` only the runs in `blind` count, since a threshold may still part the images in the other runs.
+        """
         return 2 * (self.blind if metric == "auroc" else self.runs) >= self.of
 
 
 def alike_answers(group: Group, runs: pd.DataFrame, test_set: str) -> dict[str, Alike]:
-    """Find the arms of a group that have runs which answer alike to all images of a set; looked for once.
+    """Find the arms of a group that have runs which give all images of a set the same answer.
 
-    A run whose balanced accuracy was noted is read only where that can come of one answer to all: it is then 0, or 1
-    over the number of classes.
+    The result is kept in `group.alike`, so that the predictions are only read once. A run whose balanced accuracy is
+    known is only read if its value can come from the same answer to all images: 0, or 1 over the number of classes.
 
     Args:
-        group: whose arms, under the conditions they are reported under.
+        group: the group; its arms are looked at under the conditions under which they are reported.
         runs: columns dataset, network, arm, images, annotated, seed, path.
         test_set: name of the set.
+
+    Returns:
+        Name of an arm -> its runs that answer alike; arms without such runs are left out.
 
     Raises:
         SalignError: the predictions of a run are gone or not valid.
@@ -80,7 +87,7 @@ def alike_answers(group: Group, runs: pd.DataFrame, test_set: str) -> dict[str, 
 
 
 def alike_in_words(by_set: Mapping[str, Mapping[str, Alike]]) -> str:
-    """Name the runs that answer alike to all images, by set and arm; nothing where there are none."""
+    """Name the runs that give all images the same answer, by set and arm; the text is empty where there are none."""
     sentences = []
     for test_set, arms in by_set.items():
         runs = "; ".join(f"{alike.share} of {arm} ({alike.first})" for arm, alike in arms.items())
@@ -93,9 +100,10 @@ def alike_in_words(by_set: Mapping[str, Mapping[str, Alike]]) -> str:
 
 
 def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
-    """Say how alike the maps of two training images are, where an arm is trained with shuffled ones; else nothing.
+    """Say how alike the maps of two training images are; the text is empty where no arm is trained with shuffled maps.
 
-    Of the first run of such an arm; of its rows before the control, as `data check` has it.
+    The maps are those of the arm's run with the lowest seed before they were shuffled. `salign data check` correlates
+    them in the same way.
     """
     for arm in group.arms:
         maps = arm_changes(arm, guided=study.guided, own=study.arms).get("data", {}).get("maps", "own")
@@ -119,7 +127,7 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
 
 
 def training_doubts(runs: pd.DataFrame) -> list[Block]:
-    """Doubts about how the runs of a study were trained, and how many runs of each arm are under them.
+    """Return the doubts about the training of the runs of a study, with the number of runs of each arm they concern.
 
     Args:
         runs: columns arm and path; runs whose figures of every epoch are gone are passed over.

@@ -1,4 +1,4 @@
-"""Where the models look and what they use: sections of the report, each from groups of runs to blocks of the page."""
+"""Sections of the report on where the models look and what they use; each makes blocks of the page from groups."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from salign.pages.plots import Cloud, Styles, bars, scatter
 from salign.pages.sheet import Block, Plots, Table, Text, Tile, Tiles
 
 MOST_IMAGES = 12
-"""Test images shown in all."""
+"""Number of test images shown in all groups together."""
 AGREEMENT = {"energy": "energy inside the human map", "cc": "correlation with the human map (CC)"}
-"""Metric of `salign.evaluate.agreement` -> what it is called on an axis."""
+"""Metric of `salign.evaluate.agreement` -> its label on an axis."""
 _THAT_ANSWER_ALIKE = " Runs that answer alike: to all images of the set, so that nothing can change what they answer."
 
 
 def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Each run's agreement with people against its figure on the target set."""
+    """Plot each run's agreement with people against its figure on the target set."""
     svgs, sentences = [], []
     for number, group in enumerate(groups):
         for metric, words in AGREEMENT.items():
@@ -54,7 +54,7 @@ def agreement(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles:
 
 
 def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """How far runs of an arm agree with each other, and the average map of each."""
+    """Make a table of how far the runs of each arm agree with each other, and show the average map of each run."""
     blocks: list[Block] = []
     for group in groups:
         rows, tiles, absent = [], list[Tile](), list[str]()
@@ -89,7 +89,7 @@ def consistency(study: Study, groups: Sequence[Group], runs: pd.DataFrame, style
 
 
 def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """What becomes of the answers without the surroundings, and without the human region."""
+    """Show how the answers change when the surroundings of the human region, or the region itself, are replaced."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         rows = []
@@ -124,7 +124,10 @@ def reliance(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: 
 
 
 def _region_bars(study: Study, group: Group, number: int, styles: Styles) -> list[Block]:
-    """Two bars per arm: accuracy with the region kept and with it replaced, by another image's background."""
+    """Draw three bars per arm: accuracy on the untouched images, and with the surroundings or the region replaced.
+
+    The replacement is another image's background.
+    """
     scores = {
         title: [100 * group.scores(arm, study.target, f"reliance/{metric}/accuracy").mean() for arm in group.arms]
         for title, metric in (
@@ -145,7 +148,10 @@ def _region_bars(study: Study, group: Group, number: int, styles: Styles) -> lis
 
 
 def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """The test images on which the guided arm and the baseline differ most; the only place that reads images."""
+    """Show the test images on which the guided arm and the baseline differ most.
+
+    No other section of the report reads test images.
+    """
     blocks: list[Block] = []
     most = max(2, MOST_IMAGES // max(1, len(groups)))
     for group in groups[: MOST_IMAGES // most]:
@@ -162,7 +168,10 @@ def gallery(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: S
 
 
 def telling_images(blocks: Sequence[Block], count: int = 3) -> list[Block]:
-    """The largest gains and the largest loss among the blocks of `gallery`; nothing where there are no pictures."""
+    """Take the images with the largest gains and the largest loss from the blocks of `gallery`.
+
+    There is no block where `gallery` shows no images.
+    """
     for block in blocks:
         if isinstance(block, Tiles) and block.tiles:
             best = [*block.tiles[: count - 1], block.tiles[-1]] if len(block.tiles) >= count else block.tiles
@@ -208,7 +217,7 @@ def _consistency(study: Study, group: Group, arm: str, maps: ArmMaps) -> dict[st
 
 
 def _spearman(clouds: Sequence[Cloud]) -> str:
-    """The rank correlation over all runs, and within arms (ranks of each arm about their own mean)."""
+    """Put into words the rank correlation over all runs, and that within arms: of each arm's ranks minus their mean."""
     x, y = (np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in ("x", "y"))
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return f"{len(x)} runs, too few or too equal to rank."

@@ -1,4 +1,4 @@
-"""Test images on which two arms differ most, with the people's map and where each arm looks."""
+"""Test images on which two arms differ most, with people's map and the maps of the arms."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Example:
     first: float
     """Mean probability of the true class over the runs of the guided arm."""
     second: float
-    """The same of the baseline."""
+    """Mean probability of the true class over the runs of the baseline."""
     pictures: list[tuple[str, Image.Image]]
-    """What each shows: the image, people's map where somebody looked, and the average map of each arm."""
+    """Label and picture: the image, the annotated map where there is one, and the average map of each arm."""
 
 
 def choose(first: Answers, second: Answers, among: tuple[str, ...], most: int) -> list[int]:
@@ -36,12 +36,14 @@ def choose(first: Answers, second: Answers, among: tuple[str, ...], most: int) -
 
     Args:
         first: answers of the guided arm.
-        second: those of the baseline, to the same images.
+        second: answers of the baseline to the same images.
         among: ids of the images that may be chosen.
-        most: how many; half of them those that the guided arm gains most on, half those that it loses most on.
+        most: how many images to choose at most. Half of them are those on which the guided arm gains most, and half
+            those on which it loses most.
 
     Returns:
-        Positions in the answers: gains from the largest down, then losses from the smallest to the largest.
+        Positions in the answers: first the gains, from the largest to the smallest, then the losses, from the smallest
+        to the largest.
     """
     gain = first.truth - second.truth
     allowed = set(among)
@@ -57,15 +59,15 @@ def examples(
     """Read the images that differ most, and lay the maps over them.
 
     Args:
-        run: a run folder, whose recipe says where the images are.
+        run: a run folder; its recipe says where the images are.
         test_set: name of the set.
         first: answers of the guided arm.
-        second: those of the baseline.
-        maps: those of each arm to show.
-        most: how many images.
+        second: answers of the baseline to the same images.
+        maps: name of each arm to show -> its maps.
+        most: how many images to read at most.
 
     Raises:
-        SalignError: the images are not there any more, or others.
+        SalignError: the images are not there any more, or the set has other images now.
     """
     positions = choose(first, second, next(iter(maps.values())).ids, most)
     if not positions:

@@ -1,4 +1,4 @@
-"""What is compared with what: the arms of one data set and network, paired by seed under equal conditions."""
+"""Groups of arms that can be compared: those of one data set and network, paired by seed under equal conditions."""
 
 from __future__ import annotations
 
@@ -18,66 +18,80 @@ if TYPE_CHECKING:
     from salign.experiment.report.doubts import Alike
 
 UNNAMED = ("data", "network")
-"""What a study calls its only data set or network that it gives no name."""
+"""The default names of a study's only data set and only network."""
 
 
 class Condition(NamedTuple):
-    """What a run was given besides its arm; the larger one is the one with more."""
+    """How many training images and maps a run has. Conditions are ordered by images, then by maps; more is larger."""
 
     images: float
-    """Training images; infinite where none were left out."""
+    """Number of training images; infinite where all are used."""
     annotated: float
-    """Share of the annotated ones that kept their map."""
+    """Share of the annotated images that keep their map."""
 
     @property
     def words(self) -> str:
-        """For instance "500 training images, 10 % of the maps"; empty where everything is used."""
+        """The condition, for instance "500 training images, 10 % of the maps"; empty where a run has all of both."""
         parts = [] if np.isinf(self.images) else [f"{self.images:.0f} training images"]
         return ", ".join(parts + ([] if self.annotated == 1 else [f"{100 * self.annotated:g} % of the maps"]))
 
 
 @dataclass(frozen=True)
 class Group:
-    """One data set and network."""
+    """The runs of a study on one data set with one network."""
 
     dataset: str
     network: str
     title: str
-    """Both names, without those that the study did not give; if it gave none, the study's own."""
+    """The names of the data set and the network, except default names (`UNNAMED`); without any, that of the study."""
     arms: tuple[str, ...]
-    """The baseline, the guided arm, the controls, then all others by name; only those with finished runs."""
+    """The arms with finished runs: the baseline, the guided arm, the controls, then all others by name."""
     conditions: dict[str, Condition]
-    """Under which an arm is reported: the largest that it shares with the baseline (the baseline: with the guided)."""
+    """Arm -> the condition under which it is reported. It is the largest that the arm shares with the baseline; for the
+    baseline, the largest that it shares with the guided arm. An arm that shares none has its own largest condition."""
     values: pd.DataFrame
-    """A column per seed; NaN where there is no figure."""
+    """The figures, with a column per seed; NaN where there is no figure."""
     places: dict[tuple[str, float, float, str, str], int]
     """Arm, images, annotated, set, metric -> row of `values`."""
     ran: dict[str, set[Condition]]
-    """Conditions under which each arm has finished runs."""
+    """Arm -> the conditions under which it has finished runs."""
     compared: dict[tuple[str, str, str, str], Comparison | None] = field(default_factory=dict)
-    """What `compare` found so far."""
+    """The results of `compare` so far, by its arguments."""
     alike: dict[str, dict[str, Alike]] = field(default_factory=dict)
-    """What `alike_answers` found so far, by set and arm."""
+    """The results of `alike_answers` so far, by set and arm."""
 
     def scores(self, arm: str, test_set: str, metric: str, condition: Condition | None = None) -> pd.Series:
-        """Figures of an arm on the set `test_set`, by seed; empty where there are none. By default as reported."""
+        """Return the figures of an arm by seed; empty where there are none.
+
+        Args:
+            arm: name of the arm.
+            test_set: name of the set.
+            metric: name of the metric.
+            condition: condition of the runs; None = that under which the arm is reported.
+        """
         key = condition or self.conditions.get(arm)
         row = None if key is None else self.places.get((arm, *key, test_set, metric))
         return pd.Series(dtype=np.float64) if row is None else self.values.iloc[row].dropna()
 
     def shared(self, first: str, second: str) -> Condition | None:
-        """The largest condition under which both arms have runs."""
+        """Return the largest condition under which both arms have runs; None where there is none."""
         return max(self.ran.get(first, set()) & self.ran.get(second, set()), default=None)
 
     def pair(self, first: str, second: str, test_set: str, metric: str) -> tuple[Array, Array]:
-        """`(S,)` and `(S,)`: figures of two arms under the condition they share, for the seeds that both have."""
+        """Return the figures `(S,)` of two arms under the largest condition and for the seeds that they share."""
         condition = self.shared(first, second)
         if condition is None:
             return np.empty(0), np.empty(0)
         return by_seed(*(self.scores(arm, test_set, metric, condition) for arm in (first, second)))
 
     def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
-        """Run folder of each seed of an arm, ascending; `runs` has a row per finished cell. By default as reported."""
+        """Return seed -> run folder of an arm, by ascending seed.
+
+        Args:
+            runs: a row per finished cell; see `Results.runs`.
+            arm: name of the arm.
+            condition: condition of the runs; None = that under which the arm is reported.
+        """
         images, annotated = condition or self.conditions[arm]
         here = (runs["dataset"] == self.dataset) & (runs["network"] == self.network) & (runs["arm"] == arm)
         number = ALL_IMAGES if np.isinf(images) else images
@@ -85,7 +99,10 @@ class Group:
         return {int(seed): str(path) for seed, path in zip(rows["seed"], rows["path"], strict=True)}
 
     def compare(self, first: str, second: str, test_set: str, metric: str) -> Comparison | None:
-        """Compare two arms on one set; None without a seed that both have. Equal figures give an equal answer."""
+        """Compare two arms on one set, or return None if they share no seed.
+
+        The bootstrap is seeded, so that equal figures give equal intervals.
+        """
         key = first, second, test_set, metric
         if key not in self.compared:
             self.compared[key] = compared(*self.pair(*key))
@@ -93,19 +110,25 @@ class Group:
 
 
 def controls_of(study: Study, group: Group, arm: str) -> list[str]:
-    """An arm's own controls in the group: of the guided arm those that the study names first, then who copies it."""
+    """Return the controls of an arm in a group: all that copy its recipe values with other maps (`controls_among`).
+
+    The controls of the guided arm begin with those that the study names.
+    """
     first = [name for name in study.controls if name in group.arms] if arm == study.guided else []
     return list(dict.fromkeys([*first, *controls_among(group.arms, arm, guided=study.guided, own=study.arms)]))
 
 
 def by_seed(first: pd.Series, second: pd.Series) -> tuple[Array, Array]:
-    """`(S,)` and `(S,)`: two columns of figures by seed, for the seeds that both have."""
+    """Return two columns of figures by seed as arrays `(S,)`, for the seeds that both have, in ascending order."""
     seeds = first.index.intersection(second.index).sort_values()
     return first.loc[seeds].to_numpy(), second.loc[seeds].to_numpy()
 
 
 def compared(first: Array, second: Array) -> Comparison | None:
-    """Compare two columns of figures, paired; None without any. Equal figures give an equal answer."""
+    """Compare two arrays of figures `(S,)` that are paired by seed, or return None if they are empty.
+
+    The bootstrap is seeded, so that equal figures give equal intervals.
+    """
     return compare(first, second, generator=np.random.default_rng(0)) if len(first) else None
 
 
@@ -113,7 +136,7 @@ def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
     """Sort the long table of figures into groups, by data set and network.
 
     Args:
-        study: says which arm is which.
+        study: names the baseline, the guided arm and the controls.
         results: columns dataset, network, arm, images, annotated, seed, set, metric, value.
     """
     table = results.assign(images=results["images"].astype(np.float64).replace(ALL_IMAGES, np.inf))
@@ -122,14 +145,14 @@ def groups_of(study: Study, results: pd.DataFrame) -> list[Group]:
 
 
 def arm_order(study: Study, arms: Iterable[str]) -> tuple[str, ...]:
-    """The baseline, the guided arm, the controls, then all others by name."""
+    """Sort arms: the baseline, the guided arm, the controls, then all others by name."""
     present = set(arms)
     first = [study.baseline, study.guided, *study.controls]
     return (*dict.fromkeys(arm for arm in first if arm in present), *sorted(present - set(first)))
 
 
 def heading(groups: Sequence[Group], group: Group) -> str:
-    """Title of what is about one group: nothing where it is the only one."""
+    """Return the title of a group for a plot or sentence; empty where it is the only group."""
     return group.title if len(groups) > 1 else ""
 
 

@@ -1,4 +1,4 @@
-"""Who made the maps that the arms are trained with, how far people and machines agree, and pictures of both."""
+"""The section of the report on who made the training maps: how far people and machines agree, with pictures of both."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from salign.runs.run import Run
 from salign.train.guidance import guided_by
 
 SHOWN = 6
-"""Training images shown in all."""
+"""Number of training images shown in all groups together."""
 MACHINES = 3
-"""Machine maps shown of an image, of as many arms."""
+"""At most this many machine maps of an image are shown, each of another arm."""
 COMPARED = 200
-"""Images on which a machine's maps are compared with people's, evenly spread over those that have both."""
+"""At most this many images, evenly spread over those with both maps, are used to compare a machine with people."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What one arm is trained with."""
+    """The maps that one arm is trained with."""
 
     arm: str
     run: Run
-    """That with the lowest seed."""
+    """The run of the arm with the lowest seed."""
     rows: Manifest
-    """The training rows with the maps of the arm."""
+    """The training rows with the maps of the arm's column, before a control changes them."""
     people: Manifest
-    """The same rows with people's maps, where the set has them, used or not."""
+    """The same rows with the maps that people made, even if the arm does not use them."""
 
     @property
     def own(self) -> bool:
-        """Whether images keep the map of their row: it is no control."""
+        """Whether every image keeps the map of its row, so that the arm is not a control."""
         return self.run.recipe.data.maps == "own"
 
     @property
     def maps(self) -> str:
-        """Column, and what is done to the maps where they are a control."""
+        """The manifest column of the maps, and the control that changes them, if any."""
         data = self.run.recipe.data
         return data.map_column if self.own else f"{data.map_column}, {data.maps}"
 
     @property
     def both(self) -> np.ndarray:
-        """Positions where the arm has a machine's map and the set a person's."""
+        """Positions of the rows where the arm has a machine's map and the manifest also has a person's map."""
         return np.flatnonzero(self.rows.machine_made & self.people.table["saliency"].notna().to_numpy(dtype=bool))
 
 
 def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Counts, agreement and pictures; nothing where no arm is trained with a machine's map."""
+    """Report counts, agreement and pictures of maps; no block where no arm is trained with a machine's map."""
     trained = [(group, *_trained(group, runs)) for group in groups]
     with_machines = [
         (group, arms, lost) for group, arms, lost in trained if any(arm.rows.machine_made.any() for arm in arms)
@@ -82,7 +82,7 @@ def people_and_machines(study: Study, groups: Sequence[Group], runs: pd.DataFram
 
 
 def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]]:
-    """What the arms with maps are trained with, and the arms of which that cannot be told any more."""
+    """Read what the arms that use maps are trained with, and name the arms whose manifest is not there any more."""
     trained, lost = [], []
     for arm in group.arms:
         paths = group.paths(runs, arm)
@@ -100,7 +100,7 @@ def _trained(group: Group, runs: pd.DataFrame) -> tuple[list[Trained], list[str]
 
 
 def _of_people(rows: Manifest) -> Manifest:
-    """Rows without the maps of which it is not known that people made them."""
+    """Take away the maps that machines made, and those whose maker is unknown."""
     people = rows.of_people()
     if PROVENANCE not in people.table:
         return people
@@ -142,7 +142,11 @@ def _table(group: Group, arms: Sequence[Trained]) -> Table:
 
 
 def _agreement(arm: Trained) -> tuple[float, float, int]:
-    """Mean CC and IoU of a machine's maps with people's, and of how many images; maps without a shape say nothing."""
+    """Return the mean CC and IoU of a machine's maps with people's, and the number of images compared.
+
+    Images for which CC or IoU is not finite, because a map has no shape, do not count. For a control nothing is
+    compared. Without images the means are NaN.
+    """
     both = arm.both if arm.own else arm.both[:0]
     values_of: dict[str, list[float]] = {"cc": [], "iou": []}
     for i in both[_spread(len(both), COMPARED)].tolist():
@@ -157,7 +161,10 @@ def _agreement(arm: Trained) -> tuple[float, float, int]:
 
 
 def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
-    """Images with machine maps of as many arms as possible, and a person's, evenly spread over classes and manifest."""
+    """Show images with machine maps of as many arms as possible and a person's map.
+
+    The images are spread evenly over the classes and the rows of the manifest.
+    """
     with_machines: dict[str, Trained] = {}
     for arm in arms:
         if arm.own and arm.rows.machine_made.any():
@@ -206,7 +213,7 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
 
 
 def _people_alone(arm: Trained, most: int) -> list[Tile]:
-    """Images with a person's map, where none has a machine's besides: what the machine's are to be held against."""
+    """Show images with a person's map alone, to compare with the machines' maps where no image has both."""
     labels = arm.rows.table["label"]
     mapped = np.flatnonzero(arm.people.table["saliency"].notna().to_numpy(dtype=bool)).tolist()
     ordered = sorted(mapped, key=lambda i: (str(labels.iat[i]), i))
@@ -219,13 +226,13 @@ def _people_alone(arm: Trained, most: int) -> list[Tile]:
 
 
 def _kind(arm: Trained) -> str:
-    """What marked most of an arm's images, without the hash of its weights: machines of different kinds come first."""
+    """Name what marked most of an arm's images, without the hash of its weights."""
     names = arm.rows.table[PROVENANCE][arm.rows.machine_made].str.partition("@")[0]
     return str(names.mode().iat[0])
 
 
 def _map(rows: Manifest, i: int) -> Tensor:
-    """`(H, W)` in [0, 1]: the map at a position that has one."""
+    """Read the map `(H, W)` in [0, 1] of a row that has one."""
     return read_saliency(rows.root / str(rows.saliency_path(i)), where=rows.where(i, "saliency"))
 
 
@@ -234,5 +241,5 @@ def _laid_over(image: Tensor, values: Tensor) -> Image.Image:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """At most so many of 0 .. count - 1, evenly spread."""
+    """Return at most `most` of the numbers 0 .. count - 1, evenly spread."""
     return sorted({round(k) for k in np.linspace(0, count - 1, min(most, count))})

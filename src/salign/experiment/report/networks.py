@@ -1,4 +1,4 @@
-"""What the networks of the arms cost beside what they reach, where the arms differ in their network."""
+"""A table of the cost of the networks beside their figures, where the arms of a study have different networks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from salign.runs.run import Run
 
 
 def network_costs(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """A table of each group whose arms have several networks; nothing where all have the same.
+    """Make a table for each group whose arms have different networks.
 
-    A row has size and operations of the arm's run with the lowest seed, and the metric on the sets of the study.
+    A row has the size and operations of the arm's run with the lowest seed, and the metric on the target and reference
+    sets.
     """
     tables: list[Block] = []
     for group in groups:
@@ -31,7 +32,7 @@ def network_costs(study: Study, groups: Sequence[Group], runs: pd.DataFrame, sty
 
 
 def _first(group: Group, runs: pd.DataFrame) -> dict[str, tuple[Run, str]]:
-    """Arm -> its run with the lowest seed, and what decides the network of it."""
+    """Return arm -> its run with the lowest seed, and a text that is equal for arms with the same network."""
     first = {}
     for arm in group.arms:
         if paths := group.paths(runs, arm):
@@ -73,7 +74,7 @@ def _table(study: Study, group: Group, first: dict[str, tuple[Run, str]]) -> Tab
 
 
 def _cost(run: Run) -> Cost | None:
-    """Size and operations; None where the weights are not there any more."""
+    """Count the size and operations of a run's network; None where its weights are not there any more."""
     try:
         return count_cost(run.model())
     except (SalignError, OSError):

@@ -1,4 +1,4 @@
-"""The report of a study: one page that opens offline, for people who doubt, and its tables beside it."""
+"""The report of a study: one page that opens offline, with the tables behind it as files beside it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from salign.progress import Bar
 
 
 class Report(NamedTuple):
-    """What was written, and what it says."""
+    """The page that was written, and its findings."""
 
     page: Path
     findings: list[Finding]
-    """The sentences of the page, for each data set and network."""
+    """The findings of the page, one for each data set and network."""
 
 
 _DETAILS = {
@@ -70,7 +70,7 @@ _DETAILS = {
     "Images on which the arms differ most": evidence.gallery,
     "Which arm would a rule of selection choose?": selection,
 }
-"""Heading -> what of the evidence is below it: `(study, groups, runs, styles) -> blocks`."""
+"""Heading of a folded section -> the function that makes its blocks: `(study, groups, runs, styles) -> blocks`."""
 
 
 def write_report(
@@ -78,19 +78,21 @@ def write_report(
 ) -> Report:
     """Write `report.html`, and its tables beside it.
 
-    `results.csv` holds every figure; `runs.csv` has a row per run; the main table is `table.csv`, `table.tex` and
-    `table.md`; `pairs.csv` has every arm against the baseline and its own controls, `sets.csv` every arm on every set,
-    `selection.csv` what each rule of selection would choose. A name like a formula has an apostrophe before it in
-    these, but not in `results.csv` and `runs.csv`, which programs read.
-    The page holds no path, speed or date but that of `question.json`, and nothing is drawn at random: equal results
-    give equal bytes.
+    `results.csv` holds every figure, and `runs.csv` has a row per run. The main table is in `table.csv`, `table.tex`
+    and `table.md`. `pairs.csv` compares every arm with the baseline and with its own controls, `sets.csv` has every arm
+    on every set, and `selection.csv` has what each rule of selection would choose. In the last three and `table.csv`, a
+    name like a formula has an apostrophe before it; `results.csv` and `runs.csv` have names unchanged, because programs
+    read them.
+
+    The page contains no path and no speed, and no date but that of `question.json`. All random draws are seeded, so
+    that equal results give equal bytes.
 
     Args:
-        study: what was asked.
+        study: the study.
         results: a row per figure: dataset, network, arm, images, annotated, seed, set, metric, value.
-        runs: a row per finished cell: dataset, network, arm, images, annotated, seed, path, hash.
+        runs: a row per finished cell: dataset, network, arm, images, annotated, seed, path, hash, seconds.
         out: folder to write into.
-        missing: cells that are not finished.
+        missing: number of cells that are not finished.
         progress: show a bar.
 
     Returns:
@@ -137,7 +139,10 @@ def write_report(
 
 
 def _write_figures(path: Path, results: pd.DataFrame) -> None:
-    """The long table, sorted; millions of rows, so neither converted to text nor held as one."""
+    """Write the long table of figures, sorted.
+
+    It can have millions of rows, so it is neither converted to text columns nor held in memory as one text.
+    """
     keys = [*PLACE, "set", "metric"]
     names = {name: results[name].astype("category") for name in keys if not is_numeric_dtype(results[name])}
     ordered = results.assign(
@@ -158,7 +163,7 @@ def _first_screen(
     styles: Styles,
     missing: int,
 ) -> list[Block]:
-    """The verdict, a picture of it, three telling images, and the table; then what to mind."""
+    """Make the first screen: the verdict, a plot of the differences, three images, the main table, and doubts."""
     sentences = Text(headline(study, results, len(runs), missing))
     blocks: list[Block] = [
         Text([verdict(study, results, missing)], lead=True),
@@ -176,7 +181,11 @@ def _first_screen(
 
 
 def _reading(study: Study, groups: Sequence[Group], table: pd.DataFrame) -> str:
-    """How to read the main table. One rule decides what is said of an arm, so that no two sentences differ."""
+    """Explain how to read the main table, and name the arms whose adjusted p is below .05.
+
+    The guided arm is judged by its interval alone and the other arms by their adjusted p, so that no two sentences
+    about an arm contradict each other.
+    """
     further = table[(table["arm"] != study.guided) & table["p"].notna()]
     text = (
         f"{study.metric} in points of 100: mean ± standard deviation over seeds, and the difference to "
@@ -207,7 +216,7 @@ def _other_sets(study: Study, groups: Sequence[Group], sets: pd.DataFrame) -> li
 
 
 def _below(groups: Sequence[Group], table: pd.DataFrame) -> str:
-    """Name the differences that stay significant, and their direction."""
+    """Name the arms whose adjusted p is below .05, each with "better" or "worse"."""
     titles = {(group.dataset, group.network): heading(groups, group) for group in groups}
     names = []
     for row in table[table["p_holm"] < 0.05].to_dict("records"):

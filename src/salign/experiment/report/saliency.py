@@ -1,4 +1,4 @@
-"""Where the runs of an arm look: read from their analyses, one arm at a time."""
+"""The class activation maps of the runs of an arm, read from the analyses of these runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from salign.runs.compare import read_maps
 from salign.runs.folder import RunFolder
 
 MOST_RUNS = 10
-"""Runs of an arm whose maps are read; more would not be looked at, and pairs of runs grow with the square."""
+"""At most this many runs of an arm have their maps read: readers would not look at more, and the number of pairs of
+runs grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ArmMaps:
     predicted: Array
     """`(R, N)` class numbers."""
     human: Tensor | None
-    """`(h, w)`: the average human map of the annotated ones; None where nobody looked."""
+    """`(h, w)`: the average human map of the annotated images; None where no image is annotated."""
 
     @property
     def agreement(self) -> float:
@@ -56,7 +57,7 @@ class ArmMaps:
         return [mean_map(maps) for maps in self.maps]
 
     def of(self, name: str) -> Tensor:
-        """`(h, w)`: the map of one image, averaged over the runs."""
+        """Return the map `(h, w)` of one image, averaged over the runs."""
         return mean_map(self.maps[:, self.ids.index(name)])
 
 
@@ -68,7 +69,7 @@ def read_arm(runs: Sequence[str | Path], test_set: str) -> ArmMaps:
         test_set: name of the set.
 
     Raises:
-        SalignError: a run was not analysed, not on this set, or on other images than the first.
+        SalignError: a run was not analysed, or not on this set, or on other images than the first; or `runs` is empty.
     """
     analysed = []
     for folder in runs[:MOST_RUNS]:
@@ -97,5 +98,5 @@ def read_arm(runs: Sequence[str | Path], test_set: str) -> ArmMaps:
 
 
 def picture(values: Tensor) -> Image.Image:
-    """Show a map `(h, w)` in colour, stretched to the full range, one pixel per cell."""
+    """Turn a map `(h, w)` into a picture in colour, stretched to the full range, with one pixel per cell."""
     return Image.fromarray(heat(min_max(values.float())).numpy())

@@ -1,4 +1,4 @@
-"""Which arm each rule of selection would choose without the target set, and what that choice is worth there."""
+"""Tables of the arm that each rule of selection would choose without the target set, and of its figure on that set."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from salign.pages.sheet import Block, Table
 def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
     """Apply every rule of selection to the arms of each group.
 
-    Controls are no candidates, nor is an arm of DFR, whose head learned from the very images that the rules look at.
+    The controls that the study names cannot be chosen, nor can an arm `dfr:ARM`, because its head learned from the
+    validation images that the rules use.
 
     Args:
         study: names the arms, the metric and the target.
         groups: see `groups_of`.
 
     Returns:
-        A row per data set, network and rule: dataset, network, rule, arm (its choice), value (the figure that the rule
-        looks at), target (the metric of that arm on the target set), best (the arm that is best there), best_target,
-        and regret = best_target - target; means over seeds, as shares. A rule whose figure fewer than two arms have is
-        left out.
+        A row per data set, network and rule, with the columns dataset, network, rule, arm (the choice of the rule),
+        value (the figure that the rule uses), target (the metric of that arm on the target set), best (the arm that is
+        best on the target set), best_target, and regret = best_target - target. All figures are means over seeds, as
+        shares. A rule is left out where fewer than two arms have its figure.
     """
     rows = []
     for group in groups:
@@ -53,7 +54,7 @@ def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def selection(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """The same in words; nothing where a study has no figures of validation."""
+    """Make a table of `selection_table` in words; no block where the study has no figures on validation."""
     del runs, styles
     table = selection_table(study, groups)
     if not len(table):
@@ -87,5 +88,5 @@ def _learns_from_validation(study: Study, arm: str) -> bool:
 
 
 def _mean(group: Group, arm: str, test_set: str, figure: str) -> float:
-    """Mean over the seeds of an arm; NaN without any."""
+    """Return the mean of a figure over the seeds of an arm; NaN where there are none."""
     return float(group.scores(arm, test_set, figure).mean())

@@ -1,4 +1,4 @@
-"""Figures over the steps of the training: from when on an arm goes a way of its own, and which side it uses then."""
+"""Figures over the optimiser steps of training: when an arm leaves the baseline, and which part of images it uses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from salign.pages.plots import Styles, curves
 from salign.pages.sheet import Block, Plots, Text
 
 BY = 0.02
-"""An arm has left the baseline where it stays more than this above or below it from there on."""
+"""An arm leaves the baseline at the step from which on their accuracies stay more than this apart, on one side."""
 _AXES = {
     "accuracy": "accuracy",
     "inside": "answers that change without the region, %",
     "outside": "answers that change without the surroundings, %",
 }
-"""Figure after a step -> what it is called on an axis."""
+"""Figure after a step -> its label on an axis."""
 
 
 def over_steps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """Curves of what was measured on the target after some steps, and when each arm leaves the baseline for good."""
+    """Draw the figures on the target after each step that has them, and say when each arm leaves the baseline."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         steps = _steps(group, study.target)
@@ -50,7 +50,11 @@ def over_steps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
 
 
 def departures(study: Study, group: Group, arm: str) -> pd.Series:
-    """The step from which on an arm is more than `BY` apart from the baseline, by seed; infinite where it never is."""
+    """Find, for each seed, the step from which on an arm stays more than `BY` apart from the baseline in accuracy.
+
+    Returns:
+        Steps by seed; infinite where the arm ends within `BY` of the baseline.
+    """
     steps = _steps(group, study.target)
     tables = [
         pd.DataFrame({step: group.scores(name, study.target, f"step/{step}/accuracy") for step in steps})
@@ -92,6 +96,6 @@ def _departures(study: Study, group: Group, steps: list[int]) -> list[str]:
 
 
 def _steps(group: Group, test_set: str) -> list[int]:
-    """The steps after which anything was measured on a set."""
+    """Return the steps, ascending, after which anything was measured on a set."""
     parts = (key[4].split("/") for key in group.places if key[3] == test_set)
     return sorted({int(part[1]) for part in parts if part[0] == "step"})

@@ -1,4 +1,4 @@
-"""What a study shows, in sentences computed from its figures, whatever they are."""
+"""The findings of a study: sentences that are computed from its figures, whatever they show."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from salign.experiment.report.tables import difference_in_words, points, set_rol
 from salign.experiment.study import Study
 
 ABOVE, BELOW, OPEN, UNKNOWN = "above zero", "below zero", "not told from zero", "unknown"
-"""Where the 95 % interval of a difference lies; unknown with one seed, or none."""
+"""Where the 95 % interval of a difference can lie; unknown with fewer than two seeds."""
 
 
 MOST_SEEDS = 100
-"""A difference that more seeds would be needed to tell from zero is of no use."""
+"""A difference is called of no use if it would take more seeds than this to tell it from zero."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Finding:
     target: str
     """Where the gain over the baseline on the target set lies: `ABOVE`, `BELOW`, `OPEN` or `UNKNOWN`."""
     controls: bool
-    """Whether the guided arm beats every control, of which there is at least one."""
+    """Whether the study names controls and the guided arm beats all of them."""
     constant: tuple[str, ...] = ()
-    """Which of the guided arm and the baseline have mostly runs that answer alike to everything."""
+    """The guided arm, the baseline or both, where half or more of their runs give all images the same answer."""
     alike: str = ""
-    """Which runs answer alike to everything, of any arm; empty where none does."""
+    """Sentences on the runs of any arm that give all images the same answer; empty where there are none."""
     sentences: list[str] = field(default_factory=list)
 
 
 def standing(comparison: Comparison | None) -> str:
-    """Where the interval of a difference lies."""
+    """Say where the interval of a difference lies: `ABOVE`, `BELOW`, `OPEN` or `UNKNOWN`."""
     if comparison is None or comparison.n < 2:
         return UNKNOWN
     return ABOVE if comparison.low > 0 else BELOW if comparison.high < 0 else OPEN
@@ -51,14 +51,21 @@ def findings(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> list[
     Args:
         study: names the arms.
         groups: see `groups_of`.
-        runs: columns dataset, network, arm, images, annotated, seed, path; answers and training maps of these are read
-            for what forbids taking the figures as they stand.
+        runs: columns dataset, network, arm, images, annotated, seed, path. The answers and training maps of these runs
+            are read to find reasons to doubt the figures.
     """
     return [_finding(study, group, runs) for group in groups]
 
 
 def headline(study: Study, results: Sequence[Finding], finished: int, missing: int) -> list[str]:
-    """The sentences below the verdict: what it rests on, over all groups, and what limits it."""
+    """Return the sentences below the verdict: the result that it rests on, over all groups, and reasons for doubt.
+
+    Args:
+        study: names the arms.
+        results: see `findings`.
+        finished: number of finished cells.
+        missing: number of cells that are not finished.
+    """
     sentences = []
     if missing:
         total = finished + missing
@@ -87,7 +94,7 @@ def headline(study: Study, results: Sequence[Finding], finished: int, missing: i
 
 
 def verdict(study: Study, results: Sequence[Finding], missing: int) -> str:
-    """The answer to the study's question in one plain sentence."""
+    """Answer the study's question in one or two sentences, after a word on missing runs if there are any."""
     if not results:
         return "Nothing is finished yet."
     guided, baseline, target = study.guided, study.baseline, study.target
@@ -174,7 +181,11 @@ def _gain(study: Study, comparison: Comparison | None) -> str:
 
 
 def _control(study: Study, group: Group, name: str, comparison: Comparison | None, gain: str) -> str:
-    """A control with other maps says whether the maps are the reason; any other arm, which of the two does better."""
+    """Say how the guided arm compares with a control.
+
+    If the control has other maps, the sentence says whether the maps are the reason for the gain. For any other arm it
+    says which of the two does better.
+    """
     sets_maps = "maps" in study.arms.get(name, {}).get("data", {})
     other_maps = sets_maps or control_of(name, guided=study.guided, own=study.arms) is not None
     if comparison is None:
@@ -216,7 +227,7 @@ def _cost(study: Study, comparison: Comparison | None, gain: str) -> str:
 
 
 def _others(study: Study, group: Group) -> str:
-    """Every other arm against its own controls."""
+    """Compare every arm but the guided one with its own controls."""
     target = study.target, study.metric
     pairs = [(arm, name) for arm in group.arms if arm != study.guided for name in controls_of(study, group, arm)]
     comparisons = [(arm, name, comparison) for arm, name in pairs if (comparison := group.compare(arm, name, *target))]
@@ -228,10 +239,11 @@ def _others(study: Study, group: Group) -> str:
 
 
 def _best(study: Study, group: Group, constant: Collection[str]) -> str:
-    """Name the arm that does better than the guided one, if there is one under the same condition.
+    """Name the arm that is furthest above the guided arm under a condition that both share, if there is one.
 
-    Not one that answers alike to everything, here or on the reference set: it may reach more where its one answer is
-    frequent. What the arm named does on the reference set is said, too.
+    Arms in `constant` are left out: half or more of their runs give all images of the target or reference set the same
+    answer, and may score high only because that answer is frequent. The sentence also compares the arm on the reference
+    set.
     """
     gains = {}
     for arm in group.arms:
@@ -250,7 +262,7 @@ def _best(study: Study, group: Group, constant: Collection[str]) -> str:
 
 
 def _use(study: Study, group: Group, alike: Mapping[str, Alike]) -> str:
-    """Whether the model uses the region, from the answers that change when everything else is exchanged."""
+    """Say whether the models use the human region: how many answers change when everything outside it is exchanged."""
     metric = "reliance/inside/other/flipped"
     shares = [(arm, group.scores(arm, study.target, metric)) for arm in (study.guided, study.baseline)]
     if any(values.empty for _, values in shares):

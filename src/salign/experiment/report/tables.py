@@ -1,4 +1,4 @@
-"""The tables of a study: numbers for machines (CSV), and the same in words for a page, Markdown and LaTeX."""
+"""The tables of a study: as numbers for programs (CSV), and as text for a page, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ from salign.experiment.report.groups import Condition, Group, controls_of
 from salign.experiment.study import ALL_IMAGES, Study
 
 NOTHING = "–"
-"""Stands where there is no number."""
+"""The text of a cell without a number."""
 BESIDES = {"worst class": ("worst", "worst_class_accuracy"), "ECE": ("ece", "ece")}
-"""Heading beside the target set -> the name of its columns, and the figure."""
+"""Heading of a further figure on the target set -> the beginning of its columns in `main_table`, and its metric."""
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
     "|": r"\textbar{}", "": "{}",
 }  # fmt: skip
 _IN_LATEX = re.compile("|".join([*filter(None, map(re.escape, _LATEX)), r"^(?=[\[*])"]))
-"""What LaTeX takes for more than a sign; at the start of a row `[` and `*` are read as options of the row's end."""
+"""What has a meaning in LaTeX. A `[` or `*` at the start of a row would be read as an option of the row before."""
 _IN_MARKDOWN = re.compile(r"[\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[])|<(?=[A-Za-z/!?])|&(?=#?\w+;)")
-"""What Markdown takes for code, stress, the end of a cell, a formula, a link, a tag or a sign; `a_b` is a word."""
+"""What Markdown reads as code, emphasis, the end of a cell, a formula, a link, a tag or an entity; `a_b` stays."""
 
 
 def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
-    """Every arm of every group, and what sets it apart from the baseline under the same condition.
+    """Make the main table: a row for every arm of every group, compared with the baseline under the same condition.
 
     Returns:
-        Columns dataset, network, arm, images (-1 = all), annotated, seeds (pairs with the baseline; of the baseline
-        itself, its runs); for the reference and the target set: mean and sd (n - 1) over the runs, and the paired
-        difference to the baseline with its 95 % t interval, all as shares; mean and sd on the target set of the
-        accuracy of the worst class (worst) and of the calibration error (ece); of the target difference: p (paired t),
-        p_holm (that of the guided arm, which the study asks about, as it is; those of the other arms adjusted for
-        their number in this table), and improvement, the probability that a
-        run of the arm beats one of the baseline (from two seeds on). NaN where there is nothing to say.
+        All figures are shares; NaN stands where there is no figure. The columns are:
+
+        - dataset, network, arm, images (-1 = all), annotated;
+        - seeds: the number of pairs with the baseline, or for the baseline itself the number of its runs;
+        - for the reference and the target set: mean and sd (n - 1) over the runs, and the paired difference to the
+          baseline with its 95 % t interval;
+        - on the target set: mean and sd of the accuracy of the worst class (worst) and of the calibration error (ece);
+        - p: paired t test of the difference on the target set;
+        - p_holm: p of the guided arm unchanged, because the study asks about this arm; p of the other arms adjusted by
+          Holm's method for their number in this table;
+        - improvement: the probability that a run of the arm beats a run of the baseline, from two seeds on.
     """
     rows = [_row(study, group, arm) for group in groups for arm in group.arms]
     table = pd.DataFrame(rows)
@@ -51,7 +55,7 @@ def main_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd.DataFrame:
-    """Every arm against the baseline and against its own controls, on the target set, with every interval and test.
+    """Compare every arm with the baseline and with its own controls, on the target set, by every interval and test.
 
     The guided arm comes first.
 
@@ -61,8 +65,9 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
         runs: columns dataset, network, arm, images, annotated, seed, path; the predictions of the runs are read.
 
     Returns:
-        Columns dataset, network, first, second, seeds, difference, and intervals and tests named as in `Comparison`;
-        nested_low and nested_high: over seeds and test images together. A row per pair with a common seed.
+        A row per pair of arms that share a seed. The columns are dataset, network, first, second, seeds, difference;
+        intervals and tests named as in `Comparison`; and nested_low and nested_high, the interval over seeds and test
+        images together.
     """
     rows = []
     for group in groups:
@@ -86,12 +91,12 @@ def pairs_table(study: Study, groups: Sequence[Group], runs: pd.DataFrame) -> pd
 
 
 def sets_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
-    """Every arm of every group on every set that it answered, also on those that are neither target nor reference.
+    """Make a table with a row for every arm of every group on every set, also on other sets than target and reference.
 
     Returns:
         Columns dataset, network, arm, images (-1 = all), annotated, set; seeds, mean and sd (n - 1) of the runs; and
-        the paired difference to the baseline with its 95 % t interval: difference, low, high. All shares; NaN where
-        there is nothing to say.
+        difference, low, high: the paired difference to the baseline with its 95 % t interval. All figures are shares;
+        NaN stands where there is no figure.
     """
     rows: list[dict[str, object]] = []
     for group in groups:
@@ -105,10 +110,11 @@ def sets_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def other_sets(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Put into words what a group's part of the table of sets says of those that are neither target nor reference.
+    """Put a group's part of `sets_table` into words, for the sets that are neither target nor reference.
 
     Returns:
-        Text columns arm, and for every such set its name and the difference; empty where there is none.
+        Text columns: arm, and for every such set its mean and the difference to the baseline. The table is empty where
+        there is no such set.
     """
     lines: dict[str, dict[str, str]] = {}
     for row in table[~table["set"].isin([study.target, study.reference])].to_dict("records"):
@@ -124,8 +130,8 @@ def describe_main_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Put the main table into words: shares in points of 100, each mean with its sd, each difference with its interval.
 
     Returns:
-        Text columns data set, network, arm, seeds, the sets, worst class and ECE (on the target set, where any run has
-        them), the differences, p, p (Holm), P(better).
+        Text columns: data set, network, arm, seeds; the reference and target set; worst class and ECE (on the target
+        set, where any run has them); the difference to the baseline on each set; p, p (Holm), P(better).
     """
     measured = set(table.columns[table.notna().any()])
     besides = {heading: name for heading, (name, _) in BESIDES.items() if f"{name}_mean" in measured}
@@ -146,19 +152,19 @@ def describe_main_table(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_roles(study: Study) -> list[tuple[str, str]]:
-    """The role in the table and the name of the reference set, if there is one, and of the target set."""
+    """Return the role, `reference` or `target`, and the name of the two sets; a study may have no reference."""
     roles = [("reference", study.reference), ("target", study.target)]
     return [(role, test_set) for role, test_set in roles if test_set is not None]
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table of text as a Markdown pipe table."""
+    """Write a table of text as a Markdown pipe table."""
     head, *rows = _escaped(table, lambda cell: _IN_MARKDOWN.sub(r"\\\g<0>", cell))
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A table of text as a LaTeX tabular with the rules of the booktabs package; everything is escaped."""
+    """Write a table of text as a LaTeX tabular with the rules of the booktabs package; all cells are escaped."""
     head, *rows = _escaped(table, lambda cell: _IN_LATEX.sub(lambda match: _LATEX[match[0]], cell))
     lines = [" & ".join(row) + r" \\" for row in (head, *rows)]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
@@ -166,41 +172,41 @@ def to_latex(table: pd.DataFrame) -> str:
 
 
 def points(value: float, sign: bool = False) -> str:
-    """A share as points of 100 with one decimal: .224 -> "22.4", or "+22.4"; never a negative zero."""
+    """Write a share as points of 100 with one decimal: .224 -> "22.4", or "+22.4" with `sign`; zero has no minus."""
     if math.isnan(value):
         return NOTHING
     return format(100 * value, "+z.1f" if sign else "z.1f").replace("-", "−")
 
 
 def decimal(value: float) -> str:
-    """A number of its own unit with two decimals."""
+    """Write a number with two decimals."""
     return NOTHING if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def mean_in_words(mean: float, sd: float) -> str:
-    """For instance "54.2 ± 3.1"; the mean alone where one run leaves no sd."""
+    """Write a mean with its sd, both shares, for instance "54.2 ± 3.1"; the mean alone where the sd is NaN."""
     return points(mean) if math.isnan(sd) else f"{points(mean)} ± {points(sd)}"
 
 
 def difference_in_words(value: float, low: float, high: float) -> str:
-    """For instance "+22.4 [+4.0, +40.9]"; the value alone where one seed leaves no interval."""
+    """Write a difference of shares, for instance "+22.4 [+4.0, +40.9]"; without interval where `low` is NaN."""
     return (
         points(value, True) if math.isnan(low) else f"{points(value, True)} [{points(low, True)}, {points(high, True)}]"
     )
 
 
 def p_in_words(p: float) -> str:
-    """Three decimals, or "< .001"."""
+    """Write a p value with three decimals, such as ".042", or "< .001"."""
     return NOTHING if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _escaped(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
-    """The header and the rows, each cell in one line and escaped."""
+    """Return the header and the rows, with each cell in one line and escaped."""
     return [[escape(" ".join(str(cell).split())) for cell in row] for row in (table.columns, *table.to_numpy())]
 
 
 def _whose(group: Group, arm: str) -> dict[str, object]:
-    """The first columns of an arm's row."""
+    """Return the first columns of an arm's row: data set, network, arm, and the condition of its runs."""
     condition = group.conditions[arm]
     images = ALL_IMAGES if np.isinf(condition.images) else int(condition.images)
     row: dict[str, object] = {"dataset": group.dataset, "network": group.network, "arm": arm}
@@ -208,7 +214,7 @@ def _whose(group: Group, arm: str) -> dict[str, object]:
 
 
 def _with_condition(row: Mapping[Hashable, Any]) -> str:
-    """The arm of a row, and what else it was given where that is not everything."""
+    """Name the arm of a row, and its condition where that is not all images and all maps."""
     condition = Condition(np.inf if row["images"] == ALL_IMAGES else row["images"], row["annotated"]).words
     return f"{row['arm']} ({condition})" if condition else str(row["arm"])
 

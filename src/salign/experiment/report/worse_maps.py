@@ -1,4 +1,4 @@
-"""How good, and how many, must maps be? Every arm with worse and with fewer maps, beside itself with all its own."""
+"""How good, and how many, must maps be? Each arm is shown with worse and with fewer maps, beside all its own maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from salign.pages.plots import Line, Styles, curves
 from salign.pages.sheet import Block, Plots, Table
 
 OWN = "own"
-"""Name of people's own maps, all of them, unchanged."""
+"""The name of people's own maps, where all of them are used, unchanged."""
 _AXES = {
     "shuffled": "maps that are another image's, % of the maps",
     "dilated": "maps grown by, % of the sides",
@@ -27,7 +27,7 @@ _AXES = {
 
 
 def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles: Styles) -> list[Block]:
-    """A table per group, and curves over how bad the maps are; nothing unless an arm has two kinds of worse maps."""
+    """Make a table and curves over how bad the maps are, for groups with an arm that has two kinds of worse maps."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         kinds = tried_maps(study, group)
@@ -51,9 +51,11 @@ def worse_maps(study: Study, groups: Sequence[Group], runs: pd.DataFrame, styles
 
 
 def tried_maps(study: Study, group: Group) -> dict[str, dict[str, tuple[str, Condition]]]:
-    """Arm -> maps -> the arm and condition of the runs; only arms that have runs with other maps than their own.
+    """Find the maps that each arm was tried with, in arms that have runs with other maps than all of their own.
 
-    Maps are `OWN`, a control as in `data.maps`, or, for instance, "5 % of the maps". All have as many images.
+    Returns:
+        Arm -> maps -> the arm and the condition of the runs. Maps are `OWN`, a control as in `data.maps`, or a share
+        such as "5 % of the maps". All runs of an arm have the same number of training images.
     """
     tried: dict[str, dict[str, tuple[str, Condition]]] = {}
     for name in group.arms:
@@ -83,11 +85,12 @@ def tried_maps(study: Study, group: Group) -> dict[str, dict[str, tuple[str, Con
 
 
 def maps_table(study: Study, group: Group) -> pd.DataFrame:
-    """What other maps leave of every arm's figure on the target set.
+    """Make a table of every arm's figure on the target set with its own and with other maps.
 
     Returns:
-        Columns arm, maps (see `tried_maps`), seeds, mean, sd, and the difference to the same arm with its own maps,
-        paired by seed, with its 95 % t interval: difference, low, high; all shares. NaN where there is nothing to say.
+        Columns arm, maps (see `tried_maps`), seeds, mean, sd; and difference, low, high: the difference to the same arm
+        with its own maps, paired by seed, with its 95 % t interval. All figures are shares; NaN stands where there is
+        no figure.
     """
     rows: list[dict[str, object]] = []
     for arm, tried in tried_maps(study, group).items():
@@ -102,7 +105,15 @@ def maps_table(study: Study, group: Group) -> pd.DataFrame:
 
 
 def describe_maps(table: pd.DataFrame, *, differences: bool = False) -> pd.DataFrame:
-    """A row per kind of maps and a column per arm: a mean with its sd in points of 100, and the difference if asked."""
+    """Put `maps_table` into words, with a row per kind of maps and a column per arm.
+
+    Args:
+        table: see `maps_table`.
+        differences: whether a cell has the difference to the arm's own maps beside the mean and sd.
+
+    Returns:
+        Text, in points of 100.
+    """
 
     def cell(row: dict[Hashable, Any]) -> str:
         text = mean_in_words(row["mean"], row["sd"])
@@ -117,7 +128,7 @@ def describe_maps(table: pd.DataFrame, *, differences: bool = False) -> pd.DataF
 
 
 def _lines(study: Study, group: Group, kinds: dict[str, dict[str, tuple[str, Condition]]], kind: str) -> list[Line]:
-    """A line for every arm that has its own maps and two more steps of this kind."""
+    """Return the curve of every arm that has runs with its own maps and with two or more shares of this control."""
     lines = []
     for arm, tried in kinds.items():
         steps = {0.0: OWN} | {100 * share: maps for maps in tried for degree, share in [_kind(maps)] if degree == kind}
@@ -133,6 +144,6 @@ def _scores(study: Study, group: Group, where: tuple[str, Condition]) -> pd.Seri
 
 
 def _kind(maps: str) -> tuple[str, float]:
-    """What was done to the maps, and how much of it: 1 for a name without a share."""
+    """Split the name of a control into the control and its share, which is 1 for a name without a share."""
     kind, _, share = maps.partition("@")
     return kind, float(share or 1)

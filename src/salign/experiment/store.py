@@ -147,7 +147,7 @@ class FoundInCell(BaseModel):
 
 def summarise(run: Run, seconds: float, measured: Measured) -> None:
     """Analyse a finished run and write its `cell.json`."""
-    from salign.runs.analyse import analyse_run  # loads torch, which reading results does without
+    from salign.runs.analyse import analyse_run  # loads torch, which reading results does not need
     from salign.runs.snapshots import step_figures
 
     sets, images = measured.sets, measured.images

@@ -56,7 +56,7 @@ class Grid(Section):
     annotated: list[float] = [1.0]
     """These shares of the annotated training images keep their map."""
     epochs: int | None = Field(default=None, ge=1)
-    """This number replaces the recipe's epochs: where there are fewer images, more epochs make as many steps."""
+    """This number replaces the recipe's epochs: with fewer images, it takes more epochs to make as many steps."""
     datasets: list[str] | None = None
     """The grid takes these of the study's data sets; null means all."""
     networks: list[str] | None = None

@@ -125,7 +125,7 @@ def _figure(value: float) -> str:
 
 
 def _brief(note: str) -> str:
-    """The first words of why a trial cannot be chosen."""
+    """Return the first words of the reason why a trial cannot be chosen."""
     return note.partition(":")[0].partition(",")[0]
 
 

@@ -31,7 +31,7 @@ from salign.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Task:
-    """One cell, as it travels to the process that runs it."""
+    """One cell, as it is sent to the process that runs it."""
 
     recipe: Recipe
     out: Path

@@ -1,4 +1,4 @@
-"""A folder of images as people have it, made ready for a study; and how far it is on the way to a report."""
+"""From a folder of images as people have it to a study: what lies in the folder, what is written, and what is next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes that a part of a study has no image of, so that its runs are refused or measure nothing of them."""
+"""Classes without an image in a split of a study, so that runs are refused or measure nothing of these classes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _SHOWN = 5
 
 
 class Absent(NamedTuple):
-    """What the splits of a manifest lack."""
+    """The classes that are missing in the splits of a manifest."""
 
     refused: tuple[str, ...]
-    """Classes of which training or validation has no image: a run of all classes is refused."""
+    """Classes of which training or validation has no image. A run with all classes is refused because of them."""
     rest: tuple[str, ...]
     """The other classes, which can be trained."""
     sentences: list[str]
-    """Which split has no image of which classes, and what follows."""
+    """Sentences that say which split has no image of which classes, and what follows from it."""
 
 
 def absent_classes(manifest: Manifest) -> Absent:
-    """Find the classes that are in some of the splits for training, validation and test, and not in all.
+    """Find the classes that have images in some of training, validation and test, but not in all three.
 
     Raises:
-        SalignError: too few classes can be trained.
+        SalignError: fewer than two classes can be trained, or none where images may have several labels.
     """
     table = by_name(manifest.table) if manifest.multi_label else manifest.table
     roles = splits_by_role(manifest.splits)

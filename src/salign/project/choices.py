@@ -1,4 +1,4 @@
-"""What a person decides of a folder that can be understood in several ways."""
+"""The choices of a person about a folder that can be understood in several ways."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ CLASSES_FROM = ("folders", "table", "annotations", "names")
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person decides where a folder can be understood in several ways; None = there is one way only."""
+    """The choices of a person about a folder that can be understood in several ways; None = no choice was made."""
 
     classes_from: str | None = None
     """One of `CLASSES_FROM`."""
     label_column: str | None = None
     maps: str | None = None
-    """Kind of the maps (`*_mask`, `masks/`), the name of an annotation format, or `none`."""
+    """The source of the maps: their kind (`*_mask`, `masks/`), the name of an annotation format, or `none`."""
     label: str | None = None
-    """Class of images of which nothing else says it."""
+    """The class of images whose class nothing else tells."""
     group: Sequence[str] = ()
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     seed: int = 0
     sigma: float | None = None
-    """Standard deviation of the Gaussian of a fixation, in the pixels of its table; None = gaze is not taken."""
+    """Standard deviation of the Gaussian of a fixation, in pixels as in its table; None = no maps are made of gaze."""
     leave_out: bool = False
+    """Whether to go on without the images and marks that have faults."""
     unlisted: bool = False
-    """Whether images that a tool lists without a mark were not looked at; else nothing was to be marked on them."""
+    """Whether nobody looked at the images that a tool lists without a mark; else somebody did, and marked nothing."""

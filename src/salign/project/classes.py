@@ -1,4 +1,4 @@
-"""Whose word counts for the class of an image: folders, tables, annotations or names of files."""
+"""The source of the class of each image: folders, tables, annotations or names of files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,22 @@ from salign.project.tables import LabelTable, is_called_label
 def find_classes(
     look: Look, choices: Choices, marks: Sequence[Annotated], faults: list[Fault]
 ) -> tuple[str, Mapping[str, str], bool]:
-    """Where classes come from, the class of each image, and whether an image may have several, joined by `;`."""
+    """Decide where the classes come from, and read the class of each image.
+
+    Args:
+        look: what lies in the folder.
+        choices: choices of a person; they decide where several sources say a class.
+        marks: marks that were read from the folder.
+        faults: list to which the faults of marks are added, if the classes come from annotations.
+
+    Returns:
+        The source in words; path of an image -> its class; and whether an image may have several classes, joined by
+        `;`.
+
+    Raises:
+        SalignError: no source tells the classes, or several do and differ; the message names the options.
+        ManifestError: the annotations have faults that are not left out.
+    """
     chosen = choices.classes_from
     if chosen in (None, "table"):
         _check_columns(look, choices.label_column)
@@ -40,7 +55,7 @@ def find_classes(
             source, named, _ = _table_labels(tables, choices, look)
             _check_equal(look, source, named)
             if choices.label_column is None and named.keys() < look.by_folder.keys():
-                ways.remove("table")  # both agree, and the folders know more images
+                ways.remove("table")  # both agree, and the folders give the class of more images
         chosen = ways[0] if ways else None
     if chosen is None:
         raise _without_classes(look, offered)
@@ -54,7 +69,11 @@ def find_classes(
 
 
 def _check_columns(look: Look, choice: str | None) -> None:
-    """Refuse a column that is chosen, or was probably meant, and cannot say the class of an image."""
+    """Refuse a column that was chosen, or probably meant, but cannot be the class because its rows disagree.
+
+    Raises:
+        SalignError: there is such a column, or no column has the chosen name.
+    """
     if choice is not None and any(choice in table.rows for table in look.tables):
         return
     for table in look.tables:
@@ -70,7 +89,7 @@ def _check_columns(look: Look, choice: str | None) -> None:
 
 def _table_labels(tables: Sequence[LabelTable], choices: Choices, look: Look) -> tuple[str, Mapping[str, str], bool]:
     choice = choices.label_column
-    sure = [table for table in tables if not table.boxes] or tables  # a table of boxes may name the marks
+    sure = [table for table in tables if not table.boxes] or tables  # the labels of a table of boxes may be of marks
     columns = [(table, name) for table in sure for name in table.labels if choice in (None, name)]
     if not columns and choice is not None:
         columns = [(table, choice) for table in tables if choice in table.rows]
@@ -132,6 +151,6 @@ def _ways(offered: Mapping[str, bool]) -> str:
 
 
 def values_of(cells: pd.Series) -> str:
-    """The most frequent cells of a column, with their numbers."""
+    """List the most frequent cells of a column, each with its number of rows."""
     counts = cells.value_counts()
     return ", ".join(f"{name} {count}" for name, count in counts.head(4).items()) + ", ..." * (len(counts) > 4)

@@ -1,4 +1,4 @@
-"""What lies in a folder of images: images, maps, tables, files of annotation tools, and what is none of these."""
+"""Find what lies in a folder of images: images, maps, tables, files of annotation tools, and files not used."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from salign.project.pictures import Maps, sort_pictures
 from salign.project.tables import LabelTable, put_together, read_label_table
 
 _NUMBERED = re.compile(r"(?P<name>.*?[^\W\d_])[\W_]*\d+\D*")
-"""The name of a file that ends in a number: `benign (12)`, `cat.7`."""
+"""Matches a file name that ends in a number: `benign (12)`, `cat.7`."""
 _FEW = 0.2
 
 
 @dataclass(frozen=True)
 class Tool:
-    """What an annotation tool wrote."""
+    """Files that an annotation tool wrote."""
 
     format: str
-    """Name in `ANNOTATION_FORMATS`."""
+    """Name of the format in `ANNOTATION_FORMATS`."""
     path: Path
-    """A file, or the folder of files of a format that has one for each image."""
+    """The file; for a format with a file for each image, the folder of the files."""
     files: int
+    """Number of files."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Look:
     tables: Sequence[LabelTable]
     tools: Sequence[Tool]
     by_folder: Mapping[str, str]
-    """Image -> class, where folders say it."""
+    """Image -> class, where its folders tell it."""
     splits: Mapping[str, str]
-    """Image -> split, where folders say it."""
+    """Image -> split, where its folders tell it."""
     by_name: Mapping[str, str]
-    """Image -> what its name begins with, where all images end in a number and there are few beginnings."""
+    """Image -> the beginning of its name; empty unless all names end in a number and have 2 to 20 beginnings."""
     useless: Sequence[str]
-    """Sentences about what was found and is not used."""
+    """Sentences about files, columns and rows that are not used."""
 
 
 def look(folder: Path) -> Look:
@@ -99,7 +100,7 @@ def look(folder: Path) -> Look:
         if table is not None:
             tables.append(table)
             useless += table.ignored
-            if kind is None and table.strange:  # the importer of a tool's file tells of its own
+            if kind is None and table.strange:  # for a tool's file, the importer reports such names
                 count, first = len(table.strange), table.strange[0]
                 useless.append(f"{name}: rows of {count} names that no image here has, or several have; first {first}")
         if kind is not None:
@@ -129,9 +130,9 @@ def look(folder: Path) -> Look:
 
 
 def _said_by_folders(images: Sequence[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """Class and split of each image by its folders, and images that lie outside of such folders.
+    """Return the class and the split of each image by its folders, and the images outside of the folders of classes.
 
-    Folders that only say that images lie in them, and those above all images, say nothing.
+    Folders with names such as `images`, and folders that contain all images, are ignored.
     """
     short = {}
     for path in images:

@@ -1,4 +1,4 @@
-"""The marks of people in a folder, read by the importers of `salign maps import`."""
+"""Read the marks of people in a folder, with the importers of `salign maps import`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ Marks = tuple[list[Annotated], list[Fault], str]
 
 
 def read_maps(folder: Path, maps: Maps) -> Marks:
-    """Pictures that are maps of images."""
+    """Read pictures that are maps of images.
+
+    Args:
+        folder: folder where the paths of the pictures begin.
+        maps: the pictures.
+    """
     notes = Notes()
     read = read_listed(folder, list(maps.images), notes, values="nonzero" if maps.nonzero else "grey")
     images = {stem(path): image for path, image in maps.images.items()}
@@ -38,22 +43,31 @@ def read_maps(folder: Path, maps: Maps) -> Marks:
 
 
 def names_of_yolo(folder: Path, tool: Tool) -> Path | None:
-    """The nearest file with the names of YOLO's classes, in the folder of the labels or above it; None = there is none.
+    """Find the file with the names of YOLO's classes in the folder of the labels, or the nearest folder above it.
 
-    Ultralytics has `data.yaml` beside `images/` and `labels/`.
+    Ultralytics puts `data.yaml` beside `images/` and `labels/`.
+
+    Args:
+        folder: the folder of the images; nothing above it is searched.
+        tool: the files of labels.
+
+    Returns:
+        The path of the file; None where there is none.
     """
     folders = [above for above in (tool.path, *tool.path.parents) if above.is_relative_to(folder)]
     return next((above / name for above in folders for name in NAMES if (above / name).is_file()), None)
 
 
 def read_tools(folder: Path, tools: Sequence[Tool], *, unlisted: bool, sigma: float | None = None) -> Marks:
-    """Files of one annotation tool; names of images begin in the folder of the file, where images lie beside it.
+    """Read the files of one annotation tool.
+
+    Where an image lies beside the file that names it, its name is taken as relative to the folder of the file.
 
     Args:
-        folder: where the paths of images begin.
-        tools: files of one format.
-        unlisted: images without a mark were not looked at.
-        sigma: standard deviation of the Gaussian of a fixation, in the pixels of x and y.
+        folder: folder where the paths of images begin.
+        tools: the files, all of one format.
+        unlisted: whether nobody looked at the images without a mark.
+        sigma: standard deviation of the Gaussian of a fixation, in pixels as x and y are.
     """
     notes, marks = Notes(), []
     for tool in tools:
@@ -91,21 +105,21 @@ def check_marks(
     *,
     leave_out: bool,
 ) -> list[Annotated]:
-    """Settle marks as they will be drawn, so that what is wrong with them is known before anything is written.
+    """Check marks as they will be drawn, so that their faults are known before anything is written.
 
     Args:
         manifest: the rows.
         images: every image of the folder.
-        marks: what was read.
-        faults: what is known to be wrong; what else is found is added.
-        remarks: takes how many are left out, or scaled.
-        leave_out: go on without what is faulty.
+        marks: the marks that were read.
+        faults: the known faults; the faults found here are added to this list.
+        remarks: list to which remarks on marks that are left out or scaled are added.
+        leave_out: go on without the marks that have faults.
 
     Returns:
-        The marks, without those of images that have no row.
+        The marks of images that have a row, and those whose image is not found.
 
     Raises:
-        ManifestError: everything that is wrong with the marks, or nothing is left of them.
+        ManifestError: there are faults and `leave_out` is false, or no image with marks is left.
     """
     known = set(manifest.table["path"])
     whole = Images(images)

@@ -19,7 +19,7 @@ _WORDS = (
     "masks?|boxes|seg|segm|segmentations?|segmask|annotations?|labels?|gt|ground_?truth|maps?|saliency|heat_?maps?|rois?|"
     "attention"
 )
-"""What maps are called, as the end of a name or as a folder."""
+"""Words for maps, as the end of a file name or as the name of a folder (a regular expression)."""
 _BESIDE = re.compile(rf"(?P<image>.+?)(?P<word>[ _.-]+(?:{_WORDS}))(?:[ _.-]?\(?\d+\)?)?", re.I)
 _FOLDER = re.compile(rf"(?:{_WORDS})(?:[ _.-].*)?|.+[ _.-](?P<ends>{_WORDS})", re.I)
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
@@ -27,31 +27,33 @@ _SAMPLE = 4
 MOST_PIXELS = 25_000_000
 LEAST = 16 / 255
 _COLOURS = 40
-"""A picture of more colours is a photograph and no map."""
+"""A picture with more colours than this counts as a photograph and not as a map."""
 
 
 class Maps(NamedTuple):
-    """Pictures of one kind that are maps: `*_mask` beside the images, or all in folders of one name, `masks/`."""
+    """Pictures of one kind that are maps: all `*_mask` beside their images, or all in folders called `masks/`."""
 
     kind: str
+    """The ending or the folder, such as `*_mask` or `masks/`; of maps that a table names, `named in TABLE`."""
     images: Mapping[str, str]
-    """Path of a map -> path of its image; several maps of an image are parts of one."""
+    """Path of a map -> path of its image; several maps of an image are parts of one map."""
     lonely: Sequence[str]
-    """Paths of maps that no image has."""
+    """Paths of pictures in the same folders that belong to no image."""
     nonzero: bool
-    """Whether they hold numbers or colours of classes: everything that is not black is marked."""
+    """Whether the pixels are numbers or colours of classes, so that everything that is not black is marked."""
 
 
 def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[Maps]]:
-    """Tell maps from images, by their names and folders.
+    """Tell maps from images by their names, folders and pixels.
 
-    A picture is a map if it lies beside an image whose name it has with an ending such as `_mask` or `-seg 2`; or if it
-    lies in a folder such as `masks`, most of whose pictures have names of images elsewhere and look like maps: grey, or
-    with a few colours. In a folder that only ends so, such as `Training_GroundTruth`, or the class `with_mask`, a few
-    colours are needed, for grey photographs are no maps.
+    A picture is a map in two cases. Either it lies beside an image and has its name with an ending such as `_mask` or
+    `-seg 2`. Or it lies in a folder such as `masks`, at least half of the pictures in folders of that name have the
+    names of images elsewhere, and those that are looked at are grey or have few colours. If the name of the folder only
+    ends with such a word, as in `Training_GroundTruth` or the class `with_mask`, they must have few colours, because
+    grey photographs are not maps.
 
     Args:
-        folder: where the paths begin.
+        folder: folder where the paths begin.
         paths: every picture.
 
     Returns:
@@ -84,12 +86,12 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
 
 
 def named_maps(folder: Path, kind: str, pairs: Mapping[str, str], lonely: Sequence[str] = ()) -> Maps:
-    """Maps of which it is known whose they are; a few are looked at for what their pixels mean."""
+    """Make `Maps` of pictures whose images are known; the pixels of a few of them decide `nonzero`."""
     return Maps(kind, pairs, lonely, any(look.nonzero for look in _looks(folder, list(pairs))))
 
 
 def _paired(images: Sequence[str], maps: Sequence[str], kind: str) -> dict[str, str]:
-    """The image of each map in folders called `kind`, as far as there is one."""
+    """Return map -> image for the pictures in folders called `kind`, where there is such an image."""
     known, pairs = Images(images), {}
     for path in maps:
         parts = [part for part in path.split("/") if f"{part}/" != kind]
@@ -108,14 +110,17 @@ class _Look(NamedTuple):
     """What the pixels of a picture look like."""
 
     few: bool
-    """There are a few colours, or greys, only."""
+    """Whether there are at most `_COLOURS` colours or greys."""
     grey: bool
     nonzero: bool
-    """Numbers of classes, which are nearly black, or colours of classes."""
+    """Whether they are numbers of classes, which are nearly black, or a few colours, which stand for classes."""
 
 
 def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
-    """What a few of the pictures look like that can be read; torch is not loaded, so that mistakes are told at once."""
+    """Look at the pixels of a few pictures; those that cannot be read are passed over.
+
+    Torch is not loaded, so that mistakes are reported without delay.
+    """
     looks = []
     for path in paths[:: max(1, len(paths) // _SAMPLE)]:
         try:
@@ -125,7 +130,7 @@ def _looks(folder: Path, paths: Sequence[str]) -> list[_Look]:
                 wide = picture.mode.startswith("I") or picture.mode == "F"
                 pixels = np.asarray(picture if wide else picture.convert("RGB"))
         except (SalignError, OSError, ValueError, SyntaxError):
-            continue  # whoever reads all of them says what is wrong
+            continue  # the code that reads all pictures reports what is wrong
         if wide:
             looks.append(_Look(len(np.unique(pixels)) <= _COLOURS, True, False))
             continue

@@ -1,4 +1,4 @@
-"""The study of a folder without any map: cross-entropy alone, under a name of its own."""
+"""The study of a folder that has no maps yet: cross-entropy alone, with a name of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _SUFFIX = "-without-maps"
 
 
 def without_maps(study: Study) -> Study:
-    """The first grid of a study with the arm `ce` alone, as `NAME-without-maps`."""
+    """Return a study called `NAME-without-maps`, with the first grid of the study and the arm `ce` alone."""
     grids = [grid.model_copy(update={"arms": ["ce"]}) for grid in study.grids[:1]]
     return study.model_copy(update={"name": study.name + _SUFFIX, "guided": "ce", "controls": [], "grids": grids})

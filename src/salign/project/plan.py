@@ -1,4 +1,4 @@
-"""From what lies in a folder to the rows of a manifest: whose word counts for splits and maps, and what is doubtful."""
+"""Plan the manifest of a folder of images: where classes, splits and maps come from, and what may be wrong."""
 
 from __future__ import annotations
 
@@ -34,31 +34,32 @@ _SHOWN = 6
 
 @dataclass
 class Plan:
-    """What will be written, and what was found and decided, in sentences."""
+    """The manifest that will be written, and sentences about what was found and decided."""
 
     manifest: Manifest
-    """Rows with classes and splits; with maps where a table names their files."""
+    """Rows with classes and splits. Only a manifest that was there before has maps; others come from `marks`."""
     marks: list[Annotated]
     """Marks that will be drawn as maps."""
     faults: list[Fault]
-    """What is wrong with marks that are left out."""
+    """Faults of marks that are left out."""
     remarks: list[tuple[str, str]]
-    """What was found: a word, and a sentence."""
+    """Remarks on what was found: a keyword, and a sentence."""
     absent: Absent
-    """Classes that a part of the study has no image of."""
+    """Classes without an image in a split of the study."""
     source: Path | None = None
-    """The manifest that was there, where it needs no change."""
+    """The manifest that was there before, if it is used unchanged."""
 
 
 DOUBTS = ("left out", "not used", "alike", "few images", "no image")
-"""Words of remarks that should be read, for something may be wrong; they come last."""
+"""Keywords of the remarks that may point to a mistake and should be read; they come last."""
 
 
 def make_plan(look: Look, choices: Choices) -> Plan:
-    """Decide what is written for a folder; nothing is.
+    """Decide what will be written for a folder; nothing is written yet.
 
     Raises:
-        SalignError: the folder can be understood in several ways, or says no class; the message names the options.
+        SalignError: the folder can be understood in several ways, or has no classes; the message names the options.
+        ManifestError: marks have faults that are not left out.
     """
     remarks = [("images", f"{len(look.images)} ({_endings(look.images)})")]
     marks, faults = _marks(look, choices, remarks)
@@ -107,10 +108,11 @@ def make_plan(look: Look, choices: Choices) -> Plan:
 
 
 def plan_of_manifest(path: Path, choices: Choices) -> Plan:
-    """Take the manifest that a folder has already; it is divided where it lacks splits, and stays as it is else.
+    """Make a plan of the manifest that a folder already has. Splits are added where it lacks them.
 
     Raises:
-        ManifestError: what is wrong with it.
+        ManifestError: the manifest has faults; the message names all of them.
+        SalignError: the splits cannot be completed, or too few classes can be trained.
     """
     cells = Manifest.unchecked(path)[0].table.get("label", pd.Series(dtype=str))
     several = bool(cells.str.contains(SEPARATOR, regex=False).any())
@@ -130,7 +132,7 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
 
 
 def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tuple[list[Annotated], list[Fault]]:
-    """The marks of the one source of maps that there is, or that was chosen."""
+    """Read the marks from the only source of maps, or from the one that was chosen."""
     named = [(f"named in {table.name}", table.maps) for table in look.tables if table.maps]
     sources: dict[str, Any] = {kind: named_maps(look.folder, kind, pairs) for kind, pairs in named}
     sources |= {maps.kind: maps for maps in look.maps}
@@ -173,7 +175,10 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
 
 
 def _is_without_names(folder: Path, tool: Tool, remarks: list[tuple[str, str]]) -> bool:
-    """Whether nothing names the classes of YOLO's labels; any text of five small numbers looks like such."""
+    """Whether no file names the classes of what looks like YOLO's labels, as any text of five small numbers does.
+
+    If none does, a remark is added.
+    """
     from salign.annotations.formats.yolo import NAMES
     from salign.project.marks import names_of_yolo
 
@@ -209,7 +214,11 @@ def _rows(look: Look, labels: Mapping[str, str], source: str) -> pd.DataFrame:
 
 
 def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remarks: list[tuple[str, str]]) -> Manifest:
-    """With the splits that a study needs: those that are known stay, and what is missing is taken from training."""
+    """Return the manifest with the splits that a study needs.
+
+    Known splits stay; a missing validation or test split is taken from training. The same manifest is returned where
+    nothing is missing.
+    """
     groups = list(choices.group or groups)
     known = [split for split in manifest.splits if split != NO_SPLIT]
     roles = splits_by_role(known)
@@ -235,7 +244,7 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
     else:
         remarks.append(("splits", ", ".join(known)))
         return manifest
-    divided = divide(manifest, groups_of_rows(manifest, groups), shares, seed=choices.seed, move=move)  # checks
+    divided = divide(manifest, groups_of_rows(manifest, groups), shares, seed=choices.seed, move=move)  # fails early
     from salign.data.checks.deduplicate import equal_pictures
     from salign.data.checks.patients import same_patients
 

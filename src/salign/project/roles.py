@@ -1,4 +1,4 @@
-"""What a split is for, by its name: training, choosing the best epoch, or measuring."""
+"""The role of a split, by its name: training, choosing the best epoch (validation), or measuring (test)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _ROLES = {
     "val": re.compile(r"(val|valid|validation|dev)([_\- .].*|\d*)", re.I),
     "test": re.compile(r"(test|testing|eval|holdout|ood)([_\- .].*|\d*)", re.I),
 }
-"""The words by which `data.manifest.folder_layout` knows folders of splits."""
+"""Role -> pattern of the names of its splits, with the words by which `folder_layout` knows folders of splits."""
 
 
 def splits_by_role(splits: Iterable[str]) -> Mapping[str, list[str]]:
-    """`train`, `val` and `test` -> the splits that are called so; a split with another name is in none."""
+    """Sort splits by the role that their names tell: `train`, `val` or `test`. Other splits are left out."""
     by_role: dict[str, list[str]] = {role: [] for role in _ROLES}
     for split in dict.fromkeys(splits):
         for role, pattern in _ROLES.items():

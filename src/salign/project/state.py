@@ -1,4 +1,4 @@
-"""How far a folder is on the way from images to a report, by its files alone, and the next command."""
+"""The progress of a folder on the way from images to a report, judged by its files alone, and the next command."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from salign.project.roles import splits_by_role
 
 
 class State(NamedTuple):
-    """Where a folder stands."""
+    """The progress of a folder."""
 
     lines: list[tuple[bool, str]]
-    """What there is (True) and what is missing, in sentences."""
+    """Sentences on what is there (True) and what is missing (False)."""
     next: str
     """The command to type next."""
 
@@ -34,7 +34,7 @@ def state_of(folder: Path) -> State:
     """Look for manifest, maps, study, runs and report, in this order.
 
     Raises:
-        SalignError: there is no such folder, or what lies in it does not hold.
+        SalignError: there is no such folder, or the study or a file of its runs in it is not valid.
     """
     if not folder.is_dir():
         raise SalignError(f"no such folder: {folder}")
@@ -82,7 +82,7 @@ def state_of(folder: Path) -> State:
 
 
 def _without_maps(folder: Path, study: Study) -> Iterator[tuple[bool, str]]:
-    """How far `salign run --plain` came, if it was begun."""
+    """Say how far `salign run --plain` came, if it was begun."""
     study = without_maps(study)
     path = folder / STUDIES / study.name
     if (path / STUDY).is_file():
@@ -93,12 +93,19 @@ def _without_maps(folder: Path, study: Study) -> Iterator[tuple[bool, str]]:
 
 
 def _runs_done(study: Study, seen: Glance) -> tuple[bool, str]:
-    """Whether all runs of a study are done, and how many are."""
+    """Return whether all runs of a study are done, and a sentence on how many are."""
     return seen.done >= seen.cells, f"study {study.name}: {seen.done} of {seen.cells} runs are done"
 
 
 def _go_on(folder: Path, study: Study, begun: Study, *more: str) -> str:
-    """The command that goes on with a study as it was begun, also with values that `--set` and `--seeds` gave it."""
+    """Return the command that continues a study as it was begun, with the same `--set` and `--seeds`.
+
+    Args:
+        folder: the folder of the images.
+        study: the study as its file in the folder has it.
+        begun: the study as it was begun.
+        more: further words of the command.
+    """
     words = ["salign", "run", str(folder), *more]
     seeds = {grid.seeds for grid in begun.grids if isinstance(grid.seeds, int)}
     if [grid.model_copy(update={"seeds": min(seeds, default=1)}) for grid in study.grids] == begun.grids != study.grids:
@@ -110,13 +117,13 @@ def _go_on(folder: Path, study: Study, begun: Study, *more: str) -> str:
 
 
 def _as_typed(value: Any) -> str:
-    """A value in one line as `--set` reads it."""
+    """Write a value in one line as `--set` reads it."""
     text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
     return text.removesuffix("...\n").rstrip("\n")
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The values that differ after a change, by their keys as `--set` takes them."""
+    """Yield the values in `after` that `before` has not, each with its key as `--set` takes it."""
     for key, value in after.items():
         old, nested = before.get(key), isinstance(value, dict)
         if nested and isinstance(old, dict) and not any("." in name for name in value):

@@ -13,39 +13,41 @@ from salign.project.roles import splits_by_role
 
 SEEDS = 3
 _PASSES = 840
-"""Training images that a run sees, about: so many images times epochs."""
+"""A run sees about this many training images, counted once per epoch."""
 
 
 class Setting(NamedTuple):
-    """What depends on the set."""
+    """The values of a study that depend on its set of images."""
 
     epochs: int
     images: int
-    """Training images."""
+    """Number of training images."""
     share: float
-    """Share of the training images with a map."""
+    """Share of the training images that have a map, in [0, 1]."""
 
 
 def setting_for(manifest: Manifest, share: float) -> Setting:
-    """Epochs by the number of training images: few images are seen more often, so that every run takes as long.
+    """Choose the number of epochs, 8 to 30, by the number of training images.
+
+    Fewer images are seen more often, so that all runs take about as long.
 
     Args:
-        manifest: with splits.
-        share: share of the training images with a map.
+        manifest: the rows, with splits.
+        share: share of the training images that have a map, in [0, 1].
     """
     images = int(manifest.table["split"].isin(splits_by_role(manifest.splits)["train"]).sum())
     return Setting(min(30, max(8, round(_PASSES / max(1, images)))), images, share)
 
 
 def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, root: str | None = None) -> str:
-    """The study as YAML with comments; the recipe alone where images have several labels, which no study compares.
+    """Write a study as YAML with comments, or a recipe alone where images have several labels.
 
     Args:
-        manifest: with splits.
-        setting: what depends on the set.
-        name: name of the folder, from which the study gets its own.
-        file: the manifest, as the study names it.
-        root: folder where its paths begin, if that is not recorded beside it.
+        manifest: the rows, with splits.
+        setting: the values that depend on the set of images.
+        name: name of the folder; the name of the study is made of it.
+        file: path of the manifest, as the study names it.
+        root: folder where the paths in the manifest begin, if no file beside the manifest records it.
     """
     roles = splits_by_role(manifest.splits)
     tests = _measurable(manifest, roles["test"])
@@ -84,12 +86,12 @@ def study_text(manifest: Manifest, setting: Setting, *, name: str, file: str, ro
 
 
 def study_name(name: str) -> str:
-    """A name of a folder as the name of a study, which is that of a folder again."""
+    """Turn the name of a folder into the name of a study, which is the name of a folder, too."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "study"
 
 
 def _measurable(manifest: Manifest, tests: Sequence[str]) -> list[str]:
-    """Those test sets that hold images of two classes at least; all of them where none does."""
+    """Return the test sets that have images of at least two classes; all test sets if none has."""
     kinds = manifest.table.groupby("split")["label"].nunique()
     return [split for split in tests if kinds[split] > 1] or list(tests)
 

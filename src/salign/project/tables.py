@@ -1,4 +1,4 @@
-"""Tables that say which class an image has, by a column of names or columns of 1 and 0; and perhaps its split."""
+"""Read tables of the class of each image, from a column of names or from columns of 1 and 0, and perhaps its split."""
 
 from __future__ import annotations
 
@@ -27,50 +27,52 @@ _GROUP = re.compile(
 )
 _PLACE = re.compile(r"(bbox\w*|x|y|w|h|width|height|x\d|y\d|[xy]m(in|ax))", re.I)
 _NO_LABEL = re.compile(r"no[ _-]?(finding|label)s?|none", re.I)
-"""What a table with several labels says of an image that has none."""
+"""Matches the cell of an image without a label, in a table where images may have several labels."""
 _JOINING = "|;"
-"""What joins several labels in a cell."""
+"""The signs that join several labels in a cell."""
 _SAMPLE = 40
 _CLASSES = 50
-"""A column with more different names does not name classes, unless there are several images of each."""
+"""A column with more different names than this is not the class, unless it has two or more rows per name."""
 _GUESSED = range(2, 11)
-"""How many different cells a column has that may be the class, though it is not called so."""
+"""Numbers of different cells that a column can have to be guessed as the class, if no column is called so."""
 _FEW = 0.2
-"""Where more images have several different cells in a column, it is not meant to say one thing of an image."""
+"""If more than this share of the images have different cells in a column, it is not meant to say one thing of each."""
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table with a row for each image, or with several that say the same."""
+    """A table of images, such as one with the class of each image."""
 
     name: str
-    """Name of the file, or of the files whose rows were put together."""
+    """Name of the file, or of all files whose rows were joined."""
     rows: pd.DataFrame
-    """The columns of the file that say one thing of an image, and `IMAGE`; one row for each image."""
+    """One row for each image, with `IMAGE` and the columns of the file that have one value for each image."""
     labels: tuple[str, ...]
-    """Columns that may say the class."""
+    """Columns that may be the class."""
     split: str | None
-    """Column that says the split."""
+    """Column with the split."""
     maps: Mapping[str, str]
-    """Path of the file of a map, below the folder -> path of its image, where a column says it."""
+    """Path of a map -> path of its image, both below the folder; empty where no column names maps."""
     groups: tuple[str, ...]
-    """Columns by which images belong together, such as `patient`."""
+    """Columns that tell which images belong together, such as `patient`."""
     strange: tuple[str, ...]
-    """Names that no image of the folder has, or several have."""
+    """Names in the table that no image of the folder has, or that several images have."""
     unusable: Mapping[str, str]
-    """Column -> a sentence why it cannot say the class: an image has two of its cells, or each image has its own."""
+    """Column -> a sentence why it cannot be the class: an image has two values, or there are too many labels."""
     doubts: tuple[str, ...]
-    """Those of the unusable columns that were probably meant to say it."""
+    """The columns in `unusable` that were probably meant to be the class."""
     ignored: tuple[str, ...] = ()
-    """Sentences about columns that should say the split, or which images belong together, and contradict themselves."""
+    """Sentences about columns of splits or groups that have two values for an image, and are ignored."""
     boxes: bool = False
-    """Whether it has the numbers of boxes, too; its labels may be those of marks."""
+    """Whether the table also has the numbers of boxes; its labels may then be those of marks, not of images."""
 
     def label_cells(self, column: str) -> tuple[pd.Series, bool]:
-        """Path of an image -> its class; and whether it may have several, joined by `;`, or none, an empty text.
+        """Return the class of each image by its path, and whether images may have several classes or none.
+
+        If they may, several classes in a cell are joined by `;`, and the cell of an image without a class is empty.
 
         Raises:
-            SalignError: a cell says both a class and that there is none.
+            SalignError: a cell names a class and also says that there is none.
         """
         cells = self.rows.set_index(IMAGE)[column]
         sign = next((sign for sign in _JOINING if cells.str.contains(sign, regex=False).any()), None)
@@ -86,19 +88,20 @@ class LabelTable:
 
 
 IMAGE = "(image)"
-"""Column with the path of the image below the folder."""
+"""Name of the added column with the path of the image below the folder."""
 HOT = "(columns of 1 and 0)"
-"""Stands for the label of a table that has one column of 1 and 0 for each class."""
+"""Name of the label column that is made of one column of 1 and 0 for each class."""
 
 
 def read_label_table(folder: Path, file: str, images: Images, *, guess: bool = True) -> LabelTable | None:
-    """Read a CSV file that names images of the folder; None where it does not.
+    """Read a CSV file that names images of the folder; return None where it does not name any.
 
     Args:
         folder: folder of the images.
-        file: path of the table below it.
-        images: those of the folder.
-        guess: a column may be the class that is not called so; not in a table of a tool, which has other things to say.
+        file: path of the table below the folder.
+        images: the images of the folder.
+        guess: whether a column that is not called like a class may be the class. It is false for a table of an
+            annotation tool, because such a table has other columns.
 
     Raises:
         SalignError: the file cannot be read as a table.
@@ -148,7 +151,7 @@ def read_label_table(folder: Path, file: str, images: Images, *, guess: bool = T
         groups=tuple(name for name in steady if _GROUP.fullmatch(_plain(name)) and _groups(rows[name])),
         strange=strange,
         unusable=unusable,
-        doubts=() if boxes else tuple(doubts),  # the label of a box is that of a mark
+        doubts=() if boxes else tuple(doubts),  # the label in a row of a box is that of the mark
         ignored=tuple(unusable[name] for name in sets),
         boxes=boxes,
     )
@@ -160,7 +163,7 @@ def is_called_label(column: str) -> bool:
 
 
 def put_together(tables: Sequence[LabelTable]) -> list[LabelTable]:
-    """Tables with the same columns become one; where no column says the split, the names of the files do."""
+    """Join the tables that have the same columns. If none has a column of splits, the file names are the splits."""
     alike: dict[tuple[object, ...], list[LabelTable]] = {}
     for table in tables:
         alike.setdefault((tuple(table.rows.columns), table.labels, table.split, table.boxes), []).append(table)
@@ -190,13 +193,20 @@ def _joined(tables: Sequence[LabelTable]) -> LabelTable:
 
 
 def _contradicted(rows: pd.DataFrame, column: str) -> pd.Index:
-    """Images of which rows say different things in a column; an empty cell is one of them."""
+    """Return the images whose rows have different cells in a column; an empty cell counts as a value."""
     counts = rows.groupby(IMAGE, sort=False)[column].nunique(dropna=False)
     return counts.index[counts > 1]
 
 
 def _contradiction(rows: pd.DataFrame, column: str, images: pd.Index, names: str) -> str:
-    """What the rows say of the first of the images in a column; `names` is the column of its name."""
+    """Describe how the rows of images disagree in a column, with the cells of the first image as an example.
+
+    Args:
+        rows: all rows of the table.
+        column: the column.
+        images: the images whose rows disagree.
+        names: the column with the names of images.
+    """
     first = rows[rows[IMAGE] == images[0]].drop_duplicates(column)
     listed = ", ".join(
         f"{cell} in row {row}" for cell, row in zip(first[column].fillna("nothing"), first["row"], strict=True)
@@ -208,12 +218,15 @@ def _contradiction(rows: pd.DataFrame, column: str, images: pd.Index, names: str
 
 
 def _names(cells: pd.Series) -> int:
-    """How many different names the cells of a column have, of which several may be joined."""
+    """Count the different names in the cells of a column; a cell may join several names."""
     return len({name for cell in cells.dropna().unique() for name in re.split(f"[{_JOINING}]", cell)})
 
 
 def _image_column(frame: pd.DataFrame, names: Sequence[str], images: Images) -> str | None:
-    """The column most of whose cells name images; columns that are called so come first."""
+    """Return the column with the largest share of cells that name images; None where it is below one half.
+
+    Of equal shares, a column that is called like an image column comes first.
+    """
     best, column = 0.0, None
     for name in sorted(names, key=lambda name: _IMAGE.fullmatch(_plain(name)) is None):
         cells = frame[name].dropna().unique()
@@ -249,6 +262,6 @@ def _files(folder: Path, file: str, rows: pd.DataFrame, column: str) -> dict[str
 
 
 def _groups(cells: pd.Series) -> bool:
-    """Whether a column divides the images into groups, some of several images, none of more than a fifth."""
+    """Whether a column divides the images into groups: some have several images, and none more than a fifth of all."""
     counts = cells.value_counts()
     return len(counts) > 1 and counts.max() > 1 and counts.max() <= 0.2 * len(cells)

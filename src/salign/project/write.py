@@ -1,4 +1,4 @@
-"""Write what was planned for a folder: the manifest, maps of marks, and the study."""
+"""Write the files of a plan: the manifest, the maps drawn from marks, and the study."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from salign.project.study_file import setting_for, study_text
 
 
 class Written(NamedTuple):
-    """What was written."""
+    """The files that were written."""
 
     manifest: Path
-    """The manifest that the settings name; of one that was there and stays as it is, its own path."""
+    """The manifest that `settings` names: the one that was written, or one that was there before and is unchanged."""
     root: Path
-    """Where the paths in it begin."""
+    """The folder where the paths in the manifest begin."""
     settings: Path
-    """The study, or the recipe of images with several labels."""
+    """The study, or the recipe where images have several labels."""
     maps: int
-    """Maps that were drawn."""
+    """Number of maps that were drawn."""
     blank: int
-    """How many of them mark nothing."""
+    """Number of these maps that mark nothing."""
 
 
 def check_free(out: Path, names: Sequence[str] = (MANIFEST, STUDY)) -> None:
-    """Refuse to write over something.
+    """Refuse to overwrite files.
 
     Raises:
-        SalignError: one of the files is there.
+        SalignError: one of the files exists, or nothing can be written into `out`.
     """
     if there := [str(out / name) for name in names if (out / name).exists()]:
         raise SalignError(
@@ -50,12 +50,13 @@ def write_plan(plan: Plan, out: Path, *, name: str) -> Written:
     """Write `manifest.csv`, `imported/` with maps, and `study.yaml` or `recipe.yaml`; each whole or not at all.
 
     Args:
-        plan: what is written.
-        out: folder of all of it.
+        plan: the plan.
+        out: folder to write into.
         name: name of the study.
 
     Raises:
-        ManifestError: marks have a fault that the plan does not have; nothing was written then.
+        SalignError: the study or the recipe exists already.
+        ManifestError: marks have a fault that the plan does not list; nothing was written then.
     """
     target, maps, blank, manifest = out / MANIFEST, 0, 0, plan.manifest
     settings = out / settings_name(manifest)
@@ -80,10 +81,10 @@ def write_plan(plan: Plan, out: Path, *, name: str) -> Written:
 
 
 def manifest_name(out: Path) -> str:
-    """The name of a manifest that is written; one that is there and lacks splits is not written over."""
+    """Return the name for a new manifest in a folder; an old `manifest.csv`, which lacks splits, is not overwritten."""
     return "manifest-split.csv" if (out / MANIFEST).exists() else MANIFEST
 
 
 def settings_name(manifest: Manifest) -> str:
-    """The file that says what is trained: a study, or a recipe where images have several labels."""
+    """Return the name of the file that says what is trained: a study, or a recipe if images have several labels."""
     return RECIPE if manifest.multi_label else STUDY

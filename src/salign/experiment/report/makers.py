@@ -190,7 +190,7 @@ def _tiles(group: Group, arms: Sequence[Trained], most: int) -> list[Block]:
     labels = first.rows.table["label"]
     best = sorted(
         (i for i in own if score[i] == highest), key=lambda i: (str(labels.iat[i]), i)
-    )  # every class is shown
+    )  # sorted by class, so that images spread evenly show many classes
     tiles = []
     for i in (best[k] for k in _spread(len(best), most)):
         image = read_image(first.rows.image_path(i), where=first.rows.where(i))

@@ -132,7 +132,7 @@ def plan_of_manifest(path: Path, choices: Choices) -> Plan:
 
 
 def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tuple[list[Annotated], list[Fault]]:
-    """Read the marks from the only source of maps, or from the one that was chosen."""
+    """Read the marks from one source of maps: the one that was chosen, or that a table names, or the only one."""
     named = [(f"named in {table.name}", table.maps) for table in look.tables if table.maps]
     sources: dict[str, Any] = {kind: named_maps(look.folder, kind, pairs) for kind, pairs in named}
     sources |= {maps.kind: maps for maps in look.maps}

@@ -1,4 +1,7 @@
-"""Losses: one file each; adding one is a file, its name here, a line in `LOSSES`, and a reference test."""
+"""The losses, one file each.
+
+To add a loss, write its file, import its name here, add a line to `LOSSES`, and write a reference test.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +94,6 @@ LOSSES: LazyTable[type[Loss]] = LazyTable(
         "viser": "salign.losses.viser:Viser",
     }
 )
-"""Name in a recipe -> module, imported when it is looked up."""
+"""Name in a recipe -> class of the loss, which is imported when it is looked up."""
 
 lazy_index(__name__)

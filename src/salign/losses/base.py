@@ -1,4 +1,7 @@
-"""What every loss is: a plain function on tensors, and a thin module that says what it needs."""
+"""The base class of all losses, and the helpers that they share.
+
+Each loss is a plain function on tensors, and a thin module that says what the function needs.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from salign.maps import min_max, resize, varies
 from salign.types import Batch, Output
 
 Teacher = Callable[[Tensor], Tensor]
-"""`(B, 3, H, W)` images in [0, 1] -> `(B, K)` logits of a network that was trained before."""
+"""A network that was trained before, as a function: `(B, 3, H, W)` images in [0, 1] -> `(B, K)` logits."""
 
 
 class LossTerms(NamedTuple):
-    """A loss and what it is made of."""
+    """The total of a loss, and its parts for the log."""
 
     total: Tensor
     """Scalar to back-propagate."""
@@ -30,26 +33,29 @@ class LossTerms(NamedTuple):
 
 
 class Loss(nn.Module, ABC):
-    """Base of the modules in `LOSSES`: `loss(output, batch) -> LossTerms`."""
+    """Base class of the modules in `LOSSES`, which are called as `loss(output, batch) -> LossTerms`."""
 
     needs: frozenset[str] = frozenset()
-    """What it asks for besides the logits: `cam` and `grad_cam` (of the output, free), `input_gradient` (`prepare` must
-    see the batch before the forward pass), `second_view` (another forward pass, by `output.again`), `draw` (a random
-    number for each image, `batch.draw`), `teacher`, `groups` (the group of every image), `linear_head` (on the spatial
-    mean; networks with another are refused). Options may add to it."""
+    """What the loss needs besides the logits: `cam` and `grad_cam` (methods of the output, which cost no further pass),
+    `input_gradient` (`prepare` must see the batch before the forward pass), `second_view` (a further forward pass, by
+    `output.again`), `draw` (a random number for each image, `batch.draw`), `teacher`, `groups` (the group of every
+    image), `linear_head` (a linear head on the spatial mean; networks with another head are refused). Options of a loss
+    may change it."""
     guided: bool = True
-    """Whether human maps are looked at; a loss that is not guided treats all images alike, annotated or not. Options
-    may take it away, such as a weight of 0."""
+    """Whether the loss looks at human maps. A loss that is not guided treats all images alike, annotated or not.
+    Options of a loss may turn this off, such as a weight of 0."""
     of_all_images: ClassVar[frozenset[str]] = frozenset({"ce"})
-    """The parts that images without a human map have, too; those of a guided loss that are not named here are zero."""
+    """Names of the parts that images without a human map contribute to, too. All other parts of a guided loss are zero
+    for these images."""
 
     takes_dose: bool = False
-    """Whether a dose can choose its weight: it is cross-entropy plus terms that act through the last feature maps.
-    Options may take it away."""
+    """Whether a dose (see `salign.losses.dose`) can choose the weight. It can if the loss is cross-entropy plus terms
+    that act through the last feature maps. Options of a loss may turn this off."""
     teacher: Teacher | None = None
-    """What a loss learns from that needs a `teacher`; given before training. No part of the loss's own weights."""
+    """The trained network that a loss with `teacher` among its `needs` learns from. It is set before training, and is
+    not part of the loss's own weights."""
     class_weights: Tensor | None
-    """`(K,)` for the cross-entropy, or None."""
+    """`(K,)` weights of the classes in the cross-entropy, or None."""
 
     def __init__(self, *, class_weights: Tensor | None = None) -> None:
         super().__init__()
@@ -58,12 +64,13 @@ class Loss(nn.Module, ABC):
             values("class_weights", class_weights, "[0, inf)")
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.epoch = 0
-        """Epochs finished; the training loop sets it, schedules read it."""
+        """Number of finished epochs; the training loop sets it, and schedules read it."""
 
     def prepare(self, batch: Batch) -> Batch:
-        """Make the batch ready for the forward pass; every loop calls it first. Costs nothing where nothing is needed.
+        """Make the batch ready for the forward pass; every training loop calls this first.
 
-        With `input_gradient`, the images are made a leaf that records its gradient.
+        If the loss needs `input_gradient`, the images become a leaf tensor that records its gradient. Otherwise the
+        batch is returned as it is, at no cost.
         """
         if "input_gradient" not in self.needs:
             return batch
@@ -71,33 +78,41 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch."""
+        """Compute the loss of one batch."""
 
 
 def input_gradient(scores: Tensor, batch: Batch, what: str) -> Tensor:
-    """`d sum(scores) / d images`, `(B, 3, H, W)`, itself differentiable; `batch` as `Loss.prepare` made it.
+    """Return `d sum(scores) / d images`, `(B, 3, H, W)`, which can itself be differentiated.
 
-    Fused attention kernels have no second derivative: `Classifier` avoids them here, a network of your own must, too.
+    Fused attention kernels have no second derivative. `Classifier` avoids them for images that record their gradient; a
+    network of your own must avoid them, too.
+
+    Args:
+        scores: any tensor that was computed from `batch.images`.
+        batch: the batch as `Loss.prepare` returned it.
+        what: name of the loss, for the message of an error.
 
     Raises:
-        SalignError: the images recorded no gradient; `what` names the loss.
+        SalignError: the images recorded no gradient.
     """
     if not (batch.images.requires_grad and scores.requires_grad and torch.is_grad_enabled()):
         raise SalignError(
             f"{what} needs the gradient by the image: call `batch = loss.prepare(batch)` before the forward pass, and "
             "not under no_grad or inference_mode."
         )
-    with torch.autocast(batch.images.device.type, enabled=False):  # each step back in the format of the step forward
+    with torch.autocast(batch.images.device.type, enabled=False):  # each step back in the format of its forward step
         (gradient,) = torch.autograd.grad(scores.sum(), batch.images, create_graph=True)
     return at_least_float32(gradient)
 
 
 @contextmanager
 def going_back() -> Iterator[None]:
-    """Around `total.backward()`: only there does PyTorch find out that something has no second derivative.
+    """Report a missing second derivative in the `total.backward()` that this context surrounds.
+
+    PyTorch notices only in the backward pass that an operation has no second derivative.
 
     Raises:
-        SalignError: it has none, and what to do.
+        SalignError: an operation of the network has no second derivative; the message says what to take instead.
     """
     try:
         yield
@@ -111,26 +126,26 @@ def going_back() -> Iterator[None]:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; double precision stays."""
+    """Convert half precision to float32; double precision stays as it is."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def human_maps(saliency: Tensor, annotated: Tensor | None, **compared: tuple[Tensor, str]) -> tuple[Tensor, Tensor]:
-    """Bring human maps to the size of what they are compared with, and min-max scale them.
+    """Bring human maps to the size of the tensor that they are compared with, and min-max scale them.
 
     Args:
-        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; what lies there for an image without a map is
-            not looked at.
+        saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale; the values of images without a map are ignored.
         annotated: `(B,)` bool; None = all.
-        compared: what the maps are compared with, by the name of its argument, and the kind and shape that it must have
-            (see `salign.checks.tensors`), `(B, ..., h, w)`; the first gives the size.
+        compared: the tensors `(B, ..., h, w)` that the maps are compared with. The key is the name of the argument; the
+            value is the tensor together with the kind and shape that it must have (see `salign.checks.tensors`). The
+            first tensor gives the size.
 
     Returns:
-        `(B, h, w)` float32 in [0, 1], and `(B,)` bool: which images count. One whose map is missing, blank or all-equal
-        has no shape to follow; its map is zeros.
+        The scaled maps, `(B, h, w)` float32 in [0, 1], and `(B,)` bool: which images count. An image whose map is
+        missing, blank or all-equal has no shape to follow: it does not count, and its map is zeros.
 
     Raises:
-        SalignError: a tensor of another kind or shape, or a map that is negative or not finite.
+        SalignError: a tensor has another kind or shape, or a map is negative or not finite.
     """
     expected = {"saliency": (saliency, "real (B, 1, *, *) or (B, *, *)"), "annotated": (annotated, "bool (B,) or None")}
     tensors(**compared, **expected)
@@ -138,7 +153,7 @@ def human_maps(saliency: Tensor, annotated: Tensor | None, **compared: tuple[Ten
     _not_negative(maps, annotated)
     size = next(iter(compared.values()))[0].shape[-2:]
     small = resize(maps, (size[0], size[1]))
-    counts = varies(maps) & varies(small)  # both: averages over a constant map differ by rounding
+    counts = varies(maps) & varies(small)  # both sizes: averages over a constant map differ by rounding
     if annotated is not None:
         counts = counts & annotated
     return torch.where(counts[:, None, None], min_max(small), 0.0), counts
@@ -151,10 +166,11 @@ def _not_negative(maps: Tensor, annotated: Tensor | None) -> None:
 
 
 def averaged(per_image: Tensor, counts: Tensor) -> Tensor:
-    """Mean of `per_image` `(B,)` over the images that count `(B,)`; a zero that back-propagates where none does.
+    """Return the mean of `per_image` `(B,)` over the images that count, `(B,)` bool.
 
-    With several processes the images of all of them are counted, so that the gradients which they average are those of
-    the whole batch, however its annotated images are spread.
+    If no image counts, the result is a zero that still back-propagates. With several processes, the images of all of
+    them are counted, so that the gradients which the processes average are those of the whole batch, however its
+    annotated images are spread over the processes.
     """
     number, factor = over_processes(counts.sum().float())
     return torch.where(counts, per_image, 0.0).sum() * factor / number.clamp(min=1)

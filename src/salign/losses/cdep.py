@@ -19,10 +19,17 @@ Decomposes = Literal["head", "network"]
 
 
 def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
-    """Split each logit over the cells: `(B, K, h, w)` and `(B, h, w)` in [0, 1] -> outside and inside, `(B, K)` each.
+    """Split each logit into its part from outside and its part from inside of the human region.
 
-    With a linear head on the spatial mean, `outside + inside + bias = logit`: both parts are means over cells, of
+    With a linear head on the spatial mean, `outside + inside + bias = logit`. The parts are the means over cells of
     `(1 - H) CAM` and of `H CAM`.
+
+    Args:
+        cams: `(B, K, h, w)`, the class activation maps of all classes.
+        human: `(B, h, w)` in [0, 1], the human maps `H`.
+
+    Returns:
+        The parts from outside and from inside, `(B, K)` each.
     """
     tensors(cams=(cams, "float (B, K, h, w)"), human=(human, "float (B, h, w)"))
     inside = (human[:, None] * cams).mean((2, 3))
@@ -30,12 +37,13 @@ def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """`mean over classes of softmax([outside, inside])_0`, the penalty of Rieger et al. 2020 (arXiv 1909.13584).
+    """Return the penalty of CDEP on logits that come from outside of the human region (arXiv 1909.13584).
 
-    There the two parts come from a contextual decomposition of the whole network, as of `decompose`. Here it starts at
-    the last feature maps, from which on the network is linear and the decomposition exact; what earlier layers mixed
-    between the places stays mixed. The bias belongs to no place and is left out. The region is soft where the human map
-    is.
+    The penalty of Rieger et al. 2020 is the mean over classes of `softmax([outside, inside])_0`. In the paper, the two
+    parts come from a contextual decomposition of the whole network, as `decompose` computes it. Here the decomposition
+    starts at the last feature maps. The network is linear from there on, so that the decomposition is exact, but what
+    earlier layers mixed between places stays mixed. The bias belongs to no place and is left out. The region is soft
+    where the human map is.
 
     Args:
         cams: `(B, K, h, w)`, raw, of all classes.
@@ -43,7 +51,8 @@ def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | No
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar in [0, 1], mean over the annotated images; a zero that still back-propagates if none counts.
+        Scalar in [0, 1], the mean over the annotated images whose human map is not constant. If no image counts, it is
+        a zero that still back-propagates.
     """
     human, counts = human_maps(saliency, annotated, cams=(cams, "float (B, K, h, w)"))
     outside, inside = parts_of_logits(cams, human)
@@ -51,7 +60,13 @@ def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | No
 
 
 def part_outside(outside: Tensor, inside: Tensor, counts: Tensor) -> Tensor:
-    """Scalar in [0, 1]: `softmax([outside, inside])_0`, `(B, K)` each, over the classes and the images that count."""
+    """Return the mean of `softmax([outside, inside])_0` over the classes and the images that count, in [0, 1].
+
+    Args:
+        outside: `(B, K)`, the part of each logit from outside of the region.
+        inside: `(B, K)`, the part of each logit from inside of the region.
+        counts: `(B,)` bool: which images count.
+    """
     return averaged((outside - inside).sigmoid().mean(1), counts)
 
 
@@ -59,11 +74,12 @@ class Cdep(GuidedLoss):
     """`CE + weight * share of all logits' parts that comes from outside of the human region`.
 
     Args:
-        decomposes: with "head" (default) only the last layers are split, for networks with a linear head on the spatial
-            mean; with "network" every layer is, as published, for networks of convolutions, batch norm, ReLU, pooling
-            and sums (ResNet, DenseNet, VGG, Inception, EfficientNet-Lite). Other networks are refused.
+        decomposes: with "head" (default) only what follows the last feature maps is split, which needs a linear head on
+            the spatial mean; with "network" every layer is split, as published, which needs a network of convolutions,
+            batch norm, ReLU, pooling and sums (ResNet, DenseNet, VGG, Inception, EfficientNet-Lite). Other networks are
+            refused.
         weight: the share is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -84,8 +100,8 @@ class Cdep(GuidedLoss):
             self.needs, self.takes_dose = frozenset({"second_view"}), False
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
-        # From the pixels through every layer: a second forward pass on images that know their part outside of the
+        """Return the penalty on the parts from outside of the region, a scalar in [0, 1]."""
+        # Every layer is split, from the pixels on: a second forward pass on images that carry their part outside of the
         # region.
         if self.decomposes == "network":
             region, counts = human_maps(batch.saliency, batch.annotated, images=(batch.images, "float (B, 3, H, W)"))
@@ -93,7 +109,7 @@ class Cdep(GuidedLoss):
                 lambda images: look_again(output, images, "cdep").logits, batch.images, 1 - region
             )
             return part_outside(at_least_float32(outside), at_least_float32(inside), counts)
-        # From the last feature maps: there the logit is a sum over cells, so the maps of all classes are its parts.
+        # Only the head is split: the logit is a sum over the cells of the last feature maps, so the CAMs are its parts.
         if output.weight is None:
             raise SalignError(
                 "cdep needs a network whose logits are sums over places: a linear head on the spatial mean, as ResNet, "

@@ -1,4 +1,4 @@
-"""Changed copies of images that follow from a number for each image, whatever else is in the batch."""
+"""Changed copies of images, whose random numbers follow from one number per image alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from salign.types import Batch
 
 
 def random_numbers(draw: Tensor, count: int) -> Tensor:
-    """`(B, count)` float32, uniform in [0, 1), of which each row follows from the number of its image alone.
+    """Return `(B, count)` float32 numbers, uniform in [0, 1); each row follows from the number of its image alone.
 
     Args:
         draw: `(B,)` int64, a number drawn for each image, as in `Batch.draw`.
@@ -23,12 +23,19 @@ def random_numbers(draw: Tensor, count: int) -> Tensor:
 
 
 def draws_of(batch: Batch) -> Tensor:
-    """`(B,)` int64: the numbers drawn for the images; where none were, as in validation, their manifest rows."""
+    """Return the number that was drawn for each image, `(B,)` int64.
+
+    Where no numbers were drawn, as in validation, the manifest rows take their place.
+    """
     return batch.index if batch.draw is None else batch.draw
 
 
 def neighbours(draw: Tensor, steps: int = 1) -> Tensor:
-    """`(B,)` positions: for each image another one of the batch, the one `steps` further in the order of the draws."""
+    """Return the positions of other images of the batch, one for each image, `(B,)` int64.
+
+    The images are sorted by their draws; the neighbour of an image stands `steps` places further on, and the first
+    image follows the last.
+    """
     order = draw.argsort(stable=True)
     positions = torch.empty_like(order)
     positions[order] = order.roll(-steps)
@@ -38,12 +45,12 @@ def neighbours(draw: Tensor, steps: int = 1) -> Tensor:
 def cutmix(images: Tensor, partners: Tensor, numbers: Tensor) -> Tensor:
     """Put a box of another image into each image (CutMix, Yun et al. 2019, arXiv 1905.04899, eq. 2).
 
-    The box has the share `1 - lambda` of the area, `lambda ~ U(0, 1)`, and the form of the image; its centre is
-    uniform, and what would lie outside of the image is cut off.
+    The box covers the share `1 - lambda` of the area, with `lambda ~ U(0, 1)`, and has the aspect ratio of the image.
+    Its centre is uniform; what would lie outside of the image is cut off.
 
     Args:
-        images: `(B, 3, H, W)`; left as they are.
-        partners: `(B, 3, H, W)`, where the boxes come from.
+        images: `(B, 3, H, W)`; they are not changed.
+        partners: `(B, 3, H, W)`, the images that the boxes come from.
         numbers: `(B, 3)` in [0, 1): lambda, and the centre as a share of height and width.
 
     Returns:
@@ -58,21 +65,28 @@ def cutmix(images: Tensor, partners: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _between(size: int, share: Tensor, centre: Tensor) -> Tensor:
-    """`(B, size)` bool: which rows or columns lie in a box of this share of them, around this share of the way."""
+    """Return which rows or columns lie in a box, `(B, size)` bool.
+
+    Args:
+        size: number of rows or columns.
+        share: `(B,)`, the length of the box as a share of `size`.
+        centre: `(B,)`, the centre of the box as a share of `size`.
+    """
     half, middle = (size * share).long() // 2, (size * centre).long()
     pixels = torch.arange(size, device=share.device)
     return (pixels >= (middle - half)[:, None]) & (pixels < (middle + half)[:, None])
 
 
 def random_view(images: Tensor, numbers: Tensor) -> Tensor:
-    """Cut a part out of each image and enlarge it, and change its brightness and contrast (after MoCo v2).
+    """Cut a part out of each image, enlarge it, and change its brightness and contrast (after MoCo v2).
 
-    The part has 20 to 100 % of the area, the form of the image, and lies anywhere in it. Brightness is multiplied by .6
-    to 1.4, and so is what each pixel differs by from the image's mean. Nothing is mirrored; `data.augment` does that.
+    The part covers 20 to 100 % of the area, has the aspect ratio of the image, and lies anywhere in it. Brightness and
+    contrast are each multiplied by a factor from 0.6 to 1.4; contrast is the difference of each pixel from the image's
+    mean. Nothing is mirrored; `data.augment` does that.
 
     Args:
-        images: `(B, 3, H, W)` in [0, 1]; left as they are.
-        numbers: `(B, 5)` in [0, 1): area, row, column, brightness, contrast.
+        images: `(B, 3, H, W)` in [0, 1]; they are not changed.
+        numbers: `(B, 5)` in [0, 1), which decide area, row, column, brightness and contrast.
 
     Returns:
         `(B, 3, H, W)` in [0, 1].
@@ -93,13 +107,25 @@ def random_view(images: Tensor, numbers: Tensor) -> Tensor:
 
 
 def mixup(images: Tensor, partners: Tensor, weight: Tensor) -> Tensor:
-    """`weight * images + (1 - weight) * partners` (Zhang et al. 2018, arXiv 1710.09412), `weight` `(B,)` in [0, 1]."""
+    """Return `weight * images + (1 - weight) * partners` (mixup, Zhang et al. 2018, arXiv 1710.09412).
+
+    Args:
+        images: `(B, 3, H, W)`.
+        partners: `(B, 3, H, W)`.
+        weight: `(B,)` in [0, 1].
+    """
     weight = weight.view(-1, 1, 1, 1).to(images)
     return weight * images + (1 - weight) * partners
 
 
 def add_noise(images: Tensor, draw: Tensor, deviation: float) -> Tensor:
-    """Images `(B, 3, H, W)` in [0, 1] with Gaussian noise of this standard deviation, clamped to [0, 1]."""
+    """Add Gaussian noise to images and clamp them to [0, 1].
+
+    Args:
+        images: `(B, 3, H, W)` in [0, 1]; they are not changed.
+        draw: `(B,)` int64, the numbers from which the noise of each image follows.
+        deviation: standard deviation of the noise, 0 or more.
+    """
     number("deviation", deviation, "[0, inf)")
     shape = images.shape[1:]
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in draw.tolist()]

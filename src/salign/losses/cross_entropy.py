@@ -1,4 +1,4 @@
-"""Plain cross-entropy: the baseline every guided loss is compared with."""
+"""Plain cross-entropy, the baseline that every guided loss is compared with."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from salign.types import Batch, Output
 def cross_entropy(
     logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, targets: Tensor | None = None
 ) -> Tensor:
-    """Mean cross-entropy of `logits` `(B, K)` and `labels` `(B,)`, in float32.
+    """Return the mean cross-entropy of `logits` `(B, K)` and `labels` `(B,)`, in float32.
 
-    With `class_weights` `(K,)` it is the weighted mean of torch: each image counts with the weight of its class. Unlike
-    torch's, the weights of all processes are counted where there are several, so that the gradients which they average
-    are those of the whole batch; every process must then take part. Without weights nothing is exchanged.
+    With `class_weights` `(K,)` it is torch's weighted mean: each image counts with the weight of its class. Unlike in
+    torch, the weights of the images of all processes are summed where there are several, so that the gradients which
+    the processes average are those of the whole batch; every process must then take part. Without weights the processes
+    exchange nothing.
 
-    Where images may have several labels, `(B, K)` zeros and ones, each class is a yes or no of its own: it is the mean
-    over images and classes of the binary cross-entropy, the mean over classes weighted by `class_weights`.
+    Where images may have several labels, `labels` are `(B, K)` zeros and ones, and each class is a yes or no of its
+    own. The result is the mean over images and classes of the binary cross-entropy; `class_weights` weight the mean
+    over classes.
 
-    With `targets` `(B, K)`, how probable each class is, the labels are not looked at: an image adds the sum over
-    classes of `target * cross-entropy of that class`, and counts with the mean weight of its classes.
+    With `targets` `(B, K)`, which say how probable each class is, the labels are not looked at. An image adds the sum
+    over classes of `target * cross-entropy of that class`, and counts with the mean weight of its classes. Where images
+    may have several labels, the targets take the place of the zeros and ones.
 
     Raises:
-        SalignError: labels, logits and weights that do not belong together, or a class that there is not.
+        SalignError: labels, logits and weights do not belong together, or a label names a class that does not exist.
     """
     return cross_entropies(logits, labels, class_weights, targets).mean()
 
@@ -36,11 +39,11 @@ def cross_entropy(
 def cross_entropies(
     logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, targets: Tensor | None = None
 ) -> Tensor:
-    """What each image adds: `(B,)` float32, whose mean is `cross_entropy`."""
+    """Return the contribution of each image, `(B,)` float32, whose mean is `cross_entropy`."""
     check_answers(logits, labels, class_weights)
     tensors(logits=(logits, "float (B, K)"), targets=(targets, "float (B, K) or None"))
     if targets is not None:
-        values("targets", targets, "[0, 1]", slack=1e-4)  # rounding of what adds up to one
+        values("targets", targets, "[0, 1]", slack=1e-4)  # numbers that add up to one may be rounded
     if labels.dim() == 2:
         logits = logits.float()
         probable = (labels if targets is None else targets).to(logits.dtype)
@@ -56,7 +59,7 @@ def cross_entropies(
 
 
 def over_classes(values: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """`(B, K)` -> `(B,)`: the mean over classes, or the mean weighted by `(K,)` weights."""
+    """Average `(B, K)` values over the classes, weighted by `class_weights` `(K,)` if given; the result is `(B,)`."""
     if class_weights is None:
         return values.mean(1)
     return (values * class_weights).sum(1) / class_weights.sum()
@@ -68,6 +71,6 @@ class CrossEntropy(Loss):
     guided = False
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch."""
+        """Compute the loss of one batch."""
         loss = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         return LossTerms(loss, {"ce": loss.detach()})

@@ -22,12 +22,12 @@ Penalty = Literal["mse", "l1"]
 def saliency_distance(
     cam: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, penalty: Penalty = "mse"
 ) -> Tensor:
-    """How far the model's maps are from people's, as in CYBORG (arXiv 2112.00686, 2410.16190).
+    """Return how far the model's maps are from people's, as in CYBORG (arXiv 2112.00686, 2410.16190).
 
-    Both maps are brought to the size of the CAM and min-max scaled per image; then the mean squared (or absolute)
-    difference over cells is averaged over the annotated images. An image whose human map is missing, blank or
-    all-equal has no shape to match and does not count. Differs from the published code, where such an image gives NaN
-    or stops the training; equal to it wherever every image has a map.
+    The human map is brought to the size of the CAM, and both maps are min-max scaled per image. The mean squared (or
+    absolute) difference over cells is then averaged over the annotated images. An image whose human map is missing,
+    blank or all-equal has no shape to match and does not count. In the published code, such an image gives NaN or stops
+    the training; wherever every image has a map, the result is that of the published code.
 
     Args:
         cam: `(B, h, w)`, raw.
@@ -36,7 +36,7 @@ def saliency_distance(
         penalty: the maps are compared by "mse" (published) or "l1".
 
     Returns:
-        Scalar in [0, 1]; a zero that still back-propagates if no image counts.
+        Scalar in [0, 1]. If no image counts, it is a zero that still back-propagates.
     """
     choice("penalty", penalty, Penalty)
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
@@ -56,12 +56,14 @@ def cyborg(
     penalty: Penalty = "mse",
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """`alpha * CE(logits, labels) + (1 - alpha) * distance(CAM, human map)`: the published loss, for any loop.
+    """Return `alpha * CE(logits, labels) + (1 - alpha) * distance(CAM, human map)`, the published loss.
+
+    This function works in any training loop.
 
     Args:
         logits: `(B, K)`.
-        cam: `(B, h, w)`, of the class whose evidence is to agree with people; with its graph.
-        labels: `(B,)` int64, or `(B, K)` zeros and ones where an image may have several.
+        cam: `(B, h, w)`, the map of the class whose evidence is to agree with people, with its autograd graph.
+        labels: `(B,)` int64, or `(B, K)` zeros and ones where an image may have several labels.
         saliency: `(B, 1, H, W)` or `(B, H, W)` human maps.
         annotated: `(B,)` bool: which images have a map; None = all. The others contribute cross-entropy only.
         alpha: the cross-entropy has this share; 1 is plain cross-entropy.
@@ -80,16 +82,17 @@ def cyborg(
 class Cyborg(GuidedLoss):
     """The loss of *Training Better Deep Learning Models Using Human Saliency*.
 
-    With a dose, which takes the part of alpha, it is cross-entropy plus the weighted distance.
+    With a dose, the loss is cross-entropy plus the weighted distance: the dose takes the place of `alpha`.
 
     Args:
         alpha: the cross-entropy has this share, in [0, 1]; 0.5 is published, 1 is plain cross-entropy and costs no
             more.
         cam_class: the map of this class is compared: "true" (default), "predicted" (the public WACV 2023 code), or
             "true_vs_rest", which is the true class's map minus the mean of the others'. Where images may have several
-            labels, it is the mean over the true, or the predicted, classes; an image with none does not count.
+            labels, the mean over the true or the predicted classes is compared, and an image without a class does not
+            count.
         penalty: the maps are compared by "mse" (published) or "l1".
-        ramp_epochs: the saliency term grows linearly from zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the saliency term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -112,13 +115,13 @@ class Cyborg(GuidedLoss):
         self.alpha, self.cam_class, self.penalty = alpha, cam_class, penalty
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """The distance of the maps, in [0, 1]."""
+        """Return the distance of the maps, a scalar in [0, 1]."""
         classes = choose_classes(output.logits, batch.labels, self.cam_class)
         counts = batch.annotated & has_class(classes)
         return saliency_distance(output.cam(classes), batch.saliency, counts, penalty=self.penalty)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch."""
+        """Compute the loss of one batch."""
         if self.dose is not None:
             return super().forward(output, batch)
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
@@ -130,9 +133,10 @@ class Cyborg(GuidedLoss):
 
 
 def choose_classes(logits: Tensor, labels: Tensor, cam_class: CamClass) -> Tensor:
-    """What to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients for "true_vs_rest" and for several labels.
+    """Return what to ask `Output.cam` for: `(B,)` classes, or `(B, K)` coefficients.
 
-    An image without a class to ask for has zeros; from one with every label, no rest is taken away.
+    Coefficients are needed for "true_vs_rest" and for several labels per image. An image without a class to ask for
+    gets zeros. If an image has every label, there is no rest to subtract.
     """
     if cam_class == "true":
         return true_class(labels)

@@ -18,17 +18,19 @@ from salign.maps.tensor_ops import ROUNDING
 def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """Split the logits of `network` into the part of a region of the image and the rest; their sum is the logits.
 
-    Rules of Singh et al. 2019 (arXiv 1806.05337), Rieger et al. 2020 (arXiv 1909.13584) and their public code, for what
-    a layer makes of `x = part + rest`:
+    The rules are those of Singh et al. 2019 (arXiv 1806.05337), of Rieger et al. 2020 (arXiv 1909.13584) and of their
+    public code. They say what becomes of the part when a layer gets `x = part + rest`:
 
-    - convolution, linear layer, batch norm (by its own statistics, of `x`), that is `A x + b`: the part is
-      `A part + b |A part| / (|A part| + |A rest|)`; where both vanish, half of `b`;
-    - ReLU: `relu(part)`, so that the rest is `relu(x) - relu(part)`; ours: ReLU6 likewise;
-    - max pooling: the part at the place where `x` is greatest;
-    - average pooling, padding, addition, concatenation: the same done to the part; dropout, in the same places.
+    - Convolution, linear layer and batch norm (with the statistics that it uses for `x`) compute `A x + b`. The part
+      becomes `A part + b |A part| / (|A part| + |A rest|)`; where both vanish, it gets half of `b`.
+    - ReLU: the part becomes `relu(part)`, so that the rest becomes `relu(x) - relu(part)`. ReLU6 is treated alike,
+      which is our addition.
+    - Max pooling takes the part at the place where `x` is greatest.
+    - Average pooling, padding, addition and concatenation do the same to the part as to `x`; dropout drops the same
+      places.
 
-    What is done to the image itself, such as normalisation, is done before it is cut. No module is needed, nor hooks:
-    the network is called on a tensor that knows its part.
+    Operations on the image itself, such as normalisation, are applied before the region is cut out. The network need
+    not be a module and needs no hooks: it is called on a tensor that carries its part.
 
     Args:
         network: images `(B, 3, H, W)` -> logits `(B, K)`; any code that is made of these operations.
@@ -36,10 +38,11 @@ def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tenso
         region: `(B, H, W)` in [0, 1], the share of each pixel that belongs to the region.
 
     Returns:
-        `(B, K)` of the region and `(B, K)` of the rest, differentiable.
+        The logits of the region and of the rest, `(B, K)` each, differentiable.
 
     Raises:
-        SalignError: an operation without a rule, by its name; or a region that is none.
+        SalignError: the network uses an operation without a rule, which the message names; or `region` is not in [0,
+            1].
     """
     function("network", network)
     tensors(images=(images, "float (B, 3, H, W)"), region=(region, "float (B, H, W)"))
@@ -49,12 +52,12 @@ def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tenso
 
 
 class _Split(Tensor):
-    """Stands for `whole` wherever a network computes; every operation does its rule to the part, too."""
+    """A tensor that stands for `whole` wherever a network computes; every operation applies its rule to `part`, too."""
 
     whole: Tensor
     part: Tensor
     region: Tensor | None
-    """`(B, 1, H, W)` of an image that no layer has seen yet."""
+    """`(B, 1, H, W)`, the region of an image that no layer has seen yet; None afterwards."""
 
     @staticmethod
     def of(whole: Tensor, part: Tensor, region: Tensor | None = None) -> _Split:
@@ -65,16 +68,16 @@ class _Split(Tensor):
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        # 1. An operation with a rule: the rule works on whole and part. An operation in place changes its argument
-        # instead.
+        # 1. An operation with a rule: the rule works on whole and part. An operation in place changes its argument and
+        # returns it.
         if function in _RULES:
             in_place = kwargs.pop("inplace", False) or function is Tensor.add_
             split = _RULES[function](function, *args, **kwargs)
             if in_place:
                 args[0].whole, args[0].part, args[0].region = split.whole, split.part, split.region
             return args[0] if in_place else split
-        # 2. An operation without a rule may answer a question (a shape, a device), but may not give values: these would
-        # be values of a part that nobody has computed.
+        # 2. An operation without a rule may answer a question (a shape, a device), but may not give values: nobody
+        # has computed the part of these values.
         with torch._C.DisableTorchFunctionSubclass():
             answer = function(*args, **kwargs)
         if isinstance(answer, Tensor):
@@ -91,7 +94,7 @@ def _refused(function: Any) -> SalignError:
 
 
 def _each(values: Any, of: str) -> Any:
-    """The same arguments with one side of every split in its place."""
+    """Return the same arguments with every split replaced by one of its sides, "whole" or "part"."""
     if isinstance(values, _Split):
         return getattr(values, of)
     return type(values)(_each(value, of) for value in values) if isinstance(values, list | tuple) else values
@@ -116,7 +119,7 @@ def _to_the_image(function: Any, image: Any, constant: Any) -> _Split:
 
 def _affine(whole: Tensor, part: Tensor, rest: Tensor, bias: Tensor) -> _Split:
     # The bias belongs to neither side, so each gets a share of it in proportion to its size, pixel by pixel; where both
-    # vanish, half.
+    # vanish, each gets half.
     both = part.abs() + rest.abs()
     vanish = both <= ROUNDING * bias.abs()
     share = torch.where(vanish, 0.5, part.abs() / torch.where(vanish, 1.0, both))
@@ -183,4 +186,4 @@ _RULES: dict[Any, Callable[..., _Split]] = {
     **dict.fromkeys((torch.add, Tensor.add, Tensor.add_), _added),
     **dict.fromkeys((Tensor.sub, Tensor.div), _to_the_image),
 }
-"""What a function of PyTorch does to whole and part."""
+"""Function of PyTorch -> the rule that applies it to `whole` and `part`."""

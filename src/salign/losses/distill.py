@@ -1,4 +1,4 @@
-"""Distillation: the answers of a teacher, softened, are learned beside the labels."""
+"""Distillation: the network learns the softened answers of a teacher beside the labels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from salign.types import Batch, Output
 
 
 def distillation(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, multi_label: bool = False) -> Tensor:
-    """`T^2 KL(softmax(teacher / T) || softmax(student / T))`, the mean over images (Hinton et al., arXiv 1503.02531).
+    """Return `T^2 KL(softmax(teacher / T) || softmax(student / T))`, the mean over images (arXiv 1503.02531).
 
-    The factor `T^2` keeps the gradient of like size at every temperature.
+    This is the term of Hinton et al. 2015. The factor `T^2` keeps the gradient at a similar size for every temperature.
 
     Args:
         student: `(B, K)` logits.
         teacher: `(B, K)` logits; no gradient flows into them.
-        temperature: `T`, above 0; the larger, the more the unlikely classes count.
-        multi_label: images may have several labels: the divergence is that of yes and no, and the mean over classes.
+        temperature: `T`, above 0; the larger it is, the more the unlikely classes count.
+        multi_label: whether images may have several labels; the result is then the mean over classes of the divergence
+            of yes and no.
 
     Returns:
         Scalar in nats, 0 or more.
@@ -39,8 +40,8 @@ def distillation(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, 
 class Distill(GuidedLoss):
     """`CE + weight * T^2 KL(teacher || student)`, both softened by the temperature `T`, as Hinton et al. 2015.
 
-    The teacher sees the images that the network sees. People's maps are not looked at: a teacher that was trained with
-    them may hand on where it looks. A step costs a forward pass of the teacher more.
+    The teacher sees the images that the network sees. The loss does not look at people's maps, but a teacher that was
+    trained with them may pass on where it looks. Each step costs one more forward pass, that of the teacher.
 
     Args:
         temperature: Logits are divided by this number before the softmax; 4 is usual.
@@ -65,16 +66,16 @@ class Distill(GuidedLoss):
         self.temperature = temperature
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, 0 or more."""
+        """Return the divergence from the teacher, a scalar of 0 or more."""
         target = taught(self.teacher, batch.images, "distill")
         return distillation(output.logits, target, temperature=self.temperature, multi_label=batch.multi_label)
 
 
 def taught(teacher: Teacher | None, images: Tensor, loss: str) -> Tensor:
-    """The teacher's logits `(B, K)` of images `(B, 3, H, W)`, without a graph.
+    """Return the teacher's logits `(B, K)` of images `(B, 3, H, W)`, without a graph.
 
     Raises:
-        SalignError: there is no teacher; `loss` names who asks.
+        SalignError: there is no teacher; the message names the `loss` that needs one.
     """
     if teacher is None:
         raise SalignError(

@@ -13,12 +13,13 @@ from salign.types import Batch, Output
 
 
 def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """How little the maps of a true and a false class diverge where people looked, after arXiv 2507.17000.
+    """Return how little the maps of a true and a false class diverge where people looked (after arXiv 2507.17000).
 
-    `sum of H (1 - (T - F)) / 2`, divided by `sum of H`; `T` and `F` are the maps of the true and the false class, `H`
-    the human map at their size, all min-max scaled. Only the abstract is known: such maps should diverge on the regions
-    that people find important, and three losses follow, whose formulas are not. This is the plainest of that kind: the
-    true class has the evidence there and the false class has none. Nothing is asked outside of the region.
+    It is the sum over cells of `H (1 - (T - F)) / 2`, divided by the sum of `H`. `T` and `F` are the maps of the true
+    and of the false class, and `H` is the human map at their size; all are min-max scaled. Only the abstract of the
+    paper is known to us. It says that these maps should diverge in the regions that people find important, and that
+    three losses follow, but it does not give their formulas. This is the simplest loss of that kind: in the region, the
+    true class should have evidence and the false class none. Outside of the region nothing is required.
 
     Args:
         true_cam: `(B, h, w)`, raw.
@@ -27,8 +28,8 @@ def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, anno
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar in [0, 1], 1/2 for maps that are the same: mean over the annotated images whose map has a shape; a zero
-        that back-propagates without any.
+        Scalar in [0, 1], 1/2 for maps that are the same. It is the mean over the annotated images whose human map is
+        not constant. If no image counts, it is a zero that still back-propagates.
     """
     human, counts = human_maps(
         saliency, annotated, true_cam=(true_cam, "float (B, h, w)"), false_cam=(false_cam, "float (B, h, w)")
@@ -38,7 +39,7 @@ def agreement_inside(true_cam: Tensor, false_cam: Tensor, saliency: Tensor, anno
 
 
 def strongest_false(logits: Tensor, labels: Tensor) -> Tensor:
-    """`(B,)` int64: of the classes that are wrong, the one with the highest logit; without any, class 0."""
+    """Return for each image the wrong class with the highest logit, `(B,)` int64; class 0 if no class is wrong."""
     if labels.dim() == 2:
         return logits.detach().masked_fill(labels != 0, -torch.inf).argmax(1)
     return logits.detach().scatter(1, labels[:, None], -torch.inf).argmax(1)
@@ -47,19 +48,19 @@ def strongest_false(logits: Tensor, labels: Tensor) -> Tensor:
 class Divisive(GuidedLoss):
     """`CE + weight * how little true- and false-class maps diverge on the human region` (Divisive Decisions).
 
-    With more than two classes, the false class is the strongest of the wrong ones. Of images that may have several
-    labels, one that has all of them, or none, does not count.
+    With more than two classes, the false class is the wrong class with the highest logit. Where images may have several
+    labels, an image that has all of them or none does not count.
 
     Args:
         weight: the term is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Return how little the maps diverge, a scalar in [0, 1]."""
         true, false, counts = true_class(batch.labels), strongest_false(output.logits, batch.labels), batch.annotated
         if batch.multi_label:
             counts = counts & has_class(true) & (batch.labels == 0).any(1)

@@ -1,4 +1,4 @@
-"""The dose of a term: how hard it pulls at the last feature maps, as a multiple of how hard cross-entropy does."""
+"""The dose of a term: how hard it pulls at the last feature maps, as a multiple of the pull of cross-entropy."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from salign.collectives import over_processes, share
 from salign.types import Output
 
 MEMORY = 0.99
-"""Share of the running means of the norms that stays in a step; the first steps are averaged plainly."""
+"""Share of the running means of the norms that each step keeps; in the first steps they are plain averages."""
 
 
 class Dose(nn.Module):
     """Chooses the weight of a term in every step, so that a dose means the same for every loss, network and image set.
 
-    `weight = dose * |d CE / d F| / |d term / d F|`, with `F` the last feature maps of all passes of the step, and
-    running means of both norms, after the idea of GradNorm (Chen et al. 2018, arXiv 1711.02257), which measures at
-    shared weights and learns the ratio. A dose of 1 makes the term pull as hard as cross-entropy. The norms lie in a
-    persistent buffer, so that a resumed training is exact. A step costs two ways back through the head alone.
+    `weight = dose * |d CE / d F| / |d term / d F|`, where `F` are the last feature maps of all passes of the step, and
+    both norms are running means. With a dose of 1 the term pulls as hard as cross-entropy. The idea is that of GradNorm
+    (Chen et al. 2018, arXiv 1711.02257), which measures at shared weights and learns the ratio. The norms are kept in a
+    persistent buffer, so that a resumed training is exact. Each step costs two further backward passes, through the
+    head alone.
 
     Args:
-        dose: above 0.
+        dose: pull of the term as a multiple of the pull of cross-entropy, above 0.
     """
 
     norms: Tensor
-    """`(2,)` float32: running means of the norms of cross-entropy's and the term's gradient; zeros at first."""
+    """`(2,)` float32: running means of the norms of the gradients of cross-entropy and of the term; zeros at first."""
     steps: Tensor
-    """Int64 scalar: steps that were measured."""
+    """Int64 scalar: number of steps that were measured."""
 
     def __init__(self, dose: float) -> None:
         super().__init__()
@@ -41,14 +42,14 @@ class Dose(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, ce: Tensor, term: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Measure this step, where gradients are recorded, and give the weight, without graph.
+        """Measure this step if gradients are recorded, and return the weight, without a graph.
 
-        A step in which the term has no gradient, as without annotated images, is not measured.
+        A step in which the term has no gradient, for instance because no image is annotated, is not measured.
 
         Args:
-            ce: scalar.
+            ce: scalar, the cross-entropy.
             term: scalar, unweighted.
-            features: `(B, C, h, w)` each; see `views_of`.
+            features: feature maps `(B, C, h, w)` of each pass; see `views_of`.
 
         Returns:
             Scalar; 0 before any step was measured.
@@ -66,9 +67,9 @@ class Dose(nn.Module):
 
 
 def gradient_norm(scalar: Tensor, features: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of the gradient of a scalar by all of several tensors; the graph stays, and float32 is given.
+    """Return the Euclidean norm of the gradient of a scalar by several tensors together, in float32.
 
-    With several processes, each of which has its own images, it is the norm over the images of all.
+    The graph is kept. With several processes, each of which has its own images, the norm is over the images of all.
     """
     with torch.autocast(scalar.device.type, enabled=False):
         gradients = torch.autograd.grad(scalar, list(features), retain_graph=True, allow_unused=True)
@@ -78,7 +79,7 @@ def gradient_norm(scalar: Tensor, features: Sequence[Tensor]) -> Tensor:
 
 
 def views_of(output: Output) -> tuple[Output, list[Tensor]]:
-    """The same output, and a list of its feature maps, to which every further pass by `again` adds its own."""
+    """Return the same output, and a list of its feature maps to which every further pass by `again` adds its own."""
     features, again = [output.features], output.again
     if again is None:
         return output, features

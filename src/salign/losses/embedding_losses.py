@@ -1,6 +1,6 @@
 """Losses of a network that embeds images and learns without labels.
 
-Every function takes embeddings `(B, D)` of length 1 and gives a scalar, the mean over images.
+Every function takes embeddings `(B, D)` of length 1 and returns a scalar, the mean over images.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from salign.checks import number, tensors
 
 
 def match_teacher(student: Tensor, teacher: Tensor, *, temperature: float = 0.2) -> Tensor:
-    """Cross-entropy of `softmax(teacher / T)` and `softmax(student / T)` (S2-BNN, arXiv 2102.08946, eq. 6).
+    """Return the cross-entropy of `softmax(teacher / T)` and `softmax(student / T)` (S2-BNN, arXiv 2102.08946, eq. 6).
 
-    The `D` numbers of an embedding are taken for the logits of as many classes that nobody named.
+    The `D` numbers of an embedding are used as the logits of `D` classes without names.
 
     Args:
         student: `(B, D)`.
@@ -23,7 +23,7 @@ def match_teacher(student: Tensor, teacher: Tensor, *, temperature: float = 0.2)
         temperature: `T`, above 0.
 
     Returns:
-        Scalar in nats; at its least the mean entropy of the teacher's distributions.
+        Scalar in nats. Its least value is the mean entropy of the teacher's distributions.
     """
     tensors(student=(student, "float (B, D)"), teacher=(teacher, "float (B, D)"))
     number("temperature", temperature, "(0, inf)")
@@ -31,7 +31,7 @@ def match_teacher(student: Tensor, teacher: Tensor, *, temperature: float = 0.2)
 
 
 def contrast(query: Tensor, key: Tensor, queue: Tensor, *, temperature: float = 0.2) -> Tensor:
-    """Tell the other view of an image from the images in a queue (InfoNCE; MoCo, arXiv 1911.05722, eq. 1).
+    """Return the InfoNCE loss, which tells another view of an image from queued images (MoCo, arXiv 1911.05722, eq. 1).
 
     Args:
         query: `(B, D)` of the images.
@@ -40,7 +40,7 @@ def contrast(query: Tensor, key: Tensor, queue: Tensor, *, temperature: float = 
         temperature: `T`, above 0.
 
     Returns:
-        Scalar in nats; `ln(N + 1)` where all are alike.
+        Scalar in nats; it is `ln(N + 1)` if all embeddings are alike.
     """
     tensors(query=(query, "float (B, D)"), key=(key, "float (B, D)"), queue=(queue, "float (N, D)"))
     number("temperature", temperature, "(0, inf)")

@@ -1,4 +1,4 @@
-"""Entropy of the class activation map: how spread out the model looks, and how spread out people do."""
+"""Losses on the entropy of maps: how widely the model's evidence is spread, and how widely people look."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from salign.types import Batch, Output
 
 
 def map_entropy(maps: Tensor) -> Tensor:
-    """`H = -sum of p log p`, `p` the map min-max scaled and divided by its sum (arXiv 2303.00818, public code).
+    """Return the entropy `-sum of p log p` of each map (arXiv 2303.00818, public code).
+
+    `p` is the map, min-max scaled and divided by its sum.
 
     Args:
         maps: `(B, h, w)`, raw.
 
     Returns:
-        `(B,)` in [0, log(h w)], natural logarithm. A constant map is spread out evenly: log(h w), without a gradient
-        (not in that code).
+        `(B,)` in [0, log(h w)], natural logarithm. A constant map is spread out evenly: its entropy is log(h w),
+        without a gradient. The public code does not have this case.
     """
     tensors(maps=(maps, "float (B, h, w)"))
     shares = sum_to_one(min_max(maps))
@@ -34,10 +36,10 @@ def map_entropy(maps: Tensor) -> Tensor:
 
 
 def entropy_gap(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """`(mean H of the model's maps - mean H of people's maps)^2`, as in HBCAM (arXiv 2303.00818, public code).
+    """Return `(mean H of the model's maps - mean H of people's maps)^2`, as in HBCAM (arXiv 2303.00818, its code).
 
-    Both means run over the annotated images whose map has a shape, the human map at the size of the CAM; with several
-    processes over those of all of them.
+    `H` is `map_entropy`; the human map is brought to the size of the CAM. Both means run over the annotated images
+    whose human map is not constant; with several processes, over the images of all of them.
 
     Args:
         cam: `(B, h, w)`, raw.
@@ -45,7 +47,7 @@ def entropy_gap(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) 
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar in [0, log(h w)^2]; a zero that back-propagates if no image counts.
+        Scalar in [0, log(h w)^2]. If no image counts, it is a zero that still back-propagates.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     return together(averaged(map_entropy(cam) - map_entropy(human), counts)).square()
@@ -56,7 +58,7 @@ class Droid(GuidedLoss):
 
     Args:
         weight: the term is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -64,7 +66,7 @@ class Droid(GuidedLoss):
     guided = False
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the mean of `log(1 + entropy)`, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         return averaged(map_entropy(output.cam(classes)).log1p(), has_class(classes))
 
@@ -74,7 +76,7 @@ class Fmmce(GuidedLoss):
 
     Args:
         weight: the entropy is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -82,7 +84,7 @@ class Fmmce(GuidedLoss):
     guided = False
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, log(h w)]."""
+        """Return the mean entropy, a scalar in [0, log(h w)]."""
         classes = true_class(batch.labels)
         return averaged(map_entropy(output.cam(classes)), has_class(classes))
 
@@ -92,13 +94,13 @@ class Hbcam(GuidedLoss):
 
     Args:
         weight: the squared difference is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the squared difference of the mean entropies, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         return entropy_gap(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))

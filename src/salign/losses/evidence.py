@@ -1,4 +1,4 @@
-"""Our own: the share of all classes' evidence that lies outside of the human region."""
+"""Our own loss: the share of all classes' evidence that lies outside of the human region."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from salign.types import Batch, Output
 def evidence_outside(
     cams: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, multi_label: bool = False
 ) -> Tensor:
-    """Share of the evidence that lies where people did not look.
+    """Return the share of the evidence that lies where people did not look.
 
-    `E_k = CAM_k - mean over classes of CAM`: what is added to all logits alike changes no answer, so it is no evidence.
-    The share is `sum over classes and cells of (1 - H) E^2`, divided by `sum of E^2`; `H` is the human map at the size
-    of the CAM, min-max scaled. Unlike a distance of one class's scaled map, it holds for every class at once, sees how
-    strong the evidence is, and asks nothing of its shape inside the region. Where images may have several labels, each
-    class is a question of its own and what is added to all logits changes answers: `E_k = CAM_k`.
+    The evidence is `E_k = CAM_k - mean over classes of CAM`: what is added to all logits alike changes no answer, so it
+    is no evidence. The share is the sum over classes and cells of `(1 - H) E^2`, divided by the sum of `E^2`; `H` is
+    the human map at the size of the CAM, min-max scaled. Unlike a distance to the scaled map of one class, the share
+    covers all classes at once, depends on how strong the evidence is, and requires no shape inside of the region. Where
+    images may have several labels, each class is a question of its own. What is added to all logits then does change
+    answers, so that `E_k = CAM_k`.
 
     Args:
         cams: `(B, K, h, w)`, raw, of all classes.
@@ -29,12 +30,13 @@ def evidence_outside(
         multi_label: whether images may have several labels.
 
     Returns:
-        Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
+        Scalar in [0, 1]: the mean over the annotated images whose human map is not constant and which have evidence. If
+        no image counts, it is a zero that still back-propagates.
     """
     human, counts = human_maps(saliency, annotated, cams=(cams, "float (B, K, h, w)"))
     energy = (cams if multi_label else cams - cams.mean(1, keepdim=True)).square().sum(1)
     total = energy.sum((1, 2))
-    present = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # less is what rounding leaves of no evidence
+    present = total > ROUNDING**2 * cams.square().sum((1, 2, 3))  # anything less is rounding error, not evidence
     share = ((1 - human) * energy).sum((1, 2)) / torch.where(present, total, 1.0)
     return averaged(share, counts & present)
 
@@ -44,13 +46,13 @@ class Evidence(GuidedLoss):
 
     Args:
         weight: the share is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Return the share of the evidence outside of the region, a scalar in [0, 1]."""
         every = torch.arange(output.logits.shape[1], device=output.logits.device).expand(len(output.logits), -1)
         return evidence_outside(output.cam(every), batch.saliency, batch.annotated, multi_label=batch.multi_label)

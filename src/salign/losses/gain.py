@@ -1,4 +1,4 @@
-"""GAIN: what the network looked at is erased, and then it must not be able to tell the class any more."""
+"""GAIN: the places that the network looked at are erased, and then it must not be able to tell the class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from salign.types import Batch, Output
 
 
 def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 0.5) -> Tensor:
-    """`x - T(A) x` with the soft mask `T(A) = sigmoid(omega (A - sigma0))` (Li et al., CVPR 2018, arXiv 1802.10171).
+    """Return `x - T(A) x`, the images with the places of a map erased (Li et al., CVPR 2018, arXiv 1802.10171).
 
-    `A` is the map, min-max scaled per image here, then enlarged to the image's size (bilinear). What is erased is black
-    in images of [0, 1]. The gradient flows into the map, through min and max too.
+    The soft mask is `T(A) = sigmoid(omega (A - sigma0))`, where `A` is the map, min-max scaled per image and then
+    enlarged to the image's size (bilinear). Erased places are black in images of [0, 1]. The gradient flows into the
+    map, and also through its minimum and maximum.
 
     Args:
         images: `(B, 3, H, W)`.
         maps: `(B, h, w)`, any scale.
-        omega: the mask is as steep as this.
-        sigma0: where the scaled map has this value, half is erased.
+        omega: steepness of the mask.
+        sigma0: value of the scaled map at which half is erased.
 
     Returns:
         `(B, 3, H, W)`.
@@ -36,17 +37,17 @@ def erase(images: Tensor, maps: Tensor, *, omega: float = 10.0, sigma0: float = 
 
 
 def erased_score(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """How sure of the true class the network still is, seeing the erased images: the mean of its softmax score.
+    """Return how sure of the true class the network still is on the erased images, its mean softmax score.
 
-    Where images may have several labels, an image's score is the mean of the sigmoids of its classes.
+    Where images may have several labels, the score of an image is the mean of the sigmoids of its classes.
 
     Args:
         logits: `(B, K)` of the erased images.
         labels: `(B,)` int64, or `(B, K)` zeros and ones.
-        counts: `(B,)` bool: the images of which something was erased.
+        counts: `(B,)` bool: the images in which something was erased.
 
     Returns:
-        Scalar in [0, 1]; a zero that back-propagates where no image counts.
+        Scalar in [0, 1]. If no image counts, it is a zero that still back-propagates.
     """
     check_answers(logits, labels)
     tensors(logits=(logits, "float (B, K)"), counts=(counts, "bool (B,)"))
@@ -58,14 +59,14 @@ def erased_score(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
 class Gain(GuidedLoss):
     """`CE + weight * score of the true class on the image whose salient part is erased` (GAIN, arXiv 1802.10171).
 
-    The salient part is the network's own, by Grad-CAM of the true class: human maps are not looked at. A step costs two
-    of cross-entropy.
+    The salient part is where the network's own Grad-CAM of the true class is high; human maps are not looked at. A step
+    costs as much as two steps of cross-entropy.
 
     Args:
         weight: the score is multiplied by it; the paper calls it alpha.
-        omega: the soft mask is as steep as this; public code has 10 or 100.
-        sigma0: where the scaled map has this value, half is erased; public code has 0.5 or 0.25.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        omega: the soft mask is as steep as this; public code takes 10 or 100.
+        sigma0: half is erased where the scaled map has this value; public code takes 0.5 or 0.25.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -86,18 +87,21 @@ class Gain(GuidedLoss):
         self.omega, self.sigma0 = omega, sigma0
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Return the score that is left of the true class, a scalar in [0, 1]."""
         maps = output.grad_cam(true_class(batch.labels))
         return mined(output, batch, maps, "gain", omega=self.omega, sigma0=self.sigma0)
 
 
 def mined(output: Output, batch: Batch, maps: Tensor, loss: str, *, omega: float, sigma0: float) -> Tensor:
-    """The score that is left when what `maps` `(B, h, w)` show is erased; images with a constant map do not count."""
+    """Return the score that is left when the places shown by `maps` `(B, h, w)` are erased.
+
+    Images with a constant map do not count. `loss` is the name of the loss, for the message of an error.
+    """
     erased = erase(batch.images, maps, omega=omega, sigma0=sigma0)
     return erased_score(look_again(output, erased, loss).logits, batch.labels, varies(maps))
 
 
 def check_mask(omega: float, sigma0: float) -> None:
-    """Refuse a mask that is none."""
+    """Refuse an `omega` that is not above 0, and a `sigma0` that is not in [0, 1]."""
     number("omega", omega, "(0, inf)")
     number("sigma0", sigma0, "[0, 1]")

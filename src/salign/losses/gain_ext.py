@@ -1,4 +1,4 @@
-"""GAIN with people's maps: the same, and Grad-CAM is drawn to where they looked."""
+"""GAIN with people's maps: the same as GAIN, and Grad-CAM is drawn to where people looked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from salign.types import Batch, Output
 class GainExt(GuidedLoss):
     """`CE + alpha * score of the erased image + weight * distance of Grad-CAM and human map` (GAIN_ext, 1802.10171).
 
-    The second term is that of loss `gain`, of all images; the third is the mean squared difference over the cells of
-    both maps, each min-max scaled, on annotated images. A step costs two of cross-entropy.
+    The second term is that of the loss `gain`, over all images. The third is the mean squared difference over the cells
+    of both maps, each min-max scaled, over annotated images. A step costs as much as two steps of cross-entropy.
 
     Args:
         weight: the distance to the human map is multiplied by it.
-        alpha: the score of the erased image is multiplied by it; with 0 there is no second
-            forward pass.
-        omega: the soft mask is as steep as this; public code has 10 or 100.
-        sigma0: where the scaled map has this value, half is erased; public code has 0.5 or 0.25.
-        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        alpha: the score of the erased image is multiplied by it; with 0 there is no second forward pass.
+        omega: the soft mask is as steep as this; public code takes 10 or 100.
+        sigma0: half is erased where the scaled map has this value; public code takes 0.5 or 0.25.
+        ramp_epochs: both terms grow linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -49,7 +48,7 @@ class GainExt(GuidedLoss):
             self.needs = frozenset({"grad_cam"})  # nothing is erased, and no image is looked at again
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """Each in [0, 1]."""
+        """Return the weight and the unweighted scalar of each term; each scalar is in [0, 1]."""
         classes = true_class(batch.labels)
         maps = output.grad_cam(classes)
         counts = batch.annotated & has_class(classes)

@@ -1,4 +1,4 @@
-"""GRADIA: L1 distance of Grad-CAM to the human map, answer and attention weighted by whether each of them is right."""
+"""GRADIA: cross-entropy and L1 distance of Grad-CAM to the human map, weighted by whether each of them is right."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ Weights = tuple[float, float]
 
 
 def overlap(cam: Tensor, human: Tensor) -> Tensor:
-    """`(B,)` in [0, 1]: intersection over union of the cells of at least one half, both maps min-max scaled.
+    """Return the intersection over union of the cells of at least one half, `(B,)` in [0, 1].
+
+    Both maps are min-max scaled first.
 
     Args:
         cam: `(B, h, w)`.
-        human: `(B, h, w)`; a map without a shape overlaps nothing.
+        human: `(B, h, w)`; a constant map overlaps nothing.
     """
     tensors(cam=(cam, "float (B, h, w)"), human=(human, "float (B, h, w)"))
     model, people = min_max(cam) >= 0.5, min_max(human) >= 0.5
@@ -42,25 +44,26 @@ def gradia(
     class_weights: Tensor | None = None,
     targets: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The two terms of GRADIA: weighted cross-entropy, and weighted L1 distance of Grad-CAM to the human map.
+    """Return the two terms of GRADIA: weighted cross-entropy, and weighted L1 distance of Grad-CAM to the human map.
 
-    `mean of t_i CE_i` over all images and `mean of m_i mean |M_i - H_i|` over the annotated images whose map has a
-    shape; `M` and `H` are min-max scaled. `t_i` and `m_i` depend on the group of the image, see `Gradia`; `t_i` is 1
-    for images without a map. The groups are decided without a gradient.
+    The first is the mean of `t_i CE_i` over all images. The second is the mean of `m_i mean |M_i - H_i|` over the
+    annotated images whose human map is not constant; `M` is Grad-CAM and `H` the human map, both min-max scaled. The
+    weights `t_i` and `m_i` depend on the group of the image, see `Gradia`; `t_i` is 1 for images without a map. No
+    gradient flows through the choice of the group.
 
     Args:
         logits: `(B, K)`.
         grad_cam: `(B, h, w)`, of the true class.
-        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is accurate if it is about every class.
+        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is accurate if it is right about every class.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        weights: `(2, 2, 2)`: [reasonable?, accurate?] -> (task weight, map weight).
-        reasonable_overlap: attention is reasonable from this intersection over union on.
+        weights: `(2, 2, 2)`: [is reasonable, is accurate] -> (task weight, map weight).
+        reasonable_overlap: attention is reasonable if its intersection over union with the human map is at least this.
         class_weights: `(K,)` for the cross-entropy.
         targets: `(B, K)` for the cross-entropy: how probable each class is; None = the labels are certain.
 
     Returns:
-        Two scalars; the second is a zero that back-propagates if no image has a map.
+        Two scalars. If no image counts, the second is a zero that still back-propagates.
     """
     tensors(
         logits=(logits, "float (B, K)"), grad_cam=(grad_cam, "float (B, h, w)"), weights=(weights, "float (2, 2, 2)")
@@ -79,19 +82,19 @@ class Gradia(GuidedLoss):
     """`mean of task weight * CE + weight * mean of map weight * L1(Grad-CAM, human map)`, weighed per image (GRADIA).
 
     An annotated image falls into one of four groups by its answer (accurate or not) and its attention (reasonable or
-    not), and each group has its weights. In the paper, known here by descriptions, people judge whether the attention
-    is reasonable; here it is where Grad-CAM overlaps the human map. Grad-CAM is that of the true class, min-max scaled.
-    Weights of two groups are published as examples; the others are left at 1. Images without a map count with their
-    plain cross-entropy.
+    not), and each group has its weights. In the paper, which we know only from descriptions, people judge whether the
+    attention is reasonable; here it is reasonable if Grad-CAM overlaps the human map. Grad-CAM is that of the true
+    class, min-max scaled. The weights of two groups are published as examples; those of the other two are 1. Images
+    without a map count with their plain cross-entropy.
 
     Args:
         reasonable_accurate: images with the right answer and reasonable attention have this (task weight, map weight).
         unreasonable_accurate: images with the right answer and unreasonable attention have these weights.
         reasonable_inaccurate: images with a wrong answer and reasonable attention have these weights.
         unreasonable_inaccurate: images with a wrong answer and unreasonable attention have these weights.
-        reasonable_overlap: attention is reasonable from this intersection over union on.
+        reasonable_overlap: attention is reasonable if its intersection over union with the human map is at least this.
         weight: the maps' term is multiplied by it.
-        ramp_epochs: the maps' term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the maps' term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -123,13 +126,13 @@ class Gradia(GuidedLoss):
             number(f"{name}: task weight", pair[0], "[0, inf)")
             number(f"{name}: map weight", pair[1], "[0, inf)")
         number("reasonable_overlap", reasonable_overlap, "[0, 1]")
-        self.guided = True  # the groups' task weights look at the maps, too
+        self.guided = True  # even with a weight of 0: the groups' task weights depend on the maps
         self.reasonable_overlap = reasonable_overlap
         self.weights: Tensor
         self.register_buffer("weights", torch.tensor(list(groups.values())).view(2, 2, 2), persistent=False)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch; the parts are the plain cross-entropy and the weighted distance."""
+        """Compute the loss of one batch; its parts are the plain cross-entropy and the weighted distance."""
         classes = true_class(batch.labels)
         answers, attention = gradia(
             output.logits,

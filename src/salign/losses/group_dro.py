@@ -22,22 +22,23 @@ def group_dro(
     adjustment: float = 0.0,
     sizes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of group DRO (Sagawa et al., arXiv 1911.08731, algorithm 1), on every group of a batch at once.
+    """Take one step of group DRO (Sagawa et al., arXiv 1911.08731, algorithm 1) on every group of a batch at once.
 
-    With the mean loss `l_g` of the images of each group, 0 for a group without any, `q_g <- q_g exp(step_size * (l_g +
-    adjustment / sqrt(n_g)))`, scaled to a sum of 1; the loss is `sum_g q_g l_g`. This is what the authors' code does.
-    With several processes the images of all of them are counted.
+    `l_g` is the mean loss of the images of group g, 0 for a group without images in the batch. The shares become
+    `q_g <- q_g exp(step_size * (l_g + adjustment / sqrt(n_g)))`, scaled to a sum of 1, and the loss is `sum_g q_g l_g`.
+    This is what the authors' code does. With several processes the images of all of them are counted.
 
     Args:
-        losses: `(B,)`, that of each image.
-        groups: `(B,)` in [0, G).
-        shares: `(G,)`, the `q_g` before this step.
+        losses: `(B,)`, the loss of each image.
+        groups: `(B,)` int64 in [0, G), the group of each image.
+        shares: `(G,)`, the shares `q_g` before this step.
         step_size: step of the exponentiated gradient; 0 keeps the shares.
-        adjustment: added to the loss of small groups, which generalise worse.
-        sizes: `(G,)`, `n_g`, the training images of each group; needed where there is an adjustment.
+        adjustment: this number over the root of a group's size is added to its loss, because small groups generalise
+            worse.
+        sizes: `(G,)`, the number `n_g` of training images of each group; needed where there is an adjustment.
 
     Returns:
-        The loss, and the new shares `(G,)`, without graph.
+        The loss, and the new shares `(G,)` without a graph.
 
     Raises:
         SalignError: the shapes do not fit, a number is out of its range, or sizes are missing.
@@ -64,16 +65,16 @@ def group_dro(
 
 
 class GroupDro(Loss):
-    """Cross-entropy in which each group weighs the more, the higher its loss has been (arXiv 1911.08731).
+    """Cross-entropy in which groups with a higher loss so far weigh more (arXiv 1911.08731).
 
     The groups are the combinations of the values of the columns in `data.groups` and of the class; people's maps are
-    not looked at. Where nobody calls `tell_groups`, as in a loop of your own, the classes are the groups. Small batches
-    hold few images of small groups: the authors draw every group equally often (`data.sampling: groups`).
+    not looked at. If `tell_groups` was not called, as in a loop of your own, the classes are the groups. Small batches
+    contain few images of small groups, so the authors draw every group equally often (`data.sampling: groups`).
 
     Args:
-        step_size: The weights of the groups follow the losses by this step; 0.01 is published.
-        adjustment: This number over the root of a group's size is added to its loss, for the weights; the published
-            search takes 0 to 5.
+        step_size: The weights of the groups follow the losses with this step size; 0.01 is published.
+        adjustment: This number over the root of a group's size is added to its loss when the weights are computed; the
+            published search takes 0 to 5.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -92,7 +93,7 @@ class GroupDro(Loss):
         self.step_size, self.adjustment = step_size, adjustment
 
     def tell_groups(self, groups: Tensor) -> None:
-        """Say which training image is of which group, `(N,)` int64 from 0 on."""
+        """Set the group of every training image, `(N,)` int64 from 0 on."""
         tensors(groups=(groups, "int64 (N,)"))
         sizes = torch.bincount(groups)
         self.register_buffer("groups", groups, persistent=False)
@@ -100,7 +101,7 @@ class GroupDro(Loss):
         self.register_buffer("shares", torch.full((len(sizes),), 1 / len(sizes)))
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch; the weights of the groups change where there are gradients."""
+        """Compute the loss of one batch; the weights of the groups change if gradients are recorded."""
         if not hasattr(self, "shares"):
             classes = output.logits.shape[1]
             self.register_buffer("shares", output.logits.new_full((classes,), 1 / classes, dtype=torch.float32))

@@ -1,4 +1,4 @@
-"""What most guided losses are: cross-entropy plus a weighted term."""
+"""The base class of most guided losses: cross-entropy plus a weighted term."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from salign.types import Batch, Output
 
 
 class GuidedLoss(Loss):
-    """`CE + weight * term`, as most guided losses are; a subclass says what its `term` is, or, of several, its `terms`.
+    """Base class of losses `CE + weight * term`; a subclass defines its `term`, or its `terms` if there are several.
 
-    Where it was given a `dose`, that decides in every step by how much all its terms are multiplied.
+    If the loss has a `dose`, the dose decides in every step by how much all terms are multiplied.
 
     Args:
         weight: the term is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     takes_dose = True
     dose: Dose | None
-    """What chooses the weight; given before training, as a teacher is."""
+    """The module that chooses the weight of the terms, or None; it is set before training, as a teacher is."""
 
     def __init__(self, *, weight: float = 1.0, ramp_epochs: int = 0, class_weights: Tensor | None = None) -> None:
         super().__init__(class_weights=class_weights)
@@ -36,19 +36,19 @@ class GuidedLoss(Loss):
 
     @property
     def ramp(self) -> float:
-        """Share of the weight that counts in this epoch."""
+        """Share of the weight that counts in this epoch, in (0, 1]."""
         return min(1.0, (self.epoch + 1) / (self.ramp_epochs + 1))
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, unweighted."""
+        """Return the unweighted term, a scalar."""
         raise NotImplementedError
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """Weight and unweighted scalar of each term, by its name in the log."""
+        """Return the weight and the unweighted scalar of each term, by its name in the log."""
         return {"saliency": (self.weight, self.term(output, batch))}
 
     def weighted_terms(self, output: Output, batch: Batch) -> dict[str, tuple[float | Tensor, Tensor]]:
-        """As `terms`, with the weights that count in this step: with the ramp, and multiplied as the dose asks."""
+        """Return `terms` with the weights of this step, multiplied by the ramp and as the dose asks."""
         if self.dose is None:
             return {name: (weight * self.ramp, value) for name, (weight, value) in self.terms(output, batch).items()}
         output, features = views_of(output)
@@ -58,7 +58,7 @@ class GuidedLoss(Loss):
         return {name: (factor * weight * self.ramp, value) for name, (weight, value) in terms.items()}
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch; with a dose, the log has the weight of each term, too."""
+        """Compute the loss of one batch; with a dose, its parts contain the weight of each term, too."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         total, parts = ce, {"ce": ce.detach()}
         for name, (weight, value) in self.weighted_terms(output, batch).items():

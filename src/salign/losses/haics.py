@@ -21,12 +21,13 @@ Cells = Literal["all", "marked"]
 def cell_cross_entropy(
     grad_cam: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, cells: Cells = "all"
 ) -> Tensor:
-    """Binary cross-entropy of the model's map against people's, after HAICS as public code of RES restates it.
+    """Return the binary cross-entropy of the model's map against people's (HAICS, as public code of RES restates it).
 
-    Mean over the annotated cells of `-(H log M + (1 - H) log(1 - M))`; `M` is the min-max scaled Grad-CAM, `H` the
-    human map at its size. In HAICS people mark relevant and irrelevant pixels and leave the others open. A map here
-    answers for the whole image, so all of its cells are annotated; with "marked", only those where it is not zero.
-    Differs from that code, which averages over all pixels before it masks. `M` is kept within [`SURE`, 1 - `SURE`].
+    It is the mean over the annotated cells of `-(H log M + (1 - H) log(1 - M))`. `M` is the min-max scaled Grad-CAM,
+    kept within [`SURE`, 1 - `SURE`], and `H` is the human map at its size. In HAICS, people mark relevant and
+    irrelevant pixels and leave the others open. Here a map describes the whole image, so all of its cells are
+    annotated; with "marked", only the cells where it is not zero are. The public code averages over all pixels before
+    it masks.
 
     Args:
         grad_cam: `(B, h, w)`, of the true class.
@@ -35,8 +36,8 @@ def cell_cross_entropy(
         cells: "all" or "marked".
 
     Returns:
-        Scalar in [0, -log `SURE`]: mean over the annotated images whose map has a shape; a zero that back-propagates
-        without any.
+        Scalar in [0, -log `SURE`]: the mean over the annotated images whose human map is not constant. If no image
+        counts, it is a zero that still back-propagates.
     """
     choice("cells", cells, Cells)
     human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
@@ -50,10 +51,10 @@ class Haics(GuidedLoss):
     """`CE + weight * cross-entropy of the true class's Grad-CAM against the human map, over annotated cells` (HAICS).
 
     Args:
-        cells: "all" cells of an annotated image count (default), or only those that people "marked", where cells
-            that they left out say nothing.
+        cells: with "all" (default) all cells of an annotated image count; with "marked" only the cells that people
+            marked count, and the others say nothing.
         weight: the cross-entropy of cells is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -72,7 +73,7 @@ class Haics(GuidedLoss):
         self.cells = cells
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the cross-entropy of the cells, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         counts = batch.annotated & has_class(classes)
         return cell_cross_entropy(output.grad_cam(classes), batch.saliency, counts, cells=self.cells)

@@ -1,4 +1,4 @@
-"""Harmonization: the input gradient of the true class, at five scales, like the human map."""
+"""Harmonization: the input gradient of the true class should be like the human map, at five scales."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Colours = Literal["mean", "absolute"]
 def harmonization(
     gradient: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, colours: Colours = "mean"
 ) -> Tensor:
-    """`mean over levels i of MSE(P_i(z+(G)), P_i(z+(H)))`, as in Fel et al. 2022 (arXiv 2211.04533).
+    """Return the mean over levels i of `MSE(P_i(z+(G)), P_i(z+(H)))`, as in Fel et al. 2022 (arXiv 2211.04533).
 
-    `G` is the gradient as one map; `z+` sets each map's mean to 0 and its standard deviation to 1 and drops what is
-    below 0; `P_i` is level i of a pyramid of 5: the map, then four times blurred (1 4 6 4 1 in each direction) and
-    halved.
+    `G` is the gradient as one map, and `H` is the human map. `z+` scales each map to mean 0 and standard deviation 1,
+    and sets what is below 0 to 0. `P_i` is level i of a pyramid of 5 levels: the map itself, then four times blurred (1
+    4 6 4 1 in each direction) and halved.
 
-    Ours: averaged over the annotated images (public code: over all, the others as zeros), both maps keep the scale that
-    `z+` gives them (public code: the human map is stretched to the peak of the model's), and a gradient without shape
-    is a map of zeros.
+    Three things are ours: the mean is over the annotated images (in the public code over all images, with zeros for the
+    others); both maps keep the scale that `z+` gives them (in the public code the human map is stretched to the peak of
+    the model's); and a constant gradient gives a map of zeros.
 
     Args:
         gradient: `(B, 3, H, W)` of the true class's logit.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        colours: "mean" of the signed gradients (public code), or the mean of their "absolute" values.
+        colours: the map is the "mean" of the signed gradients (public code), or the mean of their "absolute" values.
 
     Returns:
-        Scalar, not negative; a zero that still back-propagates if no image counts.
+        Scalar of 0 or more. If no image counts, it is a zero that still back-propagates.
     """
     choice("colours", colours, Colours)
     human, counts = human_maps(saliency, annotated, gradient=(gradient, "float (B, 3, H, W)"))
@@ -50,12 +50,12 @@ def harmonization(
 
 
 def positive_deviation(maps: Tensor) -> Tensor:
-    """`(B, H, W)` -> the same, each map with mean 0 and standard deviation 1, what is negative set to 0.
+    """Scale each map `(B, H, W)` to mean 0 and standard deviation 1, and set negative values to 0.
 
-    A map without shape becomes zeros, with zero gradient.
+    A constant map becomes zeros, with zero gradient.
     """
     shaped = varies(maps)[:, None, None]
-    scale = maps.detach().abs().amax((1, 2), keepdim=True)  # of which nothing depends, so squares need not vanish
+    scale = maps.detach().abs().amax((1, 2), keepdim=True)  # cancels out; it keeps squares from underflow
     centred = maps / torch.where(shaped, scale, 1.0)
     centred = centred - centred.mean((1, 2), keepdim=True)
     variance = torch.where(shaped, centred.square().mean((1, 2), keepdim=True), 1.0)
@@ -63,7 +63,10 @@ def positive_deviation(maps: Tensor) -> Tensor:
 
 
 def pyramid(maps: Tensor, levels: int = LEVELS) -> list[Tensor]:
-    """`(B, H, W)` -> `levels` maps, each blurred and half as high and wide as the one before; zeros beyond the edge."""
+    """Return `levels` maps for each map `(B, H, W)`: the map itself, and smaller ones.
+
+    Each level is blurred and is half as high and wide as the level before. Beyond the edges there are zeros.
+    """
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=maps.dtype, device=maps.device) / 16
     across, down = row.view(1, 1, 1, 5), row.view(1, 1, 5, 1)
     levels_so_far = [maps[:, None]]
@@ -78,10 +81,10 @@ class Harmonization(GuidedLoss):
     """`CE + weight * distance of the true class's input gradient to the human map at five scales`.
 
     Args:
-        colours: the map is the "mean" of the signed gradients over the colours (as in the public code, where it
-            matters whether a brighter pixel speaks for the class), or the mean of their "absolute" values.
+        colours: the map is the "mean" of the signed gradients over the colours (as in the public code, where it matters
+            whether a brighter pixel speaks for the class), or the mean of their "absolute" values.
         weight: the term is multiplied by it; 1 is published.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -101,7 +104,7 @@ class Harmonization(GuidedLoss):
         self.colours = colours
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the distance of the two pyramids, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         answers = of_class(at_least_float32(output.logits), classes)
         gradient = input_gradient(answers, batch, "harmonization")

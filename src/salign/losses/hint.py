@@ -1,4 +1,4 @@
-"""HINT: what people rank higher should matter more to the model; as a ranking of cells, or as a distance of maps."""
+"""HINT: what people rank higher should matter more to the model, as a ranking of cells or as a distance of maps."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Form = Literal["ranking", "mse"]
 
 
 def ranking_violation(importance: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """How far the model's order of the cells contradicts people's, after *Taking a HINT* (ICCV 2019).
+    """Return how far the model's order of the cells contradicts people's (after *Taking a HINT*, ICCV 2019).
 
-    Mean over the pairs of cells (i, j) with `H_i > H_j` of `ReLU(m_j - m_i)`; `H` is the human map at the size of
-    `importance`, `m` the importance. Only order counts: nothing is asked of cells that people rank alike. The paper,
-    known here by descriptions, ranks proposed regions of an image by the gradient times the features within; the
-    regions here are cells. Takes `B (h w)^2` numbers of memory a few times over: 3 MB each for 20 maps of 14 x 14.
+    It is the mean of `ReLU(m_j - m_i)` over the pairs of cells (i, j) with `H_i > H_j`, where `H` is the human map at
+    the size of `importance` and `m` is the importance. Only the order counts: cells that people rank alike may have any
+    order. The paper, which we know only from descriptions, ranks proposed regions of an image by the gradient times the
+    features within; here the regions are cells. The function holds several tensors of `B (h w)^2` numbers: 3 MB each
+    for 20 maps of 14 x 14.
 
     Args:
         importance: `(B, h, w)`, raw.
@@ -32,25 +33,25 @@ def ranking_violation(importance: Tensor, saliency: Tensor, annotated: Tensor | 
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar, not negative, in the unit of `importance`: mean over the annotated images whose map has a shape; a zero
-        that back-propagates without any.
+        Scalar of 0 or more, in the unit of `importance`: the mean over the annotated images whose human map is not
+        constant. If no image counts, it is a zero that still back-propagates.
     """
     maps, counts = human_maps(saliency, annotated, importance=(importance, "float (B, h, w)"))
     people, model = maps.flatten(1), importance.flatten(1)
-    higher = people[:, :, None] - people[:, None] > ROUNDING  # what is less, resizing makes of equal cells
+    higher = people[:, :, None] - people[:, None] > ROUNDING  # smaller differences stem from resizing
     wrong = torch.where(higher, (model[:, None] - model[:, :, None]).relu(), 0.0)
     return averaged(wrong.sum((1, 2)) / higher.sum((1, 2)).clamp(min=1), counts)
 
 
 class Hint(GuidedLoss):
-    """`CE + weight * contradiction of the ranking of cells to people's` (HINT), or its later form as a distance.
+    """`CE + weight * how far the ranking of cells contradicts people's` (HINT), or its later form, a distance of maps.
 
     Args:
-        form: "ranking" (default) compares the ranking of the cells of the true class's raw class activation map, so
-            the term is in units of the logit; "mse" is the mean squared difference of the true class's Grad-CAM and
-            the human map, both min-max scaled, as HINT is often restated.
+        form: "ranking" (default) compares the ranking of the cells of the true class's raw class activation map, so the
+            term is in units of the logit; "mse" is the mean squared difference of the true class's Grad-CAM and the
+            human map, both min-max scaled, as HINT is often restated.
         weight: the term is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -69,7 +70,7 @@ class Hint(GuidedLoss):
         self.form = form
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the violation of the ranking, or the distance of the maps, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         counts = batch.annotated & has_class(classes)
         if self.form == "mse":

@@ -1,8 +1,9 @@
-"""One label per image or several: whose evidence a loss asks for, and whether an answer is right.
+"""Helpers for one label per image or several: whose evidence a loss asks for, and whether an answer is right.
 
-Labels are `(B,)` class numbers; or `(B, K)` zeros and ones where an image may have several, or none. What
-`Output.cam` and `Output.grad_cam` are asked for is then the mean over the image's classes, as `(B, K)` coefficients:
-1/n for each of its n classes. An image without a class has zeros there, and counts in no term that looks at its class.
+Labels are `(B,)` class numbers, or `(B, K)` zeros and ones where an image may have several labels, or none. In the
+second case `Output.cam` and `Output.grad_cam` are asked for the mean over the image's classes, by `(B, K)`
+coefficients: 1/n for each of its n classes. An image without a class has zeros there, and does not count in any term
+that looks at its class.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def check_answers(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     """Refuse logits, labels and weights that do not belong together.
 
     Args:
-        logits: `(B, K)` floating point; of two classes at least, unless images may have several labels.
+        logits: `(B, K)` floating point; K is at least 2, unless images may have several labels.
         labels: `(B,)` int64 in [0, K), or `(B, K)` zeros and ones.
-        class_weights: `(K,)` floating point, 0 or more; None = all alike.
+        class_weights: `(K,)` floating point, 0 or more; None = all classes weigh the same.
     """
     several = isinstance(labels, Tensor) and labels.dim() == 2
     tensors(
@@ -40,54 +41,68 @@ def check_answers(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
 
 def true_class(labels: Tensor) -> Tensor:
-    """What to ask for the evidence of an image's label, or of the mean of its labels: `(B,)`, or `(B, K)` float32."""
+    """Return what to ask `Output.cam` for to get the evidence of an image's label: `(B,)` classes.
+
+    Where images may have several labels, they are `(B, K)` float32 coefficients of the mean over an image's labels.
+    """
     return mean_over(labels) if labels.dim() == 2 else labels
 
 
 def predicted_class(logits: Tensor, *, multi_label: bool) -> Tensor:
-    """The same of what is predicted: the highest logit; where images may have several labels, all logits above 0."""
+    """Return what to ask `Output.cam` for to get the evidence of the prediction, in the form of `true_class`.
+
+    The prediction is the class with the highest logit; where images may have several labels, all classes with a logit
+    above 0.
+    """
     return mean_over(logits > 0) if multi_label else logits.argmax(1)
 
 
 def mean_over(members: Tensor) -> Tensor:
-    """`(B, K)` bool, or zeros and ones -> float32: 1/n for each of an image's n classes, zeros where it has none."""
+    """Return the coefficients of the mean over an image's classes, `(B, K)` float32.
+
+    They are 1/n for each of its n classes, and zeros for an image without a class.
+
+    Args:
+        members: `(B, K)` bool, or zeros and ones: which classes an image has.
+    """
     return members.float() / members.sum(1, keepdim=True).clamp(min=1)
 
 
 def has_class(classes: Tensor) -> Tensor:
-    """`(B,)` bool: whether an image is asked for the evidence of any class; `classes` as `Output.cam` takes it."""
+    """Return whether an image is asked for the evidence of any class, `(B,)` bool; `classes` as for `Output.cam`."""
     if classes.is_floating_point():
         return (classes != 0).any(1)
     return torch.ones_like(classes, dtype=torch.bool)
 
 
 def of_class(values: Tensor, classes: Tensor) -> Tensor:
-    """`(B, K)` values of all classes -> `(B,)`: of the class asked for, or the mean of those."""
+    """Return the value of the class asked for, `(B,)`, out of `(B, K)` values; of several classes, their mean."""
     if classes.is_floating_point():
         return (values * classes).sum(1)
     return values.gather(1, classes[:, None])[:, 0]
 
 
 def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """`(B,)` bool: whether the label is predicted; of several labels, all of them and no other."""
+    """Return whether the label is predicted, `(B,)` bool; of several labels, all of them and no other must be."""
     if labels.dim() == 2:
         return ((logits > 0) == labels.bool()).all(1)
     return logits.argmax(1) == labels
 
 
 def target_of(labels: Tensor, classes: int, targets: Tensor | None = None) -> Tensor:
-    """`(B, K)` float32: how probable each class is; one for the labels, where there are no `targets` `(B, K)`."""
+    """Return how probable each class is, `(B, K)` float32: `targets` if given, else one for the labels."""
     if targets is not None:
         return targets
     return labels.float() if labels.dim() == 2 else functional.one_hot(labels, classes).float()
 
 
 def contradicts(logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
-    """`(B,)` bool: whether an answer is wrong, by the label, or by how probable each class is where that is known.
+    """Return whether each answer is wrong, `(B,)` bool.
 
-    With `targets` `(B, K)` the answer of an image that is half of one class and half of another is right with either:
-    it is wrong where its class has less than an even share, `target < 1 / K`; of several labels, where a class is
-    answered that is less probable than not, or left out that is more probable than not.
+    Without `targets`, an answer is wrong if the label is not predicted. `targets` `(B, K)` say how probable each class
+    is, so that the answer to an image that is half of one class and half of another is right with either. It is wrong
+    if the predicted class has less than an even share, `target < 1 / K`. Where images may have several labels, it is
+    wrong if it contains a class whose target is below 1/2, or leaves out a class whose target is above 1/2.
     """
     if targets is None:
         return ~right(logits, labels)

@@ -1,9 +1,9 @@
-"""Losses of a network that predicts saliency maps: predicted against human map.
+"""Losses of a network that predicts saliency maps, between the predicted and the human map.
 
-Every function takes logits `(B, H, W)`, whose sigmoid is the predicted map, and human maps `(B, H, W)` in [0, 1], and
-gives a scalar: the mean over images; anything else is a SalignError. Where a loss has no meaning for an image (a blank
-map has no distribution and no correlation) the image does not count; if none counts, the loss is a zero that still
-back-propagates.
+Every function takes logits `(B, H, W)`, whose sigmoid is the predicted map, and human maps `(B, H, W)` in [0, 1]. It
+returns a scalar, the mean over images. Other arguments raise a SalignError. An image for which a loss has no meaning
+does not count: a blank map, for instance, has no distribution and no correlation. If no image counts, the loss is a
+zero that still back-propagates.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ MapLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def mse(logits: Tensor, maps: Tensor) -> Tensor:
-    """Mean squared difference, as MENTOR (arXiv 2310.19545) trains its autoencoder."""
+    """Return the mean squared difference, the loss with which MENTOR (arXiv 2310.19545) trains its autoencoder."""
     _check(logits, maps)
     return functional.mse_loss(logits.sigmoid(), maps)
 
 
 def bce(logits: Tensor, maps: Tensor) -> Tensor:
-    """Binary cross-entropy per pixel, the human map as the probability; smallest where both maps are equal."""
+    """Return the binary cross-entropy per pixel, with the human map as the probability; it is least for equal maps."""
     _check(logits, maps)
     return functional.binary_cross_entropy_with_logits(logits, maps)
 
 
 def kl(logits: Tensor, maps: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the predicted map from the human one, each divided by its sum, in nats.
+    """Return the Kullback-Leibler divergence of the predicted map from the human one, each divided by its sum, in nats.
 
-    Jetley et al. 2016 take the softmax of the logits for the distribution; here it is the map itself, the sigmoid, so
-    that what is trained is what is predicted. Blank maps do not count.
+    Jetley et al. 2016 take the softmax of the logits as the distribution. Here it is the map itself, the sigmoid, so
+    that the network is trained on the map that it predicts. Blank maps do not count.
     """
     _check(logits, maps)
     expected = sum_to_one(maps).flatten(1)
@@ -46,7 +46,7 @@ def kl(logits: Tensor, maps: Tensor) -> Tensor:
 
 
 def cc(logits: Tensor, maps: Tensor) -> Tensor:
-    """One minus Pearson's correlation over the pixels, in [0, 2]; constant maps do not count."""
+    """Return one minus Pearson's correlation over the pixels, in [0, 2]; constant maps do not count."""
     _check(logits, maps)
     predicted, human = _centred(logits.sigmoid()), _centred(maps)
     counts = varies(maps) & varies(logits)
@@ -55,9 +55,10 @@ def cc(logits: Tensor, maps: Tensor) -> Tensor:
 
 
 def dice(logits: Tensor, maps: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient `(2 sum ph + 1) / (sum p + sum h + 1)`; a blank map counts too.
+    """Return one minus the soft Dice coefficient `(2 sum ph + 1) / (sum p + sum h + 1)`; a blank map counts, too.
 
-    After Milletari et al. 2016, whose sums are of squares and who add nothing.
+    `p` is the predicted map and `h` is the human map. The loss follows Milletari et al. 2016, who divide by sums of
+    squares and add no 1.
     """
     _check(logits, maps)
     predicted, human = logits.sigmoid().flatten(1), maps.flatten(1)
@@ -76,4 +77,4 @@ def _centred(maps: Tensor) -> Tensor:
 
 
 MAP_LOSSES: dict[str, MapLoss] = {"mse": mse, "bce": bce, "kl": kl, "cc": cc, "dice": dice}
-"""Loss by name."""
+"""Name of a loss -> its function."""

@@ -1,4 +1,4 @@
-"""Model Guidance: how far positive evidence keeps to the marked region; energy, L1 and per-pixel cross-entropy."""
+"""Model Guidance: how far positive evidence keeps to the human region, by energy, L1 or per-pixel cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from salign.maps.tensor_ops import ROUNDING
 from salign.types import Batch, Output
 
 SURE = 1e-3
-"""Probabilities are kept so far from 0 and 1: a scaled map is exactly 0 and 1 somewhere, where logarithms end."""
+"""Probabilities are kept this far from 0 and 1. A scaled map is exactly 0 and 1 somewhere, where a logarithm is
+infinite."""
 
 
 def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """Energy loss of *Studying How to Efficiently and Effectively Guide Models with Explanations* (ICCV 2023).
+    """Return the share of positive evidence outside of the human region, the energy loss of Model Guidance.
 
-    `1 - sum of H A / sum of A` over cells, `A = ReLU(CAM)` the positive evidence. Deviations: `A` is that of the class
-    activation map (published: B-cos, input x gradient or Grad-CAM of any layer); `H`, the human map at the size of the
-    CAM, min-max scaled, may have values between (published: boxes), which count in proportion. An image whose CAM has
-    no positive cell does not count.
+    The paper is *Studying How to Efficiently and Effectively Guide Models with Explanations* (ICCV 2023). The loss is
+    `1 - sum of H A / sum of A` over cells, where `A = ReLU(CAM)` is the positive evidence and `H` is the human map at
+    the size of the CAM, min-max scaled. Two things differ from the paper. `A` is that of the class activation map
+    (published: B-cos, input x gradient or Grad-CAM of any layer). `H` may have values between 0 and 1, which count in
+    proportion (published: boxes). An image whose CAM has no positive cell does not count.
 
     Args:
         cam: `(B, h, w)`, raw, of the true class.
@@ -29,7 +31,7 @@ def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = Non
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar in [0, 1]; a zero that back-propagates if no image counts.
+        Scalar in [0, 1]. If no image counts, it is a zero that still back-propagates.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     positive = cam.relu()
@@ -40,22 +42,26 @@ def energy_outside(cam: Tensor, saliency: Tensor, annotated: Tensor | None = Non
 
 
 def l1_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """L1 loss of the same paper: mean over cells of `|A / max A - H|`; arguments and deviations as `energy_outside`.
+    """Return the mean over cells of `|A / max A - H|`, the L1 loss of Model Guidance.
+
+    The arguments, and what differs from the paper, are those of `energy_outside`.
 
     Returns:
-        Scalar in [0, 1]. An image whose CAM has no positive cell counts with `A = 0`, and no gradient.
+        Scalar in [0, 1]. An image whose CAM has no positive cell counts with `A = 0`, and has no gradient.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     return averaged((_to_one(cam) - human).abs().mean((1, 2)), counts)
 
 
 def pixel_cross_entropy(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """PPCE loss of the same paper: `sum of H (-log(A / max A)) / sum of H`, which looks inside the region only.
+    """Return `sum of H (-log(A / max A)) / sum of H`, the PPCE loss of Model Guidance.
 
-    Arguments and deviations as `energy_outside`; `A / max A` is cut to [`SURE`, 1].
+    It looks only inside of the region. `A / max A` is clamped to [`SURE`, 1]. The arguments, and what differs from the
+    paper, are those of `energy_outside`.
 
     Returns:
-        Scalar in [0, -log `SURE`]. An image whose CAM has no positive cell counts with the latter, and no gradient.
+        Scalar in [0, -log `SURE`]. An image whose CAM has no positive cell counts with -log `SURE`, and has no
+        gradient.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     surprise = -_to_one(cam).clamp(min=SURE).log()
@@ -63,7 +69,7 @@ def pixel_cross_entropy(cam: Tensor, saliency: Tensor, annotated: Tensor | None 
 
 
 def _to_one(cam: Tensor) -> Tensor:
-    """ReLU, then each map divided by its maximum; zeros where nothing is positive."""
+    """Apply ReLU and divide each map by its maximum; a map without positive values becomes zeros."""
     positive = cam.relu()
     highest = positive.amax((1, 2), keepdim=True)
     present = highest > ROUNDING * cam.abs().amax((1, 2), keepdim=True)
@@ -75,14 +81,14 @@ class Energy(GuidedLoss):
 
     Args:
         weight: the share is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Return the share of positive evidence outside of the region, a scalar in [0, 1]."""
         classes = true_class(batch.labels)
         return energy_outside(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))
 
@@ -92,14 +98,14 @@ class L1Guidance(GuidedLoss):
 
     Args:
         weight: the distance is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Return the L1 distance of the maps, a scalar in [0, 1]."""
         classes = true_class(batch.labels)
         return l1_distance(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))
 
@@ -109,13 +115,13 @@ class PPCE(GuidedLoss):
 
     Args:
         weight: the cross-entropy of cells is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
     needs = frozenset({"cam"})
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the cross-entropy of the cells, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         return pixel_cross_entropy(output.cam(classes), batch.saliency, batch.annotated & has_class(classes))

@@ -1,4 +1,4 @@
-"""Distillation on changed images, too: a small student inherits where its teacher looks."""
+"""Distillation on images and on changed copies of them, so that a small student inherits where its teacher looks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Okd(GuidedLoss):
     """`CE + weight * KD(images) + changed_weight * KD(changed images)`, after OKD (arXiv 2209.07521, eq. 1).
 
     `KD` is `T^2 KL(teacher || student)` as in `distill`. On images that no camera took, the teacher shows which part of
-    an image its answer comes from, and the student learns that, too: with a teacher that was guided by people's maps, a
-    student inherits where to look without maps. Published are the weights .1, .9 and .9 for the three terms; 1, 9 and 9
-    are these, ten times as large. A step costs two passes of the student and two of the teacher. Unlike in the public
-    code, the running statistics of the student's batch norm learn from unchanged images alone, and no image is
-    overwritten.
+    an image its answer comes from, and the student learns that, too. If the teacher was guided by people's maps, the
+    student inherits where to look without any maps. The published weights of the three terms are .1, .9 and .9; the
+    defaults 1, 9 and 9 are these, ten times as large. A step costs two passes of the student and two of the teacher.
+    Unlike in the public code, the running statistics of the student's batch norm learn from unchanged images alone, and
+    no image is overwritten.
 
     Args:
-        change: Images are changed in this way: with "cutmix" each has a box of another one; with "fused" this is mixed
-            with a third one; "noise" adds Gaussian noise; with "swap" the region that people marked lies in another
-            image's surroundings, which alone needs maps.
+        change: Images are changed in this way: "cutmix" puts a box of another image into each image; "fused" mixes the
+            result with a third image; "noise" adds Gaussian noise; "swap" puts the region that people marked into
+            another image's surroundings, and is the only change that needs maps.
         temperature: Logits are divided by this number before the softmax; 4 is published.
         weight: The divergence on the images has this weight beside the cross-entropy.
         changed_weight: The divergence on the changed images has this weight.
@@ -62,7 +62,7 @@ class Okd(GuidedLoss):
         self.guided = change == "swap" and changed_weight > 0
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """Weight and unweighted scalar of the divergence on the images, and on the changed ones."""
+        """Return the weight and the unweighted divergence, on the images and on the changed images."""
         changed = change_images(batch, self.change)
         second = look_again(output, changed, "okd").logits
         return {
@@ -71,16 +71,16 @@ class Okd(GuidedLoss):
         }
 
     def _divergence(self, logits: Tensor, images: Tensor, multi_label: bool) -> Tensor:
-        """Scalar, 0 or more: how far the student's logits `(B, K)` are from the teacher's answers to these images."""
+        """Return how far the student's logits `(B, K)` are from the teacher's answers to these images, 0 or more."""
         target = taught(self.teacher, images, "okd")
         return distillation(logits, target, temperature=self.temperature, multi_label=multi_label)
 
 
 def change_images(batch: Batch, change: Change) -> Tensor:
-    """Changed copies of the images of a batch, `(B, 3, H, W)` in [0, 1].
+    """Return changed copies of the images of a batch, `(B, 3, H, W)` in [0, 1].
 
     Args:
-        batch: with `draw`, from which everything random follows.
+        batch: a batch with `draw`, from which everything random follows.
         change: see `Okd`.
     """
     draw, images = draws_of(batch), batch.images.detach()

@@ -22,15 +22,17 @@ def timed_cross_entropy(
     class_weights: Tensor | None = None,
     targets: Tensor | None = None,
 ) -> Tensor:
-    """Mean of `CE_i`, times `factor * seconds_i` where the answer is wrong (public code, dulayjm/CYBORG-Loss-RT-mod).
+    """Return the mean cross-entropy, in which wrong answers cost more where people looked longer.
 
-    Deviation: an image whose time is unknown counts with its plain cross-entropy, whatever the answer. Sister code adds
-    the seconds instead, `CE_i + seconds_i`: a constant, which changes no gradient, so it is no option here.
+    The cross-entropy `CE_i` of a wrong answer is multiplied by `factor * seconds_i` (public code,
+    dulayjm/CYBORG-Loss-RT-mod). Unlike in that code, an image whose time is unknown counts with its plain
+    cross-entropy, whatever the answer. A sister version of the code adds the seconds instead, `CE_i + seconds_i`. That
+    is a constant, which changes no gradient, so it is no option here.
 
     Args:
         logits: `(B, K)`.
-        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is wrong if it is about any class.
-        seconds: `(B,)`, NaN where unknown; None = nowhere known.
+        labels: `(B,)` int64; or `(B, K)` zeros and ones, where an answer is wrong if it is wrong about any class.
+        seconds: `(B,)`, NaN where unknown; None = unknown for all images.
         factor: weight per second; with 0.1, as published, a wrong answer costs its plain cross-entropy at ten seconds.
         class_weights: `(K,)` for the cross-entropy.
         targets: `(B, K)` for the cross-entropy: how probable each class is; None = the labels are certain.
@@ -51,8 +53,9 @@ def timed_cross_entropy(
 class ReactionTime(Loss):
     """CYBORG whose cross-entropy of wrong answers is multiplied by how long people looked (public code, no paper).
 
-    `alpha * mean of w_i CE_i + (1 - alpha) * distance(CAM of the true class, human map)`, see `timed_cross_entropy`.
-    The seconds come from the column that `data.seconds_column` names; without it this is CYBORG.
+    The loss is `alpha * mean of w_i CE_i + (1 - alpha) * distance(CAM of the true class, human
+    map)`; `timed_cross_entropy` defines the weights `w_i`. The seconds come from the column that `data.seconds_column`
+    names; without it this is CYBORG.
 
     Args:
         factor: a wrong answer's cross-entropy is multiplied by this times the seconds; 0.1 is published.
@@ -70,7 +73,7 @@ class ReactionTime(Loss):
         self.factor, self.alpha = factor, alpha
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch; the part `ce` is the plain cross-entropy."""
+        """Compute the loss of one batch; its part `ce` is the plain cross-entropy."""
         ce = cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets)
         timed = timed_cross_entropy(
             output.logits,

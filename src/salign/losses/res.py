@@ -1,4 +1,4 @@
-"""RES: robust to maps that are incomplete or not exact, by a slack and by smoothing people's map; RES-G and RES-L."""
+"""RES-G and RES-L, which allow for incomplete or inexact human maps, by a slack and by smoothing these maps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from salign.types import Batch, Output
 
 STEEPNESS = 5
 TRIED = 21
-"""Thresholds tried between 0 and 1."""
+"""Number of thresholds that are tried between 0 and 1."""
 
 
 def certain(human: Tensor, *, relevant: float = 0.5, irrelevant: float = 0.0) -> Tensor:
-    """Maps in [0, 1] -> `F`: +1 from `relevant` on, -1 up to `irrelevant`, 0 (open) between."""
+    """Turn maps in [0, 1] into marks `F`: +1 from `relevant` on, -1 up to `irrelevant`, and 0 (open) between."""
     return (human >= relevant).float() - (human <= irrelevant).float()
 
 
@@ -36,26 +36,29 @@ def res_distance(
     relevant: float = 0.5,
     irrelevant: float = 0.0,
 ) -> Tensor:
-    """`ReLU(mean over F != 0 of |tanh(5 (M - a)) - F| - slack) + mean |M - g(F)|` per image, as in RES (public code).
+    """Return the distance of Grad-CAM to a human map with open cells, as in RES (public code).
 
-    `M` is the min-max scaled Grad-CAM; `a`, the value that parts attention from none, is found by brute force for each
-    image: the best of `TRIED` between 0 and 1. `g` convolves. Deviations: `F` is read off a map by two thresholds,
-    see `certain`, where people mark both kinds of pixels in the paper; what is negative of `g(F)` is cut to 0, the
-    least that `M` can be; all of this per image in one batch, and differentiated through the weights of Grad-CAM.
+    It is `ReLU(mean over F != 0 of |tanh(5 (M - a)) - F| - slack) + mean |M -
+    g(F)|` per image. `M` is the min-max scaled Grad-CAM. `a` is the value that separates attention from none; it is
+    found by brute force for each image, as the best of `TRIED` values between 0 and 1. `g` is a convolution.
+
+    Three things differ. In the paper people mark relevant and irrelevant pixels; here two thresholds read `F` off a
+    map, see `certain`. Negative values of `g(F)` are set to 0, the least value of `M`. Everything is computed per image
+    in one batch, and differentiated through the weights of Grad-CAM.
 
     Args:
         grad_cam: `(B, h, w)`, of the true class.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        kernel: `(3, 3)` of `g`.
-        bias: scalar added by `g`; None = 0.
-        slack: the first part costs nothing up to it (published: eta).
+        kernel: `(3, 3)`, the kernel of `g`.
+        bias: scalar that `g` adds; None = 0.
+        slack: the first part costs nothing up to this value (published: eta).
         relevant: see `certain`.
         irrelevant: see `certain`.
 
     Returns:
-        Scalar, not negative: mean over the annotated images whose map has a shape; a zero that back-propagates without
-        any.
+        Scalar of 0 or more, the mean over the annotated images whose human map is not constant. If no image counts, it
+        is a zero that still back-propagates.
     """
     tensors(kernel=(kernel, "float (3, 3)"), bias=(bias, "float () or None"))
     check_thresholds(slack, relevant, irrelevant)
@@ -81,11 +84,11 @@ class ResG(GuidedLoss):
     """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed by a Gaussian` (RES-G).
 
     Args:
-        slack: so much disagreement on marked cells costs nothing (eta in the source).
+        slack: disagreement on marked cells is free up to this value (eta in the source).
         relevant: cells from this value of the min-max scaled map on count as marked.
         irrelevant: cells up to this value count as not relevant; cells between the two values are left open.
         weight: the distance is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -109,7 +112,7 @@ class ResG(GuidedLoss):
         self.bias = nn.Parameter(torch.zeros(()), requires_grad=self.learned)
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the distance to the human map, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         return res_distance(
             output.grad_cam(classes),
@@ -124,17 +127,17 @@ class ResG(GuidedLoss):
 
 
 class ResL(ResG):
-    """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed as it learns to` (RES-L).
+    """`CE + weight * distance of Grad-CAM to a map with open cells, with slack, smoothed by a learned kernel` (RES-L).
 
-    The 3 x 3 convolution (ten numbers) starts as the Gaussian of RES-G and is trained with the network, by the same
-    optimiser; it is no part of the network that is saved.
+    The 3 x 3 convolution (ten numbers, with its bias) starts as the Gaussian of RES-G and is trained with the network,
+    by the same optimiser. It is not part of the network that is saved.
 
     Args:
-        slack: so much disagreement on marked cells costs nothing (eta in the source).
+        slack: disagreement on marked cells is free up to this value (eta in the source).
         relevant: cells from this value of the min-max scaled map on count as marked.
         irrelevant: cells up to this value count as not relevant; cells between the two values are left open.
         weight: the distance is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 

@@ -15,20 +15,21 @@ from salign.types import Batch, Output
 def grad_cam_outside(
     grad_cam: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, clip: float | None = None
 ) -> Tensor:
-    """`sum over cells of (A * Grad-CAM)^2`, `A = 1 - H`: importance where people did not look.
+    """Return `sum over cells of (A * Grad-CAM)^2` with `A = 1 - H`: the importance where people did not look.
 
-    After Schramowski et al. 2020 (arXiv 2001.05371), as the typology of Friedrich et al. 2022 (arXiv 2203.03668)
-    describes it; neither full text was available. Ours: averaged over the annotated images, and `clip` bounds what one
-    image adds; the public code bounds the sum of the batch, which would depend on how it is split.
+    The loss follows Schramowski et al. 2020 (arXiv 2001.05371), as the typology of Friedrich et al. 2022 (arXiv
+    2203.03668) describes it; neither full text was available. Two things are ours: the sum is averaged over the
+    annotated images, and `clip` bounds what one image adds. The public code bounds the sum of the batch, which would
+    depend on how the images are split into batches.
 
     Args:
         grad_cam: `(B, h, w)`, of the class that is explained.
         saliency: `(B, 1, H, W)` or `(B, H, W)`, any non-negative scale.
         annotated: `(B,)` bool; None = all.
-        clip: an image adds no more than this, and beyond it teaches nothing; None = no bound.
+        clip: an image adds at most this number, and has no gradient above it; None = no bound.
 
     Returns:
-        Scalar, not negative; a zero that still back-propagates if no image counts.
+        Scalar of 0 or more. If no image counts, it is a zero that still back-propagates.
     """
     check_clip(clip)
     human, counts = human_maps(saliency, annotated, grad_cam=(grad_cam, "float (B, h, w)"))
@@ -37,7 +38,7 @@ def grad_cam_outside(
 
 
 def check_clip(clip: float | None) -> None:
-    """Refuse a bound that is none."""
+    """Refuse a bound that is not above 0; None stands for no bound."""
     if clip is not None:
         number("clip", clip, "(0, inf)")
 
@@ -50,7 +51,7 @@ class RightReasonsGradCam(GuidedLoss):
             where the importance lies, and not on its size.
         clip: an image adds at most this number to the term, and has no gradient above it; None = no bound.
         weight: the term is multiplied by it.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -70,7 +71,7 @@ class RightReasonsGradCam(GuidedLoss):
         self.scaled, self.clip = scaled, clip
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, not negative."""
+        """Return the squared Grad-CAM outside of the region, a scalar of 0 or more."""
         classes = true_class(batch.labels)
         grad_cam = output.grad_cam(classes)
         if self.scaled:

@@ -1,4 +1,4 @@
-"""SAGE-style: an image is nearer to its copy with the salient part kept than to that with it destroyed."""
+"""SAGE: an image should be nearer to a copy with the salient part kept than to one with that part destroyed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from salign.types import Batch, Output
 def keep_and_destroy(
     images: Tensor, saliency: Tensor, annotated: Tensor | None = None, *, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Blur each image where its human map is low, and where it is high.
+    """Return two copies of each image, blurred where its human map is low and where it is high.
 
     Args:
         images: `(B, 3, H, W)`.
@@ -28,7 +28,8 @@ def keep_and_destroy(
         sigma: standard deviation of the Gaussian in pixels, above 0.
 
     Returns:
-        Two times `(B, 3, H, W)`, images without a region as they were; and `(B,)` bool: which have one.
+        The copies with the salient part kept and with it destroyed, `(B, 3, H, W)` each, and `(B,)` bool: which images
+        have a region. Images without a region are unchanged in both.
     """
     number("sigma", sigma, "(0, inf)")
     human, counts = human_maps(saliency, annotated, images=(images, "float (B, 3, H, W)"))
@@ -37,17 +38,18 @@ def keep_and_destroy(
 
 
 def saliency_triplet(anchor: Tensor, positive: Tensor, negative: Tensor, counts: Tensor, *, margin: float) -> Tensor:
-    """`max(0, |a - p|^2 - |a - n|^2 + margin)` on embeddings of unit length (Schroff et al. 2015, arXiv 1503.03832).
+    """Return `max(0, |a - p|^2 - |a - n|^2 + margin)` on unit embeddings (Schroff et al. 2015, arXiv 1503.03832).
 
     Args:
-        anchor: `(B, C)`, embeddings of the images; any length.
-        positive: `(B, C)`, of the copies with the salient part kept: p.
-        negative: `(B, C)`, of those with the salient part destroyed: n.
+        anchor: `(B, C)`, the embeddings `a` of the images; all embeddings are scaled to unit length here.
+        positive: `(B, C)`, the embeddings `p` of the copies with the salient part kept.
+        negative: `(B, C)`, the embeddings `n` of the copies with the salient part destroyed.
         counts: `(B,)` bool: which images have a region.
         margin: 0 or more.
 
     Returns:
-        Scalar in [0, 4 + margin]: mean over the images that count; a zero that back-propagates where none does.
+        Scalar in [0, 4 + margin], the mean over the images that count. If no image counts, it is a zero that still
+        back-propagates.
     """
     number("margin", margin, "[0, inf)")
     tensors(
@@ -62,16 +64,19 @@ def saliency_triplet(anchor: Tensor, positive: Tensor, negative: Tensor, counts:
 
 
 def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, multi_label: bool = False) -> Tensor:
-    """Jensen-Shannon divergence of two answers, in nats, in [0, ln 2]; symmetric, differentiable in both.
+    """Return the Jensen-Shannon divergence of two answers, in nats, in [0, ln 2].
+
+    It is symmetric, and differentiable in both answers.
 
     Args:
         first: `(B, K)` logits.
         second: `(B, K)` logits.
         counts: `(B,)` bool: which images count.
-        multi_label: images may have several labels: it is the mean over classes of the divergence of yes and no.
+        multi_label: whether images may have several labels; the result is then the mean over classes of the divergence
+            of yes and no.
 
     Returns:
-        Scalar: mean over the images that count; a zero that back-propagates where none does.
+        Scalar, the mean over the images that count. If no image counts, it is a zero that still back-propagates.
     """
     tensors(first=(first, "float (B, K)"), second=(second, "float (B, K)"), counts=(counts, "bool (B,)"))
     first_log, second_log = log_answers(first, multi_label=multi_label), log_answers(second, multi_label=multi_label)
@@ -86,9 +91,9 @@ def jensen_shannon(first: Tensor, second: Tensor, counts: Tensor, *, multi_label
 class Sage(GuidedLoss):
     """`CE + weight * triplet + consistency * JS`, after SAGE (arXiv 2511.12744), of which only the abstract was read.
 
-    Of each image two copies are made, blurred outside of the human region (kept) and inside of it (destroyed), and
-    looked at in one further pass of twice the size, annotated or not: a step costs three of cross-entropy. The
-    embedding is the spatial mean of the last feature maps.
+    Each image, annotated or not, gets two copies: one is blurred outside of the human region (kept), the other inside
+    of it (destroyed). The network sees them in one further pass of twice the size, so that a step costs as much as
+    three steps of cross-entropy. The embedding is the spatial mean of the last feature maps.
 
     Args:
         weight: the triplet term is multiplied by it.
@@ -96,7 +101,7 @@ class Sage(GuidedLoss):
         sigma: the blur has this standard deviation, as a share of the image's shorter side.
         consistency: the Jensen-Shannon divergence between the answers to the image and to its kept copy has this
             weight; 0 leaves it out.
-        ramp_epochs: both terms grow linearly from near zero over so many epochs; 0 = full from the start.
+        ramp_epochs: both terms grow linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -120,7 +125,7 @@ class Sage(GuidedLoss):
         self.margin, self.sigma, self.consistency = margin, sigma, consistency
 
     def terms(self, output: Output, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """The triplet in [0, 4 + margin], the divergence in [0, ln 2]."""
+        """Return each weight and unweighted term: the triplet in [0, 4 + margin], the divergence in [0, ln 2]."""
         sigma = self.sigma * min(batch.images.shape[2:])
         salient, destroyed, counts = keep_and_destroy(batch.images, batch.saliency, batch.annotated, sigma=sigma)
         copies = look_again(output, torch.cat([salient, destroyed]), "sage")
@@ -137,5 +142,5 @@ class Sage(GuidedLoss):
 
 
 def embeddings(features: Tensor) -> Tensor:
-    """`(B, C, h, w)` -> `(B, C)`: the spatial mean, in float32 at least."""
+    """Return the spatial mean `(B, C)` of features `(B, C, h, w)`, in float32 at least."""
     return features.to(torch.promote_types(features.dtype, torch.float32)).mean((2, 3))

@@ -1,8 +1,8 @@
-"""Background randomisation as an added term: the answer must stay in the surroundings of another image.
+"""Background randomisation as an added term: the answer must stay the same in the surroundings of another image.
 
-Training on images whose background is another image's is Mixed-Rand of Xiao et al. 2021 (*Noise or Signal: The Role of
-Image Backgrounds in Object Recognition*, arXiv 2006.09994). What is ours: the image as it is goes through the network,
-too; the other image is of another class; and a map decides softly what belongs to the region.
+Training on images with the background of another image is Mixed-Rand of Xiao et al. 2021 (*Noise or Signal: The Role of
+Image Backgrounds in Object Recognition*, arXiv 2006.09994). Three things are ours: the unchanged image goes through the
+network, too; the other image is of another class; and a map decides softly what belongs to the region.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ Form = Literal["ce", "kl"]
 
 
 def partners(labels: Tensor, index: Tensor) -> Tensor:
-    """Whose surroundings each image gets: `(B,)` positions in the batch.
+    """Choose for each image another image whose surroundings it gets: `(B,)` positions in the batch.
 
-    In the order of label and then manifest row, the one that stands so many places further on that it is of another
-    class: at least as many as the largest class has images, at most as many as the others have. Which of these numbers,
-    is decided by the sum of the rows, so that two classes do not always meet; it is half of the batch where more than
-    that is of one class, which then partly meets itself. Nothing is drawn, and the order of the batch does not matter.
-    Where images may have several labels, those that have the same ones are of one class.
+    The images are sorted by label and then by manifest row. The partner of an image stands a number of places further
+    on, and the first image follows the last. The number is at least the size of the largest class, and at most the
+    number of images of all other classes, so that the partner is of another class. Which of these numbers it is, is
+    decided by the sum of the rows, so that two classes do not always meet. If more than half of the batch is of one
+    class, the number is half of the batch, and this class partly meets itself. Nothing is drawn, and the order of the
+    batch does not matter. Where images may have several labels, images with the same labels are of one class.
 
     Args:
         labels: `(B,)` int64, or `(B, K)` zeros and ones.
@@ -57,7 +58,9 @@ def partners(labels: Tensor, index: Tensor) -> Tensor:
 def swap_regions(
     images: Tensor, labels: Tensor, saliency: Tensor, annotated: Tensor | None, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Each image's region in the surroundings of its partner: `H * image + (1 - H) * partner`, mixed as step swap does.
+    """Put each image's region into the surroundings of its partner, `H * image + (1 - H) * partner`.
+
+    The training step `swap` mixes images in the same way.
 
     Args:
         images: `(B, 3, H, W)`.
@@ -67,7 +70,8 @@ def swap_regions(
         index: `(B,)` int64, rows of the manifest.
 
     Returns:
-        `(B, 3, H, W)`, where an image without a region is as it was; and `(B,)` bool: which have one.
+        The mixed images, `(B, 3, H, W)`, and `(B,)` bool: which images have a region. An image without a region is
+        unchanged.
     """
     tensors(images=(images, "float (B, 3, H, W)"), index=(index, "int64 (B,)"))
     human, counts = human_maps(saliency, annotated, images=(images, "float (B, 3, H, W)"))
@@ -83,19 +87,20 @@ def swap_consistency(
     first: Tensor | None = None,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """How far the answers to the swapped images are from the labels, or from the answers to the images themselves.
+    """Return how far the answers to the swapped images are from the labels, or from the answers to the images.
 
     Args:
         second: `(B, K)` logits of the swapped images.
         labels: `(B,)` int64; or `(B, K)` zeros and ones, where each class is a yes or no of its own.
         counts: `(B,)` bool: which images have a region.
-        first: `(B, K)` logits of the images: the term is `KL(softmax(first) || softmax(second))`, with `first` held
-            fixed; None: it is the cross-entropy of `second` and the labels.
-        class_weights: `(K,)`: each image counts with the weight of its class; with several labels, they weigh the mean
-            over classes.
+        first: `(B, K)` logits of the images themselves: the result is then `KL(softmax(first) || softmax(second))`,
+            with `first` held fixed. With None, it is the cross-entropy of `second` and the labels.
+        class_weights: `(K,)`: each image is multiplied by the weight of its class; where images may have several
+            labels, the weights weight the mean over classes.
 
     Returns:
-        Scalar, 0 or more: mean over the images that count; a zero that back-propagates where none does.
+        Scalar of 0 or more, the mean over the images that count. If no image counts, it is a zero that still
+        back-propagates.
     """
     check_answers(second, labels, class_weights)
     tensors(second=(second, "float (B, K)"), counts=(counts, "bool (B,)"), first=(first, "float (B, K) or None"))
@@ -119,14 +124,14 @@ class Swap(GuidedLoss):
     Xiao et al. 2021 (arXiv 2006.09994) train on the changed images alone, as the step `swap` does, and paint the object
     out of the other image first. Here the images themselves are learned from, too, which is this project's addition.
 
-    All images of the batch are looked at a second time, annotated or not, so that a step always costs two of
-    cross-entropy; only those with a region count in the term.
+    All images of the batch go through the network a second time, annotated or not, so that a step always costs as much
+    as two steps of cross-entropy. Only images with a region count in the term.
 
     Args:
         weight: the term is multiplied by it.
-        form: with "ce" the swapped image must get its label, with "kl" the answer to the image itself, which is held
-            fixed, right or wrong.
-        ramp_epochs: the term grows linearly from near zero over so many epochs; 0 = full from the start.
+        form: with "ce" the swapped image must get its label; with "kl" it must get the answer to the image itself,
+            right or wrong, which is held fixed.
+        ramp_epochs: the term grows linearly from near zero over this many epochs; 0 = full from the start.
         class_weights: `(K,)` for the cross-entropy and the term.
     """
 
@@ -145,7 +150,7 @@ class Swap(GuidedLoss):
         self.form = form
 
     def term(self, output: Output, batch: Batch) -> Tensor:
-        """Scalar, 0 or more."""
+        """Return the distance of the answers, a scalar of 0 or more."""
         views, counts = swap_regions(batch.images, batch.labels, batch.saliency, batch.annotated, batch.index)
         second = look_again(output, views, "swap").logits
         first = output.logits if self.form == "kl" else None

@@ -1,4 +1,4 @@
-"""What losses share that look at a changed copy of the images."""
+"""Helpers of the losses that look at a changed copy of the images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from salign.types import Output
 
 
 def look_again(output: Output, images: Tensor, loss: str) -> Output:
-    """The same network on other images `(B, 3, H, W)`.
+    """Run the network of an output on other images `(B, 3, H, W)`.
 
     Raises:
-        SalignError: the output has no way back to its network; `loss` names who asks.
+        SalignError: the output does not know its network; the message names the `loss` that needs it.
     """
     if output.again is None:
         raise SalignError(
@@ -26,14 +26,14 @@ def look_again(output: Output, images: Tensor, loss: str) -> Output:
 
 
 def log_answers(logits: Tensor, *, multi_label: bool = False) -> Tensor:
-    """Logarithms of the answers' probabilities, in float32 at least, even under autocast.
+    """Return the logarithms of the answers' probabilities, in float32 at least, even under autocast.
 
     Args:
         logits: `(B, K)`.
-        multi_label: images may have several labels: each class is a question of its own.
+        multi_label: whether images may have several labels; each class is then a question of its own.
 
     Returns:
-        `(B, questions, answers)`: `(B, 1, K)`; with `multi_label` `(B, K, 2)`, no and yes.
+        `(B, questions, answers)`: `(B, 1, K)`, or with `multi_label` `(B, K, 2)`, whose answers are no and yes.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if multi_label:

@@ -1,4 +1,4 @@
-"""VISER: CYBORG whose share of the cross-entropy follows from the two terms themselves, step by step."""
+"""VISER: CYBORG whose share of the cross-entropy is computed from the two terms themselves in every step."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ STABILISER = 1e-8
 
 
 def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """CYBORG's mean squared difference, to a human map that a 3 x 3 Gaussian has smoothed (arXiv 2603.17859, its code).
+    """Return CYBORG's distance to a human map that a 3 x 3 Gaussian has smoothed (arXiv 2603.17859, its code).
 
-    The human map is brought to the size of the CAM, smoothed, and min-max scaled; the CAM is min-max scaled.
+    The human map is brought to the size of the CAM, smoothed, and min-max scaled; the CAM is min-max scaled. The
+    distance is the mean squared difference over cells.
 
     Args:
         cam: `(B, h, w)`, raw.
@@ -32,7 +33,8 @@ def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = 
         annotated: `(B,)` bool; None = all.
 
     Returns:
-        Scalar in [0, 1]: mean over the annotated images whose map has a shape; a zero that back-propagates without any.
+        Scalar in [0, 1], the mean over the annotated images whose human map is not constant. If no image counts, it is
+        a zero that still back-propagates.
     """
     human, counts = human_maps(saliency, annotated, cam=(cam, "float (B, h, w)"))
     people = min_max(convolve(human, gaussian().to(human.device)))
@@ -40,13 +42,15 @@ def smoothed_distance(cam: Tensor, saliency: Tensor, annotated: Tensor | None = 
 
 
 def blend_terms(ce: Tensor, distance: Tensor, *, detach: bool = False) -> tuple[Tensor, Tensor]:
-    """`alpha CE + (1 - alpha) MSE` with `alpha = CE / (CE + MSE + 1e-8)`, as in VISER (arXiv 2603.17859, its code).
+    """Return `alpha CE + (1 - alpha) MSE` with the `alpha` of VISER (arXiv 2603.17859, its code).
+
+    The two terms decide it: `alpha = CE / (CE + MSE + 1e-8)`.
 
     Args:
         ce: scalar, the cross-entropy.
-        distance: scalar, the mean squared difference. Where it is zero, as without any map, the loss is plain `CE`.
-        detach: `alpha` is taken as a constant. In the published code it does not, and then the derivative by `MSE` is
-            negative while `MSE < (sqrt(2) - 1) CE`: early in training, maps are pushed away from people's.
+        distance: scalar, the mean squared difference. If it is zero, as without any map, the loss is plain `CE`.
+        detach: whether `alpha` is taken as a constant. The published code does not detach it, and then the derivative
+            by `MSE` is negative while `MSE < (sqrt(2) - 1) CE`: early in training, maps are pushed away from people's.
 
     Returns:
         The loss, and `1 - alpha` (without a graph), which is 0 where `MSE` is.
@@ -66,8 +70,8 @@ class Viser(Loss):
     Args:
         cam_class: the map of this class is compared: "predicted" (default, published) or "true"; see `Cyborg` for
             several labels per image.
-        detach: alpha is taken as a constant. The published code does not detach it; then maps are pushed away from
-            people's as long as the squared difference is below 0.41 times the cross-entropy.
+        detach: `True` takes alpha as a constant. The published code does not detach it, and then maps are pushed away
+            from people's as long as the squared difference is below 0.41 times the cross-entropy.
         class_weights: `(K,)` for the cross-entropy.
     """
 
@@ -81,7 +85,7 @@ class Viser(Loss):
         self.cam_class, self.detach = cam_class, detach
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch; the part `share` is `1 - alpha`, 0 where no image has a map."""
+        """Compute the loss of one batch; its part `share` is `1 - alpha`, 0 where no image has a map."""
         ce = together(cross_entropy(output.logits, batch.labels, self.class_weights, batch.targets))
         classes = choose_classes(output.logits, batch.labels, self.cam_class)
         counts = batch.annotated & has_class(classes)

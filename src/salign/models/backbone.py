@@ -1,4 +1,4 @@
-"""Any timm network, split into feature maps and head, with the meaning of its class activation map proved at build."""
+"""Any timm network, split into feature maps and head; the meaning of its class activation map is proved when built."""
 
 from __future__ import annotations
 
@@ -41,23 +41,25 @@ _WITHOUT_MAPS = "Or do without maps, as losses can that need none: model.cam = n
 
 
 class Backbone(nn.Module):
-    """A timm network as `features` `(B, C, h, w)` and `head` `(B, C, h, w) -> (B, K)`.
+    """A timm network, split into `features`, which gives `(B, C, h, w)`, and `head`, which turns them into `(B, K)`.
 
-    One rule serves convolutional, channels-last (Swin) and token (ViT) networks: timm's `forward_features` is brought
-    to `(B, C, h, w)`, and the head is timm's `forward_head` on exactly that tensor. Tokens that stand for no place
-    (class, register) are set to zero, so a head that reads them gives other logits than timm does, and is refused.
+    One rule serves convolutional, channels-last (Swin) and token (ViT) networks: what timm's `forward_features` returns
+    is brought to `(B, C, h, w)`, and the head is timm's `forward_head` on exactly that tensor. Tokens that stand for no
+    place (class, register) are set to zero. A head that reads these tokens then gives other logits than timm does, and
+    is refused.
 
     Args:
         name: a name of `timm.list_models()`.
         classes: number of classes K.
-        image_size: (H, W) the network will be fed; the proof runs at this size.
+        image_size: (H, W) of the images that the network will get; the proof runs at this size.
         output_stride: pixels per feature cell, where timm offers the choice (8, 16 or 32).
         args: further keywords for `timm.create_model`.
-        cam: "none" takes a network as it is, class token or not, and proves nothing: there is no map of evidence then,
-            and `Output.cam` and `Output.grad_cam` say so.
+        cam: "proved" refuses a network whose class activation map has no proved meaning. "none" takes a network as it
+            is, class token or not, and proves nothing: there is no map of evidence then, and `Output.cam` and
+            `Output.grad_cam` raise a SalignError.
 
     Raises:
-        SalignError: unknown name, refused keyword, or a network whose answer has no map of evidence.
+        SalignError: the name is unknown, a keyword is refused, or the network's answer has no map of evidence.
     """
 
     net: Any
@@ -81,7 +83,7 @@ class Backbone(nn.Module):
             raise SalignError(f"{name} is an encoder without a classifier. {_INSTEAD}.")
         self.prefix: int = count_prefix_tokens(self.net)
         with _probing(self.net) as generator, torch.no_grad():
-            # Of the network's own features only the shape is used: with random weights they may vanish.
+            # Only the shape of the network's own features is used: with random weights their values may vanish.
             shape = _raw_shape(self, torch.rand(2, 3, *image_size, generator=generator), args)
             self.layout: Layout = layout_of(self.net, shape)
             if self.layout == "tokens" and shape[1] <= self.prefix:
@@ -90,7 +92,7 @@ class Backbone(nn.Module):
                         f"{name}: timm gives its class token alone, not the features of places, so no map says where "
                         f"it looks. {_INSTEAD}. {_WITHOUT_MAPS}"
                     )
-                self.prefix = shape[1] - 1  # the last stands for the whole image
+                self.prefix = shape[1] - 1  # the last token stands for the whole image
             raw = torch.randn(shape, generator=generator)
             expected = _answer(self, raw, classes, args)
             features = self._to_maps(raw, image_size)
@@ -111,7 +113,7 @@ class Backbone(nn.Module):
         self.cam_kind = kind
 
     def features(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)`, normalised -> `(B, C, h, w)`."""
+        """Return the feature maps `(B, C, h, w)` of normalised images `(B, 3, H, W)`."""
         return self._to_maps(self.net.forward_features(images), (images.shape[2], images.shape[3]))
 
     def _to_maps(self, raw: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -121,7 +123,7 @@ class Backbone(nn.Module):
         return to_maps(self.net, raw)
 
     def head(self, features: Tensor) -> Tensor:
-        """`(B, C, h, w)` -> logits `(B, K)`."""
+        """Return the logits `(B, K)` of feature maps `(B, C, h, w)`."""
         if self.layout == "tokens":
             tokens = features.flatten(2).transpose(1, 2)
             features = pad(tokens, (0, 0, self.prefix, 0))
@@ -130,7 +132,7 @@ class Backbone(nn.Module):
         return self.net.forward_head(features)
 
     def forward(self, images: Tensor) -> Output:
-        """`(B, 3, H, W)`, normalised -> Output; one pass."""
+        """Run the network once on normalised images `(B, 3, H, W)`."""
         if self.cam_kind == "none":
             raw = self.net.forward_features(images)
             maps = self._to_maps(raw, (images.shape[2], images.shape[3]))
@@ -138,7 +140,7 @@ class Backbone(nn.Module):
         return self.from_features(self.features(images))
 
     def from_features(self, features: Tensor) -> Output:
-        """`(B, C, h, w)` feature maps -> Output, by the head alone; a network with a proved map."""
+        """Run the head alone on feature maps `(B, C, h, w)`, in a network with a proved map."""
         weight = self.net.get_classifier().weight if self.cam_kind == "linear" else None
         return Output(self.head(features), features, self.head, weight)
 
@@ -150,10 +152,10 @@ class Backbone(nn.Module):
 
 
 def check_backbone(name: str) -> None:
-    """Refuse a name that timm has no network of.
+    """Refuse a name that is not the name of a timm network.
 
     Raises:
-        SalignError: unknown name; the nearest are named.
+        SalignError: the name is unknown; the message suggests the nearest names.
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -161,10 +163,10 @@ def check_backbone(name: str) -> None:
 
 
 def create(name: str, classes: int, output_stride: int | None, args: dict[str, Any]) -> Any:
-    """Build a timm network with random weights; 0 classes = without a classifier.
+    """Build a timm network with random weights; with 0 classes it has no classifier.
 
     Raises:
-        SalignError: unknown name (the nearest are named), or keywords that timm or salign refuses.
+        SalignError: the name is unknown (the message suggests the nearest names), or timm or salign refuses a keyword.
     """
     check_backbone(name)
     if reserved := sorted(RESERVED & set(args)):
@@ -179,8 +181,8 @@ def create(name: str, classes: int, output_stride: int | None, args: dict[str, A
         args["output_stride"] = output_stride
     try:
         return timm.create_model(name, num_classes=classes, **args)
-    except Exception as error:  # timm checks its keywords nowhere, so anything may come of a wrong one
-        if output_stride is not None and (not str(error) or "output_stride" in str(error)):  # VGG asserts in silence
+    except Exception as error:  # timm does not check keywords, so a wrong one may raise anything
+        if output_stride is not None and (not str(error) or "output_stride" in str(error)):  # VGG's has no text
             raise SalignError(
                 f"{name} cannot change its output stride (asked: {output_stride}). Leave output_stride out and raise "
                 "image_size for a finer map, or take a network that can (resnet, efficientnet, convnext, regnet)."
@@ -190,7 +192,10 @@ def create(name: str, classes: int, output_stride: int | None, args: dict[str, A
 
 @contextmanager
 def _probing(net: Any) -> Iterator[torch.Generator]:
-    """Evaluation mode and a random classifier without bias: one initialised with zeros would prove anything."""
+    """Put the network into evaluation mode, with random weights and no bias in its classifier; restore both afterwards.
+
+    A classifier that was initialised with zeros would prove anything.
+    """
     was_training = net.training
     parameters = [parameter for part in head_parts(net) for parameter in part.parameters()]
     saved = [parameter.detach().clone() for parameter in parameters]
@@ -212,7 +217,7 @@ def _probing(net: Any) -> Iterator[torch.Generator]:
 def _raw_shape(backbone: Backbone, images: Tensor, args: dict[str, Any] | None) -> torch.Size:
     try:
         raw = backbone.net.forward_features(images)
-    except Exception as error:  # what a wrong keyword, which timm let pass, makes of the network
+    except Exception as error:  # timm let a wrong keyword pass, and the network cannot run with it
         size = " x ".join(str(side) for side in images.shape[2:])
         raise SalignError(f"{_made(backbone, args)} does not accept images of {size}: {error}") from error
     if isinstance(raw, Tensor) and raw.dim() in (3, 4):
@@ -222,15 +227,15 @@ def _raw_shape(backbone: Backbone, images: Tensor, args: dict[str, Any] | None) 
 
 
 def _answer(backbone: Backbone, raw: Tensor, classes: int, args: dict[str, Any] | None) -> Tensor:
-    """`(2, classes)` logits of the network itself, from its features `raw` of two images.
+    """Return the `(2, classes)` logits that the network itself gives for the features `raw` of two images.
 
     Raises:
-        SalignError: its head does not give them, for instance since a keyword took the pooling away.
+        SalignError: its head does not give these logits, for instance because a keyword took the pooling away.
     """
     description = _made(backbone, args)
     try:
         logits = backbone.net.forward_head(raw)
-    except Exception as error:  # as above
+    except Exception as error:  # a wrong keyword, as above
         raise SalignError(f"{description}: its head does not take its features: {error}{_hint(args)}") from error
     if not isinstance(logits, Tensor) or logits.shape != (2, classes):
         came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -1,7 +1,7 @@
-"""Networks whose activations and weights have one bit, as networks of timm: `reactnet_012`, `_025`, `_050` and `_100`.
+"""Networks with activations and weights of one bit, registered with timm: `reactnet_012`, `_025`, `_050`, `_100`.
 
-ReActNet (Liu et al., arXiv 2003.03488) is a MobileNet of 13 blocks; the first and the last layer stay real. It is the
-student of S2-BNN (Shen et al., arXiv 2102.08946). Written from the formulas of both.
+ReActNet (Liu et al., arXiv 2003.03488) is a MobileNet of 13 blocks whose first and last layers stay real. It is the
+student of S2-BNN (Shen et al., arXiv 2102.08946). The code was written from the formulas of both papers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 STAGES = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
-"""Channels that each block gives, by stage; every stage but the first halves the resolution."""
+"""Output channels of each block, by stage; every stage but the first halves the resolution."""
 STEM = 32
-"""Channels of the first layer, which is real and halves the resolution."""
+"""Output channels of the first layer, which is real and halves the resolution."""
 
 
 class _Sign(torch.autograd.Function):
@@ -47,9 +47,9 @@ class _BinaryWeight(torch.autograd.Function):
 
 
 def sign(x: Tensor) -> Tensor:
-    """-1 below zero, else 1: one bit.
+    """Return -1 below zero and 1 elsewhere: one bit.
 
-    Its derivative is zero almost everywhere, so the gradient is that of a piecewise quadratic function instead (Liu et
+    Its derivative is zero almost everywhere, so the gradient of a piecewise quadratic function is used instead (Liu et
     al., *Bi-Real Net*, arXiv 1808.00278, eq. 7): 2 - 2 |x| between -1 and 1, and zero elsewhere.
     """
     bits: Tensor = _Sign.apply(x)
@@ -57,9 +57,9 @@ def sign(x: Tensor) -> Tensor:
 
 
 def binary_weight(weight: Tensor) -> Tensor:
-    """`sign(w) * mean|w|` of each filter: two values of one magnitude.
+    """Return `sign(w) * mean|w|` of each filter: two values of one magnitude.
 
-    The gradient passes to `weight` as it is where |w| < 1, and not at all elsewhere; none flows through the mean.
+    The gradient passes to `weight` unchanged where |w| < 1, and is zero elsewhere; no gradient flows through the mean.
 
     Args:
         weight: `(filters, C, h, w)`.
@@ -72,12 +72,12 @@ class BinaryConv2d(nn.Conv2d):
     """A convolution whose weights have one bit, with one real factor per filter; its edges are filled with zeros.
 
     Args:
-        channels: those of the input.
+        channels: channels of the input.
         filters: channels of the output.
         kernel: side of the filters in cells.
-        stride: cells from one position of a filter to the next.
-        dilation: cells from one weight of a filter to the next.
-        binary: False keeps the weights real, as the first of the two published steps does.
+        stride: distance from one position of a filter to the next, in cells.
+        dilation: distance from one weight of a filter to the next, in cells.
+        binary: False keeps the weights real, as in the first of the two published steps of training.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class BinaryConv2d(nn.Conv2d):
         self.binary = binary
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, C, H, W)` -> `(B, filters, h, w)`."""
+        """Convolve `(B, C, H, W)` to `(B, filters, h, w)`."""
         return self._conv_forward(images, binary_weight(self.weight) if self.binary else self.weight, None)
 
 
 class Shift(nn.Module):
-    """Add a learned number per channel, zero at the start."""
+    """Adds a learned number per channel, which is zero at the start."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` -> the same shape."""
+        """Return `x` `(B, C, H, W)` plus the number of each channel."""
         return x + self.bias[:, None, None]
 
 
@@ -112,17 +112,17 @@ class RPReLU(nn.Sequential):
 
 
 class BinaryUnit(nn.Module):
-    """`RPReLU(norm(conv(sign(x + shift))) + x)`, the input brought to the shape of the output.
+    """`RPReLU(norm(conv(sign(x + shift))) + x)`, where the added `x` is brought to the shape of the output.
 
-    It is averaged where the resolution is halved and repeated where there are more channels; the published two
-    convolutions of a block that doubles its channels are the two halves of one here.
+    The added `x` is averaged where the resolution is halved, and repeated where there are more channels. A published
+    block that doubles its channels has two convolutions; here they are the two halves of one convolution.
 
     Args:
-        channels: those of the input.
-        width: channels of the output, a multiple of those of the input.
+        channels: channels of the input.
+        width: channels of the output, a multiple of `channels`.
         kernel: side of the filters in cells.
         stride: 1 or 2.
-        dilation: cells from one weight of a filter to the next.
+        dilation: distance from one weight of a filter to the next, in cells.
         binary_weights: see `BinaryConv2d`.
     """
 
@@ -137,7 +137,7 @@ class BinaryUnit(nn.Module):
         self.stride, self.repeat = stride, width // channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, channels, H, W)` -> `(B, width, h, w)`."""
+        """Turn `(B, channels, H, W)` into `(B, width, h, w)`."""
         y = self.norm(self.conv(sign(self.shift(x))))
         if self.stride > 1:
             x = functional.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
@@ -145,10 +145,10 @@ class BinaryUnit(nn.Module):
 
 
 class ReActNet(nn.Module):
-    """A network of timm's kind: features, pyramid and head by the names that timm gives them.
+    """ReActNet with the interface of timm's networks: features, pyramid and head have the names that timm gives them.
 
     Args:
-        width: factor of all channels.
+        width: factor by which the published channels are multiplied.
         num_classes: number of classes; 0 = no classifier.
         in_chans: channels of an image.
         global_pool: how the head pools.
@@ -196,21 +196,21 @@ class ReActNet(nn.Module):
         self.num_features = self.head_hidden_size = channels
         self.head = ClassifierHead(channels, num_classes, pool_type=global_pool, drop_rate=drop_rate)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # a normal distribution about zero: as many weights of either sign
+            if isinstance(module, nn.Conv2d):  # normal about zero: both signs are equally frequent
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Return the last layer."""
         classifier: nn.Module = self.head.fc
         return classifier
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Draw a new last layer."""
+        """Replace the last layer by a new one with random weights."""
         self.num_classes = num_classes
         self.head.reset(num_classes, pool_type=global_pool)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` -> `(B, C, h, w)`."""
+        """Return the feature maps `(B, C, h, w)` of images `(B, 3, H, W)`."""
         features: Tensor = self.stages(self.stem(images))
         return features
 
@@ -223,7 +223,10 @@ class ReActNet(nn.Module):
         output_fmt: Literal["NCHW"] = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
-        """What every stage gives, from fine to coarse, as timm's networks do: `(last, stages)`, or the stages alone."""
+        """Return the output of every stage from fine to coarse, as timm's networks do.
+
+        It is `(last, stages)`, or the stages alone with `intermediates_only`.
+        """
         chosen, last = feature_take_indices(len(self.stages), indices)
         levels, x = [], self.stem(x)
         for number, stage in enumerate(self.stages):
@@ -235,12 +238,12 @@ class ReActNet(nn.Module):
         return levels if intermediates_only else (x, levels)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """`(B, C, h, w)` -> logits `(B, num_classes)`."""
+        """Return the logits `(B, num_classes)` of feature maps `(B, C, h, w)`."""
         logits: Tensor = self.head(x, pre_logits=pre_logits)
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` -> logits `(B, num_classes)`."""
+        """Return the logits `(B, num_classes)` of images `(B, 3, H, W)`."""
         return self.forward_head(self.forward_features(images))
 
 
@@ -260,7 +263,7 @@ default_cfgs = generate_default_cfgs(
         for name in _WIDTHS
     }
 )
-"""What timm knows of the networks; nobody has trained weights of them that could be fetched."""
+"""What timm knows of the networks. There are no trained weights that timm could fetch."""
 
 
 def _build(name: str, pretrained: bool, options: dict[str, Any]) -> ReActNet:
@@ -273,23 +276,23 @@ def _build(name: str, pretrained: bool, options: dict[str, Any]) -> ReActNet:
 
 @register_model
 def reactnet_012(pretrained: bool = False, **options: Any) -> ReActNet:
-    """An eighth of the published channels."""
+    """Build a ReActNet with an eighth of the published channels."""
     return _build("reactnet_012", pretrained, options)
 
 
 @register_model
 def reactnet_025(pretrained: bool = False, **options: Any) -> ReActNet:
-    """A quarter of the published channels."""
+    """Build a ReActNet with a quarter of the published channels."""
     return _build("reactnet_025", pretrained, options)
 
 
 @register_model
 def reactnet_050(pretrained: bool = False, **options: Any) -> ReActNet:
-    """Half of the published channels."""
+    """Build a ReActNet with half of the published channels."""
     return _build("reactnet_050", pretrained, options)
 
 
 @register_model
 def reactnet_100(pretrained: bool = False, **options: Any) -> ReActNet:
-    """ReActNet-A as published."""
+    """Build ReActNet-A as published."""
     return _build("reactnet_100", pretrained, options)

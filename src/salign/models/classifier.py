@@ -1,4 +1,4 @@
-"""The classifier a user trains, saves, loads and exports: normalisation, backbone, class names."""
+"""The classifier that a user trains, saves, loads and exports, with its normalisation, backbone and class names."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ from salign.types import Output
 
 
 class Classifier(Model):
-    """`classifier(images) -> Output`, where images are `(B, 3, H, W)` in [0, 1]: normalisation is inside.
+    """A classifier, `classifier(images) -> Output`, for images `(B, 3, H, W)` in [0, 1], which it normalises itself.
 
     Args:
         backbone: a timm name.
         classes: class names; their order is the order of the logits.
-        image_size: (H, W) to feed, or one number for a square.
-        weights: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
+        image_size: (H, W) of the images, or one number for a square.
+        weights: None (random, drawn from `seed`), "imagenet", a .safetensors file or a run folder.
         output_stride: pixels per cell of the map, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
-        cam: "none" takes a network without a map of evidence, too, e.g. a ViT that reads a class token.
-        multi_label: each class is a yes or no of its own: an image may have several, or none.
-        head: what the new head starts from: "small" (see `salign.models.heads.draw_small_head`), or what "timm" draws.
-        seed: decides the random weights and of the new head.
+        cam: "none" also takes a network without a map of evidence, such as a ViT that reads a class token.
+        multi_label: whether each class is a yes or no of its own, so that an image may have several classes, or none.
+        head: what the new head starts from: "small" weights (see `salign.models.heads.draw_small_head`), or the weights
+            that "timm" draws.
+        seed: decides all random weights, those of the new head included.
     """
 
     mean: Tensor
@@ -97,9 +98,10 @@ class Classifier(Model):
         self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Output:
-        """`(B, 3, H, W)` float in [0, 1] -> Output; one pass gives logits and every class's map.
+        """Run the network once on images `(B, 3, H, W)`, float in [0, 1], for the logits and every class's map.
 
-        Where the images record their gradient, the answer may be differentiated twice, as losses on that gradient do.
+        Where the images record their gradient, the answer may be differentiated twice, which losses on that gradient
+        need.
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
@@ -111,7 +113,7 @@ class Classifier(Model):
             return replace(self.backbone((images - self.mean) / self.std), again=self.again)
 
     def again(self, images: Tensor) -> Output:
-        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        """Run `forward` on changed copies of images; the running statistics of batch norm do not learn from them."""
         with keep_running_statistics(self):
             return self(images)
 
@@ -119,16 +121,16 @@ class Classifier(Model):
         """Write `model.json` and `weights.safetensors` into `folder`, each whole or not at all.
 
         Raises:
-            SalignError: the threshold is not one of these classes.
+            SalignError: the threshold does not fit the classes.
         """
         return save_model(self, folder, CLASSIFIER)
 
     @classmethod
     def load(cls, folder: Path | str) -> Classifier:
-        """The classifier saved in `folder`, in evaluation mode, on the CPU.
+        """Load the classifier that was saved in `folder`, in evaluation mode, on the CPU.
 
         Raises:
-            SalignError: there is none, or it is damaged.
+            SalignError: there is no classifier, or it is damaged.
         """
         folder, config = Path(folder), describe_model(folder, CLASSIFIER)
         threshold = config.pop("threshold", None)
@@ -136,13 +138,13 @@ class Classifier(Model):
 
     @classmethod
     def build(cls, config: dict[str, Any], path: Path) -> Classifier:
-        """The network that a description describes, with random weights.
+        """Build the network of a description, with random weights.
 
         Args:
             config: the arguments of a Classifier.
-            path: the file that says so, for the message.
+            path: the file with the description, for the message of an error.
 
         Raises:
-            SalignError: no such network can be made.
+            SalignError: no network can be built from the description.
         """
         return build_described(cls, config, path)

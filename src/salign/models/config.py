@@ -1,4 +1,4 @@
-"""What the file says that describes a kept network: its fields, checked without torch."""
+"""The files that describe saved networks: their fields, which are checked without torch."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from salign.models.threshold import Threshold
 from salign.readers import read_json
 
 CLASSIFIER, ENSEMBLE, NET, EMBEDDER = "model.json", "ensemble.json", "saliency.json", "embedder.json"
-"""The files that describe a classifier, an ensemble of them, a net that draws maps, and a net that embeds images."""
+"""Names of the files that describe a classifier, an ensemble of classifiers, a net that draws maps, and a net that
+embeds images."""
 TWO_STAGE = "two_stage.json"
-"""The file that describes a net that draws maps together with the classifier that sees what it marks."""
+"""Name of the file that describes a net that draws maps together with the classifier that sees what the net marks."""
 WEIGHTS, ENCODER = "weights.safetensors", "encoder.safetensors"
-"""Files of a run folder: the weights of the whole network, and those of the backbone alone of a pretrained one."""
+"""Names of files in a run folder: the weights of the whole network, and, for a pretrained network, the weights of its
+backbone alone."""
 Cam = Literal["proved", "none"]
 Maps = Literal["answered", "all", "none"]
 """Which maps an exported graph gives; see `salign.models.export.Graph`."""
 PixelKind = Literal["uint8", "float32"]
-"""What such a graph takes."""
+"""Which pixels an exported graph takes; see `salign.models.export.Graph`."""
 MOST_BYTES = 1_000_000
-"""A file that says how a network is made has at most so many bytes."""
+"""The largest size in bytes of a file that describes a network."""
 
 
 def save_config(path: Path, config: Mapping[str, Any]) -> Path:
-    """Write what the network is made of."""
+    """Write the description of a network as JSON."""
     replace_text(path, json.dumps(config, indent=2))
     return path
 
@@ -42,7 +44,10 @@ Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class NetworkConfig(BaseModel):
-    """What the file of any network says. Nothing else is taken from it, above all no weights from elsewhere."""
+    """The fields that the description of every network has.
+
+    Other fields are refused, so that a description can bring in nothing else, above all no weights from elsewhere.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -53,7 +58,7 @@ class NetworkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _small_enough(self) -> Self:
-        """A line of text must not make a network that fills the memory."""
+        """Refuse a description that would make a network so large that it fills the memory."""
         if self.image_size[0] * self.image_size[1] > MOST_PIXELS:
             raise ValueError(f"image_size {self.image_size} has more than {MOST_PIXELS:,} pixels")
         if not _small(self.args):
@@ -68,7 +73,7 @@ def _small(value: Any) -> bool:
 
 
 class ClassifierConfig(NetworkConfig):
-    """What `model.json` says."""
+    """The fields of `model.json`."""
 
     classes: list[Name]
     cam: Cam = "proved"
@@ -77,13 +82,13 @@ class ClassifierConfig(NetworkConfig):
 
 
 class EnsembleConfig(ClassifierConfig):
-    """What `ensemble.json` says: what each member is, and how many there are."""
+    """The fields of `ensemble.json`: what each member is, and how many members there are."""
 
     members: Annotated[int, Field(ge=1, le=1000)]
 
 
 class NetConfig(NetworkConfig):
-    """What `saliency.json` says."""
+    """The fields of `saliency.json`."""
 
     decoder: Literal["unet", "unet++"]
     channels: Annotated[int, Field(ge=1, le=3)] = 1
@@ -91,14 +96,14 @@ class NetConfig(NetworkConfig):
 
 
 class TwoStageConfig(ClassifierConfig):
-    """What `two_stage.json` says: what the classifier is, what it sees, and which net decides that."""
+    """The fields of `two_stage.json`: what the classifier is, what it sees, and which net decides what it sees."""
 
     keep: Literal["crop", "mask"]
     net: NetConfig
 
 
 class EmbedderConfig(NetworkConfig):
-    """What `embedder.json` says."""
+    """The fields of `embedder.json`."""
 
     dimensions: Annotated[int, Field(ge=2, le=4096)] = 128
 
@@ -108,28 +113,28 @@ _ANSWERS: dict[str, tuple[type[ClassifierConfig], str]] = {
     TWO_STAGE: (TwoStageConfig, "a classifier that sees what a net marks"),
     CLASSIFIER: (ClassifierConfig, "one classifier"),
 }
-"""The file that describes what answers -> its fields, and what that is in words."""
+"""Name of the file that describes a model -> the class of its fields, and the kind of model in words."""
 
 
 def description_file(folder: Path | str) -> Path:
-    """The file that describes what answers in `folder`; that of a classifier where there is none."""
+    """Return the file that describes the model in `folder`, or the name for a classifier's if there is none."""
     return next((path for name in _ANSWERS if (path := Path(folder) / name).is_file()), Path(folder) / CLASSIFIER)
 
 
 def describe_model(folder: Path | str, expected: str | None = None) -> dict[str, Any]:
-    """What the file says that describes what answers in `folder`, checked.
+    """Read the description of the model in `folder`, and check it.
 
     Args:
-        folder: that of a run, or any that `save` of a model wrote.
-        expected: `CLASSIFIER`, `ENSEMBLE` or `TWO_STAGE`, for whoever can take one of them alone.
+        folder: a run folder, or any folder that `save` of a model wrote.
+        expected: `CLASSIFIER`, `ENSEMBLE` or `TWO_STAGE` if the caller can take only this kind; None = any kind.
 
     Returns:
-        backbone, classes, image_size, output_stride, args, cam, multi_label; threshold, where one was kept: its fields,
-        as those of `salign.models.Threshold`; members, their number in an ensemble; keep and net, where a net decides
-        what the classifier sees.
+        The fields backbone, classes, image_size, output_stride, args, cam and multi_label; threshold, if one was
+        chosen, with the fields of `salign.models.Threshold`; members, the number of members of an ensemble; keep and
+        net, if a net decides what the classifier sees.
 
     Raises:
-        SalignError: no such file, a damaged one, or not the one expected.
+        SalignError: there is no such file, it is damaged, or it describes another kind than the one expected.
     """
     path = description_file(folder)
     schema, kind = _ANSWERS[path.name]
@@ -148,10 +153,12 @@ def describe_model(folder: Path | str, expected: str | None = None) -> dict[str,
 
 
 def with_threshold(config: Mapping[str, Any], threshold: Threshold | None) -> dict[str, Any]:
-    """A description with its threshold; without one it says nothing of it, as before there were any.
+    """Return a description with its threshold; without a threshold the description has no such field.
+
+    Descriptions from before there were thresholds have no such field, either.
 
     Raises:
-        SalignError: the threshold is not one of these classes.
+        SalignError: the threshold does not fit the classes.
     """
     if threshold is None:
         return dict(config)
@@ -160,42 +167,42 @@ def with_threshold(config: Mapping[str, Any], threshold: Threshold | None) -> di
 
 
 def keep_threshold(folder: Path | str, threshold: Threshold) -> None:
-    """Write the threshold chosen for a saved model into its description; its weights are left alone.
+    """Write the threshold that was chosen for a saved model into its description; the weights are left alone.
 
     Raises:
-        SalignError: no model there, a damaged one, or one without the class of the threshold.
+        SalignError: there is no model, it is damaged, or the threshold does not fit its classes.
     """
     save_config(description_file(folder), with_threshold(describe_model(folder), threshold))
 
 
 def describe_net(folder: Path | str) -> dict[str, Any]:
-    """What `saliency.json` in `folder` says of a net that draws maps, checked.
+    """Read `saliency.json` in `folder`, the description of a net that draws maps, and check it.
 
     Raises:
-        SalignError: no such file, or a damaged one.
+        SalignError: there is no such file, or it is damaged.
     """
     return read_config(Path(folder) / NET, NetConfig, "salign saliency train")
 
 
 def describe_embedder(folder: Path | str) -> dict[str, Any]:
-    """What `embedder.json` in `folder` says of a net that embeds images, checked.
+    """Read `embedder.json` in `folder`, the description of a net that embeds images, and check it.
 
     Raises:
-        SalignError: no such file, or a damaged one.
+        SalignError: there is no such file, or it is damaged.
     """
     return read_config(Path(folder) / EMBEDDER, EmbedderConfig, "salign train")
 
 
 def read_config(path: Path, schema: type[NetworkConfig], command: str) -> dict[str, Any]:
-    """Read it back, field by field.
+    """Read a description, and check it field by field.
 
     Args:
         path: the JSON file.
-        schema: its fields.
-        command: what writes such a folder, for the message where there is none.
+        schema: the class of its fields.
+        command: the command that writes such a folder, for the message if there is no such file.
 
     Raises:
-        SalignError: no such file, or a damaged one.
+        SalignError: there is no such file, or it is damaged.
     """
     if not path.exists():
         raise SalignError(f"{path.parent}: no {path.name} there; expected a run folder written by `{command}`.")

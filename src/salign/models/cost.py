@@ -1,4 +1,4 @@
-"""What a network costs: its size on disk, and the operations of an answer."""
+"""What a network costs: its size on disk, and the operations of one answer."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Cost(NamedTuple):
     """Size and operations of a network; for an ensemble, of all members together."""
 
     parameters: int
-    """Numbers that were learned, of one bit or real."""
+    """Number of learned numbers, whether of one bit or real."""
     bytes: int
-    """Size on disk if a weight of one bit takes one bit; all else (factors of filters, statistics of batch norm, other
-    weights) takes 32."""
+    """Size on disk in bytes if a weight of one bit takes one bit, and everything else (factors of filters, statistics
+    of batch norm, other weights) takes 32 bits."""
     multiply_adds: int
     """Multiplications of real numbers, each with its addition, for an answer to one image."""
     binary_operations: int
-    """Multiplications of numbers of one bit, each with its addition. A processor does 64 of them in one instruction or
-    two (XNOR and a count of bits)."""
+    """Multiplications of numbers of one bit, each with its addition. A processor does 64 of them in one or two
+    instructions (XNOR and a count of bits)."""
 
     def __str__(self) -> str:
-        """In words, with the units that people use."""
+        """Describe the cost in words, with the units that people use."""
         binary = f" and {_short(self.binary_operations)} of one bit" if self.binary_operations else ""
         return (
             f"{_short(self.parameters)} parameters, {self.bytes / 1e6:.3g} MB, {_short(self.multiply_adds)} "
@@ -37,10 +37,10 @@ class Cost(NamedTuple):
 
 
 def count_cost(model: Model) -> Cost:
-    """Count one forward pass of an image at the size that the model takes.
+    """Count one forward pass of one image at the size that the model takes.
 
     Convolutions, linear layers and attention are counted, as is usual; sums, norms and activations are not. The model
-    stays as it is.
+    is not changed.
     """
     model = copy.deepcopy(model).eval()
     image = torch.zeros(1, 3, *model.image_size, device=next(model.parameters()).device)
@@ -61,7 +61,7 @@ def count_cost(model: Model) -> Cost:
 
 
 def _short(count: int) -> str:
-    """`1_782_690` -> `1.78 M`."""
+    """Shorten a number for people: `1_782_690` -> `1.78 M`."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if count >= size:
             return f"{count / size:.3g}{unit}"

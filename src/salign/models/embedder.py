@@ -1,4 +1,4 @@
-"""A network that embeds images: a classifier's own backbone with a projection on it, for pretraining without labels."""
+"""A network that embeds images: a classifier's backbone with a projection on top, for pretraining without labels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from salign.models.encoder_net import EncoderNet
 
 
 class Embedder(EncoderNet):
-    """`embedder(images) -> (B, dimensions)` of length 1, where images are `(B, 3, H, W)` in [0, 1].
+    """A network that turns images `(B, 3, H, W)` in [0, 1] into embeddings `(B, dimensions)` of length 1.
 
     The features that the backbone gives its classifier pass through two layers, as in MoCo v2 (arXiv 2003.04297).
 
     Args:
         backbone: a timm name.
-        image_size: (H, W) to feed, or one number for a square.
-        dimensions: numbers of an embedding; 128 is published.
-        weights: weights of the backbone: None (random, drawn from `seed`), "imagenet", a .safetensors file or a run.
+        image_size: (H, W) of the images, or one number for a square.
+        dimensions: how many numbers an embedding has; 128 is published.
+        weights: weights of the backbone: None (random, drawn from `seed`), "imagenet", a .safetensors file or a run
+            folder.
         output_stride: pixels per cell of the feature maps, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
         seed: decides all random weights.
@@ -66,7 +67,7 @@ class Embedder(EncoderNet):
         self._start_from(backbone, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] -> `(B, dimensions)`.
+        """Return the embeddings `(B, dimensions)` of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.

@@ -1,6 +1,6 @@
-"""A network on a classifier's own backbone that is no classifier: what it is saved as, and what it starts from.
+"""Networks that share a classifier's backbone but do not classify: how they are saved, and what they start from.
 
-The encoder is the timm network itself, so what it learns loads into a classifier without renaming a key.
+The encoder is the timm network itself, so that what it learns loads into a classifier without renaming a key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from salign.models.weights import load_weights
 
 
 class EncoderNet(nn.Module):
-    """What `SaliencyNet` and `Embedder` share; each says which file describes it, and how that file is read."""
+    """Base class of `SaliencyNet` and `Embedder`; each says which file describes it, and how that file is read."""
 
     description: ClassVar[str]
     encoder: Any
@@ -29,7 +29,7 @@ class EncoderNet(nn.Module):
     @staticmethod
     @abstractmethod
     def describe(folder: Path | str) -> dict[str, Any]:
-        """What the description in `folder` says, checked: the keywords that the network is built from."""
+        """Read and check the description in `folder`, which holds the keywords that the network is built from."""
 
     def _start_from(self, backbone: str, weights: str | None) -> None:
         """Load weights into the encoder, if any are named, and take over how it normalises images."""
@@ -41,7 +41,7 @@ class EncoderNet(nn.Module):
         self.register_buffer("std", torch.tensor(statistics["std"]).view(1, 3, 1, 1), persistent=False)
 
     def save(self, folder: Path | str) -> Path:
-        """Write its description, `weights.safetensors` and, for a classifier to start from, `encoder.safetensors`."""
+        """Write the description, `weights.safetensors`, and `encoder.safetensors`, from which classifiers can start."""
         folder = Path(folder)
         save_state(folder / WEIGHTS, self.state_dict())
         save_state(folder / ENCODER, self.encoder.state_dict())
@@ -50,7 +50,7 @@ class EncoderNet(nn.Module):
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """The network saved in `folder`, in evaluation mode, on the CPU."""
+        """Load the network that was saved in `folder`, in evaluation mode, on the CPU."""
         folder = Path(folder)
         net = build_described(cls, cls.describe(folder), folder / cls.description)
         fill(net, folder, cls.description)

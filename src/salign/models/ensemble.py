@@ -20,14 +20,15 @@ from salign.types import Output
 
 
 class Ensemble(Model):
-    """`ensemble(images) -> Output`, as a Classifier's; its probabilities are the weighted mean of its members'.
+    """Several classifiers as one, `ensemble(images) -> Output`; it averages the probabilities of its members by weight.
 
     The map of a class is the weighted mean of the members' maps. A mean of probabilities has no exact map: the spatial
-    mean of this one is the mean of the members' logits without their biases, and not the logit.
+    mean of this map is the weighted mean of the members' logits without their biases, and not the logit of the
+    ensemble.
 
     Args:
         members: classifiers that were made alike, each with a linear head, such as the snapshots of one training.
-        weights: how much each of them counts; they are positive, and sum to 1.
+        weights: how much each member counts; they are positive, and sum to 1.
 
     Raises:
         SalignError: there is no member, or they do not fit together.
@@ -55,9 +56,9 @@ class Ensemble(Model):
         self.classes, self.image_size, self.multi_label = first.classes, first.image_size, first.multi_label
 
     def forward(self, images: Tensor) -> Output:
-        """`(B, 3, H, W)` float in [0, 1] -> Output: as many passes as there are members.
+        """Run every member on images `(B, 3, H, W)`, float in [0, 1]: as many passes as there are members.
 
-        The features are those of all members, one after the other, `(B, M C, h, w)`.
+        The features of the Output are those of all members, one after the other, `(B, M C, h, w)`.
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
@@ -69,12 +70,12 @@ class Ensemble(Model):
         return Output(logits, features, self.head, torch.cat(rows, dim=1), again=self.again)
 
     def again(self, images: Tensor) -> Output:
-        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        """Run `forward` on changed copies of images; the running statistics of batch norm do not learn from them."""
         with keep_running_statistics(self):
             return self(images)
 
     def head(self, features: Tensor) -> Tensor:
-        """`(B, M C, h, w)` -> logits `(B, K)`."""
+        """Return the logits `(B, K)` of the members' feature maps `(B, M C, h, w)`."""
         parts = features.chunk(len(self.weights), dim=1)
         return self._fuse([member.backbone.head(part) for member, part in zip(self._classifiers(), parts, strict=True)])
 
@@ -82,7 +83,7 @@ class Ensemble(Model):
         return cast(list[Classifier], list(self.members))
 
     def _fuse(self, logits: Sequence[Tensor]) -> Tensor:
-        """The logits whose probabilities are the weighted mean of those of the members' logits, each `(B, K)`."""
+        """Return the logits of the weighted mean of the members' probabilities, given their logits, each `(B, K)`."""
         each = torch.stack([values.float() for values in logits])
         scale = self.weights.log().view(-1, 1, 1)
         if not self.multi_label:
@@ -91,15 +92,15 @@ class Ensemble(Model):
         return (logsigmoid(each) + scale).logsumexp(0) - (logsigmoid(-each) + scale).logsumexp(0)
 
     def save(self, folder: Path | str) -> Path:
-        """Write `ensemble.json` and `weights.safetensors`, with the weights of all members, into `folder`."""
+        """Write `ensemble.json` and `weights.safetensors`, which has the weights of all members, into `folder`."""
         return save_model(self, folder, ENSEMBLE)
 
     @classmethod
     def load(cls, folder: Path | str) -> Ensemble:
-        """The ensemble saved in `folder`, in evaluation mode, on the CPU.
+        """Load the ensemble that was saved in `folder`, in evaluation mode, on the CPU.
 
         Raises:
-            SalignError: there is none, or it is damaged.
+            SalignError: there is no ensemble, or it is damaged.
         """
         folder, config = Path(folder), describe_model(folder, ENSEMBLE)
         threshold, count = config.pop("threshold", None), config.pop("members")

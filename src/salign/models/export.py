@@ -24,16 +24,16 @@ class Graph(nn.Module):
     """`graph(pixels) -> (probabilities, logits, map)`, in plain tensor operations.
 
     Args:
-        model: a Classifier, an Ensemble or a wrapped network, on the CPU; put into evaluation mode.
-        image_size: (H, W) that it is fed.
-        maps: `answered` gives the map of the class of the highest probability, `(B, h, w)`, or the mean of those above
-            one half where images may have several labels; `all` gives the map of every class, `(B, K, h, w)`; `none`
-            gives no map.
+        model: a Classifier, an Ensemble or a wrapped network, on the CPU; it is put into evaluation mode.
+        image_size: (H, W) of the pixels that the graph takes.
+        maps: `answered` gives the map of the class with the highest probability, `(B, h, w)`; where images may have
+            several labels, it gives the mean of the maps of all classes above one half. `all` gives the map of every
+            class, `(B, K, h, w)`; `none` gives no map.
         pixels: `uint8` takes pictures of 8 bits; `float32` takes values in [0, 1].
         multi_label: whether an image may have several labels.
 
     Raises:
-        SalignError: the model has no map, or one whose gradient cannot be written as a graph.
+        SalignError: the model has no map, or a map whose gradient cannot be written as a graph.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Graph(nn.Module):
 
     @property
     def outputs(self) -> list[str]:
-        """The names of what comes out."""
+        """The names of the outputs, in order."""
         return ["probabilities", "logits", *(["map"] if self.maps != "none" else [])]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """`(B, H, W, 3)` -> probabilities and logits `(B, K)`, and maps."""
+        """Return probabilities and logits `(B, K)` of pixels `(B, H, W, 3)`, and the maps unless `maps` is `none`."""
         output: Output = self.model(_images(pixels))
         logits = output.logits
         probabilities = logits.sigmoid() if self.multi_label else logits.softmax(1)
@@ -86,7 +86,7 @@ class Graph(nn.Module):
         return probabilities, logits, maps if self.maps == "all" else maps[:, 0]
 
     def _classes(self, logits: Tensor) -> Tensor:
-        """`(B, n, K)`: the mixtures of logits whose maps are asked for."""
+        """Return the coefficients `(B, n, K)` of the combinations of logits whose maps are asked for."""
         every = torch.eye(logits.shape[1])
         if self.maps == "all":
             return every.expand(logits.shape[0], -1, -1)
@@ -97,10 +97,10 @@ class Graph(nn.Module):
 
 
 class NetGraph(nn.Module):
-    """`graph(pixels) -> map`, of a net that draws maps: `(B, H, W, 3)` as for `Graph`, and `(B, H, W)` in [0, 1].
+    """`graph(pixels) -> map` of a net that draws maps, from `(B, H, W, 3)` as for `Graph` to `(B, H, W)` in [0, 1].
 
     Args:
-        net: on the CPU; put into evaluation mode.
+        net: the net, on the CPU; it is put into evaluation mode.
         pixels: see `Graph`.
     """
 
@@ -115,7 +115,7 @@ class NetGraph(nn.Module):
         self.example = torch.zeros(2, *net.image_size, 3, dtype=kind)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """`(B, H, W, 3)` -> maps."""
+        """Return the maps `(B, H, W)` of pixels `(B, H, W, 3)`."""
         return self.net.predict(_images(pixels))
 
 
@@ -125,7 +125,7 @@ def _images(pixels: Tensor) -> Tensor:
 
 
 def to_onnx(graph: Graph | NetGraph) -> Any:
-    """The graph as an `onnx.ModelProto` of float32, for batches of any length.
+    """Convert the graph to an `onnx.ModelProto` of float32, for batches of any length.
 
     Raises:
         SalignError: a layer has no counterpart in ONNX.
@@ -135,9 +135,9 @@ def to_onnx(graph: Graph | NetGraph) -> Any:
     stream = io.BytesIO()
     torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _antialiased_resize, _OPSET)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is constant in a trace is meant to be
+        warnings.simplefilter("ignore")  # it warns of constants in the trace, which are intended
         try:
-            # The exporter by tracing: the newer one gives the same numbers and takes ten times as long.
+            # This exporter traces the graph; the newer one gives the same numbers and takes ten times as long.
             torch.onnx.export(
                 graph,
                 (graph.example,),
@@ -158,7 +158,10 @@ def to_onnx(graph: Graph | NetGraph) -> Any:
 
 @parse_args("v", "is", "i", "v", "v")
 def _antialiased_resize(g: Any, images: Any, size: list[int], align_corners: int, *scales: Any) -> Any:
-    """Torch's bilinear resize with antialiasing, which its exporter by tracing does not know, as that of ONNX."""
+    """Express torch's bilinear resize with antialiasing as a resize of ONNX.
+
+    The exporter by tracing does not know this operation of torch.
+    """
     shape = g.op("Shape", images)
     batch = g.op("Slice", shape, *(g.op("Constant", value_t=torch.tensor([bound])) for bound in (0, 2)))
     sizes = g.op("Concat", batch, g.op("Constant", value_t=torch.tensor(size)), axis_i=0)
@@ -167,7 +170,7 @@ def _antialiased_resize(g: Any, images: Any, size: list[int], align_corners: int
 
 
 def to_pt2(graph: Graph) -> torch.export.ExportedProgram:
-    """The graph as `torch.export` has it, for batches of any length."""
+    """Convert the graph to a program of `torch.export`, for batches of any length."""
     with torch.no_grad():
         return torch.export.export(
             graph, (graph.example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False

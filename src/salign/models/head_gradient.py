@@ -1,8 +1,8 @@
 """The gradient of a head in closed form, so that a head-gradient map is a plain graph that can be exported.
 
-A head that first takes the spatial mean v of the feature maps and then passes layers of the kinds below has
-`d logit_c / d features[k, cell] = (d logit_c / d v_k) / (h w)` everywhere, so that the head-gradient map is
-`sum_k (d logit_c / d v_k) features[k]`. Nothing is believed: the map is compared with that of autograd.
+If a head first takes the spatial mean v of the feature maps and then applies layers of the kinds below, `d logit_c / d
+features[k, cell] = (d logit_c / d v_k) / (h w)` holds in every cell. The head-gradient map is then `sum_k (d logit_c /
+d v_k) features[k]`. This is not taken for granted: the map is compared with that of autograd.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _MATRICES, _NORMS = (nn.Linear, nn.Conv2d), (nn.LayerNorm, nn.BatchNorm2d, nn.Ba
 
 
 def fold_head(model: nn.Module, output: Output) -> list[Any] | None:
-    """The layers of a head whose gradient has a closed form.
+    """Return the layers of a head whose gradient has a closed form.
 
     Args:
-        model: in evaluation mode; its modules are those that the head runs.
-        output: one pass of it, with a head that is not linear.
+        model: a model in evaluation mode; the layers of the head are among its modules.
+        output: the output of one pass of the model, whose head is not linear.
 
     Returns:
-        The layers in their order; None where the head does other than `rows_of` computes.
+        The layers in the order in which they run; None if the head does something else than `rows_of` computes.
     """
     layers: list[Any] = []
     known = (*_SLOPES, *_MATRICES, *_NORMS)
@@ -56,17 +56,17 @@ def fold_head(model: nn.Module, output: Output) -> list[Any] | None:
         with torch.no_grad():
             maps = torch.einsum("bnc,bchw->bnhw", rows_of(layers, features.mean((2, 3)), classes), features)
     except (RuntimeError, IndexError, ValueError):
-        return None  # layers that do not follow one another
+        return None  # the layers do not run one after the other
     return layers if equal(maps, expected.detach()) else None
 
 
 def rows_of(layers: list[Any], pooled: Tensor, classes: Tensor) -> Tensor:
-    """The gradient of mixtures of logits by the pooled features.
+    """Return the gradient of combinations of logits by the pooled features.
 
     Args:
-        layers: those of the head.
+        layers: the layers of the head, in order.
         pooled: `(B, C)`, the spatial mean of the feature maps.
-        classes: `(B, n, K)`, a coefficient per logit.
+        classes: `(B, n, K)`, the coefficient of each logit in each combination.
 
     Returns:
         `(B, n, C)`.
@@ -89,12 +89,12 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
     if isinstance(layer, _NORMS):
         norm = cast(Any, layer)
         return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    y: Tensor = layer(x.clone())  # it may work in place
+    y: Tensor = layer(x.clone())  # the layer may work in place
     return y
 
 
 def _backward(layer: Any, x: Tensor, rows: Tensor) -> Tensor:
-    """`rows` times the Jacobian of the layer at `x`: `(B, n, outputs)` -> `(B, n, inputs)`."""
+    """Multiply `rows` by the Jacobian of the layer at `x`: `(B, n, outputs)` -> `(B, n, inputs)`."""
     if isinstance(layer, _MATRICES):
         return rows @ layer.weight.flatten(1)
     if isinstance(layer, nn.LayerNorm):

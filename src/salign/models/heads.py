@@ -1,4 +1,4 @@
-"""The layers that give a network's logits, and what they start from."""
+"""The layers that give a network's logits, and the weights that they start from."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Head = Literal["small", "timm"]
 
 
 def head_parts(net: Any) -> tuple[nn.Module, ...]:
-    """The classifier of a timm network; one that was distilled has two."""
+    """Return the classifier layers of a timm network; a network that was distilled has two."""
     classifier = net.get_classifier()
     return classifier if isinstance(classifier, tuple) else (classifier,)
 
 
 def draw_small_head(net: Any, classes: int) -> None:
-    """Draw every layer that gives the `classes` logits anew, as torch draws a linear layer, with biases of zero.
+    """Draw new weights for every layer that gives the `classes` logits, as torch draws a linear layer; biases are zero.
 
     Weights are uniform between -1 / sqrt(n) and 1 / sqrt(n), where n is the number of inputs of a logit: a standard
     deviation of 1 / sqrt(3 n). Features of a pretrained network then give logits near zero, and cross-entropy starts
-    near ln(classes). timm draws the heads of EfficientNets and MobileNets with a spread that goes by the number of
-    classes, 25 times as large for two classes of 1,280 features, and the first steps undo the features. Layers of the
-    head before the last keep timm's weights, and so does the body.
+    near ln(classes). timm draws the heads of EfficientNets and MobileNets with a spread that depends on the number of
+    classes. For two classes and 1,280 features it is 25 times as large, so that the first steps of training undo the
+    features. Layers of the head before the last keep timm's weights, and so does the body.
 
     Raises:
-        SalignError: no layer of the classifier gives as many logits.
+        SalignError: no layer of the classifier gives this number of logits.
     """
     last = [
         layer

@@ -1,4 +1,4 @@
-"""Where in the image a network's features lie: their order, and which tokens stand for no place."""
+"""The layout of a network's features: the order of their dimensions, and which tokens stand for no place."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Layout = Literal["nchw", "nhwc", "tokens"]
 
 
 def layout_of(net: Any, raw: tuple[int, ...]) -> Layout:
-    """The order of a timm network's features, whose shape is `raw`: three dimensions are tokens."""
+    """Return the layout of a timm network's features, whose shape is `raw`; three dimensions are tokens."""
     if len(raw) == 3:
         return "tokens"
     return "nhwc" if _channels_last(net) else "nchw"
 
 
 def count_prefix_tokens(net: Any) -> int:
-    """How many of a network's first tokens stand for no place (class, register), whatever `net` gives besides.
+    """Count the first tokens of a network that stand for no place in the image (class, register).
 
-    timm declares it for most networks; else it is the length of the class token that the network learns (PiT, VOLO,
-    CoaT), of several the last.
+    timm declares their number for most networks. For others (PiT, VOLO, CoaT) it is the length of the class token that
+    the network learns; if there are several, of the last one.
     """
     declared = getattr(net, "num_prefix_tokens", None)
     if declared is not None:
@@ -34,17 +34,17 @@ def count_prefix_tokens(net: Any) -> int:
 
 
 def to_maps(net: Any, raw: Tensor) -> Tensor:
-    """Feature maps as timm gives them, four dimensions in the network's own order -> `(B, C, h, w)`."""
+    """Bring feature maps, four dimensions in the network's own order as timm gives them, to `(B, C, h, w)`."""
     return raw.permute(0, 3, 1, 2) if _channels_last(net) else raw
 
 
 def token_grid(name: str, tokens: int, height: int, width: int) -> tuple[int, int]:
-    """(h, w) of `tokens` square patches covering an image of `height` x `width` pixels.
+    """Return the grid (h, w) of `tokens` square patches that cover an image of `height` x `width` pixels.
 
     Raises:
-        SalignError: no such grid has so many.
+        SalignError: no grid has this number of patches.
     """
-    tokens, height, width = int(tokens), int(height), int(width)  # a trace has tensors there
+    tokens, height, width = int(tokens), int(height), int(width)  # in a trace they are tensors
     patch = (height * width / tokens) ** 0.5
     grid = (round(height / patch), round(width / patch))
     if grid[0] * grid[1] != tokens:

@@ -1,4 +1,4 @@
-"""A saved model of any kind, known by the file that describes it."""
+"""Load a saved model of any kind; the file that describes it tells the kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from salign.models.two_stage import TwoStage
 
 
 def load(folder: Path | str) -> Classifier | Ensemble | TwoStage:
-    """The model saved in `folder`, in evaluation mode, on the CPU.
+    """Load the model that was saved in `folder`, in evaluation mode, on the CPU.
 
     Args:
         folder: a run folder, or any folder that `save` of a model wrote.
@@ -27,4 +27,4 @@ _KINDS: dict[str, type[Classifier | Ensemble | TwoStage]] = {
     ENSEMBLE: Ensemble,
     TWO_STAGE: TwoStage,
 }
-"""The file that describes a model -> its class."""
+"""Name of the file that describes a model -> the class of the model."""

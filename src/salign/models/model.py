@@ -1,4 +1,4 @@
-"""What every model that answers has in common: its classes, and what its logits say."""
+"""The base class of every model that answers: its classes, and what its logits say."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ class Model(nn.Module):
     """A network with `model(images) -> Output`, for images `(B, 3, H, W)` in [0, 1], that knows its classes."""
 
     config: dict[str, Any]
-    """What it was made from, as the file says that describes it."""
+    """The arguments that the model was built from, as in the file that describes it."""
     classes: tuple[str, ...]
     """The names of the classes, in the order of the logits."""
     image_size: tuple[int, int]
-    """(H, W) that images are brought to."""
+    """(H, W) to which images are resized."""
     multi_label: bool
     """Whether an image may have several labels, or none."""
     threshold: Threshold | None = None
-    """From which probability of the positive of two classes on an image is called by it, where that was chosen on
-    validation images; `save` keeps it."""
+    """The probability from which on an image is called by the positive of two classes, if one was chosen on validation
+    images; `save` keeps it."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """`(B, K)` logits -> `(B, K)`: softmax; of classes that are each a yes or no, sigmoid."""
+        """Turn logits `(B, K)` into probabilities: by softmax, or by sigmoid if images may have several labels."""
         return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def answers(self, logits: Tensor) -> list[str]:
-        """Each image's class with the highest logit; where it may have several, those above 0 joined by `;`."""
+        """Return the name of the class with the highest logit for each image.
+
+        Where images may have several labels, it is the names of all classes with a logit above 0, joined by `;`.
+        """
         if self.multi_label:
             return [SEPARATOR.join(sorted(compress(self.classes, above))) for above in (logits > 0).tolist()]
         return [self.classes[k] for k in logits.argmax(1).tolist()]

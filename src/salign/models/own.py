@@ -1,4 +1,4 @@
-"""A network of your own, split by the names of its layers, with the meaning of its map proved as for timm's."""
+"""A network of your own, split by the names of its layers; the meaning of its map is proved, as for timm's networks."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ POOLINGS: dict[str, Tail] = {
     "the maps": lambda maps: maps,
     "the maps, flattened": lambda maps: maps.flatten(1),
 }
-"""What a head may be given; which it is, the proof finds out."""
+"""What a head may be applied to; the proof finds out which of these it is."""
 
 
 class Wrapped(nn.Module):
-    """`network(images) -> Output`, as `wrap` makes it; images are `(B, 3, H, W)` in [0, 1]."""
+    """A network of your own as `wrap` makes it, `network(images) -> Output`, for images `(B, 3, H, W)` in [0, 1]."""
 
     mean: Tensor
     std: Tensor
     cam_kind: CamKind
     """`linear` or `head_gradient`, as for timm's networks."""
     grid: tuple[int, int]
-    """(h, w) of the feature maps at the size that was given."""
+    """(h, w) of the feature maps at the image size that was given to `wrap`."""
     pooling: str
-    """What the head is given: a name of `POOLINGS`, or "tail"."""
+    """What the head is applied to: a name of `POOLINGS`, or "tail"."""
 
     def __init__(self, net: nn.Module, layer: str, classifier: str | None, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.net, self.layer, self.classifier = net, layer, classifier
-        self.tail: list[Tail] = []  # in a list: its parts are the network's own, and not registered a second time
+        self.tail: list[Tail] = []  # a list, so that its parts, which are the network's own, are not registered twice
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
 
     def forward(self, images: Tensor) -> Output:
-        """One pass; a hook is on the feature layer as long as it takes.
+        """Run the network once; during the pass there is a hook on the feature layer.
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
@@ -61,20 +61,20 @@ class Wrapped(nn.Module):
         return Output(logits, features, self.head, weight, again=self.again)  # type: ignore[arg-type]
 
     def again(self, images: Tensor) -> Output:
-        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        """Run `forward` on changed copies of images; the running statistics of batch norm do not learn from them."""
         with keep_running_statistics(self):
             return self(images)
 
     def head(self, features: Tensor) -> Tensor:
-        """`(B, C, h, w)` -> logits `(B, K)`."""
+        """Return the logits `(B, K)` of feature maps `(B, C, h, w)`."""
         if self.pooling == "tail":
             return self.tail[0](features)
         return self.net.get_submodule(str(self.classifier))(POOLINGS[self.pooling](features)).flatten(1)
 
     def run(self, images: Tensor, instead: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits and what the feature layer gave; with `instead`, that is put in the place of its features.
+        """Return the logits and the output of the feature layer; if `instead` is given, it replaces that output.
 
-        Where the network changes its features in place (ReLU), they are what it made of them.
+        If the network changes its features in place (ReLU), the changed features are returned.
         """
         outputs: list[Any] = []
 
@@ -115,24 +115,26 @@ def wrap(
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Wrapped:
-    """Make any classifier one that shows its evidence, for every loss and explainer here.
+    """Make any classifier show its evidence, so that every loss and explainer here can use it.
 
-    What follows the feature layer must be known as a function. By `head` alone it is that layer on the spatial mean of
-    the maps, or on the maps themselves; which of these, is found out by putting random maps in the place of the
-    features and comparing the answers. Nothing is believed: where none gives the network's own answers, it is refused.
+    What follows the feature layer must be known as a function. With `head` alone, this function is the layer of that
+    name, applied to the spatial mean of the maps or to the maps themselves. To find out which, random maps are put in
+    the place of the features, and the answers are compared. Nothing is taken for granted: if no function gives the
+    network's own answers, the network is refused.
 
     Args:
         net: images `(B, 3, H, W)` -> logits `(B, K)`, or an output that has them as `.logits`, as the networks of
             Hugging Face's transformers; used as it is, not copied. Modes and weights stay as they are.
         features: name of the last layer that gives maps `(B, C, h, w)`, as in `net.named_modules()`.
-        head: name of the layer or block that turns them into logits.
-        tail: what turns the maps into logits, where it is none of the above: any function or module.
-        image_size: (H, W) to feed, or one number for a square.
-        mean: subtracted from images in [0, 1], per channel, if the network wants it.
-        std: then divided by, per channel.
+        head: name of the layer or block that turns the maps into logits.
+        tail: any function or module that turns the maps into logits, for a network that `head` alone does not describe.
+        image_size: (H, W) of the images, or one number for a square.
+        mean: number per channel that is subtracted from images in [0, 1], if the network expects it.
+        std: number per channel by which images are then divided.
 
     Raises:
-        SalignError: no such layer, not maps, or an answer that is not made from these maps in a way that is known.
+        SalignError: there is no such layer, it does not give maps, or the answer is not made from these maps in a known
+            way.
     """
     instance("net", net, nn.Module, "a module")
     instance("features", features, str, "the name of a layer")
@@ -188,14 +190,17 @@ def wrap(
 
 
 def _logits(output: object) -> object:
-    """What the network answers: its output, or what that calls logits."""
+    """Return the logits in a network's output: the output itself, or its entry or attribute `logits`."""
     if isinstance(output, Mapping):
         return output.get("logits", output)
     return getattr(output, "logits", output)
 
 
 def _without_dropout(net: nn.Module, head: str | None) -> str | None:
-    """The one layer of a block that otherwise flattens or drops out, which maps of evidence pass by."""
+    """Return the name of the only layer of a block that does not just flatten or drop out; else the block's name.
+
+    Maps of evidence pass by layers that flatten or drop out.
+    """
     block = net.get_submodule(head) if head else None
     if isinstance(block, nn.Sequential):
         rest = [
@@ -213,12 +218,15 @@ def _tried(wrapped: Wrapped, parts: list[nn.Module], maps: Tensor, expected: Ten
     except (RuntimeError, IndexError, ValueError):
         if wrapped.pooling == "tail":
             raise
-        return None  # maps of that shape are nothing for this head
+        return None  # this head does not take maps of that shape
 
 
 @contextmanager
 def _probing(net: nn.Module, parts: list[nn.Module]) -> Iterator[torch.Generator]:
-    """Evaluation mode, and random matrices in `parts`: one initialised with zeros would prove anything."""
+    """Put the network into evaluation mode and draw random matrices in `parts`; restore both afterwards.
+
+    A part that was initialised with zeros would prove anything.
+    """
     modes = [(module, module.training) for module in net.modules()]
     saved = [(weight, weight.detach().clone()) for part in parts for weight in part.parameters() if weight.dim() > 1]
     generator = torch.Generator().manual_seed(0)

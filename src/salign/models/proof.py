@@ -1,4 +1,4 @@
-"""Which class activation map of a network means what it says, proved on random features."""
+"""Proof, on random features, which class activation map of a network means what it says."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def prove_cam(
     """Find out which class activation map has a meaning for a network in evaluation mode.
 
     Args:
-        head: `(B, C, h, w)` -> `(B, K)`, said to be what the network makes of its feature maps.
-        classifier: its last layer; the weights must not be zero.
+        head: `(B, C, h, w)` -> `(B, K)`, the function that is said to turn the network's feature maps into logits.
+        classifier: the last layer of the network; its weights must not be zero.
         features: `(B, C, h, w)`, random.
         expected: `(B, K)` logits that the network itself gives for those features.
 
     Returns:
         `linear` if `mean_hw(CAM) + bias == logit` holds for these features (Zhou et al. 2016), else `head_gradient`;
-        None where the logits are not `head` of the feature maps.
+        None if `head` does not turn the feature maps into the expected logits.
     """
     logits = head(features)
     if not equal(logits, expected):
@@ -40,5 +40,8 @@ def prove_cam(
 
 
 def equal(left: Tensor, right: Tensor, tolerance: float = 1e-3) -> bool:
-    """Equal relative to the largest value: networks with random weights answer on any scale."""
+    """Return whether two tensors are equal, within a tolerance relative to the largest value of `right`.
+
+    The tolerance is relative because networks with random weights answer on any scale.
+    """
     return left.shape == right.shape and bool((left - right).abs().max() <= tolerance * right.abs().max())

@@ -1,4 +1,4 @@
-"""An exported graph in fewer bits, by onnxruntime's own tools."""
+"""An exported graph is converted to fewer bits, by onnxruntime's own tools."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from numpy.typing import NDArray
 
 Precision = Literal["float32", "float16", "int8"]
 _HEAVY = ("Conv", "MatMul")
-"""What int8 makes faster; everything else stays float32."""
+"""Operations that int8 makes faster; everything else stays float32."""
 _CUTS = ("Clip", "Relu")
-"""Activations that only cut: they become part of the convolution before them, whose 256 steps then lie in what is left
-of its range, and not in all of it."""
+"""Activations that only cut values off. They become part of the convolution before them, so that its 256 steps cover
+the range that is left, and not the whole range."""
 _FLOAT = 8
-"""One of so many convolutions stays float32, from the first on: few channels see the picture there, and what is lost
-is lost for all that follows."""
+"""The first of this many equal parts of the convolutions stays float32: few channels see the picture there, and what is
+lost there is lost for everything that follows."""
 
 
 def to_precision(model: Any, precision: Precision, images: Iterator[NDArray[Any]]) -> Any:
-    """Convert a graph of float32; what goes in and comes out stays as it was.
+    """Convert a graph of float32 to another precision; its inputs and outputs keep their types.
 
     Args:
         model: an `onnx.ModelProto`.
-        precision: `float16` converts all of it. `int8` converts the convolutions and matrix products, with a scale per
-            channel of the weights (signed) and one per tensor of activations (unsigned, which processors multiply
-            fastest), by the range that `images` give; the first eighth of the convolutions and the product that makes
-            the map stay float32.
-        images: batches that the graph takes, of training images.
+        precision: `float32` leaves the graph as it is. `float16` converts all of it. `int8` converts the convolutions
+            and matrix products, with a scale per channel of the weights (signed) and one per tensor of activations
+            (unsigned, which processors multiply fastest), by the range that the activations have on `images`. The first
+            eighth of the convolutions and the product that makes the map stay float32.
+        images: batches of training images, in the form that the graph takes.
 
     Returns:
-        A new `onnx.ModelProto`.
+        The converted `onnx.ModelProto`; for `float32`, `model` itself.
     """
     if precision == "float32":
         return model
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numbers below the least of float16 are rounded to it, which is meant
+        warnings.simplefilter("ignore")  # numbers below the least of float16 are rounded to it, as intended
         if precision == "float16":
             from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -58,7 +58,7 @@ def _to_int8(model: Any, images: Iterator[NDArray[Any]]) -> Any:
             return next(({"pixels": batch} for batch in images), None)
 
     quiet = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger of steps that are taken here
+    logging.getLogger().setLevel(logging.ERROR)  # it warns on the root logger about steps that are taken here
     try:
         with tempfile.TemporaryDirectory() as folder:
             prepared, out = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
@@ -82,7 +82,7 @@ def _to_int8(model: Any, images: Iterator[NDArray[Any]]) -> Any:
 
 
 def _first(graph: Any) -> list[str]:
-    """The names of the first convolutions, and of the cuts behind them; the nodes of a graph stand in their order."""
+    """Return the names of the first convolutions and of the cuts behind them; the nodes of a graph are in order."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     first = convolutions[: len(convolutions) // _FLOAT]
     outputs = {name for node in first for name in node.output}
@@ -91,7 +91,7 @@ def _first(graph: Any) -> list[str]:
 
 
 def _near_map(graph: Any) -> set[str]:
-    """The values from which the output `map` is made, back to the product that makes it."""
+    """Return the names of the values that the output `map` is made from, back to the product that makes it."""
     maker = {name: node for node in graph.node for name in node.output}
     near, ahead = set(), ["map"]
     while ahead:

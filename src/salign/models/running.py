@@ -1,4 +1,4 @@
-"""Batch norm and dropout on images that the network does not learn from: changed copies, or a look before training."""
+"""Batch norm and dropout on images that are not learned from: changed copies, or images that are only looked at."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def keep_running_statistics(network: nn.Module) -> Iterator[None]:
-    """In training mode, normalise by the batch at hand as ever, but leave running means and variances as they are.
+    """Within this context, leave the running means and variances of batch norm as they are.
 
-    They stand for the images in evaluation, which are not changed.
+    In training mode, layers still normalise by the batch at hand. The running statistics stand for the images in
+    evaluation, which are not changed.
     """
     layers = [part for part in network.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
     try:
@@ -27,7 +28,10 @@ def keep_running_statistics(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Every part in evaluation mode, so that no image changes another's answer; then each is in its own mode again."""
+    """Within this context, keep every part of the network in evaluation mode; afterwards restore the mode of each.
+
+    In evaluation mode, no image changes the answer to another.
+    """
     modes = [(part, part.training) for part in network.modules()]
     try:
         network.eval()

@@ -1,7 +1,7 @@
 """A network that predicts human saliency maps: a classifier's own backbone with a U-Net or U-Net++ decoder on it.
 
-The encoder is the timm network itself, so what it learns from people loads into a classifier without renaming a key
-(MENTOR, Crum & Czajka, arXiv 2310.19545, whose own code copies weights between two libraries by position).
+The encoder is the timm network itself, so that what it learns from people loads into a classifier without renaming a
+key (MENTOR, Crum & Czajka, arXiv 2310.19545, whose own code copies weights between two libraries by position).
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from salign.models.encoder_net import EncoderNet
 from salign.models.layout import to_maps
 
 NARROWEST = 16
-"""Channels that a level of the decoder has at least."""
+"""The least number of channels of a level of the decoder."""
 
 
 class SaliencyNet(EncoderNet):
-    """`net(images) -> (B, channels, H, W)` logits, where images are `(B, 3, H, W)` in [0, 1].
+    """A network that turns images `(B, 3, H, W)` in [0, 1] into logits `(B, channels, H, W)`.
 
-    The sigmoid of the one channel is the predicted map. The decoder ends at the finest level that the encoder has
-    (usually half the image's size) and is enlarged from there.
+    With one channel, the sigmoid of the logits is the predicted map. The decoder ends at the finest level of the
+    encoder (usually half the image's size); its output is enlarged from there.
 
     Args:
         backbone: a timm name whose features form a pyramid.
-        image_size: (H, W) to feed, or one number for a square.
+        image_size: (H, W) of the images, or one number for a square.
         decoder: "unet" (Ronneberger et al. 2015) or "unet++" (Zhou et al. 2018, without deep supervision).
-        channels: 1 for maps; 3 to reconstruct images, the control for pretraining.
-        width: channels of the deepest level of the decoder, halved with every level up.
-        weights: weights of the encoder: None (random, drawn from `seed`), "imagenet", or a .safetensors file.
+        channels: 1 for maps; 3 to reconstruct images, which is the control for pretraining.
+        width: channels of the deepest level of the decoder; every level up has half as many, but at least `NARROWEST`.
+        weights: weights of the encoder: None (random, drawn from `seed`), "imagenet", a .safetensors file or a run
+            folder.
         output_stride: pixels per cell of the deepest level, where the backbone offers the choice.
         args: further keywords for `timm.create_model`.
         seed: decides all random weights.
@@ -86,7 +87,7 @@ class SaliencyNet(EncoderNet):
         self._start_from(backbone, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] -> logits `(B, channels, H, W)`.
+        """Return the logits `(B, channels, H, W)` of images `(B, 3, H, W)` in [0, 1].
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
@@ -98,26 +99,27 @@ class SaliencyNet(EncoderNet):
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] -> maps `(B, H, W)` float32 in [0, 1]."""
+        """Return the maps `(B, H, W)`, float32 in [0, 1], of images `(B, 3, H, W)` in [0, 1]."""
         return self(images)[:, 0].float().sigmoid()
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """The network saved in `folder`, in evaluation mode, on the CPU, with channels_last weights."""
+        """Load the network that was saved in `folder`, in evaluation mode, on the CPU, with channels_last weights."""
         return super().load(folder).to(memory_format=torch.channels_last)
 
 
 def _levels(encoder: Any, images: Tensor) -> list[Tensor]:
-    """Feature maps `(B, C, h, w)` from fine to coarse; the coarsest is what the classifier's head would get.
+    """Return feature maps `(B, C, h, w)` from fine to coarse; the classifier's head would get the coarsest.
 
-    Taking the final features in place of the last intermediate ones trains every layer that a classifier starts from.
+    The final features take the place of the last intermediate ones, which trains every layer that a classifier starts
+    from.
     """
     final, levels = encoder.forward_intermediates(images, output_fmt="NCHW")
     return [*levels[:-1], to_maps(encoder, final)]
 
 
 def _pyramid(encoder: Any, name: str, image_size: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """(C, h, w) per level, from fine to coarse."""
+    """Return (C, h, w) of every level, from fine to coarse."""
     was_training = encoder.training
     encoder.eval()
     try:
@@ -157,7 +159,7 @@ def _joined(fine: Sequence[Tensor], coarse: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """From the coarsest level up: enlarge, join with the encoder's level, two convolutions.
+    """Decoder of U-Net: from the coarsest level up, it enlarges, joins the encoder's level, and convolves twice.
 
     Args:
         shapes: (C, h, w) of the encoder's levels from fine to coarse.
@@ -172,7 +174,7 @@ class UNet(nn.Module):
         self.channels = widths[0]
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Levels from fine to coarse -> `(B, channels, h, w)` at the size of the finest."""
+        """Turn levels from fine to coarse into `(B, channels, h, w)` at the size of the finest level."""
         x = levels[-1]
         for i in reversed(range(len(self.blocks))):
             x = self.blocks[i](_joined([levels[i]], x))
@@ -180,7 +182,10 @@ class UNet(nn.Module):
 
 
 class UNetPlusPlus(nn.Module):
-    """Node (i, j) sees all nodes (i, 0..j-1) of its level and the enlarged node (i+1, j-1); (i, 0) is the encoder's.
+    """Decoder of U-Net++.
+
+    Node (i, j) sees all nodes (i, 0..j-1) of its level and the enlarged node (i+1, j-1). Node (i, 0) is level i of the
+    encoder.
 
     Args:
         shapes: (C, h, w) of the encoder's levels from fine to coarse.
@@ -199,7 +204,7 @@ class UNetPlusPlus(nn.Module):
         self.channels = widths[0]
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Levels from fine to coarse -> `(B, channels, h, w)` at the size of the finest."""
+        """Turn levels from fine to coarse into `(B, channels, h, w)` at the size of the finest level."""
         nodes = [[level] for level in levels]
         for j in range(1, len(levels)):
             for i in range(len(levels) - j):
@@ -208,9 +213,9 @@ class UNetPlusPlus(nn.Module):
 
 
 def _widths(blocks: int, width: int) -> list[int]:
-    """Channels per level from fine to coarse."""
+    """Return the channels of each level, from fine to coarse."""
     return [max(NARROWEST, width >> (blocks - 1 - i)) for i in range(blocks)]
 
 
 DECODERS: dict[str, type[UNet] | type[UNetPlusPlus]] = {"unet": UNet, "unet++": UNetPlusPlus}
-"""Decoder by name."""
+"""Name of a decoder -> its class."""

@@ -1,4 +1,4 @@
-"""How the weights of a network are kept in a folder: as safetensors, whole or not at all."""
+"""Save and restore the weights of a network in a folder: as safetensors, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def save_state(path: Path, state: Mapping[str, Tensor]) -> Path:
 
 
 def save_model(model: Model, folder: Path | str, description: str) -> Path:
-    """Write what a model of classes is made of, with its threshold, and its weights, each whole or not at all.
+    """Write the description of a model, with its threshold, and its weights; each file is whole or not written at all.
 
     Args:
-        model: has `config`, from which it is built.
-        folder: where they go.
+        model: a model with `config`, from which it can be built.
+        folder: where the files go.
         description: name of the file that describes the model.
 
     Raises:
-        SalignError: the threshold is not one of these classes.
+        SalignError: the threshold does not fit the classes.
     """
     folder, config = Path(folder), with_threshold(model.config, model.threshold)
     save_state(folder / WEIGHTS, model.state_dict())
@@ -47,15 +47,15 @@ def save_model(model: Model, folder: Path | str, description: str) -> Path:
 
 
 def build_described(kind: Callable[..., _Network], config: Mapping[str, Any], path: Path) -> _Network:
-    """The network that a description describes, with random weights.
+    """Build the network of a description, with random weights.
 
     Args:
-        kind: its class.
+        kind: the class of the network.
         config: the arguments of that class.
-        path: the file that says so, for the message.
+        path: the file with the description, for the message of an error.
 
     Raises:
-        SalignError: no such network can be made.
+        SalignError: no network can be built from the description.
     """
     try:
         return kind(**config)
@@ -64,12 +64,12 @@ def build_described(kind: Callable[..., _Network], config: Mapping[str, Any], pa
 
 
 def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, Any] | None) -> _Model:
-    """A model of classes as it was saved in `folder`: its weights and threshold, in evaluation mode.
+    """Load the weights and the threshold that were saved in `folder` into a model, in evaluation mode.
 
-    Its weights are channels_last, which is never much slower and several times as fast for dilated networks.
+    The weights become channels_last, which is never much slower, and several times as fast for dilated networks.
 
     Raises:
-        SalignError: as `fill`.
+        SalignError: see `fill`.
     """
     model.threshold = Threshold(**threshold) if threshold else None
     fill(model, folder, config)
@@ -77,7 +77,7 @@ def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, A
 
 
 def fill(model: nn.Module, folder: Path, config: str) -> None:
-    """Load the folder's weights into `model`, every tensor of it and no other.
+    """Load the folder's weights into `model`, which must have every tensor of it and no other.
 
     Raises:
         SalignError: the weights are missing, damaged, or not those of the network that `config` describes.

@@ -1,4 +1,4 @@
-"""From which probability of a class on an image is called by it, as it was chosen on validation images."""
+"""The probability from which on an image is called by a class, as it was chosen on validation images."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 class Threshold(BaseModel):
-    """A threshold as `model.json` keeps it, to the last digit: writing and reading change no bit of it."""
+    """A threshold as `model.json` keeps it, to the last digit: writing and reading do not change a bit of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     positive: Annotated[str, Field(min_length=1, max_length=4096)]
-    """The class that is called from the threshold on; below it is the other."""
+    """The class that an image is called by from the threshold on; below it, the image is called by the other class."""
     probability: Annotated[float, Field(ge=0, le=1.001)]
-    """In [0, 1], or just above the highest probability on validation: then nothing is called positive."""
+    """In [0, 1], or just above the highest probability on validation images: then no image is called positive."""
     rule: Annotated[str, Field(min_length=1, max_length=100)]
-    """By which it was chosen, see `salign.evaluate.choose_threshold`."""
+    """The rule by which the threshold was chosen, see `salign.evaluate.choose_threshold`."""
 
     def __str__(self) -> str:
         return called_from(self.positive, self.probability, self.rule)
 
     def fits(self, classes: Sequence[str], *, multi_label: bool) -> None:
-        """Refuse a threshold for other than two classes, one of which is its own.
+        """Refuse classes that the threshold does not fit: it needs two, one of which is its positive class.
 
         Raises:
-            SalignError: the classes are not two that exclude each other, or the positive one is none of them.
+            SalignError: the classes are not two that exclude each other, or the positive class is not one of them.
         """
         if len(classes) != 2 or multi_label:
             raise SalignError(
@@ -45,7 +45,7 @@ class Threshold(BaseModel):
             raise SalignError(f"threshold: its class {self.positive!r} is none of {', '.join(classes)}.")
 
     def answers(self, probabilities: Tensor | NDArray[Any], classes: Sequence[str]) -> list[str]:
-        """`(B, 2)` probabilities -> the class that each image is called by."""
+        """Return the class that each image is called by, given its probabilities `(B, 2)`."""
         positive = list(classes).index(self.positive)
         called = (probabilities[:, positive] >= self.probability).tolist()
         return [classes[positive if is_positive else 1 - positive] for is_positive in called]

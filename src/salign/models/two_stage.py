@@ -24,24 +24,25 @@ from salign.types import Batch, Output
 
 Keep = Literal["crop", "mask"]
 MARGIN = 0.1
-"""A crop is wider than its region by this share on each side."""
+"""A crop is wider than its region by this share of the region on each side."""
 
 
 def windows(regions: Tensor, margin: float = MARGIN) -> Tensor:
-    """The smallest window of the image's own shape around each region: a crop of it is not distorted.
+    """Return the smallest window with the image's aspect ratio around each region: a crop of it is not distorted.
 
     Args:
         regions: `(B, 1, H, W)` zeros and ones.
         margin: on each side the window is wider than the region by this share of the region, 0 or more.
 
     Returns:
-        `(B, 3)`: the middle (down, right), where an image is from -1 to 1, and the share of each side that the window
-        takes, in (0, 1]. It lies within the image. The window of an empty region is the whole image.
+        `(B, 3)`: the middle of the window (down, right), where an image reaches from -1 to 1, and the share of each
+        side that the window takes, in (0, 1]. The window lies within the image. The window of an empty region is the
+        whole image.
     """
     tensors(regions=(regions, "float (B, 1, H, W)"))
     number("margin", margin, "[0, inf)")
     middles, shares = [], []
-    for axis in (3, 2):  # which rows, then which columns
+    for axis in (3, 2):  # the marked rows, then the marked columns
         marked = regions.amax(axis)[:, 0] > 0
         side = int(marked.shape[1])
         edges = torch.arange(side, device=regions.device, dtype=torch.float32)
@@ -67,7 +68,7 @@ def crop(images: Tensor, boxes: Tensor) -> Tensor:
 
 
 def uncrop(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Put maps of windows to where these lie in their images; the rest of the image is zero.
+    """Put maps of windows where the windows lie in their images; the rest of each image is zero.
 
     Args:
         maps: `(B, n, h, w)`.
@@ -91,12 +92,12 @@ def uncrop(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _size(images: Tensor) -> tuple[int, int]:
-    """(H, W), which are numbers in a trace, too."""
+    """Return (H, W) as plain numbers, even in a trace."""
     return int(images.shape[2]), int(images.shape[3])
 
 
 def _sampled(pictures: Tensor, scale: Tensor, middle: Tensor, size: tuple[int, int]) -> Tensor:
-    """What lies at `scale * place + middle` for each place of a picture of `size`; beyond the edges they go on."""
+    """Return the values at `scale * place + middle` for each place of a picture of `size`; edges are repeated."""
     axes = [
         scale[:, None] * ((2 * torch.arange(side, device=pictures.device) + 1) / side - 1) + middle[:, axis, None]
         for axis, side in enumerate(size)
@@ -108,7 +109,7 @@ def _sampled(pictures: Tensor, scale: Tensor, middle: Tensor, size: tuple[int, i
 
 @dataclass(frozen=True)
 class CropOutput(Output):
-    """The answer to crops; its maps lie where the crops do, at the size of the images."""
+    """The output for crops of images; its maps lie where the crops do, at the size of the images."""
 
     boxes: Tensor | None = None
     """`(B, 3)`, see `windows`."""
@@ -116,15 +117,18 @@ class CropOutput(Output):
     """(H, W) of the images."""
 
     def cam(self, classes: Tensor) -> Tensor:
-        """As `Output.cam`, `(B, H, W)` or `(B, n, H, W)`; zero beside the crop, so that its mean is not the logit."""
+        """Return the maps of `Output.cam` as they lie in the images, `(B, H, W)` or `(B, n, H, W)`.
+
+        They are zero outside of the crop, so that their mean is not the logit.
+        """
         return self.to_image(super().cam(classes))
 
     def grad_cam(self, classes: Tensor) -> Tensor:
-        """As `Output.grad_cam`, `(B, H, W)`."""
+        """Return the maps of `Output.grad_cam` as they lie in the images, `(B, H, W)`."""
         return self.to_image(super().grad_cam(classes))
 
     def to_image(self, maps: Tensor) -> Tensor:
-        """Maps of crops `(B, h, w)` or `(B, n, h, w)` as they lie in the images."""
+        """Return maps of crops, `(B, h, w)` or `(B, n, h, w)`, as they lie in the images."""
         boxes = cast(Tensor, self.boxes)
         if maps.dim() == 4:
             return uncrop(maps, boxes, self.size)
@@ -132,19 +136,19 @@ class CropOutput(Output):
 
 
 class TwoStage(Model):
-    """`model(images) -> Output`: a net draws a map of each image, and a classifier sees the region that it marks.
+    """A net draws a map of each image, and a classifier sees the region that it marks: `model(images) -> Output`.
 
-    A map marks what reaches half of its maximum, a little widened (`salign.maps.region.region`). Nobody's map is needed
-    for an answer, and the net's errors count. The net does not learn.
+    A map marks the places where it reaches half of its maximum, a little widened (`salign.maps.region.region`). An
+    answer needs no human map, and the net's errors count in it. The net does not learn.
 
     Args:
-        net: it draws maps; images of another size are resized for it.
-        classifier: it answers.
-        keep: "crop" enlarges the window around the region to the whole image, "mask" gives all but the region the mean
-            colour that the classifier subtracts.
+        net: the net that draws maps; images of another size are resized for it.
+        classifier: the classifier that answers.
+        keep: "crop" enlarges the window around the region to the size of the image; "mask" gives everything but the
+            region the mean colour that the classifier subtracts.
 
     Raises:
-        SalignError: the net gives back images instead of maps.
+        SalignError: the net reconstructs images instead of drawing maps.
     """
 
     def __init__(self, net: SaliencyNet, classifier: Classifier, keep: Keep) -> None:
@@ -162,17 +166,19 @@ class TwoStage(Model):
 
     @property
     def backbone(self) -> Backbone:
-        """The classifier's."""
+        """The backbone of the classifier."""
         return self.classifier.backbone
 
     def train(self, mode: bool = True) -> Self:
-        """As for every module, but the net stays in evaluation mode."""
+        """Set the mode of the model as for every module, but keep the net in evaluation mode."""
         super().train(mode)
         self.net.eval()
         return self
 
     def forward(self, images: Tensor) -> Output:
-        """`(B, 3, H, W)` float in [0, 1] -> Output; the features are those of the crop or the masked image.
+        """Answer images `(B, 3, H, W)`, float in [0, 1].
+
+        The features of the Output are those of the crop or of the masked image.
 
         Raises:
             SalignError: images of another kind or shape, or not in [0, 1]; see `salign.checks.images`.
@@ -180,7 +186,7 @@ class TwoStage(Model):
         return replace(self._answer(images, self.classifier), again=self.again)
 
     def again(self, images: Tensor) -> Output:
-        """As `forward`, for changed copies of images: running statistics of batch norm do not learn from them."""
+        """Run `forward` on changed copies of images; the running statistics of batch norm do not learn from them."""
         return self._answer(images, self.classifier.again)
 
     def _answer(self, images: Tensor, classify: Callable[[Tensor], Output]) -> Output:
@@ -191,7 +197,7 @@ class TwoStage(Model):
         return CropOutput(**vars(output), boxes=boxes, size=_size(images))
 
     def draw(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] -> the net's maps `(B, 1, H, W)` in [0, 1]."""
+        """Return the net's maps `(B, 1, H, W)` in [0, 1] for images `(B, 3, H, W)` in [0, 1]."""
         size = _size(images)
         if size == self.net.image_size:
             return self.net.predict(images)[:, None]
@@ -200,9 +206,10 @@ class TwoStage(Model):
         return functional.interpolate(maps, size=size, mode="bilinear", antialias=True)
 
     def focus(self, batch: Batch) -> Batch:
-        """What the classifier learns from: people's regions, and the net's where nobody looked; maps follow a crop.
+        """Return the batch that the classifier learns from, with its images cropped or masked.
 
-        A map that is blank marks no region: its image stays whole.
+        The regions come from people's maps, and from the net's maps where nobody looked. With "crop", the human maps
+        are cropped, too. A blank map marks no region: its image stays whole.
         """
         maps = batch.saliency
         if not bool(batch.annotated.all()):
@@ -212,7 +219,7 @@ class TwoStage(Model):
         return batch._replace(images=seen, saliency=saliency)
 
     def _seen(self, images: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The windows, and the images as the classifier sees them."""
+        """Return the windows, and the images as the classifier sees them."""
         regions = region(maps)
         boxes = windows(regions)
         if self.keep == "crop":
@@ -221,15 +228,15 @@ class TwoStage(Model):
         return boxes, regions * images + (1 - regions) * self.classifier.mean
 
     def save(self, folder: Path | str) -> Path:
-        """Write `two_stage.json` and `weights.safetensors`, with the weights of both, into `folder`."""
+        """Write `two_stage.json` and `weights.safetensors`, which has the weights of both, into `folder`."""
         return save_model(self, folder, TWO_STAGE)
 
     @classmethod
     def load(cls, folder: Path | str) -> TwoStage:
-        """The model saved in `folder`, in evaluation mode, on the CPU.
+        """Load the model that was saved in `folder`, in evaluation mode, on the CPU.
 
         Raises:
-            SalignError: there is none, or it is damaged.
+            SalignError: there is no such model, or it is damaged.
         """
         folder, config = Path(folder), describe_model(folder, TWO_STAGE)
         threshold, keep, net = config.pop("threshold", None), config.pop("keep"), config.pop("net")

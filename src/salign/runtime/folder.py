@@ -1,4 +1,4 @@
-"""Answers and maps of exported models for any number of images, as `salign predict` and `saliency predict` write."""
+"""Answers and maps of exported models for whole folders, as `salign predict` and `salign saliency predict` write."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ def predict_folder(
     part: Part | None = None,
     progress: bool = False,
 ) -> tuple[int, list[str]]:
-    """Predict every image below a folder (or one image) and write the table, as `salign.runs.predict` does by torch.
+    """Predict every image below a folder (or one image) and write the table, as `salign.runs.predict` does with torch.
 
     Args:
-        model: what `load` gave.
-        images: folder, searched to the bottom, or a file.
-        out: `.csv` or `.parquet`; replaced only when all is done.
+        model: the model that `load` returned.
+        images: a folder, which is searched to the bottom, or an image file.
+        out: `.csv` or `.parquet` file; it is replaced only when everything is done.
         maps: folder for the map of the predicted class, one PNG per image; outside of `images`.
-        overlays: folder for every image with that map laid over, one PNG each; outside of `images`.
-        batch_size: images at a time.
+        overlays: folder for every image with that map laid over it, one PNG per image; outside of `images`.
+        batch_size: number of images that are predicted at a time.
         workers: threads that read images; 0 reads them in turn.
-        leave_out: go on without images that cannot be read.
-        part: the images to predict, of which none may be left in the end; None = all.
-        progress: show a bar.
+        leave_out: whether to go on without images that cannot be read.
+        part: the images to predict, in which case it is no error if all of them are left out; None = all images.
+        progress: whether to show a bar.
 
     Returns:
-        How many images were predicted, and what is wrong with those left out.
+        The number of images that were predicted, and for each image that was left out what is wrong with it.
 
     Raises:
-        SalignError: no image there, one that cannot be read, or maps of a file that has none; no table is written then.
+        SalignError: there is no image, an image cannot be read, or maps are asked of a file that has none; no table is
+            written then.
     """
     check_output(out)
     for folder in (maps, overlays):
@@ -92,21 +93,21 @@ def predict_folder(
 def draw_folder(
     net: OnnxNet, images: Path, out: Path, *, batch_size: int = 16, workers: int = 4, progress: bool = False
 ) -> int:
-    """Draw the map of every image below a folder (or of one image), as `salign.runs.saliency_report` does by torch.
+    """Draw the map of every image below a folder (or of one image), as `salign.runs.saliency_report` does with torch.
 
     Args:
-        net: what `load_net` gave.
-        images: folder, searched to the bottom, or a file.
+        net: the net that `load_net` returned.
+        images: a folder, which is searched to the bottom, or an image file.
         out: folder for 16-bit PNG files, named as `output_names` does; outside of `images`.
-        batch_size: images at a time.
+        batch_size: number of images that are drawn at a time.
         workers: threads that read images and write maps; 0 does so in turn.
-        progress: show a bar.
+        progress: whether to show a bar.
 
     Returns:
-        How many maps were written.
+        The number of maps that were written.
 
     Raises:
-        SalignError: no image there, or one that cannot be read.
+        SalignError: there is no image, or an image cannot be read.
     """
     check_images(images, out)
     check_output(out, folder=True)

@@ -23,39 +23,41 @@ from salign.readers import read_bytes
 from salign.runtime.resize import resize_pixels
 
 KEY = "salign"
-"""Name of the metadata of an ONNX file that hold the description of the model, as JSON."""
+"""Name of the entry in an ONNX file's metadata that holds the description of the model, as JSON."""
 FORMAT = 1
-"""Number of the form of that description."""
+"""Version number of the format of that description."""
 _DIGEST_KEY = b"salign_sha256"
 _MOST_BYTES = 2_000_000_000
 
 Picture = Path | str | NDArray[Any]
-"""A file, or an array `(H, W)` or `(H, W, 3)`: uint8, or float32 in [0, 1]."""
+"""An image file, or an array `(H, W)` or `(H, W, 3)`: uint8, or float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one image."""
+    """The answer of a model to one image."""
 
     predicted: str
-    """The class of the highest probability; where an image may have several, those above one half, joined by `;`."""
+    """The class with the highest probability; where an image may have several labels, all classes above one half,
+    joined by `;`."""
     probabilities: dict[str, float]
     """Class -> probability."""
     logits: dict[str, float]
     """Class -> logit."""
     at_threshold: str | None
-    """The class that the image is called by at the threshold chosen on validation; None where there is no threshold."""
+    """The class that the image is called by at the threshold chosen on validation images; None if there is no
+    threshold."""
     map: NDArray[np.float32] | None
-    """`(h, w)` raw, signed map of the predicted class, the mean of several; `(K, h, w)` where the file has the map of
-    every class; None where it has none."""
+    """Raw, signed map of the predicted class, `(h, w)`; of several predicted classes, the mean of their maps. If the
+    file has the map of every class, `(K, h, w)`; None if it has no maps."""
     _picture: Picture = field(repr=False)
 
     @property
     def scaled_map(self) -> NDArray[np.float32]:
-        """`(h, w)` in [0, 1]: the map of the predicted class, min-max scaled; zeros where it is the same everywhere.
+        """The map of the predicted class, `(h, w)`, min-max scaled to [0, 1]; a constant map becomes zeros.
 
         Raises:
-            SalignError: the file has no map.
+            SalignError: the file has no maps.
         """
         if self.map is None:
             raise SalignError("this file was exported without maps: salign export RUN --maps answered writes them.")
@@ -66,12 +68,12 @@ class Answer:
         return scaled(self.map[answered].mean(0)) if any(answered) else np.zeros_like(self.map[0])
 
     def overlay(self) -> Image.Image:
-        """The image at its own size with `scaled_map` laid over, as `salign predict --overlays` draws it."""
+        """Return the image at its own size with `scaled_map` laid over it, as `salign predict --overlays` draws it."""
         return Image.fromarray(lay_over(eight_bits(_pixels(self._picture, None)), self.scaled_map))
 
 
 class Threshold(NamedTuple):
-    """From which probability on an image is called by the positive of two classes; see `salign.models.Threshold`."""
+    """The probability from which on an image is called by the positive class; see `salign.models.Threshold`."""
 
     positive: str
     probability: float
@@ -82,16 +84,17 @@ class Threshold(NamedTuple):
 
 
 class OnnxFile:
-    """What a classifier and a net that draws maps have in common: how a picture gets into the graph."""
+    """Base class of a classifier and of a net that draws maps: how a picture gets into the graph."""
 
     def __init__(self, session: Any, description: dict[str, Any]) -> None:
         self._session = session
         self.description = description
-        """What the file says of the model: classes, image_size, threshold, resize, mean, std, hashes, licence, ..."""
+        """What the file says about the model: classes, image_size, threshold, resize, mean, std, hashes, licence,
+        ..."""
         self.image_size: tuple[int, int] = (description["image_size"][0], description["image_size"][1])
 
     def prepare(self, picture: Picture) -> NDArray[Any]:
-        """`(*image_size, 3)`: what the graph takes of a picture, resized as for training."""
+        """Return the pixels that the graph takes for a picture, `(*image_size, 3)`, resized as for training."""
         height, width = self.image_size
         pixels = resize_pixels(_pixels(picture, (2 * height, 2 * width)), self.image_size)
         if self.description["pixels"] == "float32":
@@ -104,25 +107,25 @@ class OnnxFile:
         return pixels
 
     def run(self, pixels: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """`(B, *image_size, 3)` as `prepare` gives them -> what comes out of the graph, by name."""
+        """Run the graph on pixels `(B, *image_size, 3)`, as `prepare` returns them; return its outputs by name."""
         names = [output.name for output in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, {"pixels": pixels}), strict=True))
 
 
 class OnnxNet(OnnxFile):
-    """A net that draws maps, from a file of `salign export`: `net("photo.png")` -> map. `load_net` makes one."""
+    """A net that draws maps, from a file of `salign export`: `net("photo.png")` -> map. `load_net` opens one."""
 
     def __call__(self, picture: Picture) -> NDArray[np.float32]:
-        """`(*image_size)` in [0, 1]: the predicted human map of one picture.
+        """Return the predicted human map of one picture, `(*image_size)` in [0, 1].
 
         Raises:
-            SalignError: it cannot be read, or is none.
+            SalignError: the picture cannot be read, or is none.
         """
         return self.run(self.prepare(picture)[None])["map"][0]
 
 
 class OnnxModel(OnnxFile):
-    """A model that `salign export` wrote: `model("photo.png")` -> Answer. `load` makes one."""
+    """A model that `salign export` wrote: `model("photo.png")` -> Answer. `load` opens one."""
 
     def __init__(self, session: Any, description: dict[str, Any]) -> None:
         super().__init__(session, description)
@@ -130,13 +133,13 @@ class OnnxModel(OnnxFile):
         self.multi_label: bool = description["multi_label"]
         known = description["threshold"]
         self.threshold: Threshold | None = Threshold(**known) if known else None
-        """None where none was chosen."""
+        """The threshold of the model; None if none was chosen."""
 
     def __call__(self, picture: Picture) -> Answer:
         """Answer one picture.
 
         Raises:
-            SalignError: it cannot be read, or is none.
+            SalignError: the picture cannot be read, or is none.
         """
         return self.batch([picture])[0]
 
@@ -144,30 +147,30 @@ class OnnxModel(OnnxFile):
         """Answer several pictures in one pass.
 
         Raises:
-            SalignError: one of them cannot be read, or is none.
+            SalignError: a picture cannot be read, or is none.
         """
         if isinstance(pictures, str | Path) or not len(pictures):
             raise SalignError(f"pictures: expected a list of one or more, got {pictures!r}.")
         return self.answer(pictures, np.stack([self.prepare(picture) for picture in pictures]))
 
     def answer(self, pictures: Sequence[Picture], pixels: NDArray[Any]) -> list[Answer]:
-        """As `batch`, of pictures that `prepare` has made ready."""
+        """Answer pictures whose `pixels` `prepare` has made ready; else as `batch`."""
         outputs = self.run(pixels)
         maps = outputs.get("map", [None] * len(pictures))
         rows = zip(pictures, outputs["probabilities"], outputs["logits"], maps, strict=True)
         return [self._answer(*row) for row in rows]
 
     def check_maps(self) -> None:
-        """Refuse a file that has no maps.
+        """Refuse to go on if the file has no maps.
 
         Raises:
-            SalignError: it has none.
+            SalignError: the file has no maps.
         """
         if self.description["maps"] == "none":
             raise SalignError("this file was exported without maps: salign export RUN --maps answered writes them.")
 
     def called(self, probabilities: dict[str, float]) -> str | None:
-        """The class that an image is called by at the threshold; None where there is none."""
+        """Return the class that an image is called by at the threshold; None if there is no threshold."""
         if self.threshold is None:
             return None
         if probabilities[self.threshold.positive] >= self.threshold.probability:
@@ -175,10 +178,10 @@ class OnnxModel(OnnxFile):
         return next(name for name in self.classes if name != self.threshold.positive)
 
     def with_threshold(self, probability: float) -> OnnxModel:
-        """The same model, whose positive class is called from another probability on.
+        """Return the same model with another probability from which on the positive class is called.
 
         Raises:
-            SalignError: the model has no threshold, or this is no probability.
+            SalignError: the model has no threshold, or `probability` is not in [0, 1].
         """
         if self.threshold is None:
             raise SalignError(no_threshold(self.classes))
@@ -206,11 +209,11 @@ def load(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvider"
 
     Args:
         path: the file.
-        providers: where onnxruntime computes; see `onnxruntime.get_available_providers()`.
+        providers: the execution providers with which onnxruntime computes; see `onnxruntime.get_available_providers()`.
 
     Raises:
-        SalignError: onnxruntime is missing or lacks a provider, there is no such file, it is no ONNX file of ours, was
-            changed since, or is of a newer version.
+        SalignError: onnxruntime is missing or lacks a provider, or there is no such file, `salign export` did not write
+            it, it was changed since, or it is of a newer version.
     """
     return opened(read_bytes(path, limit=_MOST_BYTES), path, providers)
 
@@ -219,7 +222,7 @@ def load_net(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvi
     """Open the ONNX file of a net that draws maps; see `load`.
 
     Raises:
-        SalignError: as `load`, or the file is that of a classifier.
+        SalignError: as for `load`, or the file is that of a classifier.
     """
     session, description = open_session(read_bytes(path, limit=_MOST_BYTES), path, providers)
     if "classes" in description:
@@ -228,7 +231,7 @@ def load_net(path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvi
 
 
 def opened(content: bytes, path: Path | str, providers: Sequence[str] = ("CPUExecutionProvider",)) -> OnnxModel:
-    """As `load`, of the bytes of a file."""
+    """Open the bytes of a file as `load` opens the file."""
     session, description = open_session(content, path, providers)
     if "classes" not in description:
         raise SalignError(
@@ -239,7 +242,7 @@ def opened(content: bytes, path: Path | str, providers: Sequence[str] = ("CPUExe
 
 
 def open_session(content: bytes, path: Path | str, providers: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """A session of onnxruntime, and what the file says of the model."""
+    """Check the bytes of a file, and return a session of onnxruntime and the description of the model."""
     check_digest(content, path)
     check_installed(str(path), "onnx", "onnxruntime")
     import onnxruntime
@@ -249,7 +252,7 @@ def open_session(content: bytes, path: Path | str, providers: Sequence[str]) -> 
         near = nearest(strange[0], known)
         raise SalignError(f"providers: expected {', '.join(known)} of this onnxruntime, got {strange[0]!r}{near}.")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings about the graph are for whoever exports it
+    options.log_severity_level = 3  # no warnings about the graph: they are for whoever exports it
     session = onnxruntime.InferenceSession(content, options, providers=list(providers))
     description = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
     if description["format"] > FORMAT:
@@ -258,19 +261,19 @@ def open_session(content: bytes, path: Path | str, providers: Sequence[str]) -> 
 
 
 def sealed(content: bytes) -> bytes:
-    """An ONNX file with its digest at the end, as one more entry of its metadata.
+    """Return an ONNX file with its digest at the end, as one more entry of its metadata.
 
-    The message of a protocol buffer may be lengthened by appending: readers of ONNX see one more pair of texts, and
-    whoever checks the file needs no reader of ONNX.
+    A message in the format of protocol buffers may be lengthened by appending to it. Readers of ONNX see one more pair
+    of texts, and the file can be checked without a reader of ONNX.
     """
     return content + _seal(content)
 
 
 def check_digest(content: bytes, path: Path | str) -> None:
-    """Refuse bytes that are not those `sealed` gave.
+    """Refuse bytes that `sealed` did not return.
 
     Raises:
-        SalignError: they are none, or changed since.
+        SalignError: the bytes have no digest, or were changed since.
     """
     length = len(_seal(b""))
     if content[-length:][: length - 64] != _seal(b"")[:-64]:
@@ -286,14 +289,14 @@ def check_digest(content: bytes, path: Path | str) -> None:
 
 
 def _seal(content: bytes) -> bytes:
-    """The digest of `content` as a field `metadata_props` (number 14) of an ONNX model, a pair of texts."""
+    """Return the digest of `content` as an entry of `metadata_props` (field 14) of an ONNX model, a pair of texts."""
     digest = hashlib.sha256(content).hexdigest().encode()
     pair = b"\x0a" + bytes([len(_DIGEST_KEY)]) + _DIGEST_KEY + b"\x12" + bytes([len(digest)]) + digest
     return b"\x72" + bytes([len(pair)]) + pair
 
 
 def _pixels(picture: Picture, at_least: tuple[int, int] | None) -> NDArray[Any]:
-    """`(H, W, 3)` uint8, or float32 in [0, 1]."""
+    """Return the pixels of a picture, `(H, W, 3)`, uint8 or float32 in [0, 1]."""
     pixels = read_pixels(picture, at_least=at_least) if isinstance(picture, str | Path) else _checked(picture)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
@@ -316,7 +319,7 @@ def _checked(picture: Any) -> NDArray[Any]:
 
 
 def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """A picture of uint8, or of float32 in [0, 1], in 8 bits."""
+    """Convert a picture of uint8, or of float32 in [0, 1], to 8 bits."""
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * np.float32(255)).astype(np.uint8)
 
 

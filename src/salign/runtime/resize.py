@@ -1,8 +1,8 @@
-"""The resize of training in numpy: to the last bit of 8-bit images, as torch computes it on a CPU with AVX2.
+"""The resize of training, in numpy: 8-bit images are equal to the last bit to torch's on a CPU with AVX2.
 
-Each axis is averaged with a triangle as wide as the shrinking (antialiasing), first along rows, then along columns.
-8-bit values are weighed with 16-bit whole numbers and rounded after each axis, as in Pillow; a CPU for which torch has
-no such code may differ by one step of 255.
+Each axis is averaged with a triangle whose width grows with the shrinking (antialiasing), first along rows, then along
+columns. 8-bit values are weighted with 16-bit whole numbers and rounded after each axis, as in Pillow. On a CPU for
+which torch has no such code, its result may differ by one step of 255.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_BITS = 22
-"""So many bits at most stand behind the point of a weight."""
+"""The largest number of bits behind the binary point of a weight."""
 
 
 def resize_pixels(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -22,10 +22,10 @@ def resize_pixels(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
     Args:
         pixels: `(H, W, C)`, uint8, or float32 in [0, 1].
-        size: (h, w) that comes out.
+        size: (h, w) of the result.
 
     Returns:
-        `(h, w, C)` of the same kind.
+        `(h, w, C)` of the same type.
     """
     for axis in (1, 0):
         if pixels.shape[axis] != size[axis]:
@@ -50,9 +50,9 @@ def _resize_axis(pixels: NDArray[Any], axis: int, after: int) -> NDArray[Any]:
 
 
 def _windows(before: int, after: int, kind: type[np.floating[Any]]) -> list[tuple[int, NDArray[Any]]]:
-    """For every position that comes out, the first position that it is made of, and the weights from there on.
+    """Return for every output position the first input position that it is made of, and the weights from there on.
 
-    They are computed in the precision that torch takes for such pixels, which decides where a window begins.
+    They are computed in the precision that torch takes for these pixels, which decides where a window begins.
     """
     scale = kind(before / after)
     reach = max(scale, kind(1))
@@ -66,5 +66,5 @@ def _windows(before: int, after: int, kind: type[np.floating[Any]]) -> list[tupl
 
 
 def _bits(largest: float) -> int:
-    """The most bits behind the point with which the largest weight still is a 16-bit number."""
+    """Return the most bits behind the binary point with which the largest weight still is a 16-bit number."""
     return min(_MOST_BITS, next(bits for bits in range(32) if math.floor(0.5 + largest * 2 ** (bits + 1)) >= 1 << 15))

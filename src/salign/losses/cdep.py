@@ -37,7 +37,7 @@ def parts_of_logits(cams: Tensor, human: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decomposition_outside(cams: Tensor, saliency: Tensor, annotated: Tensor | None = None) -> Tensor:
-    """Return the penalty of CDEP on logits that come from outside of the human region (arXiv 1909.13584).
+    """Return the penalty of CDEP on the part of the logits from outside of the human region (arXiv 1909.13584).
 
     The penalty of Rieger et al. 2020 is the mean over classes of `softmax([outside, inside])_0`. In the paper, the two
     parts come from a contextual decomposition of the whole network, as `decompose` computes it. Here the decomposition

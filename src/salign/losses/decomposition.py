@@ -41,8 +41,8 @@ def decompose(network: Callable[[Tensor], Tensor], images: Tensor, region: Tenso
         The logits of the region and of the rest, `(B, K)` each, differentiable.
 
     Raises:
-        SalignError: the network uses an operation without a rule, which the message names; or `region` is not in [0,
-            1].
+        SalignError: the network uses an operation without a rule, which the message names, or a value of `region` is
+            out of range.
     """
     function("network", network)
     tensors(images=(images, "float (B, 3, H, W)"), region=(region, "float (B, H, W)"))

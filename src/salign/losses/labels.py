@@ -83,7 +83,7 @@ def of_class(values: Tensor, classes: Tensor) -> Tensor:
 
 
 def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return whether the label is predicted, `(B,)` bool; of several labels, all of them and no other must be."""
+    """Return whether the label is predicted, `(B,)` bool; with several labels, exactly these must be predicted."""
     if labels.dim() == 2:
         return ((logits > 0) == labels.bool()).all(1)
     return logits.argmax(1) == labels

@@ -117,7 +117,7 @@ _ANSWERS: dict[str, tuple[type[ClassifierConfig], str]] = {
 
 
 def description_file(folder: Path | str) -> Path:
-    """Return the file that describes the model in `folder`, or the name for a classifier's if there is none."""
+    """Return the file that describes the model in `folder`; if there is none, the path of a classifier's."""
     return next((path for name in _ANSWERS if (path := Path(folder) / name).is_file()), Path(folder) / CLASSIFIER)
 
 

@@ -17,7 +17,7 @@ class Cost(NamedTuple):
     """Size and operations of a network; for an ensemble, of all members together."""
 
     parameters: int
-    """Number of learned numbers, whether of one bit or real."""
+    """How many numbers were learned, whether of one bit or real."""
     bytes: int
     """Size on disk in bytes if a weight of one bit takes one bit, and everything else (factors of filters, statistics
     of batch norm, other weights) takes 32 bits."""

@@ -1,8 +1,8 @@
 """The gradient of a head in closed form, so that a head-gradient map is a plain graph that can be exported.
 
-If a head first takes the spatial mean v of the feature maps and then applies layers of the kinds below, `d logit_c / d
-features[k, cell] = (d logit_c / d v_k) / (h w)` holds in every cell. The head-gradient map is then `sum_k (d logit_c /
-d v_k) features[k]`. This is not taken for granted: the map is compared with that of autograd.
+If a head first takes the spatial mean v of the feature maps and then applies layers of the kinds below,
+`d logit_c / d features[k, cell] = (d logit_c / d v_k) / (h w)` holds in every cell. The head-gradient map is then
+`sum_k (d logit_c / d v_k) features[k]`. This is not taken for granted: the map is compared with that of autograd.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An exported graph is converted to fewer bits, by onnxruntime's own tools."""
+"""Conversion of an exported graph to fewer bits, by onnxruntime's own tools."""
 
 from __future__ import annotations
 

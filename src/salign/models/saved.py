@@ -77,7 +77,7 @@ def restored(model: _Model, folder: Path, config: str, threshold: Mapping[str, A
 
 
 def fill(model: nn.Module, folder: Path, config: str) -> None:
-    """Load the folder's weights into `model`, which must have every tensor of it and no other.
+    """Load the weights in `folder` into `model`; they must be every tensor of the model and no other.
 
     Raises:
         SalignError: the weights are missing, damaged, or not those of the network that `config` describes.

@@ -25,8 +25,8 @@ def harmonization(
     """Return the mean over levels i of `MSE(P_i(z+(G)), P_i(z+(H)))`, as in Fel et al. 2022 (arXiv 2211.04533).
 
     `G` is the gradient as one map, and `H` is the human map. `z+` scales each map to mean 0 and standard deviation 1,
-    and sets what is below 0 to 0. `P_i` is level i of a pyramid of 5 levels: the map itself, then four times blurred (1
-    4 6 4 1 in each direction) and halved.
+    and sets what is below 0 to 0. `P_i` is level i of a pyramid of 5 levels: the map itself, then four times blurred
+    (`1 4 6 4 1` in each direction) and halved.
 
     Three things are ours: the mean is over the annotated images (in the public code over all images, with zeros for the
     others); both maps keep the scale that `z+` gives them (in the public code the human map is stretched to the peak of

@@ -53,9 +53,9 @@ def timed_cross_entropy(
 class ReactionTime(Loss):
     """CYBORG whose cross-entropy of wrong answers is multiplied by how long people looked (public code, no paper).
 
-    The loss is `alpha * mean of w_i CE_i + (1 - alpha) * distance(CAM of the true class, human
-    map)`; `timed_cross_entropy` defines the weights `w_i`. The seconds come from the column that `data.seconds_column`
-    names; without it this is CYBORG.
+    The loss is `alpha * mean of w_i CE_i + (1 - alpha) * distance(CAM of the true class, human map)`;
+    `timed_cross_entropy` defines the weights `w_i`. The seconds come from the column that `data.seconds_column` names;
+    without it this is CYBORG.
 
     Args:
         factor: a wrong answer's cross-entropy is multiplied by this times the seconds; 0.1 is published.

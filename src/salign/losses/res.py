@@ -38,9 +38,9 @@ def res_distance(
 ) -> Tensor:
     """Return the distance of Grad-CAM to a human map with open cells, as in RES (public code).
 
-    It is `ReLU(mean over F != 0 of |tanh(5 (M - a)) - F| - slack) + mean |M -
-    g(F)|` per image. `M` is the min-max scaled Grad-CAM. `a` is the value that separates attention from none; it is
-    found by brute force for each image, as the best of `TRIED` values between 0 and 1. `g` is a convolution.
+    It is `ReLU(mean over F != 0 of |tanh(5 (M - a)) - F| - slack) + mean |M - g(F)|` per image. `M` is the min-max
+    scaled Grad-CAM. `a` is the value that separates attention from none; it is found by brute force for each image, as
+    the best of `TRIED` values between 0 and 1. `g` is a convolution.
 
     Three things differ. In the paper people mark relevant and irrelevant pixels; here two thresholds read `F` off a
     map, see `certain`. Negative values of `g(F)` are set to 0, the least value of `M`. Everything is computed per image

@@ -1,6 +1,7 @@
 """salign trains image classifiers to look where people look.
 
-The public names and the subpackages; each is imported when it is first used, so that `import salign` costs nothing.
+The package has the public names below and its subpackages. Each is imported when it is first used, so that
+`import salign` costs nothing.
 """
 
 from __future__ import annotations

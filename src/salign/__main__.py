@@ -1,4 +1,4 @@
-"""`python -m salign`, as `torchrun -m salign` starts it, is the command `salign`."""
+"""Run the command `salign` by `python -m salign`, which is also how `torchrun -m salign` starts it."""
 
 from salign.cli import main
 

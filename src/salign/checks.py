@@ -1,9 +1,10 @@
-"""What a public function asks of its arguments: checked once, where they enter, saying what was expected and what came.
+"""Checks of the arguments of public functions, which are made once, where the arguments enter.
 
-Kinds, shapes and choices are checked always, which takes microseconds and waits for no device. Values (a label's class,
-a map's sign) are looked at in main memory only: to read one from an accelerator, every training step would have to wait
-for it; data pass through main memory on their way there. Nothing is looked at while a graph is compiled, exported or
-traced, where there are no values.
+Every check raises a `SalignError` that says what was expected and what came. Kinds, shapes and choices are always
+checked: this takes microseconds and waits for no device. Values (the class of a label, the sign of a map) are only
+checked in main memory, because every training step would have to wait if values were read from an accelerator; data
+pass through main memory on their way there. Nothing is checked while a graph is compiled, exported or traced, because
+there are no values then.
 """
 
 from __future__ import annotations
@@ -25,28 +26,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HAVE_READ: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Networks whose first batch has been looked at."""
+"""The networks whose first batch has been checked by `images`."""
 
 
 def choice(name: str, value: object, known: Any) -> None:
-    """Refuse a choice that is none.
+    """Refuse a value that is not one of the known choices.
 
     Args:
         name: name of the argument.
-        value: what came.
-        known: the choices; a `Literal`, a table by name, or any names.
+        value: the value that was passed.
+        known: the choices: a `Literal`, a table whose keys are the choices, or any collection of names.
     """
     one_of(value, get_args(known) or known, name)
 
 
 def number(name: str, value: object, interval: str, *, whole: bool = False) -> None:
-    """Refuse what is no number, or none of an interval.
+    """Refuse a value that is not a number or lies outside of an interval.
 
     Args:
         name: name of the argument.
-        value: what came; a bool is no number.
-        interval: as it is written: "[0, 1]", "(0, inf)"; a square bracket belongs to it, a round one does not.
-        whole: whether it must be a whole number.
+        value: the value that was passed; a bool does not count as a number.
+        interval: the interval as text, such as "[0, 1]" or "(0, inf)"; an end with a square bracket belongs to the
+            interval, an end with a round bracket does not.
+        whole: whether the value must be a whole number.
     """
     kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not _interval(interval).holds(float(value)):
@@ -55,11 +57,14 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
 
 
 def numbers(name: str, value: object) -> NDArray[np.float64]:
-    """Take an array of numbers as float64: a row for each image, run or value.
+    """Return numbers as a float64 array whose first axis has an entry for each image, run or value.
 
     Args:
-        name: what they are.
-        value: what came: an array, a list, or a tensor in main memory.
+        name: what the numbers are, for the message.
+        value: the numbers: an array, a list, or a tensor in main memory.
+
+    Raises:
+        SalignError: these are not numbers, or it is a single number without an axis.
     """
     import numpy as np
 
@@ -73,30 +78,33 @@ def numbers(name: str, value: object) -> NDArray[np.float64]:
 
 
 def instance(name: str, value: object, expected: type | tuple[type, ...], words: str) -> None:
-    """Refuse what is of another kind.
+    """Refuse a value that is not an instance of the expected class.
 
     Args:
         name: name of the argument.
-        value: what came.
-        expected: its class, or one of several.
-        words: what the message calls it, such as "a function".
+        value: the value that was passed.
+        expected: the expected class, or a tuple of classes of which it may be any.
+        words: what the message calls the expected value, such as "a function".
     """
     if not isinstance(value, expected):
         raise SalignError(f"{name}: expected {words}, got {_shown(value)}.")
 
 
 def function(name: str, value: object) -> None:
-    """Refuse what cannot be called."""
+    """Refuse a value that cannot be called."""
     if not callable(value):
         raise SalignError(f"{name}: expected a function or a module, got {_shown(value)}.")
 
 
 def sides(name: str, value: object) -> tuple[int, int]:
-    """Take the size of images: (H, W), or one number for a square.
+    """Return the size of images as (H, W), given as a pair or as one number for a square.
 
     Args:
         name: name of the argument.
-        value: what came.
+        value: the size that was passed.
+
+    Raises:
+        SalignError: it is neither a pair nor one number, or a side is not a whole number from 1 to `LONGEST_SIDE`.
     """
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
@@ -107,11 +115,11 @@ def sides(name: str, value: object) -> tuple[int, int]:
 
 
 def device(name: str, value: object) -> None:
-    """Refuse a device that is not there.
+    """Refuse a device that this machine does not have.
 
     Args:
         name: name of the argument.
-        value: what came: a `torch.device`, or the name of one, such as "cpu", "cuda", "cuda:1" or "mps".
+        value: a `torch.device`, or the name of a device, such as "cpu", "cuda", "cuda:1" or "mps".
     """
     import torch
 
@@ -123,12 +131,13 @@ def device(name: str, value: object) -> None:
 
 
 def tensors(**arguments: tuple[object, str]) -> None:
-    """Check kind and shape of several tensors, whose like letters must stand for like numbers.
+    """Check the kind and the shape of several tensors; a letter must stand for the same number in all of them.
 
     Args:
-        arguments: what came by the name of its argument, and what was expected: "float (B, 3, H, W)", "int64 (B,)",
-            "bool (B,)", "real (B, 1, *, *) or (B, *, *)" (any numbers but complex ones; sides of any length); with
-            " or None" where it may be left out.
+        arguments: name of an argument -> the value that was passed, and what was expected, such as
+            "float (B, 3, H, W)", "int64 (B,)", "bool (B,)", or "real (B, 1, *, *) or (B, *, *)". "real" stands for any
+            numbers but complex ones, and "*" for a side of any length. The text ends with " or None" where the argument
+            may be left out.
     """
     if _traced():
         return
@@ -152,14 +161,15 @@ def tensors(**arguments: tuple[object, str]) -> None:
 
 
 def images(value: object, reader: object) -> None:
-    """Check what a network is given: `(B, 3, H, W)` floating point in [0, 1].
+    """Check the images that a network is given: they must be `(B, 3, H, W)` floating point in [0, 1].
 
-    A little outside is let pass, as sharpening and noise leave it; 0 to 255, or what somebody has normalised already,
-    is refused. On an accelerator this is looked at in the first batch of each network only.
+    Values up to 0.5 outside of [0, 1] pass, because sharpening and noise lead there. Pixels from 0 to 255 are refused,
+    and so are images that were normalised before. On an accelerator, values are checked in the first batch of each
+    network only.
 
     Args:
-        value: what came.
-        reader: the network.
+        value: the images that were passed.
+        reader: the network that is given them.
     """
     tensors(images=(value, "float (B, 3, H, W)"))
     if _is_tensor(value) and readable(value) and (value.device.type == "cpu" or reader not in _HAVE_READ):
@@ -168,21 +178,21 @@ def images(value: object, reader: object) -> None:
 
 
 def values(name: str, tensor: Tensor, interval: str, hint: str = "", *, slack: float = 0.0) -> None:
-    """Refuse a tensor in main memory of which a value is not finite or outside of an interval, as in `number`.
+    """Refuse a tensor in main memory if a value of it is NaN or lies outside of an interval.
 
     Args:
         name: name of the argument.
-        tensor: any shape; one on an accelerator is taken on trust.
-        interval: where its values lie.
-        hint: what to do, at the end of the message.
-        slack: by how much they may lie outside, as what was sharpened or interpolated does.
+        tensor: a tensor of any shape; on an accelerator its values are not checked.
+        interval: where the values must lie, written as for `number`.
+        hint: what the user can do; the message ends with it.
+        slack: by how much values may lie outside of the interval, as they do after sharpening or interpolation.
     """
     if readable(tensor) and tensor.device.type == "cpu":
         _look(name, tensor, interval, hint, slack)
 
 
 def readable(tensor: Tensor) -> bool:
-    """Whether a tensor has values of its own to look at; a stand-in for one, as compilers use it, has none."""
+    """Return whether a tensor has values that can be read; the stand-ins that compilers use have none."""
     import torch
 
     plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.device.type != "meta"
@@ -196,7 +206,7 @@ def _look(name: str, tensor: Tensor, interval: str, hint: str = "", slack: float
         return
     low, high = (float(end) for end in tensor.detach().aminmax())
     held = _interval(interval)
-    if not (held.holds(low, slack) and held.holds(high, slack)):  # written so that NaN fails, too
+    if not (held.holds(low, slack) and held.holds(high, slack)):  # NaN must fail, too, so the test is negated
         came = "NaN" if math.isnan(low) or math.isnan(high) else f"{low:g} to {high:g}"
         raise SalignError(f"{name}: expected values {held.words}, got {came}{hint and '; '}{hint}.")
 
@@ -229,7 +239,7 @@ def _interval(text: str) -> _Interval:
 class _Expected(NamedTuple):
     kind: str
     sides: dict[int, tuple[str, ...]]
-    """Number of dimensions -> a letter or a number for each."""
+    """Number of dimensions -> for each dimension its letter, its length as digits, or "*"."""
     optional: bool
     words: str
 
@@ -269,7 +279,7 @@ def _shown(value: object) -> str:
 
 
 def _is_tensor(value: object) -> TypeGuard[Tensor]:
-    """Whether it is a tensor; torch is not imported for it, since without torch there is none."""
+    """Return whether a value is a tensor. torch is not imported for this: where it is not, there are no tensors."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 

@@ -1,4 +1,4 @@
-"""What processes that train together exchange, so that their parts of a batch count as one batch."""
+"""Exchange between processes that train together, so that their parts of a batch count as one batch."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _SHARE: ContextVar[float] = ContextVar("share", default=1.0)
 
 
 def processes() -> int:
-    """How many processes train together; 1 where nothing connects this process with another."""
+    """Return how many processes train together; 1 if this process is not connected with others."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def share() -> float:
-    """How many times as many images of the batch this process has as the processes have on average."""
+    """Return this process's number of images of the batch, divided by the mean number over all processes."""
     return _SHARE.get()
 
 
 @contextmanager
 def sharing_batch(images: int) -> Iterator[int]:
-    """Within, losses know that the processes have unequal parts of one batch; every process must enter.
+    """Set `share()` while the processes work on unequal parts of one batch; every process must enter this block.
 
-    The processes average their gradients, so that a loss which is a mean over the images of its process must be
-    multiplied by `share()` before it goes back: then it counts as its images would in one batch of all.
+    The processes average their gradients. A loss that is a mean over the images of its process must therefore be
+    multiplied by `share()` before its backward pass: then each image counts as it would in one batch of all images.
 
     Args:
-        images: how many this process has, at least one.
+        images: how many images this process has, at least one.
 
     Yields:
-        The number of images of all.
+        The number of images of all processes together.
     """
     number, _ = over_processes(torch.tensor(float(images)))
     token = _SHARE.set(images * processes() / float(number))
@@ -47,11 +47,11 @@ def sharing_batch(images: int) -> Iterator[int]:
 
 
 def over_processes(number: Tensor) -> tuple[Tensor, float]:
-    """The sum of a number without graph over all processes, and by what a part of it must be multiplied.
+    """Sum a number over all processes, and return the sum with the factor for each process's own part of a loss.
 
-    A process whose loss is `its sum * factor / number` adds to gradients that the processes average what its images
-    would in one batch of all; see `sharing_batch`. Every process must ask. Without gradients, as in validation, each
-    process is by itself.
+    The number has no graph. If the loss of a process is `its sum * factor / number`, and is multiplied by `share()` as
+    in `sharing_batch`, the averaged gradients are those of one batch of all images. Every process must call this.
+    Without gradients, as in validation, each process is by itself: the number comes back unchanged, with a factor of 1.
     """
     if processes() == 1 or not torch.is_grad_enabled():
         return number, 1.0
@@ -61,7 +61,7 @@ def over_processes(number: Tensor) -> tuple[Tensor, float]:
 
 
 def anywhere(holds: bool) -> bool:
-    """Whether something holds in any of the processes; every process must ask."""
+    """Return whether something holds in at least one process; every process must call this."""
     if processes() == 1:
         return holds
     votes = torch.tensor(int(holds))
@@ -70,19 +70,19 @@ def anywhere(holds: bool) -> bool:
 
 
 def together(mean: Tensor) -> Tensor:
-    """Mean over all processes of a scalar that each has of its own images, for formulas not linear in it.
+    """Return the mean over all images of a scalar of which each process has the mean over its own images.
 
-    The square of a mean is not the mean of the processes' squares. The gradient is by the process's own share, of which
-    the processes average all.
+    Formulas that are not linear in the mean need this: the square of a mean is not the mean of the processes' squares.
+    The gradient is that of the process's own mean; the processes then average their gradients.
     """
     everywhere, factor = over_processes(mean.detach() * share())
     return mean if factor == 1 else mean + (everywhere / processes() - mean.detach())
 
 
 def gathered(values: Tensor) -> tuple[Tensor, slice]:
-    """`(B, ...)` of every process, one after the other and without graph, and where those of this process stand.
+    """Return the rows `(B, ...)` of all processes in the order of ranks, and the slice of this process's own rows.
 
-    Every process must ask; the number of rows may differ.
+    The rows have no graph if there are several processes. Every process must call this; the number of rows may differ.
     """
     if processes() == 1:
         return values, slice(None)
@@ -100,10 +100,10 @@ def gathered(values: Tensor) -> tuple[Tensor, slice]:
 
 
 def synced_batch_norm() -> AbstractContextManager[Any]:
-    """Within, batch norm in training mode normalises by the images of all processes, as it does in one process.
+    """Make batch norm in training mode normalise by the images of all processes, as it would in one process.
 
-    torch's `SyncBatchNorm` does this on GPUs alone, and its gradient has none itself, as losses on the gradient by the
-    image need. Every process must run the same layers in the same order.
+    torch's `SyncBatchNorm` works on GPUs alone, and it has no second derivative, which losses on the gradient with
+    respect to the image need. Every process must run the same layers in the same order.
     """
     return _SyncedBatchNorm() if processes() > 1 else nullcontext()
 
@@ -116,7 +116,7 @@ class _SyncedBatchNorm(TorchFunctionMode):
 
 
 class _Summed(torch.autograd.Function):
-    """The sum over all processes, of which every process may take the gradient, and that of the gradient."""
+    """The sum over all processes; its gradient is such a sum, too, so that it has derivatives of any order."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -144,7 +144,10 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """As `torch.nn.functional.batch_norm`, over all processes in training; needs the same channels in each."""
+    """Do what `torch.nn.functional.batch_norm` does, in training with the statistics of all processes.
+
+    All processes must have the same number of channels.
+    """
     if not training:
         return functional.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     values = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
@@ -158,19 +161,19 @@ def _batch_norm(
 
 
 def _everywhere(values: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Number, mean and variance of each channel over all processes, from mean and variance of this one's values."""
+    """Return number, mean and variance of each channel over all processes, from this process's mean and variance."""
     count = torch.full_like(mean, values.numel() / values.shape[1])
     rows = [mean.new_zeros(3, len(mean)) for _ in range(processes())]
     rows[distributed.get_rank()] = torch.stack([count, mean, variance])
     counts, means, variances = _summed(torch.stack(rows)).unbind(1)
     total = counts.sum(0)
     mean = (counts * means).sum(0) / total
-    variance = (counts * (variances + (means - mean).square())).sum(0) / total  # Chan et al. 1979, of several parts
+    variance = (counts * (variances + (means - mean).square())).sum(0) / total  # Chan et al. 1979, for several parts
     return total, mean, variance
 
 
 class _Normalised(torch.autograd.Function):
-    """Values normalised by statistics of all processes, which depend on the values, with torch's own kernels."""
+    """Normalise values by the statistics of all processes, which depend on the values, with torch's own kernels."""
 
     @staticmethod
     def forward(
@@ -189,13 +192,16 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # with grad mode on, somebody takes the gradient of this gradient
+        # grad mode is on only if the gradient of this gradient will be taken
         parts = iter((_gradients_with_graph if torch.is_grad_enabled() else _gradients)(ctx, gradient))
         return *(next(parts) if needs else None for needs in ctx.needs_input_grad[:3]), None, None, None, None
 
 
 def _gradients(ctx: Any, gradient: Tensor) -> list[Tensor]:
-    """By values, weight and bias, as far as they are needed; each process has its own part of the last two."""
+    """Return the gradients with respect to values, weight and bias, as far as they are needed.
+
+    Those of weight and bias are this process's part, as the processes average them later.
+    """
     values, weight, _, total, mean, variance = ctx.saved_tensors
     _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
         gradient, values, None, mean, variance, None, None, False, ctx.eps, [False, True, True]
@@ -220,7 +226,7 @@ def _gradients_with_graph(ctx: Any, gradient: Tensor) -> Sequence[Tensor]:
 
 
 def _composed(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """What `_Normalised` gives, slowly, and of which gradients may be taken any number of times."""
+    """Compute what `_Normalised` computes, more slowly, but from operations that have derivatives of any order."""
     variance, mean = torch.var_mean(values, [axis for axis in range(values.dim()) if axis != 1], correction=0)
     _, mean, variance = _everywhere(values, mean, variance)
     scale = (variance + eps).rsqrt()

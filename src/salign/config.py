@@ -1,4 +1,4 @@
-"""Settings: from YAML and `--set` to nested values, and pydantic's faults in words; once for all models."""
+"""Settings of all kinds of files: nested values from YAML and `--set`, and the faults that pydantic finds, in words."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from salign.location import quote
 from salign.readers import parse_yaml, read_yaml
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-"""Names of recipes and studies, which become names of folders."""
+"""Pattern of the names of recipes and studies, which become names of folders."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Pass(NamedTuple):
-    """Which of the passes of `validated` a validator runs in."""
+    """The pass of `validated` that a validator runs in."""
 
     torch: bool = True
     """Whether it may import torch."""
     files: bool = False
-    """Whether the files that are named must be there."""
+    """Whether the files that the settings name must exist."""
 
     @classmethod
     def of(cls, info: ValidationInfo) -> Pass:
-        """The pass that pydantic tells a validator about; without one, everything but files is checked."""
+        """Return the pass that pydantic hands to a validator; without one, everything but files is checked."""
         return info.context if isinstance(info.context, Pass) else cls()
 
 
 class Section(BaseModel):
-    """Part of any settings: it cannot be changed, knows every key it has, and takes no NaN and no infinity.
+    """Base of the sections of any settings: it is immutable and refuses unknown keys, NaN and infinity.
 
-    Where a value may be null and no text is one, `none` is null, as it is to everybody but YAML.
+    Where a value may be null and may not be a text, the word `none` is read as null: people write it, though YAML takes
+    it for a text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     hints: ClassVar[dict[str, str]] = {}
-    """Key that there is not -> what does what people expect of it."""
+    """Key that does not exist, though people try it -> what to write instead, for the message."""
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +59,7 @@ class Section(BaseModel):
 
 
 def is_none(value: object) -> bool:
-    """Whether a text is the word for nothing."""
+    """Return whether a value is the text `none`, in capital or small letters."""
     return isinstance(value, str) and value.strip().lower() == "none"
 
 
@@ -70,7 +71,7 @@ def _may_be_null_and_no_text(annotation: Any) -> bool:
 
 class _Kind(NamedTuple):
     keys: frozenset[str]
-    """A file is of the first kind of which it has a key."""
+    """Keys that tell this kind of file: a file is of the first kind of which it has a key."""
     command: str
 
 
@@ -87,16 +88,17 @@ _KINDS = {
 
 
 def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: str) -> dict[str, Any]:
-    """Nested values of a YAML file, over which the `a.b=value` strings win.
+    """Read the nested values of a YAML file and put the overrides over them.
 
     Args:
         path: the file.
-        overrides: single values that win over the file.
-        kind: "recipe", "study" (of many runs) or "annotation study".
-        keys: what it has, for the message.
+        overrides: `a.b=value` strings; each replaces a single value of the file.
+        kind: what the file must be: "recipe", "study" (of many runs) or "annotation study".
+        keys: the keys that a file of this kind has, in words for the message.
 
     Raises:
-        SalignError: no YAML mapping there, one of another kind, or an override that is none.
+        SalignError: the path is a folder or a table, the file holds no YAML mapping or one of another kind, or an
+            override is not of the form `a.b=value`.
     """
     if Path(path).is_dir() and (Path(path) / "study.yaml").is_file():
         raise SalignError(
@@ -128,13 +130,16 @@ def read_values(path: Path | str, overrides: list[str] | None, kind: str, keys: 
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Nested dicts joined; where both have a value, `over` wins."""
+    """Join nested dicts; where both have a value, `over` wins.
+
+    If `over` names another loss, only `class_weights` is kept of the options of the loss in `base`.
+    """
     joined = dict(base)
     for key, value in over.items():
         below = joined.get(key)
         if isinstance(value, dict) and isinstance(below, dict):
             if key == "loss" and value.get("name", below.get("name")) != below.get("name"):
-                below = {k: v for k, v in below.items() if k == "class_weights"}  # another loss has other options
+                below = {k: v for k, v in below.items() if k == "class_weights"}  # another loss takes other options
             joined[key] = merge(below, value)
         else:
             joined[key] = value
@@ -142,20 +147,20 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def validated(model: type[_Model], content: Any, source: str, *, files: bool = False, torch: bool = True) -> _Model:
-    """Check nested values against a model, in two passes, so that most faults are told before torch is imported.
+    """Check nested values against a model in two passes, so that most faults are found before torch is imported.
 
-    The first pass leaves out what needs torch, such as whether a loss takes the value of an option; validators ask
-    `Pass.of` what they are to check.
+    The first pass leaves out what needs torch, such as whether a loss accepts the value of an option. Validators ask
+    `Pass.of` what they have to check.
 
     Args:
         model: a pydantic model.
         content: nested values.
-        source: the file that they come from, for the message.
-        files: whether the files that are named must be there.
+        source: the file that the values come from, for the message.
+        files: whether the files that the values name must exist; the first pass checks it.
         torch: whether there is a second pass.
 
     Raises:
-        SalignError: every fault of the first pass that has any.
+        SalignError: a pass found faults; the message lists all faults of the first pass that found any.
     """
     try:
         first = model.model_validate(content, context=Pass(torch=False, files=files))
@@ -165,7 +170,7 @@ def validated(model: type[_Model], content: Any, source: str, *, files: bool = F
 
 
 def explain_faults(error: ValidationError, model: Any, source: str) -> str:
-    """Everything that pydantic found wrong with a `model`, a line each: where, what, and what was probably meant."""
+    """Return all faults that pydantic found in values of `model`: a line each with place, fault and likely meaning."""
     lines = [f"  {_explain(fault, model)}" for fault in error.errors()]
     return "\n".join([f"{source}: {len(lines)} fault(s)", *lines])
 
@@ -201,7 +206,7 @@ def _explain(fault: Any, model: Any) -> str:
 
 
 def _section_at(location: tuple[str | int, ...], model: Any) -> Any:
-    """The section of a `model` at some place."""
+    """Return the class of the section at a place of `model`, given by its keys."""
     section = model
     for part in location:
         if part in getattr(section, "model_fields", ()):

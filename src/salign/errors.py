@@ -1,4 +1,4 @@
-"""The one error for mistakes a user can mend; apart from the rest so that showing it needs no heavy import."""
+"""The error for mistakes that a user can mend, and parts of its messages; no heavy import is needed to show it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterable
 
 
 class SalignError(Exception):
-    """A mistake the user can mend; the message says what was expected, what came and what to do."""
+    """A mistake that the user can mend; the message says what was expected, what came and what to do."""
 
 
 class Preempted(SalignError):
-    """The system asked for the end of a training, which is saved; the message says how it goes on."""
+    """A training was ended because the system asked for it; it is saved, and the message says how to continue it."""
 
     code = 75
-    """Exit code of the command, EX_TEMPFAIL of sysexits.h: try again later."""
+    """Exit code of the command: EX_TEMPFAIL of sysexits.h, which means "try again later"."""
 
 
 def nearest(key: str, choices: Iterable[str]) -> str:
-    """The end of a message about an unknown key: what was probably meant, or nothing."""
+    """Return the end of a message about an unknown key: which choice was probably meant; empty if none is similar."""
     near = difflib.get_close_matches(key, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def install(extra: str) -> str:
-    """What to do about an extra that is missing. No package index has salign: it is installed from a clone."""
+    """Return how to install a missing extra. No package index has salign, so that it is installed from a clone."""
     return f"install it in your clone of salign: pip install -e '.[{extra}]'"
 
 
 def check_installed(what: str, extra: str, *packages: str) -> None:
-    """Refuse to begin what an extra is needed for; nothing is imported.
+    """Refuse to begin if packages of an extra are missing; nothing is imported to find out.
 
     Args:
-        what: what needs it, for the message.
-        extra: its name.
-        packages: what it installs, as it is imported.
+        what: what needs the extra, for the message.
+        extra: the name of the extra.
+        packages: the names by which the packages of the extra are imported.
 
     Raises:
         SalignError: a package is missing.
@@ -45,22 +45,22 @@ def check_installed(what: str, extra: str, *packages: str) -> None:
 
 
 def one_of(value: object, choices: Iterable[object], what: str) -> None:
-    """Refuse a choice that is none.
+    """Refuse a value that is not one of the choices.
 
     Args:
-        value: what was given.
-        choices: what there is to choose from: names, or numbers.
-        what: what is chosen, for the message, e.g. `--empty` or `penalty`.
+        value: the value that was given.
+        choices: the names or numbers to choose from.
+        what: the option or argument, for the message, e.g. `--empty` or `penalty`.
 
     Raises:
-        SalignError: there is no such choice; the message names those there are, and the nearest.
+        SalignError: the value is not one of the choices; the message lists them and names the most similar one.
     """
     if fault := not_one_of(value, choices, what):
         raise SalignError(fault)
 
 
 def not_one_of(value: object, options: Iterable[object], what: str) -> str:
-    """The message of `one_of`, for whoever collects several faults; empty for a choice that there is."""
+    """Return the message of `one_of`, for callers that collect several faults; empty if the value is a choice."""
     choices = list(options)
     if value in choices:
         return ""

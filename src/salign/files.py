@@ -1,4 +1,4 @@
-"""Writing files so that what was there before is never lost: whole, or not at all, a power cut included."""
+"""Writing of files whole or not at all, even in a power cut, so that the file that was there before is never lost."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from salign.errors import SalignError
 from salign.location import refuse_url
 
 LEFTOVERS = ".*.partial"
-"""Pattern of what a killed process may leave behind."""
+"""Pattern of the half-written files that a killed process may leave behind."""
 
 
 def check_output(path: Path, *, folder: bool = False) -> None:
-    """Refuse a place that cannot be written to, before any work is done for it. Nothing is left there.
+    """Refuse a path that cannot be written to, before any work is done for it. The check leaves nothing there.
 
     Args:
-        path: the file that will be written, or replaced; or the folder. Folders above it may be missing.
-        folder: whether it is a folder.
+        path: the file that will be written or replaced, or the folder. Folders above it may be missing.
+        folder: whether `path` is a folder.
 
     Raises:
-        SalignError: there is something of another kind, at `path` or above it, the system lets nobody write there, or
-            it is a URL.
+        SalignError: something of another kind lies at `path` or above it, the system does not allow writing there, or
+            `path` is a URL.
     """
     refuse_url(path)
     try:
@@ -36,7 +36,7 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         if existing == path and not folder and not stat.S_ISDIR(kind):
             if not stat.S_ISREG(kind):
                 _refuse(path, "it is neither a file nor a folder, and a file is needed")
-            existing = path.parent  # what replaces it is written beside it
+            existing = path.parent  # a file is replaced by one that is written beside it
         elif not stat.S_ISDIR(kind):
             _refuse(path, f"{'it' if existing == path else existing} is not a folder, and one is needed")
         elif existing == path and not folder:
@@ -48,7 +48,7 @@ def check_output(path: Path, *, folder: bool = False) -> None:
 
 
 def _nearest(path: Path) -> tuple[Path, int]:
-    """What there is of a path and the folders above it, and the mode of that."""
+    """Return the nearest that exists of a path and the folders above it, and its mode."""
     for existing in (path, *path.parents):
         try:
             return existing, existing.stat().st_mode
@@ -65,35 +65,38 @@ def _refuse(path: Path, reason: str) -> NoReturn:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again: `$XDG_CACHE_HOME/salign`, else `~/.cache/salign`."""
+    """Return the user's folder for files that can be made again: `$XDG_CACHE_HOME/salign`, else `~/.cache/salign`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "salign"
 
 
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """A name beside `path` to write to: moved into place when the block ends, removed when it raises.
+    """Yield a path beside `path` to write to; it is moved to `path` when the block ends, and removed if it raises.
 
-    The file is on the disk before it takes its name, and its name is before the block is over. Otherwise a power cut
-    could leave the new name on an empty file.
+    The content is on the disk before the file takes its name, and the name is on the disk before the block is over.
+    Otherwise a power cut could leave the new name on an empty file.
 
     Args:
-        path: the file; its folder is made if need be.
-        sync: wait for the disk, some ten milliseconds. False for files that are written by the thousand and that nobody
-            takes for whole when they are cut, such as pictures: they are safe from a process that dies, and a power cut
-            may leave some of them damaged.
+        path: the file to write; its folder is made if it is missing.
+        sync: whether to wait for the disk, which takes some ten milliseconds. False suits files that are written by the
+            thousand and in which damage is noticed, such as pictures: they are whole if a process dies, but a power cut
+            may damage some of them.
+
+    Yields:
+        The path to write to.
 
     Raises:
-        OSError: it cannot be written; `filename` is `path`.
+        OSError: the file cannot be written; `filename` of the error is `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # a name may already be as long as names can be
+    short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # the name may be as long as names can be already
     partial = path.with_name(f".{short}.{os.getpid()}.partial")
     try:
         yield partial
         if sync:
             _sync(partial)
         partial.replace(path)
-        if sync and os.name == "posix":  # elsewhere a folder cannot be opened
+        if sync and os.name == "posix":  # Windows cannot open a folder
             _sync(path.parent)
     except OSError as error:
         if error.filename in (None, partial, str(partial)):  # a full disk names no file
@@ -104,7 +107,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -113,13 +116,13 @@ def _sync(path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) whole or not at all; its lines end alike on every system."""
+    """Write a text file (UTF-8) whole or not at all; its lines end in LF on every system."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 class _Records:
-    """A text file for a `csv.writer` whose records end in CR LF: they end in LF there."""
+    """A text file that takes the records of a `csv.writer` that end in CR LF, and ends them in LF instead."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -129,18 +132,19 @@ class _Records:
 
 
 def write_csv(table: Any, path: Path, *, mode: Literal["w", "a"] = "w", **options: Any) -> None:
-    """Write a table of pandas, without its index; its lines end alike on every system.
+    """Write a table of pandas as CSV without its index; its lines end in LF on every system.
 
-    A cell with a carriage return is quoted, as one with a line break is: readers take either for the end of a line.
+    A cell with a carriage return is quoted, as a cell with a line feed is, because readers take either for the end of a
+    line.
 
     Args:
         table: a `pandas.DataFrame`.
-        path: the file, which is written as it is: see `replacing`.
-        mode: "a" appends to it.
-        options: further ones of `to_csv`.
+        path: the file, which is written in place; `replace_csv` writes it whole or not at all.
+        mode: "w" writes the file anew, "a" appends to it.
+        options: further options of `to_csv`.
     """
     with path.open(mode, encoding="utf-8", newline="") as file:
-        # of CR and LF, Python's writer quotes those alone that end a record
+        # Python's writer quotes a CR or LF in a cell only if the line terminator has it, so CR LF is given here
         table.to_csv(_Records(file), index=False, lineterminator="\r\n", **options)
 
 
@@ -151,18 +155,18 @@ def replace_csv(path: Path, table: Any) -> None:
 
 
 def relative_path(path: Path | str, folder: Path | str) -> str:
-    """The way from a folder to a file, with `/` between the steps on every system, as manifests have it."""
+    """Return the path of a file relative to a folder, with `/` as separator on every system, as manifests have it."""
     return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 def common_folder(*paths: Path) -> Path:
-    """The nearest folder above all of these, or one of them itself.
+    """Return the deepest folder that all paths lie in; it may be one of the paths itself.
 
     Args:
-        paths: absolute ones.
+        paths: absolute paths.
 
     Raises:
-        SalignError: there is none: on Windows, they lie on different drives.
+        SalignError: there is no such folder, because the paths lie on different drives of Windows.
     """
     try:
         return Path(os.path.commonpath(paths))

@@ -1,4 +1,4 @@
-"""Names that are listed once and imported when they are first used: the index of a package, and tables of classes."""
+"""Names that are imported when they are first used: the public names of a package, and tables of classes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 def lazy_index(package: str) -> None:
-    """Let a package import its public names when they are first used; type checkers see what they are.
+    """Let a package import its public names when they are first used, while type checkers still know what they are.
 
-    The last line of an `__init__.py` that lists each name once:
+    The call is the last line of an `__init__.py`, which lists each name once:
 
         if TYPE_CHECKING:
             from salign.maps.outline import outline as outline
 
         lazy_index(__name__)
 
-    The names are those imported in that block, and those that the file assigns itself; `__all__` holds all of them.
-    Modules of the package are found as attributes, too; where a module and a public name are spelled alike, the
+    The public names are those imported in that block and those that the file assigns itself; `__all__` holds all of
+    them. Modules of the package are found as attributes, too. Where a module and a public name are spelled alike, the
     attribute is the public name.
 
     Args:
-        package: the dotted name of the package, whose `__init__.py` is being run.
+        package: the dotted name of the package whose `__init__.py` is being run.
     """
     module = sys.modules[package]
     body = _body(module.__spec__)
@@ -50,7 +50,7 @@ def lazy_index(package: str) -> None:
 
 
 class _Index(ModuleType):
-    """A package whose names are imported when they are asked for."""
+    """The class of a package whose public names are imported when they are asked for."""
 
     _homes: dict[str, str]
 
@@ -64,7 +64,7 @@ class _Index(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(self.__all__)}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Import binds each module of a package as an attribute: not over a public name of the same spelling."""
+        """Bind an attribute, except that an imported module does not replace a public name of the same spelling."""
         if not (isinstance(value, ModuleType) and name in self._homes):
             super().__setattr__(name, value)
 
@@ -75,8 +75,9 @@ class _Index(ModuleType):
 
 
 def _body(spec: ModuleSpec | None) -> list[ast.stmt]:
-    """The statements of a module, wherever its loader has them: in a folder or in a zip."""
-    loader = cast(InspectLoader | None, spec and spec.loader)  # that of a zip is one, though not by its class
+    """Return the statements of a module, whose source its loader finds in a folder or in a zip."""
+    # the loader of a zip has the methods of InspectLoader, though it is no subclass of it
+    loader = cast(InspectLoader | None, spec and spec.loader)
     source = loader.get_source(spec.name) if spec and loader else None
     if source is None:
         raise ImportError(f"{spec and spec.name}: its names are read from its source, and there is none")
@@ -84,9 +85,9 @@ def _body(spec: ModuleSpec | None) -> list[ast.stmt]:
 
 
 class LazyTable(UserDict[str, T]):
-    """Name -> class, where a class may be given as `module:Class` and is then imported when it is looked up.
+    """Table of name -> class; a class may be given as `module:Class` and is then imported when it is looked up.
 
-    So the names are known at once, and what they stand for is loaded when it is needed.
+    So the names are known at once, and the classes are loaded when they are needed.
     """
 
     def __init__(self, content: Mapping[str, str | T]) -> None:
@@ -101,16 +102,17 @@ class LazyTable(UserDict[str, T]):
         return cast(T, content)
 
     def keywords(self, name: str) -> list[str]:
-        """The names of a class's keyword arguments, in order; read from its source, so that nothing is imported."""
+        """Return the names of a class's keyword arguments in order, without importing the class for it."""
         content: Any = self.data[name]
         if isinstance(content, str):
             return [argument.arg for _, init in self.sources(name)[:1] for argument in init.args.kwonlyargs]
         return [each.name for each in inspect.signature(content).parameters.values() if each.kind == each.KEYWORD_ONLY]
 
     def sources(self, name: str) -> list[tuple[list[ast.stmt], ast.FunctionDef]]:
-        """The `__init__` of a class and of its first bases, each with the statements of its module, without importing.
+        """Return the `__init__` of a class and those of its bases, each with the statements of its module.
 
-        There are none of a class that was imported before.
+        The sources are read without importing the class. The list begins with the class itself and follows the first
+        base of each class within salign. It is empty for a class that was imported before.
         """
         content: Any = self.data[name]
         return list(_sources(*content.split(":"))) if isinstance(content, str) else []

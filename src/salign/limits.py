@@ -1,12 +1,12 @@
-"""What numbers may be at most: far above what anybody wants, far below what fills a machine or overflows."""
+"""Upper limits of numbers: far above what anybody needs, far below what fills a machine's memory or overflows."""
 
 LONGEST_SIDE = 10_000
-"""Pixels of a side of the images that a network is given."""
+"""The most pixels of a side of the images that a network is given."""
 MOST_PIXELS = 2**24
-"""Pixels of such an image."""
+"""The most pixels of an image that a network is given, height times width."""
 LARGEST_BATCH = 100_000
-"""Images at a time."""
+"""The most images of a batch."""
 MOST_WORKERS = 1024
-"""Processes that read images, or that train."""
+"""The most processes that read images, or that train."""
 LARGEST_SEED = 2**63 - 1
-"""The generators of torch take no larger one."""
+"""The largest seed that the generators of torch take."""

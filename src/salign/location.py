@@ -1,8 +1,8 @@
 """Where a file lies: on this machine, behind a URL that fsspec knows (`s3://`, `gs://`), or inside of a shard.
 
-All three are a `Path`, so that whatever joins, parts and shows paths need not know: a URL loses one of its slashes
-(`s3:/bucket/a.png`) and gets it back here, and what lies in a shard is called by the bytes that it takes up there
-(`000000.tar@1536+20480/a.jpg`: 20,480 bytes after the first 1,536).
+All three are a `Path`, so that code that joins, splits and shows paths need not tell them apart. A URL loses one of its
+slashes in a `Path` (`s3:/bucket/a.png`) and gets it back here. A file in a shard is named by the bytes that it takes up
+there: `000000.tar@1536+20480/a.jpg` has the 20,480 bytes after the first 1,536.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 from salign.errors import SalignError
 
 MEMBER = r"\.tar@(\d+)\+(\d+)/([^/]*)$"
-"""The end of the name of a part of a shard: where its bytes begin, how many there are, and its name."""
+"""Pattern of the end of a path into a shard: where the file's bytes begin, how many there are, and its name."""
 TAR_BLOCK = 512
-"""Bytes of the header in front of a part of a shard."""
+"""Bytes of the header in front of each file in a shard."""
 _MEMBER = re.compile(MEMBER)
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}(?=[^/])")
-"""How a URL begins; a single letter is a Windows drive."""
+"""Pattern of the beginning of a URL; a single letter before the colon is a Windows drive, and no URL."""
 _PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
@@ -36,11 +36,11 @@ _PACKAGES = {
     "abfs": "adlfs",
     "hf": "huggingface_hub",
 }
-"""What else fsspec needs for a protocol."""
+"""Protocol -> the package that fsspec needs for it."""
 
 
 class Member(NamedTuple):
-    """A part of a shard."""
+    """A file inside of a shard: the shard, the byte where the file begins, how many bytes it has, and its name."""
 
     shard: Path
     offset: int
@@ -49,7 +49,7 @@ class Member(NamedTuple):
 
 
 def member_of(path: Path | str) -> Member | None:
-    """The part of a shard that a path names; None of any other path."""
+    """Return the file inside of a shard that a path names; None for any other path."""
     text = path.as_posix() if isinstance(path, Path) else path
     if ".tar@" not in text or (match := _MEMBER.search(text)) is None:
         return None
@@ -58,25 +58,25 @@ def member_of(path: Path | str) -> Member | None:
 
 
 def quote(word: Path | str) -> str:
-    """A path or another word as it is typed in a command: in quotes if a space or another sign would part it."""
+    """Return a word as it is typed in a command: in quotes if the shell would split it or change it otherwise."""
     text = str(word)
-    if os.name == "nt":  # neither of its shells knows what shlex does to a backslash
+    if os.name == "nt":  # the shells of Windows do not understand how shlex quotes a backslash
         return f'"{text}"' if " " in text else text
     return shlex.quote(text)
 
 
 def command_of(words: Iterable[Path | str]) -> str:
-    """The words of a command as they are typed, each as `quote` gives it."""
+    """Return a command as it is typed: its words, each quoted by `quote`, with spaces between them."""
     return " ".join(map(quote, words))
 
 
 def is_remote(path: Path | str) -> bool:
-    """Whether a path is a URL; that of a file of this machine, `file:///a`, is one until `absolute` makes it `/a`."""
+    """Return whether a path is a URL; `file:///a`, a file of this machine, is a URL until `absolute` makes it `/a`."""
     return _REMOTE.match(path.as_posix() if isinstance(path, Path) else path) is not None
 
 
 def absolute(path: Path | str) -> Path:
-    """A path from the root of this machine on, with its links followed; a URL stays, and `file:///a` is `/a`."""
+    """Return the absolute path with links followed; `file:///a` becomes `/a`, and any other URL stays as it is."""
     text = path.as_posix() if isinstance(path, Path) else path
     if (match := _REMOTE.match(text)) is None:
         return Path(path).resolve()
@@ -84,23 +84,23 @@ def absolute(path: Path | str) -> Path:
 
 
 def absolute_text(path: str) -> str:
-    """The same as text; a URL stays as it was written."""
+    """Return the text of `absolute(path)`; a URL other than `file://` stays as it was written."""
     file = absolute(path)
     return path if is_remote(file) else str(file)
 
 
 def url_text(path: Path | str) -> str:
-    """A path in a message: a URL has both of its slashes."""
+    """Return a path as text for a message, in which a URL has both of its slashes again."""
     text = path.as_posix() if isinstance(path, Path) else path
     match = _REMOTE.match(text)
     return text if match is None else f"{match[1]}://{text[match.end() :]}"
 
 
 def refuse_url(path: Path | str) -> None:
-    """Refuse a URL where something is to be written.
+    """Refuse a URL as a place to write to.
 
     Raises:
-        SalignError: `path` is one.
+        SalignError: `path` is a URL.
     """
     if is_remote(path):
         raise SalignError(
@@ -110,10 +110,10 @@ def refuse_url(path: Path | str) -> None:
 
 
 def exists(path: Path | str) -> bool:
-    """Whether there is a file or folder.
+    """Return whether a file or folder exists at a path or behind a URL.
 
     Raises:
-        SalignError: a URL cannot be reached.
+        SalignError: the URL cannot be reached.
     """
     if not is_remote(path):
         return Path(path).exists()
@@ -122,10 +122,10 @@ def exists(path: Path | str) -> bool:
 
 
 def remote_files(folder: Path | str) -> list[str]:
-    """The names of the files in a folder behind a URL; none where there is no such folder.
+    """Return the names of the files in a folder behind a URL; an empty list if the folder does not exist.
 
     Raises:
-        SalignError: it cannot be reached, or may not be listed.
+        SalignError: the bucket does not exist, or the folder cannot be reached or may not be listed.
     """
     with _explained(folder) as (system, name):
         try:
@@ -138,17 +138,21 @@ def remote_files(folder: Path | str) -> list[str]:
 
 
 def open_remote(path: Path | str) -> BytesIO:
-    """Open a file behind a URL to read its bytes.
+    """Read a file behind a URL into memory, and return its bytes as an open file.
 
     Raises:
-        SalignError: it is not there, may not be read, or cannot be reached.
+        SalignError: the file does not exist, may not be read, or cannot be reached.
     """
     with _explained(path) as (system, name):
         return BytesIO(system.cat_file(name))
 
 
 def read_range(path: Path | str, start: int, end: int) -> bytes:
-    """Read these bytes of a file behind a URL; see `open_remote`."""
+    """Read the bytes from `start` up to, and without, `end` of a file behind a URL.
+
+    Raises:
+        SalignError: as for `open_remote`.
+    """
     with _explained(path) as (system, name):
         content: bytes = system.cat_file(name, start=start, end=end)
         return content
@@ -156,10 +160,12 @@ def read_range(path: Path | str, start: int, end: int) -> bytes:
 
 @functools.lru_cache(maxsize=1_000_000)
 def remote_state(path: Path | str) -> tuple[int, int, int]:
-    """Bytes of a file behind a URL, and a number that another content has another one of; asked once in a process.
+    """Return the size in bytes of a file behind a URL, a number that changes with its content, and 0.
+
+    The server is asked once in a process.
 
     Raises:
-        SalignError: as `open_remote`.
+        SalignError: as for `open_remote`.
     """
     with _explained(path) as (system, name):
         size = int(system.info(name)["size"] or 0)
@@ -169,7 +175,7 @@ def remote_state(path: Path | str) -> tuple[int, int, int]:
 
 @contextmanager
 def _explained(path: Path | str) -> Iterator[tuple[Any, str]]:
-    """The file system of a URL and the name there; whatever its library raises is told in one sentence."""
+    """Yield the file system of a URL and the file's name there; errors within the block become a `SalignError`."""
     import fsspec
 
     url = url_text(path)
@@ -188,7 +194,7 @@ def _explained(path: Path | str) -> Iterator[tuple[Any, str]]:
     except (ImportError, ValueError) as error:
         hint = f"pip install {_PACKAGES[protocol]}" if protocol in _PACKAGES else "see the list of fsspec"
         raise SalignError(f"{url}: {protocol}:// cannot be opened here ({error}); {hint}.") from error
-    except Exception as error:  # each protocol's library has errors of its own
+    except Exception as error:  # the library of each protocol has its own classes of errors
         what = "no answer in time" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
         raise SalignError(
             f"{url}: cannot be reached: {what}. Check the network, the name and the credentials, and try again."

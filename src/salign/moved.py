@@ -1,4 +1,4 @@
-"""What moved: version 0.2 still finds it where 0.1 had it, with a DeprecationWarning; 0.3 will not."""
+"""Modules and names that moved: version 0.2 finds them by the names of 0.1 with a DeprecationWarning, 0.3 will not."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ MOVED = {
     "salign.train.saliency_recipe": "salign.runs.earlier",
     "salign.train.saliency_report": "salign.runs.saliency_report",
 }
-"""Module of version 0.1 -> where its content is now; modules below one moved with it."""
+"""Module of version 0.1 -> the module that has its content now; the modules directly below it moved with it."""
 
 MOVED_NAMES = {
     "salign.annotate.access": dict.fromkeys(
@@ -141,21 +141,21 @@ MOVED_NAMES = {
         "names_in": "salign.class_names",
     },
 }
-"""Module -> the names that it had, and where they are now: `module`, or `module:name` for another name."""
+"""Module of version 0.1 -> name that moved out of it -> where it is now: `module`, or `module:name` if renamed."""
 
 
 class _Alias(Loader):
-    """Loads the module of another name, and says so."""
+    """Loads a module under its old name, with a DeprecationWarning."""
 
     def __init__(self, home: str) -> None:
         self.home = home
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Say so; the module is made as any other is."""
+        """Warn that the module has another name now; Python makes the module object as for any other module."""
         warnings.warn(f"{spec.name} is {self.home} now; the old name goes with version 0.3", DeprecationWarning, 2)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give it everything that the module has under its new name, but for what moved elsewhere."""
+        """Fill the old module with what the new module has; names that moved elsewhere are found when asked for."""
         elsewhere = MOVED_NAMES.get(module.__name__, {})
         for name, content in vars(importlib.import_module(self.home)).items():
             if not name.startswith("__") and name not in elsewhere:
@@ -165,19 +165,19 @@ class _Alias(Loader):
 
 
 class _WithOldNames(SourceFileLoader):
-    """Loads a module out of which names moved; it is asked for them only where they are not its own."""
+    """Loads a module out of which names moved; a moved name is found elsewhere if the module does not define it."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module; those of its old names that it has no more are looked for elsewhere."""
+        """Run the module, and let it find the names that moved out of it."""
         super().exec_module(module)
         vars(module).setdefault("__getattr__", moved_names(module.__name__))
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules that moved, and those out of which names moved."""
+    """Finds modules that moved, and modules out of which names moved."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Say how a module of `MOVED`, one below it, or one of `MOVED_NAMES` is loaded; None for any other."""
+        """Return how to load a module of `MOVED`, a module below it, or a module of `MOVED_NAMES`; None for others."""
         if name in MOVED_NAMES and name not in MOVED:
             spec = PathFinder.find_spec(name, path, target)
             if spec is not None and isinstance(spec.loader, SourceFileLoader) and not spec.loader.is_package(name):
@@ -192,16 +192,16 @@ class _Finder(MetaPathFinder):
 
 
 def find_moved_modules() -> None:
-    """Let imports find the old names; called once, by `salign` itself."""
+    """Let imports find the old names; `salign` itself calls this once."""
     sys.meta_path.insert(0, _Finder())
 
 
 def moved_names(module: str, stacklevel: int = 2) -> Callable[[str], Any]:
-    """The `__getattr__` of a module out of which names moved: it finds them, with a DeprecationWarning.
+    """Return a `__getattr__` for a module, which finds the names that moved out of it, with a DeprecationWarning.
 
     Args:
-        module: its name.
-        stacklevel: how many calls above the warning the user's line is; 2 where this is the `__getattr__` itself.
+        module: name of the module.
+        stacklevel: how many calls above the warning the user's line is; 2 if the function is the `__getattr__` itself.
     """
 
     def get(name: str) -> Any:

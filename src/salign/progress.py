@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left in a terminal, a line now and then elsewhere."""
+"""Progress of long work: in a terminal a bar with the time left, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Item = TypeVar("Item")
 _LINES = "▁▂▃▄▅▆▇█"
 _WIDTH = 20
 _SECONDS = 10.0
-"""Elsewhere than in a terminal, lines come no faster than this."""
+"""Outside of a terminal, this many seconds pass at least between two lines."""
 
 
 class Bar:
-    """A bar for work of a known length, or of an unknown one; a context manager.
+    """A progress bar, as a context manager, for work with a known or an unknown number of steps.
 
     Args:
         label: what is being done, such as `reading images`.
-        total: number of steps; None = nobody knows.
+        total: number of steps; None if it is unknown.
         show: False for no output at all.
-        done: steps that were done earlier.
-        every_line: elsewhere than in a terminal, print a line for every `advance` that has a note.
+        done: number of steps that were done earlier.
+        every_line: outside of a terminal, print a line for every `advance` that has a note.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Bar:
         )
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def __enter__(self) -> Self:
@@ -66,12 +66,12 @@ class Bar:
         self.stop()
 
     def advance(self, steps: int = 1, note: str | None = None, count: str | None = None) -> None:
-        """Go on by some steps.
+        """Move the bar on by some steps.
 
         Args:
-            steps: how many.
-            note: stands behind the bar until the next note.
-            count: stands for the number of steps, such as `epoch 3/30`.
+            steps: how many steps were done.
+            note: text behind the bar, until the next note; None keeps the last note.
+            count: text in place of the number of steps, such as `epoch 3/30`.
         """
         self.done += steps
         self.note = self.note if note is None else note
@@ -95,13 +95,13 @@ class Bar:
 
 
 def track(items: Iterable[Item], label: str, *, show: bool = True, total: int | None = None) -> Iterator[Item]:
-    """Go through items under a bar.
+    """Yield items one after the other while a bar shows how many are done.
 
     Args:
-        items: what is worked on, one after the other.
+        items: the items to work on.
         label: what is being done.
         show: False for no output at all.
-        total: number of items; that of a sequence when None.
+        total: number of items; None takes the length of `items` if they have one.
     """
     length = len(items) if total is None and isinstance(items, Sized) else total
     with Bar(label, length, show=show) as bar:
@@ -111,7 +111,7 @@ def track(items: Iterable[Item], label: str, *, show: bool = True, total: int | 
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The last values as a line of blocks, from the lowest to the highest of them; a value that is none is a space."""
+    """Draw the last 20 values as blocks, scaled from the lowest to the highest of them; NaN becomes a space."""
     recent = list(values)[-_WIDTH:]
     numbers = [value for value in recent if value == value]
     if not numbers:

@@ -1,4 +1,4 @@
-"""What may happen to a training batch before the loss: each step in a file, and its line in `STEPS`."""
+"""The steps that may change a training batch before the loss; each has a file here and a line in `STEPS`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STEPS: LazyTable[type[Step]] = LazyTable(
         "swap": "salign.train.steps.swap:Swap",
     }
 )
-"""`name` of an entry of `steps` in a recipe -> what it does, imported when it is looked up."""
+"""`name` of an entry of `steps` in a recipe -> its class, which is imported when it is looked up."""
 FOR_CLASSES = frozenset({"attack", "interpolate", "select"})
-"""Those that ask for classes; a net that draws maps has none."""
+"""The steps that need a network with classes, which a net that draws maps does not have."""
 
 lazy_index(__name__)

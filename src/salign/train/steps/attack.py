@@ -1,4 +1,4 @@
-"""Adversarial training: images are changed a little, so that the network answers as badly as possible."""
+"""The step `attack`, adversarial training: images are changed a little so that the network answers badly."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from salign.types import Batch
 class Attack(Step):
     """Each image is attacked before the network learns from it.
 
-    Projected gradient steps climb the cross-entropy (Madry et al. 2018, arXiv 1706.06083). The network is in evaluation
-    mode meanwhile, and its weights get no gradient. The attack knows the pixels as they are, in [0, 1]: the network
-    normalises them itself. With a region, an image whose map is missing or blank stays as it is, as for the other steps
-    that look at maps: nobody said where its region ends. An epoch costs `steps + 1` forward and backward passes of each
-    image. The answers at the last look, one step before the end, cost nothing: their share of wrong ones is logged as
-    `train/fooled`, and a step `interpolate` learns from them.
+    Projected gradient steps raise the cross-entropy (Madry et al. 2018, arXiv 1706.06083). The network is in evaluation
+    mode meanwhile, and its weights get no gradient. The attack changes pixels in [0, 1], because the network normalises
+    them itself. If only a region is attacked, an image whose map is missing or blank is not changed, as in the other
+    steps that look at maps: nobody said where its region ends. An epoch costs `steps + 1` forward and backward passes
+    of each image. The answers before the last gradient step cost nothing extra: the share of wrong ones among them is
+    logged as `train/fooled`, and a step `interpolate` learns from them.
 
     Args:
-        epsilon: The perturbation has this radius, in units of 1/255, the step from one 8-bit value to the next.
-        step_size: A step has this length, in the same unit; null means 2.5 times epsilon divided by `steps`.
+        epsilon: The perturbation has at most this size, in units of 1/255, the step from one 8-bit value to the next.
+        step_size: A gradient step has this length, in the same unit; null means 2.5 times epsilon divided by `steps`.
         steps: The attack takes this many gradient steps.
         norm: "linf" bounds the largest change of a value, "l2" the Euclidean length of the change of the whole image.
-        region: "all" of the image is attacked, or what lies "outside" or "inside" of people's map.
-        random_start: The attack begins at a random change, not at the image itself.
+        region: The attack changes "all" of the image, or only what lies "outside" or "inside" of people's map.
+        random_start: With true, the attack begins at a random change within its limits, else at the image itself.
     """
 
     needs = frozenset({"draw"})
@@ -57,7 +57,7 @@ class Attack(Step):
         self.guided = region != "all"
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The batch with its images attacked, and whether the last look found their answers wrong."""
+        """Return the batch with its images attacked; `fooled` tells for which the last look found a wrong answer."""
         assert batch.draw is not None
         images, within, start = batch.images, allowed_region(batch.saliency, batch.marked, self.region), None
         if self.random_start:

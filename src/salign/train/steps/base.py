@@ -1,4 +1,4 @@
-"""What every step is: `step(batch, model, epoch) -> batch`, with a memory that survives a resumed training."""
+"""The base of all steps: `step(batch, model, epoch) -> batch`, with a memory that is kept when training is resumed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from salign.types import Batch
 class Step(nn.Module, ABC):
     """Base of the modules in `STEPS`.
 
-    A step draws nothing by itself: what is random in it follows from `batch.draw`, a number for each image that is a
-    function of (seed, epoch, image), so that neither the batch nor a resumed training changes it. What it remembers of
-    an image lies in a persistent buffer with a row for each training image, at `batch.index`; see `remember`.
+    A step does not use a random generator of its own. Its random choices follow from `batch.draw`, a number for each
+    image that is a function of (seed, epoch, image), so that they depend neither on the batch nor on whether training
+    was resumed. What a step remembers of an image is kept in a persistent buffer with a row for each training image, at
+    the row `batch.index`; see `remember`.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What the batch must have besides its usual fields: `draw`, a random number for each image."""
     guided: bool = False
-    """Whether human maps are looked at; options may decide it."""
+    """Whether the step looks at human maps; this may depend on its options."""
     selects: ClassVar[bool] = False
-    """Whether only a part of the batch goes on; its share is logged."""
+    """Whether the step passes on only a part of the batch, whose share is then logged."""
     partners: float = 0.0
     """The probability with which an annotated image comes with another image, as `batch.partner`."""
     lender: Lender = "same_class"
-    """Which images that other one is drawn from."""
+    """The images from which that other image is drawn: of the same class, of another class, or any."""
     paint_over: bool = False
-    """Whether what people marked on the other image is painted over; it is then one of those with a map."""
+    """Whether what people marked on the other image is painted over; only images with a map are drawn then."""
 
     def remember(self, rows: int) -> None:
-        """Make room for what is remembered of each training image; called once, before training.
+        """Make room for what is remembered of each training image; this is called once, before training.
 
         Args:
             rows: number of training images.
@@ -44,25 +45,31 @@ class Step(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The batch as the loss and the next step see it.
+        """Return the batch as the next step and the loss are given it.
 
         Args:
-            batch: on the device of the model.
-            model: what is trained; in training mode.
-            epoch: epochs finished.
+            batch: a batch on the device of the model.
+            model: the network that is trained, in training mode.
+            epoch: number of finished epochs.
         """
 
     def learn(self, batch: Batch, epoch: int) -> None:
-        """Remember what became of the batch.
+        """Remember what became of the batch after all steps.
 
         Args:
-            batch: what the last step made of it, which the loss looks at next.
-            epoch: epochs finished.
+            batch: the batch after the last step, which the loss is given next.
+            epoch: number of finished epochs.
         """
 
 
 def for_steps(dataset: SaliencyDataset, steps: Sequence[Step], needs: frozenset[str] = frozenset()) -> SaliencyDataset:
-    """The same samples with what the steps need besides, and what else needs it, such as a loss."""
+    """Return the same samples with the further fields that the steps need.
+
+    Args:
+        dataset: the training set.
+        steps: the steps of the training.
+        needs: what something else needs of a batch, such as the loss; as `Step.needs`.
+    """
     served = copy.copy(dataset)
     served.draws = "draw" in needs.union(*(step.needs for step in steps))
     lending = max(((step.partners, step.lender, step.paint_over) for step in steps), default=None)

@@ -1,4 +1,4 @@
-"""Human-Aided Saliency Maps: training images are blurred outside of what people marked."""
+"""The step `blur`, as in *Human-Aided Saliency Maps*: training images are blurred outside of what people marked."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from salign.train.steps.base import Step
 from salign.types import Batch
 
 PUBLISHED = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0)
+"""The published standard deviations of the Gaussian, in pixels."""
 
 
 def blur_outside(images: Tensor, saliency: Tensor, sigma: float) -> Tensor:
-    """Blur images where their maps are low: `w * image + (1 - w) * blurred`, `w` being the min-max scaled map.
+    """Blur images where their maps are low: `w * image + (1 - w) * blurred`, where `w` is the min-max scaled map.
 
-    The baseline of Boyd, Bowyer and Czajka, *Human-Aided Saliency Maps Improve Generalization of Deep Learning* (WACV
-    2022, arXiv 2105.03492), which encodes what people marked in the data and trains with cross-entropy.
+    This is the baseline of Boyd, Bowyer and Czajka, *Human-Aided Saliency Maps Improve Generalization of Deep Learning*
+    (WACV 2022, arXiv 2105.03492). It puts what people marked into the images and trains with cross-entropy.
 
     Args:
         images: `(..., 3, H, W)` float32 in [0, 1].
-        saliency: `(..., 1, H, W)` float32, any scale. A blank or all-equal map marks no region: the image stays.
+        saliency: `(..., 1, H, W)` float32 on any scale. A blank or all-equal map marks no region: its image is
+            unchanged.
         sigma: the standard deviation of the Gaussian in pixels, above 0.
 
     Returns:
@@ -34,10 +36,10 @@ def blur_outside(images: Tensor, saliency: Tensor, sigma: float) -> Tensor:
 
 
 class Blur(Step):
-    """An annotated image is shown as it is, or blurred outside of its map by one of several widths, each equally often.
+    """Annotated images are shown as they are, or blurred outside of their map by one of several widths, equally often.
 
     Args:
-        sigmas: The Gaussian has one of these widths in pixels; 2, 4, ..., 16 are published.
+        sigmas: The Gaussian has one of these standard deviations in pixels; 2, 4, ..., 16 are published.
     """
 
     needs = frozenset({"draw"})
@@ -50,7 +52,7 @@ class Blur(Step):
         self.sigmas = tuple(sigmas)
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The batch with some of its images blurred."""
+        """Return the batch with some of its images blurred."""
         assert batch.draw is not None
         chosen = torch.where(batch.annotated, batch.draw % (len(self.sigmas) + 1), 0)
         images = batch.images.clone()

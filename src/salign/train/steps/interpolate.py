@@ -1,4 +1,4 @@
-"""Interpolated images: mixup, and mixup guided by what an attack made of each image in the epoch before."""
+"""The step `interpolate`: mixup, and mixup guided by whether an attack fooled the network in the epoch before."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from salign.types import Batch
 
 
 class Interpolate(Step):
-    """An image is mixed with another one of the batch, and so are their labels.
+    """Each image is mixed with another image of the batch, and so are their labels.
 
-    This is mixup (Zhang et al. 2018, arXiv 1710.09412), but the image itself always has at least half of the weight.
-    Its label and its map stay those of the mixed image for all terms that look at maps; the cross-entropy goes by the
-    mixed label.
+    This is mixup (Zhang et al. 2018, arXiv 1710.09412), except that the image itself always has at least half of the
+    weight. The mixed image keeps the label and the map of this image for all terms that look at maps; the cross-entropy
+    takes the mixed label.
 
-    With the method "gif" only *guarded* images are mixed: those that the attack of the epoch before could not bring to
-    a wrong answer, alone or mixed with another. Images that it could are attackable, and shown as they are, so that
-    more of what is learned from is attackable. It takes a step `attack` behind this one, whose last look decides. This
-    is **experimental**: of the published method (Chen et al. 2021, *Guided Interpolation for Adversarial Training*,
-    arXiv 2102.07327) only the abstract was at hand, and the rule is a guess.
+    With the method "gif", only *guarded* images are mixed: images for which the attack of the epoch before did not find
+    a wrong answer, neither alone nor mixed with another image. All other images are *attackable*. They are shown as
+    they are, so that attackable images make up more of what is learned. The method needs a step `attack` behind this
+    one, whose last look decides. It is **experimental**: only the abstract of the published method was at hand (Chen et
+    al. 2021, *Guided Interpolation for Adversarial Training*, arXiv 2102.07327), and the rule is a guess.
 
     Args:
-        method: "mixup" mixes every image; "gif" the guarded ones.
-        alpha: The weight of mixup is drawn from Beta(alpha, alpha); of 1, all weights are as likely.
-        labels: "soft" mixes the labels; "hard" leaves each image its own. A guarded image is mixed half and half with
-            soft labels, and with a weight of 0.5 to 1, all as likely, with hard ones.
+        method: "mixup" mixes every image, "gif" only the guarded ones.
+        alpha: The weight of mixup is drawn from Beta(alpha, alpha); with 1, all weights are equally likely.
+        labels: "soft" mixes the labels; "hard" leaves each image its own label. With "gif", soft labels mix half and
+            half, and hard labels go with a weight that is uniform from 0.5 to 1.
     """
 
     needs = frozenset({"draw"})
@@ -52,13 +52,13 @@ class Interpolate(Step):
         self.method, self.alpha, self.labels = method, alpha, labels
 
     def remember(self, rows: int) -> None:
-        """Make room for the last epoch in which each image was fooled, and for its partner in the batch at hand."""
+        """With "gif", make room for each image's last epoch in which it was fooled, and for its last partner."""
         if self.method == "gif":
             self.register_buffer("fooled", torch.full((rows,), -1))
             self.register_buffer("partners_of", torch.arange(rows), persistent=False)
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The batch with its images, or the guarded ones, mixed. In the first epoch all are attackable."""
+        """Return the batch with all images, or the guarded ones, mixed; in the first epoch, all are attackable."""
         assert batch.draw is not None
         (lenders, mine), (draws, _) = gathered(batch.images), gathered(batch.draw)
         partners, weight = neighbours(draws)[mine], self._weight(batch.draw)
@@ -74,7 +74,7 @@ class Interpolate(Step):
         return mixed._replace(targets=weight * targets + (1 - weight) * gathered(targets)[0][partners])
 
     def learn(self, batch: Batch, epoch: int) -> None:
-        """Note which images were fooled; the outcome of a mixed image counts for both that it is made of."""
+        """Note which images were fooled; if a mixed image was, both images that it is made of were."""
         if self.method == "gif" and batch.fooled is not None:
             wrong = batch.index[batch.fooled]
             self.fooled[wrong] = self.fooled[self.partners_of[wrong]] = epoch
@@ -82,7 +82,7 @@ class Interpolate(Step):
                 distributed.all_reduce(self.fooled, distributed.ReduceOp.MAX)
 
     def _weight(self, draw: Tensor) -> Tensor:
-        """`(B,)` float32 in [0.5, 1]: how much of itself each image keeps."""
+        """Return `(B,)` float32 in [0.5, 1]: the weight of the image itself in each mixed image."""
         uniform = random_numbers(draw, 1)[:, 0]
         if self.method == "gif":
             return 0.5 + 0.5 * uniform if self.labels == "hard" else torch.full_like(uniform, 0.5)

@@ -1,4 +1,4 @@
-"""Informed selection: the network learns from the part of each batch that has most to teach it."""
+"""The step `select`, informed selection: the network learns from the part of each batch that teaches it most."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from salign.types import Batch
 
 
 def largest(scores: Tensor, share: float, groups: Tensor | None = None) -> Tensor:
-    """Positions of the images with the largest scores.
+    """Find the positions of the images with the largest scores.
 
     Args:
-        scores: `(B,)`, not NaN.
-        share: so much of the batch is taken, in (0, 1], rounded up; at least two images, which batch norm needs.
-        groups: `(B,)` bool; the scores of the two groups cannot be compared, so that the same share of each is taken,
-            as nearly as the rounding allows. None = one group.
+        scores: `(B,)` floating point without NaN.
+        share: the share of the batch to take, in (0, 1]. The number of images is rounded up; it is at least two if
+            there are as many, because batch norm needs two.
+        groups: `(B,)` bool, which splits the batch into two groups whose scores cannot be compared. The same share of
+            each group is taken, as nearly as rounding allows. None means that all images are one group.
 
     Returns:
-        `(n,)` int64, ascending.
+        `(n,)` int64 positions, ascending.
     """
     tensors(scores=(scores, "float (B,)"), groups=(groups, "bool (B,) or None"))
     number("share", share, "(0, 1]")
@@ -43,17 +44,17 @@ def largest(scores: Tensor, share: float, groups: Tensor | None = None) -> Tenso
 class Select(Step):
     """Only a share of each batch goes on to the loss.
 
-    After *Adversarial training with informed data selection* (Mendonça et al. 2022, arXiv 2301.04472), which takes the
-    images with the highest cross-entropy; the share and the other ways to select are ours. The network answers in
-    evaluation mode, without gradient. If this step stands before a step `attack`, images that are not selected are not
-    attacked either; behind it, the answers to attacked images decide. High cross-entropy prefers images whose label is
-    wrong. Each of several processes selects from its own part of the batch.
+    This follows *Adversarial training with informed data selection* (Mendonça et al. 2022, arXiv 2301.04472), which
+    takes the images with the highest cross-entropy; the share and the other ways to select are ours. The network
+    answers in evaluation mode, without gradient. If this step stands before a step `attack`, only selected images are
+    attacked; if it stands behind it, the answers to the attacked images decide. Selection by cross-entropy prefers
+    images whose label is wrong. Each of several processes selects from its own part of the batch.
 
     Args:
-        share: So much of each batch is selected; at least two images are.
-        by: "cross_entropy" selects the images that are answered worst; "random" any; "disagreement" those whose
-            evidence for the true class lies outside of people's map most, by the energy-based pointing game. Images
-            without a map are then selected by cross-entropy, the same share of them.
+        share: This share of each batch is selected, and at least two images are.
+        by: "cross_entropy" selects the images that are answered worst, and "random" selects at random. "disagreement"
+            selects the images whose evidence for the true class lies outside of people's map most, by the energy-based
+            pointing game. The same share of the images without a map is then selected by cross-entropy.
     """
 
     needs = frozenset({"draw"})
@@ -71,13 +72,13 @@ class Select(Step):
         self.guided = by == "disagreement"
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The selected images, in their order."""
+        """Return the batch of the selected images, in their order."""
         rows = largest(*self._scores(batch, model))
         return batch.each(lambda values: values[rows])
 
     @torch.no_grad()
     def _scores(self, batch: Batch, model: Any) -> tuple[Tensor, float, Tensor | None]:
-        """What `largest` is asked."""
+        """Return the arguments of `largest`: scores, share and groups."""
         if self.by == "random":
             assert batch.draw is not None
             return batch.draw.double(), self.share, None

@@ -1,4 +1,4 @@
-"""Region swap: training images whose surroundings come from another image."""
+"""The step `swap`: training images are shown in the surroundings of another image."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from salign.types import Batch
 class Swap(Step):
     """What people marked is put into the surroundings of another image: `w * image + (1 - w) * other`.
 
-    `w` is the min-max scaled map. Surroundings that say nothing of the class together with the region teach a network
-    not to lean on them; taken from the same class, they do not contradict the label either. This is background
-    randomisation (Xiao et al. 2021, *Noise or Signal*, arXiv 2006.09994): with `paint_over`, their Mixed-Same takes
-    the surroundings from the same class and Mixed-Rand from any. They cut the object out by its mask and tile the
-    background over it; here it is painted over with the colours around, by `salign.maps.region.surroundings`, and
-    another one is drawn each time that an image is shown. An image whose map is missing, blank or all-equal, or that no
-    other can lend to, stays as it is. A second image is read for each.
+    Here `w` is the min-max scaled map. Surroundings that tell nothing about the class teach a network not to rely on
+    them; if they come from an image of the same class, they do not contradict the label either. This is background
+    randomisation (Xiao et al. 2021, *Noise or Signal*, arXiv 2006.09994). With `paint_over`, it corresponds to their
+    Mixed-Same if the other image is of the same class, and to Mixed-Rand if it may be any image. They cut the object
+    out by its mask and tile the background over the hole. Here, the object is painted over with the colours around it,
+    by `salign.maps.region.surroundings`, and another image is drawn each time that an image is shown. An image whose
+    map is missing, blank or all-equal, or for which no other image qualifies, is shown as it is. A second image is read
+    for each image that is swapped.
 
     Args:
         probability: With this probability an annotated image is shown in other surroundings.
@@ -40,8 +41,8 @@ class Swap(Step):
         self.partners, self.lender, self.paint_over = probability, lender, paint_over
 
     def forward(self, batch: Batch, model: Any, epoch: int) -> Batch:
-        """The batch with some of its images in other surroundings."""
-        if batch.partner is None:  # a probability of 0
+        """Return the batch with some of its images in other surroundings."""
+        if batch.partner is None:  # if the probability is 0
             return batch
         finite = batch.partner.isfinite().flatten(1).all(1).view(-1, 1, 1, 1)
         swapped = blend(batch.images, batch.partner, batch.saliency)

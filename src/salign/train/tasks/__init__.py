@@ -1,4 +1,4 @@
-"""What may be learned: each task in a file, and its line in `TASKS`."""
+"""The tasks that may be learned; each has a file here and a line in `TASKS`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ TASKS: LazyTable[type[Task]] = LazyTable(
         "pretrain": "salign.train.tasks.pretraining:Pretraining",
     }
 )
-"""`task` of a recipe -> what it trains, imported when it is looked up."""
+"""`task` of a recipe -> its class, which is imported when it is looked up."""
 
 lazy_index(__name__)

@@ -1,4 +1,4 @@
-"""What a training needs to know of the thing that is learned, so that one loop trains everything."""
+"""The interface between the training loop and a task, so that one loop trains everything."""
 
 from __future__ import annotations
 
@@ -20,50 +20,60 @@ Say = Callable[[str], None]
 
 
 class Selection(NamedTuple):
-    """Which epoch's weights are kept."""
+    """The rule by which the epoch is chosen whose weights are kept."""
 
     monitor: str | None
     """The logged metric that decides; None keeps the last epoch."""
     ties: str
-    """"first" or "last" of equally good epochs."""
+    """Which of several equally good epochs is kept, "first" or "last"."""
     lowest: bool
-    """The lowest value is the best."""
+    """Whether the lowest value is the best; else the highest is."""
 
 
 class Task(nn.Module, ABC):
     """A network, the loss of a batch, and what validation measures; see `salign.train.module.Training`."""
 
     network: Any
-    """A module that can `save` itself into a folder."""
+    """The network: a module that can `save` itself into a folder."""
     image_size: tuple[int, int]
-    """(H, W) that the network takes."""
+    """(H, W) of the images that the network takes."""
     needs: frozenset[str] = frozenset()
-    """What the batch must have besides its usual fields, as for a step."""
+    """What a batch must have besides its usual fields, as `Step.needs`: `draw`, a random number for each image."""
     memory_format: torch.memory_format = torch.contiguous_format
-    """Layout that images are given to the network in."""
+    """The memory format in which images are given to the network."""
 
     @classmethod
     @abstractmethod
     def build(cls, recipe: Any, data: Prepared, say: Say) -> Self:
-        """The network and its loss as a recipe describes them.
+        """Build the network and its loss as a recipe describes them.
+
+        Args:
+            recipe: the recipe of this task.
+            data: the datasets of the run.
+            say: called with each line for the user.
 
         Raises:
-            SalignError: they do not fit each other or the data.
+            SalignError: network, loss and data do not fit together.
         """
 
     @classmethod
     @abstractmethod
     def rows(cls, recipe: Any, data: Prepared, say: Say) -> Prepared:
-        """The images that this task learns from and is measured on, of those that the recipe names; says what they are.
+        """Return the datasets reduced to the images that this task can learn from and be measured on.
+
+        Args:
+            recipe: the recipe of this task.
+            data: the datasets that the recipe names.
+            say: called with each line for the user, which tells how many images there are.
 
         Raises:
-            SalignError: there is nothing to learn from, or nothing to measure on.
+            SalignError: there are no images to learn from, or none to measure on.
         """
 
     @classmethod
     @abstractmethod
     def selection(cls, recipe: Any) -> Selection:
-        """Which epoch is kept."""
+        """Return the rule by which the epoch to keep is chosen."""
 
     def cache(
         self,
@@ -76,33 +86,39 @@ class Task(nn.Module, ABC):
         device: str,
         workers: int | str,
     ) -> tuple[SaliencyDataset, SaliencyDataset]:
-        """What the network is given: what is the same in every epoch may be computed once, into `folder`."""
+        """Return the training and the validation set as the network is given them.
+
+        A task may override this, to compute once, into `folder`, what is the same in every epoch.
+        """
         return train, val
 
     @abstractmethod
     def forward(self, batch: Batch) -> LossTerms:
-        """The loss of a training batch, with its graph."""
+        """Return the loss of a training batch, with its graph, and its parts."""
 
     @abstractmethod
     def validate(self, batch: Batch) -> Tensor:
-        """The loss of a validation batch, without graph; what `metrics` needs is collected."""
+        """Return the loss of a validation batch, without graph, and collect what `metrics` needs."""
 
     def metrics(self) -> dict[str, Tensor]:
-        """Metrics of all validation batches since it was last called."""
+        """Return the metrics of all validation batches since the last call, by name."""
         return {}
 
     def answers(self) -> Tensor | None:
-        """`(N, K)` probabilities of the validation images, in order, as `metrics` found them; None = no classes."""
+        """Return `(N, K)` probabilities of the validation images, in their order, as the last `metrics` collected them.
+
+        The result is None for a task without classes.
+        """
         return None
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the task how many epochs are finished."""
+        """Take note that an epoch begins; `epoch` is the number of finished epochs."""
 
     def lay_out(self, memory_format: torch.memory_format) -> None:
-        """Keep the network and its images in a memory format."""
+        """Keep the network in a memory format, and give it images in the same format."""
         self.memory_format = memory_format
         self.network.to(memory_format=memory_format)
 
     def laid_out(self, images: Tensor) -> Tensor:
-        """Images in the memory format of the network."""
+        """Return images in the memory format of the network."""
         return images.contiguous(memory_format=self.memory_format)

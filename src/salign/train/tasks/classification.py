@@ -1,4 +1,4 @@
-"""Training a classifier with any loss."""
+"""The task of training a classifier with any loss."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from salign.types import Batch
 class Classification(Task):
     """Trains a classifier with any member of `LOSSES`.
 
-    The human map is used while training only: validation measures the answers (cross-entropy, AUROC, accuracy). Where
-    images may have several labels, an answer is right if it is right about every class.
+    Human maps are used in training only: validation measures the answers (cross-entropy, AUROC, accuracy). If images
+    may have several labels, an answer is right only if it is right about every class.
 
     Args:
         classifier: the network.
-        loss: a member of `LOSSES`.
+        loss: a member of `LOSSES`, or an `Objective` of several.
         trainable: which weights learn: "all", "last_block" (and the head), or "head".
     """
 
@@ -94,18 +94,18 @@ class Classification(Task):
 
     @classmethod
     def rows(cls, recipe: ClassifyRecipe, data: Prepared, say: Say) -> Prepared:
-        """All of them."""
+        """Return all images of the recipe, and tell the user about them; see `Task.rows`."""
         _tell_data(data, recipe, say)
         return data
 
     @classmethod
     def selection(cls, recipe: ClassifyRecipe) -> Selection:
-        """The best of validation by a metric, or the last."""
+        """Keep the epoch with the best metric on validation, or the last; see `Task.selection`."""
         options = recipe.train
         return Selection(None if options.select == "last" else f"val/{options.select}", options.ties, lowest=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As for every module, but what does not learn stays in evaluation mode."""
+        """Switch the mode of all modules, except that frozen modules stay in evaluation mode."""
         super().train(mode)
         stay_frozen(self.frozen)
         return self
@@ -121,7 +121,10 @@ class Classification(Task):
         device: str,
         workers: int | str,
     ) -> tuple[SaliencyDataset, SaliencyDataset]:
-        """Features instead of images, where only the head learns and nothing else asks for the images."""
+        """Return datasets of features instead of images if only the head learns and nothing else needs the images.
+
+        Otherwise the datasets are returned as they are, and the user is told why.
+        """
         classifier = self.network
         if self.trainable != "head" or not isinstance(classifier, Classifier):
             return train, val
@@ -142,11 +145,11 @@ class Classification(Task):
         return train, val
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the loss."""
+        """Tell the loss how many epochs are finished."""
         self.loss.epoch = epoch
 
     def forward(self, batch: Batch) -> LossTerms:
-        """One forward pass, the loss and its parts."""
+        """Return the loss of a training batch, and its parts."""
         batch, network = self.loss.prepare(batch), self.network
         if isinstance(network, TwoStage):
             batch, network = network.focus(batch), network.classifier
@@ -154,7 +157,7 @@ class Classification(Task):
         return terms
 
     def validate(self, batch: Batch) -> Tensor:
-        """Cross-entropy; the saliency term is for training only."""
+        """Return the cross-entropy of a validation batch, as terms on maps are for training only."""
         logits = self.network(self.laid_out(batch.images)).logits.float()
         probabilities = self.network.probabilities(logits)
         self.probabilities.append(probabilities.detach().cpu())
@@ -162,11 +165,11 @@ class Classification(Task):
         return cross_entropy(logits, batch.labels)
 
     def answers(self) -> Tensor | None:
-        """Those of every validation batch, of all processes in the order of the images."""
+        """Return the probabilities of all validation images of all processes, in the order of the images."""
         return self.answered
 
     def metrics(self) -> dict[str, Tensor]:
-        """AUROC (macro over classes, one against the rest) and accuracy of the whole validation set."""
+        """Return AUROC (the mean over classes, each against the rest) and accuracy of the whole validation set."""
         values: dict[str, Tensor] = self.collected.compute()
         self.collected.reset()
         self.answered, self.probabilities = gathered(torch.cat(self.probabilities))[0], []
@@ -174,7 +177,7 @@ class Classification(Task):
 
 
 def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
-    """The loss with all that is added to it, the class weights computed from the training labels."""
+    """Build the loss of a recipe with all losses that are added to it, its class weights, teacher and groups."""
     teacher = None
     if recipe.teacher is not None:
         teacher = load_teacher(recipe.teacher, data.classes, multi_label=data.train.manifest.multi_label)
@@ -186,10 +189,10 @@ def build_loss(recipe: LossRecipe, data: Prepared) -> Loss:
 
 
 def class_weights(recipe: LossRecipe, data: Prepared) -> Tensor | None:
-    """`(K,)` float32: how much the loss weighs each class; None = all alike.
+    """Return `(K,)` float32, how much the loss weighs each class; None if all classes count alike.
 
     Raises:
-        SalignError: the recipe has another number of weights than there are classes.
+        SalignError: the number of weights in the recipe is not the number of classes.
     """
     if recipe.class_weights == "none":
         return None

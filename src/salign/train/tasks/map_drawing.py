@@ -1,4 +1,4 @@
-"""Training a net that draws the map a person would have drawn, or, as a control, gives back the image."""
+"""The task of training a net that draws the map a person would draw, or, as a control, gives back the image."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from salign.train.tasks.base import Say, Selection, Task
 from salign.types import Batch
 
 FEWEST = 10
-"""Annotated training images needed where a fifth of them is held out for validation."""
+"""The fewest annotated training images of which a fifth can be held out for validation."""
 
 
 class MapDrawing(Task):
-    """Trains a net on annotated images alone; blank maps count where the loss has a meaning for them.
+    """Trains a net on annotated images alone; blank maps count if the loss has a meaning for them.
 
     Args:
         net: the network.
-        loss: a name of `MAP_LOSSES`, the distance to people's maps.
-        target: "map", or "image", which is compared by the mean squared error.
+        loss: the distance to people's maps, a name of `MAP_LOSSES`.
+        target: what the net predicts: "map", or "image", which is always compared by the mean squared error.
     """
 
     network: SaliencyNet
@@ -59,7 +59,10 @@ class MapDrawing(Task):
 
     @classmethod
     def rows(cls, recipe: MapsRecipe, data: Prepared, say: Say) -> Prepared:
-        """Those with a map; of validation and test sets, those with a map that a person made are measured."""
+        """Return the images with a map; test sets, and `val` as one of them, keep only maps that a person made.
+
+        A test set without such a map is left out; see `Task.rows`.
+        """
         train, val = _annotated(recipe, data, say)
         tests = {"val": _of_people(val), **{name: _of_people(part) for name, part in data.tests.items()}}
         tests = {name: part for name, part in tests.items() if len(part)}
@@ -74,15 +77,15 @@ class MapDrawing(Task):
 
     @classmethod
     def selection(cls, recipe: MapsRecipe) -> Selection:
-        """The lowest loss on validation, or the last."""
+        """Keep the epoch with the lowest loss on validation, or the last; see `Task.selection`."""
         return Selection(None if recipe.train.select == "last" else "val/loss", "first", lowest=True)
 
     def forward(self, batch: Batch) -> LossTerms:
-        """One forward pass and the distance."""
+        """Return the distance between the network's predictions and the targets of a training batch."""
         return LossTerms(self._distance(batch), {})
 
     def validate(self, batch: Batch) -> Tensor:
-        """The same distance on held-out images."""
+        """Return the same distance on a validation batch."""
         return self._distance(batch)
 
     def _distance(self, batch: Batch) -> Tensor:
@@ -93,7 +96,11 @@ class MapDrawing(Task):
 
 
 def _annotated(recipe: MapsRecipe, data: Prepared, say: Say) -> tuple[SaliencyDataset, SaliencyDataset]:
-    """The annotated images to train and to validate on; a fifth of the first is held out where the second has none."""
+    """Return the annotated images to train and to validate on.
+
+    If no validation image has a map, a fifth of the annotated training images is held out instead. These are drawn by
+    `data.seed` from the images whose map a person made.
+    """
     train, val = annotated_rows(data.train), annotated_rows(data.val)
     if train is None or (val is None and len(train) < FEWEST):
         counts = [0 if part is None else len(part) for part in (train, val)]
@@ -117,18 +124,18 @@ def _annotated(recipe: MapsRecipe, data: Prepared, say: Say) -> tuple[SaliencyDa
 
 
 def _as_people_marked(dataset: SaliencyDataset, data: DataRecipe) -> SaliencyDataset:
-    """The same images with the maps of the recipe's column as they are, which a control leaves alone."""
+    """Return the same images with the maps of the recipe's column, as they are before a control changes them."""
     rows = training_rows(data)
     positions = pd.Index(rows.table["id"]).get_indexer(pd.Index(dataset.manifest.table["id"]))
     return SaliencyDataset(rows.take(positions), dataset.classes, dataset.transform, cache=dataset.cache)
 
 
 def _of_people(dataset: SaliencyDataset) -> SaliencyDataset:
-    """The images with a map that no machine made, blank or not."""
+    """Return the images with a map that no machine made, blank or not."""
     return dataset.take(np.flatnonzero(dataset.annotated.numpy() & ~dataset.manifest.machine_made))
 
 
 def annotated_rows(dataset: SaliencyDataset) -> SaliencyDataset | None:
-    """The images with a map, blank or not; None if there is none."""
+    """Return the images with a map, blank or not; None if there are no such images."""
     rows = np.flatnonzero(dataset.annotated.numpy())
     return dataset.take(rows) if len(rows) else None

@@ -1,4 +1,4 @@
-"""Pretraining a backbone without labels: by a teacher's embeddings, or by telling images apart."""
+"""The task of pretraining a backbone without labels: by a teacher's embeddings, or by telling images apart."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ from salign.types import Batch
 class Pretraining(Task):
     """Trains an embedder; neither labels nor maps are looked at.
 
-    With a teacher, it is given the same random view of an image as the network, and the network learns its embedding
-    (S2-BNN, arXiv 2102.08946). Else the network learns to tell two views of an image from the images before it, whose
-    embeddings a slowly following copy of the network made (MoCo v2, arXiv 2003.04297).
+    With a teacher, teacher and network are given the same random view of an image, and the network learns to give the
+    teacher's embedding (S2-BNN, arXiv 2102.08946). Without a teacher, the network learns to match two views of an image
+    and to tell them from the images of earlier steps. The embeddings of these are kept in a queue; they come from a
+    second network that slowly follows the first (MoCo v2, arXiv 2003.04297).
 
     Args:
         embedder: the network.
-        loss: what is learned.
-        teacher: images `(B, 3, H, W)` -> features `(B, C)`; None for contrast.
-        channels: `C`.
-        seed: decides what the queue begins with.
+        loss: section `loss` of the recipe, which says what is learned.
+        teacher: a function from images `(B, 3, H, W)` to features `(B, C)`; None for contrast.
+        channels: `C`, the number of the teacher's features.
+        seed: decides the random embeddings that the queue begins with.
     """
 
     network: Embedder
@@ -97,13 +98,13 @@ class Pretraining(Task):
 
     @classmethod
     def rows(cls, recipe: PretrainRecipe, data: Prepared, say: Say) -> Prepared:
-        """All of them."""
+        """Return all images of the recipe; see `Task.rows`."""
         say(f"training: {len(data.train)} images, whose labels and maps are not looked at")
         return data
 
     @classmethod
     def selection(cls, recipe: PretrainRecipe) -> Selection:
-        """The lowest loss on validation, or the last."""
+        """Keep the epoch with the lowest loss on validation, or the last; see `Task.selection`."""
         return Selection(None if recipe.train.select == "last" else "val/loss", "first", lowest=True)
 
     def cache(
@@ -117,7 +118,10 @@ class Pretraining(Task):
         device: str,
         workers: int | str,
     ) -> tuple[SaliencyDataset, SaliencyDataset]:
-        """The images as they are; how the teacher's features become embeddings is found out on those of training."""
+        """Return the datasets as they are; with a teacher, find the map from its features to embeddings.
+
+        Mean and principal directions of the teacher's features are computed from the training images.
+        """
         if self.teacher is not None:
             plain = train.with_transform(val.transform)
             features = (self.teacher(batch.images.to(device)) for batch in predict_loader(plain, 50, workers))
@@ -125,7 +129,7 @@ class Pretraining(Task):
         return train, val
 
     def forward(self, batch: Batch) -> LossTerms:
-        """The loss of a random view of each image."""
+        """Return the loss of a training batch, of which the network is given a random view of each image."""
         numbers = random_numbers(draws_of(batch), 10)
         view = random_view(batch.images, numbers[:, :5])
         if self.teacher is not None:
@@ -139,7 +143,10 @@ class Pretraining(Task):
         return LossTerms(loss, {})
 
     def validate(self, batch: Batch) -> Tensor:
-        """The same for images as they are; what is told from the queue is seen in one random view, too."""
+        """Return the loss of a validation batch, of which the network is given the images as they are.
+
+        For contrast, the second network is given a random view of each image.
+        """
         if self.teacher is not None:
             return self._matching(batch.images)
         view = random_view(batch.images, random_numbers(draws_of(batch), 5))
@@ -153,27 +160,28 @@ class Pretraining(Task):
         return match_teacher(self.network(self.laid_out(images)), target, temperature=self.loss.temperature)
 
     def _follow(self) -> None:
-        """Move the second network's weights towards those of the first."""
+        """Move the weights of the second network towards those of the first."""
         for mine, theirs in zip(self.follower.parameters(), self.network.parameters(), strict=True):
             mine.lerp_(theirs, 1 - self.loss.momentum)
 
     def _remember(self, keys: Tensor) -> None:
-        """Put embeddings `(B, D)` into the queue, in place of the oldest."""
+        """Put embeddings `(B, D)` into the queue, in place of the oldest ones."""
         places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue[places] = keys.to(self.queue)
         self.oldest = (self.oldest + len(keys)) % len(self.queue)
 
 
 def principal_directions(features: Iterator[Tensor], count: int) -> tuple[Tensor, Tensor]:
-    """The mean of features, and the directions in which they vary most.
+    """Compute the mean of features, and the directions in which they vary most.
 
     Args:
-        features: batches `(B, C)`; one after the other is summed up, so that none is kept.
-        count: how many directions; those beyond the number of features are zeros.
+        features: batches `(B, C)`; they are summed up one after the other, so that none is kept in memory.
+        count: how many directions to return; if it is larger than `C`, the further columns are zeros.
 
     Returns:
-        `(C,)` and `(C, count)` float32, the columns of length 1 and in falling order; of each the number that is
-        largest in size is positive, so that the same features give the same columns.
+        The mean `(C,)`, and the directions `(C, count)` as columns, both float32. Columns have length 1 and are in
+        falling order of variance. In each, the number with the largest absolute value is positive, so that equal
+        features give equal columns.
     """
     number, total, products = 0, torch.tensor(0.0), torch.tensor(0.0)
     for part in features:

@@ -1,4 +1,4 @@
-"""A recipe and its sections, a module each."""
+"""A recipe and its sections; each section has a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section `data` of a recipe: which images, which rows, how they are prepared."""
+"""Section `data` of a recipe: which images and rows take part, and how they are prepared."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ NO_GROUPS = (
     "balances groups, and there are none: name the columns of the manifest that make them, crossed with the class: "
     "data.groups: [COLUMN]"
 )
-"""What is said to a recipe that balances groups and names no columns of them."""
+"""End of the message for a recipe that balances groups but names no columns that make them."""
 
 
 class DrawnRecipe(Section):
-    """A machine draws maps for the training images; each says in its provenance which model it is from."""
+    """A machine draws maps for the training images; the provenance of each map names the model that drew it."""
 
     by: str | list[str]
-    """This finished run, or `stage:NAME`, draws: a net that draws maps, or a classifier that marks its evidence. The
-    mean of several is taken."""
+    """This finished run, or `stage:NAME`, draws the maps: a net that draws maps, or a classifier that marks its
+    evidence. If several runs are given, the mean of their maps is taken."""
     images: Literal["rest", "all"] = "rest"
-    """`rest` draws for the images without a map after `annotated`; `all` draws for every image, and people's maps are
-    not used."""
+    """`rest` draws maps for the images that have none after `annotated`; `all` draws maps for every image, and people's
+    maps are not used."""
     label: str | None = None
-    """Maps are drawn for the images of this class alone; null means all."""
+    """Maps are drawn for the images of this class alone; null means for all classes."""
     method: Literal["cam", "grad_cam", "rise"] = "cam"
-    """A classifier marks its evidence in this way; a net needs none."""
+    """A classifier marks its evidence by this method; a net that draws maps ignores it."""
     of: Literal["true", "predicted"] = "true"
     """A classifier marks the evidence for the true or for the predicted class."""
     masks: int = Field(default=1000, ge=1)
-    """`rise` takes this many masks, which `data.seed` draws."""
+    """The method `rise` uses this many random masks, which are drawn with `data.seed`."""
 
 
 class RepeatErrorsRecipe(Section):
     """Training images that a finished run answers wrong are shown several times an epoch (JTT, arXiv 2107.09044)."""
 
     of: str
-    """This finished run of a classifier, or `stage:NAME`, is asked about the training images."""
+    """This finished run of a classifier, or `stage:NAME`, answers the training images."""
     times: int = Field(default=20, ge=2, le=10_000)
-    """Each image that it answers wrong is there so many times; the published search takes 20, 50 and 100."""
+    """Each image that the run answers wrong is shown this many times an epoch; the published search tries 20, 50 and
+    100."""
 
 
 class DataRecipe(Section):
@@ -57,90 +58,96 @@ class DataRecipe(Section):
     }
 
     manifest: str
-    """This CSV or Parquet file lists the images; a relative path begins beside the recipe, else in the working
+    """This CSV or Parquet file lists the images. A relative path is searched beside the recipe, then in the working
     folder."""
     root: str | None = None
-    """The paths in the manifest begin at this folder; null means the manifest's own root."""
+    """The paths in the manifest are relative to this folder; null means the manifest's own root."""
     train: list[str] = ["train"]
     """The network is trained on these splits."""
     val: list[str] = ["val"]
     """The best epoch and the threshold are chosen on these splits."""
     test: dict[str, list[str]] | list[str] = ["test"]
-    """Each of these splits is reported on by itself; a mapping `name: splits` takes several together."""
+    """Each of these splits is a test set of its own; a mapping `name: splits` makes a test set of several splits."""
     classes: list[str] | None = None
-    """The logits have this order of classes; rows of other classes are left out. Null takes all classes of the training
-    splits."""
+    """The logits have the classes in this order, and rows of other classes are left out. Null takes all classes of the
+    training splits."""
     multi_label: bool = False
-    """An image may have several labels, joined by `;` in the manifest, or none; each class is a yes or no by itself."""
+    """With true, an image may have several labels, joined by `;` in the manifest, or none, and each class is a yes or
+    no question of its own."""
     positive: str | None = None
-    """This one of two classes is to be detected (the attack, the disease); null means the last."""
+    """This one of two classes is to be detected (the attack, the disease); null means the last class."""
     task: Literal["classes", "pad"] = "classes"
-    """With `pad`, presentation attack detection, figures have the names of ISO/IEC 30107-3 (APCER, BPCER), and
-    `positive` is the attack; so they have if `species` is given. It changes nothing but what is shown."""
+    """With `pad`, presentation attack detection, the figures have the names of ISO/IEC 30107-3 (APCER, BPCER), and
+    `positive` is the attack. The same holds if `species` is given. This key changes only how figures are shown."""
     image_size: int | tuple[int, int] = 224
     """Images are resized to this side, or to this (height, width)."""
     augment: Literal["none", "flip", "standard"] = "flip"
-    """Training images and their maps are changed at random: `flip` mirrors every other one, `standard` also rotates,
-    shifts, scales and brightens slightly, `none` is the published setting. `none` is right where left and right matter,
-    as in letters and digits."""
+    """Training images and their maps are changed at random: `flip` mirrors half of the images, `standard` also rotates,
+    shifts, scales and brightens them slightly, and `none`, the published setting, changes nothing. Take `none` where
+    left and right matter, as in letters and digits."""
     limit: int | None = Field(default=None, ge=2)
     """This many training images are drawn with `seed`, the same share of each class; null takes all."""
     map_column: str = "saliency"
     """This column of the manifest has the maps of the training images, e.g. segmentation masks."""
     annotated: float | None = Field(default=None, ge=0, le=1)
-    """This share of the annotated training images keeps its map, of each class alike; null means all, 0 none."""
+    """This share of the annotated training images keeps its map, the same share in each class; null means all images, 0
+    means none."""
     annotated_before_limit: bool = False
-    """With true, `annotated` draws among all training images and `limit` draws after it, so it does not depend on
-    `limit` which images keep their map."""
+    """With true, `annotated` draws among all training images, and `limit` draws after it. Which images keep their map
+    does not depend on `limit` then."""
     annotated_val: float | None = Field(default=None, ge=0, le=1)
-    """This share of the annotated validation images keeps its map; null means all. A net that draws maps is chosen by
-    them, so that few maps should be few there, too."""
+    """This share of the annotated validation images keeps its map; null means all. The best epoch of a net that draws
+    maps is chosen with these maps, so that a study of few maps should have few of them, too."""
     drawn: DrawnRecipe | None = None
-    """A machine draws maps for the training images; null means that people's are all there are."""
+    """A machine draws maps for the training images; null means that there are no maps but those of the manifest."""
     label_noise: float = Field(default=0, ge=0, le=1)
-    """This share of the training images gets the label of another class on purpose, drawn with `seed`, to study what
-    wrong labels do; validation and test images keep theirs."""
+    """This share of the training images gets the label of another class on purpose, drawn with `seed`, to study the
+    effect of wrong labels; validation and test images keep their labels."""
     targets: str | None = None
-    """This CSV or Parquet file says how probable each class is, for the cross-entropy: it has a column `id` and one per
-    class. An image that is not in it has its label for certain. A relative path begins where the manifest's does."""
+    """This CSV or Parquet file has the probability of each class for the cross-entropy: it has a column `id` and a
+    column per class. The label of an image that is not in the file is certain. A relative path is searched as that of
+    the manifest."""
     seconds_column: str | None = None
     """This column of the manifest has the seconds that people looked at each training image; the loss reaction_time
     needs it."""
     maps: str = "own"
-    """An annotated image is trained with its "own" map or with a control: "shuffled", "shuffled_within" or
-    "shuffled_across" classes, "inverted", "centre", "blobs", "boxes", "template" (one map per class:
-    the geometric median of its maps); with a share "shuffled@0.25", "dilated@0.1", "shifted@0.1".
-    With "lda_maps" or "pca_maps" every training image gets a map that the pixels of these images alone give."""
+    """Annotated images are trained with their "own" maps or with control maps: "shuffled", "shuffled_within" or
+    "shuffled_across" (classes), "inverted", "centre", "blobs", "boxes", or "template" (one map per class: the geometric
+    median of its maps). Some controls take a share, as in "shuffled@0.25", "dilated@0.1" and "shifted@0.1". With
+    "lda_maps" or "pca_maps", every training image gets a map that is computed from the pixels of the training images
+    alone."""
     blur_outside: list[float] = []
-    """Annotated training images are blurred outside of their map by one of these sigmas in pixels or by none, each
-    equally often; 2, 4, ..., 16 are published."""
+    """Annotated training images are blurred outside of their map by one of these standard deviations in pixels or not
+    at all, each equally often; 2, 4, ..., 16 are published."""
     swap_outside: float = Field(default=0, ge=0, le=1)
     """With this probability an annotated training image is shown in the surroundings of another image of its class."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    """This number decides what `limit`, `annotated` and control maps draw, so runs with other training seeds share
-    their data."""
+    """This number decides what `limit`, `annotated` and control maps draw, so that runs with different training seeds
+    share their data."""
     sampling: Literal["natural", "balanced", "groups"] = "natural"
-    """`natural` shows each image once an epoch; `balanced` draws with replacement, every class equally often, and
-    `groups` every group: each combination of the values of the columns in `groups` and of the class."""
+    """`natural` shows each image once an epoch. `balanced` draws images with replacement so that every class is equally
+    frequent, and `groups` so that every group is: a group is a combination of a class and of values of the columns in
+    `groups`."""
     subsample: Literal["none", "classes", "groups"] = "none"
-    """As many training images of every class, or of every group, are left as the smallest has; `seed` draws them."""
+    """Training images are left out, drawn with `seed`, until every class, or every group, has as many as the smallest
+    one."""
     repeat_errors: RepeatErrorsRecipe | None = None
-    """Training images that a finished run answers wrong are shown several times; null means that all are shown
-    alike."""
+    """Training images that a finished run answers wrong are shown several times an epoch; null means that all images
+    are shown equally often."""
     faults: Literal["stop", "leave_out"] = "stop"
-    """Unreadable images and maps `stop` the run with a list of them, or the run reports them and trains without
-    (`leave_out`)."""
+    """With `stop`, unreadable images and maps end the run with a list of them; with `leave_out`, the run reports them
+    and trains without them."""
     workers: int | Literal["auto"] = "auto"
-    """This many processes read images; `auto` goes by the number of CPUs. It affects nothing but the time."""
+    """This many processes read images; `auto` depends on the number of CPUs. This key affects nothing but the time."""
     cache: str | None = None
-    """Images and maps are kept in this folder, decoded and resized, for later epochs and for other runs on the same
-    images; they train the same with it and without. It grows by 0.15 MB for each image of 224 x 224 pixels, and by 0.2
-    MB for its map; delete it when the last run is done. Null keeps none."""
+    """Decoded and resized images and maps are kept in this folder, for later epochs and for other runs on the same
+    images; the result of the training is the same. The folder grows by 0.15 MB for each image of 224 x 224 pixels, and
+    by 0.2 MB for its map; delete it after the last run. Null keeps nothing."""
     groups: list[str] = []
     """Metrics are also reported for each value of these columns of the manifest (domain, sex, device). Crossed with the
-    class, they make the groups of `sampling`, `subsample`, of the loss group_dro and of `posthoc` dfr."""
+    class, the columns make the groups of `sampling`, of `subsample`, of the loss group_dro and of `posthoc` dfr."""
     species: str | None = None
-    """This column of the manifest has the kind of attack; APCER is then that of the worst kind (ISO/IEC 30107-3)."""
+    """This column of the manifest has the kind of attack; APCER is then the one of the worst kind (ISO/IEC 30107-3)."""
 
     @property
     def attacks(self) -> bool:

@@ -1,4 +1,4 @@
-"""Section `loss` of a recipe: what is minimised."""
+"""Section `loss` of a recipe, which says what is minimised."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ _TERMS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("swap", "evidence_weight"): ("evidence", {}),
     ("swap", "map_weight"): ("hint", {"form": "mse"}),
 }
-"""Loss and option of earlier versions -> the loss, with its options, whose weight it was; `also` says that now."""
+"""Loss and option of earlier versions -> the loss, with its options, whose weight the option was.
+
+Today's recipes give this loss in `also`.
+"""
 _DOSE = {"dose": Annotated[float, Field(gt=0)]}
-"""What an entry of `also` has besides the options of its loss."""
+"""Options that an entry of `also` has besides the options of its loss, with their types."""
 
 
 class LossRecipe(BaseModel):
-    """The section names the loss; it takes the options of that loss besides the keys below."""
+    """The section names the loss; besides the keys below, it takes the options of that loss."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -48,10 +51,10 @@ class LossRecipe(BaseModel):
     """The weighted terms of these losses are added to the total: name -> options, such as `hint: {form: mse, weight:
     10}`."""
     teacher: str | None = None
-    """A loss that learns from a teacher, as `distill` does, takes this finished run for it: its folder."""
+    """This folder of a finished run is the teacher for a loss that learns from a teacher, such as `distill`."""
     dose: float | None = Field(default=None, gt=0)
     """The weight of the loss, or its alpha, is chosen in every step so that its terms pull at the last feature maps
-    this many times as hard as cross-entropy; null means that the weight is what it says. An entry of `also` has a
+    this many times as hard as cross-entropy; null takes the weight or alpha as given. An entry of `also` may have a
     dose of its own."""
 
     @field_validator("teacher")
@@ -72,7 +75,7 @@ class LossRecipe(BaseModel):
         for key, (name, _) in self._earlier_names().items():
             if extras.get(key) and name in self.also:
                 faults.append(f"{key} is an earlier name of also.{name}.weight, and both are given; leave {key} out")
-        if torch and not faults and self.model_fields_set:  # of a loss that a recipe says nothing of all is known
+        if torch and not faults and self.model_fields_set:  # the default loss needs no check
             try:
                 taught = "teacher" in self.build().needs
             except SalignError as error:
@@ -88,14 +91,15 @@ class LossRecipe(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keywords of the loss itself, `class_weights` apart."""
+        """The keyword arguments of the loss itself, without `class_weights`."""
         return {key: value for key, value in (self.model_extra or {}).items() if (self.name, key) not in _TERMS}
 
     @property
     def earlier(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Options of earlier versions that this recipe uses -> the loss and the options that `also` has instead.
+        """Options of earlier versions that this recipe uses -> the loss and its options that `also` would have today.
 
-        What was one loss had one ramp, so the added term follows `ramp_epochs` of the loss.
+        In earlier versions, both terms belonged to one loss with one ramp, so that the added term takes `ramp_epochs`
+        of this loss.
         """
         extras = self.model_extra or {}
         return {
@@ -105,7 +109,11 @@ class LossRecipe(BaseModel):
         }
 
     def content(self) -> dict[str, Any]:
-        """What counts in a fingerprint: a term that had an earlier name has it here, so that runs are found again."""
+        """Return the values that count in a fingerprint.
+
+        A term in `also` that earlier versions gave as an option appears as this option, so that earlier runs are found
+        again.
+        """
         content = self.model_dump(mode="json")
         for key, (name, options) in self._earlier_names().items():
             added = dict(self.also.get(name, {}))
@@ -116,7 +124,7 @@ class LossRecipe(BaseModel):
         return content
 
     def _earlier_names(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Option of earlier versions -> the loss whose weight it was, and its other options."""
+        """Return option of earlier versions -> the loss whose weight it was, and the other options of that loss."""
         extras = self.model_extra or {}
         ramp = {"ramp_epochs": extras["ramp_epochs"]} if "ramp_epochs" in extras else {}
         return {
@@ -124,11 +132,12 @@ class LossRecipe(BaseModel):
         }
 
     def build(self, class_weights: Tensor | None = None, teacher: Teacher | None = None) -> Loss:
-        """The loss with all that is added to it.
+        """Build the loss with all losses that are added to it.
 
         Args:
-            class_weights: `(K,)` for every cross-entropy in it, as computed from the training labels; None = all alike.
-            teacher: what its terms learn from that need a teacher.
+            class_weights: `(K,)`, the weights of the classes in every cross-entropy of the loss; None means that all
+                classes count alike.
+            teacher: the teacher for the terms that need one.
 
         Raises:
             SalignError: An option has a value that its loss refuses, or a loss cannot be added to another.
@@ -144,20 +153,23 @@ class LossRecipe(BaseModel):
 
 
 class PretrainLossRecipe(Section):
-    """The section says what is learned without labels: to embed images as a teacher does, or to tell them apart."""
+    """The section says what is learned without labels: to embed images as a teacher does, or to tell images apart."""
 
     target: Literal["teacher", "contrast"] = "teacher"
-    """`teacher` learns the embeddings of a network that was trained before (S2-BNN); `contrast` tells two views of an
-    image from other images (MoCo v2), and needs no teacher."""
+    """`teacher` learns the embeddings of a network that was trained before (S2-BNN); `contrast` learns to tell two
+    views of an image from other images (MoCo v2), and needs no teacher."""
     teacher: str | None = None
     """This finished run of a classifier is the teacher; null means tf_efficientnet_lite0 with the ImageNet weights that
-    the installation brings."""
+    come with the installation."""
     temperature: float = Field(default=0.2, gt=0)
-    """Embeddings are divided by this number before the softmax; .2 is published."""
+    """The numbers of an embedding (`teacher`) or the similarities of two embeddings (`contrast`) are divided by this
+    number before the softmax; 0.2 is published."""
     queue: int = Field(default=256, ge=1, le=1_000_000)
-    """`contrast` tells an image from this many images of the steps before; less than the training images."""
+    """`contrast` tells an image from this many images of earlier steps; the number must be below that of the training
+    images."""
     momentum: float = Field(default=0.99, ge=0, lt=1)
-    """`contrast` has a second network, whose weights follow by this share of themselves in each step."""
+    """`contrast` has a second network; in each step, its weights are this share of themselves and the rest of the first
+    network's weights."""
 
     @field_validator("teacher")
     @classmethod
@@ -172,7 +184,7 @@ class PretrainLossRecipe(Section):
 
 
 def _finished(folder: str | None, info: ValidationInfo) -> str | None:
-    """The folder of a teacher, which must be there when the files are looked for."""
+    """Check that the folder of a teacher holds a finished run, if files are checked, and return the folder."""
     complete = folder is None or folder.startswith("stage:") or description_file(folder).exists()
     if Pass.of(info).files and not complete:
         raise ValueError(f"{folder} is no folder of a finished run: there is no model.json in it")
@@ -185,7 +197,7 @@ def _faults(name: str, options: dict[str, Any], *, values: bool, further: Mappin
 
 
 def _dose_faults(name: str, options: dict[str, Any]) -> list[str]:
-    """What else of a loss speaks against a dose: it says itself how much its terms count."""
+    """Return faults if a loss has a dose and also says itself, by `weight` or `alpha`, how much its terms count."""
     twice = [key for key in ("weight", "alpha") if key in options and not (key == "alpha" and name != "cyborg")]
     return [f"a dose chooses {key}; leave {key} or dose out" for key in twice]
 
@@ -206,10 +218,10 @@ def _built(name: str, class_weights: Tensor | None, *, dose: float | None = None
 
 
 class SaliencyLossRecipe(Section):
-    """The section says what is predicted, and how the distance to it is measured."""
+    """The section says what the net predicts, and how the distance of its prediction is measured."""
 
     target: Literal["map", "image"] = "map"
-    """The net predicts the human map, or the image itself: a control for pretraining that sees as many images and no
-    map of people."""
+    """The net predicts the human map, or the image itself. The image is a control for pretraining: the net sees as many
+    images, and no map of people."""
     name: Literal["mse", "bce", "kl", "cc", "dice"] = "mse"
     """The distance is one of salign.losses.map_losses.MAP_LOSSES; images are always compared by mse."""

@@ -1,4 +1,4 @@
-"""Section `model` of a recipe: which network, from which weights."""
+"""Section `model` of a recipe: which network is trained, and from which weights."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from salign.config import Pass, Section, is_none
 
 
 class NetworkRecipe(Section):
-    """The section names a network of timm's and its weights."""
+    """The section names a network of timm and its weights."""
 
     backbone: str = "tf_efficientnet_lite0"
     """The network is one of timm.list_models()."""
     weights: str | None = "imagenet"
     """The body starts from "imagenet", from a .safetensors file, or from random weights (null or "none")."""
     output_stride: int | None = None
-    """A cell of the class activation map has this many pixels, 8, 16 or 32, where the backbone has the choice."""
+    """A cell of the class activation map is this many pixels wide: 8, 16 or 32, if the backbone allows a choice."""
     args: dict[str, Any] = {}
-    """timm.create_model gets these further keywords."""
+    """timm.create_model gets these further keyword arguments."""
     cam: Literal["proved", "none"] = "proved"
     """`proved` refuses a network without a map of evidence; `none` accepts it, for losses that need no map."""
 
@@ -39,30 +39,30 @@ class NetworkRecipe(Section):
     @field_validator("args")
     @classmethod
     def _no_yes_or_no(cls, args: dict[str, Any]) -> dict[str, Any]:
-        for key, value in args.items():  # what timm takes there is not known here, and any text is true
+        for key, value in args.items():  # salign does not know timm's types here, and any text counts as true
             if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
                 raise ValueError(f"{key} is {value!r}; write true or false there")
         return args
 
 
 class RegionRecipe(Section):
-    """The classifier sees a region alone: in training the one that people marked, in evaluation the one a net draws."""
+    """The classifier sees only a region: in training the one that people marked, in evaluation the one a net draws."""
 
     by: str
-    """This finished run of a net that draws maps, or `stage:NAME`, draws the region; in training, people's map is taken
-    where there is one."""
+    """This finished run of a net that draws maps, or `stage:NAME`, draws the region. In training, people's map is taken
+    instead if there is one."""
     keep: Literal["crop", "mask"] = "crop"
-    """`crop` enlarges the window around the region to the whole image, `mask` gives all but the region one colour."""
+    """`crop` enlarges a window around the region to the whole image; `mask` gives all but the region one colour."""
 
 
 class ModelRecipe(NetworkRecipe):
     """The section says which classifier is trained, and from which weights."""
 
     head: Literal["small", "timm"] = "small"
-    """The new head starts from weights that are uniform within 1 / sqrt(features) and biases of zero (`small`), or from
-    what timm draws (`timm`), as all runs did before there was this key."""
+    """With `small`, the new head starts from weights that are uniform from -1 / sqrt(features) to 1 / sqrt(features),
+    and from biases of zero. With `timm`, it starts from what timm draws, as all runs did before this key existed."""
     region: RegionRecipe | None = None
-    """The classifier sees a region of each image alone, as {by: a run or stage:NAME, keep: crop or mask} says; null
+    """The classifier sees only a region of each image, as {by: a run or stage:NAME, keep: crop or mask} says; null
     means the whole image."""
 
 
@@ -74,9 +74,12 @@ class EmbedderRecipe(NetworkRecipe):
 
 
 class SaliencyModelRecipe(NetworkRecipe):
-    """The section says which encoder and decoder are trained, from which weights; the encoder must give a pyramid."""
+    """The section says which encoder and decoder are trained, from which weights.
+
+    The encoder must give feature maps of several sizes.
+    """
 
     decoder: Literal["unet", "unet++"] = "unet"
     """The decoder is a U-Net, or a U-Net++ as in MENTOR."""
     width: int = Field(default=128, ge=16, le=4096)
-    """The deepest level of the decoder has this many channels; every level up has half of them."""
+    """The deepest level of the decoder has this many channels; each level above has half as many."""

@@ -1,4 +1,4 @@
-"""The options of an entry of a public table, such as a loss or a step, as a recipe gives them."""
+"""Checks of the options that a recipe gives to an entry of a public table, such as a loss or a step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from salign.errors import SalignError, nearest, not_one_of
 from salign.index import LazyTable
 
 Sources = list[tuple[list[ast.stmt], ast.FunctionDef]]
-"""As `LazyTable.sources` gives them."""
+"""The type of what `LazyTable.sources` returns."""
 _FINITE = ConfigDict(allow_inf_nan=False)
 
 
@@ -28,16 +28,16 @@ def option_faults(
     values: bool,
     further: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Faults of a name and of the options given for it.
+    """Return the faults of a name and of the options given for it; an empty list if there are none.
 
     Args:
-        what: what the table holds, for the message.
+        what: what the table holds, for the message, such as "loss".
         table: name -> class, whose keyword arguments are the options.
-        name: the entry.
-        options: option -> value; with `values`, each becomes one of the option's own kind.
-        values: whether the values are checked by the class itself, which is imported for it; else they are checked by
-            what its source says of them.
-        further: options that the class does not have itself -> their kind.
+        name: name of the entry.
+        options: option -> value; each value whose type is known is replaced in place by a value of that type.
+        values: whether to take the types of the options from the class, which is imported for this. If False, types and
+            ranges are taken from its source instead, without an import.
+        further: options that the class itself does not have -> their type.
     """
     if fault := not_one_of(name, table, "name"):
         return [fault]
@@ -59,7 +59,7 @@ def option_faults(
 
 
 def _declared_kinds(sources: Sources) -> dict[str, Any]:
-    """The types of the keyword arguments of a class, as far as its module and the builtins say what they are."""
+    """Return the types of a class's keyword arguments, as far as its module's source and the builtins define them."""
     names: dict[str, Any] = {"Literal": typing.Literal}
     kinds: dict[str, Any] = {}
     for body, init in sources[:1]:
@@ -72,14 +72,14 @@ def _declared_kinds(sources: Sources) -> dict[str, Any]:
 
 
 def _evaluate(expression: ast.expr | None, names: dict[str, Any], name: str, into: dict[str, Any]) -> None:
-    """Note the type that an expression stands for, where it is one of these names and the builtins."""
+    """Put the type that an expression stands for into a dict, if it consists of the given names and builtins."""
     if isinstance(expression, ast.Subscript | ast.Name | ast.BinOp):
         with suppress(NameError, TypeError, AttributeError):
             into[name] = eval(ast.unparse(expression), dict(names))
 
 
 def _out_of_range(sources: Sources, options: Mapping[str, Any]) -> list[str]:
-    """Faults by the lines `number("NAME", NAME, "INTERVAL")` that stand in the `__init__` of a class or its bases."""
+    """Return faults found by the lines `number("NAME", NAME, "INTERVAL")` in the `__init__` of a class or its bases."""
     faults = []
     for _, init in sources:
         calls = [node.value for node in init.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]

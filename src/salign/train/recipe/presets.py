@@ -1,15 +1,15 @@
-"""Published settings, as defaults for a recipe."""
+"""Published settings that give the defaults of a recipe."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _CLASSIFY: dict[str, dict[str, Any]] = {
-    # Boyd et al., WACV 2023: the public trainer's optimiser, schedule and selection, ImageNet start, no augmentation,
-    # and the CAM of the predicted class. Three defects of that code are not reproduced, because they change what is
-    # measured rather than how it is trained: the second forward pass through DenseNet (which updates its batch-norm
-    # statistics twice a step), ResNet maps taken before the last batch norm and skip connection (which do not add up
-    # to the logit), and NaN for constant maps.
+    # Boyd et al., WACV 2023: optimiser, schedule and selection of the public trainer, weights from ImageNet, no
+    # augmentation, and the CAM of the predicted class. Three defects of that code are not reproduced, because they
+    # change what is measured rather than how it is trained: the second forward pass through DenseNet (which updates its
+    # batch-norm statistics twice a step), ResNet maps taken before the last batch norm and skip connection (which do
+    # not add up to the logit), and NaN for constant maps.
     "wacv2023": {
         "data": {"image_size": 224, "augment": "none"},
         "model": {"weights": "imagenet"},
@@ -30,13 +30,13 @@ _CLASSIFY: dict[str, dict[str, Any]] = {
     },
 }
 _CLASSIFY["mentor"] = {
-    # The published second step: a classifier starts from the encoder that learned people's maps; see below.
+    # The second step of MENTOR: a classifier starts from the encoder that learned people's maps; see `_MAPS` for that.
     "stages": {"maps": {"task": "maps", "preset": "mentor"}},
     "model": {"weights": "stage:maps"},
 }
 _MAPS: dict[str, dict[str, Any]] = {
-    # MENTOR, Crum & Czajka, arXiv 2310.19545: the public notebook's pretraining. Not reproduced: its division by
-    # zero for blank maps (which stay blank here), and transforms of the image that leave the map where it was.
+    # MENTOR, Crum & Czajka, arXiv 2310.19545: the pretraining of the public notebook. Two defects are not reproduced:
+    # its division by zero for blank maps (which stay blank here), and transforms of the image that do not move the map.
     "mentor": {
         "data": {"image_size": 256, "augment": "none"},
         "model": {"weights": "imagenet", "decoder": "unet++"},
@@ -53,4 +53,4 @@ _MAPS: dict[str, dict[str, Any]] = {
     },
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {"classify": _CLASSIFY, "maps": _MAPS, "pretrain": {}}
-"""Task -> name -> nested recipe values; what a recipe says itself wins."""
+"""Task -> name of the preset -> nested recipe values; the values of the recipe itself win over them."""

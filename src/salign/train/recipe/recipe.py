@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a run, as frozen pydantic models that read and write YAML."""
+"""A recipe has everything that decides a run; it is a frozen pydantic model that is read from and written as YAML."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from salign.train.snapshots import snapshots
 from salign.train.steps import FOR_CLASSES
 
 _MAPS = {"cam", "grad_cam"}
-"""What losses ask for that look at a map of evidence."""
+"""The values of `Loss.needs` of which a loss that looks at a map of evidence has at least one."""
 _LATER: dict[str, dict[str, Any]] = {
     "data": {
         "seconds_column": None,
@@ -58,8 +58,8 @@ _LATER: dict[str, dict[str, Any]] = {
     "train": {"trainable": "all", "snapshots": None, "logger": "auto", "accumulate": 1, "collapse_patience": None}
     | {"devices": 1, "nodes": 1, "ema": None},
 }
-"""Keys that recipes did not always have, by section, and what went without saying: runs from before keep names and
-figures."""
+"""Keys that recipes did not have at first, by section, with the value that they stand for where they are missing. So
+runs of earlier versions keep their names and figures."""
 
 
 class Recipe(Section):
@@ -67,21 +67,21 @@ class Recipe(Section):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     network: ClassVar[str] = "a classifier"
-    """What the run of this recipe is, in words."""
+    """What a run of this recipe trains, in words for messages."""
 
     name: str = Field(pattern=NAME)
-    """The name of the run folder begins with it: letters, digits, dot, dash and underscore are allowed."""
+    """The name of the run folder begins with this name. Letters, digits, dot, dash and underscore are allowed."""
     preset: str | None = None
-    """A published setting gives the defaults; what the recipe says itself wins."""
+    """This published setting gives the defaults; the keys of the recipe itself win over it."""
     task: Literal["classify", "maps", "pretrain"] = "classify"
-    """`classify` trains a classifier, `maps` a net that draws the map that a person would draw; `pretrain` trains a
-    backbone without labels."""
+    """`classify` trains a classifier, `maps` trains a net that draws the map that a person would draw, and `pretrain`
+    trains a backbone without labels."""
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     """This number decides the initial weights, the order of the data, augmentation and dropout."""
     stages: dict[str, dict[str, Any]] = {}
-    """These are trained first, in this order: a name, and what is different from this recipe. `stage:NAME` refers to
-    one in `model.weights`, `model.region.by`, `data.drawn.by`, `data.repeat_errors.of`, the teacher of a loss and
-    `posthoc.run`."""
+    """These stages are trained first, in this order: each has a name and the keys in which it differs from this recipe.
+    `stage:NAME` refers to the run of a stage in `model.weights`, `model.region.by`, `data.drawn.by`,
+    `data.repeat_errors.of`, `loss.teacher` and `posthoc.run`."""
     data: DataRecipe
     """The section `data` says which images and maps take part."""
     model: NetworkRecipe
@@ -91,8 +91,8 @@ class Recipe(Section):
     train: TrainOptions
     """The section `train` says how it is optimised."""
     steps: list[StepRecipe] = []
-    """These things happen to each training batch before the loss, in this order; an entry is `name: STEP` and the
-    options of that step. Those of `data.blur_outside` and `data.swap_outside` come first."""
+    """These steps change each training batch before the loss, in this order; an entry has `name: STEP` and the options
+    of that step. The steps of `data.blur_outside` and `data.swap_outside` come first."""
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Self:
@@ -111,7 +111,7 @@ class Recipe(Section):
         return self
 
     def all_steps(self) -> list[StepRecipe]:
-        """What happens to a training batch: `data.blur_outside` and `data.swap_outside` are short for two steps."""
+        """Return all steps of the recipe; `data.blur_outside` and `data.swap_outside` are short for two of them."""
         short = [
             {"name": "blur", "sigmas": self.data.blur_outside} if self.data.blur_outside else None,
             {"name": "swap", "probability": self.data.swap_outside} if self.data.swap_outside else None,
@@ -120,15 +120,16 @@ class Recipe(Section):
 
     @classmethod
     def build(cls, content: dict[str, Any], source: str = "recipe", *, files: bool = False) -> Self:
-        """Check a nested dict, fill in preset and defaults.
+        """Make a recipe from nested values: fill in preset and defaults, and check it with its stages.
 
         Args:
             content: nested values.
-            source: where they come from, for messages.
-            files: whether the files that it names must be there.
+            source: where the values come from, for messages.
+            files: whether the files that the recipe names must exist.
 
         Raises:
-            SalignError: every fault at once; an unknown key comes with the nearest known one.
+            SalignError: the values have faults; the message lists all faults of the recipe at once, and names the most
+                similar known key for an unknown one.
         """
         recipe = cls.alone(content, source, files=files)
         if recipe.stages or references(recipe):
@@ -137,7 +138,7 @@ class Recipe(Section):
 
     @classmethod
     def alone(cls, content: dict[str, Any], source: str, *, files: bool = False, torch: bool = True) -> Self:
-        """As `build`, but the stages are not looked at; without `torch` nor is what needs it."""
+        """Do what `build` does without checking the stages; with `torch=False`, also without checks that need torch."""
         kind = cls.kind_of(content)
         preset = content.get("preset")
         if preset is not None:
@@ -147,7 +148,10 @@ class Recipe(Section):
 
     @classmethod
     def kind_of(cls, content: dict[str, Any]) -> type[Self]:
-        """The class of the recipe's task. Recipes of nets that draw maps did not always name it."""
+        """Return the class of recipe for the task of nested values.
+
+        Early recipes of nets that draw maps name no task; they are known by keys that only they have.
+        """
         if cls is not Recipe:
             return cls
         sections = [section for section in (content.get("model"), content.get("loss")) if isinstance(section, dict)]
@@ -158,7 +162,11 @@ class Recipe(Section):
 
     @classmethod
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """A recipe that a run folder keeps has every key of `train` written out; keys that it lacks came later."""
+        """Fill in the values of keys that did not exist when a recipe was written into a run folder; see `_LATER`.
+
+        The recipe in a run folder has every key of its time written out. It is recognised by this: it has every key of
+        `train` that is not in `_LATER`. Any other recipe is returned as it is.
+        """
         train = content.get("train")
         kinds: dict[str, Any] = {section: cls.model_fields[section].annotation for section in (*_LATER, "train")}
         fields = {section: set(kind.model_fields) for section, kind in kinds.items()}
@@ -175,34 +183,36 @@ class Recipe(Section):
     def read(
         cls, path: Path | str, overrides: list[str] | None = None, *, preset: str | None = None, files: bool = False
     ) -> Self:
-        """Read a YAML file.
+        """Read a recipe from a YAML file.
 
         Args:
             path: the file.
-            overrides: `a.b=value` strings that win over it.
-            preset: that of a file with none.
-            files: whether the files that it names must be there, as for training; a finished run needs none.
+            overrides: `a.b=value` strings that win over the file.
+            preset: the preset of a recipe that names none itself.
+            files: whether the files that the recipe names must exist, as they must for training; the recipe of a
+                finished run can be read without them.
 
         Raises:
-            SalignError: every fault at once.
+            SalignError: the file cannot be read, or the recipe has faults; the message lists all of them at once.
         """
         values = read_values(path, overrides, "recipe", "name and data")
         content = {"preset": preset, **found_files(values, path)}
         return cls.build(content, str(path), files=files)
 
     def with_values(self, values: dict[str, Any]) -> Self:
-        """A copy with some nested values changed, checked again."""
+        """Return a copy in which some nested values are changed, and which is checked again."""
         return self.build(merge(self.model_dump(), values))
 
     def to_yaml(self) -> str:
-        """The whole recipe, defaults written out."""
+        """Return the whole recipe as YAML, with all defaults written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
     def fingerprint(self) -> str:
-        """8 hex digits of the content.
+        """Return 8 hex digits of a digest of the recipe's content.
 
-        Manifests, weights and runs that are referred to count by their bytes, not by where this machine keeps them; a
-        stage counts by its own fingerprint.
+        Manifests, weights and runs that the recipe refers to count by their bytes, not by their paths; a stage counts
+        by its own fingerprint. Keys of `_LATER` that have the value given there do not count, nor do keys that change
+        nothing in the run, such as `data.workers` and `train.logger`.
         """
         if self.stages:
             return resolved(self)[""].fingerprint()
@@ -222,7 +232,7 @@ class Recipe(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def _content(self) -> dict[str, Any]:
-        """What decides the run, as JSON."""
+        """Return the values that decide the run, as JSON."""
         return self.model_dump(mode="json")
 
 
@@ -237,7 +247,8 @@ class ClassifyRecipe(Recipe):
     train: TrainRecipe = TrainRecipe()
     """The section `train` says how it is optimised."""
     posthoc: FuseRecipe | RebalanceRecipe | DfrRecipe | None = Field(default=None, discriminator="name")
-    """The section `posthoc` makes the run of a finished one, and nothing is trained; null means that it is trained."""
+    """The section `posthoc` makes the run from a finished run without training a network; null means that the network
+    is trained."""
 
     @model_validator(mode="after")
     def _groups_are_named(self) -> ClassifyRecipe:
@@ -298,25 +309,31 @@ class PretrainRecipe(Recipe):
 
 
 def _by_bytes(key: str, text: str) -> str:
-    """The digest of a file or of a run's weights, where a value names one; any other value is itself."""
+    """Return the digest of the file or the run's weights that a value names; any other value is returned as it is."""
     if not names_content(key):
         return text
     files = [Path(text), Path(text) / "encoder.safetensors", Path(text) / "weights.safetensors"]
     if key != "model.weights":
-        del files[1]  # a network starts from the encoder alone
+        del files[1]  # only model.weights takes the encoder alone
     digest = next((known_digest(file) for file in files if file.is_file()), text)
     if key != "posthoc.run":
         return digest
-    return " ".join([digest, *(f"epoch {epoch}" for epoch in snapshots(text))])  # equal trainings may keep other ones
+    # two trainings with the same weights may have kept different epochs
+    return " ".join([digest, *(f"epoch {epoch}" for epoch in snapshots(text))])
 
 
 def found_files(values: Any, source: Path | str) -> Any:
-    """The values of a recipe, or of a part of one, in the file `source`, with absolute paths of what they name."""
+    """Return nested values of a recipe, or of a part of one, with absolute paths of the files and folders they name.
+
+    Args:
+        values: the nested values, as they stand in the file `source`.
+        source: the file that the values come from; relative paths are searched beside it first.
+    """
     return changed(values, functools.partial(_found, source))
 
 
 def _found(source: Path | str, where: str, text: str) -> str:
-    """The absolute path of what a recipe in the file `source` names; any other value is itself."""
+    """Return the absolute path if the value at `where` names a file or folder; any other value is returned as it is."""
     key = key_in_stage(where)
     if is_none(text) or text.startswith((STAGE, ARM)):
         return text
@@ -326,7 +343,10 @@ def _found(source: Path | str, where: str, text: str) -> str:
 
 
 def found_manifest(manifest: str, source: Path | str) -> str:
-    """The absolute path of a manifest that stands beside the file `source`, else in the working folder; a URL stays."""
+    """Return the absolute path of a manifest, searched beside the file `source`, then in the working folder.
+
+    A URL stays as it is.
+    """
     if is_remote(manifest):
         return absolute_text(manifest)
     beside = Path(source).parent / manifest

@@ -1,4 +1,4 @@
-"""Stages: what a recipe trains first, and what its sections take from them."""
+"""Stages of a recipe: trainings that come first, and to whose runs sections of the recipe refer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from salign.train.recipe.recipe import Recipe
 
 STAGE = "stage:"
-"""What a value that refers to a stage begins with."""
+"""A value that refers to a stage begins with this."""
 ARM = "arm:"
-"""What a value of a study that refers to another arm begins with, and the name of the stage that it becomes: its run
-lies among the runs of the study, and not among the stages that studies share."""
+"""A value of a study that refers to another arm begins with this, and so does the name of the stage that this arm
+becomes. Its run lies among the runs of the study, and not among the stages that studies share."""
 _REFERENCES = (
     "model.weights", "model.region.by", "data.drawn.by", "data.repeat_errors.of", "loss.teacher", "posthoc.run",
 )  # fmt: skip
-"""Where a recipe may refer to a stage, or to a finished run."""
+"""Keys whose value may refer to a stage, or to a finished run."""
 _DOES = {"maps": "draws maps", "pretrain": "learns without labels"}
-"""Task of a stage that is no classifier -> what it does."""
+"""Task of a stage that is no classifier -> what the stage does, for messages."""
 _RARE = {"rebalance": "class", "dfr": "group"}
-"""What a fresh head is balanced over."""
+"""Kind of posthoc -> what its fresh head is balanced over, for messages."""
 _IMAGES = (
     "manifest", "root", "train", "val", "classes", "multi_label", "positive", "image_size", "augment", "map_column",
     "seed", "faults", "workers", "cache",
@@ -33,18 +33,20 @@ _IMAGES = (
 
 
 def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) -> dict[str, Recipe]:
-    """The recipes of the stages that the last one needs, in order, and the last one under "".
+    """Return the recipes of the stages that a recipe needs, in the order of training, then the recipe itself under "".
 
-    A stage takes from the recipe around it the seed, which images there are and how they are read, the backbone and the
-    device; all else is its own. The recipe of another arm takes nothing. A stage that nothing refers to is left out.
+    A stage takes these values from the recipe around it: the seed, which images there are and how they are read, the
+    backbone with its arguments, and the device. All other values are its own or defaults. A stage that is the recipe of
+    another arm takes nothing. A stage that is not referred to is left out.
 
     Args:
-        recipe: with or without stages.
-        source: where it comes from, for messages.
-        files: whether the files that stages name must be there.
+        recipe: a recipe with or without stages.
+        source: where the recipe comes from, for messages.
+        files: whether the files that stages name must exist.
 
     Raises:
-        SalignError: a stage does not hold, or a value refers to one that is not there, comes later or is of no use.
+        SalignError: a stage has faults, or a value refers to a stage that does not exist, comes later, or cannot be
+            used for this.
     """
     from salign.train.recipe.recipe import Recipe
 
@@ -64,9 +66,9 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
         own = merge(usual, values)
         shared = around
         if name.startswith(ARM):
-            shared = {}  # the recipe of an arm is whole; joined with this one it would have the keywords of its network
+            shared = {}  # the recipe of an arm is complete; else it would get `model.args` of this recipe's network
         elif (own.get("model") or {}).get("backbone", recipe.model.backbone) != recipe.model.backbone:
-            shared = around | {"model": {}}  # the keywords of one network are not those of another
+            shared = around | {"model": {}}  # `model.args` of one network do not fit another
         stages[name] = Recipe.alone(merge({"name": name, **shared}, own), where, files=files)
     stages[""] = recipe.model_copy(update={"stages": {}})
     for number, (name, stage) in enumerate(stages.items()):
@@ -85,7 +87,7 @@ def stages_of(recipe: Recipe, source: str = "recipe", *, files: bool = False) ->
 
 
 def resolved(recipe: Recipe) -> dict[str, Recipe]:
-    """As `stages_of`, each without stages of its own and with fingerprints in place of names: `stage:0a1b2c3d`."""
+    """Return what `stages_of` returns, but with references by fingerprint, `stage:0a1b2c3d`, instead of by name."""
     prints: dict[str, str] = {}
     stages: dict[str, Recipe] = {}
     for name, stage in stages_of(recipe).items():
@@ -95,7 +97,7 @@ def resolved(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def references(recipe: Recipe) -> list[tuple[str, str]]:
-    """Where a recipe refers to a stage, and the name of that stage."""
+    """Return the references of a recipe to stages: pairs of the key and the name of the stage."""
     pairs: list[tuple[str, str]] = []
 
     def note(key: str, text: str) -> str:
@@ -108,11 +110,11 @@ def references(recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def with_arms(values: dict[str, Any], recipe_of: Callable[[str], Recipe]) -> dict[str, Any]:
-    """Nested recipe values in which each `arm:NAME` is a stage: the recipe of that arm, with the stages it needs.
+    """Replace each `arm:NAME` in nested recipe values by a stage: the recipe of that arm, with the stages it needs.
 
     Args:
-        values: with `arm:NAME` where a stage might be referred to.
-        recipe_of: from the name of an arm to its recipe.
+        values: nested recipe values, with `arm:NAME` where a value may refer to a stage.
+        recipe_of: returns the recipe of an arm, given its name.
     """
     stages: dict[str, Any] = {}
 
@@ -132,7 +134,7 @@ def with_arms(values: dict[str, Any], recipe_of: Callable[[str], Recipe]) -> dic
 
 
 def named_arms(values: dict[str, Any]) -> list[str]:
-    """The arms that nested recipe values refer to, `arm:NAME`, each once."""
+    """Return the names of the arms to which nested recipe values refer by `arm:NAME`, each name once."""
     names: dict[str, None] = {}
 
     def note(key: str, text: str) -> str:
@@ -145,13 +147,13 @@ def named_arms(values: dict[str, Any]) -> list[str]:
 
 
 def key_in_stage(key: str) -> str:
-    """The key without the `stages.NAME` before it that a key of a stage has."""
+    """Return a key as it is called within its stage: without `stages.NAME` in front."""
     parts = key.split(".")
     return ".".join(parts[2:] if parts[0] == "stages" else parts)
 
 
 def named_runs(recipe: Recipe) -> list[Path]:
-    """The run folders that a recipe without stages takes weights, maps or answers from."""
+    """Return the folders of the finished runs to which a recipe without stages refers."""
     folders: list[Path] = []
 
     def note(key: str, text: str) -> str:
@@ -164,12 +166,12 @@ def named_runs(recipe: Recipe) -> list[Path]:
 
 
 def names_content(key: str) -> bool:
-    """Whether a value at this place names a file or a run, which counts by its bytes."""
+    """Return whether the value of a key names a file or a run, which counts by its bytes in a fingerprint."""
     return key in (*_REFERENCES, "data.targets")
 
 
 def bound(recipe: Recipe, values: dict[str, str]) -> Recipe:
-    """The recipe with what `values` says in place of each stage that it refers to."""
+    """Return the recipe with each reference `stage:NAME` replaced by `values[NAME]`."""
 
     def put(key: str, text: str) -> str:
         return values[text.removeprefix(STAGE)] if text.startswith(STAGE) and key in _REFERENCES else text
@@ -178,7 +180,7 @@ def bound(recipe: Recipe, values: dict[str, str]) -> Recipe:
 
 
 def changed(values: Any, change: Callable[[str, str], str], path: str = "") -> Any:
-    """Nested values with every text replaced by `change(place, text)`, where the place is like `data.drawn.by`."""
+    """Return nested values with every text replaced by `change(key, text)`, where a key is like `data.drawn.by`."""
     if isinstance(values, dict):
         return {key: changed(value, change, f"{path}.{key}" if path else str(key)) for key, value in values.items()}
     if isinstance(values, list):
@@ -187,7 +189,7 @@ def changed(values: Any, change: Callable[[str, str], str], path: str = "") -> A
 
 
 def _misfit(key: str, recipe: Recipe, stage: Recipe) -> str | None:
-    """Why a stage cannot serve where a recipe refers to it."""
+    """Return why a stage cannot be used at a key of a recipe, for a message; None if it can."""
     if key == "model.weights" and stage.model.backbone != recipe.model.backbone:
         return f"trains {stage.model.backbone}, and this is for {recipe.model.backbone}"
     draws = key in ("data.drawn.by", "model.region.by")

@@ -1,4 +1,4 @@
-"""Section `steps` of a recipe: what happens to a training batch before the loss."""
+"""Section `steps` of a recipe: the steps that change a training batch before the loss."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class StepRecipe(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keywords of the step."""
+        """The keyword arguments of the step."""
         return dict(self.model_extra or {})
 
     def build(self) -> Step:
-        """The step itself.
+        """Build the step.
 
         Raises:
             SalignError: an option has a value that the step refuses.

@@ -1,4 +1,4 @@
-"""Section `train` of a recipe: how a network is optimised, on what, and which epoch is kept."""
+"""Section `train` of a recipe: how a network is optimised, on which device, and which epoch is kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class TrainOptions(Section):
     epochs: int = Field(default=30, ge=1)
     """Each training image is seen this many times."""
     batch_size: int = Field(default=20, ge=1, le=LARGEST_BATCH)
-    """Each step takes this many images, of all processes together."""
+    """Each batch has this many images, of all processes together."""
     accumulate: int = Field(default=1, ge=1)
-    """The gradients of this many batches make one step, as if it had so many times the images; the memory is that of
-    one batch. Batch norm and terms that compare images see one batch at a time."""
+    """The gradients of this many batches make one optimiser step, as if a batch were so many times larger; the memory
+    needed is that of one batch. Batch norm and terms that compare images see one batch at a time."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD has momentum and is published; AdamW is the other choice."""
+    """`sgd` has momentum and is the published choice; `adamw` is the other choice."""
     lr: float = Field(default=0.02, gt=0)
     """The learning rate reaches this value at its highest."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -32,33 +32,34 @@ class TrainOptions(Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     """Both optimisers have this weight decay."""
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "cosine"
-    """The learning rate follows this course; `step` is published."""
+    """The learning rate follows this schedule; `step` is published."""
     step_epochs: int = Field(default=12, ge=1)
-    """The schedule `step` multiplies the rate by `step_factor` every so many epochs."""
+    """The schedule `step` multiplies the rate by `step_factor` every time that this many epochs are done."""
     step_factor: float = Field(default=0.1, gt=0)
     """The schedule `step` multiplies the rate by this number."""
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Validation measures, and the run keeps, the exponential moving average of the weights and of batch norm's
-    statistics with this decay, such as 0.999; null is the weights themselves. Snapshots of steps have the weights."""
+    statistics with this decay, such as 0.999; null takes the weights themselves. Snapshots of optimiser steps always
+    have the weights themselves."""
     snapshots: list[int] | dict[Literal["even", "log", "steps"], Annotated[int, Field(ge=1)]] | None = None
-    """The run keeps the weights after these epochs, counted from 0; `{even: 10}` or `{log: 10}` choose ten of them, the
-    last included, at even or at growing distances. `{steps: 10}` keeps those of ten optimiser steps instead, at growing
-    distances from step 0, which has learned nothing, to the last."""
+    """The run keeps the weights after these epochs, counted from 0. `{even: 10}` or `{log: 10}` choose ten epochs, the
+    last included, at even or at growing distances. `{steps: 10}` keeps the weights after ten optimiser steps instead,
+    at growing distances from step 0, the untrained network, to the last step."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, else MPS, else the CPU."""
     devices: int = Field(default=1, ge=1, le=MOST_WORKERS)
-    """So many GPUs, or processes on CPUs, of each machine train together and share each batch; `torchrun` and `srun`
-    decide the number themselves. The weights are those of one process, but for rounding and dropout."""
+    """This many GPUs, or processes on CPUs, of each machine train together and share each batch; `torchrun` and `srun`
+    decide the number themselves. The weights are those that one process would get, except for rounding and dropout."""
     nodes: int = Field(default=1, ge=1, le=MOST_WORKERS)
-    """So many machines train together; more than one takes `torchrun` or `srun` (docs/clusters.md)."""
+    """This many machines train together; more than one need `torchrun` or `srun` (docs/clusters.md)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """The forward pass has this number format; `auto` measures on this machine and takes the fastest."""
+    """The forward pass has this number format; `auto` measures the speed on this machine and takes the fastest."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Images and weights have this layout; `auto` measures on this machine and takes the fastest."""
+    """Images and weights have this layout; `auto` measures the speed on this machine and takes the fastest."""
     logger: Literal["auto", "csv", "tensorboard", "wandb", "mlflow"] = "auto"
-    """The training is logged here besides `metrics.csv`; `csv` is this file alone, and `auto` is TensorBoard where that
-    is installed. Logs of wandb and mlflow stay in the run folder, unless WANDB_MODE=online or MLFLOW_TRACKING_URI is
-    set."""
+    """This logger records the training besides `metrics.csv`; `csv` means that file alone, and `auto` takes TensorBoard
+    if it is installed. Logs of wandb and mlflow stay in the run folder, unless WANDB_MODE=online or MLFLOW_TRACKING_URI
+    is set."""
 
     @model_validator(mode="after")
     def _snapshots_fit(self) -> Self:
@@ -101,7 +102,7 @@ class TrainOptions(Section):
 
 
 def undivided(batch_size: int, processes: int) -> str:
-    """What is wrong with a batch that does not divide among processes; empty where nothing is."""
+    """Return the message for a batch that does not divide evenly among the processes; empty if it does."""
     if not batch_size % processes:
         return ""
     lower = batch_size // processes * processes
@@ -115,14 +116,16 @@ class TrainRecipe(TrainOptions):
     select: Literal["auroc", "accuracy", "last"] = "auroc"
     """The run keeps the weights of the epoch that is best on validation by this metric, or of the last epoch."""
     ties: Literal["first", "last"] = "last"
-    """The run keeps the first or the last of several equally good epochs; where validation is too easy, the saliency
-    term goes on teaching, so the last is better."""
+    """The run keeps the first or the last of several equally good epochs. Where validation is too easy to tell epochs
+    apart, the saliency term still teaches the network, so that the last epoch is better."""
     trainable: Literal["all", "last_block", "head"] = "all"
-    """This part of the weights is trained: all, the last block and the head, or the head alone. The rest keeps its
-    weights and batch statistics. Features are computed once where only the head is trained and images stay the same."""
+    """This part of the weights is trained: all of them, the last block and the head, or the head alone. The rest keeps
+    its weights and its batch-norm statistics. If only the head is trained and the images stay the same, features are
+    computed once."""
     collapse_patience: int | None = Field(default=None, ge=1)
-    """Training stops with an error when for so many epochs in a row all validation images get the same answer, or the
-    cross-entropy of training is no lower than that of someone who knows how frequent each class is; null goes on."""
+    """Training stops with an error if for this many epochs in a row all validation images get the same answer, or the
+    cross-entropy of training is no lower than that of always answering the frequencies of the classes. Null never
+    stops."""
 
 
 class SaliencyTrainRecipe(TrainOptions):

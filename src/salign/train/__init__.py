@@ -1,4 +1,4 @@
-"""Recipes, and the loop that trains a network by one."""
+"""Recipes, and the loop that trains a network as a recipe describes it."""
 
 from salign.index import lazy_index
 

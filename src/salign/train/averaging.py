@@ -1,4 +1,4 @@
-"""A running average of the weights, which is what validation measures and what a run keeps."""
+"""A running average of the weights, which validation measures and a run keeps in place of the weights themselves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from salign.checks import number
 class Averaging(Callback):
     """Averages the weights over the steps: `average <- decay * average + (1 - decay) * weights`.
 
-    This is the exponential moving average of Polyak averaging, from the first step's weights on. The running statistics
-    of batch norm are averaged, too. From validation to the end of an epoch the network has the average, so that what
-    stands before this callback saves it; then it has its own weights again.
+    This is the exponential moving average of Polyak averaging, which begins with the weights after the first step. The
+    running statistics of batch norm are averaged, too. From the start of validation to the end of an epoch, the network
+    has the averaged weights, so that callbacks before this one save them. Then it has its own weights again.
 
     Args:
-        network: what is trained.
-        decay: in (0, 1); 0.999 looks back about a thousand steps.
+        network: the network that is trained.
+        decay: in (0, 1); 0.999 averages over about the last thousand steps.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -32,22 +32,22 @@ class Averaging(Callback):
         self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Be where the network is."""
+        """Move the average to the device of the network."""
         self.averaged.to(pl_module.device)
         self.steps = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Take the weights into the average, if there was a step."""
+        """Add the weights to the average, if an optimiser step was made."""
         if trainer.global_step > self.steps:
             self.steps = trainer.global_step
             self.averaged.update_parameters(self.network)
 
     def on_validation_start(self, *_: Any) -> None:
-        """Give the network the average."""
+        """Put the averaged weights into the network."""
         self._swap()
 
     def on_train_epoch_end(self, *_: Any) -> None:
-        """Give the network its own weights back."""
+        """Put the network's own weights back."""
         self._swap()
 
     @torch.no_grad()
@@ -61,9 +61,9 @@ class Averaging(Callback):
             other.copy_(before)
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
+        """Return what resuming needs: the average."""
         return {"averaged": self.averaged.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the average in a resumed training."""
         self.averaged.load_state_dict(state_dict["averaged"])

@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: the best weights, the table of figures and the point to resume from are kept."""
+"""Callbacks of a training: they keep the best weights, the table of figures and the resume point, and show a bar."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from salign.readers import open_file
 
 
 class Saved(Protocol):
-    """A network that knows how it is kept."""
+    """A network that can save itself."""
 
     def save(self, folder: Path | str) -> Path:
-        """Write everything needed to have it back."""
+        """Write everything that is needed to load the network again."""
 
 
 class KeepBest(Callback):
     """Saves the network of the best epoch into `folder`.
 
     Args:
-        folder: where its description and weights go.
-        network: what is saved.
-        monitor: the logged figure that decides, higher is better; None keeps the last epoch.
-        ties: "first" or "last" of equally good epochs.
-        lowest: lower is better instead.
+        folder: where the description and the weights of the network are written.
+        network: the network that is saved.
+        monitor: the logged figure that decides; None keeps the last epoch.
+        ties: which of several equally good epochs is kept, "first" or "last".
+        lowest: False if a higher figure is better, True if a lower one is.
     """
 
     def __init__(self, folder: Path, network: Saved, *, monitor: str | None, ties: str, lowest: bool = False) -> None:
@@ -50,10 +50,10 @@ class KeepBest(Callback):
         self.epoch: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare, and save if better.
+        """Save the network if this epoch is the best so far.
 
         Raises:
-            SalignError: the loss is no longer a number; the best weights so far stay where they are.
+            SalignError: the loss is NaN or infinite; the best weights so far stay saved.
         """
         loss = float(trainer.callback_metrics["train/loss"])
         if not math.isfinite(loss):
@@ -72,16 +72,16 @@ class KeepBest(Callback):
         self.network.save(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
+        """Return what resuming needs: the best figure and its epoch."""
         return {"best": self.best, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the best figure and its epoch in a resumed training."""
         self.best, self.epoch = state_dict["best"], state_dict["epoch"]
 
 
 class History(Callback):
-    """Writes one row of figures per epoch to a CSV; the rows survive resuming."""
+    """Writes one row of figures per epoch to a CSV file; a resumed training keeps the rows of earlier epochs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -95,31 +95,33 @@ class History(Callback):
         replace_csv(self.path, pd.DataFrame(self.rows).astype({"epoch": int}))
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
+        """Return what resuming needs: all rows."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the rows of earlier epochs in a resumed training."""
         self.rows = state_dict["rows"]
 
 
 class ResumePoint(Checkpoint):
-    """After every epoch, keeps all that is needed to go on; the file is replaced only when the new one is whole.
+    """Saves all that is needed to resume after every epoch; the file is replaced only when the new one is whole.
 
-    SIGTERM and SIGUSR1, by which clusters announce the end of a job, make it keep the step at work, too, and end.
+    Clusters announce the end of a job by SIGTERM or SIGUSR1. After such a signal, the training is also saved when the
+    step at work is finished, and then ends.
 
     Args:
-        path: the file.
-        preemptible: whether it answers these signals. They belong to who has a handler of his own for SIGTERM.
+        path: the file that is written.
+        preemptible: whether this callback handles these signals. It must not if the program has its own handler for
+            SIGTERM.
     """
 
     def __init__(self, path: Path, *, preemptible: bool = False) -> None:
         self.path, self.preemptible = path, preemptible
         self.signal = ""
-        """The signal that came, by its name."""
+        """Name of the signal that came; empty if none did."""
 
     def on_train_start(self, *_: Any) -> None:
-        """Listen, in the place of Lightning, which puts back at the end what was there before it."""
+        """Handle the signals in place of Lightning, which restores the earlier handlers when the training ends."""
         if self.preemptible:
             for name in REQUESTS:
                 signal.signal(getattr(signal, name), self._note)
@@ -128,10 +130,12 @@ class ResumePoint(Checkpoint):
         self.signal = signal.Signals(number).name
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save and end if that is asked for, and the step is over; the last batch of an epoch is saved behind it.
+        """Save and end the training if a signal asked for it and an optimiser step is finished.
+
+        After the last batch of an epoch, nothing is done here: `on_train_epoch_end` saves then.
 
         Raises:
-            Preempted: it was asked for.
+            Preempted: a signal asked for the end.
         """
         batch, batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready, int(trainer.num_training_batches)
         if anywhere(bool(self.signal)) and batch < batches and not batch % trainer.accumulate_grad_batches:
@@ -139,10 +143,10 @@ class ResumePoint(Checkpoint):
             self._end(f"batch {batch} of {batches} of epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, and end if that is asked for.
+        """Save the training, and end it if a signal asked for it.
 
         Raises:
-            Preempted: it was asked for.
+            Preempted: a signal asked for the end.
         """
         self._save(trainer)
         if anywhere(bool(self.signal)):
@@ -155,16 +159,16 @@ class ResumePoint(Checkpoint):
         )
 
     def _save(self, trainer: Trainer) -> None:
-        """Write beside, then move into place."""
+        """Write the file beside its place, then move it there."""
         with replacing(self.path) if trainer.is_global_zero else nullcontext(self.path) as partial:
-            trainer.save_checkpoint(partial)  # every process asks, the first one writes
+            trainer.save_checkpoint(partial)  # every process must call this, but only the first one writes
 
 
 class PlainFile(TorchCheckpointIO):
-    """How Lightning writes and reads that point: straight to its place, not through the system's temporary folder."""
+    """Lets Lightning write the resume point directly to its path, not by way of the system's temporary folder."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write the file; a full disk is an OSError, as everywhere."""
+        """Write the file; a full disk raises an OSError, as elsewhere."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         Path(path).write_bytes(content.getbuffer())
@@ -172,10 +176,10 @@ class PlainFile(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read tensors, numbers and text, and nothing that runs code.
+        """Read tensors, numbers and text; objects that could run code are refused.
 
         Raises:
-            SalignError: the file is damaged, or a pickle of something else.
+            SalignError: the file is damaged, or a pickle of other objects.
         """
         try:
             with open_file(path, limit=None) as file:
@@ -188,13 +192,14 @@ class PlainFile(TorchCheckpointIO):
 
 
 class TrainingBar(Callback):
-    """A bar for the whole training: the epoch, the time left, a figure of validation, its best value and its course.
+    """Shows a bar for the whole training: epoch, time left, a validation figure, its best value and its course.
 
     Epochs are counted from 1 here; the files of a run count them from 0.
 
     Args:
-        keep: names the figure that decides; where the last epoch is kept, one of `_WATCHED` is shown.
-        history: has the figures of all epochs, those before a resumed training too.
+        keep: tells which figure decides and is shown; if the last epoch is kept, the first logged one of `_WATCHED` is
+            shown instead.
+        history: has the figures of all epochs, also of those before the training was resumed.
         epochs: number of epochs.
     """
 
@@ -203,23 +208,23 @@ class TrainingBar(Callback):
         self.bar: Bar | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin, after the epochs that a resumed training has behind it."""
+        """Show the bar; a resumed training begins after the epochs that are done."""
         batches = int(trainer.num_training_batches)
         self.bar = Bar("training", self.epochs * batches, done=trainer.current_epoch * batches, every_line=True)
         self.bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Go on by a batch."""
+        """Move the bar on by a batch."""
         if self.bar is not None:
             self.bar.advance(count=f"epoch {trainer.current_epoch + 1}/{self.epochs}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the figures of the epoch, which `history` has by then."""
+        """Show the figure of the epoch, which `history` has already, because it comes before this callback."""
         if self.bar is not None:
             self.bar.advance(0, self.note(), f"epoch {trainer.current_epoch + 1}/{self.epochs}")
 
     def note(self) -> str:
-        """The figure of the last epoch, its best value and its course."""
+        """Return the figure of the last epoch, its best value and its course as text."""
         rows = self.history.rows
         name = self.keep.monitor or next((name for name in _WATCHED if name in rows[-1]), "train/loss")
         values = [row.get(name, math.nan) for row in rows]
@@ -229,15 +234,16 @@ class TrainingBar(Callback):
         return f"{name} {values[-1]:.3f}, best {values[best]:.3f} in epoch {epoch} {sparkline(values)}"
 
     def on_train_end(self, *_: Any) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.on_exception()
 
     def on_exception(self, *_: Any) -> None:
-        """Take the bar away when training is stopped."""
+        """Remove the bar when the training is stopped by an error or a signal."""
         if self.bar is not None:
             self.bar.stop()
 
 
 REQUESTS = ("SIGTERM", "SIGUSR1") if hasattr(signal, "SIGUSR1") else ("SIGTERM",)
-"""The signals that ask for the end of a training."""
+"""The signals by which a system asks for the end of a training."""
 _WATCHED = ("val/auroc", "val/accuracy", "val/loss")
+"""Figures of which the bar shows the first that is logged, if no figure decides which epoch is kept."""

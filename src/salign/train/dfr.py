@@ -1,4 +1,4 @@
-"""Deep feature reweighting: the last layer learns anew from held-out images, as many of every group."""
+"""Deep feature reweighting: the last layer is fitted anew to held-out images, equally many of every group."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from salign.models import Classifier
 from salign.models.heads import head_parts
 
 STRENGTHS = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
-"""Weights of the cross-entropy beside the L1 norm among which is chosen, as published."""
+"""The weights of the cross-entropy, relative to the L1 norm, among which one is chosen; these are published."""
 _STEPS, _ENOUGH = 3000, 1e-6
-"""At most so many steps of a fit, which ends when no weight moves by more than this."""
+"""A fit takes at most 3000 steps, and ends earlier when all weights move by less than 1e-6."""
 
 
 class Reweighted(NamedTuple):
     """A last layer, and how it was chosen."""
 
     weight: NDArray[np.float64]
-    """`(K, C)`."""
+    """`(K, C)`: the weights of the layer."""
     bias: NDArray[np.float64]
-    """`(K,)`."""
+    """`(K,)`: the biases of the layer."""
     strength: float
     """The weight of the cross-entropy that was chosen."""
     worst: dict[float, float]
-    """Strength -> accuracy of the worst group in the half of the images that the fit did not see."""
+    """Strength -> accuracy of the worst group, measured on the half of the images that the fit did not see."""
 
 
 def reweight(
@@ -45,19 +45,20 @@ def reweight(
 ) -> Reweighted:
     """Fit a last layer by deep feature reweighting (Kirichenko et al., arXiv 2204.02937).
 
-    The features are brought to a mean of 0 and a standard deviation of 1. One half of the images of each group fits a
-    layer at each strength, from as many images of every group as the smallest has; the other half chooses the strength
-    with the highest accuracy in its worst group, the first of equal ones. Then all images are drawn from `draws` times,
-    as many of every group, and the mean of the layers is taken. Ours: the layer of several classes is one softmax, and
-    the bias is free, where the authors' solver fits a class against all others and shrinks the bias, too.
+    The features are scaled to a mean of 0 and a standard deviation of 1. The images of each group are split into
+    halves. With the first half, a layer is fitted at each strength, to as many images of every group as the smallest
+    group has. With the second half, the strength with the highest accuracy in the worst group is chosen, the first of
+    equal ones. Then layers are fitted at this strength to `draws` random draws from all images, each with equally many
+    images of every group, and the mean of these layers is the result. We deviate from the authors' solver, which fits
+    each class against all others and also shrinks the bias: here, the layer is one softmax, and the bias is free.
 
     Args:
-        features: `(N, C)` of images that the network did not learn from.
-        labels: `(N,)` class numbers, each of which occurs.
+        features: `(N, C)`, the features of images that the network did not learn from.
+        labels: `(N,)` class numbers; every class occurs.
         groups: `(N,)` group numbers.
         generator: draws the halves and the images.
         draws: how many layers are averaged.
-        strengths: weights of the summed cross-entropy beside the L1 norm, above 0 (`C` of scikit-learn).
+        strengths: weights of the summed cross-entropy relative to the L1 norm, above 0 (`C` of scikit-learn).
 
     Raises:
         SalignError: a group has a single image, so that it cannot be in both halves.
@@ -91,16 +92,16 @@ def reweight(
 def fit_last_layer(
     features: NDArray[np.float64], labels: NDArray[np.int64], classes: int, strength: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the least of `strength * summed cross-entropy + L1 norm of the weights`, by FISTA with restarts.
+    """Minimise `strength * summed cross-entropy + L1 norm of the weights` by FISTA with restarts.
 
-    Proximal gradient steps with momentum (Beck and Teboulle 2009), which begins anew where it leads uphill (O'Donoghue
-    and Candes 2015).
+    These are proximal gradient steps with momentum (Beck and Teboulle 2009). The momentum starts anew whenever it leads
+    uphill (O'Donoghue and Candes 2015).
 
     Args:
         features: `(N, C)`.
-        labels: `(N,)` in [0, K).
+        labels: `(N,)` class numbers in [0, K).
         classes: `K`.
-        strength: above 0.
+        strength: weight of the summed cross-entropy, above 0.
 
     Returns:
         Weights `(K, C)`, many of them exactly 0, and biases `(K,)`, which are not shrunk and sum to 0.
@@ -128,12 +129,12 @@ def fit_last_layer(
 
 
 def set_last_layer(classifier: Classifier, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
-    """Put a layer in the place of the linear head; all else of the classifier stays as it is.
+    """Replace the weights and the bias of a classifier's linear head; all else stays as it is.
 
     Args:
-        classifier: it is changed.
-        weight: `(K, C)`.
-        bias: `(K,)`.
+        classifier: the classifier, which is changed in place.
+        weight: `(K, C)`, the new weights.
+        bias: `(K,)`, the new bias.
 
     Raises:
         SalignError: the head is not one linear layer with a bias on the pooled features.

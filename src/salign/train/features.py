@@ -1,4 +1,4 @@
-"""The features of a frozen network, computed once and kept on disk: then an epoch costs no more than the head."""
+"""The features of a frozen network, computed once and kept on disk, so that an epoch costs no more than the head."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from salign.readers import known_digest
 from salign.types import Batch, Output
 
 MOST_CACHED = 20 * 10**9
-"""Bytes of features that a folder holds; a single file may have more."""
+"""The most bytes of features that a folder holds; a single file may have more."""
 _BATCH = 32
-"""Images per forward pass; it decides the speed, not the result."""
+"""Images per forward pass; the number affects the speed, not the result."""
 _DAY = 24 * 60 * 60
-"""Seconds."""
+"""Seconds of a day."""
 
 
 class HeadOnly(nn.Module):
     """A classifier that is given the features of images instead of the images: `head(features) -> Output`.
 
-    Its weights are those of the head alone, so that a checkpoint of a training holds no more; it is saved as the whole
-    classifier, which must be on the device of the features.
+    The module has the weights of the head alone, so that a checkpoint of a training holds no others. `save` writes the
+    whole classifier. The classifier must be on the device of the features.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.parts = nn.ModuleList(head_parts(classifier.backbone.net))
-        self._classifier = (classifier,)  # in a tuple it is no part of this module
+        self._classifier = (classifier,)  # torch does not register a module in a tuple as a part of this one
 
     @property
     def classifier(self) -> Classifier:
@@ -51,17 +51,17 @@ class HeadOnly(nn.Module):
         return self._classifier[0]
 
     def train(self, mode: bool = True) -> Self:
-        """As for every module; the classifier follows, whose head may have dropout."""
+        """Switch the mode of this module and of the classifier, whose head may have dropout."""
         super().train(mode)
         self.classifier.train(mode)
         return self
 
     def forward(self, features: Tensor) -> Output:
-        """`(B, C, h, w)` -> Output."""
+        """Return the output for features `(B, C, h, w)`."""
         return self.classifier.backbone.from_features(features)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """`(B, K)` logits -> `(B, K)`."""
+        """Return the probabilities `(B, K)` of logits `(B, K)`."""
         return self.classifier.probabilities(logits)
 
     def save(self, folder: Path | str) -> Path:
@@ -70,12 +70,12 @@ class HeadOnly(nn.Module):
 
 
 class FeatureDataset(SaliencyDataset):
-    """The samples of a dataset with features `(C, h, w)` in the place of their images, read from a memory-mapped file.
+    """The samples of a dataset with features `(C, h, w)` in place of the images, read from a memory-mapped file.
 
     Args:
-        dataset: what the features are computed of.
+        dataset: the dataset whose images the features were computed from.
         features: `(N, C, h, w)` float32.
-        saliency: `(N, 1, H, W)` float32; None where no map is looked at.
+        saliency: `(N, 1, H, W)` float32; None if no map is looked at.
     """
 
     def __init__(self, dataset: SaliencyDataset, features: np.ndarray, saliency: np.ndarray | None) -> None:
@@ -84,7 +84,7 @@ class FeatureDataset(SaliencyDataset):
         self._known = dataset.labels, dataset.annotated
 
     def batch(self, keys: Sequence[Any]) -> Batch:
-        """The samples at these positions, all read at once."""
+        """Return the samples at these positions as a batch; all are read at once."""
         labels, annotated = self._known
         rows = [key[0] if isinstance(key, tuple) else key for key in keys]
         maps = np.zeros((len(rows), 1, 1, 1), np.float32) if self.saliency is None else self.saliency[rows]
@@ -102,19 +102,20 @@ class FeatureDataset(SaliencyDataset):
 def cached(
     classifier: Classifier, dataset: SaliencyDataset, folder: Path, *, maps: bool, device: str, workers: int | str
 ) -> FeatureDataset:
-    """The dataset with features instead of images, taken from `folder` or computed into it.
+    """Return the dataset with features instead of images, which are read from `folder` or computed into it.
 
-    A file of features is found by its content: the weights of the body, the size of the images, and the bytes of every
-    image. It may be deleted at any time. No more than a batch is held in memory. The folder holds `MOST_CACHED` bytes:
-    where a new file would make it more, those that were used longest ago are deleted first.
+    The name of a file of features is a digest of what decides them: the weights of the body, the size of the images,
+    and the bytes of every image. A file may be deleted at any time. No more than a batch is held in memory. The folder
+    holds at most `MOST_CACHED` bytes: if a new file would make it more, the files that were used longest ago are
+    deleted first.
 
     Args:
-        classifier: its body does not learn; the features are those of evaluation mode, in float32.
-        dataset: whose images do not change from epoch to epoch.
+        classifier: a classifier whose body does not learn; the features are computed in evaluation mode, in float32.
+        dataset: a dataset whose images do not change from epoch to epoch.
         folder: where the files of features are kept.
-        maps: whether the human maps are looked at, which are then read once, too.
+        maps: whether the human maps are looked at; if so, they are read once, too.
         device: "cpu", "cuda" or "mps".
-        workers: processes that read images, or `auto`.
+        workers: number of processes that read images, or `auto`.
     """
     path = folder / f"{_content(classifier, dataset)}.npy"
     saliency: np.ndarray | None = None
@@ -122,7 +123,7 @@ def cached(
         file = tempfile.TemporaryFile(dir=_made(folder))  # noqa: SIM115 - it lives as long as the array
         saliency = np.memmap(file, np.float32, "w+", shape=(len(dataset), 1, *classifier.image_size))
     if path.exists():
-        os.utime(path)  # it is used now
+        os.utime(path)  # marks the file as used now
         if saliency is not None:
             for batch in predict_loader(dataset, _BATCH, workers):
                 saliency[batch.index.numpy()] = batch.saliency.numpy()
@@ -156,9 +157,10 @@ def _compute(
 
 
 def _make_room(folder: Path, needed: int) -> None:
-    """Delete the files that were used longest ago until `needed` bytes more are at most `MOST_CACHED`.
+    """Delete the files that were used longest ago, until `needed` more bytes make at most `MOST_CACHED` in all.
 
-    A process that has one of them open goes on reading it. What a killed process left half-written goes after a day.
+    A process that has a deleted file open can still read it. Half-written files of killed processes are deleted after a
+    day.
     """
     for partial in folder.glob(LEFTOVERS):
         if time.time() - partial.stat().st_mtime > _DAY:
@@ -169,12 +171,12 @@ def _make_room(folder: Path, needed: int) -> None:
         if room >= 0:
             return
         room += file.stat().st_size
-        with suppress(OSError):  # Windows keeps what another process has open
+        with suppress(OSError):  # Windows does not delete a file that another process has open
             file.unlink()
 
 
 def _content(classifier: Classifier, dataset: SaliencyDataset) -> str:
-    """16 hex digits of what decides the features."""
+    """Return 16 hex digits of a digest of all that decides the features."""
     head = {id(weight) for part in head_parts(classifier.backbone.net) for weight in part.parameters()}
     whole = hashlib.sha256(json.dumps({**classifier.config, "classes": None}, sort_keys=True).encode())
     for name, value in classifier.state_dict(keep_vars=True).items():

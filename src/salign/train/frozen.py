@@ -1,4 +1,4 @@
-"""Which weights of a classifier learn: all of them, the last block and the head, or the head alone."""
+"""Freezing of a part of a classifier: all weights learn, or the last block and the head, or the head alone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Trainable = Literal["all", "last_block", "head"]
 
 
 def freeze(net: Any, trainable: Trainable) -> tuple[nn.Module, ...]:
-    """Take the gradient from the weights of a timm network that are not to learn.
+    """Freeze the weights of a timm network that shall not learn: they get no gradient any more.
 
-    The last block is the last that timm lists in `feature_info`; what the network applies after it learns, too.
+    The last block is the last module that timm lists in `feature_info`; all weights after it learn, too.
 
     Args:
         net: the network.
-        trainable: "all", "last_block" (and the head) or "head".
+        trainable: which weights learn: "all", "last_block" (and the head) or "head".
 
     Returns:
-        The modules that learn nothing. They stay in evaluation mode, so that batch norm neither learns from the images
-        nor normalises by the batch; see `stay_frozen`.
+        The modules that learn nothing. They must stay in evaluation mode, so that batch norm neither learns from the
+        images nor normalises by the batch; see `stay_frozen`.
 
     Raises:
-        SalignError: timm does not say which the last block is.
+        SalignError: timm does not tell which block of the network is the last.
     """
     choice("trainable", trainable, Trainable)
     if trainable == "all":
@@ -45,13 +45,13 @@ def freeze(net: Any, trainable: Trainable) -> tuple[nn.Module, ...]:
 
 
 def stay_frozen(parts: Iterable[nn.Module]) -> None:
-    """Put frozen modules back into evaluation mode, after the network was put into training mode."""
+    """Put frozen modules into evaluation mode, again after the network was put into training mode."""
     for part in parts:
         part.eval()
 
 
 def _last_block(net: Any) -> str:
-    """The name of the module that timm takes the last feature maps from."""
+    """Return the name of the module from which timm takes the last feature maps."""
     listed = [entry["module"] for entry in getattr(net, "feature_info", None) or ()]
     known = {name.rpartition(".")[0] for name, _ in net.named_parameters()}
     block = next((name for name in reversed(listed) if any(f"{each}.".startswith(f"{name}.") for each in known)), None)

@@ -1,4 +1,4 @@
-"""Whether what looks at human maps has any to look at: without them a guided loss or step is another one."""
+"""Checks that a loss or step guided by human maps has maps to look at: without any, it would be another training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from salign.train.recipe import ClassifyRecipe, Recipe
 
 
 def guided_by(recipe: Recipe) -> list[str]:
-    """What of a recipe looks at human maps, such as `loss cyborg` and `step swap`."""
+    """Return what looks at human maps in a recipe, such as `loss cyborg` and `step swap`; none in other tasks."""
     if not isinstance(recipe, ClassifyRecipe):
         return []
     loss = [f"loss {recipe.loss.name}"] if recipe.loss.build().guided else []
@@ -22,12 +22,14 @@ def guided_by(recipe: Recipe) -> list[str]:
 
 
 def check_maps(recipes: Iterable[Recipe]) -> None:
-    """Look for maps before anything of a study is trained: every guided recipe needs one, unless it asks for none.
+    """Check, before any run of a study is trained, that every guided recipe has a training image with a map.
 
-    A recipe whose rows cannot be read is passed over: its own run says so, and does not stop the others.
+    Recipes that need no maps of people are not checked: those with `data.annotated: 0`, with maps that a machine draws,
+    or with a control that makes its maps from the images. A recipe whose rows cannot be read is not checked either: its
+    own run reports this, and the other runs go on.
 
     Raises:
-        SalignError: the training images of such a recipe have no map.
+        SalignError: no training image of a guided recipe has a map.
     """
     seen = set()
     for recipe in (each for each in recipes if isinstance(each, ClassifyRecipe)):
@@ -46,10 +48,11 @@ def check_maps(recipes: Iterable[Recipe]) -> None:
 
 
 def tell_guidance(data: Prepared, recipe: ClassifyRecipe, say: Callable[[str], None]) -> None:
-    """Say what a guided loss, or a step that looks at maps, has to go by, and what is written otherwise now.
+    """Tell the user which maps and targets a training has to go by, and which keys of the loss have new names.
 
     Raises:
-        SalignError: no training image has a map, or all maps are blank, and nobody asked for that.
+        SalignError: a loss or step is guided by maps, but no training image has a map, or all maps are blank. With
+            `data.annotated: 0`, training images without any map are no error.
     """
     for key, (added, options) in recipe.loss.earlier.items():
         written = ", ".join(f"{option}: {value}" for option, value in options.items())
@@ -89,10 +92,10 @@ def _without_maps(recipe: ClassifyRecipe, images: int) -> SalignError:
 
 
 def _instead(guided: Sequence[str]) -> str:
-    """What trains without maps."""
+    """Return what to write in the recipe to train without maps."""
     return "loss.name: ce" if guided[0].startswith("loss") else "without that step"
 
 
 def _something_marked(train: SaliencyDataset) -> bool:
-    """Whether any map marks a place; reads on only until one does."""
+    """Return whether any map marks a place; maps are read until the first one does."""
     return any(bool(train[int(i), 0].saliency.amax() > 0) for i in np.flatnonzero(train.annotated.numpy()))

@@ -1,4 +1,4 @@
-"""What is kept of every epoch: the predictions of the validation images, and, if asked for, the weights."""
+"""What a run keeps of its epochs: the predictions of the validation images, and the weights if they are asked for."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ from salign.train.callbacks import Saved
 from salign.train.snapshots import snapshot, step_snapshot
 
 HISTORY = "history.parquet"
-"""The predictions of the validation images in every epoch."""
+"""This file in the folder of a run has the predictions of the validation images in every epoch."""
 _PARTS = "history"
-"""The folder with a file for each epoch, while the training lasts."""
+"""This folder has a file of predictions for each epoch while the training lasts."""
 Spacing = list[int] | dict[Literal["even", "log", "steps"], int]
 
 
 def learned_and_forgotten(correct: Tensor) -> tuple[Tensor, Tensor]:
-    """How the images that are right at one epoch differ from those at the end (arXiv 2310.11094).
+    """Compute, for each epoch, the shares of images learned and forgotten from there to the end (arXiv 2310.11094).
 
-    `learned[e]` is the share of images that are wrong at epoch `e` and right at the last one, `forgotten[e]` the share
-    that is right at `e` and wrong at the last; so `accuracy[last] = accuracy[e] + learned[e] - forgotten[e]`.
+    `learned[e]` is the share of images that are answered wrong in epoch `e` and right in the last epoch.
+    `forgotten[e]` is the share that is answered right in epoch `e` and wrong in the last epoch. So
+    `accuracy[last] = accuracy[e] + learned[e] - forgotten[e]`.
 
     Args:
         correct: `(E, N)` bool, whether each of `N` images is answered right in each of `E` epochs.
 
     Returns:
-        `(E,)` float64 twice, learned and forgotten.
+        `learned` and `forgotten`, each `(E,)` float64.
     """
     tensors(correct=(correct, "bool (E, N)"))
     last = correct[-1]
@@ -51,24 +52,26 @@ def learned_and_forgotten(correct: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_history(run: Path | str) -> pd.DataFrame:
-    """The predictions of the validation images in every epoch of a run.
+    """Read the predictions of the validation images in every epoch of a run.
 
     Returns:
-        A row per epoch and image: `epoch` (from 0), `id`, `label`, and `prob_CLASS` (float16) for every class.
+        A table with a row for each epoch and image: `epoch` (from 0), `id`, `label`, and `prob_CLASS` (float16) for
+        every class.
 
     Raises:
-        SalignError: the run has no history, as those of earlier versions.
+        SalignError: the run has no history, because an earlier version trained it or it has not finished.
     """
     return read_parquet(_whole(run)).to_pandas()
 
 
 def correct_answers(run: Path | str, *, multi_label: bool) -> Tensor:
-    """Whether each validation image is answered right in each epoch; the history is read an epoch at a time.
+    """Find out whether each validation image is answered right in each epoch; the history is read epoch by epoch.
 
     Args:
         run: the folder of the run.
-        multi_label: images may have several labels: the classes above a probability of one half must be all of them
-            and no other. Else the class with the highest probability must be the label.
+        multi_label: whether images may have several labels. If so, an answer is right if the classes with a probability
+            above one half are exactly the labels. Else it is right if the class with the highest probability is the
+            label.
 
     Returns:
         `(E, N)` bool for `E` epochs and `N` images.
@@ -84,7 +87,7 @@ def correct_answers(run: Path | str, *, multi_label: bool) -> Tensor:
 
 
 def history_ids(run: Path | str) -> list[str]:
-    """The validation images of the history of a run, in its order.
+    """Return the ids of the validation images in the history of a run, in the order of the history.
 
     Raises:
         SalignError: the run has no history.
@@ -94,7 +97,7 @@ def history_ids(run: Path | str) -> list[str]:
 
 
 def _correct(rows: pd.DataFrame, multi_label: bool) -> np.ndarray:
-    """`(N,)` bool of the rows of a history."""
+    """Return `(N,)` bool: whether the answer in each row of a history is right."""
     classes = [name.removeprefix(PROB) for name in map(str, rows) if name.startswith(PROB)]
     probable = rows[[PROB + name for name in classes]].to_numpy(np.float32)
     if multi_label:
@@ -112,12 +115,13 @@ def _whole(run: Path | str) -> Path:
 
 
 def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
-    """The epochs, counted from 0, after which weights are kept.
+    """Return the epochs, counted from 0, after which weights are kept.
 
     Args:
-        snapshots: these epochs; or `{"even": n}`, the last and `n - 1` before it at even distances; or
-            `{"log": n}`, at distances that grow by a constant factor; None, or `{"steps": n}`, = none.
-        epochs: how many the training has.
+        snapshots: a list of epochs. Or `{"even": n}` for the last epoch and `n - 1` epochs before it at even distances,
+            or `{"log": n}` for `n` epochs up to the last at distances that grow by a constant factor; epochs that
+            coincide are kept once. None and `{"steps": n}` keep no epochs.
+        epochs: how many epochs the training has.
     """
     if snapshots is None or "steps" in snapshots:
         return []
@@ -129,12 +133,12 @@ def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
 
 
 def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
-    """The optimiser steps after which weights are kept.
+    """Return the optimiser steps after which weights are kept.
 
     Args:
-        snapshots: `{"steps": n}`, step 0 and `n - 1` after it up to the last, at distances that grow by a constant
-            factor; anything else = none.
-        steps: how many the training has.
+        snapshots: `{"steps": n}` for step 0 and `n - 1` steps after it up to the last, at distances that grow by a
+            constant factor; steps that coincide are kept once. Anything else keeps no steps.
+        steps: how many optimiser steps the training has.
     """
     if not isinstance(snapshots, dict) or "steps" not in snapshots:
         return []
@@ -144,21 +148,21 @@ def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
 class KeepHistory(Callback):
     """Writes the probabilities of the validation images after each epoch, so that none are held in memory.
 
-    Each epoch is a file of its own until `join_history` is called: what a training that was cut off has written is
-    whole, and the epoch that is repeated when it goes on replaces its file by the same.
+    Each epoch has a file of its own until `join_history` is called. So the files of a training that was stopped are
+    whole, and an epoch that is repeated when the training is resumed replaces its file by an equal one.
 
     Args:
         folder: the folder of the run.
-        classes: in the order of the logits.
-        ids: the validation images in their order.
-        labels: those of the same images, as the manifest has them.
+        classes: names of the classes in the order of the logits.
+        ids: ids of the validation images in the order of the data loader.
+        labels: labels of the same images, as the manifest has them.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], ids: Sequence[str], labels: Sequence[str | None]) -> None:
         self.folder, self.classes, self.ids, self.labels = folder, tuple(classes), list(ids), list(labels)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what validation collected."""
+        """Write the probabilities that validation collected in this epoch."""
         answers: Tensor | None = pl_module.task.answers()  # type: ignore[operator, union-attr]
         if answers is None:
             return
@@ -176,10 +180,10 @@ class KeepHistory(Callback):
 
 
 def join_history(run: Path) -> None:
-    """Make one file of the epochs of a training that is over, a row group for each; no more than one is in memory.
+    """Join the files of the epochs of a finished training into one file, with a row group for each epoch.
 
-    A training that an earlier version began lacks its first epochs; it gets no history. Asked again after it was cut
-    off, this ends the same.
+    No more than one epoch is in memory. A training that an earlier version began lacks its first epochs and gets no
+    history. If this function was interrupted, a second call gives the same result.
     """
     parts = run / _PARTS
     if _part(run, 0).exists() and not (run / HISTORY).exists():
@@ -197,19 +201,21 @@ def _part(run: Path, epoch: int) -> Path:
 
 
 class StopCollapsed(Callback):
-    """Stops a training that has learned nothing for some epochs in a row; it stands behind `KeepHistory`.
+    """Stops a training that has learned nothing for some epochs in a row.
+
+    This callback must come after `KeepHistory`, whose file of the epoch it reads.
 
     Args:
         folder: the folder of the run.
-        classes: in the order of the logits.
-        patience: number of epochs.
-        chance: the cross-entropy of someone who knows how frequent each class is.
+        classes: names of the classes in the order of the logits.
+        patience: number of epochs in a row without anything learned after which the training is stopped.
+        chance: the cross-entropy of chance, see `chance_of`.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], patience: int, *, chance: float) -> None:
         self.folder, self.classes, self.patience, self.chance = folder, tuple(classes), patience, chance
         self.epochs = 0
-        """Epochs in a row up to now that show nothing learned."""
+        """Number of epochs in a row, up to the last one, in which nothing was learned."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the answers and the loss of the epoch.
@@ -226,7 +232,7 @@ class StopCollapsed(Callback):
             )
 
     def _reason(self, trainer: Trainer) -> str:
-        """What shows that nothing is learned; empty where nothing does."""
+        """Return what shows that nothing was learned in this epoch; empty if something was."""
         part = read_parquet(_part(self.folder, trainer.current_epoch)).to_pandas()
         probabilities = part[[PROB + name for name in self.classes]].to_numpy(np.float64)
         if np.ptp(probabilities, axis=0).max() < TINY:
@@ -244,13 +250,15 @@ class StopCollapsed(Callback):
 
 
 def chance_of(labels: Tensor, classes: int, weights: Tensor | None = None) -> float:
-    """The cross-entropy, as `salign.losses.cross_entropy` has it, of someone who knows how frequent each class is.
+    """Return the cross-entropy of chance: of answers that are, for every image, the frequency of each class.
+
+    It is computed as in `salign.losses.cross_entropy`; for images with several labels it is the mean over classes.
 
     Args:
-        labels: `(N,)` class numbers; or `(N, K)` zeros and ones, where images may have several labels.
-        classes: K.
-        weights: `(N,)`, how much each image counts: how often it is drawn, times the weight of its class in the loss;
-            None = all alike.
+        labels: `(N,)` class numbers; or `(N, K)` zeros and ones if images may have several labels.
+        classes: `K`.
+        weights: `(N,)`, how much each image counts: how often it is drawn, times the weight of its class in the loss.
+            None means that all images count alike.
     """
     counted = torch.ones(len(labels)) if weights is None else weights
     of_class = labels if labels.dim() == 2 else torch.nn.functional.one_hot(labels, classes)
@@ -262,12 +270,12 @@ def chance_of(labels: Tensor, classes: int, weights: Tensor | None = None) -> fl
 
 
 class KeepSnapshots(Callback):
-    """Saves the network after some epochs, each into a folder of its own that `salign.load` reads.
+    """Saves the network after some epochs or steps, each time into a folder of its own that `salign.load` reads.
 
     Args:
         folder: the folder of the run.
-        network: what is saved.
-        spacing: after which epochs or steps.
+        network: the network that is saved.
+        spacing: the epochs or steps after which it is saved, see `snapshot_epochs` and `snapshot_steps`.
     """
 
     def __init__(self, folder: Path, network: Saved, spacing: Spacing | None) -> None:
@@ -275,17 +283,17 @@ class KeepSnapshots(Callback):
         self.steps: list[int] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out after which steps, and save the network that has learned nothing, if it is asked for."""
+        """Find out which steps are kept, and save the untrained network if step 0 is one of them."""
         self.steps = snapshot_steps(self.spacing, int(trainer.estimated_stepping_batches))
         if trainer.global_step == 0:
             self._save_step(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save, if this is one of the steps."""
+        """Save the network if this is one of the steps to keep."""
         self._save_step(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, if this is one of the epochs."""
+        """Save the network if this is one of the epochs to keep."""
         if trainer.current_epoch in snapshot_epochs(self.spacing, trainer.max_epochs or 0):
             self.network.save(snapshot(self.folder, trainer.current_epoch))
 

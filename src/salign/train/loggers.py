@@ -1,4 +1,4 @@
-"""Where the course of a training is logged besides `metrics.csv`, by name; nothing leaves the machine unasked."""
+"""Loggers that record a training besides `metrics.csv`; nothing leaves the machine unless the user asks for it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from salign.errors import SalignError
 
 
 def build_logger(name: str, folder: Path) -> Logger | None:
-    """Lightning's logger of that name for the run in `folder`; None where `metrics.csv` is all.
+    """Build Lightning's logger of a name for the run in `folder`; None if `metrics.csv` is the only log.
 
     Args:
-        name: `train.logger` of the recipe; `auto` is TensorBoard where it is installed.
-        folder: the run folder; logs lie in it, in a folder of the logger's name.
+        name: `train.logger` of the recipe; `auto` takes TensorBoard if it is installed.
+        folder: the run folder; the logs lie in a folder of it that has the logger's name.
 
     Raises:
         SalignError: the package of the logger cannot be imported.
@@ -37,9 +37,10 @@ def _tensorboard(folder: Path) -> Logger:
 
 
 def _wandb(folder: Path) -> Logger:
-    """Weights & Biases, offline unless the variable WANDB_MODE is `online`; `wandb sync` sends such logs later.
+    """Build the logger of Weights & Biases, which is offline unless the variable WANDB_MODE is `online`.
 
-    The run has the name of its folder for an id, so that a training that goes on goes on in the same log.
+    `wandb sync` can send offline logs later. The id of the run is the name of its folder, so that a resumed training
+    continues the same log.
     """
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     offline = os.environ.get("WANDB_MODE", "offline") != "online"
@@ -47,7 +48,7 @@ def _wandb(folder: Path) -> Logger:
 
 
 def _mlflow(folder: Path) -> Logger:
-    """MLflow, in an SQLite file of the run folder unless the variable MLFLOW_TRACKING_URI names a server."""
+    """Build the logger of MLflow, which writes an SQLite file in the run folder unless MLFLOW_TRACKING_URI is set."""
     (folder / "mlflow").mkdir(parents=True, exist_ok=True)
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow' / 'mlflow.db'}"
     return MLFlowLogger(experiment_name="salign", run_name=folder.name, tracking_uri=address)

@@ -1,4 +1,4 @@
-"""The training loop as a Lightning module: the same for everything that is learned."""
+"""The training loop as a Lightning module, which is the same for all tasks."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 
 
 class Training(LightningModule):
-    """The one loop of every training: one rate per step, and an epoch's randomness drawn from (seed, epoch) alone.
+    """The loop of every training; the learning rate is set for each step.
 
-    So resuming changes nothing, whatever dropout or stochastic depth drew before.
+    At the beginning of each epoch, torch's random generator is seeded by (seed, epoch, process). Resuming therefore
+    changes nothing, whatever dropout or stochastic depth drew before.
 
     Args:
         task: what is learned.
-        steps: what happens to each training batch first, in order.
-        optimizer: makes the optimiser from the parameters.
-        rate: factor of the learning rate as a function of the share of training done, in [0, 1).
-        seed: decides dropout and the like.
-        channels_last: keep images and weights in that memory format.
+        steps: the steps that change each training batch before the loss, in order.
+        optimizer: makes the optimiser from the list of parameters that learn.
+        rate: factor of the learning rate as a function of the share of the training that is done, in [0, 1].
+        seed: decides dropout and whatever else is drawn from torch's generator.
+        channels_last: keep images and weights in the memory format channels_last; else they are contiguous.
     """
 
     def __init__(
@@ -53,22 +54,25 @@ class Training(LightningModule):
         task.lay_out(torch.channels_last if channels_last else torch.contiguous_format)
         self.make_optimizer, self.rate, self.seed = optimizer, rate, seed
         self.within: dict[str, Any] | None = None
-        """What a training that goes on within an epoch knows of the batches before."""
+        """Sums and random states of the batches before, for a training that is resumed within an epoch; else None."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, with a learning rate that is a function of the step alone."""
+        """Return the optimiser, and a scheduler whose learning rate is a function of the step alone."""
         optimizer = self.make_optimizer([weight for weight in self.parameters() if weight.requires_grad])
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.rate(min(step / steps, 1.0)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Within an epoch, add what was drawn and measured since its beginning; that of all processes, by the first."""
+        """Within an epoch, add the random state and what was measured since the epoch began.
+
+        The measured sums are those of all processes, the random state is that of the first, which writes the file.
+        """
         loop = self.trainer.fit_loop.epoch_loop
         if loop.batch_progress.current.ready % int(self.trainer.num_training_batches):
             sums = {name: (result.value, result.cumulated_batch_size) for name, result in self._means().items()}
             summed = {name: [over_processes(each)[0] for each in both] for name, both in sums.items()}
-            if self.within is not None:  # cut off a second time before `on_train_batch_end` added what was before
+            if self.within is not None:  # stopped a second time before `on_train_batch_end` added the earlier sums
                 earlier = self.within["sums"]
                 summed = {
                     name: [x + y for x, y in zip(both, earlier[name], strict=True)] for name, both in summed.items()
@@ -77,12 +81,12 @@ class Training(LightningModule):
             checkpoint[_WITHIN] = {"sums": summed, "random": [torch.get_rng_state(), *cuda]}
 
     def _means(self) -> dict[str, Any]:
-        """What Lightning sums up for the means over the epoch."""
+        """Return the results that Lightning sums up for the means over the epoch, by name."""
         results = self.trainer.fit_loop.epoch_loop._results
         return {name: result for name, result in results.items() if result.meta.on_epoch}
 
     def on_train_start(self) -> None:
-        """Go on within an epoch, whose beginning Lightning does not announce again."""
+        """Prepare to go on within an epoch, because Lightning does not call `on_train_epoch_start` again for it."""
         if self.within is None:
             return
         self.task.begin_epoch(self.current_epoch)
@@ -96,7 +100,7 @@ class Training(LightningModule):
             torch.cuda.set_rng_state(cuda[0])
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Add what was measured before the training was cut off."""
+        """Add what was measured in this epoch before the training was stopped."""
         if self.within is not None:
             for name, result in self._means().items():
                 value, size = self.within["sums"].get(name, (0.0, 0))
@@ -104,14 +108,14 @@ class Training(LightningModule):
             self.within = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with a training that version 0.1 began, where the parts of the task had other names."""
+        """Take what was saved within an epoch, and rename the parts of the task that version 0.1 named otherwise."""
         names = {"classifier": "task.network", "net": "task.network", "loss": "task.loss"}
         state = {key.partition(".")[::2]: value for key, value in checkpoint["state_dict"].items()}
         self.within = checkpoint.get(_WITHIN)
         checkpoint["state_dict"] = {f"{names.get(part, part)}.{rest}": value for (part, rest), value in state.items()}
 
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's own random stream."""
+        """Seed torch's generator for this epoch, and tell the task that the epoch begins."""
         self._seed()
         self.task.begin_epoch(self.current_epoch)
 
@@ -120,7 +124,7 @@ class Training(LightningModule):
         torch.manual_seed(int(stream.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The loss and its parts, whose means over the epoch are logged."""
+        """Return the loss of a batch after all steps; log the mean of the loss and of its parts over the epoch."""
         loaded, steps = len(batch.labels), cast(list[Step], list(self.steps))
         for step in steps:
             batch = step(batch, self.task.network, self.current_epoch)
@@ -140,32 +144,37 @@ class Training(LightningModule):
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Gather the figures of the epoch in every process, whether or not it writes them."""
+        """Gather the figures of the epoch in every process, because all must take part even if only one writes them."""
         _ = self.trainer.callback_metrics
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """As Lightning does, but a network that the loss cannot train is named."""
+        """Do what Lightning does, but explain the error if the loss cannot train this network."""
         with going_back():
             super().backward(loss, *args, **kwargs)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """The loss on validation; what the metrics need is collected."""
+        """Log the loss of a validation batch; the task collects what its metrics need."""
         loss = self.task.validate(batch)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Metrics of the whole validation set."""
+        """Log the metrics of the whole validation set."""
         self.log_dict({f"val/{name}": value for name, value in self.task.metrics().items()}, prog_bar=True)
 
 
 def learning_rate(
     schedule: Schedule, *, epochs: int, step_epochs: int = 12, step_factor: float = 0.1
 ) -> Callable[[float], float]:
-    """Factor of the learning rate over the share of training done, in [0, 1].
+    """Return the factor of the learning rate as a function of the share of the training that is done, in [0, 1].
 
-    "constant"; "step": times `step_factor` every `step_epochs` epochs; "cosine": from 1 to 0 along half a cosine
-    (Loshchilov & Hutter 2017); "one_cycle": from 0.04 up to 1 over the first 30 %, then down to 0 along half a cosine
-    (after Smith & Topin 2018).
+    Args:
+        schedule: "constant" is 1 throughout. "step" is multiplied by `step_factor` every `step_epochs` epochs. "cosine"
+            falls from 1 to 0 along half a cosine (Loshchilov & Hutter 2017). "one_cycle" rises from 0.04 to 1 along
+            half a cosine over the first 30 % of the training, then falls to 0 along half a cosine (after Smith & Topin
+            2018).
+        epochs: number of epochs of the training.
+        step_epochs: see "step".
+        step_factor: see "step".
     """
     choice("schedule", schedule, Schedule)
     if schedule == "constant":

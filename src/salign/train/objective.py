@@ -1,4 +1,4 @@
-"""What a stage minimises: a loss, and the terms of other losses that are added to it."""
+"""The objective of a training: a loss, and the terms of other losses that are added to it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from salign.types import Batch, Output
 
 
 def adds_up(loss: type[Loss]) -> bool:
-    """Whether a loss is cross-entropy plus weighted terms, so that its terms can be added to another loss."""
+    """Return whether a loss is cross-entropy plus weighted terms, so that its terms can be added to another loss."""
     return issubclass(loss, GuidedLoss) and loss.forward is GuidedLoss.forward
 
 
 class Objective(Loss):
-    """The total of a loss plus the weighted terms of others: `main + sum of weight * term`.
+    """A loss plus the weighted terms of other losses: `main + sum of weight * term`.
 
-    Cross-entropy counts once, as the main loss has it. Each added loss keeps its own weight, options and ramp. A part
-    of the main loss keeps its name in the log; an added term has the name of its loss, and of a loss with several terms
-    the others are called `LOSS_TERM`.
+    Cross-entropy counts once, as the main loss has it. Each added loss keeps its own weight, options and ramp. In the
+    log, a part of the main loss keeps its name. The term `saliency` of an added loss has the name of that loss, and its
+    other terms are called `LOSS_TERM`.
 
     Args:
         main: Any loss.
@@ -45,7 +45,7 @@ class Objective(Loss):
         self.guided = any(loss.guided for loss in parts)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
-        """The loss of one batch."""
+        """Return the loss of one batch and its parts."""
         self.main.epoch = self.epoch
         total, parts = self.main(output, batch)
         for name, loss in self.also.items():

@@ -1,4 +1,4 @@
-"""From the data section of a recipe to datasets: rows chosen, faults found, controls applied."""
+"""Preparation of the datasets of a run from section `data` of its recipe: choose rows, find faults, apply controls."""
 
 from __future__ import annotations
 
@@ -33,52 +33,53 @@ from salign.readers import known_digest
 from salign.train.recipe import DataRecipe, Recipe
 
 _READ: WeakValueDictionary[tuple[object, ...], Manifest] = WeakValueDictionary()
-"""Manifests that are in use in this process, by their content and how they were read."""
+"""The manifests that are in use in this process, by path, root, `multi_label` and digest."""
 _JOINED = f"If labels joined by {SEPARATOR!r} are several labels of one image, set data.multi_label: true."
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run trains, selects and reports on."""
+    """The datasets of a run: those to train on, to choose the best epoch on, and to report on."""
 
     classes: tuple[str, ...]
-    """In the order of the logits."""
+    """The names of the classes in the order of the logits."""
     positive: str | None
-    """The one of two classes that is to be detected; None for more classes, and where images may have several
-    labels."""
+    """The one of two classes that is to be detected; None for more classes, and if images may have several labels."""
     train: SaliencyDataset
     val: SaliencyDataset
     tests: dict[str, SaliencyDataset]
     left_out: tuple[Fault, ...]
-    """Rows that could not be read and were left out, as the recipe asked."""
+    """The faults of the rows that could not be read and were left out, as the recipe asked."""
     questions: tuple[str, ...] = ()
-    """Names that differ by case or spaces alone, of which only the owner knows whether they are one."""
+    """Questions to the owner of the data: whether names that differ in case or spaces alone are one and the same."""
     groups: tuple[str, ...] = ()
     """Columns of the manifest whose values, crossed with the class, make groups of images."""
 
     @property
     def sets(self) -> dict[str, SaliencyDataset]:
-        """What is predicted and reported: `val`, then the test sets."""
+        """The sets that are predicted and reported on: `val`, then the test sets."""
         return {"val": self.val, **self.tests}
 
 
 def prepare(
     data: DataRecipe, *, left_out: Sequence[Fault] | None = None, device: str = "auto", progress: bool = False
 ) -> Prepared:
-    """Read the manifest once, check what will be used, and make the datasets.
+    """Read the manifest, check what will be used of it, and make the datasets.
 
-    Only the training images are reduced, and only their maps are changed: rows of the splits, then `limit`, then
-    `label_noise`, `subsample`, `annotated`, what a machine draws, the control, and `repeat_errors`. Validation and test
-    images keep their own maps, whichever column training takes: agreement is measured against people.
+    Only the training set is reduced, and only its maps are changed. From the rows of its splits, these options are
+    applied in this order: `limit`, `label_noise`, `subsample`, `annotated`, `drawn`, the control in `maps`, and
+    `repeat_errors`. (`annotated` comes first with `annotated_before_limit`.) Validation and test images keep their own
+    maps, whichever column the training takes, because agreement is measured against people. `annotated_val` leaves maps
+    to a part of the validation images.
 
     Args:
-        data: the section of the recipe.
-        left_out: the faults of the rows that a finished run left out; nothing is looked for again then.
-        device: where a machine draws maps; `train.device` of the recipe.
-        progress: show a bar.
+        data: section `data` of the recipe.
+        left_out: the faults of the rows that a finished run left out; if given, no faults are looked for again.
+        device: the device on which a machine draws maps; `train.device` of the recipe.
+        progress: whether to show a bar.
 
     Raises:
-        SalignError: anything missing, unknown, unreadable or empty; every faulty row is named.
+        SalignError: something is missing, unknown, unreadable or empty; the message names every faulty row.
     """
     manifest = read_manifest(data)
     tests = data.tests
@@ -126,13 +127,13 @@ def prepare(
 
 
 def check_classes(recipes: Iterable[Recipe]) -> None:
-    """Look before anything of a study is trained whether its classes have images to train and to validate on.
+    """Check, before any run of a study is trained, that every class has images to train and to validate on.
 
-    Rows are counted as the manifest has them; what a recipe leaves of them is looked at by its own run. A recipe whose
-    rows cannot be read is passed over, and so is one whose images may have several labels.
+    The rows of the splits are checked as the manifest has them; what a recipe leaves of them is checked by its own run.
+    Recipes whose rows cannot be read are not checked here, nor are those whose images may have several labels.
 
     Raises:
-        SalignError: training or validation has no image of a class.
+        SalignError: the training set or the validation set of a recipe has no image of a class.
     """
     seen = set()
     for data in (recipe.data for recipe in recipes if not recipe.data.multi_label):
@@ -159,9 +160,11 @@ def _lacking(data: DataRecipe, role: str, missing: Sequence[str]) -> SalignError
 
 
 def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> list[Fault]:
-    """What cannot be read of parts of a manifest, by row; of `MANY` images that could be read this is noted.
+    """Find the faults of parts of a manifest, in the order of rows.
 
-    Images in shards were looked at when these were written, and what lies behind a URL is looked at as it comes.
+    If `MANY` images or more have no fault, this is noted, so that they are not checked again. If the recipe does not
+    leave out faulty rows, images in shards are not checked, because they were when the shards were written, and nothing
+    behind a URL is checked beforehand.
     """
     decode = data.faults == "leave_out"
     if not decode:
@@ -178,7 +181,7 @@ def _unreadable(parts: Sequence[Manifest], data: DataRecipe, progress: bool) -> 
 
 
 def _with_files(part: Manifest) -> Manifest:
-    """The rows whose image or map is a file of its own."""
+    """Return the rows whose image or map is a file of its own, and not a part of a shard."""
     maps = part.table["saliency"]
     inside = in_shards(part.table["path"]) & (in_shards(maps) | maps.isna().to_numpy(dtype=bool))
     return part.take(np.flatnonzero(~inside)) if inside.any() else part
@@ -187,7 +190,7 @@ def _with_files(part: Manifest) -> Manifest:
 def _training_set(
     rows: Manifest, classes: tuple[str, ...], data: DataRecipe, device: str, progress: bool
 ) -> SaliencyDataset:
-    """What is left of the rows after `limit`, with the maps that `annotated` leaves and the control makes of them."""
+    """Make the training set: reduce the rows, apply the control to their maps, and read the targets."""
     (_, control), rows = find_control(data.maps), reduced(rows, data, device=device, progress=progress)
     if control.rows is not None:
         rows = control.rows(rows, data.seed)
@@ -214,7 +217,7 @@ def _cache_of(data: DataRecipe) -> PixelCache | None:
 
 
 def read_manifest(data: DataRecipe) -> Manifest:
-    """The manifest of a recipe. Runs on one manifest share it for as long as one of them holds it."""
+    """Read the manifest of a recipe; the runs of a process share a manifest for as long as one of them uses it."""
     key = data.manifest, data.root, data.multi_label, known_digest(data.manifest)
     manifest = _READ.get(key)
     if manifest is None:
@@ -223,21 +226,21 @@ def read_manifest(data: DataRecipe) -> Manifest:
 
 
 def training_rows(data: DataRecipe) -> Manifest:
-    """The rows that a recipe trains on, with the maps of its column, before `reduced` and the control.
+    """Return the rows of a recipe's training splits, with the maps of its column, before any reduction or control.
 
     Raises:
-        SalignError: the manifest cannot be read, or has no such split, class or column.
+        SalignError: the manifest cannot be read, or does not have the split, class or column.
     """
     return read_manifest(data).select(data.train, data.classes).with_maps(data.map_column)
 
 
 def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
-    """Take the rows that `limit` and `subsample` leave.
+    """Return the rows that `limit` and `subsample` leave, with changed labels and maps.
 
-    Their labels are as `label_noise` asks, and their maps as `annotated` and `drawn` do.
+    `label_noise` changes labels, `annotated` takes maps away, and `drawn` adds maps that a machine draws.
 
     Raises:
-        SalignError: there are too few rows, or a run that draws is not there.
+        SalignError: there are too few rows, or a run that shall draw maps does not exist.
     """
     if data.annotated is not None and data.annotated_before_limit:
         rows = keep_maps(rows, data.annotated, data.seed)
@@ -257,10 +260,10 @@ def reduced(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress:
 
 
 def repeated(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress: bool = False) -> Manifest:
-    """The rows with those of `repeat_errors` several times, one after the other.
+    """Return the rows; each row that the run in `repeat_errors` answers wrong is repeated `times` times in its place.
 
     Raises:
-        SalignError: the run that answers is not there.
+        SalignError: the run that shall answer does not exist.
     """
     if data.repeat_errors is None:
         return rows
@@ -269,7 +272,7 @@ def repeated(rows: Manifest, data: DataRecipe, *, device: str = "auto", progress
 
 
 def of_machines(dataset: SaliencyDataset) -> str:
-    """How many of the maps a machine made, in words that follow a count of maps; nothing where people made them all."""
+    """Return, as words behind a count of maps, how many a machine made; empty if people made all of them."""
     _, machines, unknown = dataset.manifest.makers
     parts = [f"{machines} of them made by a machine"] if machines else []
     parts += [f"{unknown} of them of unknown origin"] if unknown else []
@@ -277,7 +280,7 @@ def of_machines(dataset: SaliencyDataset) -> str:
 
 
 def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
-    """The rows of a manifest that have none of these faults."""
+    """Return the rows of a manifest that have none of these faults."""
     if not faults:
         return manifest
     faulty = [fault.row for fault in faults]
@@ -285,21 +288,22 @@ def without(manifest: Manifest, faults: Sequence[Fault]) -> Manifest:
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """`(N,)` labels -> `(K,)` weights: images / (classes * images of the class): mean 1 over images.
+    """Return weights of classes `(K,)` so that all classes count alike; their mean over images is 1.
 
-    Of `(N, K)` labels, of which an image may have several: labels / (classes * labels of the class).
+    For `(N,)` class numbers, the weight of a class is images / (classes * images of the class). For `(N, K)` zeros and
+    ones, where an image may have several labels, it is labels / (classes * labels of the class).
     """
     counts = class_counts(labels, classes)
     return counts.sum() / (classes * counts.float())
 
 
 def class_counts(labels: Tensor, classes: int) -> Tensor:
-    """`(N,)` class numbers, or `(N, K)` zeros and ones -> `(K,)` int64: how many images are of each class."""
+    """Return `(K,)` int64: how many images are of each class, from `(N,)` class numbers or `(N, K)` zeros and ones."""
     return labels.long().sum(0) if labels.dim() == 2 else torch.bincount(labels, minlength=classes)
 
 
 def _check_names(data: DataRecipe, manifest: Manifest) -> None:
-    """What is only needed after training is checked before it."""
+    """Check the names of columns that are needed only after training, so that a mistake does not cost a training."""
     free = free_columns(manifest)
     clashes = [name for name in free if name == "predicted" or name.startswith((LOGIT, PROB))]
     if clashes:

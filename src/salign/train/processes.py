@@ -1,7 +1,7 @@
-"""Several processes at one training: how they meet, and what is said when one of them is lost.
+"""Training in several processes: how they meet, and what the user is told when one of them is lost.
 
-The first does everything that one process does alone. The others follow it: they wait for trainings to take part in,
-and end when it ends. `torchrun` or `srun` started them, or the first one does it itself.
+The first process does everything that a single process would do. The others follow it: they wait for trainings to take
+part in, and end when the first one ends. `torchrun` or `srun` started them, or the first one starts them itself.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from salign.errors import Preempted, SalignError
 from salign.train.world import ALONE, World, launched
 
 Job = dict[str, Any]
-"""What the others need to know of a training; JSON."""
+"""What the other processes need to know of a training; it is sent as JSON."""
 PATIENCE = timedelta(minutes=10)
-"""A process that does not answer for so long is taken for lost."""
+"""A process that does not answer for this long counts as lost."""
 _OFTEN = 0.1
-"""Seconds between two looks at what the others said."""
+"""Seconds between two looks at the messages of the other processes."""
 _FAREWELL = 30
-"""Seconds in which a process that waits for a lost one finds that out by itself."""
+"""Seconds that a process gets to end by itself, at the end or after another process was lost."""
 _ENDED = "ended"
 _FOLLOW = (
     "from salign.train.processes import end_with_pipe; end_with_pipe(); from salign.runs.learn import follow; follow()"
@@ -39,7 +39,10 @@ _FOLLOW = (
 
 
 class Team:
-    """What connects a process with the others: a small store of texts, and how many trainings were shared."""
+    """The connection of a process with the others: a store of texts, and the number of trainings shared so far.
+
+    `children` are the processes that this process started itself.
+    """
 
     def __init__(self, world: World, store: distributed.Store) -> None:
         self.world, self.store, self.shared = world, store, 0
@@ -47,7 +50,7 @@ class Team:
 
     @contextmanager
     def connected(self, device: str) -> Iterator[None]:
-        """Within, torch's collectives reach all processes."""
+        """Connect torch's collectives of all processes for the time of this block."""
         self.store.set(f"ready/{self.shared}/{self.world.rank}", "")
         if self.world.rank == 0:
             self.wait_for(f"ready/{self.shared}/{rank}" for rank in range(self.world.size))
@@ -65,10 +68,10 @@ class Team:
             distributed.destroy_process_group()
 
     def wait_for(self, keys: Iterator[str], seconds: float = PATIENCE.total_seconds()) -> None:
-        """Until the others have said something.
+        """Wait until the other processes have set these keys in the store.
 
         Raises:
-            SalignError: one of them was lost, or none answers any more.
+            SalignError: a process was lost, or not all keys were set within `seconds`.
         """
         deadline = time.monotonic() + seconds
         for key in keys:
@@ -80,7 +83,7 @@ class Team:
                 time.sleep(_OFTEN)
 
     def lost(self) -> str:
-        """What became of the others, in words for the user; empty where nothing is known to be wrong."""
+        """Return the fault of another process, or that a process ended, as a message; empty if no fault is known."""
         with suppress(RuntimeError):
             if self.store.check(["fault"]):
                 return self.store.get("fault").decode()
@@ -93,12 +96,12 @@ class Team:
 
 _AGAIN = "Go on with the same command and --resume."
 _OUTSIDE: list[Team] = []
-"""The team of this process, where torchrun or srun started it: it lasts as long as the process."""
+"""The team of this process, if torchrun, srun or the first process started it; it lasts as long as the process."""
 
 
 @contextmanager
 def leading() -> Iterator[None]:
-    """Around all that the first process does: at the end the others end, too, if torchrun or srun started them."""
+    """Enclose all that the first process does; afterwards, the processes that torchrun or srun started end, too."""
     world = launched()
     if world == ALONE:
         yield
@@ -109,21 +112,23 @@ def leading() -> Iterator[None]:
     finally:
         with suppress(RuntimeError):
             team.store.set(f"job/{team.shared}", _ENDED)
-    with suppress(RuntimeError, SalignError):  # the store ends with this process, and they must have read it
+    with suppress(RuntimeError, SalignError):  # the others must read this before the store ends with this process
         team.wait_for((f"bye/{rank}" for rank in range(1, world.size)), _FAREWELL)
 
 
 @contextmanager
 def training_together(world: World, device: str, job: Job) -> Iterator[None]:
-    """Within, the others take part in a training, which they begin by themselves.
+    """Let the other processes take part in the training that this block does in the first process.
+
+    The other processes prepare the training themselves from `job`.
 
     Args:
-        world: how many processes train; this is the first.
+        world: the processes of the training, of which this is the first.
         device: "cpu" or "cuda".
-        job: what they need to know.
+        job: what the other processes need to know.
 
     Raises:
-        SalignError: one of them made out a mistake of the user, or was lost.
+        SalignError: another process found a mistake of the user, or was lost.
     """
     if world.size == 1:
         yield
@@ -149,13 +154,14 @@ def training_together(world: World, device: str, job: Job) -> Iterator[None]:
 
 
 def follow_jobs(prepare: Callable[[Job], Callable[[World], None]]) -> None:
-    """Take part in the trainings of the first process, until it has ended.
+    """Take part in the trainings of the first process until it ends.
 
     Args:
-        prepare: makes ready for a job, and gives what trains.
+        prepare: prepares a training from its job, and returns the function that does this process's part of it.
 
     Raises:
-        SystemExit: a fault, which the first process tells, or the first process was lost.
+        SystemExit: there was a fault, which the first process reports, the training was preempted, or the first process
+            was lost.
     """
     team = _outside(launched())
     while (job := _next(team)) is not None:
@@ -178,8 +184,8 @@ def follow_jobs(prepare: Callable[[Job], Callable[[World], None]]) -> None:
 
 
 def end_with_pipe() -> None:
-    """End this process when its standard input does, and so with the process that began it, by whatever that dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began this one
+    """End this process when its standard input ends: that is when the process that started it ends, in whatever way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
 
     def listen() -> None:
         sys.stdin.buffer.read()
@@ -200,7 +206,7 @@ def _next(team: Team) -> Job | None:
 
 
 def _outside(world: World) -> Team:
-    """The team that torchrun, srun or the first process started."""
+    """Return the team of a process that torchrun, srun or the first process started."""
     if not _OUTSIDE:
         address, port = _meeting()
         hosts = world.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True)
@@ -211,20 +217,20 @@ def _outside(world: World) -> Team:
 
 
 def _meeting() -> tuple[str, int]:
-    """Address and port of the first process."""
+    """Return address and port of the first process."""
     environ = os.environ
     address, port = environ.get("MASTER_ADDR"), environ.get("MASTER_PORT")
     if address is None:
         from lightning.fabric.plugins.environments import SLURMEnvironment
 
         address = SLURMEnvironment.resolve_root_node_address(environ.get("SLURM_STEP_NODELIST", "127.0.0.1"))
-    if port is None:  # one that no other step of SLURM is likely to have
+    if port is None:  # a port that another step of SLURM is unlikely to have
         port = str(10_000 + (31 * int(environ.get("SLURM_JOB_ID", 0)) + int(environ["SLURM_STEP_ID"])) % 40_000)
     return address, int(port)
 
 
 def _begun(world: World) -> Team:
-    """Begin the other processes on this machine; they end when the pipes to them are closed, by whatever."""
+    """Start the other processes on this machine; they end when the pipes to them are closed, for whatever reason."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
     team = Team(world, distributed.PrefixStore("salign/0", store))
     shared = os.environ | {
@@ -239,20 +245,20 @@ def _begun(world: World) -> Team:
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         child = subprocess.Popen([sys.executable, "-P", "-c", _FOLLOW], stdin=subprocess.PIPE, env=shared | own)
         team.children.append(child)
-        if hasattr(os, "register_at_fork"):  # or the processes that read images would keep the pipe open
+        if hasattr(os, "register_at_fork"):  # else the processes that read images would keep the pipe open
             assert child.stdin is not None
             os.register_at_fork(after_in_child=child.stdin.close)
     return team
 
 
 def _threads(world: World) -> int:
-    """Threads of each process, so that all together have as many as one alone."""
+    """Return the threads of each process, so that all together have as many as a single process would."""
     return max(1, torch.get_num_threads() // world.size)
 
 
 @contextmanager
 def _watched(team: Team) -> Iterator[None]:
-    """End this process if another one was lost and torch goes on waiting for it, as it does on GPUs."""
+    """End this process if another one is lost during this block and torch still waits for it, as it does on GPUs."""
     over = threading.Event()
 
     def watch() -> None:
@@ -269,7 +275,10 @@ def _watched(team: Team) -> Iterator[None]:
 
 
 def _explain(team: Team, error: Exception) -> NoReturn:
-    """Raise what the user is told: torch knows no more than that a connection ended."""
+    """Raise an error for the user in place of torch's, which says no more than that a connection ended.
+
+    Errors of other kinds are raised as they are.
+    """
     if not _is_connection(error):
         raise error
     deadline = time.monotonic() + 5
@@ -279,6 +288,6 @@ def _explain(team: Team, error: Exception) -> NoReturn:
 
 
 def _is_connection(error: Exception) -> bool:
-    """Whether torch lost another process."""
+    """Return whether an error says that torch lost the connection to another process."""
     words = ("gloo", "Connection closed", "Connection reset", "NCCL", "Broken pipe", "TCPStore")
     return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)

@@ -1,4 +1,4 @@
-"""Features added to rare classes until all are as large, and a fresh head that learns from them."""
+"""Rebalancing of classes: features are added to rare classes until all are equally large; a fresh head learns them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from salign.models.heads import draw_small_head, head_parts
 
 Method = Literal["eos", "smote", "repeat", "plain"]
 NEIGHBOURS: dict[str, int] = {"eos": 10, "smote": 5}
-"""How many neighbours are looked at, as published."""
+"""Method -> how many neighbours are looked at, as published."""
 Features = NDArray[np.float32]
 _ROWS = 1024
-"""Features whose distances are computed at a time."""
+"""Number of features whose distances are computed at a time."""
 
 
 def oversample(
@@ -32,29 +32,32 @@ def oversample(
     neighbours: int | None = None,
     reach: float = 1.0,
 ) -> tuple[Features, NDArray[np.int64], dict[int, str]]:
-    """Add features to every class that has fewer than the largest, until all have as many.
+    """Add features to every class that has fewer than the largest class, until all classes have equally many.
 
-    - `eos` (expansive over-sampling, arXiv 2207.06080): `b + r (e - b)`, r uniform in [0, 1), where `b` is a feature of
-      the class of whose `neighbours` nearest features at least one is of another class, and `e` is one of those. The
-      public code looks up neighbours one place beside where they are; here they are where they are. Ours: with a
-      `reach` below 1 the point goes that share of the way to `e` at most, so that it stays nearer to its own class.
-    - `smote` (arXiv 1106.1813): the same with one of the nearest features of the own class.
-    - `repeat`: features of the class again.
-    - `plain`: nothing is added, for comparison.
+    - `eos` (expansive over-sampling, arXiv 2207.06080) adds the points `b + r (e - b)`, with r uniform in [0, 1). `b`
+      is a feature of the class that has at least one feature of another class among its `neighbours` nearest features,
+      and `e` is one of these features of another class. The public code looks up each neighbour one position beside the
+      right one; here the right one is taken. Our addition is `reach`: below 1, the point goes at most that share of the
+      way to `e`, so that it stays nearer to its own class.
+    - `smote` (arXiv 1106.1813) does the same with one of the nearest features of the same class as `e`.
+    - `repeat` adds features of the class again.
+    - `plain` adds nothing, for comparison.
 
-    Where `neighbours` are more than there are other features (of the class, for `smote`), all of them count. A class
-    without a feature near another class (`eos`), or with a single one (`smote`), is repeated, and said to be.
+    If `neighbours` is larger than the number of other features (of the same class, for `smote`), all of them are taken.
+    A class is repeated instead if none of its features is near another class (`eos`) or if it has a single feature
+    (`smote`); the result tells which classes were.
 
     Args:
-        features: `(N, C)` of the training images, whose means over places the head is given.
+        features: `(N, C)`, the features of the training images: the spatial means of feature maps, as the head gets.
         labels: `(N,)` class numbers.
         method: see above.
-        generator: draws.
-        neighbours: None = 10 for `eos` and 5 for `smote`, as published.
+        generator: makes all random draws.
+        neighbours: how many nearest features are looked at; None means 10 for `eos` and 5 for `smote`, as published.
         reach: in (0, 1], for `eos`; 1 is published.
 
     Returns:
-        All features, those given first, `(M, C)`; their labels; and class -> why it was repeated.
+        All features `(M, C)`, which begin with the given ones; their labels `(M,)`; and class number -> why the class
+        was repeated.
 
     Raises:
         SalignError: the shapes do not fit, there is no such method, or `neighbours` or `reach` is out of range.
@@ -94,9 +97,16 @@ def oversample(
 
 
 def nearest_of(features: Features, members: NDArray[np.intp], among: NDArray[np.intp], count: int) -> NDArray[np.int64]:
-    """`(m, k)` positions in `features`: the nearest of `among` to each of `members`, itself left out, nearest first.
+    """Find the nearest features of each member, the member itself left out.
 
-    `k` is `count`, or as many as there are besides.
+    Args:
+        features: `(N, C)`.
+        members: `(m,)` positions in `features`.
+        among: positions in `features` among which neighbours are searched; they include the members.
+        count: how many neighbours to find.
+
+    Returns:
+        `(m, k)` positions in `features`, the nearest first; `k` is `count`, or `len(among) - 1` if that is less.
     """
     known, count = torch.from_numpy(features[among]), min(count, len(among) - 1)
     parts = []
@@ -117,12 +127,12 @@ def _between(
     reach: float,
     generator: np.random.Generator,
 ) -> Features:
-    """Points between a member, drawn among those with a usable neighbour, and a usable neighbour of it."""
+    """Draw points between a member that has a usable neighbour and one of its usable neighbours."""
     bases = np.flatnonzero(usable.any(1))
     counts = usable[bases].sum(1)
-    order = np.argsort(~usable[bases], axis=1, kind="stable")  # the usable ones first
-    # One whole number stands for the base and for a share of its neighbours, as imbalanced-learn draws them; within
-    # that share a second draw decides, so that each usable neighbour is as likely where not all are usable.
+    order = np.argsort(~usable[bases], axis=1, kind="stable")  # usable neighbours first
+    # A single whole number decides the base and a share of its neighbours, as in imbalanced-learn. A second draw
+    # decides within that share, so that all usable neighbours are equally likely even if not all neighbours are usable.
     width = near.shape[1]
     base, share = np.divmod(generator.integers(0, len(bases) * width, size=number_of), width)
     steps = reach * generator.uniform(size=number_of)[:, None]
@@ -144,17 +154,17 @@ def retrain_head(
     batch_size: int = 32,
     seed: int = 0,
 ) -> None:
-    """Draw the linear head of a classifier anew and let it learn from pooled features; all else stays as it is.
+    """Draw the linear head of a classifier anew and train it on pooled features; all else stays as it is.
 
     Args:
-        classifier: on the CPU; it is changed.
-        features: `(N, C)`, the means of its feature maps over places.
+        classifier: a classifier on the CPU; its head is changed in place.
+        features: `(N, C)`, the spatial means of its feature maps.
         labels: `(N,)` class numbers.
-        epochs: passes over the features.
-        lr: learning rate of SGD, constant.
-        momentum: that of SGD.
+        epochs: number of passes over the features.
+        lr: learning rate of SGD, which stays constant.
+        momentum: momentum of SGD.
         batch_size: features per step.
-        seed: decides the fresh head and the order.
+        seed: decides the initial weights of the head and the order of the features.
 
     Raises:
         SalignError: the head is not linear in the pooled features.

@@ -1,4 +1,4 @@
-"""How fast a training step is in each numeric setting, measured; what `precision: auto` chooses by."""
+"""Measures how fast a training step is in each numeric setting; `precision: auto` takes the fastest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from salign.types import Batch
 
 
 class Setting(NamedTuple):
-    """Number format of the forward pass and memory layout."""
+    """A number format of the forward pass, and a memory layout."""
 
     precision: str
-    """float32 or bfloat16 (autocast; weights and loss stay float32)."""
+    """"float32" or "bfloat16" (by autocast; weights and loss stay float32)."""
     memory_format: str
-    """contiguous or channels_last."""
+    """"contiguous" or "channels_last"."""
 
     def __str__(self) -> str:
         return f"{self.precision}, {self.memory_format}"
@@ -33,7 +33,7 @@ SETTINGS = (
     Setting("float32", "channels_last"),
     Setting("float32", "contiguous"),
 )
-"""What is worth trying, usually the fastest first; bfloat16 without channels_last was never the fastest."""
+"""The settings that are worth trying, usually the fastest first; bfloat16 without channels_last was never fastest."""
 
 
 def step_seconds(
@@ -44,14 +44,14 @@ def step_seconds(
     repeats: int = 3,
     give_up: float = math.inf,
 ) -> float:
-    """Median seconds of forward, loss and backward; the task itself is left untouched.
+    """Measure the median seconds of a forward pass, loss and backward pass; the task itself is not changed.
 
     Args:
-        task: on the device to measure.
-        batch: on the same device.
-        setting: what to measure.
-        repeats: timed steps, after one that is not.
-        give_up: if even that first one takes longer than so many seconds, it is the answer.
+        task: the task, on the device to measure.
+        batch: a batch on the same device.
+        setting: the setting to measure.
+        repeats: number of steps that count, after a first one that does not.
+        give_up: if the first step takes more seconds than this, its time is returned and no other step is measured.
 
     Raises:
         SalignError: the loss cannot train this network.
@@ -78,7 +78,7 @@ def step_seconds(
 
 
 def leaves_weights(task: Task, batch: Batch) -> bool:
-    """Whether some weights that learn get no gradient from the loss of a batch; the task itself is left untouched."""
+    """Return whether the loss of a batch gives some weights that learn no gradient; the task itself is not changed."""
     trial = copy.deepcopy(task).train()
     with torch.random.fork_rng(), going_back():
         trial(batch).total.backward()
@@ -88,7 +88,7 @@ def leaves_weights(task: Task, batch: Batch) -> bool:
 def random_batch(
     images: int, classes: int, size: tuple[int, int], *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Batch:
-    """Noise with labels, maps and seconds, for timing."""
+    """Make a batch of noise with labels, maps and seconds, for timing."""
     generator = torch.Generator().manual_seed(seed)
     batch = Batch(
         images=torch.rand(images, 3, *size, generator=generator),
@@ -102,7 +102,10 @@ def random_batch(
 
 
 def fastest(task: Task, batch: Batch, settings: Iterable[Setting]) -> dict[Setting, float]:
-    """Seconds per step of each setting, fastest first; one that is hopelessly slow is measured by a single step."""
+    """Return the seconds per step of each setting, the fastest first.
+
+    A setting whose first step takes more than three times the best time so far is measured by this step alone.
+    """
     measured: dict[Setting, float] = {}
     for setting in settings:
         give_up = 3 * min(measured.values(), default=math.inf)

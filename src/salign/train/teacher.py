@@ -1,4 +1,4 @@
-"""A finished run as the teacher of another: a function from images to logits, or to features."""
+"""The teacher of a training: a finished run as a function from images to logits, or to features."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from salign.losses.base import Teacher
 from salign.models import Classifier, Model, load
 
 IMAGENET_TEACHER = "tf_efficientnet_lite0"
-"""The network whose ImageNet weights come with the installation."""
+"""The network whose ImageNet weights come with the installation of salign."""
 
 
 def load_features(run: Path | str | None) -> tuple[Teacher, int, str]:
-    """What a model makes of images before it classifies them: the spatial mean of its last feature maps.
+    """Load a model as a function from images to features: the spatial mean of its last feature maps.
 
     Args:
-        run: a finished run of a classifier; None = `IMAGENET_TEACHER` with ImageNet weights.
+        run: a finished run of a classifier; None takes `IMAGENET_TEACHER` with ImageNet weights.
 
     Returns:
-        `(B, 3, H, W)` images in [0, 1], taken as they are -> `(B, C)` float32 without gradients; `C`; and its name.
+        A function `(B, 3, H, W)` images in [0, 1] -> `(B, C)` float32 features without gradients, which does not resize
+        the images; `C`; and the name of the teacher.
 
     Raises:
-        SalignError: no classifier there, or the run has not finished.
+        SalignError: there is no classifier in the folder, or the run has not finished.
     """
     model: Model
     if run is None:
-        # Nothing is asked of the two classes, which a classifier must have.
+        # The two classes are never used, but a classifier must have some.
         model = Classifier(IMAGENET_TEACHER, ("a", "b"), weights="imagenet")
         name = f"{IMAGENET_TEACHER} with {model.origin.partition('; ')[0]}"
     else:
@@ -47,20 +48,22 @@ def load_features(run: Path | str | None) -> tuple[Teacher, int, str]:
 
 
 def load_teacher(run: Path | str, classes: Sequence[str], *, multi_label: bool = False) -> Teacher:
-    """The model of a finished run in evaluation mode, without gradients, on the device of the images it is given.
+    """Load the model of a finished run as a function from images to logits.
 
-    Images of another size than the teacher was trained on are resized for it.
+    The model works on the device of the images that it is given, without gradients. Images of another size than the
+    teacher was trained on are resized for it.
 
     Args:
         run: the run folder, or any folder with a saved classifier.
-        classes: those of the student, in the order of its logits.
+        classes: the classes of the student, in the order of its logits.
         multi_label: whether the student's images may have several labels.
 
     Returns:
-        `(B, 3, H, W)` images in [0, 1] -> `(B, K)` float32 logits.
+        A function `(B, 3, H, W)` images in [0, 1] -> `(B, K)` float32 logits.
 
     Raises:
-        SalignError: no classifier there, the run has not finished, or its classes are others, or in another order.
+        SalignError: there is no classifier in the folder, the run has not finished, or the teacher does not have the
+            same classes in the same order, or not the same `multi_label`.
     """
     folder = Path(run)
     model = _finished(folder).requires_grad_(False)

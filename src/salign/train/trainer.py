@@ -1,4 +1,4 @@
-"""Lightning's trainer as every run here uses it: one device for each process, resumable at each epoch, quiet."""
+"""Lightning's trainer as all runs use it: one device for each process, resumable, and with few messages."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def run_trainer(
     world: World = ALONE,
     unused: bool = False,
 ) -> None:
-    """Train to the end, or on from where the folder says that it was cut off.
+    """Train to the end; if the folder has a resume point, continue from there.
 
     Args:
-        module: what is trained.
-        loaders: training and validation batches.
-        keep: decides which epoch's weights are kept; None in a process that keeps nothing, because the first one does.
-        folder: gets `METRICS`, the point to resume from, and the logs that `options.logger` asks for.
-        options: section `train` of the recipe, precision and memory format resolved.
+        module: the training module.
+        loaders: loaders of the training and validation batches.
+        keep: decides which epoch's weights are kept; None in the processes that follow the first, which keep nothing.
+        folder: gets `METRICS`, the resume point, and the logs that `options.logger` asks for.
+        options: section `train` of the recipe, in which precision and memory format are no longer `auto`.
         device: "cpu", "cuda" or "mps".
-        further: what else is kept of every epoch.
-        progress: show a bar.
-        world: which process of how many this is; they are connected.
-        unused: the loss leaves weights without a gradient, as several processes must know.
+        further: further callbacks, which run after `keep`; they are left out where `keep` is None.
+        progress: whether to show a bar.
+        world: the processes of the training, and which of them this is; they must be connected already.
+        unused: whether the loss leaves some weights without a gradient, which several processes must know beforehand.
     """
     resume, history = folder / RESUME, History(folder / METRICS)
-    free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # else someone has decided what it means
+    free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # else the program has a handler of its own
     listens = free and threading.current_thread() is threading.main_thread()
     callbacks: list[Callback] = [ResumePoint(resume, preemptible=listens)]
     if options.ema is not None:
@@ -87,13 +87,13 @@ def run_trainer(
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, loaders, ckpt_path=resume if resume.exists() else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C, after it has switched the signal off
+        except SystemExit:  # Lightning raises it on Ctrl-C, after it has switched the signal off
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
 
 
 def training_options(options: TrainOptions, seed: int) -> dict[str, Any]:
-    """Keywords of `Training` from section `train` of a recipe."""
+    """Return keyword arguments of `Training` that follow from section `train` of a recipe."""
     return {
         "optimizer": _optimizer(options),
         "rate": learning_rate(
@@ -105,10 +105,10 @@ def training_options(options: TrainOptions, seed: int) -> dict[str, Any]:
 
 
 def choose_device(name: str) -> str:
-    """`auto` is CUDA, else MPS, else the CPU.
+    """Return the device of a name, where `auto` is CUDA if this machine has it, else MPS, else the CPU.
 
     Raises:
-        SalignError: what is asked for is not there.
+        SalignError: this machine does not have the device.
     """
     if name != "auto":
         checks.device("train.device", name)
@@ -117,10 +117,10 @@ def choose_device(name: str) -> str:
 
 
 def check_devices(device: str, world: World) -> None:
-    """Refuse processes for which there is no device.
+    """Refuse a training of more processes than there are devices.
 
     Raises:
-        SalignError: this machine has fewer GPUs, or the device cannot be shared.
+        SalignError: this machine has fewer GPUs than processes, or the device is MPS and there are several processes.
     """
     if world.size > 1 and device == "mps":
         raise SalignError("train.devices: torch trains on one MPS device alone; take train.device: cpu, or one device.")
@@ -129,7 +129,7 @@ def check_devices(device: str, world: World) -> None:
 
 
 class _Placed(LightningEnvironment):
-    """Tells Lightning that the processes are there already, and what each is; it asks no variables."""
+    """Tells Lightning that the processes were started already, and their ranks; it reads no environment variables."""
 
     creates_processes_externally = True
 
@@ -150,13 +150,14 @@ class _Placed(LightningEnvironment):
 def _strategy(world: World, unused: bool) -> str | DDPStrategy:
     if world.size == 1:
         return "auto"
-    # Buffers are the same everywhere: batch norm is synced, and steps and queues gather what they remember.
+    # Buffers need no broadcast: they are the same everywhere, because batch norm is synced, and because steps and
+    # queues gather what they remember from all processes.
     return DDPStrategy(broadcast_buffers=False, find_unused_parameters=unused)
 
 
 @contextmanager
 def _lightning_quiet() -> Iterator[None]:
-    """Only Lightning's warnings that a user of salign can act on; the caller has said the rest."""
+    """Hide Lightning's messages, except for warnings that a user of salign can act on."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -164,10 +165,10 @@ def _lightning_quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-            warnings.filterwarnings("ignore", message=".*srun. command is available.*")  # asked for one process
+            warnings.filterwarnings("ignore", message=".*srun. command is available.*")  # one process is intended
             warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # our loaders are
             warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these
-            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 knows no other name
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 has only this name
             yield
     finally:
         logger.setLevel(level)

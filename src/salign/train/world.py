@@ -1,4 +1,7 @@
-"""Which process of how many this is, as torchrun or srun say; without torch, so that mistakes are told at once."""
+"""The rank of this process and the number of processes, as torchrun or srun tell them; found without torch.
+
+As torch is not imported, mistakes are reported at once.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,23 @@ class World(NamedTuple):
     """The processes of one training."""
 
     rank: int
-    """Which this is, from 0 on; the first writes files and speaks to the user."""
+    """Number of this process, from 0 on; process 0 writes files and speaks to the user."""
     size: int
-    """How many there are."""
+    """Number of all processes."""
     local: int
-    """Which this is of those on its machine, from 0 on."""
+    """Number of this process among the processes on its machine, from 0 on."""
     beside: int = 1
-    """How many processes share the CPUs that this one may use."""
+    """How many processes, this one included, share the CPUs that this process may use."""
 
 
 ALONE = World(0, 1, 0)
+"""The world of a process that trains by itself."""
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
 
 
 def launched(environ: Mapping[str, str] = os.environ) -> World:
-    """The processes that `torchrun` or `srun` started; `ALONE` where neither did."""
+    """Return the processes that `torchrun` or `srun` started; `ALONE` if neither did, or for a single process."""
     starters = ((_TORCHRUN, "MASTER_ADDR"), (_SLURM, "SLURM_STEP_ID"))
     names = next((names for names, sign in starters if {*names, sign} <= environ.keys()), None)
     if names is None or not all(environ[name].isdecimal() for name in names):
@@ -38,12 +42,12 @@ def launched(environ: Mapping[str, str] = os.environ) -> World:
 
 
 def follows(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process only helps the first one, which says and writes everything."""
+    """Return whether this process follows process 0, which alone speaks to the user and writes files."""
     return launched(environ).rank > 0
 
 
 def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -> World:
-    """The processes of a training: those that were launched, or else `devices` that this process begins.
+    """Return the processes of a training: those that a launcher started, or else `devices` that this process starts.
 
     Args:
         devices: `train.devices` of the recipe.
@@ -51,7 +55,8 @@ def planned(devices: int, nodes: int, environ: Mapping[str, str] = os.environ) -
         environ: environment of this process.
 
     Raises:
-        SalignError: the recipe asks for other processes than were launched, or for several machines without a launcher.
+        SalignError: the recipe asks for another number of processes than were launched, or for several machines
+            without a launcher.
     """
     world = launched(environ)
     if world.size > 1:

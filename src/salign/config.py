@@ -23,7 +23,7 @@ class Pass(NamedTuple):
     """The pass of `validated` that a validator runs in."""
 
     torch: bool = True
-    """Whether it may import torch."""
+    """Whether the validator may import torch."""
     files: bool = False
     """Whether the files that the settings name must exist."""
 

@@ -99,7 +99,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         if sync and os.name == "posix":  # Windows cannot open a folder
             _sync(path.parent)
     except OSError as error:
-        if error.filename in (None, partial, str(partial)):  # a full disk names no file
+        if error.filename in (None, partial, str(partial)):  # the error of a full disk names no file
             error.filename = str(path)
         raise
     finally:

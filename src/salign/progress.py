@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 _LINES = "▁▂▃▄▅▆▇█"
 _WIDTH = 20
 _SECONDS = 10.0
-"""Outside of a terminal, this many seconds pass at least between two lines."""
+"""Outside of a terminal, at least this many seconds pass between two lines, except for those of `every_line`."""
 
 
 class Bar:

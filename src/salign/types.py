@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     """Images with labels and human saliency maps; a single sample is a `Batch` without the leading `B`, too."""
 
     images: Tensor
-    """`(B, 3, H, W)` float32 in [0, 1]."""
+    """`(B, 3, H, W)` float32 in [0, 1]: the pixels, which the network normalises itself."""
     labels: Tensor
     """`(B,)` int64 in [0, K); or `(B, K)` float32 zeros and ones if an image may have several labels or none."""
     saliency: Tensor
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     """`(B,)` bool: False if nobody looked at the image (its map is missing). True with an all-zero map means that
     somebody looked and marked nothing (the map is blank)."""
     index: Tensor  # type: ignore[assignment]  # tuple.index is not needed here
-    """`(B,)` int64: the row of the manifest that the image came from."""
+    """`(B,)` int64: the position of the image in its data set."""
     seconds: Tensor | None = None
     """`(B,)` float32: how long people looked at the image, NaN if unknown; None if it is unknown for all images."""
     targets: Tensor | None = None

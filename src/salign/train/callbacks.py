@@ -65,7 +65,7 @@ class KeepBest(Callback):
         if self.monitor:
             score = self.sign * float(trainer.callback_metrics[self.monitor])
             if math.isnan(score + float(trainer.callback_metrics.get("val/loss", 0.0))):
-                score = -math.inf  # worse than any epoch whose answers are numbers
+                score = -math.inf  # worse than any epoch without NaN
         if self.best is not None and (score < self.best or (score == self.best and self.ties == "first")):
             return
         self.best, self.epoch = score, trainer.current_epoch

@@ -45,7 +45,7 @@ def freeze(net: Any, trainable: Trainable) -> tuple[nn.Module, ...]:
 
 
 def stay_frozen(parts: Iterable[nn.Module]) -> None:
-    """Put frozen modules into evaluation mode, again after the network was put into training mode."""
+    """Put frozen modules into evaluation mode; this is needed whenever the network was put into training mode."""
     for part in parts:
         part.eval()
 

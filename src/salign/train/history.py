@@ -218,7 +218,7 @@ class StopCollapsed(Callback):
         """Number of epochs in a row, up to the last one, in which nothing was learned."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the answers and the loss of the epoch.
+        """Stop the training if the answers and the loss show that nothing was learned for `patience` epochs.
 
         Raises:
             SalignError: nothing was learned for `patience` epochs.
@@ -241,11 +241,11 @@ class StopCollapsed(Callback):
         return f"the cross-entropy of training is {loss:.3g}, and chance is {self.chance:.3g}" * (loss >= self.chance)
 
     def state_dict(self) -> dict[str, Any]:
-        """What resuming needs."""
+        """Return what resuming needs: the number of epochs without anything learned."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the number of epochs without anything learned in a resumed training."""
         self.epochs = state_dict["epochs"]
 
 

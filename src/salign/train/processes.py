@@ -200,7 +200,7 @@ def _next(team: Team) -> Job | None:
         while not team.store.check([key]):
             time.sleep(_OFTEN)
         text = team.store.get(key).decode()
-    except RuntimeError:  # the first process is gone, and the store with it
+    except RuntimeError:  # the first process has ended, and its store with it
         sys.exit(1)
     return None if text == _ENDED else json.loads(text)
 

@@ -69,7 +69,7 @@ def run_trainer(
         trainer = Trainer(
             accelerator=device,
             devices=[world.local % torch.cuda.device_count()] if device == "cuda" else 1,
-            num_nodes=world.size,  # each process is a node of one device, wherever it runs
+            num_nodes=world.size,  # Lightning is told that each process is a node with one device
             strategy=_strategy(world, unused),
             precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
             max_epochs=options.epochs,
@@ -166,8 +166,8 @@ def _lightning_quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*srun. command is available.*")  # one process is intended
-            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # our loaders are
-            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # salign's loaders are
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # torchmetrics has gathered these figures
             warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # torch before 2.14 has only this name
             yield
     finally:

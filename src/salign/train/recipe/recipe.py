@@ -217,7 +217,7 @@ class Recipe(Section):
         if self.stages:
             return resolved(self)[""].fingerprint()
         content = self._content()
-        del content["task"], content["stages"]  # the keys of the sections tell the task
+        del content["task"], content["stages"]  # tasks differ in the keys of their sections
         for key in ("steps", "posthoc"):
             if not content.get(key):
                 content.pop(key, None)

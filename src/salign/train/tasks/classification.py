@@ -67,7 +67,7 @@ class Classification(Task):
 
     @classmethod
     def build(cls, recipe: ClassifyRecipe, data: Prepared, say: Say) -> Self:
-        """See `Task.build`."""
+        """Build the classifier and its loss; see `Task.build`."""
         loss = build_loss(recipe.loss, data)
         tell_guidance(data, recipe, say)
         classifier = Classifier(

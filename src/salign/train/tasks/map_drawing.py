@@ -42,7 +42,7 @@ class MapDrawing(Task):
 
     @classmethod
     def build(cls, recipe: MapsRecipe, data: Prepared, say: Say) -> Self:
-        """See `Task.build`."""
+        """Build the net that draws maps; see `Task.build`."""
         net = SaliencyNet(
             recipe.model.backbone,
             image_size=recipe.data.image_size,

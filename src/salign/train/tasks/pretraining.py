@@ -74,7 +74,7 @@ class Pretraining(Task):
 
     @classmethod
     def build(cls, recipe: PretrainRecipe, data: Prepared, say: Say) -> Self:
-        """See `Task.build`."""
+        """Build the network and load its teacher if there is one; see `Task.build`."""
         embedder = Embedder(
             recipe.model.backbone,
             image_size=recipe.data.image_size,

@@ -1,4 +1,4 @@
-"""What is done with a run: training it, and every question to a finished one."""
+"""Everything that is done with a run: its training, and all evaluations of a finished run."""
 
 from salign.index import lazy_index
 

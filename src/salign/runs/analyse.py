@@ -1,4 +1,4 @@
-"""Where a finished run looks and what it uses: its maps against people's, and its answers without the human region."""
+"""Compare a finished run's maps with people's, and measure how its answers depend on the human region."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from salign.runs.run import Run
 from salign.types import Batch
 
 NAMED = ("set", "id", "label", "predicted")
-"""Text columns of `agreement.csv`; one per metric follows."""
+"""The text columns of `agreement.csv`. A column per metric follows them."""
 
 
 def analyse_run(
@@ -47,32 +47,35 @@ def analyse_run(
 ) -> dict[str, pd.DataFrame]:
     """Compare a run's maps with people's, and measure what its answers rely on; write it all to `run.path/analysis`.
 
-    Maps that a machine made (column `provenance`) are nobody's: an image that has only such a map counts as without.
-    The images drawn are a function of the seed and the set alone, so that all runs of a study show the same. Asked
-    again for the same, it reads what is there. Memory does not grow with the size of the images.
+    Maps that a machine made (column `provenance`) do not count: an image that has only a machine's map is treated as an
+    image without a map. Which images are drawn depends on the seed and the set alone, so that all runs of a study are
+    analysed on the same images. If the folder holds an analysis with the same arguments, that analysis is read and
+    nothing is computed. Memory does not grow with the size of the images.
 
     Args:
         run: a finished run.
-        sets: `val` and test sets; None = all.
-        images: at most so many per set, drawn at random.
-        of: whose map, that of the "predicted" or of the "true" class. Where images may have several labels, it is the
-            mean over those; an image with none has no map to compare.
+        sets: `val` or names of test sets; None = all sets of the run.
+        images: the largest number of images per set; they are drawn at random.
+        of: "predicted" or "true": the class whose class activation map is compared. Where images may have several
+            labels, the map is the mean over the predicted or true classes of the image; an image without any such class
+            has no map to compare.
         seed: decides which images are drawn, and what replaces their parts.
-        draws: how often what replaces a part is drawn; see `salign.evaluate.reliance.reliance`.
-        progress: show a bar.
+        draws: how often the replacement of a part is drawn; see `salign.evaluate.reliance.reliance`.
+        progress: show a progress bar.
 
     Returns:
-        `agreement`: a row per annotated image that is not blank, with the columns `NAMED` and one per metric of
-        `salign.evaluate.agreement`; `reliance`: the rows of `salign.evaluate.reliance.reliance` with a column set in
-        front. The maps are read by `salign.runs.compare.read_maps`.
+        Two tables. `agreement` has a row per annotated image whose human map is not blank, with the columns `NAMED` and
+        a column per metric of `salign.evaluate.agreement`. `reliance` has the rows of
+        `salign.evaluate.reliance.reliance`, with a column `set` in front. The maps themselves are read by
+        `salign.runs.compare.read_maps`.
 
     Raises:
-        SalignError: an unknown set or class, or the manifest is no longer that of the run.
+        SalignError: a set or the value of `of` is unknown, or the manifest has changed since the run was made.
     """
     names = choose_sets(run, sets, images)
     one_of(of, ("predicted", "true"), "of")
     folder = run.path / FOLDER
-    repeated = {} if draws == 1 else {"draws": draws}  # so that what earlier versions measured is not measured again
+    repeated = {} if draws == 1 else {"draws": draws}  # left out if 1: an analysis by an earlier version stays valid
     settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed} | repeated)
     done = folder / "done"
     if done.is_file() and read_text(done) == settings:
@@ -110,15 +113,18 @@ def analyse_run(
 
 
 def analysis_device(run: Run) -> str:
-    """Where a finished run is analysed: on CUDA where there is any, unless it was trained on the CPU on purpose."""
+    """Return the device on which a finished run is analysed.
+
+    It is "cuda" if CUDA is available and the recipe does not ask for the CPU, else "cpu".
+    """
     return "cuda" if run.recipe.train.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:
-    """The sets to analyse, each once; None = all of the run.
+    """Return the sets to analyse, each once; None stands for all sets of the run.
 
     Raises:
-        SalignError: an unknown set, or fewer than one set or image.
+        SalignError: a set is unknown, no set is given, or `images` is less than 1.
     """
     known = run.sets
     names = list(dict.fromkeys(known if sets is None else sets))
@@ -130,7 +136,9 @@ def choose_sets(run: Run, sets: Sequence[str] | None, images: int) -> list[str]:
 
 
 def unmarked_classes(dataset: SaliencyDataset) -> list[int]:
-    """The number of the class on whose images nothing is marked, if there are two and the other has marks; else none.
+    """Return the number of the class that has no marked image, if there are two classes and the other has marks.
+
+    The list has this one number, or is empty.
 
     Raises:
         SalignError: a map cannot be read.
@@ -142,18 +150,18 @@ def unmarked_classes(dataset: SaliencyDataset) -> list[int]:
 
 
 class _Seen(NamedTuple):
-    """What is kept of one batch."""
+    """The part of a batch's results that is kept."""
 
     ids: NDArray[Any]
     maps: Tensor
     """`(B, h, w)` in [0, 1]."""
     human: Tensor
-    """`(n, h, w)`: of the n annotated images that are not blank."""
+    """`(n, h, w)`: the maps of the n annotated images that are not blank."""
     annotated: Tensor
     predicted: NDArray[Any]
-    """`(B,)` as `Maps` has it."""
+    """`(B,)`, in the form of `Maps.predicted`."""
     rows: pd.DataFrame
-    """`n` rows of agreement, without the set."""
+    """Rows of the agreement table, without the column `set`: those of the n images for which the model has a map."""
 
 
 def _analyse_set(
@@ -167,7 +175,7 @@ def _analyse_set(
     draws: int,
     progress: str | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Maps]:
-    """Agreement, reliance and maps of one set; every image is read once."""
+    """Compute agreement, reliance and maps of one set, reading every image once."""
     device = next(classifier.parameters()).device
     seen: list[_Seen] = []
 
@@ -210,7 +218,7 @@ def _analyse_set(
 def _see(
     batch: Batch, raw: Tensor, has_map: Tensor, codes: NDArray[Any], answers: NDArray[Any], dataset: SaliencyDataset
 ) -> _Seen:
-    """Compare the `(B, h, w)` raw maps of a batch with people's, where the model has one."""
+    """Compare the raw maps `(B, h, w)` of a batch with people's, for the images for which the model has a map."""
     annotated = batch.marked
     compared = annotated & has_map
     people = batch.saliency[annotated, 0]
@@ -228,10 +236,12 @@ def _see(
 
 
 def draw_images(run: Run, name: str, images: int, seed: int) -> SaliencyDataset:
-    """Draw at most so many of the images of a set that the run answered, in random order, with people's maps alone.
+    """Draw at most `images` of the images of a set that the run predicted, in random order.
+
+    Only the maps of people are kept; an image that a machine marked has no map here.
 
     Raises:
-        SalignError: the manifest no longer has an image that the run answered.
+        SalignError: an image that the run predicted is no longer in the manifest.
     """
     dataset, ids = run.data(name), run.predictions(name)["id"]
     chosen = ids.iloc[np.random.default_rng(seed).permutation(len(ids))[:images]]
@@ -247,7 +257,7 @@ def draw_images(run: Run, name: str, images: int, seed: int) -> SaliencyDataset:
 
 
 def _read(folder: Path) -> dict[str, pd.DataFrame]:
-    """What was written, as it was computed; where it was drawn once, no standard deviation was written."""
+    """Read the two tables as they were computed; the column `sd`, not written for a single draw, is NaN then."""
     texts = {"agreement": NAMED, "reliance": ("set", "kept", "fill", "metric", "note")}
     tables = {kind: read_figures(folder / f"{kind}.csv", text) for kind, text in texts.items()}
     tables["reliance"] = tables["reliance"].reindex(columns=["set", *COLUMNS])

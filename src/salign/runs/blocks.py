@@ -1,7 +1,8 @@
-"""Long work on images block by block, on Ray: a finished block is a file, and the same command goes on after the last.
+"""Long work on images, done block by block on Ray; after an interruption, the same command continues with what is left.
 
-The blocks lie in a folder beside what becomes of them (`predictions.csv.blocks`) until all are done: `000000.parquet`
-is the table of the first block, and `job.json` says what all of them were made of.
+A finished block is a file. The blocks lie in a folder beside the final output (`predictions.csv.blocks`) until all are
+done: `000000.parquet` is the table of the first block, and `job.json` describes the models, images and options that all
+blocks were made with.
 """
 
 from __future__ import annotations
@@ -22,76 +23,79 @@ from salign.readers import read_text
 from salign.runs.cluster import ATTEMPTS, connect
 
 BLOCK = 1024
-"""Images in a block."""
+"""The default number of images in a block."""
 NOTE = "job.json"
-"""The file that says what the blocks beside it are made of."""
+"""The file that describes the models, images and options that the blocks beside it were made with."""
 
 Part = TypeVar("Part")
 """The images of one block."""
 
 
 class Blocks(ABC, Generic[Part]):
-    """Work that is done block by block; it travels to the processes that do it."""
+    """Work that is done block by block. The object is sent to the processes that do the work."""
 
     label: str
-    """What is being done, for the bar."""
+    """What the progress bar says is being done."""
 
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """Where the blocks lie."""
+        """The folder of the blocks."""
 
     @abstractmethod
     def describe(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """What must be the same for whoever goes on from blocks that lie there, as JSON; the keys stand in messages."""
+        """Describe, as JSON, everything that must be equal to continue from blocks that were made before.
+
+        The keys appear in error messages.
+        """
 
     @abstractmethod
     def names(self, part: Part) -> Sequence[str]:
-        """Paths of the images of a block."""
+        """Return the paths of the images of a block."""
 
     @abstractmethod
     def load(self) -> Any:
-        """What a process loads once for all blocks that it does.
+        """Load what a process needs once for all its blocks.
 
         Raises:
-            SalignError: no model is there, or a damaged one.
+            SalignError: there is no model, or it is damaged.
         """
 
     @abstractmethod
     def write(self, loaded: Any, number: int, part: Part, table: Path) -> None:
-        """Do a block, and write its table to this file.
+        """Do a block, and write its table to the file `table`.
 
         Raises:
-            SalignError: an image cannot be read, or something cannot be written.
+            SalignError: an image cannot be read, or a file cannot be written.
         """
 
     def table(self, number: int) -> Path:
-        """The file with the table of a block."""
+        """Return the path of a block's table."""
         return self.folder / f"{number:06d}.parquet"
 
     def is_done(self, number: int) -> bool:
-        """Whether a block need not be done again."""
+        """Return whether a block is finished."""
         return self.table(number).is_file()
 
     @property
     def is_begun(self) -> bool:
-        """Whether something lies there that must not be mixed with other work."""
+        """Whether the folder holds finished blocks, which must not be mixed with other work."""
         return any(self.folder.glob("*.parquet"))
 
 
 def check_blocks(job: Blocks[Part], parts: Sequence[Part]) -> dict[str, Any]:
-    """Refuse what does not go on from the blocks that lie there; nothing is written.
+    """Refuse to continue from blocks that were made differently; write nothing.
 
     Args:
-        job: what is to be done.
+        job: the work to do.
         parts: its blocks.
 
     Returns:
-        what the blocks are made of, as `job.json` holds it.
+        The description of the work, as `job.json` holds it.
 
     Raises:
-        SalignError: the blocks there were made by another model or of other images, with other options, or they cannot
-            be written to.
+        SalignError: the blocks there were made by another model, of other images or with other options, or the folder
+            cannot be written to.
     """
     check_output(job.folder, folder=True)
     made_of = job.describe(parts)
@@ -105,16 +109,17 @@ def check_blocks(job: Blocks[Part], parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def do_block(job: Blocks[Part], loaded: Any, number: int, part: Part) -> None:
-    """Do one block; its file is there when it is whole.
+    """Do one block. Its table is put in its place only when it is complete.
 
     Args:
-        job: what is done.
-        loaded: what `load` of the job gave.
-        number: that of the block.
+        job: the work.
+        loaded: what `job.load` returned.
+        number: number of the block, from 0.
         part: its images.
 
     Raises:
-        SalignError: an image cannot be read, the block cannot be written, or `ATTEMPTS` processes died at it.
+        SalignError: an image cannot be read, the block cannot be written, or `ATTEMPTS` processes died while they
+            worked on it.
     """
     table = job.table(number)
     if len(list(job.folder.glob(f"{number:06d}-*"))) >= ATTEMPTS:
@@ -133,26 +138,26 @@ def do_on_ray(
     actors: int | None = None,
     progress: bool = False,
 ) -> None:
-    """Do all blocks that are not done yet on a Ray cluster.
+    """Do all unfinished blocks on a Ray cluster.
 
-    Each actor loads once what it needs and takes a block at a time. The block of an actor that dies is begun again. All
-    machines of the cluster must see the model, the images and the output under the same path.
+    Each actor loads the model once and takes one block at a time. If an actor dies, its block is started again. All
+    machines of the cluster must see the model, the images and the output under the same paths.
 
     Args:
-        job: what is done.
+        job: the work.
         parts: its blocks.
         address: address of the cluster; see `salign.runs.cluster.connect`.
-        actors: processes that do blocks, each on one CPU; None = one per CPU of the cluster.
-        progress: show a bar.
+        actors: number of processes that do blocks, each on one CPU; None = one per CPU of the cluster.
+        progress: show a progress bar.
 
     Raises:
-        SalignError: an image cannot be read, blocks of something else lie there, or Ray gave up. Finished blocks stay,
-            and the same call goes on from them.
+        SalignError: an image cannot be read, the folder holds blocks of other work, or Ray failed. Finished blocks
+            stay, and the same call continues from them.
     """
     made_of = check_blocks(job, parts)
     left = [(number, part) for number, part in enumerate(parts) if not job.is_done(number)]
     job.folder.mkdir(parents=True, exist_ok=True)
-    for begun in job.folder.glob("*-*"):  # by processes killed earlier; `do_block` counts those of now
+    for begun in job.folder.glob("*-*"):  # of processes killed in an earlier call; `do_block` counts this call's
         shutil.rmtree(begun)
     replace_text(job.folder / NOTE, json.dumps(made_of))
     total = sum(len(job.names(part)) for part in parts)
@@ -163,7 +168,7 @@ def do_on_ray(
 
 
 def _on_ray(job: Blocks[Part], left: list[tuple[int, Part]], address: str | None, actors: int | None) -> Iterator[int]:
-    """Numbers of blocks, as they are finished."""
+    """Yield the number of each block when it is finished."""
     ray = connect(address)
     import logging
 
@@ -172,7 +177,7 @@ def _on_ray(job: Blocks[Part], left: list[tuple[int, Part]], address: str | None
     ray_data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     most = min(int(ray.cluster_resources().get("CPU", 1)), len(left))
-    rows = [{"number": number, "part": pickle.dumps(part)} for number, part in left]  # Arrow knows no objects of ours
+    rows = [{"number": number, "part": pickle.dumps(part)} for number, part in left]  # Arrow cannot hold our objects
     answers = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
         cast(Callable[[dict[str, Any]], dict[str, Any]], _Actor),
         fn_constructor_args=[job],
@@ -192,13 +197,13 @@ def _on_ray(job: Blocks[Part], left: list[tuple[int, Part]], address: str | None
 
 
 class _Actor:
-    """Does blocks in a process of the cluster."""
+    """A worker process of the cluster that does blocks."""
 
     def __init__(self, job: Blocks[Any]) -> None:
         self.job, self.error = job, ""
         try:
             self.loaded = job.load()
-        except (SalignError, OSError) as error:  # Ray would begin the actor again
+        except (SalignError, OSError) as error:  # raised here, it would make Ray restart the actor
             self.error = str(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -207,6 +212,6 @@ class _Actor:
             return {"number": number, "error": self.error}
         try:
             do_block(self.job, self.loaded, number, pickle.loads(row["part"]))
-        except (SalignError, OSError) as error:  # it is told once, and Ray would wrap it in its own
+        except (SalignError, OSError) as error:  # returned as text, because Ray would wrap an exception in its own
             return {"number": number, "error": str(error)}
         return {"number": number, "error": ""}

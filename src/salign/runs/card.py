@@ -1,6 +1,6 @@
-"""The model card and the data card of a run, in the form of Hugging Face: what it is, how well it answers, its limits.
+"""The model card and the data card of a run, in the format of Hugging Face.
 
-Nothing in a card names a folder of this machine or an image: files stand there by their names and digests.
+No card contains a folder of this machine or the name of an image: files appear by their names and digests.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ from salign.runs.verdicts import run_verdicts
 from salign.train.recipe import ClassifyRecipe
 
 MODEL_CARD, DATA_CARD = "README.md", "data-card.md"
-"""Names of the two in a run folder."""
+"""File names of the two cards in a run folder."""
 _HUB_NAMES = {"auroc": "roc_auc", "sensitivity": "recall", "ppv": "precision", "ap": "average_precision"}
-"""Metrics that the hub calls otherwise."""
+"""salign's name of a metric -> the hub's name, where they differ."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def write_cards(run: Run) -> tuple[Path, Path]:
-    """Write `README.md` and `data-card.md` into a run folder; a later analysis or evaluation is taken up by a new call.
+    """Write `README.md` and `data-card.md` into a run folder.
+
+    Call it again after a later analysis or evaluation, so that the cards include it.
 
     Args:
         run: its recipe, manifest, figures and analysis are read.
 
     Returns:
-        The model card and the data card.
+        The paths of the model card and the data card.
     """
     model, data = run.path / MODEL_CARD, run.path / DATA_CARD
     replace_text(data, data_card(run))
@@ -51,14 +53,15 @@ def write_cards(run: Run) -> tuple[Path, Path]:
 
 
 def refresh_cards(run: Run, say: Callable[[str], None]) -> None:
-    """Write the cards anew after something was measured, or say why those that are there stay.
+    """Write the cards anew after a measurement, or report why the existing cards were kept.
 
     Args:
         run: a finished run.
-        say: receives a line where they stay.
+        say: receives one line if the cards cannot be written anew.
 
     Raises:
-        SalignError: the run has no card and its manifest is gone.
+        SalignError: the cards cannot be written, for instance because the manifest is gone, and the run has no card
+            yet.
     """
     try:
         write_cards(run)
@@ -69,7 +72,7 @@ def refresh_cards(run: Run, say: Callable[[str], None]) -> None:
 
 
 def model_card(run: Run) -> str:
-    """The text of the model card; see `write_cards`."""
+    """Return the text of the model card; see `write_cards`."""
     recipe = run.recipe
     classifier = isinstance(recipe, ClassifyRecipe)
     licence, licence_words = licence_of(recipe.model.backbone, recipe.model.weights)
@@ -98,7 +101,7 @@ def model_card(run: Run) -> str:
 
 
 def data_card(run: Run) -> str:
-    """The text of the data card; see `write_cards`."""
+    """Return the text of the data card; see `write_cards`."""
     data = run.recipe.data
     used = sorted({split for splits in _splits(run).values() for split in splits})
     manifest = run.manifest.select(used, data.classes).with_maps(data.map_column)
@@ -112,7 +115,7 @@ def data_card(run: Run) -> str:
     counts = manifest.coverage().rename(columns={"with_map": "with a map"}).drop(columns="share")
     mapped = manifest.table[manifest.table["saliency"].notna()]
     makers = mapped[PROVENANCE].fillna("not said") if PROVENANCE in mapped else pd.Series("not said", mapped.index)
-    makers = makers.map(without_names(makers))  # a card is given away, and people were promised a number
+    makers = makers.map(without_names(makers))  # cards are public, and people were promised a number
     kinds = makers.value_counts().rename_axis("made by").reset_index(name="maps")
     splits = "; ".join(f"{name}: {', '.join(names)}" for name, names in _splits(run).items())
     sections = [
@@ -166,7 +169,7 @@ def _use(run: Run) -> str:
 
 
 def _index(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Any]:
-    """What the hub shows of a model: a result per set, with the interval of each figure."""
+    """Return the hub's `model-index` entry: a result per set, with the interval of each figure."""
     data = run.recipe.data
     results = []
     for name in run.sets:
@@ -222,7 +225,7 @@ def _limits(run: Run) -> str:
 
 
 def _reliance(run: Run) -> str:
-    """What `salign analyse` found, if it was asked."""
+    """Describe what `salign analyse` found, or say that it was not run."""
     relied = _relied(run)
     if relied is None:
         return f"This was not measured before this card was written; `salign analyse {run.path.name}` measures it."
@@ -238,7 +241,7 @@ def _reliance(run: Run) -> str:
 
 
 def reliance_sentences(run: Run) -> list[str]:
-    """What `salign analyse` measured of the use of human regions, a sentence for each set; none where it did not."""
+    """Describe in one sentence per set how much the run relies on human regions; empty if it was not analysed."""
     relied = _relied(run)
     if relied is None:
         return []
@@ -274,7 +277,7 @@ def _training(run: Run) -> str:
 
 
 def _used(run: Run) -> list[str]:
-    """What training took of its splits, in sentences."""
+    """Describe in sentences which images and maps of its splits the training used."""
     data = run.recipe.data
     rows = run.manifest.select(data.train, data.classes)
     lines = [f"{len(rows)} images of {', '.join(data.train)} were there to train on, {data.limit or 'all'} were used."]
@@ -301,6 +304,6 @@ def _origin(weights: str | None) -> str:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    """A table of Markdown."""
+    """Format a table as Markdown."""
     rows = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

@@ -1,4 +1,4 @@
-"""Finding a Ray cluster, or making one of this machine."""
+"""Connecting to a Ray cluster, or starting one on this machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 from salign.errors import SalignError, install
 
 ATTEMPTS = 3
-"""How often work is begun whose process or machine dies under it."""
+"""How many processes or machines may die during one piece of work before it counts as failed."""
 
 
 def connect(address: str | None) -> Any:
-    """The module `ray`, connected to a cluster; Ray sends no statistics unless the environment asks for it.
+    """Connect to a Ray cluster and return the module `ray`.
+
+    Ray sends no usage statistics, unless the environment variable RAY_USAGE_STATS_ENABLED asks for it.
 
     Args:
-        address: address of a running cluster, `auto` for the one this machine belongs to; None starts one here, unless
-            the environment variable RAY_ADDRESS names one.
+        address: address of a running cluster; `auto` = the cluster that this machine belongs to; None = start a cluster
+            on this machine, unless the environment variable RAY_ADDRESS names one.
 
     Raises:
-        SalignError: ray is missing, or there is no such cluster.
+        SalignError: ray is not installed, or there is no cluster at the address.
     """
     try:
         import ray

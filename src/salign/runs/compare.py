@@ -1,4 +1,4 @@
-"""How far independent runs of one arm agree, from the maps that `salign.runs.analyse` wrote for each."""
+"""How far independent runs of one arm agree, computed from the maps that `salign.runs.analyse` wrote for each run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from salign.runs.folder import RunFolder
 from salign.runs.run import Run
 
 FOLDER = "analysis"
-"""Where it lies in the run folder: `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`, written last."""
+"""The folder of the analysis in the run folder. It holds `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`,
+which is written last."""
 
 
 _MOST_BYTES = 4_000_000_000
@@ -35,27 +36,28 @@ _BROKEN = (
     OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError, MemoryError, RecursionError,
     NotImplementedError, RuntimeError, SyntaxError, struct.error, zlib.error, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What NumPy and zipfile raise on damaged files."""
+"""The exceptions that NumPy and zipfile raise on damaged files."""
 
 
 class Maps(NamedTuple):
     """The maps of one run for the images drawn from one set, as `maps.npz` holds them."""
 
     ids: NDArray[Any]
-    """`(N,)` text, in the order drawn."""
+    """`(N,)` text: ids of the images, in the order in which they were drawn."""
     maps: NDArray[Any]
-    """`(N, h, w)` float16 in [0, 1]: class activation maps, min-max scaled per image; zeros for a constant one."""
+    """`(N, h, w)` float16 in [0, 1]: class activation maps, min-max scaled per image; a constant map is all zeros."""
     human: NDArray[Any]
-    """`(h, w)` float32 in [0, 1]: mean of the human maps of the annotated images, each resized and min-max scaled as
-    the loss does it; NaN where there are none."""
+    """`(h, w)` float32 in [0, 1]: mean of the human maps of the annotated images, each resized and min-max scaled
+    before averaging, as the loss does it. NaN if there are none."""
     annotated: NDArray[Any]
-    """`(N,)` bool: whether somebody looked and marked something."""
+    """`(N,)` bool: whether a person looked at the image and marked something."""
     predicted: NDArray[Any]
-    """`(N,)` int64 class numbers; where images may have several labels, text, their names joined by `;`."""
+    """`(N,)` int64 class numbers. Where images may have several labels: text, the names of the classes joined by
+    `;`."""
 
 
 def read_maps(run: RunFolder) -> dict[str, Maps]:
-    """The maps of every set that was analysed.
+    """Read the maps of every set that was analysed.
 
     Raises:
         SalignError: the run has not been analysed, or its file of maps is damaged.
@@ -90,18 +92,19 @@ def _check(maps: Maps) -> None:
 
 
 def compare_runs(runs: Sequence[Run], *, metric: str = "cc") -> pd.DataFrame:
-    """Say how far analysed runs look at the same places and give the same answers.
+    """Measure how far analysed runs look at the same places and give the same answers.
 
     Args:
-        runs: at least two, of one arm of a study, analysed with equal arguments.
-        metric: name of a metric of `salign.evaluate.agreement`, map against map.
+        runs: at least two runs of one arm of a study, analysed with equal arguments.
+        metric: name of a metric of `salign.evaluate.agreement`, which compares two maps.
 
     Returns:
-        A row per set that all have: set, runs, images, maps (mean over images and pairs of runs of the metric; NaN
-        maps left out), answers (share of equal answers over pairs), note (which runs answer alike to everything).
+        A row per set that all runs have, with the columns: set; runs (their number); images; maps (the metric, averaged
+        over images and pairs of runs without NaN); answers (share of equal answers, averaged over pairs of runs); note
+        (which runs give the same answer to all images).
 
     Raises:
-        SalignError: fewer than two runs, or runs with other classes or other images, or without predictions.
+        SalignError: there are fewer than two runs, their classes or images differ, or a run has no predictions.
     """
     if len(runs) < 2:
         raise SalignError(f"consistency takes at least two runs; got {len(runs)}.")
@@ -127,21 +130,22 @@ def compare_runs(runs: Sequence[Run], *, metric: str = "cc") -> pd.DataFrame:
 
 
 def compare_aurocs(runs: Sequence[Run]) -> pd.DataFrame:
-    """Compare the area under the ROC curve of every run with that of the first, on the same images, by DeLong's test.
+    """Compare each run's area under the ROC curve with the first run's, on the same images, by DeLong's test.
 
-    It speaks of other images, not of other trainings: several seeds are compared in a study. Images without a label do
-    not count.
+    The test covers the choice of images, not the randomness of training: several seeds are compared in a study. Images
+    without a label do not count.
 
     Args:
-        runs: two or more that tell the same two classes apart; with more classes, or several labels per image, there is
-            no one area, and the table is empty.
+        runs: two or more runs with the same two classes. With more classes, or several labels per image, there is no
+            single area, and the table is empty.
 
     Returns:
-        A row per set and run after the first: set, run, reference (names of the run folders; the reference is the first
-        run), images, and the fields of `salign.evaluate.delong.DeLong`, run - reference.
+        A row per set and run after the first, with the columns: set; run and reference (names of the run folders; the
+        reference is the first run); images; and the fields of `salign.evaluate.delong.DeLong`, where the difference is
+        run - reference.
 
     Raises:
-        SalignError: two runs have other classes, or predicted other images.
+        SalignError: two runs have different classes, or predicted different images.
     """
     rows: list[dict[str, object]] = []
     reference = runs[0]
@@ -162,7 +166,9 @@ def compare_aurocs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def answers_note(run: Run, name: str) -> str:
-    """One sentence where a run answers alike to all images of a set; else nothing. See `salign.evaluate.constant`.
+    """Return a sentence if a run gives the same answer to all images of a set, else "".
+
+    See `salign.evaluate.constant`.
 
     Raises:
         SalignError: the predictions of that set are missing or damaged.

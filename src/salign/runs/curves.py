@@ -1,4 +1,4 @@
-"""How a run went, epoch by epoch: the page `curves.html` in its folder."""
+"""The training curves of a run, epoch by epoch: the page `curves.html` in its folder."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ CURVES = "curves.html"
 
 
 def write_curves(run: Run, *, progress: bool = False) -> Path:
-    """Draw the loss, the metrics of validation, and what was learned and forgotten between each epoch and the last.
+    """Draw the loss, the validation metrics, and how many images were learned and forgotten; write `curves.html`.
 
-    Where weights of some epochs were kept, the agreement of their maps with people's is drawn, too.
+    An image counts as learned at an epoch if its answer is wrong then and right after the last epoch, and as forgotten
+    if it is right then and wrong after the last epoch. If weights of single epochs were kept, the page also shows how
+    far their maps agree with people's.
 
     Args:
-        run: one whose training is over.
-        progress: show a bar.
+        run: a run whose training is over.
+        progress: show a progress bar.
 
     Returns:
-        The page written.
+        The path of the page.
     """
     return write_sheet(run.path / CURVES, f"Training of {run.path.name}", training_sections(run, progress=progress))
 
 
 def training_sections(run: Run, *, progress: bool = False) -> list[Section]:
-    """The curves of `write_curves`, and the figures of every epoch; epochs count from 1."""
+    """Return the curves of `write_curves`, and a table with the figures of every epoch; epochs count from 1."""
     metrics = read_csv(run.path / METRICS)
     table = metrics.assign(epoch=metrics["epoch"] + 1)
     names = {f"val/{name}": name for name in ("auroc", "accuracy") if f"val/{name}" in metrics}

@@ -1,4 +1,4 @@
-"""A run whose linear head learned anew from as many validation images of every group."""
+"""Deep feature reweighting (DFR): refit a run's linear head on equally many validation images of every group."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from salign.train.recipe import DfrRecipe
 def dfr_model(
     run: Run, options: DfrRecipe, say: Callable[[str], None], *, groups: Sequence[str], device: str, progress: bool
 ) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier of a finished run with another last layer; nothing else of it changes.
+    """Return the classifier of a finished run with a newly fitted last layer; its other layers do not change.
 
     Args:
         run: a finished run of a classifier whose images have one label each.
         options: how the layer is fitted; see `salign.train.dfr.reweight`.
         say: receives lines for the user.
-        groups: columns of the manifest that make the groups, crossed with the class.
-        device: where features are computed.
-        progress: show bars.
+        groups: columns of the manifest whose values, crossed with the class, make the groups.
+        device: device that computes the features.
+        progress: show progress bars.
 
     Returns:
-        The classifier, and what is noted of it: validation images of each of the `groups`, the chosen `strength`, and
-        the accuracy of the `worst` group at each strength.
+        The classifier, and notes about it: the number of validation images of each of the `groups`, the chosen
+        `strength`, and the accuracy of the `worst` group at each strength.
 
     Raises:
-        SalignError: the run was fused, its images may have several labels, its head is not linear, or a group has a
-            single validation image.
+        SalignError: the run was fused, its images may have several labels, its head is not linear, or a group has fewer
+            than two validation images.
     """
     model = linear_classifier(run, "group")
     held_out = run.data("val")

@@ -1,7 +1,7 @@
-"""Names of version 0.1 whose modules are no more; they go with version 0.3.
+"""Names of version 0.1 whose modules no longer exist; version 0.3 will remove them.
 
-Figures of a run are computed by `evaluate`, its pictures by `explain`. A net that draws maps is trained by `fit` with a
-recipe whose task is `maps`, and a classifier starts from one by `model.weights`.
+The figures of a run are now computed by `evaluate`, and its pictures by `explain`. A net that draws maps is trained by
+`fit` with a recipe whose task is `maps`, and a classifier starts from such a net by `model.weights`.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def fit_saliency(recipe: MapsRecipe, out: Path | str = "runs", **options: Any) -
 
 
 def start_from(recipe: Recipe, run: Path | str) -> Recipe:
-    """The recipe, with `model.weights: run`."""
+    """Return the recipe with `model.weights` set to the folder of `run`."""
     return recipe.with_values({"model": {"weights": str(RunFolder.open(run).path.resolve())}})

@@ -1,4 +1,4 @@
-"""What a run answers, and how well: predictions and figures, written into its folder."""
+"""Predictions and figures of a run, written into its folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from salign.train.history import HISTORY, correct_answers, history_ids
 
 
 def predict_sets(run: Run, classifier: Model, *, progress: bool = False) -> dict[str, int]:
-    """Predict validation and test images into `predictions/`; give the rows of each set.
+    """Predict the validation and test images, write the tables to `predictions/`, and return the rows of each set.
 
     Args:
-        run: says which images.
-        classifier: on the device to use.
-        progress: show bars.
+        run: the run whose sets are predicted.
+        classifier: its network, on the device to use.
+        progress: show progress bars.
     """
     rows = {}
     for name in run.sets:
@@ -50,26 +50,26 @@ def evaluate_run(
 ) -> pd.DataFrame:
     """Compute every figure from the saved predictions and write `evaluation.csv`.
 
-    With two classes the threshold is fixed on validation by `rule`; test images never choose anything. It is kept with
-    the model, see `salign.models.Threshold`. Where images may have several labels there is no such threshold: a
-    class is predicted above a probability of one half. Where the run has a history, the table says how much of the
-    validation images it has forgotten.
+    With two classes, `rule` chooses the threshold on the validation images; test images never choose anything. The
+    threshold is stored with the model, see `salign.models.Threshold`. Where images may have several labels there is no
+    such threshold: a class is predicted if its probability is above one half. If the run has a history, the table also
+    says how much of the validation images the run has forgotten.
 
     Args:
-        run: its `predictions/` are read.
+        run: the run whose `predictions/` are read.
         rule: see `salign.evaluate.choose_threshold`.
         species: column with the kind of attack; None = the recipe's.
-        groups: columns to report on by value; None = the recipe's.
+        groups: columns of the manifest; figures are also reported for each of their values; None = the recipe's.
         resamples: number of resamples of the bootstrap.
         confidence: level of the intervals, in (0, 1).
-        seed: decides the bootstrap.
-        progress: show a bar.
+        seed: seed of the bootstrap.
+        progress: show a progress bar.
 
     Returns:
-        The table written.
+        The table that was written.
 
     Raises:
-        SalignError: a rule or a kind of attack, where images may have several labels.
+        SalignError: images may have several labels, and a rule or a kind of attack is given.
     """
     check_output(run.evaluation)
     data, classes, several = run.recipe.data, run.classes, run.multi_label
@@ -125,7 +125,10 @@ def evaluate_run(
 
 
 def _rows_of_history(run: Run, predictions: pd.DataFrame) -> np.ndarray | None:
-    """Where the predicted validation images stand in the history of the run; None where it has none of them all."""
+    """Return the position of each predicted validation image in the run's history, `(N,)`.
+
+    It is None if the run has no history, or if the history lacks one of the images.
+    """
     if not (run.path / HISTORY).exists():
         return None
     rows = pd.Index(history_ids(run.path)).get_indexer(pd.Index(predictions["id"].astype(str)))

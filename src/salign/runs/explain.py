@@ -1,4 +1,4 @@
-"""The page of a finished run: doubts, figures, curves, and a gallery of images with human and model maps."""
+"""The HTML page of a finished run: doubts, figures, curves, and a gallery of images with human and model maps."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from salign.runs.run import Run
 from salign.train.recipe import ClassifyRecipe
 
 FOLDER = "page"
-"""Where the page and its pictures lie in the run folder."""
+"""The folder of the page and its pictures in the run folder."""
 MOST_GROUPS = 30
-"""A column with more values is nothing to filter by."""
+"""Columns with more different values are not offered as filters."""
 _BATCH = 16
 
 
@@ -50,24 +50,25 @@ def explain_run(
     seed: int = 0,
     progress: bool = False,
 ) -> Path:
-    """Write the page of a run, `page/index.html`: it opens without a network and can be moved with its folder.
+    """Write the page of a run, `page/index.html`. It opens without a network and can be moved with its folder.
 
     Args:
         run: a finished run of a classifier.
-        beside: another run that answered the same images; the page, then `page/beside-NAME.html`, shows both.
-        sets: `val` and test sets whose images are shown; None = all.
+        beside: another run that answered the same images; the page is then `page/beside-NAME.html` and shows both runs.
+        sets: `val` or test sets whose images are shown; None = all.
         method: a name of `EXPLAINERS`.
-        images: at most so many images of each set, drawn at random.
-        of: whose evidence, "predicted" or "true"; where images may have several labels, the mean over those.
-        seed: decides the draw, and random masks.
-        progress: show bars.
+        images: the largest number of images of each set; they are drawn at random.
+        of: "predicted" or "true": the class whose evidence is shown. Where images may have several labels, the map is
+            the mean over the predicted or true classes.
+        seed: decides which images are drawn, and random masks.
+        progress: show progress bars.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        SalignError: unknown set, method or class; a net that draws maps; runs of other classes or images; `rise`,
-            where images may have several labels.
+        SalignError: a set, the method or the value of `of` is unknown; the run is no classifier; the two runs have
+            different classes or images; or the method is `rise` and images may have several labels.
     """
     runs = {each.path.name: each for each in (run, beside) if each is not None}
     names = list(dict.fromkeys(run.sets if sets is None else sets))
@@ -137,7 +138,7 @@ def _items(
     seed: int,
     progress: str | None,
 ) -> list[Item]:
-    """The images of one set with the answers of every run; pictures and human maps are written into the folder."""
+    """Return the images of one set with the answers of every run; write pictures and human maps into the folder."""
     manifest = runs[0].data(name).manifest.take(positions)
     ids = [manifest.image_id(k) for k in range(len(manifest))]
     answers = [list(_answers(run, name, ids, method=method, of=of, seed=seed, progress=progress)) for run in runs]
@@ -176,10 +177,10 @@ def _items(
 def _answers(
     run: Run, name: str, ids: Sequence[str], *, method: str, of: str, seed: int, progress: str | None
 ) -> Iterator[Answer]:
-    """What a run answers to images, and its map of each.
+    """Yield a run's answer to each image, with its map.
 
     Raises:
-        SalignError: the run does not know one of the images.
+        SalignError: an image is not in the set of this run.
     """
     classifier, whole = run.model(), run.data(name)
     positions = pd.Index(whole.manifest.table["id"].astype(str)).get_indexer(pd.Index(ids))
@@ -216,12 +217,16 @@ def _number(value: torch.Tensor, known: bool) -> float | None:
 
 
 def _named(answer: object) -> str | None:
-    """The text of a cell; None where it is empty or missing."""
+    """Return the text of a cell, or None if the cell is empty or missing."""
     return str(answer) if isinstance(answer, str) and answer else None
 
 
 def _sureness(classifier: Model, logits: torch.Tensor) -> float:
-    """Probability of the answer to one image; where it may be several classes, of the least sure yes or no."""
+    """Return the probability of the answer to one image.
+
+    Where images may have several labels, each class is a yes or no with a probability of at least one half; the
+    smallest of these probabilities is returned.
+    """
     probabilities = classifier.probabilities(logits)[0]
     if classifier.multi_label:
         return round(float(torch.maximum(probabilities, 1 - probabilities).min()), 4)

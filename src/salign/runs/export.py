@@ -1,4 +1,4 @@
-"""A finished run as one file that answers without salign, compared with torch on the run's own validation images."""
+"""Export of a finished run as one file that answers without salign, compared with torch on the validation images."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ from salign.train.recipe import ClassifyRecipe, MapsRecipe
 
 Format = Literal["onnx", "pt2"]
 FOLDER = "export"
-"""Where exported files lie in the run folder."""
+"""The folder of exported files in the run folder."""
 MOST_DIFFERENT, LEAST_CORRELATED = 1e-5, 0.9999
-"""How far probabilities of a float32 file may lie from torch's, and how well its maps must correlate with torch's."""
+"""Largest allowed difference of a probability between a float32 file and torch, and the least allowed correlation of
+their maps."""
 STEEP = 1e-6
-"""Where this share of the largest logit is more than `MOST_DIFFERENT`, it takes its place: torch's own float32 then
-departs as far from float64."""
+"""If this share of torch's largest logit is more than `MOST_DIFFERENT`, it is the allowed difference instead,
+because torch's own float32 results then differ as much from float64."""
 _BATCH = 16
 _CALIBRATION = 64
 _RESIZE = (
@@ -56,16 +57,16 @@ class Comparison:
     images: int
     """Number of images."""
     probability: float
-    """Largest difference of a probability."""
+    """Largest absolute difference of a probability."""
     logit: float
-    """Largest logit of torch, without its sign."""
+    """Largest absolute logit of torch."""
     same_answer: int
     """Images with the same answer."""
     map_correlation: float | None
-    """Least correlation of a map with torch's, of images with the same answer whose map is not constant; None where
-    there is none."""
+    """Smallest correlation of a map with torch's, over images with the same answer whose map is not constant; None
+    if there is no such image."""
     mean_map_correlation: float | None
-    """Mean of these correlations."""
+    """Mean of these correlations; None if there are none."""
     accuracy_torch: float
     """Share of these images that torch answers right."""
     accuracy_file: float
@@ -73,14 +74,14 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Whether it is as near to torch as rounding allows."""
+        """Whether the file agrees with torch as closely as rounding allows."""
         near = self.probability <= self.allowed
         alike = self.map_correlation is None or self.map_correlation >= LEAST_CORRELATED
         return near and alike
 
     @property
     def allowed(self) -> float:
-        """How far a probability of a float32 file may lie from torch's."""
+        """Largest allowed difference of a probability between a float32 file and torch."""
         return max(MOST_DIFFERENT, STEEP * self.logit)
 
 
@@ -95,27 +96,28 @@ def export_run(
     images: int = 64,
     progress: bool = False,
 ) -> tuple[Path, Comparison]:
-    """Write a run's model as one file, with its preparation of images inside, and compare it with torch.
+    """Write a run's model as one file that also prepares the images, and compare it with torch.
 
-    Beside the file lies FILE.json with the comparison and the description of the model. Where a float32 file departs
+    A file named FILE.json beside it holds the comparison and the description of the model. If a float32 file departs
     from torch, nothing is written.
 
     Args:
-        run: the finished run of a classifier, fused ones included.
-        out: the file; None = `export/model.onnx` in the run folder, with the precision in its name, or `model.pt2`.
-        format: `onnx`; or `pt2`, the program of `torch.export`, of float32.
-        precision: `float32`; `float16`; or `int8`, whose ranges are measured on 64 training images.
+        run: the finished run of a classifier; a fused run is allowed.
+        out: the file to write; None = `model.onnx` or `model.pt2` in the folder `export` of the run, with the precision
+            in its name if that is not float32.
+        format: `onnx`, or `pt2`, which is the program of `torch.export` in float32.
+        precision: `float32`, `float16`, or `int8`, whose ranges are measured on 64 training images.
         maps: see `salign.models.export.Graph`.
-        pixels: what the graph takes: `uint8`, or `float32` in [0, 1] for images of more than 8 bits.
-        images: so many validation images are compared, evenly spread.
-        progress: show bars.
+        pixels: type of the graph's input: `uint8`, or `float32` in [0, 1] for images of more than 8 bits.
+        images: number of validation images to compare, evenly spread over the set.
+        progress: show progress bars.
 
     Returns:
-        The file, and the comparison.
+        The path of the file, and the comparison.
 
     Raises:
-        SalignError: a net that draws maps, a map that no graph gives, a missing extra, images that are gone, or a file
-            that departs from torch.
+        SalignError: the run is no classifier, the graph cannot give the requested map, an optional package is missing,
+            images are gone, or a float32 file departs from torch.
     """
     choice("format", format, Format)
     choice("precision", precision, Precision)
@@ -154,7 +156,7 @@ def export_run(
 
 
 def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
-    """Refuse what cannot become a file, before torch works for it.
+    """Refuse a run or options that cannot be exported, before any computation.
 
     Raises:
         SalignError: the reason.
@@ -177,7 +179,7 @@ def check_exportable(run: Run, format: str, precision: str, maps: str) -> None:
 
 
 def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
-    """What the file says of the model, as JSON."""
+    """Return the description of a classifier that is stored in the file, as JSON."""
     first = model.members[0] if isinstance(model, Ensemble) else model
     first = first.classifier if isinstance(first, TwoStage) else first
     threshold = model.threshold
@@ -193,7 +195,7 @@ def describe(run: Run, model: Any, **options: str) -> dict[str, Any]:
 
 
 def describe_network(run: Run, network: Any, made_by: Path, *, pixels: str, precision: str, **_: str) -> dict[str, Any]:
-    """What the file of any network says: how a picture gets into it, and what it comes from."""
+    """Return the part of the description that all networks share: how images are prepared, and the file's origin."""
     licence = licence_of(run.recipe.model.backbone, run.recipe.model.weights)[1]
     return {
         "format": FORMAT,
@@ -217,7 +219,7 @@ def describe_network(run: Run, network: Any, made_by: Path, *, pixels: str, prec
 
 
 def onnx_bytes(proto: Any, description: dict[str, Any]) -> bytes:
-    """An ONNX file of ours: named, described and sealed."""
+    """Return the bytes of an ONNX file with salign's name, the description and the seal."""
     proto.producer_name, proto.producer_version = KEY, __version__
     del proto.metadata_props[:]
     proto.metadata_props.add(key=KEY, value=json.dumps(description))
@@ -225,7 +227,7 @@ def onnx_bytes(proto: Any, description: dict[str, Any]) -> bytes:
 
 
 class _Program:
-    """A program of torch.export, asked as an `OnnxModel` is."""
+    """A program of `torch.export` with the interface of `OnnxModel`."""
 
     def __init__(self, program: torch.export.ExportedProgram, outputs: list[str], description: dict[str, Any]) -> None:
         self._module, self._outputs = program.module(), outputs
@@ -238,12 +240,12 @@ class _Program:
 
 
 def spread(rows: Manifest, count: int) -> Manifest:
-    """So many of the rows, evenly spread."""
+    """Return `count` of the rows (or all, if there are fewer), evenly spread."""
     return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)))
 
 
 def _compare(file: Any, run: Run, rows: Manifest, model: Any, maps: Maps, progress: bool) -> Comparison:
-    """Ask the file with the images' own files, and torch with the run's own dataset."""
+    """Compare the file, which reads the image files itself, with torch, which reads them through the run's dataset."""
     whole = run.data("val")
     places = {whole.manifest.image_id(i): i for i in range(len(whole))}
     far, steep, same, correlations, right = 0.0, 0.0, 0, list[float](), np.zeros(2)
@@ -286,7 +288,7 @@ def _maps(output: Any, model: Any, maps: Maps) -> torch.Tensor:
 
 
 def correlation(ours: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Pearson's; 0 where the other map is constant."""
+    """Return Pearson's correlation of two maps; 0 if the second map is constant."""
     a, b = ours.astype(np.float64) - ours.mean(), other.astype(np.float64) - other.mean()
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())) if b.any() else 0.0
 

@@ -1,4 +1,4 @@
-"""A net that draws maps as one ONNX file, compared with torch on the run's own validation images."""
+"""Export of a net that draws maps as one ONNX file, compared with torch on the run's own validation images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from salign.runtime.model import OnnxNet, open_session
 from salign.train.recipe import MapsRecipe
 
 MOST_DIFFERENT = 1e-4
-"""How far a value of a map of a float32 file, from 0 to 1, may lie from torch's."""
+"""Largest allowed difference between a map value of a float32 file and torch's; values lie in [0, 1]."""
 _BATCH = 16
 
 
@@ -33,13 +33,14 @@ class NetComparison:
     images: int
     """Number of images."""
     difference: float
-    """Largest difference of a value of a map, which lies in [0, 1]."""
+    """Largest absolute difference of a map value; values lie in [0, 1]."""
     map_correlation: float | None
-    """Least correlation of a map with torch's, of those that are not constant; None where all are."""
+    """Smallest correlation of a map with torch's, over images whose map is not constant; None if all maps are
+    constant."""
 
     @property
     def exact(self) -> bool:
-        """Whether the maps are as near to torch's as rounding allows."""
+        """Whether the file's maps agree with torch's as closely as rounding allows."""
         alike = self.map_correlation is None or self.map_correlation >= LEAST_CORRELATED
         return self.difference <= MOST_DIFFERENT and alike
 
@@ -53,22 +54,23 @@ def export_net(
     images: int = 64,
     progress: bool = False,
 ) -> tuple[Path, NetComparison]:
-    """Write a net that draws maps as one ONNX file, with its preparation of images inside, and compare it with torch.
+    """Write a net that draws maps as one ONNX file that also prepares the images, and compare it with torch.
 
     Args:
         run: a finished run of `salign saliency train`.
-        out: the file; None = `export/net.onnx` in the run folder, with the precision in its name.
+        out: the file to write; None = `export/net.onnx` in the run folder, with the precision in its name if that is
+            not float32.
         precision: `float32` or `float16`.
         pixels: see `salign.models.export.Graph`.
-        images: so many validation images are compared, evenly spread.
-        progress: show bars.
+        images: number of validation images to compare, evenly spread over the set.
+        progress: show progress bars.
 
     Returns:
-        The file, and the comparison.
+        The path of the file, and the comparison.
 
     Raises:
-        SalignError: a run of another kind, or of a net that gives back images; a missing extra, images that are gone,
-            or a file that departs from torch, which is not written.
+        SalignError: the run is not that of a net that draws maps (for instance, its net reconstructs images), an
+            optional package is missing, images are gone, or a float32 file departs from torch; it is not written then.
     """
     one_of(precision, ("float32", "float16"), f"{run.path} is a net that draws maps: precision")
     number("images", images, "[1, inf)", whole=True)
@@ -104,5 +106,5 @@ def export_net(
 
 
 def _varies(values: NDArray[np.float32]) -> bool:
-    """Whether a map has a shape beyond the rounding of its values."""
+    """Return whether the values of a map differ by more than their rounding."""
     return float(np.ptp(values)) > MOST_DIFFERENT

@@ -1,4 +1,4 @@
-"""Runs by what people call them: a folder, `last`, a name, or the beginning of a name that only one run has."""
+"""Find runs by what people type: a folder, `last`, a name, or the beginning of a name that only one run has."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from salign.errors import SalignError
 from salign.runs.folder import RunFolder
 
 LAST = "last"
-"""What the run that ended last is called."""
+"""The name that stands for the run that finished last."""
 _DEEPEST = 4
-"""Folders named `runs` are looked for so many levels down: `FOLDER/studies/NAME/runs` is one."""
+"""How many levels down folders named `runs` are searched: `FOLDER/studies/NAME/runs` is three levels below FOLDER."""
 _SHOWN = 10
 
 
 def find_run(name: str, folder: Path | str = ".") -> Path:
-    """The run folder that is meant.
+    """Return the run folder that a name stands for.
+
+    A path that exists, or that has more than one part, is returned as it is.
 
     Args:
-        name: path of a folder; `last`; the name of a run, or its beginning.
-        folder: where folders called `runs` are looked for, some levels down.
+        name: path of a folder; `last`; the name of a run, or the beginning of its name.
+        folder: folder below which folders named `runs` are searched, some levels down.
 
     Raises:
-        SalignError: no run or several are meant; the message names them.
+        SalignError: the name fits no run or several; the message lists them.
     """
     path = Path(name)
     if path.exists() or len(path.parts) != 1:
@@ -47,7 +49,7 @@ def find_run(name: str, folder: Path | str = ".") -> Path:
 
 
 def runs_below(folder: Path | str) -> list[RunFolder]:
-    """Every run in folders called `runs`, finished or not, the latest first."""
+    """Return every run, finished or not, in folders named `runs` below a folder, the latest first."""
     runs = [
         RunFolder(path)
         for folder_of_runs in folders_called("runs", Path(folder))
@@ -58,13 +60,16 @@ def runs_below(folder: Path | str) -> list[RunFolder]:
 
 
 def when(run: RunFolder) -> datetime:
-    """When a run ended, or, of one that has not, when it wrote its last epoch."""
+    """Return when a run ended or, if it has not ended, when it wrote its last epoch."""
     files = (run.path / "done", run.metrics, run.recipe_file)
     return datetime.fromtimestamp(next(file for file in files if file.exists()).stat().st_mtime)
 
 
 def folders_called(name: str, folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
-    """Folders of this name below a folder, or the folder itself; none is looked for inside of another, or of a link."""
+    """Yield the folders of this name below a folder, or the folder itself.
+
+    A folder that was found is not searched further. Links and hidden folders are not followed.
+    """
     if folder.name == name:
         yield folder
         return

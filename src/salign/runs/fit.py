@@ -1,4 +1,4 @@
-"""From a recipe to a finished run folder."""
+"""Training: from a recipe to a finished run folder."""
 
 from __future__ import annotations
 
@@ -49,30 +49,32 @@ def fit(
     progress: bool = True,
     say: Say = print,
 ) -> Run:
-    """Train, keep the best epoch, and measure it on validation and test images; everything lands in one folder.
+    """Train a network, keep its best epoch, and measure it on validation and test images; write all to one folder.
 
-    A classifier's folder has predictions and `evaluation.csv`. That of a net that draws maps has `agreement.csv` (a row
-    per image and predictor) and `encoder.safetensors`, from which a classifier can start; so has that of a pretrained
-    backbone.
+    The folder of a classifier has predictions and `evaluation.csv`. The folder of a net that draws maps has
+    `agreement.csv` (a row per image and predictor) and `encoder.safetensors`, from which a classifier can start. The
+    folder of a pretrained backbone has `encoder.safetensors`, too.
 
-    A recipe with stages is trained stage by stage. Each is a run folder of its own, found by its content: a stage that
-    another recipe trained is not trained again. A run that another process is at is waited for. Where `torchrun` or
-    `srun` started several processes, each calls this; the first does what one does alone, and all of them train.
+    A recipe with stages is trained stage by stage. Each stage has a run folder of its own, which is named after the
+    content of the stage's recipe, so that a stage that another recipe has trained is not trained again. If another
+    process is working on the same run, this one waits for it. If `torchrun` or `srun` started several processes, each
+    of them calls this function: all of them train, and the first process alone does everything else.
 
     Args:
-        recipe: the whole description of the run.
-        out: folder that run folders go into.
-        stages: folder that the run folders of stages go into; None = `out`, as always for the arms of a study.
-        resume: go on with a run that was cut off; its weights end as if it had not been.
-        progress: show bars.
+        recipe: the complete description of the run.
+        out: folder that holds the run folders.
+        stages: folder that holds the run folders of stages; None = `out`. Stages that are arms of a study are always
+            written to `out`.
+        resume: continue a run that was interrupted; its final weights are the same as without the interruption.
+        progress: show progress bars.
         say: receives lines for the user.
 
     Returns:
-        The run of the last stage. One that is already done is not repeated. Every process has it.
+        The run of the last stage, in every process. A run that is already done is not repeated.
 
     Raises:
-        SalignError: bad data or settings, or an unfinished run is there and `resume` was not asked for, or it
-            began with other images or maps. What is wrong with any stage is told before the first is trained.
+        SalignError: the data or the settings are wrong; an unfinished run exists and `resume` is False; or the run that
+            is resumed began with other images or maps. All stages are checked before the first one is trained.
     """
     if follows():
         follow()
@@ -108,17 +110,17 @@ def _fit_stages(
 
 
 def _check(recipe: Recipe, prefix: str) -> None:
-    """Find what would stop a stage: its images are read as for training, but nothing that earlier stages make.
+    """Check a stage before training: its images are read as for training, but nothing that earlier stages will make.
 
     Raises:
-        SalignError: the fault, with the name of the stage.
+        SalignError: the first problem found, with the name of the stage.
     """
     try:
         choose_device(recipe.train.device)
         kind, draws = TASKS[recipe.task], recipe.data.drawn is not None
         known = recipe.data.model_copy(update={"drawn": None, "repeat_errors": None})
         rows = prepare(known)
-        if not (draws and recipe.task == "maps"):  # else the maps to learn from are those still to be drawn
+        if not (draws and recipe.task == "maps"):  # otherwise its maps are still to be drawn
             rows = kind.rows(recipe, rows, lambda line: None)
         changes: dict[str, Any] = {"data": known.model_copy(update={"annotated": 0}) if draws else known}
         of_stages = {key for key, _ in references(recipe)}
@@ -165,7 +167,10 @@ def _fit(recipe: Recipe, run: Run, *, resume: bool, progress: bool, say: Say) ->
 
 
 def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:
-    """Report on the network that was kept; the number of predictions of every set, where there are any."""
+    """Measure the network that was kept, and return the number of predictions of each set.
+
+    It is None for runs that are no classifiers, which have no predictions.
+    """
     if isinstance(run.recipe, PretrainRecipe):
         return None
     if isinstance(run.recipe, MapsRecipe):
@@ -178,7 +183,7 @@ def _measure(run: Run, device: str, progress: bool) -> dict[str, int] | None:
 
 
 def _resolve(recipe: Recipe, run: Run, task: Task, classes: int, device: str, say: Say) -> Recipe:
-    """Replace `auto` by what is fastest here; a run that was cut off keeps what it began with."""
+    """Replace `auto` by the fastest setting on this machine; a resumed run keeps the setting that it began with."""
     if run.recipe_file.exists():
         begun = Recipe.read(run.recipe_file).train
         return recipe.with_values({"train": {"precision": begun.precision, "memory_format": begun.memory_format}})

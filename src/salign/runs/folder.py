@@ -1,4 +1,4 @@
-"""A run folder: found by the content of its recipe, and whole at every moment."""
+"""A run folder: its name contains a fingerprint of its recipe, and its files are complete at every moment."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ LIBRARIES = (
 
 
 ENVIRONMENT = "environment.json"
-"""The file of a run that says what it ran on, and when it began."""
+"""The file of a run that describes the machine and libraries it ran on, and when it began."""
 POSTHOC = "posthoc.json"
-"""The file of a run made of a finished one that says what it was made of, and how."""
+"""The file of a run that was made from a finished run: which run that was, and how the new one was made."""
 _MOST_BYTES = 1_000_000
 
 
@@ -61,37 +61,43 @@ class _Done(BaseModel):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where everything about one run lies.
+    """The folder of one run.
 
-    `recipe.yaml` (resolved), `environment.json`, `metrics.csv` (a row per epoch), `model.json` and
-    `weights.safetensors` (the best epoch), `predictions/<set>.csv` (a row per image, for validation and each test
-    set), `evaluation.csv`, `README.md` and `data-card.md` (the cards of model and data), `resume.ckpt` and
-    `inputs.csv` (the images and maps it began with) while it runs, and `done` (how many rows of predictions there
-    are), written last.
+    It holds:
+
+    - `recipe.yaml`: the resolved recipe;
+    - `environment.json`: machine and libraries;
+    - `metrics.csv`: a row per epoch;
+    - `model.json` and `weights.safetensors`: the network of the best epoch;
+    - `predictions/<set>.csv`: a row per image, for validation and each test set;
+    - `evaluation.csv`: a row per figure;
+    - `README.md` and `data-card.md`: the cards of model and data;
+    - `resume.ckpt` and `inputs.csv` (the images and maps that the run began with): only until the run is done;
+    - `done`: how many rows of predictions there are; it is written last.
     """
 
     path: Path
 
     @classmethod
     def of(cls, recipe: Recipe, out: Path | str) -> Self:
-        """The folder of this recipe below `out`: readable name and fingerprint."""
+        """Return the folder of this recipe below `out`; its name is the recipe's name and fingerprint."""
         return cls(Path(out) / f"{recipe.name}-{recipe.fingerprint()}")
 
     @property
     def recipe_file(self) -> Path:
-        """The resolved recipe."""
+        """The file of the resolved recipe."""
         return self.path / "recipe.yaml"
 
     @property
     def metrics(self) -> Path:
-        """A row per epoch."""
+        """The file with the training metrics, a row per epoch."""
         return self.path / METRICS
 
     def check_sets(self, names: Sequence[str] | None) -> None:
-        """Refuse a name that is neither `val` nor a test set of the run, without torch.
+        """Refuse a name that is neither `val` nor a test set of the run, without importing torch.
 
         Raises:
-            SalignError: the name, and those that there are.
+            SalignError: a name is unknown; the message lists the known ones.
         """
         from salign.train.recipe import Recipe
 
@@ -102,19 +108,19 @@ class RunFolder:
                 one_of(name, known, "set")
 
     def predictions_file(self, name: str) -> Path:
-        """A row per image of the set `name` (`val`, or a test set)."""
+        """Return the file of predictions for the set `name` (`val` or a test set), a row per image."""
         return self.path / "predictions" / f"{name}.csv"
 
     def read_predictions(
         self, name: str, classes: Sequence[str] | None = None, *, multi_label: bool = False
     ) -> pd.DataFrame:
-        """The predictions of a set, all of them; see `salign.evaluate.read_predictions`.
+        """Read the predictions of a set and check that the file is complete; see `salign.evaluate.read_predictions`.
 
-        Runs of earlier versions noted no number of rows: a file that was cut off exactly at the end of a line looks
-        whole there.
+        Runs of earlier versions did not record the number of rows. If such a file was cut off exactly at the end of a
+        line, that is not noticed.
 
         Raises:
-            SalignError: the file is missing, damaged, or not as long as it was written.
+            SalignError: the file is missing or damaged, or has fewer or more rows than were written.
         """
         from salign.evaluate import read_predictions
 
@@ -133,7 +139,7 @@ class RunFolder:
         return table
 
     def _predicted(self) -> dict[str, int]:
-        """Set -> rows of its predictions, as `finish` noted them."""
+        """Return set -> number of rows of its predictions, as `finish` recorded them."""
         done = self.path / "done"
         if not done.exists() or not (text := read_text(done, limit=_MOST_BYTES)):
             return {}
@@ -144,36 +150,36 @@ class RunFolder:
 
     @property
     def evaluation(self) -> Path:
-        """A row per figure."""
+        """The file of figures, a row per figure."""
         return self.path / "evaluation.csv"
 
     @property
     def resume(self) -> Path:
-        """Everything needed to go on after the last finished epoch; gone when the run is done."""
+        """The file with all that is needed to continue after the last finished epoch; removed when the run is done."""
         return self.path / RESUME
 
     @property
     def inputs(self) -> Path:
-        """The images and maps that it began with; gone when the run is done."""
+        """The file that lists the images and maps that the run began with; removed when the run is done."""
         return self.path / "inputs.csv"
 
     @property
     def done(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run has finished."""
         return (self.path / "done").exists()
 
     @property
     def given_away(self) -> bool:
-        """Whether this is what `salign publish` made of a run: its model and figures, and no answers to images."""
+        """Whether `salign publish` wrote this folder: it has model and figures, but no predictions of single images."""
         return not self.done and (self.path / "evaluation.csv").is_file() and not (self.path / "predictions").exists()
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        """An existing, finished run.
+        """Open an existing, finished run.
 
         Raises:
-            SalignError: no run there, it has not finished or was given away, or a folder in it that is written to leads
-                elsewhere.
+            SalignError: there is no run, it has not finished, it was written by `salign publish`, or its folder
+                `analysis` or `page` is a link, so that files would be written elsewhere.
         """
         run = cls(Path(path))
         if not run.recipe_file.is_file():
@@ -194,15 +200,15 @@ class RunFolder:
 
     @contextmanager
     def locked(self, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-        """Keep other processes from the run; one that is at it is waited for.
+        """Keep other processes from the run; wait if another process has locked it.
 
-        A process may lock a run that it has locked already.
+        A process may lock a run again that it has already locked.
 
         Args:
-            say: receives a line for the user where there is something to wait for.
+            say: receives a line for the user if this process has to wait.
 
         Raises:
-            SalignError: nothing can be written there.
+            SalignError: the folder cannot be written to.
         """
         check_output(self.path, folder=True)
         file = self.path.with_name(f".{self.path.name}.lock")
@@ -217,18 +223,18 @@ class RunFolder:
         try:
             yield
         finally:
-            lock.release()  # the system does it when the process ends, however that happens
+            lock.release()  # if the process is killed, the system releases it
             if not lock.is_locked:
-                with suppress(OSError):  # Windows keeps a file that the next process has opened
+                with suppress(OSError):  # Windows keeps a file that another process has open
                     file.unlink()
                     if is_new:
                         file.parent.rmdir()  # unless something was written into it
 
     def begin(self, resume: bool, say: Callable[[str], None]) -> bool:
-        """Whether there is something to train: False for a run that is already done.
+        """Return whether there is something to train: False if the run is already done.
 
         Raises:
-            SalignError: a run that was cut off lies there, and `resume` was not asked for.
+            SalignError: the folder holds an interrupted run, and `resume` is False.
         """
         if self.done:
             say(f"{self.path} is already done; nothing to train.")
@@ -240,18 +246,18 @@ class RunFolder:
         return True
 
     def start(self, recipe: Recipe) -> None:
-        """Make the folder and write what is known before training; a run that goes on began when it began."""
+        """Make the folder and write recipe and environment; a resumed run keeps the time at which it first began."""
         replace_text(self.recipe_file, recipe.to_yaml())
         path, begun = self.path / ENVIRONMENT, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with suppress(SalignError, KeyError, TypeError):  # there is none yet, or it is damaged
+        with suppress(SalignError, KeyError, TypeError):  # the file does not exist yet, or is damaged
             begun = str(read_json(path, limit=_MOST_BYTES)["begun"])
         replace_text(path, json.dumps({**environment(), "begun": begun}, indent=2))
 
     def finish(self, predicted: Mapping[str, int] | None = None) -> None:
-        """Mark the run as done; what was only there to resume it, or was cut off half-written, goes.
+        """Mark the run as done, and remove half-written files and the files that were needed to resume it.
 
         Args:
-            predicted: set -> rows of its predictions, which are noted.
+            predicted: set -> number of rows of its predictions; the numbers are recorded in `done`.
         """
         for partial in self.path.rglob(LEFTOVERS):
             partial.unlink()
@@ -261,7 +267,10 @@ class RunFolder:
 
 
 def environment() -> dict[str, object]:
-    """What a run ran on: versions, commit of this package (None unless it is a checkout), machine, threads."""
+    """Describe what a run runs on: versions, machine, threads, and the commit of this package.
+
+    The commit is None unless the package lies in a Git checkout.
+    """
     import torch
 
     return {
@@ -278,7 +287,10 @@ def environment() -> dict[str, object]:
 
 @functools.cache
 def commit_of(checkout: Path) -> str | None:
-    """The commit of a Git checkout, with `-dirty` behind it where tracked files were changed; None for no checkout."""
+    """Return the commit of a Git checkout, with `-dirty` appended if tracked files were changed.
+
+    It is None if the folder is no checkout or Git fails.
+    """
     if not (checkout / ".git").exists():
         return None
     ask = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -289,7 +301,7 @@ def commit_of(checkout: Path) -> str | None:
 
 
 def _processor() -> str:
-    """The model of the CPU, as Linux names it; elsewhere what Python knows."""
+    """Return the model name of the CPU from Linux's /proc/cpuinfo; on other systems, what Python knows."""
     try:
         lines = read_text("/proc/cpuinfo", limit=_MOST_BYTES).splitlines()
     except SalignError:

@@ -1,4 +1,4 @@
-"""Epochs of one training fused into a model that answers as their weighted mean."""
+"""Fuse several epochs of one training into a model whose answer is their weighted mean."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from salign.train.snapshots import snapshot, snapshots
 
 
 def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None], **_: Any) -> tuple[Ensemble, dict[str, Any]]:
-    """The snapshots of a finished run as one; its validation images alone choose the epochs and their weights.
+    """Return the ensemble of a run's snapshots; the run's validation images alone choose the epochs and weights.
 
     Args:
         run: a finished run with snapshots of its weights (`train.snapshots`).
-        options: how epochs are weighed, see `salign.evaluate.fusion.choose_epochs`; only those with a snapshot count.
-        say: receives a line with the epochs.
+        options: how epochs are chosen and weighted, see `salign.evaluate.fusion.choose_epochs`; only epochs with a
+            snapshot are considered.
+        say: receives lines about the methods and the chosen epochs.
 
     Returns:
-        The ensemble, on the CPU; and its `epochs`, counted from 0, each with its weight.
+        The ensemble, on the CPU; and a dictionary whose `epochs` are the chosen epochs, counted from 0, with their
+        weights.
 
     Raises:
         SalignError: the run has no snapshots.
@@ -48,7 +50,15 @@ def fused_model(run: Run, options: FuseRecipe, say: Callable[[str], None], **_: 
 
 
 def snapshot_answers(run: Run) -> tuple[list[int], NDArray[np.float64], NDArray[np.int64]]:
-    """The epochs with a snapshot, the probabilities `(E, N, K)` of the validation images then, and their labels."""
+    """Return the epochs with a snapshot, their probabilities for the validation images, and the labels.
+
+    Returns:
+        E epochs, counted from 0; probabilities `(E, N, K)`; and labels, `(N,)` class numbers or, where images may have
+        several labels, `(N, K)` zeros and ones.
+
+    Raises:
+        SalignError: the run has no snapshots.
+    """
     history = read_history(run.path)
     epochs = snapshots(run.path)
     if not epochs:

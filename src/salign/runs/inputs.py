@@ -1,4 +1,4 @@
-"""The images and maps that a run began with: going on with others after it was cut off must not pass unnoticed."""
+"""The images and maps that a run began with, so that an interrupted run is not resumed with others unnoticed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from salign.train.prepare import Prepared
 
 _SHOWN = 5
 _THREADS = 8
-"""Reading waits for the disk, and hashing lets other threads work."""
+"""Threads help, because reading waits for the disk, and hashing releases Python's global lock."""
 
 
 def note_inputs(run: RunFolder, data: Prepared) -> None:
-    """Write what `check_inputs` compares with: size, time of change and digest of every image and map.
+    """Record what `check_inputs` compares with: size, time of change and digest of every image and map.
 
-    Every file is read once for all runs of a process, which is little beside the epochs that follow. What a run that
-    goes on had noted stays.
+    A process reads every file once for all its runs, which takes little time compared with the epochs that follow. If a
+    run is resumed, its earlier record is kept.
     """
     if run.resume.exists() and run.inputs.exists():
         return
@@ -38,14 +38,15 @@ def note_inputs(run: RunFolder, data: Prepared) -> None:
 
 
 def check_inputs(run: RunFolder, data: Prepared) -> None:
-    """Compare the images and maps with those that a run began with, if it goes on from a finished epoch.
+    """Compare the images and maps with those that a run began with, if the run is resumed after a finished epoch.
 
-    A file of the same size and time of change counts as unchanged and is not read; of another one the content decides,
-    so that a copy is no other file. Files count by their names in the manifest: the folder may have moved. Run folders
-    of earlier versions hold no notes, and nothing is compared.
+    A file with the same size and time of change counts as unchanged and is not read. If only the time differs, the
+    content decides, so that a copy counts as the same file; a file behind a URL counts as changed. Files are identified
+    by their names in the manifest, so that the folder may have moved. Run folders of earlier versions have no such
+    record, and nothing is compared.
 
     Raises:
-        SalignError: a file was changed, is no longer used or is new; the first are named.
+        SalignError: a file was changed, is no longer used or is new; the message names the first of them.
     """
     if not (run.resume.exists() and run.inputs.exists()):
         return
@@ -69,7 +70,7 @@ def check_inputs(run: RunFolder, data: Prepared) -> None:
 
 
 def _files(data: Prepared) -> dict[str, Path]:
-    """Images and maps of all sets, by the name that the manifest gives them; shards instead of what lies in them."""
+    """Return the images and maps of all sets by their names in the manifest; a shard stands for the files inside it."""
     files: dict[str, Path] = {}
     for dataset in (data.train, data.val, *data.tests.values()):
         manifest = dataset.manifest
@@ -80,7 +81,10 @@ def _files(data: Prepared) -> dict[str, Path]:
 
 
 def _digest(path: Path) -> str:
-    """The digest of a file; of a shard what its index says, and behind a URL its state, which cost no reading."""
+    """Return the digest of a file.
+
+    For a shard it comes from the shard's index, and for a URL it is the file's state; both avoid reading the content.
+    """
     if is_remote(path):
         return str(file_state(path)[1])
     shard = shard_of(path) if path.suffix == ".tar" else None
@@ -88,5 +92,8 @@ def _digest(path: Path) -> str:
 
 
 def _lasting(name: str) -> str:
-    """A name that stays when the folder of the run moves: that of a map which a machine drew for the run is whole."""
+    """Return a name that stays the same if the run's folder moves.
+
+    Maps that a machine drew for the run have absolute paths; of these only the file name is kept.
+    """
     return Path(name).name if Path(name).is_absolute() else name

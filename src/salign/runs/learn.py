@@ -1,4 +1,4 @@
-"""The training of a run: what it is made of, and how further processes take part in it."""
+"""The training of a run: how its parts are put together, and how further processes take part in it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Say = Callable[[str], None]
 def learn(
     recipe: Recipe, run: Run, data: Prepared, task: Task, device: str, world: World, progress: bool, say: Say
 ) -> None:
-    """Train, alone or with other processes; the folder of the run gets what is kept.
+    """Train, in one process or together with others; write what is kept into the run's folder.
 
     Raises:
-        SalignError: another process was lost, or found a mistake of the user.
+        SalignError: another process was lost, or reported a mistake of the user.
     """
     unused = world != ALONE and leaves_weights(
         task.to(device), random_batch(2, len(data.classes), task.image_size, device=device)
@@ -74,12 +74,12 @@ def learn(
 
 
 def follow() -> None:
-    """Take part, as a further process, in every training that the first one begins."""
+    """Take part, as a further process, in every training that the first process starts."""
     follow_jobs(_follower)
 
 
 def _follower(job: Job) -> Callable[[World], None]:
-    """Read what the first process has read, and build what it has built; nothing is written or said."""
+    """Read and build the same data and network as the first process; write nothing and print nothing."""
     recipe, device, run = Recipe.build(job["recipe"]), job["device"], Path(job["run"])
     rows = prepare(recipe.data, left_out=[Fault(*fault) for fault in job["left_out"]], device=recipe.train.device)
     kind = TASKS[recipe.task]
@@ -107,7 +107,7 @@ def _assemble(
         train=for_steps(train, steps, task.needs),
         val=val,
         batch_size=recipe.train.batch_size,
-        workers=workers if train is data.train else 0,  # features need no other process
+        workers=workers if train is data.train else 0,  # cached features need no workers
         seed=recipe.seed,
         sampling=recipe.data.sampling,
         groups=recipe.data.groups,
@@ -116,10 +116,11 @@ def _assemble(
 
 
 def check_division(recipe: Recipe, data: Prepared, world: World) -> None:
-    """Refuse a training that several processes cannot share as if they were one.
+    """Refuse a training that several processes cannot share with the same result as one process.
 
     Raises:
-        SalignError: a batch does not divide, or a process would have no image of the last batch, or of validation.
+        SalignError: the batch size is not divisible, or a process would get no training image of the last batch or no
+            validation image.
     """
     images, batch, size = len(data.train), recipe.train.batch_size, world.size
     if world == ALONE:
@@ -138,7 +139,7 @@ def check_division(recipe: Recipe, data: Prepared, world: World) -> None:
 
 
 def _chance(recipe: ClassifyRecipe, data: Prepared, sampling: Tensor | None) -> float:
-    """The cross-entropy of training that shows nothing learned, of images as they are drawn and weighed."""
+    """Return the training cross-entropy of a network that has learned nothing, with images weighted as in training."""
     labels, of_class = data.train.labels, class_weights(recipe.loss, data)
     weights = torch.ones(len(labels)) if sampling is None else sampling
     if of_class is not None and labels.dim() == 1:

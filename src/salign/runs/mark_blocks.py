@@ -1,4 +1,4 @@
-"""Marking of images by machine annotators block by block, on Ray; see `salign.runs.blocks`."""
+"""Marking images by machine annotators, block by block on Ray; see `salign.runs.blocks`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MarkBlocks(Blocks[Manifest]):
-    """Which machine annotators mark images, and where the maps go.
+    """A job that lets machine annotators mark images, and where it writes the maps.
 
     Args:
         runs: folders of runs; several make an ensemble.
-        out: folder for the maps, inside of the manifest's root.
+        out: folder for the maps, inside the manifest's root.
         method: see `salign.machine.makers.TeacherMaker`.
-        of: see there.
-        masks: see there.
-        block: images in a block: whole batches, as `count_images` gives them.
+        of: see `salign.machine.makers.TeacherMaker`.
+        masks: see `salign.machine.makers.TeacherMaker`.
+        block: images in a block, as `count_images` gives it: a multiple of the batch size.
         batch_size: images that the network takes at a time.
     """
 
@@ -49,26 +49,26 @@ class MarkBlocks(Blocks[Manifest]):
 
     @property
     def folder(self) -> Path:
-        """Where the blocks lie: beside the maps."""
+        """The folder of the blocks, beside the folder of the maps."""
         return self.out.with_name(f"{self.out.name}.blocks")
 
     @property
     def is_begun(self) -> bool:
-        """Whether blocks lie there, or maps that this work wrote before its first block was whole."""
+        """Whether the folder holds blocks, or maps that this work wrote before its first block was complete."""
         noted = (self.folder / NOTE).is_file()
         return super().is_begun or (noted and self.out.is_dir() and any(self.out.iterdir()))
 
     def is_done(self, number: int) -> bool:
-        """Whether a block need not be marked again: its table is there, and every map that this names."""
+        """Return whether a block is finished: its table and every map that the table names exist."""
         return super().is_done(number) and all(Path(path).is_file() for path in self.drawings(number)["saliency"])
 
     def drawings(self, number: int) -> pd.DataFrame:
-        """What `salign.machine.annotate.draw_maps` gave for a finished block."""
+        """Return the table that `salign.machine.annotate.draw_maps` returned for a finished block."""
         table = read_parquet(self.table(number)).to_pandas()
         return table.assign(saliency=[str(self.out / name) for name in table["saliency"]])
 
     def describe(self, parts: Sequence[Manifest]) -> dict[str, Any]:
-        """The models, the images by their rows, and the options that the maps depend on."""
+        """Describe the models, the images by their rows, and the options that the maps depend on."""
         rows = [part.table[["row", "path", "label"]].astype(str).to_numpy().tolist() for part in parts]
         roots = sorted({str(part.root) for part in parts})
         files = [run / name for run in self.runs for name in (check_maker(run), WEIGHTS)]
@@ -83,11 +83,11 @@ class MarkBlocks(Blocks[Manifest]):
         }
 
     def names(self, part: Manifest) -> list[str]:
-        """Paths of the images of a block."""
+        """Return the paths of the images of a block."""
         return part.table["path"].tolist()
 
     def load(self) -> Maker:
-        """What marks the images, on the CPU."""
+        """Load the model that marks the images, on the CPU."""
         from salign.machine.makers import maker_of_runs
 
         return maker_of_runs(self.runs, method=self.method, of=self.of, masks=self.masks)
@@ -101,14 +101,17 @@ class MarkBlocks(Blocks[Manifest]):
 
 
 def count_images(block: int | None, batch_size: int) -> int:
-    """How many images make a block: whole batches, so that a map is the same to the last digit as without blocks.
+    """Return the number of images in a block, a multiple of the batch size.
+
+    Whole batches make each map equal, to the last digit, to the map that is drawn without blocks.
 
     Args:
-        block: what was asked for; None = as many as there are in `BLOCK` images, or one batch.
+        block: the requested number; None = the largest multiple of the batch size up to `BLOCK`, but at least one
+            batch.
         batch_size: images that the network takes at a time.
 
     Raises:
-        SalignError: what was asked for is no multiple of the batch.
+        SalignError: the requested number is not a multiple of the batch size.
     """
     if block is None:
         return max(BLOCK // batch_size, 1) * batch_size
@@ -121,7 +124,7 @@ def count_images(block: int | None, batch_size: int) -> int:
 
 
 def cut_rows(rows: Manifest, size: int) -> list[Manifest]:
-    """All rows in blocks of `size`, the last of which may be smaller, with the columns that marking them needs."""
+    """Cut the rows into blocks of `size`, with only the columns needed for marking; the last may be smaller."""
     needed = replace(rows, table=rows.table[[*COLUMNS, "row"]])
     return [needed.take(range(first, min(first + size, len(rows)))) for first in range(0, len(rows), size)]
 
@@ -136,23 +139,24 @@ def draw_maps_on_ray(
 ) -> pd.DataFrame:
     """Mark every row on a Ray cluster, as `salign.machine.annotate.draw_maps` does in one process.
 
-    The blocks stay, so that nothing is lost before the manifest is written: who has written it removes `job.folder`.
+    The blocks are kept, so that nothing is lost before the manifest is written. The caller removes `job.folder` after
+    it has written the manifest.
 
     Args:
-        job: what is done.
-        parts: what `cut_rows` gave.
+        job: the work.
+        parts: the result of `cut_rows`.
         address: as for `do_on_ray`, which does the blocks.
         actors: as for `do_on_ray`.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Returns:
-        What `draw_maps` returns for all rows.
+        What `draw_maps` returns, for all rows.
 
     Raises:
-        SalignError: an image cannot be read, blocks of something else lie there, or Ray gave up. Finished blocks stay,
-            and the same call goes on from them.
+        SalignError: an image cannot be read, the folder holds blocks of other work, or Ray failed. Finished blocks
+            stay, and the same call continues from them.
     """
     do_on_ray(job, parts, address=address, actors=actors, progress=progress)
-    for partial in job.out.glob(LEFTOVERS):  # of processes that were killed as they wrote a map
+    for partial in job.out.glob(LEFTOVERS):  # of processes that were killed while they wrote a map
         partial.unlink()
     return pd.concat([job.drawings(number) for number in range(len(parts))], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The sections of the page of a run, or of two beside each other: doubts, figures, where it looks, training."""
+"""The sections of the page of one run, or of two runs side by side: doubts, figures, where it looks, training."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from salign.runs.run import Run
 from salign.runs.verdicts import labelled, run_verdicts
 
 MOST_CLASSES = 30
-"""Classes of a confusion matrix that is still readable."""
+"""The largest number of classes for which a confusion matrix is shown; a larger one is not readable."""
 MOST_LINES = 10
-"""Curves that a plot holds."""
+"""The largest number of curves in a plot."""
 Lines = dict[str, tuple[np.ndarray, np.ndarray]]
 _MOST_BYTES = 10_000_000
 NO_DOUBT = "Nothing was found that forbids taking these figures as they stand."
 
 
 def run_sections(runs: Mapping[str, Run]) -> list[Section]:
-    """All sections but the pictures.
+    """Return all sections of the page except the gallery.
 
     Args:
-        runs: what each run is called on the page, and the run; those of two runs stand side by side.
+        runs: name of each run on the page -> the run; two runs are shown side by side.
 
     Raises:
         SalignError: predictions or figures of a run are missing or damaged.
@@ -61,7 +61,7 @@ def _text(section: Section) -> str:
 
 
 def _in_short(runs: Mapping[str, Run]) -> Section:
-    """The figure that counts on every set, and what forbids taking it as it stands: an entry per kind of doubt."""
+    """Return the main figure on every set, and the doubts about the figures, an entry per kind of doubt."""
     lines, doubts = [], list[Block]()
     for name, run in runs.items():
         figures = run.figures()
@@ -119,7 +119,7 @@ def _threshold(runs: Mapping[str, Run]) -> str:
 
 
 def _by_class(run: Run, of: str) -> list[Block]:
-    """Figures of each class, and the confusion matrix of each set."""
+    """Return the figures of each class, and the confusion matrix of each set."""
     blocks: list[Block] = []
     figures = run.figures()
     for name in run.sets:
@@ -145,7 +145,10 @@ def _by_class(run: Run, of: str) -> list[Block]:
 
 
 def _gap(run: Run, of: str) -> list[Block]:
-    """How far the features of each set lie outside of those that the head learned from, of a rebalanced run."""
+    """Return the table of the feature gap of a rebalanced run, or nothing for other runs.
+
+    The gap says how far the features of each set lie outside of the range of those that the head learned from.
+    """
     noted = read_json(run.path / POSTHOC, limit=_MOST_BYTES, nan=True) if (run.path / POSTHOC).exists() else {}
     gaps, images = noted.get("gap", {}), noted.get("images", {})
     rows = [
@@ -179,7 +182,7 @@ def _by_group(run: Run, of: str) -> list[Block]:
 
 
 def _curves(runs: Mapping[str, Run]) -> Section:
-    """ROC, precision and recall, and calibration: a line per set and run."""
+    """Return the ROC, precision-recall and calibration curves, a line per set and run."""
     roc: Lines = {}
     recall: Lines = {}
     calibration: Lines = {}
@@ -214,7 +217,11 @@ def _curves(runs: Mapping[str, Run]) -> Section:
 
 
 def decisions(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """`(N,)` class numbers and `(N, K)` probabilities of a set; of several labels, each yes (1) or no (0) alone."""
+    """Return the true class numbers `(N,)` and the probabilities `(N, K)` of a set, without unlabelled images.
+
+    Where images may have several labels, all images count, and every pair of image and class is a decision of its own
+    with the two classes no (0) and yes (1).
+    """
     if not run.multi_label:
         labels, answers = labelled(run, name)
         return labels, probabilities_of(answers, run.classes)
@@ -224,7 +231,7 @@ def decisions(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _beside(runs: Mapping[str, Run], name: str) -> str:
-    """What tells the columns and lines of two runs apart; nothing where there is one."""
+    """Return what names a run in columns and lines if there are two runs, else ""."""
     return f", {name}" if len(runs) > 1 else ""
 
 
@@ -234,7 +241,7 @@ def _finite(lines: Lines) -> Lines:
 
 
 def _looking(runs: Mapping[str, Run]) -> Section:
-    """Agreement with people and the region test, as `salign analyse` wrote them."""
+    """Return the agreement with people and the region test, as `salign analyse` wrote them."""
     blocks: list[Block] = []
     for name, run in runs.items():
         of = f"{name}: " if len(runs) > 1 else ""

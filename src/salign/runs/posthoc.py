@@ -1,4 +1,4 @@
-"""A run that is made of a finished one, without training it again: its epochs fused, or its head learned anew."""
+"""Make a new run from a finished run without training the whole network again: fuse its epochs, or refit its head."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from salign.train.recipe import ClassifyRecipe
 from salign.train.trainer import choose_device
 
 _REPORTED = ("test", "groups", "species", "task")
-"""Keys of `data` that the new run takes from its own recipe: what it reports on; all else is that of the source."""
+"""Keys of `data` that the new run takes from its own recipe: they decide what is reported. All other keys are those
+of the source."""
 
 
 def make_run(
@@ -36,22 +37,24 @@ def make_run(
     progress: bool = True,
     say: Callable[[str], None] = print,
 ) -> Run:
-    """Make a new run of a finished one; it is predicted, evaluated and explained as any other.
+    """Make a new run from a finished one; it is predicted and evaluated as any other run.
 
     Args:
         source: the finished run of a classifier.
-        options: those of the section `posthoc` of a recipe, but for `run`: `{"name": "fuse", "method": "jumps"}`.
-        out: the folder that the new run folder goes into; None = that of the source.
+        options: the options of the section `posthoc` of a recipe without `run`, for example `{"name": "fuse", "method":
+            "jumps"}`.
+        out: the folder that the new run folder goes into; None = the folder that holds the source's run folder.
         groups: columns of the manifest that the new run balances and reports on; None = those of the source.
-        device: where it computes.
-        progress: show bars.
+        device: device that computes.
+        progress: show progress bars.
         say: receives lines for the user.
 
     Returns:
-        The new run. One that is there already is not made again.
+        The new run. If it exists already, it is not made again.
 
     Raises:
-        SalignError: the source is no finished run of a classifier, or lacks what the new one is made of.
+        SalignError: the source is not a finished run of a classifier of whole images (without `model.region`), or lacks
+            what the new run is made from.
     """
     run = Run.open(source)
     posthoc = {**options, "run": str(run.path.resolve())}
@@ -71,10 +74,11 @@ def make_run(
 
 
 def make_posthoc(recipe: ClassifyRecipe, new: Run, *, device: str, progress: bool, say: Callable[[str], None]) -> None:
-    """Write the run that the section `posthoc` of a recipe describes, from the first file to the last.
+    """Make the run that the section `posthoc` of a recipe describes, and write all its files.
 
     Raises:
-        SalignError: the run that it names is no finished one of these classes, or lacks what the new one is made of.
+        SalignError: the run that the section names is not a finished run of a classifier of whole images (without
+            `model.region`), or lacks what the new run is made from.
     """
     options = recipe.posthoc
     assert options is not None
@@ -110,4 +114,4 @@ MAKERS: dict[str, Callable[..., tuple[Model, dict[str, Any]]]] = {
     "rebalance": rebalanced_model,
     "dfr": dfr_model,
 }
-"""Name of what is done -> the function that makes the model, and says what it chose."""
+"""Name of the method -> the function that makes the model and returns it with notes on what was chosen."""

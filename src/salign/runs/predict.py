@@ -1,4 +1,4 @@
-"""Answers, and maps if wanted, for any number of images at constant memory."""
+"""Predictions, and class activation maps on request, for any number of images at constant memory."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def predict_batches(
     """Predict batch by batch, always in float32.
 
     Args:
-        classifier: on the device to use; put into evaluation mode.
+        classifier: the model, on the device to use; it is put into evaluation mode.
         dataset: images; labels may be missing.
         batch_size: images at a time.
-        workers: processes that read images.
+        workers: number of processes that read images.
         visit: called with every batch and its output, for instance to keep class activation maps.
-        progress: text of a progress bar; None shows none.
+        progress: text of a progress bar; None = no bar.
 
     Yields:
-        rows of the predictions table (see `salign.evaluate.predictions`), in the order of the dataset.
+        Rows of the predictions table (see `salign.evaluate.predictions`), in the order of the dataset.
 
     Raises:
-        SalignError: a logit is not finite; the image is named.
+        SalignError: a logit is not finite; the message names the image.
     """
     device = next(classifier.parameters()).device
     classifier.eval()
@@ -103,27 +103,29 @@ def predict_folder(
 ) -> tuple[int, list[str]]:
     """Predict every image below a folder (or one image) and write the table.
 
-    Where the classifier has a threshold, the column `AT_THRESHOLD` names the class that an image is called by at it;
-    `predicted` is that of the highest probability.
+    If the classifier has a threshold, the column `AT_THRESHOLD` names the class according to the threshold, while
+    `predicted` names the class of the highest probability.
 
     Args:
-        classifier: says which size the images are brought to.
-        images: folder, searched to the bottom, or a file.
-        out: `.csv` or `.parquet`; replaced only when all is done.
-        maps: folder for the class activation map of the predicted class, one PNG (8-bit, min-max scaled) per image;
-            outside of `images`. Of several predicted classes, the mean of theirs; of none, zeros.
-        overlays: folder for every image at its own size with that map laid over, one PNG each; outside of `images`.
+        classifier: the model, which also decides the size that images are scaled to.
+        images: folder, searched with all its subfolders, or a file.
+        out: `.csv` or `.parquet`; an existing file is replaced only when all is done.
+        maps: folder for the class activation map of the predicted class, one 8-bit PNG per image, min-max scaled; it
+            must lie outside of `images`. If several classes are predicted, the map is the mean of theirs; if none is,
+            it is zero everywhere.
+        overlays: folder for every image at its own size with that map laid over it, one PNG each; it must lie outside
+            of `images`.
         batch_size: images at a time.
-        workers: processes that read images.
-        leave_out: go on without images that cannot be read.
-        part: the images to predict, of which none may be left in the end; None = all.
-        progress: show a bar.
+        workers: number of processes that read images.
+        leave_out: leave out images that cannot be read, instead of stopping.
+        part: the images to predict; with a part, it is no error if all its images are left out; None = all images.
+        progress: show a progress bar.
 
     Returns:
-        How many images were predicted, and what is wrong with those left out.
+        The number of images that were predicted, and the faults of the images that were left out.
 
     Raises:
-        SalignError: no image there, or one that cannot be read; nothing is written then.
+        SalignError: there is no image, or an image cannot be read; the table is not written then.
     """
     check_output(out)
     folders = [folder for folder in (maps, overlays) if folder is not None]
@@ -160,7 +162,7 @@ def predict_folder(
 
 
 def _with_remedy(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """The same batches; an image that cannot be read is told with the option that leaves it out."""
+    """Yield the same batches; add the option that leaves unreadable images out to the message about such an image."""
     try:
         yield from batches
     except ImageError as error:
@@ -168,17 +170,17 @@ def _with_remedy(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 
 def folder_manifests(images: Path, maps: Path | None = None, part: Part | None = None) -> Iterator[Manifest]:
-    """Manifests without labels of all images below a folder (or of one image), a few thousand at a time.
+    """Yield manifests without labels of all images below a folder (or of one image), a few thousand images each.
 
-    The column `MAP_FILE` names the file of each image's map, where maps are written.
+    The column `MAP_FILE` is the file name of each image's map, for callers that write maps.
 
     Args:
-        images: folder, searched to the bottom in a fixed order, or a file.
-        maps: where maps will be written, which must not be among the images; None = nowhere.
+        images: folder, searched with all its subfolders in a fixed order, or a file.
+        maps: folder that maps will be written to, which must not be among the images; None = no maps are written.
         part: the images to list; None = all.
 
     Raises:
-        SalignError: no image there, or the maps would replace images.
+        SalignError: there is no image, or the maps would replace images.
     """
     check_images(images, maps)
     root = images if images.is_dir() else images.parent

@@ -1,6 +1,6 @@
-"""Prediction of a folder of images block by block, on Ray; see `salign.runs.blocks`.
+"""Prediction of a folder of images, block by block on Ray; see `salign.runs.blocks`.
 
-Beside the rows of a block, `000000.parquet`, lies what was left out of it, `000000.json`.
+A finished block has two files: its rows, `000000.parquet`, and the list of what was left out of it, `000000.json`.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from salign.readers import known_digest, read_parquet, read_text
 from salign.runs.blocks import BLOCK, Blocks, do_on_ray
 
 Opened = tuple[Callable[..., tuple[int, list[Any]]], Any]
-"""A `predict_folder`, and the model that it takes."""
+"""A function `predict_folder`, and the model that it takes."""
 
 
 @dataclass(frozen=True)
 class PredictBlocks(Blocks[Part]):
-    """Which images are predicted by which model, and where the answers go.
+    """A job that predicts images by a model, and where it writes the answers.
 
     Args:
         run: folder of a run, or an ONNX file of `salign export`.
-        images: folder, searched to the bottom, or a file.
+        images: folder, searched with all its subfolders, or a file.
         out: `.csv` or `.parquet`.
-        maps: folder for the class activation maps; None = none.
-        overlays: folder for the images with that map laid over; None = none.
-        block: images in a block: whole batches, and whole ones of the pieces that `predict_folder` goes in.
+        maps: folder for the class activation maps; None = no maps are written.
+        overlays: folder for the images with that map laid over them; None = no overlays are written.
+        block: images in a block. The batches are the same as without blocks if this is a multiple of `batch_size`, and
+            a divisor or a multiple of the 4,096 images that `salign.runs.predict.predict_folder` takes at a time.
         batch_size: images that the network takes at a time.
-        workers: processes or threads that read images for each actor.
-        threshold: probability that takes the place of the threshold chosen on validation; None = that one.
-        leave_out: go on without images that cannot be read.
+        workers: number of processes or threads that read images for each actor.
+        threshold: probability that replaces the threshold chosen on validation; None = keep that threshold.
+        leave_out: leave out images that cannot be read, instead of stopping.
     """
 
     run: Path
@@ -59,19 +60,19 @@ class PredictBlocks(Blocks[Part]):
 
     @property
     def folder(self) -> Path:
-        """Where the blocks lie."""
+        """The folder of the blocks."""
         return self.out.with_name(f"{self.out.name}.blocks")
 
     def left_out(self, number: int) -> list[str]:
-        """What was left out of a finished block."""
+        """Return the faults of the images that were left out of a finished block."""
         return list(json.loads(read_text(self.table(number).with_suffix(".json"))))
 
     def is_done(self, number: int) -> bool:
-        """Whether a block need not be predicted again."""
+        """Return whether a block is finished; a block with images left out counts only if leaving out is allowed."""
         return super().is_done(number) and (self.leave_out or not self.left_out(number))
 
     def describe(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """The model, the images by their names, and the options that the answers depend on."""
+        """Describe the model, the images by their names, and the options that the answers depend on."""
         names = hashlib.sha256(json.dumps([str(self.images.resolve()), [part.files for part in parts]]).encode())
         model = [self.run] if self.run.suffix == ".onnx" else [description_file(self.run), self.run / WEIGHTS]
         return {
@@ -84,11 +85,11 @@ class PredictBlocks(Blocks[Part]):
         }
 
     def names(self, part: Part) -> list[str]:
-        """Paths of the images of a block."""
+        """Return the paths of the images of a block."""
         return [path for path, _ in part.files]
 
     def load(self) -> Opened:
-        """The model, as `open_model` gives it."""
+        """Load the model; see `open_model`."""
         return open_model(self.run, self.threshold)
 
     def write(self, loaded: Opened, number: int, part: Part, table: Path) -> None:
@@ -109,14 +110,14 @@ class PredictBlocks(Blocks[Part]):
 
 
 def open_model(run: Path, threshold: float | None = None) -> Opened:
-    """The `predict_folder` for a run or an ONNX file, and the model that it takes.
+    """Return the `predict_folder` for a run or an ONNX file, and the model that it takes.
 
     Args:
         run: folder of a run, or an ONNX file of `salign export`.
-        threshold: probability that takes the place of the threshold chosen on validation; None = that one.
+        threshold: probability that replaces the threshold chosen on validation; None = keep that threshold.
 
     Raises:
-        SalignError: no model is there, or a damaged one.
+        SalignError: there is no model, or it is damaged.
     """
     if run.suffix == ".onnx":
         from salign.runtime import load as load_file
@@ -133,14 +134,14 @@ def open_model(run: Path, threshold: float | None = None) -> Opened:
 
 
 def threshold_of(run: Path, threshold: float | None = None) -> object | None:
-    """Read the threshold of the model that `open_model` gives; the network of a run is not loaded for that.
+    """Return the threshold of the model that `open_model` gives; for a run, the network is not loaded.
 
     Args:
         run: as for `open_model`.
         threshold: as for `open_model`.
 
     Raises:
-        SalignError: no model is there, or a damaged one.
+        SalignError: there is no model, or it is damaged.
     """
     if run.suffix == ".onnx":
         return open_model(run, threshold)[1].threshold
@@ -156,7 +157,7 @@ def _threshold_of_run(run: Path, threshold: float | None) -> Threshold | None:
 
 
 def cut(images: Path, size: int) -> list[Part]:
-    """All images of a folder in blocks of `size`; the last may be smaller.
+    """Cut all images of a folder into blocks of `size`; the last may be smaller.
 
     Raises:
         SalignError: there is no image.
@@ -169,14 +170,14 @@ def cut(images: Path, size: int) -> list[Part]:
 
 
 def join(job: PredictBlocks, count: int) -> tuple[int, list[str]]:
-    """Write the table from its blocks, one in memory at a time, and remove them.
+    """Write the table from its blocks, with one block in memory at a time, and remove the blocks.
 
     Args:
-        job: what was done.
+        job: the work that was done.
         count: number of blocks.
 
     Returns:
-        How many images were predicted, and what is wrong with those left out.
+        The number of images that were predicted, and the faults of the images that were left out.
 
     Raises:
         SalignError: a block cannot be read, the table cannot be written, or all images were left out.
@@ -209,18 +210,18 @@ def predict_on_ray(
     """Predict every image of a folder on a Ray cluster, and write the table that `predict_folder` writes.
 
     Args:
-        job: what is done.
-        parts: what `cut` gave for it; None = the images are listed here.
+        job: the work.
+        parts: the result of `cut`; None = `cut` is called here.
         address: as for `do_on_ray`, which does the blocks.
         actors: as for `do_on_ray`.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Returns:
-        How many images were predicted, and what is wrong with those left out.
+        The number of images that were predicted, and the faults of the images that were left out.
 
     Raises:
-        SalignError: an image cannot be read, blocks of something else lie there, or Ray gave up. Finished blocks stay,
-            and the same call goes on from them.
+        SalignError: an image cannot be read, the folder holds blocks of other work, or Ray failed. Finished blocks
+            stay, and the same call continues from them.
     """
     parts = cut(job.images, job.block) if parts is None else parts
     do_on_ray(job, parts, address=address, actors=actors, progress=progress)

@@ -1,8 +1,8 @@
-"""A run given away: model, cards and figures, in a folder or on Hugging Face's hub; nothing of an image goes along.
+"""Give a run away, in a folder or on Hugging Face's hub: its model, cards and figures, but nothing about single images.
 
-Predictions, histories, pages and analyses hold names or pictures of images and stay; recipes keep the names of files
-and lose the folders that they lie in. A column with the maps of one annotator is named after nobody, in the recipe and
-in the name of a run that has it from there.
+Predictions, histories, pages and analyses hold names or pictures of images and are not copied. Recipes keep the names
+of files, but lose the folders that the files lie in. If a column of maps is named after an annotator, that name is
+removed from the recipe, and from the name of the run if it contains it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from salign.runs.run import Run
 
 HUB = "hf:"
-"""Beginning of a place that is a repository of the hub: `hf:owner/name`."""
+"""Prefix of a place that is a repository of the hub: `hf:owner/name`."""
 _OTHERS = (WEIGHTS, ENCODER, NET, EMBEDDER, "environment.json", "evaluation.csv", "metrics.csv")
 _TEXTS = (".md", ".json", ".csv")
-"""Endings of files in which the name of the run may stand."""
+"""Suffixes of files in which the name of the run may appear."""
 
 
 def published_files(run: Run) -> dict[str, Path]:
-    """What is given away of a run: the name of each file there, and where it lies; `recipe.yaml` comes without folders.
+    """Return the files of a run that are given away: name of the published file -> path in the run folder.
+
+    `recipe.yaml` is published without the folders of its paths.
 
     Args:
         run: a finished run.
     """
-    from salign.runs.card import DATA_CARD, MODEL_CARD  # imports torch; a place that cannot be taken is told before
+    from salign.runs.card import DATA_CARD, MODEL_CARD  # imports torch, so after `check_place`
     from salign.runs.export import FOLDER as EXPORTED
 
     names = [MODEL_CARD, DATA_CARD, *_OTHERS, description_file(run.path).name]
@@ -53,16 +55,16 @@ def publish(
 
     Args:
         run: a finished run.
-        to: a new folder, or `hf:owner/name`, a repository of the hub, which is made if need be.
-        public: whether a new repository is seen by everybody; else by its owner alone.
+        to: a new folder, or `hf:owner/name`, a repository of the hub, which is created if it does not exist.
+        public: whether a new repository is public; otherwise only its owner can see it.
         say: receives lines for the user.
-        api: a `huggingface_hub.HfApi`; None = the usual, with the token that `hf auth login` kept.
+        api: a `huggingface_hub.HfApi`; None = the default one, with the token that `hf auth login` stored.
 
     Returns:
-        Where it lies.
+        The path of the folder, or the URL of the repository.
 
     Raises:
-        SalignError: the folder holds something, or the hub refuses.
+        SalignError: the folder is not empty, or the hub refuses.
     """
     from salign.runs.card import refresh_cards
 
@@ -86,7 +88,8 @@ def check_place(to: str) -> None:
     """Refuse a place that a run cannot be given away to.
 
     Raises:
-        SalignError: a name that no repository has, or a folder that holds something or cannot be written.
+        SalignError: a repository name is not of the form `hf:owner/name`, or a folder is not empty or cannot be written
+            to.
     """
     if to.startswith(HUB):
         owner, _, name = to.removeprefix(HUB).partition("/")
@@ -113,7 +116,7 @@ def _stage(run: Run, folder: Path) -> Path:
 
 
 def _in_public(value: Any, column: str) -> Any:
-    """The values of a recipe, where an absolute path is the name of its file, and the column of maps is nobody's."""
+    """Return a recipe's values with absolute paths cut to file names, and the annotator's name of `column` removed."""
     if isinstance(value, dict):
         return {key: _in_public(inner, column) for key, inner in value.items()}
     if isinstance(value, list):
@@ -130,7 +133,7 @@ def _upload(folder: Path, repository: str, name: str, public: bool, api: Any | N
     try:
         url = api.create_repo(repository, private=not public, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"salign publish {name}")
-    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds
+    except (OSError, ValueError) as error:  # the hub's own errors derive from these
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SalignError(
             f"the hub did not take {repository}: {reason}. Log in by `hf auth login` with a token that may write, and "

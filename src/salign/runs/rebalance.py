@@ -1,4 +1,4 @@
-"""A run whose head learned anew from features in which rare classes are as large as the largest."""
+"""Refit the head of a run on features in which the rare classes have as many samples as the largest class."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from salign.train.recipe import RebalanceRecipe
 def rebalanced_model(
     run: Run, options: RebalanceRecipe, say: Callable[[str], None], *, device: str, progress: bool, **_: Any
 ) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier of a finished run with a fresh head; nothing else of it changes.
+    """Return the classifier of a finished run with a newly trained head; its other layers do not change.
 
     Args:
         run: a finished run of a classifier whose images have one label each.
-        options: how features are added, and how the head learns; see `salign.train.rebalance`.
+        options: how features are added, and how the head is trained; see `salign.train.rebalance`.
         say: receives lines for the user.
-        device: where features are computed.
-        progress: show bars.
+        device: device that computes the features.
+        progress: show progress bars.
 
     Returns:
-        The classifier, and what is noted of it: `images` of each class and `gap`, see `feature_gap`, of each set
-        before and after.
+        The classifier, and notes about it: `images`, the number of training images of each class, and `gap`, the
+        `feature_gap` of each set and class before and after features were added.
 
     Raises:
-        SalignError: the run was fused, its images may have several labels, or its head is not linear.
+        SalignError: the run was fused, its images may have several labels, it learned from soft targets, or its head is
+            not linear.
     """
     model = linear_classifier(run, "class")
     if run.recipe.data.targets is not None:
@@ -82,11 +83,11 @@ def rebalanced_model(
 
 
 def linear_classifier(run: Run, rare: str) -> Classifier:
-    """The network of a finished run, whose head may learn anew.
+    """Return the network of a finished run whose head can be refitted.
 
     Args:
         run: a finished run of a classifier.
-        rare: "class" or "group", of which there are as many images for the new head.
+        rare: "class" or "group": what the new head balances; the word is used in the error message.
 
     Raises:
         SalignError: the run was fused, or its images may have several labels.
@@ -102,7 +103,7 @@ def linear_classifier(run: Run, rare: str) -> Classifier:
 def pooled(
     model: Classifier, dataset: SaliencyDataset, name: str, progress: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """`(N, C)` means of the feature maps over places, and `(N,)` labels; images without a label are left out."""
+    """Return the spatial means `(N, C)` of the feature maps, and the labels `(N,)`; unlabelled images are left out."""
     parts: list[Tensor] = []
     title = f"features of {name}" if progress else None
     for _ in predict_batches(

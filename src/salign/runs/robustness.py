@@ -1,4 +1,4 @@
-"""How many of a finished run's answers stay right under attack, and where the attack finds its weakness."""
+"""How many of a finished run's answers stay right under attack, and in which part of the image the attack works."""
 
 from __future__ import annotations
 
@@ -41,27 +41,28 @@ def attack_run(
     seed: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Attack a run's answers everywhere, outside and inside of people's maps; write it all to `run.path/analysis`.
+    """Attack a run's answers everywhere, outside and inside people's maps; write it all to `run.path/analysis`.
 
-    The images are those of `salign.runs.analyse.analyse_run`. Asked again for the same, it reads what is there.
+    The images are those of `salign.runs.analyse.analyse_run`. If the folder holds figures of the same attack, they are
+    read and nothing is computed.
 
     Args:
         run: a finished run.
-        sets: `val` and test sets; None = all.
-        images: at most so many per set, drawn at random.
+        sets: `val` or names of test sets; None = all.
+        images: the largest number of images per set; they are drawn at random.
         epsilons: radii in units of 1/255, see `salign.evaluate.robustness.fooled_from`.
         norm: "linf" or "l2".
         steps: gradient steps of each restart.
         restarts: how often each image is attacked.
-        seed: decides the draw and the random starts.
-        progress: show a bar.
+        seed: decides which images are drawn, and the random starts.
+        progress: show a progress bar.
 
     Returns:
-        The rows of `salign.evaluate.robustness.robust_accuracy` with the columns set and norm in front. The file
-        `robustness_images.csv` has a row per image and place, `robustness.html` the curves.
+        The rows of `salign.evaluate.robustness.robust_accuracy` with the columns `set` and `norm` in front. The file
+        `robustness_images.csv` has a row per image and attacked part, and `robustness.html` shows the curves.
 
     Raises:
-        SalignError: an unknown set, a number out of its range, or the manifest is no longer that of the run.
+        SalignError: a set is unknown, a number is out of its range, or the manifest has changed since the run was made.
     """
     names = choose_sets(run, sets, images)
     for epsilon in epsilons:
@@ -104,7 +105,7 @@ def attack_run(
 
 
 def read_robustness(run: Run) -> pd.DataFrame:
-    """What `attack_run` wrote, as it was computed; no rows where it was not asked."""
+    """Read the table that `attack_run` returned; it has no rows if the run was not attacked."""
     path = run.path / FOLDER / FIGURES
     if not path.exists():
         return pd.DataFrame(columns=["set", "norm", *COLUMNS])
@@ -112,10 +113,10 @@ def read_robustness(run: Run) -> pd.DataFrame:
 
 
 def table_by_radius(figures: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one set as a table to show: a line per radius, a column per part of the image that is attacked.
+    """Return the figures of one set as a table to print: a row per radius, a column per attacked part of the image.
 
     Args:
-        figures: rows of `read_robustness` that have one set.
+        figures: the rows of `read_robustness` for one set.
     """
     columns = {"radius": [f"{radius:g}" for radius in sorted(set(figures["epsilon"]))]}
     for (which, side), part in figures.groupby(["images", "attacked"], sort=False):
@@ -127,11 +128,11 @@ def table_by_radius(figures: pd.DataFrame) -> pd.DataFrame:
 
 
 def robustness_blocks(run: Run, of: str = "") -> list[Block]:
-    """Curves of robust accuracy over the radius, a table of them, and where the effect lies; nothing without figures.
+    """Return curves and a table of accuracy by radius, and a sentence on where the attack acts; empty without figures.
 
     Args:
-        run: one that may have been attacked.
-        of: stands before each caption, where a page shows two runs.
+        run: a finished run, attacked or not.
+        of: text in front of each caption, used where a page shows two runs.
     """
     table = read_robustness(run)
     blocks: list[Block] = []

@@ -1,4 +1,4 @@
-"""A run that knows its data: every question to a finished run asks it, and rebuilds nothing."""
+"""A finished run together with its data, shared by all evaluations so that nothing is read or built twice."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from salign.train.recipe import MapsRecipe, Recipe
 from salign.train.tasks import TASKS
 
 _LEVELS = 4
-"""A manifest that moved along lies in one of so many folders above a run: `FOLDER/studies/NAME/runs/RUN` has four."""
+"""How many folders above a run are searched for a manifest that moved with it: from `FOLDER/studies/NAME/runs/RUN`
+to FOLDER are four."""
 
 
 class Run(RunFolder):
     """A finished run: its recipe, images, predictions and model, each read when it is first asked for.
 
-    Recipe, images and predictions are kept, so that they are read once, and files that change later are not noticed:
-    open the run again. `Run.open(folder)` checks that the run has finished; `salign.fit` returns one.
+    Recipe, images and predictions are read once and kept. Later changes of the files are not noticed; open the run
+    again to see them. `Run.open(folder)` checks that the run has finished; `salign.fit` returns a run.
     """
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The resolved recipe; where the manifest is gone and moved along with the run, with its new place."""
+        """The resolved recipe; if the manifest moved together with the run, the recipe has the manifest's new path."""
         recipe = Recipe.read(self.recipe_file)
         manifest = recipe.data.manifest
         if is_remote(manifest) or Path(manifest).exists():
@@ -49,46 +50,52 @@ class Run(RunFolder):
 
     @property
     def sets(self) -> list[str]:
-        """Names of the sets that it predicted: `val`, then the test sets in the order of the recipe."""
+        """Names of the sets that the run predicts: `val`, then the test sets in the order of the recipe."""
         return list(self.recipe.data.sets)
 
     @cached_property
     def manifest(self) -> Manifest:
-        """All rows of its manifest.
+        """All rows of the run's manifest.
 
         Raises:
-            SalignError: it is gone, or does not hold any more.
+            SalignError: the manifest is gone, or is not valid any more.
         """
         return read_manifest(self.recipe.data)
 
     @cached_property
     def prepared(self) -> Prepared:
-        """Its datasets, made from the recipe; the files are not checked again, and rows left out stay left out."""
+        """The run's datasets, made from the recipe.
+
+        Files are not checked again, and rows that were left out at first stay left out.
+        """
         data = prepare(self.recipe.data, left_out=self._left_out(), device=self.recipe.train.device)
         return TASKS[self.recipe.task].rows(self.recipe, data, lambda _: None)
 
     @cached_property
     def _measured(self) -> Prepared:
-        """As `prepared`, for the sets that are measured: what drew or weighed for training alone may be gone."""
+        """The datasets as in `prepared`, for evaluation only.
+
+        The runs and files that only training needs, to draw maps, repeat errors or give soft targets, may be gone.
+        """
         data = self.recipe.data.model_copy(update={"drawn": None, "repeat_errors": None, "targets": None})
         return prepare(data, left_out=self._left_out())
 
     @cached_property
     def training_rows(self) -> Manifest:
-        """The rows it trained on with the maps of its column, before a control changed them.
+        """The rows the run trained on, with the maps of its column, before a control (`data.maps`) changed them.
 
         Raises:
-            SalignError: the manifest is gone, or is no longer that of the run.
+            SalignError: the manifest is gone, or has changed since the run was made.
         """
         rows = without(training_rows(self.recipe.data), self._left_out())
         data, device = self.recipe.data, self.recipe.train.device
         return repeated(reduced(rows, data, device=device), data, device=device)
 
     def data(self, name: str) -> SaliencyDataset:
-        """The images of `train`, `val` or a test set, as the run read them: those of `train` change at random.
+        """Return the images of `train`, `val` or a test set, as the run read them; `train` is augmented at random.
 
         Raises:
-            SalignError: there is no such set, or the manifest is gone or no longer holds it.
+            SalignError: there is no such set, or the manifest is gone or no longer has the set.
         """
         one_of(name, ["train", *self.sets], f"{self.path}: set")
         if name == "train" or isinstance(self.recipe, MapsRecipe) or "prepared" in vars(self):
@@ -96,10 +103,10 @@ class Run(RunFolder):
         return self._measured.sets[name]
 
     def model(self) -> Any:
-        """The network of the best epoch, in evaluation mode, on the CPU; read anew at every call.
+        """Return the network of the best epoch, in evaluation mode, on the CPU; it is loaded again at every call.
 
-        It is a `Classifier`; where the run was fused, an `Ensemble`; where the task of the recipe is `maps`, a
-        `SaliencyNet`, and where it is `pretrain`, an `Embedder`.
+        It is a `Classifier`, or an `Ensemble` if the run was fused. If the task of the recipe is `maps` it is a
+        `SaliencyNet`, and if the task is `pretrain` an `Embedder`.
         """
         kinds: dict[str, Any] = {"maps": SaliencyNet.load, "pretrain": Embedder.load}
         return kinds.get(self.recipe.task, load)(self.path)
@@ -111,7 +118,7 @@ class Run(RunFolder):
 
     @property
     def positive(self) -> str | None:
-        """The class that is to be detected, of two that exclude each other; None where there is no such class."""
+        """The class to be detected, if there are two classes that exclude each other; otherwise None."""
         if len(self.classes) != 2 or self.multi_label:
             return None
         return self.recipe.data.positive or self.classes[-1]
@@ -122,25 +129,25 @@ class Run(RunFolder):
         return bool(self._described.get("multi_label", False))
 
     def predictions(self, name: str) -> pd.DataFrame:
-        """The predictions for `val` or a test set, a row per image; see `salign.evaluate.predictions`.
+        """Return the predictions for `val` or a test set, a row per image; see `salign.evaluate.predictions`.
 
         Raises:
-            SalignError: the file is missing, damaged, or not as long as it was written.
+            SalignError: the file is missing or damaged, or has fewer or more rows than were written.
         """
         if name not in self._predictions:
             self._predictions[name] = self.read_predictions(name, self.classes, multi_label=self.multi_label)
         return self._predictions[name].copy(deep=False)
 
     def figures(self) -> pd.DataFrame:
-        """The figures that training or `salign evaluate` computed last: a row per set, group and metric."""
+        """Return the figures that training or `salign evaluate` computed last: a row per set, group and metric."""
         return read_figures(self.evaluation, TEXT)
 
     def remember(self, recipe: Recipe, data: Prepared) -> None:
-        """Take over what training has read already."""
+        """Keep the recipe and the data that training has already read."""
         vars(self).update(recipe=recipe, prepared=data)
 
     def write_predictions(self, name: str, table: pd.DataFrame) -> None:
-        """Write the predictions for a set, and keep what a reader of the file would read."""
+        """Write the predictions for a set, and keep the table for later calls of `predictions`."""
         replace_csv(self.predictions_file(name), table)
         self._predictions[name] = table.reset_index(drop=True)
 
@@ -153,7 +160,7 @@ class Run(RunFolder):
         return {}
 
     def _left_out(self) -> list[Fault]:
-        """The rows that could not be read as training began, which `left_out.csv` lists."""
+        """Return the rows that could not be read when training began, as `left_out.csv` lists them."""
         path = self.path / "left_out.csv"
         if not path.exists():
             return []

@@ -1,4 +1,4 @@
-"""What a net that predicts human maps is worth: on people whose maps it never saw, and on folders of images."""
+"""Evaluate nets that predict human maps on held-out images, and draw their maps for folders of images."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ from salign.runs.run import Run
 from salign.types import Batch
 
 NET, CENTRE, MEAN = "net", "centre", "mean_map"
-"""What is measured: the net, a Gaussian in the middle of the image, and the mean of the training maps."""
+"""The predictors that are measured: the net, a Gaussian in the middle of the image, and the mean of the training
+maps."""
 TEXT = ("set", "id", "predictor")
-"""Columns of `agreement.csv` that hold text; one per metric follows."""
+"""The text columns of `agreement.csv`. A column per metric follows them."""
 CENTRE_SPREAD = 0.25
-"""Standard deviation of the centre prior as a share of each side."""
+"""Standard deviation of the Gaussian in the middle of the image, as a share of each side."""
 
 
 def predict_maps(
     net: SaliencyNet, dataset: SaliencyDataset, *, batch_size: int = 16, workers: int | str = "auto"
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Batches of a dataset with the predicted maps `(B, H, W)`, on the CPU, at constant memory."""
+    """Yield the batches of a dataset with the predicted maps `(B, H, W)`, on the CPU, at constant memory."""
     device = next(net.parameters()).device
     net.eval()
     for batch in predict_loader(dataset, batch_size, workers):
@@ -47,17 +48,21 @@ def predict_maps(
 
 
 def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> pd.DataFrame:
-    """Compare predicted with human maps, beside two predictors that see no image; write `agreement.csv`.
+    """Compare predicted with human maps, next to two predictors that see no image; write `agreement.csv`.
 
-    Images whose map is blank or constant have no place to agree on and do not count.
+    Images whose human map is blank or constant are left out, because there is no place to agree on.
 
     Args:
-        run: says which images; the maps it trained on make the mean map.
-        net: on the device to use.
-        progress: show a bar.
+        run: the run whose test sets are measured, and whose training maps make the mean map.
+        net: its net, on the device to use.
+        progress: show a progress bar.
 
     Returns:
-        Columns set, id, predictor (`net`, `centre`, `mean_map`) and one per metric of `salign.evaluate.agreement`.
+        A table with the columns set, id, predictor (`net`, `centre` or `mean_map`), and one per metric of
+        `salign.evaluate.agreement`.
+
+    Raises:
+        SalignError: no held-out image has a map with something marked.
     """
     priors = {CENTRE: centre_prior(net.image_size), MEAN: mean_training_map(run.data("train"), net.image_size)}
     rows: list[pd.DataFrame] = []
@@ -83,16 +88,17 @@ def evaluate_saliency(run: Run, net: SaliencyNet, *, progress: bool = False) -> 
 
 
 def summarise_agreement(table: pd.DataFrame, metric: str, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """How much better the net is than what sees no image: means, and paired bootstrap intervals over images.
+    """Compare the net with the predictors that see no image: means, and paired bootstrap intervals over images.
 
     Args:
-        table: from `evaluate_saliency`.
-        metric: a column of it.
+        table: the table of `evaluate_saliency`.
+        metric: name of a metric column.
         resamples: number of resamples of the bootstrap.
-        seed: decides the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
-        A row per set and prior: set, images, net, prior, value, difference (net - prior), low, high (95 %).
+        A row per set and prior, with the columns: set, images, net and value (means of the net and the prior), prior,
+        difference (net - prior), low and high (its 95 % interval).
     """
     rows = []
     for name, part in table.groupby("set", sort=False):
@@ -120,26 +126,28 @@ def summarise_agreement(table: pd.DataFrame, metric: str, *, resamples: int = 20
 
 
 def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, metric: str = "cc") -> pd.DataFrame:
-    """How near a net comes to people, who do not agree with each other completely either.
+    """Compare a net's agreement with people to the agreement of people with each other.
 
-    For every held-out image that several people marked: the mean agreement of the net's map (and of the mean training
-    map) with each person's, and the ceiling, each person predicted by the mean of the others.
+    Each held-out image that several people marked gives three figures: the mean agreement of the net's map with each
+    person's map, the same for a Gaussian in the middle of the image, and the ceiling, which is how well each person's
+    map is predicted by the mean of the others' maps.
 
     Args:
-        table: from `evaluate_saliency`; its images are the held-out ones.
-        people: a row per image and person, as `salign maps import ... --annotators each` writes.
+        table: the table of `evaluate_saliency`, which says which images are held out.
+        people: a manifest with a row per image and person, as `salign maps import ... --annotators each` writes it.
         run: the net's run folder.
         metric: a name of `salign.evaluate.agreement.METRICS`.
 
     Returns:
-        A row per set: set, images, people (mean number), net, centre, ceiling, share (net / ceiling).
+        A row per set, with the columns: set, images, people (mean number per image), net, centre, ceiling, share (net /
+        ceiling).
 
     Raises:
         SalignError: no held-out image was marked by two or more people.
     """
     net = SaliencyNet.load(run)
     by_image = people.table[people.table["saliency"].notna()].groupby("path").indices
-    held = table.drop_duplicates(["set", "id"]).groupby("id")["set"].agg(list)  # sets of a run may share images
+    held = table.drop_duplicates(["set", "id"]).groupby("id")["set"].agg(list)  # two sets may share images
     rows: list[dict[str, object]] = []
     for path, found_at in by_image.items():
         positions = np.asarray(found_at)
@@ -168,13 +176,16 @@ def share_of_ceiling(table: pd.DataFrame, people: Manifest, run: Path | str, met
 
 
 def centre_prior(size: tuple[int, int]) -> Tensor:
-    """`(H, W)`: a Gaussian in the middle of the image, which scores well wherever photographers aim."""
+    """Return a Gaussian in the middle of the image, `(H, W)`.
+
+    It scores well, because photographers tend to put their subject in the middle.
+    """
     sides = [torch.linspace(-0.5, 0.5, side, dtype=torch.float32) / CENTRE_SPREAD for side in size]
     return torch.exp(-(sides[0][:, None] ** 2 + sides[1][None] ** 2) / 2)
 
 
 def mean_training_map(train: SaliencyDataset, image_size: tuple[int, int]) -> Tensor:
-    """`(H, W)`: mean of the training maps as people made them, never augmented, each scaled to [0, 1]."""
+    """Return the mean `(H, W)` of the training maps, not augmented, each min-max scaled to [0, 1]."""
     total, count = torch.zeros(()), 0
     for batch in predict_loader(train.with_transform(build_transform(image_size)), 32, 0):
         total = total + min_max(batch.saliency[:, 0]).sum(0)
@@ -191,21 +202,22 @@ def predict_folder_maps(
     workers: int | str = "auto",
     progress: bool = False,
 ) -> int:
-    """Predict the map of every image below a folder (or of one image), each at the size the net was trained on.
+    """Predict the map of every image below a folder (or of one image), at the size that the net was trained on.
 
     Args:
-        run: a run folder of `fit_saliency`.
-        images: folder, searched to the bottom, or a file.
-        out: folder for 16-bit PNG files, named as `output_names` does; outside of `images`.
+        run: the run folder of a net that draws maps.
+        images: folder, searched with all its subfolders, or a file.
+        out: folder for 16-bit PNG files, named by the column `MAP_FILE` of `folder_manifests`; it must lie outside of
+            `images`.
         batch_size: images at a time.
-        workers: processes that read images.
-        progress: show a bar.
+        workers: number of processes that read images.
+        progress: show a progress bar.
 
     Returns:
-        How many maps were written.
+        The number of maps that were written.
 
     Raises:
-        SalignError: no image there, or one that cannot be read.
+        SalignError: there is no image, or an image cannot be read.
     """
     check_output(out, folder=True)
     net = SaliencyNet.load(run)

@@ -1,4 +1,4 @@
-"""When a network began to look where people look, and to use what lies there: the snapshots of a run."""
+"""Evaluate the snapshots of a run: when it began to look where people look, and to use what lies there."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ from salign.train.snapshots import SNAPSHOTS, snapshot, snapshots, step_snapshot
 from salign.types import Batch
 
 AGREEMENT = f"{SNAPSHOTS}/agreement.csv"
-"""The table of `snapshot_agreement` in the folder of a run."""
+"""Path of the table of `snapshot_agreement`, relative to the run folder."""
 
 
 def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: bool = False) -> pd.DataFrame:
-    """Compare the map of the true class with people's, after each epoch whose weights were kept.
+    """Compare the map of the true class with people's, for each epoch whose weights were kept.
 
-    The validation images count on which a person marked something. The table is written to `snapshots/agreement.csv`.
+    The images are validation images on which a person marked something. If there are rows, the table is written to
+    `snapshots/agreement.csv`.
 
     Args:
-        run: one of a classifier, whose training is over; `train.snapshots` of its recipe keeps weights.
-        images: at most this many are drawn.
-        seed: decides the draw, which is the same for every snapshot.
-        progress: show a bar.
+        run: a run of a classifier whose training is over; `train.snapshots` of its recipe decides which weights are
+            kept.
+        images: the largest number of images; they are drawn at random.
+        seed: decides which images are drawn; they are the same for every snapshot.
+        progress: show a progress bar.
 
     Returns:
-        A row per snapshot: `epoch` (from 0), `images` (compared), and the mean over images of each metric of
-        `salign.evaluate.agreement`. There are no rows without snapshots, where no validation image has a map, and for
-        a network without a map of evidence (`model.cam: none`).
+        A row per snapshot: `epoch` (from 0), `images` (how many were compared), and the mean of each metric of
+        `salign.evaluate.agreement` over the images. There are no rows if there are no snapshots, if no validation image
+        has a map, or if the network has no class activation map (`model.cam: none`).
 
     Raises:
-        SalignError: fewer than one image is asked for.
+        SalignError: `images` is less than 1.
     """
     number("images", images, "[1, inf)", whole=True)
     dataset = _drawn(run.data("val"), images, seed)
@@ -64,19 +66,23 @@ def snapshot_agreement(run: Run, *, images: int = 200, seed: int = 0, progress: 
 
 
 def step_figures(run: Run, *, sets: Sequence[str], images: int, seed: int = 0, progress: bool = False) -> pd.DataFrame:
-    """How well a network answers after each optimiser step whose weights were kept, and which side it uses.
+    """Measure accuracy and the use of both sides of human regions, for each optimiser step whose weights were kept.
 
     Args:
-        run: one of a classifier, whose training is over; `train.snapshots: {steps: N}` of its recipe keeps weights.
+        run: a run of a classifier whose training is over; `train.snapshots: {steps: N}` of its recipe keeps the
+            weights.
         sets: names of sets.
-        images: at most this many of each set are drawn.
-        seed: decides the draw, which is the same for every step.
-        progress: show a bar.
+        images: the largest number of images of each set; they are drawn at random.
+        seed: decides which images are drawn; they are the same for every step.
+        progress: show a progress bar.
 
     Returns:
-        A row per step and set: `step`, `set`, `accuracy` on all images drawn; `inside` and `outside`, the share of
-        the images with a map whose answer changes when that side of it is replaced by another image's surroundings.
-        No rows without such snapshots.
+        A row per step and set: `step`, `set`, `accuracy` (on all drawn images), and `inside` and `outside`: the share
+        of the images with a map whose answer changes if that side of the map is replaced by the surroundings of another
+        image. There are no rows without such snapshots.
+
+    Raises:
+        SalignError: `images` is less than 1.
     """
     number("images", images, "[1, inf)", whole=True)
     rows = []
@@ -104,7 +110,7 @@ def _figures(classifier: Model, dataset: SaliencyDataset, seed: int) -> dict[str
 
 
 def _answered(classifier: Model, dataset: SaliencyDataset, right: list[Tensor]) -> Iterator[Batch]:
-    """The batches of a set; whether each image is answered right is noted on the way."""
+    """Yield the batches of a set, and append to `right` whether each image is answered correctly."""
     for batch in predict_loader(dataset, GROUP, 0):
         with torch.inference_mode():
             logits = classifier(batch.images).logits
@@ -114,14 +120,14 @@ def _answered(classifier: Model, dataset: SaliencyDataset, right: list[Tensor]) 
 
 
 def _drawn(dataset: SaliencyDataset, images: int, seed: int) -> SaliencyDataset:
-    """At most this many of the images that a person annotated."""
+    """Draw at most `images` of the images that a person marked."""
     people = SaliencyDataset(dataset.manifest.of_people(), dataset.classes, dataset.transform)
     annotated = np.flatnonzero(people.annotated.numpy())
     return people.take(np.sort(np.random.default_rng(seed).permutation(annotated)[:images]))
 
 
 def _agreement(classifier: Model, dataset: SaliencyDataset) -> pd.DataFrame:
-    """A row per image that has a label and is marked, a column per metric."""
+    """Return the metrics of each image that has a label and a marked map: a row per image, a column per metric."""
     parts = []
     for batch in predict_loader(dataset, 32, 0):
         classes = true_class(batch.labels)

@@ -1,4 +1,4 @@
-"""What forbids taking the figures of a finished run as they stand, gathered from its files."""
+"""Reasons not to take the figures of a finished run at face value, gathered from its files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from salign.train.guidance import guided_by
 from salign.train.recipe import ClassifyRecipe
 
 MOST_MAPS = 100
-"""Training maps that are correlated with each other, evenly spread over those that there are."""
+"""The largest number of training maps that are correlated with each other; they are evenly spread over all maps."""
 
 
 def run_verdicts(run: Run, sets: Sequence[str] | None = None) -> list[Verdict]:
-    """All doubts about a finished run of a classifier, those of its training first; none for a net that draws maps.
+    """Return all doubts about a finished run of a classifier, those about its training first; empty for other runs.
 
     Args:
         run: its files of figures, predictions and analysis are read.
-        sets: speak of the answers to these sets; None = to all that it predicted.
+        sets: the sets whose answers are judged; None = all sets that the run predicted.
 
     Raises:
         SalignError: the predictions of a set are missing or damaged.
@@ -45,7 +45,7 @@ def run_verdicts(run: Run, sets: Sequence[str] | None = None) -> list[Verdict]:
 
 
 def training_verdicts(run: Run) -> list[Verdict]:
-    """Doubts about how a run was trained, from its figures of every epoch; none where these are gone."""
+    """Return doubts about a run's training, from the metrics of every epoch; empty if these are gone."""
     if not run.metrics.exists() or not isinstance(run.recipe, ClassifyRecipe):
         return []
     metrics, select = read_csv(run.metrics), str(run.recipe.train.select)
@@ -79,13 +79,16 @@ def _chance(run: Run, name: str) -> Verdict | None:
 
 
 def _relied(run: Run, name: str) -> bool:
-    """Whether its answers to this set were tested without the human region."""
+    """Return whether the region test was run on this set."""
     path = run.path / FOLDER / "reliance.csv"
     return path.exists() and name in set(read_figures(path, ("set",))["set"])
 
 
 def _map_verdicts(run: Run) -> list[Verdict]:
-    """Doubts about the maps that it trained with; none where no map counts, or the manifest is gone."""
+    """Return doubts about the run's training maps.
+
+    It is empty if no map guides the training, if a machine drew maps (`data.drawn`), or if the manifest is gone.
+    """
     recipe = run.recipe
     assert isinstance(recipe, ClassifyRecipe)
     if not guided_by(recipe) or recipe.data.drawn is not None:
@@ -101,7 +104,7 @@ def _map_verdicts(run: Run) -> list[Verdict]:
 
 
 def labelled(run: Run, name: str) -> tuple[np.ndarray, pd.DataFrame]:
-    """`(N,)` class numbers of the labelled images of a set, and their predictions."""
+    """Return the class numbers `(N,)` of the labelled images of a set, and their predictions."""
     numbers = {label: k for k, label in enumerate(run.classes)}
     table = run.predictions(name)
     known = table[table["label"].isin(numbers)]

@@ -1,4 +1,4 @@
-"""The HTML pages: sections, tiles, tables, pictures."""
+"""HTML pages and their blocks: sections, texts, tables, plots, pictures and the gallery."""
 
 from salign.index import lazy_index
 

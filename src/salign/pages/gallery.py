@@ -1,7 +1,7 @@
-"""A gallery of what models looked at: images at their own size, human and model maps, sorted and filtered in the page.
+"""A gallery of images with human and model maps, which can be sorted and filtered in the page.
 
-The page needs no server. It holds the maps of the models, which are small; images and human maps are files beside it,
-which the browser reads as they come into view, so that a page of thousands of images opens at once.
+The page needs no server. It contains the maps of the models, which are small. Images and human maps are files beside
+it, which the browser reads as they come into view, so that a page of thousands of images opens at once.
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from salign.maps.render import thumbnail, to_picture
 from salign.maps.tensor_ops import min_max, resize
 
 MAP_SIDE = 56
-"""Cells of the longer side of a model's map on the page; larger maps are averaged."""
+"""Cells on the longer side of a model's map on the page; larger maps are averaged down to it."""
 PICTURE_SIDE = 2048
-"""Pixels of the longer side of an image on the page; larger images are shrunk."""
+"""Pixels on the longer side of an image on the page; larger images are shrunk to it."""
 _LOSSLESS = 128 * 128
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run says of an image."""
+    """A run's answer to an image."""
 
     predicted: str
     probability: float
-    """Probability of the predicted class; where there may be several, of the least sure yes or no."""
+    """Probability of the predicted class. Where images may have several labels, the probability of the least certain
+    yes or no."""
     map: str
     """The model's map, as `encode_map` gives it."""
     agreement: float | None = None
     """Correlation of the map with people's, in [-1, 1]; None where there is nothing to compare."""
     energy: float | None = None
-    """Share of the map that lies where people marked, in [0, 1]."""
+    """Share of the map that lies where people marked, in [0, 1]; None where there is nothing to compare."""
     note: str = ""
-    """What must be known of the map."""
+    """A remark on the map, for instance that it is constant."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,22 @@ class Item:
     label: str | None
     """True class; None where it is unknown."""
     image: str
-    """File of the picture, relative to the page."""
+    """Path of the picture, relative to the page."""
     aspect: float
-    """Its width divided by its height, so that room is there before it is read."""
+    """Width of the picture divided by its height; the page reserves the room for it before it is read."""
     human: str | None
-    """File of the human map, relative to the page; None where nobody looked."""
+    """Path of the human map, relative to the page; None if the image has none."""
     answers: Sequence[Answer]
     """One per run, in the order of `Gallery.runs`."""
     note: str = ""
-    """What there is to know of the human map: nobody looked, nothing was marked, or a machine made it."""
+    """A remark on the human map: nobody looked, nothing was marked, or a machine made it."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Further columns to filter by, and the values of this image; a column without one is left out."""
+    """Further columns to filter by -> this image's value; a column in which the image has no value is left out."""
 
 
 @dataclass
 class Gallery:
-    """A block of a page."""
+    """A block of a page that shows the gallery."""
 
     kind: ClassVar[str] = "gallery"
     caption: str
@@ -80,23 +81,26 @@ class Gallery:
 
     @property
     def data(self) -> str:
-        """The items as JSON that may stand in a script element."""
+        """The items as JSON, escaped so that it may stand in a script element."""
         text = json.dumps({"runs": list(self.runs), "items": [asdict(item) for item in self.items]}, allow_nan=False)
         return text.replace("<", "\\u003c")
 
     @property
     def heat(self) -> list[str]:
-        """The colours of `salign.maps.render.heat`: evenly spaced values of red, green and blue, for an SVG filter."""
+        """The colours of `salign.maps.render.heat` for an SVG filter.
+
+        The three strings hold evenly spaced values of red, of green and of blue, in [0, 1].
+        """
         return [" ".join(f"{value:.4f}" for value in channel) for channel in (HEAT / 255).T.tolist()]
 
     opacity: ClassVar[float] = OPACITY
 
 
 def encode_map(values: Tensor) -> str:
-    """A map as a grey PNG in base64, scaled to the full range; see `MAP_SIDE`.
+    """Return a map as a grey PNG in base64, min-max scaled and at most `MAP_SIDE` cells long.
 
     Args:
-        values: `(h, w)` raw, any range.
+        values: `(h, w)`, any range.
     """
     scaled = min_max(values.detach().float().cpu())
     if max(scaled.shape) > MAP_SIDE:
@@ -108,13 +112,14 @@ def encode_map(values: Tensor) -> str:
 
 
 def write_picture(folder: Path, name: str, image: Tensor) -> str:
-    """Write an image for the page at its own size, and give its file relative to the folder.
+    """Write an image for the page, and return its path relative to the folder.
 
-    Small images are kept to the pixel (PNG), others as JPEG of high quality.
+    Small images are stored without loss (PNG), others as JPEG of high quality; images larger than `PICTURE_SIDE` are
+    shrunk.
 
     Args:
-        folder: that of the page.
-        name: file name without an ending.
+        folder: folder of the page.
+        name: file name without a suffix.
         image: `(3, H, W)` uint8, or floating point in [0, 1].
     """
     picture = thumbnail(to_picture(image), PICTURE_SIDE)
@@ -124,12 +129,12 @@ def write_picture(folder: Path, name: str, image: Tensor) -> str:
 
 
 def write_human_map(folder: Path, name: str, values: Tensor) -> str:
-    """Write a human map as a grey PNG, and give its file relative to the folder of the page.
+    """Write a human map as a grey PNG, and return its path relative to the folder of the page.
 
     Args:
-        folder: that of the page.
-        name: file name without an ending.
-        values: `(H, W)` in [0, 1]; scaled to the full range, as the loss does.
+        folder: folder of the page.
+        name: file name without a suffix.
+        values: `(H, W)` in [0, 1]; min-max scaled here, as the loss does it.
     """
     picture = Image.fromarray(min_max(values).mul(255).round().byte().numpy())
     return _write(folder, f"maps/{name}.png", thumbnail(picture, PICTURE_SIDE))

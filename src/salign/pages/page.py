@@ -1,4 +1,4 @@
-"""What all pages of salign share: one HTML file in one look that opens offline, with everything in it escaped."""
+"""What all pages of salign share: a single HTML file with a common style that opens offline, with all text escaped."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def write_html(path: Path, package: str, template: str, **content: Any) -> Path:
     """Fill a template that extends `page.html`, and write it in one step.
 
     Args:
-        path: The HTML file; its folder is made, an older file is replaced.
-        package: Where the template lies, e.g. `salign.pages`.
-        template: Its file name.
-        content: What it shows; `title` and `intro` are those of the page.
+        path: The HTML file; its folder is created, and an older file is replaced.
+        package: The package that holds the template, for example `salign.pages`.
+        template: File name of the template.
+        content: The values that the template shows; `title` and `intro` are used by `page.html`.
 
     Returns:
         The path written.

@@ -1,4 +1,4 @@
-"""Plots as SVG text for a page: in the page's colours, with a text alternative, equal bytes for equal data."""
+"""Plots as SVG text for a page, in the page's colours and with a text alternative; equal data give equal bytes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ from salign.errors import SalignError
 
 Array = NDArray[Any]
 WIDTH = 5.4
-"""Inches, 389 units of the SVG: on a narrow phone the letters keep their size, on a desk plots stand side by side."""
+"""Width of a plot in inches; it is 389 units of the SVG. On a narrow phone the letters keep their size, and on a
+desktop plots stand side by side."""
 
 _LEGEND = 0.19
-"""Inches of a row of the legend; a plot has room for three."""
+"""Height in inches of a row of the legend; a plot has room for three rows."""
 _LONGEST = 28
-"""Letters of a name in a plot; more would take the room of what is drawn. The text alternative has the whole name."""
+"""The largest number of letters of a name in a plot; longer names would take room from the curves. The text
+alternative has the whole name."""
 _INK, _LINE = "#010203", "#040506"
 _VARIABLES = {_INK: "var(--ink)", _LINE: "var(--line)"}
-"""Colours drawn, and what the page's style sheet makes of them in light, in the dark and on paper."""
-# Okabe & Ito 2008, told apart with every common colour blindness, then others as far from these as there are with red-
-# and green-blind eyes, too; readable on white and on near-black.
+"""Placeholder colour in the plot -> the variable of the page's style sheet that replaces it; its value differs
+between light mode, dark mode and print."""
+# The first six are of Okabe & Ito 2008, which people with any common colour blindness can tell apart. The others lie as
+# far from them as possible, also for red- and green-blind people. All are readable on white and on near-black.
 _COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
     "#951d52", "#225c13", "#ad3eec", "#1dcf64", "#313be7", "#cfafa4",
@@ -66,12 +69,12 @@ _STYLE: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How an arm is drawn in every plot; no two of the first 84 arms share both."""
+    """The colour and marker of an arm in every plot; no two of the first 84 arms share both."""
 
     colour: str
     marker: str
     size: float = 22
-    """Area of a point that stands for a run, in square points."""
+    """Area of a point that stands for a run, in square points (1/72 inch)."""
 
 
 Styles = Mapping[str, Look]
@@ -79,7 +82,7 @@ Styles = Mapping[str, Look]
 
 
 class Interval(NamedTuple):
-    """A line of a forest plot; NaN ends where nothing is known about chance."""
+    """A row of a forest plot; low and high are NaN if the interval is unknown."""
 
     name: str
     value: float
@@ -89,7 +92,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """An arm over a quantity, with an interval at each point."""
+    """The curve of an arm over a quantity, with an interval at each point."""
 
     name: str
     x: Array
@@ -97,14 +100,14 @@ class Line:
     value: Array
     """`(P,)`."""
     low: Array
-    """`(P,)`, NaN where nothing is known about chance."""
+    """`(P,)`; NaN if the interval is unknown."""
     high: Array
     """`(P,)`."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """An arm as points, one per run."""
+    """The runs of an arm as points of a scatter plot."""
 
     name: str
     x: Array
@@ -114,20 +117,20 @@ class Cloud:
 
 
 def looks(arms: Sequence[str]) -> dict[str, Look]:
-    """Give every arm its colour and marker; the first, the baseline, is grey."""
+    """Assign every arm a colour and a marker; the first arm, the baseline, is grey."""
     rest = [Look(_COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]) for k in range(len(arms) - 1)]
     return dict(zip(arms, [Look("#808890", "o"), *rest], strict=False))
 
 
 def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: str = "", name: str) -> str:
-    """Draw one line per arm: its value and interval, and where zero is.
+    """Draw a forest plot: a row per arm with its value and interval, and a line at zero.
 
     Args:
-        intervals: from top to bottom.
-        styles: the look of every arm named.
+        intervals: the rows, from top to bottom.
+        styles: the look of every arm.
         label: label of the axis.
-        title: above the plot.
-        name: name of the plot; two plots on one page have different names.
+        title: text above the plot.
+        name: name of the plot; it must differ between the plots on a page.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(0.75 + 0.27 * len(intervals))
@@ -154,15 +157,15 @@ def forest(intervals: Sequence[Interval], styles: Styles, label: str, *, title: 
 def curves(
     lines: Sequence[Line], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str, log: bool = True
 ) -> str:
-    """Draw every arm over a quantity, with its interval as a band.
+    """Draw the curve of every arm over a quantity, with its interval as a band.
 
     Args:
         lines: see `Line`.
-        styles: the look of every arm named.
+        styles: the look of every arm.
         labels: labels of the two axes.
-        title: above the plot.
-        name: name of the plot; two plots on one page have different names.
-        log: whether the quantity is above zero and its axis logarithmic; else the axis begins at zero.
+        title: text above the plot.
+        name: name of the plot; it must differ between the plots on a page.
+        log: whether the horizontal axis is logarithmic, which needs a quantity above zero.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
@@ -196,15 +199,15 @@ def traces(
     square: bool = False,
     diagonal: bool = False,
 ) -> str:
-    """Draw lines that have no interval: figures over epochs, or a ROC curve.
+    """Draw lines without intervals, for example figures over epochs, or a ROC curve.
 
     Args:
-        lines: name -> `(P,)` and `(P,)`, the places on the two axes; values that are not finite leave a gap.
+        lines: name -> x values `(P,)` and y values `(P,)`; y values that are not finite leave a gap.
         labels: labels of the two axes.
-        title: above the plot.
-        name: name of the plot; two plots on one page have different names.
-        square: both axes go from 0 to 1.
-        diagonal: draw what chance, or a perfect calibration, would be.
+        title: text above the plot.
+        name: name of the plot; it must differ between the plots on a page.
+        square: show both axes from 0 to 1.
+        diagonal: draw the diagonal, which is chance in a ROC plot and perfect calibration in a calibration plot.
 
     Raises:
         SalignError: there is no finite value, or there are more lines than colours.
@@ -235,14 +238,14 @@ def traces(
 
 
 def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], label: str, *, title: str = "", name: str) -> str:
-    """Draw horizontal bars from zero, those of one name together.
+    """Draw horizontal bars from zero, with the bars of each name in a group.
 
     Args:
-        names: from top to bottom.
-        series: what a bar of each name stands for -> its length for every name; NaN draws none.
+        names: the groups, from top to bottom.
+        series: what a bar of each group stands for -> its length for every name; NaN draws no bar.
         label: label of the axis.
-        title: above the plot.
-        name: name of the plot; two plots on one page have different names.
+        title: text above the plot.
+        name: name of the plot; it must differ between the plots on a page.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(0.6 + (0.12 + 0.16 * len(series)) * len(names))
@@ -271,14 +274,14 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], label: str
 
 
 def scatter(clouds: Sequence[Cloud], styles: Styles, labels: tuple[str, str], *, title: str = "", name: str) -> str:
-    """Draw a point per run, arms told apart by colour and marker.
+    """Draw a point per run; arms differ by colour and marker.
 
     Args:
         clouds: see `Cloud`.
-        styles: the look of every arm named.
+        styles: the look of every arm.
         labels: labels of the two axes.
-        title: above the plot.
-        name: name of the plot; two plots on one page have different names.
+        title: text above the plot.
+        name: name of the plot; it must differ between the plots on a page.
     """
     with rc_context(_STYLE):
         figure, axes = _axes(3.3)
@@ -302,15 +305,15 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 
 def _labelled(figure: Figure, axes: Axes, artists: Mapping[str, Artist], labels: tuple[str, str], title: str) -> None:
-    """Name the axes and the plot, with a legend above it, where it hides nothing and takes nothing from the plot.
+    """Label the axes and the plot, with a legend above the plot, where it covers nothing and takes no room from it.
 
-    The legend is told what is `artists` under which name: found by their labels, a name like `_x` would be left out.
+    The legend gets the artists and their names explicitly: matplotlib leaves out artists whose label begins with `_`.
     """
     axes.set_xlabel(textwrap.fill(labels[0], 64))
     axes.set_ylabel(textwrap.fill(labels[1], 40))
     axes.set_title(title)
     names = [_short(name) for name in artists]
-    widest = 40 + 5.5 * max(map(_width, names))  # points: the mark and the gaps, and a letter of the legend
+    widest = 40 + 5.5 * max(map(_width, names))  # in points: 40 for the mark and the gaps, 5.5 for a letter
     columns = max(1, min(3, len(artists), int(72 * WIDTH / widest)))
     figure.set_figheight(figure.get_figheight() + _LEGEND * max(0, -(-len(artists) // columns) - 3))
     figure.legend(list(artists.values()), names, loc="outside upper left", ncols=columns, fontsize=9)
@@ -321,7 +324,7 @@ def _short(name: str) -> str:
 
 
 def _width(name: str) -> int:
-    """In letters; one of East Asia takes two."""
+    """Return the width of a name in letters; an East Asian character is as wide as two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
@@ -330,7 +333,7 @@ def _span(low: float, high: float, form: str) -> str:
 
 
 def _spread(ticks: list[float]) -> list[float]:
-    """Leave out ticks of a logarithmic axis that would be written over the one before."""
+    """Return the ticks of a logarithmic axis without those whose labels would overlap the one before."""
     legible: list[float] = []
     reach = np.log(ticks[-1] / ticks[0]) or 1.0
     for tick in ticks:
@@ -341,10 +344,10 @@ def _spread(ticks: list[float]) -> list[float]:
 
 def _svg(figure: Figure, name: str, spoken: str) -> str:
     stream = io.StringIO()
-    with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():  # ids are hashes; their salt keeps plots apart
+    with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():  # the salt makes ids differ between plots
         warnings.filterwarnings(
             "ignore", r"Glyph .* missing"
-        )  # matplotlib only measures; the browser has its own fonts
+        )  # matplotlib only measures the text; the browser draws it with its own fonts
         figure.savefig(
             stream, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )

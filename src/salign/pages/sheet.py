@@ -1,4 +1,7 @@
-"""A page of texts, tables, plots and pictures: one HTML file that opens offline, without script, link or other file."""
+"""A page of texts, tables, plots and pictures as one HTML file that opens offline.
+
+Only a page with a gallery contains a script and needs further files, the gallery's pictures beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +17,38 @@ from salign.pages.gallery import Gallery
 from salign.pages.page import write_html
 
 SIDE = 240
-"""Pixels of the longer side of a picture in `Tiles`; larger ones are shrunk, so that the file stays small."""
+"""Pixels on the longer side of a picture in `Tiles`; larger pictures are shrunk, so that the file stays small."""
 
 
 @dataclass
 class Text:
-    """Paragraphs, with a heading of their own if they have a title."""
+    """Paragraphs, with a heading above them if there is a title."""
 
     kind: ClassVar[str] = "text"
     paragraphs: Sequence[str]
     title: str = ""
     badge: str = ""
-    """A word or two in a frame beside the title."""
+    """One or two words in a frame beside the title."""
     lead: bool = False
-    """The paragraphs are the answer that a reader came for, in large letters."""
+    """Show the paragraphs in large letters, because they are the main result of the page."""
     links: Sequence[tuple[str, str]] = ()
-    """Words, and the page that they lead to, relative to this one; below the paragraphs."""
+    """Links below the paragraphs: the text of each, and its target, relative to this page."""
 
 
 @dataclass
 class Table:
-    """A table; a text above it says what it holds."""
+    """A table with a caption above it."""
 
     kind: ClassVar[str] = "table"
     caption: str
     frame: pd.DataFrame
     folded: str = ""
-    """If given, the table is shown when these words are chosen."""
+    """If given, the table is folded below these words, and opens when they are clicked."""
     shaded: bool = False
-    """Numbers have a background by their share of the largest, as in a confusion matrix."""
+    """Shade each number by its share of the largest, as in a confusion matrix."""
     names: int | None = None
-    """How many columns from the left hold names, which are set flush left; None = those that hold no numbers."""
+    """The number of columns, from the left, that hold names and are aligned left; None = the columns that hold no
+    numbers."""
 
 
 @dataclass
@@ -62,11 +66,11 @@ class Tile:
 
     caption: str
     pictures: Sequence[tuple[str, Image.Image]]
-    """What each shows, and the picture."""
+    """For each picture, what it shows, and the picture."""
     note: str = ""
-    """A second, quieter line."""
+    """A second line in a less prominent style."""
     flagged: bool = False
-    """The tile is framed and marked as a fault."""
+    """Frame the tile and mark it as a fault."""
 
 
 @dataclass
@@ -77,14 +81,14 @@ class Tiles:
     caption: str
     tiles: Sequence[Tile]
     cells: bool = False
-    """The pictures are maps of a few cells, which the page enlarges."""
+    """Whether the pictures are maps of a few cells, which the page enlarges."""
     row: bool = False
-    """The tiles share the width of the page."""
+    """Whether the tiles share the width of the page."""
 
 
 @dataclass
 class Folded:
-    """Lines that are shown when asked for."""
+    """Lines that are hidden until the reader opens them."""
 
     kind: ClassVar[str] = "folded"
     title: str
@@ -93,7 +97,7 @@ class Folded:
 
 @dataclass
 class Columns:
-    """Blocks beside each other if there is room."""
+    """Blocks side by side if there is room."""
 
     kind: ClassVar[str] = "columns"
     blocks: Sequence[Block]
@@ -104,14 +108,14 @@ Block = Text | Table | Plots | Tiles | Folded | Gallery | Columns
 
 @dataclass
 class Section:
-    """A heading and what is below it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: Sequence[Block]
     folded: bool = False
-    """What is below the heading is shown when it is chosen, and on paper."""
+    """Hide the blocks until the heading is clicked; a printed page shows them."""
     flagged: bool = False
-    """The section reports a fault: it is marked in the list at the top and in its heading."""
+    """Whether the section reports a fault, which is marked in its heading and in the list at the top of the page."""
 
 
 def write_sheet(
@@ -122,14 +126,14 @@ def write_sheet(
     intro: str = "",
     links: Sequence[tuple[str, str]] = (),
 ) -> Path:
-    """Write the page; everything given is escaped but the SVG, which `salign.pages.plots` escapes.
+    """Write the page; all content is escaped except the SVG, which `salign.pages.plots` has escaped.
 
     Args:
-        path: The HTML file; its folder is made, an older file is replaced in one step.
+        path: The HTML file; its folder is created, and an older file is replaced in one step.
         title: Heading of the page.
-        sections: In the order shown; those without blocks are left out.
+        sections: In the order shown; sections without blocks are left out.
         intro: A sentence below the heading.
-        links: Words, and the page that they lead to, relative to this one.
+        links: Text and target of each link; the targets are relative to this page.
 
     Returns:
         The path written.
